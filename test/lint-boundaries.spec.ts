@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+
+const root = join(import.meta.dirname, '..');
+const report = z.object({
+  diagnostics: z.array(z.object({ code: z.string(), filename: z.string() })),
+});
+
+type Import = [file: string, what: string];
+
+const refused: Import[] = [
+  // Past a lib's index.ts, or not by its name.
+  ['libs/events/src/event.ts', '../../bus/src/index.js'],
+  ['libs/portals/src/portals.module.ts', '../../events/src/index.js'],
+  ['libs/portals/src/portals.module.ts', '../../platform/src/index.js'],
+  ['libs/bus/src/nest/event-handlers.ts', '../../../portals/src/index.js'],
+  ['libs/bus/src/event-bus.spec.ts', '../../portals/test/portals-database.js'],
+  ['libs/portals/src/notifier.spec.ts', '../../bus/testing/tcp-proxy.js'],
+  ['libs/consumer/src/consumer.ts', '../../bus/src/dispatcher.js'],
+  ['apps/gateway/src/gateway.ts', '../../../libs/bus/src/index.js'],
+  ['apps/gateway/src/events/event-intake.ts', '../../../../libs/events/src/form.js'],
+  ['apps/gateway/src/gateway.ts', '@relay/bus/src/dispatcher.js'],
+  // An app imports no app.
+  ['apps/gateway/src/gateway.ts', '../../name-formatter/src/format-name.js'],
+  ['apps/gateway/src/events/event-intake.ts', '../../../name-formatter/src/format-name.js'],
+  ['apps/relay/src/main.ts', '../../../apps/gateway/src/gateway.js'],
+  ['libs/platform/src/run-main.ts', '../../../apps/gateway/src/gateway.js'],
+  ['apps/standalone/src/standalone.ts', '../../gateway/src/events/event-intake.js'],
+  ['apps/standalone/src/standalone.ts', '../../../libs/bus/src/index.js'],
+  // Who may import whom.
+  ['libs/events/src/event.ts', '@relay/platform'],
+  ['libs/bitrix24/src/batch.ts', '@relay/platform'],
+  ['libs/platform/src/run-main.ts', '@relay/events'],
+  ['libs/bus/src/event-bus.ts', '@relay/portals'],
+  ['libs/bus/src/event-bus.ts', '@relay/bitrix24'],
+  ['libs/portals/src/portals.module.ts', '@relay/events'],
+  ['libs/portals/src/portals.module.ts', '@relay/bus'],
+  ['libs/consumer/src/consumer.ts', '@relay/bitrix24'],
+  ['libs/consumer/src/consumer.ts', '@relay/events'],
+  ['apps/portal-simulator/src/portal.ts', '@relay/bitrix24'],
+  ['apps/portal-simulator/src/rest/batch.ts', '@relay/events'],
+  ['apps/portal-simulator/src/rest/batch.ts', '../../../../libs/events/src/index.js'],
+];
+
+const allowed: Import[] = [
+  ['libs/portals/src/portals.module.ts', '@relay/bitrix24'],
+  ['libs/bus/src/event-bus.ts', '@relay/events'],
+  ['libs/consumer/src/consumer.ts', '@relay/portals'],
+  ['apps/gateway/src/gateway.ts', '@relay/events'],
+  ['apps/portal-simulator/src/main.ts', '@relay/platform'],
+  ['apps/standalone/src/standalone.ts', '../../gateway/src/gateway.js'],
+  ['libs/bus/src/rabbitmq/receipt.ts', '../event-bus.js'],
+  ['libs/bus/src/nest/portal-events.server.spec.ts', '../../testing/events.js'],
+  ['libs/bus/testing/bus-under-test.ts', '../src/event-bus.js'],
+  ['libs/bus/src/event-bus.spec.ts', '../../../test/support/eventually.js'],
+  ['libs/bus/src/rabbitmq/topology.spec.ts', '../../../../test/support/broker.js'],
+  ['libs/events/src/samples/samples.spec.ts', '../../test/samples.js'],
+  ['apps/gateway/src/events/event-intake.ts', '../installs/installer.js'],
+];
+
+/** Real: oxlint with this repository's settings, over files that each do one import and no more. */
+describe('the linter', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'relay-lint-'));
+  const found = new Map<string, string[]>();
+
+  beforeAll(() => {
+    copyFileSync(join(root, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
+    for (const [file, what] of [...refused, ...allowed]) {
+      const path = join(folder, planted(file, what));
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `export { one } from '${what}';\n`);
+    }
+    const oxlint = join(root, 'node_modules/oxlint/bin/oxlint');
+    const { stdout } = spawnSync(process.execPath, [oxlint, '--format', 'json'], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    for (const { filename, code } of report.parse(JSON.parse(stdout)).diagnostics) {
+      found.set(filename, [...(found.get(filename) ?? []), code]);
+    }
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each(refused)('refuses in %s an import of %s', (file, what) => {
+    expect(found.get(planted(file, what))).toEqual(['eslint(no-restricted-imports)']);
+  });
+
+  it.each(allowed)('lets %s import %s', (file, what) => {
+    expect(found.get(planted(file, what))).toBeUndefined();
+  });
+});
+
+/** Beside the file that is meant, one for each import. */
+function planted(file: string, what: string): string {
+  return join(dirname(file), `${what.replaceAll(/\W+/g, '-')}.ts`);
+}
