@@ -1,0 +1,28 @@
+import type { DataSourceOptions } from 'typeorm';
+
+/** Connections of one process: a batch of writes needs few, and PostgreSQL's default limit is 100 for all. */
+const poolSize = 8;
+/** Long enough for a restart of the database, short enough for a caller who waits for an answer. */
+const connectTimeoutMs = 5_000;
+/** A network that swallows packets must not hold a connection of the pool for ever. */
+const queryTimeoutMs = 60_000;
+
+/** How every app opens the database. Migrations are run by `npm run migrate`, never at an app's start. */
+export function databaseOptions(
+  url: string,
+  app: string,
+  entities: NonNullable<DataSourceOptions['entities']> = [],
+): DataSourceOptions {
+  return {
+    type: 'postgres',
+    url,
+    entities,
+    applicationName: `b24-relay ${app}`,
+    uuidExtension: 'pgcrypto',
+    installExtensions: false,
+    poolSize,
+    connectTimeoutMS: connectTimeoutMs,
+    extra: { keepAlive: true, query_timeout: queryTimeoutMs },
+    logging: false,
+  };
+}

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import { EnvironmentError, readEnvironment, type EnvironmentName } from './environment.js';
+
+const key = randomBytes(32).toString('base64');
+
+function problemsOf(names: EnvironmentName[], source: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    readEnvironment(names, source);
+  } catch (error) {
+    if (error instanceof EnvironmentError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('the environment', () => {
+  it('has the defaults of the design', () => {
+    expect(
+      readEnvironment(['PORT', 'OPS_PORT', 'PUBLIC_URL', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS', 'AMQP_URL'], {}),
+    ).toEqual({
+      PORT: 3000,
+      OPS_PORT: 9100,
+      PUBLIC_URL: 'http://localhost:3000',
+      B24_OAUTH_URL: 'https://oauth.bitrix.info',
+      B24_ALLOW_HOSTS: [],
+    });
+  });
+
+  it('derives PUBLIC_URL from PORT', () => {
+    expect(readEnvironment(['PUBLIC_URL'], { PORT: '3456' }).PUBLIC_URL).toBe('http://localhost:3456');
+  });
+
+  it('names every bad variable at once, and no value', () => {
+    const source = { PORT: 'eighty', DATABASE_URL: 'mysql://secret@host', TOKEN_KEYS: 'k1:c2hvcnQ=' };
+    const problems = problemsOf(['PORT', 'DATABASE_URL', 'TOKEN_KEYS'], source);
+    expect(problems.map((problem) => problem.split(' ')[0])).toEqual(['PORT', 'DATABASE_URL', 'TOKEN_KEYS']);
+    expect(problems.join()).not.toMatch(/eighty|secret|c2hvcnQ/);
+  });
+
+  it('says how to mend a variable that is missing', () => {
+    expect(problemsOf(['TOKEN_KEYS'], {})).toEqual([expect.stringContaining('openssl rand -base64 32')]);
+  });
+
+  it('refuses an address whose password breaks it, without showing it', () => {
+    const source = {
+      AMQP_URL: 'amqp://relay:Sup3r/Secret@host:5672',
+      DATABASE_URL: 'postgres://u:p/w@host:x/db',
+    };
+    const problems = problemsOf(['AMQP_URL', 'DATABASE_URL'], source);
+    expect(problems).toEqual([
+      expect.stringMatching(/^AMQP_URL .*percent-encoded/),
+      expect.stringMatching(/^DATABASE_URL .*percent-encoded/),
+    ]);
+    expect(problems.join()).not.toMatch(/Sup3r|Secret/);
+  });
+
+  it('takes both keys of the application or none', () => {
+    const names: EnvironmentName[] = ['B24_CLIENT_ID', 'B24_CLIENT_SECRET'];
+    expect(problemsOf(names, { B24_CLIENT_ID: 'local.1' })).toEqual([
+      expect.stringContaining('B24_CLIENT_SECRET'),
+    ]);
+    expect(problemsOf(names, {})).toEqual([]);
+  });
+
+  it('ignores what the app does not use', () => {
+    expect(readEnvironment(['PORT'], { DATABASE_URL: 'nonsense' })).toEqual({ PORT: 3000 });
+  });
+
+  it('takes an empty variable as not set', () => {
+    expect(readEnvironment(['PORT', 'AMQP_URL'], { PORT: '', AMQP_URL: '' })).toEqual({ PORT: 3000 });
+  });
+
+  it('reads several token keys in their order', () => {
+    const { TOKEN_KEYS } = readEnvironment(['TOKEN_KEYS'], { TOKEN_KEYS: `k2:${key}, k1:${key}` });
+    expect(TOKEN_KEYS.map(({ id }) => id)).toEqual(['k2', 'k1']);
+    expect(TOKEN_KEYS[0]?.key).toHaveLength(32);
+  });
+
+  it('refuses two token keys of one id', () => {
+    expect(problemsOf(['TOKEN_KEYS'], { TOKEN_KEYS: `k1:${key},k1:${key}` })).toHaveLength(1);
+  });
+
+  it('refuses the published key of the demo beside a real OAuth server', () => {
+    const names: EnvironmentName[] = ['TOKEN_KEYS', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS'];
+    expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}` })).toHaveLength(1);
+    expect(
+      problemsOf([...names, 'OPS_TOKEN'], {
+        TOKEN_KEYS: `demo:${key}`,
+        OPS_TOKEN: 'demo-ops-token-published',
+      }),
+    ).toHaveLength(2);
+    const demo = { B24_OAUTH_URL: 'http://portal-simulator:8080', B24_ALLOW_HOSTS: 'portal-simulator:8080' };
+    expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}`, ...demo })).toEqual([]);
+  });
+});

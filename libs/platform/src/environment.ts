@@ -1,0 +1,141 @@
+import { z } from 'zod';
+
+/** One key of TOKEN_KEYS: its id stands beside every secret that it has sealed. */
+export interface TokenKey {
+  id: string;
+  /** 32 bytes, for AES-256-GCM. */
+  key: Buffer;
+}
+
+/**
+ * The one TOKEN_KEYS id whose key is printed in docker-compose.yml. It keeps no secret, so it is accepted only
+ * beside an OAuth server named in B24_ALLOW_HOSTS, which the real one never is.
+ */
+const publishedKeyId = 'demo';
+/** The same of OPS_TOKEN. */
+const publishedOpsToken = 'demo-ops-token-published';
+
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' });
+const notAUrl = 'is not a URL; signs such as / @ # % in a password must be percent-encoded';
+const optionalText = z.string().optional();
+
+const variables = {
+  PORT: port(3000),
+  OPS_PORT: port(9100),
+  SIMULATOR_PORT: port(8080),
+  /** The gateway's install address, to have the application installed in the simulator's portal `demo`. */
+  SIMULATOR_INSTALL_URL: httpUrl.optional(),
+  PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
+  DATABASE_URL: z
+    .string({
+      error: 'is not set; the address of a PostgreSQL, such as postgres://user:password@host:5432/relay',
+    })
+    .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
+    .refine((url) => URL.canParse(url), notAUrl),
+  AMQP_URL: z
+    .string()
+    .regex(/^amqps?:\/\//, 'must start with amqp:// or amqps://; leave it out to keep the bus in PostgreSQL')
+    .refine((url) => URL.canParse(url), notAUrl)
+    .optional(),
+  B24_CLIENT_ID: optionalText,
+  B24_CLIENT_SECRET: optionalText,
+  B24_OAUTH_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).default('https://oauth.bitrix.info'),
+  B24_ALLOW_HOSTS: z
+    .string()
+    .default('')
+    .transform((list) => list.split(',').flatMap((host) => host.trim().toLowerCase() || [])),
+  TOKEN_KEYS: z
+    .string({ error: `is not set; make one: echo "k1:$(openssl rand -base64 32)"` })
+    .transform((list, context) => parseTokenKeys(list, (message) => context.addIssue(message))),
+  OPS_TOKEN: z
+    .string({ error: `is not set; make one: openssl rand -hex 16` })
+    .min(16, 'must have 16 characters or more'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+};
+
+export type EnvironmentName = keyof typeof variables;
+export type Environment = { [K in EnvironmentName]: z.output<(typeof variables)[K]> };
+
+/** Thrown by `readEnvironment`; the message has a line for every bad variable and never a value. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+  readonly code = 'BAD_ENVIRONMENT';
+  constructor(readonly problems: readonly string[]) {
+    super(['The environment is not complete:', ...problems.map((problem) => `  ${problem}`)].join('\n'));
+  }
+}
+
+/**
+ * Reads the variables that an app uses, once, at its start; all others are ignored. An empty variable counts as
+ * not set, since compose files pass on what is missing as an empty text.
+ * @throws EnvironmentError naming every bad variable and how to mend it
+ */
+export function readEnvironment<K extends EnvironmentName>(
+  names: readonly K[],
+  source?: NodeJS.ProcessEnv,
+): Pick<Environment, K>;
+export function readEnvironment(
+  names: readonly EnvironmentName[],
+  source: NodeJS.ProcessEnv = process.env,
+): Partial<Environment> {
+  const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ''));
+  given['PUBLIC_URL'] ??= `http://localhost:${given['PORT'] ?? 3000}`;
+  const used = z.object(Object.fromEntries(names.map((name) => [name, variables[name]])));
+  const parsed = used.safeParse(given);
+  if (!parsed.success) {
+    throw new EnvironmentError(
+      parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`),
+    );
+  }
+  const environment: Partial<Environment> = parsed.data;
+  requireWholeApplication(names, environment);
+  refusePublished(environment);
+  return environment;
+}
+
+function parseTokenKeys(list: string, complain: (message: string) => void): TokenKey[] {
+  const keys = list.split(',').map((entry) => {
+    const [id = '', encoded = ''] = entry.trim().split(':', 2);
+    return { id, key: Buffer.from(encoded, 'base64') };
+  });
+  if (keys.some(({ id, key }) => !/^[\w-]{1,32}$/.test(id) || key.length !== 32)) {
+    complain(
+      'must be id:base64key[,id:base64key] with 32 bytes in each key, such as k1:$(openssl rand -base64 32)',
+    );
+  } else if (new Set(keys.map(({ id }) => id)).size < keys.length) {
+    complain('names one id twice');
+  }
+  return keys;
+}
+
+function requireWholeApplication(names: readonly EnvironmentName[], environment: Partial<Environment>): void {
+  const pair = ['B24_CLIENT_ID', 'B24_CLIENT_SECRET'] as const;
+  const missing = pair.filter((name) => environment[name] === undefined);
+  if (missing.length !== 1 || !pair.every((name) => names.includes(name))) return;
+  throw new EnvironmentError([
+    `${missing.join()} is not set; the application's form in Bitrix24 shows both keys`,
+  ]);
+}
+
+function refusePublished(environment: Partial<Environment>): void {
+  const {
+    TOKEN_KEYS: keys,
+    OPS_TOKEN: token,
+    B24_OAUTH_URL: oauthUrl,
+    B24_ALLOW_HOSTS: allowed,
+  } = environment;
+  if (oauthUrl === undefined) return;
+  const { host, hostname } = new URL(oauthUrl);
+  if (allowed?.includes(host) || allowed?.includes(hostname)) return;
+  const problems: string[] = [];
+  if (keys?.[0]?.id === publishedKeyId) {
+    problems.push(
+      'TOKEN_KEYS is the published key of the demo, which keeps no secret; make your own: echo "k1:$(openssl rand -base64 32)"',
+    );
+  }
+  if (token === publishedOpsToken) {
+    problems.push('OPS_TOKEN is the published one of the demo; make your own: openssl rand -hex 16');
+  }
+  if (problems.length > 0) throw new EnvironmentError(problems);
+}

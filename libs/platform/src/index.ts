@@ -1,0 +1,14 @@
+export { ownProcess } from './app-host.js';
+export type { AppHost } from './app-host.js';
+export { databaseOptions } from './database.js';
+export { awaitDatabase, requireDatabase } from './database-gate.js';
+export { EnvironmentError, readEnvironment } from './environment.js';
+export type { Environment, EnvironmentName, TokenKey } from './environment.js';
+export { createLogger, NestLogger, silentLog } from './logger.js';
+export type { Log } from './logger.js';
+export { counter, gauge, histogram } from './metrics.js';
+export { runMigrations } from './migrations.js';
+export { OpsServer } from './ops-server.js';
+export type { ReadinessCheck } from './ops-server.js';
+export { closeOnSignal, runMain } from './run-main.js';
+export { explain, StartupError } from './startup-error.js';

@@ -1,0 +1,47 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { counter } from './metrics.js';
+import { OpsServer } from './ops-server.js';
+
+describe('the ops port', () => {
+  let broker: () => boolean;
+  let server: OpsServer;
+  let url: string;
+
+  beforeEach(async () => {
+    broker = () => true;
+    server = new OpsServer({ database: async () => true, broker: () => broker() });
+    url = `http://127.0.0.1:${await server.start(0)}`;
+  });
+  afterEach(() => server.stop());
+
+  it('is live while the loop turns', async () => {
+    expect((await fetch(`${url}/health/live`)).status).toBe(200);
+  });
+
+  it('is ready when every check passes', async () => {
+    const answer = await fetch(`${url}/health/ready`);
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { status: 'ready', checks: { database: true, broker: true } },
+    ]);
+  });
+
+  it('is not ready, and says what is missing, when a check fails or throws', async () => {
+    broker = () => {
+      throw new Error('amqp://guest:secret@host is down');
+    };
+    const answer = await fetch(`${url}/health/ready`);
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      { status: 'not ready', checks: { database: true, broker: false } },
+    ]);
+  });
+
+  it("shows metrics in Prometheus' format", async () => {
+    counter({ name: 'relay_spec_total', help: 'Counted by this spec.' }).inc(3);
+    counter({ name: 'relay_spec_total', help: 'Counted by this spec.' }).inc(4);
+    const body = await (await fetch(`${url}/metrics`)).text();
+    expect(body).toContain('relay_spec_total 7');
+    expect(body).toContain('process_cpu_user_seconds_total');
+  });
+});

@@ -1,0 +1,64 @@
+import { fastify, type FastifyInstance } from 'fastify';
+import { renderMetrics } from './metrics.js';
+
+/** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
+export type ReadinessCheck = () => boolean | Promise<boolean>;
+
+/**
+ * The port for operators, apart from the public one: `/health/live`, `/health/ready`, `/metrics`, and under `/ops` what
+ * an app mounts there.
+ */
+export class OpsServer {
+  private mounted: FastifyInstance | undefined;
+  private readonly server: FastifyInstance = fastify({ forceCloseConnections: true });
+
+  /** @param checks by the name under which `/health/ready` shows them */
+  constructor(private readonly checks: Readonly<Record<string, ReadinessCheck>>) {
+    this.server.get('/health/live', async () => ({ status: 'live' }));
+    this.server.get('/health/ready', async (_request, reply) => {
+      const results = await this.runChecks();
+      const ready = Object.values(results).every(Boolean);
+      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', checks: results });
+    });
+    this.server.get('/metrics', async (_request, reply) => {
+      const { contentType, body } = await renderMetrics();
+      return reply.type(contentType).send(body);
+    });
+    void this.server.register(async (scope) => {
+      // The body belongs to what is mounted, unread.
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
+      scope.all('/ops/*', async (request, reply) => {
+        if (!this.mounted) return reply.code(404).send({ error: 'not-found' });
+        reply.hijack();
+        this.mounted.routing(request.raw, reply.raw);
+        return reply;
+      });
+    });
+  }
+
+  /** From now on `api`, which must be ready and does not listen itself, answers whatever comes under `/ops`. */
+  mount(api: FastifyInstance): void {
+    this.mounted = api;
+  }
+
+  /** @returns the port it listens on, which differs from the one asked for when that was 0 */
+  async start(port: number): Promise<number> {
+    return Number(new URL(await this.server.listen({ port, host: '0.0.0.0' })).port);
+  }
+
+  async stop(): Promise<void> {
+    await this.server.close();
+  }
+
+  private async runChecks(): Promise<Record<string, boolean>> {
+    const entries = Object.entries(this.checks).map(async ([name, check]): Promise<[string, boolean]> => {
+      try {
+        return [name, await check()];
+      } catch {
+        return [name, false];
+      }
+    });
+    return Object.fromEntries(await Promise.all(entries));
+  }
+}
