@@ -1,0 +1,29 @@
+export type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-install';
+
+/** The fields that an event or an install cannot do without. */
+export type EventField =
+  | 'event'
+  | 'ts'
+  | 'auth[member_id]'
+  | 'auth[domain]'
+  | 'auth[application_token]'
+  | 'auth[access_token]'
+  | 'auth[refresh_token]';
+
+/** The form is not an event, or not an install. Names the field; never repeats a value. */
+export class EventError extends Error {
+  override readonly name = 'EventError';
+
+  constructor(
+    readonly code: EventErrorCode,
+    readonly field: EventField,
+  ) {
+    super(`${field} ${reasons[code]}`);
+  }
+}
+
+const reasons: Record<EventErrorCode, string> = {
+  'missing-field': 'is missing',
+  'malformed-field': 'is not in the form that Bitrix24 gives it',
+  'not-an-install': 'is another event than ONAPPINSTALL',
+};

@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto';
+import { readEntity } from './entity.js';
+import { EventError, type EventField } from './event-error.js';
+import { parseEventName } from './event-name.js';
+import { emptyTree, type FormTree, isTree, textAt, treeAt } from './form-tree.js';
+import { withoutSecrets } from './secrets.js';
+
+/** One event of one portal, without any secret. */
+export interface PortalEvent {
+  /** A UUID made at receipt: Bitrix24 sends no delivery id. */
+  id: string;
+  /** Which portal: the only name of it that never changes. */
+  memberId: string;
+  /** Base name in upper case, without the suffix of a smart process. */
+  name: string;
+  /** Of a smart process item, from the suffix or from ENTITY_TYPE_ID; else 0. */
+  entityTypeId: number;
+  /** data[FIELDS][ID]; null where there is none. */
+  entityId: string | null;
+  /** Equal for ADD, UPDATE and DELETE of one thing: `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`. Null without an id, and for a smart process item without its type. */
+  entity: string | null;
+  /** What the event carries, as PHP would hold it, less any secrets. A bare `data=107` (ONIMCONNECTORLINEDELETE) is `{ value: '107' }`. */
+  data: FormTree;
+  /** Seconds: when Bitrix24's queue sent it. */
+  ts: number;
+  /** Milliseconds: when we got it. */
+  receivedAt: number;
+}
+
+/**
+ * What `auth` said. Unproven until `applicationToken` has been compared with the portal's own; the endpoints are the
+ * sender's word and must not be called for it. Tokens are absent where a robot or a workflow caused the change, and for outgoing webhooks.
+ */
+export interface EventCredentials {
+  /** Empty where the event brought none (as in the sample of ONAPPPAYMENT): that matches no portal's token. */
+  applicationToken: string;
+  /** Empty where the event named none. */
+  domain: string;
+  clientEndpoint?: string;
+  serverEndpoint?: string;
+  accessToken?: string;
+  refreshToken?: string;
+  /** Seconds. */
+  expiresIn?: number;
+  scope?: string;
+  status?: string;
+  userId?: string;
+}
+
+export interface ParsedEvent {
+  event: PortalEvent;
+  credentials: EventCredentials;
+  /** event_handler_id; ONAPPINSTALL, ONAPPUNINSTALL and ONOFFLINEEVENT have none. */
+  handlerId?: string;
+}
+
+/** 32 hexadecimal digits in every sample. It becomes part of keys, so nothing else than letters, digits, `_` and `-` is let in. */
+export const MEMBER_ID = /^[\w-]{1,64}$/;
+
+const HANDLER_ID = /^\d{1,20}$/;
+
+/**
+ * Reads the envelope that Bitrix24 posts (api-reference/events/index.md). `event` and `auth[member_id]` must be there;
+ * without `ts` (OnAppSettingsInstall has none) the time of receipt stands in. `receivedAt` in ms. Throws EventError.
+ */
+export function parseEvent(form: FormTree, receivedAt: number): ParsedEvent {
+  const auth = treeAt(form, 'auth') ?? emptyTree();
+  const credentials = readCredentials(auth);
+  const { name, entityTypeId: suffixTypeId } = parseEventName(required(form, 'event', 'event'));
+  const data = withoutSecrets(readData(form), [
+    credentials.applicationToken,
+    credentials.accessToken,
+    credentials.refreshToken,
+  ]);
+  const event: PortalEvent = {
+    id: randomUUID(),
+    memberId: readMemberId(auth),
+    name,
+    ...readEntity(name, suffixTypeId, data),
+    data,
+    ts: readTs(form) ?? Math.floor(receivedAt / 1000),
+    receivedAt,
+  };
+  const handlerId = textAt(form, 'event_handler_id');
+  return { event, credentials, handlerId: handlerId && HANDLER_ID.test(handlerId) ? handlerId : undefined };
+}
+
+export function readMemberId(auth: FormTree): string {
+  const memberId = required(auth, 'member_id', 'auth[member_id]');
+  if (!MEMBER_ID.test(memberId)) throw new EventError('malformed-field', 'auth[member_id]');
+  return memberId;
+}
+
+/** Throws EventError `missing-field`. */
+export function required(tree: FormTree, key: string, field: EventField): string {
+  const text = textAt(tree, key);
+  if (text === undefined) throw new EventError('missing-field', field);
+  return text;
+}
+
+function readCredentials(auth: FormTree): EventCredentials {
+  const expiresIn = Number(textAt(auth, 'expires_in'));
+  return {
+    applicationToken: textAt(auth, 'application_token') ?? '',
+    domain: textAt(auth, 'domain') ?? '',
+    clientEndpoint: textAt(auth, 'client_endpoint'),
+    serverEndpoint: textAt(auth, 'server_endpoint'),
+    accessToken: textAt(auth, 'access_token'),
+    refreshToken: textAt(auth, 'refresh_token'),
+    expiresIn: Number.isSafeInteger(expiresIn) ? expiresIn : undefined,
+    scope: textAt(auth, 'scope'),
+    status: textAt(auth, 'status'),
+    userId: textAt(auth, 'user_id'),
+  };
+}
+
+function readTs(form: FormTree): number | undefined {
+  const ts = form.ts;
+  if (ts === undefined) return undefined;
+  if (isTree(ts) || !/^\d{1,12}$/.test(ts)) throw new EventError('malformed-field', 'ts');
+  return Number(ts);
+}
+
+/** An empty PHP array leaves no trace in a form, so no `data` at all is an empty one (ONOFFLINEEVENT). */
+function readData(form: FormTree): FormTree {
+  const { data } = form;
+  if (isTree(data)) return data;
+  const tree = emptyTree();
+  if (data !== undefined && data !== '') tree.value = data;
+  return tree;
+}

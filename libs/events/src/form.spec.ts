@@ -1,0 +1,158 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { asReceived, httpBody, type PhpValue } from '../test/http-build-query.js';
+import { parseStrCases } from '../test/samples.js';
+import { thrownBy } from '../test/thrown.js';
+import { FormError } from './form-error.js';
+import { type FormValue, isTree } from './form-tree.js';
+import { decodeForm, type FormLimits } from './form.js';
+
+const decode = (body: string | Uint8Array, limits?: Partial<FormLimits>) =>
+  decodeForm(typeof body === 'string' ? Buffer.from(body) : body, limits);
+
+const failure = (body: string | Uint8Array, limits?: Partial<FormLimits>): unknown => {
+  const error = thrownBy(() => decode(body, limits));
+  return error instanceof FormError ? error.code : error;
+};
+
+/** A form of `count` pairs. */
+const pairs = (count: number) => Array.from({ length: count }, (_, index) => `a${index}=1`).join('&');
+
+/** Every tree in a value, itself included. */
+const trees = (value: FormValue): object[] =>
+  isTree(value) ? [value, ...Object.values(value).flatMap(trees)] : [];
+
+describe('decodeForm reads what PHP reads', () => {
+  it.each(parseStrCases())('$body', ({ body, tree }) => {
+    expect(decode(body)).toEqual(tree);
+  });
+
+  it('goes on from a negative key as PHP does since 8.3', () => {
+    expect(decode('a[-5]=x&a[]=y')).toEqual({ a: { '-5': 'x', '-4': 'y' } });
+  });
+
+  it('reads an empty body as an empty form', () => {
+    expect(decode('')).toEqual({});
+  });
+
+  it('reads a view into a larger buffer, and that alone', () => {
+    expect(decode(Buffer.from('x=0&a=1&y=2').subarray(4, 7))).toEqual({ a: '1' });
+  });
+
+  it('joins raw and escaped bytes of one character', () => {
+    expect(decode(Buffer.from('a=\xc3%A9+%C3\xa9', 'latin1'))).toEqual({ a: 'é é' });
+  });
+});
+
+describe('decodeForm refuses', () => {
+  it.each([
+    ['a raw broken byte', Buffer.from([0x61, 0x3d, 0xff])],
+    ['an escaped broken byte', 'a=%FF'],
+    ['half a character', 'a=%E2%82'],
+    ['an overlong slash', 'a=%C0%AF'],
+    ['a surrogate', 'a=%ED%A0%80'],
+    ['a broken name', '%FF=1'],
+    ['a broken byte after a broken escape', 'a=%zz%FF'],
+    ['a broken byte in a pair that PHP would drop', '=%FF'],
+  ])('%s as invalid UTF-8', (_, body) => {
+    expect(failure(body)).toBe('invalid-utf8');
+  });
+
+  it('one pair too many, and not one fewer', () => {
+    expect(failure(pairs(1000))).toBeUndefined();
+    expect(failure(pairs(1001))).toBe('too-many-pairs');
+    expect(failure('a=1&a=2&a=3', { maxPairs: 2 })).toBe('too-many-pairs');
+    expect(failure('&'.repeat(100_000))).toBe('too-many-pairs');
+  });
+
+  it('one level too many, and not one fewer', () => {
+    expect(failure(`a${'[x]'.repeat(20)}=1`)).toBeUndefined();
+    expect(failure(`a${'[x]'.repeat(21)}=1`)).toBe('too-deep');
+    expect(failure('a[][]=1', { maxDepth: 1 })).toBe('too-deep');
+  });
+
+  it('a name one character too long, and not one shorter', () => {
+    expect(failure(`${'%C3%A9'.repeat(512)}=1`)).toBeUndefined();
+    expect(failure(`${'a'.repeat(513)}=1`)).toBe('key-too-long');
+    expect(failure('abc=1', { maxKeyLength: 2 })).toBe('key-too-long');
+  });
+
+  it('without repeating the input', () => {
+    for (const body of ['secret=%FF', `secret${'[secret]'.repeat(21)}=1`, `${'secret'.repeat(99)}=1`]) {
+      expect(() => decode(body)).toThrow(
+        expect.not.objectContaining({ message: expect.stringContaining('secret') }),
+      );
+    }
+  });
+});
+
+/** Keys that survive PHP's naming rules; among them those that hurt an object with a prototype. */
+const key = fc.oneof(
+  fc.string({ unit: 'binary', minLength: 1, maxLength: 8 }).filter((text) => !/[\s[\].\0]/u.test(text)),
+  fc.nat().map(String),
+  fc.constantFrom('__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '-1', '007'),
+);
+const leaf = fc.oneof(fc.string({ unit: 'binary' }), fc.integer(), fc.boolean(), fc.constant(null));
+const { form } = fc.letrec<{ value: PhpValue; form: { [key: string]: PhpValue } }>((tie) => ({
+  value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value'), { maxLength: 4 }), tie('form')),
+  form: fc.array(fc.tuple(key, tie('value')), { maxLength: 5 }).map((entries) => Object.fromEntries(entries)),
+}));
+
+describe('decodeForm, whatever comes', () => {
+  it('inverts http_build_query', () => {
+    fc.assert(
+      fc.property(form, (sent) => {
+        expect(decodeForm(httpBody(sent), { maxDepth: 100, maxPairs: 1e6 })).toEqual(asReceived(sent) ?? {});
+      }),
+    );
+  });
+
+  it('makes no tree with a prototype, and leaves the prototypes of others alone', () => {
+    const before = Object.getOwnPropertyNames(Object.prototype);
+    fc.assert(
+      fc.property(form, (sent) => {
+        for (const tree of trees(decodeForm(httpBody(sent)))) expect(Object.getPrototypeOf(tree)).toBeNull();
+        expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(before);
+      }),
+    );
+  });
+
+  const noise = fc
+    .array(
+      fc.oneof(
+        fc.constantFrom(
+          'a',
+          '0',
+          '[',
+          ']',
+          '[]',
+          '=',
+          '&',
+          '+',
+          ' ',
+          '.',
+          '%',
+          '%5B',
+          '%5D',
+          '%00',
+          '%FF',
+          '__proto__',
+        ),
+        fc.string({ unit: 'binary', maxLength: 3 }),
+      ),
+    )
+    .map((parts) => Buffer.from(parts.join('')));
+
+  it.each([
+    ['bytes', fc.uint8Array({ maxLength: 300 })],
+    ['text that looks like a form', noise],
+  ])('fails on %s with a FormError or not at all', (_, bytes) => {
+    fc.assert(
+      fc.property(bytes, (body) => {
+        const error = thrownBy(() => decodeForm(body));
+        expect(error === undefined || error instanceof FormError).toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

@@ -1,0 +1,8 @@
+export { EventError, type EventErrorCode, type EventField } from './event-error.js';
+export { formatEventName, parseEventName } from './event-name.js';
+export { type EventCredentials, parseEvent, type ParsedEvent, type PortalEvent } from './event.js';
+export { FormError, type FormErrorCode } from './form-error.js';
+export type { FormTree, FormValue } from './form-tree.js';
+export { decodeForm, type FormLimits } from './form.js';
+export { type InstallClaim, parseInstall } from './install.js';
+export { decodeMessage, encodeMessage, MessageError, type MessageErrorCode } from './message.js';

@@ -1,0 +1,94 @@
+import { describe, expect, it } from '@jest/globals';
+import { httpBody, type PhpValue } from '../test/http-build-query.js';
+import { decodeForm } from './form.js';
+import { parseInstall } from './install.js';
+
+const auth = {
+  domain: 'some-domain.bitrix24.com',
+  scope: 'crm',
+  access_token: 'made-up-access-token',
+  refresh_token: 'made-up-refresh-token',
+  expires_in: 3600,
+  server_endpoint: 'https://oauth.bitrix.info/rest/',
+  status: 'F',
+  client_endpoint: 'https://some-domain.bitrix24.com/rest/',
+  member_id: 'a223c6b3710f85df22e9377d6c4f7553',
+  application_token: 'made-up-application-token',
+};
+
+const parse = (form: { [key: string]: PhpValue }) => parseInstall(decodeForm(httpBody(form)));
+
+describe('parseInstall', () => {
+  it.each([
+    ['ONAPPINSTALL', { event: 'ONAPPINSTALL', data: { VERSION: '1.0.0' }, ts: '1696527000', auth }],
+    ['its name in another case', { event: 'onAppInstall', auth }],
+    ['the callback, which is auth alone', { auth }],
+  ])('reads %s', (_, form) => {
+    expect(parse(form)).toEqual({
+      memberId: 'a223c6b3710f85df22e9377d6c4f7553',
+      domain: 'some-domain.bitrix24.com',
+      applicationToken: 'made-up-application-token',
+      accessToken: 'made-up-access-token',
+      refreshToken: 'made-up-refresh-token',
+    });
+  });
+
+  it.each([['portal.example:8080'], ['портал.рф'], ['10.0.0.1']])('takes %s for a domain', (domain) => {
+    expect(parse({ auth: { ...auth, domain } }).domain).toBe(domain);
+  });
+
+  it('reads an update as it reads an install', () => {
+    const data = { LANGUAGE_ID: 'tr' };
+    expect(parse({ event: 'ONAPPUPDATE', data, auth })).toEqual(parse({ event: 'ONAPPINSTALL', data, auth }));
+  });
+
+  it.each(['tr', 'la', 'TR', 'pt-BR', 'zh_Hans_CN'])('reads the language %s', (language) => {
+    const form = { event: 'ONAPPINSTALL', data: { LANGUAGE_ID: language }, auth };
+    expect(parse(form)).toHaveProperty('language', language);
+  });
+
+  it.each([null, '', ['tr'], 't', 'türkçe', 'tr\0', 'a'.repeat(100), `tr${'-ab'.repeat(100)}`])(
+    'takes an install whose language is %j, and the language for unknown',
+    (language) => {
+      const form = { event: 'ONAPPINSTALL', data: { LANGUAGE_ID: language }, auth };
+      expect(parse(form)).toEqual({ ...parse({ auth }), language: undefined });
+    },
+  );
+
+  it.each(['ONAPPUNINSTALL', '', ['ONAPPINSTALL']])('refuses the event %j', (event) => {
+    expect(() => parse({ event, auth })).toThrow(
+      expect.objectContaining({ code: 'not-an-install', field: 'event' }),
+    );
+  });
+
+  it.each(['member_id', 'domain', 'application_token', 'access_token', 'refresh_token'])(
+    'needs %s',
+    (key) => {
+      for (const nothing of [null, '', ['x']]) {
+        expect(() => parse({ auth: { ...auth, [key]: nothing } })).toThrow(
+          expect.objectContaining({ code: 'missing-field', field: `auth[${key}]` }),
+        );
+      }
+    },
+  );
+
+  it.each([
+    ['member_id', '../x'],
+    ['domain', 'evil.example/path'],
+    ['domain', 'user@evil.example'],
+    ['domain', 'a'.repeat(256)],
+    ['application_token', 'two words'],
+    ['access_token', 'line\nbreak'],
+    ['refresh_token', 'x'.repeat(2049)],
+  ])('refuses a strange %s, and does not repeat it', (key, value) => {
+    const refused = () => parse({ auth: { ...auth, [key]: value } });
+    expect(refused).toThrow(expect.objectContaining({ code: 'malformed-field', field: `auth[${key}]` }));
+    expect(refused).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
+  });
+
+  it('needs an auth', () => {
+    expect(() => parse({})).toThrow(
+      expect.objectContaining({ code: 'missing-field', field: 'auth[member_id]' }),
+    );
+  });
+});

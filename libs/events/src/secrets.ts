@@ -1,0 +1,36 @@
+import { emptyTree, type FormTree, isTree } from './form-tree.js';
+
+/**
+ * Secrets do not come in `auth` alone: chat bot events repeat whole token sets in `data[BOT][<id>]`, its `AUTH`, and
+ * `data[COMMAND][<id>]` (api-reference/chat-bots/outdated/), newer ones in `data[bot][auth]`, and ONAPPMETHODCONFIRM brings
+ * the access token that asked, as `data[TOKEN]` (api-reference/common/events/on-app-method-confirm.md).
+ */
+const SECRET_KEYS = new Set([
+  'access_token',
+  'refresh_token',
+  'application_token',
+  'client_secret',
+  'token',
+  'auth',
+]);
+
+/** Shorter ones are no tokens, and would be found in innocent text. */
+const SHORTEST_TOKEN = 8;
+
+/** A copy of `data` without the keys that hold secrets, and without anything that contains one of `tokens`. */
+export function withoutSecrets(data: FormTree, tokens: readonly (string | undefined)[]): FormTree {
+  const known = tokens
+    .filter((token) => token !== undefined)
+    .filter((token) => token.length >= SHORTEST_TOKEN);
+  return copyClean(data, known);
+}
+
+function copyClean(data: FormTree, tokens: readonly string[]): FormTree {
+  const clean = emptyTree();
+  for (const [key, value] of Object.entries(data)) {
+    if (SECRET_KEYS.has(key.toLowerCase()) || tokens.some((token) => key.includes(token))) continue;
+    if (isTree(value)) clean[key] = copyClean(value, tokens);
+    else if (!tokens.some((token) => value.includes(token))) clean[key] = value;
+  }
+  return clean;
+}
