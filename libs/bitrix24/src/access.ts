@@ -1,0 +1,36 @@
+/** The credential of one portal. `endpoint` ends in `/`; a method's name is appended to it. */
+export type PortalAccess =
+  | { readonly kind: 'oauth'; readonly endpoint: string; readonly accessToken: string }
+  /** `https://<portal>/rest/<user>/<secret>/`: the whole address is a secret. */
+  | { readonly kind: 'webhook'; readonly endpoint: string };
+
+/** Where the credentials of one portal live. */
+export interface TokenStore {
+  /** @throws Bitrix24Error `NOT_INSTALLED` or whatever keeps the store from answering. */
+  access(signal?: AbortSignal): Promise<PortalAccess>;
+  /**
+   * Called when the portal refused `staleAccessToken` as expired. Returns newer credentials than that, renewing them
+   * only if nobody else has: a second renewal of the same pair kills the first (`settings/oauth/auto-renewal.md`).
+   */
+  renew(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
+}
+
+/**
+ * The store of a single incoming webhook, which never expires (`local-integrations/local-webhooks.md`).
+ *
+ * @param address `https://<portal>/rest/<user>/<secret>/`, with or without the last slash
+ */
+export function webhookTokens(address: string): TokenStore {
+  const access: PortalAccess = {
+    kind: 'webhook',
+    endpoint: address.endsWith('/') ? address : `${address}/`,
+  };
+  return { access: () => Promise.resolve(access), renew: () => Promise.resolve(access) };
+}
+
+/** What of a credential must not come back in an error. */
+export function secretsOf(access: PortalAccess): string[] {
+  if (access.kind === 'oauth') return [access.accessToken];
+  const code = access.endpoint.split('/').findLast((segment) => segment !== '');
+  return code === undefined ? [] : [code];
+}

@@ -1,0 +1,78 @@
+import { BlockList } from 'node:net';
+
+/** Why an address is not called. The address itself is not in the error: a webhook's is a secret. */
+export class AddressError extends Error {
+  override readonly name: string = 'AddressError';
+  readonly code = 'BAD_ADDRESS';
+  readonly recovery = 'never';
+
+  constructor(readonly reason: 'not-a-url' | 'has-credentials' | 'has-query' | 'not-https' | 'private-host') {
+    super(`the address is refused: ${reason}`);
+  }
+}
+
+/** Networks that are not the internet (RFC 6890 and its registries), and those that lead to one through a gateway. */
+const NOT_PUBLIC = new BlockList();
+for (const [network, prefix] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['224.0.0.0', 3],
+] as const) {
+  NOT_PUBLIC.addSubnet(network, prefix, 'ipv4');
+}
+/** Of IPv6 only 2000::/3 is public; inside it 6to4 and Teredo wrap an IPv4 address. */
+const PUBLIC_V6 = new BlockList();
+PUBLIC_V6.addSubnet('2000::', 3, 'ipv6');
+const WRAPPED_V4 = new BlockList();
+WRAPPED_V4.addSubnet('2002::', 16, 'ipv6');
+WRAPPED_V4.addSubnet('2001::', 32, 'ipv6');
+
+/**
+ * Checks an address before anything is sent to it: https, a public host, no credentials, nothing behind the path.
+ * A host in `allowHosts` may be plain http and private (a portal in one's own network, a test).
+ * Names are not resolved here, so a public name that points to a private address passes.
+ *
+ * @param allowHosts `host` for any port, or `host:port`; an IPv6 address in brackets
+ * @returns the address as the URL standard spells it, its path ending in `/`
+ * @throws AddressError
+ */
+export function assertCallable(address: string, allowHosts: readonly string[]): string {
+  if (!URL.canParse(address)) throw new AddressError('not-a-url');
+  const url = new URL(address);
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new AddressError('not-a-url');
+  if (url.username !== '' || url.password !== '') throw new AddressError('has-credentials');
+  if (url.search !== '' || url.hash !== '') throw new AddressError('has-query');
+  if (!isAllowed(url, allowHosts)) {
+    if (url.protocol !== 'https:') throw new AddressError('not-https');
+    if (!isPublic(url.hostname)) throw new AddressError('private-host');
+  }
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url.href;
+}
+
+function isAllowed(url: URL, allowHosts: readonly string[]): boolean {
+  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
+  return allowHosts.some((entry) => {
+    const allowed = entry.trim().toLowerCase();
+    return allowed === url.hostname || allowed === `${url.hostname}:${port}`;
+  });
+}
+
+/** The URL parser has already turned every spelling of an IPv4 address (decimal, octal, hexadecimal) into four numbers. */
+function isPublic(hostname: string): boolean {
+  if (hostname.startsWith('[')) {
+    const v6 = hostname.slice(1, -1);
+    return PUBLIC_V6.check(v6, 'ipv6') && !WRAPPED_V4.check(v6, 'ipv6');
+  }
+  if (/^[\d.]+$/.test(hostname)) return !NOT_PUBLIC.check(hostname, 'ipv4');
+  // A name of one label belongs to the own network, and `localhost` with everything under it to the own machine.
+  const labels = hostname.replace(/\.$/, '').split('.');
+  return labels.length > 1 && labels.at(-1) !== 'localhost';
+}

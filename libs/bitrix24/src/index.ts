@@ -1,0 +1,10 @@
+export { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
+export { AddressError, assertCallable } from './address.js';
+export type { Answer, RequestTime } from './answer.js';
+export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
+export { Bitrix24Error, type Bitrix24ErrorDetails } from './errors.js';
+export type { Item, ListParams } from './listing.js';
+export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
+export { type CallOptions, PortalClient, type PortalClientOptions } from './portal-client.js';
+export { holdsReference, type Params, type ParamValue } from './query.js';
+export type { Recovery } from './recovery.js';

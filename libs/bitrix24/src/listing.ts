@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import { type Answer, type Asked, badAnswer } from './answer.js';
+import { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
+import type { Params } from './query.js';
+
+/** One entry of a list, fields as Bitrix24 names them. `id` is always there, also where the method spells it `ID`. */
+export type Item = Record<string, unknown> & { id: number | string };
+
+/** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+export const PAGE_SIZE = 50;
+
+const records = z.array(z.looseObject({}));
+/** `crm.item.list` answers `{items: […]}`, older methods the list itself. */
+const listResult = z.union([records, z.object({ items: records }).transform(({ items }) => items)]);
+const idValue = z.union([z.int().positive(), z.string().regex(/^[1-9]\d*$/)]);
+
+function readItems(result: unknown, idField: 'id' | 'ID', asked: Asked): Item[] {
+  const parsed = listResult.safeParse(result);
+  if (!parsed.success) throw badAnswer(asked);
+  return parsed.data.map((item) => {
+    const id = idValue.safeParse(item[idField]);
+    if (!id.success) throw badAnswer(asked);
+    return Object.assign(item, { id: id.data });
+  });
+}
+
+export interface ListParams extends Params {
+  readonly filter?: Params;
+  readonly select?: readonly string[];
+  /** Both belong to the walk. */
+  readonly order?: never;
+  readonly start?: never;
+}
+
+/**
+ * Walks a list by id, each page behind the last id of the one before, uncounted (`settings/performance/huge-data.md`:
+ * 49.9 s against 0.1 s for 2.4 million rows). A bound `>id` in the caller's filter is where it begins.
+ *
+ * @throws Bitrix24Error `BAD_ANSWER` also when a page does not advance, which would go on for ever
+ */
+export async function* walkList(
+  call: (params: Params) => Promise<Answer>,
+  params: ListParams,
+  idField: 'id' | 'ID',
+  asked: Asked,
+): AsyncGenerator<Item, void, undefined> {
+  const bound = `>${idField}`;
+  let after = Number(params.filter?.[bound] ?? 0);
+  for (;;) {
+    const { result } = await call({
+      ...params,
+      ...(params.select !== undefined && { select: withId(params.select, idField) }),
+      filter: { ...params.filter, [bound]: after },
+      order: { [idField]: 'ASC' },
+      start: -1,
+    });
+    const page = readItems(result, idField, asked);
+    for (const { id } of page) {
+      if (Number(id) <= after) throw badAnswer(asked);
+      after = Number(id);
+    }
+    yield* page;
+    if (page.length < PAGE_SIZE) return;
+  }
+}
+
+/** One command and the ids that it asks for. */
+export interface Read {
+  readonly ids: ReadonlySet<string>;
+  readonly command: Command;
+}
+
+/** The reads of each batch needed for these items of one type: 50 ids a command, 50 commands a batch. */
+export function planReads(
+  entityTypeId: number,
+  ids: readonly (number | string)[],
+  select: readonly string[] = [],
+): Record<string, Read>[] {
+  // What is no id cannot be in the portal; sent along it would be read as 0.
+  const wanted = [...new Set(ids.map(String))].filter((id) => idValue.safeParse(id).success);
+  const reads = chunk(wanted, PAGE_SIZE).map((page): Read => {
+    const params = { entityTypeId, filter: { '@id': page }, order: { id: 'ASC' }, start: -1 };
+    return {
+      ids: new Set(page),
+      command: {
+        method: 'crm.item.list',
+        params: select.length === 0 ? params : { ...params, select: withId(select, 'id') },
+      },
+    };
+  });
+  return chunk(reads, MAX_BATCH_COMMANDS).map((batch) =>
+    Object.fromEntries(batch.map((read, index) => [`read${index}`, read])),
+  );
+}
+
+/**
+ * The items that one read brought. One that was not asked for means that the filter was ignored, and then the absence
+ * of the others says nothing: taking them for deleted would lose data.
+ *
+ * @throws Bitrix24Error the command's own, or `BAD_ANSWER`
+ */
+export function collectRead(
+  { ids, command }: Read,
+  outcome: CommandOutcome | undefined,
+  asked: Asked,
+): Item[] {
+  const read: Asked = { ...asked, method: command.method };
+  if (outcome === undefined) throw badAnswer(read);
+  if (!outcome.ok) throw outcome.error;
+  const items = readItems(outcome.result, 'id', read);
+  if (!items.every(({ id }) => ids.has(String(id)))) throw badAnswer(read);
+  return items;
+}
+
+function withId(select: readonly string[], idField: string): readonly string[] {
+  return select.includes(idField) || select.includes('*') ? select : [idField, ...select];
+}
+
+function chunk<T>(values: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) =>
+    values.slice(index * size, (index + 1) * size),
+  );
+}

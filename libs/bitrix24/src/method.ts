@@ -1,0 +1,9 @@
+/**
+ * A method's name becomes part of an address or of a batch command, where `/`, `?` or `..` would change what is asked.
+ *
+ * @throws TypeError
+ */
+export function checkMethod(method: string): string {
+  if (!/^\w+(?:\.\w+)*$/.test(method)) throw new TypeError('not the name of a REST method');
+  return method;
+}

@@ -1,0 +1,171 @@
+import { z } from 'zod';
+import { AddressError, assertCallable } from './address.js';
+import { readCode } from './errors.js';
+import { post } from './exchange.js';
+import { parseJson } from './json.js';
+import type { Recovery } from './recovery.js';
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** `settings/oauth/index.md`; used if the answer does not say. */
+const TOKEN_LIFETIME_SECONDS = 3600;
+
+/**
+ * What the OAuth server grants for one portal. The answer's `domain` is left out on purpose: it is the OAuth host's,
+ * not the portal's (`settings/oauth/auto-renewal.md`).
+ */
+export interface TokenGrant {
+  readonly memberId: string;
+  /**
+   * Checked, ends in `/`. Undefined when the server named one that must not be called: the tokens are handed out all the
+   * same, since the pair before them is dead.
+   */
+  readonly clientEndpoint: string | undefined;
+  readonly accessToken: string;
+  readonly refreshToken: string;
+  /** Milliseconds since 1970, by our clock. */
+  readonly expiresAt: number;
+  readonly scope: string[];
+  /** `F` free, `D` demo, `T` trial, `P` paid, `L` local, `S` subscription (`api-reference/common/system/app-info.md`). */
+  readonly status: string;
+}
+
+/** No grant. Holds neither tokens nor anything else of the answer but its code. */
+export class OAuthError extends Error {
+  override readonly name: string = 'OAuthError';
+
+  /**
+   * @param code as the server spells it (`invalid_grant`, `PAYMENT_REQUIRED`), or `TRANSPORT`, `TIMEOUT`, `REDIRECT`,
+   *   `BAD_ANSWER`, `UNNAMED_ERROR`
+   * @param unreachable whether there was no verdict: ask again later. False means that the server refused
+   */
+  constructor(
+    readonly code: string,
+    readonly recovery: Recovery,
+    readonly unreachable: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(
+      unreachable ? `no verdict from the OAuth server: ${code}` : `refused by the OAuth server: ${code}`,
+      options,
+    );
+  }
+}
+
+/**
+ * `settings/oauth/error-codes.md`, spelled as there; `wrong_client` also comes, with status 200. Where the refusal is
+ * about this portal's authorization a person can mend it there; the others are about how this application is set up.
+ */
+const REFUSALS: readonly (readonly [code: string, recovery: Recovery])[] = [
+  ['invalid_grant', 'reauthorize'],
+  ['expired_token', 'reauthorize'],
+  ['PAYMENT_REQUIRED', 'reauthorize'],
+  ['invalid_client', 'never'],
+  ['wrong_client', 'never'],
+  ['invalid_request', 'never'],
+  ['invalid_scope', 'never'],
+  ['insufficient_scope', 'never'],
+];
+
+const refusal = z.object({ error: z.string() });
+const filled = z.string().min(1);
+/**
+ * The old pair is dead as soon as this arrives, so only what a portal cannot be called without is required.
+ */
+const grant = z.object({
+  access_token: filled,
+  refresh_token: filled,
+  member_id: filled,
+  client_endpoint: filled,
+  expires_in: z.coerce.number().positive().catch(TOKEN_LIFETIME_SECONDS),
+  scope: z.string().catch(''),
+  status: z.string().catch(''),
+});
+
+export interface OAuthServerOptions {
+  /** `https://oauth.bitrix.info`: the one that is configured, never one that a request named. */
+  readonly url: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  /** Hosts that a `client_endpoint` may have though they are private or plain http: `host` or `host:port`. */
+  readonly allowHosts?: readonly string[];
+  readonly timeoutMs?: number;
+}
+
+/** The authorization server, the only source of tokens that is believed (`settings/oauth/index.md`). */
+export class OAuthServer {
+  readonly #tokenUrl: URL;
+  readonly #options: OAuthServerOptions;
+
+  /** @throws TypeError if `url` is none */
+  constructor(options: OAuthServerOptions) {
+    this.#tokenUrl = new URL(`${options.url.replace(/\/+$/, '')}/oauth/token/`);
+    this.#options = options;
+  }
+
+  /**
+   * Exchanges a refresh token for a new pair; the old one is dead afterwards. Sent as a POST form, which the server takes as
+   * well as the documented GET, so that no secret gets into a log of addresses.
+   *
+   * @throws OAuthError, or the signal's reason
+   */
+  async refresh(refreshToken: string, signal?: AbortSignal): Promise<TokenGrant> {
+    const { clientId, clientSecret, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    const form = new URLSearchParams({
+      grant_type: 'refresh_token',
+      client_id: clientId,
+      client_secret: clientSecret,
+      refresh_token: refreshToken,
+    });
+    const exchange = await post({
+      url: this.#tokenUrl,
+      contentType: 'application/x-www-form-urlencoded',
+      body: form.toString(),
+      timeoutMs,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
+      signal,
+    });
+    if (!exchange.ok) throw noVerdict(exchange.code, exchange.cause);
+    const body = parseJson(exchange.text);
+    const refused = refusal.safeParse(body);
+    if (refused.success) {
+      throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), exchange.httpStatus);
+    }
+    const granted = grant.safeParse(body);
+    if (!granted.success || exchange.httpStatus >= 300) throw noVerdict('BAD_ANSWER');
+    return this.#accept(granted.data);
+  }
+
+  #accept(granted: z.infer<typeof grant>): TokenGrant {
+    return {
+      memberId: granted.member_id,
+      clientEndpoint: this.#checkEndpoint(granted.client_endpoint),
+      accessToken: granted.access_token,
+      refreshToken: granted.refresh_token,
+      expiresAt: Date.now() + granted.expires_in * 1000,
+      scope: granted.scope.split(',').filter((name) => name !== ''),
+      status: granted.status,
+    };
+  }
+
+  #checkEndpoint(endpoint: string): string | undefined {
+    try {
+      return assertCallable(endpoint, this.#options.allowHosts ?? []);
+    } catch (error) {
+      if (error instanceof AddressError) return undefined;
+      throw error;
+    }
+  }
+}
+
+function refuse(code: string, httpStatus: number): OAuthError {
+  if (httpStatus === 429 || httpStatus >= 500) return noVerdict(code);
+  const known = REFUSALS.find(([name]) => name.toUpperCase() === code);
+  return known === undefined
+    ? new OAuthError(code, 'never', false)
+    : new OAuthError(known[0], known[1], false);
+}
+
+function noVerdict(code: string, cause?: string): OAuthError {
+  return new OAuthError(code, 'retry', true, cause === undefined ? undefined : { cause });
+}

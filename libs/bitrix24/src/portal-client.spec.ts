@@ -1,0 +1,206 @@
+import { createServer } from 'node:net';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { failureOf } from '../test/failure.js';
+import { Peer, type Reply } from '../test/peer.js';
+import { MemoryTokens } from '../test/token-store.js';
+import { webhookTokens } from './access.js';
+import { PortalClient, type PortalClientOptions } from './portal-client.js';
+
+let peer: Peer;
+let tokens: MemoryTokens;
+
+beforeEach(async () => {
+  peer = await Peer.start();
+  tokens = new MemoryTokens(`${peer.url}/rest/`, 'token');
+});
+afterEach(() => peer.stop());
+
+function client(options: Partial<PortalClientOptions> = {}): PortalClient {
+  return new PortalClient({ memberId: 'm1', tokens, ...options });
+}
+
+function blocked(time: object): Reply {
+  return { status: 429, body: { error: 'OPERATION_TIME_LIMIT', time } };
+}
+
+describe('a call', () => {
+  it('posts JSON with the token in the body, not in the address', async () => {
+    await client().call('crm.item.get', { entityTypeId: 3, id: 82 });
+
+    expect(peer.heard).toHaveLength(1);
+    const [heard] = peer.heard;
+    expect(heard).toMatchObject({ method: 'POST', path: '/rest/crm.item.get' });
+    expect(heard?.headers['content-type']).toBe('application/json');
+    expect(JSON.parse(heard?.text ?? '')).toEqual({ entityTypeId: 3, id: 82, auth: 'token-1' });
+  });
+
+  it('of a webhook carries no token', async () => {
+    await client({ tokens: webhookTokens(`${peer.url}/rest/1/s3cret`) }).call('crm.item.get', { id: 82 });
+
+    expect(peer.heard[0]).toMatchObject({ path: '/rest/1/s3cret/crm.item.get', text: '{"id":82}' });
+  });
+
+  it('gives the result, the counts and the times', async () => {
+    const time = { start: 1.5, finish: 2, duration: 0.5, operating: 3.3, operating_reset_at: 1778747792 };
+    peer.answer = () => ({
+      body: { result: ['a'], total: '4', next: 50, time: { ...time, date_start: 'x' } },
+    });
+
+    expect(await client().call('crm.item.list')).toEqual({ result: ['a'], total: 4, next: 50, time });
+  });
+
+  it.each([null, [], false, 0, ''])('takes %j for a result', async (result) => {
+    peer.answer = () => ({ body: { result } });
+    expect(await client().call('app.option.get')).toEqual({ result });
+  });
+
+  it('keeps a good result whose extras are odd', async () => {
+    peer.answer = () => ({ body: { result: true, error: '', total: 'many', time: [] } });
+    expect(await client().call('server.time')).toEqual({ result: true });
+  });
+
+  it('reads an answer that begins with a byte order mark', async () => {
+    peer.answer = () => ({ body: '\ufeff{"result":1}' });
+    expect(await client().call('server.time')).toEqual({ result: 1 });
+  });
+
+  it('tells a refusal by code, status and recovery', async () => {
+    peer.answer = () => ({
+      status: 503,
+      body: { error: 'query_limit_exceeded', error_description: 'Too many' },
+    });
+
+    const error = await failureOf(client().call('crm.item.list'));
+    expect(error).toMatchObject({
+      code: 'QUERY_LIMIT_EXCEEDED',
+      recovery: 'wait',
+      httpStatus: 503,
+      memberId: 'm1',
+      message: 'QUERY_LIMIT_EXCEEDED from crm.item.list (HTTP 503)',
+    });
+    expect(peer.heard).toHaveLength(1);
+  });
+
+  it('believes an error that came with status 200, also a numeric or a nameless one', async () => {
+    peer.answer = () => ({ body: { error: 200040300010 } });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: '200040300010',
+      recovery: 'never',
+    });
+
+    peer.answer = () => ({ status: 400, body: { error: '', error_description: 'Not found' } });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'UNNAMED_ERROR',
+      recovery: 'never',
+    });
+  });
+
+  it('says by the clock of the portal how long a method is blocked', async () => {
+    peer.answer = () => blocked({ finish: 1000.5, operating_reset_at: 1042 });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      recovery: 'wait',
+      retryAfterMs: 41_500,
+    });
+
+    peer.answer = () => blocked({ finish: 1000, operating_reset_at: 9e12 });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({ retryAfterMs: 600_000 });
+
+    peer.answer = () => blocked({ finish: 1000, operating_reset_at: 900 });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({ retryAfterMs: 0 });
+
+    peer.answer = () => blocked({});
+    expect((await failureOf(client().call('user.get'))).retryAfterMs).toBeUndefined();
+  });
+
+  it.each([
+    ['a page', 200, '<html>maintenance</html>', 'retry'],
+    ['nothing', 200, '', 'retry'],
+    ['half of its JSON', 200, '{"result":{"items":[', 'retry'],
+    ['other JSON', 200, '{"ok":true}', 'retry'],
+    ['a list', 200, '[]', 'retry'],
+    ['what is no UTF-8', 200, Buffer.from('{"result":"\xff"}', 'latin1'), 'retry'],
+    ['a gateway error page', 502, '<html>bad gateway</html>', 'retry'],
+    ['a result with an error status', 500, '{"result":true}', 'retry'],
+    ['a page that is not there', 404, '<html>not found</html>', 'never'],
+    ['a page that asks to slow down', 429, 'slow down', 'wait'],
+  ])('calls it a bad answer when it gets %s', async (_, status, body, recovery) => {
+    peer.answer = () => ({ status, body });
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'BAD_ANSWER',
+      httpStatus: status,
+      recovery,
+    });
+  });
+
+  it.each([301, 302, 307, 308])('does not follow a redirect with status %i', async (status) => {
+    peer.answer = () => ({ status, headers: { location: `${peer.url}/elsewhere/` } });
+
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'REDIRECT',
+      httpStatus: status,
+    });
+    expect(peer.heard.map(({ path }) => path)).toEqual(['/rest/user.get']);
+  });
+
+  it('reads no more than it may', async () => {
+    peer.answer = () => ({ body: { result: 'x'.repeat(5_000_000) } });
+    expect(await failureOf(client({ maxAnswerBytes: 100_000 }).call('user.get'))).toMatchObject({
+      code: 'BAD_ANSWER',
+    });
+  });
+
+  it('gives up on an answer that does not come in time', async () => {
+    peer.answer = () => 'hang';
+    expect(await failureOf(client({ timeoutMs: 50 }).call('user.get'))).toMatchObject({
+      code: 'TIMEOUT',
+      recovery: 'retry',
+    });
+  });
+
+  it.each(['reset', 'cut'] as const)('tells a connection that was %s', async (behaviour) => {
+    peer.answer = () => behaviour;
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'TRANSPORT',
+      recovery: 'retry',
+    });
+  });
+
+  it('tells a portal that cannot be reached, with the reason of the system', async () => {
+    await peer.stop();
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'TRANSPORT',
+      cause: 'ECONNREFUSED',
+    });
+    peer = await Peer.start();
+  });
+
+  it('survives a server that does not speak HTTP', async () => {
+    const babbler = createServer((socket) => socket.resume().end('s3cret 200 OK s3cret\r\n\r\n'));
+    await new Promise<void>((resolve) => babbler.listen(0, '127.0.0.1', resolve));
+    const address = babbler.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+
+    const odd = client({ tokens: webhookTokens(`http://127.0.0.1:${port}/rest/1/s3cret/`) });
+    const error = await failureOf(odd.call('user.get'));
+    expect(error.code).toBe('TRANSPORT');
+    expect(inspect(error)).not.toContain('s3cret');
+    await new Promise((resolve) => babbler.close(resolve));
+  });
+
+  it('does not quote a stored address that is no URL', async () => {
+    const error = await failureOf(
+      client({ tokens: webhookTokens('no url/rest/1/s3cret/') }).call('user.get'),
+    );
+    expect(error).toMatchObject({ code: 'BAD_ENDPOINT', recovery: 'never' });
+    expect(inspect(error)).not.toContain('s3cret');
+  });
+
+  it.each(['', '../oauth', 'user.get?a=1', 'a/b', 'user..get', 'https://x'])(
+    'refuses %j as the name of a method',
+    async (method) => {
+      await expect(client().call(method)).rejects.toThrow(TypeError);
+      expect(peer.heard).toHaveLength(0);
+    },
+  );
+});

@@ -1,0 +1,12 @@
+import { inspect } from 'node:util';
+import { Bitrix24Error } from '../src/errors.js';
+
+/** The error that a call ends with; anything else fails the test. */
+export async function failureOf(promise: Promise<unknown>): Promise<Bitrix24Error> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof Bitrix24Error) return error;
+  throw new Error(`no Bitrix24Error but ${inspect(error)}`);
+}

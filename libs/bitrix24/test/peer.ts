@@ -1,0 +1,81 @@
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+
+/** A request as the peer heard it. */
+export interface Heard {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+export interface Reply {
+  readonly status?: number;
+  readonly headers?: Record<string, string>;
+  /** Bytes and strings as they are, anything else as JSON. */
+  readonly body?: unknown;
+}
+
+/** `hang` never answers, `reset` breaks the connection, `cut` breaks it in the middle of the body. */
+export type Behaviour = Reply | 'hang' | 'reset' | 'cut';
+
+/** The other end of the line: a real HTTP server on the loopback that says what a spec lets it say. */
+export class Peer {
+  readonly heard: Heard[] = [];
+  answer: (heard: Heard, count: number) => Behaviour = () => ({ body: { result: true } });
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    server.on('request', (request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const heard: Heard = {
+          method: request.method ?? '',
+          path: request.url ?? '',
+          headers: request.headers,
+          text: Buffer.concat(chunks).toString('utf8'),
+        };
+        this.heard.push(heard);
+        behave(response, this.answer(heard, this.heard.length));
+      });
+    });
+  }
+
+  static async start(): Promise<Peer> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return new Peer(server);
+  }
+
+  get host(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('the peer is not listening');
+    return `127.0.0.1:${address.port}`;
+  }
+
+  get url(): string {
+    return `http://${this.host}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+function behave(response: ServerResponse, behaviour: Behaviour): void {
+  if (behaviour === 'hang') return;
+  if (behaviour === 'reset') {
+    response.destroy();
+    return;
+  }
+  if (behaviour === 'cut') {
+    response.writeHead(200, { 'content-length': '1000' });
+    response.write('{"result":', () => response.destroy());
+    return;
+  }
+  const { status = 200, headers = { 'content-type': 'application/json' }, body } = behaviour;
+  response.writeHead(status, headers);
+  response.end(typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body));
+}

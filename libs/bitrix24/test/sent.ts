@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import type { Heard } from './peer.js';
+import { parsePhpQuery, type PhpMap } from './php-query.js';
+
+const batch = z.object({ cmd: z.record(z.string(), z.string()) });
+const listPage = z.object({
+  filter: z.record(z.string(), z.number()).default({}),
+  order: z.record(z.string(), z.string()),
+  start: z.number(),
+  select: z.array(z.string()).optional(),
+});
+
+/** The commands of a batch that was sent: method and parameters of each. */
+export function sentCommands({ text }: Heard): Map<string, { method: string; params: PhpMap }> {
+  const { cmd } = batch.parse(JSON.parse(text));
+  return new Map(
+    Object.entries(cmd).map(([key, command]) => {
+      const [method = '', query = ''] = command.split('?');
+      return [key, { method, params: parsePhpQuery(query) }];
+    }),
+  );
+}
+
+/** What one page of a list was asked by. */
+export function sentPage({ text }: Heard): z.infer<typeof listPage> {
+  return listPage.parse(JSON.parse(text));
+}

@@ -1,0 +1,21 @@
+import type { PortalAccess, TokenStore } from '../src/access.js';
+
+/** A store in memory, whose tokens are `<name>-1`, `<name>-2` … */
+export class MemoryTokens implements TokenStore {
+  readonly renewedFrom: string[] = [];
+
+  constructor(
+    readonly endpoint: string,
+    readonly name: string,
+  ) {}
+
+  access(): Promise<PortalAccess> {
+    const accessToken = `${this.name}-${this.renewedFrom.length + 1}`;
+    return Promise.resolve({ kind: 'oauth', endpoint: this.endpoint, accessToken });
+  }
+
+  renew(staleAccessToken: string): Promise<PortalAccess> {
+    this.renewedFrom.push(staleAccessToken);
+    return this.access();
+  }
+}
