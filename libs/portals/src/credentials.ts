@@ -1,0 +1,92 @@
+/** The one place that knows which column is sealed, and which row is locked before which. */
+import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
+import type { DataSource, EntityManager } from 'typeorm';
+import { CredentialsEntity, PortalEntity } from './entities.js';
+import { notInstalled } from './errors.js';
+import type { SecretBox } from './secret-box.js';
+
+export async function saveOAuthCredentials(
+  manager: EntityManager,
+  box: SecretBox,
+  grant: TokenGrant,
+): Promise<void> {
+  const { memberId } = grant;
+  await save(manager, {
+    memberId,
+    kind: 'oauth',
+    accessToken: box.seal(grant.accessToken, { memberId, field: 'access_token' }),
+    refreshToken: box.seal(grant.refreshToken, { memberId, field: 'refresh_token' }),
+    webhookUrl: null,
+    expiresAt: new Date(grant.expiresAt),
+  });
+}
+
+export async function saveWebhookCredentials(
+  manager: EntityManager,
+  box: SecretBox,
+  memberId: string,
+  webhookUrl: string,
+): Promise<void> {
+  await save(manager, {
+    memberId,
+    kind: 'webhook',
+    accessToken: null,
+    refreshToken: null,
+    webhookUrl: box.seal(webhookUrl, { memberId, field: 'webhook_url' }),
+    expiresAt: null,
+  });
+}
+
+/** What a call needs. */
+export interface StoredAccess {
+  portal: Pick<PortalEntity, 'clientEndpoint' | 'state'>;
+  credentials: Pick<CredentialsEntity, 'memberId' | 'accessToken' | 'webhookUrl'>;
+}
+
+/** @throws Bitrix24Error NOT_INSTALLED */
+export async function readCredentials(dataSource: DataSource, memberId: string): Promise<StoredAccess> {
+  const [row] = await dataSource.query<(StoredAccess['portal'] & StoredAccess['credentials'])[]>(
+    `SELECT member_id AS "memberId", client_endpoint AS "clientEndpoint", state,
+       access_token AS "accessToken", webhook_url AS "webhookUrl"
+     FROM portals.portals JOIN portals.credentials USING (member_id) WHERE member_id = $1`,
+    [memberId],
+  );
+  if (!row) throw notInstalled(memberId);
+  return { portal: row, credentials: row };
+}
+
+/** @throws PortalError UNKNOWN_KEY, BROKEN_SEAL */
+export function openAccess(box: SecretBox, { portal, credentials }: StoredAccess): PortalAccess {
+  const { memberId, accessToken, webhookUrl } = credentials;
+  if (accessToken !== null) {
+    const opened = box.open(accessToken, { memberId, field: 'access_token' });
+    return { kind: 'oauth', endpoint: portal.clientEndpoint, accessToken: opened };
+  }
+  return { kind: 'webhook', endpoint: box.open(webhookUrl ?? '', { memberId, field: 'webhook_url' }) };
+}
+
+/** Whoever changes a portal does this first. It leaves room for what refers to the row, and for all who only read. */
+export async function lockPortal(manager: EntityManager, memberId: string): Promise<PortalEntity | null> {
+  return manager.findOne(PortalEntity, { where: { memberId }, lock: { mode: 'for_no_key_update' } });
+}
+
+/**
+ * The right to renew the pair, until the transaction ends; what it returns is as it was after the lock came.
+ * @throws Bitrix24Error NOT_INSTALLED
+ */
+export async function lockCredentials(
+  manager: EntityManager,
+  memberId: string,
+): Promise<{ portal: PortalEntity; credentials: CredentialsEntity }> {
+  const portal = await lockPortal(manager, memberId);
+  const credentials = await manager.findOne(CredentialsEntity, {
+    where: { memberId },
+    lock: { mode: 'pessimistic_write' },
+  });
+  if (!portal || !credentials) throw notInstalled(memberId);
+  return { portal, credentials };
+}
+
+async function save(manager: EntityManager, row: Omit<CredentialsEntity, 'updatedAt'>): Promise<void> {
+  await manager.upsert(CredentialsEntity, { ...row, updatedAt: () => 'now()' }, ['memberId']);
+}

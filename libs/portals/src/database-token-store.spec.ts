@@ -1,0 +1,267 @@
+import { OAuthServer, type PortalAccess } from '@relay/bitrix24';
+import { silentLog } from '@relay/platform';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { lockCredentials } from './credentials.js';
+import { DatabaseTokenStore } from './database-token-store.js';
+import { PortalRegistry } from './portal-registry.js';
+import { Turns } from './turns.js';
+
+const memberId = 'm1';
+const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
+
+describe('DatabaseTokenStore', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let registry: PortalRegistry;
+  let oauth: SingleUseOAuth;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    registry = new PortalRegistry(source, database.box, []);
+  });
+  beforeEach(async () => {
+    await clear(source);
+    oauth = await SingleUseOAuth.start();
+  });
+  afterEach(() => oauth.stop());
+  afterAll(() => database.close());
+
+  /** What one process has: its own pool, its own store. */
+  function store(dataSource = source, timeoutMs = 5_000): DatabaseTokenStore {
+    const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret: 'secret', timeoutMs });
+    const { box } = database;
+    return new DatabaseTokenStore({
+      memberId,
+      dataSource,
+      box,
+      oauth: server,
+      log: silentLog,
+      turns: new Turns(3),
+    });
+  }
+
+  async function install(): Promise<string> {
+    const grant = oauth.grant(memberId);
+    await registry.install(grant, claim);
+    return grant.accessToken;
+  }
+
+  async function state(): Promise<string | undefined> {
+    const [row] = await source.query<{ state: string }[]>('SELECT state FROM portals.portals');
+    return row?.state;
+  }
+
+  /** As when the database restarts. */
+  async function cutTransactions(): Promise<void> {
+    await source.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE state = 'idle in transaction' AND datname = current_database()`,
+    );
+  }
+
+  it('gives the address and the token that were stored at the install', async () => {
+    const accessToken = await install();
+    await expect(store().access()).resolves.toEqual({
+      kind: 'oauth',
+      endpoint: 'https://one.bitrix24.com/rest/',
+      accessToken,
+    });
+  });
+
+  it('gives the secret address of a portal that is known by its webhook', async () => {
+    const webhookUrl = 'https://one.bitrix24.com/rest/1/webhook-secret/';
+    await registry.registerWebhook({ memberId, webhookUrl, ...claim });
+    const webhook = { kind: 'webhook', endpoint: webhookUrl };
+    await expect(store().access()).resolves.toEqual(webhook);
+    await expect(store().renew('anything')).resolves.toEqual(webhook);
+  });
+
+  it('says that a portal is not installed, before its install and after its end', async () => {
+    const notInstalled = expect.objectContaining({ code: 'NOT_INSTALLED', memberId });
+    await expect(store().access()).rejects.toEqual(notInstalled);
+    await expect(store().renew('stale')).rejects.toEqual(notInstalled);
+    await install();
+    await registry.uninstall(memberId);
+    await expect(store().access()).rejects.toEqual(notInstalled);
+  });
+
+  it('renews once when ten processes meet one expired token twenty times', async () => {
+    const stale = await install();
+    oauth.beforeAnswer = () => new Promise((resolve) => setTimeout(resolve, 50));
+    const processes = await Promise.all(Array.from({ length: 10 }, () => database.connect()));
+    const renewals = processes.flatMap((each) => {
+      const tokens = store(each);
+      return [tokens.renew(stale), tokens.renew(stale)];
+    });
+    const renewed = new Set((await Promise.all(renewals)).map(tokenOf));
+
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+    expect(oauth.refused).toBe(0);
+    expect(renewed.size).toBe(1);
+    expect(renewed).not.toContain(stale);
+    expect(renewed).toContain(tokenOf(await store().access()));
+  });
+
+  it('uses what another process has renewed already', async () => {
+    const stale = await install();
+    const renewed = await store(await database.connect()).renew(stale);
+    await expect(store().renew(stale)).resolves.toEqual(renewed);
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+  });
+
+  it('renews a pair again and again, each time with the newest refresh token', async () => {
+    let token = await install();
+    for (let round = 0; round < 5; round += 1) token = tokenOf(await store().renew(token));
+    expect(oauth.exchanges.get(memberId)).toBe(5);
+    await expect(store().access()).resolves.toMatchObject({ accessToken: token });
+  });
+
+  it('needs one connection for any number of renewals of a portal in one process', async () => {
+    const stale = await install();
+    const release = oauth.hold();
+    const tokens = store();
+    const renewals = Array.from({ length: 100 }, () => tokens.renew(stale));
+    await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
+    await expect(source.query('SELECT 1')).resolves.toHaveLength(1);
+    release();
+    expect(new Set((await Promise.all(renewals)).map(tokenOf)).size).toBe(1);
+  });
+
+  it('finishes and stores a renewal whose caller has gone', async () => {
+    const stale = await install();
+    const release = oauth.hold();
+    const tokens = store();
+    const caller = new AbortController();
+    const abandoned = tokens.renew(stale, caller.signal);
+    await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
+    caller.abort(new Error('the caller left'));
+    await expect(abandoned).rejects.toThrow('the caller left');
+
+    release();
+    await tokens.settled();
+    const renewed = tokenOf(await tokens.access());
+    expect(renewed).not.toBe(stale);
+    await expect(tokens.renew(renewed)).resolves.toMatchObject({ kind: 'oauth' });
+  });
+
+  it('asks for authorization when the refresh token is dead, and does not ask the OAuth server again', async () => {
+    const stale = await install();
+    await oauth.stop();
+    oauth = await SingleUseOAuth.start();
+    const needsReauth = expect.objectContaining({ code: 'NEEDS_REAUTH', recovery: 'reauthorize', memberId });
+    await expect(store().renew(stale)).rejects.toEqual(needsReauth);
+    await expect(state()).resolves.toBe('needs-reauth');
+    await expect(store().renew(stale)).rejects.toEqual(needsReauth);
+    await expect(store().access()).rejects.toEqual(needsReauth);
+    expect(oauth.refused).toBe(1);
+  });
+
+  it('works again after the next install', async () => {
+    const stale = await install();
+    await oauth.stop();
+    oauth = await SingleUseOAuth.start();
+    await expect(store().renew(stale)).rejects.toThrow('authorize the application again');
+    const accessToken = await install();
+    await expect(store().access()).resolves.toMatchObject({ accessToken });
+    await expect(state()).resolves.toBe('installed');
+  });
+
+  it('does not take a pair that belongs to another portal', async () => {
+    const stale = await install();
+    oauth.answer = { member_id: 'another' };
+    await expect(store().renew(stale)).rejects.toMatchObject({
+      code: 'WRONG_MEMBER',
+      recovery: 'reauthorize',
+    });
+    await expect(state()).resolves.toBe('needs-reauth');
+  });
+
+  it('changes nothing while the OAuth server cannot be reached', async () => {
+    const stale = await install();
+    const tokens = store();
+    await oauth.stop();
+    await expect(tokens.renew(stale)).rejects.toMatchObject({ recovery: 'retry', unreachable: true });
+    await expect(state()).resolves.toBe('installed');
+    await expect(tokens.access()).resolves.toMatchObject({ accessToken: stale });
+  });
+
+  it('says what is missing when the application has no keys', async () => {
+    const stale = await install();
+    const { box } = database;
+    const parts = {
+      memberId,
+      dataSource: source,
+      box,
+      oauth: undefined,
+      log: silentLog,
+      turns: new Turns(1),
+    };
+    await expect(new DatabaseTokenStore(parts).renew(stale)).rejects.toMatchObject({
+      code: 'NO_OAUTH',
+      message: expect.stringContaining('B24_CLIENT_ID'),
+    });
+  });
+
+  it('gives up waiting for a lock that another process does not give back', async () => {
+    const stale = await install();
+    const { box } = database;
+    const oauthServer = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret: 'secret' });
+    const parts = {
+      memberId,
+      dataSource: source,
+      box,
+      oauth: oauthServer,
+      log: silentLog,
+      turns: new Turns(1),
+    };
+    await source.transaction(async (manager) => {
+      await lockCredentials(manager, memberId);
+      const waiting = new DatabaseTokenStore({ ...parts, lockTimeoutMs: 20 }).renew(stale);
+      await expect(waiting).rejects.toMatchObject({ code: 'CREDENTIALS_BUSY', recovery: 'retry' });
+    });
+    expect(oauth.exchanges.size).toBe(0);
+  });
+
+  it('stores the address that a renamed portal has now', async () => {
+    const stale = await install();
+    oauth.answer = { client_endpoint: 'https://renamed.bitrix24.com/rest/' };
+    await expect(store().renew(stale)).resolves.toMatchObject({
+      endpoint: 'https://renamed.bitrix24.com/rest/',
+    });
+    const [row] = await source.query<unknown[]>('SELECT domain, client_endpoint FROM portals.portals');
+    expect(row).toEqual({
+      domain: 'renamed.bitrix24.com',
+      client_endpoint: 'https://renamed.bitrix24.com/rest/',
+    });
+  });
+
+  it('saves the new pair though the database cut the connection while it was being exchanged', async () => {
+    const stale = await install();
+    oauth.beforeAnswer = cutTransactions;
+    const renewed = await store(await database.connect()).renew(stale);
+    await expect(store().access()).resolves.toEqual(renewed);
+    oauth.beforeAnswer = () => undefined;
+    await expect(store().renew(tokenOf(renewed))).resolves.toMatchObject({ kind: 'oauth' });
+  });
+
+  it('leaves a newer install alone when it saves a pair late', async () => {
+    const stale = await install();
+    let newer = '';
+    oauth.beforeAnswer = async () => {
+      await cutTransactions();
+      newer = await install();
+    };
+    const access = await store(await database.connect()).renew(stale);
+    expect(tokenOf(access)).toBe(newer);
+    await expect(store().access()).resolves.toMatchObject({ accessToken: newer });
+  });
+});
+
+function tokenOf(access: PortalAccess): string {
+  return access.kind === 'oauth' ? access.accessToken : '';
+}

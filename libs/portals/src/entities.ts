@@ -1,0 +1,105 @@
+import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } from 'typeorm';
+
+const schema = 'portals';
+
+/** `needs-reauth`: the refresh token is dead, the application must be opened or installed again in the portal. */
+export type PortalState = 'installed' | 'needs-reauth' | 'uninstalled';
+export type CredentialKind = 'oauth' | 'webhook';
+/** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
+export type ApplicationTokenKind = 'app' | 'webhook';
+/** What `event.bind` has done: Bitrix24 keeps a handler, or the portal does not know the event. */
+export type BindingState = 'bound' | 'unknown-event';
+
+/** Whoever changes a portal locks its row here first, the credentials after it: one order, no deadlock. */
+@Entity({ schema, name: 'portals' })
+export class PortalEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  /** As the portal named itself at its install: for people, never an address to call. */
+  @Column('text') domain: string;
+  /** From the OAuth server, ends in `/`; the only address that is called. */
+  @Column('text', { name: 'client_endpoint' }) clientEndpoint: string;
+  @Column('text') state: PortalState;
+  @Column('text', { array: true }) scope: string[];
+  /** The application's licence status on the portal, such as `F`, `D`, `T`, `P`, `L`, `S`. */
+  @Column('text') status: string;
+  /** `LANGUAGE_ID` of the last install that brought one. */
+  @Column('text', { nullable: true }) language: string | null;
+  /** What an operator set, by consumer. */
+  @Column('jsonb') settings: Record<string, unknown>;
+  @Column('timestamptz', { name: 'installed_at' }) installedAt: Date;
+  @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
+}
+
+/** Every secret column is sealed by SecretBox. A lock on this row is the right to renew the pair. */
+@Entity({ schema, name: 'credentials' })
+export class CredentialsEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('text') kind: CredentialKind;
+  @Column('text', { name: 'access_token', nullable: true }) accessToken: string | null;
+  @Column('text', { name: 'refresh_token', nullable: true }) refreshToken: string | null;
+  @Column('text', { name: 'webhook_url', nullable: true }) webhookUrl: string | null;
+  @Column('timestamptz', { name: 'expires_at', nullable: true }) expiresAt: Date | null;
+  @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
+}
+
+@Entity({ schema, name: 'application_tokens' })
+export class ApplicationTokenEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('bytea') hash: Buffer;
+  @Column('text') kind: ApplicationTokenKind;
+  @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
+}
+
+/** An install that the OAuth server could not confirm yet. */
+@Entity({ schema, name: 'pending_installs' })
+export class PendingInstallEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  /** SHA-256 of the refresh token: a forged claim cannot take the place of the true one. */
+  @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
+  @Column('text', { name: 'sealed_claim' }) sealedClaim: string;
+  @Column('int') tries: number;
+  @Column('timestamptz', { name: 'next_try_at' }) nextTryAt: Date;
+  @CreateDateColumn({ type: 'timestamptz', name: 'kept_at' }) keptAt: Date;
+}
+
+@Entity({ schema, name: 'subscriptions' })
+export class SubscriptionEntity {
+  @PrimaryColumn('text') consumer: string;
+  /** Event name as the consumer wrote it, base or suffixed. */
+  @PrimaryColumn('text') name: string;
+}
+
+@Entity({ schema, name: 'event_bindings' })
+export class EventBindingEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') name: string;
+  /** The address that Bitrix24 was given; empty where it was bound before the address was kept. */
+  @Column('text') handler: string;
+  @Column('text') state: BindingState;
+  @UpdateDateColumn({ type: 'timestamptz', name: 'bound_at' }) boundAt: Date;
+}
+
+@Entity({ schema, name: 'webhook_pairs' })
+export class WebhookPairEntity {
+  @PrimaryColumn('bytea', { name: 'token_hash' }) tokenHash: Buffer;
+  @Column('text') host: string;
+  @Column('text', { name: 'sealed_url' }) sealedUrl: string;
+  @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
+}
+
+@Entity({ schema, name: 'rate_buckets' })
+export class RateBucketEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('timestamptz', { name: 'full_until' }) fullUntil: Date;
+}
+
+export const portalEntities = [
+  PortalEntity,
+  CredentialsEntity,
+  ApplicationTokenEntity,
+  PendingInstallEntity,
+  SubscriptionEntity,
+  EventBindingEntity,
+  WebhookPairEntity,
+  RateBucketEntity,
+];

@@ -1,0 +1,64 @@
+import { Bitrix24Error, type Recovery } from '@relay/bitrix24';
+
+/** Each code with the one recovery that helps against it. */
+const recoveries = {
+  /** Nothing usable is cached and the database does not answer. */
+  DIRECTORY_UNAVAILABLE: 'retry',
+  /** The refresh token is dead. */
+  NEEDS_REAUTH: 'reauthorize',
+  /** The OAuth server renewed another portal than the one asked for. */
+  WRONG_MEMBER: 'reauthorize',
+  /** B24_CLIENT_ID and B24_CLIENT_SECRET are not set. */
+  NO_OAUTH: 'wait',
+  /** Sealed with a key that TOKEN_KEYS no longer names. */
+  UNKNOWN_KEY: 'wait',
+  /** Damaged, or copied from another portal's row. */
+  BROKEN_SEAL: 'reauthorize',
+  /** Another process kept the portal's credentials locked for too long. */
+  CREDENTIALS_BUSY: 'retry',
+  /** Too many unconfirmed installs are waiting already. */
+  PENDING_FULL: 'retry',
+  /** What an operator set for a consumer does not fit that consumer's schema. */
+  BAD_SETTINGS: 'wait',
+  /** The OAuth server names an address that is private or plain http, and B24_ALLOW_HOSTS does not allow it. */
+  ENDPOINT_NOT_ALLOWED: 'never',
+} as const satisfies Record<string, Recovery>;
+
+export type PortalErrorCode = keyof typeof recoveries;
+
+/**
+ * Every error of this lib, beside `Bitrix24Error` NOT_INSTALLED, which is the REST client's word for a portal without
+ * credentials. Message and fields name portal and remedy, never a secret.
+ */
+export class PortalError extends Error {
+  override readonly name: string = 'PortalError';
+  readonly recovery: Recovery;
+  readonly memberId?: string;
+
+  constructor(
+    readonly code: PortalErrorCode,
+    message: string,
+    options: { memberId?: string; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.recovery = recoveries[code];
+    if (options.memberId !== undefined) this.memberId = options.memberId;
+  }
+}
+
+/** Whether the portal is known cannot be said now: answer 503, never 401. */
+export class DirectoryUnavailableError extends PortalError {
+  override readonly name = 'DirectoryUnavailableError';
+
+  constructor(memberId: string, cause: unknown) {
+    super('DIRECTORY_UNAVAILABLE', 'The portal is not cached and the database cannot be reached', {
+      memberId,
+      cause,
+    });
+  }
+}
+
+/** The portal is unknown here, or was uninstalled. */
+export function notInstalled(memberId: string): Bitrix24Error {
+  return new Bitrix24Error('NOT_INSTALLED', { memberId });
+}

@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { EventBindings } from './event-bindings.js';
+import { PortalRegistry } from './portal-registry.js';
+
+const here = 'https://relay.example.com/b24/events';
+const elsewhere = 'https://old.example.com/b24/events';
+
+describe('EventBindings', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let bindings: EventBindings;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    bindings = new EventBindings(source);
+  });
+  beforeEach(async () => {
+    await clear(source);
+    const registry = new PortalRegistry(source, database.box, []);
+    for (const memberId of ['m1', 'm2']) {
+      await registry.registerWebhook({
+        memberId,
+        domain: 'one.bitrix24.com',
+        webhookUrl: 'https://one.bitrix24.com/rest/1/secret/',
+        applicationToken: 'token',
+      });
+    }
+  });
+  afterAll(() => database.close());
+
+  async function install(memberId: string): Promise<void> {
+    const grant = {
+      memberId,
+      clientEndpoint: 'https://one.bitrix24.com/rest/',
+      accessToken: 'access',
+      refreshToken: 'refresh',
+      expiresAt: 0,
+      scope: [],
+      status: 'L',
+    };
+    const claim = { domain: 'one.bitrix24.com', applicationToken: 'token' };
+    await new PortalRegistry(source, database.box, []).install(grant, claim);
+  }
+
+  it('remembers for each portal what was bound and what it does not know', async () => {
+    await bindings.save('m1', 'ONCRMCONTACTADD', here, 'bound');
+    await bindings.save('m1', 'ONCRMDYNAMICITEMADD_147', here, 'unknown-event');
+    await bindings.save('m2', 'ONCRMCONTACTADD', here, 'unknown-event');
+    await expect(bindings.of('m1')).resolves.toEqual(
+      new Map([
+        ['ONCRMCONTACTADD', { handler: here, state: 'bound' }],
+        ['ONCRMDYNAMICITEMADD_147', { handler: here, state: 'unknown-event' }],
+      ]),
+    );
+  });
+
+  it('replaces what it knew of an event', async () => {
+    await bindings.save('m1', 'ONCRMCONTACTADD', elsewhere, 'unknown-event');
+    await bindings.save('m1', 'ONCRMCONTACTADD', here, 'bound');
+    await expect(bindings.of('m1')).resolves.toEqual(
+      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound' }]]),
+    );
+  });
+
+  it('forgets one portal and no other', async () => {
+    await bindings.save('m1', 'ONCRMCONTACTADD', here, 'bound');
+    await bindings.save('m2', 'ONCRMCONTACTADD', here, 'bound');
+    await bindings.forget('m1');
+    await expect(bindings.of('m1')).resolves.toEqual(new Map());
+    await expect(bindings.of('m2')).resolves.toEqual(
+      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound' }]]),
+    );
+  });
+
+  it('tells what is missing at each portal where the application is installed', async () => {
+    for (const memberId of ['m3', 'm4', 'm5']) await install(memberId);
+    await new PortalRegistry(source, database.box, []).uninstall('m5');
+    await bindings.save('m3', 'ONE', here, 'bound');
+    await bindings.save('m3', 'TWO', here, 'unknown-event');
+    await bindings.save('m4', 'TWO', here, 'bound');
+    await expect(bindings.missing(['TWO', 'ONE', 'ONE'], here)).resolves.toEqual(new Map([['m4', ['ONE']]]));
+    await expect(bindings.missing(['THREE', 'ONE'], here)).resolves.toEqual(
+      new Map([
+        ['m3', ['THREE']],
+        ['m4', ['ONE', 'THREE']],
+      ]),
+    );
+    await expect(bindings.missing([], here)).resolves.toEqual(new Map());
+  });
+
+  it('misses what was bound to another address, or before addresses were kept', async () => {
+    await install('m3');
+    await bindings.save('m3', 'ONE', elsewhere, 'bound');
+    await bindings.save('m3', 'TWO', here, 'bound');
+    await source.query(
+      `INSERT INTO portals.event_bindings (member_id, name, state) VALUES ('m3', 'THREE', 'bound')`,
+    );
+    await expect(bindings.missing(['ONE', 'TWO', 'THREE'], here)).resolves.toEqual(
+      new Map([['m3', ['ONE', 'THREE']]]),
+    );
+    await bindings.save('m3', 'ONE', here, 'bound');
+    await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
+    await expect(bindings.missing(['ONE'], elsewhere)).resolves.toEqual(new Map([['m3', ['ONE']]]));
+  });
+});

@@ -1,0 +1,41 @@
+import type { DataSource } from 'typeorm';
+import { EventBindingEntity, type BindingState } from './entities.js';
+
+/** What `event.bind` has done at each portal, so that only what is missing is bound. */
+export class EventBindings {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** By event name, as it was saved. */
+  async of(memberId: string): Promise<Map<string, { handler: string; state: BindingState }>> {
+    const rows = await this.dataSource.manager.findBy(EventBindingEntity, { memberId });
+    return new Map(rows.map(({ name, handler, state }) => [name, { handler, state }]));
+  }
+
+  /**
+   * For each portal where the application is installed, which of the names were never tried, or with another handler
+   * than this one; no entry: none.
+   */
+  async missing(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
+    const rows = await this.dataSource.query<{ memberId: string; names: string[] }[]>(
+      `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
+       FROM portals.portals JOIN portals.credentials USING (member_id)
+         CROSS JOIN (SELECT DISTINCT unnest($1::text[]) AS name) wanted
+         LEFT JOIN portals.event_bindings b USING (member_id, name)
+       WHERE portals.state = 'installed' AND kind = 'oauth' AND b.handler IS DISTINCT FROM $2
+       GROUP BY member_id`,
+      [names, handlerUrl],
+    );
+    return new Map(rows.map((row) => [row.memberId, row.names]));
+  }
+
+  /** The portal must be known: a binding without one has no meaning, and the database refuses it. */
+  async save(memberId: string, name: string, handlerUrl: string, state: BindingState): Promise<void> {
+    const row = { memberId, name, handler: handlerUrl, state, boundAt: () => 'now()' };
+    await this.dataSource.manager.upsert(EventBindingEntity, row, ['memberId', 'name']);
+  }
+
+  /** All of the portal's: its handlers vanished. */
+  async forget(memberId: string): Promise<void> {
+    await this.dataSource.manager.delete(EventBindingEntity, { memberId });
+  }
+}

@@ -1,0 +1,14 @@
+import { CreatePortals1764000000000 } from './migrations/1764000000000-create-portals.js';
+import { AddPortalSettings1764200000000 } from './migrations/1764200000000-add-portal-settings.js';
+import { CreateWebhookPairs1764300000000 } from './migrations/1764300000000-create-webhook-pairs.js';
+import { KeepHandlersOfBindings1764400000000 } from './migrations/1764400000000-keep-handlers-of-bindings.js';
+import { CreateRateBuckets1764500000000 } from './migrations/1764500000000-create-rate-buckets.js';
+
+/** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
+export const portalMigrations = [
+  CreatePortals1764000000000,
+  AddPortalSettings1764200000000,
+  CreateWebhookPairs1764300000000,
+  KeepHandlersOfBindings1764400000000,
+  CreateRateBuckets1764500000000,
+];

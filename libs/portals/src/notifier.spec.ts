@@ -1,0 +1,110 @@
+import { silentLog } from '@relay/platform';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../test/support/eventually.js';
+import { keptLog, PortalsDatabase } from '../test/portals-database.js';
+import { TcpProxy } from '../test/tcp-proxy.js';
+import { announce, Notifier } from './notifier.js';
+
+const listeners = `FROM pg_stat_activity WHERE application_name = 'b24-relay listener' AND datname = current_database()`;
+
+describe('Notifier', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  const started: Notifier[] = [];
+  const proxies: TcpProxy[] = [];
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+  });
+  afterEach(async () => {
+    await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
+    await Promise.all(started.splice(0).map((notifier) => notifier.stop()));
+  });
+  afterAll(() => database.close());
+
+  async function listening(
+    databaseUrl = database.url,
+    timing: { heartbeatMs?: number; answerTimeoutMs?: number } = {},
+  ): Promise<{ notifier: Notifier; heard: string[] }> {
+    const notifier = new Notifier({ databaseUrl, log: silentLog, ...timing });
+    started.push(notifier);
+    const heard: string[] = [];
+    notifier.on('portals', (subject) => heard.push(subject ?? 'anything'));
+    await eventually(() => expect(notifier.isListening()).toBe(true));
+    return { notifier, heard };
+  }
+
+  function connections(): Promise<unknown[]> {
+    return source.query<unknown[]>(`SELECT pid ${listeners}`);
+  }
+
+  it('says that anything may have changed, once it listens', async () => {
+    const { heard } = await listening();
+    expect(heard).toEqual(['anything']);
+  });
+
+  it('hears what is committed, of its topic only, and nothing that is rolled back', async () => {
+    const { heard } = await listening();
+    await announce(source.manager, 'subscriptions', 'a-consumer');
+    const rolledBack = source.transaction(async (manager) => {
+      await announce(manager, 'portals', 'never');
+      throw new Error('on purpose');
+    });
+    await expect(rolledBack).rejects.toThrow('on purpose');
+    await announce(source.manager, 'portals', 'm1');
+    await eventually(() => expect(heard).toEqual(['anything', 'm1']));
+  });
+
+  it('listens again after its connection was cut, and says that anything may have changed', async () => {
+    const { notifier, heard } = await listening();
+    await source.query(`SELECT pg_terminate_backend(pid) ${listeners}`);
+    await eventually(() => expect(heard).toEqual(['anything', 'anything']));
+    expect(notifier.isListening()).toBe(true);
+    await announce(source.manager, 'portals', 'm2');
+    await eventually(() => expect(heard).toContain('m2'));
+  });
+
+  it('notices a connection on which nothing arrives any more, and makes another', async () => {
+    const proxy = await TcpProxy.open(database.url);
+    proxies.push(proxy);
+    const timing = { heartbeatMs: 20, answerTimeoutMs: 200 };
+    const { notifier, heard } = await listening(proxy.url, timing);
+    proxy.freeze();
+    await eventually(() => expect(notifier.isListening()).toBe(false), { timeoutMs: 3_000 });
+    proxy.thaw();
+    await eventually(() => expect(heard).toEqual(['anything', 'anything']));
+  });
+
+  it('says that it hears nothing while the database cannot be reached, and stops when asked to', async () => {
+    const proxy = await TcpProxy.open(database.url);
+    const gone = proxy.url;
+    await proxy.close();
+    const { log, lines } = keptLog();
+    const notifier = new Notifier({ databaseUrl: gone, log });
+    notifier.on('portals', () => undefined);
+    await eventually(() => expect(lines.length).toBeGreaterThan(1));
+    expect(notifier.isListening()).toBe(false);
+    await notifier.stop();
+  });
+
+  it('opens no connection before somebody listens, and leaves none when it stops', async () => {
+    const notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
+    await expect(connections()).resolves.toHaveLength(0);
+    notifier.on('portals', () => undefined);
+    await eventually(() => expect(notifier.isListening()).toBe(true));
+    await notifier.stop();
+    await eventually(async () => expect(await connections()).toHaveLength(0));
+  });
+
+  it('no longer calls a listener that has left', async () => {
+    const { notifier, heard } = await listening();
+    const others: string[] = [];
+    const leave = notifier.on('portals', (subject) => others.push(subject ?? 'anything'));
+    leave();
+    await announce(source.manager, 'portals', 'm3');
+    await eventually(() => expect(heard).toContain('m3'));
+    expect(others).toEqual([]);
+  });
+});

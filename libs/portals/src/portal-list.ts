@@ -1,0 +1,26 @@
+import type { DataSource } from 'typeorm';
+import type { PortalState } from './entities.js';
+
+/** A portal as an operator sees it. */
+export interface ListedPortal {
+  memberId: string;
+  domain: string;
+  state: PortalState;
+  /** How it is called; null after an uninstall. */
+  kind: 'oauth' | 'webhook' | null;
+  language: string | null;
+  settings: Record<string, unknown>;
+  installedAt: Date;
+}
+
+export class PortalList {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Every portal that was ever installed, by domain. */
+  all(): Promise<ListedPortal[]> {
+    return this.dataSource.query<ListedPortal[]>(
+      `SELECT member_id AS "memberId", domain, state, kind, language, settings, installed_at AS "installedAt"
+       FROM portals.portals LEFT JOIN portals.credentials USING (member_id) ORDER BY domain, member_id`,
+    );
+  }
+}

@@ -1,0 +1,107 @@
+import { silentLog } from '@relay/platform';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { z } from 'zod';
+import { eventually } from '../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { Notifier } from './notifier.js';
+import { PortalDirectory } from './portal-directory.js';
+import { readPortalsFrom } from './portal-reader.js';
+import { PortalRegistry } from './portal-registry.js';
+import { PortalSettings } from './portal-settings.js';
+
+const volume = z.strictObject({ volume: z.number().default(5) });
+const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
+
+describe('PortalSettings', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let notifier: Notifier;
+  let directory: PortalDirectory;
+  let registry: PortalRegistry;
+  let settings: PortalSettings;
+  let oauth: SingleUseOAuth;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
+    registry = new PortalRegistry(source, database.box, []);
+    oauth = await SingleUseOAuth.start();
+  });
+  beforeEach(async () => {
+    await clear(source);
+    directory = new PortalDirectory({ readPortals: readPortalsFrom(source), notifier });
+    settings = new PortalSettings(source, directory);
+    await directory.find('to-begin');
+    await eventually(() => expect(notifier.isListening()).toBe(true));
+    await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
+  });
+  afterEach(() => directory.close());
+  afterAll(async () => {
+    await oauth.stop();
+    await notifier.stop();
+    await database.close();
+  });
+
+  it('has the schema say what is so where nothing was set, at a portal or at none', async () => {
+    await expect(settings.of('m1', 'radio', volume)).resolves.toEqual({ language: 'tr', own: { volume: 5 } });
+    await expect(settings.of('nobody', 'radio', volume)).resolves.toEqual({ own: { volume: 5 } });
+  });
+
+  it('knows of a new setting, and of a new language, as soon as they are announced', async () => {
+    await settings.of('m1', 'radio', volume);
+    await settings.set('m1', 'radio', { volume: 11 });
+    await eventually(async () =>
+      expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'tr', own: { volume: 11 } }),
+    );
+    await registry.install(oauth.grant('m1'), { ...claim, language: 'de' });
+    await eventually(async () =>
+      expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'de', own: { volume: 11 } }),
+    );
+  });
+
+  it('replaces what one consumer had, and leaves the others’ and other portals’ alone', async () => {
+    await registry.install(oauth.grant('m2'), claim);
+    await settings.set('m1', 'radio', { volume: 1 });
+    await settings.set('m1', 'tv', { volume: 2 });
+    await settings.set('m2', 'radio', { volume: 3 });
+    await settings.set('m1', 'radio', {});
+    const stored = await source.query<unknown[]>(
+      'SELECT member_id, settings FROM portals.portals ORDER BY member_id',
+    );
+    expect(stored).toEqual([
+      { member_id: 'm1', settings: { radio: {}, tv: { volume: 2 } } },
+      { member_id: 'm2', settings: { radio: { volume: 3 } } },
+    ]);
+  });
+
+  it('keeps them over an uninstall and the next install', async () => {
+    await settings.set('m1', 'radio', { volume: 7 });
+    await registry.uninstall('m1');
+    await registry.install(oauth.grant('m1'), claim);
+    await eventually(async () =>
+      expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'tr', own: { volume: 7 } }),
+    );
+  });
+
+  it('refuses what the consumer does not take, so that it waits for an operator instead of guessing', async () => {
+    await settings.set('m1', 'radio', { volumen: 7 });
+    const read = () => settings.of('m1', 'radio', volume);
+    await eventually(async () =>
+      expect(await read().catch((error: unknown) => error)).toMatchObject({
+        code: 'BAD_SETTINGS',
+        recovery: 'wait',
+        memberId: 'm1',
+        message: expect.stringContaining('radio'),
+      }),
+    );
+    await settings.set('m1', 'radio', { volume: 7 });
+    await eventually(async () => expect(await read()).toMatchObject({ own: { volume: 7 } }));
+  });
+
+  it('sets nothing for a portal that it does not know', async () => {
+    await expect(settings.set('nobody', 'radio', {})).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
+  });
+});

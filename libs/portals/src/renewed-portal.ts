@@ -1,0 +1,30 @@
+import type { TokenGrant } from '@relay/bitrix24';
+import type { PortalEntity } from './entities.js';
+
+type Renewable = Pick<PortalEntity, 'domain' | 'clientEndpoint' | 'state' | 'scope' | 'status'>;
+
+/** What a renewal says that is not stored yet; undefined when it is all known. */
+export function renewedPortal(portal: Renewable, grant: TokenGrant): Renewable | undefined {
+  // An address that must not be called does not replace one that could be.
+  const clientEndpoint = grant.clientEndpoint ?? portal.clientEndpoint;
+  const renewed: Renewable = {
+    domain: renamedDomain(portal, clientEndpoint),
+    clientEndpoint,
+    state: 'installed',
+    scope: grant.scope,
+    status: grant.status,
+  };
+  const same =
+    renewed.domain === portal.domain &&
+    renewed.clientEndpoint === portal.clientEndpoint &&
+    renewed.state === portal.state &&
+    renewed.status === portal.status &&
+    renewed.scope.join() === portal.scope.join();
+  return same ? undefined : renewed;
+}
+
+/** The domain follows the address where it was the address's host; a name that was given otherwise stays. */
+function renamedDomain(portal: Renewable, clientEndpoint: string): string {
+  const wasItsHost = portal.domain === new URL(portal.clientEndpoint).host;
+  return wasItsHost ? new URL(clientEndpoint).host : portal.domain;
+}

@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
+import { OAuthServer } from '@relay/bitrix24';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { z } from 'zod';
+import { clear, keptLog, PortalsDatabase } from '../test/portals-database.js';
+import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { lockCredentials } from './credentials.js';
+import { DatabaseTokenStore, type TokenStoreOptions } from './database-token-store.js';
+import { DirectoryUnavailableError, type PortalErrorCode } from './errors.js';
+import { PendingInstalls } from './pending-installs.js';
+import { PortalDirectory } from './portal-directory.js';
+import { readPortalsFrom } from './portal-reader.js';
+import { PortalRegistry } from './portal-registry.js';
+import { PortalSettings } from './portal-settings.js';
+import { SecretBox } from './secret-box.js';
+import { Turns } from './turns.js';
+
+const memberId = 'm1';
+
+describe('secrets', () => {
+  const secrets = {
+    clientSecret: `client-${randomBytes(8).toString('hex')}`,
+    applicationToken: `application-${randomBytes(8).toString('hex')}`,
+    webhook: `webhook-${randomBytes(8).toString('hex')}`,
+    key: randomBytes(32),
+  };
+  const claim = { domain: 'one.bitrix24.com', applicationToken: secrets.applicationToken };
+  const box = new SecretBox([{ id: 'k1', key: secrets.key }]);
+  const otherBox = new SecretBox([{ id: 'k2', key: randomBytes(32) }]);
+  const { log, lines } = keptLog();
+  const used = new Set<string>([secrets.clientSecret, secrets.applicationToken, secrets.webhook]);
+  used
+    .add(secrets.key.toString('hex'))
+    .add(secrets.key.toString('base64'))
+    .add(secrets.key.toString('base64url'));
+
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let registry: PortalRegistry;
+  let oauth: SingleUseOAuth;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    registry = new PortalRegistry(source, box, []);
+    oauth = await SingleUseOAuth.start();
+  });
+  beforeEach(async () => {
+    await clear(source);
+    oauth.answer = {};
+    oauth.beforeAnswer = () => undefined;
+  });
+  afterAll(async () => {
+    await oauth.stop();
+    await database.close();
+  });
+
+  async function install(): Promise<string> {
+    const grant = oauth.grant(memberId);
+    used.add(grant.accessToken).add(grant.refreshToken);
+    await registry.install(grant, claim);
+    return grant.accessToken;
+  }
+
+  function store(changes: Partial<TokenStoreOptions> = {}): DatabaseTokenStore {
+    const { clientSecret } = secrets;
+    const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret });
+    const parts = { memberId, dataSource: source, box, oauth: server, log, turns: new Turns(1) };
+    return new DatabaseTokenStore({ ...parts, ...changes });
+  }
+
+  /** One way to come by each error of this lib, and by those that it lets through. */
+  const failures: Record<
+    PortalErrorCode | 'NOT_INSTALLED' | 'BAD_ADDRESS' | '23514',
+    () => Promise<unknown>
+  > = {
+    DIRECTORY_UNAVAILABLE: async () => {
+      const cause = await errorOf(() => source.query('SELECT $1::int', ['text']));
+      const readPortals = (): Promise<never> => Promise.reject(cause);
+      const notifier = { on: () => () => undefined, isListening: () => false };
+      const error = await errorOf(() => new PortalDirectory({ readPortals, notifier }).find(memberId));
+      expect(error).toBeInstanceOf(DirectoryUnavailableError);
+      return error;
+    },
+    NOT_INSTALLED: () => errorOf(() => store().access()),
+    NEEDS_REAUTH: async () => {
+      const stale = await install();
+      const grant = { ...oauth.grant(memberId), refreshToken: 'refresh-dead', accessToken: stale };
+      used.add(grant.refreshToken);
+      await registry.install(grant, claim);
+      return errorOf(() => store().renew(stale));
+    },
+    WRONG_MEMBER: async () => {
+      oauth.answer = {
+        member_id: 'another',
+        access_token: 'access-of-another',
+        refresh_token: 'refresh-of-another',
+      };
+      used.add('access-of-another').add('refresh-of-another');
+      const stale = await install();
+      return errorOf(() => store().renew(stale));
+    },
+    NO_OAUTH: async () => {
+      const stale = await install();
+      return errorOf(() => store({ oauth: undefined }).renew(stale));
+    },
+    UNKNOWN_KEY: async () => {
+      await install();
+      return errorOf(() => store({ box: otherBox }).access());
+    },
+    BAD_SETTINGS: async () => {
+      await install();
+      const readPortals = readPortalsFrom(source);
+      const notifier = { on: () => () => undefined, isListening: () => false };
+      const settings = new PortalSettings(source, new PortalDirectory({ readPortals, notifier }));
+      await settings.set(memberId, 'consumer', { wrong: 'what-was-set' });
+      return errorOf(() => settings.of(memberId, 'consumer', z.strictObject({ wrong: z.number() })));
+    },
+    BROKEN_SEAL: async () => {
+      await install();
+      await source.query('UPDATE portals.credentials SET access_token = refresh_token');
+      return errorOf(() => store().access());
+    },
+    CREDENTIALS_BUSY: async () => {
+      const stale = await install();
+      return source.transaction(async (manager) => {
+        await lockCredentials(manager, memberId);
+        return errorOf(() => store({ lockTimeoutMs: 10 }).renew(stale));
+      });
+    },
+    PENDING_FULL: async () => {
+      const pending = new PendingInstalls(source, box, log);
+      const full = { memberId, ...claim, accessToken: 'access-pending' };
+      const keepAll = async (): Promise<void> => {
+        for (let number = 0; number < 21; number += 1) {
+          used.add(`refresh-pending-${number}`);
+          await pending.keep({ ...full, refreshToken: `refresh-pending-${number}` });
+        }
+      };
+      used.add(full.accessToken);
+      return errorOf(keepAll);
+    },
+    ENDPOINT_NOT_ALLOWED: () => {
+      const grant = { ...oauth.grant(memberId), clientEndpoint: undefined };
+      used.add(grant.accessToken).add(grant.refreshToken);
+      return errorOf(() => registry.install(grant, claim));
+    },
+    BAD_ADDRESS: () =>
+      errorOf(() =>
+        registry.registerWebhook({
+          ...claim,
+          memberId,
+          webhookUrl: `http://localhost/rest/1/${secrets.webhook}/`,
+        }),
+      ),
+    // PostgreSQL quotes the row that it refuses, and TypeORM the query with its parameters.
+    '23514': async () => {
+      await source.query('ALTER TABLE portals.credentials ADD CONSTRAINT closed CHECK (false) NOT VALID');
+      const error = await errorOf(install);
+      await source.query('ALTER TABLE portals.credentials DROP CONSTRAINT closed');
+      return error;
+    },
+  };
+
+  for (const [code, fail] of Object.entries(failures)) {
+    it(`are in no part of the error ${code}, nor in the log`, async () => {
+      const error = await fail();
+      expect(error).toMatchObject({ code });
+      const seen = [shown(error), ...lines.map(shown)].join('\n');
+      for (const secret of used) expect(seen).not.toContain(secret);
+    });
+  }
+});
+
+/** Everything that a logger or a person could get out of it. */
+function shown(value: unknown): string {
+  const texts = [inspect(value, { depth: Infinity, showHidden: true }), JSON.stringify(value)];
+  for (let at = value; at instanceof Error; at = at.cause)
+    texts.push(at.message, at.stack ?? '', inspect(at));
+  return texts.join('\n');
+}
+
+async function errorOf(work: () => unknown): Promise<unknown> {
+  try {
+    await work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}

@@ -1,0 +1,83 @@
+import { silentLog } from '@relay/platform';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { announce, Notifier } from './notifier.js';
+import { Subscriptions } from './subscriptions.js';
+
+describe('Subscriptions', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let notifier: Notifier;
+  let subscriptions: Subscriptions;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
+    subscriptions = new Subscriptions(source, notifier);
+  });
+  beforeEach(() => clear(source));
+  afterAll(async () => {
+    await notifier.stop();
+    await database.close();
+  });
+
+  it('wants what any consumer wants, each event once', async () => {
+    await subscriptions.record('b', ['ONCRMCONTACTUPDATE', 'ONCRMCONTACTADD']);
+    await subscriptions.record('a', ['ONCRMCONTACTADD', 'ONCRMDYNAMICITEMADD_147', 'ONCRMCONTACTADD']);
+    await expect(subscriptions.wanted()).resolves.toEqual([
+      'ONCRMCONTACTADD',
+      'ONCRMCONTACTUPDATE',
+      'ONCRMDYNAMICITEMADD_147',
+    ]);
+  });
+
+  it('replaces what that consumer wanted before, and nobody else’s wishes', async () => {
+    await subscriptions.record('a', ['ONE', 'TWO']);
+    await subscriptions.record('b', ['TWO', 'THREE']);
+    await subscriptions.record('a', ['FOUR']);
+    await expect(subscriptions.wanted()).resolves.toEqual(['FOUR', 'THREE', 'TWO']);
+    await subscriptions.record('a', []);
+    await expect(subscriptions.wanted()).resolves.toEqual(['THREE', 'TWO']);
+  });
+
+  it('ends in one of the sets when replicas of two versions start at once', async () => {
+    const sets = [
+      ['ONE', 'TWO'],
+      ['THREE', 'TWO'],
+    ];
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) => subscriptions.record('a', sets[index % 2] ?? [])),
+    );
+    const wanted = await subscriptions.wanted();
+    expect(sets.map((set) => set.toSorted())).toContainEqual(wanted);
+  });
+
+  it('tells of a change, and of none where nothing changed', async () => {
+    let changes = 0;
+    const leave = subscriptions.onChange(() => (changes += 1));
+    await eventually(() => expect(notifier.isListening()).toBe(true));
+    changes = 0;
+    await subscriptions.record('a', ['ONE']);
+    await subscriptions.record('a', ['ONE']);
+    await subscriptions.record('a', ['ONE', 'TWO']);
+    await subscriptions.record('a', ['TWO']);
+    await announceAndHear();
+    expect(changes).toBe(3 + 1);
+    leave();
+  });
+
+  /** Announcements arrive in order: when ours is heard, all before it were. */
+  async function announceAndHear(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const leave = notifier.on('subscriptions', (subject) => {
+        if (subject !== 'the last') return;
+        leave();
+        resolve();
+      });
+      announce(source.manager, 'subscriptions', 'the last').catch(reject);
+    });
+  }
+});

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../test/support/eventually.js';
+import { clear, dump, PortalsDatabase } from '../test/portals-database.js';
+import { hasApplicationToken } from './application-token.js';
+import { PortalRegistry } from './portal-registry.js';
+import { readPortalsFrom } from './portal-reader.js';
+import { WebhookPairs } from './webhook-pairs.js';
+
+const pair = {
+  webhookUrl: 'https://one.bitrix24.com/rest/1/webhook-secret/',
+  applicationToken: 'token-secret',
+};
+
+describe('WebhookPairs', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let pairs: WebhookPairs;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+  });
+  beforeEach(async () => {
+    await clear(source);
+    await source.query('TRUNCATE portals.webhook_pairs');
+    pairs = new WebhookPairs(source, database.box, new PortalRegistry(source, database.box, []), []);
+  });
+  afterAll(() => database.close());
+
+  it('registers the portal when its first event brings the token', async () => {
+    await expect(pairs.add(pair)).resolves.toBe('one.bitrix24.com');
+    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(true);
+    const [portal] = await readPortalsFrom(source)(['m1']);
+    expect(portal).toMatchObject({ state: 'installed', domain: 'one.bitrix24.com' });
+    expect(portal && hasApplicationToken(portal, pair.applicationToken)).toBe(true);
+  });
+
+  it('lets no other token in', async () => {
+    await pairs.add(pair);
+    await expect(pairs.claim('m1', 'one.bitrix24.com', 'another-token')).resolves.toBe(false);
+    await expect(pairs.claim('m1', 'one.bitrix24.com', '')).resolves.toBe(false);
+    await expect(readPortalsFrom(source)(['m1'])).resolves.toEqual([]);
+  });
+
+  it('believes one portal alone, and that one again', async () => {
+    await pairs.add(pair);
+    await pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken);
+    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(true);
+    await expect(pairs.claim('m2', 'two.bitrix24.com', pair.applicationToken)).resolves.toBe(false);
+    await expect(readPortalsFrom(source)(['m2'])).resolves.toEqual([]);
+  });
+
+  it('hears within a second of a pair that was added elsewhere', async () => {
+    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(false);
+    const elsewhere = new WebhookPairs(
+      source,
+      database.box,
+      new PortalRegistry(source, database.box, []),
+      [],
+    );
+    await elsewhere.add(pair);
+    await eventually(async () => {
+      expect(await pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).toBe(true);
+    });
+  });
+
+  it('keeps neither the address nor the token in clear', async () => {
+    await pairs.add(pair);
+    await expect(dump(source)).resolves.not.toMatch(/webhook-secret|token-secret/);
+  });
+
+  it.each(['http://one.bitrix24.com/rest/1/s/', 'https://127.0.0.1/rest/1/s/', 'x'])(
+    'refuses the address %s',
+    async (webhookUrl) => {
+      await expect(pairs.add({ ...pair, webhookUrl })).rejects.toMatchObject({ code: 'BAD_ADDRESS' });
+    },
+  );
+});
