@@ -1,0 +1,69 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { eventually } from './eventually.js';
+
+const root = join(import.meta.dirname, '../..');
+
+/** One built app as a real process, with all that it wrote. */
+export class AppProcess {
+  private constructor(
+    readonly name: string,
+    private readonly child: ChildProcess,
+    private readonly output: string[],
+  ) {}
+
+  /** @param entry path below dist/, such as `apps/gateway/src/main.js` */
+  static start(
+    name: string,
+    entry: string,
+    env: Record<string, string>,
+    { args = [], input = '' }: { args?: readonly string[]; input?: string } = {},
+  ): AppProcess {
+    const child = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', entry), ...args], {
+      cwd: root,
+      env: { PATH: process.env['PATH'], ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    child.stdin?.end(input);
+    const output: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => output.push(text));
+    }
+    return new AppProcess(name, child, output);
+  }
+
+  /** All that it wrote to standard output and standard error. */
+  log(): string {
+    return this.output.join('');
+  }
+
+  /** Polls until `url` answers 200; fails at once, with the log, when the process ends before. */
+  async ready(url: string): Promise<void> {
+    await eventually(
+      async () => {
+        if (this.hasEnded()) return;
+        const { status } = await fetch(url);
+        if (status !== 200) throw new Error(`${this.name} is not ready:\n${this.log()}`);
+      },
+      { timeoutMs: 30_000, everyMs: 100 },
+    );
+    if (this.hasEnded()) throw new Error(`${this.name} ended at its start:\n${this.log()}`);
+  }
+
+  /** @returns its exit code, once it has ended by itself */
+  async end(): Promise<number | null> {
+    if (!this.hasEnded()) await once(this.child, 'exit');
+    return this.child.exitCode;
+  }
+
+  /** Ends it with a signal: SIGTERM for good order, SIGKILL for a crash. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (!this.hasEnded()) this.child.kill(signal);
+    return this.end();
+  }
+
+  private hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+}

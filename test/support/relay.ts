@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { freePort, freshVhost } from './broker.js';
+import { CuttableLink } from './cuttable-link.js';
+import { freshDatabase } from './database.js';
+import { AppProcess } from './processes.js';
+import { type PortalSettings, SimulatedPortal } from './simulated-portal.js';
+
+export type BusKind = 'RabbitMQ' | 'PostgreSQL';
+
+/** The whole system as built, each app a process of its own, with a database and a virtual host that nobody shares. */
+export interface Relay {
+  gatewayUrl: string;
+  /** The apps' way to Bitrix24: OAuth, and the portals' REST. */
+  outside: CuttableLink;
+  /** What every app is started with; a consumer that a test brings along needs the same. */
+  env: Record<string, string>;
+  /** Starts one more app, or one that was ended; resolves when it is ready to take work. `changes` to its `env`. */
+  start(app: string, changes?: Record<string, string>): Promise<AppProcess>;
+  /** A new portal of the simulator, with the app not yet installed. */
+  portal(name: string, settings?: PortalSettings): Promise<SimulatedPortal>;
+  /** The app's port for operators. */
+  opsPort(app: string): string;
+  /** One app's metric, summed over its labels; 0 where it was not counted yet. */
+  metric(app: string, name: string): Promise<number>;
+  /** Everything that all apps wrote. */
+  log(): string;
+  /** What must never stand in a log: keys and passwords that the apps were started with. */
+  secrets: string[];
+  /** Ends the app's process as a deployment does. */
+  end(app: string): Promise<void>;
+  /** Ends it with SIGKILL, in the middle of whatever it does. */
+  kill(app: string): Promise<void>;
+  /** Ends all of them. @returns their exit codes */
+  endAll(): Promise<Record<string, number | null>>;
+  stop(): Promise<void>;
+}
+
+export async function startRelay(bus: BusKind, apps: readonly string[]): Promise<Relay> {
+  const [database, vhost] = [await freshDatabase(), bus === 'RabbitMQ' ? await freshVhost() : undefined];
+  const [gatewayPort, simulatorPort] = [await freePort(), await freePort()];
+  const outside = await CuttableLink.to(simulatorPort);
+  const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
+  const simulatorUrl = `http://127.0.0.1:${simulatorPort}`;
+  const env: Record<string, string> = {
+    DATABASE_URL: database.url,
+    ...(vhost && { AMQP_URL: vhost.url }),
+    PORT: String(gatewayPort),
+    SIMULATOR_PORT: String(simulatorPort),
+    PUBLIC_URL: gatewayUrl,
+    B24_CLIENT_ID: 'local.test',
+    B24_CLIENT_SECRET: randomBytes(16).toString('hex'),
+    B24_OAUTH_URL: outside.url,
+    B24_ALLOW_HOSTS: `127.0.0.1:${outside.port},127.0.0.1:${simulatorPort}`,
+    TOKEN_KEYS: `test:${randomBytes(32).toString('base64')}`,
+    OPS_TOKEN: randomBytes(16).toString('hex'),
+    LOG_LEVEL: 'debug',
+  };
+  const processes: AppProcess[] = [];
+  const running = new Map<string, AppProcess>();
+  const opsUrls = new Map<string, string>();
+
+  const start = async (app: string, changes: Record<string, string> = {}): Promise<AppProcess> => {
+    const opsPort = await freePort();
+    const started = AppProcess.start(app, `apps/${app}/src/main.js`, {
+      ...env,
+      OPS_PORT: String(opsPort),
+      ...changes,
+    });
+    processes.push(started);
+    running.set(app, started);
+    opsUrls.set(app, `http://127.0.0.1:${opsPort}`);
+    await started.ready(
+      app === 'portal-simulator'
+        ? `${simulatorUrl}/health/ready`
+        : `http://127.0.0.1:${opsPort}/health/ready`,
+    );
+    return started;
+  };
+  const endAll = async (): Promise<Record<string, number | null>> => {
+    // Consumers first, as a deployment that drains would: the gateway answers as long as something may be sent.
+    const codes: Record<string, number | null> = {};
+    for (const [app, process] of [...running].toReversed()) codes[app] = await process.stop();
+    return codes;
+  };
+  const stop = async (): Promise<void> => {
+    await Promise.all(processes.map((process) => process.stop()));
+    await outside.cut();
+    await Promise.all([database.drop(), vhost?.drop()]);
+  };
+
+  try {
+    const migration = AppProcess.start('migrate', 'libs/platform/src/migrate.js', env);
+    processes.push(migration);
+    if ((await migration.end()) !== 0) throw new Error(`migrate failed:\n${migration.log()}`);
+    for (const app of ['portal-simulator', 'gateway', ...apps]) await start(app);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  return {
+    gatewayUrl,
+    outside,
+    env,
+    start,
+    stop,
+    portal: (name, settings) => SimulatedPortal.create(simulatorUrl, name, settings),
+    opsPort: (app) => new URL(opsUrls.get(app) ?? '').port,
+    metric: async (app, name) => sumOf(name, await (await fetch(`${opsUrls.get(app)}/metrics`)).text()),
+    log: () => processes.map((process) => process.log()).join(''),
+    secrets: [env['B24_CLIENT_SECRET'], env['OPS_TOKEN'], env['TOKEN_KEYS']?.split(':')[1]].flatMap(
+      (secret) => secret ?? [],
+    ),
+    end: async (app) => void (await running.get(app)?.stop()),
+    kill: async (app) => void (await running.get(app)?.stop('SIGKILL')),
+    endAll,
+  };
+}
+
+function sumOf(name: string, metrics: string): number {
+  return metrics
+    .split('\n')
+    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}

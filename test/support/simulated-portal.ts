@@ -1,0 +1,132 @@
+import { z } from 'zod';
+
+const created = z.object({ member_id: z.string(), domain: z.string(), webhooks: z.array(z.string()) });
+const outgoing = z.object({ application_token: z.string() });
+const installed = z.object({
+  status: z.union([z.number(), z.string()]).nullable(),
+  application_token: z.string(),
+  access_token: z.string(),
+  refresh_token: z.string(),
+});
+const shown = z.object({ handlers: z.array(z.object({ event: z.string(), url: z.string() })) });
+const counts = z.record(z.string(), z.number());
+const statistics = z.object({
+  requests: z.number(),
+  refusals: z.number(),
+  renewals: z.number(),
+  calls: counts,
+  events: z.object({ sent: z.number(), pending: z.number(), answers: counts, names: counts }),
+});
+const item = z.looseObject({ id: z.coerce.number() });
+
+export type Installed = z.output<typeof installed>;
+export type Statistics = z.output<typeof statistics>;
+export type PortalItem = z.output<typeof item>;
+
+export const contactTypeId = 3;
+
+/** What makes a portal other than the usual one: two requests a second, English, no smart processes. */
+export interface PortalSettings {
+  types?: { entityTypeId: number; title: string }[];
+  language?: string;
+  rate?: number;
+  burst?: number;
+  /** How long its REST takes for each answer. */
+  latencyMs?: number;
+  /** Events that are sent at once; with 1, each after the answer to the one before. */
+  eventConcurrency?: number;
+}
+
+/** One portal of the simulator, as its user and its owner see it. None of this costs the portal's rate limit. */
+export class SimulatedPortal {
+  private constructor(
+    private readonly controlUrl: string,
+    readonly name: string,
+    readonly memberId: string,
+    readonly domain: string,
+    /** Of its incoming webhook: a secret. */
+    readonly webhookUrl: string,
+  ) {}
+
+  static async create(
+    simulatorUrl: string,
+    name: string,
+    settings: PortalSettings = {},
+  ): Promise<SimulatedPortal> {
+    const answer = created.parse(await send('POST', `${simulatorUrl}/_sim/portals`, { name, ...settings }));
+    return new SimulatedPortal(
+      `${simulatorUrl}/_sim/portals/${name}`,
+      name,
+      answer.member_id,
+      answer.domain,
+      answer.webhooks[0] ?? '',
+    );
+  }
+
+  /** Installs the application; without `url` nobody is told, as for an install that a test wants to claim itself. */
+  async install(url?: string, kind: 'event' | 'callback' = 'event'): Promise<Installed> {
+    return installed.parse(await send('POST', `${this.controlUrl}/install`, { url, kind }));
+  }
+
+  /** @returns the application token that its events bring */
+  async addOutgoingWebhook(event: string, url: string): Promise<string> {
+    return outgoing.parse(await send('POST', `${this.controlUrl}/outgoing-webhooks`, { event, url }))
+      .application_token;
+  }
+
+  async uninstall(): Promise<void> {
+    await send('POST', `${this.controlUrl}/uninstall`, {});
+  }
+
+  async updateApplication(): Promise<void> {
+    await send('POST', `${this.controlUrl}/app-update`, {});
+  }
+
+  /** The next call of the method fails in this way, such as `denied`. */
+  async orderFault(method: string, kind: string): Promise<void> {
+    await send('POST', `${this.controlUrl}/faults`, { match: method, kind });
+  }
+
+  async expireTokens(): Promise<void> {
+    await send('POST', `${this.controlUrl}/expire-tokens`, {});
+  }
+
+  /** The events that are bound to `url`, sorted. */
+  async eventsBoundTo(url: string): Promise<string[]> {
+    const { handlers } = shown.parse(await send('GET', this.controlUrl));
+    return handlers
+      .filter((handler) => handler.url === url)
+      .map(({ event }) => event)
+      .toSorted();
+  }
+
+  async add(entityTypeId: number, fields: Record<string, unknown>): Promise<PortalItem> {
+    return item.parse(await send('POST', `${this.controlUrl}/items/${entityTypeId}`, { fields }));
+  }
+
+  async change(entityTypeId: number, id: number, fields: Record<string, unknown>): Promise<PortalItem> {
+    return item.parse(await send('POST', `${this.controlUrl}/items/${entityTypeId}`, { id, fields }));
+  }
+
+  async remove(entityTypeId: number, id: number): Promise<void> {
+    await send('DELETE', `${this.controlUrl}/items/${entityTypeId}/${id}`);
+  }
+
+  async item(entityTypeId: number, id: number): Promise<PortalItem> {
+    return item.parse(await send('GET', `${this.controlUrl}/items/${entityTypeId}/${id}`));
+  }
+
+  async statistics(): Promise<Statistics> {
+    return statistics.parse(await send('GET', `${this.controlUrl}/stats`));
+  }
+}
+
+async function send(method: string, url: string, body?: object): Promise<unknown> {
+  const answer = await fetch(url, {
+    method,
+    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${url} answered ${answer.status}: ${text}`);
+  return JSON.parse(text);
+}
