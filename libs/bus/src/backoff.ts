@@ -1,0 +1,32 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const firstMs = 100;
+const longestMs = 10_000;
+
+/** Milliseconds before try number `failures + 1`: doubling up to 10 s, with jitter so that many do not come back at once. */
+export function backoffMs(failures: number, random: () => number = Math.random): number {
+  const fullMs = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, 20));
+  return fullMs * (0.5 + random() / 2);
+}
+
+/** Waits, or returns early when the signal aborts; never rejects. */
+export async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(delayMs, undefined, { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** The work's outcome, or undefined when it takes longer; the work itself goes on. */
+export async function waitAtMost<T>(work: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, undefined);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { decide, type Outcome } from './decide.js';
+import { defaultRetryDelaysMs } from './retry-delays.js';
+
+const fresh = { attempts: 0, firstFailedAt: undefined };
+const failed = (error: unknown): Outcome => ({ ok: false, error });
+const decideFresh = (error: unknown) => decide(failed(error), fresh, defaultRetryDelaysMs);
+
+describe('deciding what becomes of a delivery', () => {
+  it('is done when the handler is', () => {
+    expect(decide({ ok: true }, fresh, defaultRetryDelaysMs)).toEqual({ kind: 'done' });
+  });
+
+  it('retries an error that says nothing about itself', () => {
+    for (const error of [new Error('boom'), 'boom', undefined, null, 7, {}, { recovery: 'perhaps' }]) {
+      expect(decideFresh(error)).toEqual({ kind: 'retry', afterMs: 5_000 });
+    }
+  });
+
+  it('waits longer with every failed attempt, and is dead after the last tier', () => {
+    const decisions = [0, 1, 2, 3, 4, 5, 6].map((attempts) =>
+      decide(failed(new Error('boom')), { attempts, firstFailedAt: 1 }, defaultRetryDelaysMs),
+    );
+    expect(decisions).toEqual([
+      ...defaultRetryDelaysMs.map((afterMs) => ({ kind: 'retry', afterMs })),
+      { kind: 'dead' },
+    ]);
+  });
+
+  it('retries no sooner than the error asks', () => {
+    expect(decideFresh({ recovery: 'retry', retryAfterMs: 60_000 })).toEqual({
+      kind: 'retry',
+      afterMs: 60_000,
+    });
+    expect(decideFresh({ recovery: 'retry', retryAfterMs: 10 })).toEqual({ kind: 'retry', afterMs: 5_000 });
+  });
+
+  it('waits for a limit without spending an attempt, however many there were', () => {
+    const limit = failed({ code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 1_500 });
+    const now = Date.now();
+    expect(decide(limit, { attempts: 6, firstFailedAt: now }, defaultRetryDelaysMs, now)).toEqual({
+      kind: 'wait',
+      afterMs: 1_500,
+    });
+    expect(decideFresh({ recovery: 'wait' })).toEqual({ kind: 'wait', afterMs: 30_000 });
+  });
+
+  it('waits for a portal that must be authorised again', () => {
+    expect(decideFresh({ recovery: 'reauthorize' })).toEqual({ kind: 'wait', afterMs: 600_000 });
+  });
+
+  it('does not wait for more than a week', () => {
+    const now = Date.now();
+    for (const recovery of ['wait', 'reauthorize']) {
+      const history = { attempts: 0, firstFailedAt: now - 7 * 24 * 3_600_000 };
+      expect(decide(failed({ recovery }), history, defaultRetryDelaysMs, now)).toEqual({ kind: 'dead' });
+    }
+  });
+
+  it('gives up at once on what never works', () => {
+    expect(decideFresh({ code: 'ACCESS_DENIED', recovery: 'never' })).toEqual({ kind: 'dead' });
+  });
+
+  it('has an answer to whatever is thrown', () => {
+    fc.assert(
+      fc.property(fc.anything({ withNullPrototype: true }), fc.nat(10), (error, attempts) => {
+        expect(['retry', 'wait', 'dead']).toContain(
+          decide(failed(error), { attempts, firstFailedAt: undefined }, defaultRetryDelaysMs).kind,
+        );
+      }),
+    );
+  });
+});

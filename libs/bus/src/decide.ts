@@ -1,0 +1,67 @@
+import { z } from 'zod';
+
+/** How a handler's run ended for one entry. */
+export type Outcome = { ok: true } | { ok: false; error: unknown };
+
+export type Decision =
+  | { kind: 'done' }
+  | { kind: 'retry'; afterMs: number }
+  /** Not the event's fault: comes back without having spent an attempt. */
+  | { kind: 'wait'; afterMs: number }
+  | { kind: 'dead' };
+
+export interface History {
+  /** Failed attempts before this one. */
+  attempts: number;
+  /** Milliseconds; undefined when this is the first failure. */
+  firstFailedAt: number | undefined;
+}
+
+/** The part of an error that says how to go on; `Bitrix24Error` has it, and any error of a handler may. */
+const guidance = z.object({
+  recovery: z.enum(['retry', 'wait', 'reauthorize', 'never']).catch('retry'),
+  retryAfterMs: z.number().nonnegative().optional().catch(undefined),
+});
+
+/** A limit of Bitrix24 that does not say when it ends. */
+const waitMs = 30_000;
+/** A person has to authorise the application again; looking every ten minutes is soon enough. */
+const reauthorizeMs = 10 * 60_000;
+/** A portal that has been away for a week is not coming back by itself: the events become dead letters, to be replayed. */
+const longestWaitMs = 7 * 24 * 3_600_000;
+
+/** The one place that decides done, retry, wait or dead. An error that says nothing about itself is retried. */
+export function decide(
+  outcome: Outcome,
+  { attempts, firstFailedAt }: History,
+  retryDelaysMs: readonly number[],
+  now = Date.now(),
+): Decision {
+  if (outcome.ok) return { kind: 'done' };
+  const { recovery, retryAfterMs } = guidanceOf(outcome.error);
+  const waitedTooLong = firstFailedAt !== undefined && now - firstFailedAt >= longestWaitMs;
+  switch (recovery) {
+    case 'retry': {
+      const delayMs = retryDelaysMs[attempts];
+      if (delayMs === undefined) return { kind: 'dead' };
+      return { kind: 'retry', afterMs: Math.max(delayMs, retryAfterMs ?? 0) };
+    }
+    case 'wait':
+      return waitedTooLong ? { kind: 'dead' } : { kind: 'wait', afterMs: retryAfterMs ?? waitMs };
+    case 'reauthorize':
+      return waitedTooLong ? { kind: 'dead' } : { kind: 'wait', afterMs: retryAfterMs ?? reauthorizeMs };
+    case 'never':
+      return { kind: 'dead' };
+    default:
+      return assertUnreachable(recovery);
+  }
+}
+
+function guidanceOf(error: unknown): z.output<typeof guidance> {
+  const parsed = guidance.safeParse(error);
+  return parsed.success ? parsed.data : { recovery: 'retry' };
+}
+
+function assertUnreachable(value: never): never {
+  throw new TypeError(`Unknown recovery: ${String(value)}`);
+}

@@ -1,0 +1,20 @@
+export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
+export { decide } from './decide.js';
+export type { Decision, History, Outcome } from './decide.js';
+export { BusClosedError, BusUnavailableError } from './event-bus.js';
+export type {
+  BusUnavailableCode,
+  Consumption,
+  ConsumeOptions,
+  Delivery,
+  EventBus,
+  Failure,
+  Receipt,
+} from './event-bus.js';
+export { HandlerSetupError } from './nest/event-handlers.js';
+export { OnPortalEvents } from './nest/on-portal-events.decorator.js';
+export { PortalEventsServer } from './nest/portal-events.server.js';
+export type { PortalEventsServerOptions } from './nest/portal-events.server.js';
+export { openEventBus } from './open-event-bus.js';
+export type { OpenEventBusOptions } from './open-event-bus.js';
+export { busMigrations } from './postgres/migrations.js';

@@ -1,0 +1,240 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Lanes, type LaneRules } from './lanes.js';
+import { anEvent } from '../testing/events.js';
+
+interface Slip {
+  lost: boolean;
+}
+const slip = (): Slip => ({ lost: false });
+const merging: LaneRules = { merge: true, maxEntries: 2_500 };
+const inOrder: LaneRules = { merge: false, maxEntries: 2_500 };
+const newLanes = (): Lanes<LaneRules, Slip> => new Lanes();
+
+describe('lanes', () => {
+  it('merge what is pending of one entity into one entry', () => {
+    const lanes = newLanes();
+    const receipts = [slip(), slip(), slip()];
+    lanes.add(merging, anEvent({ name: 'ONCRMCONTACTADD', ts: 20, receivedAt: 300 }), receipts[0] ?? slip());
+    lanes.add(
+      merging,
+      anEvent({ name: 'ONCRMCONTACTUPDATE', ts: 30, receivedAt: 200 }),
+      receipts[1] ?? slip(),
+    );
+    lanes.add(
+      merging,
+      anEvent({ name: 'ONCRMCONTACTUPDATE', ts: 10, receivedAt: 400 }),
+      receipts[2] ?? slip(),
+    );
+    const batch = lanes.take();
+    expect(batch?.entries).toEqual([
+      {
+        view: {
+          entity: 'CRMCONTACT:82',
+          entityId: '82',
+          entityTypeId: 0,
+          names: ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'],
+          firstSeenAt: 200,
+          lastTs: 30,
+        },
+        receipts,
+      },
+    ]);
+  });
+
+  it('do not merge into an entry that is in hand: its read may be older than the event', () => {
+    const lanes = newLanes();
+    lanes.add(merging, anEvent(), slip());
+    const first = lanes.take();
+    lanes.add(merging, anEvent(), slip());
+    expect(first?.entries[0]?.receipts).toHaveLength(1);
+    lanes.release(anEvent().memberId);
+    expect(lanes.take()?.entries).toHaveLength(1);
+  });
+
+  it('keep events that carry data apart and in order', () => {
+    const lanes = newLanes();
+    const events = ['a', 'b', 'c'].map((text) => anEvent({ data: { text } }));
+    for (const event of events) lanes.add(inOrder, event, slip());
+    expect(lanes.take()?.entries.map(({ view }) => view.data)).toEqual(events.map(({ data }) => data));
+  });
+
+  it('never merge events that name no entity', () => {
+    const lanes = newLanes();
+    const events = [anEvent({ entityId: null }), anEvent({ entityId: null })];
+    for (const event of events) lanes.add(merging, event, slip());
+    expect(lanes.take()?.entries.map(({ view }) => view.entity)).toEqual(events.map(({ id }) => id));
+  });
+
+  it('hold back a portal while a batch of it is in hand, and only that portal', () => {
+    const lanes = newLanes();
+    lanes.add(merging, anEvent({ memberId: 'a', entityId: '1' }), slip());
+    expect(lanes.take()?.memberId).toBe('a');
+    lanes.add(merging, anEvent({ memberId: 'a', entityId: '2' }), slip());
+    lanes.add(merging, anEvent({ memberId: 'b' }), slip());
+    expect(lanes.take()?.memberId).toBe('b');
+    expect(lanes.take()).toBeUndefined();
+    lanes.release('a');
+    expect(lanes.take()?.entries.map(({ view }) => view.entityId)).toEqual(['2']);
+  });
+
+  it('give no more than the most entries of one batch', () => {
+    const lanes = newLanes();
+    const rules = { merge: true, maxEntries: 2 };
+    for (const entityId of ['1', '2', '3']) lanes.add(rules, anEvent({ entityId }), slip());
+    const { memberId } = anEvent();
+    const sizes = [lanes.take()?.entries.length];
+    lanes.release(memberId);
+    sizes.push(lanes.take()?.entries.length);
+    lanes.release(memberId);
+    expect([...sizes, lanes.take()]).toEqual([2, 1, undefined]);
+  });
+
+  it('take turns, so that a flood does not hold up a single event', () => {
+    const lanes = newLanes();
+    const rules = { merge: true, maxEntries: 10 };
+    for (let index = 0; index < 1_000; index++) {
+      lanes.add(rules, anEvent({ memberId: 'flood', entityId: String(index) }), slip());
+    }
+    lanes.add(rules, anEvent({ memberId: 'quiet' }), slip());
+    const turns = [0, 1, 2, 3].map(() => {
+      const memberId = lanes.take()?.memberId ?? '';
+      lanes.release(memberId);
+      return memberId;
+    });
+    expect(turns).toEqual(['flood', 'quiet', 'flood', 'flood']);
+  });
+
+  it('let the handlers of one portal take turns, too', () => {
+    const lanes = newLanes();
+    const [busy, calm] = [
+      { merge: true, maxEntries: 1 },
+      { merge: true, maxEntries: 1 },
+    ];
+    for (const entityId of ['1', '2', '3']) lanes.add(busy, anEvent({ entityId }), slip());
+    lanes.add(calm, anEvent(), slip());
+    const handlers = [0, 1, 2, 3].map(() => {
+      const batch = lanes.take();
+      lanes.release(batch?.memberId ?? '');
+      return batch?.handler;
+    });
+    expect(handlers.map((handler) => (handler === calm ? 'calm' : 'busy'))).toEqual([
+      'busy',
+      'calm',
+      'busy',
+      'busy',
+    ]);
+  });
+
+  it('leave out entries that have gone back to the bus', () => {
+    const lanes = newLanes();
+    const lost = { lost: false };
+    lanes.add(merging, anEvent({ entityId: '1' }), lost);
+    lanes.add(merging, anEvent({ entityId: '2' }), lost);
+    lost.lost = true;
+    lanes.add(merging, anEvent({ entityId: '2' }), slip());
+    lanes.add(merging, anEvent({ memberId: 'b' }), lost);
+    expect(lanes.take()?.entries.map(({ view }) => view.entityId)).toEqual(['2']);
+    expect(lanes.take()).toBeUndefined();
+  });
+});
+
+type Step =
+  | { do: 'add'; portal: number; entity: number | null; handler: number }
+  | { do: 'take' }
+  | { do: 'release'; nth: number };
+
+const steps = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        do: fc.constant('add' as const),
+        portal: fc.nat(3),
+        entity: fc.option(fc.nat(4)),
+        handler: fc.nat(2),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('take' as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('release' as const), nth: fc.nat(3) }) },
+  ),
+  { maxLength: 200 },
+);
+
+describe('the laws of lanes', () => {
+  const handlers: LaneRules[] = [
+    { merge: true, maxEntries: 3 },
+    { merge: false, maxEntries: 2 },
+    { merge: true, maxEntries: 2_500 },
+  ];
+
+  it('every receipt is handed out exactly once, and never two batches of one portal at once', () => {
+    fc.assert(
+      fc.property(steps, (run) => {
+        const lanes = newLanes();
+        const inHand: string[] = [];
+        const handedOut: Slip[] = [];
+        const added: Slip[] = [];
+        const take = (): boolean => {
+          const batch = lanes.take();
+          if (!batch) return false;
+          expect(inHand).not.toContain(batch.memberId);
+          expect(batch.entries.length).toBeGreaterThan(0);
+          expect(batch.entries.length).toBeLessThanOrEqual(batch.handler.maxEntries);
+          inHand.push(batch.memberId);
+          handedOut.push(...batch.entries.flatMap(({ receipts }) => receipts));
+          return true;
+        };
+        const perform = (step: Step): void => {
+          if (step.do === 'add') {
+            const receipt = slip();
+            added.push(receipt);
+            const handler = handlers[step.handler] ?? merging;
+            const entityId = step.entity === null ? null : String(step.entity);
+            lanes.add(handler, anEvent({ memberId: `portal ${step.portal}`, entityId }), receipt);
+          } else if (step.do === 'take') {
+            take();
+          } else {
+            for (const memberId of inHand.splice(step.nth % (inHand.length || 1), 1)) lanes.release(memberId);
+          }
+        };
+        for (const step of run) perform(step);
+        do for (const memberId of inHand.splice(0)) lanes.release(memberId);
+        while (take());
+        expect(handedOut).toHaveLength(added.length);
+        expect(new Set(handedOut)).toEqual(new Set(added));
+      }),
+    );
+  });
+
+  it('no lane starves: between two turns of one portal, every other that waits has had its own', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(30), { minLength: 2, maxLength: 8 }), (sizes) => {
+        const lanes = newLanes();
+        sizes.forEach((size, portal) => {
+          for (let index = 0; index <= size; index++) {
+            lanes.add(
+              handlers[0] ?? merging,
+              anEvent({ memberId: String(portal), entityId: String(index) }),
+              slip(),
+            );
+          }
+        });
+        const turns: string[] = [];
+        for (let batch = lanes.take(); batch; batch = lanes.take()) {
+          turns.push(batch.memberId);
+          lanes.release(batch.memberId);
+        }
+        for (const portal of new Set(turns)) {
+          const first = turns.indexOf(portal);
+          expect(first).toBeLessThan(sizes.length);
+        }
+        turns.forEach((portal, at) => {
+          const next = turns.indexOf(portal, at + 1);
+          const between = turns.slice(at + 1, next === -1 ? at + 1 : next);
+          expect(new Set(between).size).toBe(between.length);
+        });
+      }),
+    );
+  });
+});

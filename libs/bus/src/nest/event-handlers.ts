@@ -1,0 +1,74 @@
+import type { MessageHandler } from '@nestjs/microservices';
+import { isObservable, lastValueFrom } from 'rxjs';
+import type { FailedEntry, PortalBatch } from '../batch.js';
+import type { EventHandler } from '../dispatcher.js';
+import { portalHandlerKey, type PortalHandlerExtras } from './on-portal-events.decorator.js';
+
+/** The consumer's controllers are put together wrongly: it must not start. */
+export class HandlerSetupError extends Error {
+  override readonly name = 'HandlerSetupError';
+  constructor(
+    readonly code: 'NO_HANDLERS' | 'DUPLICATE_HANDLER',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Nest's functions, one for each event name, gathered into handlers, one for each method. @throws HandlerSetupError */
+export function gatherHandlers(
+  consumer: string,
+  messageHandlers: ReadonlyMap<string, MessageHandler>,
+): EventHandler[] {
+  const methods = new Map<PortalHandlerExtras, { names: string[]; callback: MessageHandler }>();
+  for (const [name, callback] of messageHandlers) {
+    const extras = extrasOf(callback);
+    if (!extras) continue;
+    if (callback.next) {
+      throw new HandlerSetupError(
+        'DUPLICATE_HANDLER',
+        `Consumer ${consumer} has two methods for ${name}: a delivery is settled by one of them. Make one call the other, or make it a consumer of its own.`,
+      );
+    }
+    const method = methods.get(extras);
+    if (method) method.names.push(name);
+    else methods.set(extras, { names: [name], callback });
+  }
+  if (methods.size === 0) {
+    throw new HandlerSetupError(
+      'NO_HANDLERS',
+      `Consumer ${consumer} has no method under @OnPortalEvents: is its controller listed in a module?`,
+    );
+  }
+  return [...methods].map(([rules, { names, callback }]) => ({
+    ...rules,
+    names,
+    handle: (batch) => call(callback, batch),
+  }));
+}
+
+function extrasOf(callback: MessageHandler): PortalHandlerExtras | undefined {
+  const extras: Record<string, PortalHandlerExtras | undefined> | undefined = callback.extras;
+  return extras?.[portalHandlerKey];
+}
+
+/** Nest's function resolves to the method's result, or to an Observable of it (an interceptor), or of its error. */
+async function call(callback: MessageHandler, batch: PortalBatch): Promise<readonly FailedEntry[]> {
+  const returned: unknown = await callback(batch);
+  const result: unknown = isObservable(returned)
+    ? await lastValueFrom(returned, { defaultValue: undefined })
+    : returned;
+  if (result === undefined || result === null) return [];
+  if (Array.isArray(result) && result.every(isFailedEntry)) return result;
+  throw new TypeError('A handler of portal events returns nothing or a list of { entity, error }');
+}
+
+function isFailedEntry(value: unknown): value is FailedEntry {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'entity' in value &&
+    typeof value.entity === 'string' &&
+    'error' in value
+  );
+}

@@ -1,0 +1,86 @@
+import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
+import type { Log } from '@relay/platform';
+import { Dispatcher, type DispatcherOptions } from '../dispatcher.js';
+import type { Consumption, EventBus } from '../event-bus.js';
+import { gatherHandlers } from './event-handlers.js';
+import { portalEventsTransport } from './on-portal-events.decorator.js';
+
+export interface PortalEventsServerOptions {
+  /** Not closed by the server: whoever opened it closes it after. */
+  bus: EventBus;
+  consumer: string;
+  log: Log;
+  /** Called once with all event names, when the consumer's queues stand: now portals may be told to send them. */
+  onSubscribed?: (names: string[]) => Promise<void>;
+  /** Most deliveries in hand per shard. */
+  prefetch?: number;
+  maxBatches?: DispatcherOptions['maxBatches'];
+  retryDelaysMs?: DispatcherOptions['retryDelaysMs'];
+}
+
+/** Nest's transport for a consumer: its `@OnPortalEvents` methods get what the bus delivers. */
+export class PortalEventsServer extends Server implements CustomTransportStrategy {
+  override readonly transportId = portalEventsTransport;
+  /** The error goes to `decide`, so Nest need not log it as lost. */
+  override readonly propagatesEventHandlerErrors = true;
+  readonly #closing = new AbortController();
+  #dispatcher: Dispatcher | undefined;
+  #consumption: Consumption | undefined;
+
+  constructor(private readonly options: PortalEventsServerOptions) {
+    super();
+  }
+
+  /** Hands HandlerSetupError, BusClosedError and errors of `onSubscribed` to the callback; waits for a bus that is away. */
+  async listen(callback: (error?: unknown) => void): Promise<void> {
+    let failure: unknown;
+    try {
+      await this.#start();
+    } catch (error) {
+      failure = error;
+    }
+    callback(failure);
+  }
+
+  /** Takes no new batch, finishes those in hand, then lets go of the rest: it is delivered again, here or elsewhere. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#dispatcher?.drain();
+    await this.#consumption?.stop();
+  }
+
+  /** The queues stand and deliveries come. */
+  isReady(): boolean {
+    return this.#consumption?.isReady() ?? false;
+  }
+
+  override on(): never {
+    throw new TypeError('Portal events have no transport events to listen to');
+  }
+
+  override unwrap(): never {
+    throw new TypeError('Portal events have no single client to unwrap');
+  }
+
+  async #start(): Promise<void> {
+    const { bus, consumer, log, onSubscribed, prefetch, maxBatches, retryDelaysMs } = this.options;
+    const handlers = gatherHandlers(consumer, this.messageHandlers);
+    const names = handlers.flatMap((handler) => handler.names);
+    const dispatcher = new Dispatcher({ consumer, handlers, log, maxBatches, retryDelaysMs });
+    this.#dispatcher = dispatcher;
+    this.#consumption = await bus.consume({
+      consumer,
+      names,
+      prefetch,
+      receive: (delivery) => dispatcher.receive(delivery),
+      signal: this.#closing.signal,
+    });
+    log.info({ consumer, names }, 'consuming portal events');
+    try {
+      await onSubscribed?.(names);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+}

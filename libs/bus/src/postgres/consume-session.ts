@@ -1,0 +1,172 @@
+import { decodeMessage, type PortalEvent } from '@relay/events';
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import { waitAtMost } from '../backoff.js';
+import { HeldDelivery } from '../delivery.js';
+import type { ConsumeOptions } from '../event-bus.js';
+import { toFailure } from '../failure.js';
+import type { Session } from '../reconnector.js';
+import { wakeChannel } from './publisher.js';
+import { PostgresReceipt, type SettleContext } from './receipt.js';
+import { Settlements, type Settlement } from './settlements.js';
+import { ShardLocks } from './shard-locks.js';
+import { takeRows, type MessageRow } from './take-rows.js';
+
+export interface SessionOptions {
+  consumer: string;
+  receive: ConsumeOptions['receive'];
+  /** Most deliveries in hand per shard. */
+  prefetch: number;
+  retryDelaysMs: readonly number[];
+  log: Log;
+  /** How often to look without having been woken: for messages whose delay is over and for shards left behind. */
+  pollMs: number;
+}
+
+const connectTimeoutMs = 5_000;
+const closeTimeoutMs = 2_000;
+/** A database that does not answer for so long is taken for gone. */
+const queryTimeoutMs = 15_000;
+
+/**
+ * Takes, settles and holds its shards' locks on one connection: whatever ends that connection ends all three at once,
+ * so a process that has lost its locks cannot settle, and another one takes over as soon as PostgreSQL sees the end.
+ */
+export class ConsumeSession implements Session, SettleContext {
+  open = true;
+  readonly consumer: string;
+  readonly log: Log;
+  readonly retryDelaysMs: readonly number[];
+  readonly #settlements: Settlements;
+  readonly #locks: ShardLocks;
+  /** Free room by owned shard. */
+  readonly #room = new Map<number, number>();
+  #poll: NodeJS.Timeout | undefined;
+  #isTaking = false;
+  #takeAgain = false;
+
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly options: SessionOptions,
+    private readonly onEnd: (cause: Error) => void,
+  ) {
+    this.consumer = options.consumer;
+    this.log = options.log;
+    this.retryDelaysMs = options.retryDelaysMs;
+    this.#settlements = new Settlements(client);
+    this.#locks = new ShardLocks(client, options.consumer);
+  }
+
+  static async open(
+    url: string,
+    options: SessionOptions,
+    onEnd: (cause: Error) => void,
+    prepare: (client: pg.Client) => Promise<void>,
+  ): Promise<ConsumeSession> {
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: `b24-relay bus ${options.consumer}`,
+      connectionTimeoutMillis: connectTimeoutMs,
+      query_timeout: queryTimeoutMs,
+      keepAlive: true,
+    });
+    const session = new ConsumeSession(client, options, onEnd);
+    client.on('error', (cause) => session.#end(cause));
+    client.on('end', () => session.#end(new Error('The connection was closed')));
+    client.on('notification', () => session.#wake());
+    try {
+      await client.connect();
+      await prepare(client);
+      await session.#begin();
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async settle(shard: number, settlement: Settlement): Promise<void> {
+    try {
+      await this.#settlements.add(settlement);
+    } catch (cause) {
+      this.#end(new Error('A settlement could not be written', { cause }));
+      return;
+    }
+    this.#room.set(shard, (this.#room.get(shard) ?? 0) + 1);
+    this.#wake();
+  }
+
+  async close(): Promise<void> {
+    this.open = false;
+    clearInterval(this.#poll);
+    await waitAtMost(
+      this.client.end().catch(() => undefined),
+      closeTimeoutMs,
+    );
+  }
+
+  async #begin(): Promise<void> {
+    await this.#locks.prepare();
+    await this.client.query(`LISTEN ${pg.escapeIdentifier(wakeChannel(this.consumer))}`);
+    await this.#claimShards();
+    this.#poll = setInterval(() => void this.#claimAndWake(), this.options.pollMs);
+    this.#wake();
+  }
+
+  async #claimAndWake(): Promise<void> {
+    try {
+      await this.#claimShards();
+    } catch (cause) {
+      this.#end(new Error('The shards could not be claimed', { cause }));
+    }
+    this.#wake();
+  }
+
+  async #claimShards(): Promise<void> {
+    for (const shard of await this.#locks.claimMissing()) this.#room.set(shard, this.options.prefetch);
+  }
+
+  /** One taking at a time; a call meanwhile makes another one follow. */
+  #wake(): void {
+    if (!this.open) return;
+    if (this.#isTaking) {
+      this.#takeAgain = true;
+      return;
+    }
+    this.#isTaking = true;
+    void this.#take().finally(() => {
+      this.#isTaking = false;
+      if (this.#takeAgain) this.#wake();
+    });
+  }
+
+  async #take(): Promise<void> {
+    this.#takeAgain = false;
+    try {
+      const { rows, mayBeMore } = await takeRows(this.client, this.consumer, this.#room);
+      this.#takeAgain ||= mayBeMore;
+      for (const row of rows) if (this.open) this.#deliver(row);
+    } catch (cause) {
+      this.#end(new Error('Messages could not be taken', { cause }));
+    }
+  }
+
+  #deliver(row: MessageRow): void {
+    this.#room.set(row.shard, (this.#room.get(row.shard) ?? 0) - 1);
+    const { id, shard, attempts, deliveryCount, firstFailedAt } = row;
+    const receipt = new PostgresReceipt(this, { id, shard, attempts, deliveryCount, firstFailedAt });
+    let event: PortalEvent;
+    try {
+      event = decodeMessage(Buffer.from(row.content));
+    } catch (error) {
+      void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
+      return;
+    }
+    this.options.receive(new HeldDelivery(event, receipt));
+  }
+
+  #end(cause: Error): void {
+    this.open = false;
+    this.onEnd(cause);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Consumption, ConsumeOptions } from '../event-bus.js';
+import { Reconnector } from '../reconnector.js';
+import { ConsumeSession, type SessionOptions } from './consume-session.js';
+import { subscribe } from './subscriptions.js';
+
+/** One consumer of this process: a session that takes its shards' messages, opened again whenever it ends. */
+export class PostgresConsumption implements Consumption {
+  readonly #sessions: Reconnector<ConsumeSession>;
+  /** Once for each start of a consumer: a reconnect must not undo what a newer version of it has written since. */
+  #subscribed = false;
+
+  constructor(url: string, names: ConsumeOptions['names'], options: SessionOptions) {
+    this.#sessions = new Reconnector({
+      name: `consume ${options.consumer}`,
+      log: options.log,
+      open: (onEnd) =>
+        ConsumeSession.open(url, options, onEnd, async (client) => {
+          if (!this.#subscribed) await subscribe(client, options.consumer, names);
+          this.#subscribed = true;
+        }),
+    });
+  }
+
+  /** Resolves when the subscription stands. */
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.#sessions.start();
+    await this.#sessions.opened(signal);
+  }
+
+  isReady(): boolean {
+    return this.#sessions.current !== undefined;
+  }
+
+  stop(): Promise<void> {
+    return this.#sessions.close();
+  }
+}

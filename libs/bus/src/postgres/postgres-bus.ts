@@ -1,0 +1,67 @@
+import type { PortalEvent } from '@relay/events';
+import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
+import { PostgresConsumption } from './consumption.js';
+import { PostgresPublisher } from './publisher.js';
+
+/** Room for one portal's flood of this size beside the events of the portals that share its shard. */
+const defaultPrefetch = 10_000;
+
+/**
+ * The bus of a small installation, in tables of schema `bus`; the same promises as RabbitMQ's. It needs connections of
+ * its own to PostgreSQL: a pooler that shares sessions breaks LISTEN and the shard locks.
+ */
+export class PostgresBus implements EventBus {
+  readonly #publisher: PostgresPublisher;
+  readonly #consumptions = new Set<PostgresConsumption>();
+
+  constructor(
+    private readonly url: string,
+    private readonly options: BusOptions & { pollMs: number },
+  ) {
+    this.#publisher = new PostgresPublisher(url, options.log, options.publishDeadlineMs);
+  }
+
+  /** Resolves after the first look at the database: one that is away does not keep a gateway from starting. */
+  start(): Promise<void> {
+    return this.#publisher.start();
+  }
+
+  publish(event: PortalEvent): Promise<void> {
+    return this.#publisher.publish(event);
+  }
+
+  async consume({
+    consumer,
+    names,
+    prefetch = defaultPrefetch,
+    receive,
+    signal,
+  }: ConsumeOptions): Promise<Consumption> {
+    const { log, retryDelaysMs, pollMs } = this.options;
+    const consumption = new PostgresConsumption(this.url, names, {
+      consumer,
+      prefetch,
+      receive,
+      log,
+      retryDelaysMs,
+      pollMs,
+    });
+    this.#consumptions.add(consumption);
+    try {
+      await consumption.start(signal);
+    } catch (error) {
+      await consumption.stop();
+      throw error;
+    }
+    return consumption;
+  }
+
+  isReady(): boolean {
+    return this.#publisher.isReady();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
+    await this.#publisher.close();
+  }
+}

@@ -1,0 +1,77 @@
+import type { Log } from '@relay/platform';
+import type { Failure, Receipt } from '../event-bus.js';
+import { deadTotal, retriedTotal } from '../metrics.js';
+import { tierFor, tierName } from '../retry-delays.js';
+import type { Settlement } from './settlements.js';
+
+/** What all receipts of one session share. */
+export interface SettleContext {
+  readonly consumer: string;
+  readonly log: Log;
+  readonly retryDelaysMs: readonly number[];
+  /** False once the session has ended: its locks are gone, and the rows it had taken are another's. */
+  readonly open: boolean;
+  /** Resolves when it is written, or when the session has ended instead; never rejects. */
+  settle(shard: number, settlement: Settlement): Promise<void>;
+}
+
+export interface TakenRow {
+  id: string;
+  shard: number;
+  attempts: number;
+  deliveryCount: number;
+  firstFailedAt: number | undefined;
+}
+
+export class PostgresReceipt implements Receipt {
+  #settled = false;
+
+  constructor(
+    private readonly context: SettleContext,
+    private readonly row: TakenRow,
+  ) {}
+
+  get attempts(): number {
+    return this.row.attempts;
+  }
+  get deliveryCount(): number {
+    return this.row.deliveryCount;
+  }
+  get firstFailedAt(): number | undefined {
+    return this.row.firstFailedAt;
+  }
+  get lost(): boolean {
+    return !this.context.open;
+  }
+
+  async done(): Promise<void> {
+    await this.#settle({ kind: 'done', id: this.row.id });
+  }
+
+  async retry(
+    afterMs: number,
+    { code }: Failure,
+    { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
+  ): Promise<void> {
+    const { consumer, retryDelaysMs } = this.context;
+    const delayMs = tierFor(afterMs, retryDelaysMs);
+    const failedAttempts = countsAsAttempt ? 1 : 0;
+    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, failedAttempts, code })) {
+      retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+    }
+  }
+
+  async dead(failure: Failure): Promise<void> {
+    const { consumer, log } = this.context;
+    if (!(await this.#settle({ kind: 'dead', id: this.row.id, failure }))) return;
+    deadTotal.inc({ consumer });
+    log.error({ consumer, messageId: this.row.id, failure }, 'a message went to the dead letters');
+  }
+
+  async #settle(settlement: Settlement): Promise<boolean> {
+    if (this.#settled || this.lost) return false;
+    this.#settled = true;
+    await this.context.settle(this.row.shard, settlement);
+    return !this.lost;
+  }
+}

@@ -1,0 +1,83 @@
+import type pg from 'pg';
+import type { Failure } from '../event-bus.js';
+
+export type Settlement =
+  | { kind: 'done'; id: string }
+  | { kind: 'retry'; id: string; afterMs: number; failedAttempts: number; code: string }
+  | { kind: 'dead'; id: string; failure: Failure };
+
+const doneSql = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
+
+const retrySql = `
+  UPDATE bus.messages AS m
+  SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts, last_code = s.code,
+      first_failed_at = coalesce(m.first_failed_at, now()),
+      available_at = clock_timestamp() + s.after_ms * interval '1 millisecond'
+  FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[]) AS s (id, after_ms, failed_attempts, code)
+  WHERE m.id = s.id`;
+
+const deadSql = `
+  WITH gone AS (
+    DELETE FROM bus.messages AS m
+    USING unnest($1::bigint[], $2::text[], $3::text[]) AS s (id, code, message)
+    WHERE m.id = s.id
+    RETURNING m.*, s.code, s.message
+  )
+  INSERT INTO bus.dead_letters (consumer, shard, code, message, attempts, first_failed_at, last_failed_at, content)
+  SELECT consumer, shard, code, message, attempts + 1, coalesce(first_failed_at, now()), now(), content
+  FROM gone ORDER BY id`;
+
+/** Gathers what is settled while the connection is busy and writes it in bulk: one statement for each kind. */
+export class Settlements {
+  #gathered: Settlement[] = [];
+  #next: Promise<void> | undefined;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(private readonly client: pg.Client) {}
+
+  /** Resolves when it is written. Rejects when the connection ended first: then the message will come again. */
+  add(settlement: Settlement): Promise<void> {
+    this.#gathered.push(settlement);
+    this.#next ??= this.#writeAfter(this.#last);
+    return this.#next;
+  }
+
+  async #writeAfter(previous: Promise<void>): Promise<void> {
+    await previous.catch(() => undefined);
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    const settlements = this.#gathered;
+    this.#gathered = [];
+    this.#last = this.#next ?? Promise.resolve();
+    this.#next = undefined;
+    await this.#write(settlements);
+  }
+
+  async #write(settlements: readonly Settlement[]): Promise<void> {
+    const done = settlements.filter((settlement) => settlement.kind === 'done');
+    const retry = settlements.filter((settlement) => settlement.kind === 'retry');
+    const dead = settlements.filter((settlement) => settlement.kind === 'dead');
+    if (done.length > 0) await this.client.query(doneSql, [idsOf(done)]);
+    if (retry.length > 0) {
+      await this.client.query(retrySql, [
+        idsOf(retry),
+        retry.map(({ afterMs }) => afterMs),
+        retry.map(({ failedAttempts }) => failedAttempts),
+        retry.map(({ code }) => storable(code)),
+      ]);
+    }
+    if (dead.length > 0) {
+      await this.client.query(deadSql, [
+        idsOf(dead),
+        dead.map(({ failure }) => storable(failure.code)),
+        dead.map(({ failure }) => storable(failure.message)),
+      ]);
+    }
+  }
+}
+
+const idsOf = (settlements: readonly Settlement[]): string[] => settlements.map(({ id }) => id);
+
+/** PostgreSQL's text takes every character but this one. */
+const storable = (text: string): string => text.replaceAll('\0', '');

@@ -1,0 +1,26 @@
+import { parseEventName } from '@relay/events';
+import type pg from 'pg';
+
+const subscribeSql = `
+  WITH wanted AS (
+    SELECT DISTINCT name, entity_type_id FROM unnest($2::text[], $3::int[]) AS w (name, entity_type_id)
+  ), gone AS (
+    DELETE FROM bus.subscriptions
+    WHERE consumer = $1 AND (name, entity_type_id) NOT IN (SELECT name, entity_type_id FROM wanted)
+  )
+  INSERT INTO bus.subscriptions (consumer, name, entity_type_id) SELECT $1, name, entity_type_id FROM wanted
+  ON CONFLICT DO NOTHING`;
+
+/** From here on every event of these names is kept for the consumer; those it no longer names are not. */
+export async function subscribe(
+  client: pg.Client,
+  consumer: string,
+  names: readonly string[],
+): Promise<void> {
+  const parsed = names.map(parseEventName);
+  await client.query(subscribeSql, [
+    consumer,
+    parsed.map(({ name }) => name),
+    parsed.map(({ entityTypeId }) => entityTypeId),
+  ]);
+}

@@ -1,0 +1,142 @@
+import type { Log } from '@relay/platform';
+import type { Channel, ConfirmChannel, Options } from 'amqplib';
+import { BusUnavailableError, type BusUnavailableCode } from '../event-bus.js';
+import { Reconnector, type Session } from '../reconnector.js';
+import { closeQuietly, connect, watchChannel } from './connection.js';
+
+export interface OutgoingMessage {
+  exchange: string;
+  routingKey: string;
+  content: Buffer;
+  messageId?: string;
+  headers?: Record<string, string | number>;
+}
+
+export interface PublisherOptions {
+  url: string;
+  /** For the log and the broker's list of connections. */
+  name: string;
+  log: Log;
+  deadlineMs: number;
+  /** Makes what is published to, at every connect. */
+  declare: (channel: Channel) => Promise<void>;
+}
+
+interface PublishSession extends Session {
+  channel: ConfirmChannel;
+  blocked: boolean;
+  /** Waiting for their confirmation, by correlation id. */
+  pending: Map<string, (refusal?: BusUnavailableError) => void>;
+  /** Sent and not answered by the broker, with those whose deadline is over. */
+  unconfirmed: number;
+}
+
+/** A frozen broker must not fill our memory until its heartbeat is missed. */
+const maxUnconfirmed = 20_000;
+
+/** Publishes on a connection of its own; a publish resolves when the broker has stored the message. */
+export class ConfirmedPublisher {
+  readonly #sessions: Reconnector<PublishSession>;
+  #published = 0;
+
+  constructor(private readonly options: PublisherOptions) {
+    this.#sessions = new Reconnector({
+      name: options.name,
+      log: options.log,
+      open: (onEnd) => openSession(options, onEnd),
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#sessions.start();
+  }
+
+  isReady(): boolean {
+    return this.#sessions.current?.blocked === false;
+  }
+
+  close(): Promise<void> {
+    return this.#sessions.close();
+  }
+
+  /** @throws BusUnavailableError at once when the broker is away or in alarm, else at the deadline. */
+  publish(message: OutgoingMessage): Promise<void> {
+    const session = this.#sessions.current;
+    if (!session) return refuse('BUS_DOWN', this.#sessions.lastCause);
+    if (session.blocked) return refuse('BUS_BLOCKED');
+    if (session.unconfirmed >= maxUnconfirmed) return refuse('BUS_OVERLOADED');
+    const correlationId = String(++this.#published);
+    return new Promise((resolve, reject) => {
+      const settle = (refusal?: BusUnavailableError): void => {
+        clearTimeout(deadline);
+        session.pending.delete(correlationId);
+        if (refusal) reject(refusal);
+        else resolve();
+      };
+      const deadline = setTimeout(
+        () => settle(new BusUnavailableError('BUS_TIMEOUT')),
+        this.options.deadlineMs,
+      );
+      session.pending.set(correlationId, settle);
+      try {
+        send(session, message, correlationId, settle);
+      } catch (cause) {
+        settle(new BusUnavailableError('BUS_DOWN', { cause }));
+      }
+    });
+  }
+}
+
+function send(
+  session: PublishSession,
+  { exchange, routingKey, content, messageId, headers }: OutgoingMessage,
+  correlationId: string,
+  settle: (refusal?: BusUnavailableError) => void,
+): void {
+  const properties: Options.Publish = {
+    persistent: true,
+    mandatory: true,
+    contentType: 'application/json',
+    messageId,
+    correlationId,
+    headers,
+  };
+  session.channel.publish(exchange, routingKey, content, properties, (cause: Error | null) => {
+    session.unconfirmed -= 1;
+    settle(cause ? new BusUnavailableError('BUS_REFUSED', { cause }) : undefined);
+  });
+  session.unconfirmed += 1;
+}
+
+function refuse(code: BusUnavailableCode, cause?: Error): Promise<never> {
+  return Promise.reject(new BusUnavailableError(code, { cause }));
+}
+
+function openSession(options: PublisherOptions, onEnd: (cause: Error) => void): Promise<PublishSession> {
+  return connect(options.url, options.name, onEnd, async (connection) => {
+    const channel = watchChannel(await connection.createConfirmChannel(), onEnd);
+    await options.declare(channel);
+    const session: PublishSession = {
+      channel,
+      blocked: false,
+      pending: new Map(),
+      unconfirmed: 0,
+      close: () => closeQuietly(connection, channel),
+    };
+    // `mandatory`: what no queue took comes back, and is confirmed right after all the same.
+    channel.on('return', ({ fields, properties }) => {
+      const cause = new Error(`No queue takes messages of ${fields.exchange || 'the default exchange'}`);
+      session.pending.get(String(properties.correlationId))?.(
+        new BusUnavailableError('BUS_REFUSED', { cause }),
+      );
+    });
+    connection.on('blocked', () => {
+      session.blocked = true;
+      for (const settle of session.pending.values()) settle(new BusUnavailableError('BUS_BLOCKED'));
+    });
+    connection.on('unblocked', () => {
+      session.blocked = false;
+    });
+    return session;
+  });
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import type { Failure } from '../event-bus.js';
+
+/** What we keep beside a message's content; RabbitMQ's own `x-death` counts what is not ours. Times in milliseconds. */
+export interface Trail {
+  attempts: number;
+  firstFailedAt: number | undefined;
+}
+
+const headers = z.object({
+  'b24-attempts': z.int().nonnegative().catch(0),
+  'b24-first-failed-at': z.number().nonnegative().optional().catch(undefined),
+  /** Set by quorum queues. */
+  'x-delivery-count': z.int().nonnegative().catch(0),
+});
+
+export function readTrail(untrusted: unknown): Trail & { deliveryCount: number } {
+  const parsed = headers.parse(untrusted ?? {});
+  return {
+    attempts: parsed['b24-attempts'],
+    firstFailedAt: parsed['b24-first-failed-at'],
+    deliveryCount: parsed['x-delivery-count'],
+  };
+}
+
+/** On a message in a retry tier and on a dead letter, readable in RabbitMQ's management page. */
+export function writeTrail(
+  consumer: string,
+  trail: Trail,
+  failure: Failure,
+  now = Date.now(),
+): Record<string, string | number> {
+  return {
+    'b24-consumer': consumer,
+    'b24-attempts': trail.attempts,
+    'b24-first-failed-at': trail.firstFailedAt ?? now,
+    'b24-last-failed-at': now,
+    'b24-code': failure.code,
+    'b24-message': failure.message,
+  };
+}

@@ -1,0 +1,122 @@
+import type { Log } from '@relay/platform';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../backoff.js';
+import type { Failure, Receipt } from '../event-bus.js';
+import { deadTotal, retriedTotal } from '../metrics.js';
+import { tierFor, tierName } from '../retry-delays.js';
+import type { ConfirmedPublisher, OutgoingMessage } from './confirmed-publisher.js';
+import { writeTrail, type Trail } from './headers.js';
+import { deadQueue, retryName } from './topology.js';
+
+/** The channel that a delivery came by: a delivery tag means nothing on another one. */
+export interface AckChannel {
+  readonly open: boolean;
+  ack(deliveryTag: number): void;
+}
+
+/** What all receipts of a consumption share. */
+export interface SettleContext {
+  consumer: string;
+  log: Log;
+  retryDelaysMs: readonly number[];
+  /** Retries and dead letters go out on a connection of their own, so that a blocked one does not stop the acks. */
+  publisher: ConfirmedPublisher;
+}
+
+export interface HeldMessage extends Trail {
+  deliveryTag: number;
+  deliveryCount: number;
+  /** The shard queue. */
+  queue: string;
+  messageId: string | undefined;
+  content: Buffer;
+}
+
+/** Holds the message as it came, undecoded: it may have to go on to a retry tier or to the dead letters. */
+export class RabbitReceipt implements Receipt {
+  #settled = false;
+
+  constructor(
+    private readonly context: SettleContext,
+    private readonly channel: AckChannel,
+    private readonly message: HeldMessage,
+  ) {}
+
+  get attempts(): number {
+    return this.message.attempts;
+  }
+  get deliveryCount(): number {
+    return this.message.deliveryCount;
+  }
+  get firstFailedAt(): number | undefined {
+    return this.message.firstFailedAt;
+  }
+  get lost(): boolean {
+    return !this.channel.open;
+  }
+
+  async done(): Promise<void> {
+    if (this.#settle()) this.channel.ack(this.message.deliveryTag);
+  }
+
+  async retry(
+    afterMs: number,
+    failure: Failure,
+    { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
+  ): Promise<void> {
+    if (!this.#settle()) return;
+    const { consumer, retryDelaysMs } = this.context;
+    const delayMs = tierFor(afterMs, retryDelaysMs);
+    const moved = await this.#moveTo({
+      exchange: retryName(consumer, delayMs),
+      routingKey: this.message.queue,
+      ...this.#copy(failure, countsAsAttempt ? 1 : 0),
+    });
+    if (moved) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+  }
+
+  async dead(failure: Failure): Promise<void> {
+    if (!this.#settle()) return;
+    const { consumer, log } = this.context;
+    const moved = await this.#moveTo({
+      exchange: '',
+      routingKey: deadQueue(consumer),
+      ...this.#copy(failure, 1),
+    });
+    if (!moved) return;
+    deadTotal.inc({ consumer });
+    log.error({ consumer, messageId: this.message.messageId, failure }, 'a message went to the dead letters');
+  }
+
+  /** A tag must not be acked twice: the broker would close the channel for it. */
+  #settle(): boolean {
+    if (this.#settled || this.lost) return false;
+    this.#settled = true;
+    return true;
+  }
+
+  #copy(
+    failure: Failure,
+    failedAttempts: number,
+  ): Pick<OutgoingMessage, 'content' | 'messageId' | 'headers'> {
+    const { attempts, firstFailedAt, content, messageId } = this.message;
+    const trail = { attempts: attempts + failedAttempts, firstFailedAt };
+    return { content, messageId, headers: writeTrail(this.context.consumer, trail, failure) };
+  }
+
+  /** The copy is stored before the original is acked: a crash between the two repeats the message, never loses it. */
+  async #moveTo(target: OutgoingMessage): Promise<boolean> {
+    for (let failures = 1; !this.lost; failures++) {
+      try {
+        await this.context.publisher.publish(target);
+        if (this.channel.open) this.channel.ack(this.message.deliveryTag);
+        return true;
+      } catch (error) {
+        const { consumer, log } = this.context;
+        log.warn({ consumer, err: error, failures }, 'a failed message could not be moved, will try again');
+        await sleep(backoffMs(failures), undefined, { ref: false });
+      }
+    }
+    return false;
+  }
+}

@@ -1,0 +1,126 @@
+import type { Log } from '@relay/platform';
+import { backoffMs, pause, waitAtMost } from './backoff.js';
+import { deferred } from './deferred.js';
+import { BusClosedError } from './event-bus.js';
+
+/** A connection with all that was made on it. It is never mended: when a part of it ends, the whole is made anew. */
+export interface Session {
+  /** Ends it in good order where the other side still answers; never rejects. */
+  close(): Promise<void>;
+}
+
+export interface ReconnectorOptions<S extends Session> {
+  /** For the log. */
+  name: string;
+  log: Log;
+  /** Opens one session; that session calls `onEnd` once or more when it is over. */
+  open: (onEnd: (cause: Error) => void) => Promise<S>;
+}
+
+/** A session that lasted this long was sound: the next back-off starts from the beginning. */
+const soundMs = 10_000;
+/** How long `close` waits for an attempt that cannot be interrupted. */
+const closeTimeoutMs = 3_000;
+
+/** Keeps one session open: opens the next when it ends, with back-off and jitter, for ever, visibly in the log. */
+export class Reconnector<S extends Session> {
+  #current: S | undefined;
+  #lastCause: Error | undefined;
+  readonly #closing = new AbortController();
+  readonly #watchers = new Set<() => void>();
+  #attempts = 0;
+  #loop: Promise<void> | undefined;
+
+  constructor(private readonly options: ReconnectorOptions<S>) {}
+
+  /** Begins; resolves after the first attempt, whatever came of it. */
+  async start(): Promise<void> {
+    this.#loop ??= this.#run();
+    await this.#until(() => this.#attempts > 0 || this.#current !== undefined);
+  }
+
+  get current(): S | undefined {
+    return this.#current;
+  }
+
+  /** Why there is no session now. */
+  get lastCause(): Error | undefined {
+    return this.#lastCause;
+  }
+
+  /** Resolves when a session is open. @throws BusClosedError when `close` comes first, or the signal aborts. */
+  async opened(signal?: AbortSignal): Promise<void> {
+    await this.#until(() => this.#current !== undefined, signal);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#wake();
+    if (this.#loop) await waitAtMost(this.#loop, closeTimeoutMs);
+  }
+
+  async #run(): Promise<void> {
+    const { name, log } = this.options;
+    for (let failures = 0; !this.#closing.signal.aborted;) {
+      const startedAt = performance.now();
+      const cause = await this.#hold();
+      this.#attempts += 1;
+      this.#wake();
+      if (cause === undefined) return;
+      this.#lastCause = cause;
+      failures = performance.now() - startedAt >= soundMs ? 1 : failures + 1;
+      const delayMs = Math.round(backoffMs(failures));
+      log.warn(
+        { connection: name, err: cause, failures, delayMs },
+        'bus connection is down, will connect again',
+      );
+      await pause(delayMs, this.#closing.signal);
+    }
+  }
+
+  /** Opens one session and holds it to its end; says why it ended or could not be opened, nothing when closing. */
+  async #hold(): Promise<Error | undefined> {
+    const ended = deferred<Error>();
+    let session: S;
+    try {
+      session = await this.options.open(ended.resolve);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+    this.#current = session;
+    this.options.log.info({ connection: this.options.name }, 'bus connection is up');
+    this.#wake();
+    const cause = await Promise.race([ended.promise, aborted(this.#closing.signal)]);
+    this.#current = undefined;
+    await session.close();
+    return cause;
+  }
+
+  async #until(condition: () => boolean, signal?: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wake();
+    signal?.addEventListener('abort', wake);
+    try {
+      while (!condition()) {
+        if (this.#closing.signal.aborted || signal?.aborted) throw new BusClosedError();
+        await new Promise<void>((resolve) => {
+          this.#watchers.add(resolve);
+        });
+      }
+    } finally {
+      signal?.removeEventListener('abort', wake);
+    }
+  }
+
+  #wake(): void {
+    const watchers = [...this.#watchers];
+    this.#watchers.clear();
+    for (const resolve of watchers) resolve();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}

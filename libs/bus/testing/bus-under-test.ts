@@ -1,0 +1,135 @@
+import type { Log } from '@relay/platform';
+import { silentLog } from '@relay/platform';
+import amqp from 'amqplib';
+import pg from 'pg';
+import { freshVhost, hasBroker } from '../../../test/support/broker.js';
+import { freshDatabase } from '../../../test/support/database.js';
+import type { EventBus } from '../src/event-bus.js';
+import { openEventBus, type OpenEventBusOptions } from '../src/open-event-bus.js';
+import { busMigrations } from '../src/postgres/migrations.js';
+import { deadQueue, retryName, shardQueue, unroutedName } from '../src/rabbitmq/topology.js';
+import { shards } from '../src/shard.js';
+
+export interface DeadLetter {
+  code: string;
+  message: string;
+  attempts: number;
+  firstFailedAt: number;
+  lastFailedAt: number;
+  content: string;
+}
+
+/** One real broker or database of this spec alone, and a look into it that does not go through our own code. */
+export interface BusUnderTest {
+  /** The address that the buses are opened with. */
+  url: string;
+  /** One bus, as one process would have it. */
+  open(
+    options?: Pick<OpenEventBusOptions, 'publishDeadlineMs'> & { url?: string; log?: Log },
+  ): Promise<EventBus>;
+  deadLetters(consumer: string): Promise<DeadLetter[]>;
+  unrouted(): Promise<string[]>;
+  /** Puts a message among the consumer's, whatever it says. */
+  inject(consumer: string, shard: number, content: string): Promise<void>;
+  /** Removes all that stands for a consumer: every quorum queue holds files of the broker open. */
+  forget(consumer: string): Promise<void>;
+  drop(): Promise<void>;
+}
+
+/** Short tiers, so that a test can see a message come back. */
+export const retryDelaysMs = [200, 400];
+
+async function rabbitMqUnderTest(): Promise<BusUnderTest> {
+  const vhost = await freshVhost();
+  const connection = await amqp.connect(vhost.url);
+  const channel = await connection.createConfirmChannel();
+  const drain = async (queue: string): Promise<amqp.GetMessage[]> => {
+    const messages: amqp.GetMessage[] = [];
+    for (;;) {
+      const message = await channel.get(queue, { noAck: true });
+      if (!message) return messages;
+      messages.push(message);
+    }
+  };
+  return {
+    url: vhost.url,
+    open: ({ url = vhost.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
+      openEventBus({ amqpUrl: url, log, retryDelaysMs, publishDeadlineMs }),
+    deadLetters: async (consumer) =>
+      (await drain(deadQueue(consumer))).map(({ content, properties }) => ({
+        code: String(properties.headers?.['b24-code']),
+        message: String(properties.headers?.['b24-message']),
+        attempts: Number(properties.headers?.['b24-attempts']),
+        firstFailedAt: Number(properties.headers?.['b24-first-failed-at']),
+        lastFailedAt: Number(properties.headers?.['b24-last-failed-at']),
+        content: content.toString(),
+      })),
+    unrouted: async () => (await drain(unroutedName)).map(({ content }) => content.toString()),
+    inject: async (consumer, shard, content) => {
+      channel.sendToQueue(shardQueue(consumer, shard), Buffer.from(content));
+      await channel.waitForConfirms();
+    },
+    forget: async (consumer) => {
+      const queues = [
+        ...shards.map((shard) => shardQueue(consumer, shard)),
+        ...retryDelaysMs.map((delayMs) => retryName(consumer, delayMs)),
+        deadQueue(consumer),
+      ];
+      for (const queue of queues) await channel.deleteQueue(queue);
+    },
+    drop: async () => {
+      await connection.close();
+      await vhost.drop();
+    },
+  };
+}
+
+async function postgresUnderTest(): Promise<BusUnderTest> {
+  const database = await freshDatabase(busMigrations);
+  const pool = new pg.Pool({ connectionString: database.url, max: 2 });
+  // Dropping the database ends a connection that has not gone by itself yet.
+  pool.on('error', () => undefined);
+  return {
+    url: database.url,
+    open: ({ url = database.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
+      openEventBus({ databaseUrl: url, log, retryDelaysMs, publishDeadlineMs, pollMs: 50 }),
+    deadLetters: async (consumer) => {
+      const { rows } = await pool.query<DeadLetter>(
+        `DELETE FROM bus.dead_letters WHERE consumer = $1
+         RETURNING code, message, attempts, content::text AS content,
+                   (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+                   (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"`,
+        [consumer],
+      );
+      return rows;
+    },
+    unrouted: async () => {
+      const { rows } = await pool.query<{ content: string }>(
+        'DELETE FROM bus.unrouted RETURNING content::text AS content',
+      );
+      return rows.map(({ content }) => content);
+    },
+    inject: async (consumer, shard, content) => {
+      await pool.query('INSERT INTO bus.messages (consumer, shard, content) VALUES ($1, $2, $3)', [
+        consumer,
+        shard,
+        content,
+      ]);
+    },
+    forget: async (consumer) => {
+      await pool.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumer]);
+      await pool.query('DELETE FROM bus.messages WHERE consumer = $1', [consumer]);
+      await pool.query('DELETE FROM bus.dead_letters WHERE consumer = $1', [consumer]);
+    },
+    drop: async () => {
+      await pool.end();
+      await database.drop();
+    },
+  };
+}
+
+/** For `describe.each`: every contract is tested on both, where a broker can be had. */
+export const busesUnderTest: [name: string, setUp: () => Promise<BusUnderTest>][] = [
+  ...(hasBroker ? [['RabbitMQ', rabbitMqUnderTest] satisfies [string, unknown]] : []),
+  ['PostgreSQL', postgresUnderTest],
+];

@@ -1,0 +1,35 @@
+import type { PortalEvent } from '@relay/events';
+import { HeldDelivery } from '../src/delivery.js';
+import type { Delivery, Failure, Receipt } from '../src/event-bus.js';
+
+export type Settled =
+  | { as: 'done' }
+  | { as: 'retry'; afterMs: number; failure: Failure; countsAsAttempt: boolean }
+  | { as: 'dead'; failure: Failure };
+
+/** A delivery without a bus, which remembers how it was settled. */
+export class RecordedReceipt implements Receipt {
+  readonly settled: Settled[] = [];
+  lost = false;
+  readonly deliveryCount = 0;
+
+  constructor(
+    readonly attempts: number,
+    readonly firstFailedAt: number | undefined,
+  ) {}
+
+  async done(): Promise<void> {
+    this.settled.push({ as: 'done' });
+  }
+  async retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void> {
+    this.settled.push({ as: 'retry', afterMs, failure, countsAsAttempt: options?.countsAsAttempt ?? true });
+  }
+  async dead(failure: Failure): Promise<void> {
+    this.settled.push({ as: 'dead', failure });
+  }
+}
+
+export function recorded(event: PortalEvent, attempts = 0): { delivery: Delivery; receipt: RecordedReceipt } {
+  const receipt = new RecordedReceipt(attempts, attempts > 0 ? Date.now() : undefined);
+  return { delivery: new HeldDelivery(event, receipt), receipt };
+}
