@@ -1,0 +1,35 @@
+/** What a person who asks the simulator from a terminal reads; a browser gets the page. */
+export function controlGuide(baseUrl: string): string {
+  return `Portal simulator: a Bitrix24 for tests, benchmarks and newcomers. Nothing is kept when it stops.
+
+Portal demo      ${baseUrl}/portals/demo/rest/
+Its webhook      ${baseUrl}/portals/demo/rest/1/demo/
+OAuth server     ${baseUrl}/oauth/token/
+In a browser     ${baseUrl}/
+
+Try
+  curl '${baseUrl}/portals/demo/rest/1/demo/crm.item.list?entityTypeId=3&select[]=id&select[]=name&select[]=lastName'
+
+Install the application, then change a contact as a user would
+  curl -X POST ${baseUrl}/_sim/portals/demo/install -d '{"url": "http://localhost:3000/b24/install"}'
+  curl -X POST ${baseUrl}/_sim/portals/demo/items/3 -d '{"id": 1, "fields": {"name": "jOHN"}}'
+  curl ${baseUrl}/_sim/portals/demo/items/3/1
+  curl ${baseUrl}/_sim/portals/demo/stats
+
+Control (JSON)
+  GET, POST           /_sim/portals                                {name, rate, burst, types, …}
+  GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, …}
+  POST                /_sim/portals/<name>/install                 {url, kind: event | callback}
+  POST                /_sim/portals/<name>/app-update
+  POST                /_sim/portals/<name>/uninstall               {url}
+  POST                /_sim/portals/<name>/expire-tokens           {refresh: true | false}
+  POST                /_sim/portals/<name>/rename                  {to}
+  POST                /_sim/portals/<name>/outgoing-webhooks       {event, url}
+  POST, DELETE        /_sim/portals/<name>/faults                  {match, kind, times, where}
+  POST                /_sim/portals/<name>/mass-update             {entityTypeId, count, fields}
+  GET, POST           /_sim/portals/<name>/items/<entityTypeId>    {id, fields, count, by: user | robot, silent}
+  GET, DELETE         /_sim/portals/<name>/items/<entityTypeId>/<id>
+  GET, DELETE         /_sim/portals/<name>/stats
+  GET                 /_sim/portals/<name>/changes                 the portal as a stream of events, for the page
+`;
+}

@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import { faultKinds } from '../faults.js';
+import { ControlError } from './control-error.js';
+
+const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
+const url = z.url({ protocol: /^https?$/ });
+const fields = z.record(z.string(), z.json());
+const count = z.number().int().positive();
+
+const settings = z.strictObject({
+  rate: z.number().nonnegative().optional(),
+  burst: z.number().nonnegative().optional(),
+  language: z
+    .string()
+    .regex(/^[A-Za-z_-]{2,16}$/)
+    .optional(),
+  suffixedEvents: z.boolean().optional(),
+  latencyMs: z.number().nonnegative().optional(),
+  accessTokenSeconds: z.number().positive().optional(),
+  eventConcurrency: count.optional(),
+  eventTimeoutMs: z.number().positive().optional(),
+  operatingLimitSeconds: z.number().positive().nullable().optional(),
+  operatingCosts: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
+});
+
+const type = z.strictObject({
+  entityTypeId: z.number().int(),
+  title: z.string().min(1),
+  code: z.string().default(''),
+});
+
+/** Bodies of the control interface, checked once, here. */
+export const controlRequests = {
+  settings,
+  portal: settings.extend({
+    name,
+    memberId: z
+      .string()
+      .regex(/^[\da-f]{32}$/)
+      .optional(),
+    domain: z.string().min(1).optional(),
+    webhook: name.optional(),
+    types: z.array(type).default([]),
+  }),
+  install: z.strictObject({ url: url.optional(), kind: z.enum(['event', 'callback']).default('event') }),
+  uninstall: z.strictObject({ url: url.optional() }),
+  expireTokens: z.strictObject({ refresh: z.boolean().default(false) }),
+  fault: z.strictObject({
+    match: z.string().min(1),
+    kind: z.enum(faultKinds),
+    times: count.default(1),
+    where: fields.optional(),
+  }),
+  rename: z.strictObject({ to: name }),
+  massUpdate: z.strictObject({ entityTypeId: z.number().int(), count, fields }),
+  outgoingWebhook: z.strictObject({ event: z.string().min(1), url }),
+  item: z.strictObject({
+    id: z.number().int().positive().optional(),
+    fields,
+    count: count.max(1_000_000).optional(),
+    by: z.enum(['user', 'robot']).default('user'),
+    silent: z.boolean().default(false),
+  }),
+} as const;
+
+/** @throws ControlError 400 naming what is wrong */
+export function parseControl<S extends z.ZodType>(schema: S, body: string): z.output<S> {
+  let given: unknown;
+  try {
+    given = body === '' ? {} : JSON.parse(body);
+  } catch {
+    throw new ControlError('the body is not JSON', 400);
+  }
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw new ControlError(z.prettifyError(parsed.error), 400);
+}

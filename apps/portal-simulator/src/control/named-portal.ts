@@ -1,0 +1,48 @@
+import type { FastifyRequest } from 'fastify';
+import type { ApplicationLifecycle } from '../application-lifecycle.js';
+import { clientEndpoint } from '../installation.js';
+import type { Portal } from '../portal.js';
+import type { Portals } from '../portals.js';
+import type { Tokens } from '../tokens.js';
+import { ControlError } from './control-error.js';
+
+/** What the control routes work with. */
+export interface ControlParts {
+  portals: Portals;
+  lifecycle: ApplicationLifecycle;
+  tokens: Tokens;
+  now: () => number;
+  publicUrl: string | undefined;
+}
+
+export interface NamedPortal {
+  Params: { name: string };
+}
+
+export function at(action: string): string {
+  return `/_sim/portals/:name${action}`;
+}
+
+/** Under its present name or an old one. @throws ControlError 404 */
+export function namedPortal(portals: Portals, { params }: FastifyRequest<NamedPortal>): Portal {
+  const portal = portals.find(params.name) ?? portals.findMoved(params.name);
+  if (!portal) throw new ControlError(`there is no portal ${params.name}`, 404);
+  return portal;
+}
+
+export function showPortal(portal: Portal, baseUrl: string) {
+  const { name, memberId, domain } = portal.identity;
+  const endpoint = clientEndpoint(baseUrl, name);
+  return {
+    name,
+    member_id: memberId,
+    domain,
+    client_endpoint: endpoint,
+    webhooks: [...portal.webhooks].map(([secret, userId]) => `${endpoint}${userId}/${secret}/`),
+    installed: portal.installation !== undefined,
+    handlers: portal.handlers
+      .all()
+      .map(({ id, event, url, owner }) => ({ id, event, url, kind: owner.kind })),
+    settings: portal.settings,
+  };
+}

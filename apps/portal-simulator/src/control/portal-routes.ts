@@ -1,0 +1,59 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { baseUrlOf, textBody } from '../http.js';
+import { ownerId, type Portal } from '../portal.js';
+import { newToken } from '../tokens.js';
+import { ControlError } from './control-error.js';
+import { controlRequests, parseControl } from './control-requests.js';
+import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
+
+/** Portals themselves: made, shown, set, renamed, removed; and their outgoing webhooks. */
+export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {
+  const show = (request: FastifyRequest, portal: Portal) => showPortal(portal, baseUrlOf(request, publicUrl));
+
+  app.get('/_sim/portals', (request) => portals.all().map((portal) => show(request, portal)));
+
+  app.post('/_sim/portals', (request, reply) => {
+    const { name, memberId, domain, webhook, types, ...settings } = parseControl(
+      controlRequests.portal,
+      textBody(request),
+    );
+    const portal = portals.add({ name, memberId, domain, webhook, settings });
+    if (!portal) throw new ControlError(`there is a portal ${name} already`, 409);
+    for (const { entityTypeId, ...fields } of types) {
+      portal.addType(entityTypeId, fields, { userId: ownerId });
+    }
+    reply.code(201);
+    return show(request, portal);
+  });
+
+  app.get<NamedPortal>(at(''), (request) => show(request, namedPortal(portals, request)));
+
+  app.patch<NamedPortal>(at(''), (request) => {
+    const portal = namedPortal(portals, request);
+    Object.assign(portal.settings, parseControl(controlRequests.settings, textBody(request)));
+    return show(request, portal);
+  });
+
+  app.delete<NamedPortal>(at(''), (request) => {
+    portals.remove(namedPortal(portals, request));
+    return { removed: true };
+  });
+
+  app.post<NamedPortal>(at('/rename'), (request) => {
+    const portal = namedPortal(portals, request);
+    const { to } = parseControl(controlRequests.rename, textBody(request));
+    if (!portals.rename(portal, to)) throw new ControlError(`there is a portal ${to} already`, 409);
+    return show(request, portal);
+  });
+
+  app.post<NamedPortal>(at('/outgoing-webhooks'), (request, reply) => {
+    const { handlers } = namedPortal(portals, request);
+    const { event, url } = parseControl(controlRequests.outgoingWebhook, textBody(request));
+    const applicationToken = newToken();
+    const baseUrl = baseUrlOf(request, publicUrl);
+    const owner = { kind: 'outgoing-webhook', applicationToken, baseUrl } as const;
+    const handler = handlers.bind(event.toUpperCase(), url, owner);
+    reply.code(201);
+    return { event_handler_id: handler?.id, application_token: applicationToken };
+  });
+}

@@ -1,0 +1,57 @@
+import { newToken } from './tokens.js';
+import type { Portal } from './portal.js';
+
+export const applicationScope = ['crm', 'user_brief', 'imopenlines'];
+
+/**
+ * The application's keys, and the same for every portal: what `B24_CLIENT_ID` and `B24_CLIENT_SECRET` hold.
+ */
+export interface ApplicationKeys {
+  clientId: string;
+  clientSecret: string;
+}
+
+/** One installation of the application at one portal; another install makes another. */
+export class Installation {
+  applicationToken = newToken();
+  version = 1;
+  isInstalled = true;
+
+  constructor(
+    readonly portal: Portal,
+    readonly userId: number,
+    /** Scheme and host under which the application reaches the simulator: `http://localhost:8080`. */
+    public baseUrl: string,
+  ) {}
+
+  get accessTokenSeconds(): number {
+    return this.portal.settings.accessTokenSeconds;
+  }
+}
+
+/** `client_endpoint`: every REST call of the application begins with it. */
+export function clientEndpoint(baseUrl: string, portalName: string): string {
+  return `${baseUrl}/portals/${portalName}/rest/`;
+}
+
+/** `server_endpoint`: the OAuth server's own REST address. */
+export function serverEndpoint(baseUrl: string): string {
+  return `${baseUrl}/rest/`;
+}
+
+/** `app.info` (api-reference/common/system/app-info.md) */
+export function showApplication(installation: Installation, clientId: string) {
+  return {
+    ID: 1,
+    CODE: clientId,
+    VERSION: installation.version,
+    STATUS: 'L',
+    INSTALLED: installation.isInstalled,
+    PAYMENT_EXPIRED: 'N',
+    DAYS: null,
+    LANGUAGE_ID: installation.portal.settings.language,
+    LICENSE: 'en_ent250',
+    LICENSE_TYPE: 'ent250',
+    LICENSE_FAMILY: 'ent',
+  };
+}

@@ -1,0 +1,21 @@
+import { closeOnSignal, createLogger, readEnvironment, runMain } from '@relay/platform';
+import { startSimulator } from './simulator.js';
+
+await runMain('portal-simulator', async () => {
+  const environment = readEnvironment([
+    'SIMULATOR_PORT',
+    'SIMULATOR_INSTALL_URL',
+    'B24_CLIENT_ID',
+    'B24_CLIENT_SECRET',
+    'LOG_LEVEL',
+  ]);
+  closeOnSignal(
+    await startSimulator({
+      port: environment.SIMULATOR_PORT,
+      log: createLogger('portal-simulator', environment.LOG_LEVEL),
+      clientId: environment.B24_CLIENT_ID,
+      clientSecret: environment.B24_CLIENT_SECRET,
+      installDemoAt: environment.SIMULATOR_INSTALL_URL,
+    }),
+  );
+});

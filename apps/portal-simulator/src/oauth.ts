@@ -1,0 +1,85 @@
+import {
+  applicationScope,
+  clientEndpoint,
+  serverEndpoint,
+  showApplication,
+  type ApplicationKeys,
+} from './installation.js';
+import type { WireFault } from './faults.js';
+import { textOf, type Values } from './php.js';
+import { argument } from './rest/method.js';
+import { RestError } from './rest/rest-error.js';
+import type { AccessToken, TokenPair, Tokens } from './tokens.js';
+
+/** The name by which faults are ordered for the token endpoint. */
+const tokenEndpoint = 'oauth.token';
+
+/**
+ * The OAuth server of all portals: `https://oauth.bitrix.info` in real life
+ * (settings/oauth/auto-renewal.md).
+ */
+export class OAuth {
+  constructor(
+    private readonly tokens: Tokens,
+    private readonly keys: ApplicationKeys,
+    private readonly now: () => number,
+  ) {}
+
+  /**
+   * Exchanges a refresh token. `baseUrl` is the address under which the caller reached us, so the
+   * `client_endpoint` of the answer can be reached from there as well. @throws RestError
+   */
+  exchange(params: Values, baseUrl: string): { body: Values; fault?: WireFault } {
+    const given = (name: string): string => textOf(params[name]) ?? '';
+    if (given('grant_type') !== 'refresh_token' || given('refresh_token') === '') {
+      throw new RestError('invalid_request', 'Invalid request');
+    }
+    if (given('client_id') !== this.keys.clientId || given('client_secret') !== this.keys.clientSecret) {
+      throw new RestError('invalid_client', 'Invalid client data', 401);
+    }
+    const installation = this.tokens.ownerOf(given('refresh_token'), this.now());
+    if (!installation) throw new RestError('invalid_grant', 'Invalid refresh token');
+    if (!installation.isInstalled) throw new RestError('invalid_client', 'Application is not installed', 401);
+    const { portal } = installation;
+    portal.stats.called(tokenEndpoint);
+    const fault = portal.faults.take(tokenEndpoint, params);
+    if (fault instanceof RestError) throw fault;
+    if (fault !== undefined && fault !== 'lost') return { body: {}, fault };
+    const pair = this.tokens.exchange(given('refresh_token'), this.now());
+    if (!pair) throw new RestError('invalid_grant', 'Invalid refresh token');
+    portal.stats.renewals += 1;
+    installation.baseUrl = baseUrl;
+    return { body: this.grant(pair, baseUrl), ...(fault && { fault }) };
+  }
+
+  /** `app.info` on the OAuth server: the status that can be trusted. @throws RestError */
+  applicationInfo(params: Values): Values {
+    const access = this.tokens.find(textOf(argument(params, 'auth')) ?? '');
+    if (!access) throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
+    if (this.now() >= access.expiresAtMs) {
+      throw new RestError('expired_token', 'The access token provided has expired.', 401);
+    }
+    return { result: showApplication(access.installation, this.keys.clientId) };
+  }
+
+  private grant({ access, refreshToken }: TokenPair, baseUrl: string): Values {
+    const { identity } = access.installation.portal;
+    return {
+      access_token: access.token,
+      client_endpoint: clientEndpoint(baseUrl, identity.name),
+      domain: new URL(baseUrl).host,
+      expires: Math.floor(access.expiresAtMs / 1000),
+      expires_in: lifetimeOf(access),
+      member_id: identity.memberId,
+      refresh_token: refreshToken,
+      scope: applicationScope.join(','),
+      server_endpoint: serverEndpoint(baseUrl),
+      status: 'L',
+      user_id: access.userId,
+    };
+  }
+}
+
+function lifetimeOf({ installation }: AccessToken): number {
+  return installation.accessTokenSeconds;
+}

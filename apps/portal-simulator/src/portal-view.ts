@@ -1,0 +1,81 @@
+import type { Item, ItemStore } from './item-store.js';
+import type { Author } from './last-changes.js';
+import { textOf } from './php.js';
+import { contactTypeId, type Portal } from './portal.js';
+import { smartProcessValue } from './smart-processes.js';
+
+/** More than anybody reads, and little enough to be sent ten times a second. */
+const newestRows = 100;
+
+export interface Row {
+  id: number;
+  fields: Record<string, string>;
+  changedAtMs: number;
+  changedBy: Author;
+  /** Only when the last change made a difference to these fields. */
+  before?: { fields: Record<string, string>; sinceMs: number };
+}
+
+export interface Table {
+  entityTypeId: number;
+  title: string;
+  total: number;
+  /** The newest first. */
+  rows: Row[];
+}
+
+/** `listening`: somebody is told of contacts. `installed`: nobody is, but the application is there. */
+export type ApplicationState = 'absent' | 'installed' | 'listening';
+
+/** One portal as its page shows it. */
+export function viewOf(portal: Portal) {
+  const { rate, burst } = portal.settings;
+  return {
+    portal: portal.identity.name,
+    application: applicationState(portal),
+    limits: { rate, burst },
+    contacts: tableOf(portal, contactTypeId, 'Contacts', ['name', 'secondName', 'lastName']),
+    processes: portal.types
+      .all()
+      .map((type) =>
+        tableOf(portal, type.entityTypeId, textOf(smartProcessValue(type, 'title')) ?? '', ['title']),
+      ),
+    stats: portal.stats.read(portal.events.pending),
+  };
+}
+
+export type PortalView = ReturnType<typeof viewOf>;
+
+function applicationState({ handlers, installation }: Portal): ApplicationState {
+  const isHeard = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'].some((name) => handlers.of(name).length > 0);
+  if (isHeard) return 'listening';
+  return installation ? 'installed' : 'absent';
+}
+
+function tableOf(portal: Portal, entityTypeId: number, title: string, names: readonly string[]): Table {
+  const store = portal.items(entityTypeId);
+  const newestFirst = [{ field: 'id', descending: true }];
+  const { items } = store.page({ above: -Infinity, below: Infinity }, newestFirst, 0, newestRows, false);
+  return {
+    entityTypeId,
+    title,
+    total: store.size,
+    rows: items.map((item) => rowOf(portal, store, item, names)),
+  };
+}
+
+function rowOf(portal: Portal, store: ItemStore, item: Item, names: readonly string[]): Row {
+  const { author, previous } = portal.lastChanges.of(item);
+  const fields = textsOf(store, item, names);
+  const row: Row = { id: item.id, fields, changedAtMs: item.updatedAtMs, changedBy: author };
+  if (!previous) return row;
+  const before = textsOf(store, { ...item, fields: previous.fields }, names);
+  if (names.some((name) => before[name] !== fields[name])) {
+    row.before = { fields: before, sinceMs: item.updatedAtMs - previous.atMs };
+  }
+  return row;
+}
+
+function textsOf(store: ItemStore, item: Item, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, textOf(store.valueOf(item, name)) ?? '']));
+}

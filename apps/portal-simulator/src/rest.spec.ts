@@ -1,0 +1,238 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestSimulator } from '../test/support.js';
+
+let b24: TestSimulator;
+const lots = { rate: 1000, burst: 100_000 };
+
+beforeAll(async () => {
+  b24 = await TestSimulator.start();
+  await b24.post('/_sim/portals', { name: 'acme', ...lots, types: [{ entityTypeId: 147, title: 'Orders' }] });
+  await b24.control('items/147', { count: 120, fields: { title: 'Order {n}' } }, 'acme');
+});
+afterAll(() => b24.close());
+
+const call = (method: string, params: object = {}) => b24.call(method, params, 'acme');
+
+describe('a REST request', () => {
+  it('is taken as JSON, as a form and as a query, with doubled slashes and parameters nobody asked for', async () => {
+    const params = 'entityTypeId=147&filter[@id][]=7&select[]=title';
+    const path = '/portals/acme/rest/1/acme';
+    const answers = [
+      await call('crm.item.list', { entityTypeId: 147, filter: { '@id': [7] }, select: ['title'] }),
+      await b24.post(`${path}//crm.item.list?bx24_request_id=1`, params, 'form'),
+      await b24.send(`${path}/crm.item.list.json?${params}`),
+      await b24.send(`/portals/acme/rest//1/acme/CRM.ITEM.LIST/?${params}`),
+    ];
+    for (const answer of answers) {
+      expect(answer.at('result')).toEqual({ items: [{ title: 'Order 7' }] });
+    }
+  });
+
+  it('is answered with the time it took', async () => {
+    const { body } = await call('server.time');
+    expect(body).toEqual({
+      result: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$/),
+      time: {
+        start: expect.any(Number),
+        finish: expect.any(Number),
+        duration: expect.any(Number),
+        processing: expect.any(Number),
+        date_start: expect.any(String),
+        date_finish: expect.any(String),
+        operating: expect.any(Number),
+        operating_reset_at: expect.any(Number),
+      },
+    });
+  });
+
+  it.each([
+    ['no.such.method', {}, 404, 'ERROR_METHOD_NOT_FOUND'],
+    ['crm.item.get', { entityTypeId: 147, id: 999 }, 400, 'NOT_FOUND'],
+    ['crm.item.get', { entityTypeId: 150, id: 1 }, 400, 'NOT_FOUND'],
+    ['crm.item.get', { entityTypeId: 147 }, 400, '100'],
+    ['crm.item.list', { entityTypeId: 147, filter: { nonsense: 1 } }, 400, 'INVALID_ARG_VALUE'],
+    ['crm.item.list', { entityTypeId: 147, filter: { '>id': [1] } }, 400, 'INVALID_ARG_VALUE'],
+    ['crm.item.list', { entityTypeId: 147, order: { id: 'UP' } }, 400, 'INVALID_ARG_VALUE'],
+    ['feature.get', {}, 400, 'CODE_EMPTY'],
+    ['app.info', {}, 400, 'ACCESS_DENIED'],
+    ['event.bind', { event: 'ONCRMCONTACTADD', handler: 'https://x.test/' }, 403, 'WRONG_AUTH_TYPE'],
+    ['event.get', {}, 403, 'WRONG_AUTH_TYPE'],
+    ['events', {}, 403, 'WRONG_AUTH_TYPE'],
+    ['event.test', {}, 403, 'WRONG_AUTH_TYPE'],
+  ])('%s with %j by a webhook is answered %d %s', async (method, params, status, code) => {
+    const answer = await call(method, params);
+    expect(answer.body).toEqual({ error: code, error_description: expect.any(String) });
+    expect(answer.status).toBe(status);
+  });
+
+  it('needs an authorization that is known at this portal', async () => {
+    const { accessToken } = await b24.install('demo');
+    expect((await b24.send('/portals/acme/rest/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
+    expect((await b24.send('/portals/acme/rest/1/wrong/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
+    expect((await b24.send('/portals/acme/rest/2/acme/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
+    expect((await b24.callAs('junk', 'profile', {}, 'acme')).error).toEqual([401, 'invalid_token']);
+    expect((await b24.callAs(accessToken, 'profile', {}, 'acme')).error).toEqual([401, 'invalid_token']);
+    expect((await b24.callAs(accessToken, 'profile', {}, 'demo')).at('result.ID')).toBe('1');
+    expect((await b24.callAs(accessToken, 'app.info', {}, 'demo')).at('result.INSTALLED')).toBe(true);
+  });
+
+  it('that is no JSON is refused', async () => {
+    expect((await b24.post('/portals/acme/rest/1/acme/profile', '{oops')).error).toEqual([
+      400,
+      'INVALID_REQUEST',
+    ]);
+  });
+});
+
+const list = async (params: object) =>
+  (await call('crm.item.list', { entityTypeId: 147, select: ['id'], ...params })).body;
+const ids = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => ({ id: first + index }));
+
+const titles = async (order: object, filter: object) => {
+  const { body } = await call('crm.item.list', { entityTypeId: 147, select: ['title'], order, filter });
+  return body;
+};
+
+describe('crm.item.list', () => {
+  it('shows 50 a page with total and next', async () => {
+    expect(await list({})).toMatchObject({ result: { items: ids(1, 50) }, total: 120, next: 50 });
+    expect(await list({ start: 50 })).toMatchObject({
+      result: { items: ids(51, 100) },
+      total: 120,
+      next: 100,
+    });
+    const last = await list({ start: 100 });
+    expect(last).toMatchObject({ result: { items: ids(101, 120) }, total: 120 });
+    expect(last).not.toHaveProperty('next');
+  });
+
+  it('counts nothing with start = -1, so a keyset reads on by id', async () => {
+    const page = await list({ start: -1, order: { id: 'ASC' }, filter: { '>id': 100 } });
+    expect(page).toMatchObject({ result: { items: ids(101, 120) } });
+    expect(page).not.toHaveProperty('total');
+    expect(page).not.toHaveProperty('next');
+  });
+
+  it.each([
+    [{ id: 5 }, [5]],
+    [{ '=id': '5' }, [5]],
+    [{ '@id': [5, 3, 999, 3] }, [3, 5]],
+    [{ '>id': 117, '<=id': 119 }, [118, 119]],
+    [{ '>=id': 119 }, [119, 120]],
+    [{ '<id': 3 }, [1, 2]],
+    [{ '<id': 4, '!id': 2 }, [1, 3]],
+    [{ '<id': 4, '!@id': [1, 2] }, [3]],
+    [{ '%title': 'ORDER 11', '<id': 112 }, [11, 110, 111]],
+    [{ '=%title': 'order 12%' }, [12, 120]],
+    [{ title: 'order 9' }, [9]],
+    [{ '<id': 3, '!title': '' }, [1, 2]],
+    [{ '<id': 3, title: '' }, []],
+    [{ '<id': 3, xmlId: '' }, [1, 2]],
+    [{ '<id': 3, '!xmlId': '' }, []],
+    [{ '0': { logic: 'OR', '0': { id: 4 }, '1': { '>id': 119 } } }, [4, 120]],
+    [{ '<=id': 2, '>createdTime': '2001-01-01T00:00:00+02:00' }, [1, 2]],
+    [{ '<=id': 2, opened: 'Y' }, [1, 2]],
+    [{ '@id': [1, 2], '@assignedById': [1, 6] }, [1, 2]],
+  ])('filters by %j', async (filter, wanted) => {
+    expect(await list({ filter })).toMatchObject({
+      result: { items: wanted.map((id) => ({ id })) },
+      total: wanted.length,
+    });
+  });
+
+  it('orders by id and by other fields, either way', async () => {
+    expect(await titles({ id: 'desc' }, { '>id': 118 })).toMatchObject({
+      result: { items: [{ title: 'Order 120' }, { title: 'Order 119' }] },
+    });
+    expect(await titles({ title: 'ASC' }, { '@id': [9, 10] })).toMatchObject({
+      result: { items: [{ title: 'Order 10' }, { title: 'Order 9' }] },
+    });
+  });
+});
+
+describe('crm.item.*', () => {
+  it('adds, reads, changes and deletes a contact', async () => {
+    const added = await call('crm.item.add', {
+      entityTypeId: 3,
+      fields: { name: 'anna', lastName: 'KOVAL', id: 900 },
+    });
+    const id = added.at('result.item.id');
+    expect(added.at('result.item')).toMatchObject({ id: 1, name: 'anna', secondName: null, entityTypeId: 3 });
+    const changed = await call('crm.item.update', {
+      entityTypeId: 3,
+      id,
+      fields: { name: 'Anna', ufCrm_1: 'x', junk: 1 },
+    });
+    expect(changed.at('result.item')).toMatchObject({ name: 'Anna', lastName: 'KOVAL', ufCrm_1: 'x' });
+    expect(changed.at('result.item')).not.toHaveProperty('junk');
+    expect((await call('crm.item.delete', { entityTypeId: 3, id })).at('result')).toEqual([]);
+    expect((await call('crm.item.update', { entityTypeId: 3, id, fields: {} })).error).toEqual([
+      400,
+      'NOT_FOUND',
+    ]);
+    expect((await call('crm.item.delete', { entityTypeId: 3, id })).error).toEqual([400, 'NOT_FOUND']);
+  });
+
+  it('has smart process items with a stage, and new invoices', async () => {
+    const order = await call('crm.item.get', { entityTypeId: 147, id: 1 });
+    expect(order.at('result.item')).toMatchObject({ stageId: 'DT147_47:NEW', categoryId: 47, observers: [] });
+    const invoice = await call('crm.item.add', { entityTypeId: 31, fields: { opportunity: '12.5' } });
+    expect(invoice.at('result.item')).toMatchObject({ id: 1, title: 'Invoice #1', opportunity: 12.5 });
+  });
+});
+
+describe('crm.contact.*', () => {
+  it('shows the same contacts with upper-case names and every scalar as a string', async () => {
+    const { body } = await call('crm.contact.add', {
+      fields: { NAME: 'olena', LAST_NAME: 'BOYKO', UF_CRM_5: 'u' },
+    });
+    const id = (await call('crm.contact.list', { filter: { '%NAME': 'OLE' }, select: ['ID', 'NAME'] })).at(
+      'result.0.ID',
+    );
+    expect(body).toMatchObject({ result: Number(id) });
+    await call('crm.contact.update', { id, fields: { NAME: 'Olena' } });
+    expect((await call('crm.contact.get', { ID: id })).at('result')).toMatchObject({
+      ID: id,
+      NAME: 'Olena',
+      LAST_NAME: 'BOYKO',
+      UF_CRM_5: 'u',
+      ASSIGNED_BY_ID: '1',
+      DATE_CREATE: expect.any(String),
+    });
+    expect((await call('crm.item.get', { entityTypeId: 3, id })).at('result.item.name')).toBe('Olena');
+    expect((await call('crm.contact.delete', { id })).at('result')).toBe(true);
+    expect((await call('crm.contact.get', { id })).error).toEqual([400, '']);
+  });
+});
+
+describe('crm.type.*', () => {
+  it('lists, makes, changes and deletes smart processes', async () => {
+    const added = await call('crm.type.add', {
+      fields: { title: 'Visits', entityTypeId: 1032, isStagesEnabled: 'Y' },
+    });
+    const id = added.at('result.type.id');
+    expect(added.at('result.type')).toMatchObject({
+      entityTypeId: 1032,
+      title: 'Visits',
+      isStagesEnabled: 'Y',
+      code: '',
+    });
+    const listed = await call('crm.type.list', { order: { id: 'DESC' }, filter: { '%title': 'v' } });
+    expect(listed.at('result.types')).toEqual([expect.objectContaining({ id })]);
+    expect(listed.at('total')).toBe(1);
+    await call('crm.type.update', { id, fields: { title: 'Meetings' } });
+    expect((await call('crm.type.get', { id })).at('result.type.title')).toBe('Meetings');
+    expect((await call('crm.type.getByEntityTypeId', { entityTypeId: 1032 })).at('result.type.id')).toBe(id);
+    expect((await call('crm.type.delete', { id })).at('result')).toEqual([]);
+    expect((await call('crm.item.list', { entityTypeId: 1032 })).error).toEqual([400, 'NOT_FOUND']);
+  });
+
+  it('makes none with an id that is taken or out of range, and deletes none that has items', async () => {
+    const add = (entityTypeId: number) => call('crm.type.add', { fields: { title: 'x', entityTypeId } });
+    expect((await add(147)).error).toEqual([400, 'INVALID_ARG_VALUE']);
+    expect((await add(127)).error).toEqual([400, 'INVALID_ARG_VALUE']);
+    expect((await add(1031)).error).toEqual([400, 'INVALID_ARG_VALUE']);
+    expect((await call('crm.type.delete', { id: 1 })).error).toEqual([400, 'BX_ERROR']);
+  });
+});

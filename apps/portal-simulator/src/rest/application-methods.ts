@@ -1,0 +1,30 @@
+import { applicationScope, showApplication } from '../installation.js';
+import { momentOf } from '../field-set.js';
+import { textOf } from '../php.js';
+import { argument, userIdOf, type Method } from './method.js';
+import { RestError } from './rest-error.js';
+
+/** What every portal answers to anyone (api-reference/common/). */
+export const applicationMethods: Record<string, Method> = {
+  'app.info'({ caller, clientId }) {
+    if (caller.kind === 'webhook') {
+      throw new RestError('ACCESS_DENIED', 'Access denied! Application context required');
+    }
+    return { result: showApplication(caller.access.installation, clientId) };
+  },
+
+  profile({ caller }) {
+    const profile = { NAME: 'Olena', LAST_NAME: 'Koval', PERSONAL_GENDER: 'F', TIME_ZONE: '' };
+    return { result: { ID: String(userIdOf(caller)), ADMIN: true, ...profile } };
+  },
+
+  scope: () => ({ result: applicationScope }),
+
+  'server.time': ({ nowMs }) => ({ result: momentOf(nowMs) }),
+
+  'feature.get'({ params }) {
+    const code = textOf(argument(params, 'code')) ?? '';
+    if (code === '') throw new RestError('CODE_EMPTY', "CODE can't be empty");
+    return { result: { value: 'N' } };
+  },
+};

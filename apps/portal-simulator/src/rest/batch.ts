@@ -1,0 +1,131 @@
+import {
+  decodeForm,
+  emptyTree,
+  isTree,
+  isTruthy,
+  phpArray,
+  textOf,
+  type Value,
+  type Values,
+} from '../php.js';
+import { argument, type Outcome } from './method.js';
+import { RestError } from './rest-error.js';
+
+const mostCommands = 50;
+
+export interface Command {
+  key: string;
+  method: string;
+  /** With references to other commands' answers as they were written. */
+  params: Values;
+}
+
+/** Runs one command of a batch; throws RestError. */
+export type RunCommand = (method: string, params: Values) => Outcome & { time: Values };
+
+type Sections = Record<'result' | 'error' | 'total' | 'next' | 'time', [string, Value][]>;
+
+/**
+ * `batch` (settings/how-to-call-rest-api/batch.md): commands run in their order, one may use what earlier
+ * ones answered; errors are told apart by key while the answer is 200; `halt` ends the batch at the first. A
+ * command beyond the fiftieth is an error of its own.
+ */
+export function runBatch(params: Values, commands: readonly Command[], run: RunCommand): Value {
+  const sections: Sections = { result: [], error: [], total: [], next: [], time: [] };
+  const halt = isTruthy(argument(params, 'halt'));
+  for (const [position, { key, method, params: written }] of commands.entries()) {
+    try {
+      if (position >= mostCommands) {
+        throw new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded');
+      }
+      const { result, total, next, time } = run(method, resolveTree(written, sections));
+      sections.result.push([key, result]);
+      if (total !== undefined) sections.total.push([key, total]);
+      if (next !== undefined) sections.next.push([key, next]);
+      sections.time.push([key, time]);
+    } catch (error) {
+      if (!(error instanceof RestError)) throw error;
+      sections.error.push([key, { error: error.code, error_description: error.description }]);
+      if (halt) break;
+    }
+  }
+  return {
+    result: phpArray(sections.result),
+    result_error: phpArray(sections.error),
+    result_total: phpArray(sections.total),
+    result_next: phpArray(sections.next),
+    result_time: phpArray(sections.time),
+  };
+}
+
+/** What is in `cmd`: strings `method?query`; anything else is passed over. */
+export function commandsOf(params: Values): Command[] {
+  const commands = argument(params, 'cmd');
+  if (!isTree(commands) && !Array.isArray(commands)) return [];
+  return Object.entries(commands).flatMap(([key, command]): Command[] => {
+    if (typeof command !== 'string') return [];
+    const [method, query] = split(command);
+    return [{ key, method, params: decodeForm(query) }];
+  });
+}
+
+function split(command: string): [method: string, query: string] {
+  const [uri = ''] = command.split('#', 1);
+  const mark = uri.indexOf('?');
+  return mark < 0 ? [uri, ''] : [uri.slice(0, mark), uri.slice(mark + 1)];
+}
+
+function resolveTree(tree: Values, sections: Sections): Values {
+  const resolved = emptyTree();
+  for (const [key, value] of Object.entries(tree)) {
+    const name = textOf(resolve(key, sections)) ?? key;
+    resolved[name] = isTree(value) ? resolveTree(value, sections) : resolve(value, sections);
+  }
+  return resolved;
+}
+
+/**
+ * `$result[key][path]` (also `$total`, `$next`, `$error`, `$time`): alone it becomes the value itself,
+ * within a text it is put in. As in the published `rest` module a path that leads nowhere stops where it got
+ * to: a keyset chain whose page came out short filters by the whole page then, which is no valid value.
+ */
+function resolve(value: Value, sections: Sections): Value {
+  const text = textOf(value);
+  if (text === undefined) return value;
+  let resolved = text;
+  for (const [reference, section = '', path = ''] of text.matchAll(
+    /\$(result|error|total|next|time)(\S*)/g,
+  )) {
+    const keys = [...path.matchAll(/\[([^\]]+)\]/g)].map(([, key = '']) => key);
+    if (keys.length === 0) continue;
+    const found = follow(sectionTree(sections, section), keys);
+    if (reference === text) return found;
+    const inserted = textOf(found);
+    if (inserted !== undefined) resolved = resolved.replace(reference, () => inserted);
+  }
+  return resolved;
+}
+
+function sectionTree(sections: Sections, name: string): Values {
+  const tree = emptyTree();
+  if (isSection(sections, name)) for (const [key, value] of sections[name]) tree[key] = value;
+  return tree;
+}
+
+function isSection(sections: Sections, name: string): name is keyof Sections {
+  return Object.hasOwn(sections, name);
+}
+
+function follow(from: Value, path: readonly string[]): Value {
+  let value = from;
+  for (const key of path) {
+    const next = Array.isArray(value) ? value[Number(key)] : isTree(value) ? own(value, key) : undefined;
+    if (next === undefined || next === null) return value;
+    value = next;
+  }
+  return value;
+}
+
+function own(tree: Values, key: string): Value | undefined {
+  return Object.hasOwn(tree, key) ? tree[key] : undefined;
+}

@@ -1,0 +1,113 @@
+import { contactFields } from '../fields.js';
+import { parseFilter } from '../filter.js';
+import type { Item } from '../item-store.js';
+import { integerOf, isTree, textOf, type Value, type Values } from '../php.js';
+import { contactTypeId, type Portal } from '../portal.js';
+import {
+  argument,
+  causeOf,
+  nextOf,
+  pageSize,
+  parseOrder,
+  parseStart,
+  selected,
+  type Method,
+} from './method.js';
+import { RestError } from './rest-error.js';
+
+/**
+ * `crm.contact.*` (api-reference/crm/contacts/): deprecated, but users have it. Names in upper case, every
+ * scalar a string.
+ */
+export const contactMethods: Record<string, Method> = {
+  'crm.contact.list'({ portal, params }) {
+    const store = portal.items(contactTypeId);
+    const { offset, count } = parseStart(argument(params, 'start'));
+    const filter = parseFilter(translated(argument(params, 'filter')), contactFields);
+    const order = parseOrder(translated(argument(params, 'order')), contactFields);
+    const page = store.page(filter, order, offset, pageSize, count);
+    const select = selected(argument(params, 'select'));
+    return {
+      result: page.items.map((item) => showContact(portal, item, select)),
+      next: nextOf(offset, page.total),
+      total: page.total,
+    };
+  },
+
+  'crm.contact.get'({ portal, params }) {
+    return { result: showContact(portal, contactOf(portal, params, 'Not found')) };
+  },
+
+  'crm.contact.add'(call) {
+    const item = call.portal.addItem(contactTypeId, fieldsOf(call.params), causeOf(call));
+    return { result: item.id };
+  },
+
+  'crm.contact.update'(call) {
+    const { id } = contactOf(call.portal, call.params, 'Contact is not found');
+    call.portal.updateItem(contactTypeId, id, fieldsOf(call.params), causeOf(call));
+    return { result: true };
+  },
+
+  'crm.contact.delete'(call) {
+    const { id } = contactOf(call.portal, call.params, 'Contact is not found');
+    call.portal.deleteItem(contactTypeId, id, causeOf(call));
+    return { result: true };
+  },
+};
+
+const renamed: Readonly<Record<string, string>> = {
+  DATE_CREATE: 'createdTime',
+  DATE_MODIFY: 'updatedTime',
+  CREATED_BY_ID: 'createdBy',
+  MODIFY_BY_ID: 'updatedBy',
+};
+const original = new Map(Object.entries(renamed).map(([classic, universal]) => [universal, classic]));
+
+function universalName(classic: string): string {
+  const upper = classic.toUpperCase();
+  if (upper.startsWith('UF_CRM_')) return `ufCrm_${upper.slice('UF_CRM_'.length)}`;
+  return (
+    renamed[upper] ??
+    upper.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+  );
+}
+
+function classicName(universal: string): string {
+  if (universal.startsWith('ufCrm_')) return `UF_CRM_${universal.slice('ufCrm_'.length)}`;
+  return original.get(universal) ?? universal.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+}
+
+/** Filter, order or fields with the names that `crm.item.*` uses; a filter's prefixes stay. */
+function translated(given: Value | undefined): Values {
+  if (!isTree(given)) return {};
+  const entries = Object.entries(given).map(([key, value]): [string, Value] => {
+    const [, prefix = '', name = ''] = /^([!<=>@%]*)(.*)$/s.exec(key) ?? [];
+    return [prefix + universalName(name), value];
+  });
+  return Object.fromEntries(entries);
+}
+
+function fieldsOf(params: Values): Values {
+  const fields = argument(params, 'fields');
+  if (!isTree(fields)) throw new RestError('', "Parameter 'fields' must be array");
+  return translated(fields);
+}
+
+function contactOf(portal: Portal, params: Values, complaint: string): Item {
+  const item = portal.items(contactTypeId).get(integerOf(argument(params, 'id')) ?? 0);
+  if (!item) throw new RestError('', complaint);
+  return item;
+}
+
+function showContact(portal: Portal, item: Item, select?: readonly string[]): Values {
+  const store = portal.items(contactTypeId);
+  const names = select?.map(universalName) ?? [...store.fieldNames, ...Object.keys(item.fields)];
+  const shown = names.filter((name) => contactFields.kindOf(name) && name !== 'entityTypeId');
+  return Object.fromEntries(
+    shown.map((name) => {
+      const value = store.valueOf(item, name);
+      return [classicName(name), textOf(value) ?? value];
+    }),
+  );
+}

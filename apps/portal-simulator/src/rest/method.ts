@@ -1,0 +1,100 @@
+import type { AccessToken } from '../tokens.js';
+import type { Cause, Portal } from '../portal.js';
+import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../php.js';
+import type { FieldSet } from '../field-set.js';
+import type { Order } from '../item-store.js';
+import { invalidArgument, missingParameter, RestError } from './rest-error.js';
+
+/** Who calls: an application with an access token, or an incoming webhook. */
+export type Caller =
+  { kind: 'application'; access: AccessToken } | { kind: 'webhook'; secret: string; userId: number };
+
+export interface Call {
+  portal: Portal;
+  caller: Caller;
+  params: Values;
+  clientId: string;
+  nowMs: number;
+}
+
+export interface Outcome {
+  result: Value;
+  next?: number | undefined;
+  total?: number | undefined;
+}
+
+export type Method = (call: Call) => Outcome;
+
+export const pageSize = 50;
+
+export function userIdOf(caller: Caller): number {
+  return caller.kind === 'application' ? caller.access.userId : caller.userId;
+}
+
+export function causeOf(call: Call): Cause {
+  return { userId: userIdOf(call.caller), through: call.caller.kind };
+}
+
+/** The classic methods take their parameters' names in any case. */
+export function argument(params: Values, name: string): Value | undefined {
+  const key = Object.keys(params).find((one) => one.toLowerCase() === name.toLowerCase());
+  return key === undefined ? undefined : params[key];
+}
+
+/** @throws RestError 100 */
+export function requiredInteger(params: Values, name: string): number {
+  const given = params[name];
+  if (given === undefined || given === null) throw missingParameter(name);
+  const value = integerOf(given);
+  if (value === undefined)
+    throw invalidArgument(`Invalid value {${JSON.stringify(given)}} to match with parameter {${name}}`);
+  return value;
+}
+
+/** @throws RestError 100 */
+export function requiredFields(params: Values): Values {
+  const { fields } = params;
+  if (isTree(fields)) return fields;
+  if (Array.isArray(fields) && fields.length === 0) return emptyTree();
+  throw missingParameter('fields');
+}
+
+/**
+ * The application's own calls only; a webhook gets what the `rest` module answers it. @throws RestError
+ * WRONG_AUTH_TYPE
+ */
+export function applicationOf({ caller }: Call): AccessToken {
+  if (caller.kind === 'application') return caller.access;
+  throw new RestError('WRONG_AUTH_TYPE', 'Current authorization type is denied for this method', 403);
+}
+
+export function parseOrder(order: Value | undefined, fields: FieldSet): Order[] {
+  return Object.entries(isTree(order) ? order : {}).map(([field, direction]) => {
+    if (!fields.kindOf(field))
+      throw invalidArgument(`Invalid order: field '${field}' is not allowed in order`);
+    const wanted = (textOf(direction) ?? '').toUpperCase();
+    if (wanted !== 'ASC' && wanted !== 'DESC') {
+      throw invalidArgument(
+        `Invalid order: allowed sort directions are \`ASC, DESC\`. But got '${textOf(direction) ?? ''}' for field '${field}'`,
+      );
+    }
+    return { field, descending: wanted === 'DESC' };
+  });
+}
+
+/**
+ * `start`: from where, and whether to count; -1 (any negative number) gives the first page without a count.
+ */
+export function parseStart(start: Value | undefined): { offset: number; count: boolean } {
+  const from = integerOf(start) ?? 0;
+  return from < 0 ? { offset: 0, count: false } : { offset: from, count: true };
+}
+
+export function nextOf(offset: number, total: number | undefined): number | undefined {
+  return total !== undefined && total > offset + pageSize ? offset + pageSize : undefined;
+}
+
+export function selected(select: Value | undefined): string[] | undefined {
+  const names = listOf(select).flatMap((name) => textOf(name) ?? []);
+  return names.length === 0 || names.includes('*') ? undefined : names;
+}

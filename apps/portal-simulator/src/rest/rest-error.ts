@@ -1,0 +1,33 @@
+/** An error as Bitrix24 answers it: `{error, error_description}` and an HTTP status. */
+export class RestError extends Error {
+  override readonly name = 'RestError';
+
+  constructor(
+    /** Spelled as Bitrix24 spells it: some are upper case, some lower, some numbers, some empty. */
+    readonly code: string,
+    readonly description: string,
+    readonly status = 400,
+  ) {
+    super(`${code}: ${description}`);
+  }
+}
+
+export function missingParameter(name: string): RestError {
+  return new RestError('100', `Could not find value for parameter {${name}}`);
+}
+
+export function missingArgument(name: string): RestError {
+  return new RestError('ERROR_ARGUMENT', `Argument '${name}' is null or empty`);
+}
+
+export function invalidArgument(description: string): RestError {
+  return new RestError('INVALID_ARG_VALUE', description);
+}
+
+export function unknownSmartProcess(): RestError {
+  return new RestError('NOT_FOUND', 'SPA not found');
+}
+
+export function missingItem(): RestError {
+  return new RestError('NOT_FOUND', 'Item not found');
+}

@@ -1,0 +1,103 @@
+import type { Log } from '@relay/platform';
+import { ApplicationLifecycle } from './application-lifecycle.js';
+import { addApplicationRoutes } from './control/application-routes.js';
+import { addDataRoutes } from './control/data-routes.js';
+import { addPortalRoutes } from './control/portal-routes.js';
+import { controlGuide } from './control-guide.js';
+import { addDemoPortal } from './demo.js';
+import { DemoInstaller } from './demo-installer.js';
+import { FormSender } from './form-sender.js';
+import { createHttpServer } from './http-server.js';
+import { baseUrlOf } from './http.js';
+import { OAuth } from './oauth.js';
+import { addPageRoutes } from './page-routes.js';
+import { Portals } from './portals.js';
+import { addRestRoutes } from './rest-routes.js';
+import { RestService } from './rest/rest-service.js';
+import { Tokens } from './tokens.js';
+
+export interface SimulatorOptions {
+  /** 0: a free one. */
+  port: number;
+  log: Log;
+  /** The application's keys, the same at every portal. */
+  clientId?: string | undefined;
+  clientSecret?: string | undefined;
+  /**
+   * The address in `client_endpoint` and the like; if not given, the one by which each caller reached the
+   * simulator.
+   */
+  publicUrl?: string | undefined;
+  host?: string;
+  /** Where the application in the portal `demo` shall be installed at the start: the gateway's install address. */
+  installDemoAt?: string | undefined;
+  /** Milliseconds, for tests. */
+  now?: () => number;
+}
+
+export interface Simulator {
+  /** `http://127.0.0.1:<port>` */
+  url: string;
+  port: number;
+  close(): Promise<void>;
+}
+
+/** The gateway's, started beside the simulator with nothing set. */
+const usualInstallAddress = 'http://localhost:3000/b24/install';
+
+/** Starts a Bitrix24 of its own with the portal `demo`; everything it knows is in memory. */
+export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
+  const { port, log, publicUrl, host = '0.0.0.0', now = Date.now } = options;
+  const keys = {
+    clientId: options.clientId ?? 'demo.app',
+    clientSecret: options.clientSecret ?? 'demo.secret',
+  };
+  const tokens = new Tokens();
+  const sender = new FormSender();
+  const portals = new Portals({ now, tokens, sender });
+  const demo = addDemoPortal(portals);
+
+  const app = createHttpServer(log);
+  addPageRoutes(app, {
+    portals,
+    guide: (request) => controlGuide(baseUrlOf(request, publicUrl)),
+    installAt: options.installDemoAt ?? usualInstallAddress,
+  });
+  app.get('/health/live', () => ({ status: 'up' }));
+  addRestRoutes(app, {
+    portals,
+    rest: new RestService(tokens, keys, now),
+    oauth: new OAuth(tokens, keys, now),
+    publicUrl,
+  });
+  const lifecycle = new ApplicationLifecycle(tokens, now);
+  const control = { portals, tokens, now, publicUrl, lifecycle };
+  addPortalRoutes(app, control);
+  addApplicationRoutes(app, control);
+  addDataRoutes(app, control);
+
+  const { installDemoAt } = options;
+  const installer = new DemoInstaller(async () => {
+    const baseUrl = publicUrl ?? url;
+    return (await lifecycle.install(demo, baseUrl, 'event', installDemoAt)).answer;
+  }, log);
+  app.get('/health/ready', (_request, reply) => {
+    const isReady = installDemoAt === undefined || installer.isDone;
+    return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'up' : 'installing' });
+  });
+
+  const listening = new URL(await app.listen({ port, host }));
+  const url = `http://127.0.0.1:${listening.port}`;
+  log.info({ port: Number(listening.port) }, 'the portal simulator listens');
+  const installing = installDemoAt === undefined ? undefined : installer.run();
+  return {
+    url,
+    port: Number(listening.port),
+    async close() {
+      installer.stop();
+      for (const portal of portals.all()) portal.events.stop();
+      sender.stop();
+      await Promise.all([app.close(), installing]);
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { momentOf } from './field-set.js';
+import { smartProcessFields } from './fields.js';
+import type { Value, Values } from './php.js';
+import { invalidArgument } from './rest/rest-error.js';
+
+/** A smart process: a CRM object type that a portal's users made themselves. */
+export interface SmartProcess {
+  /** Its primary key, the `ID` of ONCRMTYPE* events; not its `entityTypeId`. */
+  readonly id: number;
+  readonly entityTypeId: number;
+  readonly createdAtMs: number;
+  readonly createdBy: number;
+  updatedAtMs: number;
+  updatedBy: number;
+  fields: Values;
+}
+
+const firstGeneratedId = 1030;
+
+/** The smart processes of one portal. */
+export class SmartProcesses {
+  private readonly byId = new Map<number, SmartProcess>();
+  private lastId = 0;
+
+  all(): SmartProcess[] {
+    return [...this.byId.values()];
+  }
+
+  get(id: number): SmartProcess | undefined {
+    return this.byId.get(id);
+  }
+
+  ofEntityType(entityTypeId: number): SmartProcess | undefined {
+    return this.all().find((type) => type.entityTypeId === entityTypeId);
+  }
+
+  /**
+   * @throws RestError when the id is taken or not one of 128–192 or an even one from 1030 (crm-type-add.md)
+   */
+  add(entityTypeId: number | undefined, fields: Values, userId: number, nowMs: number): SmartProcess {
+    const wanted = entityTypeId ?? this.freeEntityTypeId();
+    const allowed = (wanted >= 128 && wanted <= 192) || (wanted >= firstGeneratedId && wanted % 2 === 0);
+    if (!allowed) throw invalidArgument('entityTypeId is out of allowed range');
+    if (this.ofEntityType(wanted)) throw invalidArgument('entityTypeId is already in use');
+    this.lastId += 1;
+    const type: SmartProcess = {
+      id: this.lastId,
+      entityTypeId: wanted,
+      createdAtMs: nowMs,
+      createdBy: userId,
+      updatedAtMs: nowMs,
+      updatedBy: userId,
+      fields: writable(fields),
+    };
+    this.byId.set(type.id, type);
+    return type;
+  }
+
+  update(type: SmartProcess, fields: Values, userId: number, nowMs: number): void {
+    type.fields = { ...type.fields, ...writable(fields) };
+    type.updatedAtMs = nowMs;
+    type.updatedBy = userId;
+  }
+
+  delete(id: number): void {
+    this.byId.delete(id);
+  }
+
+  private freeEntityTypeId(): number {
+    let candidate = firstGeneratedId;
+    while (this.ofEntityType(candidate)) candidate += 2;
+    return candidate;
+  }
+}
+
+export function showSmartProcess(type: SmartProcess): Values {
+  return Object.fromEntries(
+    [...smartProcessFields.names].map((name) => [name, smartProcessValue(type, name)]),
+  );
+}
+
+export function smartProcessValue(type: SmartProcess, field: string): Value {
+  switch (field) {
+    case 'id':
+    case 'entityTypeId':
+    case 'createdBy':
+    case 'updatedBy':
+      return type[field];
+    case 'createdTime':
+      return momentOf(type.createdAtMs);
+    case 'updatedTime':
+      return momentOf(type.updatedAtMs);
+    default:
+      return type.fields[field] ?? smartProcessFields.defaultOf(field);
+  }
+}
+
+function writable(fields: Values): Values {
+  const entries = Object.entries(fields).filter(
+    ([name]) => name !== 'entityTypeId' && smartProcessFields.isWritable(name) && !name.startsWith('ufCrm'),
+  );
+  return Object.fromEntries(entries.map(([name, value]) => [name, smartProcessFields.stored(name, value)]));
+}

@@ -1,0 +1,47 @@
+/** What tests and benchmarks read: `GET /_sim/portals/<name>/stats`. */
+export class Stats {
+  /** HTTP requests to REST, refused ones included. */
+  requests = 0;
+  /** Requests that the bucket refused. */
+  refusals = 0;
+  /** Refresh tokens exchanged. */
+  renewals = 0;
+  private readonly calls = new Map<string, number>();
+  private sent = 0;
+  private readonly answers = new Map<string, number>();
+  private readonly names = new Map<string, number>();
+
+  called(method: string): void {
+    increment(this.calls, method);
+  }
+
+  answered(event: string, answer: string): void {
+    this.sent += 1;
+    increment(this.names, event);
+    increment(this.answers, answer);
+  }
+
+  read(pending: number) {
+    return {
+      requests: this.requests,
+      calls: Object.fromEntries(this.calls),
+      refusals: this.refusals,
+      renewals: this.renewals,
+      events: {
+        sent: this.sent,
+        pending,
+        answers: Object.fromEntries(this.answers),
+        names: Object.fromEntries(this.names),
+      },
+    };
+  }
+
+  reset(): void {
+    this.requests = this.refusals = this.renewals = this.sent = 0;
+    for (const counts of [this.calls, this.answers, this.names]) counts.clear();
+  }
+}
+
+function increment(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}

@@ -1,0 +1,159 @@
+import { EventEmitter, once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
+import { silentLog } from '@relay/platform';
+import { startSimulator, type Simulator, type SimulatorOptions } from '../src/simulator.js';
+
+/** An answer, read by dotted path: `answer.at('result.items.0.id')`. */
+export class Answer {
+  constructor(
+    readonly status: number,
+    readonly body: unknown,
+    readonly headers: Headers,
+  ) {}
+
+  at(path: string): unknown {
+    let value = this.body;
+    for (const key of path.split('.'))
+      value = z.record(z.string(), z.unknown()).parse({ ...Object(value) })[key];
+    return value;
+  }
+
+  text(path: string): string {
+    return z.string().parse(this.at(path));
+  }
+
+  get error(): unknown {
+    return [this.status, this.at('error')];
+  }
+}
+
+const contentTypes = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+
+/** A running simulator and short ways to talk to it. */
+export class TestSimulator {
+  private constructor(
+    readonly simulator: Simulator,
+    private readonly clock: { skippedMs: number },
+  ) {}
+
+  static async start(options: Partial<SimulatorOptions> = {}): Promise<TestSimulator> {
+    const clock = { skippedMs: 0 };
+    const now = (): number => Date.now() + clock.skippedMs;
+    const simulator = await startSimulator({ port: 0, log: silentLog, host: '127.0.0.1', now, ...options });
+    return new TestSimulator(simulator, clock);
+  }
+
+  /** Moves the simulator's clock on. */
+  skip(seconds: number): void {
+    this.clock.skippedMs += seconds * 1000;
+  }
+
+  async send(path: string, init: RequestInit = {}): Promise<Answer> {
+    const response = await fetch(this.simulator.url + path, { redirect: 'manual', ...init });
+    const body = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    return new Answer(response.status, isJson ? JSON.parse(body) : body, response.headers);
+  }
+
+  post(path: string, body: object | string, as: keyof typeof contentTypes = 'json'): Promise<Answer> {
+    const content = typeof body === 'string' ? body : JSON.stringify(body);
+    return this.send(path, { method: 'POST', body: content, headers: { 'content-type': contentTypes[as] } });
+  }
+
+  /** A REST call by the incoming webhook of a portal. */
+  call(method: string, params: object = {}, portal = 'demo'): Promise<Answer> {
+    return this.post(`/portals/${portal}/rest/1/${portal}/${method}`, params);
+  }
+
+  /** A REST call of the application. */
+  callAs(accessToken: string, method: string, params: object = {}, portal = 'demo'): Promise<Answer> {
+    return this.post(`/portals/${portal}/rest/${method}`, { ...params, auth: accessToken });
+  }
+
+  control(action: string, body: object = {}, portal = 'demo'): Promise<Answer> {
+    return this.post(`/_sim/portals/${portal}/${action}`, body);
+  }
+
+  async stats(portal = 'demo'): Promise<unknown> {
+    return (await this.send(`/_sim/portals/${portal}/stats`)).body;
+  }
+
+  /** Installs the application without telling anyone. */
+  async install(
+    portal = 'demo',
+  ): Promise<{ accessToken: string; refreshToken: string; applicationToken: string }> {
+    const answer = await this.control('install', {}, portal);
+    return {
+      accessToken: answer.text('access_token'),
+      refreshToken: answer.text('refresh_token'),
+      applicationToken: answer.text('application_token'),
+    };
+  }
+
+  refresh(refreshToken: string, keys: object = {}): Promise<Answer> {
+    const given = { grant_type: 'refresh_token', client_id: 'demo.app', client_secret: 'demo.secret' };
+    const form = new URLSearchParams({ ...given, refresh_token: refreshToken, ...keys });
+    return this.post('/oauth/token/', form.toString(), 'form');
+  }
+
+  close(): Promise<void> {
+    return this.simulator.close();
+  }
+}
+
+/** A handler: takes forms, remembers them, answers as it is told. */
+export class TestHandler {
+  readonly requests: { contentType: string | undefined; body: string; form: URLSearchParams }[] = [];
+  status = 200;
+  mostAtOnce = 0;
+  private gate: Promise<void> = Promise.resolve();
+  private atOnce = 0;
+  private readonly server = createServer((request, response) => {
+    void this.take(request, response);
+  });
+
+  static async start(): Promise<TestHandler> {
+    const handler = new TestHandler();
+    await new Promise<void>((resolve) => handler.server.listen(0, '127.0.0.1', resolve));
+    return handler;
+  }
+
+  get url(): string {
+    const address = this.server.address();
+    const { port } = z.object({ port: z.number() }).parse(address satisfies AddressInfo | string | null);
+    return `http://127.0.0.1:${port}/events`;
+  }
+
+  get forms(): URLSearchParams[] {
+    return this.requests.map(({ form }) => form);
+  }
+
+  /** Holds every answer back until the returned function is called. */
+  hold(): () => void {
+    const gate = new EventEmitter();
+    this.gate = once(gate, 'open').then(() => undefined);
+    return () => {
+      gate.emit('open');
+    };
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.atOnce += 1;
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
+    const body = await text(request);
+    const contentType = request.headers['content-type'];
+    this.requests.push({ contentType, body, form: new URLSearchParams(body) });
+    await this.gate;
+    this.atOnce -= 1;
+    response.statusCode = this.status;
+    response.end();
+  }
+}
