@@ -1,0 +1,32 @@
+import { Injectable } from '@nestjs/common';
+import type { EventCredentials, PortalEvent } from '@relay/events';
+import { hasApplicationToken, PortalDirectory, WebhookPairs, type KnownPortal } from '@relay/portals';
+import { Refusal } from '../http/refusal.js';
+
+/** The application token is the only proof that an event has (api-reference/events/safe-event-handlers.md). */
+@Injectable()
+export class EventVerifier {
+  constructor(
+    private readonly directory: PortalDirectory,
+    private readonly webhookPairs: WebhookPairs,
+  ) {}
+
+  /**
+   * Whoever fails by what the cache knows gets one look at the database, since the install may be a second old, and
+   * may be the first event of a portal that was registered by its webhooks.
+   * @throws Refusal 401; DirectoryUnavailableError
+   */
+  async verify(event: PortalEvent, { applicationToken, domain }: EventCredentials): Promise<void> {
+    const { memberId } = event;
+    if (isProved(await this.directory.find(memberId), event, applicationToken)) return;
+    if (isProved(await this.directory.find(memberId, { fresh: true }), event, applicationToken)) return;
+    if (await this.webhookPairs.claim(memberId, domain, applicationToken)) return;
+    throw new Refusal(401, 'not-authorized');
+  }
+}
+
+/** A portal that is gone has nothing more to say than, once again, that it is gone. */
+function isProved(portal: KnownPortal | undefined, event: PortalEvent, applicationToken: string): boolean {
+  if (portal === undefined || !hasApplicationToken(portal, applicationToken)) return false;
+  return portal.state !== 'uninstalled' || event.name === 'ONAPPUNINSTALL';
+}

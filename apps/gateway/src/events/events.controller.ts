@@ -1,0 +1,15 @@
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { Refusal } from '../http/refusal.js';
+import { EventIntake } from './event-intake.js';
+
+@Controller('b24/events')
+export class EventsController {
+  constructor(private readonly intake: EventIntake) {}
+
+  @Post()
+  @HttpCode(200)
+  async receive(@Body() body: unknown): Promise<void> {
+    if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
+    await this.intake.accept(body);
+  }
+}

@@ -1,0 +1,81 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { OAuthServer } from '@relay/bitrix24';
+import type { EventBus } from '@relay/bus';
+import { databaseOptions, type Environment, type Log } from '@relay/platform';
+import { portalEntities, PortalsModule } from '@relay/portals';
+import { HandlerBinder } from './bindings/handler-binder.js';
+import { EventIntake } from './events/event-intake.js';
+import { EventVerifier } from './events/event-verifier.js';
+import { EventsController } from './events/events.controller.js';
+import { Lifecycle } from './events/lifecycle.js';
+import { TestEvents } from './events/test-events.js';
+import { HealthController } from './http/health.controller.js';
+import { InstallCompletion } from './installs/install-completion.js';
+import { InstallController } from './installs/install.controller.js';
+import { Installer } from './installs/installer.js';
+import { PendingInstallsRunner } from './installs/pending-installs.runner.js';
+import { PortalLanguages } from './installs/portal-languages.js';
+import { EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVER } from './tokens.js';
+
+/** The variables that the gateway reads. */
+export const gatewayVariables = [
+  'PORT',
+  'OPS_PORT',
+  'PUBLIC_URL',
+  'DATABASE_URL',
+  'AMQP_URL',
+  'B24_CLIENT_ID',
+  'B24_CLIENT_SECRET',
+  'B24_OAUTH_URL',
+  'B24_ALLOW_HOSTS',
+  'TOKEN_KEYS',
+  'OPS_TOKEN',
+  'LOG_LEVEL',
+] as const;
+export type GatewayEnvironment = Pick<Environment, (typeof gatewayVariables)[number]>;
+
+@Module({})
+export class GatewayModule {
+  static forRoot(environment: GatewayEnvironment, bus: EventBus, log: Log): DynamicModule {
+    const oauth = oauthOptions(environment);
+    return {
+      module: GatewayModule,
+      imports: [
+        TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, 'gateway', portalEntities)),
+        PortalsModule.forRoot({
+          tokenKeys: environment.TOKEN_KEYS,
+          oauth,
+          allowHosts: environment.B24_ALLOW_HOSTS,
+          log,
+          databaseUrl: environment.DATABASE_URL,
+        }),
+      ],
+      controllers: [EventsController, InstallController, HealthController],
+      providers: [
+        { provide: EVENT_BUS, useValue: bus },
+        { provide: HANDLER_URL, useValue: `${environment.PUBLIC_URL}/b24/events` },
+        { provide: LOG, useValue: log },
+        {
+          provide: OAUTH_SERVER,
+          useValue: oauth && new OAuthServer({ ...oauth, allowHosts: environment.B24_ALLOW_HOSTS }),
+        },
+        EventIntake,
+        EventVerifier,
+        Lifecycle,
+        TestEvents,
+        HandlerBinder,
+        InstallCompletion,
+        Installer,
+        PendingInstallsRunner,
+        PortalLanguages,
+      ],
+    };
+  }
+}
+
+/** Without keys of an application there are no installs, only portals registered by webhook. */
+function oauthOptions(environment: GatewayEnvironment) {
+  const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret, B24_OAUTH_URL: url } = environment;
+  return clientId && clientSecret ? { url, clientId, clientSecret } : undefined;
+}

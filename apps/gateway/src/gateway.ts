@@ -1,0 +1,64 @@
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type EventBus, openEventBus } from '@relay/bus';
+import { type AppHost, NestLogger, ownProcess, requireDatabase } from '@relay/platform';
+import { PortalList, PortalSettings, WebhookPairs } from '@relay/portals';
+import { TestEvents } from './events/test-events.js';
+import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
+import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-body.js';
+import { RefusalFilter } from './http/refusal.filter.js';
+import { createOpsApi } from './ops/ops-api.js';
+import { checkPublicUrl } from './public-url.js';
+
+export interface RunningGateway {
+  /** Stops taking requests, finishes those in hand, then closes the bus. */
+  close(): Promise<void>;
+}
+
+/** Starts the gateway on `PORT`, and its ops server; resolves when both listen. */
+export async function startGateway(
+  environment: GatewayEnvironment,
+  host: AppHost = ownProcess('gateway', environment),
+): Promise<RunningGateway> {
+  const { log } = host;
+  let ready: EventBus | undefined;
+  // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
+  await host.openOps({ bus: () => ready?.isReady() ?? false });
+  await requireDatabase(environment.DATABASE_URL, log);
+  const bus = await openEventBus({
+    amqpUrl: environment.AMQP_URL,
+    databaseUrl: environment.DATABASE_URL,
+    log,
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    GatewayModule.forRoot(environment, bus, log),
+    new FastifyAdapter({ bodyLimit: bodyLimitBytes, frameworkErrors: refuseMalformed }),
+    { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
+  );
+  takeFormBodies(app.getHttpAdapter().getInstance());
+  app.useGlobalFilters(new RefusalFilter(log));
+  await app.listen(environment.PORT, '0.0.0.0');
+  host.mountOps(
+    await createOpsApi({
+      token: environment.OPS_TOKEN,
+      portals: app.get(PortalList),
+      webhookPairs: app.get(WebhookPairs),
+      settings: app.get(PortalSettings),
+      tests: app.get(TestEvents),
+    }),
+  );
+  ready = bus;
+  log.info(
+    { port: environment.PORT, opsPort: environment.OPS_PORT, publicUrl: environment.PUBLIC_URL },
+    'gateway listens',
+  );
+  void checkPublicUrl(environment.PUBLIC_URL, log);
+  return {
+    close: async () => {
+      await app.close();
+      await host.closeOps();
+      await bus.close();
+      log.info({}, 'gateway stopped');
+    },
+  };
+}

@@ -1,0 +1,10 @@
+import { Controller, Get } from '@nestjs/common';
+
+/** The only health answer on the public port; readiness and metrics are on the ops port. */
+@Controller('health')
+export class HealthController {
+  @Get('live')
+  live(): { status: string } {
+    return { status: 'live' };
+  }
+}

@@ -1,0 +1,29 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Log } from '@relay/platform';
+import { PortalClients, PortalRegistry } from '@relay/portals';
+import { z } from 'zod';
+import { LOG } from '../tokens.js';
+
+/** api-reference/common/system/app-info.md */
+const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,16}$/) });
+
+/** The portal's language, for where an install does not bring it: names are written by its rules. */
+@Injectable()
+export class PortalLanguages {
+  constructor(
+    private readonly clients: PortalClients,
+    private readonly registry: PortalRegistry,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** Asks the portal and stores what it says; a portal that does not say keeps what is known. */
+  async learn(memberId: string): Promise<void> {
+    try {
+      const { result } = await this.clients.for(memberId).call('app.info');
+      const info = applicationInfo.safeParse(result);
+      if (info.success) await this.registry.setLanguage(memberId, info.data.LANGUAGE_ID);
+    } catch (error) {
+      this.log.warn({ memberId, err: error }, "the portal's language could not be asked");
+    }
+  }
+}

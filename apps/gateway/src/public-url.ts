@@ -1,0 +1,31 @@
+import type { Log } from '@relay/platform';
+import { z } from 'zod';
+
+const timeoutMs = 10_000;
+const healthy = z.object({ status: z.literal('live') });
+
+/**
+ * Asks itself by the address that Bitrix24 is given, and warns when that is not heard: no event would ever come, and
+ * nothing else would say why. Only a warning, since some networks do not let a machine reach its own public address.
+ */
+export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void> {
+  const reason = await whyNotReached(`${publicUrl}/health/live`);
+  if (reason === undefined) log.info({ publicUrl }, 'the gateway is reached under PUBLIC_URL');
+  else {
+    log.warn(
+      { publicUrl, reason },
+      'nothing answers under PUBLIC_URL as seen from here: Bitrix24 sends the events there, so it must lead to PORT',
+    );
+  }
+}
+
+async function whyNotReached(url: string): Promise<string | undefined> {
+  try {
+    const answer = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) });
+    if (answer.status !== 200) return `answered ${answer.status}`;
+    return healthy.safeParse(await answer.json()).success ? undefined : 'something else answers there';
+  } catch (error) {
+    const cause: unknown = error instanceof Error ? (error.cause ?? error) : error;
+    return cause instanceof Error ? cause.message : String(cause);
+  }
+}

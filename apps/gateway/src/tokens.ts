@@ -1,0 +1,5 @@
+/** Injection tokens of what is no class of ours. */
+export const EVENT_BUS = Symbol('EventBus');
+export const HANDLER_URL = Symbol('HandlerUrl');
+export const LOG = Symbol('Log');
+export const OAUTH_SERVER = Symbol('OAuthServer');
