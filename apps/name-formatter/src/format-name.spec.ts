@@ -1,0 +1,163 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { formatName, type NameOptions } from './format-name.js';
+import { nameCases, portalCases } from './format-name.cases.js';
+
+const allCases = portalCases
+  .concat([[{}, nameCases]])
+  .flatMap(([given, cases]) => cases.map((nameCase) => [...nameCase, given] as const));
+
+/** Letters that behave oddly in one way or another, and what stands between them. */
+const characters = Array.from(
+  [
+    `aAzZiIoOdDlLmMnNcCrRsSvV'’ʼ-‐. ,()`,
+    '\u00A0\u3000\t\u200B\u200C\u200D\uFEFF\u00AD\u0000\u0307\u0301\u0345',
+    'ßẞŉﬁﬀİıſµªǄǅǆǉǲǰẖΐᾳᾼℵΣσςάΆϊяЯіІєвдДоОაᲐᏣꮳꭰաԱևعلیकषमന്王明',
+  ].join(''),
+);
+/** What the rules look for. */
+const pieces = [
+  `van Van DER d' O' dell' Mc MC mc Ii III jr Jr. e y al bin de оглы o'g'li hE IJs`,
+  `John jOHN SMith McDonald deVito LeBron Мар'Яна д'А İS i̇ - . ' ,`,
+  `ı I İ ij IJ iJ ijs Ijs IJA ıı Iİ iSı WI xİ qı dı Dİ BIN qızı 't De Van`,
+]
+  .flatMap((line) => line.split(' '))
+  .concat(' ', ' ', ' ');
+const names = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 20 }),
+  fc.string({ unit: 'binary', maxLength: 20 }),
+  fc.string({ unit: fc.constantFrom(...characters), maxLength: 12 }),
+  fc.string({ unit: fc.constantFrom(...pieces), maxLength: 9 }),
+  fc.string({ unit: fc.constantFrom(...pieces, ...characters), maxLength: 12 }),
+  fc.mixedCase(fc.constantFrom(...allCases.map(([input]) => input))),
+);
+const everyOption: NameOptions[] = [undefined, 'tr', 'az', 'nl'].flatMap((language) =>
+  (['lower', 'capital'] as const).map((particles) => ({ language, particles })),
+);
+const options = fc.constantFrom(...everyOption);
+const numRuns = Number(process.env['NUM_RUNS'] ?? 2_000);
+
+/**
+ * What a name is, case, white space and the invisible aside; written apart from the code under test. Marks stand apart
+ * from their letters. `İ`, `i̇` and `i` are one letter here.
+ */
+function fold(text: string): string {
+  const visible = text.replace(/[\p{White_Space}\p{Cc}\p{Cf}]/gu, '').normalize('NFD');
+  const upper = Array.from(visible, (letter) => letter.toLowerCase().toUpperCase()).join('');
+  const lower = upper.toLowerCase().replaceAll('ς', 'σ');
+  return lower.replace(/(?<=i\p{Mark}*)\u0307/gu, '').normalize('NFC');
+}
+
+/** A dotted i is one thing, a dotless one another, whatever the case. */
+function foldTurkic(text: string): string {
+  const visible = text.replace(/(?!\p{White_Space})[\p{Cc}\p{Cf}]/gu, '').normalize('NFC');
+  return fold(visible.replace(/[ıi]\u0307+|İ\u0307*|i/gu, '\u{F0000}').replace(/[ıI]/gu, '\u{F0001}'));
+}
+
+/** Only with letters of both alphabets, which have no other mark than the dot; and a number, `Mehmed II`, has no i. */
+function isTurkic(name: string): boolean {
+  return !/(?!\u0307)\p{Mark}|[qwx]|(?<!\p{Letter})[iıIİ]+v?(?!\p{Letter})/iu.test(name);
+}
+
+describe('formatName', () => {
+  it.each(allCases)('%j becomes %j (%s, %j)', (input, expected, _, given) => {
+    expect(formatName(input, given)).toBe(expected);
+  });
+
+  it('leaves every right name of the table as it is', () => {
+    for (const [, expected, , given] of allCases) expect(formatName(expected, given)).toBe(expected);
+  });
+
+  it('has 150 cases and more, no two of them the same', () => {
+    expect(nameCases.length).toBeGreaterThanOrEqual(150);
+    const asked = allCases.map(([input, , , given]) => JSON.stringify([input, given]));
+    expect(asked).toEqual([...new Set(asked)]);
+  });
+
+  it('formats a formatted name to itself', () => {
+    fc.assert(
+      fc.property(names, options, (name, given) => {
+        const once = formatName(name, given);
+        expect(formatName(once, given)).toBe(once);
+      }),
+      { numRuns },
+    );
+  });
+
+  it('never empties a name', () => {
+    fc.assert(
+      fc.property(names, options, (name, given) => {
+        expect(formatName(name, given) === '').toBe(name === '');
+      }),
+      { numRuns },
+    );
+  });
+
+  it('changes nothing but case, white space and invisible characters', () => {
+    fc.assert(
+      fc.property(names, options, (name, given) => {
+        expect(fold(formatName(name, given))).toBe(fold(name));
+      }),
+      { numRuns },
+    );
+  });
+
+  it.each(['tr', 'az'])('never makes a dotless i of a dotted one, nor the reverse (%s)', (language) => {
+    fc.assert(
+      fc.property(names.filter(isTurkic), options, (name, { particles }) => {
+        expect(foldTurkic(formatName(name, { language, particles }))).toBe(foldTurkic(name));
+      }),
+      { numRuns },
+    );
+  });
+
+  it('gives no i a dot, nor takes one from it, in other languages, the small i of `İ` aside', () => {
+    fc.assert(
+      fc.property(names, fc.constantFrom(undefined, 'nl', 'de'), (name, language) => {
+        fc.pre(!/[ıİ]|\u0307/u.test(name.normalize('NFC')));
+        expect(formatName(name, { language })).not.toMatch(/[ıİ]/u);
+      }),
+      { numRuns },
+    );
+  });
+
+  it('leaves every particle as it is in a name that is right but for white space, with capitals asked for', () => {
+    const particles = ['van', 'Van', 'de', 'De', 'der', 'Der', 'la', 'La', 'al', 'Al', 'bin', 'Bin', "'t"];
+    const inside = fc.array(fc.constantFrom(...particles), { maxLength: 4 });
+    fc.assert(
+      fc.property(inside, (words) => {
+        const name = ['Anna', ...words, 'Maes'].join(' ');
+        expect(formatName(`  ${name} `, { particles: 'capital' })).toBe(name);
+      }),
+    );
+  });
+
+  it('starts the field with a capital wherever its first letter has one', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom(...pieces), minLength: 1, maxLength: 9 }),
+        options,
+        (name, given) => {
+          expect(formatName(name, given)).not.toMatch(/^\P{Letter}*\p{Lowercase_Letter}/u);
+        },
+      ),
+      { numRuns },
+    );
+  });
+
+  it('keeps every letter of Unicode a single letter', () => {
+    const broken: [string, NameOptions][] = [];
+    for (let point = 0; point <= 0x10ffff; point++) {
+      const letter = String.fromCodePoint(point);
+      if (!/\p{Cased_Letter}/u.test(letter)) continue;
+      for (const name of [letter, `a${letter}`, `A${letter}B`, `Anna ${letter}o`]) {
+        for (const given of [{}, { language: 'tr' }, { language: 'nl' }]) {
+          const formatted = formatName(name, given);
+          const isStable = formatName(formatted, given) === formatted;
+          if (!isStable || fold(formatted) !== fold(name)) broken.push([name, given]);
+        }
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+});
