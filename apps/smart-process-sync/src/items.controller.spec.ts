@@ -1,0 +1,172 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { json } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Test } from '@nestjs/testing';
+import { PortalClient, webhookTokens } from '@relay/bitrix24';
+import type { PortalEntry } from '@relay/bus';
+import { PortalClients } from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { z } from 'zod';
+import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
+import { ItemsController } from './items.controller.js';
+import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
+import { MirrorStore } from './mirror-store.js';
+
+const batchRequest = z.object({ cmd: z.record(z.string(), z.string()) });
+const storedRows = z.array(
+  z.object({ item: z.string(), title: z.string().nullable(), deleted: z.boolean() }),
+);
+
+/** A portal's smart process items behind `batch`, over HTTP. */
+class ItemPortal {
+  /** By `<entityTypeId>:<id>`. */
+  readonly items = new Map<string, Record<string, unknown>>();
+  /** Smart processes that answer with an error. */
+  readonly refusals = new Map<string, string>();
+  readonly #server: Server = createServer((request, response) => {
+    void this.#answer(request, response);
+  });
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => {
+      this.#server.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = z.object({ port: z.number() }).parse(this.#server.address());
+    return `http://127.0.0.1:${port}/rest/1/secret/`;
+  }
+
+  stop(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { cmd } = batchRequest.parse(await json(request));
+    const result: Record<string, unknown> = {};
+    const errors: Record<string, unknown> = {};
+    for (const [key, command] of Object.entries(cmd)) {
+      const params = new URLSearchParams(command.split('?')[1]);
+      const type = params.get('entityTypeId') ?? '';
+      const error = this.refusals.get(type);
+      if (error === undefined) result[key] = { items: this.#list(type, params) };
+      else errors[key] = { error, error_description: '' };
+    }
+    const body = { result, result_error: errors, result_total: [], result_next: [], result_time: [] };
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ result: body }));
+  }
+
+  #list(type: string, params: URLSearchParams): object[] {
+    const ids = [...params].filter(([name]) => name.startsWith('filter[@id]')).map(([, id]) => id);
+    return ids.flatMap((id) => {
+      const item = this.items.get(`${type}:${id}`);
+      return item ? [{ ...item, id: Number(id) }] : [];
+    });
+  }
+}
+
+describe('ItemsController', () => {
+  let database: TestDatabase;
+  let source: DataSource;
+  let portal: ItemPortal;
+  let controller: ItemsController;
+
+  beforeAll(async () => {
+    database = await freshDatabase([CreateMirror1764100000000]);
+    source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+  });
+
+  afterAll(async () => {
+    await source.destroy();
+    await database.drop();
+  });
+
+  beforeEach(async () => {
+    await source.query('TRUNCATE mirror.items');
+    portal = new ItemPortal();
+    const client = new PortalClient({ memberId: 'm1', tokens: webhookTokens(await portal.start()) });
+    const module = await Test.createTestingModule({
+      controllers: [ItemsController],
+      providers: [
+        MirrorStore,
+        { provide: DataSource, useValue: source },
+        { provide: PortalClients, useValue: { for: () => client } },
+      ],
+    }).compile();
+    controller = module.get(ItemsController);
+  });
+
+  afterEach(() => {
+    portal.stop();
+  });
+
+  function handle(...entries: PortalEntry[]): ReturnType<ItemsController['mirrorItems']> {
+    return controller.mirrorItems({ memberId: 'm1', entries });
+  }
+
+  async function mirrored(): Promise<z.output<typeof storedRows>> {
+    const rows: unknown = await source.query(
+      `SELECT entity_type_id || ':' || item_id AS item, title, deleted_at IS NOT NULL AS deleted
+         FROM mirror.items ORDER BY entity_type_id, item_id`,
+    );
+    return storedRows.parse(rows);
+  }
+
+  it('mirrors the items of several smart processes', async () => {
+    portal.items.set('147:5', { title: 'Order' }).set('148:5', { title: 'Repair' });
+    expect(await handle(entryOf(147, '5'), entryOf(148, '5'))).toEqual([]);
+    expect(await mirrored()).toEqual([
+      { item: '147:5', title: 'Order', deleted: false },
+      { item: '148:5', title: 'Repair', deleted: false },
+    ]);
+  });
+
+  it('follows an item through change and deletion, whatever the events were called', async () => {
+    portal.items.set('147:5', { title: 'Order' });
+    await handle(entryOf(147, '5'));
+    portal.items.set('147:5', { title: 'Order, paid' });
+    await handle(entryOf(147, '5'));
+    expect(await mirrored()).toEqual([{ item: '147:5', title: 'Order, paid', deleted: false }]);
+    portal.items.delete('147:5');
+    await handle(entryOf(147, '5'));
+    expect(await mirrored()).toEqual([{ item: '147:5', title: 'Order, paid', deleted: true }]);
+  });
+
+  it('stores a broken item with what fits, and the good one beside it', async () => {
+    portal.items.set('147:5', { title: { broken: '\0' }, categoryId: 'x', createdTime: 'never' });
+    portal.items.set('147:6', { title: 'Good' });
+    expect(await handle(entryOf(147, '5'), entryOf(147, '6'))).toEqual([]);
+    expect(await mirrored()).toEqual([
+      { item: '147:5', title: null, deleted: false },
+      { item: '147:6', title: 'Good', deleted: false },
+    ]);
+  });
+
+  it('reports the items of a smart process that cannot be read, deletes none of them, and mirrors the others', async () => {
+    portal.items.set('147:5', { title: 'Order' }).set('148:7', { title: 'Repair' });
+    await handle(entryOf(147, '5'));
+    portal.refusals.set('147', 'ACCESS_DENIED');
+    const failed = await handle(entryOf(147, '5'), entryOf(148, '7'));
+    expect(failed).toMatchObject([{ entity: 'CRMDYNAMICITEM_147:5', error: { code: 'ACCESS_DENIED' } }]);
+    expect(await mirrored()).toEqual([
+      { item: '147:5', title: 'Order', deleted: false },
+      { item: '148:7', title: 'Repair', deleted: false },
+    ]);
+  });
+
+  it('has nothing to do for events that name no item', async () => {
+    const entries = [
+      entryOf(147, null),
+      entryOf(0, '5'),
+      entryOf(147, 'abc'),
+      entryOf(147, '99999999999999999999'),
+    ];
+    expect(await handle(...entries)).toEqual([]);
+    expect(await mirrored()).toEqual([]);
+  });
+});
+
+function entryOf(entityTypeId: number, entityId: string | null): PortalEntry {
+  const entity = `CRMDYNAMICITEM_${entityTypeId}:${entityId}`;
+  const names = ['ONCRMDYNAMICITEMUPDATE'];
+  return { entity, entityId, entityTypeId, names, firstSeenAt: 0, lastTs: 0 };
+}

@@ -1,0 +1,5 @@
+import 'reflect-metadata';
+import { runConsumer } from '@relay/consumer';
+import { SmartProcessSyncModule } from './smart-process-sync.module.js';
+
+await runConsumer({ name: 'smart-process-sync', module: SmartProcessSyncModule });

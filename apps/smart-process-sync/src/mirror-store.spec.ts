@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { DataSource } from 'typeorm';
+import { z } from 'zod';
+import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
+import { toItemRow } from './item-row.js';
+import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
+import { MirrorStore } from './mirror-store.js';
+
+const TYPE = 147;
+const storedRows = z.array(z.looseObject({ item_id: z.string(), title: z.string().nullable() }));
+
+let database: TestDatabase;
+let source: DataSource;
+let store: MirrorStore;
+
+beforeAll(async () => {
+  database = await freshDatabase([CreateMirror1764100000000]);
+  source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+  store = new MirrorStore(source);
+});
+
+afterAll(async () => {
+  await source.destroy();
+  await database.drop();
+});
+
+async function rowsOf(memberId: string): Promise<z.output<typeof storedRows>> {
+  const rows: unknown = await source.query(
+    'SELECT * FROM mirror.items WHERE member_id = $1 ORDER BY item_id',
+    [memberId],
+  );
+  return storedRows.parse(rows);
+}
+
+describe('MirrorStore', () => {
+  it('stores items with the columns that people query', async () => {
+    const read = await store.beginRead('columns', TYPE);
+    const item = {
+      id: 5,
+      title: 'Order',
+      stageId: 'DT147_9:NEW',
+      categoryId: 9,
+      assignedById: 1,
+      createdTime: '2024-07-22T18:00:08+02:00',
+      updatedTime: '2024-07-23T18:00:08+02:00',
+      ufCrm5_1: ['a'],
+    };
+    await store.saveItems(read, [toItemRow('5', item)]);
+    expect(await rowsOf('columns')).toEqual([
+      {
+        member_id: 'columns',
+        entity_type_id: TYPE,
+        item_id: '5',
+        title: 'Order',
+        stage_id: 'DT147_9:NEW',
+        category_id: 9,
+        assigned_by_id: 1,
+        created_time: new Date('2024-07-22T16:00:08Z'),
+        updated_time: new Date('2024-07-23T16:00:08Z'),
+        fields: item,
+        deleted_at: null,
+        read_number: read.number,
+      },
+    ]);
+  });
+
+  it('keeps what was known of a deleted item, and when it was first missed', async () => {
+    await store.saveItems(await store.beginRead('deleted', TYPE), [
+      toItemRow('5', { id: 5, title: 'Order' }),
+    ]);
+    await store.markDeleted(await store.beginRead('deleted', TYPE), ['5']);
+    const [first] = await rowsOf('deleted');
+    await store.markDeleted(await store.beginRead('deleted', TYPE), ['5']);
+    const [second] = await rowsOf('deleted');
+    expect(first).toMatchObject({ title: 'Order', deleted_at: expect.any(Date) });
+    expect(second).toHaveProperty('deleted_at', first?.['deleted_at']);
+  });
+
+  it('brings back an item that was restored from the recycle bin', async () => {
+    await store.markDeleted(await store.beginRead('restored', TYPE), ['5']);
+    await store.saveItems(await store.beginRead('restored', TYPE), [
+      toItemRow('5', { id: 5, title: 'Again' }),
+    ]);
+    expect(await rowsOf('restored')).toMatchObject([{ title: 'Again', deleted_at: null }]);
+  });
+
+  it('does not let an older read bring back a deleted item that it was the first to see', async () => {
+    const older = await store.beginRead('ghost', TYPE);
+    await store.markDeleted(await store.beginRead('ghost', TYPE), ['5']);
+    await store.saveItems(older, [toItemRow('5', { id: 5, title: 'Ghost' })]);
+    expect(await rowsOf('ghost')).toMatchObject([{ title: null, deleted_at: expect.any(Date) }]);
+  });
+
+  it('keeps portals and smart processes apart', async () => {
+    await store.saveItems(await store.beginRead('apart-1', TYPE), [toItemRow('5', { id: 5, title: 'One' })]);
+    await store.saveItems(await store.beginRead('apart-1', 148), [toItemRow('5', { id: 5, title: 'Two' })]);
+    await store.markDeleted(await store.beginRead('apart-2', TYPE), ['5']);
+    expect(await rowsOf('apart-1')).toMatchObject([
+      { title: 'One', deleted_at: null },
+      { title: 'Two', deleted_at: null },
+    ]);
+  });
+
+  it('stores an item whatever is in its fields, beside the others', async () => {
+    const anything = fc.oneof(
+      fc.jsonValue({ stringUnit: 'binary', maxDepth: 4 }),
+      fc.string({ unit: fc.constantFrom('\0', '\uD83D', '\uDE00', 'a', '\\', '"') }),
+      fc.constantFrom(1e308, -0, '9999-12-31T23:59:59-14:00', '0001-01-01T00:00:00+14:00'),
+    );
+    const names = ['title', 'stageId', 'categoryId', 'assignedById', 'createdTime', 'updatedTime', 'uf\0'];
+    const items = fc.array(fc.dictionary(fc.constantFrom(...names), anything), {
+      minLength: 1,
+      maxLength: 8,
+    });
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(items, async (fields) => {
+        const memberId = `anything-${run++}`;
+        const rows = fields.map((item, i) => toItemRow(String(i + 1), { ...item, id: i + 1 }));
+        await store.saveItems(await store.beginRead(memberId, TYPE), rows);
+        expect(await rowsOf(memberId)).toHaveLength(rows.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -1,0 +1,23 @@
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+/** Far more than any field of Bitrix24 has, far less than PostgreSQL's stack takes. */
+const MAX_DEPTH = 50;
+
+/**
+ * A JSON value that PostgreSQL can keep as `jsonb`: it knows no NUL character and no half of a surrogate pair
+ * (https://www.postgresql.org/docs/current/datatype-json.html); both become U+FFFD. What is nested too deeply becomes null.
+ */
+export function storable(value: unknown, depth = 0): Json {
+  if (typeof value === 'string') return storableText(value);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+  if (typeof value === 'boolean') return value;
+  if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return null;
+  if (Array.isArray(value)) return value.map((element) => storable(element, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, element]) => [storableText(key), storable(element, depth + 1)]),
+  );
+}
+
+function storableText(text: string): string {
+  return text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');
+}
