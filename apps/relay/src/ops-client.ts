@@ -1,0 +1,61 @@
+import { readEnvironment, StartupError } from '@relay/platform';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const refusal = z.object({ error: z.string() });
+
+/** The operator API of a running gateway on this machine, or in this container. */
+export class OpsClient {
+  private constructor(
+    private readonly url: string,
+    private readonly token: string,
+  ) {}
+
+  /** OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR. @throws StartupError */
+  static fromEnvironment(env: NodeJS.ProcessEnv = process.env): OpsClient {
+    const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
+    const token = env['OPS_TOKEN'] || keptToken(env['DATA_DIR'] || '.data');
+    if (token === undefined)
+      throw new StartupError('Set OPS_TOKEN to the one that the gateway was started with.');
+    return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token);
+  }
+
+  /** @returns the answer's JSON, undefined where there is none. @throws StartupError with what the gateway says */
+  async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
+    const answer = await this.reach(method, path, body);
+    const text = await answer.text();
+    if (answer.ok) return text === '' ? undefined : JSON.parse(text);
+    const said = refusal.safeParse(parsed(text));
+    throw new StartupError(said.success ? said.data.error : `The gateway answered ${answer.status}.`);
+  }
+
+  private async reach(method: string, path: string, body?: object): Promise<Response> {
+    try {
+      return await fetch(`${this.url}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.token}`,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      const message = `No gateway answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
+      throw new StartupError(message, { cause: error });
+    }
+  }
+}
+
+function keptToken(dataDir: string): string | undefined {
+  const path = join(dataDir, 'secrets.env');
+  return existsSync(path) ? /^OPS_TOKEN=(.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,48 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { StartupError } from '@relay/platform';
+
+/**
+ * Said before anything is started, and with the variable's name.
+ * @throws StartupError for the first port that this process may not listen on
+ */
+export async function requireFreePorts(ports: Record<string, number>): Promise<void> {
+  const servers = [];
+  try {
+    for (const [name, port] of Object.entries(ports)) {
+      const server = createServer();
+      servers.push(server);
+      await once(server.listen(port, '0.0.0.0'), 'listening').catch((error: unknown) => {
+        throw unusable(name, port, error);
+      });
+    }
+  } finally {
+    for (const server of servers) server.close();
+  }
+}
+
+function unusable(name: string, port: number, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') {
+    return new StartupError(
+      `Port ${port} (${name}) is in use: end the program that has it, or choose another one: ${name}=${port + 1} npm start`,
+    );
+  }
+  if (code === 'EACCES') {
+    return new StartupError(
+      `This user may not listen on port ${port} (${name}): choose one above 1023: ${name}=${port + 3000} npm start`,
+    );
+  }
+  return error;
+}
+
+/** One that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('A TCP server has a port');
+  return address.port;
+}

@@ -1,0 +1,39 @@
+import { relative } from 'node:path';
+import type { RunningParts } from './running-parts.js';
+
+const repeatAfterMs = 60_000;
+
+/** What a newcomer reads; everything else is in the log file. */
+export class Screen {
+  private readonly toldAt = new Map<string, number>();
+
+  constructor(private readonly parts: RunningParts) {}
+
+  line(text = ''): void {
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** `jOHN o'NEIL → John O'Neil  (142 ms)` */
+  correction(before: string, after: string, tookMs: number): void {
+    this.line(`${printable(before)} → ${printable(after)}  (${tookMs} ms)`);
+  }
+
+  /** What keeps coming is said again after a minute, and what comes of ending not at all. */
+  problem(text: string): void {
+    const now = performance.now();
+    if (this.parts.isClosing || now - (this.toldAt.get(text) ?? -Infinity) < repeatAfterMs) return;
+    this.toldAt.set(text, now);
+    this.line(`! ${printable(text)}`);
+  }
+}
+
+/** As somebody in the working folder would type it. */
+export function shortPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
+}
+
+/** What others wrote must not steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, ' ');
+}

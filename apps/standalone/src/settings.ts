@@ -1,0 +1,66 @@
+import { resolve } from 'node:path';
+import { consumerVariables } from '@relay/consumer';
+import { readEnvironment } from '@relay/platform';
+import { gatewayVariables } from '../../gateway/src/gateway.module.js';
+import type { KeptSecrets } from './folder/kept-secrets.js';
+
+/** As the simulator knows the application; nothing is protected by it. */
+const demoApplication = { B24_CLIENT_ID: 'demo.app', B24_CLIENT_SECRET: 'demo.secret' };
+
+/** What is known before anything is opened. */
+export interface Plan {
+  dataDir: string;
+  /** Without an application's keys there is no portal to talk to, and a simulated one stands in. */
+  isSimulated: boolean;
+  ports: { PORT: number; OPS_PORT: number; SIMULATOR_PORT?: number };
+}
+
+/** Everything that an app reads, once for all. */
+const variables = [...gatewayVariables, ...consumerVariables];
+/** Not asked for: where they are not given, they are made. */
+const made = ['DATABASE_URL', 'TOKEN_KEYS', 'OPS_TOKEN'];
+
+/** @throws EnvironmentError naming what is wrong with the variables, before anything is opened */
+export function planOf(env: NodeJS.ProcessEnv): Plan {
+  const given = variables.filter((name) => env[name] || !made.includes(name));
+  const { PORT, OPS_PORT, SIMULATOR_PORT, B24_CLIENT_ID } = readEnvironment(
+    [...given, 'PORT', 'OPS_PORT', 'SIMULATOR_PORT', 'B24_CLIENT_ID'],
+    env,
+  );
+  const isSimulated = B24_CLIENT_ID === undefined;
+  return {
+    dataDir: resolve(env['DATA_DIR'] || '.data'),
+    isSimulated,
+    ports: { PORT, OPS_PORT, ...(isSimulated && { SIMULATOR_PORT }) },
+  };
+}
+
+/** The environment of every app: what is given, what was kept, and what this process opened itself. */
+export function appsEnvironment(
+  env: NodeJS.ProcessEnv,
+  plan: Plan,
+  secrets: KeptSecrets,
+  databaseUrl: string,
+) {
+  const { TOKEN_KEYS, OPS_TOKEN } = secrets;
+  const source: NodeJS.ProcessEnv = {
+    ...env,
+    DATA_DIR: plan.dataDir,
+    DATABASE_URL: databaseUrl,
+    TOKEN_KEYS: env['TOKEN_KEYS'] || TOKEN_KEYS,
+    OPS_TOKEN: env['OPS_TOKEN'] || OPS_TOKEN,
+    ...(plan.isSimulated && simulated(plan)),
+  };
+  return readEnvironment(variables, source);
+}
+
+/** By number: the apps reach each other on this machine, whatever `localhost` means to it. */
+function simulated({ ports }: Plan): NodeJS.ProcessEnv {
+  const simulator = `127.0.0.1:${ports.SIMULATOR_PORT}`;
+  return {
+    ...demoApplication,
+    PUBLIC_URL: `http://127.0.0.1:${ports.PORT}`,
+    B24_OAUTH_URL: `http://${simulator}`,
+    B24_ALLOW_HOSTS: simulator,
+  };
+}

@@ -1,0 +1,105 @@
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startConsumer, type ConsumerOptions } from '@relay/consumer';
+import { awaitDatabase, runMigrations } from '@relay/platform';
+import { startGateway } from '../../gateway/src/gateway.js';
+import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
+import { NameObserver } from '../../name-formatter/src/name-observer.js';
+import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
+import { SmartProcessSyncModule } from '../../smart-process-sync/src/smart-process-sync.module.js';
+import { demoSendsEvents } from './demo-portal.js';
+import { lockFolder } from './folder/folder-lock.js';
+import { keptSecrets, type KeptSecrets } from './folder/kept-secrets.js';
+import { openLogFile } from './log-file.js';
+import { requireFreePorts } from './ports.js';
+import { postgresPlace } from './postgres/place.js';
+import { startPostgres } from './postgres/server.js';
+import type { RunningParts } from './running-parts.js';
+import { Screen, shortPath } from './screen.js';
+import { appsEnvironment, planOf, type Plan } from './settings.js';
+import { SharedHost } from './shared-host.js';
+import { databaseUrlFile, logFile, welcome } from './welcome.js';
+
+/**
+ * Everything in one process: PostgreSQL in the data folder unless DATABASE_URL is set, the simulated Bitrix24 unless
+ * B24_CLIENT_ID is, the gateway and the consumers. Resolves when a contact that is added now is corrected.
+ */
+export async function startStandalone(parts: RunningParts, env: NodeJS.ProcessEnv): Promise<void> {
+  const screen = new Screen(parts);
+  const plan = planOf(env);
+  openFolder(plan.dataDir);
+  parts.add(lockFolder(plan.dataDir));
+  await requireFreePorts(plan.ports);
+  const secrets = keptSecrets(plan.dataDir, existsSync(join(plan.dataDir, 'postgres')));
+  const log = openLogFile(logFile(plan.dataDir), screen);
+
+  const databaseUrl = env['DATABASE_URL'] || (await openDatabase(parts, plan, secrets, screen));
+  const environment = appsEnvironment(env, plan, secrets, databaseUrl);
+  const host = new SharedHost(environment.LOG_LEVEL, log);
+  const { log: migrateLog } = host.for('migrate');
+  await awaitDatabase(databaseUrl, migrateLog);
+  await runMigrations(databaseUrl, migrateLog);
+
+  parts.add(() => host.close());
+  await host.listen(environment.OPS_PORT);
+  // Opened last, but closed when nobody talks to it any more.
+  let simulator: Simulator | undefined;
+  parts.add(() => simulator?.close());
+  const gateway = await startGateway(environment, host.for('gateway'));
+  parts.add(() => gateway.close());
+  for (const options of consumers(screen)) {
+    const consumer = await startConsumer(options, environment, host.for(options.name));
+    parts.add(() => consumer.close());
+  }
+  if (plan.ports.SIMULATOR_PORT !== undefined) {
+    simulator = await startSimulator({
+      port: plan.ports.SIMULATOR_PORT,
+      log: host.for('portal-simulator').log,
+      clientId: environment.B24_CLIENT_ID,
+      clientSecret: environment.B24_CLIENT_SECRET,
+      installDemoAt: `${environment.PUBLIC_URL}/b24/install`,
+    });
+    await demoSendsEvents(simulator.url);
+  }
+  host.allStarted();
+  welcome(screen, plan, environment.PUBLIC_URL, !env['DATABASE_URL']);
+}
+
+/** Nobody else's business; under root, PostgreSQL's user passes through it, but reads nothing. */
+function openFolder(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+}
+
+async function openDatabase(
+  parts: RunningParts,
+  { dataDir }: Plan,
+  { POSTGRES_PASSWORD: password }: KeptSecrets,
+  screen: Screen,
+): Promise<string> {
+  const place = postgresPlace(dataDir);
+  screen.line(`b24-relay: starting PostgreSQL in ${shortPath(place.path)}`);
+  const url = await startPostgres(parts, {
+    place,
+    password,
+    logFile: join(dataDir, 'postgres.log'),
+    onCrash: () => {
+      screen.problem('PostgreSQL has ended; its log says why. Start again with npm start.');
+      process.exit(1);
+    },
+  });
+  const file = databaseUrlFile(dataDir);
+  writeFileSync(file, `${url}\n`, { mode: 0o600 });
+  parts.add(() => rmSync(file, { force: true }));
+  return url;
+}
+
+function consumers(screen: Screen): ConsumerOptions[] {
+  const observer: NameObserver = {
+    corrected: ({ before, after, firstSeenAt }) => screen.correction(before, after, Date.now() - firstSeenAt),
+  };
+  const providers = [{ provide: NameObserver, useValue: observer }];
+  return [
+    { name: 'name-formatter', module: { module: NameFormatterModule, providers } },
+    { name: 'smart-process-sync', module: SmartProcessSyncModule },
+  ];
+}
