@@ -1,0 +1,87 @@
+/**
+ * From `npm start`, installed and built, to the first corrected contact: with an empty data folder, and again with what
+ * that start left. To be reached: 15 s.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePort } from '../test/support/private-broker.mjs';
+
+const reachMs = 15_000;
+const root = join(import.meta.dirname, '..');
+const shell = promisify(execFile);
+const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
+const env = {
+  ...process.env,
+  DATA_DIR: join(folder, 'data'),
+  PORT: String(await freePort()),
+  OPS_PORT: String(await freePort()),
+  SIMULATOR_PORT: String(await freePort()),
+  DATABASE_URL: '',
+  AMQP_URL: '',
+  B24_CLIENT_ID: '',
+};
+
+try {
+  // What is to be measured is a start without installing and building.
+  await shell(process.execPath, [join(root, 'scripts/prepare.mjs')]);
+  const results = [await measure('first start'), await measure('second start')];
+  if (results.some((ms) => ms > reachMs)) process.exitCode = 1;
+} finally {
+  removeOutside();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** @param {string} what */
+async function measure(what) {
+  const begin = performance.now();
+  const npm = spawn('npm', ['start'], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  try {
+    const upMs = await contactIsCorrected(npm.stdout.setEncoding('utf8'), begin);
+    const ms = Math.round(performance.now() - begin);
+    console.log(
+      `${what}: up after ${upMs} ms, first contact corrected after ${ms} ms (reach: ${reachMs} ms)`,
+    );
+    return ms;
+  } finally {
+    // As Ctrl-C in a terminal: to every process of the group.
+    if (npm.pid !== undefined && npm.exitCode === null) process.kill(-npm.pid, 'SIGINT');
+    if (npm.exitCode === null) await once(npm, 'exit');
+  }
+}
+
+/**
+ * Does what the screen says.
+ * @param {AsyncIterable<string>} screen
+ * @param {number} begin
+ */
+async function contactIsCorrected(screen, begin) {
+  let shown = '';
+  let upMs = 0;
+  for await (const text of screen) {
+    shown += text;
+    if (shown.includes('→ John O')) return upMs;
+    const command = /^ *curl .*$/m.exec(shown)?.[0];
+    if (upMs > 0 || command === undefined || !shown.includes('from now on')) continue;
+    upMs = Math.round(performance.now() - begin);
+    await shell('sh', ['-c', command]);
+  }
+  throw new Error(`npm start ended:\n${shown}`);
+}
+
+/** As root, PostgreSQL's files may be elsewhere (apps/standalone/src/postgres/place.ts). */
+function removeOutside() {
+  try {
+    rmSync(readlinkSync(join(env.DATA_DIR, 'postgres')), { recursive: true, force: true });
+  } catch {
+    // Everything is inside.
+  }
+}

@@ -1,0 +1,30 @@
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+
+/** A page of a browser, and all that went wrong in it: console, scripts, refused requests, requests to another host. */
+export interface WatchedPage {
+  page: Page;
+  problems: string[];
+}
+
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  const page = await browser.newPage(options);
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) problems.push(message.text());
+  });
+  page.on('pageerror', ({ message }) => problems.push(message));
+  page.on('requestfailed', (request) => {
+    // Its stream, when the page is left or another portal chosen.
+    if (!request.url().endsWith('/changes')) problems.push(`failed: ${request.url()}`);
+  });
+  page.on('request', (request) => {
+    if (new URL(request.url()).host !== new URL(url).host) problems.push(`elsewhere: ${request.url()}`);
+  });
+  await page.goto(url);
+  await page.getByText('live', { exact: true }).waitFor();
+  return { page, problems };
+}
