@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { decodeMessage, type PortalEvent } from '@relay/events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { HeldDelivery } from '../delivery.js';
@@ -8,16 +9,24 @@ import { shards } from '../shard.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
 import { readTrail } from './headers.js';
 import { RabbitReceipt, type AckChannel, type SettleContext } from './receipt.js';
+import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
 /** Room for one portal's flood of this size beside the events of the portals that share its shard. */
 const defaultPrefetch = 10_000;
 
+interface SessionContext extends SettleContext {
+  /** Names this subscriber among its siblings. */
+  readonly replica: string;
+}
+
 /** One consumer's 16 shard queues on a connection of its own, subscribed again whenever that connection ends. */
 export class RabbitConsumption implements Consumption {
   readonly #sessions: Reconnector<Session>;
 
-  constructor(url: string, options: ConsumeOptions, context: SettleContext) {
+  constructor(url: string, options: ConsumeOptions, settling: SettleContext) {
+    // The same for as long as this lives: a reconnection must not move shards about.
+    const context: SessionContext = { ...settling, replica: randomUUID() };
     this.#sessions = new Reconnector({
       name: `consume ${options.consumer}`,
       log: context.log,
@@ -43,7 +52,7 @@ export class RabbitConsumption implements Consumption {
 async function openSession(
   url: string,
   options: ConsumeOptions,
-  context: SettleContext,
+  context: SessionContext,
   onEnd: (cause: Error) => void,
 ): Promise<Session> {
   const state = { open: true };
@@ -65,7 +74,7 @@ async function openSession(
 async function subscribe(
   connection: ChannelModel,
   { consumer, names, prefetch = defaultPrefetch, receive }: ConsumeOptions,
-  context: SettleContext,
+  context: SessionContext,
   state: { open: boolean },
   end: (cause: Error) => void,
 ): Promise<Channel> {
@@ -77,16 +86,17 @@ async function subscribe(
   const acks = new ChannelAcks(channel, state, end);
   for (const shard of shards) {
     const queue = shardQueue(consumer, shard);
-    await channel.consume(queue, (message) => {
+    const take = (message: ConsumeMessage | null): void => {
       if (!state.open) return;
-      if (message) take(message, queue, acks, context, receive);
+      if (message) takeMessage(message, queue, acks, context, receive);
       else end(new Error(`The broker cancelled the subscription to ${queue}`));
-    });
+    };
+    await channel.consume(queue, take, { priority: priorityOf(context.replica, shard) });
   }
   return channel;
 }
 
-function take(
+function takeMessage(
   message: ConsumeMessage,
   queue: string,
   channel: ChannelAcks,

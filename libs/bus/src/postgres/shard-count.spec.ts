@@ -1,0 +1,23 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { busMigrations } from './migrations.js';
+import { requireShardCount } from './shard-count.js';
+
+describe('the number of shards', () => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await freshDatabase(busMigrations);
+  });
+  afterAll(() => database.drop());
+
+  it('is fixed by whoever starts first, and checked at every start', async () => {
+    await Promise.all([requireShardCount(database.url, 16), requireShardCount(database.url, 16)]);
+    await requireShardCount(database.url, 16);
+    await expect(requireShardCount(database.url, 8)).rejects.toThrow(
+      'set up with 16 shards, and this version works with 8',
+    );
+    // A refused start has changed nothing.
+    await requireShardCount(database.url, 16);
+  });
+});

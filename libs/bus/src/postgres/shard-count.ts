@@ -1,0 +1,29 @@
+import { StartupError } from '@relay/platform';
+import pg from 'pg';
+import { shardCount } from '../shard.js';
+
+const connectTimeoutMs = 5_000;
+
+/**
+ * The first process writes down how many shards there are, every later one compares: with another number it would look
+ * for waiting messages where they are not, and two processes could serve one portal.
+ * @throws StartupError when they differ
+ */
+export async function requireShardCount(databaseUrl: string, count = shardCount): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: connectTimeoutMs });
+  // A connection that breaks while it is closed must not end the process.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('INSERT INTO bus.topology (shards) VALUES ($1) ON CONFLICT DO NOTHING', [count]);
+    const { rows } = await client.query<{ shards: number }>('SELECT shards FROM bus.topology');
+    const stored = rows[0]?.shards;
+    if (stored !== count) {
+      throw new StartupError(
+        `This installation was set up with ${stored} shards, and this version works with ${count}: run the version that it was set up with until no message waits, then change the row in bus.topology.`,
+      );
+    }
+  } finally {
+    await client.end();
+  }
+}
