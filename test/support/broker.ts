@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
-export { canStartBroker, freePort, privateBroker } from './private-broker.mjs';
+export { freePort } from './free-port.mjs';
+export { canStartBroker, privateBroker } from './private-broker.mjs';
 export type { PrivateBroker } from './private-broker.mjs';
 
 const run = promisify(execFile);

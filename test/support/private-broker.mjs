@@ -2,16 +2,16 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import amqp from 'amqplib';
+import { freePort } from './free-port.mjs';
 
 const serverBinary = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 /** Not the one on the path: that changes the user, and so the home with the cookie. */
 export const brokerControl = '/usr/lib/rabbitmq/bin/rabbitmqctl';
-const startTimeoutMs = 60_000;
+const startTimeoutMs = 180_000;
 
 /** A broker process of its own can be started here. */
 export const canStartBroker = () => existsSync(serverBinary);
@@ -74,17 +74,6 @@ export async function privateBroker() {
   };
   await start();
   return { url, node, home: join(folder, 'home'), kill, start, restart, stop };
-}
-
-/** @returns {Promise<number>} a port that nothing listens on at this moment */
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }
 
 /** @param {string} url */

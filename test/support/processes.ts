@@ -4,14 +4,21 @@ import { join } from 'node:path';
 import { eventually } from './eventually.js';
 
 const root = join(import.meta.dirname, '../..');
+/** Says only that it will not come any more: a start takes a second or two, and many times that beside other tests. */
+const startTimeoutMs = 120_000;
 
 /** One built app as a real process, with all that it wrote. */
 export class AppProcess {
+  /** Later than `exit`, at which some of the output may still be on its way. */
+  private readonly closed: Promise<unknown>;
+
   private constructor(
     readonly name: string,
     private readonly child: ChildProcess,
     private readonly output: string[],
-  ) {}
+  ) {
+    this.closed = once(child, 'close');
+  }
 
   /** @param entry path below dist/, such as `apps/gateway/src/main.js` */
   static start(
@@ -46,14 +53,14 @@ export class AppProcess {
         const { status } = await fetch(url);
         if (status !== 200) throw new Error(`${this.name} is not ready:\n${this.log()}`);
       },
-      { timeoutMs: 30_000, everyMs: 100 },
+      { timeoutMs: startTimeoutMs, everyMs: 100 },
     );
     if (this.hasEnded()) throw new Error(`${this.name} ended at its start:\n${this.log()}`);
   }
 
-  /** @returns its exit code, once it has ended by itself */
+  /** @returns its exit code, once it has ended by itself and its last words have been read */
   async end(): Promise<number | null> {
-    if (!this.hasEnded()) await once(this.child, 'exit');
+    await this.closed;
     return this.child.exitCode;
   }
 

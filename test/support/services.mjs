@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import amqp from 'amqplib';
 import pg from 'pg';
-import { brokerControl, canStartBroker, freePort, privateBroker } from './private-broker.mjs';
+import { freePort } from './free-port.mjs';
+import { brokerControl, canStartBroker, privateBroker } from './private-broker.mjs';
 
 const localDatabase = 'postgres://postgres@127.0.0.1:5432/postgres';
 const localBroker = 'amqp://guest:guest@127.0.0.1:5672';

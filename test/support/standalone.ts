@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { freePort } from './broker.js';
 import { eventually } from './eventually.js';
 
+/** Says only that it will not come any more. */
+const startTimeoutMs = 120_000;
 const entry = join(import.meta.dirname, '../../dist/apps/standalone/src/main.js');
 
 /** One installation of `npm start`: a data folder and ports of its own, started as often as a test wants. */
@@ -57,6 +59,8 @@ export class Installation {
 /** One `npm start`, without npm. */
 export class Run {
   private readonly child: ChildProcess;
+  /** Later than `exit`, at which some of the output may still be on its way. */
+  private readonly closed: Promise<unknown>;
   private readonly output: string[] = [];
 
   constructor(env: Record<string, string>) {
@@ -65,6 +69,7 @@ export class Run {
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.closed = once(this.child, 'close');
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => this.output.push(text));
     }
@@ -82,7 +87,7 @@ export class Run {
         if (!this.screen().includes(text))
           throw new Error(`It does not show "${text}" but\n${this.screen()}`);
       },
-      { timeoutMs: 30_000 },
+      { timeoutMs: startTimeoutMs },
     );
     if (!this.screen().includes(text)) throw new Error(`It ended and showed\n${this.screen()}`);
   }
@@ -99,9 +104,9 @@ export class Run {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** @returns its exit code, once it has ended by itself */
+  /** @returns its exit code, once it has ended by itself and its last words have been read */
   async end(): Promise<number | null> {
-    if (!this.hasEnded()) await once(this.child, 'exit');
+    await this.closed;
     return this.child.exitCode;
   }
 

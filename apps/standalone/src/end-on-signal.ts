@@ -1,3 +1,4 @@
+import { lastWords } from '@relay/platform';
 import type { RunningParts } from './running-parts.js';
 
 /** SIGHUP: the terminal was closed. */
@@ -21,7 +22,7 @@ export function endOnSignal(parts: RunningParts): void {
       await parts.close();
       process.exit(0);
     } catch (error) {
-      process.stderr.write(`b24-relay: while ending: ${String(error)}\n`);
+      process.stderr.write(`b24-relay: while ending: ${lastWords(error)}\n`);
       process.exit(1);
     }
   };

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { StartupError } from '@relay/platform';
@@ -36,13 +37,23 @@ function unusable(name: string, port: number, error: unknown): unknown {
   return error;
 }
 
-/** One that nobody listens on at this moment. */
+/** Below what a system hands out by itself, to connections and to programs that name no port, and above the well-known. */
+const lowestPort = 10_000;
+const highestPort = 19_999;
+const mostTries = 100;
+
+/** One of 127.0.0.1 that nobody listens on at this moment: whoever uses it chooses again when it is taken after all. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has a port');
-  return address.port;
+  for (let tries = 1; ; tries += 1) {
+    const port = randomInt(lowestPort, highestPort + 1);
+    const server = createServer();
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening');
+      return port;
+    } catch (error) {
+      if (tries >= mostTries) throw error;
+    } finally {
+      server.close();
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
 import pg from 'pg';
@@ -14,6 +15,9 @@ import type { Place } from './place.js';
 /** Recovery after a power cut may take its time. */
 const startTimeoutMs = 120_000;
 const stopTimeoutMs = 20_000;
+/** Something else may take a port between its choice and its use. */
+const mostPorts = 5;
+const cannotListen = 'could not create any TCP/IP sockets';
 
 export interface PostgresOptions {
   place: Place;
@@ -21,19 +25,40 @@ export interface PostgresOptions {
   logFile: string;
   /** It ended though nobody asked it to. */
   onCrash: () => void;
+  /** Asked again when the port is taken after all. */
+  choosePort?: () => Promise<number>;
 }
 
 /** A real PostgreSQL on 127.0.0.1, ended with this process. @returns its address */
 export async function startPostgres(parts: RunningParts, options: PostgresOptions): Promise<string> {
-  const { place, password, logFile, onCrash } = options;
+  const { place, password, choosePort = freePort } = options;
   const binaries = findBinaries(place);
   await stopOrphan(dataOf(place));
   await ensureCluster(place, binaries, password);
-  const port = await freePort();
+  for (let tries = 1; ; tries += 1) {
+    const port = await choosePort();
+    const url = `postgres://${databaseUser}:${password}@127.0.0.1:${port}/postgres`;
+    const reason = await launch(parts, options, binaries.postgres, port, url);
+    if (reason === undefined) return url;
+    const isTaken = reason.includes(cannotListen);
+    if (!isTaken || tries >= mostPorts || parts.isClosing) {
+      throw new StartupError(`PostgreSQL does not start: ${reason} (${options.logFile})`);
+    }
+  }
+}
+
+/** Resolves when it takes connections, or with the reason why it has ended instead. */
+async function launch(
+  parts: RunningParts,
+  { place, logFile, onCrash }: PostgresOptions,
+  binary: string,
+  port: number,
+  url: string,
+): Promise<string | undefined> {
   const log = openSync(logFile, 'a', 0o600);
   const logStart = statSync(logFile).size;
   // In a session of its own: the terminal's Ctrl-C is not for it, since batches in hand need it to the end.
-  const server = spawn(binaries.postgres, ['-D', dataOf(place), '-p', String(port), ...settings], {
+  const server = spawn(binary, ['-D', dataOf(place), '-p', String(port), ...settings], {
     ...place.user,
     cwd: place.path,
     env: quietEnvironment(),
@@ -50,14 +75,13 @@ export async function startPostgres(parts: RunningParts, options: PostgresOption
     isStopping = true;
     await stop(server);
   });
-  const url = `postgres://${databaseUser}:${password}@127.0.0.1:${port}/postgres`;
   const failed = once(server, 'exit').then(() => reasonIn(logFile, logStart));
-  const reason = await Promise.race([accepts(url), failed]);
-  if (reason !== undefined) throw new StartupError(`PostgreSQL does not start: ${reason} (${logFile})`);
+  const reason = await Promise.race([accepts(server, dataOf(place), url), failed]);
+  if (reason !== undefined) return reason;
   server.once('exit', () => {
     if (!isStopping) onCrash();
   });
-  return url;
+  return undefined;
 }
 
 const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories='].flatMap((setting) => [
@@ -65,9 +89,11 @@ const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories='].flat
   setting,
 ]);
 
-/** Resolves when the server takes connections. */
-async function accepts(url: string): Promise<undefined> {
-  for (const until = Date.now() + startTimeoutMs; ; await pause(50)) {
+/** Resolves when the server takes connections. Never when it has ended: then there is a reason to wait for. */
+async function accepts(server: ChildProcess, data: string, url: string): Promise<undefined> {
+  for (const until = Date.now() + startTimeoutMs; isRunning(server); await pause(50)) {
+    // Another program's PostgreSQL may answer on a port that ours could not have.
+    if (!saysReady(data, server.pid) && Date.now() < until) continue;
     const client = new pg.Client({ connectionString: url });
     client.on('error', () => undefined);
     try {
@@ -85,10 +111,23 @@ async function accepts(url: string): Promise<undefined> {
       if (Date.now() > until) throw error;
     }
   }
+  return new Promise(() => undefined);
+}
+
+/** As `pg_ctl` looks: the first line of `postmaster.pid` is the process, the eighth its state. */
+function saysReady(data: string, pid: number | undefined): boolean {
+  const file = join(data, 'postmaster.pid');
+  if (!existsSync(file)) return false;
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
+}
+
+function isRunning({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
 }
 
 async function stop(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) return;
+  if (!isRunning(server)) return;
   const ended = once(server, 'exit');
   const late = setTimeout(() => server.kill('SIGQUIT'), stopTimeoutMs);
   server.kill('SIGINT');
