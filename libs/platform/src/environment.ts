@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
 
 /** One key of TOKEN_KEYS: its id stands beside every secret that it has sealed. */
@@ -38,6 +39,11 @@ const variables = {
     .regex(/^amqps?:\/\//, 'must start with amqp:// or amqps://; leave it out to keep the bus in PostgreSQL')
     .refine((url) => URL.canParse(url), notAUrl)
     .optional(),
+  /** The gateway's journal, and all that `npm start` keeps. */
+  DATA_DIR: z
+    .string()
+    .default('.data')
+    .transform((folder) => resolve(folder)),
   B24_CLIENT_ID: optionalText,
   B24_CLIENT_SECRET: optionalText,
   B24_OAUTH_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).default('https://oauth.bitrix.info'),

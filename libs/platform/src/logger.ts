@@ -1,5 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { redactLine } from './redaction/redact-line.js';
+import { describeError, redactValue } from './redaction/redact-value.js';
 
 /** What our code asks of a logger: fields first, then one sentence. A pino `Logger` satisfies it. */
 export interface Log {
@@ -12,37 +14,11 @@ export interface Log {
 const nothing = (): void => undefined;
 export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-/** A second line of defence only: no code of ours hands a secret to the log in the first place. */
-const secretFields = [
-  'accessToken',
-  'refreshToken',
-  'applicationToken',
-  'access_token',
-  'refresh_token',
-  'application_token',
-  'client_secret',
-  'clientSecret',
-  'auth',
-  'authorization',
-  'password',
-];
-
 /**
- * Only what every error has: drivers and libraries hang queries with their parameters, rows, or addresses with their
- * passwords on the errors they throw.
+ * JSON lines, on standard output if not told otherwise; an error is logged as `err` with type, message, code, stack and
+ * causes. Secrets are taken out of the finished line, so that nothing gets round it: fields, bindings of children,
+ * messages, and what libraries log. It is a second line of defence: no code of ours hands a secret to the log.
  */
-function describeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: typeof error === 'string' ? error : typeof error };
-  return {
-    type: error.name,
-    message: error.message,
-    ...('code' in error && { code: error.code }),
-    stack: error.stack,
-    ...(error.cause !== undefined && { cause: describeError(error.cause) }),
-  };
-}
-
-/** JSON lines, on standard output if not told otherwise; an error is logged as `err` with type, message, code and stack. */
 export function createLogger(app: string, level: string, destination?: DestinationStream): Logger {
   return pino(
     {
@@ -50,13 +26,20 @@ export function createLogger(app: string, level: string, destination?: Destinati
       base: { app },
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: describeError },
-      formatters: { level: (label) => ({ level: label }) },
-      redact: {
-        paths: secretFields.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
-        censor: '[secret]',
-      },
+      formatters: { level: (label) => ({ level: label }), log: readable },
+      hooks: { streamWrite: redactLine },
     },
     destination,
+  );
+}
+
+/** What JSON would not say (errors, Maps, bytes), or would say too long, is turned into what it can; the rest is as it was. */
+function readable(fields: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      if (name === 'err') return [name, value];
+      return [name, typeof value === 'object' || typeof value === 'bigint' ? redactValue(value) : value];
+    }),
   );
 }
 
@@ -86,5 +69,5 @@ export class NestLogger implements LoggerService {
 }
 
 function text(message: unknown): string {
-  return typeof message === 'string' ? message : JSON.stringify(message);
+  return typeof message === 'string' ? message : JSON.stringify(redactValue(message));
 }

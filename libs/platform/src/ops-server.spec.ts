@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { counter } from './metrics.js';
-import { OpsServer } from './ops-server.js';
+import { OpsServer, type Readiness } from './ops-server.js';
 
 describe('the ops port', () => {
-  let broker: () => boolean;
+  let broker: () => Readiness;
   let server: OpsServer;
   let url: string;
 
@@ -34,6 +34,15 @@ describe('the ops port', () => {
     expect([answer.status, await answer.json()]).toEqual([
       503,
       { status: 'not ready', checks: { database: true, broker: false } },
+    ]);
+  });
+
+  it('is ready, and says so, when it works in another way than it should', async () => {
+    broker = () => 'degraded';
+    const answer = await fetch(`${url}/health/ready`);
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { status: 'degraded', checks: { database: true, broker: 'degraded' } },
     ]);
   });
 

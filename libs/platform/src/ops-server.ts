@@ -1,8 +1,14 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import { renderMetrics } from './metrics.js';
 
+/**
+ * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
+ * because the broker is away.
+ */
+export type Readiness = boolean | 'degraded';
+
 /** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
-export type ReadinessCheck = () => boolean | Promise<boolean>;
+export type ReadinessCheck = () => Readiness | Promise<Readiness>;
 
 /**
  * The port for operators, apart from the public one: `/health/live`, `/health/ready`, `/metrics`, and under `/ops` what
@@ -17,8 +23,8 @@ export class OpsServer {
     this.server.get('/health/live', async () => ({ status: 'live' }));
     this.server.get('/health/ready', async (_request, reply) => {
       const results = await this.runChecks();
-      const ready = Object.values(results).every(Boolean);
-      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', checks: results });
+      const status = summarise(Object.values(results));
+      return reply.code(status === 'not ready' ? 503 : 200).send({ status, checks: results });
     });
     this.server.get('/metrics', async (_request, reply) => {
       const { contentType, body } = await renderMetrics();
@@ -51,8 +57,8 @@ export class OpsServer {
     await this.server.close();
   }
 
-  private async runChecks(): Promise<Record<string, boolean>> {
-    const entries = Object.entries(this.checks).map(async ([name, check]): Promise<[string, boolean]> => {
+  private async runChecks(): Promise<Record<string, Readiness>> {
+    const entries = Object.entries(this.checks).map(async ([name, check]): Promise<[string, Readiness]> => {
       try {
         return [name, await check()];
       } catch {
@@ -61,4 +67,9 @@ export class OpsServer {
     });
     return Object.fromEntries(await Promise.all(entries));
   }
+}
+
+function summarise(results: readonly Readiness[]): 'ready' | 'degraded' | 'not ready' {
+  if (!results.every(Boolean)) return 'not ready';
+  return results.includes('degraded') ? 'degraded' : 'ready';
 }

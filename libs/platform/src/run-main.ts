@@ -1,18 +1,22 @@
-import { EnvironmentError } from './environment.js';
-import { explain } from './startup-error.js';
+import { lastWords } from './last-words.js';
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * The outermost frame of every process: what cannot be mended at start-up is said in plain words on standard error
- * and ends the process with 1.
+ * The outermost frame of every process: what cannot be mended at start-up, and what nobody caught later (also a
+ * rejection), is said on standard error and ends the process with 1. Node alone would print such an error with all that
+ * drivers hang on it.
  */
 export async function runMain(app: string, main: () => Promise<void>): Promise<void> {
+  const end = (error: unknown): void => {
+    process.stderr.write(`${app}: ${lastWords(error)}\n`);
+    process.exit(1);
+  };
+  process.on('uncaughtException', end);
   try {
     await main();
   } catch (error) {
-    process.stderr.write(`${app}: ${describe(error)}\n`);
-    process.exit(1);
+    end(error);
   }
 }
 
@@ -26,17 +30,9 @@ export function closeOnSignal(running: { close(): Promise<void> }): void {
       await running.close();
       process.exit(0);
     } catch (error) {
-      process.stderr.write(`while closing: ${describe(error)}\n`);
+      process.stderr.write(`while closing: ${lastWords(error)}\n`);
       process.exit(1);
     }
   };
   for (const signal of signals) process.on(signal, () => void close());
-}
-
-function describe(error: unknown): string {
-  if (error instanceof EnvironmentError) return error.message;
-  const sentence = explain(error);
-  if (sentence !== undefined) return sentence;
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ');
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -1,0 +1,163 @@
+import { types } from 'node:util';
+import { redactText } from './redact-text.js';
+import { isPublicName, isSecretName, placeholder } from './secret-names.js';
+
+/** As deep, as wide and as large as a log line has use for. */
+const deepest = 8;
+const widest = 100;
+const largest = 2_000;
+
+/**
+ * A copy that JSON can say, without secrets: what is kept under a secret name is `[redacted]`, every other text (names too)
+ * goes through `redactText`. Errors are as `describeError` says; Maps, Headers and query parameters show their entries,
+ * bytes their number. Cycles, getters that throw, and what is too deep or too much are named instead of shown.
+ */
+export function redactValue(value: unknown): unknown {
+  return new Walk().show(value, 0, false);
+}
+
+/**
+ * Only what every error has, and its causes: drivers and libraries hang queries with their parameters, rows, or addresses
+ * with their passwords on the errors they throw. Always with a `message`, whatever was thrown.
+ */
+export function describeError(error: unknown): object {
+  return new Walk().describe(error, 0);
+}
+
+class Walk {
+  readonly #above = new Set<object>();
+  #shown = 0;
+
+  show(value: unknown, depth: number, isSecret: boolean): unknown {
+    switch (typeof value) {
+      case 'string':
+        return isSecret && value !== '' ? placeholder : redactText(value);
+      case 'number':
+        return isSecret ? placeholder : value;
+      case 'bigint':
+        return isSecret ? placeholder : String(value);
+      case 'object':
+        return value === null
+          ? null
+          : this.#within(value, depth, () => this.#showParts(value, depth, isSecret));
+      case 'boolean':
+        return value;
+      default:
+        return undefined;
+    }
+  }
+
+  describe(error: unknown, depth: number): object {
+    if (!isError(error)) {
+      return { message: typeof error === 'string' ? redactText(error) : typeof error };
+    }
+    const described = this.#within(error, depth, () => this.#showError(error, depth));
+    return typeof described === 'object' ? described : { message: described };
+  }
+
+  #within<T>(value: object, depth: number, show: () => T): T | string {
+    this.#shown += 1;
+    if (this.#above.has(value)) return '[circular]';
+    if (depth >= deepest || this.#shown > largest) return '[more]';
+    this.#above.add(value);
+    try {
+      return show();
+    } catch {
+      // A getter, a proxy or a toJSON of somebody else's.
+      return '[unreadable]';
+    } finally {
+      this.#above.delete(value);
+    }
+  }
+
+  #showError(error: Error, depth: number): object {
+    const { name, message, stack, cause } = error;
+    const code = 'code' in error ? error.code : undefined;
+    const errors =
+      'errors' in error && Array.isArray(error.errors) ? error.errors.slice(0, widest) : undefined;
+    return {
+      type: shownText(name),
+      message: shownText(message),
+      ...((typeof code === 'string' || typeof code === 'number') && { code: this.show(code, depth, false) }),
+      ...(stack !== undefined && { stack: shownText(stack) }),
+      ...(cause !== undefined && { cause: this.describe(cause, depth + 1) }),
+      ...(errors && { errors: errors.map((one: unknown) => this.describe(one, depth + 1)) }),
+    };
+  }
+
+  #showParts(value: object, depth: number, isSecret: boolean): unknown {
+    if (isError(value)) return this.#showError(value, depth);
+    if (types.isDate(value)) return value.toJSON();
+    if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return bytes(value.byteLength);
+    if (Array.isArray(value)) return this.#showList(value, depth, isSecret);
+    if (types.isSet(value)) return this.#showList([...value], depth, isSecret);
+    if (value instanceof URLSearchParams) return this.show(String(value), depth, isSecret);
+    if (isEntries(value)) return this.#showEntries([...value], depth, isSecret);
+    if ('toJSON' in value && typeof value.toJSON === 'function') {
+      return this.show(value.toJSON(), depth + 1, isSecret);
+    }
+    return this.#showEntries(Object.entries(value), depth, isSecret);
+  }
+
+  #showList(list: readonly unknown[], depth: number, isSecret: boolean): unknown[] {
+    const shown = list
+      .slice(0, widest)
+      .map((item, at) => this.show(item, depth + 1, isSecret || isValueOfName(list, at)) ?? null);
+    return list.length > widest ? [...shown, `[${list.length - widest} more]`] : shown;
+  }
+
+  #showEntries(
+    entries: readonly (readonly [unknown, unknown])[],
+    depth: number,
+    isSecret: boolean,
+  ): object | string {
+    const size = sizeOfSerializedBuffer(entries);
+    if (size !== undefined) return bytes(size);
+    const shown = entries.slice(0, widest).map(([key, value]): [string, unknown] => {
+      const name = typeof key === 'string' || typeof key === 'number' ? String(key) : typeof key;
+      // `tokens: 3` counts them.
+      const isNamed = isSecretName(name) && !(typeof value === 'number' && /s$/i.test(name));
+      return [redactText(name), this.show(value, depth + 1, isNamed || (isSecret && !isPublicName(name)))];
+    });
+    if (entries.length > widest) shown.push(['…', `[${entries.length - widest} more]`]);
+    return Object.fromEntries(shown);
+  }
+}
+
+/** Also one of another realm, as Jest's are to Node's own code. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
+}
+
+/** What somebody may have replaced by something else than a text. */
+function shownText(text: unknown): string {
+  return typeof text === 'string' ? redactText(text) : typeof text;
+}
+
+/** By its tag, for undici's Headers are not the global ones. */
+function isEntries(value: object): value is Iterable<readonly [unknown, unknown]> {
+  const tag = Object.prototype.toString.call(value);
+  return Symbol.iterator in value && ['[object Map]', '[object Headers]', '[object FormData]'].includes(tag);
+}
+
+/** Names and values in turns, as in Node's `rawHeaders` and in pairs; not a list of names alone. */
+function isValueOfName(list: readonly unknown[], at: number): boolean {
+  const [name, value] = [list[at - 1], list[at]];
+  return (
+    at % 2 === 1 &&
+    typeof name === 'string' &&
+    isSecretName(name) &&
+    !(typeof value === 'string' && /^[a-z]+(?:_[a-z]+)*$/.test(value))
+  );
+}
+
+/** `{type: 'Buffer', data: [1, 2]}`, as JSON says it. */
+function sizeOfSerializedBuffer(entries: readonly (readonly [unknown, unknown])[]): number | undefined {
+  const [type, data] = entries;
+  if (entries.length !== 2 || type?.[1] !== 'Buffer' || data?.[0] !== 'data') return undefined;
+  return Array.isArray(data[1]) ? data[1].length : undefined;
+}
+
+function bytes(count: number): string {
+  return `[${count} bytes]`;
+}
