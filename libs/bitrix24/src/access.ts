@@ -6,13 +6,24 @@ export type PortalAccess =
 
 /** Where the credentials of one portal live. */
 export interface TokenStore {
-  /** @throws Bitrix24Error `NOT_INSTALLED` or whatever keeps the store from answering. */
+  /**
+   * @throws Bitrix24Error `NOT_INSTALLED`; `PORTAL_SUSPENDED` with `retryAfterMs` when the portal is not to be called
+   *   for now; or whatever keeps the store from answering
+   */
   access(signal?: AbortSignal): Promise<PortalAccess>;
   /**
    * Called when the portal refused `staleAccessToken` as expired. Returns newer credentials than that, renewing them
    * only if nobody else has: a second renewal of the same pair kills the first (`settings/oauth/auto-renewal.md`).
    */
   renew(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
+  /**
+   * Called when the portal answered with a redirect from `staleEndpoint`: it was renamed
+   * (`settings/how-to-call-rest-api/change-domen.md`). Returns credentials with an address that the OAuth server has
+   * confirmed, never one that the redirect named: tokens would go wherever an answer points to.
+   *
+   * @throws Bitrix24Error `REDIRECT` when nobody confirms another address
+   */
+  relocate?(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess>;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { BlockList } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 
 /** Why an address is not called. The address itself is not in the error: a webhook's is a secret. */
 export class AddressError extends Error {
@@ -35,9 +35,9 @@ WRAPPED_V4.addSubnet('2002::', 16, 'ipv6');
 WRAPPED_V4.addSubnet('2001::', 32, 'ipv6');
 
 /**
- * Checks an address before anything is sent to it: https, a public host, no credentials, nothing behind the path.
+ * Checks an address before it is believed: https, a public host, no credentials, nothing behind the path.
  * A host in `allowHosts` may be plain http and private (a portal in one's own network, a test).
- * Names are not resolved here, so a public name that points to a private address passes.
+ * Names are not resolved here; what a name leads to is checked when a socket is connected (`lines.ts`).
  *
  * @param allowHosts `host` for any port, or `host:port`; an IPv6 address in brackets
  * @returns the address as the URL standard spells it, its path ending in `/`
@@ -46,15 +46,23 @@ WRAPPED_V4.addSubnet('2001::', 32, 'ipv6');
 export function assertCallable(address: string, allowHosts: readonly string[]): string {
   if (!URL.canParse(address)) throw new AddressError('not-a-url');
   const url = new URL(address);
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new AddressError('not-a-url');
-  if (url.username !== '' || url.password !== '') throw new AddressError('has-credentials');
+  checkOrigin(url, allowHosts);
   if (url.search !== '' || url.hash !== '') throw new AddressError('has-query');
-  if (!isAllowed(url, allowHosts)) {
-    if (url.protocol !== 'https:') throw new AddressError('not-https');
-    if (!isPublic(url.hostname)) throw new AddressError('private-host');
-  }
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url.href;
+}
+
+/**
+ * @returns whether the host is one of `allowHosts`, so that it may have any address
+ * @throws AddressError for what must not be called
+ */
+export function checkOrigin(url: URL, allowHosts: readonly string[]): { allowed: boolean } {
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new AddressError('not-a-url');
+  if (url.username !== '' || url.password !== '') throw new AddressError('has-credentials');
+  if (isAllowed(url, allowHosts)) return { allowed: true };
+  if (url.protocol !== 'https:') throw new AddressError('not-https');
+  if (!isPublicHost(url.hostname)) throw new AddressError('private-host');
+  return { allowed: false };
 }
 
 function isAllowed(url: URL, allowHosts: readonly string[]): boolean {
@@ -66,13 +74,23 @@ function isAllowed(url: URL, allowHosts: readonly string[]): boolean {
 }
 
 /** The URL parser has already turned every spelling of an IPv4 address (decimal, octal, hexadecimal) into four numbers. */
-function isPublic(hostname: string): boolean {
-  if (hostname.startsWith('[')) {
-    const v6 = hostname.slice(1, -1);
-    return PUBLIC_V6.check(v6, 'ipv6') && !WRAPPED_V4.check(v6, 'ipv6');
-  }
-  if (/^[\d.]+$/.test(hostname)) return !NOT_PUBLIC.check(hostname, 'ipv4');
+function isPublicHost(hostname: string): boolean {
+  const address = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  if (isIP(address) !== 0) return isPublicAddress(address);
   // A name of one label belongs to the own network, and `localhost` with everything under it to the own machine.
   const labels = hostname.replace(/\.$/, '').split('.');
   return labels.length > 1 && labels.at(-1) !== 'localhost';
+}
+
+/** An IP address as a resolver gives it; what is none is not public. */
+export function isPublicAddress(address: string): boolean {
+  switch (isIP(address)) {
+    case 4:
+      return !NOT_PUBLIC.check(address, 'ipv4');
+    case 6:
+      // A zone (`fe80::1%eth0`) is of the own network.
+      return !address.includes('%') && PUBLIC_V6.check(address, 'ipv6') && !WRAPPED_V4.check(address, 'ipv6');
+    default:
+      return false;
+  }
 }

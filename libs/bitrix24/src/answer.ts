@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Bitrix24Error, readCode } from './errors.js';
+import { type AnswerFault, Bitrix24Error, readCode } from './errors.js';
 import { parseJson } from './json.js';
 
 /** The part of `time` that matters for limits, in seconds as Bitrix24 sends it (`api-reference/data-types.md#time`). */
@@ -68,14 +68,31 @@ export function readAnswer(httpStatus: number, text: string, asked: Asked): Answ
     throw errorFrom(failed.data.error, asked, { httpStatus, time: failed.data.time });
   }
   if (answered.success && httpStatus < 300) return answered.data;
-  throw badAnswer(asked, httpStatus);
+  throw badAnswer(asked, httpStatus, body === undefined ? faultOf(text) : 'wrong-shape');
 }
 
-export function badAnswer({ memberId, method }: Asked, httpStatus?: number): Bitrix24Error {
+/** What a text is that is no JSON. Judged by its ends alone: an answer can have 64 MB. */
+function faultOf(text: string): AnswerFault {
+  const start = text.slice(0, 200).trimStart();
+  if (start === '') return text.trim() === '' ? 'empty' : 'not-json';
+  if (start.startsWith('<')) return 'html';
+  const opened = start.startsWith('{') || start.startsWith('[');
+  return opened && !/[}\]]\s*$/.test(text.slice(-200)) ? 'cut' : 'not-json';
+}
+
+export function badAnswer(
+  { memberId, method }: Asked,
+  httpStatus?: number,
+  detail: AnswerFault = 'wrong-shape',
+): Bitrix24Error {
   return new Bitrix24Error('BAD_ANSWER', {
     memberId,
     method,
-    ...(httpStatus !== undefined && { httpStatus }),
+    httpStatus,
+    detail,
+    delivered: 'yes',
+    // Asked again, it would be as long.
+    recovery: detail === 'too-long' ? 'never' : undefined,
   });
 }
 
@@ -86,20 +103,29 @@ export function errorFrom(
   { httpStatus, time }: { httpStatus?: number; time?: RequestTime | undefined } = {},
 ): Bitrix24Error {
   const code = readCode(sent, secrets);
-  const retryAfterMs = code === 'OPERATION_TIME_LIMIT' ? untilReset(time) : undefined;
   return new Bitrix24Error(code, {
     memberId,
     method,
-    ...(httpStatus !== undefined && { httpStatus }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    httpStatus,
+    retryAfterMs: code === 'OPERATION_TIME_LIMIT' ? untilReset(time) : undefined,
+    delivered: 'yes',
+    recovery: isPlanRefusal(code, method, httpStatus) ? 'wait' : undefined,
   });
+}
+
+/**
+ * `ACCESS_DENIED` to a method of the CRM is about the rights to an item, and stays so. To `batch`, which anybody may
+ * call, it says that the portal's plan has no REST (`_includes/system-errors.md`): it can be paid for again.
+ */
+function isPlanRefusal(code: string, method: string, httpStatus: number | undefined): boolean {
+  return code === 'ACCESS_DENIED' && method === 'batch' && httpStatus !== undefined;
 }
 
 /** A minute's share of the operating time is forgotten ten minutes after it began (`limits.md`): no wait is longer. */
 const LONGEST_RESET_MS = 600_000;
 
-/** By the portal's own clock where the answer shows it, so that ours may be wrong. */
-function untilReset(time: RequestTime | undefined): number | undefined {
+/** In milliseconds. By the portal's own clock where the answer shows it, so that ours may be wrong. */
+export function untilReset(time: RequestTime | undefined): number | undefined {
   if (time?.operating_reset_at === undefined) return undefined;
   const now = time.finish ?? time.start ?? Date.now() / 1000;
   return Math.min(Math.max(Math.ceil((time.operating_reset_at - now) * 1000), 0), LONGEST_RESET_MS);

@@ -11,7 +11,12 @@ let client: PortalClient;
 
 beforeEach(async () => {
   peer = await Peer.start();
-  client = new PortalClient({ memberId: 'm1', tokens: new MemoryTokens(`${peer.url}/rest/`, 'token') });
+  client = new PortalClient({
+    memberId: 'm1',
+    tokens: new MemoryTokens(`${peer.url}/rest/`, 'token'),
+    allowHosts: [peer.host],
+    repeatPauseMs: () => 0,
+  });
 });
 afterEach(() => peer.stop());
 

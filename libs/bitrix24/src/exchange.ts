@@ -1,4 +1,9 @@
 import { z } from 'zod';
+import { AddressError, checkOrigin } from './address.js';
+import { readBody } from './body.js';
+import type { AnswerFault, Delivered } from './errors.js';
+import { type Lines, openLines } from './lines.js';
+import { receive, type Reception } from './reception.js';
 
 /** One POST and its answer, bounded in time and size. Nothing is followed, nothing is repeated. */
 export interface PostRequest {
@@ -8,6 +13,8 @@ export interface PostRequest {
   /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
   readonly maxAnswerBytes: number;
+  /** `host[:port]` that may be plain http and have any address; all others must be https and public. */
+  readonly allowHosts: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -15,11 +22,16 @@ export type Exchange =
   | { readonly ok: true; readonly httpStatus: number; readonly text: string }
   | {
       readonly ok: false;
-      readonly code: 'TRANSPORT' | 'TIMEOUT' | 'REDIRECT' | 'BAD_ANSWER';
+      readonly code: 'TRANSPORT' | 'TIMEOUT' | 'REDIRECT' | 'BAD_ANSWER' | 'BAD_ADDRESS';
+      readonly delivered: Delivered;
       readonly httpStatus?: number;
+      readonly detail?: AnswerFault;
       /** The system's code (`ECONNREFUSED`). Not the error itself: its message can quote the address or the answer. */
       readonly cause?: string;
     };
+
+/** Every client of the process shares these connections. */
+const LINES = openLines();
 
 /**
  * A renamed portal answers 302, and a followed POST may turn into a GET without its parameters
@@ -27,82 +39,74 @@ export type Exchange =
  *
  * @throws the signal's reason when the caller aborts
  */
-export async function post(request: PostRequest): Promise<Exchange> {
-  request.signal?.throwIfAborted();
-  const deadline = startDeadline(request.timeoutMs, request.signal);
-  try {
-    const response = await fetch(request.url, {
+export async function post(request: PostRequest, lines: Lines = LINES): Promise<Exchange> {
+  const { url, signal, timeoutMs, maxAnswerBytes } = request;
+  signal?.throwIfAborted();
+  const line = lineFor(request, lines);
+  if (line === undefined) return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
+
+  const reception = await receive(
+    line,
+    {
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
       method: 'POST',
       headers: {
         'content-type': request.contentType,
         accept: 'application/json',
+        'accept-encoding': 'gzip',
         'user-agent': 'b24-relay',
       },
       body: request.body,
-      redirect: 'manual',
-      signal: deadline.signal,
-    });
-    const httpStatus = response.status;
-    if (httpStatus >= 300 && httpStatus < 400) {
-      await response.body?.cancel();
-      return { ok: false, code: 'REDIRECT', httpStatus };
-    }
-    const text = await readText(response, request.maxAnswerBytes);
-    return text === undefined
-      ? { ok: false, code: 'BAD_ANSWER', httpStatus }
-      : { ok: true, httpStatus, text };
-  } catch (error) {
-    request.signal?.throwIfAborted();
-    if (deadline.signal.aborted) return { ok: false, code: 'TIMEOUT' };
-    return { ok: false, code: 'TRANSPORT', cause: systemCode(error) };
-  } finally {
-    deadline.clear();
-  }
-}
-
-/** The answer as text; undefined when it is too long or not UTF-8. */
-async function readText(response: Response, maxBytes: number): Promise<string | undefined> {
-  if (response.body === null) return '';
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body) {
-    bytes += chunk.byteLength;
-    // Leaving the loop cancels the stream, so the rest is not taken from the socket.
-    if (bytes > maxBytes) return undefined;
-    chunks.push(chunk);
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * `AbortSignal.any` with a signal that lives as long as the process would gather one dependent per request there;
- * this one lets go of the caller's signal at the end.
- */
-function startDeadline(timeoutMs: number, signal?: AbortSignal): { signal: AbortSignal; clear(): void } {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  const timer = setTimeout(abort, timeoutMs);
-  signal?.addEventListener('abort', abort, { once: true });
-  return {
-    signal: controller.signal,
-    clear() {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
     },
-  };
+    { timeoutMs, maxBytes: maxAnswerBytes, signal },
+  );
+  return await exchangeFrom(reception, maxAnswerBytes);
 }
 
-/**
- * `fetch` throws a TypeError whose cause has the system's code. Read by shape: the runtime's errors can come from
- * another realm than ours.
- */
-const systemError = z.object({ cause: z.object({ code: z.string().regex(/^[A-Z0-9_]{1,40}$/) }) });
+function lineFor({ url, allowHosts }: PostRequest, lines: Lines): Lines['open'] | undefined {
+  try {
+    return checkOrigin(url, allowHosts).allowed ? lines.open : lines.guarded;
+  } catch (error) {
+    if (error instanceof AddressError) return undefined;
+    throw error;
+  }
+}
+
+/** What became of a request, in the words of this client. Nothing of the answer but its text goes on. */
+export async function exchangeFrom(reception: Reception, maxAnswerBytes: number): Promise<Exchange> {
+  switch (reception.kind) {
+    case 'answer': {
+      const { httpStatus, bytes, encoding } = reception;
+      const body = await readBody(bytes, encoding, maxAnswerBytes);
+      return body.ok ? { ...body, httpStatus } : badAnswer(httpStatus, body.detail);
+    }
+    case 'too-long':
+    case 'cut':
+      return badAnswer(reception.httpStatus, reception.kind);
+    case 'redirect':
+      return { ok: false, code: 'REDIRECT', delivered: 'yes', httpStatus: reception.httpStatus };
+    case 'timeout':
+      return { ok: false, code: 'TIMEOUT', delivered: reception.sent ? 'unknown' : 'no' };
+    case 'failed': {
+      if (reception.error instanceof AddressError) {
+        return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
+      }
+      const delivered = reception.sent ? 'unknown' : 'no';
+      return { ok: false, code: 'TRANSPORT', delivered, cause: systemCode(reception.error) };
+    }
+    default:
+      return reception satisfies never;
+  }
+}
+
+function badAnswer(httpStatus: number, detail: AnswerFault): Exchange {
+  return { ok: false, code: 'BAD_ANSWER', delivered: 'yes', httpStatus, detail };
+}
+
+/** Read by shape: the runtime's errors can come from another realm than ours. */
+const systemError = z.object({ code: z.string().regex(/^[A-Z0-9_]{1,40}$/) });
 
 function systemCode(error: unknown): string {
-  const parsed = systemError.safeParse(error);
-  return parsed.success ? parsed.data.cause.code : 'UNKNOWN';
+  return systemError.safeParse(error).data?.code ?? 'UNKNOWN';
 }

@@ -11,7 +11,12 @@ let client: PortalClient;
 
 beforeEach(async () => {
   peer = await Peer.start();
-  client = new PortalClient({ memberId: 'm1', tokens: new MemoryTokens(`${peer.url}/rest/`, 'token') });
+  client = new PortalClient({
+    memberId: 'm1',
+    tokens: new MemoryTokens(`${peer.url}/rest/`, 'token'),
+    allowHosts: [peer.host],
+    repeatPauseMs: () => 0,
+  });
 });
 afterEach(() => peer.stop());
 
@@ -85,7 +90,7 @@ describe('a list', () => {
       peer.answer = () => ({ body: { result } });
       await expect(collect(client.list('crm.item.list'))).rejects.toMatchObject({
         code: 'BAD_ANSWER',
-        message: 'BAD_ANSWER from crm.item.list',
+        message: 'BAD_ANSWER (wrong-shape) from crm.item.list',
       });
     },
   );
@@ -142,7 +147,7 @@ describe('a read by ids', () => {
     await client.listByIds(3, [82], { select: ['name', 'lastName'] });
     await client.listByIds(3, [82]);
 
-    const [narrow, wide] = peer.heard.map((heard) => sentCommands(heard).get('read0')?.params);
+    const [narrow, wide] = peer.heard.map((heard) => sentCommands(heard).get('c0')?.params);
     expect(dig(narrow, 'entityTypeId')).toBe('3');
     expect(dig(narrow, 'start')).toBe('-1');
     expect(dig(narrow, 'order', 'id')).toBe('ASC');
@@ -171,8 +176,8 @@ describe('a read by ids', () => {
     peer.answer = () => ({
       body: {
         result: {
-          result: { read0: { items: [] } },
-          result_error: { read1: { error: 'OPERATION_TIME_LIMIT' } },
+          result: { c0: { items: [] } },
+          result_error: { c1: { error: 'OPERATION_TIME_LIMIT' } },
         },
       },
     });
@@ -180,17 +185,17 @@ describe('a read by ids', () => {
   });
 
   it('does not take items for absent when the portal answered with others', async () => {
-    peer.answer = () => ({ body: { result: { result: { read0: { items: [{ id: 7 }] } } } } });
+    peer.answer = () => ({ body: { result: { result: { c0: { items: [{ id: 7 }] } } } } });
     await expect(client.listByIds(3, [8])).rejects.toMatchObject({ code: 'BAD_ANSWER' });
   });
 
   it.each([null, [{ title: 'x' }], {}])(
     'does not take items for absent when its command gave %j',
     async (result) => {
-      peer.answer = () => ({ body: { result: { result: { read0: result } } } });
+      peer.answer = () => ({ body: { result: { result: { c0: result } } } });
       await expect(client.listByIds(3, [8])).rejects.toMatchObject({
         code: 'BAD_ANSWER',
-        message: 'BAD_ANSWER from crm.item.list',
+        message: 'BAD_ANSWER (wrong-shape) from crm.item.list',
       });
     },
   );

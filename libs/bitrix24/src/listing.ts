@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Answer, type Asked, badAnswer } from './answer.js';
-import { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
+import type { Command } from './batch.js';
+import { cut } from './cut.js';
 import type { Params } from './query.js';
 
 /** One entry of a list, fields as Bitrix24 names them. `id` is always there, also where the method spells it `ID`. */
@@ -14,7 +15,7 @@ const records = z.array(z.looseObject({}));
 const listResult = z.union([records, z.object({ items: records }).transform(({ items }) => items)]);
 const idValue = z.union([z.int().positive(), z.string().regex(/^[1-9]\d*$/)]);
 
-function readItems(result: unknown, idField: 'id' | 'ID', asked: Asked): Item[] {
+function readEntries(result: unknown, idField: 'id' | 'ID', asked: Asked): Item[] {
   const parsed = listResult.safeParse(result);
   if (!parsed.success) throw badAnswer(asked);
   return parsed.data.map((item) => {
@@ -54,7 +55,7 @@ export async function* walkList(
       order: { [idField]: 'ASC' },
       start: -1,
     });
-    const page = readItems(result, idField, asked);
+    const page = readEntries(result, idField, asked);
     for (const { id } of page) {
       if (Number(id) <= after) throw badAnswer(asked);
       after = Number(id);
@@ -70,15 +71,15 @@ export interface Read {
   readonly command: Command;
 }
 
-/** The reads of each batch needed for these items of one type: 50 ids a command, 50 commands a batch. */
-export function planReads(
+/** The reads that these items of one type need: 50 ids a command. What is no id is left out. */
+export function readsOf(
   entityTypeId: number,
   ids: readonly (number | string)[],
   select: readonly string[] = [],
-): Record<string, Read>[] {
+): Read[] {
   // What is no id cannot be in the portal; sent along it would be read as 0.
   const wanted = [...new Set(ids.map(String))].filter((id) => idValue.safeParse(id).success);
-  const reads = chunk(wanted, PAGE_SIZE).map((page): Read => {
+  return cut(wanted, PAGE_SIZE).map((page): Read => {
     const params = { entityTypeId, filter: { '@id': page }, order: { id: 'ASC' }, start: -1 };
     return {
       ids: new Set(page),
@@ -88,36 +89,21 @@ export function planReads(
       },
     };
   });
-  return chunk(reads, MAX_BATCH_COMMANDS).map((batch) =>
-    Object.fromEntries(batch.map((read, index) => [`read${index}`, read])),
-  );
 }
 
 /**
- * The items that one read brought. One that was not asked for means that the filter was ignored, and then the absence
+ * The items that a read brought. One that was not asked for means that the filter was ignored, and then the absence
  * of the others says nothing: taking them for deleted would lose data.
  *
- * @throws Bitrix24Error the command's own, or `BAD_ANSWER`
+ * @throws Bitrix24Error `BAD_ANSWER`
  */
-export function collectRead(
-  { ids, command }: Read,
-  outcome: CommandOutcome | undefined,
-  asked: Asked,
-): Item[] {
-  const read: Asked = { ...asked, method: command.method };
-  if (outcome === undefined) throw badAnswer(read);
-  if (!outcome.ok) throw outcome.error;
-  const items = readItems(outcome.result, 'id', read);
-  if (!items.every(({ id }) => ids.has(String(id)))) throw badAnswer(read);
+export function itemsOf({ ids, command: { method } }: Read, result: unknown, memberId: string): Item[] {
+  const asked: Asked = { memberId, method, secrets: [] };
+  const items = readEntries(result, 'id', asked);
+  if (!items.every(({ id }) => ids.has(String(id)))) throw badAnswer(asked);
   return items;
 }
 
 function withId(select: readonly string[], idField: string): readonly string[] {
   return select.includes(idField) || select.includes('*') ? select : [idField, ...select];
-}
-
-function chunk<T>(values: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) =>
-    values.slice(index * size, (index + 1) * size),
-  );
 }

@@ -123,6 +123,8 @@ export class OAuthServer {
       body: form.toString(),
       timeoutMs,
       maxAnswerBytes: MAX_ANSWER_BYTES,
+      // The operator has named this server, wherever it is.
+      allowHosts: [this.#tokenUrl.host],
       signal,
     });
     if (!exchange.ok) throw noVerdict(exchange.code, exchange.cause);

@@ -17,7 +17,8 @@ beforeEach(async () => {
 afterEach(() => peer.stop());
 
 function client(options: Partial<PortalClientOptions> = {}): PortalClient {
-  return new PortalClient({ memberId: 'm1', tokens, ...options });
+  const allowHosts = ['127.0.0.1'];
+  return new PortalClient({ memberId: 'm1', tokens, allowHosts, repeatPauseMs: () => 0, ...options });
 }
 
 function blocked(time: object): Reply {
@@ -114,23 +115,35 @@ describe('a call', () => {
   });
 
   it.each([
-    ['a page', 200, '<html>maintenance</html>', 'retry'],
-    ['nothing', 200, '', 'retry'],
-    ['half of its JSON', 200, '{"result":{"items":[', 'retry'],
-    ['other JSON', 200, '{"ok":true}', 'retry'],
-    ['a list', 200, '[]', 'retry'],
-    ['what is no UTF-8', 200, Buffer.from('{"result":"\xff"}', 'latin1'), 'retry'],
-    ['a gateway error page', 502, '<html>bad gateway</html>', 'retry'],
-    ['a result with an error status', 500, '{"result":true}', 'retry'],
-    ['a page that is not there', 404, '<html>not found</html>', 'never'],
-    ['a page that asks to slow down', 429, 'slow down', 'wait'],
-  ])('calls it a bad answer when it gets %s', async (_, status, body, recovery) => {
+    ['a page', 200, '<html>maintenance</html>', 'html', 'retry'],
+    ['nothing', 200, '', 'empty', 'retry'],
+    ['white space', 200, ' \n', 'empty', 'retry'],
+    ['half of its JSON', 200, '{"result":{"items":[', 'cut', 'retry'],
+    ['a word', 200, 'OK', 'not-json', 'retry'],
+    ['JSON with something behind it', 200, '{"result":1}<br/>{}', 'not-json', 'retry'],
+    ['other JSON', 200, '{"ok":true}', 'wrong-shape', 'retry'],
+    ['a list', 200, '[]', 'wrong-shape', 'retry'],
+    ['what is no UTF-8', 200, Buffer.from('{"result":"\xff"}', 'latin1'), 'not-utf8', 'retry'],
+    ['a gateway error page', 502, '\n<!doctype html><html>bad gateway</html>', 'html', 'retry'],
+    ['a result with an error status', 500, '{"result":true}', 'wrong-shape', 'retry'],
+    ['a page that is not there', 404, '<html>not found</html>', 'html', 'never'],
+    ['a page that asks to slow down', 429, 'slow down', 'not-json', 'wait'],
+  ])('calls it a bad answer when it gets %s', async (_, status, body, detail, recovery) => {
     peer.answer = () => ({ status, body });
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'BAD_ANSWER',
       httpStatus: status,
+      detail,
       recovery,
+      message: `BAD_ANSWER (${detail}) from user.get (HTTP ${status})`,
     });
+  });
+
+  it('takes the refusal of a batch as a whole for one of the plan, and that of an item for one of its rights', async () => {
+    peer.answer = () => ({ status: 403, body: { error: 'ACCESS_DENIED' } });
+    expect(await failureOf(client().call('crm.item.get'))).toMatchObject({ recovery: 'never' });
+    const batch = client().batch({ a: { method: 'crm.item.get' } });
+    expect(await failureOf(batch)).toMatchObject({ code: 'ACCESS_DENIED', recovery: 'wait' });
   });
 
   it.each([301, 302, 307, 308])('does not follow a redirect with status %i', async (status) => {
@@ -147,7 +160,10 @@ describe('a call', () => {
     peer.answer = () => ({ body: { result: 'x'.repeat(5_000_000) } });
     expect(await failureOf(client({ maxAnswerBytes: 100_000 }).call('user.get'))).toMatchObject({
       code: 'BAD_ANSWER',
+      detail: 'too-long',
+      recovery: 'never',
     });
+    expect(peer.heard).toHaveLength(1);
   });
 
   it('gives up on an answer that does not come in time', async () => {
@@ -158,11 +174,20 @@ describe('a call', () => {
     });
   });
 
-  it.each(['reset', 'cut'] as const)('tells a connection that was %s', async (behaviour) => {
-    peer.answer = () => behaviour;
+  it('tells a connection that broke before the answer, and one that broke in the middle of it', async () => {
+    peer.answer = () => 'reset';
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'TRANSPORT',
       recovery: 'retry',
+      delivered: 'unknown',
+    });
+
+    peer.answer = () => 'cut';
+    expect(await failureOf(client().call('user.get'))).toMatchObject({
+      code: 'BAD_ANSWER',
+      recovery: 'retry',
+      delivered: 'yes',
+      message: 'BAD_ANSWER (cut) from user.get (HTTP 200)',
     });
   });
 
@@ -171,6 +196,7 @@ describe('a call', () => {
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'TRANSPORT',
       cause: 'ECONNREFUSED',
+      delivered: 'no',
     });
     peer = await Peer.start();
   });
@@ -195,6 +221,18 @@ describe('a call', () => {
     expect(error).toMatchObject({ code: 'BAD_ENDPOINT', recovery: 'never' });
     expect(inspect(error)).not.toContain('s3cret');
   });
+
+  it.each(['http://127.0.0.1:1/rest/', 'https://10.0.0.1/rest/', 'http://portal.bitrix24.com/rest/'])(
+    'does not send its token to %s, which the operator has not allowed',
+    async (endpoint) => {
+      const stray = new MemoryTokens(endpoint, 'token');
+      expect(await failureOf(client({ tokens: stray, allowHosts: [] }).call('user.get'))).toMatchObject({
+        code: 'BAD_ADDRESS',
+        recovery: 'never',
+        delivered: 'no',
+      });
+    },
+  );
 
   it.each(['', '../oauth', 'user.get?a=1', 'a/b', 'user..get', 'https://x'])(
     'refuses %j as the name of a method',

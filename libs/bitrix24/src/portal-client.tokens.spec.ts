@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
-import { Peer } from '../test/peer.js';
+import { Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
-import { webhookTokens } from './access.js';
+import { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
 import { Bitrix24Error } from './errors.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
 
@@ -16,7 +16,8 @@ beforeEach(async () => {
 afterEach(() => peer.stop());
 
 function client(options: Partial<PortalClientOptions> = {}): PortalClient {
-  return new PortalClient({ memberId: 'm1', tokens, ...options });
+  const allowHosts = ['127.0.0.1'];
+  return new PortalClient({ memberId: 'm1', tokens, allowHosts, repeatPauseMs: () => 0, ...options });
 }
 
 const expired = {
@@ -104,24 +105,69 @@ describe('an expired token', () => {
   });
 });
 
-describe('the hook before a request', () => {
-  it('is awaited before each request, the repeated one too', async () => {
-    const seen: number[] = [];
-    peer.answer = ({ text }) => (text.includes('token-1') ? expired : { body: { result: 1 } });
-    const held = client({
-      beforeRequest: () => {
-        seen.push(peer.heard.length);
-        return Promise.resolve();
-      },
-    });
+function relocating(to: () => Promise<PortalAccess>): TokenStore & { asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    access: () => tokens.access(),
+    renew: (stale) => tokens.renew(stale),
+    relocate(staleEndpoint) {
+      asked.push(staleEndpoint);
+      return to();
+    },
+  };
+}
 
-    await held.call('user.get');
-    expect(seen).toEqual([0, 1]);
+describe('a renamed portal', () => {
+  /** The address in the redirect is somebody's who listens; the one that the store confirms is the portal's. */
+  let renamed: Peer;
+  const moved = (): Reply => ({ status: 302, headers: { location: `${renamed.url}/rest/stolen/` } });
+
+  beforeEach(async () => {
+    renamed = await Peer.start();
+    peer.answer = moved;
+  });
+  afterEach(() => renamed.stop());
+
+  it('gets the same POST at the address that was confirmed, whatever the redirect names', async () => {
+    const elsewhere = await Peer.start();
+    const endpoint = `${elsewhere.url}/rest/`;
+    const store = relocating(() => Promise.resolve({ kind: 'oauth', endpoint, accessToken: 'token-9' }));
+
+    expect(await client({ tokens: store }).call('crm.item.add', { title: 'a' })).toEqual({ result: true });
+    expect(store.asked).toEqual([`${peer.url}/rest/`]);
+    expect(elsewhere.heard).toHaveLength(1);
+    expect(elsewhere.heard[0]).toMatchObject({ method: 'POST', path: '/rest/crm.item.add' });
+    expect(JSON.parse(elsewhere.heard[0]?.text ?? '')).toEqual({ title: 'a', auth: 'token-9' });
+    expect(renamed.heard).toHaveLength(0);
+    await elsewhere.stop();
   });
 
-  it('stops the call by throwing', async () => {
-    const full = new Error('no room in the bucket');
-    await expect(client({ beforeRequest: () => Promise.reject(full) }).call('user.get')).rejects.toBe(full);
-    expect(peer.heard).toHaveLength(0);
+  it('that answers with a redirect there too is an error', async () => {
+    const store = relocating(() => tokens.access());
+    expect(await failureOf(client({ tokens: store }).call('user.get'))).toMatchObject({
+      code: 'REDIRECT',
+      httpStatus: 302,
+      recovery: 'reauthorize',
+    });
+    expect(store.asked).toHaveLength(1);
+    expect(peer.heard).toHaveLength(2);
+  });
+
+  it('is an error of the store when nobody confirms an address', async () => {
+    const unconfirmed = new Bitrix24Error('REDIRECT', { memberId: 'm1' });
+    const store = relocating(() => Promise.reject(unconfirmed));
+
+    await expect(client({ tokens: store }).call('user.get')).rejects.toBe(unconfirmed);
+    expect(unconfirmed.recovery).toBe('reauthorize');
+  });
+
+  it('whose token has expired as well gets both a new address and a new token', async () => {
+    const answers = [moved(), expired];
+    peer.answer = (_, count) => answers[count - 1] ?? { body: { result: 'done' } };
+    const store = relocating(() => tokens.access());
+
+    expect(await client({ tokens: store }).call('user.get')).toEqual({ result: 'done' });
+    expect(tokens.renewedFrom).toEqual(['token-1']);
   });
 });

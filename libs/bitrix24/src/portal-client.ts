@@ -1,11 +1,16 @@
-import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
-import { type Answer, type Asked, readAnswer } from './answer.js';
+import type { TokenStore } from './access.js';
+import type { Answer, Asked } from './answer.js';
 import { batchParams, type Command, type CommandOutcome, readOutcomes } from './batch.js';
-import { Bitrix24Error } from './errors.js';
 import { post } from './exchange.js';
-import { collectRead, type Item, type ListParams, planReads, walkList } from './listing.js';
+import { type Item, type ListParams, walkList } from './listing.js';
 import { checkMethod } from './method.js';
+import type { Pace, Work } from './pace/pace.js';
+import { holdPaused, type Paused, pausedError } from './pauses.js';
+import { readItems } from './planner/read-items.js';
 import type { Params } from './query.js';
+import { kindOf, type MethodKind, worstKind } from './repeat.js';
+import { type RequestOutcome, Sender } from './sender.js';
+import { usageOfBatch, usageOfCall } from './usage.js';
 
 /** The cloud cuts a request off after 60 s (`limits.md`); its answer should still reach us. */
 const DEFAULT_TIMEOUT_MS = 65_000;
@@ -15,42 +20,72 @@ const DEFAULT_MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export interface PortalClientOptions {
   readonly memberId: string;
   readonly tokens: TokenStore;
+  /**
+   * `host` or `host:port` of portals that may be plain http and have any address. All others must be https, and what
+   * their names lead to must be public when the socket is connected. Default: none.
+   */
+  readonly allowHosts?: readonly string[];
   /** For one HTTP request, its answer included. */
   readonly timeoutMs?: number;
   readonly maxAnswerBytes?: number;
-  /** Awaited before each HTTP request, repeats included: the place for a rate limit. What it throws ends the call. */
-  readonly beforeRequest?: (signal?: AbortSignal) => Promise<void>;
+  /** Keeps to the portal's limits; without it requests go as they come. */
+  readonly pace?: Pace;
+  /** Default `live`. */
+  readonly work?: Work;
+  /** Milliseconds before the first, second … repeat of a request. Default: about 0.3 s and 1.2 s. */
+  readonly repeatPauseMs?: (repeat: number) => number;
+  /**
+   * Awaited after the last word on each HTTP request: after its repeats, and for a batch as a whole. Must not reject.
+   * Not called for what was never sent, nor for an aborted call.
+   */
+  readonly onOutcome?: (outcome: RequestOutcome) => Promise<void>;
 }
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether a second run does no harm, so that the request may be repeated though the first may have been done.
+   * Default: by the methods' names, true for reads and for `.update`, `.delete` and `.set`. False is right for an update
+   * that adds, such as one of `PHONE` without the `ID` of the value.
+   */
+  readonly repeatable?: boolean | undefined;
 }
 
 /**
  * REST of one portal (`settings/how-to-call-rest-api/general-principles.md`).
  *
- * Every method throws `Bitrix24Error`, what the token store throws, or the signal's reason once it is aborted. The one
- * thing that is repeated is a request refused for an expired token, since the portal has done nothing of it.
+ * Every method throws `Bitrix24Error`, what the token store or the pace throws, or the signal's reason once it is
+ * aborted. What is repeated, and when, says `Sender`.
  */
 export class PortalClient {
   readonly #memberId: string;
-  readonly #tokens: TokenStore;
-  readonly #timeoutMs: number;
-  readonly #maxAnswerBytes: number;
-  readonly #beforeRequest: ((signal?: AbortSignal) => Promise<void>) | undefined;
+  readonly #pace: Pace | undefined;
+  readonly #sender: Sender;
 
-  constructor(options: PortalClientOptions) {
+  constructor(options: PortalClientOptions, exchange = post) {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAnswerBytes = DEFAULT_MAX_ANSWER_BYTES } = options;
+    const { allowHosts = [], pace, work = 'live' } = options;
     this.#memberId = options.memberId;
-    this.#tokens = options.tokens;
-    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#maxAnswerBytes = options.maxAnswerBytes ?? DEFAULT_MAX_ANSWER_BYTES;
-    this.#beforeRequest = options.beforeRequest;
+    this.#pace = pace;
+    this.#sender = new Sender({ ...options, timeoutMs, maxAnswerBytes, allowHosts, pace, work }, exchange);
   }
 
-  /** @throws TypeError for a method's name that is none */
-  async call(method: string, params: Params = {}, { signal }: CallOptions = {}): Promise<Answer> {
-    const { answer } = await this.#ask(method, params, signal);
-    return answer;
+  get memberId(): string {
+    return this.#memberId;
+  }
+
+  /**
+   * @throws TypeError for a method's name that is none; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request,
+   *   while the pace says that the method is paused
+   */
+  async call(method: string, params: Params = {}, { signal, repeatable }: CallOptions = {}): Promise<Answer> {
+    const methods = [checkMethod(method).toLowerCase()];
+    for (const wait of (await this.#paused(methods, signal)).values()) {
+      throw pausedError(this.#memberId, method, wait);
+    }
+    const kind = kindBy(repeatable) ?? kindOf(method);
+    const read = (answer: Answer) => ({ value: answer, usage: usageOfCall(method, answer) });
+    return await this.#sender.send({ method, params, methods, kind, read }, signal);
   }
 
   /**
@@ -58,16 +93,36 @@ export class PortalClient {
    * any JavaScript object. Later commands can use `$result[<key>][<field>]` of earlier ones.
    * With `halt` the commands after the first failed one are `NOT_RUN`.
    *
+   * Commands of paused methods are left out, their outcome is `OPERATION_TIME_LIMIT`; where commands depend on one
+   * another the batch is refused so as a whole. A token that expires while the commands run (`EXPIRED_TOKEN` as the
+   * outcome of some) is not renewed here: the portal refuses the next request with it, and that renews it.
+   *
    * @throws RangeError for more than 50 commands; TypeError for parameters that a command cannot carry
    */
   async batch(
     commands: Readonly<Record<string, Command>>,
-    { halt = false, signal }: CallOptions & { readonly halt?: boolean } = {},
+    { halt = false, signal, repeatable }: CallOptions & { readonly halt?: boolean } = {},
   ): Promise<Record<string, CommandOutcome>> {
     const params = batchParams(commands, halt);
-    if (Object.keys(commands).length === 0) return {};
-    const { answer, asked } = await this.#ask('batch', params, signal);
-    return readOutcomes(answer.result, commands, asked);
+    const paused = await this.#paused(methodsOf(commands), signal);
+    const { sent, held } = holdPaused(commands, paused, { memberId: this.#memberId, halt });
+    const methods = methodsOf(sent);
+    if (methods.length === 0) return held;
+
+    const outcomes = await this.#sender.send(
+      {
+        method: 'batch',
+        params: paused.size === 0 ? params : batchParams(sent, halt),
+        methods,
+        kind: kindBy(repeatable) ?? worstKind(Object.values(sent).map(({ method }) => method)),
+        read: (answer, asked) => {
+          const value = readOutcomes(answer.result, sent, asked);
+          return { value, usage: usageOfBatch(sent, answer, value) };
+        },
+      },
+      signal,
+    );
+    return inOrderOf(commands, { ...outcomes, ...held });
   }
 
   /**
@@ -83,13 +138,11 @@ export class PortalClient {
     { select, signal }: CallOptions & { readonly select?: readonly string[] } = {},
   ): Promise<Map<string, Item>> {
     const found = new Map<string, Item>();
-    for (const reads of planReads(entityTypeId, ids, select)) {
-      const commands = Object.fromEntries(Object.entries(reads).map(([key, { command }]) => [key, command]));
-      const outcomes = await this.batch(commands, { signal });
-      for (const [key, read] of Object.entries(reads)) {
-        for (const item of collectRead(read, outcomes[key], this.#asked('batch'))) {
-          found.set(String(item.id), item);
-        }
+    const queries = [{ entityTypeId, ids, select }];
+    for (const [, outcomes] of await readItems(this, queries, { signal })) {
+      for (const [id, outcome] of outcomes) {
+        if (outcome.state === 'failed') throw outcome.error;
+        if (outcome.state === 'found') found.set(id, outcome.item);
       }
     }
     return found;
@@ -108,53 +161,35 @@ export class PortalClient {
     return walkList((page) => this.call(method, page, { signal }), params, idField, this.#asked(method));
   }
 
-  async #ask(
-    method: string,
-    params: Params,
-    signal?: AbortSignal,
-  ): Promise<{ answer: Answer; asked: Asked }> {
-    checkMethod(method);
-    const access = await this.#tokens.access(signal);
-    try {
-      return await this.#send(access, method, params, signal);
-    } catch (error) {
-      if (access.kind !== 'oauth' || !isExpiredToken(error)) throw error;
-      const renewed = await this.#tokens.renew(access.accessToken, signal);
-      return await this.#send(renewed, method, params, signal);
-    }
+  async #paused(methods: readonly string[], signal?: AbortSignal): Promise<Paused> {
+    if (this.#pace === undefined || methods.length === 0) return new Map();
+    return await this.#pace.paused(methods, signal);
   }
 
-  /** One HTTP request. The token goes into the body: addresses end up in logs. */
-  async #send(
-    access: PortalAccess,
-    method: string,
-    params: Params,
-    signal?: AbortSignal,
-  ): Promise<{ answer: Answer; asked: Asked }> {
-    const asked = this.#asked(method, secretsOf(access));
-    const address = `${access.endpoint}${method}`;
-    // Asked first, since the error of `new URL` quotes what it was given.
-    if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId: this.#memberId, method });
-    await this.#beforeRequest?.(signal);
-    const exchange = await post({
-      url: new URL(address),
-      contentType: 'application/json',
-      body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
-      timeoutMs: this.#timeoutMs,
-      maxAnswerBytes: this.#maxAnswerBytes,
-      signal,
-    });
-    if (!exchange.ok)
-      throw new Bitrix24Error(exchange.code, { ...exchange, memberId: this.#memberId, method });
-    return { answer: readAnswer(exchange.httpStatus, exchange.text, asked), asked };
-  }
-
-  #asked(method: string, secrets: readonly string[] = []): Asked {
-    return { memberId: this.#memberId, method, secrets };
+  #asked(method: string): Asked {
+    return { memberId: this.#memberId, method, secrets: [] };
   }
 }
 
-/** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */
-function isExpiredToken(error: unknown): boolean {
-  return error instanceof Bitrix24Error && error.code === 'EXPIRED_TOKEN' && error.httpStatus === 401;
+function kindBy(repeatable: boolean | undefined): MethodKind | undefined {
+  if (repeatable === undefined) return undefined;
+  return repeatable ? 'idempotent' : 'other';
+}
+
+/** With `batch` itself, which may be billed too (`usage.ts`); nothing for no commands. */
+function methodsOf(commands: Readonly<Record<string, Command>>): string[] {
+  const methods = new Set(Object.values(commands).map(({ method }) => method.toLowerCase()));
+  return methods.size === 0 ? [] : [...methods, 'batch'];
+}
+
+function inOrderOf<T>(
+  keys: Readonly<Record<string, unknown>>,
+  values: Readonly<Record<string, T>>,
+): Record<string, T> {
+  return Object.fromEntries(
+    Object.keys(keys).flatMap((key) => {
+      const value = values[key];
+      return value === undefined ? [] : [[key, value] as const];
+    }),
+  );
 }

@@ -16,13 +16,16 @@ describe('the recovery of an error', () => {
     ['ACCESS_DENIED', 403, 'never'],
     ['INTERNAL_SERVER_ERROR', 500, 'retry'],
     ['ERROR_UNEXPECTED_ANSWER', 500, 'retry'],
-    ['PORTAL_DELETED', 500, 'retry'],
+    ['PORTAL_DELETED', 500, 'wait'],
+    ['PAYMENT_REQUIRED', 402, 'wait'],
+    ['PORTAL_SUSPENDED', undefined, 'wait'],
     ['NOT_FOUND', 400, 'never'],
     ['ERROR_BATCH_LENGTH_EXCEEDED', 400, 'never'],
     ['ERROR_BATCH_METHOD_NOT_ALLOWED', 405, 'never'],
     ['TRANSPORT', undefined, 'retry'],
     ['TIMEOUT', undefined, 'retry'],
-    ['REDIRECT', 302, 'retry'],
+    ['REDIRECT', 302, 'reauthorize'],
+    ['BAD_ADDRESS', undefined, 'never'],
     ['NOT_RUN', undefined, 'retry'],
     ['NOT_INSTALLED', undefined, 'never'],
     ['BAD_ANSWER', 200, 'retry'],
@@ -52,6 +55,12 @@ describe('a code that a portal sent', () => {
   it('is shown in upper case', () => {
     expect(readCode('expired_token', [])).toBe('EXPIRED_TOKEN');
     expect(readCode('200040300010', [])).toBe('200040300010');
+  });
+
+  it('is not shown when it looks like a token, though nobody knows it for one', () => {
+    for (const sent of ['k4e1xw9kzsebuq1i', 'BAD_5d2a1b3c4e5f60718293', 'eyJhbGciOiJIUzI1NiJ9.e30.x']) {
+      expect(readCode(sent, [])).toBe('UNNAMED_ERROR');
+    }
   });
 
   it('is not shown when it is none, or holds a secret', () => {

@@ -18,6 +18,12 @@ const RECOVERY = new Map<string, Recovery>([
   ['OPERATION_TIME_LIMIT', 'wait'],
   // Put on by hand at Bitrix24 and taken off by hand: asking more often only prolongs it.
   ['OVERLOAD_LIMIT', 'wait'],
+  // The portal as a whole takes no calls: its bill is open, or it is closed. What is waiting for it can wait longer.
+  ['PAYMENT_REQUIRED', 'wait'],
+  // Named for deletion, but also what a portal answers whose public part is closed for maintenance.
+  ['PORTAL_DELETED', 'wait'],
+  // Ours, for as long as one of these keeps a portal from being called.
+  ['PORTAL_SUSPENDED', 'wait'],
 
   // The client renews once by itself; what gets out of it came after that, or from inside a batch.
   ['EXPIRED_TOKEN', 'retry'],
@@ -28,8 +34,6 @@ const RECOVERY = new Map<string, Recovery>([
 
   ['INTERNAL_SERVER_ERROR', 'retry'],
   ['ERROR_UNEXPECTED_ANSWER', 'retry'],
-  // Named for deletion, but also what a portal answers whose public part is closed for maintenance.
-  ['PORTAL_DELETED', 'retry'],
 
   ['ACCESS_DENIED', 'never'],
   ['INSUFFICIENT_SCOPE', 'never'],
@@ -44,9 +48,11 @@ const RECOVERY = new Map<string, Recovery>([
 
   ['TRANSPORT', 'retry'],
   ['TIMEOUT', 'retry'],
-  ['REDIRECT', 'retry'],
+  // The portal has moved, and who knows where to did not confirm it: the next verified credentials bring the address.
+  ['REDIRECT', 'reauthorize'],
   ['NOT_RUN', 'retry'],
   ['BAD_ENDPOINT', 'never'],
+  ['BAD_ADDRESS', 'never'],
   ['NOT_INSTALLED', 'never'],
 ]);
 

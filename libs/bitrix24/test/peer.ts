@@ -22,10 +22,21 @@ export type Behaviour = Reply | 'hang' | 'reset' | 'cut';
 export class Peer {
   readonly heard: Heard[] = [];
   answer: (heard: Heard, count: number) => Behaviour = () => ({ body: { result: true } });
+  /** How many were opened to it, and how many are closed again. */
+  connections = 0;
+  closed = 0;
   readonly #server: Server;
+  readonly #waiting: { done: () => boolean; resolve: () => void }[] = [];
 
   private constructor(server: Server) {
     this.#server = server;
+    server.on('connection', (socket) => {
+      this.connections += 1;
+      socket.on('close', () => {
+        this.closed += 1;
+        this.#wake();
+      });
+    });
     server.on('request', (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -37,6 +48,7 @@ export class Peer {
           text: Buffer.concat(chunks).toString('utf8'),
         };
         this.heard.push(heard);
+        this.#wake();
         behave(response, this.answer(heard, this.heard.length));
       });
     });
@@ -46,6 +58,24 @@ export class Peer {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return new Peer(server);
+  }
+
+  /** Resolves when it has heard so many requests. */
+  hears(count: number): Promise<void> {
+    return this.#when(() => this.heard.length >= count);
+  }
+
+  /** Resolves when so many connections are closed. */
+  loses(count: number): Promise<void> {
+    return this.#when(() => this.closed >= count);
+  }
+
+  #when(done: () => boolean): Promise<void> {
+    return done() ? Promise.resolve() : new Promise((resolve) => this.#waiting.push({ done, resolve }));
+  }
+
+  #wake(): void {
+    for (const { done, resolve } of this.#waiting) if (done()) resolve();
   }
 
   get host(): string {

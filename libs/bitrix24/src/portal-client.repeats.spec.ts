@@ -1,0 +1,233 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { failureOf } from '../test/failure.js';
+import { type Behaviour, Peer } from '../test/peer.js';
+import { RecordingPace } from '../test/recording-pace.js';
+import { MemoryTokens } from '../test/token-store.js';
+import { PortalClient, type PortalClientOptions } from './portal-client.js';
+import { MAX_REFUSALS, MAX_REPEATS } from './repeat.js';
+import type { RequestOutcome } from './sender.js';
+
+let peer: Peer;
+let pauses: number[];
+let outcomes: RequestOutcome[];
+
+beforeEach(async () => {
+  peer = await Peer.start();
+  pauses = [];
+  outcomes = [];
+});
+afterEach(() => peer.stop());
+
+function client(options: Partial<PortalClientOptions> = {}): PortalClient {
+  return new PortalClient({
+    memberId: 'm1',
+    tokens: new MemoryTokens(`${peer.url}/rest/`, 'token'),
+    allowHosts: [peer.host],
+    repeatPauseMs(repeat) {
+      pauses.push(repeat);
+      return 0;
+    },
+    onOutcome(outcome) {
+      outcomes.push(outcome);
+      return Promise.resolve();
+    },
+    ...options,
+  });
+}
+
+/** The first answers go wrong like this, those after them are good. */
+function fails(times: number, behaviour: Behaviour): void {
+  peer.answer = (_, count) => (count <= times ? behaviour : { body: { result: 'done' } });
+}
+
+const troubles: [string, Behaviour, string][] = [
+  ['a broken connection', 'reset', 'TRANSPORT'],
+  ['an answer that is cut', 'cut', 'BAD_ANSWER'],
+  ['a page of HTML', { status: 502, body: '<html></html>' }, 'BAD_ANSWER'],
+  ['an empty answer', { body: '' }, 'BAD_ANSWER'],
+  ['half of its JSON', { body: '{"result":' }, 'BAD_ANSWER'],
+  [
+    'an error of the server',
+    { status: 500, body: { error: 'INTERNAL_SERVER_ERROR' } },
+    'INTERNAL_SERVER_ERROR',
+  ],
+];
+const limited: Behaviour = { status: 503, body: { error: 'QUERY_LIMIT_EXCEEDED' } };
+
+describe.each(troubles)('after %s', (_, behaviour, code) => {
+  it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is sent again', async (method) => {
+    fails(MAX_REPEATS, behaviour);
+    expect(await client().call(method)).toEqual({ result: 'done' });
+    expect(peer.heard).toHaveLength(1 + MAX_REPEATS);
+    expect(pauses).toEqual([1, 2]);
+    expect(outcomes).toEqual([{ ok: true, method }]);
+  });
+
+  it('a read gives up at last', async () => {
+    peer.answer = () => behaviour;
+    const error = await failureOf(client().call('crm.item.list'));
+    expect(error.code).toBe(code);
+    expect(peer.heard).toHaveLength(1 + MAX_REPEATS);
+    expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
+  });
+
+  it('what may add a second item is not', async () => {
+    fails(1, behaviour);
+    expect(await failureOf(client().call('crm.item.add'))).toMatchObject({ code });
+    expect(peer.heard).toHaveLength(1);
+  });
+
+  it('the caller knows best', async () => {
+    fails(1, behaviour);
+    await client().call('crm.item.add', {}, { repeatable: true });
+    expect(peer.heard).toHaveLength(2);
+
+    peer.heard.length = 0;
+    expect(await failureOf(client().call('crm.item.update', {}, { repeatable: false }))).toMatchObject({
+      code,
+    });
+    expect(peer.heard).toHaveLength(1);
+  });
+});
+
+/** The first answer is a page of a proxy. */
+function batchFails(): void {
+  peer.answer = (_, count) =>
+    count === 1 ? { status: 502, body: '<html></html>' } : { body: { result: { result: { a: 1, b: 2 } } } };
+}
+
+describe('a batch', () => {
+  const list = { method: 'crm.item.list' };
+  const update = { method: 'crm.item.update' };
+  const add = { method: 'crm.item.add' };
+
+  it('of reads and updates is sent again', async () => {
+    batchFails();
+    const done = await client().batch({ a: list, b: update });
+    expect(done).toMatchObject({ a: { ok: true, result: 1 }, b: { ok: true, result: 2 } });
+    expect(peer.heard).toHaveLength(2);
+    expect(outcomes).toEqual([{ ok: true, method: 'batch' }]);
+  });
+
+  it('with one command that adds is not', async () => {
+    batchFails();
+    expect(await failureOf(client().batch({ a: list, b: add }))).toMatchObject({ code: 'BAD_ANSWER' });
+    expect(peer.heard).toHaveLength(1);
+  });
+
+  it('whose answer is no batch result is sent again', async () => {
+    peer.answer = (_, count) => ({ body: { result: count === 1 ? 'odd' : { result: { a: 1 } } } });
+    expect(await client().batch({ a: list })).toMatchObject({ a: { ok: true } });
+  });
+
+  it('is not sent again for a command that failed, and counts as done', async () => {
+    const result_error = { a: { error: 'INTERNAL_SERVER_ERROR' } };
+    peer.answer = () => ({ body: { result: { result: [], result_error } } });
+    expect(await client().batch({ a: list })).toMatchObject({ a: { ok: false } });
+    expect(peer.heard).toHaveLength(1);
+    expect(outcomes).toEqual([{ ok: true, method: 'batch' }]);
+  });
+});
+
+describe('without a connection', () => {
+  it('even what adds is sent again, since nothing was done', async () => {
+    const pace = new RecordingPace();
+    const cut = client({ pace });
+    await peer.stop();
+    const error = await failureOf(cut.call('crm.item.add'));
+    expect(error).toMatchObject({ delivered: 'no', cause: 'ECONNREFUSED' });
+    expect(pace.admitted).toHaveLength(1 + MAX_REPEATS);
+    expect(outcomes).toEqual([{ ok: false, method: 'crm.item.add', error }]);
+    peer = await Peer.start();
+  });
+});
+
+describe('no request is sent again', () => {
+  it.each<[string, Behaviour]>([
+    ['its own fault', { status: 400, body: { error: 'NOT_FOUND' } }],
+    ['a block by hand', { status: 503, body: { error: 'OVERLOAD_LIMIT' } }],
+    ['a closed portal', { status: 500, body: { error: 'PORTAL_DELETED' } }],
+    ['a used up operating time', { status: 429, body: { error: 'OPERATION_TIME_LIMIT' } }],
+    ['a page that is not there', { status: 404, body: '<html></html>' }],
+    ['a redirect', { status: 302, headers: { location: 'https://portal.example/' } }],
+    ['the rate limit, when nothing paces it', limited],
+  ])('after %s', async (_, behaviour) => {
+    peer.answer = () => behaviour;
+    const error = await failureOf(client().call('crm.item.list'));
+    expect(peer.heard).toHaveLength(1);
+    expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
+  });
+
+  it('after a time-out: the same would take as long again', async () => {
+    peer.answer = () => 'hang';
+    await failureOf(client({ timeoutMs: 50 }).call('crm.item.list'));
+    expect(peer.heard).toHaveLength(1);
+  });
+
+  it('once its caller has given up, who gets the reason at once', async () => {
+    fails(1, 'reset');
+    const controller = new AbortController();
+    const reason = new Error('shutting down');
+    const waiting = client({
+      repeatPauseMs: () => {
+        setImmediate(() => controller.abort(reason));
+        return 3_600_000;
+      },
+    });
+    await expect(waiting.call('crm.item.list', {}, { signal: controller.signal })).rejects.toBe(reason);
+    expect(peer.heard).toHaveLength(1);
+    expect(outcomes).toEqual([]);
+  });
+});
+
+describe('the rate limit', () => {
+  it('is waited for by any kind of request, each time as the pace admits it', async () => {
+    const pace = new RecordingPace();
+    fails(MAX_REFUSALS, limited);
+    await client({ pace }).call('crm.item.add');
+    expect(peer.heard).toHaveLength(1 + MAX_REFUSALS);
+    expect(pace.refusals).toBe(MAX_REFUSALS);
+    expect(pace.admitted).toHaveLength(1 + MAX_REFUSALS);
+    expect(pauses).toEqual([]);
+  });
+
+  it('is an error when it does not end', async () => {
+    const pace = new RecordingPace();
+    peer.answer = () => limited;
+    expect(await failureOf(client({ pace }).call('crm.item.list'))).toMatchObject({
+      code: 'QUERY_LIMIT_EXCEEDED',
+      recovery: 'wait',
+    });
+    expect(pace.refusals).toBe(1 + MAX_REFUSALS);
+  });
+
+  it('leaves the repeats after other errors untouched', async () => {
+    const answers: Behaviour[] = ['reset', limited, 'cut', limited];
+    peer.answer = (_, count) => answers[count - 1] ?? { body: { result: 'done' } };
+    expect(await client({ pace: new RecordingPace() }).call('crm.item.list')).toEqual({ result: 'done' });
+    expect(peer.heard).toHaveLength(5);
+  });
+});
+
+describe('the outcome', () => {
+  it('is told before the call ends', async () => {
+    const told: string[] = [];
+    const slow = client({
+      onOutcome: async ({ ok }) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        told.push(String(ok));
+      },
+    });
+    await slow.call('user.get');
+    expect(told).toEqual(['true']);
+  });
+
+  it('is none when nothing was sent', async () => {
+    const tokens = {
+      access: () => Promise.reject(new Error('no database')),
+      renew: () => Promise.reject(new Error('no database')),
+    };
+    await expect(client({ tokens }).call('user.get')).rejects.toThrow('no database');
+    expect(outcomes).toEqual([]);
+  });
+});

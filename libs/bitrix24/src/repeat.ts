@@ -1,0 +1,76 @@
+import type { Bitrix24Error } from './errors.js';
+
+/**
+ * What a second run of a method does:
+ * - `read`: nothing, it only looks;
+ * - `idempotent`: the same again, such as setting fields to given values;
+ * - `other`: perhaps a second item, so it is repeated only if the first request surely did not arrive.
+ */
+export type MethodKind = 'read' | 'idempotent' | 'other';
+
+const READ_ENDINGS: ReadonlySet<string> = new Set([
+  'get',
+  'list',
+  'fields',
+  'count',
+  'getlist',
+  'getfields',
+  'gettypes',
+]);
+const READS: ReadonlySet<string> = new Set([
+  'app.info',
+  'events',
+  'methods',
+  'profile',
+  'scope',
+  'server.time',
+  'user.current',
+  'user.search',
+]);
+/** It takes what it reads off the queue (`api-reference/events/event-offline-get.md`). */
+const NO_READS: ReadonlySet<string> = new Set(['event.offline.get']);
+const IDEMPOTENT_ENDINGS: ReadonlySet<string> = new Set(['update', 'delete', 'set']);
+
+/** By the method's name, as Bitrix24 gives them. Who knows more of a method says so by `repeatable`. */
+export function kindOf(method: string): MethodKind {
+  const name = method.toLowerCase();
+  const ending = name.slice(name.lastIndexOf('.') + 1);
+  if (NO_READS.has(name)) return 'other';
+  if (READS.has(name) || READ_ENDINGS.has(ending)) return 'read';
+  return IDEMPOTENT_ENDINGS.has(ending) ? 'idempotent' : 'other';
+}
+
+const FROM_BEST_TO_WORST: readonly MethodKind[] = ['read', 'idempotent', 'other'];
+
+/** A request is as its worst command: it is repeated as a whole. */
+export function worstKind(methods: readonly string[]): MethodKind {
+  const worst = Math.max(0, ...methods.map((method) => FROM_BEST_TO_WORST.indexOf(kindOf(method))));
+  return FROM_BEST_TO_WORST[worst] ?? 'other';
+}
+
+/** How often one request is repeated after an error that may pass by itself. */
+export const MAX_REPEATS = 2;
+/** How often after `QUERY_LIMIT_EXCEEDED`, each time when the pace admits it. */
+export const MAX_REFUSALS = 8;
+
+/**
+ * Whether the same request may be sent again after this error. Not after a `TIMEOUT`: the portal was slow over it, and
+ * the same would take as long again. Who sent much at once can ask for less.
+ */
+export function mayRepeat(
+  { code, recovery, delivered, httpStatus }: Bitrix24Error,
+  kind: MethodKind,
+): boolean {
+  if (recovery !== 'retry' || code === 'TIMEOUT') return false;
+  if (code === 'TRANSPORT') return kind !== 'other' || delivered === 'no';
+  if (kind === 'other') return false;
+  return code === 'BAD_ANSWER' || (httpStatus !== undefined && httpStatus >= 500);
+}
+
+/**
+ * Milliseconds before the first, second … repeat: about 0.3 s, then 1.2 s. Half of it is left to chance, so that those
+ * who failed together do not come back together.
+ */
+export function repeatPauseMs(repeat: number, random: () => number = Math.random): number {
+  return Math.round(300 * 4 ** (repeat - 1) * (0.5 + random()));
+}

@@ -1,0 +1,176 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
+import { type Answer, type Asked, badAnswer, readAnswer } from './answer.js';
+import { Bitrix24Error } from './errors.js';
+import { type Exchange, post, type PostRequest } from './exchange.js';
+import type { MethodUsage, Pace, Work } from './pace/pace.js';
+import type { Params } from './query.js';
+import { MAX_REFUSALS, MAX_REPEATS, mayRepeat, type MethodKind, repeatPauseMs } from './repeat.js';
+import { usageOfError } from './usage.js';
+
+/** The last word on one HTTP request and its repeats; a batch counts as one, whatever became of its commands. */
+export type RequestOutcome =
+  | { readonly ok: true; readonly method: string }
+  | { readonly ok: false; readonly method: string; readonly error: Bitrix24Error };
+
+export interface SenderOptions {
+  readonly memberId: string;
+  readonly tokens: TokenStore;
+  readonly allowHosts: readonly string[];
+  readonly timeoutMs: number;
+  readonly maxAnswerBytes: number;
+  readonly pace: Pace | undefined;
+  readonly work: Work;
+  readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
+  readonly onOutcome?: ((outcome: RequestOutcome) => Promise<void>) | undefined;
+}
+
+/** One HTTP request. */
+export interface RestRequest<T> {
+  readonly method: string;
+  readonly params: Params;
+  /** What is run by it, in lower case: the method, or the commands' methods and `batch`. */
+  readonly methods: readonly string[];
+  readonly kind: MethodKind;
+  /** Reads the answer; what it throws counts as the request's error, so that a damaged answer is asked for again. */
+  readonly read: (answer: Answer, asked: Asked) => { readonly value: T; readonly usage: MethodUsage[] };
+}
+
+/** What has been tried for a request, each thing so many times. */
+interface Tried {
+  renewed: boolean;
+  relocated: boolean;
+  refusals: number;
+  repeats: number;
+}
+
+/**
+ * Sends requests to one portal, and again where that is harmless: when nothing was done of it (an expired token, a
+ * renamed portal, the rate limit, no connection), and after other errors as its kind allows. Each one, repeats
+ * included, is admitted by the pace first.
+ */
+export class Sender {
+  constructor(
+    private readonly options: SenderOptions,
+    private readonly exchange: (request: PostRequest) => Promise<Exchange> = post,
+  ) {}
+
+  /** @throws Bitrix24Error; what token store and pace throw; the signal's reason */
+  async send<T>(request: RestRequest<T>, signal?: AbortSignal): Promise<T> {
+    const { tokens, onOutcome } = this.options;
+    const { method } = request;
+    const access = await tokens.access(signal);
+    let value: T;
+    try {
+      value = await this.#persist(request, access, signal);
+    } catch (error) {
+      if (error instanceof Bitrix24Error) await onOutcome?.({ ok: false, method, error });
+      throw error;
+    }
+    await onOutcome?.({ ok: true, method });
+    return value;
+  }
+
+  async #persist<T>(request: RestRequest<T>, access: PortalAccess, signal?: AbortSignal): Promise<T> {
+    const tried: Tried = { renewed: false, relocated: false, refusals: 0, repeats: 0 };
+    for (let by = access; ;) {
+      try {
+        return await this.#attempt(request, by, signal);
+      } catch (error) {
+        if (!(error instanceof Bitrix24Error)) throw error;
+        by = await this.#prepareRepeat(error, request.kind, by, tried, signal);
+      }
+    }
+  }
+
+  /**
+   * @returns the credentials to repeat the request with
+   * @throws the error itself when a repeat would not help or could do harm
+   */
+  async #prepareRepeat(
+    error: Bitrix24Error,
+    kind: MethodKind,
+    access: PortalAccess,
+    tried: Tried,
+    signal?: AbortSignal,
+  ): Promise<PortalAccess> {
+    const { tokens, pace } = this.options;
+    if (isExpiredToken(error) && access.kind === 'oauth' && !tried.renewed) {
+      tried.renewed = true;
+      return await tokens.renew(access.accessToken, signal);
+    }
+    if (error.code === 'REDIRECT' && tokens.relocate !== undefined && !tried.relocated) {
+      tried.relocated = true;
+      return await tokens.relocate(access.endpoint, signal);
+    }
+    if (error.code === 'QUERY_LIMIT_EXCEEDED' && pace !== undefined) {
+      await pace.refused();
+      if (tried.refusals === MAX_REFUSALS) throw error;
+      tried.refusals += 1;
+      return access;
+    }
+    if (tried.repeats < MAX_REPEATS && mayRepeat(error, kind)) {
+      tried.repeats += 1;
+      await pause((this.options.repeatPauseMs ?? repeatPauseMs)(tried.repeats), signal);
+      return access;
+    }
+    throw error;
+  }
+
+  /** The token goes into the body: addresses end up in logs. */
+  async #attempt<T>(
+    { method, methods, params, read }: RestRequest<T>,
+    access: PortalAccess,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const { memberId, pace, work, allowHosts, timeoutMs, maxAnswerBytes } = this.options;
+    const asked: Asked = { memberId, method, secrets: secretsOf(access) };
+    const address = `${access.endpoint}${method}`;
+    // Asked first, since the error of `new URL` quotes what it was given.
+    if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
+    await pace?.admit({ work, methods }, signal);
+    const exchange = await this.exchange({
+      url: new URL(address),
+      contentType: 'application/json',
+      body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
+      timeoutMs,
+      maxAnswerBytes,
+      allowHosts,
+      signal,
+    });
+    try {
+      const { value, usage } = read(answerOf(exchange, asked), asked);
+      await this.#observe(usage);
+      return value;
+    } catch (error) {
+      if (error instanceof Bitrix24Error) await this.#observe(usageOfError(method, error));
+      throw error;
+    }
+  }
+
+  async #observe(usage: MethodUsage[]): Promise<void> {
+    if (usage.length > 0) await this.options.pace?.observe(usage);
+  }
+}
+
+function answerOf(exchange: Exchange, asked: Asked): Answer {
+  if (exchange.ok) return readAnswer(exchange.httpStatus, exchange.text, asked);
+  if (exchange.code === 'BAD_ANSWER') throw badAnswer(asked, exchange.httpStatus, exchange.detail);
+  const { memberId, method } = asked;
+  const { code, httpStatus, delivered, cause } = exchange;
+  throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });
+}
+
+/** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */
+function isExpiredToken({ code, httpStatus }: Bitrix24Error): boolean {
+  return code === 'EXPIRED_TOKEN' && httpStatus === 401;
+}
+
+async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    if (ms > 0) await delay(ms, undefined, signal && { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}

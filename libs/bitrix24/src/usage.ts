@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { type Answer, requestTime, type RequestTime, untilReset } from './answer.js';
+import type { Command, CommandOutcome } from './batch.js';
+import type { Bitrix24Error } from './errors.js';
+import type { MethodUsage } from './pace/pace.js';
+
+/** What the answer to one call says; nothing where the portal does not count, as on-premise portals do (`limits.md`). */
+export function usageOfCall(method: string, { time }: Answer): MethodUsage[] {
+  return time?.operating === undefined ? [] : [usage(method, time)];
+}
+
+/** What a refusal says. */
+export function usageOfError(method: string, { code, retryAfterMs }: Bitrix24Error): MethodUsage[] {
+  if (code !== 'OPERATION_TIME_LIMIT') return [];
+  const name = method.toLowerCase();
+  return [{ method: name, operatingSeconds: undefined, resetsInMs: retryAfterMs, exhausted: true }];
+}
+
+const batchTimes = z.object({
+  result_time: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]),
+});
+
+/**
+ * What the answer to a batch says of each method in it, and of `batch` itself: it is disputed which of the two is
+ * billed, the documentation (`limits.md`) says the methods. Each method once, by the most that was counted.
+ */
+export function usageOfBatch(
+  commands: Readonly<Record<string, Command>>,
+  answer: Answer,
+  outcomes: Readonly<Record<string, CommandOutcome>>,
+): MethodUsage[] {
+  const parsed = batchTimes.safeParse(answer.result);
+  const times = new Map(Object.entries(parsed.success ? parsed.data.result_time : {}));
+  const all = Object.entries(commands).flatMap(([key, { method }]) => {
+    const outcome = outcomes[key];
+    const time = requestTime.parse(times.get(key));
+    return [
+      ...(time?.operating === undefined ? [] : [usage(method, time)]),
+      ...(outcome === undefined || outcome.ok ? [] : usageOfError(method, outcome.error)),
+    ];
+  });
+  return [...mostOfEach(all), ...usageOfCall('batch', answer)];
+}
+
+function mostOfEach(all: readonly MethodUsage[]): Iterable<MethodUsage> {
+  const most = new Map<string, MethodUsage>();
+  for (const next of all) {
+    const before = most.get(next.method);
+    most.set(next.method, before === undefined ? next : more(before, next));
+  }
+  return most.values();
+}
+
+/** A refused method says when it is free again; that outweighs what the commands before it have cost. */
+function more(one: MethodUsage, other: MethodUsage): MethodUsage {
+  const [first, second] = weight(one) >= weight(other) ? [one, other] : [other, one];
+  return {
+    ...first,
+    operatingSeconds: first.operatingSeconds ?? second.operatingSeconds,
+    resetsInMs: first.resetsInMs ?? second.resetsInMs,
+  };
+}
+
+function weight({ exhausted, operatingSeconds = 0 }: MethodUsage): number {
+  return exhausted ? Infinity : operatingSeconds;
+}
+
+function usage(method: string, time: RequestTime): MethodUsage {
+  return {
+    method: method.toLowerCase(),
+    operatingSeconds: time.operating,
+    resetsInMs: untilReset(time),
+    exhausted: false,
+  };
+}
