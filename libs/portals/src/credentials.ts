@@ -3,7 +3,7 @@ import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
 import { CredentialsEntity, PortalEntity } from './entities.js';
 import { notInstalled } from './errors.js';
-import type { SecretBox } from './secret-box.js';
+import type { SecretBox } from './keys/secret-box.js';
 
 export async function saveOAuthCredentials(
   manager: EntityManager,
@@ -35,6 +35,14 @@ export async function saveWebhookCredentials(
     webhookUrl: box.seal(webhookUrl, { memberId, field: 'webhook_url' }),
     expiresAt: null,
   });
+}
+
+/** The OAuth server was asked where the portal is now. */
+export async function noteRelocation(manager: EntityManager, memberId: string): Promise<void> {
+  await manager.query(
+    'UPDATE portals.credentials SET relocation_asked_at = clock_timestamp() WHERE member_id = $1',
+    [memberId],
+  );
 }
 
 /** What a call needs. */
@@ -87,6 +95,9 @@ export async function lockCredentials(
   return { portal, credentials };
 }
 
-async function save(manager: EntityManager, row: Omit<CredentialsEntity, 'updatedAt'>): Promise<void> {
+async function save(
+  manager: EntityManager,
+  row: Omit<CredentialsEntity, 'updatedAt' | 'relocationAskedAt'>,
+): Promise<void> {
   await manager.upsert(CredentialsEntity, { ...row, updatedAt: () => 'now()' }, ['memberId']);
 }

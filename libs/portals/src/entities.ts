@@ -2,8 +2,11 @@ import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } fro
 
 const schema = 'portals';
 
-/** `needs-reauth`: the refresh token is dead, the application must be opened or installed again in the portal. */
-export type PortalState = 'installed' | 'needs-reauth' | 'uninstalled';
+/**
+ * `needs-reauth`: the refresh token is dead, the application must be opened or installed again in the portal.
+ * `suspended`: the portal refuses everything, and is left alone until `suspendedUntil`.
+ */
+export type PortalState = 'installed' | 'needs-reauth' | 'suspended' | 'uninstalled';
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
@@ -26,6 +29,12 @@ export class PortalEntity {
   @Column('text', { nullable: true }) language: string | null;
   /** What an operator set, by consumer. */
   @Column('jsonb') settings: Record<string, unknown>;
+  /** Which refusal it was; null in every other state than `suspended`. */
+  @Column('text', { name: 'suspended_reason', nullable: true }) suspendedReason: string | null;
+  /** When it is tried again; while a process tries it, the end of that process's lease. */
+  @Column('timestamptz', { name: 'suspended_until', nullable: true }) suspendedUntil: Date | null;
+  /** Failed tries since it last worked. */
+  @Column('int', { name: 'suspended_times' }) suspendedTimes: number;
   @Column('timestamptz', { name: 'installed_at' }) installedAt: Date;
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }
@@ -39,6 +48,9 @@ export class CredentialsEntity {
   @Column('text', { name: 'refresh_token', nullable: true }) refreshToken: string | null;
   @Column('text', { name: 'webhook_url', nullable: true }) webhookUrl: string | null;
   @Column('timestamptz', { name: 'expires_at', nullable: true }) expiresAt: Date | null;
+  /** When the OAuth server was last asked for the address of a portal that answered 302. */
+  @Column('timestamptz', { name: 'relocation_asked_at', nullable: true }) relocationAskedAt: Date | null;
+  /** When the pair was stored; a change of the key that seals it does not count. */
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }
 
@@ -87,10 +99,32 @@ export class WebhookPairEntity {
   @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
 }
 
+/** One row as `Bucket` of libs/bitrix24 describes it. */
 @Entity({ schema, name: 'rate_buckets' })
 export class RateBucketEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
-  @Column('timestamptz', { name: 'full_until' }) fullUntil: Date;
+  /** Requests a second; null, as the burst, for the usual plan. */
+  @Column('float8', { nullable: true }) rate: number | null;
+  @Column('float8', { nullable: true }) burst: number | null;
+  @Column('boolean') unlimited: boolean;
+  @Column('float8') places: number;
+  @Column('float8') leaked: number;
+  @Column('timestamptz', { name: 'leaked_at' }) leakedAt: Date;
+  @Column('float8') share: number;
+  @Column('float8', { name: 'refused_place' }) refusedPlace: number;
+  @Column('float8', { name: 'bulk_from' }) bulkFrom: number;
+}
+
+/** A method whose operating time is nearly used up, as `SlowedMethod` of libs/bitrix24 describes it. */
+@Entity({ schema, name: 'operating_times' })
+export class OperatingTimeEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  /** In lower case. */
+  @PrimaryColumn('text') method: string;
+  @Column('float8', { name: 'used_seconds' }) usedSeconds: number;
+  @Column('timestamptz', { name: 'slow_since' }) slowSince: Date;
+  @Column('timestamptz', { name: 'resets_at' }) resetsAt: Date;
+  @Column('timestamptz', { name: 'next_at' }) nextAt: Date;
 }
 
 export const portalEntities = [
@@ -102,4 +136,5 @@ export const portalEntities = [
   EventBindingEntity,
   WebhookPairEntity,
   RateBucketEntity,
+  OperatingTimeEntity,
 ];

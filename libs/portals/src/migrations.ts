@@ -3,6 +3,9 @@ import { AddPortalSettings1764200000000 } from './migrations/1764200000000-add-p
 import { CreateWebhookPairs1764300000000 } from './migrations/1764300000000-create-webhook-pairs.js';
 import { KeepHandlersOfBindings1764400000000 } from './migrations/1764400000000-keep-handlers-of-bindings.js';
 import { CreateRateBuckets1764500000000 } from './migrations/1764500000000-create-rate-buckets.js';
+import { ShareLimits1764600000000 } from './migrations/1764600000000-share-limits.js';
+import { SuspendPortals1764700000000 } from './migrations/1764700000000-suspend-portals.js';
+import { NoteRelocations1764700000100 } from './migrations/1764700000100-note-relocations.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const portalMigrations = [
@@ -11,4 +14,7 @@ export const portalMigrations = [
   CreateWebhookPairs1764300000000,
   KeepHandlersOfBindings1764400000000,
   CreateRateBuckets1764500000000,
+  ShareLimits1764600000000,
+  SuspendPortals1764700000000,
+  NoteRelocations1764700000100,
 ];

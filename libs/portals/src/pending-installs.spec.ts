@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../test/support/eventually.js';
 import { clear, dump, keptLog, PortalsDatabase } from '../test/portals-database.js';
-import { PendingInstalls, type PendingClaim } from './pending-installs.js';
+import { PendingInstalls, type ClaimOutcome, type PendingClaim } from './pending-installs.js';
 
 function claim(number = 1, memberId = `m${number}`): PendingClaim {
   return {
@@ -45,11 +45,7 @@ describe('PendingInstalls', () => {
   }
 
   /** What one turn tries, with the outcome given. */
-  async function take(
-    outcome: 'done' | 'later' = 'done',
-    by = pending,
-    limit = 100,
-  ): Promise<PendingClaim[]> {
+  async function take(outcome: ClaimOutcome = 'done', by = pending, limit = 100): Promise<PendingClaim[]> {
     const taken: PendingClaim[] = [];
     const tried = await by.takeDue(limit, (each) => {
       taken.push(each);
@@ -85,6 +81,20 @@ describe('PendingInstalls', () => {
       'refresh-secret-1',
       'refresh-secret-2',
     ]);
+  });
+
+  it('goes on with the claim that replaces one whose proof is used up, and does not begin anew', async () => {
+    await pending.keep(claim());
+    const renewed = { ...claim(), refreshToken: 'refresh-secret-next', applicationToken: undefined };
+    await letTimePass('6 seconds');
+    await take('later');
+    await letTimePass('11 seconds');
+    await expect(take({ replacedBy: renewed })).resolves.toEqual([claim()]);
+    expect(Math.round(await pauseS())).toBe(20);
+    await letTimePass('21 seconds');
+    await expect(take()).resolves.toEqual([renewed]);
+    await letTimePass('1 hour');
+    await expect(take()).resolves.toEqual([]);
   });
 
   it('waits longer from try to try, at most an hour, and gives up after two days with a word in the log', async () => {

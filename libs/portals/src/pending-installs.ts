@@ -3,18 +3,24 @@ import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { PortalError } from './errors.js';
-import type { SecretBox } from './secret-box.js';
+import type { SecretBox } from './keys/secret-box.js';
 
 const pendingClaim = z.object({
   memberId: z.string(),
   domain: z.string(),
-  applicationToken: z.string(),
+  applicationToken: z.string().optional(),
   accessToken: z.string(),
   refreshToken: z.string(),
   language: z.string().optional(),
 });
 /** An install as it arrived: nothing in it is proved before its refresh token is exchanged. */
 export type PendingClaim = z.infer<typeof pendingClaim>;
+
+/**
+ * `done`: settled, either way. `later`: no verdict yet. `replacedBy`: there was one, and it used up the proof, but what
+ * had to follow failed; this claim brings the pair that the old proof was exchanged for.
+ */
+export type ClaimOutcome = 'done' | 'later' | { replacedBy: PendingClaim };
 
 const firstPauseS = 5;
 const longestPauseS = 3_600;
@@ -45,22 +51,15 @@ export class PendingInstalls {
    * @throws PortalError PENDING_FULL
    */
   async keep(claim: PendingClaim): Promise<void> {
-    const { memberId, refreshToken } = claim;
-    const text = JSON.stringify(pendingClaim.parse(claim));
+    const { memberId } = claim;
+    const { proofHash, sealedClaim } = this.#sealed(claim);
     const kept = await this.dataSource.query<unknown[]>(
       `INSERT INTO portals.pending_installs AS p (member_id, proof_hash, sealed_claim, next_try_at)
        SELECT $1, $2, $3, now() + make_interval(secs => $4)
        WHERE (SELECT count(*) FROM portals.pending_installs) < $5
          AND (SELECT count(*) FROM portals.pending_installs WHERE member_id = $1) < $6
        ON CONFLICT (member_id, proof_hash) DO UPDATE SET tries = p.tries RETURNING member_id`,
-      [
-        memberId,
-        createHash('sha256').update(refreshToken).digest(),
-        this.box.seal(text, { memberId, field: 'pending_install' }),
-        firstPauseS,
-        limits.total,
-        limits.perMember,
-      ],
+      [memberId, proofHash, sealedClaim, firstPauseS, limits.total, limits.perMember],
     );
     if (kept.length > 0) return;
     throw new PortalError('PENDING_FULL', 'Too many installs wait for the OAuth server', { memberId });
@@ -68,22 +67,32 @@ export class PendingInstalls {
 
   /**
    * Hands the claims that are due to `work`, one after the other, at most `limit`; several processes never get the
-   * same. `done`: the claim is settled, either way, and is deleted, since its proof can be used once. `later`, or an
-   * error, which is logged: it comes back after a pause that doubles up to an hour; after two days it is given up.
+   * same. A claim that is `done` is deleted, since its proof can be used once. After `later`, or an error, which is
+   * logged, it comes back, or the one that replaces it, after a pause that doubles up to an hour; after two days it is
+   * given up.
    * @returns how many claims were tried
    */
-  async takeDue(limit: number, work: (claim: PendingClaim) => Promise<'done' | 'later'>): Promise<number> {
+  async takeDue(limit: number, work: (claim: PendingClaim) => Promise<ClaimOutcome>): Promise<number> {
     await this.#giveUp();
     for (let tried = 0; tried < limit; tried += 1) {
       const row = await this.#lease();
       if (!row) return tried;
-      if ((await this.#try(row, work)) === 'done') await this.#delete(row);
-      else await this.#postpone(row);
+      const outcome = await this.#try(row, work);
+      if (outcome === 'done') await this.#delete(row);
+      else await this.#postpone(row, outcome === 'later' ? row : this.#sealed(outcome.replacedBy));
     }
     return limit;
   }
 
-  async #try(row: Row, work: (claim: PendingClaim) => Promise<'done' | 'later'>): Promise<'done' | 'later'> {
+  #sealed(claim: PendingClaim): Pick<Row, 'proofHash' | 'sealedClaim'> {
+    const text = JSON.stringify(pendingClaim.parse(claim));
+    return {
+      proofHash: createHash('sha256').update(claim.refreshToken).digest(),
+      sealedClaim: this.box.seal(text, { memberId: claim.memberId, field: 'pending_install' }),
+    };
+  }
+
+  async #try(row: Row, work: (claim: PendingClaim) => Promise<ClaimOutcome>): Promise<ClaimOutcome> {
     const { memberId } = row;
     try {
       const text = this.box.open(row.sealedClaim, { memberId, field: 'pending_install' });
@@ -117,12 +126,16 @@ export class PendingInstalls {
   }
 
   /** Only while the lease is still ours: whoever took the claim after it ran out decides. */
-  async #postpone({ memberId, proofHash, tries }: Row): Promise<void> {
+  async #postpone(
+    { memberId, proofHash, tries }: Row,
+    next: Pick<Row, 'proofHash' | 'sealedClaim'>,
+  ): Promise<void> {
     const pauseS = Math.min(firstPauseS * 2 ** Math.min(tries, 20), longestPauseS);
     await this.dataSource.query(
-      `UPDATE portals.pending_installs SET next_try_at = now() + make_interval(secs => $4)
+      `UPDATE portals.pending_installs
+       SET next_try_at = now() + make_interval(secs => $4), proof_hash = $5, sealed_claim = $6
        WHERE member_id = $1 AND proof_hash = $2 AND tries = $3`,
-      [memberId, proofHash, tries, pauseS],
+      [memberId, proofHash, tries, pauseS, next.proofHash, next.sealedClaim],
     );
   }
 

@@ -1,10 +1,12 @@
-import { OAuthServer, PortalClient } from '@relay/bitrix24';
+import { OAuthServer, type Pace, PortalClient, type Work } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { DatabaseTokenStore, exchangeTimeoutMs } from './database-token-store.js';
-import type { SecretBox } from './secret-box.js';
-import { RateBucket } from './rate-bucket.js';
-import { Turns } from './turns.js';
+import type { SecretBox } from './keys/secret-box.js';
+import { PortalPace } from './pace/portal-pace.js';
+import { DatabaseTokenStore } from './renewal/database-token-store.js';
+import { type RenewalTimings, usualTimings } from './renewal/timings.js';
+import { Turns } from './renewal/turns.js';
+import type { Suspensions } from './suspension/suspensions.js';
 
 /** A part of the pool: each renewal keeps a connection while the OAuth server thinks. */
 const renewalsAtOnce = 3;
@@ -12,42 +14,74 @@ const renewalsAtOnce = 3;
 export interface PortalClientsOptions {
   dataSource: DataSource;
   box: SecretBox;
+  suspensions: Suspensions;
   /** The application's keys; without them expired tokens cannot be renewed, and only webhooks last. */
   oauth?: { url: string; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: readonly string[];
   log: Log;
+  timings?: RenewalTimings | undefined;
+}
+
+/** What all callers of one portal in this process share. */
+interface KnownPortal {
+  tokens: DatabaseTokenStore;
+  pace: Pace;
+  clients: Partial<Record<Work, PortalClient>>;
 }
 
 /** REST clients whose address and credentials come from the database, never from a request. */
 export class PortalClients {
-  readonly #known = new Map<string, { client: PortalClient; tokens: DatabaseTokenStore }>();
+  readonly #known = new Map<string, KnownPortal>();
   readonly #turns = new Turns(renewalsAtOnce);
-  readonly #bucket: RateBucket;
+  readonly #timings: RenewalTimings;
+  readonly #pace: PortalPace;
   readonly #oauth: OAuthServer | undefined;
 
   constructor(private readonly options: PortalClientsOptions) {
-    const { oauth, allowHosts, dataSource } = options;
-    this.#bucket = new RateBucket(dataSource);
-    this.#oauth = oauth && new OAuthServer({ ...oauth, allowHosts, timeoutMs: exchangeTimeoutMs });
+    const { oauth, allowHosts, dataSource, log, timings = usualTimings } = options;
+    this.#timings = timings;
+    this.#pace = new PortalPace(dataSource, log);
+    this.#oauth = oauth && new OAuthServer({ ...oauth, allowHosts, timeoutMs: timings.exchangeTimeoutMs });
   }
 
-  /** The one client of the portal in this process. A portal that is not installed shows at the first call. */
-  for(memberId: string): PortalClient {
-    const known = this.#known.get(memberId);
-    if (known) return known.client;
+  /**
+   * The one client of the portal in this process for work that somebody waits for, or for bulk work, which leaves room
+   * to it. Both share the portal's tokens and its limits. A portal that is not installed shows at the first call.
+   */
+  for(memberId: string, { work = 'live' }: { work?: Work } = {}): PortalClient {
+    const { tokens, pace, clients } = this.#portal(memberId);
+    const { allowHosts, suspensions } = this.options;
+    clients[work] ??= new PortalClient({
+      memberId,
+      tokens,
+      pace,
+      work,
+      allowHosts,
+      onOutcome: (outcome) => suspensions.note(memberId, outcome),
+    });
+    return clients[work];
+  }
 
-    const { dataSource, box, log } = this.options;
-    const parts = { memberId, dataSource, box, oauth: this.#oauth, log, turns: this.#turns };
-    const tokens = new DatabaseTokenStore(parts);
-    const beforeRequest = (signal?: AbortSignal) => this.#bucket.take(memberId, signal);
-    const client = new PortalClient({ memberId, tokens, beforeRequest });
-    this.#known.set(memberId, { client, tokens });
-    return client;
+  /** The token store that the portal's clients of this process share. */
+  tokens(memberId: string): DatabaseTokenStore {
+    return this.#portal(memberId).tokens;
   }
 
   /** Returns when no renewal is in hand any more: an unstored pair would be lost with the process. */
   async close(): Promise<void> {
     await Promise.all([...this.#known.values()].map(({ tokens }) => tokens.settled()));
+  }
+
+  #portal(memberId: string): KnownPortal {
+    let portal = this.#known.get(memberId);
+    if (!portal) {
+      const { dataSource, box, log, suspensions } = this.options;
+      const shared = { dataSource, box, log, suspensions, oauth: this.#oauth, turns: this.#turns };
+      const tokens = new DatabaseTokenStore({ ...shared, memberId, timings: this.#timings });
+      portal = { tokens, pace: this.#pace.of(memberId), clients: {} };
+      this.#known.set(memberId, portal);
+    }
+    return portal;
   }
 }

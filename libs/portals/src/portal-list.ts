@@ -8,6 +8,10 @@ export interface ListedPortal {
   state: PortalState;
   /** How it is called; null after an uninstall. */
   kind: 'oauth' | 'webhook' | null;
+  /** Why it is left alone, as Bitrix24 named it; null unless it is `suspended`. */
+  suspendedReason: string | null;
+  /** When it is tried again; null unless it is `suspended`. */
+  suspendedUntil: Date | null;
   language: string | null;
   settings: Record<string, unknown>;
   installedAt: Date;
@@ -19,7 +23,8 @@ export class PortalList {
   /** Every portal that was ever installed, by domain. */
   all(): Promise<ListedPortal[]> {
     return this.dataSource.query<ListedPortal[]>(
-      `SELECT member_id AS "memberId", domain, state, kind, language, settings, installed_at AS "installedAt"
+      `SELECT member_id AS "memberId", domain, state, kind, suspended_reason AS "suspendedReason",
+         suspended_until AS "suspendedUntil", language, settings, installed_at AS "installedAt"
        FROM portals.portals LEFT JOIN portals.credentials USING (member_id) ORDER BY domain, member_id`,
     );
   }

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { clear, dump, PortalsDatabase } from '../test/portals-database.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { hasApplicationToken } from './application-token.js';
 import { EventBindings } from './event-bindings.js';
 import { readPortalsFrom, type KnownPortal } from './portal-reader.js';
+import { PendingInstalls } from './pending-installs.js';
 import { PortalRegistry } from './portal-registry.js';
 
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
@@ -129,6 +131,35 @@ describe('PortalRegistry', () => {
     await expect(registry.installed()).resolves.toEqual([]);
     await expect(bindings.of('m1')).resolves.toEqual(new Map());
     await expect(source.query('SELECT * FROM portals.credentials')).resolves.toEqual([]);
+  });
+
+  it.each([
+    [true, { settings: {}, language: null }],
+    [false, { settings: { 'name-formatter': { particles: 'keep' } }, language: 'tr' }],
+  ])('at an uninstall with clean %j leaves %j', async (clean, left) => {
+    await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
+    await source.query(`UPDATE portals.portals SET settings = '{"name-formatter":{"particles":"keep"}}'`);
+    await registry.uninstall('m1', { clean });
+    await expect(portal()).resolves.toMatchObject({ state: 'uninstalled', ...left });
+  });
+
+  it('forgets the claims of the installation that is gone, and not those that came after', async () => {
+    const pending = new PendingInstalls(source, database.box, silentLog);
+    const later = { ...claim, memberId: 'm1', accessToken: 'access' };
+    await registry.install(oauth.grant('m1'), claim);
+    await pending.keep({ ...later, refreshToken: 'before' });
+    await registry.uninstall('m1');
+    await pending.keep({ ...later, refreshToken: 'after' });
+    await registry.uninstall('m1', { clean: true });
+    await expect(source.query('SELECT member_id FROM portals.pending_installs')).resolves.toHaveLength(1);
+  });
+
+  it('keeps the application token where the next install brings none, and takes a portal without any', async () => {
+    await registry.install(oauth.grant('m1'), claim);
+    await registry.install(oauth.grant('m1'), { domain: 'one.bitrix24.com' });
+    await expect(lets('token-1')).resolves.toBe(true);
+    await registry.install(oauth.grant('m2'), { domain: 'two.bitrix24.com' });
+    await expect(portal('m2')).resolves.toMatchObject({ state: 'installed', tokenHashes: [] });
   });
 
   it('takes the uninstall of a portal that it never knew', async () => {

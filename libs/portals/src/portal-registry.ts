@@ -1,17 +1,21 @@
 import { assertCallable, type TokenGrant } from '@relay/bitrix24';
+import { type Log, silentLog } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { hashApplicationToken } from './application-token.js';
-import { lockPortal, saveOAuthCredentials, saveWebhookCredentials } from './credentials.js';
+import { lockCredentials, lockPortal, saveOAuthCredentials, saveWebhookCredentials } from './credentials.js';
 import {
   ApplicationTokenEntity,
   CredentialsEntity,
   EventBindingEntity,
+  PendingInstallEntity,
   PortalEntity,
   type ApplicationTokenKind,
 } from './entities.js';
 import { DirectoryUnavailableError, notInstalled, PortalError } from './errors.js';
 import { announce } from './notifier.js';
-import type { SecretBox } from './secret-box.js';
+import type { SecretBox } from './keys/secret-box.js';
+import { storeGrant } from './renewal/store-grant.js';
+import { notSuspended } from './suspension/state.js';
 
 /** Installs and removes portals. Each change is one transaction, and is announced when it is committed. */
 export class PortalRegistry {
@@ -19,6 +23,7 @@ export class PortalRegistry {
     private readonly dataSource: DataSource,
     private readonly box: SecretBox,
     private readonly allowHosts: readonly string[],
+    private readonly log: Log = silentLog,
   ) {}
 
   /**
@@ -37,12 +42,12 @@ export class PortalRegistry {
    * Stores a portal whose install the OAuth server has confirmed by `grant`; a portal installed before is updated.
    * Its handlers vanished at the install (`settings/app-installation/`), so what is known of them is forgotten; an
    * older application token is no longer good, while those of outgoing webhooks stay. So do its settings, and, where
-   * the claim names no language, the one that is known.
+   * the claim names no language or no application token, those that are known.
    * @throws PortalError ENDPOINT_NOT_ALLOWED
    */
   async install(
     grant: TokenGrant,
-    claim: { domain: string; applicationToken: string; language?: string },
+    claim: { domain: string; applicationToken?: string; language?: string },
   ): Promise<void> {
     const { memberId, clientEndpoint } = grant;
     if (clientEndpoint === undefined) {
@@ -59,10 +64,26 @@ export class PortalRegistry {
         status: grant.status,
       });
       await saveOAuthCredentials(manager, this.box, grant);
-      await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
-      await addToken(manager, memberId, claim.applicationToken, 'app');
+      if (claim.applicationToken !== undefined) {
+        await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
+        await addToken(manager, memberId, claim.applicationToken, 'app');
+      }
       await manager.delete(EventBindingEntity, { memberId });
       await announce(manager, 'portals', memberId);
+    });
+  }
+
+  /**
+   * Stores a pair that the OAuth server has granted for an installed portal, as when its application was opened there,
+   * and takes back `needs-reauth`. Application tokens, bindings and settings stay: nothing was installed.
+   * @throws Bitrix24Error NOT_INSTALLED, also for a portal that is known by webhooks only
+   */
+  async reauthorize(grant: TokenGrant): Promise<void> {
+    const { memberId } = grant;
+    await this.dataSource.transaction(async (manager) => {
+      const { portal, credentials } = await lockCredentials(manager, memberId);
+      if (credentials.kind !== 'oauth') throw notInstalled(memberId);
+      await storeGrant({ manager, box: this.box, log: this.log }, portal, grant);
     });
   }
 
@@ -105,11 +126,16 @@ export class PortalRegistry {
    * Forgets the credentials and the bindings of a portal; harmless when repeated or unknown. The hash of its
    * application token stays, so that a repeated ONAPPUNINSTALL is still told from a forged one; the state
    * `uninstalled` tells the gateway to let no other event in.
+   * @param clean whether its settings go, too: `CLEAN` of `api-reference/common/events/on-app-uninstall.md`
    */
-  async uninstall(memberId: string): Promise<void> {
+  async uninstall(memberId: string, { clean = false } = {}): Promise<void> {
     await this.dataSource.transaction(async (manager) => {
-      const { affected } = await manager.update(PortalEntity, { memberId }, { state: 'uninstalled' });
-      if (affected === 0) return;
+      const portal = await lockPortal(manager, memberId);
+      if (!portal) return;
+      const forgotten = { ...notSuspended, ...(clean ? { settings: {}, language: null } : {}) };
+      await manager.update(PortalEntity, { memberId }, { state: 'uninstalled', ...forgotten });
+      // Claims of the installation that is gone; a repeat must not take those of the next one.
+      if (portal.state !== 'uninstalled') await manager.delete(PendingInstallEntity, { memberId });
       await manager.delete(CredentialsEntity, { memberId });
       await manager.delete(EventBindingEntity, { memberId });
       await announce(manager, 'portals', memberId);
@@ -152,6 +178,7 @@ async function savePortal(manager: EntityManager, portal: PortalFields): Promise
   const row = {
     ...portal,
     state: 'installed' as const,
+    ...notSuspended,
     installedAt: () => 'now()',
     updatedAt: () => 'now()',
   };

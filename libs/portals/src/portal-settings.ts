@@ -12,7 +12,7 @@ export interface SettingsOf<T> {
   own: T;
 }
 
-/** What an operator sets for a consumer at one portal; it outlives an uninstall. */
+/** What an operator sets for a consumer at one portal; it outlives an uninstall, unless that cleans. */
 export class PortalSettings {
   constructor(
     private readonly dataSource: DataSource,

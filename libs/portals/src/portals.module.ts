@@ -3,6 +3,7 @@ import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { EventBindings } from './event-bindings.js';
 import { Notifier } from './notifier.js';
+import { PortalLimits } from './pace/portal-limits.js';
 import { PendingInstalls } from './pending-installs.js';
 import { PortalClients } from './portal-clients.js';
 import { PortalDirectory } from './portal-directory.js';
@@ -10,8 +11,11 @@ import { readPortalsFrom } from './portal-reader.js';
 import { PortalList } from './portal-list.js';
 import { PortalRegistry } from './portal-registry.js';
 import { PortalSettings } from './portal-settings.js';
-import { SecretBox } from './secret-box.js';
+import { KeyRotation } from './keys/key-rotation.js';
+import { SecretBox } from './keys/secret-box.js';
+import { IdleRenewals } from './renewal/idle-renewals.js';
 import { Subscriptions } from './subscriptions.js';
+import { Suspensions } from './suspension/suspensions.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 export interface PortalsOptions {
@@ -56,7 +60,7 @@ export class PortalsModule {
       },
       {
         provide: PortalRegistry,
-        useFactory: (dataSource: DataSource) => new PortalRegistry(dataSource, box, allowHosts),
+        useFactory: (dataSource: DataSource) => new PortalRegistry(dataSource, box, allowHosts, log),
         inject: [DataSource],
       },
       {
@@ -68,6 +72,11 @@ export class PortalsModule {
       {
         provide: PortalList,
         useFactory: (dataSource: DataSource) => new PortalList(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: PortalLimits,
+        useFactory: (dataSource: DataSource) => new PortalLimits(dataSource),
         inject: [DataSource],
       },
       {
@@ -93,8 +102,24 @@ export class PortalsModule {
       },
       {
         provide: PortalClients,
-        useFactory: (dataSource: DataSource) =>
-          new PortalClients({ dataSource, box, oauth, allowHosts, log }),
+        useFactory: (dataSource: DataSource, suspensions: Suspensions) =>
+          new PortalClients({ dataSource, box, oauth, allowHosts, log, suspensions }),
+        inject: [DataSource, Suspensions],
+      },
+      {
+        provide: Suspensions,
+        useFactory: (dataSource: DataSource) => new Suspensions(dataSource, log),
+        inject: [DataSource],
+      },
+      {
+        provide: IdleRenewals,
+        useFactory: (dataSource: DataSource, clients: PortalClients) =>
+          new IdleRenewals(dataSource, clients, log),
+        inject: [DataSource, PortalClients],
+      },
+      {
+        provide: KeyRotation,
+        useFactory: (dataSource: DataSource) => new KeyRotation(dataSource, box, log),
         inject: [DataSource],
       },
     ];

@@ -1,21 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
-import { OAuthServer } from '@relay/bitrix24';
+import { Bitrix24Error, OAuthServer } from '@relay/bitrix24';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { clear, keptLog, PortalsDatabase } from '../test/portals-database.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { quickTimings, tokenStore } from '../test/token-stores.js';
 import { lockCredentials } from './credentials.js';
-import { DatabaseTokenStore, type TokenStoreOptions } from './database-token-store.js';
+import type { DatabaseTokenStore, TokenStoreParts } from './renewal/database-token-store.js';
 import { DirectoryUnavailableError, type PortalErrorCode } from './errors.js';
 import { PendingInstalls } from './pending-installs.js';
 import { PortalDirectory } from './portal-directory.js';
 import { readPortalsFrom } from './portal-reader.js';
 import { PortalRegistry } from './portal-registry.js';
 import { PortalSettings } from './portal-settings.js';
-import { SecretBox } from './secret-box.js';
-import { Turns } from './turns.js';
+import { SecretBox } from './keys/secret-box.js';
+import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
 
@@ -64,16 +65,16 @@ describe('secrets', () => {
     return grant.accessToken;
   }
 
-  function store(changes: Partial<TokenStoreOptions> = {}): DatabaseTokenStore {
+  function store(changes: Partial<TokenStoreParts> = {}): DatabaseTokenStore {
     const { clientSecret } = secrets;
     const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret });
-    const parts = { memberId, dataSource: source, box, oauth: server, log, turns: new Turns(1) };
-    return new DatabaseTokenStore({ ...parts, ...changes });
+    const parts = { memberId, dataSource: source, box, oauthUrl: oauth.url, oauth: server, log };
+    return tokenStore({ ...parts, ...changes });
   }
 
   /** One way to come by each error of this lib, and by those that it lets through. */
   const failures: Record<
-    PortalErrorCode | 'NOT_INSTALLED' | 'BAD_ADDRESS' | '23514',
+    PortalErrorCode | 'NOT_INSTALLED' | 'PORTAL_SUSPENDED' | 'REDIRECT' | 'BAD_ADDRESS' | '23514',
     () => Promise<unknown>
   > = {
     DIRECTORY_UNAVAILABLE: async () => {
@@ -85,6 +86,20 @@ describe('secrets', () => {
       return error;
     },
     NOT_INSTALLED: () => errorOf(() => store().access()),
+    PORTAL_SUSPENDED: async () => {
+      await install();
+      const error = new Bitrix24Error('OVERLOAD_LIMIT', { httpStatus: 503 });
+      await new Suspensions(source, log).note(memberId, { ok: false, method: 'profile', error });
+      return errorOf(() => store().access());
+    },
+    REDIRECT: async () => {
+      await registry.registerWebhook({
+        ...claim,
+        memberId,
+        webhookUrl: `https://one.bitrix24.com/rest/1/${secrets.webhook}/`,
+      });
+      return errorOf(() => store().relocate(`https://one.bitrix24.com/rest/1/${secrets.webhook}/`));
+    },
     NEEDS_REAUTH: async () => {
       const stale = await install();
       const grant = { ...oauth.grant(memberId), refreshToken: 'refresh-dead', accessToken: stale };
@@ -127,7 +142,7 @@ describe('secrets', () => {
       const stale = await install();
       return source.transaction(async (manager) => {
         await lockCredentials(manager, memberId);
-        return errorOf(() => store({ lockTimeoutMs: 10 }).renew(stale));
+        return errorOf(() => store({ timings: { ...quickTimings, lockTimeoutMs: 10 } }).renew(stale));
       });
     },
     PENDING_FULL: async () => {
@@ -169,10 +184,21 @@ describe('secrets', () => {
       const error = await fail();
       expect(error).toMatchObject({ code });
       const seen = [shown(error), ...lines.map(shown)].join('\n');
-      for (const secret of used) expect(seen).not.toContain(secret);
+      for (const secret of [...used].flatMap(spellings)) expect(seen).not.toContain(secret);
     });
   }
 });
+
+/** As it might stand in a query, in JSON or in a header. */
+function spellings(secret: string): string[] {
+  const bytes = Buffer.from(secret);
+  return [
+    secret,
+    encodeURIComponent(secret),
+    bytes.toString('hex'),
+    bytes.toString('base64').replace(/.{0,3}=*$/, ''),
+  ];
+}
 
 /** Everything that a logger or a person could get out of it. */
 function shown(value: unknown): string {

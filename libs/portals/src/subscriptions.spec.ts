@@ -55,6 +55,17 @@ describe('Subscriptions', () => {
     expect(sets.map((set) => set.toSorted())).toContainEqual(wanted);
   });
 
+  it('shows what each consumer wants', async () => {
+    await subscriptions.record('second', ['TWO', 'ONE']);
+    await subscriptions.record('first', ['ONE']);
+    await expect(subscriptions.byConsumer()).resolves.toEqual(
+      new Map([
+        ['first', ['ONE']],
+        ['second', ['ONE', 'TWO']],
+      ]),
+    );
+  });
+
   it('tells of a change, and of none where nothing changed', async () => {
     let changes = 0;
     const leave = subscriptions.onChange(() => (changes += 1));

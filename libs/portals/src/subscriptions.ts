@@ -37,6 +37,15 @@ export class Subscriptions {
     return rows.map(({ name }) => name);
   }
 
+  /** Event names that each consumer wants, sorted; consumers by name. */
+  async byConsumer(): Promise<Map<string, string[]>> {
+    const rows = await this.dataSource.query<{ consumer: string; names: string[] }[]>(
+      `SELECT consumer, array_agg(name ORDER BY name) AS names FROM portals.subscriptions
+       GROUP BY consumer ORDER BY consumer`,
+    );
+    return new Map(rows.map(({ consumer, names }) => [consumer, names]));
+  }
+
   /**
    * Calls the listener when `wanted()` may have changed, here or in another process, and whenever the connection that
    * hears of it is made anew. Returns the function that ends it. A listener must not throw.

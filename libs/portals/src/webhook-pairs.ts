@@ -2,7 +2,7 @@ import { assertCallable } from '@relay/bitrix24';
 import type { DataSource } from 'typeorm';
 import { hasApplicationToken, hashApplicationToken } from './application-token.js';
 import type { PortalRegistry } from './portal-registry.js';
-import type { SecretBox } from './secret-box.js';
+import type { SecretBox } from './keys/secret-box.js';
 
 /** Forged events of unknown portals must not become queries: what waits is read again at most this often. */
 const readEveryMs = 1_000;

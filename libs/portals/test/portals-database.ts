@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { portalEntities } from '../src/entities.js';
 import { portalMigrations } from '../src/migrations.js';
-import { SecretBox } from '../src/secret-box.js';
+import { SecretBox } from '../src/keys/secret-box.js';
 
 /** A migrated database of one spec, and as many pools on it as it takes to play several processes. */
 export class PortalsDatabase {
@@ -28,7 +28,8 @@ export class PortalsDatabase {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#sources.map((source) => source.destroy()));
+    const open = this.#sources.filter((source) => source.isInitialized);
+    await Promise.all(open.map((source) => source.destroy()));
     await this.database.drop();
   }
 }

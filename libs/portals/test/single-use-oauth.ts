@@ -13,6 +13,8 @@ export class SingleUseOAuth {
   beforeAnswer: () => Promise<void> | void = () => undefined;
   /** Overrides parts of the answer. */
   answer: Record<string, string> = {};
+  /** Refuses every exchange with this error, and uses nothing up. */
+  refusal: string | undefined;
   refused = 0;
 
   readonly #valid = new Map<string, string>();
@@ -82,6 +84,7 @@ export class SingleUseOAuth {
   }
 
   async #exchange(refreshToken: string): Promise<Record<string, unknown>> {
+    if (this.refusal !== undefined) return { error: this.refusal };
     const memberId = this.#valid.get(refreshToken);
     if (memberId === undefined) {
       this.refused += 1;

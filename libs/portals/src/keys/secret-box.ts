@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { TokenKey } from '@relay/platform';
-import { PortalError } from './errors.js';
+import { PortalError } from '../errors.js';
 
 /** Where a sealed text belongs; moved to another portal or field it does not open. */
 export interface SealContext {
@@ -33,6 +33,17 @@ export class SecretBox {
     }
     this.#sealing = first;
     this.#keys = new Map(keys.map(({ id, key }) => [id, key]));
+  }
+
+  /** The id of the key that seals. */
+  get currentKeyId(): string {
+    return this.#sealing.id;
+  }
+
+  /** Which key a text is sealed with; undefined for what this class did not seal. */
+  static keyIdOf(sealed: string): string | undefined {
+    const [format, id] = sealed.split(':');
+    return format === version ? id : undefined;
   }
 
   seal(secret: string, context: SealContext): string {

@@ -1,14 +1,13 @@
-import { OAuthServer, type PortalAccess } from '@relay/bitrix24';
-import { silentLog } from '@relay/platform';
+import type { PortalAccess } from '@relay/bitrix24';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
-import { SingleUseOAuth } from '../test/single-use-oauth.js';
-import { lockCredentials } from './credentials.js';
-import { DatabaseTokenStore } from './database-token-store.js';
-import { PortalRegistry } from './portal-registry.js';
-import { Turns } from './turns.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
+import { quickTimings, tokenStore } from '../../test/token-stores.js';
+import { lockCredentials } from '../credentials.js';
+import type { DatabaseTokenStore, TokenStoreParts } from './database-token-store.js';
+import { PortalRegistry } from '../portal-registry.js';
 
 const memberId = 'm1';
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
@@ -32,17 +31,8 @@ describe('DatabaseTokenStore', () => {
   afterAll(() => database.close());
 
   /** What one process has: its own pool, its own store. */
-  function store(dataSource = source, timeoutMs = 5_000): DatabaseTokenStore {
-    const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret: 'secret', timeoutMs });
-    const { box } = database;
-    return new DatabaseTokenStore({
-      memberId,
-      dataSource,
-      box,
-      oauth: server,
-      log: silentLog,
-      turns: new Turns(3),
-    });
+  function store(dataSource = source, changes: Partial<TokenStoreParts> = {}): DatabaseTokenStore {
+    return tokenStore({ memberId, dataSource, box: database.box, oauthUrl: oauth.url, ...changes });
   }
 
   async function install(): Promise<string> {
@@ -192,16 +182,7 @@ describe('DatabaseTokenStore', () => {
 
   it('says what is missing when the application has no keys', async () => {
     const stale = await install();
-    const { box } = database;
-    const parts = {
-      memberId,
-      dataSource: source,
-      box,
-      oauth: undefined,
-      log: silentLog,
-      turns: new Turns(1),
-    };
-    await expect(new DatabaseTokenStore(parts).renew(stale)).rejects.toMatchObject({
+    await expect(store(source, { oauth: undefined }).renew(stale)).rejects.toMatchObject({
       code: 'NO_OAUTH',
       message: expect.stringContaining('B24_CLIENT_ID'),
     });
@@ -209,19 +190,9 @@ describe('DatabaseTokenStore', () => {
 
   it('gives up waiting for a lock that another process does not give back', async () => {
     const stale = await install();
-    const { box } = database;
-    const oauthServer = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret: 'secret' });
-    const parts = {
-      memberId,
-      dataSource: source,
-      box,
-      oauth: oauthServer,
-      log: silentLog,
-      turns: new Turns(1),
-    };
     await source.transaction(async (manager) => {
       await lockCredentials(manager, memberId);
-      const waiting = new DatabaseTokenStore({ ...parts, lockTimeoutMs: 20 }).renew(stale);
+      const waiting = store(source, { timings: { ...quickTimings, lockTimeoutMs: 20 } }).renew(stale);
       await expect(waiting).rejects.toMatchObject({ code: 'CREDENTIALS_BUSY', recovery: 'retry' });
     });
     expect(oauth.exchanges.size).toBe(0);

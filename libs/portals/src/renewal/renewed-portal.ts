@@ -1,5 +1,5 @@
 import type { TokenGrant } from '@relay/bitrix24';
-import type { PortalEntity } from './entities.js';
+import type { PortalEntity } from '../entities.js';
 
 type Renewable = Pick<PortalEntity, 'domain' | 'clientEndpoint' | 'state' | 'scope' | 'status'>;
 
@@ -10,7 +10,8 @@ export function renewedPortal(portal: Renewable, grant: TokenGrant): Renewable |
   const renewed: Renewable = {
     domain: renamedDomain(portal, clientEndpoint),
     clientEndpoint,
-    state: 'installed',
+    // A new pair heals a dead one; it says nothing about why a portal is suspended.
+    state: portal.state === 'needs-reauth' ? 'installed' : portal.state,
     scope: grant.scope,
     status: grant.status,
   };

@@ -1,0 +1,104 @@
+import { silentLog } from '@relay/platform';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { SimplePortal } from '../test/simple-portal.js';
+import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { quickTimings } from '../test/token-stores.js';
+import { PortalClients } from './portal-clients.js';
+import { PortalRegistry } from './portal-registry.js';
+import { Suspensions } from './suspension/suspensions.js';
+
+const memberId = 'm1';
+const expired = { status: 401, body: { error: 'expired_token' } };
+const done = { status: 200, body: { result: 'done' } };
+
+describe('the clients of one portal in a process', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let oauth: SingleUseOAuth;
+  let portal: SimplePortal;
+  let suspensions: Suspensions;
+  let clients: PortalClients;
+  let stale: string;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+  });
+  beforeEach(async () => {
+    await clear(source);
+    [oauth, portal] = [await SingleUseOAuth.start(), await SimplePortal.start()];
+    oauth.answer = { client_endpoint: portal.clientEndpoint };
+    const grant = { ...oauth.grant(memberId), clientEndpoint: portal.clientEndpoint };
+    stale = grant.accessToken;
+    const allowHosts = ['127.0.0.1'];
+    await new PortalRegistry(source, database.box, allowHosts).install(grant, {
+      domain: 'd',
+      applicationToken: 't',
+    });
+    suspensions = new Suspensions(source, silentLog);
+    clients = new PortalClients({
+      dataSource: source,
+      box: database.box,
+      suspensions,
+      oauth: { url: oauth.url, clientId: 'id', clientSecret: 'secret' },
+      allowHosts,
+      log: silentLog,
+      timings: quickTimings,
+    });
+  });
+  afterEach(async () => {
+    await clients.close();
+    await Promise.all([oauth.stop(), portal.stop()]);
+  });
+  afterAll(() => database.close());
+
+  it('are one for each class of work, and renew an expired token once for both', async () => {
+    portal.answer = (token) => (token === stale ? expired : done);
+    const [live, bulk] = [clients.for(memberId), clients.for(memberId, { work: 'bulk' })];
+    expect(live).not.toBe(bulk);
+    expect(clients.for(memberId, { work: 'live' })).toBe(live);
+    expect(clients.for(memberId, { work: 'bulk' })).toBe(bulk);
+    await Promise.all([live.call('profile'), bulk.call('profile')]);
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+    expect(new Set(portal.asked.map(({ token }) => token)).size).toBe(2);
+  });
+
+  it('stop calling a portal that is blocked, until its next try, which ends it', async () => {
+    portal.answer = () => ({ status: 503, body: { error: 'OVERLOAD_LIMIT' } });
+    await expect(clients.for(memberId).call('profile')).rejects.toMatchObject({ code: 'OVERLOAD_LIMIT' });
+    const { length } = portal.asked;
+    portal.answer = () => done;
+    for (const work of ['live', 'bulk'] as const) {
+      await expect(clients.for(memberId, { work }).call('profile')).rejects.toMatchObject({
+        code: 'PORTAL_SUSPENDED',
+      });
+    }
+    expect(portal.asked).toHaveLength(length);
+
+    await source.query('UPDATE portals.portals SET suspended_until = now()');
+    await expect(clients.for(memberId).call('profile')).resolves.toMatchObject({ result: 'done' });
+    await expect(clients.for(memberId, { work: 'bulk' }).call('profile')).resolves.toMatchObject({
+      result: 'done',
+    });
+  });
+
+  it('go on calling a portal that does not show one item to them', async () => {
+    portal.answer = () => ({ status: 403, body: { error: 'ACCESS_DENIED' } });
+    await expect(clients.for(memberId).call('crm.item.get')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    portal.answer = () => done;
+    await expect(clients.for(memberId).call('profile')).resolves.toMatchObject({ result: 'done' });
+  });
+
+  it('follow a renamed portal to where the OAuth server says that it is, and nowhere else', async () => {
+    const renamed = await SimplePortal.start();
+    const elsewhere = await SimplePortal.start();
+    portal.answer = () => ({ status: 302, body: {}, headers: { location: elsewhere.clientEndpoint } });
+    oauth.answer = { client_endpoint: renamed.clientEndpoint };
+    await expect(clients.for(memberId).call('profile')).resolves.toMatchObject({ result: 'done' });
+    await expect(clients.for(memberId).call('profile')).resolves.toMatchObject({ result: 'done' });
+    expect([portal, renamed, elsewhere].map(({ asked }) => asked.length)).toEqual([1, 2, 0]);
+    await Promise.all([renamed.stop(), elsewhere.stop()]);
+  });
+});

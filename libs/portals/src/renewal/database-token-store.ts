@@ -1,0 +1,109 @@
+import { OAuthError, type PortalAccess, type TokenStore } from '@relay/bitrix24';
+import { openAccess, readCredentials } from '../credentials.js';
+import type { Suspensions } from '../suspension/suspensions.js';
+import { needsReauth, unconfirmedAddress } from './renewal-errors.js';
+import { Renewal, type RenewalParts, type RenewalPurpose } from './renewal.js';
+import { unlessAborted } from './unless-aborted.js';
+
+export interface TokenStoreParts extends RenewalParts {
+  suspensions: Suspensions;
+}
+
+/** The token pair of one portal, shared by all processes through the database. */
+export class DatabaseTokenStore implements TokenStore {
+  readonly #renewal: Renewal;
+  /** At most one of each purpose, whoever waits for it. */
+  readonly #running = new Map<string, Promise<PortalAccess>>();
+
+  constructor(private readonly parts: TokenStoreParts) {
+    this.#renewal = new Renewal(parts);
+  }
+
+  /**
+   * @throws Bitrix24Error NOT_INSTALLED, PORTAL_SUSPENDED; PortalError NEEDS_REAUTH, UNKNOWN_KEY, BROKEN_SEAL; the
+   * signal's reason
+   */
+  async access(signal?: AbortSignal): Promise<PortalAccess> {
+    const { dataSource, box, memberId, suspensions } = this.parts;
+    signal?.throwIfAborted();
+    const stored = await readCredentials(dataSource, memberId);
+    signal?.throwIfAborted();
+    if (stored.portal.state === 'needs-reauth') throw needsReauth(memberId);
+    if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
+    return openAccess(box, stored);
+  }
+
+  /**
+   * Aborting the signal ends the caller's wait, never the renewal: its answer holds the only pair that still works.
+   * @throws as `access`, and PortalError WRONG_MEMBER, NO_OAUTH, CREDENTIALS_BUSY; OAuthError
+   */
+  async renew(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const isStale = (access: PortalAccess): boolean =>
+      access.kind === 'oauth' && access.accessToken === staleAccessToken;
+    const running = this.#running.get('renew');
+    if (running) {
+      const access = await unlessAborted(running, signal);
+      // The renewal that ran may have been about an older token than the caller's.
+      if (!isStale(access)) return access;
+    }
+    const renewal = this.#once('renew', { isNeeded: (_stored, access) => isStale(access) });
+    return await unlessAborted(renewal, signal);
+  }
+
+  /**
+   * Where the portal is, that answered 302 at this address: what the OAuth server says, never what the portal says. It
+   * says so with a new pair, so it is asked once in ten minutes at most.
+   * @throws as `renew`, and Bitrix24Error REDIRECT when nobody names another address that may be called
+   */
+  async relocate(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const relocation = this.#once(`relocate ${staleEndpoint}`, {
+      isRelocation: true,
+      isNeeded: ({ portal, credentials }) => {
+        if (credentials.kind === 'webhook' || portal.clientEndpoint !== staleEndpoint) return false;
+        this.#refuseTooSoon(credentials.relocationAskedAt);
+        return true;
+      },
+    });
+    const access = await unlessAborted(relocation, signal);
+    if (access.endpoint === staleEndpoint) throw unconfirmedAddress(this.parts.memberId);
+    return access;
+  }
+
+  /**
+   * Renews a pair that nobody has used since then, so that its refresh token does not run out.
+   * @throws as `renew`
+   */
+  async renewIdle(idleSince: Date): Promise<PortalAccess> {
+    return this.#once('idle', { isNeeded: ({ credentials }) => credentials.updatedAt < idleSince });
+  }
+
+  /** Waits for the renewals that run, so that the process does not end with a new pair in hand. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#running.values());
+  }
+
+  #once(name: string, purpose: RenewalPurpose): Promise<PortalAccess> {
+    const running = this.#running.get(name);
+    if (running) return running;
+    const started = this.#run(purpose).finally(() => this.#running.delete(name));
+    this.#running.set(name, started);
+    return started;
+  }
+
+  async #run(purpose: RenewalPurpose): Promise<PortalAccess> {
+    try {
+      return await this.#renewal.run(purpose);
+    } catch (error) {
+      if (!(error instanceof OAuthError) || error.unreachable) throw error;
+      if (error.code.toUpperCase() !== 'PAYMENT_REQUIRED') throw error;
+      // Outside the transaction: it kept the portal's row locked.
+      throw await this.parts.suspensions.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
+    }
+  }
+
+  #refuseTooSoon(askedAt: Date | null): void {
+    const { memberId, timings } = this.parts;
+    const restMs = askedAt === null ? 0 : askedAt.getTime() + timings.relocationEveryMs - Date.now();
+    if (restMs > 0) throw unconfirmedAddress(memberId, restMs);
+  }
+}

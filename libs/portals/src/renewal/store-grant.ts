@@ -1,0 +1,31 @@
+import type { TokenGrant } from '@relay/bitrix24';
+import type { Log } from '@relay/platform';
+import type { EntityManager } from 'typeorm';
+import { saveOAuthCredentials } from '../credentials.js';
+import { PortalEntity } from '../entities.js';
+import { announce } from '../notifier.js';
+import type { SecretBox } from '../keys/secret-box.js';
+import { renewedPortal } from './renewed-portal.js';
+
+/**
+ * Stores the new pair of a portal that the caller has locked, with what else the OAuth server said of it: the address it
+ * has now, and that it works again.
+ * @returns the address to call
+ */
+export async function storeGrant(
+  { manager, box, log }: { manager: EntityManager; box: SecretBox; log: Log },
+  portal: PortalEntity,
+  grant: TokenGrant,
+): Promise<string> {
+  const { memberId } = portal;
+  const changes = renewedPortal(portal, grant);
+  await saveOAuthCredentials(manager, box, grant);
+  if (!changes) return portal.clientEndpoint;
+  await manager.update(PortalEntity, { memberId }, changes);
+  await announce(manager, 'portals', memberId);
+  if (changes.clientEndpoint !== portal.clientEndpoint) {
+    log.info({ memberId, host: new URL(changes.clientEndpoint).host }, 'portal renamed');
+  }
+  if (portal.state === 'needs-reauth') log.info({ memberId }, 'the portal is authorized again');
+  return changes.clientEndpoint;
+}

@@ -1,0 +1,264 @@
+import { Bitrix24Error, type RequestOutcome } from '@relay/bitrix24';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, keptLog, PortalsDatabase, type LogLine } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
+import { tokenStore } from '../../test/token-stores.js';
+import { hasApplicationToken } from '../application-token.js';
+import { Notifier } from '../notifier.js';
+import { PortalList } from '../portal-list.js';
+import { readPortalsFrom } from '../portal-reader.js';
+import { PortalRegistry } from '../portal-registry.js';
+import type { DatabaseTokenStore } from '../renewal/database-token-store.js';
+import { Suspensions } from './suspensions.js';
+
+const memberId = 'm1';
+const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
+const minute = 60_000;
+const answered: RequestOutcome = { ok: true, method: 'profile' };
+
+function refused(code: string, { method = 'batch', httpStatus = 503 } = {}): RequestOutcome {
+  return { ok: false, method, error: new Bitrix24Error(code, { httpStatus }) };
+}
+
+interface OneProcess {
+  tokens: DatabaseTokenStore;
+  suspensions: Suspensions;
+}
+
+describe('a suspended portal', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let registry: PortalRegistry;
+  let oauth: SingleUseOAuth;
+  let lines: LogLine[];
+  let one: OneProcess;
+  let stale: string;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    registry = new PortalRegistry(source, database.box, []);
+  });
+  beforeEach(async () => {
+    await clear(source);
+    oauth = await SingleUseOAuth.start();
+    const grant = oauth.grant(memberId);
+    stale = grant.accessToken;
+    await registry.install(grant, claim);
+    const kept = keptLog();
+    lines = kept.lines;
+    one = newProcess(source, kept.log);
+  });
+  afterEach(() => oauth.stop());
+  afterAll(() => database.close());
+
+  function newProcess(dataSource: DataSource, log = keptLog().log): OneProcess {
+    const suspensions = new Suspensions(dataSource, log);
+    const { box } = database;
+    const tokens = tokenStore({ memberId, dataSource, box, oauthUrl: oauth.url, suspensions, log });
+    return { tokens, suspensions };
+  }
+
+  async function row(): Promise<{
+    state: string;
+    reason: string | null;
+    waitMs: number | null;
+    times: number;
+  }> {
+    const [found] = await source.query<[Awaited<ReturnType<typeof row>>]>(
+      `SELECT state, suspended_reason AS reason, suspended_times AS times,
+         extract(epoch FROM suspended_until - now())::float8 * 1000 AS "waitMs" FROM portals.portals`,
+    );
+    return found;
+  }
+
+  async function makeDue(): Promise<void> {
+    await source.query(`UPDATE portals.portals SET suspended_until = now() - interval '1 s'`);
+  }
+
+  /** Within a minute of what was meant: the test takes its time. */
+  async function waits(expectedMs: number): Promise<void> {
+    const { waitMs } = await row();
+    expect(waitMs).toBeGreaterThan(expectedMs - minute);
+    expect(waitMs).toBeLessThanOrEqual(expectedMs);
+  }
+
+  it.each([
+    ['OVERLOAD_LIMIT', 10 * minute],
+    ['PORTAL_DELETED', 2 * minute],
+    ['PAYMENT_REQUIRED', 60 * minute],
+    ['ACCESS_DENIED', 60 * minute],
+  ])('after %s is not called until its next try, in any process', async (code, pauseMs) => {
+    await one.suspensions.note(memberId, refused(code));
+    expect(await row()).toMatchObject({ state: 'suspended', reason: code, times: 1 });
+    await waits(pauseMs);
+    const retryAfterMs = expect.any(Number);
+    for (const { tokens } of [one, newProcess(source)]) {
+      await expect(tokens.access()).rejects.toMatchObject({
+        code: 'PORTAL_SUSPENDED',
+        recovery: 'wait',
+        memberId,
+        reason: code,
+        retryAfterMs,
+        message: expect.stringContaining(code),
+      });
+    }
+    expect(lines).toMatchObject([{ level: 'warn', fields: { memberId, reason: code } }]);
+  });
+
+  it.each<[string, RequestOutcome]>([
+    ['an answer', answered],
+    ['a refused item', refused('ACCESS_DENIED', { method: 'crm.item.get', httpStatus: 403 })],
+    ['a limit', refused('QUERY_LIMIT_EXCEEDED')],
+    ['a failure of the server', refused('INTERNAL_SERVER_ERROR', { httpStatus: 500 })],
+    ['what is not there', refused('NOT_FOUND', { method: 'crm.item.get', httpStatus: 400 })],
+  ])('is not made by %s', async (_, outcome) => {
+    await one.suspensions.note(memberId, outcome);
+    expect((await row()).state).toBe('installed');
+    await expect(one.tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
+  });
+
+  it('is told to wait for ten minutes at most, so that an end of it is noticed', async () => {
+    await one.suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
+    await expect(one.tokens.access()).rejects.toMatchObject({ retryAfterMs: 10 * minute });
+  });
+
+  it('is suspended once by all the requests that hear it at the same time', async () => {
+    const processes = [one, newProcess(source), newProcess(source)];
+    const notes = processes.flatMap(({ suspensions }) => [
+      suspensions.note(memberId, refused('OVERLOAD_LIMIT')),
+      suspensions.note(memberId, refused('OVERLOAD_LIMIT')),
+    ]);
+    await Promise.all(notes);
+    expect(await row()).toMatchObject({ times: 1 });
+  });
+
+  it('is tried by exactly one process when it is due', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await makeDue();
+    const processes = await Promise.all(
+      Array.from({ length: 6 }, async () => newProcess(await database.connect())),
+    );
+    const tries = await Promise.allSettled(processes.map(({ tokens }) => tokens.access()));
+    expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const trying = processes[tries.findIndex(({ status }) => status === 'fulfilled')];
+    await expect(trying?.tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
+  });
+
+  it('works again when its try is answered, and every process hears of it', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await makeDue();
+    const heard: unknown[] = [];
+    const notifier = new Notifier({ databaseUrl: database.url, log: keptLog().log });
+    notifier.on('portals', (subject) => heard.push(subject));
+    await eventually(() => expect(notifier.isListening()).toBe(true));
+
+    await one.tokens.access();
+    await one.suspensions.note(memberId, answered);
+    expect(await row()).toEqual({ state: 'installed', reason: null, waitMs: null, times: 0 });
+    await eventually(() => expect(heard).toContain(memberId));
+    await notifier.stop();
+    await expect(newProcess(source).tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
+    expect(lines.map(({ message }) => message)).toEqual([
+      'the portal is suspended',
+      'a suspended portal is tried again',
+      'a suspended portal works again',
+    ]);
+  });
+
+  it('is left alone for longer with every try that fails, six hours at most', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    for (const pauseMinutes of [20, 40, 80, 160, 320, 360, 360]) {
+      await makeDue();
+      await one.tokens.access();
+      await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+      await waits(pauseMinutes * minute);
+      await expect(one.tokens.access()).rejects.toMatchObject({ code: 'PORTAL_SUSPENDED' });
+    }
+  });
+
+  it('stays so for what was sent before it, whatever its answer', async () => {
+    const late = newProcess(source);
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    for (const outcome of [answered, refused('OVERLOAD_LIMIT')]) {
+      await late.suspensions.note(memberId, outcome);
+      expect(await row()).toMatchObject({ state: 'suspended', times: 1 });
+    }
+  });
+
+  it('is tried by another process when the one that tried it never said how it went', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await makeDue();
+    await one.tokens.access();
+    const other = newProcess(source);
+    await expect(other.tokens.access()).rejects.toMatchObject({ code: 'PORTAL_SUSPENDED' });
+    await makeDue();
+    await expect(other.tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
+    // The first one's word comes late, and is not asked for any more.
+    await one.suspensions.note(memberId, answered);
+    expect((await row()).state).toBe('suspended');
+    await other.suspensions.note(memberId, answered);
+    expect((await row()).state).toBe('installed');
+  });
+
+  it('is what an unpaid application gets at its renewal; the pair is kept', async () => {
+    oauth.refusal = 'PAYMENT_REQUIRED';
+    await expect(one.tokens.renew(stale)).rejects.toMatchObject({
+      code: 'PORTAL_SUSPENDED',
+      recovery: 'wait',
+    });
+    expect(await row()).toMatchObject({ state: 'suspended', reason: 'PAYMENT_REQUIRED' });
+    oauth.refusal = undefined;
+    await makeDue();
+    await one.tokens.access();
+    await one.tokens.renew(stale);
+    expect((await row()).state).toBe('suspended');
+    await one.suspensions.note(memberId, answered);
+    expect((await row()).state).toBe('installed');
+  });
+
+  it('is ended at once by an operator, and by an install', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await expect(newProcess(source).suspensions.resume(memberId)).resolves.toBe(true);
+    await expect(one.tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
+    await expect(one.suspensions.resume(memberId)).resolves.toBe(false);
+
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await registry.install(oauth.grant(memberId), claim);
+    expect(await row()).toEqual({ state: 'installed', reason: null, waitMs: null, times: 0 });
+  });
+
+  it('can be uninstalled, and is not tried or resumed any more', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await registry.uninstall(memberId);
+    expect(await row()).toMatchObject({ state: 'uninstalled', reason: null });
+    await expect(one.suspensions.resume(memberId)).resolves.toBe(false);
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    expect((await row()).state).toBe('uninstalled');
+  });
+
+  it('binds no handlers, and is listed with its reason and its next try', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await expect(registry.installed()).resolves.toEqual([]);
+    await expect(new PortalList(source).all()).resolves.toMatchObject([
+      { memberId, state: 'suspended', suspendedReason: 'OVERLOAD_LIMIT', suspendedUntil: expect.any(Date) },
+    ]);
+  });
+
+  it('is still one whose events the gateway believes', async () => {
+    await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    const [known] = await readPortalsFrom(source)([memberId]);
+    expect(known).toMatchObject({ state: 'suspended' });
+    expect(hasApplicationToken(known ?? { tokenHashes: [] }, claim.applicationToken)).toBe(true);
+  });
+
+  it('does not cost a request its outcome when the database is away', async () => {
+    const away = await database.connect();
+    await away.destroy();
+    const kept = keptLog();
+    await new Suspensions(away, kept.log).note(memberId, refused('OVERLOAD_LIMIT'));
+    expect(kept.lines).toMatchObject([{ level: 'warn', fields: { memberId } }]);
+  });
+});

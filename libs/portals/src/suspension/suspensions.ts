@@ -1,0 +1,144 @@
+import type { RequestOutcome } from '@relay/bitrix24';
+import { counter, type Log } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { announce } from '../notifier.js';
+import { PortalSuspendedError } from './portal-suspended-error.js';
+import { isServed, suspensionMs, suspensionReason, type SuspensionReason } from './reasons.js';
+
+/** Longer than one request takes, with its turn at the bucket and a renewal; a process that dies leaves it to the others. */
+const leaseMs = 3 * 60_000;
+
+const suspended = counter({
+  name: 'relay_portals_suspended_total',
+  help: 'How often a portal was suspended, or its next try failed, by reason.',
+  labelNames: ['reason'],
+});
+
+/** A process's right to try a suspended portal: it holds while the row still says `until`. */
+interface Lease {
+  /** As PostgreSQL writes it, with its microseconds. */
+  until: string;
+  endsAtMs: number;
+}
+
+/**
+ * Portals that refuse everything are left alone: nobody calls them until the next try, which one process makes. What
+ * that process hears decides: served, the portal is `installed` again; refused, the next try is later.
+ */
+export class Suspensions {
+  readonly #leases = new Map<string, Lease>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly log: Log,
+  ) {}
+
+  /**
+   * Resolves when a portal that was read as suspended may be called by this process: its next try is due and is ours,
+   * or it has been resumed.
+   * @throws Bitrix24Error PORTAL_SUSPENDED
+   */
+  async admit(memberId: string): Promise<void> {
+    if (this.#leaseOf(memberId)) return;
+    const [[taken]] = await this.dataSource.query<[{ until: string }[], number]>(
+      `UPDATE portals.portals SET suspended_until = clock_timestamp() + make_interval(secs => $2)
+       WHERE member_id = $1 AND state = 'suspended' AND suspended_until <= clock_timestamp()
+       RETURNING suspended_until::text AS until`,
+      [memberId, leaseMs / 1_000],
+    );
+    if (taken) {
+      this.#leases.set(memberId, { until: taken.until, endsAtMs: performance.now() + leaseMs });
+      this.log.info({ memberId }, 'a suspended portal is tried again');
+      return;
+    }
+    const [state] = await this.dataSource.query<{ reason: string; waitMs: number }[]>(
+      `SELECT suspended_reason AS reason,
+         extract(epoch FROM suspended_until - clock_timestamp())::float8 * 1000 AS "waitMs"
+       FROM portals.portals WHERE member_id = $1 AND state = 'suspended'`,
+      [memberId],
+    );
+    if (state) throw new PortalSuspendedError(memberId, state.reason, state.waitMs);
+  }
+
+  /** Hears how each request to the portal ended. Never rejects: the outcome is the caller's all the same. */
+  async note(memberId: string, outcome: RequestOutcome): Promise<void> {
+    try {
+      const reason = suspensionReason(outcome);
+      if (reason) await this.suspend(memberId, reason);
+      else if (isServed(outcome)) await this.#lift(memberId);
+    } catch (err) {
+      this.log.warn({ err, memberId }, 'how a request ended could not be noted at its portal');
+    }
+  }
+
+  /**
+   * Suspends a working portal; one that this process was trying is put off for longer. One that is suspended already,
+   * by what other requests heard at the same time, stays as it is.
+   * @returns the error for who wanted to call it
+   */
+  async suspend(memberId: string, reason: SuspensionReason, cause?: unknown): Promise<PortalSuspendedError> {
+    const lease = this.#leaseOf(memberId);
+    // At once: what else this process has under way at the portal will hear the same.
+    this.#leases.delete(memberId);
+    const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
+    const row = await this.dataSource.transaction(async (manager) => {
+      const [[changed]] = await manager.query<[{ untilMs: number; times: number }[], number]>(
+        `UPDATE portals.portals SET state = 'suspended', suspended_reason = $2, updated_at = now(),
+           suspended_times = suspended_times + 1,
+           suspended_until = clock_timestamp()
+             + make_interval(secs => ($3::float8[])[least(suspended_times + 1, cardinality($3::float8[]))])
+         WHERE member_id = $1 AND (state = 'installed' OR (state = 'suspended' AND suspended_until = $4::timestamptz))
+         RETURNING extract(epoch FROM suspended_until)::float8 * 1000 AS "untilMs", suspended_times AS times`,
+        [memberId, reason, pausesMs.map((ms) => ms / 1_000), lease?.until ?? null],
+      );
+      if (changed) await announce(manager, 'portals', memberId);
+      return changed;
+    });
+    if (row) {
+      suspended.inc({ reason });
+      const nextTryAt = new Date(row.untilMs).toISOString();
+      this.log.warn({ memberId, reason, times: row.times, nextTryAt }, 'the portal is suspended');
+    }
+    return new PortalSuspendedError(
+      memberId,
+      reason,
+      pausesMs[Math.min(row?.times ?? 1, pausesMs.length) - 1] ?? 0,
+      cause,
+    );
+  }
+
+  /** An operator's word that the portal can be called. @returns false when it was not suspended */
+  async resume(memberId: string): Promise<boolean> {
+    this.#leases.delete(memberId);
+    return await this.#end(memberId, null, 'a suspended portal was resumed by an operator');
+  }
+
+  async #lift(memberId: string): Promise<void> {
+    const lease = this.#leaseOf(memberId);
+    if (!lease) return;
+    await this.#end(memberId, lease.until, 'a suspended portal works again');
+    this.#leases.delete(memberId);
+  }
+
+  /** @param until only while the row still says so; null: in any case */
+  async #end(memberId: string, until: string | null, message: string): Promise<boolean> {
+    const ended = await this.dataSource.transaction(async (manager) => {
+      const [, count] = await manager.query<[unknown[], number]>(
+        `UPDATE portals.portals SET state = 'installed', suspended_reason = NULL, suspended_until = NULL,
+           suspended_times = 0, updated_at = now()
+         WHERE member_id = $1 AND state = 'suspended' AND suspended_until = coalesce($2::timestamptz, suspended_until)`,
+        [memberId, until],
+      );
+      if (count > 0) await announce(manager, 'portals', memberId);
+      return count > 0;
+    });
+    if (ended) this.log.info({ memberId }, message);
+    return ended;
+  }
+
+  #leaseOf(memberId: string): Lease | undefined {
+    const lease = this.#leases.get(memberId);
+    if (lease && lease.endsAtMs <= performance.now()) this.#leases.delete(memberId);
+    return this.#leases.get(memberId);
+  }
+}
