@@ -3,13 +3,16 @@ import fc from 'fast-check';
 import { decide, type Outcome } from './decide.js';
 import { defaultRetryDelaysMs } from './retry-delays.js';
 
+const week = 7 * 24 * 3_600_000;
+const rules = { retryDelaysMs: defaultRetryDelaysMs, holdMs: week };
+
 const fresh = { attempts: 0, firstFailedAt: undefined };
 const failed = (error: unknown): Outcome => ({ ok: false, error });
-const decideFresh = (error: unknown) => decide(failed(error), fresh, defaultRetryDelaysMs);
+const decideFresh = (error: unknown) => decide(failed(error), fresh, rules);
 
 describe('deciding what becomes of a delivery', () => {
   it('is done when the handler is', () => {
-    expect(decide({ ok: true }, fresh, defaultRetryDelaysMs)).toEqual({ kind: 'done' });
+    expect(decide({ ok: true }, fresh, rules)).toEqual({ kind: 'done' });
   });
 
   it('retries an error that says nothing about itself', () => {
@@ -20,11 +23,11 @@ describe('deciding what becomes of a delivery', () => {
 
   it('waits longer with every failed attempt, and is dead after the last tier', () => {
     const decisions = [0, 1, 2, 3, 4, 5, 6].map((attempts) =>
-      decide(failed(new Error('boom')), { attempts, firstFailedAt: 1 }, defaultRetryDelaysMs),
+      decide(failed(new Error('boom')), { attempts, firstFailedAt: 1 }, rules),
     );
     expect(decisions).toEqual([
       ...defaultRetryDelaysMs.map((afterMs) => ({ kind: 'retry', afterMs })),
-      { kind: 'dead' },
+      { kind: 'dead', because: 'failed' },
     ]);
   });
 
@@ -39,7 +42,7 @@ describe('deciding what becomes of a delivery', () => {
   it('waits for a limit without spending an attempt, however many there were', () => {
     const limit = failed({ code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 1_500 });
     const now = Date.now();
-    expect(decide(limit, { attempts: 6, firstFailedAt: now }, defaultRetryDelaysMs, now)).toEqual({
+    expect(decide(limit, { attempts: 6, firstFailedAt: now }, rules, now)).toEqual({
       kind: 'wait',
       afterMs: 1_500,
     });
@@ -50,23 +53,28 @@ describe('deciding what becomes of a delivery', () => {
     expect(decideFresh({ recovery: 'reauthorize' })).toEqual({ kind: 'wait', afterMs: 600_000 });
   });
 
-  it('does not wait for more than a week', () => {
+  it('holds an event for a portal that cannot be called no longer than it may', () => {
     const now = Date.now();
     for (const recovery of ['wait', 'reauthorize']) {
-      const history = { attempts: 0, firstFailedAt: now - 7 * 24 * 3_600_000 };
-      expect(decide(failed({ recovery }), history, defaultRetryDelaysMs, now)).toEqual({ kind: 'dead' });
+      const after = (heldMs: number) =>
+        decide(failed({ recovery }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
+      expect(after(week)).toEqual({ kind: 'dead', because: 'held' });
+      expect(after(week - 1)).toMatchObject({ kind: 'wait' });
     }
   });
 
   it('gives up at once on what never works', () => {
-    expect(decideFresh({ code: 'ACCESS_DENIED', recovery: 'never' })).toEqual({ kind: 'dead' });
+    expect(decideFresh({ code: 'ACCESS_DENIED', recovery: 'never' })).toEqual({
+      kind: 'dead',
+      because: 'failed',
+    });
   });
 
   it('has an answer to whatever is thrown', () => {
     fc.assert(
       fc.property(fc.anything({ withNullPrototype: true }), fc.nat(10), (error, attempts) => {
         expect(['retry', 'wait', 'dead']).toContain(
-          decide(failed(error), { attempts, firstFailedAt: undefined }, defaultRetryDelaysMs).kind,
+          decide(failed(error), { attempts, firstFailedAt: undefined }, rules).kind,
         );
       }),
     );

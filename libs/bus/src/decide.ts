@@ -8,7 +8,8 @@ export type Decision =
   | { kind: 'retry'; afterMs: number }
   /** Not the event's fault: comes back without having spent an attempt. */
   | { kind: 'wait'; afterMs: number }
-  | { kind: 'dead' };
+  /** `failed`: by its own error. `held`: nothing is wrong with it, but its portal could not be called for too long. */
+  | { kind: 'dead'; because: 'failed' | 'held' };
 
 export interface History {
   /** Failed attempts before this one. */
@@ -27,31 +28,40 @@ const guidance = z.object({
 const waitMs = 30_000;
 /** A person has to authorise the application again; looking every ten minutes is soon enough. */
 const reauthorizeMs = 10 * 60_000;
-/** A portal that has been away for a week is not coming back by itself: the events become dead letters, to be replayed. */
-const longestWaitMs = 7 * 24 * 3_600_000;
+
+export interface DecisionRules {
+  /** A failed attempt waits for the next of these; after the last one the message is dead. */
+  retryDelaysMs: readonly number[];
+  /** A portal that could not be called for so long is not coming back by itself: its events become dead letters, to be replayed. */
+  holdMs: number;
+}
 
 /** The one place that decides done, retry, wait or dead. An error that says nothing about itself is retried. */
 export function decide(
   outcome: Outcome,
   { attempts, firstFailedAt }: History,
-  retryDelaysMs: readonly number[],
+  { retryDelaysMs, holdMs }: DecisionRules,
   now = Date.now(),
 ): Decision {
   if (outcome.ok) return { kind: 'done' };
   const { recovery, retryAfterMs } = guidanceOf(outcome.error);
-  const waitedTooLong = firstFailedAt !== undefined && now - firstFailedAt >= longestWaitMs;
+  const waitedTooLong = firstFailedAt !== undefined && now - firstFailedAt >= holdMs;
   switch (recovery) {
     case 'retry': {
       const delayMs = retryDelaysMs[attempts];
-      if (delayMs === undefined) return { kind: 'dead' };
+      if (delayMs === undefined) return { kind: 'dead', because: 'failed' };
       return { kind: 'retry', afterMs: Math.max(delayMs, retryAfterMs ?? 0) };
     }
     case 'wait':
-      return waitedTooLong ? { kind: 'dead' } : { kind: 'wait', afterMs: retryAfterMs ?? waitMs };
+      return waitedTooLong
+        ? { kind: 'dead', because: 'held' }
+        : { kind: 'wait', afterMs: retryAfterMs ?? waitMs };
     case 'reauthorize':
-      return waitedTooLong ? { kind: 'dead' } : { kind: 'wait', afterMs: retryAfterMs ?? reauthorizeMs };
+      return waitedTooLong
+        ? { kind: 'dead', because: 'held' }
+        : { kind: 'wait', afterMs: retryAfterMs ?? reauthorizeMs };
     case 'never':
-      return { kind: 'dead' };
+      return { kind: 'dead', because: 'failed' };
     default:
       return assertUnreachable(recovery);
   }

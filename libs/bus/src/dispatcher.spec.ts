@@ -25,6 +25,8 @@ const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> 
 
 const succeed: Handle = async () => [];
 
+const heldFor = (days: number) => recorded(anEvent(), 0, Date.now() - days * 24 * 3_600_000);
+
 describe('the dispatcher', () => {
   it('makes one batch of a burst, and settles every delivery of a merged entry', async () => {
     const batches: PortalBatch[] = [];
@@ -95,6 +97,26 @@ describe('the dispatcher', () => {
     });
   });
 
+  it('puts what was held for too long among the dead letters, with the last reason', async () => {
+    const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', message: 'no calls (OVERLOAD_LIMIT)' };
+    const dispatcher = dispatch([handler(() => Promise.reject(suspended))], { holdDays: 2 });
+    const [held, young] = [heldFor(2.1), heldFor(1.9)];
+    for (const { delivery } of [held, young]) dispatcher.receive(delivery);
+    const reason = 'the last reason: PORTAL_SUSPENDED: no calls (OVERLOAD_LIMIT)';
+    await eventually(() => {
+      expect(young.receipt.settled).toMatchObject([{ as: 'retry', countsAsAttempt: false }]);
+      expect(held.receipt.settled).toEqual([
+        {
+          as: 'dead',
+          failure: {
+            code: 'portal-unavailable',
+            message: `the portal could not be called for 2 days; ${reason}`,
+          },
+        },
+      ]);
+    });
+  });
+
   it('never has two batches of one portal in hand, and goes on with what came meanwhile', async () => {
     const inHand: PortalBatch[] = [];
     const release = [deferred<void>(), deferred<void>()];
@@ -122,6 +144,61 @@ describe('the dispatcher', () => {
     expect(second.receipt.settled).toEqual([]);
     release[0]?.resolve();
     await eventually(() => expect(second.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  describe('after a batch', () => {
+    const hours = { firstMs: 3_600_000, mostMs: 3_600_000, aloneMs: 3_600_000, eachMs: 0 };
+
+    /** A dispatcher that has handled one event of the portal, and the sizes of its batches. */
+    async function afterFirst(
+      merge: boolean,
+      gathering = hours,
+    ): Promise<{ dispatcher: Dispatcher; sizes: number[]; send: (entityId: string) => void }> {
+      const sizes: number[] = [];
+      const note: Handle = async ({ entries }) => {
+        sizes.push(entries.length);
+        return [];
+      };
+      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], { gathering });
+      const send = (entityId: string): void => dispatcher.receive(recorded(anEvent({ entityId })).delivery);
+      send('1');
+      await eventually(() => expect(sizes).toEqual([1]));
+      return { dispatcher, sizes, send };
+    }
+
+    it('gathers what comes, until a batch is full', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(true);
+      for (const entityId of ['2', '3']) {
+        send(entityId);
+        await new Promise(setImmediate);
+      }
+      await new Promise(setImmediate);
+      expect(sizes).toEqual([1]);
+      send('4');
+      await eventually(() => expect(sizes).toEqual([1, 3]));
+      await dispatcher.drain();
+    });
+
+    it('goes on with fewer when the time is over', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(true, { ...hours, firstMs: 20 });
+      send('2');
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
+
+    it('does not let the other portals wait', async () => {
+      const { dispatcher, sizes } = await afterFirst(true);
+      dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
+
+    it('goes on at once with events that carry data, which are not merged', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(false);
+      send('2');
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
   });
 
   it('has no more batches in hand than it may', async () => {

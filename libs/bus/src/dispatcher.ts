@@ -4,7 +4,8 @@ import { waitAtMost } from './backoff.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import { decide, type Outcome } from './decide.js';
 import type { Delivery, Receipt } from './event-bus.js';
-import { toFailure } from './failure.js';
+import { heldTooLong, toFailure } from './failure.js';
+import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
 import { Lanes, type LaneBatch, type LaneRules, type PendingEntry } from './lanes.js';
 import { batchEntries, batchSeconds, settledTotal } from './metrics.js';
 import { defaultRetryDelaysMs } from './retry-delays.js';
@@ -24,11 +25,16 @@ export interface DispatcherOptions {
   /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
   maxBatches?: number;
   retryDelaysMs?: readonly number[];
+  /** Days from its first failure that an event is held for a portal that cannot be called. Default 7. */
+  holdDays?: number;
+  gathering?: Gathering;
 }
 
 type Batch = LaneBatch<EventHandler, Receipt>;
 
 const defaultMaxBatches = 32;
+const defaultHoldDays = 7;
+const dayMs = 24 * 3_600_000;
 /** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
 const settleTimeoutMs = 5_000;
 
@@ -50,10 +56,14 @@ export class Dispatcher {
   readonly #settling = new Set<Promise<void>>();
   /** For one line in the log each. */
   readonly #unhandled = new Set<string>();
+  readonly #gathering: GatheringTimes;
+  /** By portal: what ends the time in which its lane gathers events. */
+  readonly #resting = new Map<string, () => void>();
   #pumpIsDue = false;
   #draining = false;
 
   constructor(private readonly options: DispatcherOptions) {
+    this.#gathering = new GatheringTimes(options.gathering ?? usualGathering);
     for (const handler of options.handlers) {
       for (const name of handler.names) this.#handlers.set(name, handler);
     }
@@ -68,6 +78,7 @@ export class Dispatcher {
       return;
     }
     this.#lanes.add(handler, event, receipt);
+    if (this.#lanes.isFull(event.memberId)) this.#resting.get(event.memberId)?.();
     this.#schedulePump();
   }
 
@@ -85,6 +96,7 @@ export class Dispatcher {
   /** Starts no more batches; resolves when those in hand are finished and settled. */
   async drain(): Promise<void> {
     this.#draining = true;
+    for (const end of this.#resting.values()) end();
     await Promise.all(this.#running);
     await waitAtMost(Promise.all(this.#settling), settleTimeoutMs);
   }
@@ -103,13 +115,35 @@ export class Dispatcher {
     while (!this.#draining && this.#running.size < (this.options.maxBatches ?? defaultMaxBatches)) {
       const batch = this.#lanes.take();
       if (!batch) return;
+      const beganAt = performance.now();
       const run = this.#run(batch).finally(() => {
         this.#running.delete(run);
-        this.#lanes.release(batch.memberId);
-        this.#schedulePump();
+        this.#rest(batch, beganAt);
       });
       this.#running.add(run);
     }
+  }
+
+  /** Leaves the portal's lane alone for a moment, so that what comes together is handled together. */
+  #rest({ memberId, handler }: Batch, beganAt: number): void {
+    const look = (): void => {
+      const sinceMs = performance.now() - beganAt;
+      const restMs = this.#gathering.restMs(memberId, sinceMs, this.#lanes.pendingOf(memberId));
+      if (restMs > 0 && handler.merge && !this.#draining && !this.#lanes.isFull(memberId)) {
+        timer = setTimeout(look, restMs);
+      } else {
+        end();
+      }
+    };
+    const end = (): void => {
+      clearTimeout(timer);
+      this.#resting.delete(memberId);
+      this.#gathering.released(memberId, this.#lanes.release(memberId));
+      this.#schedulePump();
+    };
+    let timer: NodeJS.Timeout | undefined;
+    this.#resting.set(memberId, end);
+    look();
   }
 
   /** The portal's next batch need not wait until this one is settled: settling only talks to the bus. */
@@ -155,7 +189,8 @@ export class Dispatcher {
   }
 
   async #settleOne(receipt: Receipt, outcome: Outcome): Promise<void> {
-    const decision = decide(outcome, receipt, this.options.retryDelaysMs ?? defaultRetryDelaysMs);
+    const { retryDelaysMs = defaultRetryDelaysMs, holdDays = defaultHoldDays } = this.options;
+    const decision = decide(outcome, receipt, { retryDelaysMs, holdMs: holdDays * dayMs });
     settledTotal.inc({ consumer: this.options.consumer, decision: decision.kind });
     const failure = outcome.ok ? { code: '', message: '' } : toFailure(outcome.error);
     switch (decision.kind) {
@@ -166,7 +201,7 @@ export class Dispatcher {
       case 'wait':
         return receipt.retry(decision.afterMs, failure, { countsAsAttempt: false });
       case 'dead':
-        return receipt.dead(failure);
+        return receipt.dead(decision.because === 'held' ? heldTooLong(failure, holdDays) : failure);
     }
   }
 }

@@ -28,6 +28,9 @@ describe('a failure as it is stored', () => {
     ['a token in a query', 'GET /rest/profile?auth=s3cr3t&x=1', 's3cr3t'],
     ['a token in JSON', '{"refresh_token":"s3cr3t","x":1}', 's3cr3t'],
     ['a client secret in a form', 'client_secret=s3cr3t&grant_type=refresh_token', 's3cr3t'],
+    ['a token in a form, as it came', 'auth%5Baccess_token%5D=s3cr3t&ts=1', 's3cr3t'],
+    ['a token in JSON within JSON', String.raw`{"body":"{\"access_token\":\"s3cr3t\"}"}`, 's3cr3t'],
+    ['an authorization header', 'authorization: Bearer s3cr3t', 's3cr3t'],
     ['an authorization code', 'https://oauth.bitrix.info/oauth/token/?code=s3cr3t', 's3cr3t'],
     [
       'anything long and random',
@@ -39,9 +42,15 @@ describe('a failure as it is stored', () => {
     expect(toFailure(new Error(message)).message).not.toContain(secret);
   });
 
+  it('does not hold a secret that stands for a code', () => {
+    const error = Object.assign(new Error('no'), { code: 'client_secret=s3cr3t' });
+    expect(toFailure(error).code).toBe('client_secret=[redacted]');
+  });
+
   it('leaves an ordinary message as it is', () => {
     const message = "Element '82' is not found (code 404): the token of the parser was unexpected";
     expect(redact(message)).toBe(message);
+    expect(redact('UNABLE_TO_GET_ISSUER_CERT_LOCALLY')).toBe('UNABLE_TO_GET_ISSUER_CERT_LOCALLY');
   });
 
   it('is one short line, whatever was thrown', () => {

@@ -52,6 +52,21 @@ describe('lanes', () => {
     expect(lanes.take()?.entries).toHaveLength(1);
   });
 
+  it('know when the next batch of a portal would not grow any more, and when there is none', () => {
+    const lanes = newLanes();
+    const small: LaneRules = { merge: true, maxEntries: 2 };
+    const memberId = anEvent().memberId;
+    lanes.add(small, anEvent({ entityId: '1' }), slip());
+    lanes.add(small, anEvent({ entityId: '1' }), slip());
+    expect(lanes.isFull(memberId)).toBe(false);
+    lanes.add(small, anEvent({ entityId: '2' }), slip());
+    expect(lanes.isFull(memberId)).toBe(true);
+    expect(lanes.pendingOf(memberId)).toBe(2);
+    lanes.take();
+    expect(lanes.isFull(memberId)).toBe(false);
+    expect(lanes.release(memberId)).toBe(false);
+  });
+
   it('keep events that carry data apart and in order', () => {
     const lanes = newLanes();
     const events = ['a', 'b', 'c'].map((text) => anEvent({ data: { text } }));

@@ -60,12 +60,29 @@ export class Lanes<H extends LaneRules, R extends { readonly lost: boolean }> {
     return undefined;
   }
 
-  /** The portal's batch is no longer in hand; the lane goes to the end of the row. */
-  release(memberId: string): void {
+  /** The portal's batch is no longer in hand; the lane goes to the end of the row. @returns whether it has work */
+  release(memberId: string): boolean {
     const lane = this.#laneOf(memberId);
     lane.inHand = false;
-    if (lane.pending.size > 0) this.#waiting.add(memberId);
+    const hasWork = lane.pending.size > 0;
+    if (hasWork) this.#waiting.add(memberId);
     else this.#lanes.delete(memberId);
+    return hasWork;
+  }
+
+  /** Entries that wait. */
+  pendingOf(memberId: string): number {
+    let count = 0;
+    for (const entries of this.#lanes.get(memberId)?.pending.values() ?? []) count += entries.size;
+    return count;
+  }
+
+  /** Its next batch would not grow any more. */
+  isFull(memberId: string): boolean {
+    for (const [handler, pending] of this.#lanes.get(memberId)?.pending ?? []) {
+      if (pending.size >= handler.maxEntries) return true;
+    }
+    return false;
   }
 
   #laneOf(memberId: string): Lane<H, R> {

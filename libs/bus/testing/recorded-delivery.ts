@@ -29,7 +29,11 @@ export class RecordedReceipt implements Receipt {
   }
 }
 
-export function recorded(event: PortalEvent, attempts = 0): { delivery: Delivery; receipt: RecordedReceipt } {
-  const receipt = new RecordedReceipt(attempts, attempts > 0 ? Date.now() : undefined);
+export function recorded(
+  event: PortalEvent,
+  attempts = 0,
+  firstFailedAt = attempts > 0 ? Date.now() : undefined,
+): { delivery: Delivery; receipt: RecordedReceipt } {
+  const receipt = new RecordedReceipt(attempts, firstFailedAt);
   return { delivery: new HeldDelivery(event, receipt), receipt };
 }

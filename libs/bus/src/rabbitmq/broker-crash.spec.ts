@@ -16,6 +16,9 @@ jest.setTimeout(180_000);
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const quorumQueuesSettleMs = 10_000;
 
+/** Two hundred confirmations at once take longer than one, the more so beside other tests. */
+const publishDeadlineMs = 10_000;
+
 const whereABrokerCanBeStarted = canStartBroker() ? describe : describe.skip;
 
 async function control({ node, home }: PrivateBroker, ...args: string[]): Promise<void> {
@@ -30,7 +33,7 @@ whereABrokerCanBeStarted('a broker of our own', () => {
 
   beforeAll(async () => {
     broker = await privateBroker();
-    bus = await openEventBus({ amqpUrl: broker.url, log: silentLog });
+    bus = await openEventBus({ amqpUrl: broker.url, log: silentLog, publishDeadlineMs });
   });
   afterAll(async () => {
     await bus.close();

@@ -1,0 +1,113 @@
+import type { PortalEvent } from '@relay/events';
+import type { Log } from '@relay/platform';
+import { setTimeout as pause } from 'node:timers/promises';
+import { BusUnavailableError } from '../event-bus.js';
+import { Journal, type Entry, type JournalLimits } from './journal.js';
+import { listSlots, openSlot } from './slot.js';
+
+export interface DrainTarget {
+  isReady(): boolean;
+  publish(event: PortalEvent): Promise<void>;
+}
+
+export interface DrainerOptions {
+  folder: string;
+  limits: JournalLimits;
+  bus: DrainTarget;
+  log: Log;
+  /** Told after each lot. */
+  onDrained?: () => void;
+  /** How often to look. */
+  pollMs?: number;
+  /** How often to look for slots that a process left behind. */
+  orphansMs?: number;
+}
+
+const lotSize = 200;
+const defaultPollMs = 500;
+const defaultOrphansMs = 30_000;
+
+/** Brings the journal's events onto the bus, under the ids that they had, as soon as it takes them. */
+export class Drainer {
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(
+    private readonly own: Journal,
+    private readonly options: DrainerOptions,
+  ) {}
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { pollMs = defaultPollMs, orphansMs = defaultOrphansMs } = this.options;
+    let orphansDueAt = 0;
+    while (!this.#stop.signal.aborted) {
+      await this.#attempt(() => this.#drain(this.own));
+      if (Date.now() >= orphansDueAt) {
+        await this.#attempt(() => this.#drainOrphans());
+        orphansDueAt = Date.now() + orphansMs;
+      }
+      await pause(pollMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    }
+  }
+
+  /** Whatever fails is tried at the next look: nothing has been removed that is not on the bus. */
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.options.log.error({ err: error }, 'the journal could not be drained; trying again');
+    }
+  }
+
+  async #drain(journal: Journal): Promise<void> {
+    const { bus, log } = this.options;
+    let drained = 0;
+    while (journal.size > 0 && bus.isReady() && !this.#stop.signal.aborted) {
+      const lot = await journal.oldest(lotSize);
+      const published = await this.#publish(lot);
+      await journal.remove(published);
+      drained += published.length;
+      this.options.onDrained?.();
+      if (published.length < lot.length) break;
+    }
+    if (drained > 0) {
+      log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
+    }
+  }
+
+  /** @returns those that the bus has stored */
+  async #publish(lot: readonly Entry[]): Promise<Entry[]> {
+    const outcomes = await Promise.allSettled(lot.map(({ event }) => this.options.bus.publish(event)));
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected' && !(outcome.reason instanceof BusUnavailableError)) {
+        this.options.log.error({ err: outcome.reason }, 'an event of the journal was refused');
+      }
+    }
+    return lot.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+  }
+
+  /** A gateway that was scaled away leaves its slot; no process has it open any more. */
+  async #drainOrphans(): Promise<void> {
+    const { folder, limits, log, bus } = this.options;
+    for (const number of await listSlots(folder)) {
+      if (number === this.own.number || !bus.isReady() || this.#stop.signal.aborted) continue;
+      const slot = await openSlot(folder, number);
+      if (!slot) continue;
+      const orphan = await Journal.over(slot, number, limits, log);
+      try {
+        await this.#drain(orphan);
+      } finally {
+        await orphan.close();
+      }
+    }
+  }
+}

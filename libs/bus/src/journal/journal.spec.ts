@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { anEvent } from '../../testing/events.js';
+import { Journal, type JournalLimits } from './journal.js';
+import { openSlot, type Slot } from './slot.js';
+
+const limits: JournalLimits = { maxBytes: 1024 ** 2, maxAgeMs: 60_000 };
+
+describe('the journal', () => {
+  let folder: string;
+  const opened = new Set<Journal>();
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'relay-journal-'));
+  });
+  afterEach(async () => {
+    for (const journal of opened) await journal.close();
+    opened.clear();
+    jest.useRealTimers();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function open(changes: Partial<JournalLimits> = {}): Promise<Journal> {
+    const journal = await Journal.open(folder, { ...limits, ...changes }, silentLog);
+    opened.add(journal);
+    return journal;
+  }
+
+  async function close(journal: Journal): Promise<void> {
+    opened.delete(journal);
+    await journal.close();
+  }
+
+  async function overSlot(change: (slot: Slot) => void): Promise<Journal> {
+    const slot = await openSlot(folder, 0);
+    if (!slot) throw new Error('the slot is taken');
+    change(slot);
+    const journal = await Journal.over(slot, 0, limits, silentLog);
+    opened.add(journal);
+    return journal;
+  }
+
+  it('gives back what was appended, in its order and with its ids', async () => {
+    const journal = await open();
+    const events = Array.from({ length: 600 }, () => anEvent());
+    await Promise.all(events.map((event) => journal.append(event)));
+    expect(journal.size).toBe(600);
+
+    const entries = await journal.oldest(1_000);
+    expect(entries.map(({ event }) => event)).toEqual(events);
+    expect(journal.bytes).toBe(entries.reduce((sum, { bytes }) => sum + bytes, 0));
+  });
+
+  it('holds after a restart what was there before, and counts it', async () => {
+    const first = await open();
+    const events = [anEvent(), anEvent(), anEvent()];
+    for (const event of events) await first.append(event);
+    const [entry] = await first.oldest(1);
+    if (entry) await first.remove([entry]);
+    const { bytes, oldestAt } = first;
+    await close(first);
+
+    const second = await open();
+    expect(second).toMatchObject({ number: 0, size: 2, bytes, oldestAt });
+    const left = await second.oldest(10);
+    expect(left.map(({ event }) => event)).toEqual(events.slice(1));
+  });
+
+  it('is one for each process: a second opener takes the next slot', async () => {
+    const [first, second] = [await open(), await open()];
+    expect([first.number, second.number]).toEqual([0, 1]);
+    await close(first);
+    expect(await open()).toMatchObject({ number: 0 });
+  });
+
+  it('refuses what is beyond its size, and takes more when there is room again', async () => {
+    const journal = await open({ maxBytes: 1_000 });
+    const event = anEvent();
+    while (journal.bytes < 700) await journal.append(event);
+    await expect(journal.append(anEvent({ data: { TEXT: 'x'.repeat(400) } }))).rejects.toMatchObject({
+      code: 'JOURNAL_FULL',
+    });
+
+    await journal.remove(await journal.oldest(100));
+    expect(journal).toMatchObject({ size: 0, bytes: 0, oldestAt: undefined });
+    await journal.append(event);
+    expect(journal.size).toBe(1);
+  });
+
+  it('refuses while its oldest event is too old, and drops nothing', async () => {
+    const journal = await open({ maxAgeMs: 1_000 });
+    await journal.append(anEvent());
+    jest.useFakeTimers({
+      doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'],
+      now: Date.now() + 2_000,
+    });
+    expect(journal.isOpen()).toBe(false);
+    await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_FULL' });
+    expect(await journal.oldest(10)).toHaveLength(1);
+  });
+
+  it('refuses what could not be synced, and takes the next when the disk does', async () => {
+    const journal = await overSlot((slot) => {
+      jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
+        throw new Error('IO error: No space left on device');
+      });
+    });
+    await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_UNWRITABLE' });
+    const event = anEvent();
+    await journal.append(event);
+    expect((await journal.oldest(10)).map((entry) => entry.event)).toEqual([event]);
+  });
+
+  it('sets aside what it cannot read, and goes on with the others', async () => {
+    const journal = await overSlot(() => undefined);
+    const event = anEvent();
+    await journal.append(event);
+    await close(journal);
+    const slot = await openSlot(folder, 0);
+    await slot?.put('000000000000001-1', Buffer.from('{"v":99}'));
+    await slot?.close();
+
+    const again = await open();
+    expect(again.size).toBe(2);
+    const entries = await again.oldest(10);
+    expect(entries.map((entry) => entry.event)).toEqual([event]);
+    expect(again.size).toBe(1);
+    await close(again);
+    const after = await openSlot(folder, 0);
+    expect(await after?.get('x000000000000001-1')).toEqual(Buffer.from('{"v":99}'));
+    await after?.close();
+  });
+
+  it('refuses after it was closed', async () => {
+    const journal = await open();
+    await close(journal);
+    await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_CLOSED' });
+  });
+});

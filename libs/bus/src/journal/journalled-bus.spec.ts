@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { PortalEvent } from '@relay/events';
+import { silentLog } from '@relay/platform';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../../../../test/support/eventually.js';
+import { anEvent } from '../../testing/events.js';
+import { BusUnavailableError, type EventBus } from '../event-bus.js';
+import { Journal } from './journal.js';
+import { JournalledBus } from './journalled-bus.js';
+
+const limits = { maxBytes: 10_000, maxAgeMs: 60_000 };
+
+/** A bus that is there or not; what it stored can be read. */
+class SwitchedBus implements EventBus {
+  readonly stored: string[] = [];
+  isUp = true;
+  /** Refuses these, though it is up. */
+  readonly refused = new Set<string>();
+
+  publish({ id }: PortalEvent): Promise<void> {
+    if (!this.isUp || this.refused.has(id)) return Promise.reject(new BusUnavailableError('BUS_DOWN'));
+    this.stored.push(id);
+    return Promise.resolve();
+  }
+  consume(): never {
+    throw new Error('not here');
+  }
+  isReady(): boolean {
+    return this.isUp;
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+describe('a bus with a journal', () => {
+  let dataDir: string;
+  let inner: SwitchedBus;
+  const opened: JournalledBus[] = [];
+
+  beforeEach(() => {
+    dataDir = mkdtempSync(join(tmpdir(), 'relay-journal-'));
+    inner = new SwitchedBus();
+  });
+  afterEach(async () => {
+    for (const bus of opened.splice(0)) await bus.close();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  async function open(bus: EventBus = inner): Promise<JournalledBus> {
+    const options = { dataDir, log: silentLog, limits, pollMs: 20, orphansMs: 20 };
+    const journalled = await JournalledBus.over(bus, options);
+    opened.push(journalled);
+    return journalled;
+  }
+
+  it('keeps what the bus does not take, and brings it there under its id', async () => {
+    const bus = await open();
+    inner.isUp = false;
+    const events = [anEvent(), anEvent(), anEvent()];
+    for (const event of events) await bus.publish(event);
+    expect(inner.stored).toEqual([]);
+    expect([bus.isReady(), bus.isDegraded()]).toEqual([true, true]);
+
+    inner.isUp = true;
+    await eventually(() => expect(inner.stored).toEqual(events.map(({ id }) => id)));
+    expect(bus.isDegraded()).toBe(false);
+  });
+
+  it('keeps in the journal what the bus refuses again, and tries on', async () => {
+    const bus = await open();
+    inner.isUp = false;
+    const [bad, good] = [anEvent(), anEvent()];
+    inner.refused.add(bad.id);
+    await bus.publish(bad);
+    await bus.publish(good);
+    inner.isUp = true;
+    await eventually(() => expect(inner.stored).toContain(good.id));
+    inner.refused.clear();
+    await eventually(() => expect(inner.stored).toContain(bad.id));
+  });
+
+  it('refuses when neither takes it', async () => {
+    const bus = await open();
+    inner.isUp = false;
+    const large = anEvent({ data: { TEXT: 'x'.repeat(20_000) } });
+    await expect(bus.publish(large)).rejects.toBeInstanceOf(BusUnavailableError);
+    expect(inner.stored).toEqual([]);
+  });
+
+  it('brings what a sibling left that is gone', async () => {
+    const gone = await Journal.open(join(dataDir, 'journal'), limits, silentLog);
+    const bus = await open();
+    const event = anEvent();
+    await gone.append(event);
+    await gone.close();
+    await eventually(() => expect(inner.stored).toEqual([event.id]));
+    expect(bus.isReady()).toBe(true);
+  });
+
+  it('leaves alone what a sibling has in its own hands', async () => {
+    const down = new SwitchedBus();
+    const sibling = await open(down);
+    down.isUp = false;
+    await open();
+    await sibling.publish(anEvent());
+    const marker = anEvent();
+    await opened[1]?.publish(marker);
+    await eventually(() => expect(inner.stored).toEqual([marker.id]));
+    down.isUp = true;
+    await eventually(() => expect(down.stored).toHaveLength(1));
+    expect(inner.stored).toEqual([marker.id]);
+  });
+
+  it('gives what it holds to the next process', async () => {
+    const first = await open();
+    inner.isUp = false;
+    const event = anEvent();
+    await first.publish(event);
+    await first.close();
+    opened.length = 0;
+    inner.isUp = true;
+    await open();
+    await eventually(() => expect(inner.stored).toEqual([event.id]));
+  });
+});

@@ -1,0 +1,107 @@
+import type { PortalEvent } from '@relay/events';
+import { counter, gauge, type Log } from '@relay/platform';
+import { join } from 'node:path';
+import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from '../event-bus.js';
+import { Drainer, type DrainerOptions } from './drainer.js';
+import { JournalError } from './journal-error.js';
+import { Journal, type JournalLimits } from './journal.js';
+
+const journalledTotal = counter({
+  name: 'relay_journal_events_total',
+  help: 'Events that the bus would not take, by outcome: stored, or the code of the refusal',
+  labelNames: ['outcome'],
+});
+const journalEntries = gauge({
+  name: 'relay_journal_events',
+  help: 'Events that wait in this process’ slot of the journal',
+});
+const journalBytes = gauge({
+  name: 'relay_journal_bytes',
+  help: 'Bytes of their messages',
+});
+
+/** Half a day of a busy installation; a week is longer than any outage that nobody looks at. */
+const defaultLimits: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
+
+export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
+  /** Below it each process takes a slot of its own: `<dataDir>/journal/<slot>`. */
+  dataDir: string;
+  log: Log;
+  limits?: JournalLimits;
+}
+
+/**
+ * A bus whose events go to the local disk while it is away, and onto it afterwards. For the process whose callers do
+ * not repeat themselves: the gateway.
+ */
+export class JournalledBus implements EventBus {
+  readonly #drainer: Drainer;
+
+  private constructor(
+    private readonly bus: EventBus,
+    private readonly journal: Journal,
+    options: DrainerOptions,
+  ) {
+    this.#drainer = new Drainer(journal, { ...options, onDrained: () => this.#count() });
+    this.#count();
+    this.#drainer.start();
+  }
+
+  static async over(
+    bus: EventBus,
+    { dataDir, log, limits = defaultLimits, ...pace }: JournalOptions,
+  ): Promise<JournalledBus> {
+    const folder = join(dataDir, 'journal');
+    const journal = await Journal.open(folder, limits, log);
+    if (journal.size > 0)
+      log.info({ events: journal.size, slot: journal.number }, 'the journal holds events');
+    return new JournalledBus(bus, journal, { folder, limits, bus, log, ...pace });
+  }
+
+  /** Resolves when the event is on the bus, or synced to the disk. @throws BusUnavailableError when neither takes it */
+  async publish(event: PortalEvent): Promise<void> {
+    try {
+      await this.bus.publish(event);
+    } catch (error) {
+      if (!(error instanceof BusUnavailableError)) throw error;
+      await this.#keep(event, error);
+    }
+  }
+
+  async #keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
+    try {
+      await this.journal.append(event);
+      journalledTotal.inc({ outcome: 'stored' });
+    } catch (cause) {
+      journalledTotal.inc({ outcome: cause instanceof JournalError ? cause.code : 'error' });
+      throw new BusUnavailableError(refusal.code, { cause });
+    } finally {
+      this.#count();
+    }
+  }
+
+  #count(): void {
+    journalEntries.set(this.journal.size);
+    journalBytes.set(this.journal.bytes);
+  }
+
+  consume(options: ConsumeOptions): Promise<Consumption> {
+    return this.bus.consume(options);
+  }
+
+  /** An event published now would be stored, here or there. */
+  isReady(): boolean {
+    return this.bus.isReady() || this.journal.isOpen();
+  }
+
+  /** Stored, but only here for now. */
+  isDegraded(): boolean {
+    return !this.bus.isReady();
+  }
+
+  async close(): Promise<void> {
+    await this.#drainer.stop();
+    await this.bus.close();
+    await this.journal.close();
+  }
+}

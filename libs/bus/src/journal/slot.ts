@@ -1,0 +1,57 @@
+import type { Log } from '@relay/platform';
+import { ClassicLevel } from 'classic-level';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** One opener at a time, by the operating system's lock: whoever has it open owns it. */
+export type Slot = ClassicLevel<string, Buffer>;
+
+/** Far more gateways than share one folder. */
+const slotsAtMost = 64;
+
+/**
+ * Opens the first slot `0`, `1`, … below the folder that no other process has open: so a gateway that comes back finds
+ * what it left, and several can share a folder. A slot that cannot be opened for another reason is left as it is, for
+ * a person, and said in the log.
+ * @throws the last reason when there is none
+ */
+export async function openFreeSlot(folder: string, log: Log): Promise<{ number: number; slot: Slot }> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  let lastError: unknown;
+  for (let number = 0; number < slotsAtMost; number += 1) {
+    try {
+      const slot = await openSlot(folder, number);
+      if (slot) return { number, slot };
+    } catch (error) {
+      lastError = error;
+      log.error({ err: error, slot: number }, 'a slot of the journal cannot be opened; taking the next');
+    }
+  }
+  throw new Error(`No slot of the journal can be opened`, { cause: lastError });
+}
+
+/** @returns undefined while another process has it open */
+export async function openSlot(folder: string, number: number): Promise<Slot | undefined> {
+  const slot: Slot = new ClassicLevel(join(folder, String(number)), {
+    keyEncoding: 'utf8',
+    valueEncoding: 'buffer',
+  });
+  try {
+    await slot.open();
+    return slot;
+  } catch (error) {
+    if (isLocked(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The numbers of all slots there are. */
+export async function listSlots(folder: string): Promise<number[]> {
+  const names = await readdir(folder);
+  return names.filter((name) => /^\d{1,2}$/.test(name)).map(Number);
+}
+
+function isLocked(error: unknown): boolean {
+  if (!(error instanceof Error) || !(error.cause instanceof Error)) return false;
+  return 'code' in error.cause && error.cause.code === 'LEVEL_LOCKED';
+}
