@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { eventually } from '../../../test/support/eventually.js';
 import { TestHandler, TestSimulator } from '../test/support.js';
 
 let b24: TestSimulator;
@@ -46,9 +47,13 @@ describe('an installation', () => {
     expect([...(handler.forms[0]?.keys() ?? [])]).toEqual(authKeys);
   });
 
-  it('answers with the status, or with what came instead of one', async () => {
+  it('answers with the status and the body, or with what came instead of one', async () => {
     handler.status = 401;
-    expect((await b24.control('install', { url: handler.url })).at('status')).toBe(401);
+    handler.answer = '<p>not confirmed</p>';
+    expect((await b24.control('install', { url: handler.url })).body).toMatchObject({
+      status: 401,
+      body: '<p>not confirmed</p>',
+    });
     expect((await b24.control('install', { url: 'http://127.0.0.1:1/' })).at('status')).toBe('ECONNREFUSED');
   });
 
@@ -59,6 +64,86 @@ describe('an installation', () => {
     expect(second.applicationToken).not.toBe(first.applicationToken);
     expect((await b24.callAs(first.accessToken, 'profile')).error).toEqual([401, 'invalid_token']);
     expect((await b24.callAs(second.accessToken, 'event.get')).at('result')).toEqual([]);
+  });
+});
+
+const wizard = (more: object = {}) =>
+  b24.control('install', { url: `${handler.url}?own=1`, kind: 'page', ...more });
+
+describe('an installation wizard', () => {
+  it('is opened as a page is, with tokens that work', async () => {
+    handler.answer = '<h1>Welcome</h1>';
+    const answer = await wizard();
+    expect(answer.body).toMatchObject({ status: 200, body: '<h1>Welcome</h1>' });
+    const [request] = handler.requests;
+    expect(Object.fromEntries(request?.query ?? [])).toEqual({
+      own: '1',
+      DOMAIN: 'demo.bitrix24.test',
+      PROTOCOL: '0',
+      LANG: 'en',
+      APP_SID: expect.stringMatching(/^[\da-f]{32}$/),
+    });
+    expect(Object.fromEntries(request?.form ?? [])).toEqual({
+      AUTH_ID: answer.at('access_token'),
+      AUTH_EXPIRES: '3600',
+      REFRESH_ID: answer.at('refresh_token'),
+      SERVER_ENDPOINT: `${b24.simulator.url}/rest/`,
+      APPLICATION_TOKEN: answer.at('application_token'),
+      APPLICATION_SCOPE: 'crm,user_brief,imopenlines',
+      member_id: answer.at('member_id'),
+      status: 'L',
+      PLACEMENT: 'DEFAULT',
+    });
+    expect((await b24.callAs(answer.text('access_token'), 'app.info')).at('result.INSTALLED')).toBe(true);
+    expect((await b24.refresh(answer.text('refresh_token'))).status).toBe(200);
+  });
+
+  it('that has not finished gets no events, though they are bound; once it has, ONAPPINSTALL and the rest', async () => {
+    const token = (await wizard({ finish: false })).text('access_token');
+    for (const event of ['ONAPPINSTALL', 'ONCRMCONTACTADD']) {
+      await b24.callAs(token, 'event.bind', { event, handler: handler.url });
+    }
+    expect((await b24.callAs(token, 'app.info')).at('result.INSTALLED')).toBe(false);
+    await b24.control('items/3', { fields: { name: 'unheard' } });
+    await eventually(async () => expect(await b24.stats()).toMatchObject({ events: { pending: 0 } }));
+    expect(handler.requests).toHaveLength(1);
+    expect((await b24.control('install-finish')).at('statuses')).toEqual([200]);
+    expect((await b24.callAs(token, 'app.info')).at('result.INSTALLED')).toBe(true);
+    await b24.control('items/3', { fields: { name: 'heard' } });
+    await eventually(() => expect(handler.requests).toHaveLength(3));
+    expect(handler.forms.map((form) => form.get('event'))).toEqual([null, 'ONAPPINSTALL', 'ONCRMCONTACTADD']);
+    expect((await b24.control('install-finish')).at('statuses')).toEqual([]);
+  });
+
+  it('that was answered with an error is not finished', async () => {
+    handler.status = 503;
+    const token = (await wizard()).text('access_token');
+    expect((await b24.callAs(token, 'app.info')).at('result.INSTALLED')).toBe(false);
+  });
+});
+
+describe('the application opened by a user', () => {
+  it('gets tokens of hers and answers with its page', async () => {
+    await b24.install();
+    handler.answer = 'all is well';
+    expect((await b24.control('open', { url: handler.url, userId: 7 })).body).toEqual({
+      status: 200,
+      body: 'all is well',
+    });
+    const token = handler.forms[0]?.get('AUTH_ID') ?? '';
+    expect((await b24.callAs(token, 'profile')).at('result.ID')).toBe('7');
+  });
+
+  it('in a placement gets what that is about', async () => {
+    await b24.install();
+    const placement = { placement: 'CRM_CONTACT_DETAIL_TAB', options: { ID: 3 } };
+    await b24.control('open', { url: handler.url, ...placement });
+    expect(handler.forms[0]?.get('PLACEMENT')).toBe('CRM_CONTACT_DETAIL_TAB');
+    expect(handler.forms[0]?.get('PLACEMENT_OPTIONS')).toBe('{"ID":3}');
+  });
+
+  it('must be installed', async () => {
+    expect((await b24.control('open', { url: handler.url })).status).toBe(409);
   });
 });
 
@@ -92,4 +177,10 @@ it('an uninstall is told with the application token as its only proof, and takes
   expect(form?.has('auth[access_token]')).toBe(false);
   expect((await b24.send('/_sim/portals/demo')).body).toMatchObject({ installed: false, handlers: [] });
   expect((await b24.control('uninstall')).status).toBe(409);
+});
+
+it('an uninstall tells whether the data shall stay', async () => {
+  await b24.install();
+  await b24.control('uninstall', { url: handler.url, clean: 0 });
+  expect(handler.forms[0]?.get('data[CLEAN]')).toBe('0');
 });

@@ -95,6 +95,15 @@ describe('batch', () => {
     });
   });
 
+  it('is refused as a whole when its commands are longer than the portal takes', async () => {
+    const cmd = { one: 'profile', two: 'profile?x=1234' };
+    await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"batchLength": 20}' });
+    expect((await batch(cmd)).error).toEqual([400, 'ERROR_BATCH_LENGTH_EXCEEDED']);
+    await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"batchLength": 21}' });
+    expect((await batch(cmd)).at('result.result.two.ID')).toBe('1');
+    await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"batchLength": null}' });
+  });
+
   it('is not nested', async () => {
     const answer = await batch({ inner: 'batch?cmd[a]=profile' });
     expect(answer.at('result.result_error.inner.error')).toBe('ERROR_BATCH_METHOD_NOT_ALLOWED');

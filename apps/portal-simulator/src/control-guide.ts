@@ -1,3 +1,10 @@
+import { refusalKinds, wireFaultKinds } from './faults.js';
+import { suspensionReasons } from './suspension.js';
+
+const reasons = suspensionReasons.join(' | ');
+const refusals = refusalKinds.join(' ');
+const wire = wireFaultKinds.join(' ');
+
 /** What a person who asks the simulator from a terminal reads; a browser gets the page. */
 export function controlGuide(baseUrl: string): string {
   return `Portal simulator: a Bitrix24 for tests, benchmarks and newcomers. Nothing is kept when it stops.
@@ -19,17 +26,26 @@ Install the application, then change a contact as a user would
 Control (JSON)
   GET, POST           /_sim/portals                                {name, rate, burst, types, …}
   GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, …}
-  POST                /_sim/portals/<name>/install                 {url, kind: event | callback}
+  POST                /_sim/portals/<name>/install                 {url, kind: event | callback | page, finish}
+  POST                /_sim/portals/<name>/install-finish          what BX24.installFinish() does
+  POST                /_sim/portals/<name>/open                    {url, userId, placement, options}
   POST                /_sim/portals/<name>/app-update
-  POST                /_sim/portals/<name>/uninstall               {url}
+  POST                /_sim/portals/<name>/uninstall               {url, clean: 0 | 1}
   POST                /_sim/portals/<name>/expire-tokens           {refresh: true | false}
   POST                /_sim/portals/<name>/rename                  {to}
+  POST                /_sim/portals/<name>/suspend                 {reason: ${reasons} | null}
   POST                /_sim/portals/<name>/outgoing-webhooks       {event, url}
-  POST, DELETE        /_sim/portals/<name>/faults                  {match, kind, times, where}
+  POST, DELETE        /_sim/portals/<name>/faults                  {match, kind, times, where, ms, status, worked}
   POST                /_sim/portals/<name>/mass-update             {entityTypeId, count, fields}
   GET, POST           /_sim/portals/<name>/items/<entityTypeId>    {id, fields, count, by: user | robot, silent}
   GET, DELETE         /_sim/portals/<name>/items/<entityTypeId>/<id>
   GET, DELETE         /_sim/portals/<name>/stats
   GET                 /_sim/portals/<name>/changes                 the portal as a stream of events, for the page
+
+Faults strike calls of the method \`match\` (crm.item.*, oauth.token), alone or in a batch, \`times\` times, with the parameters \`where\`.
+  Refusals            ${refusals}
+  Of the wire         ${wire}
+                      after \`ms\`; html, empty, garbled and odd with \`status\`; \`worked\`: the method has run
+Each address of a caller has a bucket of its own: 127.0.0.2 is another caller than 127.0.0.1.
 `;
 }

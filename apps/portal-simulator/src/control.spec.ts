@@ -87,6 +87,37 @@ describe('portals', () => {
     );
     expect((await b24.control('rename', { to: 'acme' })).status).toBe(409);
   });
+
+  it('once renamed send events with the new domain and address', async () => {
+    const handler = await TestHandler.start();
+    const { accessToken } = await b24.install();
+    await b24.callAs(accessToken, 'event.bind', { event: 'ONCRMCONTACTUPDATE', handler: handler.url });
+    await b24.control('rename', { to: 'acme' });
+    await b24.control('items/3', { id: 1, fields: {} }, 'acme');
+    await eventually(() => expect(handler.forms).toHaveLength(1));
+    expect(Object.fromEntries(handler.forms[0] ?? [])).toMatchObject({
+      'auth[domain]': 'acme.bitrix24.test',
+      'auth[client_endpoint]': `${b24.simulator.url}/portals/acme/rest/`,
+    });
+    await handler.close();
+  });
+
+  it('renamed twice lead from either old address to the present one; a name given up can be taken back', async () => {
+    await b24.control('rename', { to: 'acme' });
+    await b24.control('rename', { to: 'acme-2' }, 'acme');
+    for (const old of ['demo', 'acme']) {
+      const moved = await b24.post(`/portals/${old}/rest/1/demo/batch`, { cmd: ['profile'] });
+      expect([moved.status, moved.headers.get('location')]).toEqual([
+        302,
+        `${b24.simulator.url}/portals/acme-2/rest/1/demo/batch`,
+      ]);
+      expect(moved.body).toContain('302 Found');
+    }
+    expect((await b24.post('/_sim/portals', { name: 'acme' })).status).toBe(409);
+    expect((await b24.control('rename', { to: 'demo' }, 'acme-2')).status).toBe(200);
+    expect((await b24.call('profile')).status).toBe(200);
+    expect((await b24.call('profile', {}, 'acme-2')).status).toBe(302);
+  });
 });
 
 describe('items under /_sim', () => {
@@ -148,6 +179,7 @@ it('stats count requests, calls by method and renewals, and start again when del
     requests: 3,
     calls: { profile: 2, 'oauth.token': 1 },
     refusals: 0,
+    addresses: { '127.0.0.1': { requests: 3, refusals: 0 } },
     renewals: 1,
     events: { sent: 0, pending: 0, answers: {}, names: {} },
   });

@@ -24,6 +24,12 @@ describe('a fault', () => {
     ['denied', 403, 'ACCESS_DENIED'],
     ['deleted', 500, 'PORTAL_DELETED'],
     ['invalid', 400, 'ERROR_CORE'],
+    ['unexpected', 500, 'ERROR_UNEXPECTED_ANSWER'],
+    ['invalid_token', 401, 'invalid_token'],
+    ['credentials', 403, 'INVALID_CREDENTIALS'],
+    ['scope', 403, 'insufficient_scope'],
+    ['user', 403, 'user_access_error'],
+    ['batch_length', 400, 'ERROR_BATCH_LENGTH_EXCEEDED'],
   ])('of kind %s answers %d %s', async (kind, status, code) => {
     await order(kind);
     expect((await b24.call('profile')).error).toEqual([status, code]);
@@ -37,6 +43,50 @@ describe('a fault', () => {
     expect(await b24.call('profile')).toMatchObject({ status: 200, body: '' });
     await order('redirect');
     expect((await b24.call('profile')).status).toBe(302);
+  });
+
+  it.each([200, 403, 404, 500, 502, 503, 504])('can be an HTML page with the status %d', async (status) => {
+    await order('html', { status });
+    const answer = await b24.call('profile');
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'text/html']);
+    expect(answer.body).toContain(`<h1>${status} `);
+  });
+
+  it('can be JSON that is none, or none that anybody expects', async () => {
+    await order('garbled');
+    await expect(b24.call('profile')).rejects.toMatchObject({ name: 'SyntaxError' });
+    await order('odd', { status: 500 });
+    expect(await b24.call('profile')).toMatchObject({ status: 500, body: [expect.any(String)] });
+  });
+
+  it('of kind slow answers as usual, late, and only where it was ordered', async () => {
+    await b24.control('faults', { match: 'crm.item.update', kind: 'slow', ms: 300 });
+    const startedMs = performance.now();
+    expect((await b24.call('profile')).status).toBe(200);
+    const answer = await b24.call('batch', { cmd: { one: 'profile', two: updateCommand(2) } });
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(295);
+    expect(answer.at('result.result.two.item.name')).toBe('x');
+  });
+
+  it('of kind slow has done the work when the caller gives up; an error is as late', async () => {
+    await b24.control('faults', { match: 'crm.item.update', kind: 'slow', ms: 60_000, times: 2 });
+    const update = (id: number, name: string) =>
+      b24.send('/portals/demo/rest/1/demo/crm.item.update', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ entityTypeId: 3, id, fields: { name } }),
+        signal: AbortSignal.timeout(200),
+      });
+    await expect(update(1, 'late')).rejects.toMatchObject({ name: 'TimeoutError' });
+    await expect(update(999, 'late')).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect((await b24.send('/_sim/portals/demo/items/3/1')).at('name')).toBe('late');
+  });
+
+  it('can come after the work was done, whatever it is', async () => {
+    await b24.control('faults', { match: 'crm.item.update', kind: 'html', status: 504, worked: true });
+    const params = { entityTypeId: 3, id: 1, fields: { name: 'behind a gateway' } };
+    expect((await b24.call('crm.item.update', params)).status).toBe(504);
+    expect((await b24.send('/_sim/portals/demo/items/3/1')).at('name')).toBe('behind a gateway');
   });
 
   it.each(['cut', 'drop', 'lost'])('of kind %s breaks the connection', async (kind) => {
@@ -97,6 +147,25 @@ describe('a fault', () => {
     expect((await b24.refresh(refreshToken)).error).toEqual([200, 'wrong_client']);
     await b24.control('faults', { match: 'oauth.token', kind: 'drop' });
     await expect(b24.refresh(refreshToken)).rejects.toMatchObject({ name: 'TypeError' });
+    expect((await b24.refresh(refreshToken)).status).toBe(200);
+  });
+
+  it('of kind lost at the token endpoint has used the refresh token up', async () => {
+    const { refreshToken } = await b24.install();
+    await b24.control('faults', { match: 'oauth.token', kind: 'lost' });
+    await expect(b24.refresh(refreshToken)).rejects.toMatchObject({ name: 'TypeError' });
+    expect((await b24.refresh(refreshToken)).error).toEqual([400, 'invalid_grant']);
+  });
+
+  it.each([
+    ['invalid_grant', 400],
+    ['invalid_client', 401],
+    ['payment', 402],
+    ['html', 502],
+  ])('of kind %s at the token endpoint leaves the refresh token good', async (kind, status) => {
+    const { refreshToken } = await b24.install();
+    await b24.control('faults', { match: 'oauth.token', kind });
+    expect((await b24.refresh(refreshToken)).status).toBe(status);
     expect((await b24.refresh(refreshToken)).status).toBe(200);
   });
 

@@ -1,9 +1,10 @@
 import { textOf, type Value, type Values } from './php.js';
 import { RestError } from './rest/rest-error.js';
 
-const refusalKinds = [
+export const refusalKinds = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
-  ...(['invalid', 'payment', 'wrong_client'] as const),
+  ...(['invalid', 'payment', 'wrong_client', 'unexpected', 'invalid_token', 'credentials'] as const),
+  ...(['scope', 'user', 'batch_length', 'invalid_grant', 'invalid_client'] as const),
 ] as const;
 
 /** Answers that a portal gives instead of running the method; inside a batch they stand in `result_error`. */
@@ -11,7 +12,7 @@ const refusals: Record<RefusalKind, RestError> = {
   '500': new RestError('INTERNAL_SERVER_ERROR', 'Internal server error', 500),
   '503': new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503),
   overload: new RestError('OVERLOAD_LIMIT', 'REST API is blocked due to overload', 503),
-  operating: new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit', 429),
+  operating: new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429),
   expired: new RestError('expired_token', 'The access token provided has expired.', 401),
   unauthorized: new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401),
   denied: new RestError('ACCESS_DENIED', 'REST API is available only on commercial plans', 403),
@@ -20,16 +21,50 @@ const refusals: Record<RefusalKind, RestError> = {
   payment: new RestError('PAYMENT_REQUIRED', 'Payment required', 402),
   // The OAuth server gives some of its errors with HTTP 200.
   wrong_client: new RestError('wrong_client', 'Wrong client', 200),
+  unexpected: new RestError('ERROR_UNEXPECTED_ANSWER', 'Server returned an unexpected response', 500),
+  invalid_token: new RestError('invalid_token', 'Unable to get application by token', 401),
+  credentials: new RestError('INVALID_CREDENTIALS', 'Invalid request credentials', 403),
+  scope: new RestError('insufficient_scope', 'The request requires higher privileges', 403),
+  user: new RestError('user_access_error', 'The user does not have access to the application', 403),
+  batch_length: new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded'),
+  invalid_grant: new RestError('invalid_grant', 'Invalid refresh token'),
+  invalid_client: new RestError('invalid_client', 'Invalid client data', 401),
 };
 
-/** What happens to the HTTP answer itself. `lost` runs the method first and then says nothing. */
-const wireFaults = ['html', 'empty', 'cut', 'hang', 'drop', 'lost', 'redirect'] as const;
+/**
+ * What happens to the HTTP answer itself; `wire.ts` says how each looks. `lost` runs the method first and then says
+ * nothing; `slow` runs it and says so late.
+ */
+export const wireFaultKinds = [
+  'html',
+  'empty',
+  'cut',
+  'garbled',
+  'odd',
+  'hang',
+  'drop',
+  'lost',
+  'redirect',
+  'slow',
+] as const;
+const alwaysWorked: readonly FaultKind[] = ['lost', 'slow'];
+const usualSlownessMs = 1000;
 
-export type WireFault = (typeof wireFaults)[number];
+export type WireFaultKind = (typeof wireFaultKinds)[number];
 export type RefusalKind = (typeof refusalKinds)[number];
-export type FaultKind = WireFault | RefusalKind;
+export type FaultKind = WireFaultKind | RefusalKind;
 
-export const faultKinds = [...refusalKinds, ...wireFaults] as const;
+export const faultKinds = [...refusalKinds, ...wireFaultKinds] as const;
+
+export interface WireFault {
+  kind: WireFaultKind;
+  /** Whether the method runs before the answer comes to grief. */
+  worked: boolean;
+  /** How long nothing happens first. */
+  ms: number;
+  /** HTTP status of `html`, `empty`, `garbled` and `odd`; each has its usual one. */
+  status: number | undefined;
+}
 
 export interface FaultRule {
   /** A method name, `*` standing for anything: `crm.item.*`; `oauth.token` for the token endpoint. */
@@ -38,6 +73,9 @@ export interface FaultRule {
   times: number;
   /** Only for calls with these parameters. */
   where?: Values | undefined;
+  ms?: number | undefined;
+  status?: number | undefined;
+  worked?: boolean | undefined;
 }
 
 /** The faults that a test ordered for one portal; each is used up after `times` calls. */
@@ -54,36 +92,44 @@ export class Faults {
 
   /** Uses up one fault for this call, if one was ordered. */
   take(method: string, params: Values): RestError | WireFault | undefined {
-    const kind = this.use(method, params, () => true);
-    if (kind === undefined) return undefined;
-    return isWireFault(kind) ? kind : refusals[kind];
+    const rule = this.use(method, params, () => true);
+    return rule && (isWireFault(rule.kind) ? wireFault(rule, rule.kind) : refusals[rule.kind]);
   }
 
   /** The same for a command of a batch, which can be refused on its own. */
   takeRefusal(method: string, params: Values): RestError | undefined {
-    const kind = this.use(method, params, (one) => !isWireFault(one));
+    const kind = this.use(method, params, (one) => !isWireFault(one))?.kind;
     return kind === undefined || isWireFault(kind) ? undefined : refusals[kind];
   }
 
   /** What happens to the answer of the batch that a command is in. */
   takeWireFault(method: string, params: Values): WireFault | undefined {
-    const kind = this.use(method, params, isWireFault);
-    return kind !== undefined && isWireFault(kind) ? kind : undefined;
+    const rule = this.use(method, params, isWireFault);
+    return rule && isWireFault(rule.kind) ? wireFault(rule, rule.kind) : undefined;
   }
 
-  private use(method: string, params: Values, isMeant: (kind: FaultKind) => boolean): FaultKind | undefined {
+  private use(method: string, params: Values, isMeant: (kind: FaultKind) => boolean): FaultRule | undefined {
     const rule = this.rules.find(
       ({ match, kind, where }) => isMeant(kind) && matches(match, method) && holds(params, where ?? {}),
     );
     if (!rule) return undefined;
     rule.times -= 1;
     if (rule.times <= 0) this.rules = this.rules.filter((one) => one !== rule);
-    return rule.kind;
+    return rule;
   }
 }
 
-function isWireFault(kind: FaultKind): kind is WireFault {
-  return wireFaults.some((one) => one === kind);
+function wireFault({ ms, status, worked }: FaultRule, kind: WireFaultKind): WireFault {
+  return {
+    kind,
+    worked: worked === true || alwaysWorked.includes(kind),
+    ms: ms ?? (kind === 'slow' ? usualSlownessMs : 0),
+    status,
+  };
+}
+
+function isWireFault(kind: FaultKind): kind is WireFaultKind {
+  return wireFaultKinds.some((one) => one === kind);
 }
 
 function matches(pattern: string, method: string): boolean {

@@ -7,6 +7,7 @@ export type FieldKind = 'number' | 'string' | 'datetime' | 'flag' | 'list' | 'ob
  * default.
  */
 export class FieldSet {
+  readonly names: readonly string[];
   private readonly kinds: ReadonlyMap<string, FieldKind>;
 
   constructor(
@@ -18,10 +19,12 @@ export class FieldSet {
     this.kinds = new Map(
       kinds.flatMap(([kind, names]) => names.split(' ').map((name): [string, FieldKind] => [name, kind])),
     );
+    this.names = [...this.kinds.keys()];
   }
 
-  get names(): Iterable<string> {
-    return this.kinds.keys();
+  /** Whether every portal has it, unlike a custom field. */
+  has(name: string): boolean {
+    return this.kinds.has(name);
   }
 
   /** A custom field (`ufCrm…`) or a parent's (`parentId…`) counts as known: portals differ in them. */
@@ -60,7 +63,17 @@ export class FieldSet {
   }
 }
 
-/** `2024-07-22T18:00:08+00:00`: how Bitrix24 writes a moment. */
+const mostMoments = 10_000;
+const moments = new Map<number, string>();
+
+/** `2024-07-22T18:00:08+00:00`: how Bitrix24 writes a moment. Thousands of items share one, so it is kept. */
 export function momentOf(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 19)}+00:00`;
+  const second = Math.floor(timeMs / 1000);
+  let moment = moments.get(second);
+  if (moment === undefined) {
+    if (moments.size >= mostMoments) moments.clear();
+    moment = `${new Date(second * 1000).toISOString().slice(0, 19)}+00:00`;
+    moments.set(second, moment);
+  }
+  return moment;
 }

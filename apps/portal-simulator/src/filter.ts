@@ -1,6 +1,6 @@
 import { integerOf, isTree, isTruthy, listOf, textOf, treeOf, type Value, type Values } from './php.js';
 import type { FieldKind, FieldSet } from './field-set.js';
-import { invalidArgument } from './rest/rest-error.js';
+import { invalidArgument, type RestError } from './rest/rest-error.js';
 
 /** Reads one field of the thing at hand. */
 export type Read = (field: string) => Value;
@@ -129,13 +129,16 @@ function isEqual(actual: Value, wanted: Value, kind: FieldKind, field: string): 
 /** Numbers and moments compare as numbers, strings as the portal's database compares them: without case. */
 export function comparable(value: Value, kind: FieldKind, field: string): number | string {
   const text = textOf(value);
-  const invalid = invalidArgument(`Invalid filter: field '${field}' has invalid value`);
-  if (text === undefined) throw invalid;
+  if (text === undefined) throw invalidValue(field);
   if (kind === 'flag') return text === 'Y' || text === '1' ? 'Y' : 'N';
   if (kind !== 'number' && kind !== 'datetime') return text.toLowerCase();
   const number = kind === 'number' ? Number(text) : Date.parse(text);
-  if (text.trim() === '' || Number.isNaN(number)) throw invalid;
+  if (text.trim() === '' || Number.isNaN(number)) throw invalidValue(field);
   return number;
+}
+
+function invalidValue(field: string): RestError {
+  return invalidArgument(`Invalid filter: field '${field}' has invalid value`);
 }
 
 function foldedText(value: Value, kind: FieldKind): string {

@@ -4,17 +4,24 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 /** Shorter than any server keeps an idle connection, so that none is used while the server closes it. */
 const idleMs = 1000;
 
+/** As much of an answer as is kept for whoever asks. */
+const bodyLimitChars = 64 * 1024;
+
+export interface Posted {
+  /** An HTTP status, `timeout`, or the code of what went wrong on the way: `ECONNREFUSED`. */
+  answer: string;
+  /** The beginning of what was answered. */
+  body: string;
+}
+
 /** Posts forms as Bitrix24's queue server does: no redirects followed, nothing repeated. */
 export class FormSender {
   private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: idleMs });
   private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: idleMs });
   private readonly stopping = new AbortController();
 
-  /**
-   * The answer's HTTP status, `timeout`, or the code of what went wrong on the way (`ECONNREFUSED`). Never
-   * rejects.
-   */
-  post(url: string, form: string, timeoutMs: number): Promise<string> {
+  /** Never rejects. */
+  post(url: string, form: string, timeoutMs: number): Promise<Posted> {
     return new Promise((resolve) => {
       const isHttps = url.startsWith('https:');
       const headers = {
@@ -27,16 +34,20 @@ export class FormSender {
         ? httpsRequest(url, { ...options, agent: this.httpsAgent })
         : httpRequest(url, { ...options, agent: this.httpAgent });
       sent.on('timeout', () => {
-        resolve('timeout');
+        resolve({ answer: 'timeout', body: '' });
         sent.destroy();
       });
       sent.on('error', (error) => {
-        resolve('code' in error ? String(error.code) : 'error');
+        resolve({ answer: 'code' in error ? String(error.code) : 'error', body: '' });
       });
       sent.on('response', (response) => {
-        response.resume();
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (text: string) => {
+          if (body.length < bodyLimitChars) body += text;
+        });
         response.on('close', () => {
-          resolve(String(response.statusCode));
+          resolve({ answer: String(response.statusCode), body });
         });
       });
       sent.end(form);

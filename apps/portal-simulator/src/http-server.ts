@@ -1,7 +1,6 @@
 import { fastify, type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log } from '@relay/platform';
 import { ControlError } from './control/control-error.js';
-import { restErrorBody } from './http.js';
 import { RestError } from './rest/rest-error.js';
 
 const bodyLimitBytes = 32 * 1024 * 1024;
@@ -22,7 +21,7 @@ export function createHttpServer(log: Log): FastifyInstance {
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof ControlError) return reply.code(error.status).send({ error: error.message });
-    if (error instanceof RestError) return reply.code(error.status).send(restErrorBody(error));
+    if (error instanceof RestError) return reply.code(error.status).send(error.body);
     const status = error.statusCode ?? 500;
     if (status >= 500) log.error({ err: error, route: request.routeOptions.url }, 'a request failed');
     return reply.code(status).send({ error: 'INTERNAL_SERVER_ERROR', error_description: error.message });

@@ -1,6 +1,5 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { WireFault } from './faults.js';
 import { decodeForm, treeOf, type Values } from './php.js';
 import { RestError } from './rest/rest-error.js';
 
@@ -24,48 +23,6 @@ export function textBody({ body }: FastifyRequest): string {
 /** `http://localhost:8080`: where the caller reaches the simulator. */
 export function baseUrlOf(request: FastifyRequest, publicUrl: string | undefined): string {
   return publicUrl ?? `http://${request.host}`;
-}
-
-/** What a fault makes of an answer. */
-export async function sendFault(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  fault: WireFault,
-  elsewhere: string,
-): Promise<void> {
-  switch (fault) {
-    case 'html':
-      await reply.code(502).type('text/html').send('<html><body><h1>502 Bad Gateway</h1></body></html>');
-      return;
-    case 'empty':
-      await reply.code(200).send('');
-      return;
-    case 'redirect':
-      await reply.redirect(elsewhere, 302);
-      return;
-    case 'hang':
-      reply.hijack();
-      return;
-    case 'cut':
-      reply.hijack();
-      reply.raw.writeHead(200, {
-        'content-type': 'application/json; charset=utf-8',
-        'content-length': '4096',
-      });
-      reply.raw.write('{"result":{"items":[{"id":1,"na', () => {
-        request.raw.socket.destroy();
-      });
-      return;
-    case 'drop':
-    case 'lost':
-      reply.hijack();
-      request.raw.socket.destroy();
-  }
-}
-
-/** Every REST error as Bitrix24 shapes it. */
-export function restErrorBody({ code, description }: RestError): Values {
-  return { error: code, error_description: description };
 }
 
 function decodeJson(body: string): Values {

@@ -22,6 +22,8 @@ export class Installation {
     readonly userId: number,
     /** Scheme and host under which the application reaches the simulator: `http://localhost:8080`. */
     public baseUrl: string,
+    /** Not before a page with an installation wizard has said so (settings/app-installation/installation-finish.md). */
+    public isFinished: boolean,
   ) {}
 
   get accessTokenSeconds(): number {
@@ -46,8 +48,8 @@ export function showApplication(installation: Installation, clientId: string) {
     CODE: clientId,
     VERSION: installation.version,
     STATUS: 'L',
-    INSTALLED: installation.isInstalled,
-    PAYMENT_EXPIRED: 'N',
+    INSTALLED: installation.isInstalled && installation.isFinished,
+    PAYMENT_EXPIRED: installation.portal.suspension === 'payment' ? 'Y' : 'N',
     DAYS: null,
     LANGUAGE_ID: installation.portal.settings.language,
     LICENSE: 'en_ent250',

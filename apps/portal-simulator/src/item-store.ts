@@ -169,7 +169,10 @@ export class ItemStore {
   }
 
   private writable(fields: Values): Values {
-    const entries = Object.entries(fields).filter(([name]) => this.fieldSet.isWritable(name));
-    return Object.fromEntries(entries.map(([name, value]) => [name, this.fieldSet.stored(name, value)]));
+    const written: Values = {};
+    for (const [name, value] of Object.entries(fields)) {
+      if (this.fieldSet.isWritable(name)) written[name] = this.fieldSet.stored(name, value);
+    }
+    return written;
   }
 }

@@ -28,6 +28,24 @@ describe('the rate limit', () => {
     expect(await callMany(2, 'small')).toEqual([]);
   });
 
+  it('is one for each address that callers have, whatever they call with', async () => {
+    await b24.post('/_sim/portals', { name: 'shared', rate: 0, burst: 2 });
+    const { accessToken } = await b24.install('shared');
+    expect((await b24.call('profile', {}, 'shared')).status).toBe(200);
+    expect((await b24.callAs(accessToken, 'profile', {}, 'shared')).status).toBe(200);
+    expect((await b24.callAs(accessToken, 'profile', {}, 'shared')).status).toBe(503);
+    const elsewhere = () => b24.statusFrom('127.0.0.2', '/portals/shared/rest/1/shared/profile');
+    expect([await elsewhere(), await elsewhere(), await elsewhere()]).toEqual([200, 200, 503]);
+    expect(await b24.stats('shared')).toMatchObject({
+      requests: 6,
+      refusals: 2,
+      addresses: {
+        '127.0.0.1': { requests: 3, refusals: 1 },
+        '127.0.0.2': { requests: 3, refusals: 1 },
+      },
+    });
+  });
+
   it('counts a batch as one request', async () => {
     await b24.post('/_sim/portals', { name: 'batched', rate: 0, burst: 2 });
     const batch = () => b24.call('batch', { cmd: Array.from({ length: 50 }, () => 'profile') }, 'batched');
@@ -42,29 +60,62 @@ describe('the rate limit', () => {
   });
 });
 
+const portalWith = (name: string, settings: object) =>
+  b24.post('/_sim/portals', { name, rate: 1000, burst: 1000, ...settings });
+const list = (portal: string) => b24.call('crm.item.list', { entityTypeId: 3 }, portal);
+const list3 = 'crm.item.list?entityTypeId=3';
+
 describe('the operating limit', () => {
-  it('blocks the method, and no other, until its oldest minute is ten minutes old', async () => {
-    await b24.post('/_sim/portals', {
-      name: 'busy',
-      operatingLimitSeconds: 480,
-      operatingCosts: { 'crm.item.list': 250 },
-      rate: 100,
-      burst: 100,
+  it('blocks the method, and no other, once its baskets hold more, until enough of them are gone', async () => {
+    // The example of settings/performance/limits.md: 20 seconds a call, 480 in ten minutes.
+    await portalWith('busy', { operatingLimitSeconds: 480, operatingCosts: { 'crm.item.list': 20 } });
+    await list('busy');
+    const first = await list('busy');
+    expect(first.at('time.operating')).toBe(40);
+    b24.skip(60);
+    for (let call = 0; call < 18; call += 1) await list('busy');
+    b24.skip(60);
+    for (let call = 0; call < 4; call += 1) await list('busy');
+    const last = await list('busy');
+    expect(last.at('time.operating')).toBe(500);
+    expect(last.at('time.operating_reset_at')).toBe(first.at('time.operating_reset_at'));
+    expect((await list('busy')).body).toEqual({
+      error: 'OPERATION_TIME_LIMIT',
+      error_description: 'Method is blocked due to operation time limit.',
     });
-    const list = () => b24.call('crm.item.list', { entityTypeId: 3 }, 'busy');
-    expect((await list()).at('time.operating')).toBe(250);
-    const second = await list();
-    expect(second.at('time.operating')).toBe(500);
-    expect((await list()).error).toEqual([429, 'OPERATION_TIME_LIMIT']);
+    expect((await list('busy')).status).toBe(429);
     expect((await b24.call('profile', {}, 'busy')).status).toBe(200);
-    const inBatch = await b24.call(
-      'batch',
-      { cmd: { a: 'crm.item.list?entityTypeId=3', b: 'profile' } },
-      'busy',
-    );
-    expect(inBatch.at('result.result_error.a.error')).toBe('OPERATION_TIME_LIMIT');
-    expect(inBatch.at('result.result.b.ID')).toBe('1');
-    b24.skip(600);
-    expect((await list()).status).toBe(200);
+    b24.skip(480);
+    expect((await list('busy')).at('time.operating')).toBe(480);
+  });
+
+  it('is checked for every command of a batch, which is never billed itself', async () => {
+    await portalWith('batched-2', { operatingLimitSeconds: 30, operatingCosts: { 'crm.item.list': 20 } });
+    const cmd = { a: list3, b: list3, c: list3, d: 'profile' };
+    const answer = await b24.call('batch', { cmd }, 'batched-2');
+    expect(answer.at('result.result_time.b.operating')).toBe(40);
+    expect(answer.at('result.result_error')).toMatchObject({ c: { error: 'OPERATION_TIME_LIMIT' } });
+    expect(answer.at('result.result.d.ID')).toBe('1');
+    expect(answer.at('result.result_time.d.operating')).toBe(0);
+    expect(answer.at('time.operating')).toBe(0);
+    expect((await b24.call('batch', { cmd: { d: 'profile' } }, 'batched-2')).status).toBe(200);
+  });
+
+  it('is one for the application and one for each webhook', async () => {
+    await portalWith('two', { operatingLimitSeconds: 10, operatingCosts: { 'crm.item.list': 20 } });
+    const { accessToken } = await b24.install('two');
+    const byApplication = () => b24.callAs(accessToken, 'crm.item.list', { entityTypeId: 3 }, 'two');
+    expect([(await list('two')).status, (await list('two')).status]).toEqual([200, 429]);
+    expect([(await byApplication()).status, (await byApplication()).status]).toEqual([200, 429]);
+  });
+
+  it('is told of in every answer, with when it eases, but not by a portal on premise', async () => {
+    await portalWith('cloud', {});
+    await portalWith('premise', { operatingLimitSeconds: null });
+    const [cloud, premise] = [await list('cloud'), await list('premise')];
+    expect(cloud.at('time')).toMatchObject({ operating: 0 });
+    expect(Number(cloud.at('time.operating_reset_at')) - Number(cloud.at('time.start'))).toBeCloseTo(600, -1);
+    expect(premise.at('time')).not.toHaveProperty('operating');
+    expect(premise.at('time')).not.toHaveProperty('operating_reset_at');
   });
 });

@@ -5,10 +5,11 @@ import {
   showApplication,
   type ApplicationKeys,
 } from './installation.js';
-import type { WireFault } from './faults.js';
 import { textOf, type Values } from './php.js';
+import { answerOf, unworked, type Answer } from './rest/answer.js';
 import { argument } from './rest/method.js';
 import { RestError } from './rest/rest-error.js';
+import { oauthRefusal } from './suspension.js';
 import type { AccessToken, TokenPair, Tokens } from './tokens.js';
 
 /** The name by which faults are ordered for the token endpoint. */
@@ -27,9 +28,31 @@ export class OAuth {
 
   /**
    * Exchanges a refresh token. `baseUrl` is the address under which the caller reached us, so the
-   * `client_endpoint` of the answer can be reached from there as well. @throws RestError
+   * `client_endpoint` of the answer can be reached from there as well.
    */
-  exchange(params: Values, baseUrl: string): { body: Values; fault?: WireFault } {
+  exchange(params: Values, baseUrl: string): Answer {
+    try {
+      return this.exchanged(params, baseUrl);
+    } catch (error) {
+      if (!(error instanceof RestError)) throw error;
+      return { status: error.status, body: error.body };
+    }
+  }
+
+  /** `app.info` on the OAuth server: the status that can be trusted. */
+  applicationInfo(params: Values): Answer {
+    return answerOf(() => {
+      const access = this.tokens.find(textOf(argument(params, 'auth')) ?? '');
+      if (!access) throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
+      if (this.now() >= access.expiresAtMs) {
+        throw new RestError('expired_token', 'The access token provided has expired.', 401);
+      }
+      return { result: showApplication(access.installation, this.keys.clientId) };
+    });
+  }
+
+  /** @throws RestError when the request gets no further than the door */
+  private exchanged(params: Values, baseUrl: string): Answer {
     const given = (name: string): string => textOf(params[name]) ?? '';
     if (given('grant_type') !== 'refresh_token' || given('refresh_token') === '') {
       throw new RestError('invalid_request', 'Invalid request');
@@ -42,24 +65,18 @@ export class OAuth {
     if (!installation.isInstalled) throw new RestError('invalid_client', 'Application is not installed', 401);
     const { portal } = installation;
     portal.stats.called(tokenEndpoint);
+    const suspended = oauthRefusal(portal.suspension);
+    if (suspended) throw suspended;
     const fault = portal.faults.take(tokenEndpoint, params);
     if (fault instanceof RestError) throw fault;
-    if (fault !== undefined && fault !== 'lost') return { body: {}, fault };
-    const pair = this.tokens.exchange(given('refresh_token'), this.now());
-    if (!pair) throw new RestError('invalid_grant', 'Invalid refresh token');
-    portal.stats.renewals += 1;
-    installation.baseUrl = baseUrl;
-    return { body: this.grant(pair, baseUrl), ...(fault && { fault }) };
-  }
-
-  /** `app.info` on the OAuth server: the status that can be trusted. @throws RestError */
-  applicationInfo(params: Values): Values {
-    const access = this.tokens.find(textOf(argument(params, 'auth')) ?? '');
-    if (!access) throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
-    if (this.now() >= access.expiresAtMs) {
-      throw new RestError('expired_token', 'The access token provided has expired.', 401);
-    }
-    return { result: showApplication(access.installation, this.keys.clientId) };
+    if (fault?.worked === false) return unworked(fault);
+    return answerOf(() => {
+      const pair = this.tokens.exchange(given('refresh_token'), this.now());
+      if (!pair) throw new RestError('invalid_grant', 'Invalid refresh token');
+      portal.stats.renewals += 1;
+      installation.baseUrl = baseUrl;
+      return this.grant(pair, baseUrl);
+    }, fault);
   }
 
   private grant({ access, refreshToken }: TokenPair, baseUrl: string): Values {

@@ -95,7 +95,12 @@ function pathOf(key: string): string[] {
   const bracket = key.indexOf('[');
   if (bracket < 0 || !key.includes(']', bracket)) return [key.replaceAll(/[ .[]/g, '_')];
   const path = [key.slice(0, bracket).replaceAll(/[ .]/g, '_')];
-  for (const part of key.slice(bracket).matchAll(/\[([^\]]*)\]/g)) path.push(part[1] ?? '');
+  for (let open = bracket; open >= 0;) {
+    const close = key.indexOf(']', open);
+    if (close < 0) break;
+    path.push(key.slice(open + 1, close));
+    open = key.indexOf('[', close);
+  }
   return path;
 }
 
@@ -119,6 +124,7 @@ function nextIndex(node: Values): string {
 }
 
 function decodeUrl(text: string): string {
+  if (!/[%+]/.test(text)) return text;
   const spaced = text.replaceAll('+', ' ');
   try {
     return decodeURIComponent(spaced);

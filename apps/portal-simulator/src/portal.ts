@@ -4,8 +4,8 @@ import { availableEvents, type ItemChange } from './event-names.js';
 import { eventForm, type PortalEvent } from './event-form.js';
 import { Faults } from './faults.js';
 import { contactFields, smartProcessItemFields } from './fields.js';
-import type { FormSender } from './form-sender.js';
-import { Handlers } from './handlers.js';
+import type { FormSender, Posted } from './form-sender.js';
+import { Handlers, type Handler } from './handlers.js';
 import type { Installation } from './installation.js';
 import { ItemStore, type Item } from './item-store.js';
 import { LastChanges } from './last-changes.js';
@@ -14,6 +14,7 @@ import { encodeForm, type Values } from './php.js';
 import { missingItem, RestError, unknownSmartProcess } from './rest/rest-error.js';
 import { SmartProcesses, type SmartProcess } from './smart-processes.js';
 import { Stats } from './stats.js';
+import type { SuspensionReason } from './suspension.js';
 import type { Tokens } from './tokens.js';
 
 export const contactTypeId = 3;
@@ -33,10 +34,12 @@ export interface PortalSettings {
   accessTokenSeconds: number;
   eventConcurrency: number;
   eventTimeoutMs: number;
-  /** Operating time a method may use in ten minutes; null: no limit, as on premise. */
+  /** Operating time a method may use in ten minutes; null: none is counted, as on premise. */
   operatingLimitSeconds: number | null;
   /** What a call is billed at, by method in lower case; else what it took. */
   operatingCosts: Record<string, number>;
+  /** Characters that all commands of a batch may have together; null: any. */
+  batchLength: number | null;
 }
 
 export interface PortalIdentity {
@@ -72,6 +75,7 @@ export class Portal {
   /** Secrets of incoming webhooks, and the users they act for. */
   readonly webhooks = new Map<string, number>();
   installation: Installation | undefined;
+  suspension: SuspensionReason | null = null;
   private readonly meters = new Map<object | string, OperatingMeter>();
   private readonly stores = new Map<number, ItemStore>();
 
@@ -84,7 +88,7 @@ export class Portal {
     this.events = new EventQueue({
       concurrency: () => settings.eventConcurrency,
       send: async (event) => {
-        if (!this.handlers.has(event.handler)) return;
+        if (!this.isHeard(event.handler)) return;
         const form = eventForm(this, event, around.tokens, around.now());
         await this.post(event.name, event.handler.url, form);
       },
@@ -173,10 +177,17 @@ export class Portal {
   }
 
   /** Posts a form now and notes how it was answered. */
-  async post(event: string, url: string, form: Values): Promise<string> {
-    const answer = await this.around.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
-    this.stats.answered(event, answer);
-    return answer;
+  async post(event: string, url: string, form: Values): Promise<Posted> {
+    const posted = await this.around.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
+    this.stats.answered(event, posted.answer);
+    return posted;
+  }
+
+  /** Nobody is told by a portal that is gone, nor an application before its installation is finished. */
+  private isHeard(handler: Handler): boolean {
+    const { owner } = handler;
+    const isFinished = owner.kind !== 'application' || owner.installation.isFinished;
+    return isFinished && this.suspension !== 'deleted' && this.handlers.has(handler);
   }
 
   private announceItem(change: ItemChange, entityTypeId: number, id: number, cause: Cause): void {

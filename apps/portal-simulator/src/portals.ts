@@ -10,8 +10,9 @@ export const defaultSettings: PortalSettings = {
   accessTokenSeconds: 3600,
   eventConcurrency: 10,
   eventTimeoutMs: 10_000,
-  operatingLimitSeconds: null,
+  operatingLimitSeconds: 480,
   operatingCosts: {},
+  batchLength: null,
 };
 
 export interface NewPortal {
@@ -67,9 +68,9 @@ export class Portals {
     return this.oldNames.get(name);
   }
 
-  /** False: the new name is taken. */
+  /** False: the new name is taken. A portal may go back to a name that it gave up. */
   rename(portal: Portal, to: string): boolean {
-    if (this.byName.has(to) || this.oldNames.has(to)) return false;
+    if (this.byName.has(to) || (this.oldNames.get(to) ?? portal) !== portal) return false;
     this.byName.delete(portal.identity.name);
     this.oldNames.set(portal.identity.name, portal);
     portal.identity.name = to;

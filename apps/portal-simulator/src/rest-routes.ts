@@ -1,11 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { baseUrlOf, parametersOf, restErrorBody, sendFault } from './http.js';
+import { baseUrlOf, parametersOf } from './http.js';
 import type { OAuth } from './oauth.js';
 import type { Portal } from './portal.js';
 import type { Portals } from './portals.js';
-import { RestError } from './rest/rest-error.js';
+import type { Answer } from './rest/answer.js';
 import type { RestRequest, RestService } from './rest/rest-service.js';
+import { sendFault, sendRedirect } from './wire.js';
 
 interface RestRoute {
   Params: { name: string; method: string; user?: string; secret?: string };
@@ -27,9 +28,10 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
       await answerElsewhere(request, reply, portals.findMoved(name));
       return;
     }
-    const call: RestRequest = { method, params: parametersOf(request), callerAddress: request.ip };
+    const version = request.routeOptions.url?.includes('/rest/api/') === true ? 3 : 2;
+    const call: RestRequest = { version, method, params: parametersOf(request), callerAddress: request.ip };
     if (user !== undefined && secret !== undefined) call.webhook = { userId: user, secret };
-    await answerWith(request, reply, portal.settings.latencyMs, () => rest.answer(portal, call));
+    await send(request, reply, rest.answer(portal, call), portal.settings.latencyMs);
   };
 
   const answerElsewhere = async (
@@ -42,41 +44,41 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
       return;
     }
     const path = request.url.replace(/^\/+portals\/+[^/]+/, `/portals/${moved.identity.name}`);
-    await reply.redirect(baseUrlOf(request, publicUrl) + path, 302);
+    await sendRedirect(reply, baseUrlOf(request, publicUrl) + path);
   };
 
-  const answerWith = async (
+  const send = async (
     request: FastifyRequest,
     reply: FastifyReply,
+    { status, body, fault }: Answer,
     latencyMs: number,
-    answer: () => ReturnType<RestService['answer']>,
   ): Promise<void> => {
-    try {
-      const { body, fault } = answer();
-      if (latencyMs > 0) await wait(latencyMs);
-      if (fault) await sendFault(request, reply, fault, `${baseUrlOf(request, publicUrl)}/moved/`);
-      else await reply.send(body);
-    } catch (error) {
-      if (!(error instanceof RestError)) throw error;
-      await reply.code(error.status).send(restErrorBody(error));
-    }
+    const waitMs = latencyMs + (fault?.ms ?? 0);
+    // Nobody waits for this timer: a simulator that closes ends its connections.
+    if (waitMs > 0) await wait(waitMs, undefined, { ref: false });
+    reply.code(status);
+    const elsewhere = `${baseUrlOf(request, publicUrl)}/moved/`;
+    if (fault) await sendFault(request, reply, fault, { body, elsewhere });
+    else await reply.send(body);
   };
 
   const method = ['GET', 'POST'];
-  app.route<RestRoute>({ method, url: '/portals/:name/rest/:method', handler: answerRest });
-  app.route<RestRoute>({ method, url: '/portals/:name/rest/:user/:secret/:method', handler: answerRest });
+  const webhook = '/:user/:secret';
+  for (const under of ['/portals/:name/rest', `/portals/:name/rest${webhook}`]) {
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+  }
+  for (const under of ['/portals/:name/rest/api', `/portals/:name/rest/api${webhook}`]) {
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+  }
   app.route({
     method,
     url: '/oauth/token',
     handler: (request, reply) =>
-      answerWith(request, reply, 0, () =>
-        oauth.exchange(parametersOf(request), baseUrlOf(request, publicUrl)),
-      ),
+      send(request, reply, oauth.exchange(parametersOf(request), baseUrlOf(request, publicUrl)), 0),
   });
   app.route({
     method,
     url: '/rest/app.info',
-    handler: (request, reply) =>
-      answerWith(request, reply, 0, () => ({ body: oauth.applicationInfo(parametersOf(request)) })),
+    handler: (request, reply) => send(request, reply, oauth.applicationInfo(parametersOf(request)), 0),
   });
 }

@@ -79,7 +79,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const { installDemoAt } = options;
   const installer = new DemoInstaller(async () => {
     const baseUrl = publicUrl ?? url;
-    return (await lifecycle.install(demo, baseUrl, 'event', installDemoAt)).answer;
+    return (await lifecycle.install(demo, baseUrl, { kind: 'event', url: installDemoAt })).posted?.answer;
   }, log);
   app.get('/health/ready', (_request, reply) => {
     const isReady = installDemoAt === undefined || installer.isDone;

@@ -6,10 +6,21 @@ export class Stats {
   refusals = 0;
   /** Refresh tokens exchanged. */
   renewals = 0;
+  private readonly byAddress = new Map<string, { requests: number; refusals: number }>();
   private readonly calls = new Map<string, number>();
   private sent = 0;
   private readonly answers = new Map<string, number>();
   private readonly names = new Map<string, number>();
+
+  requested(address: string): void {
+    this.requests += 1;
+    this.of(address).requests += 1;
+  }
+
+  refused(address: string): void {
+    this.refusals += 1;
+    this.of(address).refusals += 1;
+  }
 
   called(method: string): void {
     increment(this.calls, method);
@@ -26,6 +37,7 @@ export class Stats {
       requests: this.requests,
       calls: Object.fromEntries(this.calls),
       refusals: this.refusals,
+      addresses: Object.fromEntries(this.byAddress),
       renewals: this.renewals,
       events: {
         sent: this.sent,
@@ -38,7 +50,13 @@ export class Stats {
 
   reset(): void {
     this.requests = this.refusals = this.renewals = this.sent = 0;
-    for (const counts of [this.calls, this.answers, this.names]) counts.clear();
+    for (const counts of [this.byAddress, this.calls, this.answers, this.names]) counts.clear();
+  }
+
+  private of(address: string) {
+    let counts = this.byAddress.get(address);
+    if (!counts) this.byAddress.set(address, (counts = { requests: 0, refusals: 0 }));
+    return counts;
   }
 }
 

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
@@ -73,6 +73,18 @@ export class TestSimulator {
     return this.post(`/portals/${portal}/rest/${method}`, { ...params, auth: accessToken });
   }
 
+  /** As a caller with another address would see it; all of 127.0.0.0/8 is this machine. */
+  statusFrom(localAddress: string, path: string): Promise<number | undefined> {
+    return new Promise((resolve, reject) => {
+      const sent = httpRequest(this.simulator.url + path, { localAddress, agent: false }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      });
+      sent.on('error', reject);
+      sent.end();
+    });
+  }
+
   control(action: string, body: object = {}, portal = 'demo'): Promise<Answer> {
     return this.post(`/_sim/portals/${portal}/${action}`, body);
   }
@@ -106,8 +118,14 @@ export class TestSimulator {
 
 /** A handler: takes forms, remembers them, answers as it is told. */
 export class TestHandler {
-  readonly requests: { contentType: string | undefined; body: string; form: URLSearchParams }[] = [];
+  readonly requests: {
+    contentType: string | undefined;
+    query: URLSearchParams;
+    body: string;
+    form: URLSearchParams;
+  }[] = [];
   status = 200;
+  answer = '';
   mostAtOnce = 0;
   private gate: Promise<void> = Promise.resolve();
   private atOnce = 0;
@@ -150,10 +168,11 @@ export class TestHandler {
     this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
     const body = await text(request);
     const contentType = request.headers['content-type'];
-    this.requests.push({ contentType, body, form: new URLSearchParams(body) });
+    const { searchParams: query } = new URL(request.url ?? '/', this.url);
+    this.requests.push({ contentType, query, body, form: new URLSearchParams(body) });
     await this.gate;
     this.atOnce -= 1;
     response.statusCode = this.status;
-    response.end();
+    response.end(this.answer);
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Posted } from '../form-sender.js';
 import { baseUrlOf, textBody } from '../http.js';
 import type { Installation } from '../installation.js';
 import type { Portal } from '../portal.js';
@@ -6,17 +7,17 @@ import { ControlError } from './control-error.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 
-/** The application at a portal: installed, updated, uninstalled, its tokens expired. */
+/** The application at a portal: installed, opened, updated, uninstalled, its tokens expired. */
 export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts): void {
   const { portals, lifecycle, tokens, now, publicUrl } = parts;
 
   const install = async (request: FastifyRequest<NamedPortal>) => {
     const portal = namedPortal(portals, request);
-    const { url, kind } = parseControl(controlRequests.install, textBody(request));
+    const order = parseControl(controlRequests.install, textBody(request));
     const baseUrl = baseUrlOf(request, publicUrl);
-    const { installation, pair, answer } = await lifecycle.install(portal, baseUrl, kind, url);
+    const { installation, pair, posted } = await lifecycle.install(portal, baseUrl, order);
     return {
-      status: statusOf(answer),
+      ...showPosted(posted),
       ...showPortal(portal, baseUrl),
       application_token: installation.applicationToken,
       access_token: pair.access.token,
@@ -24,18 +25,28 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     };
   };
 
+  const finish = async (request: FastifyRequest<NamedPortal>) => {
+    const portal = namedPortal(portals, request);
+    return showAll(await lifecycle.finish(portal, installationOf(portal)));
+  };
+
+  const open = async (request: FastifyRequest<NamedPortal>) => {
+    const installation = installationOf(namedPortal(portals, request));
+    const { url, userId, ...opening } = parseControl(controlRequests.open, textBody(request));
+    return showPosted(await lifecycle.open(installation, url, userId, opening));
+  };
+
   const update = async (request: FastifyRequest<NamedPortal>) => {
     const portal = namedPortal(portals, request);
     const installation = installationOf(portal);
-    const answers = await lifecycle.update(portal, installation);
-    return { statuses: answers.map(statusOf), application_token: installation.applicationToken };
+    const posted = await lifecycle.update(portal, installation);
+    return { ...showAll(posted), application_token: installation.applicationToken };
   };
 
   const uninstall = async (request: FastifyRequest<NamedPortal>) => {
     const portal = namedPortal(portals, request);
-    const { url } = parseControl(controlRequests.uninstall, textBody(request));
-    const answers = await lifecycle.uninstall(portal, installationOf(portal), url);
-    return { statuses: answers.map(statusOf) };
+    const order = parseControl(controlRequests.uninstall, textBody(request));
+    return showAll(await lifecycle.uninstall(portal, installationOf(portal), order));
   };
 
   const expireTokens = (request: FastifyRequest<NamedPortal>) => {
@@ -47,11 +58,17 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     };
   };
 
-  const method = 'POST';
-  app.route<NamedPortal>({ method, url: at('/install'), handler: install });
-  app.route<NamedPortal>({ method, url: at('/app-update'), handler: update });
-  app.route<NamedPortal>({ method, url: at('/uninstall'), handler: uninstall });
-  app.route<NamedPortal>({ method, url: at('/expire-tokens'), handler: expireTokens });
+  const actions = {
+    '/install': install,
+    '/install-finish': finish,
+    '/open': open,
+    '/app-update': update,
+    '/uninstall': uninstall,
+    '/expire-tokens': expireTokens,
+  };
+  for (const [action, handler] of Object.entries(actions)) {
+    app.route<NamedPortal>({ method: 'POST', url: at(action), handler });
+  }
 }
 
 function installationOf(portal: Portal): Installation {
@@ -59,8 +76,16 @@ function installationOf(portal: Portal): Installation {
   throw new ControlError(`the application is not installed at ${portal.identity.name}`, 409);
 }
 
+function showAll(posted: readonly Posted[]) {
+  return {
+    statuses: posted.map((one) => showPosted(one).status),
+    bodies: posted.map(({ body }) => body),
+  };
+}
+
 /** The number of an HTTP status; the word for what came instead of one; null when nobody was asked. */
-function statusOf(answer: string | undefined): number | string | null {
-  if (answer === undefined) return null;
-  return /^\d+$/.test(answer) ? Number(answer) : answer;
+function showPosted(posted: Posted | undefined): { status: number | string | null; body: string } {
+  if (!posted) return { status: null, body: '' };
+  const { answer, body } = posted;
+  return { status: /^\d+$/.test(answer) ? Number(answer) : answer, body };
 }

@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import { installKinds } from '../application-lifecycle.js';
 import { faultKinds } from '../faults.js';
+import { ownerId } from '../portal.js';
+import { suspensionReasons } from '../suspension.js';
 import { ControlError } from './control-error.js';
 
 const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
@@ -21,6 +24,7 @@ const settings = z.strictObject({
   eventTimeoutMs: z.number().positive().optional(),
   operatingLimitSeconds: z.number().positive().nullable().optional(),
   operatingCosts: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
+  batchLength: count.nullable().optional(),
 });
 
 const type = z.strictObject({
@@ -42,15 +46,32 @@ export const controlRequests = {
     webhook: name.optional(),
     types: z.array(type).default([]),
   }),
-  install: z.strictObject({ url: url.optional(), kind: z.enum(['event', 'callback']).default('event') }),
-  uninstall: z.strictObject({ url: url.optional() }),
+  install: z.strictObject({
+    url: url.optional(),
+    kind: z.enum(installKinds).default('event'),
+    finish: z.boolean().default(true),
+  }),
+  open: z.strictObject({
+    url,
+    userId: z.number().int().positive().default(ownerId),
+    placement: z.string().min(1).default('DEFAULT'),
+    options: fields.optional(),
+  }),
+  uninstall: z.strictObject({
+    url: url.optional(),
+    clean: z.union([z.literal(0), z.literal(1)]).default(1),
+  }),
   expireTokens: z.strictObject({ refresh: z.boolean().default(false) }),
   fault: z.strictObject({
     match: z.string().min(1),
     kind: z.enum(faultKinds),
     times: count.default(1),
     where: fields.optional(),
+    ms: z.number().nonnegative().max(600_000).optional(),
+    status: z.number().int().min(200).max(599).optional(),
+    worked: z.boolean().optional(),
   }),
+  suspend: z.strictObject({ reason: z.enum(suspensionReasons).nullable() }),
   rename: z.strictObject({ to: name }),
   massUpdate: z.strictObject({ entityTypeId: z.number().int(), count, fields }),
   outgoingWebhook: z.strictObject({ event: z.string().min(1), url }),

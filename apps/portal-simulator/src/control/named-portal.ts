@@ -40,6 +40,7 @@ export function showPortal(portal: Portal, baseUrl: string) {
     client_endpoint: endpoint,
     webhooks: [...portal.webhooks].map(([secret, userId]) => `${endpoint}${userId}/${secret}/`),
     installed: portal.installation !== undefined,
+    suspended: portal.suspension,
     handlers: portal.handlers
       .all()
       .map(({ id, event, url, owner }) => ({ id, event, url, kind: owner.kind })),

@@ -6,7 +6,7 @@ import { ControlError } from './control-error.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 
-/** Portals themselves: made, shown, set, renamed, removed; and their outgoing webhooks. */
+/** Portals themselves: made, shown, set, renamed, suspended, removed; and their outgoing webhooks. */
 export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {
   const show = (request: FastifyRequest, portal: Portal) => showPortal(portal, baseUrlOf(request, publicUrl));
 
@@ -43,6 +43,12 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     const portal = namedPortal(portals, request);
     const { to } = parseControl(controlRequests.rename, textBody(request));
     if (!portals.rename(portal, to)) throw new ControlError(`there is a portal ${to} already`, 409);
+    return show(request, portal);
+  });
+
+  app.post<NamedPortal>(at('/suspend'), (request) => {
+    const portal = namedPortal(portals, request);
+    portal.suspension = parseControl(controlRequests.suspend, textBody(request)).reason;
     return show(request, portal);
   });
 

@@ -1,7 +1,8 @@
 import { applicationScope, showApplication } from '../installation.js';
 import { momentOf } from '../field-set.js';
 import { textOf } from '../php.js';
-import { argument, userIdOf, type Method } from './method.js';
+import { ownerId } from '../portal.js';
+import { argument, userIdOf, type Caller, type Method } from './method.js';
 import { RestError } from './rest-error.js';
 
 /** What every portal answers to anyone (api-reference/common/). */
@@ -15,8 +16,10 @@ export const applicationMethods: Record<string, Method> = {
 
   profile({ caller }) {
     const profile = { NAME: 'Olena', LAST_NAME: 'Koval', PERSONAL_GENDER: 'F', TIME_ZONE: '' };
-    return { result: { ID: String(userIdOf(caller)), ADMIN: true, ...profile } };
+    return { result: { ID: String(userIdOf(caller)), ADMIN: isAdministrator(caller), ...profile } };
   },
+
+  'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
 
   scope: () => ({ result: applicationScope }),
 
@@ -28,3 +31,8 @@ export const applicationMethods: Record<string, Method> = {
     return { result: { value: 'N' } };
   },
 };
+
+/** The owner, who installs the application, is one; all other users are none. */
+function isAdministrator(caller: Caller): boolean {
+  return userIdOf(caller) === ownerId;
+}

@@ -10,6 +10,10 @@ export class RestError extends Error {
   ) {
     super(`${code}: ${description}`);
   }
+
+  get body(): { error: string; error_description: string } {
+    return { error: this.code, error_description: this.description };
+  }
 }
 
 export function missingParameter(name: string): RestError {
@@ -30,4 +34,8 @@ export function unknownSmartProcess(): RestError {
 
 export function missingItem(): RestError {
   return new RestError('NOT_FOUND', 'Item not found');
+}
+
+export function unknownMethod(): RestError {
+  return new RestError('ERROR_METHOD_NOT_FOUND', 'Method not found!', 404);
 }

@@ -1,0 +1,64 @@
+import type { OperatingReading, OperatingRequest } from '../operating.js';
+import type { Values } from '../php.js';
+import type { Portal } from '../portal.js';
+import { applicationMethods } from './application-methods.js';
+import { contactMethods } from './contact-methods.js';
+import { eventMethods } from './event-methods.js';
+import { itemMethods } from './item-methods.js';
+import type { Caller, Method, Outcome } from './method.js';
+import { RestError, unknownMethod } from './rest-error.js';
+import { timeOf, type RequestClock } from './time.js';
+import { typeMethods } from './type-methods.js';
+
+const methods = new Map<string, Method>(
+  Object.entries({
+    ...itemMethods,
+    ...contactMethods,
+    ...typeMethods,
+    ...eventMethods,
+    ...applicationMethods,
+  }),
+);
+
+export function isMethod(name: string): boolean {
+  return methods.has(name);
+}
+
+/** The methods that one HTTP request runs: one, or those of a batch; each billed to itself. */
+export class MethodRuns {
+  private readonly used: OperatingRequest;
+
+  constructor(
+    private readonly portal: Portal,
+    private readonly caller: Caller,
+    private readonly clientId: string,
+    private readonly clock: RequestClock,
+  ) {
+    const who = caller.kind === 'webhook' ? caller.secret : caller.access.installation;
+    this.used = portal.meterOf(who).request(clock.arrivedMs);
+  }
+
+  /** @throws RestError */
+  run(name: string, params: Values): Outcome & { time: Values } {
+    const { portal, caller, clientId, clock } = this;
+    const method = methods.get(name);
+    if (!method) throw unknownMethod();
+    const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
+    if (limit !== null && this.used.read(name).operating > limit) {
+      throw new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429);
+    }
+    const startedMs = clock.nowMs();
+    const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs });
+    this.used.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
+    return { ...outcome, time: timeOf(clock, startedMs, this.reading(name)) };
+  }
+
+  /** Undefined at a portal without a limit, which counts nothing. */
+  reading(name: string): OperatingReading | undefined {
+    return this.portal.settings.operatingLimitSeconds === null ? undefined : this.used.read(name);
+  }
+
+  end(): void {
+    this.used.end();
+  }
+}

@@ -1,0 +1,45 @@
+import { isTree, listOf, textOf, type Value, type Values } from '../php.js';
+import type { Portal } from '../portal.js';
+import { answerOf, type Answer } from './answer.js';
+import { RestError } from './rest-error.js';
+import type { RestRequest } from './rest-service.js';
+import { timeOf, type RequestClock } from './time.js';
+
+const documentationNames = ['rest.documentation.openapi', 'documentation'];
+
+/**
+ * REST 3.0 (api-reference/rest-v3.md), which has no methods of the CRM: its documentation, its `batch`, and how it says
+ * that there is no more.
+ */
+export function answerV3(portal: Portal, request: RestRequest, clock: RequestClock): Answer {
+  const name = request.method.toLowerCase();
+  portal.stats.called(`v3:${name}`);
+  const answer = answerOf(() => {
+    const result = name === 'batch' ? runBatch(request.params) : run(name);
+    return { result, time: timeOf(clock, clock.arrivedMs) };
+  });
+  if (answer.status === 200) return answer;
+  const { error, error_description: message } = answer.body;
+  return { ...answer, body: { error: { code: error ?? '', message: message ?? '' } } };
+}
+
+function run(name: string): Value {
+  if (!documentationNames.includes(name)) {
+    const code = 'BITRIX_REST_V3_EXCEPTION_METHODNOTFOUNDEXCEPTION';
+    throw new RestError(code, `Method \`${name}\` not found`, 404);
+  }
+  return {
+    openapi: '3.0.0',
+    info: { title: 'Bitrix24 REST V3 API', version: '1.0.0' },
+    tags: [],
+    paths: Object.fromEntries(['batch', ...documentationNames].map((one) => [`/${one}`, {}])),
+  };
+}
+
+/** All or nothing: the first error is the answer. */
+function runBatch(params: Values): Value[] {
+  return listOf(params).flatMap((call) => {
+    if (!isTree(call)) return [];
+    return [run((textOf(call['method']) ?? '').toLowerCase())];
+  });
+}
