@@ -3,20 +3,30 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { OAuthServer } from '@relay/bitrix24';
 import type { EventBus } from '@relay/bus';
 import { databaseOptions, type Environment, type Log } from '@relay/platform';
-import { portalEntities, PortalsModule } from '@relay/portals';
+import { portalEntities, PortalPace, PortalsModule } from '@relay/portals';
+import { DataSource } from 'typeorm';
 import { HandlerBinder } from './bindings/handler-binder.js';
+import { InstallEvent } from './bindings/install-event.js';
 import { EventIntake } from './events/event-intake.js';
+import { EventProof } from './events/event-proof.js';
 import { EventVerifier } from './events/event-verifier.js';
 import { EventsController } from './events/events.controller.js';
 import { Lifecycle } from './events/lifecycle.js';
 import { TestEvents } from './events/test-events.js';
 import { HealthController } from './http/health.controller.js';
-import { InstallCompletion } from './installs/install-completion.js';
+import { Administrators } from './installs/administrators.js';
+import { ConfirmedPortals } from './installs/confirmed-portals.js';
+import { IdleRenewalsRunner } from './installs/idle-renewals.runner.js';
 import { InstallController } from './installs/install.controller.js';
 import { Installer } from './installs/installer.js';
 import { PendingInstallsRunner } from './installs/pending-installs.runner.js';
 import { PortalLanguages } from './installs/portal-languages.js';
-import { EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVER } from './tokens.js';
+import { Proof } from './installs/proof.js';
+import { Reauthorization } from './installs/reauthorization.js';
+import { Settlement } from './installs/settlement.js';
+import { AppPage } from './pages/app-page.js';
+import { AppController } from './pages/app.controller.js';
+import { ALLOW_HOSTS, EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVER } from './tokens.js';
 
 /** The variables that the gateway reads. */
 export const gatewayVariables = [
@@ -25,6 +35,7 @@ export const gatewayVariables = [
   'PUBLIC_URL',
   'DATABASE_URL',
   'AMQP_URL',
+  'DATA_DIR',
   'B24_CLIENT_ID',
   'B24_CLIENT_SECRET',
   'B24_OAUTH_URL',
@@ -51,8 +62,9 @@ export class GatewayModule {
           databaseUrl: environment.DATABASE_URL,
         }),
       ],
-      controllers: [EventsController, InstallController, HealthController],
+      controllers: [EventsController, InstallController, AppController, HealthController],
       providers: [
+        { provide: ALLOW_HOSTS, useValue: environment.B24_ALLOW_HOSTS },
         { provide: EVENT_BUS, useValue: bus },
         { provide: HANDLER_URL, useValue: `${environment.PUBLIC_URL}/b24/events` },
         { provide: LOG, useValue: log },
@@ -60,15 +72,28 @@ export class GatewayModule {
           provide: OAUTH_SERVER,
           useValue: oauth && new OAuthServer({ ...oauth, allowHosts: environment.B24_ALLOW_HOSTS }),
         },
+        {
+          provide: PortalPace,
+          useFactory: (dataSource: DataSource) => new PortalPace(dataSource, log),
+          inject: [DataSource],
+        },
         EventIntake,
         EventVerifier,
+        EventProof,
         Lifecycle,
         TestEvents,
         HandlerBinder,
-        InstallCompletion,
+        InstallEvent,
         Installer,
+        Proof,
+        Administrators,
+        ConfirmedPortals,
+        Settlement,
+        Reauthorization,
         PendingInstallsRunner,
+        IdleRenewalsRunner,
         PortalLanguages,
+        AppPage,
       ],
     };
   }

@@ -1,8 +1,15 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type EventBus, openEventBus } from '@relay/bus';
-import { type AppHost, NestLogger, ownProcess, requireDatabase } from '@relay/platform';
-import { PortalList, PortalSettings, WebhookPairs } from '@relay/portals';
+import { JournalledBus, openEventBus } from '@relay/bus';
+import { type AppHost, NestLogger, ownProcess, type Readiness, requireDatabase } from '@relay/platform';
+import {
+  KeyRotation,
+  PortalLimits,
+  PortalList,
+  PortalSettings,
+  Suspensions,
+  WebhookPairs,
+} from '@relay/portals';
 import { TestEvents } from './events/test-events.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
 import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-body.js';
@@ -21,15 +28,12 @@ export async function startGateway(
   host: AppHost = ownProcess('gateway', environment),
 ): Promise<RunningGateway> {
   const { log } = host;
-  let ready: EventBus | undefined;
+  let ready: JournalledBus | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({ bus: () => ready?.isReady() ?? false });
+  await host.openOps({ bus: () => readiness(ready) });
   await requireDatabase(environment.DATABASE_URL, log);
-  const bus = await openEventBus({
-    amqpUrl: environment.AMQP_URL,
-    databaseUrl: environment.DATABASE_URL,
-    log,
-  });
+  const { AMQP_URL: amqpUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir } = environment;
+  const bus = await JournalledBus.over(await openEventBus({ amqpUrl, databaseUrl, log }), { dataDir, log });
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
     new FastifyAdapter({ bodyLimit: bodyLimitBytes, frameworkErrors: refuseMalformed }),
@@ -44,6 +48,9 @@ export async function startGateway(
       portals: app.get(PortalList),
       webhookPairs: app.get(WebhookPairs),
       settings: app.get(PortalSettings),
+      limits: app.get(PortalLimits),
+      suspensions: app.get(Suspensions),
+      keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
     }),
   );
@@ -61,4 +68,10 @@ export async function startGateway(
       log.info({}, 'gateway stopped');
     },
   };
+}
+
+/** Events that the broker does not take are kept here: that is work done, and a reason to look. */
+function readiness(bus: JournalledBus | undefined): Readiness {
+  if (!bus?.isReady()) return false;
+  return bus.isDegraded() ? 'degraded' : true;
 }

@@ -1,4 +1,5 @@
 /** Injection tokens of what is no class of ours. */
+export const ALLOW_HOSTS = Symbol('AllowHosts');
 export const EVENT_BUS = Symbol('EventBus');
 export const HANDLER_URL = Symbol('HandlerUrl');
 export const LOG = Symbol('Log');

@@ -1,7 +1,9 @@
 import { runMain, StartupError } from '@relay/platform';
 import { parseArgs } from 'node:util';
+import { rotateKeys } from './keys.js';
 import { OpsClient } from './ops-client.js';
-import { addWebhookPair, listPortals, setSettings, testPortal, type Report } from './portals.js';
+import { addWebhookPair, listPortals, resumePortal, setLimit, setSettings, testPortal } from './portals.js';
+import type { Report } from './report.js';
 
 const help = `relay <command> [--json]
 
@@ -9,8 +11,36 @@ const help = `relay <command> [--json]
   portals test <member_id>                      has the portal send a test event, and waits for it
   portals webhook                               registers a portal by a pair of webhooks; asks for both
   portals set <member_id> <consumer> <json>     what is different at this portal for one consumer
+  portals limit <member_id> <limit>             its plan's rate limit: usual, enterprise, free, or <rate>/<burst>
+  portals resume <member_id>                    calls a suspended portal again, now
+  keys rotate                                   seals everything with the first key of TOKEN_KEYS
 
 It talks to the running gateway through OPS_PORT with OPS_TOKEN.`;
+
+interface Command {
+  words: readonly string[];
+  /** How many words come after these. */
+  arity: number;
+  run(api: OpsClient, ...rest: string[]): Promise<Report>;
+}
+
+const commands: readonly Command[] = [
+  { words: ['portals', 'test'], arity: 1, run: (api, memberId = '') => testPortal(api, memberId) },
+  { words: ['portals', 'webhook'], arity: 0, run: addWebhookPair },
+  {
+    words: ['portals', 'set'],
+    arity: 3,
+    run: (api, memberId = '', consumer = '', json = '') => setSettings(api, memberId, consumer, json),
+  },
+  {
+    words: ['portals', 'limit'],
+    arity: 2,
+    run: (api, memberId = '', limit = '') => setLimit(api, memberId, limit),
+  },
+  { words: ['portals', 'resume'], arity: 1, run: (api, memberId = '') => resumePortal(api, memberId) },
+  { words: ['portals'], arity: 0, run: listPortals },
+  { words: ['keys', 'rotate'], arity: 0, run: rotateKeys },
+];
 
 await runMain('relay', async () => {
   const { values, positionals } = parseArgs({
@@ -28,18 +58,10 @@ await runMain('relay', async () => {
   process.stdout.write(`${values.json ? JSON.stringify(value) : text}\n`);
 });
 
-async function run(words: string[]): Promise<Report> {
-  const [noun, verb, ...rest] = words;
-  if (noun === 'portals' && verb === undefined) return listPortals(OpsClient.fromEnvironment());
-  if (noun === 'portals' && verb === 'webhook' && rest.length === 0) {
-    return addWebhookPair(OpsClient.fromEnvironment());
-  }
-  const [memberId, consumer, json] = rest;
-  if (noun === 'portals' && verb === 'test' && memberId && rest.length === 1) {
-    return testPortal(OpsClient.fromEnvironment(), memberId);
-  }
-  if (noun === 'portals' && verb === 'set' && memberId && consumer && json && rest.length === 3) {
-    return setSettings(OpsClient.fromEnvironment(), memberId, consumer, json);
-  }
-  throw new StartupError(`There is no such command: ${words.join(' ')}\n\n${help}`);
+async function run(given: string[]): Promise<Report> {
+  const isMeant = ({ words, arity }: Command): boolean =>
+    given.length === words.length + arity && words.every((word, at) => word === given[at]);
+  const command = given.includes('') ? undefined : commands.find(isMeant);
+  if (!command) throw new StartupError(`There is no such command: ${given.join(' ')}\n\n${help}`);
+  return command.run(OpsClient.fromEnvironment(), ...given.slice(command.words.length));
 }

@@ -2,6 +2,7 @@ import { StartupError } from '@relay/platform';
 import { z } from 'zod';
 import { ask } from './ask.js';
 import type { OpsClient } from './ops-client.js';
+import type { Report } from './report.js';
 
 const listed = z.object({
   portals: z.array(
@@ -10,24 +11,30 @@ const listed = z.object({
       domain: z.string(),
       state: z.string(),
       kind: z.string().nullable(),
+      suspendedReason: z.string().nullish(),
+      suspendedUntil: z.string().nullish(),
     }),
   ),
 });
+type ListedPortal = z.output<typeof listed>['portals'][number];
 const tested = z.object({ heard: z.boolean(), heardAfterMs: z.number().optional() });
 const paired = z.object({ host: z.string() });
-
-/** What a command has to say: `value` for `--json`, `text` for a person. */
-export interface Report {
-  value: unknown;
-  text: string;
-}
+const resumed = z.object({ resumed: z.boolean() });
+const limited = z.object({
+  limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
+});
 
 export async function listPortals(api: OpsClient): Promise<Report> {
   const { portals } = listed.parse(await api.send('GET', '/portals'));
-  const lines = portals.map(
-    ({ memberId, domain, state, kind }) => `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`,
-  );
-  return { value: portals, text: lines.join('\n') || 'No portal is installed yet.' };
+  return { value: portals, text: portals.map(lineOf).join('\n') || 'No portal is installed yet.' };
+}
+
+/** `needs-reauth` and `suspended` say what is to be done, or what happens next. */
+function lineOf({ memberId, domain, state, kind, suspendedReason, suspendedUntil }: ListedPortal): string {
+  const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
+  if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
+  if (state !== 'suspended') return line;
+  return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
 
 export async function addWebhookPair(api: OpsClient): Promise<Report> {
@@ -44,7 +51,7 @@ export async function addWebhookPair(api: OpsClient): Promise<Report> {
 
 /** @throws StartupError when the portal's test event does not come */
 export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
-  const answer = tested.parse(await api.send('POST', `/portals/${encodeURIComponent(memberId)}/test`));
+  const answer = tested.parse(await api.send('POST', pathOf(memberId, 'test')));
   if (answer.heard)
     return { value: answer, text: `The portal's test event came after ${answer.heardAfterMs} ms.` };
   throw new StartupError(
@@ -62,9 +69,39 @@ export async function setSettings(
   const settings = z.record(z.string(), z.json()).safeParse(parsed(json));
   if (!settings.success)
     throw new StartupError(`The settings must be a JSON object, such as {"particles":"keep"}.`);
-  const path = `/portals/${encodeURIComponent(memberId)}/settings/${encodeURIComponent(consumer)}`;
-  await api.send('PUT', path, settings.data);
+  await api.send('PUT', pathOf(memberId, 'settings', consumer), settings.data);
   return { value: settings.data, text: `Set for ${consumer} at ${memberId}; in force within seconds.` };
+}
+
+/**
+ * @param limit `usual`, `enterprise`, `free`, or requests a second and a burst, such as `5/250`
+ * @throws StartupError when it is none of these
+ */
+export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
+  const answer = limited.parse(await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }));
+  const said =
+    answer.limit === 'free'
+      ? 'as many requests as they come'
+      : `${answer.limit.rate} requests a second, ${answer.limit.burst} at once`;
+  return { value: answer, text: `${memberId} now gets ${said}.` };
+}
+
+function limitIn(text: string): string | { rate: number; burst: number } {
+  if (['usual', 'enterprise', 'free'].includes(text)) return text;
+  const [, rate, burst] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (rate !== undefined && burst !== undefined) return { rate: Number(rate), burst: Number(burst) };
+  throw new StartupError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
+}
+
+/** Ends a suspension at once, instead of at the next try. */
+export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
+  const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
+  const text = answer.resumed ? `${memberId} is called again.` : `${memberId} was not suspended.`;
+  return { value: answer, text };
+}
+
+function pathOf(...parts: string[]): string {
+  return `/portals/${parts.map(encodeURIComponent).join('/')}`;
 }
 
 function parsed(json: string): unknown {

@@ -1,6 +1,6 @@
 export type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-install';
 
-/** The fields that an event or an install cannot do without. */
+/** The fields that an event, an install or a page cannot do without. */
 export type EventField =
   | 'event'
   | 'ts'
@@ -8,9 +8,14 @@ export type EventField =
   | 'auth[domain]'
   | 'auth[application_token]'
   | 'auth[access_token]'
-  | 'auth[refresh_token]';
+  | 'auth[refresh_token]'
+  | 'member_id'
+  | 'DOMAIN'
+  | 'AUTH_ID'
+  | 'REFRESH_ID'
+  | 'APPLICATION_TOKEN';
 
-/** The form is not an event, or not an install. Names the field; never repeats a value. */
+/** The form is not an event, an install or a page. Names the field; never repeats a value. */
 export class EventError extends Error {
   override readonly name = 'EventError';
 

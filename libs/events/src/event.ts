@@ -85,9 +85,9 @@ export function parseEvent(form: FormTree, receivedAt: number): ParsedEvent {
   return { event, credentials, handlerId: handlerId && HANDLER_ID.test(handlerId) ? handlerId : undefined };
 }
 
-export function readMemberId(auth: FormTree): string {
-  const memberId = required(auth, 'member_id', 'auth[member_id]');
-  if (!MEMBER_ID.test(memberId)) throw new EventError('malformed-field', 'auth[member_id]');
+export function readMemberId(tree: FormTree, field: EventField = 'auth[member_id]'): string {
+  const memberId = required(tree, 'member_id', field);
+  if (!MEMBER_ID.test(memberId)) throw new EventError('malformed-field', field);
   return memberId;
 }
 

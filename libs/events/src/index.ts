@@ -5,4 +5,5 @@ export { FormError, type FormErrorCode } from './form-error.js';
 export type { FormTree, FormValue } from './form-tree.js';
 export { decodeForm, type FormLimits } from './form.js';
 export { type InstallClaim, parseInstall } from './install.js';
+export { isPage, parsePage } from './page.js';
 export { decodeMessage, encodeMessage, MessageError, type MessageErrorCode } from './message.js';

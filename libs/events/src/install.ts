@@ -6,7 +6,8 @@ import { emptyTree, type FormTree, textAt, treeAt } from './form-tree.js';
 export interface InstallClaim {
   memberId: string;
   domain: string;
-  applicationToken: string;
+  /** What the portal's events will bring; only a page of an older portal comes without. */
+  applicationToken?: string;
   accessToken: string;
   refreshToken: string;
   /** The portal's language, such as `tr`; the install callback names none. */
@@ -14,10 +15,10 @@ export interface InstallClaim {
 }
 
 /** Printable ASCII; the longest in the docs has 71 characters. Claims are kept for a while, so they must not be large. */
-const TOKEN = /^[!-~]{1,2048}$/;
+export const TOKEN = /^[!-~]{1,2048}$/;
 
 /** A host with or without a port; an on-premise one may be written in its own alphabet. */
-const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
+export const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
 
 /** Bitrix24's own two letters (api-reference/crm/data-types.md, language identifiers), or what an on-premise portal made up. */
 const LANGUAGE = /^[a-z]{2,3}(?:[-_][a-z\d]{2,8}){0,3}$/i;
@@ -52,8 +53,9 @@ function readLanguage(form: FormTree): string | undefined {
   return language !== undefined && LANGUAGE.test(language) ? language : undefined;
 }
 
-function matching(pattern: RegExp, auth: FormTree, key: string, field: EventField): string {
-  const text = required(auth, key, field);
+/** Throws EventError. */
+export function matching(pattern: RegExp, tree: FormTree, key: string, field: EventField): string {
+  const text = required(tree, key, field);
   if (!pattern.test(text)) throw new EventError('malformed-field', field);
   return text;
 }

@@ -3,10 +3,10 @@ import { MAX_BATCH_COMMANDS, type CommandOutcome, type PortalClient } from '@rel
 import { parseEventName } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
 import { EventBindings, PortalClients, Subscriptions } from '@relay/portals';
-import { z } from 'zod';
 import { Backoff } from './backoff.js';
 import { Loop } from '../loop.js';
 import { HANDLER_URL, LOG } from '../tokens.js';
+import { boundAt, has, type Handler } from './handlers-at-portal.js';
 
 const bound = counter({
   name: 'relay_gateway_event_binds_total',
@@ -18,9 +18,6 @@ const bound = counter({
 const ownEvents = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONAPPTEST'];
 const sweepEveryMs = 60_000;
 const portalsAtOnce = 4;
-
-/** As `event.get` shows it and `event.unbind` wants it: `handler` is the address. */
-type Handler = { event: string; handler: string };
 
 interface Portal {
   memberId: string;
@@ -182,19 +179,4 @@ export class HandlerBinder implements OnApplicationBootstrap, OnApplicationShutd
       this.log.warn({ ...what, err: error }, 'handlers at a former address could not be unbound');
     }
   }
-}
-
-const shown = z.array(z.object({ event: z.string(), handler: z.string().optional() }));
-
-/** What the portal sends to us already, such as after a crash between event.bind and our note of it. */
-async function boundAt(client: PortalClient): Promise<Handler[]> {
-  const { result } = await client.call('event.get');
-  // An offline event has no handler.
-  return shown
-    .parse(result)
-    .flatMap(({ event, handler }) => (handler ? { event: event.toUpperCase(), handler } : []));
-}
-
-function has(handlers: Handler[], event: string, handler: string): boolean {
-  return handlers.some((one) => one.event === event && one.handler === handler);
 }

@@ -14,13 +14,19 @@ export class EventVerifier {
   /**
    * Whoever fails by what the cache knows gets one look at the database, since the install may be a second old, and
    * may be the first event of a portal that was registered by its webhooks.
+   * @returns the portal, as it was when the event came; undefined when it was registered by it
    * @throws Refusal 401; DirectoryUnavailableError
    */
-  async verify(event: PortalEvent, { applicationToken, domain }: EventCredentials): Promise<void> {
+  async verify(
+    event: PortalEvent,
+    { applicationToken, domain }: EventCredentials,
+  ): Promise<KnownPortal | undefined> {
     const { memberId } = event;
-    if (isProved(await this.directory.find(memberId), event, applicationToken)) return;
-    if (isProved(await this.directory.find(memberId, { fresh: true }), event, applicationToken)) return;
-    if (await this.webhookPairs.claim(memberId, domain, applicationToken)) return;
+    const cached = await this.directory.find(memberId);
+    if (isProved(cached, event, applicationToken)) return cached;
+    const fresh = await this.directory.find(memberId, { fresh: true });
+    if (isProved(fresh, event, applicationToken)) return fresh;
+    if (await this.webhookPairs.claim(memberId, domain, applicationToken)) return undefined;
     throw new Refusal(401, 'not-authorized');
   }
 }

@@ -5,6 +5,8 @@ import { counter, type Log } from '@relay/platform';
 import { PortalError } from '@relay/portals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { PageFailure } from '../pages/page-failure.js';
+import { refusalPage } from '../pages/refusal-page.js';
 import { Refusal } from './refusal.js';
 
 const refused = counter({
@@ -18,7 +20,8 @@ const refused = counter({
 export class RefusalFilter implements ExceptionFilter {
   constructor(private readonly log: Log) {}
 
-  catch(error: unknown, host: ArgumentsHost): void {
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const error = thrown instanceof PageFailure ? thrown.cause : thrown;
     const { status, reason } = answerTo(error);
     refused.inc({ reason });
     const fields = {
@@ -29,7 +32,10 @@ export class RefusalFilter implements ExceptionFilter {
     if (reason === 'internal') this.log.error({ ...fields, err: error }, 'request failed');
     else if (status === 503) this.log.warn({ ...fields, err: error }, 'request refused');
     else this.log.info(fields, 'request refused');
-    void host.switchToHttp().getResponse<FastifyReply>().code(status).send({ error: reason });
+    const reply = host.switchToHttp().getResponse<FastifyReply>().code(status);
+    if (!(thrown instanceof PageFailure)) return void reply.send({ error: reason });
+    const { headers, body } = refusalPage(status, reason);
+    return void reply.headers(headers).send(body);
   }
 }
 

@@ -1,16 +1,39 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { decodeForm, parseInstall } from '@relay/events';
+import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
+import { decodeForm, type InstallClaim, isPage, parseInstall, parsePage } from '@relay/events';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { InstallEvent } from '../bindings/install-event.js';
 import { Refusal } from '../http/refusal.js';
+import type { Page } from '../pages/html.js';
+import { installPage } from '../pages/install-page.js';
+import { answerWithPage, queryOf } from '../pages/page-request.js';
 import { Installer } from './installer.js';
 
+/** An install in any of its forms: ONAPPINSTALL, the callback, the page. */
 @Controller('b24/install')
 export class InstallController {
-  constructor(private readonly installer: Installer) {}
+  constructor(
+    private readonly installer: Installer,
+    private readonly installEvent: InstallEvent,
+  ) {}
 
   @Post()
   @HttpCode(200)
-  async install(@Body() body: unknown): Promise<void> {
+  async install(
+    @Body() body: unknown,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string | undefined> {
     if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
-    await this.installer.install(parseInstall(decodeForm(body)));
+    const form = decodeForm(body);
+    if (isPage(form)) return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request))));
+    await this.installer.install(parseInstall(form));
+    return undefined;
+  }
+
+  private async openPage(claim: InstallClaim): Promise<Page> {
+    await this.installer.install(claim);
+    // Before the page ends the installation, for that is when the event is sent.
+    if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
+    return installPage();
   }
 }

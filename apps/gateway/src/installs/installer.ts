@@ -1,11 +1,21 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
+import { OAuthError, type TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
-import { PendingInstalls, PortalRegistry } from '@relay/portals';
+import {
+  hasApplicationToken,
+  PendingInstalls,
+  PortalDirectory,
+  PortalError,
+  PortalRegistry,
+} from '@relay/portals';
+import { createHash } from 'node:crypto';
 import { Refusal } from '../http/refusal.js';
-import { LOG, OAUTH_SERVER } from '../tokens.js';
-import { InstallCompletion } from './install-completion.js';
+import { LOG } from '../tokens.js';
+import { Proof } from './proof.js';
+import { Settlement } from './settlement.js';
+import { UnsettledInstall } from './unsettled-install.js';
+import { works, type Way } from './verdict.js';
 
 const installs = counter({
   name: 'relay_gateway_installs_total',
@@ -22,14 +32,16 @@ const claimsAtOnce = 8;
  */
 @Injectable()
 export class Installer {
-  private claimsInHand = 0;
+  /** By what was claimed: a page that is loaded twice, or an event sent twice, brings one proof, which works once. */
+  private readonly inHand = new Map<string, Promise<void>>();
 
   constructor(
-    @Inject(OAUTH_SERVER) private readonly oauth: OAuthServer | undefined,
     @Inject(LOG) private readonly log: Log,
     private readonly registry: PortalRegistry,
+    private readonly directory: PortalDirectory,
     private readonly pending: PendingInstalls,
-    private readonly completion: InstallCompletion,
+    private readonly proof: Proof,
+    private readonly settlement: Settlement,
   ) {}
 
   /**
@@ -37,19 +49,63 @@ export class Installer {
    * and tried again
    */
   async install(claim: InstallClaim): Promise<void> {
-    if (this.oauth === undefined) return this.keep(claim, 'no-client-id');
-    if (this.claimsInHand >= claimsAtOnce) return this.keep(claim, 'too-many-installs');
-    this.claimsInHand += 1;
-    try {
-      // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
+    await this.once(claim, () => this.installOrKeep(claim));
+  }
+
+  /**
+   * For the application's page: what cannot be checked now is not kept, for the page is opened again, with another pair.
+   * @throws Refusal 401 when the claim is not confirmed or its user is no administrator, 503 when it cannot be checked now
+   */
+  async authorize(claim: InstallClaim): Promise<void> {
+    await this.once(claim, async () => {
+      if (this.inHand.size > claimsAtOnce) throw new Refusal(503, 'too-many-installs');
       await this.registry.requireDatabase(claim.memberId);
+      try {
+        await this.confirm(claim, 'app-page');
+      } catch (error) {
+        if (error instanceof OAuthError) throw new Refusal(503, reasonOf(error), { cause: error });
+        throw error instanceof UnsettledInstall
+          ? new Refusal(503, reasonOf(error.cause), { cause: error })
+          : error;
+      }
+    });
+  }
+
+  /**
+   * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not
+   *   confirm; UnsettledInstall when it does, and what has to follow failed
+   */
+  async confirm(claim: InstallClaim, way: Way = 'install'): Promise<void> {
+    const before = await this.directory.find(claim.memberId, { fresh: true });
+    let grant: TokenGrant;
+    try {
+      grant = await this.proof.exchange(claim.memberId, claim.refreshToken);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.status !== 401) throw error;
+      if (await this.wasConfirmed(claim)) return;
+      installs.inc({ outcome: 'refused' });
+      throw error;
+    }
+    try {
+      await this.settlement.settle(way, grant, claim, before);
+    } catch (error) {
+      installs.inc({ outcome: error instanceof Refusal ? 'refused' : 'unsettled' });
+      throw error instanceof Refusal ? error : new UnsettledInstall(claim, grant, error);
+    }
+    installs.inc({ outcome: 'confirmed' });
+  }
+
+  private async installOrKeep(claim: InstallClaim): Promise<void> {
+    if (!this.proof.isPossible) return this.keep(claim, 'no-client-id');
+    if (this.inHand.size > claimsAtOnce) return this.keep(claim, 'too-many-installs');
+    // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
+    await this.registry.requireDatabase(claim.memberId);
+    try {
       await this.confirm(claim);
     } catch (error) {
-      // `confirm` throws it only when there was no verdict on the claim.
-      if (!(error instanceof OAuthError)) throw error;
-      await this.keep(claim, error.unreachable ? 'oauth-unreachable' : 'keys-refused', error);
-    } finally {
-      this.claimsInHand -= 1;
+      if (error instanceof UnsettledInstall) return this.keep(error.claim, reasonOf(error.cause), error);
+      if (error instanceof OAuthError) return this.keep(claim, reasonOf(error), error);
+      throw error;
     }
   }
 
@@ -59,42 +115,37 @@ export class Installer {
     throw new Refusal(503, reason, { cause });
   }
 
-  /** @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not confirm */
-  async confirm(claim: InstallClaim): Promise<void> {
-    const grant = await this.exchange(claim);
-    if (grant.memberId !== claim.memberId) {
-      installs.inc({ outcome: 'refused' });
-      this.log.warn(
-        { claimed: claim.memberId, confirmed: grant.memberId },
-        'an install claimed to be another portal',
-      );
-      throw new Refusal(401, 'not-confirmed');
+  /**
+   * A proof that was used up here: the page was loaded again, or the install told by two ways. Nothing changes; who
+   * knows the application token may also send events.
+   */
+  private async wasConfirmed({ memberId, applicationToken = '' }: InstallClaim): Promise<boolean> {
+    const portal = await this.directory.find(memberId, { fresh: true });
+    const isSo = portal !== undefined && works(portal.state) && hasApplicationToken(portal, applicationToken);
+    if (isSo) {
+      installs.inc({ outcome: 'repeated' });
+      this.log.info({ memberId }, 'an install came once more');
     }
-    await this.completion.complete(grant, claim);
-    installs.inc({ outcome: 'confirmed' });
+    return isSo;
   }
 
-  private async exchange({ refreshToken }: InstallClaim): Promise<TokenGrant> {
-    if (this.oauth === undefined) throw new Refusal(503, 'no-client-id');
-    try {
-      return await this.oauth.refresh(refreshToken);
-    } catch (error) {
-      if (!(error instanceof OAuthError) || error.unreachable) throw error;
-      if (refusesOurKeys(error)) {
-        this.log.error(
-          { code: error.code },
-          'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET: compare them with the application in Bitrix24',
-        );
-        throw error;
-      }
-      installs.inc({ outcome: 'refused' });
-      this.log.info({ code: error.code }, 'the OAuth server did not confirm an install');
-      throw new Refusal(401, 'not-confirmed', { cause: error });
-    }
+  /** Whoever posts the same at the same time gets the same answer. */
+  private async once(claim: InstallClaim, work: () => Promise<void>): Promise<void> {
+    const { memberId, refreshToken, applicationToken } = claim;
+    const key = createHash('sha256')
+      .update(JSON.stringify([memberId, refreshToken, applicationToken]))
+      .digest('hex');
+    const running = this.inHand.get(key);
+    if (running !== undefined) return running;
+    const started = Promise.resolve()
+      .then(work)
+      .finally(() => this.inHand.delete(key));
+    this.inHand.set(key, started);
+    return started;
   }
 }
 
-/** settings/oauth/error-codes.md */
-function refusesOurKeys({ code }: OAuthError): boolean {
-  return ['invalid_client', 'wrong_client'].includes(code.toLowerCase());
+function reasonOf(error: unknown): string {
+  if (error instanceof OAuthError) return error.unreachable ? 'oauth-unreachable' : 'keys-refused';
+  return error instanceof PortalError ? error.code.toLowerCase().replaceAll('_', '-') : 'not-finished';
 }

@@ -2,11 +2,12 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShut
 import { OAuthError } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import type { Log } from '@relay/platform';
-import { PendingInstalls } from '@relay/portals';
+import { PendingInstalls, type ClaimOutcome } from '@relay/portals';
 import { Refusal } from '../http/refusal.js';
 import { Loop } from '../loop.js';
 import { LOG } from '../tokens.js';
 import { Installer } from './installer.js';
+import { UnsettledInstall } from './unsettled-install.js';
 
 const everyMs = 5_000;
 const claimsAtOnce = 10;
@@ -34,7 +35,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
     await this.loop.stop();
   }
 
-  private async tryAgain(claim: InstallClaim): Promise<'done' | 'later'> {
+  private async tryAgain(claim: InstallClaim): Promise<ClaimOutcome> {
     try {
       await this.installer.confirm(claim);
       return 'done';
@@ -42,7 +43,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
       if (error instanceof OAuthError) return 'later';
       if (error instanceof Refusal && error.status === 401) return 'done';
       this.log.warn({ memberId: claim.memberId, err: error }, 'a kept install could not be finished');
-      return 'later';
+      return error instanceof UnsettledInstall ? { replacedBy: error.claim } : 'later';
     }
   }
 }

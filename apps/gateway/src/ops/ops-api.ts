@@ -1,32 +1,18 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
-import type { PortalList, PortalSettings, WebhookPairs } from '@relay/portals';
-import type { TestEvents } from '../events/test-events.js';
+import type { KeyRotation } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 
-export interface OpsApiParts {
+export interface OpsApiParts extends PortalRouteParts {
   /** What an operator has to bring, as a bearer token. */
   token: string;
-  portals: PortalList;
-  webhookPairs: WebhookPairs;
-  settings: PortalSettings;
-  tests: TestEvents;
+  keys: KeyRotation;
 }
 
-const webhookPair = z.strictObject({ webhookUrl: z.string().min(1), applicationToken: z.string().min(1) });
-const settingsPath = z.object({ memberId: z.string().min(1), consumer: z.string().min(1) });
-const testPath = z.object({ memberId: z.string().min(1) });
-const settingsBody = z.record(z.string(), z.json());
-
 /** The operator API under `/ops/api`, for the command line `relay` and for scripts. No answer holds a secret. */
-export async function createOpsApi({
-  token,
-  portals,
-  webhookPairs,
-  settings,
-  tests,
-}: OpsApiParts): Promise<FastifyInstance> {
+export async function createOpsApi({ token, keys, ...parts }: OpsApiParts): Promise<FastifyInstance> {
   const api = fastify();
   api.addHook('onRequest', async (request, reply) => {
     if (!isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) {
@@ -38,21 +24,8 @@ export async function createOpsApi({
     const { status, message } = answerTo(error);
     return reply.code(status).send({ error: message });
   });
-
-  api.get('/ops/api/portals', async () => ({ portals: await portals.all() }));
-  api.post('/ops/api/portals/webhook', async (request, reply) => {
-    const host = await webhookPairs.add(webhookPair.parse(request.body));
-    return reply.code(201).send({ host, waitsFor: 'the first event of its outgoing webhook' });
-  });
-  api.put('/ops/api/portals/:memberId/settings/:consumer', async (request, reply) => {
-    const { memberId, consumer } = settingsPath.parse(request.params);
-    await settings.set(memberId, consumer, settingsBody.parse(request.body));
-    return reply.code(204).send();
-  });
-  api.post('/ops/api/portals/:memberId/test', async (request) => {
-    const heardAfterMs = await tests.tryOut(testPath.parse(request.params).memberId);
-    return { heard: heardAfterMs !== undefined, heardAfterMs };
-  });
+  addPortalRoutes(api, parts);
+  api.post('/ops/api/keys/rotate', async () => keys.run());
   await api.ready();
   return api;
 }

@@ -1,0 +1,34 @@
+import { Injectable } from '@nestjs/common';
+import { parseInstall, type EventCredentials, type FormTree, type PortalEvent } from '@relay/events';
+import { Refusal } from '../http/refusal.js';
+import { Installer } from '../installs/installer.js';
+import { Reauthorization } from '../installs/reauthorization.js';
+import { EventVerifier } from './event-verifier.js';
+
+/** Events that can bring an application token which is not known yet. */
+const bringTokens = ['ONAPPINSTALL', 'ONAPPUPDATE'];
+
+/** How an event is proved: by its application token, or, where it brings a new one, as an install is. */
+@Injectable()
+export class EventProof {
+  constructor(
+    private readonly verifier: EventVerifier,
+    private readonly installer: Installer,
+    private readonly reauthorization: Reauthorization,
+  ) {}
+
+  /** @throws Refusal, DirectoryUnavailableError */
+  async require(event: PortalEvent, credentials: EventCredentials, form: FormTree): Promise<void> {
+    const { refreshToken } = credentials;
+    try {
+      const portal = await this.verifier.verify(event, credentials);
+      if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
+        this.reauthorization.offer(event.memberId, refreshToken);
+      }
+    } catch (error) {
+      const canInstall = bringTokens.includes(event.name) && refreshToken !== undefined;
+      if (!(error instanceof Refusal) || !canInstall) throw error;
+      await this.installer.install(parseInstall(form));
+    }
+  }
+}

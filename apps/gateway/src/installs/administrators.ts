@@ -1,0 +1,43 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from '@relay/bitrix24';
+import { PortalPace } from '@relay/portals';
+import { ALLOW_HOSTS } from '../tokens.js';
+
+/** Somebody waits for it, in front of a page. */
+const timeoutMs = 15_000;
+
+/** Who may stand for a portal. */
+@Injectable()
+export class Administrators {
+  constructor(
+    @Inject(ALLOW_HOSTS) private readonly allowHosts: readonly string[],
+    private readonly pace: PortalPace,
+  ) {}
+
+  /**
+   * Asks the portal, at the address that the OAuth server named, whether the grant is an administrator's
+   * (`user.admin`, api-reference/common/users/user-admin.md). A portal that does not know the method, or has no address
+   * that may be called, cannot say: that is left to whoever stores the grant.
+   * @param isStored whether the portal is: then the request counts among its others
+   * @throws Bitrix24Error when there is no answer
+   */
+  async has({ memberId, clientEndpoint, accessToken }: TokenGrant, isStored: boolean): Promise<boolean> {
+    if (clientEndpoint === undefined) return true;
+    const access: PortalAccess = { kind: 'oauth', endpoint: clientEndpoint, accessToken };
+    // Not by the portal's own client: its tokens are others, and nothing of these is stored.
+    const tokens = { access: () => Promise.resolve(access), renew: () => Promise.resolve(access) };
+    const client = new PortalClient({
+      memberId,
+      tokens,
+      timeoutMs,
+      allowHosts: this.allowHosts,
+      ...(isStored && { pace: this.pace.of(memberId) }),
+    });
+    try {
+      return (await client.call('user.admin', {}, { repeatable: true })).result === true;
+    } catch (error) {
+      if (error instanceof Bitrix24Error && error.code === 'ERROR_METHOD_NOT_FOUND') return true;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Bitrix24Error, type TokenGrant } from '@relay/bitrix24';
+import type { InstallClaim } from '@relay/events';
+import type { Log } from '@relay/platform';
+import { PortalDirectory, PortalError, PortalRegistry } from '@relay/portals';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LOG } from '../tokens.js';
+
+const storePausesMs = [200, 1_000, 3_000];
+
+/** What came with a pair; an event brings no more than its portal. */
+export type SettledClaim = Pick<InstallClaim, 'domain' | 'applicationToken' | 'language'>;
+
+/**
+ * Stores what the OAuth server has confirmed. The proof is used up, and what it was exchanged for is nowhere but here:
+ * one failure of the database must not lose it. What is stored is known in this process at once.
+ */
+@Injectable()
+export class ConfirmedPortals {
+  constructor(
+    private readonly registry: PortalRegistry,
+    private readonly directory: PortalDirectory,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** @throws PortalError ENDPOINT_NOT_ALLOWED; what the database says when it has been away for seconds */
+  async install(grant: TokenGrant, claim: SettledClaim): Promise<void> {
+    await this.persist(grant.memberId, () => this.registry.install(grant, claim));
+  }
+
+  /** @throws as `install`, and Bitrix24Error NOT_INSTALLED */
+  async reauthorize(grant: TokenGrant): Promise<void> {
+    await this.persist(grant.memberId, () => this.registry.reauthorize(grant));
+  }
+
+  /** @throws as `reauthorize` */
+  async addApplicationToken(memberId: string, token: string): Promise<void> {
+    await this.persist(memberId, () => this.registry.addApplicationToken(memberId, token));
+  }
+
+  private async persist(memberId: string, store: () => Promise<unknown>): Promise<void> {
+    for (const pauseMs of [...storePausesMs, undefined]) {
+      try {
+        await store();
+        break;
+      } catch (error) {
+        // Ours say that it would be the same again.
+        const isFinal = error instanceof PortalError || error instanceof Bitrix24Error;
+        if (pauseMs === undefined || isFinal) throw error;
+        this.log.warn({ memberId, err: error }, 'an install could not be stored yet; trying again');
+        await pause(pauseMs);
+      }
+    }
+    // Events may come before the answer to this request has arrived.
+    this.directory.expire(memberId);
+  }
+}

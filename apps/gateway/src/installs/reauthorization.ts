@@ -1,0 +1,52 @@
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import type { Log } from '@relay/platform';
+import { PortalDirectory } from '@relay/portals';
+import { Backoff } from '../bindings/backoff.js';
+import { LOG } from '../tokens.js';
+import { Proof } from './proof.js';
+import { Settlement } from './settlement.js';
+
+/**
+ * Mends a portal that has to authorize the application again by a pair that came with one of its events. One try at a
+ * time for each portal, and after one that failed a pause that doubles: a flood of events is no flood of exchanges,
+ * for which the OAuth server would block the application (settings/oauth/auto-renewal.md).
+ */
+@Injectable()
+export class Reauthorization implements OnModuleDestroy {
+  private readonly backoff = new Backoff();
+  private readonly inHand = new Map<string, Promise<void>>();
+  private isStopped = false;
+
+  constructor(
+    private readonly directory: PortalDirectory,
+    private readonly proof: Proof,
+    private readonly settlement: Settlement,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** An exchange under way holds the only pair that works: it is stored before the database is closed. */
+  async onModuleDestroy(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all(this.inHand.values());
+  }
+
+  /** Returns at once, for the event must be answered. It must be proved, by its application token. */
+  offer(memberId: string, refreshToken: string): void {
+    if (this.isStopped || this.inHand.has(memberId) || !this.backoff.isDue(memberId)) return;
+    const work = this.tryOut(memberId, refreshToken).finally(() => this.inHand.delete(memberId));
+    this.inHand.set(memberId, work);
+  }
+
+  private async tryOut(memberId: string, refreshToken: string): Promise<void> {
+    try {
+      const portal = await this.directory.find(memberId, { fresh: true });
+      if (portal?.state !== 'needs-reauth') return;
+      const grant = await this.proof.exchange(memberId, refreshToken);
+      await this.settlement.settle('event', grant, { domain: portal.domain }, portal);
+      this.backoff.clear(memberId);
+    } catch (error) {
+      this.backoff.fail(memberId);
+      this.log.warn({ memberId, err: error }, 'an event could not authorize its portal again');
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import { Bitrix24Error } from '@relay/bitrix24';
+import type { PortalLimits, PortalList, PortalSettings, Suspensions, WebhookPairs } from '@relay/portals';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { TestEvents } from '../events/test-events.js';
+
+export interface PortalRouteParts {
+  portals: PortalList;
+  webhookPairs: WebhookPairs;
+  settings: PortalSettings;
+  limits: PortalLimits;
+  suspensions: Suspensions;
+  tests: TestEvents;
+}
+
+const webhookPair = z.strictObject({ webhookUrl: z.string().min(1), applicationToken: z.string().min(1) });
+const portalPath = z.object({ memberId: z.string().min(1) });
+const settingsPath = portalPath.extend({ consumer: z.string().min(1) });
+const settingsBody = z.record(z.string(), z.json());
+const limitBody = z.strictObject({
+  limit: z.union([
+    z.enum(['usual', 'enterprise', 'free']),
+    z.strictObject({ rate: z.number().positive(), burst: z.number().positive() }),
+  ]),
+});
+
+/** What an operator asks of portals, and does to them. */
+export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
+  const { portals, webhookPairs, settings, limits, suspensions, tests } = parts;
+
+  api.get('/ops/api/portals', async () => ({ portals: await portals.all() }));
+  api.post('/ops/api/portals/webhook', async (request, reply) => {
+    const host = await webhookPairs.add(webhookPair.parse(request.body));
+    return reply.code(201).send({ host, waitsFor: 'the first event of its outgoing webhook' });
+  });
+  api.put('/ops/api/portals/:memberId/settings/:consumer', async (request, reply) => {
+    const { memberId, consumer } = settingsPath.parse(request.params);
+    await settings.set(memberId, consumer, settingsBody.parse(request.body));
+    return reply.code(204).send();
+  });
+  api.put('/ops/api/portals/:memberId/limit', async (request) => {
+    const { memberId } = portalPath.parse(request.params);
+    await limits.setLimit(memberId, limitBody.parse(request.body).limit);
+    return { limit: await limits.limitOf(memberId) };
+  });
+  api.post('/ops/api/portals/:memberId/resume', async (request) => {
+    const { memberId } = portalPath.parse(request.params);
+    const resumed = await suspensions.resume(memberId);
+    if (!resumed) await requireKnown(memberId);
+    return { resumed };
+  });
+  api.post('/ops/api/portals/:memberId/test', async (request) => {
+    const heardAfterMs = await tests.tryOut(portalPath.parse(request.params).memberId);
+    return { heard: heardAfterMs !== undefined, heardAfterMs };
+  });
+
+  async function requireKnown(memberId: string): Promise<void> {
+    const known = (await portals.all()).some((portal) => portal.memberId === memberId);
+    if (!known) throw new Bitrix24Error('NOT_INSTALLED', { memberId });
+  }
+}

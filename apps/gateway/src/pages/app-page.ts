@@ -1,0 +1,57 @@
+import { Injectable } from '@nestjs/common';
+import type { InstallClaim } from '@relay/events';
+import {
+  EventBindings,
+  hasApplicationToken,
+  PortalDirectory,
+  Subscriptions,
+  type KnownPortal,
+} from '@relay/portals';
+import { Refusal } from '../http/refusal.js';
+import { Installer } from '../installs/installer.js';
+import { works } from '../installs/verdict.js';
+import type { Page } from './html.js';
+import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js';
+
+/**
+ * The application's page, which shows how the portal stands, and mends it where it can: each opening brings a token pair
+ * of the user who opens it (settings/oauth/simple-way.md).
+ */
+@Injectable()
+export class AppPage {
+  constructor(
+    private readonly directory: PortalDirectory,
+    private readonly installer: Installer,
+    private readonly subscriptions: Subscriptions,
+    private readonly bindings: EventBindings,
+  ) {}
+
+  /** @throws Refusal, DirectoryUnavailableError */
+  async open(claim: InstallClaim): Promise<Page> {
+    const { memberId } = claim;
+    const portal = await this.directory.find(memberId, { fresh: true });
+    // An exchange for each opening would get the application blocked (settings/oauth/auto-renewal.md).
+    if (portal !== undefined && works(portal.state)) {
+      if (claim.applicationToken === undefined) return anonymousPage();
+      if (hasApplicationToken(portal, claim.applicationToken)) return this.show(portal);
+    }
+    await this.installer.authorize(claim);
+    const mended = await this.directory.find(memberId, { fresh: true });
+    if (mended === undefined) throw new Refusal(503, 'not-finished');
+    return this.show(mended);
+  }
+
+  private async show(portal: KnownPortal): Promise<Page> {
+    const [wanted, bindings] = await Promise.all([
+      this.subscriptions.byConsumer(),
+      this.bindings.of(portal.memberId),
+    ]);
+    const isBound = (name: string): boolean => bindings.get(name)?.state === 'bound';
+    const consumers = [...wanted].map(([consumer, names]): ConsumerEvents => ({
+      consumer,
+      wanted: names.length,
+      bound: names.filter(isBound).length,
+    }));
+    return statusPage(portal, consumers);
+  }
+}

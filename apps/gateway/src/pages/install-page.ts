@@ -1,0 +1,27 @@
+import { html, page, type Page } from './html.js';
+
+/**
+ * Bitrix24 takes the application for installed, and sends events, when the page that it shows first says so
+ * (settings/app-installation/installation-finish.md); it then loads the application's own page in place of this one.
+ */
+const script = `
+  (function () {
+    var said = document.getElementById('said');
+    if (typeof BX24 === 'undefined') {
+      said.textContent = 'The library of Bitrix24 could not be loaded. Open the application again.';
+      return;
+    }
+    BX24.init(function () {
+      BX24.installFinish();
+      said.textContent = 'Bitrix24 has been told that the installation is finished.';
+    });
+  })();
+`;
+
+/** Only for an install that is confirmed and stored: it ends the installation. */
+export function installPage(): Page {
+  const content = html`<p>This portal is connected.</p>
+    <p id="said" role="status">Bitrix24 is being told that the installation is finished.</p>
+    <p>If this page stays, open the application again.</p>`;
+  return page({ title: 'b24-relay is installed', content }, script);
+}

@@ -1,0 +1,21 @@
+import { decodeForm, type FormTree } from '@relay/events';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Page } from './html.js';
+import { PageFailure } from './page-failure.js';
+
+/** The address's query, read as Bitrix24 writes it, which is as it writes a form. @throws FormError */
+export function queryOf({ url }: FastifyRequest): FormTree {
+  const [, query = ''] = url.split(/\?(.*)/s);
+  return decodeForm(Buffer.from(query, 'latin1'));
+}
+
+/** What goes wrong is told as a page, too: a person looks at it. */
+export async function answerWithPage(reply: FastifyReply, open: () => Promise<Page>): Promise<string> {
+  try {
+    const { headers, body } = await open();
+    void reply.headers(headers);
+    return body;
+  } catch (error) {
+    throw new PageFailure(error);
+  }
+}

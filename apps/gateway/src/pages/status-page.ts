@@ -1,0 +1,44 @@
+import type { KnownPortal } from '@relay/portals';
+import { html, type Markup, page, type Page } from './html.js';
+
+/** Events that one consumer wants, and how many of them this portal sends. */
+export interface ConsumerEvents {
+  consumer: string;
+  wanted: number;
+  bound: number;
+}
+
+const title = 'b24-relay';
+
+const inWords: Record<KnownPortal['state'], string> = {
+  installed: 'Connected: events are received and worked on.',
+  'needs-reauth': 'An administrator has to open the application once.',
+  suspended: 'Events are received; this portal takes no calls at present, and is tried again by itself.',
+  uninstalled: 'Not connected.',
+};
+
+/** For a user of the portal: proved to be one, so it may name the portal, and no more than they could see anyway. */
+export function statusPage({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): Page {
+  const content = html`<p>${inWords[state]}</p>
+    <table>
+      <tr>
+        <th scope="row">Portal</th>
+        <td>${domain}</td>
+      </tr>
+      ${consumers.map(row)}
+    </table>`;
+  return page({ title, content });
+}
+
+function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
+  return html`<tr>
+    <th scope="row">${consumer}</th>
+    <td>${bound} of ${wanted} events bound</td>
+  </tr> `;
+}
+
+/** For a portal whose version does not send what would prove that the page is its own. */
+export function anonymousPage(): Page {
+  const content = html`<p>This application works in the background: there is nothing to do here.</p>`;
+  return page({ title, content });
+}

@@ -1,0 +1,5 @@
+/** What a command has to say: `value` for `--json`, `text` for a person. */
+export interface Report {
+  value: unknown;
+  text: string;
+}
