@@ -23,6 +23,9 @@ class ItemPortal {
   readonly items = new Map<string, Record<string, unknown>>();
   /** Smart processes that answer with an error. */
   readonly refusals = new Map<string, string>();
+  /** Whether a command that asks for these ids fails. */
+  unreadable: (ids: readonly string[]) => boolean = () => false;
+  requests = 0;
   readonly #server: Server = createServer((request, response) => {
     void this.#answer(request, response);
   });
@@ -42,12 +45,13 @@ class ItemPortal {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { cmd } = batchRequest.parse(await json(request));
+    this.requests += 1;
     const result: Record<string, unknown> = {};
     const errors: Record<string, unknown> = {};
     for (const [key, command] of Object.entries(cmd)) {
       const params = new URLSearchParams(command.split('?')[1]);
       const type = params.get('entityTypeId') ?? '';
-      const error = this.refusals.get(type);
+      const error = this.unreadable(idsOf(params)) ? 'INTERNAL_SERVER_ERROR' : this.refusals.get(type);
       if (error === undefined) result[key] = { items: this.#list(type, params) };
       else errors[key] = { error, error_description: '' };
     }
@@ -56,12 +60,15 @@ class ItemPortal {
   }
 
   #list(type: string, params: URLSearchParams): object[] {
-    const ids = [...params].filter(([name]) => name.startsWith('filter[@id]')).map(([, id]) => id);
-    return ids.flatMap((id) => {
+    return idsOf(params).flatMap((id) => {
       const item = this.items.get(`${type}:${id}`);
       return item ? [{ ...item, id: Number(id) }] : [];
     });
   }
+}
+
+function idsOf(params: URLSearchParams): string[] {
+  return [...params].filter(([name]) => name.startsWith('filter[@id]')).map(([, id]) => id);
 }
 
 describe('ItemsController', () => {
@@ -83,7 +90,13 @@ describe('ItemsController', () => {
   beforeEach(async () => {
     await source.query('TRUNCATE mirror.items');
     portal = new ItemPortal();
-    const client = new PortalClient({ memberId: 'm1', tokens: webhookTokens(await portal.start()) });
+    const tokens = webhookTokens(await portal.start());
+    const client = new PortalClient({
+      memberId: 'm1',
+      tokens,
+      allowHosts: ['127.0.0.1'],
+      repeatPauseMs: () => 0,
+    });
     const module = await Test.createTestingModule({
       controllers: [ItemsController],
       providers: [
@@ -151,6 +164,40 @@ describe('ItemsController', () => {
       { item: '147:5', title: 'Order', deleted: false },
       { item: '148:7', title: 'Repair', deleted: false },
     ]);
+  });
+
+  it('reads the items of forty smart processes by one request', async () => {
+    const types = Array.from({ length: 40 }, (_, index) => 128 + index);
+    for (const type of types) portal.items.set(`${type}:5`, { title: `Of ${type}` });
+    expect(await handle(...types.map((type) => entryOf(type, '5')))).toEqual([]);
+    expect(await mirrored()).toHaveLength(40);
+    expect(portal.requests).toBe(1);
+  });
+
+  it('reports the items of a command that failed, and follows the other items of that smart process', async () => {
+    const ids = Array.from({ length: 60 }, (_, index) => String(index + 1));
+    for (const id of ids.slice(0, 55)) portal.items.set(`147:${id}`, { title: 'Order' });
+    portal.unreadable = (asked) => asked.includes('1');
+    const failed = await handle(...ids.map((id) => entryOf(147, id)));
+
+    expect(failed.map(({ entity }) => entity)).toEqual(
+      ids.slice(0, 50).map((id) => `CRMDYNAMICITEM_147:${id}`),
+    );
+    expect(await mirrored()).toEqual([
+      ...ids.slice(50, 55).map((id) => ({ item: `147:${id}`, title: 'Order', deleted: false })),
+      ...ids.slice(55).map((id) => ({ item: `147:${id}`, title: null, deleted: true })),
+    ]);
+  });
+
+  it('reports all items when the portal cannot be asked, and deletes none', async () => {
+    portal.items.set('147:5', { title: 'Order' });
+    await handle(entryOf(147, '5'));
+    portal.stop();
+    expect(await handle(entryOf(147, '5'), entryOf(148, '6'))).toMatchObject([
+      { entity: 'CRMDYNAMICITEM_147:5', error: { code: 'TRANSPORT' } },
+      { entity: 'CRMDYNAMICITEM_148:6', error: { code: 'TRANSPORT' } },
+    ]);
+    expect(await mirrored()).toEqual([{ item: '147:5', title: 'Order', deleted: false }]);
   });
 
   it('has nothing to do for events that name no item', async () => {

@@ -1,9 +1,9 @@
 import { Controller } from '@nestjs/common';
-import type { Item } from '@relay/bitrix24';
+import { type ItemOutcome, type ItemQuery, readItems } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
 import { PortalClients } from '@relay/portals';
-import { toItemRow } from './item-row.js';
-import { MirrorStore } from './mirror-store.js';
+import { type ItemRow, toItemRow } from './item-row.js';
+import { type ItemRead, MirrorStore } from './mirror-store.js';
 
 /** Custom fields by their own wild card, which other list methods need; here `*` may or may not bring them. */
 const ALL_FIELDS = ['*', 'uf_*'];
@@ -11,7 +11,10 @@ const ALL_FIELDS = ['*', 'uf_*'];
 /** An id that PostgreSQL's bigint holds, spelled in the one way in which the portal spells it. */
 const ITEM_ID = /^[1-9]\d{0,17}$/;
 
-/** Keeps `mirror.items` equal to the portal. What happened to an item is not asked: it is there, or it is not. */
+/**
+ * Keeps `mirror.items` equal to the portal. What happened to an item is not asked: it is there, or it is not. The items of
+ * all smart processes are read together; one that is gone, or that this user may not read, leaves the others alone.
+ */
 @Controller()
 export class ItemsController {
   constructor(
@@ -21,33 +24,48 @@ export class ItemsController {
 
   @OnPortalEvents(['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'])
   async mirrorItems({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
-    const failed: FailedEntry[] = [];
+    const queries: TypeQuery[] = [];
     for (const [entityTypeId, itemEntries] of groupByType(entries)) {
+      const read = await this.store.beginRead(memberId, entityTypeId);
+      queries.push({ entityTypeId, ids: [...itemEntries.keys()], select: ALL_FIELDS, read, itemEntries });
+    }
+    const failed: FailedEntry[] = [];
+    for (const [query, outcomes] of await readItems(this.portals.for(memberId), queries)) {
       try {
-        await this.mirrorType(memberId, entityTypeId, [...itemEntries.keys()]);
+        failed.push(...(await this.mirrorType(query, outcomes)));
       } catch (error) {
-        // A smart process that is gone, or that this user may not read, leaves the others alone.
-        failed.push(...[...itemEntries.values()].map(({ entity }) => ({ entity, error })));
+        failed.push(...[...query.itemEntries.values()].map(({ entity }) => ({ entity, error })));
       }
     }
     return failed;
   }
 
-  private async mirrorType(memberId: string, entityTypeId: number, ids: string[]): Promise<void> {
-    const read = await this.store.beginRead(memberId, entityTypeId);
-    const items = await this.portals.for(memberId).listByIds(entityTypeId, ids, { select: ALL_FIELDS });
-    await this.store.saveItems(read, toRows(items));
+  /** Of an item that could not be read nothing is known, so its row stays as it is. */
+  private async mirrorType(
+    { read, itemEntries }: TypeQuery,
+    outcomes: Map<string, ItemOutcome>,
+  ): Promise<FailedEntry[]> {
+    const rows: ItemRow[] = [];
+    const absent: string[] = [];
+    const failed: FailedEntry[] = [];
+    for (const [id, { entity }] of itemEntries) {
+      const outcome = outcomes.get(id);
+      if (outcome?.state === 'found') rows.push(toItemRow(id, outcome.item));
+      else if (outcome?.state === 'absent') absent.push(id);
+      else failed.push({ entity, error: outcome?.error });
+    }
+    await this.store.saveItems(read, rows);
     // Hazard: the portal also leaves out what the stored user has no right to read
     // (`api-reference/crm/universal/crm-item-list.md`), and a list cannot tell that from deleted.
-    await this.store.markDeleted(
-      read,
-      ids.filter((id) => !items.has(id)),
-    );
+    await this.store.markDeleted(read, absent);
+    return failed;
   }
 }
 
-function toRows(items: Map<string, Item>): ReturnType<typeof toItemRow>[] {
-  return [...items].map(([id, item]) => toItemRow(id, item));
+/** The items of one smart process to be read, with the read that has begun and the entries that asked for it. */
+interface TypeQuery extends ItemQuery {
+  readonly read: ItemRead;
+  readonly itemEntries: ReadonlyMap<string, PortalEntry>;
 }
 
 /** By smart process, then by item id. Events without either name nothing that could be read. */

@@ -65,4 +65,9 @@ export class MirrorStore {
       [read.memberId, read.entityTypeId, read.number, itemIds],
     );
   }
+
+  /** All that is mirrored of the portal, gone for good. Also harmless where there is nothing. */
+  async forgetPortal(memberId: string): Promise<void> {
+    await this.source.query('DELETE FROM mirror.items WHERE member_id = $1', [memberId]);
+  }
 }

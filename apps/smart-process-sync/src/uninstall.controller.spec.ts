@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Test } from '@nestjs/testing';
+import type { PortalEntry } from '@relay/bus';
+import { PortalDirectory, type KnownPortal } from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
+import { toItemRow } from './item-row.js';
+import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
+import { MirrorStore } from './mirror-store.js';
+import { UninstallController } from './uninstall.controller.js';
+
+const types = [147, 148];
+
+function entry(data: PortalEntry['data']): PortalEntry {
+  const times = { firstSeenAt: 1_766_047_125_250, lastTs: 1_766_047_125 };
+  return { entity: 'an id', entityId: null, entityTypeId: 0, names: ['ONAPPUNINSTALL'], ...times, data };
+}
+
+/** Real: the mirror in PostgreSQL. Given: what the directory says. */
+describe('the mirror of a portal that is uninstalled', () => {
+  let database: TestDatabase;
+  let source: DataSource;
+  let store: MirrorStore;
+  let controller: UninstallController;
+  const states = new Map<string, KnownPortal['state']>();
+  const expired = new Set<string>();
+
+  const directory = {
+    expire: (memberId: string) => expired.add(memberId),
+    find: (memberId: string) => {
+      const state = states.get(memberId);
+      return Promise.resolve(state && { state: expired.has(memberId) ? state : 'installed' });
+    },
+  };
+
+  beforeAll(async () => {
+    database = await freshDatabase([CreateMirror1764100000000]);
+    source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+    const app = await Test.createTestingModule({
+      controllers: [UninstallController],
+      providers: [
+        MirrorStore,
+        { provide: DataSource, useValue: source },
+        { provide: PortalDirectory, useValue: directory },
+      ],
+    }).compile();
+    store = app.get(MirrorStore);
+    controller = app.get(UninstallController);
+  });
+  afterAll(async () => {
+    await source.destroy();
+    await database.drop();
+  });
+
+  async function fill(memberId: string): Promise<void> {
+    for (const type of types) {
+      const items = [5, 6].map((id) => toItemRow(String(id), { id, title: 'Order' }));
+      await store.saveItems(await store.beginRead(memberId, type), items);
+      await store.markDeleted(await store.beginRead(memberId, type), ['6']);
+    }
+  }
+
+  async function rowsOf(memberId: string): Promise<number> {
+    const rows = await source.query<unknown[]>('SELECT 1 FROM mirror.items WHERE member_id = $1', [memberId]);
+    return rows.length;
+  }
+
+  it.each([
+    ['is forgotten when the user wanted that', '1', 'uninstalled', 0],
+    ['stays when the user wanted that', '0', 'uninstalled', 4],
+    ['stays when the event does not say', undefined, 'uninstalled', 4],
+    ['stays when the portal has been installed again meanwhile', '1', 'installed', 4],
+  ] as const)('%s', async (what, CLEAN, state, left) => {
+    states.set(what, state);
+    await fill(what);
+    await fill('another');
+    await controller.forget({ memberId: what, entries: [entry(CLEAN === undefined ? {} : { CLEAN })] });
+    expect([await rowsOf(what), await rowsOf('another')]).toEqual([left, 4]);
+  });
+
+  it('is forgotten once, however often the event comes', async () => {
+    states.set('twice', 'uninstalled');
+    await fill('twice');
+    const entries = [entry({ CLEAN: '1' }), entry({ CLEAN: '1' })];
+    await controller.forget({ memberId: 'twice', entries });
+    await controller.forget({ memberId: 'twice', entries });
+    expect(await rowsOf('twice')).toBe(0);
+  });
+});

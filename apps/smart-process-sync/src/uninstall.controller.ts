@@ -1,0 +1,31 @@
+import { Controller } from '@nestjs/common';
+import { OnPortalEvents, type PortalBatch } from '@relay/bus';
+import { PortalDirectory } from '@relay/portals';
+import { MirrorStore } from './mirror-store.js';
+
+/**
+ * Forgets a portal whose user wanted the application's data gone when they uninstalled it: `CLEAN` is 1
+ * (api-reference/common/events/on-app-uninstall.md). With 0 the mirror stays as it was, for the next install.
+ */
+@Controller()
+export class UninstallController {
+  constructor(
+    private readonly directory: PortalDirectory,
+    private readonly store: MirrorStore,
+  ) {}
+
+  @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
+  async forget({ memberId, entries }: PortalBatch): Promise<void> {
+    if (!entries.some(({ data }) => data?.CLEAN === '1')) return;
+    if (await this.isBack(memberId)) return;
+    await this.store.forgetPortal(memberId);
+  }
+
+  /** The event can come late, after the next install, whose items are live already. */
+  private async isBack(memberId: string): Promise<boolean> {
+    // What was known a moment ago may be from before the uninstall.
+    this.directory.expire(memberId);
+    const portal = await this.directory.find(memberId, { fresh: true });
+    return portal !== undefined && portal.state !== 'uninstalled';
+  }
+}
