@@ -131,12 +131,37 @@ describe('ContactNamesController', () => {
     expect(portal.contacts.get('82')).toEqual({ name: 'Robert', lastName: 'Anna de Niro' });
   });
 
+  it('reports the one contact whose update breaks its request, and updates the 59 others', async () => {
+    const ids = Array.from({ length: 60 }, (_, i) => String(i + 1));
+    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
+    portal.deadly = '17';
+    expect(await handle(...ids)).toMatchObject([{ entity: 'CRMCONTACT:17', error: { code: 'BAD_ANSWER' } }]);
+    expect(new Set(portal.updates)).toEqual(new Set(ids.filter((id) => id !== '17')));
+  });
+
+  it('reports the contacts that could not be read, and updates the others', async () => {
+    const ids = Array.from({ length: 60 }, (_, i) => String(i + 1));
+    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
+    portal.unreadable.add('17');
+    const failed = await handle(...ids);
+    expect(failed.map(({ entity }) => entity)).toEqual(ids.slice(0, 50).map((id) => `CRMCONTACT:${id}`));
+    expect(portal.updates).toEqual(ids.slice(50));
+  });
+
   it('needs one request to read 120 contacts and three to write them', async () => {
     const ids = Array.from({ length: 120 }, (_, i) => String(i + 1));
     for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
     expect(await handle(...ids)).toEqual([]);
     expect(portal.updates.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids);
     expect(portal.requests).toBe(4);
+  });
+
+  it('needs one request to read 2,500 contacts and fifty to write them', async () => {
+    const ids = Array.from({ length: 2500 }, (_, i) => String(i + 1));
+    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
+    expect(await handle(...ids)).toEqual([]);
+    expect(new Set(portal.updates)).toEqual(new Set(ids));
+    expect(portal.requests).toBe(51);
   });
 });
 

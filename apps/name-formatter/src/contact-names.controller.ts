@@ -1,5 +1,13 @@
 import { Controller, Optional } from '@nestjs/common';
-import { type Command, type Item, MAX_BATCH_COMMANDS, type PortalClient } from '@relay/bitrix24';
+import {
+  Bitrix24Error,
+  type Item,
+  type ItemOutcome,
+  type PortalClient,
+  readItems,
+  type Write,
+  writeAll,
+} from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import type { NameOptions } from './format-name.js';
@@ -26,12 +34,21 @@ export class ContactNamesController {
   async formatNames({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
     const options = await nameOptionsOf(this.settings, memberId);
     const client = this.portals.for(memberId);
-    const ids = entries.flatMap(({ entityId }) => entityId ?? []);
-    const contacts = await client.listByIds(CONTACT, ids, { select: ['id', ...NAME_FIELDS] });
-    return await writeNames(client, findChanges(entries, contacts, options), (change) =>
+    const { changes, failed } = findChanges(entries, await readContacts(client, entries), options);
+    const unwritten = await writeNames(client, changes, (change) =>
       this.observer?.corrected({ memberId, ...change }),
     );
+    return [...failed, ...unwritten];
   }
+}
+
+async function readContacts(
+  client: PortalClient,
+  entries: readonly PortalEntry[],
+): Promise<Map<string, ItemOutcome>> {
+  const ids = entries.flatMap(({ entityId }) => entityId ?? []);
+  const query = { entityTypeId: CONTACT, ids, select: ['id', ...NAME_FIELDS] };
+  return new Map((await readItems(client, [query])).flatMap(([, contacts]) => [...contacts]));
 }
 
 interface Change {
@@ -44,46 +61,48 @@ interface Change {
 }
 
 /** A contact that is not there any more needs nothing. */
-function findChanges(entries: PortalEntry[], contacts: Map<string, Item>, options: NameOptions): Change[] {
-  return entries.flatMap(({ entity, entityId: id, firstSeenAt }) => {
-    const contact = id === null ? undefined : contacts.get(id);
-    const fields = contact && nameChanges(contact, options);
-    if (id === null || !fields) return [];
-    const [before, after] = [fullName(contact), fullName({ ...contact, ...fields })];
-    return [{ entity, id, fields, before, after, firstSeenAt }];
-  });
+function findChanges(
+  entries: readonly PortalEntry[],
+  contacts: Map<string, ItemOutcome>,
+  options: NameOptions,
+): { changes: Change[]; failed: FailedEntry[] } {
+  const changes: Change[] = [];
+  const failed: FailedEntry[] = [];
+  for (const { entity, entityId: id, firstSeenAt } of entries) {
+    const read = id === null ? undefined : contacts.get(id);
+    if (read?.state === 'failed') failed.push({ entity, error: read.error });
+    if (id === null || read?.state !== 'found') continue;
+    const fields = nameChanges(read.item, options);
+    if (fields) changes.push({ entity, id, fields, firstSeenAt, ...namesOf(read.item, fields) });
+  }
+  return { changes, failed };
 }
 
-/** Fifty contacts a request. To write a name twice does no harm, so a batch of events may be handled again. */
+function namesOf(contact: Item, fields: NameChanges): Pick<Change, 'before' | 'after'> {
+  return { before: fullName(contact), after: fullName({ ...contact, ...fields }) };
+}
+
+/** To write a name twice does no harm, so a batch of events may be handled again. */
 async function writeNames(
   client: PortalClient,
-  changes: Change[],
+  changes: readonly Change[],
   written: (change: Change) => void,
 ): Promise<FailedEntry[]> {
   const failed: FailedEntry[] = [];
-  for (let start = 0; start < changes.length; start += MAX_BATCH_COMMANDS) {
-    const chunk = changes.slice(start, start + MAX_BATCH_COMMANDS);
-    const outcomes = await client.batch(Object.fromEntries(chunk.map(updateCommand)));
-    for (const change of chunk) {
-      const outcome = outcomes[commandKey(change)];
-      if (outcome?.ok) written(change);
-      // Deleted since it was read: nothing left to do.
-      if (outcome?.ok === false && outcome.error.code !== 'NOT_FOUND') {
-        failed.push({ entity: change.entity, error: outcome.error });
-      }
-    }
+  for (const [{ change }, outcome] of await writeAll(client, changes.map(toWrite))) {
+    if (outcome.ok) written(change);
+    else if (!isGone(outcome.error)) failed.push({ entity: change.entity, error: outcome.error });
   }
   return failed;
 }
 
-function updateCommand(change: Change): [key: string, command: Command] {
-  const { id, fields } = change;
-  return [
-    commandKey(change),
-    { method: 'crm.item.update', params: { entityTypeId: CONTACT, id, fields: { ...fields } } },
-  ];
+/** Deleted since it was read: nothing left to do. */
+function isGone(error: unknown): boolean {
+  return error instanceof Bitrix24Error && error.code === 'NOT_FOUND';
 }
 
-function commandKey({ id }: Change): string {
-  return `contact${id}`;
+function toWrite(change: Change): Write & { change: Change } {
+  const { entity, id, fields } = change;
+  const params = { entityTypeId: CONTACT, id, fields: { ...fields } };
+  return { change, entity, command: { method: 'crm.item.update', params } };
 }

@@ -11,7 +11,7 @@ export function nameChanges(contact: Item, options: NameOptions = {}): NameChang
   const changes: NameChanges = {};
   for (const field of NAME_FIELDS) {
     const value = contact[field];
-    // Inside a batch Bitrix24 would replace `$result[…]`, whatever its case, by what another command returned.
+    // No name. Such a text cannot travel in a batch, and a request for each contact would be the work of whoever sent many.
     if (typeof value !== 'string' || holdsReference(value)) continue;
     const formatted = formatName(value, options);
     if (formatted !== value) changes[field] = formatted;

@@ -12,6 +12,10 @@ export class ContactPortal {
   requests = 0;
   /** Per id, the error that its update meets. */
   readonly refusals = new Map<string, string>();
+  /** A contact whose update ends the process of the portal, and with it the whole request. */
+  deadly: string | undefined;
+  /** Ids of which every read fails that asks for one of them. */
+  readonly unreadable = new Set<string>();
   url = '';
   readonly #server: Server;
 
@@ -36,18 +40,30 @@ export class ContactPortal {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests += 1;
-    const answer = this.#runBatch(await json(request));
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+    const body = batchRequest.parse(await json(request));
+    if (Object.values(body.cmd).some((command) => this.#isDeadly(command))) {
+      response.writeHead(502, { 'content-type': 'text/html' }).end('<html>502 Bad Gateway</html>');
+      return;
+    }
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(this.#runBatch(body)));
   }
 
-  #runBatch(body: unknown): object {
+  #isDeadly(command: string): boolean {
+    const [method, query] = command.split('?');
+    return method === 'crm.item.update' && new URLSearchParams(query).get('id') === this.deadly;
+  }
+
+  #runBatch({ cmd }: z.output<typeof batchRequest>): object {
     const result: Record<string, unknown> = {};
     const errors: Record<string, unknown> = {};
-    for (const [key, command] of Object.entries(batchRequest.parse(body).cmd)) {
+    for (const [key, command] of Object.entries(cmd)) {
       const [method, query] = command.split('?');
       const params = new URLSearchParams(query);
-      if (method === 'crm.item.list') result[key] = { items: this.#list(params) };
-      else {
+      if (method === 'crm.item.list') {
+        if (idsOf(params).some((id) => this.unreadable.has(id)))
+          errors[key] = { error: 'INTERNAL_SERVER_ERROR' };
+        else result[key] = { items: this.#list(params) };
+      } else {
         const error = this.#update(params);
         if (error === undefined) result[key] = { item: {} };
         else errors[key] = { error, error_description: '' };
@@ -57,8 +73,7 @@ export class ContactPortal {
   }
 
   #list(params: URLSearchParams): object[] {
-    const ids = [...params].filter(([name]) => name.startsWith('filter[@id]')).map(([, id]) => id);
-    return ids.flatMap((id) => {
+    return idsOf(params).flatMap((id) => {
       const contact = this.contacts.get(id);
       return contact ? [{ id: Number(id), ...contact }] : [];
     });
@@ -76,4 +91,8 @@ export class ContactPortal {
     this.updates.push(id);
     return undefined;
   }
+}
+
+function idsOf(params: URLSearchParams): string[] {
+  return [...params].filter(([name]) => name.startsWith('filter[@id]')).map(([, id]) => id);
 }
