@@ -8,7 +8,7 @@ import { mkdtempSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../test/support/private-broker.mjs';
+import { freePort } from '../test/support/free-port.mjs';
 
 const reachMs = 15_000;
 const root = join(import.meta.dirname, '..');

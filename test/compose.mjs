@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from './support/private-broker.mjs';
+import { freePort } from './support/free-port.mjs';
 
 const [port, opsPort, simulatorPort] = [await freePort(), await freePort(), await freePort()];
 const env = {
@@ -49,6 +49,7 @@ try {
   );
   const replicas = compose('ps', '-q', 'name-formatter').stdout.trim().split('\n');
   check('three name-formatters run', replicas.length === 3);
+  await sharesTheWork(3);
   await correctsAName('grace', 'HOPPER', 'Grace', 'Hopper');
 } catch (error) {
   console.error(compose('--profile', 'demo', 'logs', '--tail', '30').stdout);
@@ -85,6 +86,31 @@ async function json(url, body) {
   const headers = { 'content-type': 'application/json' };
   const answer = await fetch(url, body && { method: 'POST', headers, body: JSON.stringify(body) });
   return answer.json();
+}
+
+/** Each replica is the active consumer of a part of the 16 shards. @param {number} replicas */
+async function sharesTheWork(replicas) {
+  const list = ['list_consumers', 'queue_name', 'channel_pid', 'active', '--formatter', 'json'];
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const { stdout } = compose('exec', '-T', 'rabbitmq', 'rabbitmqctl', '-q', ...list);
+    /** @type {{ queue_name: string, channel_pid: string, active: boolean }[]} */
+    const consumers = JSON.parse(stdout);
+    const working = consumers.filter(
+      ({ queue_name, active }) => active && queue_name.startsWith('b24.name-formatter.'),
+    );
+    const shares = [...new Set(working.map(({ channel_pid }) => channel_pid))].map((pid) =>
+      working.filter(({ channel_pid }) => channel_pid === pid),
+    );
+    if (shares.length === replicas && working.length === 16) {
+      console.log(
+        `compose: no replica is idle: ${shares.map((share) => share.length).join('/')} of 16 shards`,
+      );
+      return;
+    }
+    if (Date.now() > deadline) throw new Error(`${shares.length} of ${replicas} replicas have work`);
+    await pause(200);
+  }
 }
 
 /** @param {string} name @param {string} lastName @param {string} rightName @param {string} rightLastName */

@@ -25,11 +25,11 @@ describe("the simulator's page", () => {
     await eventually(async () => {
       expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONCRMCONTACTUPDATE');
     });
-  }, 120_000);
+  }, 240_000);
   afterAll(async () => {
     await browser?.close();
     await relay?.stop();
-  }, 30_000);
+  }, 120_000);
 
   beforeEach(async () => {
     opened = await openPage(browser, `${url}#acme`);

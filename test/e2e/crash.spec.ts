@@ -16,8 +16,8 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
 
   beforeAll(async () => {
     relay = await startRelay(bus, ['name-formatter']);
-  }, 60_000);
-  afterAll(() => relay?.stop(), 30_000);
+  }, 240_000);
+  afterAll(() => relay?.stop(), 120_000);
 
   /** Its rate limit holds nothing up: that one is another test's. */
   async function installed(name: string, settings: PortalSettings = {}): Promise<SimulatedPortal> {
@@ -61,7 +61,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     const { events } = await portal.statistics();
     expect(events.answers).toEqual({ '200': events.sent });
     await changesNothingMore(portal, added);
-  }, 60_000);
+  }, 240_000);
 
   it('of the gateway, right after its answers, takes back none of them', async () => {
     const portal = await installed('gateway');
@@ -83,7 +83,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     }
     await areRight(portal, added);
     await changesNothingMore(portal, added);
-  }, 60_000);
+  }, 240_000);
 
   it('of both, in the middle of a burst, loses nothing that was answered with 200', async () => {
     // One event after the other: those that are accepted before the kill are the first ones.
@@ -108,7 +108,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     }
     await areRight(portal, acknowledged);
     await changesNothingMore(portal, acknowledged);
-  }, 60_000);
+  }, 240_000);
 });
 
 /** @returns their ids, in the order of their events */
@@ -131,7 +131,7 @@ async function areRight(portal: SimulatedPortal, ids: readonly number[]): Promis
         left.splice(0, some.length);
       }
     },
-    { timeoutMs: 20_000, everyMs: 100 },
+    { timeoutMs: 60_000, everyMs: 100 },
   );
 }
 

@@ -12,8 +12,8 @@ describe('the first install of an application', () => {
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', []);
     portal = await relay.portal('acme');
-  }, 60_000);
-  afterAll(() => relay?.stop(), 30_000);
+  }, 240_000);
+  afterAll(() => relay?.stop(), 120_000);
 
   async function restart(changes: Record<string, string> = {}): Promise<void> {
     await relay.end('gateway');
@@ -35,9 +35,9 @@ describe('the first install of an application', () => {
       async () => {
         expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONAPPTEST');
       },
-      { timeoutMs: 25_000 },
+      { timeoutMs: 60_000 },
     );
-  }, 40_000);
+  }, 120_000);
 
   it('can be tried out from the command line', async () => {
     const run = AppProcess.start(

@@ -38,11 +38,11 @@ describe('a gateway that is started with another PUBLIC_URL', () => {
       'auth[application_token]': installed.application_token,
     });
     await isBoundTo(relay.gatewayUrl);
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await relay?.stop();
     for (const link of links) await link.cut();
-  }, 30_000);
+  }, 120_000);
 
   async function isBoundTo(publicUrl: string): Promise<void> {
     await eventually(async () => {

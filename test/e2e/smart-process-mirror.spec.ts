@@ -22,11 +22,11 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     await eventually(async () => {
       expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONCRMDYNAMICITEMADD');
     });
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await database?.end();
     await relay?.stop();
-  }, 30_000);
+  }, 120_000);
 
   async function mirrored(id: number): Promise<unknown> {
     const { rows } = await database.query(
@@ -49,5 +49,5 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     });
     await portal.remove(typeId, id);
     await eventually(async () => expect(await mirrored(id)).toMatchObject({ deleted: true }));
-  }, 60_000);
+  }, 240_000);
 });

@@ -11,7 +11,7 @@ import { Installation, isAlive, type Run } from '../support/standalone.js';
 
 const shell = promisify(execFile);
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 /** `npm start` as built. Real: the process, its PostgreSQL, the signals. Simulated: Bitrix24, by the app itself. */
 describe('a standalone that runs', () => {
@@ -75,7 +75,7 @@ describe('standalone, started and ended', () => {
   beforeEach(async () => {
     installation = await Installation.create();
   });
-  afterEach(() => installation.remove(), 30_000);
+  afterEach(() => installation.remove(), 120_000);
 
   async function started(env: Record<string, string> = {}): Promise<Run> {
     const run = installation.start(env);

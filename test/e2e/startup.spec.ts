@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort, freshVhost, hasBroker } from '../support/broker.js';
 import { CuttableLink } from '../support/cuttable-link.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
@@ -12,6 +16,7 @@ describe('an app that is started', () => {
   let database: TestDatabase;
   let env: Record<string, string>;
   let opsUrl: string;
+  const dataDir = mkdtempSync(join(tmpdir(), 'relay-startup-'));
   const started: AppProcess[] = [];
 
   beforeAll(async () => {
@@ -20,7 +25,7 @@ describe('an app that is started', () => {
       DATABASE_URL: database.url,
     });
     expect(await migration.end()).toBe(0);
-  }, 30_000);
+  }, 120_000);
   beforeAll(async () => {
     const [port, opsPort] = [await freePort(), await freePort()];
     opsUrl = `http://127.0.0.1:${opsPort}`;
@@ -30,13 +35,17 @@ describe('an app that is started', () => {
       OPS_PORT: String(opsPort),
       PUBLIC_URL: `http://127.0.0.1:${port}`,
       OPS_TOKEN: randomBytes(16).toString('hex'),
+      DATA_DIR: dataDir,
       TOKEN_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     };
   });
   afterEach(async () => {
     await Promise.all(started.splice(0).map((app) => app.stop('SIGKILL')));
   });
-  afterAll(() => database.drop());
+  afterAll(async () => {
+    rmSync(dataDir, { recursive: true, force: true });
+    await database.drop();
+  });
 
   function start(app: string, changes: Record<string, string> = {}): AppProcess {
     const running = AppProcess.start(app, `apps/${app}/src/main.js`, { ...env, ...changes });
@@ -95,7 +104,7 @@ describe('an app that is started', () => {
     await running.ready(`${opsUrl}/health/ready`);
     expect(await running.stop()).toBe(0);
     await link.cut();
-  }, 60_000);
+  }, 240_000);
 
   const withBroker = hasBroker ? it : it.skip;
   withBroker(
@@ -116,7 +125,7 @@ describe('an app that is started', () => {
       await link.cut();
       await vhost.drop();
     },
-    60_000,
+    240_000,
   );
 
   it('warns when nothing answers under PUBLIC_URL, and says when something does', async () => {
@@ -125,7 +134,7 @@ describe('an app that is started', () => {
     await deaf.stop();
     const heard = start('gateway');
     await eventually(() => expect(heard.log()).toContain('the gateway is reached under PUBLIC_URL'));
-  }, 30_000);
+  }, 120_000);
 });
 
 function withDatabase(url: string, name: string): string {
@@ -135,10 +144,9 @@ function withDatabase(url: string, name: string): string {
 }
 
 async function listenSomewhere(): Promise<{ server: Server; port: number }> {
-  const port = await freePort();
   const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(port, '0.0.0.0', resolve);
-  });
-  return { server, port };
+  await once(server.listen(0, '0.0.0.0'), 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server has no port');
+  return { server, port: address.port };
 }

@@ -40,11 +40,11 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const types = [{ entityTypeId: deliveries, title: 'Deliveries' }];
       portals = [await relay.portal('one', { types }), await relay.portal('two', { types })];
       for (const portal of portals) await portal.install(`${relay.gatewayUrl}/b24/install`);
-    }, 60_000);
+    }, 240_000);
     afterAll(async () => {
       await consumer?.close();
       await relay?.stop();
-    }, 30_000);
+    }, 120_000);
 
     it('gets its event bound at the portals already installed, and the events after that', async () => {
       announced.length = 0;
@@ -70,6 +70,6 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       await eventually(() => {
         expect(announced.toSorted()).toEqual(['New: a delivery to one', 'New: a delivery to two']);
       });
-    }, 60_000);
+    }, 240_000);
   },
 );

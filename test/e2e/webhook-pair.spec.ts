@@ -9,6 +9,7 @@ describe('a pair of webhooks', () => {
   let relay: Relay;
   let portal: SimulatedPortal;
   let token: string;
+  const secrets: string[] = [];
 
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', ['name-formatter']);
@@ -50,6 +51,29 @@ describe('a pair of webhooks', () => {
     });
   });
 
+  it('can be one of several of the same portal', async () => {
+    const another = await portal.addOutgoingWebhook('ONCRMCONTACTUPDATE', `${relay.gatewayUrl}/b24/events`);
+    secrets.push(another);
+    const { id } = await portal.add(contactTypeId, { name: 'Ada', lastName: 'Lovelace' });
+    await portal.change(contactTypeId, id, { name: 'ada' });
+    await eventually(async () => {
+      expect((await portal.statistics()).events.answers['401']).toBeGreaterThanOrEqual(1);
+    });
+    const { code } = await command(['portals', 'webhook'], `${portal.webhookUrl}\n${another}\n`);
+    expect(code).toBe(0);
+    // The first event of the second registers it; the first one's are believed as before.
+    await eventually(async () => {
+      await portal.change(contactTypeId, id, { name: 'aDA' });
+      expect(await portal.item(contactTypeId, id)).toMatchObject({ name: 'Ada' });
+    });
+    const { id: next } = await portal.add(contactTypeId, { name: 'gRACE', lastName: 'hOPPER' });
+    await eventually(async () => {
+      expect(await portal.item(contactTypeId, next)).toMatchObject({ name: 'Grace', lastName: 'Hopper' });
+    });
+    const { screen } = await command(['portals', '--json']);
+    expect(JSON.parse(screen)).toHaveLength(1);
+  });
+
   it('is listed, and can be set apart', async () => {
     const { screen } = await command(['portals', '--json']);
     expect(JSON.parse(screen)).toMatchObject([
@@ -77,7 +101,7 @@ describe('a pair of webhooks', () => {
   });
 
   it('leaves no secret in any log', async () => {
-    const secrets = [token, new URL(portal.webhookUrl).pathname, ...relay.secrets];
-    for (const secret of secrets) expect(relay.log().includes(secret)).toBe(false);
+    const all = [token, ...secrets, new URL(portal.webhookUrl).pathname, ...relay.secrets];
+    for (const secret of all) expect(relay.log().includes(secret)).toBe(false);
   });
 });

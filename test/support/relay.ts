@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort, freshVhost } from './broker.js';
 import { CuttableLink } from './cuttable-link.js';
 import { freshDatabase } from './database.js';
@@ -41,8 +44,10 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
   const outside = await CuttableLink.to(simulatorPort);
   const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
   const simulatorUrl = `http://127.0.0.1:${simulatorPort}`;
+  const dataDir = mkdtempSync(join(tmpdir(), 'relay-data-'));
   const env: Record<string, string> = {
     DATABASE_URL: database.url,
+    DATA_DIR: dataDir,
     ...(vhost && { AMQP_URL: vhost.url }),
     PORT: String(gatewayPort),
     SIMULATOR_PORT: String(simulatorPort),
@@ -59,7 +64,7 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
   const running = new Map<string, AppProcess>();
   const opsUrls = new Map<string, string>();
 
-  const start = async (app: string, changes: Record<string, string> = {}): Promise<AppProcess> => {
+  const launch = async (app: string, changes: Record<string, string> = {}): Promise<AppProcess> => {
     const opsPort = await freePort();
     const started = AppProcess.start(app, `apps/${app}/src/main.js`, {
       ...env,
@@ -69,11 +74,15 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
     processes.push(started);
     running.set(app, started);
     opsUrls.set(app, `http://127.0.0.1:${opsPort}`);
-    await started.ready(
-      app === 'portal-simulator'
-        ? `${simulatorUrl}/health/ready`
-        : `http://127.0.0.1:${opsPort}/health/ready`,
-    );
+    return started;
+  };
+  const isReady = (started: AppProcess): Promise<void> => {
+    const url = started.name === 'portal-simulator' ? simulatorUrl : opsUrls.get(started.name);
+    return started.ready(`${url}/health/ready`);
+  };
+  const start = async (app: string, changes?: Record<string, string>): Promise<AppProcess> => {
+    const started = await launch(app, changes);
+    await isReady(started);
     return started;
   };
   const endAll = async (): Promise<Record<string, number | null>> => {
@@ -85,6 +94,7 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
   const stop = async (): Promise<void> => {
     await Promise.all(processes.map((process) => process.stop()));
     await outside.cut();
+    rmSync(dataDir, { recursive: true, force: true });
     await Promise.all([database.drop(), vhost?.drop()]);
   };
 
@@ -92,7 +102,9 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
     const migration = AppProcess.start('migrate', 'libs/platform/src/migrate.js', env);
     processes.push(migration);
     if ((await migration.end()) !== 0) throw new Error(`migrate failed:\n${migration.log()}`);
-    for (const app of ['portal-simulator', 'gateway', ...apps]) await start(app);
+    const launched: AppProcess[] = [];
+    for (const app of ['portal-simulator', 'gateway', ...apps]) launched.push(await launch(app));
+    await Promise.all(launched.map(isReady));
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,139 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { until } from '../support/wait.mjs';
+
+export const contactTypeId = 3;
+export const wrongName = { name: 'jOHN', lastName: 'sMITH' };
+const rightName = { name: 'John', lastName: 'Smith' };
+const restMs = 3_000;
+
+/** @typedef {{ requests: number, refusals: number, calls: Record<string, number>, events: { pending: number } }} Stats */
+/**
+ * @typedef {object} Grant what an install brings
+ * @property {string} access_token
+ * @property {string} refresh_token
+ * @property {string} application_token
+ * @property {string} member_id
+ * @property {string} domain
+ * @property {string} client_endpoint
+ */
+
+/** A portal of the simulator, by its control interface: nothing of this costs it a request. */
+export class Portal {
+  /** @param {string} simulatorUrl @param {string} name @param {AbortSignal} signal */
+  constructor(simulatorUrl, name, signal) {
+    this.simulatorUrl = simulatorUrl;
+    this.name = name;
+    this.signal = signal;
+  }
+
+  /**
+   * @param {string} simulatorUrl
+   * @param {string} name
+   * @param {{ rate: number, burst: number, latencyMs: number }} settings
+   * @param {AbortSignal} signal
+   */
+  static async create(simulatorUrl, name, settings, signal) {
+    const portal = new Portal(simulatorUrl, name, signal);
+    await portal.#send('POST', '/_sim/portals', { name, ...settings });
+    return portal;
+  }
+
+  /** @param {string} [url] who is told; nobody for a program that is given its tokens by hand @returns {Promise<Grant>} */
+  async install(url) {
+    return this.#control('POST', '/install', { url });
+  }
+
+  /** @param {string} event @param {string} url */
+  async addOutgoingWebhook(event, url) {
+    await this.#control('POST', '/outgoing-webhooks', { event, url });
+  }
+
+  /** Contacts with right names, of which nobody hears. @param {number} count */
+  async seed(count) {
+    await this.#control('POST', `/items/${contactTypeId}`, { fields: rightName, count, silent: true });
+  }
+
+  /** Somebody writes all names wrong; the portal tells of each contact. @param {number} count */
+  async spoilNames(count) {
+    await this.#control('POST', '/mass-update', { entityTypeId: contactTypeId, count, fields: wrongName });
+  }
+
+  /** @returns {Promise<Stats>} */
+  async stats() {
+    return this.#control('GET', '/stats');
+  }
+
+  /** @param {string} event @param {string} url */
+  async isBound(event, url) {
+    /** @type {{ handlers: { event: string, url: string }[] }} */
+    const { handlers } = await this.#control('GET', '');
+    return handlers.some((handler) => handler.event === event && handler.url === url);
+  }
+
+  /** @param {number} count */
+  async ids(count) {
+    return (await this.#contacts(count)).map(({ id }) => id);
+  }
+
+  /**
+   * Resolves when every name is right. All contacts are looked at only when enough of them were written.
+   * @param {number} count
+   * @param {{ timeoutMs: number, progress?: (stats: Stats) => void }} options
+   */
+  async allRight(count, { timeoutMs, progress }) {
+    const look = async () => {
+      const stats = await this.stats();
+      progress?.(stats);
+      if ((stats.calls['crm.item.update'] ?? 0) < count) return undefined;
+      const contacts = await this.#contacts(count);
+      const isRight = contacts.every(
+        ({ name, lastName }) => name === rightName.name && lastName === rightName.lastName,
+      );
+      return contacts.length === count && isRight ? true : undefined;
+    };
+    await until(`not all names of ${this.name} are right`, look, { timeoutMs, signal: this.signal });
+  }
+
+  /** Resolves when no event is on its way and no request came for a while. */
+  async atRest() {
+    let requests = -1;
+    let sinceMs = performance.now();
+    const look = async () => {
+      const stats = await this.stats();
+      if (stats.requests !== requests || stats.events.pending > 0) sinceMs = performance.now();
+      requests = stats.requests;
+      return performance.now() - sinceMs >= restMs || undefined;
+    };
+    await until(`${this.name} does not come to rest`, look, { timeoutMs: 120_000, signal: this.signal });
+  }
+
+  /** The counts begin anew, with an empty bucket: what was asked for so far has leaked out. @param {number} rate */
+  async beginAnew(rate) {
+    await this.atRest();
+    const { requests } = await this.stats();
+    await pause((requests / rate) * 1000, undefined, { signal: this.signal });
+    await this.#control('DELETE', '/stats');
+  }
+
+  /** @param {number} count @returns {Promise<{ id: number, name: string, lastName: string }[]>} */
+  async #contacts(count) {
+    const { items } = await this.#control('GET', `/items/${contactTypeId}?limit=${count}`);
+    return items;
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] */
+  #control(method, path, body) {
+    return this.#send(method, `/_sim/portals/${this.name}${path}`, body);
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+  async #send(method, path, body) {
+    const answer = await fetch(`${this.simulatorUrl}${path}`, {
+      method,
+      ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      signal: this.signal,
+    });
+    if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${await answer.text()}`);
+    return answer.json();
+  }
+}

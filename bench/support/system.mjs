@@ -1,0 +1,171 @@
+/** The whole system as built, each app a process of its own, with a database and a virtual host that nobody shares. */
+import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { freePort } from '../../test/support/free-port.mjs';
+import { findBroker, findDatabase } from '../../test/support/services.mjs';
+import { until } from './wait.mjs';
+
+const root = join(import.meta.dirname, '../..');
+const startTimeoutMs = 120_000;
+const stopTimeoutMs = 30_000;
+
+/** @typedef {'rabbitmq' | 'postgresql'} Bus */
+/**
+ * @typedef {object} System
+ * @property {string} description what it runs on
+ * @property {string} gatewayUrl
+ * @property {{ url: string, token: string }} operator the gateway's API for operators
+ * @property {string} simulatorUrl
+ * @property {{ id: string, secret: string }} application
+ */
+
+/** Whoever opens something puts here how it is closed; the last is closed first. */
+export class Closers {
+  /** @type {(() => unknown)[]} */
+  #closers = [];
+
+  /** @param {() => unknown} close */
+  add(close) {
+    this.#closers.push(close);
+  }
+
+  async close() {
+    for (const close of this.#closers.splice(0).toReversed()) await close();
+  }
+}
+
+/**
+ * @param {readonly string[]} consumers
+ * @param {Bus | undefined} bus undefined: RabbitMQ where there is one
+ * @param {Closers} closers
+ * @param {AbortSignal} signal
+ * @returns {Promise<System>}
+ */
+export async function startSystem(consumers, bus, closers, signal) {
+  // The tests drop what carries this name and the id of a process that is gone.
+  const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
+  const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
+  closers.add(() => rmSync(folder, { recursive: true, force: true }));
+  const database = await openDatabase(name, closers);
+  const broker = bus === 'postgresql' ? undefined : await openVhost(name, closers);
+  if (!broker && bus === 'rabbitmq') throw new Error('no RabbitMQ could be had');
+
+  const [port, simulatorPort] = [await freePort(), await freePort()];
+  const [gatewayUrl, simulatorUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${simulatorPort}`];
+  const application = { id: 'local.bench', secret: randomBytes(16).toString('hex') };
+  const env = {
+    PATH: process.env['PATH'],
+    DATABASE_URL: database.url,
+    ...(broker && { AMQP_URL: broker.url }),
+    DATA_DIR: join(folder, 'data'),
+    PORT: String(port),
+    SIMULATOR_PORT: String(simulatorPort),
+    PUBLIC_URL: gatewayUrl,
+    B24_CLIENT_ID: application.id,
+    B24_CLIENT_SECRET: application.secret,
+    B24_OAUTH_URL: simulatorUrl,
+    B24_ALLOW_HOSTS: `127.0.0.1:${simulatorPort}`,
+    TOKEN_KEYS: `bench:${randomBytes(32).toString('base64')}`,
+    OPS_TOKEN: randomBytes(16).toString('hex'),
+  };
+  /** @type {Record<string, string>} */
+  const opsUrls = {};
+  const start = async (/** @type {string} */ app) => {
+    const opsPort = await freePort();
+    opsUrls[app] = `http://127.0.0.1:${opsPort}`;
+    const entry = `apps/${app}/src/main.js`;
+    const started = startProcess(app, entry, { ...env, OPS_PORT: String(opsPort) }, folder, closers);
+    const url = app === 'portal-simulator' ? simulatorUrl : opsUrls[app];
+    await until(`${app} is not ready`, () => started.isReady(`${url}/health/ready`), {
+      timeoutMs: startTimeoutMs,
+      signal,
+    });
+  };
+  await startProcess('migrate', 'libs/platform/src/migrate.js', env, folder, closers).end();
+  for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
+  const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
+  const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
+  return { description, gatewayUrl, operator, simulatorUrl, application };
+}
+
+/**
+ * @param {string} name
+ * @param {string} entry below dist/
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} folder for what it writes
+ * @param {Closers} closers
+ */
+function startProcess(name, entry, env, folder, closers) {
+  const logFile = join(folder, `${name}.log`);
+  const log = openSync(logFile, 'a');
+  const child = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', entry)], {
+    cwd: root,
+    env,
+    stdio: ['ignore', log, log],
+    // Ctrl-C is for this process, which ends that one in its turn.
+    detached: true,
+  });
+  closeSync(log);
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+  const failure = () =>
+    new Error(`${name} has ended:\n${readFileSync(logFile, 'utf8').split('\n').slice(-20).join('\n')}`);
+  const end = async () => {
+    if (!hasEnded()) await once(child, 'exit');
+    if (child.exitCode !== 0) throw failure();
+  };
+  closers.add(async () => {
+    if (hasEnded()) return;
+    const late = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    clearTimeout(late);
+  });
+  const isReady = async (/** @type {string} */ url) => {
+    if (hasEnded()) throw failure();
+    return (
+      (await fetch(url).then(
+        ({ status }) => status === 200,
+        () => false,
+      )) || undefined
+    );
+  };
+  return { end, isReady };
+}
+
+/** @param {string} name @param {Closers} closers */
+async function openDatabase(name, closers) {
+  const server = await findDatabase();
+  closers.add(server.stop);
+  const serverUrl = server.env['DATABASE_URL'] ?? '';
+  const onServer = async (/** @type {string} */ sql) => {
+    const client = new pg.Client({ connectionString: serverUrl });
+    await client.connect();
+    await client.query(sql);
+    await client.end();
+  };
+  await onServer(`CREATE DATABASE ${name}`);
+  closers.add(() => onServer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return { url: url.href, description: server.description };
+}
+
+/** @param {string} name @param {Closers} closers */
+async function openVhost(name, closers) {
+  const server = await findBroker();
+  closers.add(server.stop);
+  if (server.env['AMQP_URL'] === undefined) return undefined;
+  const [command, ...first] = JSON.parse(server.env['RELAY_TEST_RABBITMQCTL'] ?? '[]');
+  const control = (/** @type {string[]} */ ...args) => execFileSync(command, [...first, '-q', ...args]);
+  const url = new URL(server.env['AMQP_URL']);
+  control('add_vhost', name);
+  closers.add(() => control('delete_vhost', name));
+  control('set_permissions', '-p', name, decodeURIComponent(url.username) || 'guest', '.*', '.*', '.*');
+  url.pathname = `/${name}`;
+  return { url: url.href, description: server.description };
+}

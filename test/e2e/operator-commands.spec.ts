@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { eventually } from '../support/eventually.js';
+import { InstalledApplication } from '../support/installed-application.js';
+import { command, listedPortal, testEventComes } from '../support/operator.js';
+import { startRelay, type Relay } from '../support/relay.js';
+import type { SimulatedPortal } from '../support/simulated-portal.js';
+
+/** Real: gateway, PostgreSQL, command line. Simulated: Bitrix24. */
+describe('an operator', () => {
+  let relay: Relay;
+  let portal: SimulatedPortal;
+  let database: pg.Client;
+
+  beforeAll(async () => {
+    relay = await startRelay('PostgreSQL', []);
+    portal = await relay.portal('acme');
+    const app = new InstalledApplication(relay, portal);
+    expect((await app.install('event', app.installUrl)).status).toBe(200);
+    await eventually(async () => expect(await portal.eventsBoundTo(app.eventsUrl)).toContain('ONAPPTEST'));
+    database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
+    await database.connect();
+  }, 60_000);
+  afterAll(async () => {
+    await database?.end();
+    await relay?.stop();
+  }, 30_000);
+
+  async function suspend(): Promise<void> {
+    await database.query(
+      `UPDATE portals.portals SET state = 'suspended', suspended_reason = 'OVERLOAD_LIMIT', suspended_times = 1,
+         suspended_until = now() + interval '5 hours' WHERE member_id = $1`,
+      [portal.memberId],
+    );
+  }
+
+  it('sees every command in the help', async () => {
+    const { code, screen } = await command(relay, ['--help']);
+    expect(code).toBe(0);
+    for (const words of ['portals limit', 'portals resume', 'keys rotate', 'portals webhook', '--json']) {
+      expect(screen).toContain(words);
+    }
+  });
+
+  it('sees why a portal is left alone and until when, and ends that', async () => {
+    await suspend();
+    const listed = await command(relay, ['portals']);
+    expect(listed.screen).toMatch(
+      new RegExp(`^${portal.memberId}  suspended  oauth  .*  OVERLOAD_LIMIT, next try 20\\d\\d-.*Z\\n$`),
+    );
+    expect(await listedPortal(relay, portal.memberId)).toMatchObject({ suspendedReason: 'OVERLOAD_LIMIT' });
+    await expect(testEventComes(relay, portal.memberId)).rejects.toThrow('PORTAL_SUSPENDED');
+
+    const ended = await command(relay, ['portals', 'resume', portal.memberId, '--json']);
+    expect([ended.code, JSON.parse(ended.screen)]).toEqual([0, { resumed: true }]);
+    expect(await testEventComes(relay, portal.memberId)).toBe(true);
+    const again = await command(relay, ['portals', 'resume', portal.memberId]);
+    expect([again.code, again.screen]).toEqual([0, expect.stringContaining('was not suspended')]);
+    expect(await command(relay, ['portals', 'resume', 'nobody'])).toEqual({
+      code: 1,
+      screen: 'relay: There is no such portal\n',
+    });
+  });
+
+  it.each([
+    ['enterprise', { rate: 5, burst: 250 }],
+    ['7.5/30', { rate: 7.5, burst: 30 }],
+    ['free', 'free'],
+    ['usual', { rate: 2, burst: 50 }],
+  ])('sets the limit %s', async (given, limit) => {
+    const { code, screen } = await command(relay, ['portals', 'limit', portal.memberId, given, '--json']);
+    expect([code, JSON.parse(screen)]).toEqual([0, { limit }]);
+  });
+
+  it.each([
+    [['portals', 'limit', 'nobody', 'free'], 'There is no such portal'],
+    [['portals', 'limit', 'x', 'much'], 'The limit must be usual'],
+    [['portals', 'limit', 'x', '0/50'], 'expected number to be >0'],
+    [['portals', 'resume'], 'There is no such command'],
+    [['keys'], 'There is no such command'],
+  ])('hears what is wrong with %j', async (args, words) => {
+    const { code, screen } = await command(relay, args);
+    expect([code, screen]).toEqual([1, expect.stringContaining(words)]);
+  });
+
+  it('rotates the key, and starts without the old one', async () => {
+    const [id = '', old = ''] = relay.env['TOKEN_KEYS']?.split(':') ?? [];
+    const fresh = `fresh:${randomBytes(32).toString('base64')}`;
+    await relay.end('gateway');
+    await relay.start('gateway', { TOKEN_KEYS: `${fresh},${id}:${old}` });
+    const rotated = await command(relay, ['keys', 'rotate']);
+    expect([rotated.code, rotated.screen]).toEqual([
+      0,
+      expect.stringContaining('Every other key can be taken out'),
+    ]);
+    const again = await command(relay, ['keys', 'rotate', '--json']);
+    expect(JSON.parse(again.screen)).toMatchObject({ rewritten: 0, unreadable: 0, currentKeyId: 'fresh' });
+
+    await relay.end('gateway');
+    await relay.start('gateway', { TOKEN_KEYS: fresh });
+    expect(await testEventComes(relay, portal.memberId)).toBe(true);
+    for (const key of [old, fresh.split(':')[1] ?? '']) expect(relay.log().includes(key)).toBe(false);
+  });
+});

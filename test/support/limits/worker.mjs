@@ -1,0 +1,63 @@
+/**
+ * One process that calls a portal as consumers do: live calls and bulk batches, each of its callers one after the
+ * other, as fast as the portal's shared limits let them. Told by its parent when to begin and when to stop.
+ */
+import { join } from 'node:path';
+import { DataSource } from 'typeorm';
+
+/** @param {string} path below dist/ */
+const built = (path) => import(join(import.meta.dirname, '../../../dist', path));
+const { PortalClient, webhookTokens } = await built('libs/bitrix24/src/index.js');
+const { databaseOptions, silentLog } = await built('libs/platform/src/index.js');
+const { PortalLimits, PortalPace, portalEntities } = await built('libs/portals/src/index.js');
+
+const { databaseUrl, memberId, webhookUrl, limit, live, bulk } = JSON.parse(
+  process.env['LIMITS_WORKER'] ?? '{}',
+);
+const dataSource = await new DataSource(databaseOptions(databaseUrl, 'limits', portalEntities)).initialize();
+await new PortalLimits(dataSource).setLimit(memberId, limit);
+const pace = new PortalPace(dataSource, silentLog).of(memberId);
+const { host } = new URL(webhookUrl);
+const shared = { memberId, tokens: webhookTokens(webhookUrl), pace, allowHosts: [host] };
+const clients = {
+  live: new PortalClient({ ...shared, work: 'live' }),
+  bulk: new PortalClient({ ...shared, work: 'bulk' }),
+};
+
+const end = new AbortController();
+const done = { live: 0, bulk: 0 };
+/** @type {string[]} */
+const lost = [];
+const read = { method: 'crm.item.list', params: { entityTypeId: 3, select: ['id'], start: -1 } };
+
+/** @param {'live' | 'bulk'} work */
+async function callOnAndOn(work) {
+  const { signal } = end;
+  while (!signal.aborted) {
+    try {
+      if (work === 'live') await clients.live.call(read.method, read.params, { signal });
+      else await clients.bulk.batch({ one: read, two: read }, { signal });
+      done[work] += 1;
+    } catch (error) {
+      if (!signal.aborted) lost.push(String(error));
+    }
+  }
+}
+
+/** @type {Promise<void>[]} */
+let callers = [];
+function begin() {
+  callers = [
+    ...Array.from({ length: live }, () => callOnAndOn('live')),
+    ...Array.from({ length: bulk }, () => callOnAndOn('bulk')),
+  ];
+}
+async function stop() {
+  end.abort();
+  await Promise.all(callers);
+  await dataSource.destroy();
+  process.send?.({ done, lost }, () => process.disconnect());
+}
+process.on('message', (order) => (order === 'begin' ? begin() : void stop()));
+process.on('disconnect', () => process.exit());
+process.send?.('ready');

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { AppProcess } from './processes.js';
+import type { Relay } from './relay.js';
+
+const listed = z.array(
+  z.looseObject({
+    memberId: z.string(),
+    state: z.string(),
+    kind: z.string().nullable(),
+    settings: z.record(z.string(), z.unknown()),
+    language: z.string().nullable(),
+  }),
+);
+export type ListedPortal = z.output<typeof listed>[number];
+
+export interface Ended {
+  code: number | null;
+  /** Standard output and standard error. */
+  screen: string;
+}
+
+/** Runs `relay` as an operator does. `env`: changes to what the gateway was started with. */
+export async function command(
+  relay: Relay,
+  args: string[],
+  { input = '', env = {} }: { input?: string; env?: Record<string, string> } = {},
+): Promise<Ended> {
+  const all = { ...relay.env, OPS_PORT: relay.opsPort('gateway'), ...env };
+  const run = AppProcess.start('relay', 'apps/relay/src/main.js', all, { args, input });
+  return { code: await run.end(), screen: run.log() };
+}
+
+/** A portal as an operator sees it. */
+export async function listedPortal(relay: Relay, memberId: string): Promise<ListedPortal> {
+  const { portals } = z.object({ portals: listed }).parse(await askGateway(relay, 'GET', '/portals'));
+  const portal = portals.find((one) => one.memberId === memberId);
+  if (!portal) throw new Error('the portal is not listed');
+  return portal;
+}
+
+/** Has the portal send a test event: its pair works, its handlers are bound, and its events are believed. */
+export async function testEventComes(relay: Relay, memberId: string): Promise<boolean> {
+  return z.object({ heard: z.boolean() }).parse(await askGateway(relay, 'POST', `/portals/${memberId}/test`))
+    .heard;
+}
+
+async function askGateway(relay: Relay, method: string, path: string): Promise<unknown> {
+  const answer = await fetch(`http://127.0.0.1:${relay.opsPort('gateway')}/ops/api${path}`, {
+    method,
+    headers: { authorization: `Bearer ${relay.env['OPS_TOKEN']}` },
+  });
+  const body = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${body}`);
+  return JSON.parse(body);
+}
