@@ -109,7 +109,7 @@ describe('standalone, started and ended', () => {
     expect(await first.stop('SIGINT')).toBe(0);
     expect(isAlive(postgres)).toBe(false);
     const left = readdirSync(installation.path()).toSorted();
-    expect(left).toEqual(['postgres', 'postgres.log', 'relay.log', 'secrets.env']);
+    expect(left).toEqual(['journal', 'postgres', 'postgres.log', 'relay.log', 'secrets.env']);
 
     const second = await started();
     expect(await query('SELECT title FROM mirror.items')).toEqual([{ title: 'Lamp' }]);

@@ -1,6 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { JournalledBus, openEventBus } from '@relay/bus';
+import { JournalledBus, openEventBus, requireShardCount } from '@relay/bus';
 import { type AppHost, NestLogger, ownProcess, type Readiness, requireDatabase } from '@relay/platform';
 import {
   KeyRotation,
@@ -32,6 +32,7 @@ export async function startGateway(
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.openOps({ bus: () => readiness(ready) });
   await requireDatabase(environment.DATABASE_URL, log);
+  await requireShardCount(environment.DATABASE_URL);
   const { AMQP_URL: amqpUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir } = environment;
   const bus = await JournalledBus.over(await openEventBus({ amqpUrl, databaseUrl, log }), { dataDir, log });
   const app = await NestFactory.create<NestFastifyApplication>(

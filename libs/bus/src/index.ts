@@ -1,3 +1,4 @@
+export { requireShardCount } from './postgres/shard-count.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
 export { decide } from './decide.js';

@@ -3,17 +3,13 @@ import type { Log } from '@relay/platform';
 import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from './event-bus.js';
 import { publishedTotal } from './metrics.js';
 import { PostgresBus } from './postgres/postgres-bus.js';
-import { requireShardCount } from './postgres/shard-count.js';
 import { RabbitMqBus } from './rabbitmq/rabbitmq-bus.js';
 import { defaultRetryDelaysMs } from './retry-delays.js';
 
 export interface OpenEventBusOptions {
   /** Set: the bus is RabbitMQ (3.10 to 4.x). */
   amqpUrl?: string;
-  /**
-   * PostgreSQL 15 or later, `busMigrations` run. Keeps the number of shards, which no process may see otherwise; and,
-   * where `amqpUrl` is not set, the bus lives in it.
-   */
+  /** Used when `amqpUrl` is not set: the bus lives in this PostgreSQL (15 or later, `busMigrations` run). */
   databaseUrl?: string;
   log: Log;
   /** Ascending, milliseconds; for tests, since every process of an installation must agree on them. */
@@ -29,7 +25,7 @@ const defaultPollMs = 1_000;
 /**
  * Opens the bus that the addresses choose. Resolves after the first attempt to connect, whatever came of it: from then
  * on the bus connects again by itself, for ever, and `isReady()` tells.
- * @throws TypeError without any address; StartupError where the database was set up with another number of shards
+ * @throws TypeError without any address
  */
 export async function openEventBus({
   amqpUrl,
@@ -40,7 +36,6 @@ export async function openEventBus({
   pollMs = defaultPollMs,
 }: OpenEventBusOptions): Promise<EventBus> {
   const options = { log, retryDelaysMs, publishDeadlineMs, pollMs };
-  if (databaseUrl) await requireShardCount(databaseUrl);
   const bus = amqpUrl ? new RabbitMqBus(amqpUrl, options) : postgresBus(databaseUrl, options);
   await bus.start();
   return new MeteredBus(bus);

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { openEventBus, PortalEventsServer } from '@relay/bus';
+import { openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
 import {
   type AppHost,
   databaseOptions,
@@ -53,6 +53,7 @@ export async function startConsumer(
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.openOps({ bus: () => ready?.isReady() ?? false });
   await requireDatabase(environment.DATABASE_URL, log);
+  await requireShardCount(environment.DATABASE_URL);
   const bus = await openEventBus({
     amqpUrl: environment.AMQP_URL,
     databaseUrl: environment.DATABASE_URL,

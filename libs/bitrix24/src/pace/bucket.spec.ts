@@ -19,7 +19,7 @@ describe('the bucket', () => {
     fc.assert(
       fc.property(
         limits,
-        fc.array(asker, { maxLength: 400 }),
+        fc.array(asker, { maxLength: 400, size: 'max' }),
         fc.integer({ min: 0, max: 999 }),
         (limit, askers, phaseMs) => {
           const counter = new Counter(limit, phaseMs);
@@ -45,7 +45,7 @@ describe('the bucket', () => {
 
   it('is never idle while there is room: a turn comes as soon as the line allows, in the order of asking', () => {
     fc.assert(
-      fc.property(limits, fc.array(asker, { maxLength: 200 }), (limit, askers) => {
+      fc.property(limits, fc.array(asker, { maxLength: 200, size: 'max' }), (limit, askers) => {
         const live = askers.map((each) => ({ ...each, work: 'live' as Work, givesUp: false }));
         const { sent } = play(limit, live);
         // An ideal line by hand: the level right before each request, leaking all the time.

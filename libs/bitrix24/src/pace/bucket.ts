@@ -88,7 +88,7 @@ export function takePlace(
   const bulk = work === 'bulk';
   const granted =
     !bulk || bucket.places + 1 - bucket.leaked <= bulkLineOf(limit) || bucket.leaked >= bucket.bulkFrom;
-  if (!granted) return { bucket, taken: refusePlace(bucket, limit) };
+  if (!granted) return { bucket: before, taken: refusePlace(bucket, limit) };
   const place = bucket.places + 1;
   return {
     bucket: {
@@ -130,7 +130,7 @@ export function giveBackPlace(bucket: Bucket, place: number): Bucket {
 export function lowerBucket(before: Bucket, limit: RateLimit, nowMs: number): Bucket {
   const bucket = leakBucket(before, limit, nowMs);
   const reached = bucket.leaked + lineOf(limit);
-  if (reached < bucket.refusedPlace + 1) return bucket;
+  if (reached < bucket.refusedPlace + 1) return before;
   const refusedPlace = Math.min(bucket.places, reached);
   const leaked = refusedPlace - limit.burst;
   return {

@@ -73,7 +73,7 @@ describe('a bucket after a refusal', () => {
       fc.property(
         limits,
         fc.double({ min: bucketRules.leastShare, max: 1, noNaN: true }),
-        fc.array(fc.integer({ min: 0, max: 60_000 }), { maxLength: 20 }),
+        fc.array(fc.integer({ min: 0, max: 60_000 }), { maxLength: 20, size: 'max' }),
         (limit, share, steps) => {
           const full = { ...emptyBucket(0), share, places: 100_000 };
           let stepped: Bucket = full;

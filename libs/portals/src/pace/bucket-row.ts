@@ -32,7 +32,7 @@ export const lockedBucket = `
       )) AS leaked,
       least(1, share + ${raisePerSecond}::float8 * elapsed) AS share,
       greatest(1, x - 2 * y) AS line,
-      greatest(1, greatest(1, x - 2 * y) * ${1 - bulkReserve}::float8) AS bulk_line
+      greatest(1, (x - 2 * y) * ${1 - bulkReserve}::float8) AS bulk_line
     FROM raised
   )`;
 
