@@ -128,6 +128,13 @@ describe('an app that is started', () => {
     240_000,
   );
 
+  it('ends with 0 at SIGTERM while it still waits', async () => {
+    const port = await freePort();
+    const waiting = start('name-formatter', { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/relay` });
+    await eventually(() => expect(waiting.log()).toContain('PostgreSQL does not answer'));
+    expect(await waiting.stop()).toBe(0);
+  }, 120_000);
+
   it('warns when nothing answers under PUBLIC_URL, and says when something does', async () => {
     const deaf = start('gateway', { PUBLIC_URL: `http://127.0.0.1:${await freePort()}` });
     await eventually(() => expect(deaf.log()).toContain('nothing answers under PUBLIC_URL'));

@@ -1,8 +1,8 @@
 import 'reflect-metadata';
-import { closeOnSignal, readEnvironment, runMain } from '@relay/platform';
+import { readEnvironment, runMain, runUntilSignal } from '@relay/platform';
 import { startGateway } from './gateway.js';
 import { gatewayVariables } from './gateway.module.js';
 
 await runMain('gateway', async () => {
-  closeOnSignal(await startGateway(readEnvironment(gatewayVariables)));
+  await runUntilSignal(() => startGateway(readEnvironment(gatewayVariables)));
 });

@@ -1,4 +1,4 @@
-import { closeOnSignal, createLogger, readEnvironment, runMain } from '@relay/platform';
+import { createLogger, readEnvironment, runMain, runUntilSignal } from '@relay/platform';
 import { startSimulator } from './simulator.js';
 
 await runMain('portal-simulator', async () => {
@@ -9,8 +9,8 @@ await runMain('portal-simulator', async () => {
     'B24_CLIENT_SECRET',
     'LOG_LEVEL',
   ]);
-  closeOnSignal(
-    await startSimulator({
+  await runUntilSignal(() =>
+    startSimulator({
       port: environment.SIMULATOR_PORT,
       log: createLogger('portal-simulator', environment.LOG_LEVEL),
       clientId: environment.B24_CLIENT_ID,

@@ -13,5 +13,5 @@ export { OpsServer } from './ops-server.js';
 export type { Readiness, ReadinessCheck } from './ops-server.js';
 export { redactText } from './redaction/redact-text.js';
 export { redactValue } from './redaction/redact-value.js';
-export { closeOnSignal, runMain } from './run-main.js';
+export { runMain, runUntilSignal } from './run-main.js';
 export { explain, StartupError } from './startup-error.js';

@@ -20,14 +20,19 @@ export async function runMain(app: string, main: () => Promise<void>): Promise<v
   }
 }
 
-/** Closes in good order at Ctrl-C or SIGTERM, and then ends the process; a second signal ends it at once. */
-export function closeOnSignal(running: { close(): Promise<void> }): void {
+/**
+ * Starts, and closes in good order at Ctrl-C or SIGTERM, which ends the process with 0; a second signal ends it at
+ * once. So does one that comes before all has started, for nothing is lost by it: what was taken is not settled, and
+ * what is waited for may never come.
+ */
+export async function runUntilSignal(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  let running: { close(): Promise<void> } | undefined;
   let isClosing = false;
   const close = async (): Promise<void> => {
     if (isClosing) process.exit(1);
     isClosing = true;
     try {
-      await running.close();
+      await running?.close();
       process.exit(0);
     } catch (error) {
       process.stderr.write(`while closing: ${lastWords(error)}\n`);
@@ -35,4 +40,5 @@ export function closeOnSignal(running: { close(): Promise<void> }): void {
     }
   };
   for (const signal of signals) process.on(signal, () => void close());
+  running = await start();
 }
