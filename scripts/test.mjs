@@ -20,6 +20,8 @@ const hasChromium = findChromium() !== undefined;
 console.log(`test: on ${services.map(({ description }) => description).join(' and ')}`);
 
 const env = Object.assign({ ...process.env }, ...services.map((service) => service.env));
+/** From Jest's report to its end. */
+const endTimeoutMs = 30_000;
 const folder = mkdtempSync(join(tmpdir(), 'relay-test-'));
 const report = join(folder, 'report.json');
 let exitCode = 1;
@@ -44,8 +46,21 @@ function jest(args) {
   const child = spawn(process.execPath, [...node, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env });
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
     process.on(signal, () => child.kill(signal));
+  const watch = setInterval(() => {
+    if (!existsSync(report)) return;
+    clearInterval(watch);
+    setTimeout(() => {
+      console.error(
+        'Jest does not end: a spec has left something open. `npm run jest -- --runInBand <spec>` shows which.',
+      );
+      child.kill('SIGKILL');
+    }, endTimeoutMs).unref();
+  }, 1_000);
   return new Promise((resolve) => {
-    child.on('exit', (code) => resolve(code ?? 1));
+    child.on('exit', (code) => {
+      clearInterval(watch);
+      resolve(code ?? 1);
+    });
   });
 }
 
