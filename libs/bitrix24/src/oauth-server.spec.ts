@@ -84,10 +84,10 @@ describe('the OAuth server', () => {
     ['invalid_grant', 400, 'reauthorize'],
     ['INVALID_GRANT', 400, 'reauthorize'],
     ['PAYMENT_REQUIRED', 402, 'reauthorize'],
-    ['invalid_client', 401, 'never'],
-    ['wrong_client', 200, 'never'],
-    ['invalid_request', 400, 'never'],
-    ['something_new', 400, 'never'],
+    ['invalid_client', 401, 'wait'],
+    ['wrong_client', 200, 'wait'],
+    ['invalid_request', 400, 'wait'],
+    ['something_new', 400, 'wait'],
   ])('refuses with %s (status %i)', async (code, status, recovery) => {
     peer.answer = () => ({ status, body: { error: code, error_description: 'r3fresh-old is no good' } });
     const error = await refusalOf(server().refresh('r3fresh-old'));
@@ -126,7 +126,7 @@ describe('the OAuth server', () => {
     expect(await refusalOf(server().refresh('r3fresh-old'))).toMatchObject({
       code,
       unreachable: true,
-      recovery: 'retry',
+      recovery: 'wait',
     });
   });
 

@@ -54,17 +54,18 @@ export class OAuthError extends Error {
 
 /**
  * `settings/oauth/error-codes.md`, spelled as there; `wrong_client` also comes, with status 200. Where the refusal is
- * about this portal's authorization a person can mend it there; the others are about how this application is set up.
+ * about this portal's authorization a person can mend it there; the others are about how this application is set up:
+ * what needs the portal waits until the operator has seen to it.
  */
 const REFUSALS: readonly (readonly [code: string, recovery: Recovery])[] = [
   ['invalid_grant', 'reauthorize'],
   ['expired_token', 'reauthorize'],
   ['PAYMENT_REQUIRED', 'reauthorize'],
-  ['invalid_client', 'never'],
-  ['wrong_client', 'never'],
-  ['invalid_request', 'never'],
-  ['invalid_scope', 'never'],
-  ['insufficient_scope', 'never'],
+  ['invalid_client', 'wait'],
+  ['wrong_client', 'wait'],
+  ['invalid_request', 'wait'],
+  ['invalid_scope', 'wait'],
+  ['insufficient_scope', 'wait'],
 ];
 
 const refusal = z.object({ error: z.string() });
@@ -164,10 +165,10 @@ function refuse(code: string, httpStatus: number): OAuthError {
   if (httpStatus === 429 || httpStatus >= 500) return noVerdict(code);
   const known = REFUSALS.find(([name]) => name.toUpperCase() === code);
   return known === undefined
-    ? new OAuthError(code, 'never', false)
+    ? new OAuthError(code, 'wait', false)
     : new OAuthError(known[0], known[1], false);
 }
 
 function noVerdict(code: string, cause?: string): OAuthError {
-  return new OAuthError(code, 'retry', true, cause === undefined ? undefined : { cause });
+  return new OAuthError(code, 'wait', true, cause === undefined ? undefined : { cause });
 }

@@ -197,6 +197,7 @@ describe('a call', () => {
       code: 'TRANSPORT',
       cause: 'ECONNREFUSED',
       delivered: 'no',
+      recovery: 'wait',
     });
     peer = await Peer.start();
   });
@@ -228,7 +229,7 @@ describe('a call', () => {
       const stray = new MemoryTokens(endpoint, 'token');
       expect(await failureOf(client({ tokens: stray, allowHosts: [] }).call('user.get'))).toMatchObject({
         code: 'BAD_ADDRESS',
-        recovery: 'never',
+        recovery: 'wait',
         delivered: 'no',
       });
     },

@@ -23,9 +23,17 @@ export interface ReceptionLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A deadline that fires so much too late was kept up by this process, not by the other side. */
+const LATE_MS = 250;
+/** For what is in the socket by then: reading it takes a turn of the event loop, or a few. */
+const GRACE_MS = 1_000;
+
 /**
  * Dispatches one request and gathers its answer. Nothing is followed, nothing is repeated, and nothing more is taken
  * from the line than may be kept.
+ *
+ * A process that stood still beyond the deadline (stopped, starved, in a long computation) meets its timers before its
+ * sockets: it looks into them once more, since the answer may have come in time, and may hold the only new token pair.
  *
  * @throws the signal's reason when the caller aborts
  */
@@ -51,10 +59,12 @@ export function receive(
       if (!whole) line?.abort(givenUp());
     };
     const abort = (): void => end(() => reject(signal?.reason));
-    const timer = setTimeout(
-      () => end(() => resolve({ kind: 'timeout', sent: line !== undefined })),
-      timeoutMs,
-    );
+    const expire = (): void => end(() => resolve({ kind: 'timeout', sent: line !== undefined }));
+    const dueAtMs = performance.now() + timeoutMs;
+    let timer = setTimeout(() => {
+      if (performance.now() - dueAtMs < LATE_MS) expire();
+      else timer = setTimeout(expire, GRACE_MS);
+    }, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
 
     dispatcher.dispatch(request, {

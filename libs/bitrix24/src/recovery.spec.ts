@@ -25,7 +25,7 @@ describe('the recovery of an error', () => {
     ['TRANSPORT', undefined, 'retry'],
     ['TIMEOUT', undefined, 'retry'],
     ['REDIRECT', 302, 'reauthorize'],
-    ['BAD_ADDRESS', undefined, 'never'],
+    ['BAD_ADDRESS', undefined, 'wait'],
     ['NOT_RUN', undefined, 'retry'],
     ['NOT_INSTALLED', undefined, 'never'],
     ['BAD_ANSWER', 200, 'retry'],

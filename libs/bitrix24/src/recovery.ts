@@ -46,13 +46,15 @@ const RECOVERY = new Map<string, Recovery>([
   ['ERROR_BATCH_METHOD_NOT_ALLOWED', 'never'],
   ['ERROR_BATCH_LENGTH_EXCEEDED', 'never'],
 
+  // Where surely no byte of it was sent, the portal is down, and the error says `wait`.
   ['TRANSPORT', 'retry'],
   ['TIMEOUT', 'retry'],
   // The portal has moved, and who knows where to did not confirm it: the next verified credentials bring the address.
   ['REDIRECT', 'reauthorize'],
   ['NOT_RUN', 'retry'],
   ['BAD_ENDPOINT', 'never'],
-  ['BAD_ADDRESS', 'never'],
+  // Of the portal, not of the request: until its name leads elsewhere, or the operator allows its host.
+  ['BAD_ADDRESS', 'wait'],
   ['NOT_INSTALLED', 'never'],
 ]);
 

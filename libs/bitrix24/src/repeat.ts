@@ -61,8 +61,8 @@ export function mayRepeat(
   { code, recovery, delivered, httpStatus }: Bitrix24Error,
   kind: MethodKind,
 ): boolean {
-  if (recovery !== 'retry' || code === 'TIMEOUT') return false;
   if (code === 'TRANSPORT') return kind !== 'other' || delivered === 'no';
+  if (recovery !== 'retry' || code === 'TIMEOUT') return false;
   if (kind === 'other') return false;
   return code === 'BAD_ANSWER' || (httpStatus !== undefined && httpStatus >= 500);
 }

@@ -158,7 +158,9 @@ function answerOf(exchange: Exchange, asked: Asked): Answer {
   if (exchange.code === 'BAD_ANSWER') throw badAnswer(asked, exchange.httpStatus, exchange.detail);
   const { memberId, method } = asked;
   const { code, httpStatus, delivered, cause } = exchange;
-  throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });
+  // Nothing is wrong with a request that found nobody to take it: the portal is down, or the way to it.
+  const recovery = delivered === 'no' && code !== 'BAD_ADDRESS' ? 'wait' : undefined;
+  throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause, recovery });
 }
 
 /** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */

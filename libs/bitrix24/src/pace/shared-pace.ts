@@ -58,7 +58,7 @@ export class SharedPace implements Pace {
       if (waitedMs + waitMs > LONGEST_WAIT_MS) {
         const [method] = methods;
         const named = methods.length === 1 && method !== undefined ? { method } : {};
-        throw new Bitrix24Error('OPERATION_TIME_LIMIT', { retryAfterMs: waitMs, ...named });
+        throw new Bitrix24Error('OPERATION_TIME_LIMIT', { retryAfterMs: waitMs, delivered: 'no', ...named });
       }
       // The bill that is awaited may come at any moment.
       const pauseMs = Math.min(waitMs, ASK_AGAIN_MS);
