@@ -1,8 +1,10 @@
+import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { EventBindings } from './event-bindings.js';
 import { PortalRegistry } from './portal-registry.js';
+import { Suspensions } from './suspension/suspensions.js';
 
 const here = 'https://relay.example.com/b24/events';
 const elsewhere = 'https://old.example.com/b24/events';
@@ -104,5 +106,13 @@ describe('EventBindings', () => {
     await bindings.save('m3', 'ONE', here, 'bound');
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
     await expect(bindings.missing(['ONE'], elsewhere)).resolves.toEqual(new Map([['m3', ['ONE']]]));
+  });
+
+  it('does not leave out for ever a portal that was suspended before it was bound', async () => {
+    await install('m3');
+    await new Suspensions(source, silentLog).suspend('m3', 'OVERLOAD_LIMIT');
+    await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
+    await source.query(`UPDATE portals.portals SET suspended_until = now() WHERE member_id = 'm3'`);
+    await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map([['m3', ['ONE']]]));
   });
 });

@@ -13,7 +13,8 @@ export class EventBindings {
 
   /**
    * For each portal where the application is installed, which of the names were never tried, or with another handler
-   * than this one; no entry: none.
+   * than this one; no entry: none. A suspended portal counts when its next try is due: one whose handlers are not
+   * bound sends no events, so that nobody else would ever try it.
    */
   async missing(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
     const rows = await this.dataSource.query<{ memberId: string; names: string[] }[]>(
@@ -21,7 +22,8 @@ export class EventBindings {
        FROM portals.portals JOIN portals.credentials USING (member_id)
          CROSS JOIN (SELECT DISTINCT unnest($1::text[]) AS name) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
-       WHERE portals.state = 'installed' AND kind = 'oauth' AND b.handler IS DISTINCT FROM $2
+       WHERE (portals.state = 'installed' OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))
+         AND kind = 'oauth' AND b.handler IS DISTINCT FROM $2
        GROUP BY member_id`,
       [names, handlerUrl],
     );

@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import type { SecretBox } from './keys/secret-box.js';
 import { PortalPace } from './pace/portal-pace.js';
 import { DatabaseTokenStore } from './renewal/database-token-store.js';
+import { PatientOAuth } from './renewal/patient-oauth.js';
 import { type RenewalTimings, usualTimings } from './renewal/timings.js';
 import { Turns } from './renewal/turns.js';
 import type { Suspensions } from './suspension/suspensions.js';
@@ -36,13 +37,14 @@ export class PortalClients {
   readonly #turns = new Turns(renewalsAtOnce);
   readonly #timings: RenewalTimings;
   readonly #pace: PortalPace;
-  readonly #oauth: OAuthServer | undefined;
+  readonly #oauth: PatientOAuth | undefined;
 
   constructor(private readonly options: PortalClientsOptions) {
     const { oauth, allowHosts, dataSource, log, timings = usualTimings } = options;
     this.#timings = timings;
     this.#pace = new PortalPace(dataSource, log);
-    this.#oauth = oauth && new OAuthServer({ ...oauth, allowHosts, timeoutMs: timings.exchangeTimeoutMs });
+    const timeoutMs = timings.exchangeTimeoutMs;
+    this.#oauth = oauth && new PatientOAuth(new OAuthServer({ ...oauth, allowHosts, timeoutMs }));
   }
 
   /**

@@ -9,6 +9,8 @@ export interface KnownPortal {
   state: PortalState;
   /** SHA-256 of each application token, 32 bytes. */
   tokenHashes: Buffer[];
+  /** Those of them that are the application's own, not an outgoing webhook's. */
+  appTokenHashes: Buffer[];
   language: string | null;
   /** What an operator set, by consumer; read through `PortalSettings`. */
   settings: Record<string, unknown>;
@@ -21,7 +23,9 @@ export function readPortalsFrom(dataSource: DataSource): ReadPortals {
   return (memberIds) =>
     dataSource.query<KnownPortal[]>(
       `SELECT member_id AS "memberId", domain, client_endpoint AS "clientEndpoint", state, language, settings,
-         ARRAY(SELECT hash FROM portals.application_tokens t WHERE t.member_id = p.member_id) AS "tokenHashes"
+         ARRAY(SELECT hash FROM portals.application_tokens t WHERE t.member_id = p.member_id) AS "tokenHashes",
+         ARRAY(SELECT hash FROM portals.application_tokens t
+               WHERE t.member_id = p.member_id AND t.kind = 'app') AS "appTokenHashes"
        FROM portals.portals p WHERE member_id = ANY($1)`,
       [memberIds],
     );

@@ -12,6 +12,7 @@ import {
   type ApplicationTokenKind,
 } from './entities.js';
 import { DirectoryUnavailableError, notInstalled, PortalError } from './errors.js';
+import { inTransaction } from './in-transaction.js';
 import { announce } from './notifier.js';
 import type { SecretBox } from './keys/secret-box.js';
 import { storeGrant } from './renewal/store-grant.js';
@@ -54,7 +55,7 @@ export class PortalRegistry {
       const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
       throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
     }
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       await savePortal(manager, {
         memberId,
         domain: claim.domain,
@@ -80,7 +81,7 @@ export class PortalRegistry {
    */
   async reauthorize(grant: TokenGrant): Promise<void> {
     const { memberId } = grant;
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       const { portal, credentials } = await lockCredentials(manager, memberId);
       if (credentials.kind !== 'oauth') throw notInstalled(memberId);
       await storeGrant({ manager, box: this.box, log: this.log }, portal, grant);
@@ -89,7 +90,7 @@ export class PortalRegistry {
 
   /** As the portal spells it, such as `tr`. */
   async setLanguage(memberId: string, language: string): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       await manager.update(PortalEntity, { memberId }, { language });
       await announce(manager, 'portals', memberId);
     });
@@ -109,7 +110,7 @@ export class PortalRegistry {
   }): Promise<void> {
     const { memberId, domain } = portal;
     const webhookUrl = assertCallable(portal.webhookUrl, this.allowHosts);
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       await lockPortal(manager, memberId);
       const installed = await manager.existsBy(CredentialsEntity, { memberId, kind: 'oauth' });
       if (!installed) {
@@ -129,7 +130,7 @@ export class PortalRegistry {
    * @param clean whether its settings go, too: `CLEAN` of `api-reference/common/events/on-app-uninstall.md`
    */
   async uninstall(memberId: string, { clean = false } = {}): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
       if (!portal) return;
       const forgotten = { ...notSuspended, ...(clean ? { settings: {}, language: null } : {}) };
@@ -152,7 +153,7 @@ export class PortalRegistry {
     token: string,
     kind: ApplicationTokenKind = 'app',
   ): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       if (!(await lockPortal(manager, memberId))) throw notInstalled(memberId);
       await addToken(manager, memberId, token, kind);
       await announce(manager, 'portals', memberId);

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import type { ZodType } from 'zod';
 import { notInstalled, PortalError } from './errors.js';
+import { inTransaction } from './in-transaction.js';
 import { announce } from './notifier.js';
 import type { PortalDirectory } from './portal-directory.js';
 
@@ -37,7 +38,7 @@ export class PortalSettings {
    * @throws Bitrix24Error NOT_INSTALLED for a portal that is unknown
    */
   async set(memberId: string, consumer: string, value: Record<string, unknown>): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       const [, changed] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET updated_at = now(), settings = settings || jsonb_build_object($2::text, $3::jsonb)
          WHERE member_id = $1`,

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { inTransaction } from './in-transaction.js';
 import { announce, type Notifier } from './notifier.js';
 
 /** Which events the consumers want: they record it at their start, the gateway binds it at the portals. */
@@ -10,7 +11,7 @@ export class Subscriptions {
 
   /** Replaces what the consumer wanted before; announced only when that changed anything. */
   async record(consumer: string, names: readonly string[]): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    await inTransaction(this.dataSource, async (manager) => {
       // Replicas start together; one after the other, neither a deadlock nor a mixture of two sets comes about.
       await manager.query(`SELECT pg_advisory_xact_lock(hashtext('portals.subscriptions'), hashtext($1))`, [
         consumer,

@@ -6,6 +6,7 @@ export class TcpProxy {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
   #frozen = false;
+  #freezesAt: string | undefined;
 
   private constructor(private readonly target: URL) {
     this.#server = createServer((client) => {
@@ -15,7 +16,10 @@ export class TcpProxy {
         [server, client],
       ] as const) {
         this.#sockets.add(socket);
-        socket.on('data', (chunk) => !this.#frozen && other.write(chunk));
+        socket.on('data', (chunk) => {
+          if (socket === client && this.#freezesAt && chunk.includes(this.#freezesAt)) this.freeze();
+          if (!this.#frozen) other.write(chunk);
+        });
         socket.on('error', () => other.destroy());
         socket.on('close', () => {
           this.#sockets.delete(socket);
@@ -43,6 +47,11 @@ export class TcpProxy {
   /** Connections stay open and nothing passes any more, as behind a dead router. */
   freeze(): void {
     this.#frozen = true;
+  }
+
+  /** Freezes as soon as a client sends this, which the database does not hear any more. */
+  freezeAt(text: string): void {
+    this.#freezesAt = text;
   }
 
   thaw(): void {

@@ -13,11 +13,18 @@ import type { DataSource } from 'typeorm';
 import { notInstalled } from '../errors.js';
 import { bucketColumns, type BucketRow, lockedBucket, readBucketSql } from './bucket-row.js';
 
-/** $3: whether it is bulk work. What it says of the row is from before the place was taken. */
+/**
+ * $3: whether it is bulk work. What it says of the row is from before the place was taken.
+ *
+ * Its commit does not wait for the disk, so that the row is locked a third as long: after a crash of the database the
+ * places of its last moments are forgotten, and a refusal would tell.
+ */
 const takeSql = `
   WITH ${lockedBucket},
+  relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
   asked AS MATERIALIZED (
-    SELECT *, NOT $3::boolean OR places + 1 - leaked <= bulk_line OR leaked >= bulk_from AS granted FROM bucket
+    SELECT bucket.*, NOT $3::boolean OR places + 1 - leaked <= bulk_line OR leaked >= bulk_from AS granted
+    FROM bucket CROSS JOIN relaxed
   ),
   taken AS (
     UPDATE portals.rate_buckets AS row

@@ -1,5 +1,6 @@
 import type { SlowedMethod } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
+import { inTransaction } from '../in-transaction.js';
 
 /** By method, in lower case. */
 export type SlowedMethods = ReadonlyMap<string, SlowedMethod>;
@@ -53,7 +54,7 @@ export async function changeSlowed<T>(
     nowMs: number,
   ) => { changed: ReadonlyMap<string, SlowedMethod | undefined>; result: T },
 ): Promise<T> {
-  return await dataSource.transaction(async (manager) => {
+  return await inTransaction(dataSource, async (manager) => {
     const rows = await manager.query<Row[]>(
       `SELECT ${columns} FROM portals.operating_times WHERE member_id = $1 AND method = ANY ($2::text[])
        ORDER BY method FOR NO KEY UPDATE`,

@@ -175,7 +175,7 @@ describe('DatabaseTokenStore', () => {
     const stale = await install();
     const tokens = store();
     await oauth.stop();
-    await expect(tokens.renew(stale)).rejects.toMatchObject({ recovery: 'retry', unreachable: true });
+    await expect(tokens.renew(stale)).rejects.toMatchObject({ recovery: 'wait', unreachable: true });
     await expect(state()).resolves.toBe('installed');
     await expect(tokens.access()).resolves.toMatchObject({ accessToken: stale });
   });

@@ -79,7 +79,8 @@ export class DatabaseTokenStore implements TokenStore {
 
   /** Waits for the renewals that run, so that the process does not end with a new pair in hand. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#running.values());
+    // Whoever was refused the pair of one may have begun another.
+    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
 
   #once(name: string, purpose: RenewalPurpose): Promise<PortalAccess> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { silentLog } from '@relay/platform';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
@@ -25,10 +25,8 @@ describe('portals that nobody has called', () => {
     await clear(source);
     oauth = await SingleUseOAuth.start();
   });
-  afterAll(async () => {
-    await oauth.stop();
-    await database.close();
-  });
+  afterEach(() => oauth.stop());
+  afterAll(() => database.close());
 
   function idleRenewals(dataSource = source): IdleRenewals {
     const clients = new PortalClients({
@@ -84,10 +82,29 @@ describe('portals that nobody has called', () => {
     expect(oauth.refused).toBe(0);
   });
 
+  it('are renewed while they are suspended, too, and stay so', async () => {
+    await installed('blocked', 160);
+    await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
+    await expect(idleRenewals().renewIdlePortals(100)).resolves.toEqual({ renewed: 1, failed: 0 });
+    await expect(registry.installed()).resolves.toEqual([]);
+  });
+
   it('are no more in one go than asked for', async () => {
     for (const memberId of ['a', 'b', 'c']) await installed(memberId, 160);
     await expect(idleRenewals().renewIdlePortals(2)).resolves.toEqual({ renewed: 2, failed: 0 });
     expect(oauth.exchanges.size).toBe(2);
+  });
+
+  it('wait when the process is to end, but for the one in hand, whose pair is stored', async () => {
+    for (const memberId of ['a', 'b', 'c']) await installed(memberId, 160);
+    const ending = new AbortController();
+    oauth.beforeAnswer = () => ending.abort();
+    await expect(idleRenewals().renewIdlePortals(100, ending.signal)).resolves.toEqual({
+      renewed: 1,
+      failed: 0,
+    });
+    oauth.beforeAnswer = () => undefined;
+    await expect(idleRenewals().renewIdlePortals(100)).resolves.toEqual({ renewed: 2, failed: 0 });
   });
 
   it('do not keep one another from their turn: a dead one is marked, the rest is renewed', async () => {

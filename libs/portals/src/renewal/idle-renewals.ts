@@ -26,10 +26,11 @@ export class IdleRenewals {
   ) {}
 
   /**
-   * Renews at most `limit` portals, one after the other, and ends early when the OAuth server is away. To be called
-   * once a day; several processes may do so at the same time, a portal is renewed once.
+   * Renews at most `limit` portals, one after the other, and ends early when the OAuth server is away, or behind the one
+   * in hand when the signal aborts. To be called once a day; several processes may do so at the same time, a portal is
+   * renewed once.
    */
-  async renewIdlePortals(limit: number): Promise<IdleRenewalsReport> {
+  async renewIdlePortals(limit: number, signal?: AbortSignal): Promise<IdleRenewalsReport> {
     const report: IdleRenewalsReport = { renewed: 0, failed: 0 };
     const idleSince = new Date(Date.now() - idleDays * 24 * 3_600_000);
     const failed = new Set<string>();
@@ -37,6 +38,7 @@ export class IdleRenewals {
       const size = Math.min(lotSize, limit - report.renewed - report.failed);
       const lot = await this.#due(idleSince, [...failed], size);
       for (const memberId of lot) {
+        if (signal?.aborted) return report;
         const isRenewed = await this.#renew(memberId, idleSince);
         if (isRenewed === 'oauth-away') return report;
         if (isRenewed) report.renewed += 1;
@@ -51,13 +53,14 @@ export class IdleRenewals {
   }
 
   /**
-   * Not those whose row is locked: they are being renewed, or changed, at this moment. In no order, so that portals
-   * whose renewal fails every day do not keep the others from their turn.
+   * Suspended ones, too: who pays again, or is let in again, is to find a pair that works. Not those whose row is
+   * locked: they are being renewed, or changed, at this moment. In no order, so that portals whose renewal fails every
+   * day do not keep the others from their turn.
    */
   async #due(idleSince: Date, except: readonly string[], size: number): Promise<string[]> {
     const rows = await this.dataSource.query<{ memberId: string }[]>(
       `SELECT c.member_id AS "memberId" FROM portals.credentials c JOIN portals.portals p USING (member_id)
-       WHERE c.kind = 'oauth' AND p.state = 'installed' AND c.updated_at < $1 AND c.member_id <> ALL ($2)
+       WHERE c.kind = 'oauth' AND p.state IN ('installed', 'suspended') AND c.updated_at < $1 AND c.member_id <> ALL ($2)
        ORDER BY random() LIMIT $3 FOR UPDATE OF c SKIP LOCKED`,
       [idleSince, except, size],
     );

@@ -25,7 +25,7 @@ export interface RenewalParts {
   dataSource: DataSource;
   box: SecretBox;
   /** Without it a stored pair cannot be renewed. */
-  oauth: OAuthServer | undefined;
+  oauth: Pick<OAuthServer, 'refresh'> | undefined;
   log: Log;
   /** Renewals hold a connection each while the OAuth server thinks: they must not take the whole pool. */
   turns: Turns;

@@ -1,6 +1,7 @@
 import type { RequestOutcome } from '@relay/bitrix24';
 import { counter, type Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
+import { inTransaction } from '../in-transaction.js';
 import { announce } from '../notifier.js';
 import { PortalSuspendedError } from './portal-suspended-error.js';
 import { isServed, suspensionMs, suspensionReason, type SuspensionReason } from './reasons.js';
@@ -81,7 +82,7 @@ export class Suspensions {
     // At once: what else this process has under way at the portal will hear the same.
     this.#leases.delete(memberId);
     const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
-    const row = await this.dataSource.transaction(async (manager) => {
+    const row = await inTransaction(this.dataSource, async (manager) => {
       const [[changed]] = await manager.query<[{ untilMs: number; times: number }[], number]>(
         `UPDATE portals.portals SET state = 'suspended', suspended_reason = $2, updated_at = now(),
            suspended_times = suspended_times + 1,
@@ -122,7 +123,7 @@ export class Suspensions {
 
   /** @param until only while the row still says so; null: in any case */
   async #end(memberId: string, until: string | null, message: string): Promise<boolean> {
-    const ended = await this.dataSource.transaction(async (manager) => {
+    const ended = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET state = 'installed', suspended_reason = NULL, suspended_until = NULL,
            suspended_times = 0, updated_at = now()
