@@ -49,6 +49,16 @@ describe('deciding what becomes of a delivery', () => {
     expect(decideFresh({ recovery: 'wait' })).toEqual({ kind: 'wait', afterMs: 30_000 });
   });
 
+  it('waits longer for what does not say when it ends, the longer it lasts, but at most ten minutes', () => {
+    const now = Date.now();
+    const after = (heldMs: number) =>
+      decide(failed({ recovery: 'wait' }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
+    const waits = [-1_000, 60_000, 240_000, 1_200_000, 86_400_000].map(after);
+    expect(waits).toEqual(
+      [30_000, 30_000, 60_000, 300_000, 600_000].map((afterMs) => ({ kind: 'wait', afterMs })),
+    );
+  });
+
   it('waits for a portal that must be authorised again', () => {
     expect(decideFresh({ recovery: 'reauthorize' })).toEqual({ kind: 'wait', afterMs: 600_000 });
   });

@@ -24,8 +24,9 @@ const guidance = z.object({
   retryAfterMs: z.number().nonnegative().optional().catch(undefined),
 });
 
-/** A limit of Bitrix24 that does not say when it ends. */
-const waitMs = 30_000;
+/** A limit of Bitrix24 that does not say when it ends, or a portal that is down, has passed within seconds or takes long. */
+const shortestWaitMs = 30_000;
+const longestWaitMs = 10 * 60_000;
 /** A person has to authorise the application again; looking every ten minutes is soon enough. */
 const reauthorizeMs = 10 * 60_000;
 
@@ -55,7 +56,7 @@ export function decide(
     case 'wait':
       return waitedTooLong
         ? { kind: 'dead', because: 'held' }
-        : { kind: 'wait', afterMs: retryAfterMs ?? waitMs };
+        : { kind: 'wait', afterMs: retryAfterMs ?? waitMs(firstFailedAt ?? now, now) };
     case 'reauthorize':
       return waitedTooLong
         ? { kind: 'dead', because: 'held' }
@@ -65,6 +66,11 @@ export function decide(
     default:
       return assertUnreachable(recovery);
   }
+}
+
+/** The longer it has failed, the less often it is worth a look. */
+function waitMs(firstFailedAt: number, now: number): number {
+  return Math.min(Math.max(shortestWaitMs, (now - firstFailedAt) / 4), longestWaitMs);
 }
 
 function guidanceOf(error: unknown): z.output<typeof guidance> {

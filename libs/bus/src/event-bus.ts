@@ -8,10 +8,11 @@ import type { Log } from '@relay/platform';
 export interface EventBus {
   /**
    * Resolves when the event is stored durably for every consumer that wants it.
-   * @throws BusUnavailableError at once when the bus is known to be down, else after the deadline (500 ms). The event
-   * may have been stored all the same: to publish it again is right, and consumers bear the repeat.
+   * @param deadlineMs for whom nobody waits; else 500 ms
+   * @throws BusUnavailableError at once when the bus is known to be down, else after the deadline. The event may have
+   * been stored all the same: to publish it again is right, and consumers bear the repeat.
    */
-  publish(event: PortalEvent): Promise<void>;
+  publish(event: PortalEvent, deadlineMs?: number): Promise<void>;
   /**
    * Resolves when the consumer's queues stand and are bound, however long the bus is away; from then on nothing that
    * the consumer wants is missed, also while it is not running.

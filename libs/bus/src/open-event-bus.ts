@@ -56,9 +56,9 @@ const consumerName = /^[a-z][a-z0-9-]{0,39}$/;
 class MeteredBus implements EventBus {
   constructor(private readonly bus: EventBus) {}
 
-  async publish(event: PortalEvent): Promise<void> {
+  async publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
     try {
-      await this.bus.publish(event);
+      await this.bus.publish(event, deadlineMs);
       publishedTotal.inc({ outcome: 'stored' });
     } catch (error) {
       publishedTotal.inc({ outcome: error instanceof BusUnavailableError ? error.code : 'error' });

@@ -7,7 +7,7 @@ import { listSlots, openSlot } from './slot.js';
 
 export interface DrainTarget {
   isReady(): boolean;
-  publish(event: PortalEvent): Promise<void>;
+  publish(event: PortalEvent, deadlineMs: number): Promise<void>;
 }
 
 export interface DrainerOptions {
@@ -24,6 +24,11 @@ export interface DrainerOptions {
 }
 
 const lotSize = 200;
+/**
+ * Nobody waits for these, and the bus may store after a deadline what it then gets once more: a bus that is merely slow
+ * must not be given the same lot at every look.
+ */
+const publishDeadlineMs = 10_000;
 const defaultPollMs = 500;
 const defaultOrphansMs = 30_000;
 
@@ -50,6 +55,7 @@ export class Drainer {
     const { pollMs = defaultPollMs, orphansMs = defaultOrphansMs } = this.options;
     let orphansDueAt = 0;
     while (!this.#stop.signal.aborted) {
+      await this.#attempt(() => this.own.mend());
       await this.#attempt(() => this.#drain(this.own));
       if (Date.now() >= orphansDueAt) {
         await this.#attempt(() => this.#drainOrphans());
@@ -73,6 +79,7 @@ export class Drainer {
     let drained = 0;
     while (journal.size > 0 && bus.isReady() && !this.#stop.signal.aborted) {
       const lot = await journal.oldest(lotSize);
+      if (lot.length === 0) break;
       const published = await this.#publish(lot);
       await journal.remove(published);
       drained += published.length;
@@ -86,7 +93,9 @@ export class Drainer {
 
   /** @returns those that the bus has stored */
   async #publish(lot: readonly Entry[]): Promise<Entry[]> {
-    const outcomes = await Promise.allSettled(lot.map(({ event }) => this.options.bus.publish(event)));
+    const outcomes = await Promise.allSettled(
+      lot.map(({ event }) => this.options.bus.publish(event, publishDeadlineMs)),
+    );
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected' && !(outcome.reason instanceof BusUnavailableError)) {
         this.options.log.error({ err: outcome.reason }, 'an event of the journal was refused');
@@ -97,17 +106,23 @@ export class Drainer {
 
   /** A gateway that was scaled away leaves its slot; no process has it open any more. */
   async #drainOrphans(): Promise<void> {
-    const { folder, limits, log, bus } = this.options;
+    const { folder, bus } = this.options;
     for (const number of await listSlots(folder)) {
       if (number === this.own.number || !bus.isReady() || this.#stop.signal.aborted) continue;
-      const slot = await openSlot(folder, number);
-      if (!slot) continue;
-      const orphan = await Journal.over(slot, number, limits, log);
-      try {
-        await this.#drain(orphan);
-      } finally {
-        await orphan.close();
-      }
+      // One that cannot be read keeps none of the others back.
+      await this.#attempt(() => this.#drainOrphan(number));
+    }
+  }
+
+  async #drainOrphan(number: number): Promise<void> {
+    const { folder, limits, log } = this.options;
+    const slot = await openSlot(folder, number);
+    if (!slot) return;
+    const orphan = await Journal.over(slot, number, limits, log);
+    try {
+      await this.#drain(orphan);
+    } finally {
+      await orphan.close();
     }
   }
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { encodeMessage } from '@relay/events';
 import { silentLog } from '@relay/platform';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -112,6 +113,69 @@ describe('the journal', () => {
     const event = anEvent();
     await journal.append(event);
     expect((await journal.oldest(10)).map((entry) => entry.event)).toEqual([event]);
+  });
+
+  it('is not open after a write that failed, until a look finds that the disk takes writes again', async () => {
+    const journal = await overSlot((slot) => {
+      jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
+        throw new Error('IO error: No space left on device');
+      });
+    });
+    await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_UNWRITABLE' });
+    expect(journal.isOpen()).toBe(false);
+    await journal.mend();
+    expect(journal.isOpen()).toBe(true);
+  });
+
+  it('gives out nothing again whose removal the disk refused', async () => {
+    let isFull = false;
+    const journal = await overSlot((slot) => {
+      const batch = slot.batch.bind(slot);
+      jest.spyOn(slot, 'batch').mockImplementation((...args: Parameters<typeof batch>) => {
+        if (isFull) throw new Error('IO error: No space left on device');
+        return batch(...args);
+      });
+    });
+    const [published, left] = [anEvent(), anEvent()];
+    await journal.append(published);
+    await journal.append(left);
+    isFull = true;
+    await expect(journal.remove(await journal.oldest(1))).rejects.toThrow('No space');
+    await expect(journal.oldest(10)).rejects.toThrow('No space');
+    isFull = false;
+    expect((await journal.oldest(10)).map(({ event }) => event)).toEqual([left]);
+    expect(journal.size).toBe(1);
+  });
+
+  it('counts what is there after a failed write, which may have come through', async () => {
+    let written: Promise<void> | undefined;
+    const journal = await overSlot((slot) => {
+      jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
+        written = slot.put('000000000000001-1', encodeMessage(anEvent()));
+        throw new Error('IO error: fsync');
+      });
+    });
+    await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_UNWRITABLE' });
+    await written;
+    await journal.append(anEvent());
+    expect(journal.size).toBe(2);
+    await journal.remove(await journal.oldest(10));
+    expect(journal).toMatchObject({ size: 0, bytes: 0, oldestAt: undefined });
+  });
+
+  it('puts no event in the place of another when the clock goes back', async () => {
+    const first = await open();
+    const events = [anEvent(), anEvent(), anEvent(), anEvent()];
+    const later = Date.now() + 5_000;
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'], now: later });
+    for (const event of events.slice(0, 2)) await first.append(event);
+    await close(first);
+    jest.setSystemTime(later);
+    const second = await open();
+    await second.append(events[2] ?? anEvent());
+    jest.setSystemTime(later - 4_000);
+    await second.append(events[3] ?? anEvent());
+    expect((await second.oldest(10)).map(({ event }) => event)).toEqual(events);
   });
 
   it('sets aside what it cannot read, and goes on with the others', async () => {

@@ -17,6 +17,8 @@ export interface Entry {
   bytes: number;
 }
 
+type Stored = Pick<Entry, 'key' | 'bytes'>;
+
 interface Waiting {
   key: string;
   content: Buffer;
@@ -35,7 +37,15 @@ const asidePrefix = 'x';
 export class Journal {
   #waiting: Waiting[] = [];
   #committing: Promise<void> | undefined;
+  /** Ends when no write is under way. */
+  #turns: Promise<void> = Promise.resolve();
   #sequence = 0;
+  /** Of the youngest key: keys ascend though the clock may go back, lest one takes the place of another. */
+  #lastTime = 0;
+  /** No event has a lower key. Keys that were deleted below it would cost a look at each, again and again. */
+  #firstKey = '';
+  /** To be given out no more, though the disk has not let go of them yet. */
+  readonly #removed = new Map<string, number>();
   #closed = false;
   #isBroken = false;
   #size = 0;
@@ -51,14 +61,19 @@ export class Journal {
 
   /** Takes the first slot of the folder that is free, with what a predecessor left there. */
   static async open(folder: string, limits: JournalLimits, log: Log): Promise<Journal> {
-    const { number, slot } = await openFreeSlot(folder, log);
-    return Journal.over(slot, number, limits, log);
+    return openFreeSlot(folder, log, (slot, number) => Journal.over(slot, number, limits, log));
   }
 
+  /** @throws what LevelDB says of a slot that it cannot read, which is closed then */
   static async over(slot: Slot, number: number, limits: JournalLimits, log: Log): Promise<Journal> {
     const journal = new Journal(slot, number, limits, log);
-    for await (const [key, content] of slot.iterator({ lt: asidePrefix })) journal.#note(key, content.length);
-    return journal;
+    try {
+      await journal.#count();
+      return journal;
+    } catch (error) {
+      await slot.close();
+      throw error;
+    }
   }
 
   /** Events in it. */
@@ -76,9 +91,14 @@ export class Journal {
     return this.#oldestAt;
   }
 
-  /** Whether `append` would be tried. */
+  /** Whether `append` would probably take an event. */
   isOpen(): boolean {
-    return !this.#closed && !this.#isFull(0);
+    return !this.#closed && !this.#isBroken && !this.#isFull(0);
+  }
+
+  /** After a write that failed: finds out whether the disk takes writes again. @throws what it says when it does not */
+  async mend(): Promise<void> {
+    if (this.#isBroken && !this.#closed) await this.#inTurn(() => this.slot.del(asidePrefix, { sync: true }));
   }
 
   /** @throws JournalError; the event is then not kept */
@@ -86,7 +106,9 @@ export class Journal {
     const content = encodeMessage(event);
     if (this.#closed) return Promise.reject(new JournalError('JOURNAL_CLOSED'));
     if (this.#isFull(content.length)) return Promise.reject(new JournalError('JOURNAL_FULL'));
-    const key = `${String(Date.now()).padStart(timeDigits, '0')}-${String(++this.#sequence).padStart(12, '0')}`;
+    this.#lastTime = Math.max(this.#lastTime, Date.now());
+    const time = String(this.#lastTime).padStart(timeDigits, '0');
+    const key = `${time}-${String(++this.#sequence).padStart(12, '0')}`;
     return new Promise((resolve, reject) => {
       const settle = (error?: JournalError): void => (error ? reject(error) : resolve());
       this.#waiting.push({ key, content, settle });
@@ -94,37 +116,55 @@ export class Journal {
     });
   }
 
-  /** The oldest events; one that cannot be read is set aside, and is said in the log. */
+  /**
+   * The oldest events; one that cannot be read is set aside, and is said in the log.
+   * @throws while the disk does not take what was removed before: it would be given out again
+   */
   async oldest(limit: number): Promise<Entry[]> {
+    if (this.#removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
-    for await (const [key, content] of this.slot.iterator({ lt: asidePrefix, limit })) {
+    for await (const [key, content] of this.slot.iterator({ ...this.#range(), limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
       } catch (error) {
         this.log.error({ err: error, key }, 'an event of the journal cannot be read; it is set aside there');
-        await this.slot.put(asidePrefix + key, content, { sync: true });
+        await this.#inTurn(() => this.slot.put(asidePrefix + key, content, { sync: true }));
         await this.remove([{ key, bytes: content.length }]);
       }
     }
     return entries;
   }
 
-  /** Unsynced: after a power cut they are published once more, which does no harm. */
-  async remove(entries: readonly Pick<Entry, 'key' | 'bytes'>[]): Promise<void> {
-    await this.slot.batch(entries.map(({ key }) => ({ type: 'del', key })));
-    this.#size -= entries.length;
-    for (const { bytes } of entries) this.#bytes -= bytes;
-    const [first] = await this.slot.keys({ lt: asidePrefix, limit: 1 }).all();
-    // One that was appended since the look is younger than now.
-    if (first !== undefined) this.#oldestAt = timeOf(first);
-    else this.#oldestAt = this.#size > 0 ? Date.now() : undefined;
+  /**
+   * Unsynced: after a power cut they are published once more, which does no harm.
+   * @throws when the disk does not take it; the next call makes up for that
+   */
+  async remove(entries: readonly Stored[]): Promise<void> {
+    for (const { key, bytes } of entries) this.#removed.set(key, bytes);
+    await this.#inTurn(async () => {
+      const removed = [...this.#removed];
+      await this.slot.batch(removed.map(([key]) => ({ type: 'del', key })));
+      for (const [key, bytes] of removed) {
+        this.#removed.delete(key);
+        this.#size -= 1;
+        this.#bytes -= bytes;
+      }
+      const [first] = await this.slot.keys({ ...this.#range(), limit: 1 }).all();
+      this.#firstKey = first ?? this.#firstKey;
+      this.#oldestAt = first === undefined ? undefined : timeOf(first);
+    });
   }
 
   /** What is under way is written; what comes later is refused. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#committing;
+    await this.#turns;
     await this.slot.close();
+  }
+
+  #range(): { gte: string; lt: string } {
+    return { gte: this.#firstKey, lt: asidePrefix };
   }
 
   #isFull(more: number): boolean {
@@ -145,17 +185,13 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, groupSize);
       try {
-        if (this.#isBroken) await this.#reopen();
-        await this.slot.batch(
-          group.map(({ key, content }) => ({ type: 'put', key, value: content })),
-          { sync: true },
-        );
-        for (const { key, content, settle } of group) {
-          this.#note(key, content.length);
-          settle();
-        }
+        await this.#inTurn(async () => {
+          const puts = group.map(({ key, content }) => ({ type: 'put' as const, key, value: content }));
+          await this.slot.batch(puts, { sync: true });
+          for (const { key, content } of group) this.#note(key, content.length);
+        });
+        for (const { settle } of group) settle();
       } catch (cause) {
-        this.#isBroken = true;
         this.log.error({ err: cause }, 'the journal could not be written');
         for (const { settle } of group) settle(new JournalError('JOURNAL_UNWRITABLE', { cause }));
       }
@@ -163,11 +199,45 @@ export class Journal {
     this.#committing = undefined;
   }
 
-  /** After a failed write LevelDB takes no other one until it is opened again, even when the disk has room by then. */
+  /**
+   * One write after the other, for what a failed one left at the end of LevelDB's log makes those after it unreadable:
+   * the next one begins a new log, even when the disk has room by then.
+   */
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const written = this.#writeAfter(this.#turns, write);
+    this.#turns = written.catch(() => undefined);
+    return written;
+  }
+
+  async #writeAfter(turn: Promise<void>, write: () => Promise<void>): Promise<void> {
+    await turn;
+    if (this.#isBroken) await this.#reopen();
+    try {
+      await write();
+    } catch (error) {
+      this.#isBroken = true;
+      throw error;
+    }
+  }
+
   async #reopen(): Promise<void> {
     await this.slot.close();
     await this.slot.open();
+    await this.#count();
     this.#isBroken = false;
+  }
+
+  /** Of a failed write some may be on the disk after all; and while it was closed a sibling may have drained it. */
+  async #count(): Promise<void> {
+    this.#firstKey = '';
+    [this.#size, this.#bytes, this.#oldestAt] = [0, 0, undefined];
+    const stillThere = new Set<string>();
+    for await (const [key, content] of this.slot.iterator(this.#range())) {
+      this.#note(key, content.length);
+      this.#lastTime = Math.max(this.#lastTime, timeOf(key) + 1);
+      if (this.#removed.has(key)) stillThere.add(key);
+    }
+    for (const key of this.#removed.keys()) if (!stillThere.has(key)) this.#removed.delete(key);
   }
 }
 

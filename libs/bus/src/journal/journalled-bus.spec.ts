@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { PortalEvent } from '@relay/events';
 import { silentLog } from '@relay/platform';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../../../../test/support/eventually.js';
 import { anEvent } from '../../testing/events.js';
 import { BusUnavailableError, type EventBus } from '../event-bus.js';
@@ -18,11 +19,19 @@ class SwitchedBus implements EventBus {
   isUp = true;
   /** Refuses these, though it is up. */
   readonly refused = new Set<string>();
+  /** How long it takes to store an event. */
+  slowMs = 0;
 
-  publish({ id }: PortalEvent): Promise<void> {
-    if (!this.isUp || this.refused.has(id)) return Promise.reject(new BusUnavailableError('BUS_DOWN'));
+  async publish({ id }: PortalEvent, deadlineMs = 50): Promise<void> {
+    if (this.isUp && this.slowMs > 0) {
+      await pause(Math.min(this.slowMs, deadlineMs));
+      if (this.slowMs > deadlineMs) {
+        this.stored.push(id);
+        throw new BusUnavailableError('BUS_TIMEOUT');
+      }
+    }
+    if (!this.isUp || this.refused.has(id)) throw new BusUnavailableError('BUS_DOWN');
     this.stored.push(id);
-    return Promise.resolve();
   }
   consume(): never {
     throw new Error('not here');
@@ -98,6 +107,33 @@ describe('a bus with a journal', () => {
     await gone.close();
     await eventually(() => expect(inner.stored).toEqual([event.id]));
     expect(bus.isReady()).toBe(true);
+  });
+
+  it('brings that also where another slot cannot be read', async () => {
+    const folder = join(dataDir, 'journal');
+    mkdirSync(join(folder, '0'), { recursive: true });
+    writeFileSync(join(folder, '0', 'CURRENT'), 'no manifest');
+    const gone = await Journal.open(folder, limits, silentLog);
+    await open();
+    const event = anEvent();
+    await gone.append(event);
+    await gone.close();
+    await eventually(() => expect(inner.stored).toEqual([event.id]));
+  });
+
+  it('does not give a bus that is slow the same events again and again', async () => {
+    const bus = await open();
+    inner.isUp = false;
+    const event = anEvent();
+    await bus.publish(event);
+    inner.slowMs = 200;
+    inner.isUp = true;
+    await eventually(() => expect(inner.stored).toEqual([event.id]));
+    await bus.close();
+    opened.length = 0;
+    const left = await Journal.open(join(dataDir, 'journal'), limits, silentLog);
+    expect(left.size).toBe(0);
+    await left.close();
   });
 
   it('leaves alone what a sibling has in its own hands', async () => {

@@ -11,17 +11,21 @@ const slotsAtMost = 64;
 
 /**
  * Opens the first slot `0`, `1`, … below the folder that no other process has open: so a gateway that comes back finds
- * what it left, and several can share a folder. A slot that cannot be opened for another reason is left as it is, for
- * a person, and said in the log.
+ * what it left, and several can share a folder. A slot that cannot be opened for another reason, or that `use` cannot
+ * read, is left as it is, for a person, and said in the log.
  * @throws the last reason when there is none
  */
-export async function openFreeSlot(folder: string, log: Log): Promise<{ number: number; slot: Slot }> {
+export async function openFreeSlot<T>(
+  folder: string,
+  log: Log,
+  use: (slot: Slot, number: number) => Promise<T>,
+): Promise<T> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   let lastError: unknown;
   for (let number = 0; number < slotsAtMost; number += 1) {
     try {
       const slot = await openSlot(folder, number);
-      if (slot) return { number, slot };
+      if (slot) return await use(slot, number);
     } catch (error) {
       lastError = error;
       log.error({ err: error, slot: number }, 'a slot of the journal cannot be opened; taking the next');

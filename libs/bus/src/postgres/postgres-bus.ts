@@ -26,8 +26,8 @@ export class PostgresBus implements EventBus {
     return this.#publisher.start();
   }
 
-  publish(event: PortalEvent): Promise<void> {
-    return this.#publisher.publish(event);
+  publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
+    return this.#publisher.publish(event, deadlineMs);
   }
 
   async consume({

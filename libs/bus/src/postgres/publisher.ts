@@ -65,7 +65,7 @@ export class PostgresPublisher {
   }
 
   /** @throws BusUnavailableError */
-  async publish(event: PortalEvent): Promise<void> {
+  async publish(event: PortalEvent, deadlineMs = this.deadlineMs): Promise<void> {
     const { name, entityTypeId, memberId } = event;
     const content = encodeMessage(event).toString('utf8');
     const stored = this.#pool
@@ -79,7 +79,7 @@ export class PostgresPublisher {
           cause,
         });
       });
-    const result = await waitAtMost(stored, this.deadlineMs);
+    const result = await waitAtMost(stored, deadlineMs);
     if (result) return;
     // Nobody waits for it any more; its own end is of no interest.
     stored.catch(() => undefined);

@@ -60,7 +60,7 @@ export class ConfirmedPublisher {
   }
 
   /** @throws BusUnavailableError at once when the broker is away or in alarm, else at the deadline. */
-  publish(message: OutgoingMessage): Promise<void> {
+  publish(message: OutgoingMessage, deadlineMs = this.options.deadlineMs): Promise<void> {
     const session = this.#sessions.current;
     if (!session) return refuse('BUS_DOWN', this.#sessions.lastCause);
     if (session.blocked) return refuse('BUS_BLOCKED');
@@ -73,10 +73,7 @@ export class ConfirmedPublisher {
         if (refusal) reject(refusal);
         else resolve();
       };
-      const deadline = setTimeout(
-        () => settle(new BusUnavailableError('BUS_TIMEOUT')),
-        this.options.deadlineMs,
-      );
+      const deadline = setTimeout(() => settle(new BusUnavailableError('BUS_TIMEOUT')), deadlineMs);
       session.pending.set(correlationId, settle);
       try {
         send(session, message, correlationId, settle);

@@ -39,13 +39,14 @@ export class RabbitMqBus implements EventBus {
     return this.#publisher.start();
   }
 
-  publish(event: PortalEvent): Promise<void> {
-    return this.#publisher.publish({
+  publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
+    const message = {
       exchange: eventsExchange,
       routingKey: routingKeyOf(event),
       content: encodeMessage(event),
       messageId: event.id,
-    });
+    };
+    return this.#publisher.publish(message, deadlineMs);
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
