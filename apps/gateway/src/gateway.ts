@@ -53,6 +53,7 @@ export async function startGateway(
       suspensions: app.get(Suspensions),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
+      log,
     }),
   );
   ready = bus;

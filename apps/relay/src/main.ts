@@ -43,13 +43,7 @@ const commands: readonly Command[] = [
 ];
 
 await runMain('relay', async () => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
+  const { values, positionals } = readArguments();
   if (values.help || positionals.length === 0) {
     process.stdout.write(`${help}\n`);
     return;
@@ -57,6 +51,22 @@ await runMain('relay', async () => {
   const { value, text } = await run(positionals);
   process.stdout.write(`${values.json ? JSON.stringify(value) : text}\n`);
 });
+
+/** @throws StartupError for an option that there is not */
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : '';
+    throw new StartupError(`${reason}\n\n${help}`, { cause });
+  }
+}
 
 async function run(given: string[]): Promise<Report> {
   const isMeant = ({ words, arity }: Command): boolean =>

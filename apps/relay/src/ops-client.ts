@@ -25,8 +25,9 @@ export class OpsClient {
   async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
     const answer = await this.reach(method, path, body);
     const text = await answer.text();
-    if (answer.ok) return text === '' ? undefined : JSON.parse(text);
-    const said = refusal.safeParse(parsed(text));
+    const json = parsed(text);
+    if (answer.ok && (text === '' || json !== undefined)) return json;
+    const said = refusal.safeParse(json);
     throw new StartupError(said.success ? said.data.error : `The gateway answered ${answer.status}.`);
   }
 

@@ -68,7 +68,7 @@ export async function setSettings(
 ): Promise<Report> {
   const settings = z.record(z.string(), z.json()).safeParse(parsed(json));
   if (!settings.success)
-    throw new StartupError(`The settings must be a JSON object, such as {"particles":"keep"}.`);
+    throw new StartupError(`The settings must be a JSON object, such as {"particles":"capital"}.`);
   await api.send('PUT', pathOf(memberId, 'settings', consumer), settings.data);
   return { value: settings.data, text: `Set for ${consumer} at ${memberId}; in force within seconds.` };
 }

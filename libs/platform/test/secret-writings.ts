@@ -13,6 +13,7 @@ const names = [
   'accessToken',
   'AUTH_ID',
   'REFRESH_ID',
+  'APP_SID',
   'APPLICATION_TOKEN',
   'client_secret',
   'clientSecret',

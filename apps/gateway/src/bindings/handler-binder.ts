@@ -1,4 +1,10 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { MAX_BATCH_COMMANDS, type CommandOutcome, type PortalClient } from '@relay/bitrix24';
 import { parseEventName } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
@@ -33,13 +39,14 @@ interface Portal {
  * changes nothing.
  */
 @Injectable()
-export class HandlerBinder implements OnApplicationBootstrap, OnApplicationShutdown {
+export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   private readonly loop: Loop;
   private readonly backoff = new Backoff();
   private readonly inHand = new Set<string>();
   /** Portals whose notes of what is bound are no longer true. */
   private readonly toForget = new Set<string>();
   private unsubscribe: () => void = () => undefined;
+  private isStopped = false;
 
   constructor(
     private readonly subscriptions: Subscriptions,
@@ -54,6 +61,11 @@ export class HandlerBinder implements OnApplicationBootstrap, OnApplicationShutd
   onApplicationBootstrap(): void {
     this.unsubscribe = this.subscriptions.onChange(() => this.loop.wake());
     this.loop.start();
+  }
+
+  /** A sweep of thousands of portals ends behind those in hand: killed for its length, a process can lose a token pair. */
+  onModuleDestroy(): void {
+    this.isStopped = true;
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -92,7 +104,10 @@ export class HandlerBinder implements OnApplicationBootstrap, OnApplicationShutd
     const due = [...missing].filter(([memberId]) => this.backoff.isDue(memberId));
     const work = due.values();
     const worker = async (): Promise<void> => {
-      for (const [memberId, names] of work) await this.bindPortal(memberId, names);
+      for (const [memberId, names] of work) {
+        if (this.isStopped) return;
+        await this.bindPortal(memberId, names);
+      }
     };
     await Promise.all(Array.from({ length: portalsAtOnce }, worker));
   }

@@ -26,13 +26,22 @@ export class EventVerifier {
     if (isProved(cached, event, applicationToken)) return cached;
     const fresh = await this.directory.find(memberId, { fresh: true });
     if (isProved(fresh, event, applicationToken)) return fresh;
-    if (await this.webhookPairs.claim(memberId, domain, applicationToken)) return undefined;
+    const mayBeWebhook = !aboutApplication.has(event.name);
+    if (mayBeWebhook && (await this.webhookPairs.claim(memberId, domain, applicationToken))) return undefined;
     throw new Refusal(401, 'not-authorized');
   }
 }
 
+/**
+ * What becomes of the application is told by its own token alone: that of an outgoing webhook is known to whoever made
+ * the webhook, who must not remove the application by it, and all of its data.
+ */
+const aboutApplication = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
+
 /** A portal that is gone has nothing more to say than, once again, that it is gone. */
 function isProved(portal: KnownPortal | undefined, event: PortalEvent, applicationToken: string): boolean {
-  if (portal === undefined || !hasApplicationToken(portal, applicationToken)) return false;
+  if (portal === undefined) return false;
+  const tokenHashes = aboutApplication.has(event.name) ? portal.appTokenHashes : portal.tokenHashes;
+  if (!hasApplicationToken({ tokenHashes }, applicationToken)) return false;
   return portal.state !== 'uninstalled' || event.name === 'ONAPPUNINSTALL';
 }

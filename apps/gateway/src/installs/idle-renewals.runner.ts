@@ -5,17 +5,18 @@ import { Loop } from '../loop.js';
 import { LOG } from '../tokens.js';
 
 const everyMs = 24 * 3_600_000;
-/** At one a second they are done within the time that a process has to end; with a month to go, no day has to do more. */
-const portalsADay = 60;
+/** With a month to go that is enough for sixty thousand that were installed on one day; at one a second, half an hour. */
+const portalsADay = 2_000;
 
 /** Once a day, keeps the tokens of portals that nobody calls from running out. */
 @Injectable()
 export class IdleRenewalsRunner implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: Loop;
+  private readonly ending = new AbortController();
 
   constructor(renewals: IdleRenewals, @Inject(LOG) log: Log) {
     this.loop = new Loop('idle renewals', everyMs, log, async () => {
-      const { renewed, failed } = await renewals.renewIdlePortals(portalsADay);
+      const { renewed, failed } = await renewals.renewIdlePortals(portalsADay, this.ending.signal);
       if (renewed + failed > 0) log.info({ renewed, failed }, 'tokens of unused portals');
     });
   }
@@ -26,6 +27,7 @@ export class IdleRenewalsRunner implements OnApplicationBootstrap, OnModuleDestr
 
   /** Before the database is closed: a pair that has been granted is stored. */
   async onModuleDestroy(): Promise<void> {
+    this.ending.abort();
     await this.loop.stop();
   }
 }

@@ -1,4 +1,5 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
+import type { Log } from '@relay/platform';
 import type { KeyRotation } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -9,10 +10,11 @@ export interface OpsApiParts extends PortalRouteParts {
   /** What an operator has to bring, as a bearer token. */
   token: string;
   keys: KeyRotation;
+  log: Log;
 }
 
 /** The operator API under `/ops/api`, for the command line `relay` and for scripts. No answer holds a secret. */
-export async function createOpsApi({ token, keys, ...parts }: OpsApiParts): Promise<FastifyInstance> {
+export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts): Promise<FastifyInstance> {
   const api = fastify();
   api.addHook('onRequest', async (request, reply) => {
     if (!isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) {
@@ -20,8 +22,10 @@ export async function createOpsApi({ token, keys, ...parts }: OpsApiParts): Prom
     }
     return undefined;
   });
-  api.setErrorHandler((error, _request, reply) => {
+  api.setErrorHandler((error, request, reply) => {
     const { status, message } = answerTo(error);
+    if (status >= 500)
+      log.warn({ err: error, path: request.routeOptions.url, status }, 'an operator’s request failed');
     return reply.code(status).send({ error: message });
   });
   addPortalRoutes(api, parts);

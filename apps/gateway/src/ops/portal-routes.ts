@@ -13,14 +13,29 @@ export interface PortalRouteParts {
   tests: TestEvents;
 }
 
-const webhookPair = z.strictObject({ webhookUrl: z.string().min(1), applicationToken: z.string().min(1) });
-const portalPath = z.object({ memberId: z.string().min(1) });
-const settingsPath = portalPath.extend({ consumer: z.string().min(1) });
+/** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method behind, which is not part of it. */
+const webhookPath = /\/rest\/\d+\/[^/]+\/?$/;
+const webhookUrl = z
+  .string()
+  .min(1)
+  // What is no address at all is told by whoever calls it.
+  .refine((url) => !URL.canParse(url) || webhookPath.test(new URL(url).pathname), {
+    error: 'must be https://<portal>/rest/<user>/<secret>/, without a method',
+  });
+const webhookPair = z.strictObject({ webhookUrl, applicationToken: z.string().min(1) });
+const portalPath = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
+const settingsPath = portalPath.extend({
+  consumer: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is no name of a consumer'),
+});
 const settingsBody = z.record(z.string(), z.json());
 const limitBody = z.strictObject({
   limit: z.union([
     z.enum(['usual', 'enterprise', 'free']),
-    z.strictObject({ rate: z.number().positive(), burst: z.number().positive() }),
+    // Beyond these the bucket's arithmetic overflows, or a portal waits for days: slips of a finger.
+    z.strictObject({
+      rate: z.number().positive().min(0.01).max(10_000),
+      burst: z.number().positive().min(1).max(1_000_000),
+    }),
   ]),
 });
 

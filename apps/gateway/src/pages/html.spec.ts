@@ -11,6 +11,7 @@ const portal = {
   clientEndpoint: 'https://one.bitrix24.com/rest/',
   state: 'installed' as const,
   tokenHashes: [Buffer.from('secret-hash')],
+  appTokenHashes: [Buffer.from('secret-hash')],
   language: 'en',
   settings: {},
 };

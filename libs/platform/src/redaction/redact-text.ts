@@ -7,7 +7,7 @@ import { secretSpans } from './secret-spans.js';
  * finds has one of these signs. Two expressions, for together they take twice as long.
  */
 const sign =
-  /token|secret|passw|passphrase|api[_-]?key|private[_-]?key|auth|refresh[_-]?id|sess(?:ion)?[_-]?id|cookie|bearer|basic\s|code=|[@%]|rest[/\\]|not valid JSON/i;
+  /token|secret|passw|passphrase|api[_-]?key|private[_-]?key|auth|refresh[_-]?id|sess(?:ion)?[_-]?id|app[_-]?sid|cookie|bearer|basic\s|code=|[@%]|rest[/\\]|not valid JSON/i;
 const longWord = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40}/;
 
 export function maySayASecret(text: string): boolean {

@@ -18,6 +18,7 @@ const endings = [
   'auth[_-]?id',
   'refresh[_-]?id',
   'sess(?:ion)?[_-]?id',
+  'app[_-]?sid',
   'authorization',
   'cookies?',
 ].join('|');
