@@ -11,6 +11,13 @@ export interface ItemRead {
   number: string;
 }
 
+/** Within the time that a statement may take. */
+const forgottenAtOnce = 10_000;
+
+/** One row, unless the portal was forgotten after the read began; nobody can forget it while it is locked. */
+const wantedPortal = `wanted AS MATERIALIZED (
+  SELECT FROM mirror.portals WHERE member_id = $1 AND forgotten_to < $3::bigint FOR SHARE)`;
+
 const nextNumber = z.tuple([z.object({ number: z.string() })]);
 
 /**
@@ -24,7 +31,11 @@ export class MirrorStore {
 
   /** To be called before the portal is asked. */
   async beginRead(memberId: string, entityTypeId: number): Promise<ItemRead> {
-    const rows: unknown = await this.source.query(`SELECT nextval('mirror.read_numbers') AS number`);
+    const rows: unknown = await this.source.query(
+      `WITH portal AS (INSERT INTO mirror.portals (member_id) VALUES ($1) ON CONFLICT DO NOTHING)
+       SELECT nextval('mirror.read_numbers') AS number`,
+      [memberId],
+    );
     const [{ number }] = nextNumber.parse(rows);
     return { memberId, entityTypeId, number };
   }
@@ -33,13 +44,14 @@ export class MirrorStore {
   async saveItems(read: ItemRead, rows: readonly ItemRow[]): Promise<void> {
     // In order of their ids, so that two statements at once lock them in the same order.
     await this.source.query(
-      `INSERT INTO mirror.items AS old
+      `WITH ${wantedPortal}
+       INSERT INTO mirror.items AS old
          (member_id, entity_type_id, read_number, item_id, title, stage_id, category_id, assigned_by_id,
           created_time, updated_time, fields)
        SELECT $1, $2, $3, item_id, title, stage_id, category_id, assigned_by_id, created_time, updated_time, fields
          FROM jsonb_to_recordset($4::jsonb) AS item(
            item_id bigint, title text, stage_id text, category_id int, assigned_by_id int,
-           created_time timestamptz, updated_time timestamptz, fields jsonb)
+           created_time timestamptz, updated_time timestamptz, fields jsonb), wanted
         ORDER BY item_id
        ON CONFLICT (member_id, entity_type_id, item_id) DO UPDATE SET
          read_number = excluded.read_number, title = excluded.title, stage_id = excluded.stage_id,
@@ -57,8 +69,10 @@ export class MirrorStore {
    */
   async markDeleted(read: ItemRead, itemIds: readonly string[]): Promise<void> {
     await this.source.query(
-      `INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, item_id, fields, deleted_at)
-       SELECT $1, $2, $3, item_id, '{}', clock_timestamp() FROM unnest($4::bigint[]) AS item_id ORDER BY item_id
+      `WITH ${wantedPortal}
+       INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, item_id, fields, deleted_at)
+       SELECT $1, $2, $3, item_id, '{}', clock_timestamp() FROM unnest($4::bigint[]) AS item_id, wanted
+        ORDER BY item_id
        ON CONFLICT (member_id, entity_type_id, item_id) DO UPDATE SET
          read_number = excluded.read_number, deleted_at = coalesce(old.deleted_at, excluded.deleted_at)
        WHERE excluded.read_number >= old.read_number`,
@@ -66,8 +80,29 @@ export class MirrorStore {
     );
   }
 
-  /** All that is mirrored of the portal, gone for good. Also harmless where there is nothing. */
-  async forgetPortal(memberId: string): Promise<void> {
-    await this.source.query('DELETE FROM mirror.items WHERE member_id = $1', [memberId]);
+  /** Comes after every read that has begun until now. */
+  async latestRead(): Promise<string> {
+    const rows: unknown = await this.source.query(`SELECT nextval('mirror.read_numbers') AS number`);
+    return nextNumber.parse(rows)[0].number;
+  }
+
+  /**
+   * All that reads of the portal up to this one brought, or will bring yet, gone for good. Also harmless where there is
+   * nothing.
+   */
+  async forgetPortal(memberId: string, upTo: string): Promise<void> {
+    // Waits for whoever is storing; whoever comes after it stores nothing.
+    await this.source.query(
+      `INSERT INTO mirror.portals AS old (member_id, forgotten_to) VALUES ($1, $2)
+       ON CONFLICT (member_id) DO UPDATE SET forgotten_to = greatest(old.forgotten_to, excluded.forgotten_to)`,
+      [memberId, upTo],
+    );
+    for (let deleted = forgottenAtOnce; deleted > 0;) {
+      [, deleted] = await this.source.query<[unknown[], number]>(
+        `DELETE FROM mirror.items WHERE ctid = ANY (ARRAY(
+           SELECT ctid FROM mirror.items WHERE member_id = $1 AND read_number <= $2 LIMIT $3))`,
+        [memberId, upTo, forgottenAtOnce],
+      );
+    }
   }
 }

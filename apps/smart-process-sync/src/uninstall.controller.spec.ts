@@ -4,8 +4,10 @@ import type { PortalEntry } from '@relay/bus';
 import { PortalDirectory, type KnownPortal } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
+import { eventually } from '../../../test/support/eventually.js';
 import { toItemRow } from './item-row.js';
 import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
+import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
 import { MirrorStore } from './mirror-store.js';
 import { UninstallController } from './uninstall.controller.js';
 
@@ -34,7 +36,7 @@ describe('the mirror of a portal that is uninstalled', () => {
   };
 
   beforeAll(async () => {
-    database = await freshDatabase([CreateMirror1764100000000]);
+    database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     const app = await Test.createTestingModule({
       controllers: [UninstallController],
@@ -76,6 +78,49 @@ describe('the mirror of a portal that is uninstalled', () => {
     await fill('another');
     await controller.forget({ memberId: what, entries: [entry(CLEAN === undefined ? {} : { CLEAN })] });
     expect([await rowsOf(what), await rowsOf('another')]).toEqual([left, 4]);
+  });
+
+  it('is not brought back by a read that began before', async () => {
+    states.set('read before', 'uninstalled');
+    await fill('read before');
+    const read = await store.beginRead('read before', 147);
+    await controller.forget({ memberId: 'read before', entries: [entry({ CLEAN: '1' })] });
+    await store.saveItems(read, [toItemRow('5', { id: 5, title: 'Order' })]);
+    await store.markDeleted(read, ['6']);
+    expect(await rowsOf('read before')).toBe(0);
+    await fill('read before');
+    expect(await rowsOf('read before')).toBe(4);
+  });
+
+  it('is forgotten with what is being stored at the same time', async () => {
+    states.set('storing', 'uninstalled');
+    await fill('storing');
+    const read = await store.beginRead('storing', 147);
+    // One connection, so that what is said after BEGIN is one transaction.
+    const saver = await new DataSource({ type: 'postgres', url: database.url, poolSize: 1 }).initialize();
+    try {
+      await saver.query('BEGIN');
+      await new MirrorStore(saver).saveItems(read, [toItemRow('7', { id: 7, title: 'Order' })]);
+      const forgotten = controller.forget({ memberId: 'storing', entries: [entry({ CLEAN: '1' })] });
+      await eventually(async () => {
+        const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        expect(await source.query(waiting)).toHaveLength(1);
+      });
+      await saver.query('COMMIT');
+      await forgotten;
+    } finally {
+      await saver.destroy();
+    }
+    expect(await rowsOf('storing')).toBe(0);
+  });
+
+  it('keeps what was read after an install that came while the uninstall was looked at', async () => {
+    states.set('back', 'uninstalled');
+    await fill('back');
+    const upTo = await store.latestRead();
+    await fill('back');
+    await store.forgetPortal('back', upTo);
+    expect(await rowsOf('back')).toBe(4);
   });
 
   it('is forgotten once, however often the event comes', async () => {

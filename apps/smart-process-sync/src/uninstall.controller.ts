@@ -17,8 +17,10 @@ export class UninstallController {
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
   async forget({ memberId, entries }: PortalBatch): Promise<void> {
     if (!entries.some(({ data }) => data?.CLEAN === '1')) return;
+    // Before the portal is looked up: an install that comes after that look keeps what its events lead to.
+    const upTo = await this.store.latestRead();
     if (await this.isBack(memberId)) return;
-    await this.store.forgetPortal(memberId);
+    await this.store.forgetPortal(memberId, upTo);
   }
 
   /** The event can come late, after the next install, whose items are live already. */
