@@ -77,6 +77,11 @@ describe('an operator', () => {
     [['portals', 'limit', 'nobody', 'free'], 'There is no such portal'],
     [['portals', 'limit', 'x', 'much'], 'The limit must be usual'],
     [['portals', 'limit', 'x', '0/50'], 'expected number to be >0'],
+    [['portals', 'limit', 'x', '0.001/50'], 'expected number to be >=0.01'],
+    [['portals', 'limit', 'x', `${'9'.repeat(300)}/50`], 'expected number to be <=10000'],
+    [['portals', 'limit', 'x', '-5/250'], "relay: Unknown option '-5'"],
+    [['portals', '--jsno'], "relay: Unknown option '--jsno'"],
+    [['portals', 'set', 'x', 'Name Formatter', '{}'], 'is no name of a consumer'],
     [['portals', 'resume'], 'There is no such command'],
     [['keys'], 'There is no such command'],
   ])('hears what is wrong with %j', async (args, words) => {

@@ -110,6 +110,25 @@ describe('an uninstall', () => {
     expect(await countOf('mirror.items', victim)).toBe(1);
   });
 
+  it('is refused with the token of an outgoing webhook, which whoever made the webhook knows', async () => {
+    const victim = await livelyPortal('victim-of-a-webhook');
+    const tokens = ['first', 'second'].map((name) => `${name}-outgoing-token-of-a-webhook`);
+    for (const token of tokens) {
+      const pair = { input: `${victim.portal.webhookUrl}\n${token}\n` };
+      expect((await command(relay, ['portals', 'webhook'], pair)).code).toBe(0);
+    }
+    const [known = '', waiting = ''] = tokens;
+    const change = eventOf(victim.portal, 'ONCRMCONTACTUPDATE', known);
+    await eventually(async () => expect((await postForm(victim.app.eventsUrl, change)).status).toBe(200));
+    for (const token of [known, waiting]) {
+      const form = eventOf(victim.portal, 'ONAPPUNINSTALL', token);
+      form.set('data[CLEAN]', '1');
+      expect((await postForm(victim.app.eventsUrl, form)).status).toBe(401);
+    }
+    expect(await listedPortal(relay, victim.portal.memberId)).toMatchObject({ state: 'installed' });
+    expect(await countOf('mirror.items', victim)).toBe(1);
+  });
+
   it('of the installation before comes too late to harm the next one', async () => {
     const subject = await livelyPortal('back');
     const { status } = await subject.app.install('event', subject.app.installUrl);

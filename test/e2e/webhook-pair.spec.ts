@@ -87,6 +87,10 @@ describe('a pair of webhooks', () => {
   it('says in one line what is wrong', async () => {
     const bad = await command(['portals', 'webhook'], 'http://10.0.0.1/rest/1/secret-in-url/\nx\n');
     expect([bad.code, bad.screen]).toEqual([1, 'relay: webhookUrl: not-https\n']);
+    const method = 'https://acme.example/rest/1/secret-in-url/profile.json\nx\n';
+    expect((await command(['portals', 'webhook'], method)).screen).toMatch(
+      /^relay: ✖ must be https:\/\/<portal>\/rest\/<user>\/<secret>\/, without a method\n/,
+    );
     const token_ = await command(['portals'], '', { OPS_TOKEN: 'x'.repeat(16) });
     expect([token_.code, token_.screen]).toEqual([1, 'relay: OPS_TOKEN is wrong or missing\n']);
     const nobody = await command(['portals'], '', { OPS_PORT: '1' });
