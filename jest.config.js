@@ -1,5 +1,9 @@
+import { availableParallelism } from 'node:os';
+
 /** Jest in ESM: run by `npm test` (scripts/test.mjs) or `npm run jest -- <path>`. */
 export default {
+  // Most of a test's time is waiting for real servers: even two cores have room for two.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   testEnvironment: 'node',
   // Longer than `eventually` waits, so that a failure shows its last error; many times what any test takes alone.
   testTimeout: 60_000,

@@ -1,12 +1,16 @@
 /**
- * Eight processes call one simulated portal at 2/50 as fast as its shared limits let them: for a minute alone, and
- * beside a foreign program that takes half of the rate for two minutes and then goes. To be reached: no refusal and
- * 97 % of what the bucket allows; beside the foreign one no lost call, and the whole rate again two minutes after it.
+ * Eight processes call one simulated portal at 2/50 as fast as its shared limits let them: for a minute name-formatter,
+ * smart-process-sync and six readers of bulk work; for a minute eight that mix live and bulk work; and these beside a
+ * foreign program that takes half of the rate for two minutes and then goes. To be reached: no refusal and 97 % of what
+ * the bucket allows; beside the foreign one no lost call, and the whole rate again two minutes after it.
  *
- * `--rate 5 --burst 250` for another portal; `--alone` leaves the second part out.
+ * `--rate 5 --burst 250` for another portal; `--alone` leaves the last part out; `--consumers` all but the first.
  */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { hammer } from '../test/support/limits/hammer.mjs';
+import { consumersAndReaders } from './limits/consumers.mjs';
 import { table } from './support/table.mjs';
 
 const { values } = parseArgs({
@@ -14,35 +18,45 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '2' },
     burst: { type: 'string', default: '50' },
     alone: { type: 'boolean', default: false },
+    consumers: { type: 'boolean', default: false },
   },
 });
 const [rate, burst] = [Number(values.rate), Number(values.burst)];
 const reachUsed = 0.97;
 const windowSeconds = 20;
 
-const alone = await hammer({ rate, burst, seconds: 60 });
-const { ours = 0, oursRefused = 0 } = alone.seconds.at(-1) ?? {};
-const used = ours / alone.allowed;
+execFileSync(process.execPath, [join(import.meta.dirname, '../scripts/prepare.mjs')], { stdio: 'inherit' });
 console.log(`8 processes at ${rate}/${burst} for a minute`);
+const consumers = await consumersAndReaders({ rate, burst });
+/** @type {(string | number)[][]} */
+const minutes = [
+  [
+    'consumers and readers',
+    consumers.allowed,
+    share(consumers.requests, consumers.allowed),
+    consumers.refused,
+    consumers.requests - consumers.read,
+    consumers.read,
+    consumers.lost.length,
+  ],
+];
+judge(consumers.requests / consumers.allowed, consumers.refused, consumers.lost);
+if (!values.consumers) {
+  const { seconds, allowed, done, lost } = await hammer({ rate, burst, seconds: 60 });
+  const { ours = 0, oursRefused = 0 } = seconds.at(-1) ?? {};
+  minutes.push(['mixed', allowed, share(ours, allowed), oursRefused, done.live, done.bulk, lost.length]);
+  judge(ours / allowed, oursRefused, lost);
+}
 console.log(
   table(
     ['', 'allowed', 'used', 'refused', 'live', 'bulk', 'lost'],
-    [
-      [
-        'alone',
-        alone.allowed,
-        `${ours} (${(100 * used).toFixed(1)} %)`,
-        oursRefused,
-        alone.done.live,
-        alone.done.bulk,
-        alone.lost.length,
-      ].map(String),
-    ],
+    minutes.map((row) => row.map(String)),
   ),
 );
-if (oursRefused > 0 || used < reachUsed || alone.lost.length > 0) process.exitCode = 1;
+const { 'crm.item.update': updated = 0, 'crm.item.list': listed = 0 } = consumers.calls;
+console.log(`of consumers and readers: ${updated} names written, ${listed} lists read`);
 
-if (!values.alone) {
+if (!values.alone && !values.consumers) {
   const foreign = { rate: rate / 2, fromSecond: 0, toSecond: 120 };
   const { seconds, lost, done } = await hammer({ rate, burst, seconds: 260, foreign });
   console.log(
@@ -63,4 +77,14 @@ if (!values.alone) {
   const last = Number(rows.at(-1)?.[1]);
   console.log(`done ${done.live} live and ${done.bulk} bulk calls, lost ${lost.length}`);
   if (lost.length > 0 || last < 0.95 * rate) process.exitCode = 1;
+}
+
+/** @param {number} used @param {number} allowed */
+function share(used, allowed) {
+  return `${used} (${((100 * used) / allowed).toFixed(1)} %)`;
+}
+
+/** @param {number} used @param {number} refused @param {readonly string[]} lost */
+function judge(used, refused, lost) {
+  if (refused > 0 || used < reachUsed || lost.length > 0) process.exitCode = 1;
 }

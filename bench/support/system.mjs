@@ -18,6 +18,7 @@ const stopTimeoutMs = 30_000;
 /**
  * @typedef {object} System
  * @property {string} description what it runs on
+ * @property {string} databaseUrl
  * @property {string} gatewayUrl
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
@@ -90,7 +91,7 @@ export async function startSystem(consumers, bus, closers, signal) {
   for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
-  return { description, gatewayUrl, operator, simulatorUrl, application };
+  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application };
 }
 
 /**

@@ -84,8 +84,8 @@ export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
   }
 }
 
-/** @param {string} order */
-function startWorker(order) {
+/** @param {string} order what `worker.mjs` reads, as JSON */
+export function startWorker(order) {
   const child = fork(join(import.meta.dirname, 'worker.mjs'), {
     env: { PATH: process.env['PATH'], LIMITS_WORKER: order },
   });
