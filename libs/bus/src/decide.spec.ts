@@ -46,7 +46,7 @@ describe('deciding what becomes of a delivery', () => {
       kind: 'wait',
       afterMs: 1_500,
     });
-    expect(decideFresh({ recovery: 'wait' })).toEqual({ kind: 'wait', afterMs: 30_000 });
+    expect(decideFresh({ recovery: 'wait' })).toEqual({ kind: 'wait', afterMs: 5_000 });
   });
 
   it('waits longer for what does not say when it ends, the longer it lasts, but at most ten minutes', () => {
@@ -55,7 +55,7 @@ describe('deciding what becomes of a delivery', () => {
       decide(failed({ recovery: 'wait' }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
     const waits = [-1_000, 60_000, 240_000, 1_200_000, 86_400_000].map(after);
     expect(waits).toEqual(
-      [30_000, 30_000, 60_000, 300_000, 600_000].map((afterMs) => ({ kind: 'wait', afterMs })),
+      [5_000, 30_000, 120_000, 600_000, 600_000].map((afterMs) => ({ kind: 'wait', afterMs })),
     );
   });
 

@@ -25,7 +25,7 @@ const guidance = z.object({
 });
 
 /** A limit of Bitrix24 that does not say when it ends, or a portal that is down, has passed within seconds or takes long. */
-const shortestWaitMs = 30_000;
+const shortestWaitMs = 5_000;
 const longestWaitMs = 10 * 60_000;
 /** A person has to authorise the application again; looking every ten minutes is soon enough. */
 const reauthorizeMs = 10 * 60_000;
@@ -70,7 +70,7 @@ export function decide(
 
 /** The longer it has failed, the less often it is worth a look. */
 function waitMs(firstFailedAt: number, now: number): number {
-  return Math.min(Math.max(shortestWaitMs, (now - firstFailedAt) / 4), longestWaitMs);
+  return Math.min(Math.max(shortestWaitMs, (now - firstFailedAt) / 2), longestWaitMs);
 }
 
 function guidanceOf(error: unknown): z.output<typeof guidance> {
