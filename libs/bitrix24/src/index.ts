@@ -26,6 +26,7 @@ export { LocalPace } from './pace/local-pace.js';
 export { claimCalls, isHarmless, observeUsage, pausedOf, type SlowedMethod } from './pace/operating-time.js';
 export type { MethodUsage, Pace, Work } from './pace/pace.js';
 export { SharedPace, type SharedOperatingTimes } from './pace/shared-pace.js';
+export { unlessAborted } from './pace/waiting.js';
 export type { PlanOptions } from './planner/carry-out.js';
 export type { BatchClient, Outcome } from './planner/job.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './planner/read-items.js';

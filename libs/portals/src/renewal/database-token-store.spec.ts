@@ -46,6 +46,13 @@ describe('DatabaseTokenStore', () => {
     return row?.state;
   }
 
+  async function waitingForLocks(): Promise<number> {
+    const rows = await source.query<unknown[]>(
+      `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    return rows.length;
+  }
+
   /** As when the database restarts. */
   async function cutTransactions(): Promise<void> {
     await source.query(
@@ -82,7 +89,8 @@ describe('DatabaseTokenStore', () => {
 
   it('renews once when ten processes meet one expired token twenty times', async () => {
     const stale = await install();
-    oauth.beforeAnswer = () => new Promise((resolve) => setTimeout(resolve, 50));
+    // Answered when the nine others stand at the lock, so that they do meet.
+    oauth.beforeAnswer = () => eventually(async () => expect(await waitingForLocks()).toBe(9));
     const processes = await Promise.all(Array.from({ length: 10 }, () => database.connect()));
     const renewals = processes.flatMap((each) => {
       const tokens = store(each);

@@ -1,9 +1,8 @@
-import { OAuthError, type PortalAccess, type TokenStore } from '@relay/bitrix24';
+import { OAuthError, type PortalAccess, type TokenStore, unlessAborted } from '@relay/bitrix24';
 import { openAccess, readCredentials } from '../credentials.js';
 import type { Suspensions } from '../suspension/suspensions.js';
 import { needsReauth, unconfirmedAddress } from './renewal-errors.js';
 import { Renewal, type RenewalParts, type RenewalPurpose } from './renewal.js';
-import { unlessAborted } from './unless-aborted.js';
 
 export interface TokenStoreParts extends RenewalParts {
   suspensions: Suspensions;
