@@ -3,6 +3,7 @@ import type { Log } from '@relay/platform';
 import { waitAtMost } from './backoff.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import { decide, type Outcome } from './decide.js';
+import type { DispatcherState } from './dispatcher-state.js';
 import type { Delivery, Receipt } from './event-bus.js';
 import { heldTooLong, toFailure } from './failure.js';
 import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
@@ -91,6 +92,10 @@ export class Dispatcher {
       );
     }
     this.#settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
+  }
+
+  state(): DispatcherState {
+    return { ...this.#lanes.summary(), batches: this.#running.size };
   }
 
   /** Starts no more batches; resolves when those in hand are finished and settled. */

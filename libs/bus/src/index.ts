@@ -3,6 +3,7 @@ export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js'
 export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
 export { decide } from './decide.js';
 export type { Decision, History, Outcome } from './decide.js';
+export type { DispatcherState } from './dispatcher-state.js';
 export { BusClosedError, BusUnavailableError } from './event-bus.js';
 export type {
   BusUnavailableCode,

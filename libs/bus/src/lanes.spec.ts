@@ -67,6 +67,17 @@ describe('lanes', () => {
     expect(lanes.release(memberId)).toBe(false);
   });
 
+  it('tell how many portals have work, how many events wait, and since when', () => {
+    const lanes = newLanes();
+    expect(lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
+    lanes.add(merging, anEvent({ receivedAt: 300 }), slip());
+    lanes.add(merging, anEvent({ receivedAt: 200 }), slip());
+    lanes.add(merging, anEvent({ memberId: 'other', receivedAt: 250 }), slip());
+    expect(lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
+    lanes.take();
+    expect(lanes.summary()).toEqual({ lanes: 2, waiting: 1, oldestAt: 250 });
+  });
+
   it('keep events that carry data apart and in order', () => {
     const lanes = newLanes();
     const events = ['a', 'b', 'c'].map((text) => anEvent({ data: { text } }));

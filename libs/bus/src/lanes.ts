@@ -85,6 +85,21 @@ export class Lanes<H extends LaneRules, R extends { readonly lost: boolean }> {
     return false;
   }
 
+  /** Of all lanes: how many there are, how many events wait in them, and when the oldest of those was received. */
+  summary(): { lanes: number; waiting: number; oldestAt: number | undefined } {
+    let waiting = 0;
+    let oldestAt: number | undefined;
+    for (const { pending } of this.#lanes.values()) {
+      for (const entries of pending.values()) {
+        for (const { receipts, view } of entries.values()) {
+          waiting += receipts.length;
+          oldestAt = Math.min(oldestAt ?? Infinity, view.firstSeenAt);
+        }
+      }
+    }
+    return { lanes: this.#lanes.size, waiting, oldestAt };
+  }
+
   #laneOf(memberId: string): Lane<H, R> {
     let lane = this.#lanes.get(memberId);
     if (!lane) {

@@ -1,5 +1,6 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
+import type { DispatcherState } from '../dispatcher-state.js';
 import { Dispatcher, type DispatcherOptions } from '../dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 import { gatherHandlers } from './event-handlers.js';
@@ -52,6 +53,11 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   /** The queues stand and deliveries come. */
   isReady(): boolean {
     return this.#consumption?.isReady() ?? false;
+  }
+
+  /** Undefined before `listen`. */
+  state(): DispatcherState | undefined {
+    return this.#dispatcher?.state();
   }
 
   override on(): never {
