@@ -1,7 +1,7 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
-import type { DispatcherState } from '../dispatcher-state.js';
-import { Dispatcher, type DispatcherOptions } from '../dispatcher.js';
+import type { DispatcherState } from '../dispatch/dispatcher-state.js';
+import { Dispatcher, type DispatcherOptions } from '../dispatch/dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 import { gatherHandlers } from './event-handlers.js';
 import { portalEventsTransport } from './on-portal-events.decorator.js';

@@ -1,15 +1,15 @@
 import { formatEventName } from '@relay/events';
 import type { Log } from '@relay/platform';
-import { waitAtMost } from './backoff.js';
+import { waitAtMost } from '../backoff.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import { decide, type Outcome } from './decide.js';
 import type { DispatcherState } from './dispatcher-state.js';
-import type { Delivery, Receipt } from './event-bus.js';
-import { heldTooLong, toFailure } from './failure.js';
+import type { Delivery, Receipt } from '../event-bus.js';
+import { heldTooLong, toFailure } from '../failure.js';
 import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
 import { Lanes, type LaneBatch, type LaneRules, type PendingEntry } from './lanes.js';
-import { batchEntries, batchSeconds, settledTotal } from './metrics.js';
-import { defaultRetryDelaysMs } from './retry-delays.js';
+import { batchEntries, batchSeconds, settledTotal } from '../metrics.js';
+import { defaultRetryDelaysMs } from '../retry-delays.js';
 
 /** One method under `@OnPortalEvents`, whatever number of events it is for. */
 export interface EventHandler extends LaneRules {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLog } from '@relay/platform';
-import { eventually } from '../../../test/support/eventually.js';
+import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
-import { deferred } from './deferred.js';
+import { deferred } from '../deferred.js';
 import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatcher.js';
-import { anEvent } from '../testing/events.js';
-import { recorded } from '../testing/recorded-delivery.js';
+import { anEvent } from '../../testing/events.js';
+import { recorded } from '../../testing/recorded-delivery.js';
 
 type Handle = EventHandler['handle'];
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Lanes, type LaneRules } from './lanes.js';
-import { anEvent } from '../testing/events.js';
+import { anEvent } from '../../testing/events.js';
 
 interface Slip {
   lost: boolean;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { silentLog } from '@relay/platform';
-import { eventually } from '../../../test/support/eventually.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../testing/bus-under-test.js';
-import { anEvent } from '../testing/events.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';
+import { anEvent } from '../../testing/events.js';
 import { Dispatcher } from './dispatcher.js';
-import type { Consumption, EventBus } from './event-bus.js';
+import type { Consumption, EventBus } from '../event-bus.js';
 
 jest.setTimeout(60_000);
 
