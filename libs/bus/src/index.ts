@@ -1,6 +1,7 @@
 export { requireShardCount } from './postgres/shard-count.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
+export { BusTroubles } from './bus-troubles.js';
 export { decide } from './decide.js';
 export type { Decision, History, Outcome } from './decide.js';
 export type { DispatcherState } from './dispatcher-state.js';
