@@ -29,11 +29,14 @@ export interface DispatcherOptions {
   /** Days from its first failure that an event is held for a portal that cannot be called. Default 7. */
   holdDays?: number;
   gathering?: Gathering;
+  /** How long `drain` waits for the batches in hand. Default a minute. */
+  drainWithinMs?: number;
 }
 
 type Batch = LaneBatch<EventHandler, Receipt>;
 
 const defaultMaxBatches = 32;
+const defaultDrainMs = 60_000;
 const defaultHoldDays = 7;
 const dayMs = 24 * 3_600_000;
 /** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
@@ -98,11 +101,18 @@ export class Dispatcher {
     return { ...this.#lanes.summary(), batches: this.#running.size };
   }
 
-  /** Starts no more batches; resolves when those in hand are finished and settled. */
+  /**
+   * Starts no more batches; resolves when those in hand are finished and settled, or when they take too long: then
+   * they are not settled, and their events come again.
+   */
   async drain(): Promise<void> {
     this.#draining = true;
     for (const end of this.#resting.values()) end();
-    await Promise.all(this.#running);
+    const { consumer, log, drainWithinMs = defaultDrainMs } = this.options;
+    await waitAtMost(Promise.all(this.#running), drainWithinMs);
+    const { batches, waiting } = this.state();
+    if (batches > 0) log.warn({ consumer, batches }, 'batches did not end in time; their events go back');
+    if (waiting > 0) log.info({ consumer, events: waiting }, 'events that waited go back');
     await waitAtMost(Promise.all(this.#settling), settleTimeoutMs);
   }
 
