@@ -34,8 +34,11 @@ describe('a standalone that runs', () => {
       checks: {
         'everything started': true,
         'gateway bus': true,
+        'gateway database': true,
         'name-formatter bus': true,
+        'name-formatter database': true,
         'smart-process-sync bus': true,
+        'smart-process-sync database': true,
       },
     });
   });

@@ -34,6 +34,38 @@ export async function freshVhost(): Promise<TestVhost> {
   return { url: url.href, name, drop: () => rabbitmqctl('delete_vhost', name) };
 }
 
+export interface TestUser {
+  /** The address of the virtual host with this user and the password that is right at first. */
+  url: string;
+  password: string;
+  /** Regular expressions of names, as `rabbitmqctl set_permissions` takes them. */
+  may(permissions: { configure: string; write: string; read: string }): Promise<void>;
+  changePassword(password: string): Promise<void>;
+  drop(): Promise<void>;
+}
+
+/** A user of the broker who may do nothing yet. */
+export async function freshUser(vhost: TestVhost): Promise<TestUser> {
+  const name = `${vhost.name}_user`;
+  const password = randomBytes(12).toString('hex');
+  await rabbitmqctl('add_user', name, password);
+  const url = new URL(vhost.url);
+  [url.username, url.password] = [name, password];
+  return {
+    url: url.href,
+    password,
+    may: ({ configure, write, read }) =>
+      rabbitmqctl('set_permissions', '-p', vhost.name, name, configure, write, read),
+    changePassword: (changed) => rabbitmqctl('change_password', name, changed),
+    drop: () => rabbitmqctl('delete_user', name),
+  };
+}
+
+/** Ends every connection of the virtual host, as an administrator or a shutdown does. */
+export function closeConnections({ name }: TestVhost): Promise<void> {
+  return rabbitmqctl('close_all_connections', '--vhost', name, 'by the test');
+}
+
 /** RELAY_TEST_RABBITMQCTL is how `npm test` reaches the broker it chose: a JSON array of command and arguments. */
 async function rabbitmqctl(...args: string[]): Promise<void> {
   const chosen: unknown = JSON.parse(process.env['RELAY_TEST_RABBITMQCTL'] ?? '["rabbitmqctl"]');

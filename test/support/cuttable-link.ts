@@ -6,6 +6,7 @@ import { freePort } from './broker.js';
 export class CuttableLink {
   private readonly sockets = new Set<Socket>();
   private server: Server | undefined;
+  private isFrozen = false;
 
   private constructor(
     readonly port: number,
@@ -33,7 +34,15 @@ export class CuttableLink {
     await once(server, 'close');
   }
 
+  /** Nothing passes any more, and nobody is told. */
+  freeze(): void {
+    this.isFrozen = true;
+    for (const socket of this.sockets) socket.pause();
+  }
+
   async mend(): Promise<void> {
+    this.isFrozen = false;
+    for (const socket of this.sockets) socket.resume();
     if (this.server) return;
     this.server = createServer((near) => this.join(near, connect(this.targetPort, this.targetHost)));
     this.server.listen(this.port, '127.0.0.1');
@@ -47,6 +56,7 @@ export class CuttableLink {
     ] as const) {
       this.sockets.add(one);
       one.pipe(other);
+      if (this.isFrozen) one.pause();
       one.on('error', () => other.destroy());
       one.on('close', () => {
         this.sockets.delete(one);

@@ -70,6 +70,11 @@ export class AppProcess {
     return this.end();
   }
 
+  /** One signal, as a person sends it; it may not end the process. */
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
   private hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }

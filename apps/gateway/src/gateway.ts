@@ -1,7 +1,16 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { JournalledBus, openEventBus, requireShardCount } from '@relay/bus';
-import { type AppHost, NestLogger, ownProcess, type Readiness, requireDatabase } from '@relay/platform';
+import { BusTroubles, JournalledBus, openEventBus, requireShardCount } from '@relay/bus';
+import {
+  type AppHost,
+  closeInOrder,
+  databaseStanding,
+  NestLogger,
+  ownProcess,
+  type Readiness,
+  requireDatabase,
+  type Standing,
+} from '@relay/platform';
 import {
   KeyRotation,
   PortalLimits,
@@ -28,16 +37,28 @@ export async function startGateway(
   host: AppHost = ownProcess('gateway', environment),
 ): Promise<RunningGateway> {
   const { log } = host;
+  const troubles = new BusTroubles();
   let ready: JournalledBus | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({ bus: () => readiness(ready) });
+  await host.openOps({
+    bus: () => ({ is: readiness(ready), because: troubles.sentence }),
+    database: () => databaseReadiness(environment.DATABASE_URL),
+  });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
   const { AMQP_URL: amqpUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir } = environment;
-  const bus = await JournalledBus.over(await openEventBus({ amqpUrl, databaseUrl, log }), { dataDir, log });
+  const bus = await JournalledBus.over(await openEventBus({ amqpUrl, databaseUrl, log, troubles }), {
+    dataDir,
+    log,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
-    new FastifyAdapter({ bodyLimit: bodyLimitBytes, frameworkErrors: refuseMalformed }),
+    new FastifyAdapter({
+      bodyLimit: bodyLimitBytes,
+      frameworkErrors: refuseMalformed,
+      // Bitrix24 does not send again what comes on an open connection while this process ends.
+      return503OnClosing: false,
+    }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
   takeFormBodies(app.getHttpAdapter().getInstance());
@@ -64,12 +85,30 @@ export async function startGateway(
   void checkPublicUrl(environment.PUBLIC_URL, log);
   return {
     close: async () => {
-      await app.close();
-      await host.closeOps();
-      await bus.close();
-      log.info({}, 'gateway stopped');
+      ready = undefined;
+      await closeInOrder(
+        [
+          // Before the app: what requests need is there until the last one is answered.
+          { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
+          { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
+          { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
+          // A lot of the journal may be on its way.
+          { what: 'bus and journal', close: () => bus.close(), withinMs: 15_000 },
+        ],
+        log,
+      ).finally(() => log.info({}, 'gateway stopped'));
     },
   };
+}
+
+async function stopRequests(app: NestFastifyApplication): Promise<void> {
+  await app.getHttpAdapter().close();
+}
+
+/** Events of portals that are known are taken without it; installs and new portals are not. */
+async function databaseReadiness(url: string): Promise<Standing> {
+  const standing = await databaseStanding(url);
+  return standing.is === false ? { ...standing, is: 'degraded' } : standing;
 }
 
 /** Events that the broker does not take are kept here: that is work done, and a reason to look. */

@@ -1,10 +1,11 @@
 export { requireShardCount } from './postgres/shard-count.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
+export { BusTroubles } from './bus-troubles.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './dispatch/batch.js';
-export type { Trials } from './dispatch/trials.js';
 export { decide } from './dispatch/decide.js';
 export type { Decision, History, Outcome } from './dispatch/decide.js';
 export type { DispatcherState } from './dispatch/dispatcher-state.js';
+export type { Trials } from './dispatch/trials.js';
 export { BusClosedError, BusUnavailableError } from './event-bus.js';
 export type {
   BusUnavailableCode,

@@ -1,5 +1,6 @@
 import { parseEventName, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
+import type { BusTroubles } from './bus-troubles.js';
 import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from './event-bus.js';
 import { publishedTotal } from './metrics.js';
 import { PostgresBus } from './postgres/postgres-bus.js';
@@ -15,6 +16,8 @@ export interface OpenEventBusOptions {
   /** Ascending, milliseconds; for tests, since every process of an installation must agree on them. */
   retryDelaysMs?: readonly number[];
   publishDeadlineMs?: number;
+  /** Kept up to date with what is wrong, for whoever shows it. */
+  troubles?: BusTroubles;
   /** PostgreSQL only: how often to look for messages whose delay is over. */
   pollMs?: number;
 }
@@ -34,8 +37,9 @@ export async function openEventBus({
   retryDelaysMs = defaultRetryDelaysMs,
   publishDeadlineMs = defaultPublishDeadlineMs,
   pollMs = defaultPollMs,
+  troubles,
 }: OpenEventBusOptions): Promise<EventBus> {
-  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs };
+  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, troubles };
   const bus = amqpUrl ? new RabbitMqBus(amqpUrl, options) : postgresBus(databaseUrl, options);
   await bus.start();
   return new MeteredBus(bus);

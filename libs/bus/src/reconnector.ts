@@ -1,5 +1,5 @@
-import type { Log } from '@relay/platform';
 import { backoffMs, pause, waitAtMost } from './backoff.js';
+import type { ConnectionReport } from './connection-report.js';
 import { deferred } from './deferred.js';
 import { BusClosedError } from './event-bus.js';
 
@@ -10,25 +10,28 @@ export interface Session {
 }
 
 export interface ReconnectorOptions<S extends Session> {
-  /** For the log. */
-  name: string;
-  log: Log;
+  report: ConnectionReport;
   /** Opens one session; that session calls `onEnd` once or more when it is over. */
   open: (onEnd: (cause: Error) => void) => Promise<S>;
 }
 
-/** A session that lasted this long was sound: the next back-off starts from the beginning. */
+/**
+ * A session that lasted this long was sound: the next back-off starts from the beginning. After one that did not, the
+ * next is not said to be up before: a permission that is missing shows at the first publish only.
+ */
 const soundMs = 10_000;
 /** How long `close` waits for an attempt that cannot be interrupted. */
 const closeTimeoutMs = 3_000;
 
-/** Keeps one session open: opens the next when it ends, with back-off and jitter, for ever, visibly in the log. */
+/** Keeps one session open: opens the next when it ends, with back-off and jitter, for ever, and reports how it fares. */
 export class Reconnector<S extends Session> {
   #current: S | undefined;
   #lastCause: Error | undefined;
   readonly #closing = new AbortController();
   readonly #watchers = new Set<() => void>();
   #attempts = 0;
+  /** The last session that was open ended soon. */
+  #wasUnsound = false;
   #loop: Promise<void> | undefined;
 
   constructor(private readonly options: ReconnectorOptions<S>) {}
@@ -57,10 +60,10 @@ export class Reconnector<S extends Session> {
     this.#closing.abort();
     this.#wake();
     if (this.#loop) await waitAtMost(this.#loop, closeTimeoutMs);
+    this.options.report.close();
   }
 
   async #run(): Promise<void> {
-    const { name, log } = this.options;
     for (let failures = 0; !this.#closing.signal.aborted;) {
       const startedAt = performance.now();
       const cause = await this.#hold();
@@ -70,10 +73,7 @@ export class Reconnector<S extends Session> {
       this.#lastCause = cause;
       failures = performance.now() - startedAt >= soundMs ? 1 : failures + 1;
       const delayMs = Math.round(backoffMs(failures));
-      log.warn(
-        { connection: name, err: cause, failures, delayMs },
-        'bus connection is down, will connect again',
-      );
+      this.options.report.down(cause, { failures, delayMs });
       await pause(delayMs, this.#closing.signal);
     }
   }
@@ -88,9 +88,16 @@ export class Reconnector<S extends Session> {
       return error instanceof Error ? error : new Error(String(error));
     }
     this.#current = session;
-    this.options.log.info({ connection: this.options.name }, 'bus connection is up');
+    const { report } = this.options;
+    const sound = setTimeout(() => {
+      this.#wasUnsound = false;
+      report.up();
+    }, soundMs).unref();
+    if (!this.#wasUnsound) report.up();
+    this.#wasUnsound = true;
     this.#wake();
     const cause = await Promise.race([ended.promise, aborted(this.#closing.signal)]);
+    clearTimeout(sound);
     this.#current = undefined;
     await session.close();
     return cause;

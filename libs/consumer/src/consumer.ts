@@ -1,10 +1,12 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { DatabaseTrials, openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
+import { BusTroubles, DatabaseTrials, openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
 import {
   type AppHost,
+  closeInOrder,
   databaseOptions,
+  databaseStanding,
   type Environment,
   type Log,
   NestLogger,
@@ -32,7 +34,16 @@ export interface ConsumerOptions {
   name: string;
   /** The app's own module: its controllers have methods under `@OnPortalEvents`. */
   module: Type | DynamicModule;
+  /**
+   * At its end the process waits so long for the batches in hand, by default a minute: as long as Bitrix24 may take to
+   * answer. Whoever ends it must give it 15 s more.
+   */
+  drainWithinMs?: number;
 }
+
+const usualDrainMs = 60_000;
+/** To settle what is finished, and to let go of the rest. */
+const handBackMs = 8_000;
 
 export interface RunningConsumer {
   /** Takes no more events, finishes the batches in hand, then closes bus and database. */
@@ -44,16 +55,22 @@ export interface RunningConsumer {
  * binds them at every portal. Resolves when it takes events and its ops server listens.
  */
 export async function startConsumer(
-  { name, module }: ConsumerOptions,
+  { name, module, drainWithinMs = usualDrainMs }: ConsumerOptions,
   environment: ConsumerEnvironment,
   host: AppHost = ownProcess(name, environment),
 ): Promise<RunningConsumer> {
   const { log } = host;
+  const troubles = new BusTroubles();
   let ready: PortalEventsServer | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.openOps({
-    bus: () => ready?.isReady() ?? false,
-    handlers: () => (ready?.state()?.isPaused ? 'degraded' : true),
+    bus: () => ({ is: ready?.isReady() ?? false, because: troubles.sentence }),
+    // Without it no portal can be called.
+    database: () => databaseStanding(environment.DATABASE_URL),
+    handlers: () =>
+      ready?.state()?.isPaused
+        ? { is: 'degraded', because: 'Everything fails, so one event at a time is tried: see the log' }
+        : true,
   });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
@@ -61,6 +78,7 @@ export async function startConsumer(
     amqpUrl: environment.AMQP_URL,
     databaseUrl: environment.DATABASE_URL,
     log,
+    troubles,
   });
   const trials = new DatabaseTrials(environment.DATABASE_URL, name, log);
   const server = new PortalEventsServer({
@@ -68,6 +86,7 @@ export async function startConsumer(
     trials,
     consumer: name,
     log,
+    drainWithinMs,
     onSubscribed: (names) => app.get(Subscriptions).record(name, names),
   });
   const app: INestMicroservice = await NestFactory.createMicroservice(
@@ -83,11 +102,17 @@ export async function startConsumer(
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
     close: async () => {
-      await app.close();
-      await host.closeOps();
-      await bus.close();
-      await trials.close();
-      log.info({}, `${name} stopped`);
+      ready = undefined;
+      await closeInOrder(
+        [
+          { what: 'events in hand', close: () => server.close(), withinMs: drainWithinMs + handBackMs },
+          { what: 'database', close: () => app.close(), withinMs: 3_000 },
+          { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
+          { what: 'trials', close: () => trials.close(), withinMs: 1_000 },
+          { what: 'bus', close: () => bus.close(), withinMs: 3_000 },
+        ],
+        log,
+      ).finally(() => log.info({}, `${name} stopped`));
     },
   };
 }

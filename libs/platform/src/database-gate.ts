@@ -2,10 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import type { Log } from './logger.js';
 import { requireMigrations } from './migrations.js';
-import { isRefusal } from './startup-error.js';
+import type { Standing } from './ops-server.js';
+import { explain, isRefusal } from './startup-error.js';
 
 const connectTimeoutMs = 5_000;
 const longestPauseMs = 10_000;
+/** Whoever asks for readiness gives up after a few seconds. */
+const standingTimeoutMs = 2_000;
 
 /**
  * Waits until PostgreSQL answers, saying so in the log: after a power cut everything starts at once. Refusals that no
@@ -34,4 +37,30 @@ export async function awaitDatabase(url: string, log: Log): Promise<void> {
 export async function requireDatabase(url: string, log: Log): Promise<void> {
   await awaitDatabase(url, log);
   await requireMigrations(url);
+}
+
+/**
+ * For a readiness check: whether PostgreSQL answers now. On a connection of its own, since those of the process may all
+ * be at work. When there is no room for one more connection, those are.
+ */
+export async function databaseStanding(url: string): Promise<Standing> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: standingTimeoutMs,
+    query_timeout: standingTimeoutMs,
+  });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+    return { is: true };
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === '53300') return { is: true };
+    return {
+      is: false,
+      because: explain(error) ?? 'PostgreSQL does not answer at the address in DATABASE_URL.',
+    };
+  } finally {
+    void client.end().catch(() => undefined);
+  }
 }

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { counter } from './metrics.js';
-import { OpsServer, type Readiness } from './ops-server.js';
+import { OpsServer, type Readiness, type Standing } from './ops-server.js';
 
 describe('the ops port', () => {
-  let broker: () => Readiness;
+  let broker: () => Readiness | Standing;
   let server: OpsServer;
   let url: string;
 
@@ -44,6 +44,24 @@ describe('the ops port', () => {
       200,
       { status: 'degraded', checks: { database: true, broker: 'degraded' } },
     ]);
+  });
+
+  it('says why, without secrets, where a check knows', async () => {
+    broker = () => ({ is: false, because: 'Nothing answers at amqp://relay:s3cr3t@broker' });
+    const answer = await fetch(`${url}/health/ready`);
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      {
+        status: 'not ready',
+        checks: { database: true, broker: false },
+        reasons: { broker: 'Nothing answers at amqp://[redacted]@broker' },
+      },
+    ]);
+    broker = () => ({ is: true, because: 'all is well again' });
+    expect(await (await fetch(`${url}/health/ready`)).json()).toEqual({
+      status: 'ready',
+      checks: { database: true, broker: true },
+    });
   });
 
   it("shows metrics in Prometheus' format", async () => {

@@ -1,5 +1,6 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import { renderMetrics } from './metrics.js';
+import { redactText } from './redaction/redact-text.js';
 
 /**
  * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
@@ -7,8 +8,14 @@ import { renderMetrics } from './metrics.js';
  */
 export type Readiness = boolean | 'degraded';
 
+/** With the reason why it is not simply ready, in an operator's words and without secrets. */
+export interface Standing {
+  is: Readiness;
+  because?: string | undefined;
+}
+
 /** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
-export type ReadinessCheck = () => Readiness | Promise<Readiness>;
+export type ReadinessCheck = () => Readiness | Standing | Promise<Readiness | Standing>;
 
 /**
  * The port for operators, apart from the public one: `/health/live`, `/health/ready`, `/metrics`, and under `/ops` what
@@ -22,9 +29,19 @@ export class OpsServer {
   constructor(private readonly checks: Readonly<Record<string, ReadinessCheck>>) {
     this.server.get('/health/live', async () => ({ status: 'live' }));
     this.server.get('/health/ready', async (_request, reply) => {
-      const results = await this.runChecks();
+      const standings = await this.runChecks();
+      const results = Object.fromEntries(standings.map(([name, { is }]) => [name, is]));
+      const reasons = standings.flatMap(([name, { is, because }]) =>
+        is === true || because === undefined ? [] : [[name, redactText(because)]],
+      );
       const status = summarise(Object.values(results));
-      return reply.code(status === 'not ready' ? 503 : 200).send({ status, checks: results });
+      return reply
+        .code(status === 'not ready' ? 503 : 200)
+        .send({
+          status,
+          checks: results,
+          ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
+        });
     });
     this.server.get('/metrics', async (_request, reply) => {
       const { contentType, body } = await renderMetrics();
@@ -57,15 +74,16 @@ export class OpsServer {
     await this.server.close();
   }
 
-  private async runChecks(): Promise<Record<string, Readiness>> {
-    const entries = Object.entries(this.checks).map(async ([name, check]): Promise<[string, Readiness]> => {
+  private async runChecks(): Promise<[name: string, Standing][]> {
+    const standings = Object.entries(this.checks).map(async ([name, check]): Promise<[string, Standing]> => {
       try {
-        return [name, await check()];
+        const result = await check();
+        return [name, typeof result === 'object' ? result : { is: result }];
       } catch {
-        return [name, false];
+        return [name, { is: false }];
       }
     });
-    return Object.fromEntries(await Promise.all(entries));
+    return Promise.all(standings);
   }
 }
 

@@ -1,3 +1,4 @@
+import { ClosingError } from './closing.js';
 import { lastWords } from './last-words.js';
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
@@ -21,9 +22,9 @@ export async function runMain(app: string, main: () => Promise<void>): Promise<v
 }
 
 /**
- * Starts, and closes in good order at Ctrl-C or SIGTERM, which ends the process with 0; a second signal ends it at
- * once. So does one that comes before all has started, for nothing is lost by it: what was taken is not settled, and
- * what is waited for may never come.
+ * Starts, and closes in good order at Ctrl-C or SIGTERM, which ends the process with 0, or with 1 where a part could not
+ * be closed; a second signal ends it at once, with 1. A first one ends it at once, with 0, when it comes before all has started,
+ * for nothing is lost by it: what was taken is not settled, and what is waited for may never come.
  */
 export async function runUntilSignal(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
   let running: { close(): Promise<void> } | undefined;
@@ -35,7 +36,8 @@ export async function runUntilSignal(start: () => Promise<{ close(): Promise<voi
       await running?.close();
       process.exit(0);
     } catch (error) {
-      process.stderr.write(`while closing: ${lastWords(error)}\n`);
+      const why = error instanceof ClosingError ? error.message : lastWords(error);
+      process.stderr.write(`while closing: ${why}\n`);
       process.exit(1);
     }
   };

@@ -374,11 +374,11 @@ describe('the dispatcher', () => {
   });
 
   it('ends in time though a handler does not', async () => {
-    const dispatcher = dispatch([handler(() => new Promise(() => undefined))]);
+    const dispatcher = dispatch([handler(() => new Promise(() => undefined))], { drainWithinMs: 20 });
     const { delivery, receipt } = recorded(anEvent());
     dispatcher.receive(delivery);
     await eventually(() => expect(dispatcher.state().batches).toBe(1));
-    await dispatcher.drain(20);
+    await dispatcher.drain();
     expect(receipt.settled).toEqual([]);
   });
 

@@ -24,6 +24,8 @@ export interface DispatcherOptions extends SettlerOptions {
   /** Milliseconds that a lane waits for its portal, before its events come again later. */
   holdMs?: number;
   gathering?: Gathering;
+  /** How long `drain` waits for the batches in hand. Default a minute. */
+  drainWithinMs?: number;
 }
 
 const defaultMaxBatches = 256;
@@ -104,22 +106,19 @@ export class Dispatcher {
   }
 
   /**
-   * Starts no more batches; resolves when those in hand are finished and settled, or after the time: what is not
-   * settled then goes back when the connection closes.
+   * Starts no more batches; resolves when those in hand are finished and settled, or when they take too long: then
+   * they are not settled, and their events come again.
    */
-  async drain(timeoutMs = defaultDrainMs): Promise<void> {
+  async drain(): Promise<void> {
     this.#draining = true;
     clearTimeout(this.#probe);
     this.#gatherings.endAll();
     this.#waits.endAll();
-    const finished = await waitAtMost(Promise.all(this.#running), timeoutMs);
-    if (!finished) {
-      const { consumer, log } = this.options;
-      log.warn(
-        { consumer, batches: this.#running.size },
-        'batches did not end in time, their events go back',
-      );
-    }
+    const { consumer, log, drainWithinMs = defaultDrainMs } = this.options;
+    await waitAtMost(Promise.all(this.#running), drainWithinMs);
+    const { batches, waiting } = this.state();
+    if (batches > 0) log.warn({ consumer, batches }, 'batches did not end in time; their events go back');
+    if (waiting > 0) log.info({ consumer, events: waiting }, 'events that waited go back');
     await this.#settler.settled(settleTimeoutMs);
   }
 

@@ -18,6 +18,7 @@ export interface PortalEventsServerOptions {
   prefetch?: number;
   maxBatches?: DispatcherOptions['maxBatches'];
   retryDelaysMs?: DispatcherOptions['retryDelaysMs'];
+  drainWithinMs?: DispatcherOptions['drainWithinMs'];
 }
 
 /** Nest's transport for a consumer: its `@OnPortalEvents` methods get what the bus delivers. */
@@ -28,6 +29,7 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   readonly #closing = new AbortController();
   #dispatcher: Dispatcher | undefined;
   #consumption: Consumption | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor(private readonly options: PortalEventsServerOptions) {
     super();
@@ -44,8 +46,16 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     callback(failure);
   }
 
-  /** Takes no new batch, finishes those in hand, then lets go of the rest: it is delivered again, here or elsewhere. */
-  async close(): Promise<void> {
+  /**
+   * Takes no new batch, finishes those in hand, then lets go of the rest: it is delivered again, here or elsewhere.
+   * Once: Nest closes it again with the app.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort();
     await this.#dispatcher?.drain();
     await this.#consumption?.stop();
@@ -70,10 +80,11 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   }
 
   async #start(): Promise<void> {
-    const { bus, consumer, log, trials, onSubscribed, prefetch, maxBatches, retryDelaysMs } = this.options;
+    const { bus, consumer, onSubscribed, prefetch, ...options } = this.options;
+    const { log } = options;
     const handlers = gatherHandlers(consumer, this.messageHandlers);
     const names = handlers.flatMap((handler) => handler.names);
-    const dispatcher = new Dispatcher({ consumer, handlers, log, trials, maxBatches, retryDelaysMs });
+    const dispatcher = new Dispatcher({ consumer, handlers, ...options });
     this.#dispatcher = dispatcher;
     this.#consumption = await bus.consume({
       consumer,

@@ -1,3 +1,5 @@
+import type { BusTroubles } from '../bus-troubles.js';
+import { ConnectionReport } from '../connection-report.js';
 import type { Consumption, ConsumeOptions } from '../event-bus.js';
 import { Reconnector } from '../reconnector.js';
 import { ConsumeSession, type SessionOptions } from './consume-session.js';
@@ -9,10 +11,14 @@ export class PostgresConsumption implements Consumption {
   /** Once for each start of a consumer: a reconnect must not undo what a newer version of it has written since. */
   #subscribed = false;
 
-  constructor(url: string, names: ConsumeOptions['names'], options: SessionOptions) {
+  constructor(url: string, names: ConsumeOptions['names'], options: SessionOptions, troubles?: BusTroubles) {
     this.#sessions = new Reconnector({
-      name: `consume ${options.consumer}`,
-      log: options.log,
+      report: new ConnectionReport({
+        name: `consume ${options.consumer}`,
+        address: 'DATABASE_URL',
+        log: options.log,
+        troubles,
+      }),
       open: (onEnd) =>
         ConsumeSession.open(url, options, onEnd, async (client) => {
           if (!this.#subscribed) await subscribe(client, options.consumer, names);

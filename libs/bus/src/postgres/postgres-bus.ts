@@ -1,4 +1,5 @@
 import type { PortalEvent } from '@relay/events';
+import type { BusTroubles } from '../bus-troubles.js';
 import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
 import { PostgresConsumption } from './consumption.js';
 import { PostgresPublisher } from './publisher.js';
@@ -16,9 +17,9 @@ export class PostgresBus implements EventBus {
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { pollMs: number },
+    private readonly options: BusOptions & { pollMs: number; troubles?: BusTroubles },
   ) {
-    this.#publisher = new PostgresPublisher(url, options.log, options.publishDeadlineMs);
+    this.#publisher = new PostgresPublisher(url, options);
   }
 
   /** Resolves after the first look at the database: one that is away does not keep a gateway from starting. */
@@ -37,15 +38,9 @@ export class PostgresBus implements EventBus {
     receive,
     signal,
   }: ConsumeOptions): Promise<Consumption> {
-    const { log, retryDelaysMs, pollMs } = this.options;
-    const consumption = new PostgresConsumption(this.url, names, {
-      consumer,
-      prefetch,
-      receive,
-      log,
-      retryDelaysMs,
-      pollMs,
-    });
+    const { log, retryDelaysMs, pollMs, troubles } = this.options;
+    const session = { consumer, prefetch, receive, log, retryDelaysMs, pollMs };
+    const consumption = new PostgresConsumption(this.url, names, session, troubles);
     this.#consumptions.add(consumption);
     try {
       await consumption.start(signal);

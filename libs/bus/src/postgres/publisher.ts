@@ -1,8 +1,10 @@
 import { encodeMessage, type PortalEvent } from '@relay/events';
-import type { Log } from '@relay/platform';
 import pg from 'pg';
 import { waitAtMost } from '../backoff.js';
-import { BusUnavailableError } from '../event-bus.js';
+import type { BusTroubles } from '../bus-troubles.js';
+import { ConnectionReport } from '../connection-report.js';
+import { BusUnavailableError, type BusOptions } from '../event-bus.js';
+import { describeFault } from '../faults/describe-fault.js';
 import { shardOf } from '../shard.js';
 
 /** A publish is one short statement; more connections would only queue for the disk. */
@@ -10,6 +12,7 @@ const poolSize = 4;
 /** A statement whose caller has long given up must not keep its connection: the server ends it, or we the connection. */
 const statementTimeoutMs = 5_000;
 const probeEveryMs = 2_000;
+const refusalPauseMs = 10_000;
 const unroutedMaxRows = 10_000;
 
 /** The channel on which the processes of a consumer hear that there is work. */
@@ -30,17 +33,24 @@ const publishSql = `
   )
   SELECT pg_notify('b24.bus.' || consumer, '') FROM routed`;
 
+/** Carries nothing out, and yet is refused whatever a publish would be refused: a missing table, column or permission. */
+const mayPublishSql = `EXPLAIN ${publishSql}`;
+
+type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { troubles?: BusTroubles };
+
 /** Stores an event for all of its consumers in one statement: either all have it or none. */
 export class PostgresPublisher {
   readonly #pool: pg.Pool;
+  readonly #deadlineMs: number;
+  readonly #report: ConnectionReport;
   #ready = false;
+  /** When, by `performance.now()`, to try again what was refused though a look found nothing wrong, as with a full disk. */
+  #refusedUntil: number | undefined;
   #probe: NodeJS.Timeout | undefined;
 
-  constructor(
-    url: string,
-    private readonly log: Log,
-    private readonly deadlineMs: number,
-  ) {
+  constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
+    this.#deadlineMs = deadlineMs;
+    this.#report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, troubles });
     this.#pool = new pg.Pool({
       connectionString: url,
       application_name: 'b24-relay bus publish',
@@ -65,7 +75,7 @@ export class PostgresPublisher {
   }
 
   /** @throws BusUnavailableError */
-  async publish(event: PortalEvent, deadlineMs = this.deadlineMs): Promise<void> {
+  async publish(event: PortalEvent, deadlineMs = this.#deadlineMs): Promise<void> {
     const { name, entityTypeId, memberId } = event;
     const content = encodeMessage(event).toString('utf8');
     const stored = this.#pool
@@ -75,12 +85,17 @@ export class PostgresPublisher {
         values: [name, entityTypeId, shardOf(memberId), content, unroutedMaxRows],
       })
       .catch((cause: unknown) => {
-        throw new BusUnavailableError(cause instanceof pg.DatabaseError ? 'BUS_REFUSED' : 'BUS_DOWN', {
-          cause,
-        });
+        const isRefused = cause instanceof pg.DatabaseError;
+        // Of one event, as a rule; but what the next one will meet as well is not to be found out by each.
+        if (isRefused && describeFault(cause, 'DATABASE_URL').needsPerson) this.#isRefused(cause);
+        throw new BusUnavailableError(isRefused ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
       });
     const result = await waitAtMost(stored, deadlineMs);
-    if (result) return;
+    if (result) {
+      if (this.#refusedUntil !== undefined) this.#report.up();
+      this.#refusedUntil = undefined;
+      return;
+    }
     // Nobody waits for it any more; its own end is of no interest.
     stored.catch(() => undefined);
     throw new BusUnavailableError('BUS_TIMEOUT');
@@ -88,23 +103,27 @@ export class PostgresPublisher {
 
   async close(): Promise<void> {
     clearInterval(this.#probe);
+    this.#report.close();
     await waitAtMost(this.#pool.end(), statementTimeoutMs);
   }
 
   async #look(): Promise<void> {
     try {
-      await this.#pool.query('SELECT FROM bus.subscriptions LIMIT 1');
-      if (!this.#ready) this.log.info({ connection: 'publish' }, 'bus connection is up');
-      this.#ready = true;
+      await this.#pool.query(mayPublishSql, [null, null, null, null, null]);
+      this.#ready = performance.now() >= (this.#refusedUntil ?? 0);
+      if (this.#refusedUntil === undefined) this.#report.up();
     } catch (error) {
       this.#isDown(error);
     }
   }
 
+  #isRefused(error: unknown): void {
+    this.#refusedUntil = performance.now() + refusalPauseMs;
+    this.#isDown(error);
+  }
+
   #isDown(error: unknown): void {
-    if (this.#probe === undefined || this.#ready) {
-      this.log.warn({ connection: 'publish', err: error }, 'bus connection is down, will look again');
-    }
     this.#ready = false;
+    this.#report.down(error);
   }
 }

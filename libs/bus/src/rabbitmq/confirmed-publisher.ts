@@ -1,6 +1,8 @@
 import type { Log } from '@relay/platform';
 import type { Channel, ConfirmChannel, Options } from 'amqplib';
+import type { BusTroubles } from '../bus-troubles.js';
 import { BusUnavailableError, type BusUnavailableCode } from '../event-bus.js';
+import { ConnectionReport } from '../connection-report.js';
 import { Reconnector, type Session } from '../reconnector.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
 
@@ -17,6 +19,7 @@ export interface PublisherOptions {
   /** For the log and the broker's list of connections. */
   name: string;
   log: Log;
+  troubles?: BusTroubles | undefined;
   deadlineMs: number;
   /** Makes what is published to, at every connect. */
   declare: (channel: Channel) => Promise<void>;
@@ -41,8 +44,7 @@ export class ConfirmedPublisher {
 
   constructor(private readonly options: PublisherOptions) {
     this.#sessions = new Reconnector({
-      name: options.name,
-      log: options.log,
+      report: new ConnectionReport({ ...options, address: 'AMQP_URL' }),
       open: (onEnd) => openSession(options, onEnd),
     });
   }
@@ -126,6 +128,8 @@ function openSession(options: PublisherOptions, onEnd: (cause: Error) => void): 
       session.pending.get(String(properties.correlationId))?.(
         new BusUnavailableError('BUS_REFUSED', { cause }),
       );
+      // Somebody has deleted what was declared; the next session declares it again.
+      onEnd(cause);
     });
     connection.on('blocked', () => {
       session.blocked = true;

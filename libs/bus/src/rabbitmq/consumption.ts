@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { decodeMessage, type PortalEvent } from '@relay/events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import type { BusTroubles } from '../bus-troubles.js';
+import { ConnectionReport } from '../connection-report.js';
 import { HeldDelivery } from '../delivery.js';
 import type { Consumption, ConsumeOptions } from '../event-bus.js';
 import { toFailure } from '../failure.js';
@@ -24,12 +26,16 @@ interface SessionContext extends SettleContext {
 export class RabbitConsumption implements Consumption {
   readonly #sessions: Reconnector<Session>;
 
-  constructor(url: string, options: ConsumeOptions, settling: SettleContext) {
+  constructor(url: string, options: ConsumeOptions, settling: SettleContext, troubles?: BusTroubles) {
     // The same for as long as this lives: a reconnection must not move shards about.
     const context: SessionContext = { ...settling, replica: randomUUID() };
     this.#sessions = new Reconnector({
-      name: `consume ${options.consumer}`,
-      log: context.log,
+      report: new ConnectionReport({
+        name: `consume ${options.consumer}`,
+        address: 'AMQP_URL',
+        log: context.log,
+        troubles,
+      }),
       open: (onEnd) => openSession(url, options, context, onEnd),
     });
   }
@@ -89,7 +95,10 @@ async function subscribe(
     const take = (message: ConsumeMessage | null): void => {
       if (!state.open) return;
       if (message) takeMessage(message, queue, acks, context, receive);
-      else end(new Error(`The broker cancelled the subscription to ${queue}`));
+      else
+        end(
+          new Error(`RabbitMQ ended the subscription to ${queue}: was the queue deleted? It is made anew.`),
+        );
     };
     await channel.consume(queue, take, { priority: priorityOf(context.replica, shard) });
   }

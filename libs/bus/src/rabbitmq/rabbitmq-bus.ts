@@ -1,8 +1,16 @@
 import { encodeMessage, type PortalEvent } from '@relay/events';
+import type { BusTroubles } from '../bus-troubles.js';
 import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { RabbitConsumption } from './consumption.js';
-import { declareEvents, eventsExchange, routingKeyOf } from './topology.js';
+import {
+  declareConsumer,
+  declareEvents,
+  eventsExchange,
+  requireWritable,
+  routingKeyOf,
+  type ConsumerTopology,
+} from './topology.js';
 
 /** A retry has nobody waiting for it; it is tried again for as long as its delivery is ours. */
 const moveDeadlineMs = 10_000;
@@ -12,25 +20,35 @@ export class RabbitMqBus implements EventBus {
   readonly #publisher: ConfirmedPublisher;
   readonly #mover: ConfirmedPublisher;
   readonly #consumptions = new Set<RabbitConsumption>();
+  /** What stood once: made again when a retry finds a part of it gone. */
+  readonly #declared: ConsumerTopology[] = [];
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions,
+    private readonly options: BusOptions & { troubles?: BusTroubles },
   ) {
-    const { log, publishDeadlineMs } = options;
+    const { log, troubles, publishDeadlineMs } = options;
     this.#publisher = new ConfirmedPublisher({
       url,
       log,
+      troubles,
       name: 'publish',
       deadlineMs: publishDeadlineMs,
-      declare: declareEvents,
+      declare: async (channel) => {
+        await declareEvents(channel);
+        await requireWritable(channel, eventsExchange);
+      },
     });
     this.#mover = new ConfirmedPublisher({
       url,
       log,
+      troubles,
       name: 'retry',
       deadlineMs: moveDeadlineMs,
-      declare: async () => undefined,
+      declare: async (channel) => {
+        if (this.#declared.length > 0) await declareEvents(channel);
+        for (const topology of this.#declared) await declareConsumer(channel, topology);
+      },
     });
   }
 
@@ -50,14 +68,11 @@ export class RabbitMqBus implements EventBus {
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
-    const { log, retryDelaysMs } = this.options;
+    const { log, retryDelaysMs, troubles } = this.options;
+    const { consumer, names } = options;
     await this.#mover.start();
-    const consumption = new RabbitConsumption(this.url, options, {
-      consumer: options.consumer,
-      log,
-      retryDelaysMs,
-      publisher: this.#mover,
-    });
+    const settling = { consumer, log, retryDelaysMs, publisher: this.#mover };
+    const consumption = new RabbitConsumption(this.url, options, settling, troubles);
     this.#consumptions.add(consumption);
     try {
       await consumption.start(options.signal);
@@ -65,6 +80,7 @@ export class RabbitMqBus implements EventBus {
       await consumption.stop();
       throw error;
     }
+    this.#declared.push({ consumer, names, retryDelaysMs });
     return consumption;
   }
 

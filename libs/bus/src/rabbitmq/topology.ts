@@ -56,6 +56,14 @@ export async function declareEvents(channel: Channel): Promise<void> {
 }
 
 /**
+ * The broker looks at the permission to write at the first publish only, and closes the channel then. To take away a
+ * binding that is not there needs the same permission (and to read `unroutedName`), and does nothing else.
+ */
+export async function requireWritable(channel: Channel, exchange: string): Promise<void> {
+  await channel.unbindExchange(exchange, unroutedName, 'never-bound');
+}
+
+/**
  * All queues of one consumer. The shard queues have no length limit: one full queue would make the broker refuse the
  * publish for all of its siblings. Bound last, so that a consumer whose queues cannot be made gets no events yet.
  * Bindings of an event that the consumer has given up stay: AMQP cannot list them, and a sibling process of another
@@ -99,4 +107,5 @@ async function declareRetryTier(channel: Channel, consumer: string, delayMs: num
     },
   });
   await channel.bindQueue(name, name, '');
+  await requireWritable(channel, name);
 }

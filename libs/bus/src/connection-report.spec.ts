@@ -1,0 +1,58 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { RecordedLog } from '../testing/recorded-log.js';
+import { BusTroubles } from './bus-troubles.js';
+import { ConnectionReport } from './connection-report.js';
+
+const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+const login = new Error(
+  'Handshake terminated by server: 403 with message "ACCESS_REFUSED - Login was refused"',
+);
+const minuteMs = 60_000;
+
+describe('how a connection fares', () => {
+  let log: RecordedLog;
+  let troubles: BusTroubles;
+  let nowMs: number;
+  let report: ConnectionReport;
+
+  beforeEach(() => {
+    log = new RecordedLog();
+    troubles = new BusTroubles();
+    nowMs = 0;
+    report = new ConnectionReport({ name: 'publish', address: 'AMQP_URL', log, troubles, now: () => nowMs });
+  });
+  const said = (): string[] => log.read().map(({ level }) => level);
+
+  it('is said once however often it fails, and again after ten minutes, for ever', () => {
+    for (; nowMs < 30 * minuteMs; nowMs += 10_000) report.down(refused);
+    expect(said()).toEqual(['warn', 'warn', 'warn']);
+  });
+
+  it('is said again when the reason is another one, and louder when a person must mend it', () => {
+    report.down(refused);
+    report.down(login);
+    report.down(login);
+    report.down(refused);
+    expect(said()).toEqual(['warn', 'error', 'warn']);
+  });
+
+  it('is said again when it fails after it was up', () => {
+    report.down(refused);
+    report.up();
+    report.up();
+    report.down(refused);
+    expect(said()).toEqual(['warn', 'info', 'warn']);
+  });
+
+  it('is told to whoever asks what is wrong, while it is', () => {
+    const other = new ConnectionReport({ name: 'retry', address: 'AMQP_URL', log, troubles });
+    report.down(refused);
+    other.down(refused);
+    expect(troubles.sentence).toBe('Nothing answers at the address in AMQP_URL (the connection is refused).');
+    report.down(login);
+    expect(troubles.sentence).toMatch(/refuses the user or the password.*Nothing answers/);
+    report.up();
+    other.close();
+    expect(troubles.sentence).toBeUndefined();
+  });
+});
