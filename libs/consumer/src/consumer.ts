@@ -24,6 +24,7 @@ export const consumerVariables = [
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
   'LOG_LEVEL',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
 export type ConsumerEnvironment = Pick<Environment, (typeof consumerVariables)[number]>;
 
