@@ -12,6 +12,7 @@ import {
   requireDatabase,
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
+import { showWork } from './work-metrics.js';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -80,11 +81,13 @@ export async function startConsumer(
     },
   );
   ready = server;
+  const hideWork = showWork(name, () => server.state());
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
     close: async () => {
       await app.close();
+      hideWork();
       await host.closeOps();
       await bus.close();
       await trials.close();
