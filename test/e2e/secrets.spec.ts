@@ -7,6 +7,7 @@ import { command } from '../support/operator.js';
 import { RecordingLink } from '../support/recording-link.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
+import { TraceCollector } from '../support/trace-collector.js';
 
 /** What strangers send: none of it may be found again, wherever they put it. */
 const planted = 'pl4nted-s3cr3t-0123456789';
@@ -21,6 +22,7 @@ describe('secrets', () => {
   let portal: SimulatedPortal;
   let toGateway: RecordingLink;
   let toOAuth: RecordingLink;
+  let collector: TraceCollector;
   const screens: string[] = [];
   const apps = ['gateway', 'name-formatter'];
 
@@ -28,7 +30,9 @@ describe('secrets', () => {
     relay = await startRelay('PostgreSQL', []);
     toGateway = await RecordingLink.to(Number(new URL(relay.gatewayUrl).port));
     toOAuth = await RecordingLink.to(relay.outside.port);
+    collector = await TraceCollector.start();
     const changes = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
       PUBLIC_URL: toGateway.url,
       B24_OAUTH_URL: toOAuth.url,
       B24_ALLOW_HOSTS: `${relay.env['B24_ALLOW_HOSTS']},${new URL(toOAuth.url).host}`,
@@ -45,6 +49,7 @@ describe('secrets', () => {
     await relay?.stop();
     await toGateway?.close();
     await toOAuth?.close();
+    await collector?.stop();
   }, 60_000);
 
   it.each(['events', 'install', 'app'])('are sent to /b24/%s by strangers, who are refused', async (path) => {
@@ -136,17 +141,22 @@ describe('secrets', () => {
 
     const log = relay.log();
     expect(log).toContain('portal installed');
+    expect(new Set(collector.spans.map(({ kind }) => kind))).toEqual(
+      new Set(['server', 'producer', 'consumer', 'client']),
+    );
+    expect(collector.spansWith({ 'error.type': 'ACCESS_DENIED' })).not.toEqual([]);
     const written: Record<string, string> = {
       log,
       screens: screens.join('\n'),
       database: await dump(relay.env['DATABASE_URL'] ?? ''),
       files: filesIn(relay.env['DATA_DIR'] ?? ''),
+      traces: collector.bodies.join('\n'),
     };
     for (const [where, text] of Object.entries(written)) {
       const found = secrets.filter((secret) => spellings(secret).some((spelling) => text.includes(spelling)));
       expect({ where, found }).toEqual({ where, found: [] });
     }
-    expect(log).not.toMatch(new RegExp(`/rest/+\\d+/+${code}`));
+    for (const text of [log, written['traces']]) expect(text).not.toMatch(new RegExp(`/rest/+\\d+/+${code}`));
   }, 60_000);
 });
 

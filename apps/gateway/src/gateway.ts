@@ -23,6 +23,8 @@ import { TestEvents } from './events/test-events.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
 import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-body.js';
 import { RefusalFilter } from './http/refusal.filter.js';
+import { measureRequests } from './http/request-metrics.js';
+import { traceRequests } from './http/request-spans.js';
 import { createOpsApi } from './ops/ops-api.js';
 import { checkPublicUrl } from './public-url.js';
 
@@ -61,7 +63,10 @@ export async function startGateway(
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
-  takeFormBodies(app.getHttpAdapter().getInstance());
+  const fastify = app.getHttpAdapter().getInstance();
+  takeFormBodies(fastify);
+  measureRequests(fastify);
+  if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);
   app.useGlobalFilters(new RefusalFilter(log));
   await app.listen(environment.PORT, '0.0.0.0');
   host.mountOps(

@@ -1,8 +1,11 @@
 import 'reflect-metadata';
-import { readEnvironment, runMain, runUntilSignal } from '@relay/platform';
+import { readEnvironment, runMain, runUntilSignal, traced } from '@relay/platform';
 import { startGateway } from './gateway.js';
 import { gatewayVariables } from './gateway.module.js';
 
 await runMain('gateway', async () => {
-  await runUntilSignal(() => startGateway(readEnvironment(gatewayVariables)));
+  await runUntilSignal(async () => {
+    const environment = readEnvironment(gatewayVariables);
+    return traced('gateway', environment, () => startGateway(environment));
+  });
 });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startConsumer, type ConsumerOptions } from '@relay/consumer';
-import { awaitDatabase, runMigrations } from '@relay/platform';
+import { awaitDatabase, runMigrations, startTraces } from '@relay/platform';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
 import { NameObserver } from '../../name-formatter/src/name-observer.js';
@@ -36,6 +36,9 @@ export async function startStandalone(parts: RunningParts, env: NodeJS.ProcessEn
   const databaseUrl = env['DATABASE_URL'] || (await openDatabase(parts, plan, secrets, screen));
   const environment = appsEnvironment(env, plan, secrets, databaseUrl);
   const host = new SharedHost(environment.LOG_LEVEL, log);
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: collector } = environment;
+  // Opened before the apps, so closed after them: it sends the last spans.
+  if (collector !== undefined) parts.add(await startTraces('standalone', collector, host.for('traces').log));
   const { log: migrateLog } = host.for('migrate');
   await awaitDatabase(databaseUrl, migrateLog);
   await runMigrations(databaseUrl, migrateLog);

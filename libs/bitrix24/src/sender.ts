@@ -5,6 +5,7 @@ import { Bitrix24Error } from './errors.js';
 import { type Exchange, post, type PostRequest } from './exchange.js';
 import type { MethodUsage, Pace, Work } from './pace/pace.js';
 import type { Params } from './query.js';
+import { inRequestSpan, noteHttpStatus } from './request-span.js';
 import { MAX_REFUSALS, MAX_REPEATS, mayRepeat, type MethodKind, repeatPauseMs } from './repeat.js';
 import { usageOfError } from './usage.js';
 
@@ -128,22 +129,30 @@ export class Sender {
     const address = `${access.endpoint}${method}`;
     // Asked first, since the error of `new URL` quotes what it was given.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
+    const url = new URL(address);
     await pace?.admit({ work, methods }, signal);
-    const exchange = await this.exchange({
-      url: new URL(address),
-      contentType: 'application/json',
-      body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
-      timeoutMs,
-      maxAnswerBytes,
-      allowHosts,
-      signal,
+    return await inRequestSpan({ memberId, method, methods, url }, async (span) => {
+      const exchange = await this.exchange({
+        url,
+        contentType: 'application/json',
+        body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
+        timeoutMs,
+        maxAnswerBytes,
+        allowHosts,
+        signal,
+      });
+      noteHttpStatus(span, exchange.httpStatus);
+      return await this.#read(exchange, asked, read);
     });
+  }
+
+  async #read<T>(exchange: Exchange, asked: Asked, read: RestRequest<T>['read']): Promise<T> {
     try {
       const { value, usage } = read(answerOf(exchange, asked), asked);
       await this.#observe(usage);
       return value;
     } catch (error) {
-      if (error instanceof Bitrix24Error) await this.#observe(usageOfError(method, error));
+      if (error instanceof Bitrix24Error) await this.#observe(usageOfError(asked.method, error));
       throw error;
     }
   }

@@ -2,10 +2,12 @@ import { parseEventName, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import type { BusTroubles } from './bus-troubles.js';
 import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from './event-bus.js';
-import { publishedTotal } from './metrics.js';
+import { consumedTotal, operationSeconds, sentTotal } from './metrics.js';
 import { PostgresBus } from './postgres/postgres-bus.js';
 import { RabbitMqBus } from './rabbitmq/rabbitmq-bus.js';
+import { eventsExchange } from './rabbitmq/topology.js';
 import { defaultRetryDelaysMs } from './retry-delays.js';
+import { inPublishSpan } from './spans.js';
 
 export interface OpenEventBusOptions {
   /** Set: the bus is RabbitMQ (3.10 to 4.x). */
@@ -42,7 +44,7 @@ export async function openEventBus({
   const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, troubles };
   const bus = amqpUrl ? new RabbitMqBus(amqpUrl, options) : postgresBus(databaseUrl, options);
   await bus.start();
-  return new MeteredBus(bus);
+  return new MeteredBus(bus, amqpUrl ? 'rabbitmq' : 'postgresql');
 }
 
 function postgresBus(
@@ -56,26 +58,56 @@ function postgresBus(
 /** Part of the names of queues, and of a channel of PostgreSQL, which takes no more than 63 bytes. */
 const consumerName = /^[a-z][a-z0-9-]{0,39}$/;
 
-/** What both implementations have in common: names are checked and publishes counted in one place. */
+/** What both implementations have in common: names are checked, and what goes through is counted and traced in one place. */
 class MeteredBus implements EventBus {
-  constructor(private readonly bus: EventBus) {}
+  readonly #published;
+
+  constructor(
+    private readonly bus: EventBus,
+    private readonly system: 'rabbitmq' | 'postgresql',
+  ) {
+    this.#published = {
+      messaging_system: system,
+      messaging_operation_name: 'publish',
+      // The same name in PostgreSQL, where there is none.
+      messaging_destination_name: eventsExchange,
+    };
+  }
 
   async publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
+    const stopTimer = operationSeconds.startTimer(this.#published);
     try {
-      await this.bus.publish(event, deadlineMs);
-      publishedTotal.inc({ outcome: 'stored' });
+      await inPublishSpan(event, { system: this.system, destination: eventsExchange }, (traced) =>
+        this.bus.publish(traced, deadlineMs),
+      );
+      sentTotal.inc(this.#published);
+      stopTimer();
     } catch (error) {
-      publishedTotal.inc({ outcome: error instanceof BusUnavailableError ? error.code : 'error' });
+      const error_type = error instanceof BusUnavailableError ? error.code : '_OTHER';
+      sentTotal.inc({ ...this.#published, error_type });
+      stopTimer({ error_type });
       throw error;
     }
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
-    if (!consumerName.test(options.consumer)) {
-      throw new TypeError(`A consumer's name is 1 to 40 of a-z, 0-9 and "-": ${options.consumer}`);
+    const { consumer, names, receive } = options;
+    if (!consumerName.test(consumer)) {
+      throw new TypeError(`A consumer's name is 1 to 40 of a-z, 0-9 and "-": ${consumer}`);
     }
-    for (const name of options.names) parseEventName(name);
-    return this.bus.consume(options);
+    for (const name of names) parseEventName(name);
+    const consumed = consumedTotal.labels({
+      messaging_system: this.system,
+      messaging_operation_name: 'consume',
+      messaging_consumer_group_name: consumer,
+    });
+    return this.bus.consume({
+      ...options,
+      receive: (delivery) => {
+        consumed.inc();
+        receive(delivery);
+      },
+    });
   }
 
   isReady(): boolean {

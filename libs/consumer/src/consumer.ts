@@ -14,6 +14,7 @@ import {
   requireDatabase,
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
+import { showWork } from './work-metrics.js';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -26,6 +27,7 @@ export const consumerVariables = [
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
   'LOG_LEVEL',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
 export type ConsumerEnvironment = Pick<Environment, (typeof consumerVariables)[number]>;
 
@@ -98,11 +100,13 @@ export async function startConsumer(
     },
   );
   ready = server;
+  const hideWork = showWork(name, () => server.state());
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
     close: async () => {
       ready = undefined;
+      hideWork();
       await closeInOrder(
         [
           { what: 'events in hand', close: () => server.close(), withinMs: drainWithinMs + handBackMs },

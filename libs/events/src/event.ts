@@ -25,6 +25,8 @@ export interface PortalEvent {
   ts: number;
   /** Milliseconds: when we got it. */
   receivedAt: number;
+  /** Of the trace that it belongs to, ours and not the sender's (W3C Trace Context, version 00); absent while nothing is traced. */
+  traceparent?: string | undefined;
 }
 
 /**

@@ -27,6 +27,7 @@ const portalEvent: fc.Arbitrary<PortalEvent> = fc.record({
   data,
   ts: fc.nat(),
   receivedAt: fc.maxSafeNat(),
+  traceparent: fc.option(fc.stringMatching(/^00-[1-9a-f]{32}-[1-9a-f]{16}-0[01]$/), { nil: undefined }),
 });
 
 const event: PortalEvent = {
@@ -69,6 +70,17 @@ describe('a message', () => {
 
   it('may hold fields that a later writer adds', () => {
     expect(decodeMessage(written({ later: 'field' }))).toEqual(event);
+  });
+
+  it.each([
+    ['none, as an older gateway writes it', undefined],
+    ['one of a later version', '01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+    ['ids of zeros', `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01`],
+    ['no hexadecimal digits', '00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01'],
+    ['more than a traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nx'],
+    ['a number', 7],
+  ])('is read without its trace when that is %s', (_what, traceparent) => {
+    expect(decodeMessage(written({ traceparent }))).toEqual(event);
   });
 });
 

@@ -24,6 +24,9 @@ const VERSION = 1;
 /** Far above what decodeForm lets through; guards the recursion alone. */
 const MAX_DEPTH = 100;
 
+/** As W3C Trace Context writes it; ids of zeros alone are none. */
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
 const versionSchema = z.object({ v: z.unknown() });
 
 const messageSchema = z.object({
@@ -36,15 +39,29 @@ const messageSchema = z.object({
   data: z.unknown(),
   ts: z.int().nonnegative(),
   receivedAt: z.int().nonnegative(),
+  /** Only a trace is broken by one that cannot be read, and no event is given up for that. */
+  traceparent: z.string().regex(TRACEPARENT).optional().catch(undefined),
 });
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** JSON in UTF-8 with a version. Writes the fields of a PortalEvent and nothing else that may hang on the object. */
 export function encodeMessage(event: PortalEvent): Buffer {
-  const { id, memberId, name, entityTypeId, entityId, entity, data, ts, receivedAt } = event;
+  const { id, memberId, name, entityTypeId, entityId, entity, data, ts, receivedAt, traceparent } = event;
   return Buffer.from(
-    JSON.stringify({ v: VERSION, id, memberId, name, entityTypeId, entityId, entity, data, ts, receivedAt }),
+    JSON.stringify({
+      v: VERSION,
+      id,
+      memberId,
+      name,
+      entityTypeId,
+      entityId,
+      entity,
+      data,
+      ts,
+      receivedAt,
+      traceparent,
+    }),
   );
 }
 

@@ -57,6 +57,8 @@ const variables = {
   OPS_TOKEN: z
     .string({ error: `is not set; make one: openssl rand -hex 16` })
     .min(16, 'must have 16 characters or more'),
+  /** Where traces go, as OTLP over HTTP; the path `/v1/traces` is added. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 };
 

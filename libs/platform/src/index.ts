@@ -17,3 +17,5 @@ export { redactText } from './redaction/redact-text.js';
 export { redactValue } from './redaction/redact-value.js';
 export { runMain, runUntilSignal } from './run-main.js';
 export { explain, StartupError } from './startup-error.js';
+export { startTraces, traced } from './tracing/traced.js';
+export { contextOf, currentTraceparent } from './tracing/traceparent.js';

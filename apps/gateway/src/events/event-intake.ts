@@ -1,3 +1,4 @@
+import { trace } from '@opentelemetry/api';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EventBus } from '@relay/bus';
 import { decodeForm, parseEvent } from '@relay/events';
@@ -20,6 +21,7 @@ export class EventIntake {
     const form = decodeForm(body);
     const { event, credentials } = parseEvent(form, Date.now());
     await this.lifecycle.accept(event, credentials, form);
+    trace.getActiveSpan()?.setAttributes({ 'relay.event': event.name, 'relay.member_id': event.memberId });
     await this.bus.publish(event);
     accepted.inc();
   }

@@ -1,3 +1,4 @@
+import { trace } from '@opentelemetry/api';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { BusUnavailableError } from '@relay/bus';
 import { EventError, FormError } from '@relay/events';
@@ -11,8 +12,8 @@ import { Refusal } from './refusal.js';
 
 const refused = counter({
   name: 'relay_gateway_refused_total',
-  help: 'Requests that were not answered with 200, by reason.',
-  labelNames: ['reason'],
+  help: 'Requests that were not answered with 200, by route and reason.',
+  labelNames: ['route', 'reason'],
 });
 
 /** Turns whatever was thrown into one of the bound answers: never a stack, never an echo of what was sent. */
@@ -23,12 +24,10 @@ export class RefusalFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const error = thrown instanceof PageFailure ? thrown.cause : thrown;
     const { status, reason } = answerTo(error);
-    refused.inc({ reason });
-    const fields = {
-      reason,
-      status,
-      path: host.switchToHttp().getRequest<FastifyRequest>().routeOptions?.url,
-    };
+    const path = host.switchToHttp().getRequest<FastifyRequest>().routeOptions?.url;
+    refused.inc({ route: path ?? 'none', reason });
+    trace.getActiveSpan()?.setAttribute('error.type', reason);
+    const fields = { reason, status, path };
     if (reason === 'internal') this.log.error({ ...fields, err: error }, 'request failed');
     else if (status === 503) this.log.warn({ ...fields, err: error }, 'request refused');
     else this.log.info(fields, 'request refused');

@@ -15,7 +15,11 @@ export interface PendingEntry<R> {
   readonly key: string;
   readonly view: PortalEntry;
   receipts: R[];
+  /** Of the first events that belong to a trace, not of all: a flood may be one entry. Undefined while none does. */
+  traceparents?: string[];
 }
+
+const mostTraceparents = 8;
 
 /** @param withData for handlers that get every event by itself */
 export function newEntry<R>(
@@ -33,7 +37,13 @@ export function newEntry<R>(
     lastTs: event.ts,
     ...(withData && { data: event.data }),
   };
-  return { key, view, receipts: [receipt] };
+  const { traceparent } = event;
+  return {
+    key,
+    view,
+    receipts: [receipt],
+    ...(traceparent !== undefined && { traceparents: [traceparent] }),
+  };
 }
 
 export function addToEntry<R extends LaneReceipt>(
@@ -42,6 +52,7 @@ export function addToEntry<R extends LaneReceipt>(
   receipt: R,
 ): void {
   entry.receipts.push(receipt);
+  if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
   mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
 }
 
@@ -49,12 +60,18 @@ export function addToEntry<R extends LaneReceipt>(
 export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>): PendingEntry<R> {
   mergeView(earlier.view, later.view);
   earlier.receipts = earlier.receipts.concat(later.receipts);
+  if (later.traceparents) addTraces(earlier, later.traceparents);
   return earlier;
 }
 
 /** Its every message will come again by itself. */
 export function isLost(entry: PendingEntry<LaneReceipt>): boolean {
   return entry.receipts.every(({ lost }) => lost);
+}
+
+function addTraces<R>(entry: PendingEntry<R>, more: readonly string[]): void {
+  entry.traceparents ??= [];
+  entry.traceparents.push(...more.slice(0, mostTraceparents - entry.traceparents.length));
 }
 
 function mergeView(

@@ -1,10 +1,10 @@
 import type { Log } from '@relay/platform';
 import type { Receipt } from '../event-bus.js';
 import { toFailure } from '../failure.js';
-import { batchEntries, batchSeconds } from '../metrics.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import { type Outcome, recoveryOf } from './decide.js';
 import type { LaneBatch, LaneRules } from './lane.js';
+import { observed } from './observed-batch.js';
 import type { PendingEntry } from './pending-entry.js';
 
 /** One method under `@OnPortalEvents`, whatever number of events it is for. */
@@ -24,10 +24,7 @@ export async function runBatch(
   batch: Batch,
   { consumer, log }: { consumer: string; log: Log },
 ): Promise<Outcomes> {
-  batchEntries.observe({ consumer }, batch.entries.length);
-  const stopTimer = batchSeconds.startTimer({ consumer });
   const outcomeOf = await handle(batch, consumer, log);
-  stopTimer();
   return new Map(batch.entries.map((entry) => [entry, outcomeOf(entry)]));
 }
 
@@ -37,7 +34,9 @@ async function handle(
   log: Log,
 ): Promise<(entry: Entry) => Outcome> {
   try {
-    const failed = await handler.handle({ memberId, entries: entries.map(({ view }) => view) });
+    const failed = await observed({ consumer, memberId, entries }, () =>
+      handler.handle({ memberId, entries: entries.map(({ view }) => view) }),
+    );
     if (failed.length === 0) return () => ({ ok: true });
     const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
     log.warn(

@@ -1,8 +1,10 @@
+import { trace } from '@opentelemetry/api';
 import type { PortalEvent } from '@relay/events';
 import { counter, gauge, type Log } from '@relay/platform';
 import { join } from 'node:path';
 import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from '../event-bus.js';
 import { Drainer, type DrainerOptions } from './drainer.js';
+import { withCurrentTrace } from '../spans.js';
 import { JournalError } from './journal-error.js';
 import { Journal, type JournalLimits } from './journal.js';
 
@@ -70,7 +72,8 @@ export class JournalledBus implements EventBus {
 
   async #keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
     try {
-      await this.journal.append(event);
+      await this.journal.append(withCurrentTrace(event));
+      trace.getActiveSpan()?.setAttribute('relay.journalled', true);
       journalledTotal.inc({ outcome: 'stored' });
     } catch (cause) {
       journalledTotal.inc({ outcome: cause instanceof JournalError ? cause.code : 'error' });

@@ -63,6 +63,8 @@ export class RabbitMqBus implements EventBus {
       routingKey: routingKeyOf(event),
       content: encodeMessage(event),
       messageId: event.id,
+      // For tools that look at the broker; ours read the message, which a retry leaves as it is.
+      ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
     };
     return this.#publisher.publish(message, deadlineMs);
   }

@@ -1,0 +1,43 @@
+import { counter, histogram } from '@relay/platform';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+const received = counter({
+  name: 'relay_gateway_received_total',
+  help: 'Requests from Bitrix24, and from whoever claims to be it, by route; counted as they begin.',
+  labelNames: ['route'],
+});
+/** Bitrix24 calls slow handlers less often (settings/performance/index.md): this is what to watch for it. */
+const duration = histogram({
+  name: 'http_server_request_duration_seconds',
+  help: 'How long the gateway took for its answers.',
+  labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
+  // OpenTelemetry's advice for http.server.request.duration (docs/http/http-metrics.md).
+  buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+});
+
+/** The routes of Bitrix24 alone: what strangers ask for has no end of names. */
+export function routeOf(request: FastifyRequest): string | undefined {
+  const route = request.routeOptions.url;
+  return route?.startsWith('/b24/') ? route : undefined;
+}
+
+/** Before the routes are made. */
+export function measureRequests(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const route = routeOf(request);
+    if (route !== undefined) received.inc({ route });
+    done();
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const route = routeOf(request);
+    if (route !== undefined) {
+      const labels = {
+        http_request_method: request.method,
+        http_route: route,
+        http_response_status_code: reply.statusCode,
+      };
+      duration.observe(labels, reply.elapsedTime / 1_000);
+    }
+    done();
+  });
+}

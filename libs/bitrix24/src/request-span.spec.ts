@@ -1,0 +1,107 @@
+import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { failureOf } from '../test/failure.js';
+import { Peer } from '../test/peer.js';
+import { MemoryTokens } from '../test/token-store.js';
+import { webhookTokens } from './access.js';
+import { PortalClient, type PortalClientOptions } from './portal-client.js';
+
+const exporter = new InMemorySpanExporter();
+let peer: Peer;
+
+beforeAll(() => {
+  trace.setGlobalTracerProvider(
+    new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
+  );
+});
+beforeEach(async () => {
+  peer = await Peer.start();
+});
+afterEach(async () => {
+  exporter.reset();
+  await peer.stop();
+});
+
+function client(options: Partial<PortalClientOptions> = {}): PortalClient {
+  const tokens = webhookTokens(`${peer.url}/rest/1/s3cret/`);
+  return new PortalClient({
+    memberId: 'm1',
+    tokens,
+    allowHosts: ['127.0.0.1'],
+    repeatPauseMs: () => 0,
+    ...options,
+  });
+}
+
+describe('the span of a request', () => {
+  it('tells what was called, of whom, and how that was answered', async () => {
+    peer.answer = () => ({ body: { result: { result: { a: 1, b: 2 }, result_error: [] } } });
+    await client().batch({ a: { method: 'crm.item.list' }, b: { method: 'crm.item.Update' } });
+    const [span, ...more] = exporter.getFinishedSpans();
+    expect(more).toEqual([]);
+    expect(span).toMatchObject({
+      name: 'POST batch',
+      kind: SpanKind.CLIENT,
+      status: { code: SpanStatusCode.UNSET },
+      attributes: {
+        'http.request.method': 'POST',
+        'http.response.status_code': 200,
+        'server.address': '127.0.0.1',
+        'relay.member_id': 'm1',
+        'relay.rest.method': 'batch',
+        'relay.rest.methods': ['crm.item.list', 'crm.item.update', 'batch'],
+      },
+    });
+  });
+
+  it('is one for each repeat, with what it failed with', async () => {
+    peer.answer = (_, count) =>
+      count < 3 ? { status: 500, body: { error: 'INTERNAL_SERVER_ERROR' } } : { body: { result: 1 } };
+    await client().call('crm.item.get', { id: 82 });
+    expect(exporter.getFinishedSpans().map(({ attributes }) => attributes)).toEqual([
+      expect.objectContaining({ 'http.response.status_code': 500, 'error.type': 'INTERNAL_SERVER_ERROR' }),
+      expect.objectContaining({ 'http.response.status_code': 500, 'error.type': 'INTERNAL_SERVER_ERROR' }),
+      expect.objectContaining({ 'http.response.status_code': 200 }),
+    ]);
+  });
+
+  it('has no status where there was no answer', async () => {
+    peer.answer = () => 'reset';
+    await failureOf(client().call('crm.item.add', {}));
+    const [span] = exporter.getFinishedSpans();
+    expect(span?.status.code).toBe(SpanStatusCode.ERROR);
+    expect(span?.attributes).toMatchObject({ 'error.type': 'TRANSPORT' });
+    expect(span?.attributes).not.toHaveProperty(['http.response.status_code']);
+  });
+
+  it('ends when the caller gives up, without the reason’s words', async () => {
+    peer.answer = () => 'hang';
+    const giveUp = new AbortController();
+    const call = client().call('crm.item.get', {}, { signal: giveUp.signal });
+    void peer.hears(1).then(() => giveUp.abort(new TypeError('s3cret')));
+    await expect(call).rejects.toThrow('s3cret');
+    const [span] = exporter.getFinishedSpans();
+    expect(span?.attributes['error.type']).toBe('TypeError');
+    expect(span?.status.message).toBeUndefined();
+  });
+
+  it('holds no webhook’s secret, no token, no parameter and nothing that the portal sent', async () => {
+    const tokens = new MemoryTokens(`${peer.url}/rest/`, 's3cret-token');
+    peer.answer = (heard) => ({
+      status: 400,
+      body: { error: 'ODD', error_description: `s3cret ${heard.text}` },
+    });
+    for (const each of [client(), client({ tokens })]) {
+      await failureOf(each.call('crm.item.get', { id: 's3cret-parameter' }));
+    }
+    const spans = exporter.getFinishedSpans();
+    expect(spans).toHaveLength(2);
+    const told = spans.map(({ name, attributes, status, events }) => ({ name, attributes, status, events }));
+    expect(JSON.stringify(told)).not.toContain('s3cret');
+  });
+});
