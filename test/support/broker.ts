@@ -35,7 +35,7 @@ export async function freshVhost(): Promise<TestVhost> {
 }
 
 /** RELAY_TEST_RABBITMQCTL is how `npm test` reaches the broker it chose: a JSON array of command and arguments. */
-async function rabbitmqctl(...args: string[]): Promise<void> {
+export async function rabbitmqctl(...args: string[]): Promise<void> {
   const chosen: unknown = JSON.parse(process.env['RELAY_TEST_RABBITMQCTL'] ?? '["rabbitmqctl"]');
   const [command = '', ...first] = Array.isArray(chosen) ? chosen.map(String) : [];
   await run(command, [...first, '-q', ...args]);
