@@ -1,4 +1,5 @@
 export { requireShardCount } from './postgres/shard-count.js';
+export type { JournalStatus, OtherSlot, SlotContents } from './journal/journal-status.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
 export { decide } from './decide.js';
