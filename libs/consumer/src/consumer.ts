@@ -1,7 +1,7 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
+import { openEventBus, PortalEventsServer, ProcessReporter, requireShardCount } from '@relay/bus';
 import {
   type AppHost,
   databaseOptions,
@@ -12,6 +12,7 @@ import {
   requireDatabase,
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
+import { DataSource } from 'typeorm';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -74,10 +75,21 @@ export async function startConsumer(
     },
   );
   ready = server;
+  const reporter = new ProcessReporter({
+    consumer: name,
+    database: app.get(DataSource),
+    state: () => server.state(),
+    log,
+  });
+  // Before it takes its first event: nobody may remove the queues of a process that is about to consume.
+  await reporter.start();
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
     close: async () => {
+      // While batches are finished the process still shows itself; with the app goes its database.
+      await server.close();
+      await reporter.stop();
       await app.close();
       await host.closeOps();
       await bus.close();
