@@ -1,12 +1,14 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { JournalledBus, openEventBus, requireShardCount } from '@relay/bus';
+import { JournalledBus, openBusCare, openEventBus, requireShardCount } from '@relay/bus';
 import { type AppHost, NestLogger, ownProcess, type Readiness, requireDatabase } from '@relay/platform';
 import {
+  EventBindings,
   KeyRotation,
   PortalLimits,
   PortalList,
   PortalSettings,
+  Subscriptions,
   Suspensions,
   WebhookPairs,
 } from '@relay/portals';
@@ -40,6 +42,7 @@ export async function startGateway(
     new FastifyAdapter({ bodyLimit: bodyLimitBytes, frameworkErrors: refuseMalformed }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
+  const care = openBusCare({ amqpUrl, databaseUrl, log });
   takeFormBodies(app.getHttpAdapter().getInstance());
   app.useGlobalFilters(new RefusalFilter(log));
   await app.listen(environment.PORT, '0.0.0.0');
@@ -53,6 +56,10 @@ export async function startGateway(
       suspensions: app.get(Suspensions),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
+      care,
+      journal: bus,
+      subscriptions: app.get(Subscriptions),
+      bindings: app.get(EventBindings),
       log,
     }),
   );
@@ -66,6 +73,7 @@ export async function startGateway(
     close: async () => {
       await app.close();
       await host.closeOps();
+      await care.close();
       await bus.close();
       log.info({}, 'gateway stopped');
     },

@@ -30,6 +30,14 @@ export class EventBindings {
     return new Map(rows.map((row) => [row.memberId, row.names]));
   }
 
+  /** Every event name that was ever bound at some portal, sorted. */
+  async names(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ name: string }[]>(
+      'SELECT DISTINCT name FROM portals.event_bindings ORDER BY name',
+    );
+    return rows.map(({ name }) => name);
+  }
+
   /** The portal must be known: a binding without one has no meaning, and the database refuses it. */
   async save(memberId: string, name: string, handlerUrl: string, state: BindingState): Promise<void> {
     const row = { memberId, name, handler: handlerUrl, state, boundAt: () => 'now()' };

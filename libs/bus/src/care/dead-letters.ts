@@ -94,6 +94,8 @@ export class DeadLetters {
           await picked.replay(letters);
           letters += 1;
         }
+        // A round that follows at once keeps the pace of this one.
+        await pace.rest();
         const done = letters === picked.count && !room.leftAny && !(more && letters > 0);
         return { letters, done, complete: !more };
       }),

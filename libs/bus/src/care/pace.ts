@@ -16,8 +16,13 @@ export class Pace {
   }
 
   async next(): Promise<void> {
+    await this.rest();
+    this.#nextAt = Math.max(this.#nextAt, this.now() - slackMs) + 1_000 / this.rate;
+  }
+
+  /** Until the next step is due, without taking it. */
+  async rest(): Promise<void> {
     const waitMs = this.#nextAt - this.now();
     if (waitMs > 0) await this.wait(waitMs);
-    this.#nextAt = Math.max(this.#nextAt, this.now() - slackMs) + 1_000 / this.rate;
   }
 }
