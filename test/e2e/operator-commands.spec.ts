@@ -21,7 +21,7 @@ describe('an operator', () => {
     await eventually(async () => expect(await portal.eventsBoundTo(app.eventsUrl)).toContain('ONAPPTEST'));
     database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
     await database.connect();
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await database?.end();
     await relay?.stop();
