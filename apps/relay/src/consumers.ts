@@ -5,7 +5,7 @@ import { ageOf } from './moments.js';
 import type { OpsClient } from './ops-client.js';
 import type { Report } from './report.js';
 
-const process_ = z.looseObject({ host: z.string(), pid: z.number() });
+const process_ = z.looseObject({ host: z.string(), pid: z.number(), isPaused: z.boolean() });
 const status = z.looseObject({
   consumer: z.string(),
   waiting: z.number(),
@@ -45,6 +45,8 @@ export async function listConsumers(api: OpsClient): Promise<Report> {
 
 function noteOn({ missing, unknown, processes, shardsServed }: Status): string {
   if (missing) return 'NOBODY WORKS ON IT: start it';
+  if (processes.some(({ isPaused }) => isPaused))
+    return 'PAUSED: everything fails, one event at a time is tried';
   if (unknown) return 'nothing stands for it on the bus';
   if (processes.length > 0 && shardsServed === 0) return 'its processes do not consume: see their logs';
   if (processes.length === 0 && shardsServed > 0) return 'a process serves it that cannot report itself';

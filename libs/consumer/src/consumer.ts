@@ -1,7 +1,13 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { openEventBus, PortalEventsServer, ProcessReporter, requireShardCount } from '@relay/bus';
+import {
+  DatabaseTrials,
+  openEventBus,
+  PortalEventsServer,
+  ProcessReporter,
+  requireShardCount,
+} from '@relay/bus';
 import {
   type AppHost,
   databaseOptions,
@@ -52,7 +58,10 @@ export async function startConsumer(
   const { log } = host;
   let ready: PortalEventsServer | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({ bus: () => ready?.isReady() ?? false });
+  await host.openOps({
+    bus: () => ready?.isReady() ?? false,
+    handlers: () => (ready?.state()?.isPaused ? 'degraded' : true),
+  });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
   const bus = await openEventBus({
@@ -60,8 +69,10 @@ export async function startConsumer(
     databaseUrl: environment.DATABASE_URL,
     log,
   });
+  const trials = new DatabaseTrials(environment.DATABASE_URL, name, log);
   const server = new PortalEventsServer({
     bus,
+    trials,
     consumer: name,
     log,
     onSubscribed: (names) => app.get(Subscriptions).record(name, names),
@@ -93,6 +104,7 @@ export async function startConsumer(
       await app.close();
       await host.closeOps();
       await bus.close();
+      await trials.close();
       log.info({}, `${name} stopped`);
     },
   };

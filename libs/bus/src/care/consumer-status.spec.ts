@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
 import { anEvent } from '../../testing/events.js';
-import type { DispatcherState } from '../dispatcher-state.js';
+import type { DispatcherState } from '../dispatch/dispatcher-state.js';
 import type { Delivery } from '../event-bus.js';
 import { ProcessReporter } from './process-reports.js';
 
@@ -51,6 +51,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
       lanes: 1,
       waiting: deliveries.length,
       batches: 0,
+      isPaused: true,
       oldestAt: deliveries[0]?.event.receivedAt,
     }));
     await reporter.start();
@@ -62,7 +63,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     });
     expect(await test.care.statusOf(consumer)).toMatchObject({
       shardsServed: 16,
-      processes: [{ pid: process.pid, lanes: 1, waiting: 2, batches: 0 }],
+      processes: [{ pid: process.pid, lanes: 1, waiting: 2, batches: 0, isPaused: true }],
     });
 
     await consumption.stop();
@@ -97,7 +98,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     // As of one that was killed.
     await test.database.query(
       `INSERT INTO bus.consumer_processes
-       SELECT consumer, gen_random_uuid(), host, 4711, lanes, waiting, batches, oldest_at, started_at,
+       SELECT consumer, gen_random_uuid(), host, 4711, lanes, waiting, batches, oldest_at, is_paused, started_at,
               now() - interval '31 seconds'
        FROM bus.consumer_processes WHERE consumer = $1`,
       [consumer],

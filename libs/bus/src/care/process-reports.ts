@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Log } from '@relay/platform';
-import type { DispatcherState } from '../dispatcher-state.js';
+import type { DispatcherState } from '../dispatch/dispatcher-state.js';
 
 /** One process of a consumer, as it reported itself. */
 export interface ConsumerProcess {
@@ -15,6 +15,8 @@ export interface ConsumerProcess {
   waiting: number;
   /** In handlers' hands. */
   batches: number;
+  /** Everything fails, and one event at a time is tried. */
+  isPaused: boolean;
   oldestAt: Date | null;
   startedAt: Date;
   reportedAt: Date;
@@ -38,16 +40,25 @@ const reportEveryMs = 5_000;
 /** By the database's clock: a process that has been silent for so long is not counted on. */
 export const staleAfterSeconds = 30;
 
+/** A process that waits for its queues. */
+const nothingYet: DispatcherState = {
+  lanes: 0,
+  waiting: 0,
+  batches: 0,
+  isPaused: false,
+  oldestAt: undefined,
+};
+
 const reportSql = `
   WITH forgotten AS (
     DELETE FROM bus.consumer_processes WHERE consumer = $1 AND reported_at < now() - interval '1 hour'
   )
   INSERT INTO bus.consumer_processes AS p
-    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, started_at, reported_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), now(), now())
+    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, is_paused, started_at, reported_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), $9, now(), now())
   ON CONFLICT (consumer, replica) DO UPDATE
   SET lanes = excluded.lanes, waiting = excluded.waiting, batches = excluded.batches,
-      oldest_at = excluded.oldest_at, reported_at = excluded.reported_at`;
+      oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, reported_at = excluded.reported_at`;
 
 /** Tells operators, every few seconds, what this process holds. Whatever fails here disturbs nothing else. */
 export class ProcessReporter {
@@ -87,22 +98,9 @@ export class ProcessReporter {
 
   async #report(): Promise<void> {
     const { consumer, database, state } = this.options;
-    const { lanes, waiting, batches, oldestAt } = state() ?? {
-      lanes: 0,
-      waiting: 0,
-      batches: 0,
-      oldestAt: undefined,
-    };
-    const values = [
-      consumer,
-      this.#replica,
-      hostname(),
-      process.pid,
-      lanes,
-      waiting,
-      batches,
-      oldestAt ?? null,
-    ];
+    const { lanes, waiting, batches, oldestAt, isPaused } = state() ?? nothingYet;
+    const held = [lanes, waiting, batches, oldestAt ?? null, isPaused];
+    const values = [consumer, this.#replica, hostname(), process.pid, ...held];
     await database.query(reportSql, values);
   }
 

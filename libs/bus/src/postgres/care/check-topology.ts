@@ -2,7 +2,15 @@ import { formatEventName, parseEventName } from '@relay/events';
 import type pg from 'pg';
 import type { TopologyPart } from '../../care/bus-care.js';
 
-const tables = ['subscriptions', 'messages', 'dead_letters', 'unrouted', 'topology', 'consumer_processes'];
+const tables = [
+  'subscriptions',
+  'messages',
+  'dead_letters',
+  'unrouted',
+  'topology',
+  'trials',
+  'consumer_processes',
+];
 
 /** The tables that the bus lives in, and for each consumer the subscriptions that it asked for. */
 export async function checkTopology(

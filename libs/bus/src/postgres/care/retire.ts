@@ -54,7 +54,7 @@ async function remove(client: pg.PoolClient, consumer: string, drop: boolean): P
   const messages = left[0]?.left ?? 0;
   if (messages > 0 && !drop) return { removed: false, because: 'messages' };
   await unsubscribe(client, consumer);
-  for (const table of ['messages', 'dead_letters', 'consumer_processes']) {
+  for (const table of ['messages', 'dead_letters', 'trials', 'consumer_processes']) {
     await client.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
   }
   return { removed: true, dropped: messages };

@@ -12,6 +12,7 @@ export class CreateConsumerProcesses1765100000100 implements MigrationInterface 
         waiting integer NOT NULL,
         batches integer NOT NULL,
         oldest_at timestamptz,
+        is_paused boolean NOT NULL,
         started_at timestamptz NOT NULL,
         reported_at timestamptz NOT NULL,
         PRIMARY KEY (consumer, replica)

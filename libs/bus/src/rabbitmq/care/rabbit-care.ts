@@ -115,7 +115,9 @@ export class RabbitCare implements BusCare {
     const lateRefusal = await this.#refusal(consumer, drop, true);
     if (lateRefusal) return lateRefusal;
     const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
-    await this.options.database.query('DELETE FROM bus.consumer_processes WHERE consumer = $1', [consumer]);
+    for (const table of ['trials', 'consumer_processes']) {
+      await this.options.database.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
+    }
     const { log } = this.options;
     if (dropped > 0) log.warn({ consumer, dropped }, 'messages went with the queues of a retired consumer');
     return { outcome: 'retired', dropped };
