@@ -21,7 +21,7 @@ describe('an operator', () => {
     await eventually(async () => expect(await portal.eventsBoundTo(app.eventsUrl)).toContain('ONAPPTEST'));
     database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
     await database.connect();
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await database?.end();
     await relay?.stop();
@@ -82,6 +82,17 @@ describe('an operator', () => {
     [['portals', 'limit', 'x', '-5/250'], "relay: Unknown option '-5'"],
     [['portals', '--jsno'], "relay: Unknown option '--jsno'"],
     [['portals', 'set', 'x', 'Name Formatter', '{}'], 'is no name of a consumer'],
+    [['dead', 'list', '--since', 'yesterday'], 'yesterday is no time'],
+    [['dead', 'list', '--limit', '0'], 'expected number to be >=1'],
+    [['dead', 'list', '--limit', 'many'], 'expected number'],
+    [['dead', 'list', '--consumer', 'nobody'], 'The bus knows no consumer nobody'],
+    [['dead', 'list', '--rate', '5'], '`relay dead list` has no option --rate'],
+    [['dead', 'replay', '--rate', '0'], 'expected number to be >=1'],
+    [['dead', 'replay', '--rate', 'fast'], '--rate must be a number'],
+    [['dead', 'show', 'Nobody!', '1'], 'is no name of a consumer'],
+    [['dead', 'drop', '--portal', '../x'], 'is no member_id'],
+    [['consumer', 'retire', 'x', '--drain', '--drop'], 'either drain or drop'],
+    [['queues', '--all'], '`relay queues` has no option --all'],
     [['portals', 'resume'], 'There is no such command'],
     [['keys'], 'There is no such command'],
   ])('hears what is wrong with %j', async (args, words) => {

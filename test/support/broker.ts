@@ -67,7 +67,7 @@ export function closeConnections({ name }: TestVhost): Promise<void> {
 }
 
 /** RELAY_TEST_RABBITMQCTL is how `npm test` reaches the broker it chose: a JSON array of command and arguments. */
-async function rabbitmqctl(...args: string[]): Promise<void> {
+export async function rabbitmqctl(...args: string[]): Promise<void> {
   const chosen: unknown = JSON.parse(process.env['RELAY_TEST_RABBITMQCTL'] ?? '["rabbitmqctl"]');
   const [command = '', ...first] = Array.isArray(chosen) ? chosen.map(String) : [];
   await run(command, [...first, '-q', ...args]);

@@ -44,7 +44,8 @@ export async function testEventComes(relay: Relay, memberId: string): Promise<bo
     .heard;
 }
 
-async function askGateway(relay: Relay, method: string, path: string): Promise<unknown> {
+/** The operator API itself, for what is polled: a command is a process, which takes a second or two. */
+export async function askGateway(relay: Relay, method: string, path: string): Promise<unknown> {
   const answer = await fetch(`http://127.0.0.1:${relay.opsPort('gateway')}/ops/api${path}`, {
     method,
     headers: { authorization: `Bearer ${relay.env['OPS_TOKEN']}` },

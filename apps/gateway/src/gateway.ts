@@ -1,6 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { BusTroubles, JournalledBus, openEventBus, requireShardCount } from '@relay/bus';
+import { BusTroubles, JournalledBus, openBusCare, openEventBus, requireShardCount } from '@relay/bus';
 import {
   type AppHost,
   closeInOrder,
@@ -12,10 +12,12 @@ import {
   type Standing,
 } from '@relay/platform';
 import {
+  EventBindings,
   KeyRotation,
   PortalLimits,
   PortalList,
   PortalSettings,
+  Subscriptions,
   Suspensions,
   WebhookPairs,
 } from '@relay/portals';
@@ -63,6 +65,7 @@ export async function startGateway(
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
+  const care = openBusCare({ amqpUrl, databaseUrl, log });
   const fastify = app.getHttpAdapter().getInstance();
   takeFormBodies(fastify);
   measureRequests(fastify);
@@ -79,6 +82,10 @@ export async function startGateway(
       suspensions: app.get(Suspensions),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
+      care,
+      journal: bus,
+      subscriptions: app.get(Subscriptions),
+      bindings: app.get(EventBindings),
       log,
     }),
   );
@@ -97,6 +104,7 @@ export async function startGateway(
           { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
           { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
           { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
+          { what: 'care of the bus', close: () => care.close(), withinMs: 3_000 },
           // A lot of the journal may be on its way.
           { what: 'bus and journal', close: () => bus.close(), withinMs: 15_000 },
         ],

@@ -1,77 +1,66 @@
 import { runMain, StartupError } from '@relay/platform';
 import { parseArgs } from 'node:util';
-import { rotateKeys } from './keys.js';
+import { optionsOfCommands, type Command, type GivenOptions } from './command.js';
+import { commands } from './commands.js';
+import { helpOn } from './help.js';
 import { OpsClient } from './ops-client.js';
-import { addWebhookPair, listPortals, resumePortal, setLimit, setSettings, testPortal } from './portals.js';
 import type { Report } from './report.js';
 
-const help = `relay <command> [--json]
-
-  portals                                       every portal, with its state
-  portals test <member_id>                      has the portal send a test event, and waits for it
-  portals webhook                               registers a portal by a pair of webhooks; asks for both
-  portals set <member_id> <consumer> <json>     what is different at this portal for one consumer
-  portals limit <member_id> <limit>             its plan's rate limit: usual, enterprise, free, or <rate>/<burst>
-  portals resume <member_id>                    calls a suspended portal again, now
-  keys rotate                                   seals everything with the first key of TOKEN_KEYS
-
-It talks to the running gateway through OPS_PORT with OPS_TOKEN.`;
-
-interface Command {
-  words: readonly string[];
-  /** How many words come after these. */
-  arity: number;
-  run(api: OpsClient, ...rest: string[]): Promise<Report>;
-}
-
-const commands: readonly Command[] = [
-  { words: ['portals', 'test'], arity: 1, run: (api, memberId = '') => testPortal(api, memberId) },
-  { words: ['portals', 'webhook'], arity: 0, run: addWebhookPair },
-  {
-    words: ['portals', 'set'],
-    arity: 3,
-    run: (api, memberId = '', consumer = '', json = '') => setSettings(api, memberId, consumer, json),
-  },
-  {
-    words: ['portals', 'limit'],
-    arity: 2,
-    run: (api, memberId = '', limit = '') => setLimit(api, memberId, limit),
-  },
-  { words: ['portals', 'resume'], arity: 1, run: (api, memberId = '') => resumePortal(api, memberId) },
-  { words: ['portals'], arity: 0, run: listPortals },
-  { words: ['keys', 'rotate'], arity: 0, run: rotateKeys },
-];
+const help = helpOn(commands);
 
 await runMain('relay', async () => {
-  const { values, positionals } = readArguments();
-  if (values.help || positionals.length === 0) {
+  const { json, help: isHelpWanted, options, words } = readArguments();
+  if (isHelpWanted || words.length === 0) {
     process.stdout.write(`${help}\n`);
     return;
   }
-  const { value, text } = await run(positionals);
-  process.stdout.write(`${values.json ? JSON.stringify(value) : text}\n`);
+  const { value, text, isBad = false } = await run(words, options);
+  process.stdout.write(`${json ? JSON.stringify(value) : text}\n`);
+  if (isBad) process.exitCode = 1;
 });
 
+interface Arguments {
+  json: boolean;
+  help: boolean;
+  options: GivenOptions;
+  words: string[];
+}
+
 /** @throws StartupError for an option that there is not */
-function readArguments() {
+function readArguments(): Arguments {
   try {
-    return parseArgs({
+    const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
+        ...optionsOfCommands,
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
+    const { json, help: isHelpWanted, ...options } = values;
+    return { json, help: isHelpWanted, options, words: positionals };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : '';
     throw new StartupError(`${reason}\n\n${help}`, { cause });
   }
 }
 
-async function run(given: string[]): Promise<Report> {
-  const isMeant = ({ words, arity }: Command): boolean =>
-    given.length === words.length + arity && words.every((word, at) => word === given[at]);
-  const command = given.includes('') ? undefined : commands.find(isMeant);
+async function run(given: readonly string[], options: GivenOptions): Promise<Report> {
+  const command = given.includes('') ? undefined : commands.find((one) => isMeant(one, given));
   if (!command) throw new StartupError(`There is no such command: ${given.join(' ')}\n\n${help}`);
-  return command.run(OpsClient.fromEnvironment(), ...given.slice(command.words.length));
+  requireOwnOptions(command, options);
+  return command.run(OpsClient.fromEnvironment(), given.slice(command.name.split(' ').length), options);
+}
+
+function isMeant({ name, words = [] }: Command, given: readonly string[]): boolean {
+  const called = name.split(' ');
+  return given.length === called.length + words.length && called.every((word, at) => word === given[at]);
+}
+
+/** An option that is passed over could be a filter, and more be meant than was said. @throws StartupError */
+function requireOwnOptions(command: Command, given: GivenOptions): void {
+  const own: readonly string[] = command.options ?? [];
+  const foreign = Object.keys(given).find((name) => !own.includes(name));
+  if (foreign === undefined) return;
+  throw new StartupError(`\`relay ${command.name}\` has no option --${foreign}\n\n${help}`);
 }

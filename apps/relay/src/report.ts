@@ -2,4 +2,6 @@
 export interface Report {
   value: unknown;
   text: string;
+  /** Something is wrong, though the command worked: it ends with 1. */
+  isBad?: boolean;
 }

@@ -1,4 +1,5 @@
 export { requireShardCount } from './postgres/shard-count.js';
+export type { JournalStatus, OtherSlot, SlotContents } from './journal/journal-status.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
 export { BusTroubles } from './bus-troubles.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './dispatch/batch.js';
@@ -24,3 +25,20 @@ export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
 export { DatabaseTrials } from './postgres/database-trials.js';
 export { busMigrations } from './postgres/migrations.js';
+export { CareBusyError, messagesOf, NoSuchConsumerError } from './care/bus-care.js';
+export type {
+  BusCare,
+  ConsumerStatus,
+  Retirement,
+  RetireOptions,
+  TopologyPart,
+  TopologyState,
+  UnroutedEvents,
+} from './care/bus-care.js';
+export type { DeadLetter, DeadLetterFilter, ShownLetter } from './care/dead-letter.js';
+export { DeadLetters } from './care/dead-letters.js';
+export type { CareRound, LetterList, ReplayOptions } from './care/dead-letters.js';
+export { openBusCare } from './care/open-bus-care.js';
+export type { OpenBusCareOptions } from './care/open-bus-care.js';
+export { ProcessReporter } from './care/process-reports.js';
+export type { ConsumerProcess, ProcessReporterOptions, ReportDatabase } from './care/process-reports.js';

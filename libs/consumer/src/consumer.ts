@@ -1,7 +1,14 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { BusTroubles, DatabaseTrials, openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
+import {
+  BusTroubles,
+  DatabaseTrials,
+  openEventBus,
+  PortalEventsServer,
+  ProcessReporter,
+  requireShardCount,
+} from '@relay/bus';
 import {
   type AppHost,
   closeInOrder,
@@ -15,6 +22,7 @@ import {
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
 import { showWork } from './work-metrics.js';
+import { DataSource } from 'typeorm';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -101,6 +109,14 @@ export async function startConsumer(
   );
   ready = server;
   const hideWork = showWork(name, () => server.state());
+  const reporter = new ProcessReporter({
+    consumer: name,
+    database: app.get(DataSource),
+    state: () => server.state(),
+    log,
+  });
+  // Before it takes its first event: nobody may remove the queues of a process that is about to consume.
+  await reporter.start();
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
@@ -110,6 +126,8 @@ export async function startConsumer(
       await closeInOrder(
         [
           { what: 'events in hand', close: () => server.close(), withinMs: drainWithinMs + handBackMs },
+          // While batches are finished the process still shows itself; with the app goes its database.
+          { what: 'report', close: () => reporter.stop(), withinMs: 1_000 },
           { what: 'database', close: () => app.close(), withinMs: 3_000 },
           { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
           { what: 'trials', close: () => trials.close(), withinMs: 1_000 },

@@ -108,6 +108,35 @@ describe('EventBindings', () => {
     await expect(bindings.missing(['ONE'], elsewhere)).resolves.toEqual(new Map([['m3', ['ONE']]]));
   });
 
+  it('tells which handlers nobody wants any more, and forgets those that are gone', async () => {
+    for (const memberId of ['m3', 'm4', 'm5']) await install(memberId);
+    await new PortalRegistry(source, database.box, []).uninstall('m5');
+    for (const memberId of ['m3', 'm4', 'm5']) await bindings.save(memberId, 'ONE', here, 'bound');
+    await bindings.save('m3', 'TWO', here, 'bound');
+    await bindings.save('m3', 'UNKNOWN', here, 'unknown-event');
+    await bindings.save('m3', 'FORMER', elsewhere, 'bound');
+    await expect(bindings.unwanted(['TWO'], here)).resolves.toEqual(
+      new Map([
+        ['m3', ['ONE']],
+        ['m4', ['ONE']],
+      ]),
+    );
+    await expect(bindings.unwanted(['ONE', 'TWO'], here)).resolves.toEqual(new Map());
+    await bindings.remove('m3', ['ONE']);
+    await expect(bindings.unwanted(['TWO'], here)).resolves.toEqual(new Map([['m4', ['ONE']]]));
+    await expect(bindings.names()).resolves.toEqual(['FORMER', 'ONE', 'TWO', 'UNKNOWN']);
+  });
+
+  it('wants a basic name as long as it stands in for a suffixed one', async () => {
+    await install('m3');
+    await bindings.save('m3', 'ONITEMADD_147', here, 'unknown-event');
+    await bindings.save('m3', 'ONITEMADD', here, 'bound');
+    await expect(bindings.unwanted(['ONITEMADD_147'], here)).resolves.toEqual(new Map());
+    await expect(bindings.unwanted(['ONITEMADD_148'], here)).resolves.toEqual(
+      new Map([['m3', ['ONITEMADD']]]),
+    );
+  });
+
   it('does not leave out for ever a portal that was suspended before it was bound', async () => {
     await install('m3');
     await new Suspensions(source, silentLog).suspend('m3', 'OVERLOAD_LIMIT');

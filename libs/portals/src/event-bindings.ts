@@ -30,6 +30,42 @@ export class EventBindings {
     return new Map(rows.map((row) => [row.memberId, row.names]));
   }
 
+  /**
+   * For each portal where the application is installed, which handlers were bound that none of the names asks for any
+   * more. A basic name that was bound because the portal does not know a suffixed one is asked for by that one.
+   */
+  async unwanted(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
+    const rows = await this.dataSource.query<{ memberId: string; names: string[] }[]>(
+      `SELECT b.member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
+       FROM portals.event_bindings b JOIN portals.portals USING (member_id)
+       WHERE portals.state = 'installed' AND b.state = 'bound' AND b.handler = $2 AND b.name <> ALL($1::text[])
+         AND NOT EXISTS (
+           SELECT FROM portals.event_bindings suffixed
+           WHERE suffixed.member_id = b.member_id AND suffixed.state = 'unknown-event'
+             AND suffixed.name = ANY($1::text[]) AND starts_with(suffixed.name, b.name || '_')
+         )
+       GROUP BY b.member_id`,
+      [names, handlerUrl],
+    );
+    return new Map(rows.map((row) => [row.memberId, row.names]));
+  }
+
+  /** These are bound no longer. */
+  async remove(memberId: string, names: readonly string[]): Promise<void> {
+    await this.dataSource.query(
+      'DELETE FROM portals.event_bindings WHERE member_id = $1 AND name = ANY($2::text[])',
+      [memberId, names],
+    );
+  }
+
+  /** Every event name that was ever bound at some portal, sorted. */
+  async names(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ name: string }[]>(
+      'SELECT DISTINCT name FROM portals.event_bindings ORDER BY name',
+    );
+    return rows.map(({ name }) => name);
+  }
+
   /** The portal must be known: a binding without one has no meaning, and the database refuses it. */
   async save(memberId: string, name: string, handlerUrl: string, state: BindingState): Promise<void> {
     const row = { memberId, name, handler: handlerUrl, state, boundAt: () => 'now()' };

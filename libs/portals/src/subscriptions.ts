@@ -30,6 +30,11 @@ export class Subscriptions {
     });
   }
 
+  /** The consumer is no more. */
+  async remove(consumer: string): Promise<void> {
+    await this.record(consumer, []);
+  }
+
   /** Every event name that some consumer wants, sorted, each once. */
   async wanted(): Promise<string[]> {
     const rows = await this.dataSource.query<{ name: string }[]>(

@@ -13,6 +13,7 @@ import { Backoff } from './backoff.js';
 import { Loop } from '../loop.js';
 import { HANDLER_URL, LOG } from '../tokens.js';
 import { boundAt, has, type Handler } from './handlers-at-portal.js';
+import { UnwantedHandlers } from './unwanted-handlers.js';
 
 const bound = counter({
   name: 'relay_gateway_event_binds_total',
@@ -41,6 +42,7 @@ interface Portal {
 @Injectable()
 export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   private readonly loop: Loop;
+  private readonly unwanted: UnwantedHandlers;
   private readonly backoff = new Backoff();
   private readonly inHand = new Set<string>();
   /** Portals whose notes of what is bound are no longer true. */
@@ -55,6 +57,7 @@ export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, O
     @Inject(HANDLER_URL) private readonly handlerUrl: string,
     @Inject(LOG) private readonly log: Log,
   ) {
+    this.unwanted = new UnwantedHandlers(bindings, clients, handlerUrl, log);
     this.loop = new Loop('event bindings', sweepEveryMs, log, () => this.sweep());
   }
 
@@ -110,6 +113,7 @@ export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, O
       }
     };
     await Promise.all(Array.from({ length: portalsAtOnce }, worker));
+    if (!this.isStopped) await this.unwanted.unbind(wanted, () => this.isStopped);
   }
 
   private async bindPortal(memberId: string, names: string[]): Promise<void> {

@@ -1,12 +1,15 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
+import { BusUnavailableError, CareBusyError, NoSuchConsumerError } from '@relay/bus';
 import type { Log } from '@relay/platform';
 import type { KeyRotation } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
+import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 
-export interface OpsApiParts extends PortalRouteParts {
+export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts {
   /** What an operator has to bring, as a bearer token. */
   token: string;
   keys: KeyRotation;
@@ -29,6 +32,8 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
     return reply.code(status).send({ error: message });
   });
   addPortalRoutes(api, parts);
+  addBusRoutes(api, parts);
+  addDeadLetterRoutes(api, parts);
   api.post('/ops/api/keys/rotate', async () => keys.run());
   await api.ready();
   return api;
@@ -42,6 +47,9 @@ function answerTo(error: unknown): { status: number; message: string } {
     return { status: 404, message: 'There is no such portal' };
   }
   if (error instanceof Bitrix24Error) return { status: 502, message: `The portal answered ${error.code}` };
+  if (error instanceof NoSuchConsumerError) return { status: 404, message: error.message };
+  if (error instanceof CareBusyError) return { status: 409, message: error.message };
+  if (error instanceof BusUnavailableError) return { status: 503, message: error.message };
   const clientError = z.object({ statusCode: z.number().int().min(400).max(499), message: z.string() });
   const known = clientError.safeParse(error);
   return known.success

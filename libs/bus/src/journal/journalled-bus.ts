@@ -6,6 +6,7 @@ import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventB
 import { Drainer, type DrainerOptions } from './drainer.js';
 import { withCurrentTrace } from '../spans.js';
 import { JournalError } from './journal-error.js';
+import { contentsOf, otherSlots, type JournalStatus } from './journal-status.js';
 import { Journal, type JournalLimits } from './journal.js';
 
 const journalledTotal = counter({
@@ -42,7 +43,7 @@ export class JournalledBus implements EventBus {
   private constructor(
     private readonly bus: EventBus,
     private readonly journal: Journal,
-    options: DrainerOptions,
+    private readonly options: DrainerOptions,
   ) {
     this.#drainer = new Drainer(journal, { ...options, onDrained: () => this.#count() });
     this.#count();
@@ -100,6 +101,18 @@ export class JournalledBus implements EventBus {
   /** Stored, but only here for now. */
   isDegraded(): boolean {
     return !this.bus.isReady();
+  }
+
+  /** For operators; of this gateway's folder alone. */
+  async status(): Promise<JournalStatus> {
+    const { folder, limits, log } = this.options;
+    return {
+      ...contentsOf(this.journal),
+      limits,
+      isOpen: this.journal.isOpen(),
+      isBusAway: this.isDegraded(),
+      others: await otherSlots(folder, this.journal.number, limits, log),
+    };
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import type { Log } from '@relay/platform';
 import { ClassicLevel } from 'classic-level';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 
 /** One opener at a time, by the operating system's lock: whoever has it open owns it. */
 export type Slot = ClassicLevel<string, Buffer>;
@@ -55,7 +56,9 @@ export async function listSlots(folder: string): Promise<number[]> {
   return names.filter((name) => /^\d{1,2}$/.test(name)).map(Number);
 }
 
+/** By its code alone: what native code throws is not always an `Error` of this realm. */
+const lockedError = z.object({ cause: z.object({ code: z.literal('LEVEL_LOCKED') }) });
+
 function isLocked(error: unknown): boolean {
-  if (!(error instanceof Error) || !(error.cause instanceof Error)) return false;
-  return 'code' in error.cause && error.cause.code === 'LEVEL_LOCKED';
+  return lockedError.safeParse(error).success;
 }

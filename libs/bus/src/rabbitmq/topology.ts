@@ -39,20 +39,84 @@ const quorum = {
   'x-delivery-limit': 1_000_000,
 };
 
+export interface QueueDeclaration {
+  name: string;
+  arguments: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface ExchangeDeclaration {
+  name: string;
+  type: 'topic' | 'fanout';
+  alternateExchange?: string;
+}
+
+export interface Declarations {
+  exchanges: readonly ExchangeDeclaration[];
+  queues: readonly QueueDeclaration[];
+}
+
 /** The exchange that the gateway publishes to, and the room for what nobody wants. */
-export async function declareEvents(channel: Channel): Promise<void> {
-  await channel.assertExchange(unroutedName, 'fanout', { durable: true });
-  await channel.assertQueue(unroutedName, {
-    durable: true,
-    arguments: {
-      ...quorum,
-      'x-max-length': unroutedMaxLength,
-      'x-max-length-bytes': unroutedMaxBytes,
-      'x-overflow': 'drop-head',
+export const eventsDeclarations: Declarations = {
+  exchanges: [
+    { name: unroutedName, type: 'fanout' },
+    { name: eventsExchange, type: 'topic', alternateExchange: unroutedName },
+  ],
+  queues: [
+    {
+      name: unroutedName,
+      arguments: {
+        ...quorum,
+        'x-max-length': unroutedMaxLength,
+        'x-max-length-bytes': unroutedMaxBytes,
+        'x-overflow': 'drop-head',
+      },
     },
-  });
+  ],
+};
+
+/**
+ * All that one consumer has of its own. The shard queues have no length limit: one full queue would make the broker
+ * refuse the publish for all of its siblings.
+ */
+export function consumerDeclarations(consumer: string, retryDelaysMs: readonly number[]): Declarations {
+  return {
+    exchanges: retryDelaysMs.map((delayMs) => ({ name: retryName(consumer, delayMs), type: 'fanout' })),
+    queues: [
+      { name: deadQueue(consumer), arguments: quorum },
+      ...shards.map((shard) => ({
+        name: shardQueue(consumer, shard),
+        // One process at a time serves a shard, and with it a portal; the others stand by.
+        arguments: { ...quorum, 'x-single-active-consumer': true },
+      })),
+      ...retryDelaysMs.map((delayMs) => ({
+        name: retryName(consumer, delayMs),
+        arguments: {
+          ...quorum,
+          'x-message-ttl': delayMs,
+          'x-dead-letter-exchange': '',
+          'x-dead-letter-strategy': 'at-least-once',
+          // At-least-once dead-lettering asks for it.
+          'x-overflow': 'reject-publish',
+        },
+      })),
+    ],
+  };
+}
+
+export async function declareExchange(
+  channel: Channel,
+  { name, type, alternateExchange }: ExchangeDeclaration,
+): Promise<void> {
+  await channel.assertExchange(name, type, { durable: true, alternateExchange });
+}
+
+export async function declareQueue(channel: Channel, queue: QueueDeclaration): Promise<void> {
+  await channel.assertQueue(queue.name, { durable: true, arguments: queue.arguments });
+}
+
+export async function declareEvents(channel: Channel): Promise<void> {
+  await declareAll(channel, eventsDeclarations);
   await channel.bindQueue(unroutedName, unroutedName, '');
-  await channel.assertExchange(eventsExchange, 'topic', { durable: true, alternateExchange: unroutedName });
 }
 
 /**
@@ -64,22 +128,22 @@ export async function requireWritable(channel: Channel, exchange: string): Promi
 }
 
 /**
- * All queues of one consumer. The shard queues have no length limit: one full queue would make the broker refuse the
- * publish for all of its siblings. Bound last, so that a consumer whose queues cannot be made gets no events yet.
+ * Bound last, so that a consumer whose queues cannot be made gets no events yet.
  * Bindings of an event that the consumer has given up stay: AMQP cannot list them, and a sibling process of another
  * version may still want them. A person removes them; until then the dispatcher treats such an event as NO_HANDLER.
+ *
+ * A message for a retry tier is published with the shard queue as its routing key; the fanout exchange ignores that, and
+ * when the TTL is over the default exchange follows it. A fixed TTL for each queue, since one for each message blocks
+ * behind a longer one; tiers for each consumer, since a missing queue freezes its tier for everybody behind.
  */
 export async function declareConsumer(channel: Channel, topology: ConsumerTopology): Promise<void> {
   const { consumer, names, retryDelaysMs } = topology;
-  await channel.assertQueue(deadQueue(consumer), { durable: true, arguments: quorum });
-  for (const shard of shards) {
-    await channel.assertQueue(shardQueue(consumer, shard), {
-      durable: true,
-      // One process at a time serves a shard, and with it a portal; the others stand by.
-      arguments: { ...quorum, 'x-single-active-consumer': true },
-    });
+  await declareAll(channel, consumerDeclarations(consumer, retryDelaysMs));
+  for (const delayMs of retryDelaysMs) {
+    const name = retryName(consumer, delayMs);
+    await channel.bindQueue(name, name, '');
+    await requireWritable(channel, name);
   }
-  for (const delayMs of retryDelaysMs) await declareRetryTier(channel, consumer, delayMs);
   for (const shard of shards) {
     for (const name of names) {
       await channel.bindQueue(shardQueue(consumer, shard), eventsExchange, bindingKeyOf(name, shard));
@@ -87,25 +151,7 @@ export async function declareConsumer(channel: Channel, topology: ConsumerTopolo
   }
 }
 
-/**
- * A message is published with the shard queue as its routing key; the fanout exchange ignores that, and when the TTL is
- * over the default exchange follows it. A fixed TTL for each queue, since one for each message blocks behind a longer
- * one; tiers for each consumer, since a missing queue freezes its tier for everybody behind.
- */
-async function declareRetryTier(channel: Channel, consumer: string, delayMs: number): Promise<void> {
-  const name = retryName(consumer, delayMs);
-  await channel.assertExchange(name, 'fanout', { durable: true });
-  await channel.assertQueue(name, {
-    durable: true,
-    arguments: {
-      ...quorum,
-      'x-message-ttl': delayMs,
-      'x-dead-letter-exchange': '',
-      'x-dead-letter-strategy': 'at-least-once',
-      // At-least-once dead-lettering asks for it.
-      'x-overflow': 'reject-publish',
-    },
-  });
-  await channel.bindQueue(name, name, '');
-  await requireWritable(channel, name);
+async function declareAll(channel: Channel, { exchanges, queues }: Declarations): Promise<void> {
+  for (const queue of queues) await declareQueue(channel, queue);
+  for (const exchange of exchanges) await declareExchange(channel, exchange);
 }

@@ -1,0 +1,145 @@
+import {
+  NoSuchConsumerError,
+  type BusCare,
+  type CareRound,
+  type DeadLetter,
+  type DeadLetterFilter,
+} from '@relay/bus';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { consumerName } from './bus-routes.js';
+import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
+import { OpsRefusal } from './ops-refusal.js';
+
+export interface DeadLetterRouteParts extends KnownConsumersParts {
+  care: BusCare;
+}
+
+/** One request replays for about so long; whoever has more to replay asks again. */
+const roundMs = 5_000;
+const usualRate = 50;
+const listAtMost = 1_000;
+const usualList = 100;
+const dropAtMost = 50_000;
+
+const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+const filter = z.strictObject({
+  consumer: consumerName.optional(),
+  portal: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, 'is no member_id')
+    .optional(),
+  error: z.string().min(1).max(100).optional(),
+  since: time.optional(),
+  until: time.optional(),
+});
+const listQuery = filter.extend({
+  limit: z.coerce.number().int().min(1).max(listAtMost).default(usualList),
+});
+const picked = filter.extend({
+  id: z.string().min(1).max(64).optional(),
+  limit: z.int().min(1).optional(),
+});
+const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(usualRate) });
+const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMeantByName, {
+  error: 'say which letters by a filter, or that all are meant',
+});
+const letterPath = z.object({ consumer: consumerName, id: z.string().min(1).max(64) });
+
+/** What an operator asks of dead letters, and does with them: bounded rounds, so that no request takes for ever. */
+export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRouteParts): void {
+  const { deadLetters } = parts.care;
+  const consumers = new KnownConsumers(parts);
+
+  api.get('/ops/api/dead-letters', async (request) => {
+    const { consumer, limit, ...given } = listQuery.parse(request.query);
+    const found: DeadLetter[] = [];
+    const answer = { matching: 0, complete: true };
+    await each(consumer, async (one) => {
+      const list = await deadLetters.list(one, filterOf(given), limit - found.length);
+      found.push(...list.letters);
+      answer.matching += list.matching;
+      answer.complete &&= list.complete;
+    });
+    return { deadLetters: found, ...answer };
+  });
+  api.get('/ops/api/dead-letters/:consumer/:id', async (request) => {
+    const { consumer, id } = letterPath.parse(request.params);
+    const letter = await deadLetters.show(consumer, id);
+    if (!letter) throw new OpsRefusal(404, `${consumer} has no dead letter ${id}`);
+    return letter;
+  });
+  api.post('/ops/api/dead-letters/replay', async (request) => {
+    const { consumer, rate, limit = Infinity, ...given } = replayBody.parse(request.body ?? {});
+    // What dies again meanwhile is not meant; whoever asks for the next round gives this back.
+    const until = given.until ?? new Date();
+    const deadline = performance.now() + roundMs;
+    const { letters, ...round } = await rounds(consumer, limit, deadline, (one, left) => {
+      const forMs = Math.max(1, deadline - performance.now());
+      return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
+    });
+    return { replayed: letters, ...round, until };
+  });
+  api.post('/ops/api/dead-letters/drop', async (request) => {
+    const { consumer, limit = dropAtMost, all: _, ...given } = dropBody.parse(request.body ?? {});
+    const until = given.until ?? new Date();
+    const { letters, ...round } = await rounds(consumer, limit, Infinity, (one, left) =>
+      deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, dropAtMost)),
+    );
+    return { dropped: letters, ...round, until };
+  });
+
+  /** One consumer after the other, until the limit or the deadline is reached. `done`: nothing that was meant is left. */
+  async function rounds(
+    consumer: string | undefined,
+    limit: number,
+    deadline: number,
+    round: (consumer: string, left: number) => Promise<CareRound>,
+  ): Promise<CareRound> {
+    const total = { letters: 0, done: true, complete: true };
+    await each(consumer, async (one) => {
+      if (total.letters >= limit) return;
+      if (performance.now() >= deadline) {
+        total.done = false;
+        return;
+      }
+      const { letters, done, complete } = await round(one, limit - total.letters);
+      total.letters += letters;
+      total.done &&= done;
+      total.complete &&= complete;
+    });
+    return { ...total, done: total.done || total.letters >= limit };
+  }
+
+  /** The one that was named, or all. Of those that were not named, one may have no queues yet. */
+  async function each(
+    consumer: string | undefined,
+    work: (consumer: string) => Promise<void>,
+  ): Promise<void> {
+    if (consumer !== undefined) return work(consumer);
+    for (const one of await consumers.names()) {
+      try {
+        await work(one);
+      } catch (error) {
+        if (!(error instanceof NoSuchConsumerError)) throw error;
+      }
+    }
+  }
+}
+
+/** Too easily forgotten, and nothing brings them back. A limit alone says how many, not which. */
+function isMeantByName(body: z.output<typeof picked> & { all?: boolean }): boolean {
+  const { all, consumer, portal, error, since, until, id } = body;
+  return all === true || [consumer, portal, error, since, until, id].some((one) => one !== undefined);
+}
+
+function filterOf(given: {
+  id?: string;
+  portal?: string;
+  error?: string;
+  since?: Date;
+  until?: Date;
+}): DeadLetterFilter {
+  const { id, portal: memberId, error: code, since, until } = given;
+  return { id, memberId, code, since, until };
+}

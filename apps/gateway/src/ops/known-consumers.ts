@@ -1,0 +1,58 @@
+import type { BusCare, ConsumerStatus } from '@relay/bus';
+import type { EventBindings, Subscriptions } from '@relay/portals';
+import { OpsRefusal } from './ops-refusal.js';
+
+export interface KnownConsumersParts {
+  care: BusCare;
+  subscriptions: Subscriptions;
+  bindings: EventBindings;
+}
+
+export interface ListedConsumer extends ConsumerStatus {
+  /** Names under which it subscribed at its last start. */
+  events: string[];
+}
+
+/** RabbitMQ cannot be asked which consumers there are: those that recorded their events, and those the bus has traces of. */
+export class KnownConsumers {
+  constructor(private readonly parts: KnownConsumersParts) {}
+
+  /** Sorted. */
+  async names(): Promise<string[]> {
+    const { care, subscriptions } = this.parts;
+    const [recorded, traced] = await Promise.all([subscriptions.byConsumer(), care.knownConsumers()]);
+    return [...new Set([...recorded.keys(), ...traced])].toSorted();
+  }
+
+  /** By consumer; of one that the bus alone knows, none. */
+  async events(): Promise<Map<string, string[]>> {
+    const recorded = await this.parts.subscriptions.byConsumer();
+    return new Map((await this.names()).map((name) => [name, recorded.get(name) ?? []]));
+  }
+
+  async statuses(): Promise<ListedConsumer[]> {
+    const statuses: ListedConsumer[] = [];
+    for (const [consumer, events] of await this.events()) {
+      statuses.push({ ...(await this.parts.care.statusOf(consumer)), events });
+    }
+    return statuses;
+  }
+
+  /** @throws OpsRefusal 404 when neither the database nor the bus knows it */
+  async require(consumer: string): Promise<void> {
+    if ((await this.names()).includes(consumer)) return;
+    if (!(await this.parts.care.statusOf(consumer)).unknown) return;
+    throw new OpsRefusal(404, `There is no consumer ${consumer}`);
+  }
+
+  /** Every event name that any consumer may have subscribed to, in case one has given some up. */
+  async everyEvent(): Promise<string[]> {
+    const { subscriptions, bindings } = this.parts;
+    return [...new Set([...(await subscriptions.wanted()), ...(await bindings.names())])];
+  }
+
+  /** So that the gateway asks the portals for its events no more. */
+  async forget(consumer: string): Promise<void> {
+    await this.parts.subscriptions.remove(consumer);
+  }
+}

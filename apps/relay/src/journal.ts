@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { ageOf } from './moments.js';
+import type { OpsClient } from './ops-client.js';
+import type { Report } from './report.js';
+
+const contents = z.object({
+  slot: z.number(),
+  events: z.number(),
+  bytes: z.number(),
+  oldestAt: z.string().nullable(),
+});
+const status = contents.extend({
+  limits: z.object({ maxBytes: z.number(), maxAgeMs: z.number() }),
+  isOpen: z.boolean(),
+  isBusAway: z.boolean(),
+  others: z.array(
+    z.discriminatedUnion('state', [
+      contents.extend({ state: z.literal('orphaned') }),
+      z.object({ slot: z.number(), state: z.literal('held') }),
+      z.object({ slot: z.number(), state: z.literal('unreadable') }),
+    ]),
+  ),
+});
+type Status = z.output<typeof status>;
+
+const megabyte = 1024 ** 2;
+const dayMs = 24 * 3_600_000;
+
+export async function journalStatus(api: OpsClient): Promise<Report> {
+  const answer = status.parse(await api.send('GET', '/journal'));
+  const { limits, isOpen, isBusAway, others } = answer;
+  const lines = [
+    isBusAway ? 'The bus is away: events are kept here.' : 'The bus is there: events go onto it.',
+    `slot ${lineOf(answer)}`,
+    `limits: ${limits.maxBytes / megabyte} MB, and nothing more once the oldest is ${limits.maxAgeMs / dayMs} days old`,
+    ...(isOpen ? [] : ['IT TAKES NO MORE EVENTS: it is full, or its disk cannot be written; see the log']),
+    ...others.map((other) => `slot ${otherLine(other)}`),
+  ];
+  return { value: answer, text: lines.join('\n') };
+}
+
+function lineOf({ slot, events, bytes, oldestAt }: z.output<typeof contents>): string {
+  const oldest = oldestAt === null ? '' : `, the oldest ${ageOf(oldestAt)} old`;
+  return `${slot}: ${events} events, ${(bytes / megabyte).toFixed(1)} MB${oldest}`;
+}
+
+function otherLine(other: Status['others'][number]): string {
+  switch (other.state) {
+    case 'held':
+      return `${other.slot}: held by another gateway`;
+    case 'orphaned':
+      return `${lineOf(other)}; left behind, emptied by this gateway`;
+    case 'unreadable':
+      return `${other.slot}: CANNOT BE READ, see the log`;
+    default:
+      return other satisfies never;
+  }
+}

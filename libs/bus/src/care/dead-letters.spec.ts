@@ -1,0 +1,198 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { eventually } from '../../../../test/support/eventually.js';
+import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import type { Delivery } from '../event-bus.js';
+import { shardOf } from '../shard.js';
+
+jest.setTimeout(60_000);
+
+const names = ['ONCRMCONTACTUPDATE'];
+const one = 'a'.repeat(32);
+const other = 'b'.repeat(32);
+const fast = { rate: 10_000, limit: 1_000, forMs: 20_000 };
+
+describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
+  let test: CareUnderTest;
+  beforeAll(async () => {
+    test = await setUp();
+  });
+  afterEach(() => test.endTest());
+  afterAll(() => test.end());
+
+  /** One letter for each member id, in this order. */
+  const letDie = (consumer: string, memberIds: readonly string[], code = 'ACCESS_DENIED'): Promise<void> =>
+    test.letDie(
+      consumer,
+      async () => {
+        for (const [index, memberId] of memberIds.entries()) {
+          await test.bus.publish(anEvent({ memberId, entityId: String(index + 1) }));
+        }
+      },
+      memberIds.length,
+      { code, message: 'No access' },
+    );
+  const list = (consumer: string, filter = {}, limit = 100) =>
+    test.care.deadLetters.list(consumer, filter, limit);
+
+  it('are listed with what a person needs, the oldest first, and lie there as before', async () => {
+    const consumer = test.newConsumer();
+    const startedAt = Date.now() - 1_000;
+    await letDie(consumer, [one, other, one]);
+    const first = await list(consumer, {}, 2);
+    expect(first).toMatchObject({ matching: 3, complete: true });
+    expect(first.letters).toHaveLength(2);
+    expect(first.letters[0]).toMatchObject({
+      consumer,
+      code: 'ACCESS_DENIED',
+      message: 'No access',
+      attempts: 1,
+      memberId: one,
+      event: 'ONCRMCONTACTUPDATE',
+      entity: 'CRMCONTACT:1',
+    });
+    expect(first.letters[0]?.lastFailedAt?.getTime()).toBeGreaterThan(startedAt);
+    expect(await list(consumer, {}, 2)).toEqual(first);
+    expect((await test.care.statusOf(consumer)).dead).toBe(3);
+  });
+
+  it('are found by portal, by code, by time and by id', async () => {
+    const consumer = test.newConsumer();
+    await letDie(consumer, [one, other]);
+    await letDie(consumer, [one], 'NOT_FOUND');
+    const { letters } = await list(consumer);
+    const [first, second, third] = letters;
+    const matching = async (filter: object): Promise<number> => (await list(consumer, filter)).matching;
+    expect(await matching({ memberId: one })).toBe(2);
+    expect(await matching({ code: 'NOT_FOUND' })).toBe(1);
+    expect(await matching({ memberId: other, code: 'NOT_FOUND' })).toBe(0);
+    expect(await matching({ id: second?.id })).toBe(1);
+    const lastAt = third?.lastFailedAt ?? new Date(0);
+    expect(await matching({ since: lastAt })).toBeGreaterThanOrEqual(1);
+    expect(await matching({ until: new Date((first?.lastFailedAt?.getTime() ?? 0) - 1) })).toBe(0);
+    expect(await matching({ since: new Date(lastAt.getTime() + 1) })).toBe(0);
+  });
+
+  it('show the event as it came, without what looks like a secret', async () => {
+    const consumer = test.newConsumer();
+    const event = anEvent({ memberId: one, data: { FIELDS: { ID: '82' }, password: 'hunter2hunter2' } });
+    await test.letDie(consumer, () => test.bus.publish(event), 1);
+    const [letter] = (await list(consumer)).letters;
+    const shown = await test.care.deadLetters.show(consumer, letter?.id ?? '');
+    expect(shown).toMatchObject({ ...letter, content: { id: event.id, data: { FIELDS: { ID: '82' } } } });
+    expect(JSON.stringify(shown)).not.toContain('hunter2');
+    expect(await test.care.deadLetters.show(consumer, '404')).toBeUndefined();
+  });
+
+  it('show a message that cannot be read as text', async () => {
+    const consumer = test.newConsumer();
+    await test.letDie(consumer, () => test.underTest.inject(consumer, shardOf(one), '{"v":999}'), 1);
+    const [letter] = (await list(consumer)).letters;
+    expect(letter).toMatchObject({ code: 'UNDECODABLE', memberId: null, event: null });
+    expect(await test.care.deadLetters.show(consumer, letter?.id ?? '')).toMatchObject({
+      content: '{"v":999}',
+    });
+  });
+
+  it('come back to their consumer alone, as if they had never failed', async () => {
+    const [consumer, sibling] = [test.newConsumer(), test.newConsumer()];
+    const siblings: Delivery[] = [];
+    await test.consume({ consumer: sibling, names, receive: (delivery) => void siblings.push(delivery) });
+    await letDie(consumer, [one, other, one]);
+    await eventually(() => expect(siblings).toHaveLength(3));
+    const round = await test.care.deadLetters.replay(consumer, { memberId: one }, fast);
+    expect(round).toEqual({ letters: 2, done: true, complete: true });
+    expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
+    const back: Delivery[] = [];
+    await test.consume({ consumer, names, receive: (delivery) => void back.push(delivery) });
+    await eventually(() => expect(back).toHaveLength(2));
+    expect(back.map(({ event }) => event.entityId)).toEqual(['1', '3']);
+    expect(back[0]).toMatchObject({ attempts: 0, firstFailedAt: undefined });
+    expect(siblings).toHaveLength(3);
+  });
+
+  it('come back in rounds, at a rate, and those that die again are not taken twice', async () => {
+    const consumer = test.newConsumer();
+    await letDie(
+      consumer,
+      Array.from({ length: 5 }, () => one),
+    );
+    const until = new Date();
+    const lives: string[] = [];
+    await test.consume({
+      consumer,
+      names,
+      receive: (delivery) => {
+        lives.push(delivery.event.id);
+        void delivery.dead({ code: 'AGAIN', message: '' });
+      },
+    });
+    const beganAt = performance.now();
+    const options = { rate: 20, limit: 2, forMs: 5_000 };
+    const filter = { until, code: 'ACCESS_DENIED' };
+    const rounds = [];
+    for (let done = false; !done;) {
+      const round = await test.care.deadLetters.replay(consumer, filter, options);
+      rounds.push(round.letters);
+      ({ done } = round);
+    }
+    expect(rounds).toEqual([2, 2, 1]);
+    expect(performance.now() - beganAt).toBeGreaterThanOrEqual(100);
+    await eventually(async () =>
+      expect(await list(consumer, { code: 'AGAIN' })).toMatchObject({ matching: 5 }),
+    );
+    expect(lives).toHaveLength(5);
+  });
+
+  it('end a round when its time is over, and say that more is left', async () => {
+    const consumer = test.newConsumer();
+    await letDie(
+      consumer,
+      Array.from({ length: 4 }, () => one),
+    );
+    const round = await test.care.deadLetters.replay(consumer, {}, { rate: 5, limit: 1_000, forMs: 300 });
+    expect(round.done).toBe(false);
+    expect(round.letters).toBeLessThan(4);
+    const { dead, waiting } = await test.care.statusOf(consumer);
+    expect([dead, waiting]).toEqual([4 - round.letters, round.letters]);
+  });
+
+  it('are dropped by filter, and no others', async () => {
+    const consumer = test.newConsumer();
+    await letDie(consumer, [one, other, one]);
+    expect(await test.care.deadLetters.drop(consumer, { memberId: one }, 1)).toMatchObject({
+      letters: 1,
+      done: false,
+    });
+    expect(await test.care.deadLetters.drop(consumer, { memberId: one }, 10)).toMatchObject({
+      letters: 1,
+      done: true,
+    });
+    expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
+  });
+
+  it('are neither doubled nor lost by two operators at once', async () => {
+    const consumer = test.newConsumer();
+    const count = 60;
+    await letDie(
+      consumer,
+      Array.from({ length: count }, () => one),
+    );
+    const replay = (limit: number) => test.care.deadLetters.replay(consumer, {}, { ...fast, limit });
+    const [rounds, listed] = await Promise.all([
+      Promise.all([replay(25), replay(1_000), replay(1_000)]),
+      list(consumer),
+    ]);
+    expect(rounds.reduce((sum, { letters }) => sum + letters, 0)).toBe(count);
+    expect([count, count - 25, 0]).toContain(listed.matching);
+    const back: string[] = [];
+    await test.consume({ consumer, names, receive: ({ event }) => void back.push(event.id) });
+    await eventually(() => expect(back).toHaveLength(count));
+    expect(new Set(back).size).toBe(count);
+    expect((await test.care.statusOf(consumer)).dead).toBe(0);
+  });
+
+  it('of a consumer that there is not are refused by name', async () => {
+    await expect(list('nobody')).rejects.toMatchObject({ code: 'NO_SUCH_CONSUMER' });
+  });
+});

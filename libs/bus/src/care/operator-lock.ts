@@ -1,0 +1,42 @@
+import pg from 'pg';
+import { CareBusyError } from './bus-care.js';
+
+const connectTimeoutMs = 5_000;
+/** Longer than a round of another operator's. */
+const patienceMs = 15_000;
+/** PostgreSQL's lock_not_available. */
+const lockTimedOut = '55P03';
+
+/**
+ * Operators take turns on one consumer's dead letters, whichever gateway they ask: on RabbitMQ, who looks at letters
+ * holds them meanwhile, and another one would see too few.
+ */
+export class OperatorLock {
+  constructor(
+    private readonly databaseUrl: string,
+    private readonly waitMs = patienceMs,
+  ) {}
+
+  /** @throws CareBusyError when it is not free in time */
+  async hold<T>(consumer: string, work: () => Promise<T>): Promise<T> {
+    const client = new pg.Client({
+      connectionString: this.databaseUrl,
+      application_name: 'b24-relay care',
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+    });
+    // Lost with its connection: then two look at once, each at fewer, and what is settled is settled once all the same.
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      await client.query(`SET lock_timeout = ${this.waitMs}`);
+      await client.query(`SELECT pg_advisory_lock(hashtextextended('b24.care.' || $1::text, 0))`, [consumer]);
+      return await work();
+    } catch (error) {
+      if (error instanceof pg.DatabaseError && error.code === lockTimedOut) throw new CareBusyError(consumer);
+      throw error;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+}

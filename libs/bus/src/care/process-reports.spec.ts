@@ -1,0 +1,59 @@
+import { describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { eventually } from '../../../../test/support/eventually.js';
+import { ProcessReporter, type ReportDatabase } from './process-reports.js';
+
+const held = { lanes: 1, waiting: 2, batches: 3, isPaused: false, oldestAt: undefined };
+
+function rig(database: ReportDatabase): { reporter: ProcessReporter; lines: string[] } {
+  const lines: string[] = [];
+  const write = (_fields: object, message: string): void => void lines.push(message);
+  const log = { ...silentLog, warn: write, info: write };
+  return {
+    reporter: new ProcessReporter({ consumer: 'formatter', database, state: () => held, log, everyMs: 5 }),
+    lines,
+  };
+}
+
+/** Real: the reporter and its timer. Not real: the database, which fails when told to. */
+describe('a process that reports itself', () => {
+  it('says once that it cannot, and once that it can again', async () => {
+    let asked = 0;
+    const { reporter, lines } = rig({
+      query: async () => {
+        asked += 1;
+        if (asked <= 5) throw new Error('the database is away');
+      },
+    });
+    await reporter.start();
+    await eventually(() => expect(asked).toBeGreaterThan(8));
+    await reporter.stop();
+    expect(lines).toEqual([
+      'the process cannot report itself to operators',
+      'the process reports itself to operators again',
+    ]);
+  });
+
+  it('never asks a slow database twice at once, and waits for it at its stop', async () => {
+    const waiting: (() => void)[] = [];
+    const { reporter } = rig({
+      query: () =>
+        new Promise<void>((resolve) => {
+          waiting.push(resolve);
+        }),
+    });
+    const started = reporter.start();
+    await eventually(() => expect(waiting).toHaveLength(1));
+    let ticks = 0;
+    const counting = setInterval(() => (ticks += 1), 5);
+    await eventually(() => expect(ticks).toBeGreaterThan(5));
+    clearInterval(counting);
+    expect(waiting).toHaveLength(1);
+    const stopped = reporter.stop();
+    waiting[0]?.();
+    await started;
+    await eventually(() => expect(waiting).toHaveLength(2));
+    waiting[1]?.();
+    await stopped;
+  });
+});

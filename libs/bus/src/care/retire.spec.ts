@@ -1,0 +1,135 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { eventually } from '../../../../test/support/eventually.js';
+import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import type { Delivery } from '../event-bus.js';
+import { ProcessReporter } from './process-reports.js';
+
+jest.setTimeout(60_000);
+
+const names = ['ONCRMCONTACTUPDATE', 'ONCRMDYNAMICITEMADD_147'];
+
+describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => {
+  let test: CareUnderTest;
+  beforeAll(async () => {
+    test = await setUp();
+  });
+  afterEach(() => test.endTest());
+  afterAll(() => test.end());
+
+  const retire = (consumer: string, how: { drain?: boolean; drop?: boolean } = {}) =>
+    test.care.retire(consumer, { names, ...how });
+  const unserved = (consumer: string) =>
+    eventually(async () => expect((await test.care.statusOf(consumer)).shardsServed).toBe(0));
+  /** Stands, and no process of it runs. */
+  const standing = async (): Promise<string> => {
+    const consumer = test.newConsumer();
+    await (await test.consume({ consumer, names, receive: () => undefined })).stop();
+    await unserved(consumer);
+    return consumer;
+  };
+
+  it('is gone with all that stood for it, when nothing is left of its work', async () => {
+    const consumer = await standing();
+    expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
+    expect(await test.care.statusOf(consumer)).toMatchObject({ unknown: true });
+    await test.underTest.unrouted();
+    const event = anEvent();
+    await test.bus.publish(event);
+    await eventually(async () => expect(await test.underTest.unrouted()).toHaveLength(1));
+    expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
+  });
+
+  it('stays, and goes on, while a process of it runs', async () => {
+    const consumer = test.newConsumer();
+    const seen: string[] = [];
+    await test.consume({
+      consumer,
+      names,
+      receive: (delivery) => {
+        seen.push(delivery.event.id);
+        void delivery.done();
+      },
+    });
+    for (const how of [{}, { drop: true }]) {
+      expect(await retire(consumer, how)).toMatchObject({
+        outcome: 'refused',
+        because: 'processes',
+        unsubscribed: false,
+        status: { shardsServed: 16 },
+      });
+    }
+    const event = anEvent();
+    await test.bus.publish(event);
+    await eventually(() => expect(seen).toEqual([event.id]));
+  });
+
+  it('stays while a process that is about to consume has reported itself', async () => {
+    const consumer = await standing();
+    const reporter = new ProcessReporter({
+      consumer,
+      database: test.database,
+      state: () => undefined,
+      log: silentLog,
+    });
+    await reporter.start();
+    expect(await retire(consumer)).toMatchObject({ outcome: 'refused', because: 'processes' });
+    await reporter.stop();
+    expect(await retire(consumer)).toMatchObject({ outcome: 'retired' });
+  });
+
+  it('stays, with all of its messages, while some wait, retry or lie dead', async () => {
+    const consumer = test.newConsumer();
+    const held: Delivery[] = [];
+    const consumption = await test.consume({
+      consumer,
+      names,
+      receive: (delivery) => {
+        if (delivery.event.entityId === '1') void delivery.dead({ code: 'X', message: '' });
+        else held.push(delivery);
+      },
+    });
+    for (const entityId of ['1', '2', '3']) await test.bus.publish(anEvent({ entityId }));
+    await eventually(async () => {
+      expect(held).toHaveLength(2);
+      expect((await test.care.statusOf(consumer)).dead).toBe(1);
+    });
+    await consumption.stop();
+    await unserved(consumer);
+    await eventually(async () => expect((await test.care.statusOf(consumer)).waiting).toBe(2));
+    expect(await retire(consumer)).toMatchObject({
+      outcome: 'refused',
+      because: 'messages',
+      unsubscribed: false,
+      status: { waiting: 2, dead: 1 },
+    });
+    await test.bus.publish(anEvent({ entityId: '4' }));
+    await eventually(async () => {
+      expect(await test.care.statusOf(consumer)).toMatchObject({ waiting: 3, dead: 1 });
+    });
+    expect(await retire(consumer, { drop: true })).toEqual({ outcome: 'retired', dropped: 4 });
+    expect(await test.care.statusOf(consumer)).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
+  });
+
+  it('gets no more events while it drains, and its process goes on with those that wait', async () => {
+    const consumer = test.newConsumer();
+    const held: Delivery[] = [];
+    const consumption = await test.consume({
+      consumer,
+      names,
+      receive: (delivery) => void held.push(delivery),
+    });
+    await test.bus.publish(anEvent());
+    await eventually(() => expect(held).toHaveLength(1));
+    expect(await retire(consumer, { drain: true })).toMatchObject({ outcome: 'draining' });
+    await test.underTest.unrouted();
+    await test.bus.publish(anEvent());
+    await eventually(async () => expect(await test.underTest.unrouted()).toHaveLength(1));
+    expect(held).toHaveLength(1);
+    await held[0]?.done();
+    await consumption.stop();
+    await unserved(consumer);
+    expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
+  });
+});

@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { encodeMessage } from '@relay/events';
+import amqp from 'amqplib';
+import { eventually } from '../../../../test/support/eventually.js';
+import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import { eventsExchange, routingKeyOf } from '../rabbitmq/topology.js';
+
+jest.setTimeout(120_000);
+
+const bound = 10_000;
+const other = 'b'.repeat(32);
+
+describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) => {
+  let test: CareUnderTest;
+  beforeAll(async () => {
+    test = await setUp();
+  });
+  afterAll(() => test.end());
+
+  it('are counted by the name that one would subscribe to, and stay', async () => {
+    const deal = anEvent({ name: 'ONCRMDEALADD', receivedAt: 1_800_000_000_000 });
+    const events = [
+      deal,
+      { ...deal, receivedAt: 1_700_000_000_000 },
+      { ...deal, memberId: other },
+      anEvent({ name: 'ONCRMDYNAMICITEMADD', entityTypeId: 147 }),
+      anEvent({ name: 'ONCRMDYNAMICITEMADD', entityTypeId: 148 }),
+    ];
+    for (const event of events) await test.bus.publish(event);
+    const expected = [
+      { name: 'ONCRMDEALADD', events: 3, portals: 2, lastAt: new Date(1_800_000_000_000) },
+      { name: 'ONCRMDYNAMICITEMADD_147', events: 1, portals: 1, lastAt: expect.any(Date) },
+      { name: 'ONCRMDYNAMICITEMADD_148', events: 1, portals: 1, lastAt: expect.any(Date) },
+    ];
+    await eventually(async () => expect(await test.care.unrouted()).toEqual(expected));
+    expect(await test.care.unrouted()).toEqual(expected);
+  });
+
+  it('are the latest ten thousand, and no more', async () => {
+    // Filled by the shortest way, then pushed out by the usual one.
+    const old = anEvent({ name: 'ONOLD' });
+    if (kind === 'RabbitMQ') {
+      const connection = await amqp.connect(test.underTest.url);
+      const channel = await connection.createConfirmChannel();
+      const content = encodeMessage(old);
+      for (let sent = 0; sent < bound; sent++) {
+        channel.publish(eventsExchange, routingKeyOf(old), content, { persistent: true });
+      }
+      await channel.waitForConfirms();
+      await connection.close();
+    } else {
+      await test.database.query(
+        'INSERT INTO bus.unrouted (content) SELECT $1::json FROM generate_series(1, $2)',
+        [encodeMessage(old).toString(), bound],
+      );
+    }
+    await Promise.all(Array.from({ length: 50 }, () => test.bus.publish(anEvent({ name: 'ONNEW' }))));
+    await eventually(async () => {
+      const counted = await test.care.unrouted();
+      expect(counted.map(({ name, events }) => [name, events])).toEqual([
+        ['ONOLD', bound - 50],
+        ['ONNEW', 50],
+      ]);
+    });
+  });
+});

@@ -1,0 +1,30 @@
+import { formatEventName } from '@relay/events';
+import type { UnroutedEvents } from './bus-care.js';
+import { eventIn } from './dead-letter.js';
+
+/** Counts events by the name under which a consumer would subscribe to them; contents are looked at and let go. */
+export class UnroutedTally {
+  readonly #byName = new Map<string, { events: number; portals: Set<string>; lastAt: number }>();
+
+  add(content: Buffer): void {
+    const event = eventIn(content);
+    if (!event) return;
+    const name = formatEventName(event.name, event.entityTypeId);
+    const known = this.#byName.get(name) ?? { events: 0, portals: new Set<string>(), lastAt: 0 };
+    known.events += 1;
+    known.portals.add(event.memberId);
+    known.lastAt = Math.max(known.lastAt, event.receivedAt);
+    this.#byName.set(name, known);
+  }
+
+  result(): UnroutedEvents[] {
+    return [...this.#byName]
+      .map(([name, { events, portals, lastAt }]) => ({
+        name,
+        events,
+        portals: portals.size,
+        lastAt: new Date(lastAt),
+      }))
+      .toSorted((one, other) => other.events - one.events || one.name.localeCompare(other.name));
+  }
+}

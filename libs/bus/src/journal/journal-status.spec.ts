@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { anEvent } from '../../testing/events.js';
+import { BusUnavailableError, type EventBus } from '../event-bus.js';
+import { Journal } from './journal.js';
+import { JournalledBus } from './journalled-bus.js';
+
+const limits = { maxBytes: 10_000, maxAgeMs: 60_000 };
+
+const busThatIsAway: EventBus = {
+  publish: () => Promise.reject(new BusUnavailableError('BUS_DOWN')),
+  consume: () => Promise.reject(new BusUnavailableError('BUS_DOWN')),
+  isReady: () => false,
+  close: () => Promise.resolve(),
+};
+
+/** Real: the journal and its folder. Not real: a bus, which is away. */
+describe('what an operator sees of the journal', () => {
+  let dataDir: string;
+  let bus: JournalledBus;
+  beforeEach(async () => {
+    dataDir = mkdtempSync(join(tmpdir(), 'relay-journal-'));
+    bus = await JournalledBus.over(busThatIsAway, { dataDir, log: silentLog, limits });
+  });
+  afterEach(async () => {
+    await bus.close();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  it('is what this gateway holds, how much it may hold, and that the bus is away', async () => {
+    expect(await bus.status()).toEqual({
+      slot: 0,
+      events: 0,
+      bytes: 0,
+      oldestAt: null,
+      limits,
+      isOpen: true,
+      isBusAway: true,
+      others: [],
+    });
+    const before = Date.now();
+    await bus.publish(anEvent());
+    await bus.publish(anEvent());
+    const status = await bus.status();
+    expect(status).toMatchObject({ events: 2, bytes: expect.any(Number) });
+    expect(status.bytes).toBeGreaterThan(200);
+    expect(status.oldestAt?.getTime()).toBeGreaterThanOrEqual(before);
+  });
+
+  it('is that it takes no more', async () => {
+    const folder = join(dataDir, 'elsewhere');
+    const strict = { maxBytes: 10_000, maxAgeMs: -1 };
+    const full = await JournalledBus.over(busThatIsAway, { dataDir: folder, log: silentLog, limits: strict });
+    await full.publish(anEvent());
+    expect(await full.status()).toMatchObject({ isOpen: false });
+    await full.close();
+  });
+
+  it('is which other slots are held, left behind, or cannot be read; and looking changes none', async () => {
+    const folder = join(dataDir, 'journal');
+    const sibling = await Journal.open(folder, limits, silentLog);
+    const left = await Journal.open(folder, limits, silentLog);
+    await left.append(anEvent());
+    await left.close();
+    mkdirSync(join(folder, '7'));
+    writeFileSync(join(folder, '7', 'CURRENT'), 'no LevelDB');
+    const expected = [
+      { slot: 1, state: 'held' },
+      { slot: 2, state: 'orphaned', events: 1, bytes: expect.any(Number), oldestAt: expect.any(Date) },
+      { slot: 7, state: 'unreadable' },
+    ];
+    for (let looks = 0; looks < 2; looks++) expect((await bus.status()).others).toEqual(expected);
+    await sibling.close();
+  });
+});

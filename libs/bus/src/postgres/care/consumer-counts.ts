@@ -1,0 +1,55 @@
+import type pg from 'pg';
+import { shards } from '../../shard.js';
+
+export interface ConsumerCounts {
+  waiting: number;
+  taken: number;
+  retrying: number;
+  dead: number;
+  oldestAt: Date | null;
+  /** Shards whose lock a process holds. */
+  shardsServed: number;
+}
+
+const countSql = `
+  SELECT
+    count(*) FILTER (WHERE NOT taken AND available_at <= now())::int AS waiting,
+    count(*) FILTER (WHERE taken)::int AS taken,
+    count(*) FILTER (WHERE NOT taken AND available_at > now())::int AS retrying,
+    min(coalesce(first_failed_at, available_at)) AS "oldestAt",
+    (SELECT count(*)::int FROM bus.dead_letters WHERE consumer = $1) AS dead,
+    (
+      SELECT count(DISTINCT shard)::int FROM unnest($2::int[]) AS shard
+      JOIN pg_locks ON locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint << 32 | objid::bigint = hashtextextended('b24.bus.' || $1::text || '.' || shard, 0)
+    ) AS "shardsServed"
+  FROM bus.messages WHERE consumer = $1`;
+
+/** By what stands in the tables, and by the locks of `ShardLocks`. */
+export async function countsOf(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<ConsumerCounts> {
+  const { rows } = await database.query<ConsumerCounts>(countSql, [consumer, shards]);
+  const [counts] = rows;
+  if (!counts) throw new TypeError('A count without GROUP BY answers one row');
+  return counts;
+}
+
+const knownSql = `
+  SELECT consumer FROM bus.subscriptions UNION SELECT consumer FROM bus.messages
+  UNION SELECT consumer FROM bus.dead_letters UNION SELECT consumer FROM bus.consumer_processes`;
+
+export async function knownConsumers(database: pg.Pool): Promise<string[]> {
+  const { rows } = await database.query<{ consumer: string }>(knownSql);
+  return rows.map(({ consumer }) => consumer);
+}
+
+const knowsSql = `
+  SELECT EXISTS (SELECT FROM bus.subscriptions WHERE consumer = $1)
+      OR EXISTS (SELECT FROM bus.messages WHERE consumer = $1)
+      OR EXISTS (SELECT FROM bus.dead_letters WHERE consumer = $1)
+      OR EXISTS (SELECT FROM bus.consumer_processes WHERE consumer = $1) AS known`;
+
+export async function knowsConsumer(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<boolean> {
+  const { rows } = await database.query<{ known: boolean }>(knowsSql, [consumer]);
+  return rows[0]?.known ?? false;
+}

@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '@relay/platform';
+import type pg from 'pg';
+import {
+  messagesOf,
+  type BusCare,
+  type ConsumerStatus,
+  type Retirement,
+  type RetireOptions,
+  type TopologyPart,
+  type UnroutedEvents,
+} from '../../care/bus-care.js';
+import { DeadLetters } from '../../care/dead-letters.js';
+import { OperatorLock } from '../../care/operator-lock.js';
+import { reportedConsumers, reportedProcesses } from '../../care/reported-processes.js';
+import { storedShards } from '../../care/stored-shards.js';
+import { UnroutedTally } from '../../care/unrouted.js';
+import { unroutedName } from '../topology.js';
+import { browse } from './browse.js';
+import { CareConnection } from './care-connection.js';
+import { checkTopology } from './check-topology.js';
+import { queueDepths } from './queue-look.js';
+import { RabbitShelf } from './rabbit-shelf.js';
+import { deleteQueues, unbindEvents } from './retire.js';
+
+export interface RabbitCareOptions {
+  url: string;
+  /** Where processes report themselves, and operators take turns; closed with this. */
+  database: pg.Pool;
+  databaseUrl: string;
+  retryDelaysMs: readonly number[];
+  log: Log;
+}
+
+/** An event that was routed before its binding was removed may be on its way into the queue for so long. */
+const underWayMs = 1_000;
+/** More than the queue holds. */
+const unroutedLimit = 20_000;
+
+/** Each look has a connection of its own, closed after it: operators come seldom. No plugin of RabbitMQ is needed. */
+export class RabbitCare implements BusCare {
+  readonly deadLetters: DeadLetters;
+  readonly #lock: OperatorLock;
+
+  constructor(private readonly options: RabbitCareOptions) {
+    this.#lock = new OperatorLock(options.databaseUrl);
+    this.deadLetters = new DeadLetters(new RabbitShelf(options.url, options.log), this.#lock);
+  }
+
+  knownConsumers(): Promise<string[]> {
+    return reportedConsumers(this.options.database);
+  }
+
+  async statusOf(consumer: string): Promise<ConsumerStatus> {
+    const { url, database, retryDelaysMs } = this.options;
+    const [depths, processes] = await Promise.all([
+      CareConnection.during(url, (broker) => queueDepths(broker, consumer, retryDelaysMs)),
+      reportedProcesses(database, consumer),
+    ]);
+    const { waiting, retrying, dead, shardsServed, queues } = depths;
+    const oldest = processes.flatMap(({ oldestAt }) => oldestAt?.getTime() ?? []);
+    return {
+      consumer,
+      waiting,
+      inHand: processes.reduce((sum, process) => sum + process.waiting, 0),
+      retrying,
+      dead,
+      oldestAt: oldest.length > 0 ? new Date(Math.min(...oldest)) : null,
+      shardsServed,
+      processes,
+      missing: shardsServed === 0 && waiting + retrying > 0,
+      unknown: queues === 0,
+    };
+  }
+
+  unrouted(): Promise<UnroutedEvents[]> {
+    return this.#lock.hold('unrouted events', () =>
+      CareConnection.during(this.options.url, async (broker) => {
+        const tally = new UnroutedTally();
+        const there = await broker.ask((channel) => channel.checkQueue(unroutedName));
+        if (there.kind !== 'value') return [];
+        const channel = await broker.openChannel();
+        await browse(channel, unroutedName, unroutedLimit, ({ content }) => tally.add(content));
+        await channel.close();
+        return tally.result();
+      }),
+    );
+  }
+
+  async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
+    const { url, database, retryDelaysMs } = this.options;
+    return [await storedShards(database), ...(await checkTopology(url, wanted.keys(), retryDelaysMs))];
+  }
+
+  retire(consumer: string, options: RetireOptions): Promise<Retirement> {
+    return this.#lock.hold(consumer, () =>
+      CareConnection.during(this.options.url, (broker) => this.#retire(broker, consumer, options)),
+    );
+  }
+
+  /** Looks before it cuts the consumer off, so that a refusal changes nothing, and once more after. */
+  async #retire(
+    broker: CareConnection,
+    consumer: string,
+    { names, drain = false, drop = false }: RetireOptions,
+  ): Promise<Retirement> {
+    if (drain) {
+      await unbindEvents(broker, consumer, names);
+      return { outcome: 'draining', status: await this.statusOf(consumer) };
+    }
+    const refusal = await this.#refusal(consumer, drop, false);
+    if (refusal) return refusal;
+    await unbindEvents(broker, consumer, names);
+    await sleep(underWayMs);
+    const lateRefusal = await this.#refusal(consumer, drop, true);
+    if (lateRefusal) return lateRefusal;
+    const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
+    for (const table of ['trials', 'consumer_processes']) {
+      await this.options.database.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
+    }
+    const { log } = this.options;
+    if (dropped > 0) log.warn({ consumer, dropped }, 'messages went with the queues of a retired consumer');
+    return { outcome: 'retired', dropped };
+  }
+
+  async #refusal(consumer: string, drop: boolean, unsubscribed: boolean): Promise<Retirement | undefined> {
+    const status = await this.statusOf(consumer);
+    const refused = { outcome: 'refused', status, unsubscribed } as const;
+    if (status.processes.length > 0 || status.shardsServed > 0) return { ...refused, because: 'processes' };
+    return messagesOf(status) > 0 && !drop ? { ...refused, because: 'messages' } : undefined;
+  }
+
+  close(): Promise<void> {
+    return this.options.database.end();
+  }
+}

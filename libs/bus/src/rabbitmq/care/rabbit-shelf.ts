@@ -1,0 +1,129 @@
+import type { Log } from '@relay/platform';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { NoSuchConsumerError } from '../../care/bus-care.js';
+import {
+  lookLimit,
+  type DeadLetterShelf,
+  type Pick,
+  type Picked,
+  type Sight,
+} from '../../care/dead-letter-shelf.js';
+import { eventIn } from '../../care/dead-letter.js';
+import { BusUnavailableError } from '../../event-bus.js';
+import { shardOf } from '../../shard.js';
+import { ConfirmedPublisher } from '../confirmed-publisher.js';
+import { deadQueue, shardQueue } from '../topology.js';
+import { browse } from './browse.js';
+import { CareConnection } from './care-connection.js';
+import { readLetter } from './letter-headers.js';
+
+/** Nobody waits for one message of a replay in particular. */
+const replayDeadlineMs = 10_000;
+
+/** The queue `b24.<consumer>.dead`, looked at by taking without settling: closing the channel puts all back in place. */
+export class RabbitShelf implements DeadLetterShelf {
+  constructor(
+    private readonly url: string,
+    private readonly log: Log,
+  ) {}
+
+  async look<T>(
+    consumer: string,
+    pick: Pick,
+    work: (picked: Picked, sight: Sight) => Promise<T>,
+  ): Promise<T> {
+    return CareConnection.during(this.url, async (broker) => {
+      const queue = deadQueue(consumer);
+      const there = await broker.ask((channel) => channel.checkQueue(queue));
+      if (there.kind === 'missing') throw new NoSuchConsumerError(consumer);
+      if (there.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
+      const channel = await broker.openChannel();
+      const picked = new PickedMessages(channel, consumer, new Replays(this.url, this.log));
+      try {
+        const sight = await browse(channel, queue, lookLimit, (message) => {
+          const wanted = pick(readLetter(consumer, message));
+          if (wanted !== 'no') picked.add(message, wanted === 'content');
+        });
+        return await work(picked, sight);
+      } finally {
+        await picked.close();
+        // Before the connection, whose goodbye would overtake the last acks.
+        await channel.close().catch(() => undefined);
+      }
+    });
+  }
+}
+
+class PickedMessages implements Picked {
+  readonly #messages: ConsumeMessage[] = [];
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly consumer: string,
+    private readonly replays: Replays,
+  ) {}
+
+  get count(): number {
+    return this.#messages.length;
+  }
+
+  /** A copy of the content: it is a view into a far larger buffer of the socket. */
+  add(message: ConsumeMessage, withContent: boolean): void {
+    const content = withContent ? Buffer.from(message.content) : Buffer.alloc(0);
+    this.#messages.push({ fields: message.fields, properties: message.properties, content });
+  }
+
+  async replay(index: number): Promise<void> {
+    const message = this.#messages[index];
+    if (!message) throw new RangeError(`No letter ${index} was picked`);
+    await this.replays.publish(this.consumer, message);
+    this.channel.ack(message);
+  }
+
+  async drop(): Promise<void> {
+    for (const message of this.#messages) this.channel.ack(message);
+  }
+
+  close(): Promise<void> {
+    return this.replays.close();
+  }
+}
+
+/** Publishes on a connection of its own, opened with the first message. */
+class Replays {
+  #publisher: ConfirmedPublisher | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly log: Log,
+  ) {}
+
+  /** Resolves when the consumer's queue has it, without a trail: it counts as never tried. @throws BusUnavailableError */
+  async publish(consumer: string, { content, properties }: ConsumeMessage): Promise<void> {
+    const publisher = (this.#publisher ??= await this.#open());
+    const { messageId }: { messageId?: unknown } = properties;
+    await publisher.publish({
+      exchange: '',
+      // What cannot be read comes back from any shard; which one it was in is not written down.
+      routingKey: shardQueue(consumer, shardOf(eventIn(content)?.memberId ?? '')),
+      content,
+      messageId: typeof messageId === 'string' ? messageId : undefined,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#publisher?.close();
+  }
+
+  async #open(): Promise<ConfirmedPublisher> {
+    const publisher = new ConfirmedPublisher({
+      url: this.url,
+      name: 'replay',
+      log: this.log,
+      deadlineMs: replayDeadlineMs,
+      declare: async () => undefined,
+    });
+    await publisher.start();
+    return publisher;
+  }
+}

@@ -1,0 +1,92 @@
+import { silentLog } from '@relay/platform';
+import pg from 'pg';
+import { freshDatabase } from '../../../test/support/database.js';
+import { eventually } from '../../../test/support/eventually.js';
+import type { BusCare } from '../src/care/bus-care.js';
+import { openBusCare } from '../src/care/open-bus-care.js';
+import type { ConsumeOptions, Consumption, EventBus, Failure } from '../src/event-bus.js';
+import { busMigrations } from '../src/postgres/migrations.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-test.js';
+
+/** A bus as a process has it, and as an operator sees it, for one spec. */
+export interface CareUnderTest {
+  underTest: BusUnderTest;
+  bus: EventBus;
+  care: BusCare;
+  /** Where processes report themselves; with PostgreSQL also the bus. */
+  database: pg.Pool;
+  /** A name that no other test of the spec uses; forgotten by `endTest`. */
+  newConsumer(): string;
+  /** Consumes until `endTest`, or until stopped. */
+  consume(options: ConsumeOptions): Promise<Consumption>;
+  /** Subscribes, publishes, and lets every event die with this failure; resolves when all lie dead and nobody consumes. */
+  letDie(consumer: string, publish: () => Promise<void>, count: number, failure?: Failure): Promise<void>;
+  endTest(): Promise<void>;
+  end(): Promise<void>;
+}
+
+const usualFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
+
+async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUnderTest> {
+  const underTest = await setUp();
+  const isRabbit = underTest.url.startsWith('amqp');
+  const ownDatabase = isRabbit ? await freshDatabase(busMigrations) : undefined;
+  const databaseUrl = ownDatabase?.url ?? underTest.url;
+  const amqpUrl = isRabbit ? underTest.url : undefined;
+  const bus = await underTest.open();
+  const care = openBusCare({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
+  const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+  // Dropping the database ends a connection that has not gone by itself yet.
+  database.on('error', () => undefined);
+  const running = new Set<Consumption>();
+  const consumers: string[] = [];
+  let made = 0;
+
+  const consume = async (options: ConsumeOptions): Promise<Consumption> => {
+    const consumption = await bus.consume(options);
+    running.add(consumption);
+    return consumption;
+  };
+  return {
+    underTest,
+    bus,
+    care,
+    database,
+    consume,
+    newConsumer: () => {
+      const consumer = `cared-for-${++made}`;
+      consumers.push(consumer);
+      return consumer;
+    },
+    letDie: async (consumer, publish, count, failure = usualFailure) => {
+      const before = (await care.statusOf(consumer)).dead;
+      const consumption = await consume({
+        consumer,
+        names: ['ONCRMCONTACTUPDATE'],
+        receive: (delivery) => void delivery.dead(failure),
+      });
+      await publish();
+      await eventually(async () => {
+        const { dead } = await care.statusOf(consumer);
+        if (dead !== before + count) throw new Error(`${dead} of ${before + count} lie dead`);
+      });
+      await consumption.stop();
+    },
+    endTest: async () => {
+      await Promise.all([...running].map((consumption) => consumption.stop()));
+      running.clear();
+      for (const consumer of consumers.splice(0)) await underTest.forget(consumer);
+      await database.query('DELETE FROM bus.consumer_processes');
+    },
+    end: async () => {
+      await Promise.all([bus.close(), care.close(), database.end()]);
+      await underTest.drop();
+      await ownDatabase?.drop();
+    },
+  };
+}
+
+/** For `describe.each`, as `busesUnderTest`. */
+export const caresUnderTest: [name: string, setUp: () => Promise<CareUnderTest>][] = busesUnderTest.map(
+  ([name, setUp]) => [name, () => careUnderTest(setUp)],
+);

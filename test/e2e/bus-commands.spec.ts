@@ -1,0 +1,237 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Module } from '@nestjs/common';
+import { OnPortalEvents, type PortalBatch } from '@relay/bus';
+import { consumerVariables, startConsumer, type RunningConsumer } from '@relay/consumer';
+import { readEnvironment } from '@relay/platform';
+import amqp from 'amqplib';
+import pg from 'pg';
+import { z } from 'zod';
+import { hasBroker } from '../support/broker.js';
+import { eventually } from '../support/eventually.js';
+import { eventOf, InstalledApplication, postForm } from '../support/installed-application.js';
+import { askGateway, command, type Ended } from '../support/operator.js';
+import { startRelay, type BusKind, type Relay } from '../support/relay.js';
+import type { SimulatedPortal } from '../support/simulated-portal.js';
+
+const consumerName = 'deal-watcher';
+const handled: string[] = [];
+let breaks = false;
+
+@Controller()
+class DealsController {
+  @OnPortalEvents(['ONCRMDEALADD'], { merge: false })
+  async watch({ entries }: PortalBatch): Promise<void> {
+    if (breaks) throw Object.assign(new Error('No access'), { code: 'ACCESS_DENIED', recovery: 'never' });
+    handled.push(...entries.map(({ entity }) => entity));
+  }
+}
+
+@Module({ controllers: [DealsController] })
+class DealWatcherModule {}
+
+/** Real: gateway, command line, PostgreSQL, RabbitMQ, a consumer. Simulated: Bitrix24. */
+describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
+  'an operator of the bus on %s',
+  (bus) => {
+    let relay: Relay;
+    let portal: SimulatedPortal;
+    let applicationToken: string;
+    let consumer: RunningConsumer | undefined;
+
+    const startWatcher = async (): Promise<void> => {
+      const variables = { ...relay.env, OPS_PORT: '0', LOG_LEVEL: 'silent' };
+      const environment = readEnvironment(consumerVariables, variables);
+      consumer = await startConsumer({ name: consumerName, module: DealWatcherModule }, environment);
+    };
+    const stopWatcher = async (): Promise<void> => {
+      await consumer?.close();
+      consumer = undefined;
+    };
+    beforeAll(async () => {
+      relay = await startRelay(bus, []);
+      portal = await relay.portal('acme');
+      const app = new InstalledApplication(relay, portal);
+      applicationToken = (await app.install('event', app.installUrl)).application_token;
+      await startWatcher();
+      await eventually(async () =>
+        expect(await portal.eventsBoundTo(app.eventsUrl)).toContain('ONCRMDEALADD'),
+      );
+    }, 240_000);
+    afterAll(async () => {
+      await stopWatcher();
+      await relay?.stop();
+    }, 120_000);
+
+    const run = (...args: string[]): Promise<Ended> => command(relay, args);
+    const json = async (...args: string[]): Promise<unknown> => {
+      const { code, screen } = await run(...args, '--json');
+      expect([code, screen]).toEqual([0, expect.any(String)]);
+      return JSON.parse(screen);
+    };
+    const send = async (name: string, times: number): Promise<void> => {
+      for (let sent = 0; sent < times; sent++) {
+        const { status } = await postForm(
+          `${relay.gatewayUrl}/b24/events`,
+          eventOf(portal, name, applicationToken),
+        );
+        expect(status).toBe(200);
+      }
+    };
+    const lettersAre = (count: number): Promise<void> =>
+      eventually(async () =>
+        expect(await askGateway(relay, 'GET', '/dead-letters')).toMatchObject({ matching: count }),
+      );
+    const statusOf = async (): Promise<unknown> =>
+      z.object({ consumers: z.tuple([z.unknown()]) }).parse(await askGateway(relay, 'GET', '/consumers'))
+        .consumers[0];
+    const letDie = async (count: number): Promise<void> => {
+      breaks = true;
+      await send('ONCRMDEALADD', count);
+      await lettersAre(count);
+      breaks = false;
+    };
+
+    it('sees every command and its options in the help', async () => {
+      const { code, screen } = await run('--help');
+      expect(code).toBe(0);
+      for (const words of ['dead list', 'dead show <consumer> <id>', 'dead replay', 'dead drop', 'queues']) {
+        expect(screen).toContain(words);
+      }
+      for (const words of ['journal status', 'unrouted', 'topology', 'consumer retire', '--since <time>']) {
+        expect(screen).toContain(words);
+      }
+    }, 240_000);
+
+    it('sees who works, and that nothing waits', async () => {
+      const { code, screen } = await run('queues');
+      expect(code).toBe(0);
+      expect(screen).toMatch(/^consumer +waiting +oldest +in hand +retrying +dead +processes\n/);
+      expect(screen).toMatch(/\ndeal-watcher +0 +- +0 +0 +0 +1\n$/);
+      expect(await json('queues')).toMatchObject([
+        {
+          consumer: consumerName,
+          events: ['ONCRMDEALADD'],
+          processes: [{ pid: process.pid }],
+          missing: false,
+        },
+      ]);
+    }, 240_000);
+
+    it('reads dead letters, and has them tried again once the reason is gone', async () => {
+      await letDie(3);
+      const listed = await run('dead', 'list', '--consumer', consumerName, '--since', '2h', '--limit', '2');
+      expect(listed.screen).toMatch(/ACCESS_DENIED .*ONCRMDEALADD +CRMDEAL:82\n/);
+      expect(listed.screen).toContain('and 1 more');
+      const none = await run('dead', 'list', '--error', 'NOT_FOUND');
+      expect(none).toEqual({ code: 0, screen: 'No dead letter.\n' });
+      expect(await json('dead', 'list', '--portal', portal.memberId)).toMatchObject({ matching: 3 });
+
+      const [, id = ''] = /^deal-watcher +(\w+)/m.exec(listed.screen) ?? [];
+      const shown = await run('dead', 'show', consumerName, id);
+      expect(shown.screen).toContain('ACCESS_DENIED: No access');
+      expect(shown.screen).toContain(`"memberId": "${portal.memberId}"`);
+      expect(shown.screen).not.toContain(applicationToken);
+
+      handled.length = 0;
+      const replayed = await run('dead', 'replay', '--portal', portal.memberId, '--rate', '100');
+      expect(replayed).toEqual({ code: 0, screen: '3 dead letters are back with their consumers.\n' });
+      await eventually(() => expect(handled).toEqual(['CRMDEAL:82', 'CRMDEAL:82', 'CRMDEAL:82']));
+      await lettersAre(0);
+    }, 240_000);
+
+    it('drops dead letters only when told which', async () => {
+      await letDie(2);
+      const unsaid = await run('dead', 'drop');
+      expect([unsaid.code, unsaid.screen]).toEqual([1, expect.stringContaining('say which letters')]);
+      expect(await run('dead', 'drop', '--error', 'NOT_FOUND')).toMatchObject({
+        screen: '0 dead letters are dropped.\n',
+      });
+      expect(await json('dead', 'drop', '--all', '--limit', '1')).toEqual({ dropped: 1 });
+      expect(await json('dead', 'drop', '--error', 'ACCESS_DENIED')).toEqual({ dropped: 1 });
+      await lettersAre(0);
+    }, 240_000);
+
+    it('sees what one could subscribe to', async () => {
+      await send('ONCRMLEADADD', 2);
+      await send('ONCRMDYNAMICITEMADD_147', 1);
+      await eventually(async () => {
+        const { unrouted } = z
+          .object({ unrouted: z.array(z.unknown()) })
+          .parse(await askGateway(relay, 'GET', '/unrouted'));
+        expect(unrouted).toHaveLength(2);
+      });
+      const { screen } = await run('unrouted');
+      expect(screen).toMatch(/\nONCRMLEADADD +2 +1 .* ago\n/);
+      expect(screen).toMatch(/\nONCRMDYNAMICITEMADD_147 +1 +1 .* ago\n/);
+    }, 240_000);
+
+    it('sees the journal of the gateway', async () => {
+      const { code, screen } = await run('journal', 'status');
+      expect([code, screen]).toEqual([0, expect.stringContaining('slot 0: 0 events, 0.0 MB')]);
+      expect(await json('journal', 'status')).toMatchObject({
+        slot: 0,
+        events: 0,
+        isBusAway: false,
+        others: [],
+      });
+    }, 240_000);
+
+    it('sees that everything stands, and what does not', async () => {
+      const whole = await run('topology');
+      expect([whole.code, whole.screen]).toEqual([
+        0,
+        expect.stringContaining('All of it stands as it must.'),
+      ]);
+      const broken = await breakSomething();
+      const checked = await run('topology');
+      expect([checked.code, checked.screen]).toEqual([1, expect.stringContaining(`${broken} IS MISSING`)]);
+      await stopWatcher();
+      await startWatcher();
+      expect((await run('topology')).code).toBe(0);
+    }, 120_000);
+
+    /** @returns what is missing now */
+    async function breakSomething(): Promise<string> {
+      if (bus === 'RabbitMQ') {
+        const connection = await amqp.connect(relay.env['AMQP_URL'] ?? '');
+        const channel = await connection.createChannel();
+        await channel.deleteQueue(`b24.${consumerName}.retry.1h`);
+        await connection.close();
+        return `queue b24.${consumerName}.retry.1h`;
+      }
+      const database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
+      await database.connect();
+      await database.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumerName]);
+      await database.end();
+      return 'subscription ONCRMDEALADD';
+    }
+
+    it('retires a consumer that has no work left, and no other', async () => {
+      const alive = await run('consumer', 'retire', consumerName);
+      expect(alive.code).toBe(1);
+      expect(alive.screen).toContain(`${consumerName} is still at work: process ${process.pid} on `);
+
+      await letDie(1);
+      await stopWatcher();
+      await eventually(async () => expect(await statusOf()).toMatchObject({ shardsServed: 0 }));
+      const left = await run('consumer', 'retire', consumerName);
+      expect([left.code, left.screen]).toEqual([1, expect.stringContaining('still has work: 1 dead')]);
+      await send('ONCRMDEALADD', 1);
+      await eventually(async () => expect(await statusOf()).toMatchObject({ waiting: 1 }));
+      expect((await run('queues')).screen).toMatch(/\ndeal-watcher +1 .*NOBODY WORKS ON IT/);
+      const retired = await run('consumer', 'retire', consumerName, '--drop');
+      expect(retired).toEqual({
+        code: 0,
+        screen: `${consumerName} is retired: nothing stands for it any more. 2 events were dropped with it.\n`,
+      });
+      expect(await run('queues')).toEqual({ code: 0, screen: 'No consumer has ever started here.\n' });
+      const handlerUrl = `${relay.gatewayUrl}/b24/events`;
+      await eventually(async () =>
+        expect(await portal.eventsBoundTo(handlerUrl)).not.toContain('ONCRMDEALADD'),
+      );
+      expect(await portal.eventsBoundTo(handlerUrl)).toContain('ONAPPUNINSTALL');
+      const again = await run('consumer', 'retire', consumerName);
+      expect(again).toEqual({ code: 1, screen: `relay: There is no consumer ${consumerName}\n` });
+    }, 240_000);
+  },
+);
