@@ -117,6 +117,7 @@ const consumer = 'listener';
       ],
     ])('%s: is not ready, and consumes again', async (_why, end, reason) => {
       await isBackAfter(end, reason);
+      expect(log.read('error')).toEqual([]);
     });
 
     it('because it held an event for too long: is not ready, and consumes again', async () => {
