@@ -35,13 +35,11 @@ export class OpsServer {
         is === true || because === undefined ? [] : [[name, redactText(because)]],
       );
       const status = summarise(Object.values(results));
-      return reply
-        .code(status === 'not ready' ? 503 : 200)
-        .send({
-          status,
-          checks: results,
-          ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
-        });
+      return reply.code(status === 'not ready' ? 503 : 200).send({
+        status,
+        checks: results,
+        ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
+      });
     });
     this.server.get('/metrics', async (_request, reply) => {
       const { contentType, body } = await renderMetrics();

@@ -55,6 +55,20 @@ describe('the journal', () => {
     expect(journal.bytes).toBe(entries.reduce((sum, { bytes }) => sum + bytes, 0));
   });
 
+  it('syncs what it writes, many events with one write', async () => {
+    const writes: unknown[][] = [];
+    const journal = await overSlot((slot) => {
+      const batch = slot.batch.bind(slot);
+      jest.spyOn(slot, 'batch').mockImplementation((...args: Parameters<typeof batch>) => {
+        writes.push(args);
+        return batch(...args);
+      });
+    });
+    await Promise.all(Array.from({ length: 300 }, () => journal.append(anEvent())));
+    expect(writes.map(([puts]) => (Array.isArray(puts) ? puts.length : 0))).toEqual([256, 44]);
+    expect(writes.map(([, options]) => options)).toEqual([{ sync: true }, { sync: true }]);
+  });
+
   it('holds after a restart what was there before, and counts it', async () => {
     const first = await open();
     const events = [anEvent(), anEvent(), anEvent()];
