@@ -23,8 +23,11 @@ export async function traced<T extends Running>(
   const running = await start();
   return {
     close: async () => {
-      await running.close();
-      await stopTraces();
+      try {
+        await running.close();
+      } finally {
+        await stopTraces();
+      }
     },
   };
 }
