@@ -16,6 +16,8 @@ export class MemoryWatch {
   #pids;
   /** @type {Record<string, Sample[]>} */
   #samples = {};
+  /** @type {unknown} */
+  #failure;
   #timer;
 
   /** @param {Record<string, () => number>} pids by the name of the process */
@@ -29,8 +31,9 @@ export class MemoryWatch {
     clearInterval(this.#timer);
   }
 
-  /** @returns {Record<string, Watched>} */
+  /** @returns {Record<string, Watched>} @throws when one of the processes has ended meanwhile */
   results() {
+    if (this.#failure) throw this.#failure;
     return Object.fromEntries(
       Object.entries(this.#samples).map(([name, samples]) => [name, summary(samples)]),
     );
@@ -38,8 +41,12 @@ export class MemoryWatch {
 
   #look() {
     const at = performance.now();
-    for (const [name, pid] of Object.entries(this.#pids)) {
-      (this.#samples[name] ??= []).push({ at, bytes: residentBytes(pid()) });
+    try {
+      for (const [name, pid] of Object.entries(this.#pids)) {
+        (this.#samples[name] ??= []).push({ at, bytes: residentBytes(pid()) });
+      }
+    } catch (error) {
+      this.#failure ??= error;
     }
   }
 }
