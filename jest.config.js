@@ -7,7 +7,7 @@ export default {
   testEnvironment: 'node',
   // Longer than `eventually` waits, so that a failure shows its last error; many times what any test takes alone.
   testTimeout: 60_000,
-  roots: ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test'],
+  roots: ['<rootDir>/apps', '<rootDir>/bench', '<rootDir>/libs', '<rootDir>/test'],
   testRegex: '\\.spec\\.ts$',
   moduleFileExtensions: ['ts', 'js', 'json'],
   extensionsToTreatAsEsm: ['.ts'],

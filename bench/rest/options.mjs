@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
+import { busOf, number } from '../support/options.mjs';
 
-/** @typedef {import('../support/system.mjs').Bus} Bus */
 /** @typedef {ReturnType<typeof readOptions>} Options */
 
 /** @param {string[]} args */
@@ -27,17 +27,4 @@ export function readOptions(args) {
     bus: busOf(values.bus),
     only: values.only,
   };
-}
-
-/** @param {string} name @param {string} text */
-function number(name, text) {
-  const value = Number(text);
-  if (text !== '' && Number.isFinite(value) && value >= 0) return value;
-  throw new Error(`--${name} is a number, not ${JSON.stringify(text)}`);
-}
-
-/** @param {string | undefined} text @returns {Bus | undefined} */
-function busOf(text) {
-  if (text === undefined || text === 'rabbitmq' || text === 'postgresql') return text;
-  throw new Error('--bus is rabbitmq or postgresql');
 }

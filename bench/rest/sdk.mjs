@@ -1,11 +1,11 @@
 /** The official SDK, as its documentation shows it: https://bitrix24.github.io/b24jssdk/ */
 import { B24OAuth, EnumAppStatus } from '@bitrix24/b24jssdk';
-import { contactTypeId } from './portal.mjs';
+import { contactTypeId } from '../support/portal.mjs';
 
 /** @typedef {import('./least.mjs').Limit} Limit */
 
 /**
- * @param {import('./portal.mjs').Grant} grant
+ * @param {import('../support/portal.mjs').Grant} grant
  * @param {{ id: string, secret: string }} application
  * @param {string} oauthUrl
  * @param {Limit} limit its own default is 2 and 50

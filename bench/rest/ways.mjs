@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { leastRequests, leastSeconds } from './least.mjs';
-import { Portal } from './portal.mjs';
+import { Portal } from '../support/portal.mjs';
 import { correctByBatches, correctOne, openSdk } from './sdk.mjs';
+import { setLimit } from '../support/operator.mjs';
 import { until } from '../support/wait.mjs';
 
-/** @typedef {import('./portal.mjs').Stats} Stats */
+/** @typedef {import('../support/portal.mjs').Stats} Stats */
 /**
  * @typedef {object} Measured
  * @property {number} contacts
@@ -46,21 +47,6 @@ export const relay =
     await until('no event is bound', isBound, { timeoutMs: 60_000, signal });
     return {};
   };
-
-/**
- * As an operator tells of a portal's plan.
- * @param {import('../support/system.mjs').System['operator']} operator
- * @param {string} memberId
- * @param {import('./least.mjs').Limit} limit
- */
-async function setLimit({ url, token }, memberId, limit) {
-  const answer = await fetch(`${url}/ops/api/portals/${memberId}/limit`, {
-    method: 'PUT',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ limit }),
-  });
-  if (!answer.ok) throw new Error(`the limit was refused: ${answer.status} ${await answer.text()}`);
-}
 
 /** A script that is told which contacts to look at. @type {(around: Surroundings, count: number, isPacked: boolean) => Way} */
 export const sdkBatches =

@@ -23,6 +23,14 @@ const stopTimeoutMs = 30_000;
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
  * @property {{ id: string, secret: string }} application
+ * @property {Record<string, App>} apps those that run, by name
+ */
+/**
+ * @typedef {object} App
+ * @property {string} opsUrl
+ * @property {() => number} pid
+ * @property {() => Promise<void>} start once more, after it was stopped; resolves when it is ready
+ * @property {() => Promise<void>} stop with SIGTERM; resolves when it has ended
  */
 
 /** Whoever opens something puts here how it is closed; the last is closed first. */
@@ -45,9 +53,10 @@ export class Closers {
  * @param {Bus | undefined} bus undefined: RabbitMQ where there is one
  * @param {Closers} closers
  * @param {AbortSignal} signal
+ * @param {(amqpUrl: string) => Promise<string>} [wayTo] the address under which the apps reach the broker, if not its own
  * @returns {Promise<System>}
  */
-export async function startSystem(consumers, bus, closers, signal) {
+export async function startSystem(consumers, bus, closers, signal, wayTo = async (url) => url) {
   // The tests drop what carries this name and the id of a process that is gone.
   const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
@@ -62,7 +71,7 @@ export async function startSystem(consumers, bus, closers, signal) {
   const env = {
     PATH: process.env['PATH'],
     DATABASE_URL: database.url,
-    ...(broker && { AMQP_URL: broker.url }),
+    ...(broker && { AMQP_URL: await wayTo(broker.url) }),
     DATA_DIR: join(folder, 'data'),
     PORT: String(port),
     SIMULATOR_PORT: String(simulatorPort),
@@ -76,11 +85,14 @@ export async function startSystem(consumers, bus, closers, signal) {
   };
   /** @type {Record<string, string>} */
   const opsUrls = {};
+  /** @type {Record<string, App>} */
+  const apps = {};
   const start = async (/** @type {string} */ app) => {
     const opsPort = await freePort();
     opsUrls[app] = `http://127.0.0.1:${opsPort}`;
     const entry = `apps/${app}/src/main.js`;
     const started = startProcess(app, entry, { ...env, OPS_PORT: String(opsPort) }, folder, closers);
+    apps[app] = { opsUrl: opsUrls[app], pid: () => started.pid, start: () => start(app), stop: started.stop };
     const url = app === 'portal-simulator' ? simulatorUrl : opsUrls[app];
     await until(`${app} is not ready`, () => started.isReady(`${url}/health/ready`), {
       timeoutMs: startTimeoutMs,
@@ -91,7 +103,7 @@ export async function startSystem(consumers, bus, closers, signal) {
   for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
-  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application };
+  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application, apps };
 }
 
 /**
@@ -119,13 +131,14 @@ function startProcess(name, entry, env, folder, closers) {
     if (!hasEnded()) await once(child, 'exit');
     if (child.exitCode !== 0) throw failure();
   };
-  closers.add(async () => {
+  const stop = async () => {
     if (hasEnded()) return;
     const late = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
     child.kill('SIGTERM');
     await once(child, 'exit');
     clearTimeout(late);
-  });
+  };
+  closers.add(stop);
   const isReady = async (/** @type {string} */ url) => {
     if (hasEnded()) throw failure();
     return (
@@ -135,7 +148,7 @@ function startProcess(name, entry, env, folder, closers) {
       )) || undefined
     );
   };
-  return { end, isReady };
+  return { pid: child.pid ?? 0, end, stop, isReady };
 }
 
 /** @param {string} name @param {Closers} closers */

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../support/wait.mjs';
+import { until } from './wait.mjs';
 
 export const contactTypeId = 3;
 export const wrongName = { name: 'jOHN', lastName: 'sMITH' };
 const rightName = { name: 'John', lastName: 'Smith' };
 const restMs = 3_000;
 
-/** @typedef {{ requests: number, refusals: number, calls: Record<string, number>, events: { pending: number } }} Stats */
+/** @typedef {{ requests: number, refusals: number, calls: Record<string, number>, events: { sent: number, pending: number } }} Stats */
 /**
  * @typedef {object} Grant what an install brings
  * @property {string} access_token
@@ -48,14 +48,33 @@ export class Portal {
     await this.#control('POST', '/outgoing-webhooks', { event, url });
   }
 
+  /** From now on the bucket leaks so fast, and lets so many in at once. @param {import('../rest/least.mjs').Limit} limit */
+  async setLimit({ rate, burst }) {
+    await this.#control('PATCH', '', { rate, burst });
+  }
+
   /** Contacts with right names, of which nobody hears. @param {number} count */
   async seed(count) {
     await this.#control('POST', `/items/${contactTypeId}`, { fields: rightName, count, silent: true });
   }
 
+  /** One name is wrong from now on, and nobody hears of it. @param {number} id */
+  async spoilInSilence(id) {
+    await this.#control('POST', `/items/${contactTypeId}`, { id, fields: wrongName, silent: true });
+  }
+
+  /** Contacts with wrong names, of which nobody hears. @param {number} count */
+  async seedWrong(count) {
+    await this.#control('POST', `/items/${contactTypeId}`, { fields: wrongName, count, silent: true });
+  }
+
   /** Somebody writes all names wrong; the portal tells of each contact. @param {number} count */
   async spoilNames(count) {
     await this.#control('POST', '/mass-update', { entityTypeId: contactTypeId, count, fields: wrongName });
+  }
+
+  async forgetCounts() {
+    await this.#control('DELETE', '/stats');
   }
 
   /** @returns {Promise<Stats>} */
@@ -112,7 +131,7 @@ export class Portal {
     await this.atRest();
     const { requests } = await this.stats();
     await pause((requests / rate) * 1000, undefined, { signal: this.signal });
-    await this.#control('DELETE', '/stats');
+    await this.forgetCounts();
   }
 
   /** @param {number} count @returns {Promise<{ id: number, name: string, lastName: string }[]>} */

@@ -1,0 +1,51 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+const tickMs = 10;
+
+/**
+ * Many contacts of each portal have wrong names at once, and the portals tell of it, one after the other, at a given pace
+ * together: one that does not depend on how fast the gateway is, nor takes this machine's time all at once.
+ */
+export class Flood {
+  /** Contacts that each portal has by now. */
+  contacts = 0;
+  #portals;
+  #poster;
+  #pace;
+
+  /**
+   * @param {import('./ground.mjs').Installed[]} portals
+   * @param {import('../support/event-poster.mjs').EventPoster} poster
+   * @param {number} pace events a second
+   */
+  constructor(portals, poster, pace) {
+    this.#portals = portals;
+    this.#poster = poster;
+    this.#pace = pace;
+  }
+
+  /** @param {number} count contacts of each portal */
+  async prepare(count) {
+    for (const { portal } of this.#portals) await portal.seedWrong(count);
+    this.contacts += count;
+  }
+
+  /** Resolves when the last event was answered. @param {number} count of `prepare` @param {AbortSignal} signal */
+  async run(count, signal) {
+    const beganAt = performance.now();
+    /** @type {Set<Promise<unknown>>} */
+    const underWay = new Set();
+    let posted = 0;
+    for (let id = this.contacts - count + 1; id <= this.contacts; id += 1) {
+      for (const { sender } of this.#portals) {
+        while (posted >= (this.#pace * (performance.now() - beganAt)) / 1_000) {
+          await pause(tickMs, undefined, { signal });
+        }
+        posted += 1;
+        const post = this.#poster.post(sender, id).finally(() => underWay.delete(post));
+        underWay.add(post);
+      }
+    }
+    await Promise.all(underWay);
+  }
+}

@@ -1,0 +1,84 @@
+/** Portals of the simulator with the application installed: many with one contact, and some that are to be flooded. */
+import { setLimit } from '../support/operator.mjs';
+import { inParallel } from '../support/in-parallel.mjs';
+import { Portal } from '../support/portal.mjs';
+import { until } from '../support/wait.mjs';
+import { Corrections } from './corrections.mjs';
+import { namesOf, shardMates } from './shard-mates.mjs';
+
+/** @typedef {import('../support/system.mjs').System} System */
+/** @typedef {{ portal: Portal, sender: import('../support/event-poster.mjs').Sender }} Installed */
+/** @typedef {{ single: Installed[], flooded: Installed[], corrections: Corrections }} Ground */
+
+/** As usual in the cloud (`settings/performance/limits.md`). */
+export const usualLimit = { rate: 2, burst: 50 };
+const installsAtOnce = 8;
+const bindTimeoutMs = 300_000;
+
+/**
+ * @param {System} system
+ * @param {import('./options.mjs').Options} options
+ * @param {import('../support/system.mjs').Closers} closers
+ * @param {AbortSignal} signal
+ * @returns {Promise<Ground>}
+ */
+export async function openGround(system, options, closers, signal) {
+  const corrections = new Corrections();
+  await corrections.listen();
+  closers.add(() => corrections.close());
+  const settings = { ...usualLimit, latencyMs: options.latencyMs };
+  const install = async (/** @type {string} */ name, /** @type {number} */ contacts) => {
+    const portal = await Portal.create(system.simulatorUrl, name, settings, signal);
+    if (contacts > 0) await portal.seed(contacts);
+    return { portal, sender: await portal.install(`${system.gatewayUrl}/b24/install`) };
+  };
+  /** @type {Installed[]} */
+  const flooded = [];
+  for (let n = 1; n <= options.floods; n += 1) flooded.push(await install(`flooded-${n}`, 0));
+  const isMate = options.areShardMates ? await shardMates(flooded[0]?.sender.member_id) : () => true;
+  /** @type {Installed[]} */
+  const single = [];
+  await inParallel(namesOf(options.portals, isMate), installsAtOnce, async (name) => {
+    const one = await install(name, 1);
+    await one.portal.addOutgoingWebhook('ONCRMCONTACTUPDATE', corrections.urlFor(name));
+    single.push(one);
+  });
+  await allBound(system, options.floods + options.portals, signal);
+  return { single, flooded, corrections };
+}
+
+/** @param {System} system @param {number} portals @param {AbortSignal} signal */
+async function allBound({ simulatorUrl, gatewayUrl }, portals, signal) {
+  const look = async () => {
+    const answer = await fetch(`${simulatorUrl}/_sim/portals`, { signal });
+    /** @type {{ handlers: { event: string, url: string }[] }[]} */
+    const shown = JSON.parse(await answer.text());
+    const bound = shown.filter(({ handlers }) =>
+      handlers.some(({ event, url }) => event === 'ONCRMCONTACTUPDATE' && url === `${gatewayUrl}/b24/events`),
+    );
+    return bound.length >= portals || undefined;
+  };
+  await until('not all portals are bound', look, { everyMs: 1_000, timeoutMs: bindTimeoutMs, signal });
+}
+
+const unlimited = { rate: 1_000, burst: 10_000 };
+
+/** What is left of the flood is worked off without a limit, so that the next round finds nothing. @param {System} system @param {Ground} ground @param {number} contacts at each @param {AbortSignal} signal */
+export async function workOff(system, { flooded }, contacts, signal) {
+  await limitAll(system, flooded, unlimited);
+  for (const { portal } of flooded) {
+    await portal.allRight(contacts, { timeoutMs: 600_000 });
+    await portal.atRest();
+    await portal.forgetCounts();
+  }
+  await limitAll(system, flooded, usualLimit);
+  signal.throwIfAborted();
+}
+
+/** @param {System} system @param {Installed[]} portals @param {import('../rest/least.mjs').Limit} limit */
+async function limitAll({ operator }, portals, limit) {
+  for (const { portal, sender } of portals) {
+    await portal.setLimit(limit);
+    await setLimit(operator, sender.member_id, limit);
+  }
+}

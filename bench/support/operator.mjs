@@ -1,0 +1,14 @@
+/**
+ * As an operator tells of a portal's plan.
+ * @param {import('./system.mjs').System['operator']} operator
+ * @param {string} memberId
+ * @param {import('../rest/least.mjs').Limit} limit
+ */
+export async function setLimit({ url, token }, memberId, limit) {
+  const answer = await fetch(`${url}/ops/api/portals/${memberId}/limit`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ limit }),
+  });
+  if (!answer.ok) throw new Error(`the limit was refused: ${answer.status} ${await answer.text()}`);
+}
