@@ -24,12 +24,18 @@ export interface EventBus {
   close(): Promise<void>;
 }
 
+/**
+ * Sixteen shards of so many are about fifty megabytes. Fewer would make more requests of a flood: a batch reads up to
+ * 2,500 items with one.
+ */
+export const defaultPrefetch = 3_000;
+
 export interface ConsumeOptions {
   /** Names the queues: lower case letters, digits and `-`, at most 40. All processes of one consumer share the name. */
   consumer: string;
   /** Event names, base (`ONCRMDYNAMICITEMADD`: every type) or suffixed (`ONCRMDYNAMICITEMADD_147`: that type alone). */
   names: readonly string[];
-  /** Most deliveries in hand per shard. */
+  /** Most deliveries in hand per shard. Default {@link defaultPrefetch}. */
   prefetch?: number;
   /** Takes a delivery; it must not throw, and every delivery must be settled in the end. */
   receive: (delivery: Delivery) => void;

@@ -2,8 +2,8 @@ import type { DataSourceOptions } from 'typeorm';
 
 /** Connections of one process: a batch of writes needs few, and PostgreSQL's default limit is 100 for all. */
 const poolSize = 8;
-/** Long enough for a restart of the database, short enough for a caller who waits for an answer. */
-const connectTimeoutMs = 5_000;
+/** Also the wait for a free connection of the pool, which a process with much in hand may need more than a moment for. */
+const connectTimeoutMs = 10_000;
 /** A network that swallows packets must not hold a connection of the pool for ever. */
 const queryTimeoutMs = 60_000;
 

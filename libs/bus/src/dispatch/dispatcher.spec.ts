@@ -25,6 +25,7 @@ const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> 
   new Dispatcher({ consumer: 'test', handlers, log: silentLog, trials: new MemoryTrials(), ...options });
 
 const succeed: Handle = async () => [];
+const noBatch: PortalBatch = { memberId: '', entries: [] };
 
 const heldFor = (days: number) => recorded(anEvent(), 0, Date.now() - days * 24 * 3_600_000);
 
@@ -303,11 +304,35 @@ describe('the dispatcher', () => {
       [],
       [],
       [],
-      [{ as: 'defer', afterMs: 30_000 }],
-      [{ as: 'defer', afterMs: 30_000 }],
+      [{ as: 'defer', afterMs: 5_000 }],
+      [{ as: 'defer', afterMs: 5_000 }],
     ]);
     release.resolve();
     await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('counts what is in hand to the share of a portal, and has room again when that is done', async () => {
+    const release = [deferred<void>(), deferred<void>()];
+    let calls = 0;
+    const dispatcher = dispatch(
+      [handler(() => release[calls++]?.promise.then(() => []) ?? succeed(noBatch))],
+      {
+        laneCap: 2,
+      },
+    );
+    const [first, second, third, fourth] = ['1', '2', '3', '4'].map((entityId) =>
+      recorded(anEvent({ entityId })),
+    );
+    for (const sent of [first, second]) if (sent) dispatcher.receive(sent.delivery);
+    await eventually(() => expect(calls).toBe(1));
+    if (third) dispatcher.receive(third.delivery);
+    expect(third?.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
+    release[0]?.resolve();
+    await eventually(() => expect(second?.receipt.settled).toEqual([{ as: 'done' }]));
+    if (fourth) dispatcher.receive(fourth.delivery);
+    release[1]?.resolve();
+    await eventually(() => expect(fourth?.receipt.settled).toEqual([{ as: 'done' }]));
+    await dispatcher.drain();
   });
 
   it('does not count what has gone back to the bus among what one portal may have waiting', async () => {

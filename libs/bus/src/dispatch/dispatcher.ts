@@ -1,6 +1,6 @@
 import { formatEventName } from '@relay/events';
 import { waitAtMost } from '../backoff.js';
-import type { Delivery, Receipt } from '../event-bus.js';
+import { defaultPrefetch, type Delivery, type Receipt } from '../event-bus.js';
 import type { DispatcherState } from './dispatcher-state.js';
 import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
 import { Holds } from './holds.js';
@@ -8,6 +8,7 @@ import { LaneWork, type PortalLane, type Waiting } from './lane-work.js';
 import { Lanes } from './lanes.js';
 import { Outage } from './outage.js';
 import type { Batch, EventHandler } from './run-batch.js';
+import { overflowDelayMs } from './overflow.js';
 import { Rests } from './rests.js';
 import { Settler, type SettlerOptions } from './settler.js';
 import type { Trials } from './trials.js';
@@ -19,7 +20,7 @@ export interface DispatcherOptions extends SettlerOptions {
   trials: Trials;
   /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
   maxBatches?: number;
-  /** Most events that wait in one lane; more of them come again later. */
+  /** Most events of one portal that wait or are in hand; more of them come again later. */
   laneCap?: number;
   /** Milliseconds that a lane waits for its portal, before its events come again later. */
   holdMs?: number;
@@ -28,10 +29,9 @@ export interface DispatcherOptions extends SettlerOptions {
   drainWithinMs?: number;
 }
 
-const defaultMaxBatches = 256;
-/** Less than the prefetch of a shard, so that a flood leaves room for the portals that share it. */
-const defaultLaneCap = 8_000;
-const overflowMs = 30_000;
+const defaultMaxBatches = 128;
+/** Of a shard's prefetch: a flood leaves room for the portals that share its shard. */
+const defaultLaneCap = 0.8 * defaultPrefetch;
 const defaultHoldMs = 60_000;
 /** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
 const defaultDrainMs = 60_000;
@@ -93,11 +93,11 @@ export class Dispatcher {
     }
     const lane = this.#lanes.of(event.memberId);
     if (this.#isOverfull(lane)) {
-      this.#settler.defer(receipt, overflowMs);
+      this.#settler.defer(receipt, overflowDelayMs(lane.overflowed++));
       return;
     }
     lane.add(handler, event, receipt);
-    if (lane.isFull) this.#gatherings.end(event.memberId);
+    if (lane.isFull || lane.held >= this.#laneCap) this.#gatherings.end(event.memberId);
     this.#schedulePump();
   }
 
@@ -134,11 +134,14 @@ export class Dispatcher {
   }
 
   #isOverfull(lane: PortalLane): boolean {
-    const cap = this.options.laneCap ?? defaultLaneCap;
-    if (lane.size < cap) return false;
+    if (lane.held < this.#laneCap) return false;
     // After a connection has ended the same messages come again.
     lane.dropLost();
-    return lane.size >= cap;
+    return lane.held >= this.#laneCap;
+  }
+
+  get #laneCap(): number {
+    return this.options.laneCap ?? defaultLaneCap;
   }
 
   /** After what has arrived together, so that a burst makes one batch and not a batch of one first. */
@@ -202,7 +205,7 @@ export class Dispatcher {
   /** Leaves the portal's lane alone for a moment, so that what comes together is handled together. */
   #gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
     const restMs = (): number => {
-      if (!handler.merge || this.#draining || lane.isFull) return 0;
+      if (!handler.merge || this.#draining || lane.isFull || lane.held >= this.#laneCap) return 0;
       return this.#gathering.restMs(memberId, performance.now() - beganAt, lane.entries);
     };
     this.#gatherings.start(memberId, restMs, () => {

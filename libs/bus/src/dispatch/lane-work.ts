@@ -96,6 +96,7 @@ export class LaneWork {
       return await (isAlone ? this.#solitude.alone(work) : this.#solitude.beside(work));
     } finally {
       this.#entriesInHand -= batch.entries.length;
+      lane.handled();
     }
   }
 

@@ -31,13 +31,21 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** By handler, in their turn; within one, entries in their order of arrival. */
   readonly #pending = new Map<H, Pending<R>>();
   #size = 0;
+  #inHand = 0;
   #unmerged = 0;
+  /** Events that were handed back since it last had no work, since it held too many. */
+  overflowed = 0;
 
   constructor(readonly memberId: string) {}
 
   /** Events that wait, each counted though it was merged. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Events that wait or are in hand. */
+  get held(): number {
+    return this.#size + this.#inHand;
   }
 
   /** Entries that wait. */
@@ -99,13 +107,21 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       }
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
       if (pending.size > 0) this.#pending.set(handler, pending);
-      if (entries.length > 0) return { memberId: this.memberId, handler, entries };
+      if (entries.length === 0) continue;
+      this.#inHand = entries.reduce((sum, { receipts }) => sum + receipts.length, 0);
+      return { memberId: this.memberId, handler, entries };
     }
     return undefined;
   }
 
+  /** What was taken is no longer in hand: settled, or put back. */
+  handled(): void {
+    this.#inHand = 0;
+  }
+
   /** Entries of a batch that are to wait once more: before all that came since, and merged with it. */
   putBack(handler: H, entries: readonly PendingEntry<R>[]): void {
+    this.handled();
     const since = this.#pending.get(handler) ?? new Map<string, PendingEntry<R>>();
     const pending: Pending<R> = new Map();
     for (const entry of entries) {

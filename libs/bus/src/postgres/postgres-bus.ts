@@ -1,11 +1,14 @@
 import type { PortalEvent } from '@relay/events';
 import type { BusTroubles } from '../bus-troubles.js';
-import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
+import {
+  type BusOptions,
+  type Consumption,
+  type ConsumeOptions,
+  defaultPrefetch,
+  type EventBus,
+} from '../event-bus.js';
 import { PostgresConsumption } from './consumption.js';
 import { PostgresPublisher } from './publisher.js';
-
-/** Room for one portal's flood of this size beside the events of the portals that share its shard. */
-const defaultPrefetch = 10_000;
 
 /**
  * The bus of a small installation, in tables of schema `bus`; the same promises as RabbitMQ's. It needs connections of

@@ -4,7 +4,7 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { BusTroubles } from '../bus-troubles.js';
 import { ConnectionReport } from '../connection-report.js';
 import { HeldDelivery } from '../delivery.js';
-import type { Consumption, ConsumeOptions } from '../event-bus.js';
+import { type Consumption, type ConsumeOptions, defaultPrefetch } from '../event-bus.js';
 import { toFailure } from '../failure.js';
 import { Reconnector, type Session } from '../reconnector.js';
 import { shards } from '../shard.js';
@@ -13,9 +13,6 @@ import { readTrail } from './headers.js';
 import { RabbitReceipt, type AckChannel, type SettleContext } from './receipt.js';
 import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
-
-/** Room for one portal's flood of this size beside the events of the portals that share its shard. */
-const defaultPrefetch = 10_000;
 
 interface SessionContext extends SettleContext {
   /** Names this subscriber among its siblings. */
