@@ -192,6 +192,29 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect((await test.care.statusOf(consumer)).dead).toBe(0);
   });
 
+  it('are all there again for whoever looks right after, and those that were settled are not', async () => {
+    const consumer = test.newConsumer();
+    const count = 3_000;
+    await test.letDie(
+      consumer,
+      async () => {
+        for (let sent = 0; sent < count; sent += 100) {
+          const some = Array.from({ length: 100 }, () => anEvent({ memberId: one }));
+          await Promise.all(some.map((event) => test.bus.publish(event)));
+        }
+      },
+      count,
+    );
+    for (let looks = 0; looks < 4; looks++) {
+      expect(await list(consumer, {}, 1)).toMatchObject({ matching: count, complete: true });
+    }
+    expect(await test.care.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ letters: 1_000 });
+    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 });
+    const { letters } = await test.care.deadLetters.replay(consumer, {}, fast);
+    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 - letters });
+    expect((await test.care.statusOf(consumer)).waiting).toBe(letters);
+  });
+
   it('of a consumer that there is not are refused by name', async () => {
     await expect(list('nobody')).rejects.toMatchObject({ code: 'NO_SUCH_CONSUMER' });
   });

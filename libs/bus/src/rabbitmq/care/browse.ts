@@ -1,15 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { deferred } from '../../deferred.js';
+import type { CareConnection } from './care-connection.js';
 
-/** Somebody else took what was counted, by the management page say: then it is not waited for any longer. */
-const idleMs = 3_000;
+/**
+ * Somebody else took what was counted, by the management page say: then it is not waited for any longer. A broker under
+ * load takes seconds before it hands out the first of many.
+ */
+const idleMs = 15_000;
 
 /**
  * Shows the queue's messages in their order, at most `limit`, while they stay unsettled: those that nobody acks are
  * back in their places when the channel closes. `see` says at once whether it needs a message later; the content of every
  * other one is let go, so that a long queue does not fill the memory.
  *
- * Every look adds one to a message's delivery count, of which it may have a million.
+ * `found` messages were ready when it began. Every look adds one to a message's delivery count, of which it may have a million.
  * @throws amqplib's error with code 404 when there is no such queue
  */
 export async function browse(
@@ -17,10 +22,10 @@ export async function browse(
   queue: string,
   limit: number,
   see: (message: ConsumeMessage) => void,
-): Promise<{ examined: number; more: boolean }> {
+): Promise<{ examined: number; more: boolean; found: number }> {
   const { messageCount } = await channel.checkQueue(queue);
   const expected = Math.min(messageCount, limit);
-  if (expected === 0) return { examined: 0, more: false };
+  if (expected === 0) return { examined: 0, more: false, found: 0 };
   const end = deferred<void>();
   let examined = 0;
   let idle: NodeJS.Timeout | undefined;
@@ -46,9 +51,25 @@ export async function browse(
     rearm();
     await channel.consume(queue, take);
     await end.promise;
-    return { examined, more: messageCount > expected };
+    return { examined, more: messageCount > examined, found: messageCount };
   } finally {
     clearTimeout(idle);
     channel.off('close', closed);
+  }
+}
+
+const returnTimeoutMs = 15_000;
+const pollMs = 50;
+
+/**
+ * The broker puts back what a closed channel held when it comes to it, after it has said that the channel is closed:
+ * who looks before that finds an empty queue. Resolves when at least `count` messages are ready again, or after a while.
+ */
+export async function awaitReturn(broker: CareConnection, queue: string, count: number): Promise<void> {
+  const deadline = performance.now() + returnTimeoutMs;
+  while (performance.now() < deadline) {
+    const answer = await broker.ask((channel) => channel.checkQueue(queue));
+    if (answer.kind !== 'value' || answer.value.messageCount >= count) return;
+    await sleep(pollMs);
   }
 }

@@ -16,7 +16,7 @@ import { reportedConsumers, reportedProcesses } from '../../care/reported-proces
 import { storedShards } from '../../care/stored-shards.js';
 import { UnroutedTally } from '../../care/unrouted.js';
 import { unroutedName } from '../topology.js';
-import { browse } from './browse.js';
+import { awaitReturn, browse } from './browse.js';
 import { CareConnection } from './care-connection.js';
 import { checkTopology } from './check-topology.js';
 import { queueDepths } from './queue-look.js';
@@ -80,8 +80,11 @@ export class RabbitCare implements BusCare {
         const there = await broker.ask((channel) => channel.checkQueue(unroutedName));
         if (there.kind !== 'value') return [];
         const channel = await broker.openChannel();
-        await browse(channel, unroutedName, unroutedLimit, ({ content }) => tally.add(content));
+        const { found } = await browse(channel, unroutedName, unroutedLimit, ({ content }) =>
+          tally.add(content),
+        );
         await channel.close();
+        await awaitReturn(broker, unroutedName, found);
         return tally.result();
       }),
     );

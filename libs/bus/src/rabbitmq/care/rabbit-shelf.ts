@@ -13,10 +13,12 @@ import { BusUnavailableError } from '../../event-bus.js';
 import { shardOf } from '../../shard.js';
 import { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { deadQueue, shardQueue } from '../topology.js';
-import { browse } from './browse.js';
+import { awaitReturn, browse } from './browse.js';
 import { CareConnection } from './care-connection.js';
 import { readLetter } from './letter-headers.js';
 
+/** Half of what the broker lets be on its way. */
+const ackGroup = 16;
 /** Nobody waits for one message of a replay in particular. */
 const replayDeadlineMs = 10_000;
 
@@ -38,27 +40,32 @@ export class RabbitShelf implements DeadLetterShelf {
       if (there.kind === 'missing') throw new NoSuchConsumerError(consumer);
       if (there.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
       const channel = await broker.openChannel();
-      const picked = new PickedMessages(channel, consumer, new Replays(this.url, this.log));
+      const picked = new PickedMessages(channel, queue, consumer, new Replays(this.url, this.log));
+      let found = 0;
       try {
         const sight = await browse(channel, queue, lookLimit, (message) => {
           const wanted = pick(readLetter(consumer, message));
           if (wanted !== 'no') picked.add(message, wanted === 'content');
         });
+        ({ found } = sight);
         return await work(picked, sight);
       } finally {
         await picked.close();
         // Before the connection, whose goodbye would overtake the last acks.
         await channel.close().catch(() => undefined);
+        await awaitReturn(broker, queue, found - picked.settled);
       }
     });
   }
 }
 
 class PickedMessages implements Picked {
+  settled = 0;
   readonly #messages: ConsumeMessage[] = [];
 
   constructor(
     private readonly channel: Channel,
+    private readonly queue: string,
     private readonly consumer: string,
     private readonly replays: Replays,
   ) {}
@@ -77,15 +84,34 @@ class PickedMessages implements Picked {
     const message = this.#messages[index];
     if (!message) throw new RangeError(`No letter ${index} was picked`);
     await this.replays.publish(this.consumer, message);
-    this.channel.ack(message);
+    await this.#settle(message);
   }
 
   async drop(): Promise<void> {
-    for (const message of this.#messages) this.channel.ack(message);
+    for (const message of this.#messages) await this.#settle(message);
   }
 
-  close(): Promise<void> {
-    return this.replays.close();
+  /** What was settled is so for good. */
+  async close(): Promise<void> {
+    try {
+      if (this.settled > 0) await this.#flush();
+    } finally {
+      await this.replays.close();
+    }
+  }
+
+  async #settle(message: ConsumeMessage): Promise<void> {
+    this.channel.ack(message);
+    this.settled += 1;
+    if (this.settled % ackGroup === 0) await this.#flush();
+  }
+
+  /**
+   * The broker keeps acks back when more than 32 of one channel are on their way to a quorum queue, and forgets those when
+   * the channel closes: the letters would come back. Taking a message is answered after all that came before it.
+   */
+  async #flush(): Promise<void> {
+    await this.channel.get(this.queue);
   }
 }
 
