@@ -51,7 +51,7 @@ export interface ConsumerOptions {
   drainWithinMs?: number;
 }
 
-const usualDrainMs = 60_000;
+const usualDrainMs = 55_000;
 /** To settle what is finished, and to let go of the rest. */
 const handBackMs = 8_000;
 

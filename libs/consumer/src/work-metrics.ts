@@ -14,7 +14,7 @@ const gauges = [
   ),
   workGauge(
     'relay_bus_waiting_events',
-    'Events that wait in this process for their portal’s turn',
+    'Events that wait in this process for their portal’s turn, or are in a handler’s hands',
     ({ waiting }) => waiting,
   ),
   workGauge('relay_bus_batches_in_hand', 'Batches in handlers’ hands', ({ batches }) => batches),
@@ -25,7 +25,7 @@ const gauges = [
   ),
   workGauge(
     'relay_bus_oldest_waiting_seconds',
-    'How long ago the gateway received the oldest event that waits in this process; 0 when none does',
+    'How long ago the gateway received the oldest event that this process holds; 0 when none does',
     ({ oldestAt }) => (oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1_000),
   ),
 ];

@@ -2,12 +2,12 @@
 export interface DispatcherState {
   /** Portals with work: waiting, or in a handler's hands. */
   lanes: number;
-  /** Events that wait in lanes, each counted though it was merged with others. */
+  /** Events that wait in lanes or are in handlers' hands, each counted though it was merged with others. */
   waiting: number;
   /** Batches in handlers' hands. */
   batches: number;
   /** Everything fails, and one event at a time is tried. */
   isPaused: boolean;
-  /** Milliseconds since 1970: when the gateway received the oldest event that waits; undefined when none does. */
+  /** Milliseconds since 1970: when the gateway received the oldest of them; undefined when there are none. */
   oldestAt: number | undefined;
 }

@@ -31,7 +31,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** By handler, in their turn; within one, entries in their order of arrival. */
   readonly #pending = new Map<H, Pending<R>>();
   #size = 0;
-  #inHand = 0;
+  /** Of the batch that was taken last, until it is handled. */
+  #inHand: { events: number; oldestAt: number } | undefined;
   #unmerged = 0;
   /** Events that were handed back since it last had no work, since it held too many. */
   overflowed = 0;
@@ -45,7 +46,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** Events that wait or are in hand. */
   get held(): number {
-    return this.#size + this.#inHand;
+    return this.#size + (this.#inHand?.events ?? 0);
   }
 
   /** Entries that wait. */
@@ -73,9 +74,9 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  /** Milliseconds: when the oldest that waits was received. */
+  /** Milliseconds: when the oldest that waits or is in hand was received. */
   get oldestAt(): number | undefined {
-    let oldestAt: number | undefined;
+    let oldestAt = this.#inHand?.oldestAt;
     for (const { view } of this.#waiting()) oldestAt = Math.min(oldestAt ?? Infinity, view.firstSeenAt);
     return oldestAt;
   }
@@ -108,7 +109,10 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
       if (pending.size > 0) this.#pending.set(handler, pending);
       if (entries.length === 0) continue;
-      this.#inHand = entries.reduce((sum, { receipts }) => sum + receipts.length, 0);
+      this.#inHand = {
+        events: entries.reduce((sum, { receipts }) => sum + receipts.length, 0),
+        oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
+      };
       return { memberId: this.memberId, handler, entries };
     }
     return undefined;
@@ -116,7 +120,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** What was taken is no longer in hand: settled, or put back. */
   handled(): void {
-    this.#inHand = 0;
+    this.#inHand = undefined;
   }
 
   /** Entries of a batch that are to wait once more: before all that came since, and merged with it. */

@@ -105,7 +105,9 @@ describe('lanes', () => {
     lanes.add(merging, anEvent({ receivedAt: 200 }), slip());
     lanes.add(merging, anEvent({ memberId: 'other', receivedAt: 250 }), slip());
     expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
-    lanes.take();
+    const batch = lanes.take();
+    expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
+    lanes.lanes.of(batch?.memberId ?? '').handled();
     expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 1, oldestAt: 250 });
   });
 

@@ -40,12 +40,12 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
     else this.#waiting.add(lane);
   }
 
-  /** Of all lanes: how many there are, how many events wait in them, and when the oldest of those was received. */
+  /** Of all lanes: how many there are, how many events they hold, and when the oldest of those was received. */
   summary(): { lanes: number; waiting: number; oldestAt: number | undefined } {
     let waiting = 0;
     let oldestAt: number | undefined;
     for (const lane of this.#lanes.values()) {
-      waiting += lane.size;
+      waiting += lane.held;
       const laneOldestAt = lane.oldestAt;
       if (laneOldestAt !== undefined) oldestAt = Math.min(oldestAt ?? Infinity, laneOldestAt);
     }
