@@ -34,7 +34,7 @@ const quietMs = 60_000;
  * @property {import('./ledger.mjs').Summary} ledger
  * @property {number} journalled at least: what a gateway counted in the last second before it was killed is not in it
  * @property {import('./schedule.mjs').Made[]} faults
- * @property {string[]} crashes
+ * @property {import('./replica.mjs').UnaskedEnd[]} unaskedEnds
  * @property {string[]} lost
  * @property {Record<string, number>} dead letters by code
  * @property {number} left messages on the bus at the end
@@ -55,11 +55,12 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     random.fork(),
   ];
   const portals = makePortals(options.portals, ofPortals);
-  const ledger = new Ledger();
+  let faultsBeganAt = Infinity;
+  const ledger = new Ledger(() => Math.round(performance.now() - faultsBeganAt));
   const server = await ledgerServer(ledger, ofLedger);
   closers.add(server.close);
-  /** @type {string[]} */
-  const crashes = [];
+  /** @type {import('./replica.mjs').UnaskedEnd[]} */
+  const unaskedEnds = [];
   const system = await startSystem(
     {
       ...options,
@@ -67,9 +68,9 @@ export async function runChaos(options, { folder, closers, signal, say }) {
       ledgerUrl: server.url,
       folder,
       onEnd: (processName) => ledger.died(processName),
-      onCrash: (crash) => {
-        crashes.push(crash);
-        say(crash);
+      onUnaskedEnd: (end) => {
+        unaskedEnds.push(end);
+        say(`${end.process} ended by itself${end.whileStarting ? ' while it started' : ''}`);
       },
     },
     closers,
@@ -87,6 +88,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
   closers.add(() => sender.stop());
   await wait(warmUpMs);
   const planned = plan(faultsOf(options.bus), system, options.seconds, ofPlan);
+  faultsBeganAt = performance.now();
   const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
   await sender.stop();
   say('the faults are over, and nothing more is sent');
@@ -97,7 +99,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     ledger: ledger.summary(),
     journalled: journalled(),
     faults,
-    crashes,
+    unaskedEnds,
     ...drained,
   };
 }

@@ -31,6 +31,7 @@
  * @property {number} readAt place at which the last run began that ended well; 0 when there was none
  */
 
+/** @typedef {{ portal: string, stalled: string, by: string, atMs: number }} Overlap a run that was not over when another process began one of its portal */
 /** @typedef {ReturnType<Ledger['summary']>} Summary */
 
 /** Nobody listened, or the gateway refused it: an event that got one of these must not be handled. */
@@ -46,8 +47,13 @@ export class Ledger {
   /** @type {Record<string, number>} */
   #answers = {};
   #overlapsWithin = 0;
-  /** @type {{ portal: string, stalled: string, by: string }[]} */
+  /** @type {Overlap[]} */
   #overlapsBetween = [];
+
+  /** @param {() => number} now milliseconds, for what is to be compared with the faults */
+  constructor(now) {
+    this.now = now;
+  }
 
   /** @param {Sending} sending @returns {(answer: Answer) => void} to be called with what came of it */
   sent({ portal, thing, gatewayUp }) {
@@ -131,7 +137,8 @@ export class Ledger {
 
   /** @param {Run} run @param {string} by */
   #noteStalled(run, by) {
-    if (!run.stalled) this.#overlapsBetween.push({ portal: run.portal, stalled: run.process, by });
+    const { portal, process, stalled } = run;
+    if (!stalled) this.#overlapsBetween.push({ portal, stalled: process, by, atMs: this.now() });
     run.stalled = true;
   }
 

@@ -11,7 +11,7 @@ describe('the ledger', () => {
   const handle = (): void => ledger.ended(begin(), []);
 
   beforeEach(() => {
-    ledger = new Ledger();
+    ledger = new Ledger(() => 7);
   });
 
   it('misses what was accepted and handled by nobody', () => {
@@ -81,7 +81,7 @@ describe('the ledger', () => {
     begin('consumer-2');
     expect(ledger.summary()).toMatchObject({
       overlapsWithin: 0,
-      overlapsBetween: [{ portal, stalled: 'consumer-1', by: 'consumer-2' }],
+      overlapsBetween: [{ portal, stalled: 'consumer-1', by: 'consumer-2', atMs: 7 }],
     });
     ledger.ended(stalled, []);
     ledger.ended(other, []);

@@ -16,6 +16,7 @@ const stopTimeoutMs = 75_000;
 const restartMs = 1_000;
 
 /** @typedef {'down' | 'starting' | 'up' | 'frozen'} State */
+/** @typedef {{ process: string, whileStarting: boolean, lastWords: string }} UnaskedEnd */
 /**
  * @typedef {object} ReplicaOptions
  * @property {string} name
@@ -24,7 +25,8 @@ const restartMs = 1_000;
  * @property {string} opsUrl
  * @property {string} logFile
  * @property {(processName: string) => void} onEnd a process of it is gone, in whatever way
- * @property {(crash: string) => void} onCrash a process ended though nobody asked it to
+ * @property {string} startedMark what it logs when its start is over
+ * @property {(end: UnaskedEnd) => void} onUnaskedEnd a process ended though nobody asked it to
  */
 
 export class Replica {
@@ -33,6 +35,7 @@ export class Replica {
   /** @type {import('node:child_process').ChildProcess | undefined} */
   #child;
   #generation = 0;
+  #hasStarted = false;
   #isClosed = false;
   #log;
 
@@ -67,7 +70,8 @@ export class Replica {
     for (const deadline = Date.now() + startTimeoutMs; this.#state === 'starting'; await pause(lookEveryMs)) {
       if (Date.now() > deadline) throw new Error(`${this.name} does not become ready, see its log`);
       const isReady = await this.#isReady();
-      if (isReady && this.#state === 'starting' && this.#child === child) this.#state = 'up';
+      if (isReady && this.#hasStarted && this.#state === 'starting' && this.#child === child)
+        this.#state = 'up';
     }
   }
 
@@ -107,6 +111,7 @@ export class Replica {
   #launch() {
     this.#generation += 1;
     this.#state = 'starting';
+    this.#hasStarted = false;
     const { processName } = this;
     const child = spawn(
       process.execPath,
@@ -125,19 +130,24 @@ export class Replica {
       stream?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
         this.#log.write(text);
         lastWords = text.slice(-1_000);
+        if (text.includes(this.options.startedMark)) this.#hasStarted = true;
       });
     }
-    child.once('exit', (code, signal) => {
+    child.once('exit', () => {
       this.options.onEnd(processName);
-      if (this.#child !== child) return;
-      this.#child = undefined;
-      this.#state = 'down';
-      this.options.onCrash(`${processName} ended by itself (${signal ?? code}): ${lastWords}`);
-      setTimeout(() => {
-        if (this.#isClosed || this.#state !== 'down' || this.#child) return;
-        this.start().catch((error) => this.options.onCrash(String(error)));
-      }, restartMs).unref();
+      if (this.#child === child) this.#endedByItself(processName, lastWords);
     });
+  }
+
+  /** @param {string} process @param {string} lastWords */
+  #endedByItself(process, lastWords) {
+    this.options.onUnaskedEnd({ process, whileStarting: !this.#hasStarted, lastWords });
+    this.#child = undefined;
+    this.#state = 'down';
+    setTimeout(() => {
+      if (this.#isClosed || this.#state !== 'down' || this.#child) return;
+      this.start().catch((error) => this.#log.write(`${error}\n`));
+    }, restartMs).unref();
   }
 
   async #isReady() {

@@ -4,8 +4,11 @@ import { lineOf } from './chaos.mjs';
 const least = 0.8;
 
 /** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
-export function complaintsAbout({ ledger, lost, left, dead, crashes, faults }) {
+export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, faults }) {
   const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
+  const oftenOverlapped = mostOverlaps(ledger.overlapsBetween, faults);
+  // What cannot start says why and ends, to be started again: that costs time, not events.
+  const crashes = unaskedEnds.filter(({ whileStarting }) => !whileStarting);
   /** @type {[isWrong: boolean, complaint: string][]} */
   const all = [
     [lost.length > 0, `${lost.length} lost`],
@@ -13,18 +16,34 @@ export function complaintsAbout({ ledger, lost, left, dead, crashes, faults }) {
     [!(share >= least), `only ${percent(share)} accepted of what was sent while a gateway was up`],
     [ledger.strangers.length > 0, `${ledger.strangers.length} handled that nobody can have stored`],
     [ledger.overlapsWithin > 0, `${ledger.overlapsWithin} batches overlapped within a process`],
+    [
+      oftenOverlapped > 1,
+      `${oftenOverlapped} batches of a portal overlapped between processes after one fault`,
+    ],
     // Started alone three times, and killed each time: by our own doing.
     [Object.keys(dead).some((code) => code !== 'poison'), `dead letters: ${JSON.stringify(dead)}`],
-    [crashes.length > 0, `${crashes.length} processes ended by themselves`],
+    [crashes.length > 0, `${crashes.length} processes ended in the middle of their work`],
     [faults.some(({ failure }) => failure), 'not every fault could be made and ended'],
   ];
   return all.flatMap(([isWrong, complaint]) => (isWrong ? complaint : []));
 }
 
 /** @param {import('./chaos.mjs').Report} report */
-export function textOf({ options, disk, ledger, journalled, faults, crashes, lost, dead, left, drainMs }) {
+export function textOf({
+  options,
+  disk,
+  ledger,
+  journalled,
+  faults,
+  unaskedEnds,
+  lost,
+  dead,
+  left,
+  drainMs,
+}) {
   const answers = Object.entries(ledger.answers).map(([answer, count]) => `${count} × ${answer}`);
   const share = percent(ledger.acceptedWhileUp / ledger.sentWhileUp);
+  const starting = unaskedEnds.filter(({ whileStarting }) => whileStarting);
   /** @type {[string, string | number][]} */
   const lines = [
     [
@@ -44,9 +63,12 @@ export function textOf({ options, disk, ledger, journalled, faults, crashes, los
     ['repeats', ledger.repeats],
     ['read before the 200 arrived', ledger.readBeforeAnswer],
     ['overlaps in one process', ledger.overlapsWithin],
-    ['overlaps around take-overs', ledger.overlapsBetween.length],
+    [
+      'overlaps around take-overs',
+      `${ledger.overlapsBetween.length}, of one portal after one fault at most ${mostOverlaps(ledger.overlapsBetween, faults)}`,
+    ],
     ['dead letters', JSON.stringify(dead)],
-    ['ended by themselves', crashes.length],
+    ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],
     ['drained', `${(drainMs / 1_000).toFixed(1)} s after the last fault; left on the bus: ${left}`],
     ['LOST', lost.length],
   ];
@@ -58,8 +80,24 @@ export function textOf({ options, disk, ledger, journalled, faults, crashes, los
     'Ledger:',
     ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
     ...lost.map((thing) => `    lost: ${thing}`),
-    ...crashes,
+    ...unaskedEnds.map(({ process, lastWords }) => `\n${process} ended by itself: ${lastWords}`),
   ].join('\n');
+}
+
+/**
+ * Around one take-over a stalled owner may finish the batch that it has in hand, and begin none.
+ * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
+ * @param {readonly import('./schedule.mjs').Made[]} faults
+ */
+function mostOverlaps(overlaps, faults) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const { portal, atMs } of overlaps) {
+    const before = faults.filter((fault) => fault.atMs <= atMs).length;
+    const key = `${portal} ${before}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return Math.max(0, ...counts.values());
 }
 
 /** @param {number} share */

@@ -44,7 +44,7 @@ const built = (path) => import(join(dist, path));
  * @property {number} gateways
  * @property {number} consumers
  * @property {(processName: string) => void} onEnd
- * @property {(crash: string) => void} onCrash
+ * @property {import('./replica.mjs').ReplicaOptions['onUnaskedEnd']} onUnaskedEnd
  */
 
 export function makeFolder() {
@@ -91,7 +91,8 @@ export async function startSystem(options, closers) {
       opsUrl: `http://127.0.0.1:${opsPort}`,
       logFile: join(folder, `${name}.log`),
       onEnd: options.onEnd,
-      onCrash: options.onCrash,
+      startedMark: name.startsWith('gateway') ? '"msg":"gateway listens"' : '"msg":"ledger takes events"',
+      onUnaskedEnd: options.onUnaskedEnd,
     });
     closers.add(async () => {
       await toDatabase.close();
