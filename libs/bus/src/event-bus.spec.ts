@@ -228,6 +228,31 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(letter?.lastFailedAt).toBeGreaterThan(letter?.firstFailedAt ?? Infinity);
   });
 
+  it('brings a deferred delivery back later, with nothing counted against it', async () => {
+    const consumer = newConsumer();
+    const { deliveries } = await collect({
+      consumer,
+      names: ['ONCRMCONTACTUPDATE'],
+      receive: (delivery) => {
+        if (deliveries.length === 1) void delivery.defer(1);
+        else if (deliveries.length === 2) void delivery.retry(1, failure);
+        else if (deliveries.length === 3) void delivery.defer(1);
+        else void delivery.done();
+      },
+    });
+    const event = anEvent();
+    await bus.publish(event);
+    await eventually(() => expect(deliveries).toHaveLength(4));
+    expect(deliveries.map((delivery) => delivery.event)).toEqual([event, event, event, event]);
+    expect(deliveries.map(({ attempts }) => attempts)).toEqual([0, 0, 1, 1]);
+    expect(deliveries.map(({ firstFailedAt }) => firstFailedAt !== undefined)).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+  });
+
   it('puts a message that cannot be read among the dead letters, and goes on', async () => {
     const consumer = newConsumer();
     const { ids } = await collect({ consumer, names: ['ONCRMCONTACTUPDATE'], receive: settleAtOnce });

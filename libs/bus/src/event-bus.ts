@@ -44,7 +44,7 @@ export interface Consumption {
   stop(): Promise<void>;
 }
 
-/** The obligation to settle one message: exactly one of `done`, `retry`, `dead`. Small, so that many can be held. */
+/** The obligation to settle one message: exactly one of `done`, `retry`, `defer`, `dead`. Small, so that many can be held. */
 export interface Receipt {
   /** Failed attempts before this delivery. */
   readonly attempts: number;
@@ -57,6 +57,8 @@ export interface Receipt {
   done(): Promise<void>;
   /** Hands the message back after about `afterMs`, rounded up to a tier of the bus. Counts as an attempt unless told otherwise. */
   retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void>;
+  /** Hands the message back for later without anything having failed: it keeps its attempts and its history. */
+  defer(afterMs: number): Promise<void>;
   /** Puts the message among the dead letters, for a person to read and replay. */
   dead(failure: Failure): Promise<void>;
 }

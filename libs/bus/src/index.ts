@@ -1,9 +1,10 @@
 export { requireShardCount } from './postgres/shard-count.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
-export type { FailedEntry, PortalBatch, PortalEntry } from './batch.js';
-export { decide } from './decide.js';
-export type { Decision, History, Outcome } from './decide.js';
-export type { DispatcherState } from './dispatcher-state.js';
+export type { FailedEntry, PortalBatch, PortalEntry } from './dispatch/batch.js';
+export type { Trials } from './dispatch/trials.js';
+export { decide } from './dispatch/decide.js';
+export type { Decision, History, Outcome } from './dispatch/decide.js';
+export type { DispatcherState } from './dispatch/dispatcher-state.js';
 export { BusClosedError, BusUnavailableError } from './event-bus.js';
 export type {
   BusUnavailableCode,
@@ -20,4 +21,5 @@ export { PortalEventsServer } from './nest/portal-events.server.js';
 export type { PortalEventsServerOptions } from './nest/portal-events.server.js';
 export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
+export { DatabaseTrials } from './postgres/database-trials.js';
 export { busMigrations } from './postgres/migrations.js';

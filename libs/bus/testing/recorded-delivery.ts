@@ -5,13 +5,14 @@ import type { Delivery, Failure, Receipt } from '../src/event-bus.js';
 export type Settled =
   | { as: 'done' }
   | { as: 'retry'; afterMs: number; failure: Failure; countsAsAttempt: boolean }
+  | { as: 'defer'; afterMs: number }
   | { as: 'dead'; failure: Failure };
 
 /** A delivery without a bus, which remembers how it was settled. */
 export class RecordedReceipt implements Receipt {
   readonly settled: Settled[] = [];
   lost = false;
-  readonly deliveryCount = 0;
+  deliveryCount = 0;
 
   constructor(
     readonly attempts: number,
@@ -23,6 +24,9 @@ export class RecordedReceipt implements Receipt {
   }
   async retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void> {
     this.settled.push({ as: 'retry', afterMs, failure, countsAsAttempt: options?.countsAsAttempt ?? true });
+  }
+  async defer(afterMs: number): Promise<void> {
+    this.settled.push({ as: 'defer', afterMs });
   }
   async dead(failure: Failure): Promise<void> {
     this.settled.push({ as: 'dead', failure });

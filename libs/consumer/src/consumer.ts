@@ -1,7 +1,7 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
+import { DatabaseTrials, openEventBus, PortalEventsServer, requireShardCount } from '@relay/bus';
 import {
   type AppHost,
   databaseOptions,
@@ -59,8 +59,10 @@ export async function startConsumer(
     databaseUrl: environment.DATABASE_URL,
     log,
   });
+  const trials = new DatabaseTrials(environment.DATABASE_URL, name, log);
   const server = new PortalEventsServer({
     bus,
+    trials,
     consumer: name,
     log,
     onSubscribed: (names) => app.get(Subscriptions).record(name, names),
@@ -81,6 +83,7 @@ export async function startConsumer(
       await app.close();
       await host.closeOps();
       await bus.close();
+      await trials.close();
       log.info({}, `${name} stopped`);
     },
   };

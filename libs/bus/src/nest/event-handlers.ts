@@ -1,7 +1,7 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { FailedEntry, PortalBatch } from '../batch.js';
-import type { EventHandler } from '../dispatcher.js';
+import type { FailedEntry, PortalBatch } from '../dispatch/batch.js';
+import type { EventHandler } from '../dispatch/dispatcher.js';
 import { portalHandlerKey, type PortalHandlerExtras } from './on-portal-events.decorator.js';
 
 /** The consumer's controllers are put together wrongly: it must not start. */

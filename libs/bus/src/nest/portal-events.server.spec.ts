@@ -16,11 +16,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { silentLog } from '@relay/platform';
 import type { Observable } from 'rxjs';
 import { eventually } from '../../../../test/support/eventually.js';
-import type { FailedEntry, PortalBatch } from '../batch.js';
+import type { FailedEntry, PortalBatch } from '../dispatch/batch.js';
 import { deferred } from '../deferred.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';
 import { anEvent } from '../../testing/events.js';
+import { MemoryTrials } from '../../testing/memory-trials.js';
 import { OnPortalEvents } from './on-portal-events.decorator.js';
 import { PortalEventsServer, type PortalEventsServerOptions } from './portal-events.server.js';
 
@@ -103,7 +104,14 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
   ): Promise<{ app: INestMicroservice; consumer: string; server: PortalEventsServer }> => {
     const consumer = options.consumer ?? `consumer-${consumers.length}`;
     consumers.push(consumer);
-    const server = new PortalEventsServer({ bus, consumer, log: silentLog, retryDelaysMs, ...options });
+    const server = new PortalEventsServer({
+      bus,
+      consumer,
+      log: silentLog,
+      trials: new MemoryTrials(),
+      retryDelaysMs,
+      ...options,
+    });
     const app = await NestFactory.createMicroservice(moduleOf(...controllers), {
       strategy: server,
       logger: false,
@@ -214,7 +222,12 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
   it('works in a hybrid application, and leaves handlers of other transports alone', async () => {
     handle = () => Promise.reject(Object.assign(new Error('not allowed'), { code: 'NO', recovery: 'never' }));
     consumers.push('hybrid');
-    const server = new PortalEventsServer({ bus, consumer: 'hybrid', log: silentLog });
+    const server = new PortalEventsServer({
+      bus,
+      consumer: 'hybrid',
+      log: silentLog,
+      trials: new MemoryTrials(),
+    });
     const app = await NestFactory.create(
       moduleOf(ContactsController, ForeignController),
       new FastifyAdapter(),

@@ -1,7 +1,7 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
-import type { DispatcherState } from '../dispatcher-state.js';
-import { Dispatcher, type DispatcherOptions } from '../dispatcher.js';
+import type { DispatcherState } from '../dispatch/dispatcher-state.js';
+import { Dispatcher, type DispatcherOptions } from '../dispatch/dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 import { gatherHandlers } from './event-handlers.js';
 import { portalEventsTransport } from './on-portal-events.decorator.js';
@@ -11,6 +11,7 @@ export interface PortalEventsServerOptions {
   bus: EventBus;
   consumer: string;
   log: Log;
+  trials: DispatcherOptions['trials'];
   /** Called once with all event names, when the consumer's queues stand: now portals may be told to send them. */
   onSubscribed?: (names: string[]) => Promise<void>;
   /** Most deliveries in hand per shard. */
@@ -69,10 +70,10 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   }
 
   async #start(): Promise<void> {
-    const { bus, consumer, log, onSubscribed, prefetch, maxBatches, retryDelaysMs } = this.options;
+    const { bus, consumer, log, trials, onSubscribed, prefetch, maxBatches, retryDelaysMs } = this.options;
     const handlers = gatherHandlers(consumer, this.messageHandlers);
     const names = handlers.flatMap((handler) => handler.names);
-    const dispatcher = new Dispatcher({ consumer, handlers, log, maxBatches, retryDelaysMs });
+    const dispatcher = new Dispatcher({ consumer, handlers, log, trials, maxBatches, retryDelaysMs });
     this.#dispatcher = dispatcher;
     this.#consumption = await bus.consume({
       consumer,

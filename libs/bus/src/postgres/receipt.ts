@@ -53,12 +53,11 @@ export class PostgresReceipt implements Receipt {
     { code }: Failure,
     { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
   ): Promise<void> {
-    const { consumer, retryDelaysMs } = this.context;
-    const delayMs = tierFor(afterMs, retryDelaysMs);
-    const failedAttempts = countsAsAttempt ? 1 : 0;
-    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, failedAttempts, code })) {
-      retriedTotal.inc({ consumer, tier: tierName(delayMs) });
-    }
+    await this.#comeBack(afterMs, countsAsAttempt ? 1 : 0, code);
+  }
+
+  async defer(afterMs: number): Promise<void> {
+    await this.#comeBack(afterMs, 0, null);
   }
 
   async dead(failure: Failure): Promise<void> {
@@ -66,6 +65,14 @@ export class PostgresReceipt implements Receipt {
     if (!(await this.#settle({ kind: 'dead', id: this.row.id, failure }))) return;
     deadTotal.inc({ consumer });
     log.error({ consumer, messageId: this.row.id, failure }, 'a message went to the dead letters');
+  }
+
+  async #comeBack(afterMs: number, failedAttempts: number, code: string | null): Promise<void> {
+    const { consumer, retryDelaysMs } = this.context;
+    const delayMs = tierFor(afterMs, retryDelaysMs);
+    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, failedAttempts, code })) {
+      retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+    }
   }
 
   async #settle(settlement: Settlement): Promise<boolean> {

@@ -3,15 +3,17 @@ import type { Failure } from '../event-bus.js';
 
 export type Settlement =
   | { kind: 'done'; id: string }
-  | { kind: 'retry'; id: string; afterMs: number; failedAttempts: number; code: string }
+  /** `code`: of the failure; null when there was none, and the message only comes later. */
+  | { kind: 'retry'; id: string; afterMs: number; failedAttempts: number; code: string | null }
   | { kind: 'dead'; id: string; failure: Failure };
 
 const doneSql = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
 
 const retrySql = `
   UPDATE bus.messages AS m
-  SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts, last_code = s.code,
-      first_failed_at = coalesce(m.first_failed_at, now()),
+  SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts,
+      last_code = coalesce(s.code, m.last_code),
+      first_failed_at = CASE WHEN s.code IS NULL THEN m.first_failed_at ELSE coalesce(m.first_failed_at, now()) END,
       available_at = clock_timestamp() + s.after_ms * interval '1 millisecond'
   FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[]) AS s (id, after_ms, failed_attempts, code)
   WHERE m.id = s.id`;
@@ -64,7 +66,7 @@ export class Settlements {
         idsOf(retry),
         retry.map(({ afterMs }) => afterMs),
         retry.map(({ failedAttempts }) => failedAttempts),
-        retry.map(({ code }) => storable(code)),
+        retry.map(({ code }) => code && storable(code)),
       ]);
     }
     if (dead.length > 0) {

@@ -104,8 +104,11 @@ function takeMessage(
   receive: ConsumeOptions['receive'],
 ): void {
   const { messageId }: { messageId?: unknown } = message.properties;
+  const trail = readTrail(message.properties.headers);
   const receipt = new RabbitReceipt(context, channel.of(message), {
-    ...readTrail(message.properties.headers),
+    ...trail,
+    // Not every version counts every way in which a message goes back.
+    deliveryCount: Math.max(trail.deliveryCount, message.fields.redelivered ? 1 : 0),
     deliveryTag: message.fields.deliveryTag,
     queue,
     messageId: typeof messageId === 'string' ? messageId : undefined,

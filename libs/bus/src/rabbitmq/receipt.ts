@@ -5,7 +5,7 @@ import type { Failure, Receipt } from '../event-bus.js';
 import { deadTotal, retriedTotal } from '../metrics.js';
 import { tierFor, tierName } from '../retry-delays.js';
 import type { ConfirmedPublisher, OutgoingMessage } from './confirmed-publisher.js';
-import { writeTrail, type Trail } from './headers.js';
+import { keepTrail, writeTrail, type Trail } from './headers.js';
 import { deadQueue, retryName } from './topology.js';
 
 /** The channel that a delivery came by: a delivery tag means nothing on another one. */
@@ -22,6 +22,8 @@ export interface SettleContext {
   /** Retries and dead letters go out on a connection of their own, so that a blocked one does not stop the acks. */
   publisher: ConfirmedPublisher;
 }
+
+type Copy = Pick<OutgoingMessage, 'content' | 'messageId' | 'headers'>;
 
 export interface HeldMessage extends Trail {
   deliveryTag: number;
@@ -64,15 +66,12 @@ export class RabbitReceipt implements Receipt {
     failure: Failure,
     { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
   ): Promise<void> {
-    if (!this.#settle()) return;
-    const { consumer, retryDelaysMs } = this.context;
-    const delayMs = tierFor(afterMs, retryDelaysMs);
-    const moved = await this.#moveTo({
-      exchange: retryName(consumer, delayMs),
-      routingKey: this.message.queue,
-      ...this.#copy(failure, countsAsAttempt ? 1 : 0),
-    });
-    if (moved) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+    await this.#comeBack(afterMs, this.#copy(failure, countsAsAttempt ? 1 : 0));
+  }
+
+  async defer(afterMs: number): Promise<void> {
+    const { content, messageId } = this.message;
+    await this.#comeBack(afterMs, { content, messageId, headers: keepTrail(this.message) });
   }
 
   async dead(failure: Failure): Promise<void> {
@@ -88,6 +87,14 @@ export class RabbitReceipt implements Receipt {
     log.error({ consumer, messageId: this.message.messageId, failure }, 'a message went to the dead letters');
   }
 
+  async #comeBack(afterMs: number, copy: Copy): Promise<void> {
+    if (!this.#settle()) return;
+    const { consumer, retryDelaysMs } = this.context;
+    const delayMs = tierFor(afterMs, retryDelaysMs);
+    const target = { exchange: retryName(consumer, delayMs), routingKey: this.message.queue, ...copy };
+    if (await this.#moveTo(target)) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+  }
+
   /** A tag must not be acked twice: the broker would close the channel for it. */
   #settle(): boolean {
     if (this.#settled || this.lost) return false;
@@ -95,10 +102,7 @@ export class RabbitReceipt implements Receipt {
     return true;
   }
 
-  #copy(
-    failure: Failure,
-    failedAttempts: number,
-  ): Pick<OutgoingMessage, 'content' | 'messageId' | 'headers'> {
+  #copy(failure: Failure, failedAttempts: number): Copy {
     const { attempts, firstFailedAt, content, messageId } = this.message;
     const trail = { attempts: attempts + failedAttempts, firstFailedAt };
     return { content, messageId, headers: writeTrail(this.context.consumer, trail, failure) };

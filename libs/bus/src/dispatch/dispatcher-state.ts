@@ -6,6 +6,8 @@ export interface DispatcherState {
   waiting: number;
   /** Batches in handlers' hands. */
   batches: number;
+  /** Everything fails, and one event at a time is tried. */
+  isPaused: boolean;
   /** Milliseconds since 1970: when the gateway received the oldest event that waits; undefined when none does. */
   oldestAt: number | undefined;
 }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLog } from '@relay/platform';
-import { eventually } from '../../../test/support/eventually.js';
+import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
-import { deferred } from './deferred.js';
+import { deferred } from '../deferred.js';
 import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatcher.js';
-import { anEvent } from '../testing/events.js';
-import { recorded } from '../testing/recorded-delivery.js';
+import { anEvent } from '../../testing/events.js';
+import { MemoryTrials } from '../../testing/memory-trials.js';
+import { recorded } from '../../testing/recorded-delivery.js';
 
 type Handle = EventHandler['handle'];
 
@@ -21,7 +22,7 @@ const handler = (
 });
 
 const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> = {}): Dispatcher =>
-  new Dispatcher({ consumer: 'test', handlers, log: silentLog, ...options });
+  new Dispatcher({ consumer: 'test', handlers, log: silentLog, trials: new MemoryTrials(), ...options });
 
 const succeed: Handle = async () => [];
 
@@ -81,7 +82,7 @@ describe('the dispatcher', () => {
       handler(async () => [
         {
           entity: 'CRMCONTACT:2',
-          error: { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 7_000 },
+          error: { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 90_000 },
         },
         { entity: 'CRMCONTACT:3', error: { code: 'ACCESS_DENIED', recovery: 'never' } },
       ]),
@@ -91,7 +92,7 @@ describe('the dispatcher', () => {
     await eventually(() => {
       expect(deliveries.map(({ receipt }) => receipt.settled)).toMatchObject([
         [{ as: 'done' }],
-        [{ as: 'retry', afterMs: 7_000, countsAsAttempt: false, failure: { code: 'QUERY_LIMIT_EXCEEDED' } }],
+        [{ as: 'retry', afterMs: 90_000, countsAsAttempt: false, failure: { code: 'QUERY_LIMIT_EXCEEDED' } }],
         [{ as: 'dead', failure: { code: 'ACCESS_DENIED' } }],
       ]);
     });
@@ -199,6 +200,164 @@ describe('the dispatcher', () => {
       await eventually(() => expect(sizes).toEqual([1, 1]));
       await dispatcher.drain();
     });
+  });
+
+  describe('whose portal has to wait', () => {
+    const busy = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
+
+    it('tries again from the lane, together with what has come since, and settles nothing meanwhile', async () => {
+      const batches: PortalBatch[] = [];
+      const later = recorded(anEvent({ entityId: '83' }));
+      const dispatcher = dispatch([
+        handler(async (batch) => {
+          batches.push(batch);
+          if (batches.length === 1) dispatcher.receive(later.delivery);
+          if (batches.length < 3) throw busy;
+          return [];
+        }),
+      ]);
+      const first = recorded(anEvent({ entityId: '82' }));
+      dispatcher.receive(first.delivery);
+      await eventually(() => {
+        expect([first, later].map(({ receipt }) => receipt.settled)).toEqual([
+          [{ as: 'done' }],
+          [{ as: 'done' }],
+        ]);
+      });
+      expect(batches.map(({ entries }) => entries.map(({ entityId }) => entityId))).toEqual([
+        ['82'],
+        ['82', '83'],
+        ['82', '83'],
+      ]);
+    });
+
+    it('keeps only the entries that have to wait', async () => {
+      let calls = 0;
+      const dispatcher = dispatch([
+        handler(async () => (++calls === 1 ? [{ entity: 'CRMCONTACT:2', error: busy }] : [])),
+      ]);
+      const deliveries = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
+      for (const { delivery } of deliveries) dispatcher.receive(delivery);
+      await eventually(() =>
+        expect(deliveries.map(({ receipt }) => receipt.settled)).toEqual([
+          [{ as: 'done' }],
+          [{ as: 'done' }],
+        ]),
+      );
+      expect(calls).toBe(2);
+    });
+
+    it('hands all of the lane to a tier when it has waited for too long, which is no attempt', async () => {
+      let calls = 0;
+      const more = recorded(anEvent({ entityId: '83' }));
+      const dispatcher = dispatch(
+        [
+          handler(async () => {
+            calls += 1;
+            if (calls === 1) dispatcher.receive(more.delivery);
+            throw busy;
+          }),
+        ],
+        { holdMs: 90 },
+      );
+      const first = recorded(anEvent({ entityId: '82' }));
+      dispatcher.receive(first.delivery);
+      const failure = { code: 'QUERY_LIMIT_EXCEEDED' };
+      await eventually(() => {
+        for (const { receipt } of [first, more]) {
+          expect(receipt.settled).toMatchObject([
+            { as: 'retry', afterMs: 20, countsAsAttempt: false, failure },
+          ]);
+        }
+      });
+      expect(calls).toBeGreaterThan(1);
+      expect(calls).toBeLessThan(6);
+    });
+
+    it('lets the others go on', async () => {
+      const dispatcher = dispatch(
+        [
+          handler(async ({ memberId }) => {
+            if (memberId === 'busy') throw { ...busy, retryAfterMs: 30_000 };
+            return [];
+          }),
+        ],
+        { maxBatches: 1 },
+      );
+      const [waits, goesOn] = ['busy', 'quiet'].map((memberId) => recorded(anEvent({ memberId })));
+      for (const sent of [waits, goesOn]) if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() => expect(goesOn?.receipt.settled).toEqual([{ as: 'done' }]));
+      expect(waits?.receipt.settled).toEqual([]);
+      await dispatcher.drain();
+      expect(waits?.receipt.settled).toEqual([]);
+    });
+  });
+
+  it('hands on what one portal sends beyond its share, as no failure, and takes the others', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { laneCap: 3 });
+    const flood = Array.from({ length: 5 }, (_, id) => recorded(anEvent({ entityId: String(id) })));
+    const quiet = recorded(anEvent({ memberId: 'quiet' }));
+    for (const { delivery } of [...flood, quiet]) dispatcher.receive(delivery);
+    expect(flood.map(({ receipt }) => receipt.settled)).toEqual([
+      [],
+      [],
+      [],
+      [{ as: 'defer', afterMs: 30_000 }],
+      [{ as: 'defer', afterMs: 30_000 }],
+    ]);
+    release.resolve();
+    await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('does not count what has gone back to the bus among what one portal may have waiting', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { laneCap: 2 });
+    const gone = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
+    for (const { delivery } of gone) dispatcher.receive(delivery);
+    for (const { receipt } of gone) receipt.lost = true;
+    const again = recorded(anEvent({ entityId: '1' }));
+    dispatcher.receive(again.delivery);
+    release.resolve();
+    await eventually(() => expect(again.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('pauses when everything fails, tries one event at a time, and goes on when that works', async () => {
+    let isDown = true;
+    const sizes: number[] = [];
+    const dispatcher = dispatch([
+      handler(async ({ entries }) => {
+        sizes.push(entries.length);
+        if (isDown) throw new Error('connect ECONNREFUSED');
+        return [];
+      }),
+    ]);
+    const portals = ['a', 'b', 'c', 'd', 'e'];
+    const first = portals.map((memberId) => recorded(anEvent({ memberId })));
+    for (const { delivery } of first) dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().isPaused).toBe(true));
+    const backlog = portals.flatMap((memberId) =>
+      Array.from({ length: 100 }, (_, id) => recorded(anEvent({ memberId, entityId: String(id) }))),
+    );
+    for (const { delivery } of backlog) dispatcher.receive(delivery);
+    await eventually(() => expect(sizes.length).toBeGreaterThan(5));
+    const tried = backlog.filter(({ receipt }) => receipt.settled.length > 0);
+    expect(tried.length).toBeLessThan(3);
+    expect(sizes.slice(5).every((size) => size === 1)).toBe(true);
+    isDown = false;
+    await eventually(() => expect(backlog.filter(({ receipt }) => receipt.settled.length === 0)).toEqual([]));
+    expect(dispatcher.state().isPaused).toBe(false);
+    expect(backlog.filter(({ receipt }) => receipt.settled[0]?.as === 'retry').length).toBeLessThan(4);
+    await dispatcher.drain();
+  });
+
+  it('ends in time though a handler does not', async () => {
+    const dispatcher = dispatch([handler(() => new Promise(() => undefined))]);
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().batches).toBe(1));
+    await dispatcher.drain(20);
+    expect(receipt.settled).toEqual([]);
   });
 
   it('has no more batches in hand than it may', async () => {

@@ -68,6 +68,11 @@ export function decide(
   }
 }
 
+/** Whether a repeat may help, by what the error says of itself. */
+export function recoveryOf(error: unknown): 'retry' | 'wait' | 'reauthorize' | 'never' {
+  return guidanceOf(error).recovery;
+}
+
 /** The longer it has failed, the less often it is worth a look. */
 function waitMs(firstFailedAt: number, now: number): number {
   return Math.min(Math.max(shortestWaitMs, (now - firstFailedAt) / 2), longestWaitMs);

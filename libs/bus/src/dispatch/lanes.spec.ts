@@ -1,15 +1,47 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Lanes, type LaneRules } from './lanes.js';
-import { anEvent } from '../testing/events.js';
+import type { PortalEvent } from '@relay/events';
+import type { Lane, LaneBatch, LaneRules } from './lane.js';
+import { Lanes } from './lanes.js';
+import type { LaneReceipt } from './pending-entry.js';
+import { anEvent } from '../../testing/events.js';
 
-interface Slip {
+interface Slip extends LaneReceipt {
   lost: boolean;
 }
-const slip = (): Slip => ({ lost: false });
+const slip = (deliveryCount = 0): Slip => ({ lost: false, deliveryCount });
 const merging: LaneRules = { merge: true, maxEntries: 2_500 };
 const inOrder: LaneRules = { merge: false, maxEntries: 2_500 };
-const newLanes = (): Lanes<LaneRules, Slip> => new Lanes();
+
+/** Whoever takes a batch from them and gives the lane back. */
+class Worker {
+  readonly lanes = new Lanes<LaneRules, Slip>();
+  readonly #inHand = new Map<string, Lane<LaneRules, Slip>>();
+
+  add(rules: LaneRules, event: PortalEvent, receipt: Slip): void {
+    this.lanes.of(event.memberId).add(rules, event, receipt);
+  }
+
+  /** Of the first lane in the row that has any; lanes without leave the row. */
+  take(): LaneBatch<LaneRules, Slip> | undefined {
+    for (let lane = this.lanes.next(); lane; lane = this.lanes.next()) {
+      const batch = lane.take();
+      if (batch) {
+        this.#inHand.set(lane.memberId, lane);
+        return batch;
+      }
+      this.lanes.release(lane);
+    }
+    return undefined;
+  }
+
+  release(memberId: string): void {
+    const lane = this.#inHand.get(memberId);
+    this.#inHand.delete(memberId);
+    if (lane) this.lanes.release(lane);
+  }
+}
+const newLanes = (): Worker => new Worker();
 
 describe('lanes', () => {
   it('merge what is pending of one entity into one entry', () => {
@@ -29,6 +61,7 @@ describe('lanes', () => {
     const batch = lanes.take();
     expect(batch?.entries).toEqual([
       {
+        key: 'CRMCONTACT:82',
         view: {
           entity: 'CRMCONTACT:82',
           entityId: '82',
@@ -55,27 +88,25 @@ describe('lanes', () => {
   it('know when the next batch of a portal would not grow any more, and when there is none', () => {
     const lanes = newLanes();
     const small: LaneRules = { merge: true, maxEntries: 2 };
-    const memberId = anEvent().memberId;
+    const lane = lanes.lanes.of(anEvent().memberId);
     lanes.add(small, anEvent({ entityId: '1' }), slip());
     lanes.add(small, anEvent({ entityId: '1' }), slip());
-    expect(lanes.isFull(memberId)).toBe(false);
+    expect([lane.isFull, lane.entries, lane.size]).toEqual([false, 1, 2]);
     lanes.add(small, anEvent({ entityId: '2' }), slip());
-    expect(lanes.isFull(memberId)).toBe(true);
-    expect(lanes.pendingOf(memberId)).toBe(2);
+    expect([lane.isFull, lane.entries, lane.size]).toEqual([true, 2, 3]);
     lanes.take();
-    expect(lanes.isFull(memberId)).toBe(false);
-    expect(lanes.release(memberId)).toBe(false);
+    expect([lane.isFull, lane.isEmpty, lane.size]).toEqual([false, true, 0]);
   });
 
   it('tell how many portals have work, how many events wait, and since when', () => {
     const lanes = newLanes();
-    expect(lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
+    expect(lanes.lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
     lanes.add(merging, anEvent({ receivedAt: 300 }), slip());
     lanes.add(merging, anEvent({ receivedAt: 200 }), slip());
     lanes.add(merging, anEvent({ memberId: 'other', receivedAt: 250 }), slip());
-    expect(lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
+    expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
     lanes.take();
-    expect(lanes.summary()).toEqual({ lanes: 2, waiting: 1, oldestAt: 250 });
+    expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 1, oldestAt: 250 });
   });
 
   it('keep events that carry data apart and in order', () => {
@@ -152,9 +183,77 @@ describe('lanes', () => {
     ]);
   });
 
+  it('leave a portal where it is in the row while it is not let through', () => {
+    const lanes = newLanes();
+    for (const memberId of ['a', 'b', 'c']) lanes.add(merging, anEvent({ memberId }), slip());
+    expect(lanes.lanes.next((memberId) => memberId === 'b')?.memberId).toBe('b');
+    expect(lanes.lanes.next((memberId) => memberId === 'b')).toBeUndefined();
+    expect(lanes.take()?.memberId).toBe('a');
+  });
+
+  it('have what was put back wait first, and merge with it what came since', () => {
+    const lanes = newLanes();
+    for (const entityId of ['1', '2']) lanes.add(merging, anEvent({ entityId, receivedAt: 100 }), slip());
+    const batch = lanes.take();
+    const lane = lanes.lanes.of(anEvent().memberId);
+    lanes.add(merging, anEvent({ entityId: '3' }), slip());
+    lanes.add(merging, anEvent({ entityId: '2', name: 'ONCRMCONTACTADD', receivedAt: 300 }), slip());
+    lane.putBack(merging, batch?.entries ?? []);
+    expect(lane.size).toBe(4);
+    const again = lane.take()?.entries ?? [];
+    expect(again.map(({ view }) => view.entityId)).toEqual(['1', '2', '3']);
+    expect(again[1]).toMatchObject({
+      view: { names: ['ONCRMCONTACTUPDATE', 'ONCRMCONTACTADD'], firstSeenAt: 100 },
+      receipts: [{ lost: false }, { lost: false }],
+    });
+    expect(lane.size).toBe(0);
+  });
+
+  it('keep events that carry data in order when they are put back', () => {
+    const lanes = newLanes();
+    const send = (text: string): void => lanes.add(inOrder, anEvent({ data: { text } }), slip());
+    for (const text of ['a', 'b']) send(text);
+    const batch = lanes.take();
+    send('c');
+    const lane = lanes.lanes.of(anEvent().memberId);
+    lane.putBack(inOrder, batch?.entries ?? []);
+    expect(lane.take()?.entries.map(({ view }) => view.data?.['text'])).toEqual(['a', 'b', 'c']);
+  });
+
+  it('hand out all that waits at once, and know of nothing afterwards', () => {
+    const lanes = newLanes();
+    for (const entityId of ['1', '2', '2']) lanes.add(merging, anEvent({ entityId }), slip());
+    const lane = lanes.lanes.of(anEvent().memberId);
+    expect(lane.empty().map(({ receipts }) => receipts.length)).toEqual([1, 2]);
+    expect([lane.size, lane.isEmpty]).toEqual([0, true]);
+  });
+
+  it('are suspect while something waits in them that came back unsettled', () => {
+    const lanes = newLanes();
+    const rules = { merge: true, maxEntries: 1 };
+    lanes.add(rules, anEvent({ entityId: '1' }), slip(1));
+    lanes.add(rules, anEvent({ entityId: '2' }), slip());
+    const lane = lanes.lanes.of(anEvent().memberId);
+    expect(lane.isSuspect).toBe(true);
+    lane.take();
+    expect(lane.isSuspect).toBe(false);
+  });
+
+  it('can forget what has gone back to the bus', () => {
+    const lanes = newLanes();
+    const lost = slip();
+    lanes.add(merging, anEvent({ entityId: '1' }), lost);
+    lanes.add(merging, anEvent({ entityId: '2' }), lost);
+    lanes.add(merging, anEvent({ entityId: '2' }), slip());
+    lost.lost = true;
+    const lane = lanes.lanes.of(anEvent().memberId);
+    lane.dropLost();
+    expect([lane.size, lane.entries]).toEqual([1, 1]);
+  });
+
   it('leave out entries that have gone back to the bus', () => {
     const lanes = newLanes();
-    const lost = { lost: false };
+    const lost = slip();
     lanes.add(merging, anEvent({ entityId: '1' }), lost);
     lanes.add(merging, anEvent({ entityId: '2' }), lost);
     lost.lost = true;
@@ -168,7 +267,8 @@ describe('lanes', () => {
 type Step =
   | { do: 'add'; portal: number; entity: number | null; handler: number }
   | { do: 'take' }
-  | { do: 'release'; nth: number };
+  | { do: 'release'; nth: number }
+  | { do: 'putBack'; nth: number };
 
 const steps = fc.array(
   fc.oneof(
@@ -183,6 +283,7 @@ const steps = fc.array(
     },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('take' as const) }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('release' as const), nth: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('putBack' as const), nth: fc.nat(3) }) },
   ),
   { maxLength: 200 },
 );
@@ -198,16 +299,16 @@ describe('the laws of lanes', () => {
     fc.assert(
       fc.property(steps, (run) => {
         const lanes = newLanes();
-        const inHand: string[] = [];
+        const inHand: LaneBatch<LaneRules, Slip>[] = [];
         const handedOut: Slip[] = [];
         const added: Slip[] = [];
         const take = (): boolean => {
           const batch = lanes.take();
           if (!batch) return false;
-          expect(inHand).not.toContain(batch.memberId);
+          expect(inHand.map(({ memberId }) => memberId)).not.toContain(batch.memberId);
           expect(batch.entries.length).toBeGreaterThan(0);
           expect(batch.entries.length).toBeLessThanOrEqual(batch.handler.maxEntries);
-          inHand.push(batch.memberId);
+          inHand.push(batch);
           handedOut.push(...batch.entries.flatMap(({ receipts }) => receipts));
           return true;
         };
@@ -221,12 +322,20 @@ describe('the laws of lanes', () => {
           } else if (step.do === 'take') {
             take();
           } else {
-            for (const memberId of inHand.splice(step.nth % (inHand.length || 1), 1)) lanes.release(memberId);
+            for (const batch of inHand.splice(step.nth % (inHand.length || 1), 1)) {
+              if (step.do === 'putBack') {
+                lanes.lanes.of(batch.memberId).putBack(batch.handler, batch.entries);
+                const back = new Set(batch.entries.flatMap(({ receipts }) => receipts));
+                handedOut.splice(0, handedOut.length, ...handedOut.filter((receipt) => !back.has(receipt)));
+              }
+              lanes.release(batch.memberId);
+            }
           }
         };
         for (const step of run) perform(step);
-        do for (const memberId of inHand.splice(0)) lanes.release(memberId);
+        do for (const { memberId } of inHand.splice(0)) lanes.release(memberId);
         while (take());
+        expect(lanes.lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
         expect(handedOut).toHaveLength(added.length);
         expect(new Set(handedOut)).toEqual(new Set(added));
       }),

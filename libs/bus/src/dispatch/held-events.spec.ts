@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { silentLog } from '@relay/platform';
-import { eventually } from '../../../test/support/eventually.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../testing/bus-under-test.js';
-import { anEvent } from '../testing/events.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import { MemoryTrials } from '../../testing/memory-trials.js';
 import { Dispatcher } from './dispatcher.js';
-import type { Consumption, EventBus } from './event-bus.js';
+import type { Consumption, EventBus } from '../event-bus.js';
 
 jest.setTimeout(60_000);
 
@@ -33,6 +34,8 @@ describe.each(busesUnderTest)('events of a portal that cannot be called, on %s',
       consumer,
       handlers: [handler],
       log: silentLog,
+      trials: new MemoryTrials(),
+      holdMs: 0,
       retryDelaysMs,
       holdDays,
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { decide, type Outcome } from './decide.js';
-import { defaultRetryDelaysMs } from './retry-delays.js';
+import { defaultRetryDelaysMs } from '../retry-delays.js';
 
 const week = 7 * 24 * 3_600_000;
 const rules = { retryDelaysMs: defaultRetryDelaysMs, holdMs: week };

@@ -1,0 +1,317 @@
+import { formatEventName } from '@relay/events';
+import { waitAtMost } from '../backoff.js';
+import type { Delivery, Receipt } from '../event-bus.js';
+import { toFailure } from '../failure.js';
+import type { DispatcherState } from './dispatcher-state.js';
+import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
+import { Holds } from './holds.js';
+import type { Lane } from './lane.js';
+import { Lanes } from './lanes.js';
+import { Outage } from './outage.js';
+import {
+  type Batch,
+  type Entry,
+  type EventHandler,
+  type Outcomes,
+  runBatch,
+  verdictOn,
+} from './run-batch.js';
+import { Rests } from './rests.js';
+import { Settler, type SettlerOptions } from './settler.js';
+import { Solitude } from './solitude.js';
+import { type Suspicion, Suspects } from './suspects.js';
+import { PoisonError, type Trials, TrialsUnavailableError } from './trials.js';
+
+export type { EventHandler } from './run-batch.js';
+
+export interface DispatcherOptions extends SettlerOptions {
+  handlers: readonly EventHandler[];
+  trials: Trials;
+  /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
+  maxBatches?: number;
+  /** Most events that wait in one lane; more of them come again later. */
+  laneCap?: number;
+  /** Milliseconds that a lane waits for its portal, before its events come again later. */
+  holdMs?: number;
+  gathering?: Gathering;
+}
+
+type PortalLane = Lane<EventHandler, Receipt>;
+
+const defaultMaxBatches = 256;
+/** Beyond it batches are small: of what is read for them all is in memory. */
+const manyEntriesInHand = 16_000;
+const smallBatch = 50;
+/** Less than the prefetch of a shard, so that a flood leaves room for the portals that share it. */
+const defaultLaneCap = 8_000;
+const overflowMs = 30_000;
+const defaultHoldMs = 60_000;
+/** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
+const solitudePatienceMs = 90_000;
+/** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
+const defaultDrainMs = 60_000;
+/** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
+const settleTimeoutMs = 5_000;
+const trialsAwayMs = 5_000;
+
+/**
+ * A delivery came for which this process has no handler: bindings stay when a consumer gives up an event, and while a
+ * version that wants a new one is rolled out, its older siblings get it too. Retried, so that the newer one gets it.
+ */
+class NoHandlerError extends Error {
+  override readonly name = 'NoHandlerError';
+  readonly code = 'NO_HANDLER';
+  readonly recovery = 'retry';
+}
+
+/** Deliveries in, batches of one portal to the handlers, every delivery settled by what became of its entry. */
+export class Dispatcher {
+  readonly #lanes = new Lanes<EventHandler, Receipt>();
+  readonly #handlers = new Map<string, EventHandler>();
+  readonly #settler: Settler;
+  readonly #suspects: Suspects;
+  readonly #holds: Holds;
+  readonly #gathering: GatheringTimes;
+  readonly #outage = new Outage();
+  readonly #running = new Set<Promise<void>>();
+  /** Lanes that gather what comes together. */
+  readonly #gatherings = new Rests();
+  /** Lanes whose portal cannot go on. */
+  readonly #waits = new Rests();
+  readonly #solitude = new Solitude(solitudePatienceMs);
+  /** For one line in the log each. */
+  readonly #unhandled = new Set<string>();
+  #entriesInHand = 0;
+  #probe: NodeJS.Timeout | undefined;
+  #pumpIsDue = false;
+  #draining = false;
+
+  constructor(private readonly options: DispatcherOptions) {
+    this.#settler = new Settler(options);
+    this.#suspects = new Suspects(options.trials, options.log);
+    this.#holds = new Holds(options.holdMs ?? defaultHoldMs);
+    this.#gathering = new GatheringTimes(options.gathering ?? usualGathering);
+    for (const handler of options.handlers) {
+      for (const name of handler.names) this.#handlers.set(name, handler);
+    }
+  }
+
+  receive({ event, receipt }: Delivery): void {
+    if (this.#draining) return;
+    const handler =
+      this.#handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.#handlers.get(event.name);
+    if (!handler) {
+      this.#refuse(formatEventName(event.name, event.entityTypeId), receipt);
+      return;
+    }
+    const lane = this.#lanes.of(event.memberId);
+    if (this.#isOverfull(lane)) {
+      this.#settler.defer(receipt, overflowMs);
+      return;
+    }
+    lane.add(handler, event, receipt);
+    if (lane.isFull) this.#gatherings.end(event.memberId);
+    this.#schedulePump();
+  }
+
+  state(): DispatcherState {
+    return { ...this.#lanes.summary(), batches: this.#running.size, isPaused: this.#outage.isOn };
+  }
+
+  /**
+   * Starts no more batches; resolves when those in hand are finished and settled, or after the time: what is not
+   * settled then goes back when the connection closes.
+   */
+  async drain(timeoutMs = defaultDrainMs): Promise<void> {
+    this.#draining = true;
+    clearTimeout(this.#probe);
+    this.#gatherings.endAll();
+    this.#waits.endAll();
+    const finished = await waitAtMost(Promise.all(this.#running), timeoutMs);
+    if (!finished) {
+      const { consumer, log } = this.options;
+      log.warn(
+        { consumer, batches: this.#running.size },
+        'batches did not end in time, their events go back',
+      );
+    }
+    await this.#settler.settled(settleTimeoutMs);
+  }
+
+  #refuse(name: string, receipt: Receipt): void {
+    if (!this.#unhandled.has(name)) {
+      this.#unhandled.add(name);
+      this.options.log.warn(
+        { consumer: this.options.consumer, event: name },
+        'no handler here for a delivered event',
+      );
+    }
+    this.#settler.settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
+  }
+
+  #isOverfull(lane: PortalLane): boolean {
+    const cap = this.options.laneCap ?? defaultLaneCap;
+    if (lane.size < cap) return false;
+    // After a connection has ended the same messages come again.
+    lane.dropLost();
+    return lane.size >= cap;
+  }
+
+  /** After what has arrived together, so that a burst makes one batch and not a batch of one first. */
+  #schedulePump(): void {
+    if (this.#pumpIsDue) return;
+    this.#pumpIsDue = true;
+    setImmediate(() => {
+      this.#pumpIsDue = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    const { maxBatches = defaultMaxBatches } = this.options;
+    while (!this.#draining && !this.#solitude.isWanted && this.#running.size < maxBatches) {
+      const lane = this.#lanes.next((memberId) => this.#outage.admits(memberId, Date.now()));
+      if (!lane) break;
+      this.#outage.begin(lane.memberId);
+      const run = this.#work(lane).finally(() => {
+        this.#running.delete(run);
+        this.#schedulePump();
+      });
+      this.#running.add(run);
+    }
+    this.#scheduleProbe();
+  }
+
+  #scheduleProbe(): void {
+    clearTimeout(this.#probe);
+    const probeInMs = this.#draining ? undefined : this.#outage.probeInMs(Date.now());
+    if (probeInMs !== undefined) this.#probe = setTimeout(() => this.#pump(), probeInMs + 1);
+  }
+
+  async #work(lane: PortalLane): Promise<void> {
+    const beganAt = performance.now();
+    let suspicion: Suspicion | undefined;
+    try {
+      suspicion = await this.#suspects.begin(lane);
+    } catch (cause) {
+      this.#wait(lane, new TrialsUnavailableError({ cause }), trialsAwayMs);
+      return;
+    }
+    const batch = lane.take(({ maxEntries }) => this.#limit(suspicion?.limit(maxEntries) ?? maxEntries));
+    if (batch) {
+      const waiting = await this.#carryOut(lane, batch, suspicion);
+      if (waiting) this.#wait(lane, waiting.error, waiting.ms);
+      else this.#gather(lane, batch, beganAt);
+    } else {
+      await suspicion?.end();
+      this.#lanes.release(lane);
+    }
+  }
+
+  #limit(limit: number): number {
+    if (this.#outage.isOn) return 1;
+    return this.#entriesInHand < manyEntriesInHand ? limit : Math.min(limit, smallBatch);
+  }
+
+  async #carryOut(
+    lane: PortalLane,
+    batch: Batch,
+    suspicion: Suspicion | undefined,
+  ): Promise<Waiting | undefined> {
+    const isAlone = suspicion?.mustBeAlone(batch) ?? false;
+    const work = async (): Promise<Waiting | undefined> => {
+      const poison = isAlone ? await suspicion?.poison(batch) : undefined;
+      const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
+      this.#note(batch, outcomes);
+      const waiting = this.#settle(lane, batch, outcomes);
+      await suspicion?.end({ isPoison: poison instanceof PoisonError });
+      return waiting;
+    };
+    this.#entriesInHand += batch.entries.length;
+    try {
+      return await (isAlone ? this.#solitude.alone(work) : this.#solitude.beside(work));
+    } finally {
+      this.#entriesInHand -= batch.entries.length;
+    }
+  }
+
+  #note({ memberId }: Batch, outcomes: Outcomes): void {
+    const { consumer, log } = this.options;
+    const verdict = verdictOn(outcomes);
+    if (verdict === 'undecided') this.#outage.undecided(memberId);
+    if (verdict === 'worked' && this.#outage.worked()) log.info({ consumer }, 'handlers work again');
+    if (verdict === 'failed' && this.#outage.failed(memberId, Date.now())) {
+      log.error(
+        { consumer, failure: toFailure(firstError(outcomes)) },
+        'everything fails: consumption pauses, and one event at a time is tried',
+      );
+    }
+  }
+
+  /**
+   * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
+   * @returns why and how long entries wait that are in the lane again
+   */
+  #settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
+    const since = this.#holds.since(memberId);
+    const waiting: Entry[] = [];
+    let why: Waiting | undefined;
+    for (const [entry, outcome] of outcomes) {
+      const ms = this.#settler.waitMs(entry.receipts, outcome, since, Date.now());
+      if (outcome.ok || ms === undefined || ms > this.#holds.mostMs) {
+        this.#settler.settle(entry.receipts, outcome);
+      } else {
+        waiting.push(entry);
+        why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };
+      }
+    }
+    lane.putBack(handler, waiting);
+    if (!why) this.#holds.end(memberId);
+    return why;
+  }
+
+  /** The lane waits alone; when it has waited for too long, all that is in it comes again later. */
+  #wait(lane: PortalLane, error: unknown, ms: number): void {
+    const until = Date.now() + ms;
+    if (!this.#holds.extend(lane.memberId, ms, Date.now())) {
+      for (const { receipts } of lane.empty()) this.#settler.settle(receipts, { ok: false, error });
+      this.#lanes.release(lane);
+      return;
+    }
+    this.#waits.start(
+      lane.memberId,
+      () => (this.#draining ? 0 : until - Date.now()),
+      () => {
+        this.#lanes.release(lane);
+        this.#schedulePump();
+      },
+    );
+  }
+
+  /** Leaves the portal's lane alone for a moment, so that what comes together is handled together. */
+  #gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
+    const restMs = (): number => {
+      if (!handler.merge || this.#draining || lane.isFull) return 0;
+      return this.#gathering.restMs(memberId, performance.now() - beganAt, lane.entries);
+    };
+    this.#gatherings.start(memberId, restMs, () => {
+      this.#gathering.released(memberId, !lane.isEmpty);
+      this.#lanes.release(lane);
+      this.#schedulePump();
+    });
+  }
+}
+
+interface Waiting {
+  error: unknown;
+  ms: number;
+}
+
+function allFailed({ entries }: Batch, error: unknown): Outcomes {
+  return new Map(entries.map((entry) => [entry, { ok: false, error }]));
+}
+
+function firstError(outcomes: Outcomes): unknown {
+  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome.error;
+  return undefined;
+}

@@ -1,0 +1,67 @@
+import type { Log } from '@relay/platform';
+import type { Receipt } from '../event-bus.js';
+import { toFailure } from '../failure.js';
+import { batchEntries, batchSeconds } from '../metrics.js';
+import type { FailedEntry, PortalBatch } from './batch.js';
+import { type Outcome, recoveryOf } from './decide.js';
+import type { LaneBatch, LaneRules } from './lane.js';
+import type { PendingEntry } from './pending-entry.js';
+
+/** One method under `@OnPortalEvents`, whatever number of events it is for. */
+export interface EventHandler extends LaneRules {
+  /** Base or suffixed, in upper case. */
+  readonly names: readonly string[];
+  /** Throws when the whole batch failed, else returns the entries that did. */
+  handle(batch: PortalBatch): Promise<readonly FailedEntry[]>;
+}
+
+export type Batch = LaneBatch<EventHandler, Receipt>;
+export type Entry = PendingEntry<Receipt>;
+export type Outcomes = ReadonlyMap<Entry, Outcome>;
+
+/** Has the handler do its work, whatever comes of it. */
+export async function runBatch(
+  batch: Batch,
+  { consumer, log }: { consumer: string; log: Log },
+): Promise<Outcomes> {
+  batchEntries.observe({ consumer }, batch.entries.length);
+  const stopTimer = batchSeconds.startTimer({ consumer });
+  const outcomeOf = await handle(batch, consumer, log);
+  stopTimer();
+  return new Map(batch.entries.map((entry) => [entry, outcomeOf(entry)]));
+}
+
+async function handle(
+  { memberId, handler, entries }: Batch,
+  consumer: string,
+  log: Log,
+): Promise<(entry: Entry) => Outcome> {
+  try {
+    const failed = await handler.handle({ memberId, entries: entries.map(({ view }) => view) });
+    if (failed.length === 0) return () => ({ ok: true });
+    const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
+    log.warn(
+      { consumer, memberId, failed: errors.size, of: entries.length, failure: toFailure(failed[0]?.error) },
+      'entries of a batch failed',
+    );
+    return ({ view }) =>
+      errors.has(view.entity) ? { ok: false, error: errors.get(view.entity) } : { ok: true };
+  } catch (error) {
+    log.warn({ consumer, memberId, of: entries.length, failure: toFailure(error) }, 'a batch failed');
+    return () => ({ ok: false, error });
+  }
+}
+
+/**
+ * What a batch says about the world around it: `worked`, something came of it, be it a refusal for good; `failed`, all of
+ * it failed and may not the next time; `undecided`, all of what failed waits for its portal.
+ */
+export function verdictOn(outcomes: Outcomes): 'worked' | 'failed' | 'undecided' {
+  let verdict: 'failed' | 'undecided' = 'undecided';
+  for (const outcome of outcomes.values()) {
+    const recovery = outcome.ok ? 'never' : recoveryOf(outcome.error);
+    if (recovery === 'never') return 'worked';
+    if (recovery === 'retry') verdict = 'failed';
+  }
+  return verdict;
+}

@@ -1,0 +1,42 @@
+import { describe, expect, it } from '@jest/globals';
+import { eventually } from '../../../../test/support/eventually.js';
+import { deferred } from '../deferred.js';
+import { Solitude } from './solitude.js';
+
+describe('solitude', () => {
+  it('is kept: nobody else works meanwhile, whoever came first', async () => {
+    const solitude = new Solitude(60_000);
+    let working = 0;
+    const crowds: number[] = [];
+    const work = (isAlone: boolean) => async (): Promise<void> => {
+      working += 1;
+      for (let turns = 0; turns < 3; turns++) {
+        await new Promise(setImmediate);
+        if (isAlone) crowds.push(working);
+      }
+      working -= 1;
+    };
+    const all = Array.from({ length: 30 }, (_, nth) =>
+      nth % 4 === 0 ? solitude.alone(work(true)) : solitude.beside(work(false)),
+    );
+    expect(solitude.isWanted).toBe(true);
+    await Promise.all(all);
+    expect(new Set(crowds)).toEqual(new Set([1]));
+    expect(solitude.isWanted).toBe(false);
+  });
+
+  it('is given up on, rather than waiting for ever for work that hangs', async () => {
+    const solitude = new Solitude(10);
+    const hanging = deferred<void>();
+    void solitude.beside(() => hanging.promise);
+    expect(await solitude.alone(async () => 'done')).toBe('done');
+  });
+
+  it('ends with work that fails, and says so to who began it', async () => {
+    const solitude = new Solitude(60_000);
+    await expect(solitude.alone(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(solitude.beside(() => Promise.reject(new Error('neither')))).rejects.toThrow('neither');
+    await eventually(() => expect(solitude.isWanted).toBe(false));
+    expect(await solitude.alone(async () => 'done')).toBe('done');
+  });
+});

@@ -1,0 +1,72 @@
+import type { Log } from '@relay/platform';
+import type { Receipt } from '../event-bus.js';
+import type { Lane } from './lane.js';
+import type { Batch, EventHandler } from './run-batch.js';
+import { lonelyDeaths, PoisonError, suspectLimit, type Trials, TrialsUnavailableError } from './trials.js';
+
+/** A batch whose process died before begins alone in the process, so that its death, too, can be laid at its door. */
+const unfinishedToBeAlone = 2;
+
+/** Of one batch with messages that were in hand before: how to begin it, and that it must be ended. */
+export interface Suspicion {
+  /** Most entries of it, for a handler that takes so many. */
+  limit(maxEntries: number): number;
+  /** Nothing else of this process may be in hand meanwhile. */
+  mustBeAlone(batch: Batch): boolean;
+  /** To be asked before a batch begins alone. @returns why it must not begin: for good, or for now */
+  poison(batch: Batch): Promise<PoisonError | TrialsUnavailableError | undefined>;
+  /** After what has to wait is in its lane again. */
+  end(options?: { isPoison?: boolean }): Promise<void>;
+}
+
+/** Finds the one event that ends the process, among thousands that were in hand with it. */
+export class Suspects {
+  /** By portal: batches that have ended since the last one that did not. */
+  readonly #ended = new Map<string, number>();
+
+  constructor(
+    private readonly trials: Trials,
+    private readonly log: Log,
+  ) {}
+
+  /** @returns undefined for a lane that nothing is suspected of. @throws what the store says when it is away */
+  async begin(lane: Lane<EventHandler, Receipt>): Promise<Suspicion | undefined> {
+    if (!lane.isSuspect) return undefined;
+    const { memberId } = lane;
+    const unfinished = await this.trials.begin(memberId);
+    const ended = this.#ended.get(memberId) ?? 0;
+    return {
+      limit: (maxEntries) => suspectLimit(maxEntries, unfinished, ended),
+      mustBeAlone: ({ entries }) => entries.length === 1 && unfinished >= unfinishedToBeAlone,
+      poison: (batch) => this.#poison(batch),
+      end: async ({ isPoison = false } = {}) => {
+        const done = isPoison || !lane.isSuspect;
+        if (done) this.#ended.delete(memberId);
+        else this.#ended.set(memberId, ended + 1);
+        await this.#end(memberId, done);
+      },
+    };
+  }
+
+  async #poison({
+    memberId,
+    entries: [entry],
+  }: Batch): Promise<PoisonError | TrialsUnavailableError | undefined> {
+    if (!entry) return undefined;
+    try {
+      const deaths = await this.trials.alone(memberId, entry.view.entity);
+      return deaths >= lonelyDeaths ? new PoisonError(deaths) : undefined;
+    } catch (cause) {
+      return new TrialsUnavailableError({ cause });
+    }
+  }
+
+  /** Not ended in the store, it only looks more suspicious than it is. */
+  async #end(memberId: string, done: boolean): Promise<void> {
+    try {
+      await this.trials.end(memberId, done);
+    } catch (error) {
+      this.log.warn({ memberId, err: error }, 'that a batch has ended could not be written down');
+    }
+  }
+}

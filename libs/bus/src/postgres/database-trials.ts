@@ -1,0 +1,66 @@
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import type { Trials } from '../dispatch/trials.js';
+
+const beginSql = `
+  INSERT INTO bus.trials AS t (consumer, member_id, unfinished) VALUES ($1, $2, 1)
+  ON CONFLICT (consumer, member_id) DO UPDATE SET unfinished = t.unfinished + 1, began_at = clock_timestamp()
+  RETURNING unfinished - 1 AS before`;
+
+// The right-hand sides see the row as it was.
+const aloneSql = `
+  UPDATE bus.trials SET starts = CASE WHEN entity = $3 THEN starts + 1 ELSE 1 END, entity = $3
+  WHERE consumer = $1 AND member_id = $2
+  RETURNING starts - 1 AS before`;
+
+const endSql = `
+  UPDATE bus.trials SET unfinished = greatest(unfinished - 1, 0), entity = NULL, starts = 0
+  WHERE consumer = $1 AND member_id = $2`;
+
+const doneSql = 'DELETE FROM bus.trials WHERE consumer = $1 AND member_id = $2';
+
+/** Asked before and after batches with messages that came again, and never else. */
+const poolSize = 2;
+const timeoutMs = 5_000;
+
+/** The trials of one consumer, in `bus.trials`: whichever process owns the portal next reads what the last one began. */
+export class DatabaseTrials implements Trials {
+  readonly #pool: pg.Pool;
+
+  constructor(
+    databaseUrl: string,
+    private readonly consumer: string,
+    log: Log,
+  ) {
+    this.#pool = new pg.Pool({
+      connectionString: databaseUrl,
+      application_name: `b24-relay trials ${consumer}`,
+      max: poolSize,
+      connectionTimeoutMillis: timeoutMs,
+      query_timeout: timeoutMs,
+    });
+    // An idle connection that ends says so here, and would end the process without a listener.
+    this.#pool.on('error', (err) => log.warn({ err }, 'a connection to the database has ended'));
+  }
+
+  begin(memberId: string): Promise<number> {
+    return this.#before(beginSql, [memberId]);
+  }
+
+  alone(memberId: string, entity: string): Promise<number> {
+    return this.#before(aloneSql, [memberId, entity]);
+  }
+
+  async end(memberId: string, done: boolean): Promise<void> {
+    await this.#pool.query(done ? doneSql : endSql, [this.consumer, memberId]);
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #before(sql: string, parameters: readonly string[]): Promise<number> {
+    const { rows } = await this.#pool.query<{ before: number }>(sql, [this.consumer, ...parameters]);
+    return rows[0]?.before ?? 0;
+  }
+}
