@@ -57,6 +57,9 @@ try {
   complaints = complaintsAbout(report);
   console.log(`\n${textOf(report)}\n`);
   if (values.report) writeFileSync(values.report, JSON.stringify({ ...report, complaints }));
+} catch (error) {
+  if (!ending.signal.aborted) throw error;
+  complaints = [`ended by ${ending.signal.reason.message}`];
 } finally {
   for (const failure of await closers.close()) console.error('while closing:', failure);
   if (complaints.length === 0 && !values.keep) rmSync(folder, { recursive: true, force: true });

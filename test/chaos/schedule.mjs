@@ -5,27 +5,32 @@
 /** @typedef {{ kind: string, target: string, atMs: number, plannedMs: number, endedMs: number | undefined, failure?: string }} Made */
 
 /** Between two faults: some come while others last. */
-const gapMs = { least: 1_000, most: 6_000 };
+const gapMs = { least: 500, most: 6_000 };
 /** Until what was hit is as it was. */
 const recoveryMs = 5_000;
 
 /**
- * Every kind comes once before one comes again.
- * @param {readonly Fault[]} faults
- * @param {import('./system.mjs').System} system
+ * Every kind comes once before one comes again, and once in any case.
+ * @template S
+ * @template {{ targets: (system: S) => string[], seconds: [least: number, most: number] }} F
+ * @param {readonly F[]} faults
+ * @param {S} system
  * @param {number} seconds
  * @param {import('./random.mjs').Random} random
- * @returns {Planned[]}
+ * @returns {{ atMs: number, fault: F, target: string, ms: number }[]}
  */
 export function plan(faults, system, seconds, random) {
   const possible = faults.filter((fault) => fault.targets(system).length > 0);
-  /** @type {Planned[]} */
+  /** @type {ReturnType<typeof plan<S, F>>} */
   const planned = [];
-  /** @type {Fault[]} */
+  /** @type {F[]} */
   let bag = [];
   /** @type {Map<string, number>} by target: when it is probably as it was */
   const busyUntil = new Map();
-  for (let atMs = 0; atMs < seconds * 1_000; atMs += random.between(gapMs.least, gapMs.most)) {
+  const mostMs = Math.min(gapMs.most, Math.max(gapMs.least, (2_000 * seconds) / possible.length));
+  for (let atMs = 0; ; atMs += random.between(gapMs.least, mostMs)) {
+    const isOver = atMs >= seconds * 1_000 && planned.length >= possible.length;
+    if (isOver) return planned;
     if (bag.length === 0) bag = random.shuffled(possible);
     const fault = bag.pop();
     if (!fault) return planned;
@@ -37,7 +42,6 @@ export function plan(faults, system, seconds, random) {
     busyUntil.set(target, atMs + ms + recoveryMs);
     planned.push({ atMs, fault, target, ms });
   }
-  return planned;
 }
 
 /**
