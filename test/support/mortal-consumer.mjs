@@ -25,7 +25,7 @@ const handle = Object.getOwnPropertyDescriptor(ContactsController.prototype, 'ha
 if (handle) OnPortalEvents(['ONCRMCONTACTUPDATE'])(ContactsController.prototype, 'handle', handle);
 Controller()(ContactsController);
 
-class MortalModule {}
+function MortalModule() {}
 Module({ controllers: [ContactsController] })(MortalModule);
 
 await runConsumer({ name: 'mortal', module: MortalModule });

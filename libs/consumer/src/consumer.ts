@@ -51,7 +51,10 @@ export async function startConsumer(
   const { log } = host;
   let ready: PortalEventsServer | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({ bus: () => ready?.isReady() ?? false });
+  await host.openOps({
+    bus: () => ready?.isReady() ?? false,
+    handlers: () => (ready?.state()?.isPaused ? 'degraded' : true),
+  });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
   const bus = await openEventBus({

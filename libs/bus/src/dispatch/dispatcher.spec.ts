@@ -351,6 +351,28 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
+  it('begins nothing suspicious while that cannot be written down, and spends no attempt on it', async () => {
+    const trials = new MemoryTrials();
+    const begin = trials.begin.bind(trials);
+    let isAway = true;
+    trials.begin = (memberId) => (isAway ? Promise.reject(new Error('no database')) : begin(memberId));
+    const seen: PortalBatch[] = [];
+    const note: Handle = async (batch) => {
+      seen.push(batch);
+      return [];
+    };
+    const dispatcher = dispatch([handler(note)], { trials });
+    const { delivery, receipt } = recorded(anEvent());
+    receipt.deliveryCount = 1;
+    dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().isPaused).toBe(true));
+    expect(seen).toEqual([]);
+    isAway = false;
+    await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
+    expect(trials.rows.size).toBe(0);
+    await dispatcher.drain();
+  });
+
   it('ends in time though a handler does not', async () => {
     const dispatcher = dispatch([handler(() => new Promise(() => undefined))]);
     const { delivery, receipt } = recorded(anEvent());

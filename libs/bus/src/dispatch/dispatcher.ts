@@ -1,26 +1,16 @@
 import { formatEventName } from '@relay/events';
 import { waitAtMost } from '../backoff.js';
 import type { Delivery, Receipt } from '../event-bus.js';
-import { toFailure } from '../failure.js';
 import type { DispatcherState } from './dispatcher-state.js';
 import { type Gathering, GatheringTimes, usualGathering } from './gathering.js';
 import { Holds } from './holds.js';
-import type { Lane } from './lane.js';
+import { LaneWork, type PortalLane, type Waiting } from './lane-work.js';
 import { Lanes } from './lanes.js';
 import { Outage } from './outage.js';
-import {
-  type Batch,
-  type Entry,
-  type EventHandler,
-  type Outcomes,
-  runBatch,
-  verdictOn,
-} from './run-batch.js';
+import type { Batch, EventHandler } from './run-batch.js';
 import { Rests } from './rests.js';
 import { Settler, type SettlerOptions } from './settler.js';
-import { Solitude } from './solitude.js';
-import { type Suspicion, Suspects } from './suspects.js';
-import { PoisonError, type Trials, TrialsUnavailableError } from './trials.js';
+import type { Trials } from './trials.js';
 
 export type { EventHandler } from './run-batch.js';
 
@@ -36,23 +26,15 @@ export interface DispatcherOptions extends SettlerOptions {
   gathering?: Gathering;
 }
 
-type PortalLane = Lane<EventHandler, Receipt>;
-
 const defaultMaxBatches = 256;
-/** Beyond it batches are small: of what is read for them all is in memory. */
-const manyEntriesInHand = 16_000;
-const smallBatch = 50;
 /** Less than the prefetch of a shard, so that a flood leaves room for the portals that share it. */
 const defaultLaneCap = 8_000;
 const overflowMs = 30_000;
 const defaultHoldMs = 60_000;
-/** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
-const solitudePatienceMs = 90_000;
 /** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
 const defaultDrainMs = 60_000;
 /** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
 const settleTimeoutMs = 5_000;
-const trialsAwayMs = 5_000;
 
 /**
  * A delivery came for which this process has no handler: bindings stay when a consumer gives up an event, and while a
@@ -69,7 +51,7 @@ export class Dispatcher {
   readonly #lanes = new Lanes<EventHandler, Receipt>();
   readonly #handlers = new Map<string, EventHandler>();
   readonly #settler: Settler;
-  readonly #suspects: Suspects;
+  readonly #laneWork: LaneWork;
   readonly #holds: Holds;
   readonly #gathering: GatheringTimes;
   readonly #outage = new Outage();
@@ -78,18 +60,21 @@ export class Dispatcher {
   readonly #gatherings = new Rests();
   /** Lanes whose portal cannot go on. */
   readonly #waits = new Rests();
-  readonly #solitude = new Solitude(solitudePatienceMs);
   /** For one line in the log each. */
   readonly #unhandled = new Set<string>();
-  #entriesInHand = 0;
   #probe: NodeJS.Timeout | undefined;
   #pumpIsDue = false;
   #draining = false;
 
   constructor(private readonly options: DispatcherOptions) {
     this.#settler = new Settler(options);
-    this.#suspects = new Suspects(options.trials, options.log);
     this.#holds = new Holds(options.holdMs ?? defaultHoldMs);
+    this.#laneWork = new LaneWork({
+      ...options,
+      settler: this.#settler,
+      holds: this.#holds,
+      outage: this.#outage,
+    });
     this.#gathering = new GatheringTimes(options.gathering ?? usualGathering);
     for (const handler of options.handlers) {
       for (const name of handler.names) this.#handlers.set(name, handler);
@@ -169,12 +154,13 @@ export class Dispatcher {
 
   #pump(): void {
     const { maxBatches = defaultMaxBatches } = this.options;
-    while (!this.#draining && !this.#solitude.isWanted && this.#running.size < maxBatches) {
+    while (!this.#draining && !this.#laneWork.wantsSolitude && this.#running.size < maxBatches) {
       const lane = this.#lanes.next((memberId) => this.#outage.admits(memberId, Date.now()));
       if (!lane) break;
       this.#outage.begin(lane.memberId);
       const run = this.#work(lane).finally(() => {
         this.#running.delete(run);
+        this.#outage.tried(lane.memberId);
         this.#schedulePump();
       });
       this.#running.add(run);
@@ -190,88 +176,14 @@ export class Dispatcher {
 
   async #work(lane: PortalLane): Promise<void> {
     const beganAt = performance.now();
-    let suspicion: Suspicion | undefined;
-    try {
-      suspicion = await this.#suspects.begin(lane);
-    } catch (cause) {
-      this.#wait(lane, new TrialsUnavailableError({ cause }), trialsAwayMs);
-      return;
-    }
-    const batch = lane.take(({ maxEntries }) => this.#limit(suspicion?.limit(maxEntries) ?? maxEntries));
-    if (batch) {
-      const waiting = await this.#carryOut(lane, batch, suspicion);
-      if (waiting) this.#wait(lane, waiting.error, waiting.ms);
-      else this.#gather(lane, batch, beganAt);
-    } else {
-      await suspicion?.end();
-      this.#lanes.release(lane);
-    }
-  }
-
-  #limit(limit: number): number {
-    if (this.#outage.isOn) return 1;
-    return this.#entriesInHand < manyEntriesInHand ? limit : Math.min(limit, smallBatch);
-  }
-
-  async #carryOut(
-    lane: PortalLane,
-    batch: Batch,
-    suspicion: Suspicion | undefined,
-  ): Promise<Waiting | undefined> {
-    const isAlone = suspicion?.mustBeAlone(batch) ?? false;
-    const work = async (): Promise<Waiting | undefined> => {
-      const poison = isAlone ? await suspicion?.poison(batch) : undefined;
-      const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
-      this.#note(batch, outcomes);
-      const waiting = this.#settle(lane, batch, outcomes);
-      await suspicion?.end({ isPoison: poison instanceof PoisonError });
-      return waiting;
-    };
-    this.#entriesInHand += batch.entries.length;
-    try {
-      return await (isAlone ? this.#solitude.alone(work) : this.#solitude.beside(work));
-    } finally {
-      this.#entriesInHand -= batch.entries.length;
-    }
-  }
-
-  #note({ memberId }: Batch, outcomes: Outcomes): void {
-    const { consumer, log } = this.options;
-    const verdict = verdictOn(outcomes);
-    if (verdict === 'undecided') this.#outage.undecided(memberId);
-    if (verdict === 'worked' && this.#outage.worked()) log.info({ consumer }, 'handlers work again');
-    if (verdict === 'failed' && this.#outage.failed(memberId, Date.now())) {
-      log.error(
-        { consumer, failure: toFailure(firstError(outcomes)) },
-        'everything fails: consumption pauses, and one event at a time is tried',
-      );
-    }
-  }
-
-  /**
-   * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
-   * @returns why and how long entries wait that are in the lane again
-   */
-  #settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
-    const since = this.#holds.since(memberId);
-    const waiting: Entry[] = [];
-    let why: Waiting | undefined;
-    for (const [entry, outcome] of outcomes) {
-      const ms = this.#settler.waitMs(entry.receipts, outcome, since, Date.now());
-      if (outcome.ok || ms === undefined || ms > this.#holds.mostMs) {
-        this.#settler.settle(entry.receipts, outcome);
-      } else {
-        waiting.push(entry);
-        why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };
-      }
-    }
-    lane.putBack(handler, waiting);
-    if (!why) this.#holds.end(memberId);
-    return why;
+    const { batch, waiting } = await this.#laneWork.next(lane);
+    if (waiting) this.#wait(lane, waiting);
+    else if (batch) this.#gather(lane, batch, beganAt);
+    else this.#lanes.release(lane);
   }
 
   /** The lane waits alone; when it has waited for too long, all that is in it comes again later. */
-  #wait(lane: PortalLane, error: unknown, ms: number): void {
+  #wait(lane: PortalLane, { error, ms }: Waiting): void {
     const until = Date.now() + ms;
     if (!this.#holds.extend(lane.memberId, ms, Date.now())) {
       for (const { receipts } of lane.empty()) this.#settler.settle(receipts, { ok: false, error });
@@ -300,18 +212,4 @@ export class Dispatcher {
       this.#schedulePump();
     });
   }
-}
-
-interface Waiting {
-  error: unknown;
-  ms: number;
-}
-
-function allFailed({ entries }: Batch, error: unknown): Outcomes {
-  return new Map(entries.map((entry) => [entry, { ok: false, error }]));
-}
-
-function firstError(outcomes: Outcomes): unknown {
-  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome.error;
-  return undefined;
 }

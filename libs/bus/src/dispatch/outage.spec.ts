@@ -45,7 +45,7 @@ describe('an outage', () => {
     expect(on.probeInMs(5_000)).toBe(0);
     on.begin('a');
     expect(on.probeInMs(5_000)).toBeUndefined();
-    on.undecided('a');
+    on.tried('a');
     expect(on.probeInMs(5_000)).toBe(0);
   });
 

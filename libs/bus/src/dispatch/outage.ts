@@ -52,8 +52,8 @@ export class Outage {
     return !wasOn && this.isOn;
   }
 
-  /** A batch that says nothing about it, as one that has to wait for its portal. */
-  undecided(memberId: string): void {
+  /** What `begin` was told of is over, whether or not it said anything. */
+  tried(memberId: string): void {
     if (this.#probing === memberId) this.#probing = undefined;
   }
 

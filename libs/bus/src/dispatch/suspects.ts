@@ -13,8 +13,8 @@ export interface Suspicion {
   limit(maxEntries: number): number;
   /** Nothing else of this process may be in hand meanwhile. */
   mustBeAlone(batch: Batch): boolean;
-  /** To be asked before a batch begins alone. @returns why it must not begin: for good, or for now */
-  poison(batch: Batch): Promise<PoisonError | TrialsUnavailableError | undefined>;
+  /** To be asked before a batch begins alone. @returns why it must not begin. @throws TrialsUnavailableError */
+  poison(batch: Batch): Promise<PoisonError | undefined>;
   /** After what has to wait is in its lane again. */
   end(options?: { isPoison?: boolean }): Promise<void>;
 }
@@ -29,11 +29,11 @@ export class Suspects {
     private readonly log: Log,
   ) {}
 
-  /** @returns undefined for a lane that nothing is suspected of. @throws what the store says when it is away */
+  /** @returns undefined for a lane that nothing is suspected of. @throws TrialsUnavailableError */
   async begin(lane: Lane<EventHandler, Receipt>): Promise<Suspicion | undefined> {
     if (!lane.isSuspect) return undefined;
     const { memberId } = lane;
-    const unfinished = await this.trials.begin(memberId);
+    const unfinished = await available(this.trials.begin(memberId));
     const ended = this.#ended.get(memberId) ?? 0;
     return {
       limit: (maxEntries) => suspectLimit(maxEntries, unfinished, ended),
@@ -48,17 +48,10 @@ export class Suspects {
     };
   }
 
-  async #poison({
-    memberId,
-    entries: [entry],
-  }: Batch): Promise<PoisonError | TrialsUnavailableError | undefined> {
+  async #poison({ memberId, entries: [entry] }: Batch): Promise<PoisonError | undefined> {
     if (!entry) return undefined;
-    try {
-      const deaths = await this.trials.alone(memberId, entry.view.entity);
-      return deaths >= lonelyDeaths ? new PoisonError(deaths) : undefined;
-    } catch (cause) {
-      return new TrialsUnavailableError({ cause });
-    }
+    const deaths = await available(this.trials.alone(memberId, entry.view.entity));
+    return deaths >= lonelyDeaths ? new PoisonError(deaths) : undefined;
   }
 
   /** Not ended in the store, it only looks more suspicious than it is. */
@@ -68,5 +61,13 @@ export class Suspects {
     } catch (error) {
       this.log.warn({ memberId, err: error }, 'that a batch has ended could not be written down');
     }
+  }
+}
+
+async function available<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (cause) {
+    throw new TrialsUnavailableError({ cause });
   }
 }

@@ -1,0 +1,148 @@
+import type { Log } from '@relay/platform';
+import type { Receipt } from '../event-bus.js';
+import { toFailure } from '../failure.js';
+import type { Holds } from './holds.js';
+import type { Lane } from './lane.js';
+import type { Outage } from './outage.js';
+import {
+  type Batch,
+  type Entry,
+  type EventHandler,
+  type Outcomes,
+  runBatch,
+  verdictOn,
+} from './run-batch.js';
+import type { Settler } from './settler.js';
+import { Solitude } from './solitude.js';
+import { type Suspicion, Suspects } from './suspects.js';
+import { type Trials, TrialsUnavailableError } from './trials.js';
+
+export interface LaneWorkOptions {
+  consumer: string;
+  log: Log;
+  trials: Trials;
+  settler: Settler;
+  holds: Holds;
+  outage: Outage;
+}
+
+export type PortalLane = Lane<EventHandler, Receipt>;
+
+/** Why the entries that a batch has left in its lane wait, and for how many milliseconds. */
+export interface Waiting {
+  error: unknown;
+  ms: number;
+}
+
+/** Beyond it batches are small: of what is read for them all is in memory. */
+const manyEntriesInHand = 16_000;
+const smallBatch = 50;
+/** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
+const solitudePatienceMs = 90_000;
+
+/** Takes the next batch out of a lane, has it handled, and settles or puts back every entry by what came of it. */
+export class LaneWork {
+  readonly #suspects: Suspects;
+  readonly #solitude = new Solitude(solitudePatienceMs);
+  #entriesInHand = 0;
+
+  constructor(private readonly options: LaneWorkOptions) {
+    this.#suspects = new Suspects(options.trials, options.log);
+  }
+
+  /** A batch has to be alone in this process: no other should begin. */
+  get wantsSolitude(): boolean {
+    return this.#solitude.isWanted;
+  }
+
+  /** @returns the batch that was handled, if any was, and why its lane has to wait, if it has */
+  async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
+    let batch: Batch | undefined;
+    try {
+      const suspicion = await this.#suspects.begin(lane);
+      batch = lane.take(({ maxEntries }) => this.#limit(suspicion?.limit(maxEntries) ?? maxEntries));
+      if (batch) return { batch, ...(await this.#carryOut(lane, batch, suspicion)) };
+      await suspicion?.end();
+    } catch (error) {
+      if (!(error instanceof TrialsUnavailableError)) throw error;
+      // Nothing has begun, so nothing was tried.
+      if (batch) lane.putBack(batch.handler, batch.entries);
+      this.#noteFailure(lane.memberId, error);
+    }
+    return {};
+  }
+
+  #limit(limit: number): number {
+    if (this.options.outage.isOn) return 1;
+    return this.#entriesInHand < manyEntriesInHand ? limit : Math.min(limit, smallBatch);
+  }
+
+  async #carryOut(
+    lane: PortalLane,
+    batch: Batch,
+    suspicion: Suspicion | undefined,
+  ): Promise<{ waiting?: Waiting }> {
+    const isAlone = suspicion?.mustBeAlone(batch) ?? false;
+    const work = async (): Promise<{ waiting?: Waiting }> => {
+      const poison = isAlone ? await suspicion?.poison(batch) : undefined;
+      const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
+      this.#note(batch, outcomes);
+      const waiting = this.#settle(lane, batch, outcomes);
+      await suspicion?.end({ isPoison: poison !== undefined });
+      return waiting ? { waiting } : {};
+    };
+    this.#entriesInHand += batch.entries.length;
+    try {
+      return await (isAlone ? this.#solitude.alone(work) : this.#solitude.beside(work));
+    } finally {
+      this.#entriesInHand -= batch.entries.length;
+    }
+  }
+
+  #note({ memberId }: Batch, outcomes: Outcomes): void {
+    const { consumer, log } = this.options;
+    const verdict = verdictOn(outcomes);
+    if (verdict === 'failed') this.#noteFailure(memberId, firstError(outcomes));
+    if (verdict === 'worked' && this.options.outage.worked()) log.info({ consumer }, 'handlers work again');
+  }
+
+  #noteFailure(memberId: string, error: unknown): void {
+    if (!this.options.outage.failed(memberId, Date.now())) return;
+    const { consumer, log } = this.options;
+    log.error(
+      { consumer, failure: toFailure(error) },
+      'everything fails: consumption pauses, and one event at a time is tried',
+    );
+  }
+
+  /**
+   * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
+   * @returns why and how long entries wait that are in the lane again
+   */
+  #settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
+    const since = this.options.holds.since(memberId);
+    const waiting: Entry[] = [];
+    let why: Waiting | undefined;
+    for (const [entry, outcome] of outcomes) {
+      const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
+      if (outcome.ok || ms === undefined || ms > this.options.holds.mostMs) {
+        this.options.settler.settle(entry.receipts, outcome);
+      } else {
+        waiting.push(entry);
+        why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };
+      }
+    }
+    lane.putBack(handler, waiting);
+    if (!why) this.options.holds.end(memberId);
+    return why;
+  }
+}
+
+function allFailed({ entries }: Batch, error: unknown): Outcomes {
+  return new Map(entries.map((entry) => [entry, { ok: false, error }]));
+}
+
+function firstError(outcomes: Outcomes): unknown {
+  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome.error;
+  return undefined;
+}
