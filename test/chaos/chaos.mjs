@@ -36,6 +36,7 @@ const quietMs = 60_000;
  * @property {import('./schedule.mjs').Made[]} faults
  * @property {import('./replica.mjs').UnaskedEnd[]} unaskedEnds
  * @property {string[]} lost
+ * @property {string[]} histories of what was lost
  * @property {Record<string, number>} dead letters by code
  * @property {number} left messages on the bus at the end
  * @property {number} drainMs
@@ -55,7 +56,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     random.fork(),
   ];
   const portals = makePortals(options.portals, ofPortals);
-  let faultsBeganAt = Infinity;
+  let faultsBeganAt = performance.now();
   const ledger = new Ledger(() => Math.round(performance.now() - faultsBeganAt));
   const server = await ledgerServer(ledger, ofLedger);
   closers.add(server.close);
@@ -101,6 +102,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     faults,
     unaskedEnds,
     ...drained,
+    histories: drained.lost.map((thing) => [thing, ...ledger.historyOf(thing)].join('\n')),
   };
 }
 

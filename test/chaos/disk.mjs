@@ -1,6 +1,6 @@
 /** The disk of the gateways' journal, which can be full: a real one of its own, or where that may not be, a limit. */
 import { execFile } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -21,11 +21,11 @@ const sizeMb = 16;
 export async function journalDisk(folder) {
   const path = join(folder, 'data');
   mkdirSync(path);
-  return (await mounted(path)) ?? (await limited(path)) ?? plain(path);
+  return (await mounted(path, folder)) ?? (await limited(path)) ?? plain(path);
 }
 
-/** @param {string} path @returns {Promise<JournalDisk | undefined>} undefined where mounting is not allowed */
-async function mounted(path) {
+/** @param {string} path @param {string} folder @returns {Promise<JournalDisk | undefined>} undefined where mounting is not allowed */
+async function mounted(path, folder) {
   try {
     await run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMb}m,mode=0700`, 'relay-chaos', path]);
   } catch {
@@ -38,7 +38,12 @@ async function mounted(path) {
     canFill: true,
     fill: async () => fillUp(filler),
     free: async () => rmSync(filler, { force: true }),
-    close: async () => void (await run('umount', ['--lazy', path])),
+    close: async () => {
+      // What was left in it goes with it, and says perhaps why something is missing.
+      const left = join(path, 'journal');
+      if (existsSync(left)) cpSync(left, join(folder, 'journal'), { recursive: true });
+      await run('umount', ['--lazy', path]);
+    },
   };
 }
 

@@ -28,6 +28,7 @@
  * @property {number} sentAt place of its last event
  * @property {number} acceptedAt place at which the last of its accepted events was sent; 0 when none was accepted
  * @property {number} answeredAt place of the last 200
+ * @property {string[]} history for a person who looks for the reason of a loss
  * @property {number} readAt place at which the last run began that ended well; 0 when there was none
  */
 
@@ -61,10 +62,12 @@ export class Ledger {
     const record = this.#thingOf(portal, thing);
     record.sent += 1;
     record.sentAt = place;
+    this.#note(record, 'sent');
     this.#counts.sent += 1;
     if (gatewayUp) this.#counts.sentWhileUp += 1;
     return (answer) => {
       this.#answers[answer] = (this.#answers[answer] ?? 0) + 1;
+      this.#note(record, `answered ${answer} what was sent at ${place}`);
       if (cannotBeStored.test(answer)) record.unreached += 1;
       if (answer !== '200') return;
       if (gatewayUp) this.#counts.acceptedWhileUp += 1;
@@ -84,7 +87,11 @@ export class Ledger {
       if (run.process !== process) this.#noteStalled(run, process);
       else if (inHand === 0) this.#runs.delete(number);
     }
-    for (const thing of things) this.#thingOf(portal, thing).begun += 1;
+    for (const thing of things) {
+      const record = this.#thingOf(portal, thing);
+      record.begun += 1;
+      this.#note(record, `${process} reads`);
+    }
     this.#runs.set(place, { process, portal, things, place, stalled: false });
     return place;
   }
@@ -97,8 +104,12 @@ export class Ledger {
     this.#runs.delete(number);
     this.#counts.ended += 1;
     for (const thing of run.things) {
-      if (failed.includes(thing)) continue;
+      if (failed.includes(thing)) {
+        this.#note(this.#thingOf(run.portal, thing), `${run.process} has failed at it`);
+        continue;
+      }
       const record = this.#thingOf(run.portal, thing);
+      this.#note(record, `${run.process} has handled what it read at ${number}`);
       this.#counts.handled += 1;
       if (record.readAt > record.sentAt) this.#counts.repeats += 1;
       record.readAt = Math.max(record.readAt, run.place);
@@ -113,6 +124,11 @@ export class Ledger {
   /** Things with an accepted event that no run has seen which began later and ended well. */
   missing() {
     return [...this.#things].flatMap(([key, { acceptedAt, readAt }]) => (acceptedAt > readAt ? [key] : []));
+  }
+
+  /** What happened to it, with places and times. @param {string} key */
+  historyOf(key) {
+    return this.#things.get(key)?.history ?? [];
   }
 
   summary() {
@@ -135,6 +151,11 @@ export class Ledger {
     };
   }
 
+  /** @param {Thing} record @param {string} what */
+  #note({ history }, what) {
+    history.push(`${String(this.#place).padStart(7)} at ${(this.now() / 1_000).toFixed(2)} s: ${what}`);
+  }
+
   /** @param {Run} run @param {string} by */
   #noteStalled(run, by) {
     const { portal, process, stalled } = run;
@@ -147,7 +168,16 @@ export class Ledger {
     const key = keyOf(portal, thing);
     let record = this.#things.get(key);
     if (!record) {
-      record = { sent: 0, unreached: 0, begun: 0, sentAt: 0, acceptedAt: 0, answeredAt: 0, readAt: 0 };
+      record = {
+        sent: 0,
+        unreached: 0,
+        begun: 0,
+        sentAt: 0,
+        acceptedAt: 0,
+        answeredAt: 0,
+        readAt: 0,
+        history: [],
+      };
       this.#things.set(key, record);
     }
     return record;

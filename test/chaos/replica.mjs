@@ -36,6 +36,8 @@ export class Replica {
   #child;
   #generation = 0;
   #hasStarted = false;
+  /** @type {NodeJS.Timeout | undefined} */
+  #restart;
   #isClosed = false;
   #log;
 
@@ -77,6 +79,7 @@ export class Replica {
 
   /** @param {NodeJS.Signals} signal SIGKILL is a crash, SIGTERM a deployment */
   async end(signal) {
+    clearTimeout(this.#restart);
     const child = this.#child;
     this.#child = undefined;
     this.#state = 'down';
@@ -109,6 +112,7 @@ export class Replica {
   }
 
   #launch() {
+    clearTimeout(this.#restart);
     this.#generation += 1;
     this.#state = 'starting';
     this.#hasStarted = false;
@@ -144,10 +148,10 @@ export class Replica {
     this.options.onUnaskedEnd({ process, whileStarting: !this.#hasStarted, lastWords });
     this.#child = undefined;
     this.#state = 'down';
-    setTimeout(() => {
-      if (this.#isClosed || this.#state !== 'down' || this.#child) return;
+    if (this.#isClosed) return;
+    this.#restart = setTimeout(() => {
       this.start().catch((error) => this.#log.write(`${error}\n`));
-    }, restartMs).unref();
+    }, restartMs);
   }
 
   async #isReady() {

@@ -37,6 +37,7 @@ export function textOf({
   faults,
   unaskedEnds,
   lost,
+  histories,
   dead,
   left,
   drainMs,
@@ -79,7 +80,7 @@ export function textOf({
     '',
     'Ledger:',
     ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
-    ...lost.map((thing) => `    lost: ${thing}`),
+    ...histories.map((history) => `\nlost: ${history}`),
     ...unaskedEnds.map(({ process, lastWords }) => `\n${process} ended by itself: ${lastWords}`),
   ].join('\n');
 }
