@@ -31,6 +31,21 @@ export async function waitingIn({ broker, database }) {
     .reduce((sum, [, messages]) => sum + Number(messages), 0);
 }
 
+/** What came while the consumer's queues were not bound. @param {import('./system.mjs').System} system */
+export async function unroutedIn({ broker, database }) {
+  if (!broker) {
+    const [row] = await rowsOf(database.url, 'SELECT count(*)::int AS unrouted FROM bus.unrouted');
+    return Number(row?.['unrouted']);
+  }
+  const connection = await amqp.connect(broker.url);
+  try {
+    const channel = await connection.createChannel();
+    return (await channel.checkQueue('b24.unrouted')).messageCount;
+  } finally {
+    await connection.close();
+  }
+}
+
 /** @param {import('./system.mjs').System} system @returns {Promise<DeadLetter[]>} */
 export async function deadLettersIn({ broker, database }) {
   if (!broker) {

@@ -1,7 +1,7 @@
 /** One run: load, faults, and then time to work off what is left; its outcome is the ledger. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
-import { deadLettersIn, waitingIn } from './bus-view.mjs';
+import { deadLettersIn, unroutedIn, waitingIn } from './bus-view.mjs';
 import { faultsOf } from './faults.mjs';
 import { Ledger } from './ledger.mjs';
 import { ledgerServer } from './ledger-server.mjs';
@@ -26,6 +26,7 @@ const quietMs = 60_000;
  * @property {number} rate events a second
  * @property {number} gateways
  * @property {number} consumers
+ * @property {string} only kinds of faults with this in their name
  */
 /**
  * @typedef {object} Report
@@ -35,6 +36,7 @@ const quietMs = 60_000;
  * @property {number} journalled at least: what a gateway counted in the last second before it was killed is not in it
  * @property {import('./schedule.mjs').Made[]} faults
  * @property {import('./replica.mjs').UnaskedEnd[]} unaskedEnds
+ * @property {number} unrouted events that the bus kept for nobody, though the consumer wants every one
  * @property {string[]} lost
  * @property {string[]} histories of what was lost
  * @property {Record<string, number>} dead letters by code
@@ -88,7 +90,8 @@ export async function runChaos(options, { folder, closers, signal, say }) {
   sender.start();
   closers.add(() => sender.stop());
   await wait(warmUpMs);
-  const planned = plan(faultsOf(options.bus), system, options.seconds, ofPlan);
+  const chosen = faultsOf(options.bus).filter(({ kind }) => kind.includes(options.only));
+  const planned = plan(chosen, system, options.seconds, ofPlan);
   faultsBeganAt = performance.now();
   const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
   await sender.stop();
@@ -101,6 +104,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     journalled: journalled(),
     faults,
     unaskedEnds,
+    unrouted: await unroutedIn(system),
     ...drained,
     histories: drained.lost.map((thing) => [thing, ...ledger.historyOf(thing)].join('\n')),
   };

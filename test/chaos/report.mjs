@@ -4,7 +4,7 @@ import { lineOf } from './chaos.mjs';
 const least = 0.8;
 
 /** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
-export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, faults }) {
+export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, unrouted, faults }) {
   const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
   const oftenOverlapped = mostOverlaps(ledger.overlapsBetween, faults);
   // What cannot start says why and ends, to be started again: that costs time, not events.
@@ -12,6 +12,7 @@ export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, faults 
   /** @type {[isWrong: boolean, complaint: string][]} */
   const all = [
     [lost.length > 0, `${lost.length} lost`],
+    [unrouted > 0, `${unrouted} went to nobody`],
     [left > 0, `${left} messages are still on the bus`],
     [!(share >= least), `only ${percent(share)} accepted of what was sent while a gateway was up`],
     [ledger.strangers.length > 0, `${ledger.strangers.length} handled that nobody can have stored`],

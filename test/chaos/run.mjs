@@ -20,6 +20,8 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '60' },
     gateways: { type: 'string', default: '2' },
     consumers: { type: 'string', default: '3' },
+    /** Kinds of faults with this in their name alone, such as `broker`. */
+    only: { type: 'string', default: '' },
     /** A file for the report as JSON. */
     report: { type: 'string' },
     /** Leave the logs where they are, also when nothing is wrong. */
@@ -36,6 +38,7 @@ const { minutes, ...options } = z
     rate: z.coerce.number().positive(),
     gateways: count,
     consumers: count,
+    only: z.string(),
   })
   .parse(values);
 
