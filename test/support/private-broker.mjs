@@ -22,6 +22,8 @@ export const canStartBroker = () => existsSync(serverBinary);
  * @property {string} node Erlang's name of it, for `rabbitmqctl -n`
  * @property {string} home where the cookie is that `rabbitmqctl` needs
  * @property {(signal?: NodeJS.Signals) => Promise<void>} kill SIGKILL is a crash, SIGTERM good order; resolves when gone
+ * @property {() => void} freeze SIGSTOP
+ * @property {() => void} thaw
  * @property {() => Promise<void>} start starts it again on the same port and data; resolves when it takes connections
  * @property {(signal?: NodeJS.Signals) => Promise<void>} restart kill and start
  * @property {() => Promise<void>} stop ends it and removes its data
@@ -64,6 +66,9 @@ export async function privateBroker() {
     process.kill(-child.pid, signal);
     await exited;
   };
+  const tell = (/** @type {'SIGSTOP' | 'SIGCONT'} */ signal) => {
+    if (server?.pid !== undefined) process.kill(-server.pid, signal);
+  };
   const stop = async () => {
     await kill();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -73,7 +78,17 @@ export async function privateBroker() {
     await start();
   };
   await start();
-  return { url, node, home: join(folder, 'home'), kill, start, restart, stop };
+  return {
+    url,
+    node,
+    home: join(folder, 'home'),
+    kill,
+    freeze: () => tell('SIGSTOP'),
+    thaw: () => tell('SIGCONT'),
+    start,
+    restart,
+    stop,
+  };
 }
 
 /** @param {string} url */

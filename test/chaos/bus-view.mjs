@@ -1,0 +1,91 @@
+/** What the bus still holds for the consumer, asked of the broker and the database themselves. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import amqp from 'amqplib';
+import pg from 'pg';
+import { brokerControl } from '../support/private-broker.mjs';
+
+const consumer = 'ledger';
+
+/**
+ * @typedef {object} DeadLetter
+ * @property {string} code
+ * @property {string} message
+ * @property {string} content
+ */
+
+/** Messages that wait, are in hand, or wait to be retried. @param {import('./system.mjs').System} system @returns {Promise<number>} */
+export async function waitingIn({ broker, database }) {
+  if (!broker) {
+    const [row] = await rowsOf(database.url, 'SELECT count(*)::int AS waiting FROM bus.messages');
+    return Number(row?.['waiting']);
+  }
+  const { stdout } = await promisify(execFile)(
+    brokerControl,
+    ['-n', broker.node, '-q', 'list_queues', '--no-table-headers', 'name', 'messages'],
+    { env: { ...process.env, HOME: broker.home } },
+  );
+  const queues = stdout.split('\n').map((line) => line.trim().split(/\s+/));
+  return queues
+    .filter(([name = '']) => name.startsWith(`b24.${consumer}.`) && !name.endsWith('.dead'))
+    .reduce((sum, [, messages]) => sum + Number(messages), 0);
+}
+
+/** What came while the consumer's queues were not bound. @param {import('./system.mjs').System} system */
+export async function unroutedIn({ broker, database }) {
+  if (!broker) {
+    const [row] = await rowsOf(database.url, 'SELECT count(*)::int AS unrouted FROM bus.unrouted');
+    return Number(row?.['unrouted']);
+  }
+  const connection = await amqp.connect(broker.url);
+  try {
+    const channel = await connection.createChannel();
+    return (await channel.checkQueue('b24.unrouted')).messageCount;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** @param {import('./system.mjs').System} system @returns {Promise<DeadLetter[]>} */
+export async function deadLettersIn({ broker, database }) {
+  if (!broker) {
+    const rows = await rowsOf(
+      database.url,
+      'SELECT code, message, content::text AS content FROM bus.dead_letters',
+    );
+    return rows.map(({ code, message, content }) => ({
+      code: String(code),
+      message: String(message),
+      content: String(content),
+    }));
+  }
+  const connection = await amqp.connect(broker.url);
+  try {
+    const channel = await connection.createChannel();
+    /** @type {DeadLetter[]} */
+    const letters = [];
+    for (;;) {
+      const message = await channel.get(`b24.${consumer}.dead`, { noAck: true });
+      if (!message) return letters;
+      const { headers } = message.properties;
+      letters.push({
+        code: String(headers?.['b24-code']),
+        message: String(headers?.['b24-message']),
+        content: message.content.toString(),
+      });
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+/** @param {string} url @param {string} sql @returns {Promise<Record<string, unknown>[]>} */
+async function rowsOf(url, sql) {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,198 @@
+/** One run: load, faults, and then time to work off what is left; its outcome is the ledger. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { z } from 'zod';
+import { deadLettersIn, unroutedIn, waitingIn } from './bus-view.mjs';
+import { faultsOf } from './faults.mjs';
+import { Ledger } from './ledger.mjs';
+import { ledgerServer } from './ledger-server.mjs';
+import { Random } from './random.mjs';
+import { make, plan } from './schedule.mjs';
+import { Sender } from './sender.mjs';
+import { startSystem } from './system.mjs';
+import { Traffic, makePortals } from './traffic.mjs';
+
+/** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
+const warmUpMs = 10_000;
+const drainTimeoutMs = 300_000;
+/** Nothing on the bus for so long: not even in a slot of the journal that nobody has open (30 s). */
+const quietMs = 60_000;
+
+/**
+ * @typedef {object} Options
+ * @property {import('./system.mjs').Bus} bus
+ * @property {number} seconds in which faults are made
+ * @property {number} seed
+ * @property {number} portals
+ * @property {number} rate events a second
+ * @property {number} gateways
+ * @property {number} consumers
+ * @property {string} only kinds of faults with this in their name
+ */
+/**
+ * @typedef {object} Report
+ * @property {Options} options
+ * @property {string} disk
+ * @property {import('./ledger.mjs').Summary} ledger
+ * @property {number} journalled at least: what a gateway counted in the last second before it was killed is not in it
+ * @property {import('./schedule.mjs').Made[]} faults
+ * @property {import('./replica.mjs').UnaskedEnd[]} unaskedEnds
+ * @property {number} unrouted events that the bus kept for nobody, though the consumer wants every one
+ * @property {string[]} lost
+ * @property {string[]} histories of what was lost
+ * @property {Record<string, number>} dead letters by code
+ * @property {number} left messages on the bus at the end
+ * @property {number} drainMs
+ */
+
+/**
+ * @param {Options} options
+ * @param {{ folder: string, closers: import('./closers.mjs').Closers, signal: AbortSignal, say: (line: string) => void }} surroundings
+ * @returns {Promise<Report>}
+ */
+export async function runChaos(options, { folder, closers, signal, say }) {
+  const random = new Random(options.seed);
+  const [ofPortals, ofTraffic, ofPlan, ofLedger] = [
+    random.fork(),
+    random.fork(),
+    random.fork(),
+    random.fork(),
+  ];
+  const portals = makePortals(options.portals, ofPortals);
+  let faultsBeganAt = performance.now();
+  const ledger = new Ledger(() => Math.round(performance.now() - faultsBeganAt));
+  const server = await ledgerServer(ledger, ofLedger);
+  closers.add(server.close);
+  /** @type {import('./replica.mjs').UnaskedEnd[]} */
+  const unaskedEnds = [];
+  const system = await startSystem(
+    {
+      ...options,
+      portals,
+      ledgerUrl: server.url,
+      folder,
+      onEnd: (processName) => ledger.died(processName),
+      onUnaskedEnd: (end) => {
+        unaskedEnds.push(end);
+        say(`${end.process} ended by itself${end.whileStarting ? ' while it started' : ''}`);
+      },
+    },
+    closers,
+  );
+  const gateways = system.gateways.map(({ replica }, index) => ({
+    url: system.gatewayUrls[index] ?? '',
+    isUp: () => replica.state === 'up',
+  }));
+  const sender = new Sender(ledger, new Traffic(portals, ofTraffic), gateways, options.rate);
+  const journalled = countJournalled(system.gateways, signal);
+  const wait = async (/** @type {number} */ ms) => pause(ms, undefined, { signal });
+
+  say(`the journal is on ${system.disk.kind}`);
+  sender.start();
+  closers.add(() => sender.stop());
+  await wait(warmUpMs);
+  const chosen = faultsOf(options.bus).filter(({ kind }) => kind.includes(options.only));
+  const planned = plan(chosen, system, options.seconds, ofPlan);
+  faultsBeganAt = performance.now();
+  const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
+  await sender.stop();
+  say('the faults are over, and nothing more is sent');
+  const drained = await drain(ledger, system, wait);
+  return {
+    options,
+    disk: system.disk.kind,
+    ledger: ledger.summary(),
+    journalled: journalled(),
+    faults,
+    unaskedEnds,
+    unrouted: await unroutedIn(system),
+    ...drained,
+    histories: drained.lost.map((thing) => [thing, ...ledger.historyOf(thing)].join('\n')),
+  };
+}
+
+/** @param {import('./schedule.mjs').Made} made */
+export function lineOf({ kind, target, atMs, plannedMs, endedMs, failure }) {
+  const end = endedMs === undefined ? '' : `, all well after ${seconds(endedMs - atMs)}`;
+  const lasts = plannedMs > 0 ? ` for ${seconds(plannedMs)}` : '';
+  return `${seconds(atMs).padStart(8)}  ${kind}: ${target}${lasts}${end}${failure ? `: ${failure}` : ''}`;
+}
+
+/**
+ * @param {Ledger} ledger
+ * @param {import('./system.mjs').System} system
+ * @param {(ms: number) => Promise<void>} wait
+ */
+async function drain(ledger, system, wait) {
+  const startedAt = performance.now();
+  /** @type {import('./bus-view.mjs').DeadLetter[]} */
+  const letters = [];
+  let quietSince = Infinity;
+  for (;;) {
+    const left = await waitingIn(system);
+    if (left === 0) letters.push(...(await deadLettersIn(system)));
+    const lost = ledger.missing().filter((thing) => !letters.some((letter) => isAbout(letter, thing)));
+    const now = performance.now();
+    quietSince = left === 0 ? Math.min(quietSince, now) : Infinity;
+    if ((left === 0 && lost.length === 0) || now - startedAt > drainTimeoutMs || now - quietSince > quietMs) {
+      return {
+        lost,
+        dead: countBy(letters.map(({ code }) => code)),
+        left,
+        drainMs: Math.round(now - startedAt),
+      };
+    }
+    await wait(1_000);
+  }
+}
+
+const event = z.object({
+  memberId: z.string(),
+  entity: z.string().nullable(),
+  data: z.object({ MESSAGE: z.object({ ID: z.string() }).optional() }),
+});
+
+/** @param {import('./bus-view.mjs').DeadLetter} letter @param {string} key of a thing */
+function isAbout({ content }, key) {
+  const { memberId, entity, data } = event.parse(JSON.parse(content));
+  return key === `${memberId} ${entity ?? `message ${data.MESSAGE?.ID}`}`;
+}
+
+/** @param {number} ms */
+function seconds(ms) {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}
+
+/** @param {readonly string[]} names */
+function countBy(names) {
+  /** @type {Record<string, number>} */
+  const counts = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}
+
+/** A process that is killed takes its counter along, so it is looked at every second. @param {readonly import('./system.mjs').Member[]} members @param {AbortSignal} signal */
+function countJournalled(members, signal) {
+  /** @type {Map<string, number>} by process */
+  const counts = new Map();
+  const look = async () => {
+    for (const { replica } of members) {
+      const process = replica.processName;
+      try {
+        const answer = await fetch(`${replica.options.opsUrl}/metrics`, {
+          signal: AbortSignal.timeout(1_000),
+        });
+        const [, count] =
+          /^relay_journal_events_total\{outcome="stored"\} (\d+)/m.exec(await answer.text()) ?? [];
+        counts.set(process, Number(count ?? 0));
+      } catch {
+        // It is down, or frozen.
+      }
+    }
+  };
+  const timer = setInterval(() => void look(), 1_000).unref();
+  signal.addEventListener('abort', () => clearInterval(timer));
+  return () => {
+    clearInterval(timer);
+    return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  };
+}

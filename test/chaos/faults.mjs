@@ -1,0 +1,201 @@
+/** Every fault there is: what it hits, and how it ends by itself. */
+import { execFile } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { brokerControl } from '../support/private-broker.mjs';
+import { canFreezePostgres } from '../support/private-postgres.mjs';
+
+/** @typedef {import('./system.mjs').System} System */
+/** @typedef {import('./system.mjs').Member} Member */
+/**
+ * @typedef {object} Fault
+ * @property {string} kind
+ * @property {(system: System) => string[]} targets by name; one at a time is hit. None: it cannot be had here
+ * @property {[least: number, most: number]} seconds
+ * @property {(system: System, target: string, ms: number) => Promise<void>} make resolves when all is as it was
+ */
+
+/** Long enough that its siblings take over: heartbeats miss it (RabbitMQ), or the server ends its session (PostgreSQL). */
+const ownerIsReplaced = { rabbitmq: [14, 20], postgresql: [33, 40] };
+/** What a memory alarm is made with, and Debian's usual value. */
+const watermark = { low: ['absolute', '1MB'], usual: ['0.4'] };
+
+/** @param {System['bus']} bus @returns {Fault[]} */
+export function faultsOf(bus) {
+  const [least = 0, most = 0] = ownerIsReplaced[bus];
+  return [
+    replicaEnds('gateway killed', gateways, 'SIGKILL', [0, 3]),
+    replicaEnds('gateway deployed', gateways, 'SIGTERM', [0, 1]),
+    replicaFreezes('gateway frozen', gateways, [1, 8]),
+    replicaEnds('consumer killed', consumers, 'SIGKILL', [0, 4]),
+    replicaEnds('consumer killed', consumers, 'SIGKILL', [0, 1]),
+    replicaEnds('consumer deployed', consumers, 'SIGTERM', [0, 1]),
+    replicaFreezes('consumer frozen', consumers, [1, 8]),
+    replicaFreezes('consumer frozen until it is replaced', consumers, [least, most]),
+    links('connections to the database cut', 'toDatabase', [0, 0], { begin: 'cut', end: 'open' }),
+    links('no way to the database', 'toDatabase', [1, 6], { begin: 'shut', end: 'open' }),
+    links('silence from the database', 'toDatabase', [2, 8], { begin: 'freeze', end: 'thaw' }),
+    {
+      kind: 'database killed',
+      targets: () => ['database'],
+      seconds: [0, 3],
+      make: async ({ database }, _, ms) => {
+        await database.kill();
+        await pause(ms);
+        await database.start();
+      },
+    },
+    {
+      kind: 'database frozen',
+      targets: () => (canFreezePostgres ? ['database'] : []),
+      seconds: [1, 8],
+      make: async ({ database }, _, ms) => {
+        database.freeze();
+        await pause(ms).finally(database.thaw);
+      },
+    },
+    diskFull,
+    ...(bus === 'rabbitmq' ? brokerFaults : []),
+  ];
+}
+
+/** @type {Fault[]} */
+const brokerFaults = [
+  links('connections to the broker cut', 'toBroker', [0, 0], { begin: 'cut', end: 'open' }),
+  links('no way to the broker', 'toBroker', [1, 6], { begin: 'shut', end: 'open' }),
+  links('silence from the broker', 'toBroker', [2, 14], { begin: 'freeze', end: 'thaw' }),
+  {
+    kind: 'broker killed',
+    targets: () => ['broker'],
+    seconds: [0, 2],
+    make: async ({ broker }, _, ms) => {
+      await broker?.kill();
+      await pause(ms);
+      await broker?.start();
+    },
+  },
+  {
+    kind: 'broker frozen',
+    targets: () => ['broker'],
+    seconds: [1, 12],
+    make: async ({ broker }, _, ms) => {
+      broker?.freeze();
+      await pause(ms).finally(broker?.thaw);
+    },
+  },
+  {
+    kind: 'memory alarm of the broker',
+    targets: () => ['broker'],
+    seconds: [2, 6],
+    make: async (system, _, ms) => {
+      try {
+        await setWatermark(system, watermark.low);
+        await pause(ms);
+      } finally {
+        await setWatermark(system, watermark.usual);
+      }
+    },
+  },
+];
+
+/** Matters only while the bus is away, so it is. @type {Fault} */
+const diskFull = {
+  kind: 'disk of the journal full, and no way to the bus',
+  targets: ({ disk }) => (disk.canFill ? ['disk'] : []),
+  seconds: [1, 3],
+  make: async ({ disk, gateways: members, bus }, _, ms) => {
+    const ways = members.flatMap(
+      ({ toBroker, toDatabase }) => (bus === 'rabbitmq' ? toBroker : toDatabase) ?? [],
+    );
+    const pids = members.flatMap(({ replica }) => replica.pid ?? []);
+    for (const way of ways) way.shut();
+    try {
+      // First some that the journal takes, which must outlast it.
+      await pause(ms);
+      await disk.fill(pids);
+      await pause(ms);
+      await disk.free(pids);
+      await pause(ms);
+    } finally {
+      await disk.free(pids);
+      for (const way of ways) way.open();
+    }
+  },
+};
+
+/** @param {System} system */
+const gateways = (system) => system.gateways;
+/** @param {System} system */
+const consumers = (system) => system.consumers;
+/** @param {System} system */
+const everybody = (system) => [...system.gateways, ...system.consumers];
+/** @param {readonly Member[]} members */
+const namesOf = (members) => members.map(({ replica }) => replica.name);
+
+/** @param {readonly Member[]} members @param {string} name */
+function named(members, name) {
+  const member = members.find(({ replica }) => replica.name === name);
+  if (!member) throw new Error(`there is no ${name}`);
+  return member;
+}
+
+/**
+ * @param {string} kind
+ * @param {(system: System) => Member[]} of
+ * @param {NodeJS.Signals} signal
+ * @param {Fault['seconds']} seconds
+ * @returns {Fault}
+ */
+function replicaEnds(kind, of, signal, seconds) {
+  return {
+    kind,
+    targets: (system) => namesOf(of(system)),
+    seconds,
+    make: async (system, target, ms) => {
+      const { replica } = named(of(system), target);
+      await replica.end(signal);
+      await pause(ms);
+      await replica.start();
+    },
+  };
+}
+
+/** @param {string} kind @param {(system: System) => Member[]} of @param {Fault['seconds']} seconds @returns {Fault} */
+function replicaFreezes(kind, of, seconds) {
+  return {
+    kind,
+    targets: (system) => namesOf(of(system)),
+    seconds,
+    make: async (system, target, ms) => {
+      const { replica } = named(of(system), target);
+      if (replica.freeze()) await pause(ms).finally(() => replica.thaw());
+    },
+  };
+}
+
+/**
+ * @param {string} kind
+ * @param {'toDatabase' | 'toBroker'} way
+ * @param {Fault['seconds']} seconds
+ * @param {{ begin: 'cut' | 'shut' | 'freeze', end: 'open' | 'thaw' }} what
+ * @returns {Fault}
+ */
+function links(kind, way, seconds, { begin, end }) {
+  return {
+    kind,
+    targets: (system) => namesOf(everybody(system)),
+    seconds,
+    make: async (system, target, ms) => {
+      const link = named(everybody(system), target)[way];
+      link?.[begin]();
+      await pause(ms).finally(() => link?.[end]());
+    },
+  };
+}
+
+/** @param {System} system @param {readonly string[]} to */
+async function setWatermark({ broker }, to) {
+  if (!broker) return;
+  const args = ['-n', broker.node, '-q', 'set_vm_memory_high_watermark', ...to];
+  await promisify(execFile)(brokerControl, args, { env: { ...process.env, HOME: broker.home } });
+}

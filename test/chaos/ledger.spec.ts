@@ -1,0 +1,99 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { Ledger } from './ledger.mjs';
+
+const [portal, thing] = ['acme', 'CRMCONTACT:82'];
+
+describe('the ledger', () => {
+  let ledger: Ledger;
+  const send = (): ((answer: string) => void) => ledger.sent({ portal, thing, gatewayUp: true });
+  const begin = (process = 'consumer-1'): number =>
+    ledger.began({ process, portal, things: [thing], inHand: 0 });
+  const handle = (): void => ledger.ended(begin(), []);
+
+  beforeEach(() => {
+    ledger = new Ledger(() => 7);
+  });
+
+  it('misses what was accepted and handled by nobody', () => {
+    send()('200');
+    expect(ledger.missing()).toEqual([`${portal} ${thing}`]);
+    handle();
+    expect(ledger.missing()).toEqual([]);
+  });
+
+  it('misses the last event of an entity that was only read before it', () => {
+    send()('200');
+    const run = begin();
+    send()('200');
+    ledger.ended(run, []);
+    expect(ledger.missing()).toHaveLength(1);
+    handle();
+    expect(ledger.missing()).toEqual([]);
+  });
+
+  it('misses what a run began with and did not end, and what it failed at', () => {
+    send()('200');
+    begin('consumer-1#1');
+    ledger.died('consumer-1#1');
+    expect(ledger.missing()).toHaveLength(1);
+    ledger.ended(begin(), [thing]);
+    expect(ledger.missing()).toHaveLength(1);
+  });
+
+  it('does not ask for what was not accepted, handled or not', () => {
+    for (const answer of ['503', 'broken', 'timeout', 'refused']) send()(answer);
+    expect(ledger.missing()).toEqual([]);
+    handle();
+    expect(ledger.summary()).toMatchObject({ strangers: [], acceptedWhileUp: 0, sentWhileUp: 4 });
+  });
+
+  it('notices what is handled though it cannot have been stored', () => {
+    send()('refused');
+    send()('401');
+    handle();
+    ledger.ended(ledger.began({ process: 'p', portal, things: ['never sent'], inHand: 0 }), []);
+    expect(ledger.summary().strangers).toEqual([`${portal} ${thing}`, `${portal} never sent`]);
+  });
+
+  it('counts as a repeat what is handled once more with nothing new', () => {
+    send()('200');
+    handle();
+    expect(ledger.summary().repeats).toBe(0);
+    handle();
+    expect(ledger.summary().repeats).toBe(1);
+    send()('200');
+    handle();
+    expect(ledger.summary().repeats).toBe(1);
+  });
+
+  it('counts a read that began before the answer arrived, which is right all the same', () => {
+    const answered = send();
+    handle();
+    answered('200');
+    expect(ledger.missing()).toEqual([]);
+    expect(ledger.summary().readBeforeAnswer).toBe(1);
+  });
+
+  it('notices batches of one portal that overlap, in one process and between two', () => {
+    send()('200');
+    const stalled = begin('consumer-1');
+    const other = begin('consumer-2');
+    begin('consumer-2');
+    expect(ledger.summary()).toMatchObject({
+      overlapsWithin: 0,
+      overlapsBetween: [{ portal, stalled: 'consumer-1', by: 'consumer-2', atMs: 7 }],
+    });
+    ledger.ended(stalled, []);
+    ledger.ended(other, []);
+    ledger.began({ process: 'consumer-2', portal, things: [thing], inHand: 1 });
+    expect(ledger.summary().overlapsWithin).toBe(1);
+  });
+
+  it('knows no overlap with a process that has died, or with another portal', () => {
+    begin('consumer-1');
+    ledger.began({ process: 'consumer-2', portal: 'other', things: [thing], inHand: 0 });
+    ledger.died('consumer-1');
+    begin('consumer-3');
+    expect(ledger.summary().overlapsBetween).toEqual([]);
+  });
+});

@@ -1,0 +1,108 @@
+/** The ledger for people, and what is wrong with it. */
+import { lineOf } from './chaos.mjs';
+
+const least = 0.8;
+
+/** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
+export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, unrouted, faults }) {
+  const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
+  const oftenOverlapped = mostOverlaps(ledger.overlapsBetween, faults);
+  // What cannot start says why and ends, to be started again: that costs time, not events.
+  const crashes = unaskedEnds.filter(({ whileStarting }) => !whileStarting);
+  /** @type {[isWrong: boolean, complaint: string][]} */
+  const all = [
+    [lost.length > 0, `${lost.length} lost`],
+    [unrouted > 0, `${unrouted} went to nobody`],
+    [left > 0, `${left} messages are still on the bus`],
+    [!(share >= least), `only ${percent(share)} accepted of what was sent while a gateway was up`],
+    [ledger.strangers.length > 0, `${ledger.strangers.length} handled that nobody can have stored`],
+    [ledger.overlapsWithin > 0, `${ledger.overlapsWithin} batches overlapped within a process`],
+    [
+      oftenOverlapped > 1,
+      `${oftenOverlapped} batches of a portal overlapped between processes after one fault`,
+    ],
+    // Started alone three times, and killed each time: by our own doing.
+    [Object.keys(dead).some((code) => code !== 'poison'), `dead letters: ${JSON.stringify(dead)}`],
+    [crashes.length > 0, `${crashes.length} processes ended in the middle of their work`],
+    [faults.some(({ failure }) => failure), 'not every fault could be made and ended'],
+  ];
+  return all.flatMap(([isWrong, complaint]) => (isWrong ? complaint : []));
+}
+
+/** @param {import('./chaos.mjs').Report} report */
+export function textOf({
+  options,
+  disk,
+  ledger,
+  journalled,
+  faults,
+  unaskedEnds,
+  lost,
+  histories,
+  dead,
+  left,
+  drainMs,
+}) {
+  const answers = Object.entries(ledger.answers).map(([answer, count]) => `${count} × ${answer}`);
+  const share = percent(ledger.acceptedWhileUp / ledger.sentWhileUp);
+  const starting = unaskedEnds.filter(({ whileStarting }) => whileStarting);
+  /** @type {[string, string | number][]} */
+  const lines = [
+    [
+      'run',
+      `${options.bus}, seed ${options.seed}, ${options.seconds} s of faults, ${options.portals} portals`,
+    ],
+    ['processes', `${options.gateways} gateways, ${options.consumers} consumers`],
+    ['journal', disk],
+    ['sent', `${ledger.sent} events of ${ledger.things} things`],
+    ['answers', answers.join(', ')],
+    ['accepted', `${share} of the ${ledger.sentWhileUp} sent while a gateway was up`],
+    ['journalled', `${journalled} or more`],
+    [
+      'handled',
+      `${ledger.handled} in ${ledger.ended} runs that ended well; ${ledger.begun - ledger.ended} did not`,
+    ],
+    ['repeats', ledger.repeats],
+    ['read before the 200 arrived', ledger.readBeforeAnswer],
+    ['overlaps in one process', ledger.overlapsWithin],
+    [
+      'overlaps around take-overs',
+      `${ledger.overlapsBetween.length}, of one portal after one fault at most ${mostOverlaps(ledger.overlapsBetween, faults)}`,
+    ],
+    ['dead letters', JSON.stringify(dead)],
+    ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],
+    ['drained', `${(drainMs / 1_000).toFixed(1)} s after the last fault; left on the bus: ${left}`],
+    ['LOST', lost.length],
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return [
+    `Faults (${faults.length}):`,
+    ...faults.map(lineOf),
+    '',
+    'Ledger:',
+    ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
+    ...histories.map((history) => `\nlost: ${history}`),
+    ...unaskedEnds.map(({ process, lastWords }) => `\n${process} ended by itself: ${lastWords}`),
+  ].join('\n');
+}
+
+/**
+ * Around one take-over a stalled owner may finish the batch that it has in hand, and begin none.
+ * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
+ * @param {readonly import('./schedule.mjs').Made[]} faults
+ */
+function mostOverlaps(overlaps, faults) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const { portal, atMs } of overlaps) {
+    const before = faults.filter((fault) => fault.atMs <= atMs).length;
+    const key = `${portal} ${before}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return Math.max(0, ...counts.values());
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,111 @@
+/** Sends events to the gateways as Bitrix24 would through a balancer, and writes in the ledger what came of each. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { z } from 'zod';
+
+/** Of one event; Bitrix24 does not say its own. */
+const patienceMs = 5_000;
+/** As a balancer does: a gateway that did not answer gets nothing for a moment, unless no other is there. */
+const outMs = 2_000;
+const mostInFlight = 32;
+
+/** @typedef {{ url: string, isUp: () => boolean }} Gateway */
+/** @typedef {{ gateway: Gateway, inFlight: number, outUntil: number }} Way */
+
+export class Sender {
+  /** @type {Way[]} */
+  #ways;
+  #isOver = false;
+  /** @type {Promise<void>[]} */
+  #senders = [];
+  /** The moment of the next event. */
+  #nextAt = 0;
+
+  /**
+   * @param {import('./ledger.mjs').Ledger} ledger
+   * @param {import('./traffic.mjs').Traffic} traffic
+   * @param {readonly Gateway[]} gateways
+   * @param {number} rate events a second, while they are answered
+   */
+  constructor(ledger, traffic, gateways, rate) {
+    this.ledger = ledger;
+    this.traffic = traffic;
+    this.everyMs = 1_000 / rate;
+    this.#ways = gateways.map((gateway) => ({ gateway, inFlight: 0, outUntil: 0 }));
+  }
+
+  start() {
+    this.#nextAt = performance.now();
+    this.#senders = Array.from({ length: mostInFlight }, () => this.#sendOnAndOn());
+  }
+
+  /** Resolves when each event that was sent has its answer, or none. */
+  async stop() {
+    this.#isOver = true;
+    await Promise.all(this.#senders);
+  }
+
+  async #sendOnAndOn() {
+    while (!this.#isOver) {
+      const now = performance.now();
+      // What could not be sent in time is not made up for: a portal does not change more because we were slow.
+      this.#nextAt = Math.max(this.#nextAt + this.everyMs, now);
+      await pause(this.#nextAt - now);
+      if (!this.#isOver) await this.#send(this.traffic.next());
+    }
+  }
+
+  /** @param {import('./traffic.mjs').Outgoing} outgoing */
+  async #send({ portal, thing, form }) {
+    const gatewayUp = this.#ways.some(({ gateway }) => gateway.isUp());
+    const answered = this.ledger.sent({ portal: portal.memberId, thing, gatewayUp });
+    /** @type {Way[]} */
+    const tried = [];
+    for (;;) {
+      const way = this.#choose(tried);
+      if (!way) return answered('refused');
+      tried.push(way);
+      const answer = await this.#post(way, form);
+      if (answer === 'refused' || answer === 'timeout') way.outUntil = performance.now() + outMs;
+      // Where nobody listened, nothing was sent: the other one may have it.
+      if (answer !== 'refused') return answered(answer);
+    }
+  }
+
+  /** @param {readonly Way[]} tried */
+  #choose(tried) {
+    const now = performance.now();
+    const left = this.#ways.filter((way) => !tried.includes(way));
+    const good = left.filter(({ outUntil }) => outUntil <= now);
+    return (good.length > 0 ? good : left).toSorted((one, other) => one.inFlight - other.inFlight)[0];
+  }
+
+  /** @param {Way} way @param {URLSearchParams} form @returns {Promise<string>} */
+  async #post(way, form) {
+    way.inFlight += 1;
+    try {
+      const answer = await fetch(`${way.gateway.url}/b24/events`, {
+        method: 'POST',
+        body: form,
+        signal: AbortSignal.timeout(patienceMs),
+      });
+      await answer.arrayBuffer();
+      return String(answer.status);
+    } catch (error) {
+      return whatCame(error);
+    } finally {
+      way.inFlight -= 1;
+    }
+  }
+}
+
+const failed = z.object({
+  name: z.string().catch(''),
+  cause: z.object({ code: z.string().catch('') }).catch({ code: '' }),
+});
+
+/** @param {unknown} error */
+function whatCame(error) {
+  const { name, cause } = failed.parse(error);
+  if (name === 'TimeoutError') return 'timeout';
+  return cause.code === 'ECONNREFUSED' ? 'refused' : 'broken';
+}

@@ -1,0 +1,135 @@
+/** The system under test: gateways and consumers as built, each behind links of its own to a broker and a database of this run. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { DataSource } from 'typeorm';
+import { freePort } from '../support/free-port.mjs';
+import { privateBroker } from '../support/private-broker.mjs';
+import { privatePostgres } from '../support/private-postgres.mjs';
+import { tcpProxy } from '../support/tcp-proxy.mjs';
+import { journalDisk } from './disk.mjs';
+import { Replica } from './replica.mjs';
+
+const dist = join(import.meta.dirname, '../../dist');
+/** @param {string} path below dist/ */
+const built = (path) => import(join(dist, path));
+
+/** @typedef {'rabbitmq' | 'postgresql'} Bus */
+/** @typedef {import('../support/tcp-proxy.mjs').TcpProxy} TcpProxy */
+/**
+ * @typedef {object} Member
+ * @property {Replica} replica
+ * @property {TcpProxy} toDatabase
+ * @property {TcpProxy | undefined} toBroker
+ */
+/**
+ * @typedef {object} System
+ * @property {Bus} bus
+ * @property {import('../support/private-postgres.mjs').PrivatePostgres} database
+ * @property {import('../support/private-broker.mjs').PrivateBroker | undefined} broker
+ * @property {import('./disk.mjs').JournalDisk} disk
+ * @property {Member[]} gateways
+ * @property {Member[]} consumers
+ * @property {string[]} gatewayUrls in the order of the gateways
+ */
+/**
+ * @typedef {object} SystemOptions
+ * @property {Bus} bus
+ * @property {readonly import('./traffic.mjs').Portal[]} portals
+ * @property {string} ledgerUrl
+ * @property {string} folder for logs and the journal
+ * @property {number} gateways
+ * @property {number} consumers
+ * @property {(processName: string) => void} onEnd
+ * @property {import('./replica.mjs').ReplicaOptions['onUnaskedEnd']} onUnaskedEnd
+ */
+
+export function makeFolder() {
+  return mkdtempSync(join(tmpdir(), 'relay-chaos-'));
+}
+
+/** @param {SystemOptions} options @param {import('./closers.mjs').Closers} closers @returns {Promise<System>} */
+export async function startSystem(options, closers) {
+  const { bus, folder } = options;
+  const database = await privatePostgres();
+  closers.add(database.stop);
+  const broker = bus === 'rabbitmq' ? await privateBroker() : undefined;
+  if (broker) closers.add(broker.stop);
+  const disk = await journalDisk(folder);
+  closers.add(disk.close);
+
+  const key = randomBytes(32);
+  const env = {
+    DATA_DIR: disk.path,
+    TOKEN_KEYS: `chaos:${key.toString('base64')}`,
+    OPS_TOKEN: randomBytes(16).toString('hex'),
+    LEDGER_URL: options.ledgerUrl,
+  };
+  await promisify(execFile)(process.execPath, [join(dist, 'libs/platform/src/migrate.js')], {
+    env: { PATH: process.env['PATH'], DATABASE_URL: database.url },
+  });
+  await registerPortals(database.url, key, options.portals);
+
+  /** @param {string} name @param {string} entry @param {Record<string, string>} more @returns {Promise<Member>} */
+  const member = async (name, entry, more) => {
+    const toDatabase = await tcpProxy(database.url);
+    const toBroker = broker && (await tcpProxy(broker.url));
+    const opsPort = await freePort();
+    const replica = new Replica({
+      name,
+      entry,
+      env: {
+        ...env,
+        ...more,
+        OPS_PORT: String(opsPort),
+        DATABASE_URL: toDatabase.url,
+        AMQP_URL: toBroker?.url,
+      },
+      opsUrl: `http://127.0.0.1:${opsPort}`,
+      logFile: join(folder, `${name}.log`),
+      onEnd: options.onEnd,
+      startedMark: name.startsWith('gateway') ? '"msg":"gateway listens"' : '"msg":"ledger takes events"',
+      onUnaskedEnd: options.onUnaskedEnd,
+    });
+    closers.add(async () => {
+      await toDatabase.close();
+      await toBroker?.close();
+    });
+    closers.add(() => replica.close());
+    return { replica, toDatabase, toBroker };
+  };
+  /** @type {System} */
+  const system = { bus, database, broker, disk, gateways: [], consumers: [], gatewayUrls: [] };
+  for (let number = 1; number <= options.gateways; number += 1) {
+    const port = String(await freePort());
+    const url = `http://127.0.0.1:${port}`;
+    const entry = 'dist/apps/gateway/src/main.js';
+    system.gateways.push(await member(`gateway-${number}`, entry, { PORT: port, PUBLIC_URL: url }));
+    system.gatewayUrls.push(url);
+  }
+  for (let number = 1; number <= options.consumers; number += 1) {
+    system.consumers.push(await member(`consumer-${number}`, 'test/chaos/consumer.mjs', {}));
+  }
+  await Promise.all([...system.gateways, ...system.consumers].map(({ replica }) => replica.start()));
+  return system;
+}
+
+/** Each by a pair of webhooks, so that its events are believed; nobody calls it. @param {string} url @param {Buffer} key @param {SystemOptions['portals']} portals */
+async function registerPortals(url, key, portals) {
+  const { databaseOptions } = await built('libs/platform/src/index.js');
+  const { PortalRegistry, portalEntities } = await built('libs/portals/src/index.js');
+  const { SecretBox } = await built('libs/portals/src/keys/secret-box.js');
+  const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
+  try {
+    const registry = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), []);
+    for (const { memberId, domain, token } of portals) {
+      const webhookUrl = `https://${domain}/rest/1/${token}/`;
+      await registry.registerWebhook({ memberId, domain, webhookUrl, applicationToken: token });
+    }
+  } finally {
+    await source.destroy();
+  }
+}
