@@ -70,6 +70,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   const application = { id: 'local.bench', secret: randomBytes(16).toString('hex') };
   const env = {
     PATH: process.env['PATH'],
+    ...deployedMemory(),
     DATABASE_URL: database.url,
     ...(broker && { AMQP_URL: await wayTo(broker.url) }),
     DATA_DIR: join(folder, 'data'),
@@ -104,6 +105,16 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
   return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application, apps };
+}
+
+/** How much memory Node lets itself have, as compose sets it. @returns {Record<string, string>} */
+function deployedMemory() {
+  const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+  const options = /^ {4}NODE_OPTIONS: (.+)$/m.exec(compose)?.[1];
+  const arenas = /^ {4}MALLOC_ARENA_MAX: (.+)$/m.exec(compose)?.[1];
+  if (options === undefined || arenas === undefined)
+    throw new Error('docker-compose.yml sets no memory any more');
+  return { NODE_OPTIONS: options, MALLOC_ARENA_MAX: arenas };
 }
 
 /**

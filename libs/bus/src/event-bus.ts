@@ -25,10 +25,10 @@ export interface EventBus {
 }
 
 /**
- * Sixteen shards of so many are about fifty megabytes. Fewer would make more requests of a flood: a batch reads up to
+ * Sixteen shards of so many are about forty megabytes. Fewer would make more requests of a flood: a batch reads up to
  * 2,500 items with one.
  */
-export const defaultPrefetch = 3_000;
+export const defaultPrefetch = 2_000;
 
 export interface ConsumeOptions {
   /** Names the queues: lower case letters, digits and `-`, at most 40. All processes of one consumer share the name. */
