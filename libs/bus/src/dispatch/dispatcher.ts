@@ -8,7 +8,6 @@ import { LaneWork, type PortalLane, type Waiting } from './lane-work.js';
 import { Lanes } from './lanes.js';
 import { Outage } from './outage.js';
 import type { Batch, EventHandler } from './run-batch.js';
-import { overflowDelayMs } from './overflow.js';
 import { Rests } from './rests.js';
 import { Settler, type SettlerOptions } from './settler.js';
 import type { Trials } from './trials.js';
@@ -93,7 +92,7 @@ export class Dispatcher {
     }
     const lane = this.#lanes.of(event.memberId);
     if (this.#isOverfull(lane)) {
-      this.#settler.defer(receipt, overflowDelayMs(lane.overflowed++));
+      this.#settler.defer(receipt, lane.overflow.nextDelayMs(Date.now()));
       return;
     }
     lane.add(handler, event, receipt);

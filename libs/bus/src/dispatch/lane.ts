@@ -1,4 +1,5 @@
 import type { PortalEvent } from '@relay/events';
+import { Overflow } from './overflow.js';
 import {
   addToEntry,
   isLost,
@@ -34,8 +35,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Of the batch that was taken last, until it is handled. */
   #inHand: { events: number; oldestAt: number } | undefined;
   #unmerged = 0;
-  /** Events that were handed back since it last had no work, since it held too many. */
-  overflowed = 0;
+  /** What it has no room for. */
+  readonly overflow = new Overflow();
 
   constructor(readonly memberId: string) {}
 

@@ -1,12 +1,24 @@
-const second = 1_000;
+/** How many events of one lane may go to a tier while its delay passes: two steady flows of 400 a second. */
+const quotas = [
+  { delayMs: 5_000, most: 2_000 },
+  { delayMs: 30_000, most: 12_000 },
+];
+const longestDelayMs = 120_000;
 
 /**
- * When events come again that a lane has no room for: soon, since it may be done with what it holds within seconds. The
- * more there are, the later, since each return costs the bus as much as an event that is new.
- * @param overflowed how many of the lane's were handed back since it last had no work
- * @returns milliseconds
+ * When events come again that a lane has no room for. Soon, since it may be done with what it holds within seconds; but
+ * each return costs the bus as much as a new event, so a large flood comes back slowly, and ever faster as it shrinks.
  */
-export function overflowDelayMs(overflowed: number): number {
-  if (overflowed < 10_000) return 5 * second;
-  return overflowed < 50_000 ? 30 * second : 120 * second;
+export class Overflow {
+  readonly #flows = quotas.map((quota) => ({ ...quota, since: -Infinity, count: 0 }));
+
+  /** @returns the milliseconds after which the next event is to come again */
+  nextDelayMs(now: number): number {
+    for (const flow of this.#flows) {
+      if (now - flow.since >= flow.delayMs) [flow.since, flow.count] = [now, 0];
+      flow.count += 1;
+      if (flow.count <= flow.most) return flow.delayMs;
+    }
+    return longestDelayMs;
+  }
 }
