@@ -7,6 +7,7 @@ import {
   PortalLimits,
   PortalList,
   PortalSettings,
+  PortalTasks,
   Suspensions,
   WebhookPairs,
 } from '@relay/portals';
@@ -51,6 +52,7 @@ export async function startGateway(
       settings: app.get(PortalSettings),
       limits: app.get(PortalLimits),
       suspensions: app.get(Suspensions),
+      tasks: app.get(PortalTasks),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
       log,

@@ -4,6 +4,7 @@ import { rotateKeys } from './keys.js';
 import { OpsClient } from './ops-client.js';
 import { addWebhookPair, listPortals, resumePortal, setLimit, setSettings, testPortal } from './portals.js';
 import type { Report } from './report.js';
+import { runSync, syncStatus } from './sync.js';
 
 const help = `relay <command> [--json]
 
@@ -13,6 +14,9 @@ const help = `relay <command> [--json]
   portals set <member_id> <consumer> <json>     what is different at this portal for one consumer
   portals limit <member_id> <limit>             its plan's rate limit: usual, enterprise, free, or <rate>/<burst>
   portals resume <member_id>                    calls a suspended portal again, now
+  sync backfill <portal>                        reads all items of a portal into the mirror once more, and shows how far it is
+  sync reconcile <portal>                       compares mirror and portal, and mends what differs
+  sync status <portal>                          what is being done, and what the last of each came to
   keys rotate                                   seals everything with the first key of TOKEN_KEYS
 
 It talks to the running gateway through OPS_PORT with OPS_TOKEN.`;
@@ -39,6 +43,9 @@ const commands: readonly Command[] = [
   },
   { words: ['portals', 'resume'], arity: 1, run: (api, memberId = '') => resumePortal(api, memberId) },
   { words: ['portals'], arity: 0, run: listPortals },
+  { words: ['sync', 'backfill'], arity: 1, run: (api, portal = '') => runSync(api, 'backfill', portal) },
+  { words: ['sync', 'reconcile'], arity: 1, run: (api, portal = '') => runSync(api, 'reconcile', portal) },
+  { words: ['sync', 'status'], arity: 1, run: (api, portal = '') => syncStatus(api, portal) },
   { words: ['keys', 'rotate'], arity: 0, run: rotateKeys },
 ];
 

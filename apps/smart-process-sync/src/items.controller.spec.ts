@@ -9,8 +9,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { ItemsController } from './items.controller.js';
-import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
-import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
+import { mirrorMigrations } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
 
 const batchRequest = z.object({ cmd: z.record(z.string(), z.string()) });
@@ -79,7 +78,7 @@ describe('ItemsController', () => {
   let controller: ItemsController;
 
   beforeAll(async () => {
-    database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
+    database = await freshDatabase(mirrorMigrations);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   });
 

@@ -12,6 +12,7 @@ import {
   requireDatabase,
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
+import { ConsumerLogModule } from './consumer-log.js';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -108,6 +109,7 @@ function rootModule(
         log,
         databaseUrl: environment.DATABASE_URL,
       }),
+      ConsumerLogModule.of(log),
       module,
     ],
   };

@@ -84,6 +84,14 @@ export class SubscriptionEntity {
   @PrimaryColumn('text') name: string;
 }
 
+/** What a consumer wants of one portal, in place of its subscriptions. */
+@Entity({ schema, name: 'chosen_subscriptions' })
+export class ChosenSubscriptionEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') consumer: string;
+  @Column('text', { array: true }) names: string[];
+}
+
 @Entity({ schema, name: 'event_bindings' })
 export class EventBindingEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -159,6 +167,7 @@ export const portalEntities = [
   ApplicationTokenEntity,
   PendingInstallEntity,
   SubscriptionEntity,
+  ChosenSubscriptionEntity,
   EventBindingEntity,
   WebhookPairEntity,
   RateBucketEntity,

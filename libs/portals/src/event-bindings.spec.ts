@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { EventBindings } from './event-bindings.js';
 import { PortalRegistry } from './portal-registry.js';
+import { Subscriptions } from './subscriptions.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const here = 'https://relay.example.com/b24/events';
@@ -114,5 +115,49 @@ describe('EventBindings', () => {
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
     await source.query(`UPDATE portals.portals SET suspended_until = now() WHERE member_id = 'm3'`);
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map([['m3', ['ONE']]]));
+  });
+
+  describe('where a consumer has chosen other names for a portal', () => {
+    let subscriptions: Subscriptions;
+
+    beforeEach(async () => {
+      subscriptions = new Subscriptions(source, { on: () => () => undefined });
+      await subscriptions.record('mirror', ['ADD', 'TYPEADD']);
+      for (const memberId of ['m3', 'm4']) {
+        await install(memberId);
+        for (const name of ['ADD', 'TYPEADD', 'OWN']) await bindings.save(memberId, name, here, 'bound');
+      }
+      await subscriptions.choose('mirror', 'm3', ['ADD_147', 'TYPEADD']);
+    });
+
+    async function missing(): Promise<Map<string, string[]>> {
+      return await bindings.missing(['OWN', ...(await subscriptions.wanted())], here);
+    }
+
+    it('misses those there, and finds what it had bound before too much, nowhere else', async () => {
+      expect(await missing()).toEqual(new Map([['m3', ['ADD_147']]]));
+      expect(await bindings.surplus()).toEqual(new Map([['m3', [{ name: 'ADD', handler: here }]]]));
+      await bindings.save('m3', 'ADD_147', here, 'bound');
+      await bindings.remove('m3', 'ADD');
+      expect(await missing()).toEqual(new Map());
+      expect(await bindings.surplus()).toEqual(new Map());
+    });
+
+    it('misses the usual names again when the choice is taken back', async () => {
+      await bindings.remove('m3', 'ADD');
+      await subscriptions.choose('mirror', 'm3', undefined);
+      expect(await missing()).toEqual(new Map([['m3', ['ADD']]]));
+    });
+
+    it('keeps what another consumer wants of every portal', async () => {
+      await subscriptions.record('other', ['ADD']);
+      expect(await bindings.surplus()).toEqual(new Map());
+    });
+
+    it('keeps the basic event at a portal that does not know a chosen one', async () => {
+      await bindings.save('m3', 'ADD_147', here, 'unknown-event');
+      expect(await missing()).toEqual(new Map());
+      expect(await bindings.surplus()).toEqual(new Map());
+    });
   });
 });

@@ -13,6 +13,7 @@ import { Backoff } from './backoff.js';
 import { Loop } from '../loop.js';
 import { HANDLER_URL, LOG } from '../tokens.js';
 import { boundAt, has, type Handler } from './handlers-at-portal.js';
+import { unbindSurplus } from './surplus.js';
 
 const bound = counter({
   name: 'relay_gateway_event_binds_total',
@@ -110,6 +111,12 @@ export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, O
       }
     };
     await Promise.all(Array.from({ length: portalsAtOnce }, worker));
+    // Only where all that is wanted is bound: nothing falls between the two.
+    for (const [memberId, surplus] of await this.bindings.surplus()) {
+      if (this.isStopped) return;
+      if (missing.has(memberId) || !this.backoff.isDue(memberId)) continue;
+      await unbindSurplus({ memberId, client: this.clients.for(memberId) }, surplus, this.bindings, this.log);
+    }
   }
 
   private async bindPortal(memberId: string, names: string[]): Promise<void> {

@@ -5,8 +5,9 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
+import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 
-export interface OpsApiParts extends PortalRouteParts {
+export interface OpsApiParts extends PortalRouteParts, SyncRouteParts {
   /** What an operator has to bring, as a bearer token. */
   token: string;
   keys: KeyRotation;
@@ -29,6 +30,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
     return reply.code(status).send({ error: message });
   });
   addPortalRoutes(api, parts);
+  addSyncRoutes(api, parts);
   api.post('/ops/api/keys/rotate', async () => keys.run());
   await api.ready();
   return api;

@@ -62,7 +62,8 @@ export class TaskLeases {
   async done(id: string, progress: TaskProgress): Promise<void> {
     await this.#change(
       id,
-      `owner = NULL, lease_until = NULL, attempts = 0, error = NULL, progress = $3::jsonb,
+      `owner = NULL, lease_until = NULL, attempts = 0, error = NULL,
+       progress = CASE WHEN again THEN '{}' ELSE $3::jsonb END,
        state = CASE WHEN again THEN 'waiting' ELSE 'done' END, again = false, due_at = clock_timestamp(),
        started_at = CASE WHEN again THEN NULL ELSE started_at END, ended_at = clock_timestamp()`,
       [JSON.stringify(progress)],

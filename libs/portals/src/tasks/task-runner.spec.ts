@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
@@ -23,7 +24,7 @@ describe('tasks that a consumer is asked for', () => {
     tasks = new PortalTasks(source);
   });
   afterEach(async () => {
-    await Promise.all(runners.splice(0).map((runner) => runner.stop()));
+    await Promise.all(runners.splice(0).map((one) => one.stop()));
     await source.query('DELETE FROM portals.tasks');
   });
   afterAll(() => database.close());
@@ -115,26 +116,22 @@ describe('tasks that a consumer is asked for', () => {
 
   it('of a process that is silent are taken over, and what it says afterwards is not heard', async () => {
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
-    let wakeUp: () => void = () => undefined;
-    const asleep = new Promise<void>((resolve) => (wakeUp = resolve));
-    const frozen = new Promise<boolean>((resolve) => {
-      const stalled = runner(async ({ report, signal }) => {
-        // As if the whole process stood still: its lease is not extended.
-        await source.query(`UPDATE portals.tasks SET lease_until = now() - interval '1 s' WHERE id = $1`, [
-          id,
-        ]);
-        await asleep;
-        await report({ by: 'the first' }).catch(() => undefined);
-        resolve(signal.aborted);
-        return { by: 'the first' };
-      });
-      void stalled;
+    const gate = new EventEmitter();
+    const asleep = once(gate, 'wake');
+    const frozen = once(gate, 'frozen');
+    runner(async ({ report, signal }) => {
+      // As if the whole process stood still: its lease is not extended.
+      await source.query(`UPDATE portals.tasks SET lease_until = now() - interval '1 s' WHERE id = $1`, [id]);
+      await asleep;
+      await report({ by: 'the first' }).catch(() => undefined);
+      gate.emit('frozen', signal.aborted);
+      return { by: 'the first' };
     });
     await eventually(async () => expect((await tasks.find(id))?.state).toBe('running'));
     runner(async () => ({ by: 'the second' }));
     expect(await ended(id)).toMatchObject({ progress: { by: 'the second' } });
-    wakeUp();
-    expect(await frozen).toBe(true);
+    gate.emit('wake');
+    expect(await frozen).toEqual([true]);
     expect(await tasks.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
   });
 

@@ -16,7 +16,7 @@ export interface TaskRun {
   /** Aborted when this process ends or has lost the task. */
   signal: AbortSignal;
   /** Says how far it is. Cheap enough for every request, too dear for every item. */
-  report(progress: TaskProgress): Promise<void>;
+  readonly report: (progress: TaskProgress) => Promise<void>;
 }
 
 /** Returns what came of it, as its last progress. What it throws decides whether it is tried again (`verdict.ts`). */

@@ -1,0 +1,75 @@
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { TaskRunner } from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { Backfill } from './backfill/backfill.js';
+import { Reconciliation } from './reconcile/reconcile.js';
+import { Schedule } from './schedule/schedule.js';
+import { CONSUMER } from './settings.js';
+
+const sweepEveryMs = 3_000;
+
+/** Does, beside the events, what operators and the schedule ask for. Stops before the database is closed. */
+@Injectable()
+export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly runner: TaskRunner;
+  private timer: NodeJS.Timeout | undefined;
+  private sweeping: Promise<void> = Promise.resolve();
+  private isStopped = false;
+
+  constructor(
+    source: DataSource,
+    private readonly schedule: Schedule,
+    backfill: Backfill,
+    reconciliation: Reconciliation,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {
+    this.runner = new TaskRunner({
+      dataSource: source,
+      consumer: CONSUMER,
+      log,
+      handlers: {
+        /** Asked for by an operator: everything. */
+        backfill: (run) => backfill.all(run),
+        /** Asked for by the schedule, or because the list of types has changed: what was not read before. */
+        complete: (run) => backfill.missing(run),
+        reconcile: (run) => reconciliation.run(run),
+      },
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    this.runner.start();
+    this.next(0);
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    await this.sweeping;
+    await this.runner.stop();
+  }
+
+  private next(afterMs: number): void {
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => {
+      this.sweeping = this.sweep().finally(() => this.next(sweepEveryMs));
+    }, afterMs);
+    this.timer.unref();
+  }
+
+  private async sweep(): Promise<void> {
+    try {
+      await this.schedule.sweep();
+      this.runner.wake();
+    } catch (err) {
+      this.log.warn({ err }, 'the schedule could not be looked at, will be tried again');
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import { Injectable } from '@nestjs/common';
+import { Bitrix24Error, type PortalClient } from '@relay/bitrix24';
+import { formatEventName } from '@relay/events';
+import { PortalDirectory, Subscriptions } from '@relay/portals';
+import { z } from 'zod';
+import { CONSUMER } from '../settings.js';
+
+/** The basic events, of all smart processes at once. */
+export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'];
+
+/** Three handlers each: with many types the basic events are fewer, and know a new type at once. */
+const FEW_TYPES = 5;
+
+const offered = z.array(z.string());
+
+/**
+ * Which item events a portal is to send: those of a single smart process each (`ONCRMDYNAMICITEMADD_147`), where it offers
+ * them and few types are mirrored, so that it calls us for no others; else the basic ones
+ * (`api-reference/crm/universal/events/index.md`).
+ */
+@Injectable()
+export class SuffixedEvents {
+  constructor(
+    private readonly subscriptions: Subscriptions,
+    private readonly directory: PortalDirectory,
+  ) {}
+
+  /** @throws Bitrix24Error when the portal cannot be asked now */
+  async choose(
+    memberId: string,
+    client: PortalClient,
+    types: readonly { entityTypeId: number }[],
+  ): Promise<void> {
+    // Before the consumer's first start has ended, nothing is recorded, and there is nothing to choose in place of.
+    const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
+    if (!usual || !(await this.directory.find(memberId))) return;
+    const suffixed = types.flatMap(({ entityTypeId }) =>
+      ITEM_EVENTS.map((name) => formatEventName(name, entityTypeId)),
+    );
+    const isFew = types.length > 0 && types.length <= FEW_TYPES;
+    const chosen = isFew && (await this.offers(client, suffixed));
+    await this.subscriptions.choose(
+      CONSUMER,
+      memberId,
+      chosen ? [...usual.filter((name) => !ITEM_EVENTS.includes(name)), ...suffixed] : undefined,
+    );
+  }
+
+  /** A webhook may not ask, and has no handlers of ours. */
+  private async offers(client: PortalClient, names: readonly string[]): Promise<boolean> {
+    try {
+      const { result } = await client.call('events');
+      const all = new Set(offered.parse(result).map((name) => name.toUpperCase()));
+      return names.every((name) => all.has(name));
+    } catch (error) {
+      if (error instanceof Bitrix24Error && error.recovery !== 'never') throw error;
+      return false;
+    }
+  }
+}
