@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { SimulatedCrm, type TypeOrder } from './simulated-crm.js';
+import { control } from './simulator-control.js';
 
 const created = z.object({ member_id: z.string(), domain: z.string(), webhooks: z.array(z.string()) });
 const outgoing = z.object({ application_token: z.string() });
@@ -27,7 +29,11 @@ export const contactTypeId = 3;
 
 /** What makes a portal other than the usual one: two requests a second, English, no smart processes. */
 export interface PortalSettings {
-  types?: { entityTypeId: number; title: string }[];
+  types?: TypeOrder[];
+  /** Whether it offers ONCRMDYNAMICITEMADD_147 and the like. */
+  suffixedEvents?: boolean;
+  /** What a reference in a batch is worth that leads nowhere. */
+  missingReference?: 'stop' | 'empty';
   language?: string;
   rate?: number;
   burst?: number;
@@ -39,6 +45,9 @@ export interface PortalSettings {
 
 /** One portal of the simulator, as its user and its owner see it. None of this costs the portal's rate limit. */
 export class SimulatedPortal {
+  /** Its smart processes: their fields, and many items at once. */
+  readonly crm: SimulatedCrm;
+
   private constructor(
     private readonly controlUrl: string,
     readonly name: string,
@@ -46,14 +55,18 @@ export class SimulatedPortal {
     readonly domain: string,
     /** Of its incoming webhook: a secret. */
     readonly webhookUrl: string,
-  ) {}
+  ) {
+    this.crm = new SimulatedCrm(controlUrl);
+  }
 
   static async create(
     simulatorUrl: string,
     name: string,
     settings: PortalSettings = {},
   ): Promise<SimulatedPortal> {
-    const answer = created.parse(await send('POST', `${simulatorUrl}/_sim/portals`, { name, ...settings }));
+    const answer = created.parse(
+      await control('POST', `${simulatorUrl}/_sim/portals`, { name, ...settings }),
+    );
     return new SimulatedPortal(
       `${simulatorUrl}/_sim/portals/${name}`,
       name,
@@ -65,68 +78,63 @@ export class SimulatedPortal {
 
   /** Installs the application; without `url` nobody is told, as for an install that a test wants to claim itself. */
   async install(url?: string, kind: 'event' | 'callback' = 'event'): Promise<Installed> {
-    return installed.parse(await send('POST', `${this.controlUrl}/install`, { url, kind }));
+    return installed.parse(await control('POST', `${this.controlUrl}/install`, { url, kind }));
   }
 
   /** @returns the application token that its events bring */
   async addOutgoingWebhook(event: string, url: string): Promise<string> {
-    return outgoing.parse(await send('POST', `${this.controlUrl}/outgoing-webhooks`, { event, url }))
+    return outgoing.parse(await control('POST', `${this.controlUrl}/outgoing-webhooks`, { event, url }))
       .application_token;
   }
 
   async uninstall(): Promise<void> {
-    await send('POST', `${this.controlUrl}/uninstall`, {});
+    await control('POST', `${this.controlUrl}/uninstall`, {});
   }
 
   async updateApplication(): Promise<void> {
-    await send('POST', `${this.controlUrl}/app-update`, {});
+    await control('POST', `${this.controlUrl}/app-update`, {});
   }
 
   /** The next call of the method fails in this way, such as `denied`. */
   async orderFault(method: string, kind: string): Promise<void> {
-    await send('POST', `${this.controlUrl}/faults`, { match: method, kind });
+    await control('POST', `${this.controlUrl}/faults`, { match: method, kind });
   }
 
   async expireTokens(): Promise<void> {
-    await send('POST', `${this.controlUrl}/expire-tokens`, {});
+    await control('POST', `${this.controlUrl}/expire-tokens`, {});
   }
 
   /** The events that are bound to `url`, sorted. */
   async eventsBoundTo(url: string): Promise<string[]> {
-    const { handlers } = shown.parse(await send('GET', this.controlUrl));
+    const { handlers } = shown.parse(await control('GET', this.controlUrl));
     return handlers
       .filter((handler) => handler.url === url)
       .map(({ event }) => event)
       .toSorted();
   }
 
+  /** Other settings than those it was made with. */
+  async set(settings: Omit<PortalSettings, 'types'>): Promise<void> {
+    await control('PATCH', this.controlUrl, settings);
+  }
+
   async add(entityTypeId: number, fields: Record<string, unknown>): Promise<PortalItem> {
-    return item.parse(await send('POST', `${this.controlUrl}/items/${entityTypeId}`, { fields }));
+    return item.parse(await control('POST', `${this.controlUrl}/items/${entityTypeId}`, { fields }));
   }
 
   async change(entityTypeId: number, id: number, fields: Record<string, unknown>): Promise<PortalItem> {
-    return item.parse(await send('POST', `${this.controlUrl}/items/${entityTypeId}`, { id, fields }));
+    return item.parse(await control('POST', `${this.controlUrl}/items/${entityTypeId}`, { id, fields }));
   }
 
   async remove(entityTypeId: number, id: number): Promise<void> {
-    await send('DELETE', `${this.controlUrl}/items/${entityTypeId}/${id}`);
+    await control('DELETE', `${this.controlUrl}/items/${entityTypeId}/${id}`);
   }
 
   async item(entityTypeId: number, id: number): Promise<PortalItem> {
-    return item.parse(await send('GET', `${this.controlUrl}/items/${entityTypeId}/${id}`));
+    return item.parse(await control('GET', `${this.controlUrl}/items/${entityTypeId}/${id}`));
   }
 
   async statistics(): Promise<Statistics> {
-    return statistics.parse(await send('GET', `${this.controlUrl}/stats`));
+    return statistics.parse(await control('GET', `${this.controlUrl}/stats`));
   }
-}
-
-async function send(method: string, url: string, body?: object): Promise<unknown> {
-  const answer = await fetch(url, {
-    method,
-    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-  });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`${method} ${url} answered ${answer.status}: ${text}`);
-  return JSON.parse(text);
 }

@@ -3,7 +3,8 @@ import { installationAuth, uninstallationAuth } from './event-form.js';
 import type { Posted } from './form-sender.js';
 import { Installation } from './installation.js';
 import type { Values } from './php.js';
-import { ownerId, type Portal } from './portal.js';
+import { ownerId } from './crm/cause.js';
+import type { Portal } from './portal.js';
 import { newToken, type TokenPair, type Tokens } from './tokens.js';
 
 export const installKinds = ['event', 'callback', 'page'] as const;

@@ -1,8 +1,10 @@
 import { refusalKinds, wireFaultKinds } from './faults.js';
+import { missingReferences } from './rest/references.js';
 import { suspensionReasons } from './suspension.js';
 
 const reasons = suspensionReasons.join(' | ');
 const refusals = refusalKinds.join(' ');
+const missing = missingReferences.join(' | ');
 const wire = wireFaultKinds.join(' ');
 
 /** What a person who asks the simulator from a terminal reads; a browser gets the page. */
@@ -24,7 +26,7 @@ Install the application, then change a contact as a user would
   curl ${baseUrl}/_sim/portals/demo/stats
 
 Control (JSON)
-  GET, POST           /_sim/portals                                {name, rate, burst, types, …}
+  GET, POST           /_sim/portals                                {name, rate, burst, types: [{entityTypeId, title, code, fields}], …}
   GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, …}
   POST                /_sim/portals/<name>/install                 {url, kind: event | callback | page, finish}
   POST                /_sim/portals/<name>/install-finish          what BX24.installFinish() does
@@ -37,8 +39,18 @@ Control (JSON)
   POST                /_sim/portals/<name>/outgoing-webhooks       {event, url}
   POST, DELETE        /_sim/portals/<name>/faults                  {match, kind, times, where, ms, status, worked}
   POST                /_sim/portals/<name>/mass-update             {entityTypeId, count, fields}
-  GET, POST           /_sim/portals/<name>/items/<entityTypeId>    {id, fields, count, by: user | robot, silent}
+  GET, POST           /_sim/portals/<name>/items/<entityTypeId>    {id, fields, count, by: user | robot, silent, raw}
   GET, DELETE         /_sim/portals/<name>/items/<entityTypeId>/<id>
+  GET                 /_sim/portals/<name>/items/<entityTypeId>/all?fields=id,title     all of them, a line of JSON each
+  POST                /_sim/portals/<name>/items/<entityTypeId>/make                    {count, seed, tell}
+  POST                /_sim/portals/<name>/random-changes          {entityTypeId, count, seed, adds, deletes, dropEvents}
+  GET, POST           /_sim/portals/<name>/types                   {entityTypeId, title, code, fields, isStagesEnabled: Y | N, …}
+  PATCH, DELETE       /_sim/portals/<name>/types/<entityTypeId>    {title, …}; deleted with its items, in silence
+  GET, POST           /_sim/portals/<name>/types/<entityTypeId>/fields                  "every" | [{type, isMultiple, label, items: [{value}], …}]
+  PATCH, DELETE       /_sim/portals/<name>/types/<entityTypeId>/fields/<id or name>     {label, items: [{id, value}], …}
+  POST                /_sim/portals/<name>/backup                  {as}
+  POST                /_sim/portals/<name>/restore                 {to}; times go back, ids are given again
+  POST                /_sim/portals/<name>/rights                  {userId, entityTypeId, hidden: [ids] | all, administrator}
   GET, DELETE         /_sim/portals/<name>/stats
   GET                 /_sim/portals/<name>/changes                 the portal as a stream of events, for the page
 
@@ -46,6 +58,9 @@ Faults strike calls of the method \`match\` (crm.item.*, oauth.token), alone or 
   Refusals            ${refusals}
   Of the wire         ${wire}
                       after \`ms\`; html, empty, garbled and odd with \`status\`; \`worked\`: the method has run
+Made items have values for every field, the same for the same seed; nobody hears of them unless you \`tell\`.
+Chances (adds, deletes, dropEvents) go from 0 to 1. \`raw\` values are kept as they are, whether they fit their fields or not.
+Of a reference in a batch that leads nowhere nobody knows what it is worth: PATCH {missingReference: ${missing}}
 Each address of a caller has a bucket of its own: 127.0.0.2 is another caller than 127.0.0.1.
 `;
 }

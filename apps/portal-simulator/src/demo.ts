@@ -1,4 +1,7 @@
-import { contactTypeId, ownerId, type Portal } from './portal.js';
+import { ownerId } from './crm/cause.js';
+import { contactTypeId } from './crm/object-types.js';
+import { everySetting } from './fields/standard-sets.js';
+import type { Portal } from './portal.js';
 import type { Portals } from './portals.js';
 
 const demoName = 'demo';
@@ -16,8 +19,9 @@ export function addDemoPortal(portals: Portals): Portal {
   const demo = portals.add({ name: demoName });
   if (!demo) throw new Error('the portal demo is the first of all');
   const owner = { userId: ownerId };
-  for (const contact of contacts) demo.addItem(contactTypeId, contact, owner);
-  demo.addType(deliveriesTypeId, { title: 'Deliveries', code: 'deliveries' }, owner);
-  for (const title of deliveries) demo.addItem(deliveriesTypeId, { title }, owner);
+  for (const contact of contacts) demo.crm.addItem(contactTypeId, contact, owner);
+  const deliveriesType = { ...everySetting, title: 'Deliveries', code: 'deliveries' };
+  demo.crm.addType(deliveriesTypeId, deliveriesType, owner);
+  for (const title of deliveries) demo.crm.addItem(deliveriesTypeId, { title }, owner);
   return demo;
 }

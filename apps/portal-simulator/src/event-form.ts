@@ -1,7 +1,8 @@
 import type { Handler } from './handlers.js';
 import { applicationScope, clientEndpoint, serverEndpoint, type Installation } from './installation.js';
 import type { Values } from './php.js';
-import type { Cause, Portal } from './portal.js';
+import type { Cause } from './crm/cause.js';
+import type { Portal } from './portal.js';
 import type { TokenPair, Tokens } from './tokens.js';
 
 export interface PortalEvent {

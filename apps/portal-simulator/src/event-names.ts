@@ -1,4 +1,4 @@
-import type { SmartProcess } from './smart-processes.js';
+import type { SmartProcess } from './crm/smart-processes.js';
 
 export type ItemChange = 'ADD' | 'UPDATE' | 'DELETE';
 
@@ -11,7 +11,12 @@ const families = (
   'TIMELINECOMMENT TYPE DYNAMICITEM'
 ).split(' ');
 const changes: readonly ItemChange[] = ['ADD', 'UPDATE', 'DELETE'];
-const crm = families.flatMap((family) => changes.map((change) => `ONCRM${family}${change}`));
+/** Of the fields of smart processes and new invoices (api-reference/crm/universal/userfieldconfig/events/index.md). */
+const userFieldChanges = [...changes, 'SETENUMVALUES'].map((change) => `ONCRMTYPEUSERFIELD${change}`);
+const crm = [
+  ...families.flatMap((family) => changes.map((change) => `ONCRM${family}${change}`)),
+  ...userFieldChanges,
+];
 
 /**
  * What a portal offers (api-reference/events/events.md): the basic events and, where it offers suffixed

@@ -1,8 +1,11 @@
-import type { Item, ItemStore } from './item-store.js';
-import type { Author } from './last-changes.js';
+import type { Author } from './crm/last-changes.js';
+import { contactTypeId } from './crm/object-types.js';
+import { smartProcessValue } from './crm/smart-processes.js';
+import { everything } from './filter.js';
+import type { Item } from './items/item.js';
+import type { ItemStore } from './items/item-store.js';
 import { textOf } from './php.js';
-import { contactTypeId, type Portal } from './portal.js';
-import { smartProcessValue } from './smart-processes.js';
+import type { Portal } from './portal.js';
 
 /** More than anybody reads, and little enough to be sent ten times a second. */
 const newestRows = 100;
@@ -35,7 +38,7 @@ export function viewOf(portal: Portal) {
     application: applicationState(portal),
     limits: { rate, burst },
     contacts: tableOf(portal, contactTypeId, 'Contacts', ['name', 'secondName', 'lastName']),
-    processes: portal.types
+    processes: portal.crm.types
       .all()
       .map((type) =>
         tableOf(portal, type.entityTypeId, textOf(smartProcessValue(type, 'title')) ?? '', ['title']),
@@ -53,9 +56,14 @@ function applicationState({ handlers, installation }: Portal): ApplicationState 
 }
 
 function tableOf(portal: Portal, entityTypeId: number, title: string, names: readonly string[]): Table {
-  const store = portal.items(entityTypeId);
-  const newestFirst = [{ field: 'id', descending: true }];
-  const { items } = store.page({ above: -Infinity, below: Infinity }, newestFirst, 0, newestRows, false);
+  const store = portal.crm.items(entityTypeId);
+  const { items } = store.page({
+    filter: everything,
+    orders: [{ field: 'id', descending: true }],
+    offset: 0,
+    limit: newestRows,
+    count: false,
+  });
   return {
     entityTypeId,
     title,
@@ -65,7 +73,7 @@ function tableOf(portal: Portal, entityTypeId: number, title: string, names: rea
 }
 
 function rowOf(portal: Portal, store: ItemStore, item: Item, names: readonly string[]): Row {
-  const { author, previous } = portal.lastChanges.of(item);
+  const { author, previous } = portal.crm.lastChanges.of(item);
   const fields = textsOf(store, item, names);
   const row: Row = { id: item.id, fields, changedAtMs: item.updatedAtMs, changedBy: author };
   if (!previous) return row;

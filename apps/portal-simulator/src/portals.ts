@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { ownerId, Portal, type PortalSettings, type Surroundings } from './portal.js';
+import { ownerId } from './crm/cause.js';
+import { Portal, type PortalSettings, type Surroundings } from './portal.js';
 
 export const defaultSettings: PortalSettings = {
   rate: 2,
@@ -13,6 +14,7 @@ export const defaultSettings: PortalSettings = {
   operatingLimitSeconds: 480,
   operatingCosts: {},
   batchLength: null,
+  missingReference: 'stop',
 };
 
 export interface NewPortal {

@@ -1,8 +1,11 @@
 import type { Log } from '@relay/platform';
 import { ApplicationLifecycle } from './application-lifecycle.js';
 import { addApplicationRoutes } from './control/application-routes.js';
-import { addDataRoutes } from './control/data-routes.js';
+import { addItemRoutes } from './control/item-routes.js';
+import { addMakingRoutes } from './control/making-routes.js';
+import { addObservationRoutes } from './control/observation-routes.js';
 import { addPortalRoutes } from './control/portal-routes.js';
+import { addTypeRoutes } from './control/type-routes.js';
 import { controlGuide } from './control-guide.js';
 import { addDemoPortal } from './demo.js';
 import { DemoInstaller } from './demo-installer.js';
@@ -74,7 +77,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const control = { portals, tokens, now, publicUrl, lifecycle };
   addPortalRoutes(app, control);
   addApplicationRoutes(app, control);
-  addDataRoutes(app, control);
+  addObservationRoutes(app, control);
+  addTypeRoutes(app, control);
+  addItemRoutes(app, control);
+  addMakingRoutes(app, control);
 
   const { installDemoAt } = options;
   const installer = new DemoInstaller(async () => {

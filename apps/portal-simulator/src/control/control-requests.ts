@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { installKinds } from '../application-lifecycle.js';
 import { faultKinds } from '../faults.js';
-import { ownerId } from '../portal.js';
+import { userFieldTypes } from '../fields/user-field.js';
+import { missingReferences } from '../rest/references.js';
+import { ownerId } from '../crm/cause.js';
 import { suspensionReasons } from '../suspension.js';
 import { ControlError } from './control-error.js';
 
@@ -25,13 +27,45 @@ const settings = z.strictObject({
   operatingLimitSeconds: z.number().positive().nullable().optional(),
   operatingCosts: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
   batchLength: count.nullable().optional(),
+  missingReference: z.enum(missingReferences).optional(),
 });
 
-const type = z.strictObject({
-  entityTypeId: z.number().int(),
-  title: z.string().min(1),
-  code: z.string().default(''),
+const flag = z.enum(['Y', 'N']);
+const chance = z.number().min(0).max(1);
+const entityTypeId = z.number().int();
+const seed = z.number().int().nonnegative().default(1);
+const option = z.strictObject({ id: count.optional(), value: z.string().min(1) });
+const fieldChange = z.strictObject({
+  label: z.string().min(1).optional(),
+  isMandatory: z.boolean().optional(),
+  sort: count.optional(),
+  settings: fields.optional(),
+  items: z.array(option).optional(),
 });
+const newFields = z.union([
+  z.literal('every'),
+  z.array(
+    fieldChange.extend({
+      type: z.enum(userFieldTypes),
+      fieldName: z
+        .string()
+        .regex(/^UF_CRM_[A-Z\d_]{1,43}$/)
+        .optional(),
+      isMultiple: z.boolean().optional(),
+    }),
+  ),
+]);
+const typeChange = z
+  .object({ title: z.string().min(1).optional(), code: z.string().optional() })
+  .catchall(flag);
+const type = z
+  .object({
+    entityTypeId,
+    title: z.string().min(1),
+    code: z.string().default(''),
+    fields: newFields.default([]),
+  })
+  .catchall(flag);
 
 /** Bodies of the control interface, checked once, here. */
 export const controlRequests = {
@@ -73,7 +107,7 @@ export const controlRequests = {
   }),
   suspend: z.strictObject({ reason: z.enum(suspensionReasons).nullable() }),
   rename: z.strictObject({ to: name }),
-  massUpdate: z.strictObject({ entityTypeId: z.number().int(), count, fields }),
+  massUpdate: z.strictObject({ entityTypeId, count, fields }),
   outgoingWebhook: z.strictObject({ event: z.string().min(1), url }),
   item: z.strictObject({
     id: z.number().int().positive().optional(),
@@ -81,6 +115,28 @@ export const controlRequests = {
     count: count.max(1_000_000).optional(),
     by: z.enum(['user', 'robot']).default('user'),
     silent: z.boolean().default(false),
+    raw: z.boolean().default(false),
+  }),
+  type,
+  typeChange,
+  newFields,
+  fieldChange,
+  make: z.strictObject({ count: count.max(1_000_000), seed, tell: z.boolean().default(false) }),
+  randomChanges: z.strictObject({
+    entityTypeId,
+    count: count.max(1_000_000),
+    seed,
+    adds: chance.default(0),
+    deletes: chance.default(0),
+    dropEvents: chance.default(0),
+  }),
+  backup: z.strictObject({ as: name }),
+  restore: z.strictObject({ to: name }),
+  rights: z.strictObject({
+    userId: count.default(ownerId),
+    entityTypeId: entityTypeId.optional(),
+    hidden: z.union([z.literal('all'), z.array(count)]).default([]),
+    administrator: z.boolean().optional(),
   }),
 } as const;
 

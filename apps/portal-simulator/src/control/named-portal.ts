@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { ApplicationLifecycle } from '../application-lifecycle.js';
 import { clientEndpoint } from '../installation.js';
+import { integerOf } from '../php.js';
 import type { Portal } from '../portal.js';
 import type { Portals } from '../portals.js';
 import type { Tokens } from '../tokens.js';
@@ -28,6 +29,13 @@ export function namedPortal(portals: Portals, { params }: FastifyRequest<NamedPo
   const portal = portals.find(params.name) ?? portals.findMoved(params.name);
   if (!portal) throw new ControlError(`there is no portal ${params.name}`, 404);
   return portal;
+}
+
+/** @throws ControlError 400 */
+export function numberIn(text: string): number {
+  const value = integerOf(text);
+  if (value === undefined) throw new ControlError('a number is wanted in the address', 400);
+  return value;
 }
 
 export function showPortal(portal: Portal, baseUrl: string) {

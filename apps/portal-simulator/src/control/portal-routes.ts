@@ -1,9 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { baseUrlOf, textBody } from '../http.js';
-import { ownerId, type Portal } from '../portal.js';
+import { ownerId } from '../crm/cause.js';
+import { everySetting } from '../fields/standard-sets.js';
+import type { Portal } from '../portal.js';
 import { newToken } from '../tokens.js';
 import { ControlError } from './control-error.js';
 import { controlRequests, parseControl } from './control-requests.js';
+import { addFields } from './ordered-fields.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 
 /** Portals themselves: made, shown, set, renamed, suspended, removed; and their outgoing webhooks. */
@@ -19,8 +22,9 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     );
     const portal = portals.add({ name, memberId, domain, webhook, settings });
     if (!portal) throw new ControlError(`there is a portal ${name} already`, 409);
-    for (const { entityTypeId, ...fields } of types) {
-      portal.addType(entityTypeId, fields, { userId: ownerId });
+    for (const { entityTypeId, fields, ...order } of types) {
+      const type = portal.crm.addType(entityTypeId, { ...everySetting, ...order }, { userId: ownerId });
+      addFields(portal.crm, type.entityTypeId, fields);
     }
     reply.code(201);
     return show(request, portal);

@@ -1,7 +1,7 @@
 import { applicationScope, showApplication } from '../installation.js';
-import { momentOf } from '../field-set.js';
+import { momentOf } from '../moments.js';
 import { textOf } from '../php.js';
-import { ownerId } from '../portal.js';
+import { ownerId } from '../crm/cause.js';
 import { argument, userIdOf, type Caller, type Method } from './method.js';
 import { RestError } from './rest-error.js';
 

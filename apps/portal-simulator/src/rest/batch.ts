@@ -1,14 +1,6 @@
-import {
-  decodeForm,
-  emptyTree,
-  isTree,
-  isTruthy,
-  phpArray,
-  textOf,
-  type Value,
-  type Values,
-} from '../php.js';
+import { decodeForm, isTree, isTruthy, phpArray, type Value, type Values } from '../php.js';
 import { argument, type Outcome } from './method.js';
+import { resolveTree, type MissingReference, type Sections } from './references.js';
 import { RestError } from './rest-error.js';
 
 const mostCommands = 50;
@@ -25,20 +17,23 @@ export interface Command {
 /** Runs one command of a batch; throws RestError. */
 export type RunCommand = (method: string, params: Values) => Outcome & { time: Values };
 
-type Sections = Record<'result' | 'error' | 'total' | 'next' | 'time', [string, Value][]>;
-
 /**
  * `batch` (settings/how-to-call-rest-api/batch.md): commands run in their order, one may use what earlier
  * ones answered; errors are told apart by key while the answer is 200; `halt` ends the batch at the first. A
  * command beyond the fiftieth is an error of its own.
  */
-export function runBatch(params: Values, commands: readonly Command[], run: RunCommand): Value {
+export function runBatch(
+  params: Values,
+  commands: readonly Command[],
+  run: RunCommand,
+  missing: MissingReference,
+): Value {
   const sections: Sections = { result: [], error: [], total: [], next: [], time: [] };
   const halt = isTruthy(argument(params, 'halt'));
   for (const [position, { key, method, params: written }] of commands.entries()) {
     try {
       if (position >= mostCommands) throw tooLong();
-      const { result, total, next, time } = run(method, resolveTree(written, sections));
+      const { result, total, next, time } = run(method, resolveTree(written, sections, missing));
       sections.result.push([key, result]);
       if (total !== undefined) sections.total.push([key, total]);
       if (next !== undefined) sections.next.push([key, next]);
@@ -86,59 +81,4 @@ function split(command: string): [method: string, query: string] {
   const [uri = ''] = command.split('#', 1);
   const mark = uri.indexOf('?');
   return mark < 0 ? [uri, ''] : [uri.slice(0, mark), uri.slice(mark + 1)];
-}
-
-function resolveTree(tree: Values, sections: Sections): Values {
-  const resolved = emptyTree();
-  for (const [key, value] of Object.entries(tree)) {
-    const name = textOf(resolve(key, sections)) ?? key;
-    resolved[name] = isTree(value) ? resolveTree(value, sections) : resolve(value, sections);
-  }
-  return resolved;
-}
-
-/**
- * `$result[key][path]` (also `$total`, `$next`, `$error`, `$time`): alone it becomes the value itself,
- * within a text it is put in. As in the published `rest` module a path that leads nowhere stops where it got
- * to: a keyset chain whose page came out short filters by the whole page then, which is no valid value.
- */
-function resolve(value: Value, sections: Sections): Value {
-  const text = textOf(value);
-  if (text === undefined || !text.includes('$')) return value;
-  let resolved = text;
-  for (const [reference, section = '', path = ''] of text.matchAll(
-    /\$(result|error|total|next|time)(\S*)/g,
-  )) {
-    const keys = [...path.matchAll(/\[([^\]]+)\]/g)].map(([, key = '']) => key);
-    if (keys.length === 0) continue;
-    const found = follow(sectionTree(sections, section), keys);
-    if (reference === text) return found;
-    const inserted = textOf(found);
-    if (inserted !== undefined) resolved = resolved.replace(reference, () => inserted);
-  }
-  return resolved;
-}
-
-function sectionTree(sections: Sections, name: string): Values {
-  const tree = emptyTree();
-  if (isSection(sections, name)) for (const [key, value] of sections[name]) tree[key] = value;
-  return tree;
-}
-
-function isSection(sections: Sections, name: string): name is keyof Sections {
-  return Object.hasOwn(sections, name);
-}
-
-function follow(from: Value, path: readonly string[]): Value {
-  let value = from;
-  for (const key of path) {
-    const next = Array.isArray(value) ? value[Number(key)] : isTree(value) ? own(value, key) : undefined;
-    if (next === undefined || next === null) return value;
-    value = next;
-  }
-  return value;
-}
-
-function own(tree: Values, key: string): Value | undefined {
-  return Object.hasOwn(tree, key) ? tree[key] : undefined;
 }

@@ -1,8 +1,9 @@
-import { contactFields } from '../fields.js';
+import { contactTypeId } from '../crm/object-types.js';
+import { contactFields } from '../fields/standard-sets.js';
 import { parseFilter } from '../filter.js';
-import type { Item } from '../item-store.js';
+import type { Item } from '../items/item.js';
 import { integerOf, isTree, textOf, type Value, type Values } from '../php.js';
-import { contactTypeId, type Portal } from '../portal.js';
+import type { Portal } from '../portal.js';
 import {
   argument,
   causeOf,
@@ -21,11 +22,11 @@ import { RestError } from './rest-error.js';
  */
 export const contactMethods: Record<string, Method> = {
   'crm.contact.list'({ portal, params }) {
-    const store = portal.items(contactTypeId);
+    const store = portal.crm.items(contactTypeId);
     const { offset, count } = parseStart(argument(params, 'start'));
     const filter = parseFilter(translated(argument(params, 'filter')), contactFields);
-    const order = parseOrder(translated(argument(params, 'order')), contactFields);
-    const page = store.page(filter, order, offset, pageSize, count);
+    const orders = parseOrder(translated(argument(params, 'order')), contactFields);
+    const page = store.page({ filter, orders, offset, limit: pageSize, count });
     const select = selected(argument(params, 'select'));
     return {
       result: page.items.map((item) => showContact(portal, item, select)),
@@ -39,19 +40,19 @@ export const contactMethods: Record<string, Method> = {
   },
 
   'crm.contact.add'(call) {
-    const item = call.portal.addItem(contactTypeId, fieldsOf(call.params), causeOf(call));
+    const item = call.portal.crm.addItem(contactTypeId, fieldsOf(call.params), causeOf(call));
     return { result: item.id };
   },
 
   'crm.contact.update'(call) {
     const { id } = contactOf(call.portal, call.params, 'Contact is not found');
-    call.portal.updateItem(contactTypeId, id, fieldsOf(call.params), causeOf(call));
+    call.portal.crm.updateItem(contactTypeId, id, fieldsOf(call.params), causeOf(call));
     return { result: true };
   },
 
   'crm.contact.delete'(call) {
     const { id } = contactOf(call.portal, call.params, 'Contact is not found');
-    call.portal.deleteItem(contactTypeId, id, causeOf(call));
+    call.portal.crm.deleteItem(contactTypeId, id, causeOf(call));
     return { result: true };
   },
 };
@@ -95,14 +96,14 @@ function fieldsOf(params: Values): Values {
 }
 
 function contactOf(portal: Portal, params: Values, complaint: string): Item {
-  const item = portal.items(contactTypeId).get(integerOf(argument(params, 'id')) ?? 0);
+  const item = portal.crm.items(contactTypeId).get(integerOf(argument(params, 'id')) ?? 0);
   if (!item) throw new RestError('', complaint);
   return item;
 }
 
 function showContact(portal: Portal, item: Item, select?: readonly string[]): Values {
-  const store = portal.items(contactTypeId);
-  const names = select?.map(universalName) ?? [...store.fieldNames, ...Object.keys(item.fields)];
+  const store = portal.crm.items(contactTypeId);
+  const names = select?.map(universalName) ?? [...store.fields.names, ...Object.keys(item.fields)];
   const shown = names.filter((name) => contactFields.kindOf(name) && name !== 'entityTypeId');
   return Object.fromEntries(
     shown.map((name) => {

@@ -1,9 +1,9 @@
 import { parseFilter } from '../filter.js';
-import type { FieldSet } from '../field-set.js';
-import { contactFields, smartProcessItemFields } from '../fields.js';
-import type { Item, ItemStore } from '../item-store.js';
-import type { Values } from '../php.js';
-import { contactTypeId } from '../portal.js';
+import type { ItemStore } from '../items/item-store.js';
+import { treeOf } from '../php.js';
+import { describeFields } from './field-descriptions.js';
+import { fileView } from './files.js';
+import { ItemView } from './item-view.js';
 import {
   causeOf,
   nextOf,
@@ -13,68 +13,100 @@ import {
   requiredFields,
   requiredInteger,
   selected,
+  userIdOf,
+  type Call,
   type Method,
 } from './method.js';
+import { namingOf } from './naming.js';
+import { accessDenied } from './rest-error.js';
 
 /** `crm.item.*` (api-reference/crm/universal/) */
 export const itemMethods: Record<string, Method> = {
-  'crm.item.list'({ portal, params }) {
-    const entityTypeId = requiredInteger(params, 'entityTypeId');
-    const store = portal.items(entityTypeId);
-    const fields = fieldsOf(entityTypeId);
+  /** What a user may not see is not in the list, and is not counted. */
+  'crm.item.list'(call) {
+    const { portal, params, caller } = call;
+    const store = storeOf(call);
+    const naming = namingOf(params, store.fields);
     const { offset, count } = parseStart(params['start']);
-    const filter = parseFilter(params['filter'], fields);
-    const page = store.page(filter, parseOrder(params['order'], fields), offset, pageSize, count);
-    const select = selected(params['select']);
+    const page = store.page({
+      filter: parseFilter(naming.filter(params['filter']), store.fields),
+      orders: parseOrder(naming.keys(treeOf(params['order'])), store.fields),
+      offset,
+      limit: pageSize,
+      count,
+      isHidden: portal.crm.rights.hiddenFrom(userIdOf(caller), store.entityTypeId),
+    });
+    const view = viewOf(call, store, selectedFields(call, store));
     return {
-      result: { items: page.items.map((item) => showItem(store, item, select)) },
+      result: { items: page.items.map((item) => view.show(item)) },
       next: nextOf(offset, page.total),
       total: page.total,
     };
   },
 
-  'crm.item.get'({ portal, params }) {
-    const store = portal.items(requiredInteger(params, 'entityTypeId'));
-    return {
-      result: { item: showItem(store, portal.item(store.entityTypeId, requiredInteger(params, 'id'))) },
-    };
+  'crm.item.get'(call) {
+    const store = storeOf(call);
+    const item = call.portal.crm.item(store.entityTypeId, visibleId(call, store));
+    return { result: { item: viewOf(call, store).show(item) } };
+  },
+
+  'crm.item.fields'(call) {
+    const store = storeOf(call);
+    const { portal, caller, params } = call;
+    if (portal.crm.rights.seesNothing(userIdOf(caller), store.entityTypeId)) throw mayNotView();
+    return { result: { fields: describeFields(store, namingOf(params, store.fields)) } };
   },
 
   'crm.item.add'(call) {
-    const store = call.portal.items(requiredInteger(call.params, 'entityTypeId'));
-    const item = call.portal.addItem(store.entityTypeId, requiredFields(call.params), causeOf(call));
-    return { result: { item: showItem(store, item) } };
+    const store = storeOf(call);
+    const fields = namingOf(call.params, store.fields).keys(requiredFields(call.params));
+    const item = call.portal.crm.addItem(store.entityTypeId, fields, causeOf(call));
+    return { result: { item: viewOf(call, store).show(item) } };
   },
 
   'crm.item.update'(call) {
-    const { portal, params } = call;
-    const store = portal.items(requiredInteger(params, 'entityTypeId'));
-    const id = requiredInteger(params, 'id');
-    const item = portal.updateItem(store.entityTypeId, id, requiredFields(params), causeOf(call));
-    return { result: { item: showItem(store, item) } };
+    const store = storeOf(call);
+    const id = visibleId(call, store);
+    const fields = namingOf(call.params, store.fields).keys(requiredFields(call.params));
+    const item = call.portal.crm.updateItem(store.entityTypeId, id, fields, causeOf(call));
+    return { result: { item: viewOf(call, store).show(item) } };
   },
 
   'crm.item.delete'(call) {
-    const entityTypeId = requiredInteger(call.params, 'entityTypeId');
-    call.portal.deleteItem(entityTypeId, requiredInteger(call.params, 'id'), causeOf(call));
+    const store = storeOf(call);
+    call.portal.crm.deleteItem(store.entityTypeId, visibleId(call, store), causeOf(call));
     return { result: [] };
   },
 };
 
-/** An item as `crm.item.*` shows it; only the fields of `select`, if there is one. 2,500 of them make one batch. */
-export function showItem(store: ItemStore, item: Item, select?: readonly string[]): Values {
-  const fields = fieldsOf(store.entityTypeId);
-  const shown: Values = {};
-  for (const name of select ?? fields.names) {
-    if (!select || fields.kindOf(name)) shown[name] = store.valueOf(item, name);
-  }
-  if (!select) {
-    for (const name of Object.keys(item.fields))
-      if (!fields.has(name)) shown[name] = store.valueOf(item, name);
-  }
-  return shown;
+function storeOf({ portal, params }: Call): ItemStore {
+  return portal.crm.items(requiredInteger(params, 'entityTypeId'));
 }
 
-function fieldsOf(entityTypeId: number): FieldSet {
-  return entityTypeId === contactTypeId ? contactFields : smartProcessItemFields;
+/** `select`, where `*` is everything and `uf_*` every user field. */
+function selectedFields({ params }: Call, { fields }: ItemStore): string[] | undefined {
+  const naming = namingOf(params, fields);
+  return selected(params['select'])?.flatMap((written) =>
+    written.toLowerCase() === 'uf_*' ? fields.userFields().map(({ name }) => name) : naming.name(written),
+  );
+}
+
+function viewOf(call: Call, store: ItemStore, select?: readonly string[]): ItemView {
+  const naming = namingOf(call.params, store.fields);
+  return new ItemView(store, {
+    select,
+    shown: (name) => naming.shown(name),
+    showFile: fileView(call),
+  });
+}
+
+/** The item that a call means. @throws RestError ACCESS_DENIED when it is there, but not for this user */
+function visibleId({ portal, params, caller }: Call, { entityTypeId }: ItemStore): number {
+  const { id } = portal.crm.item(entityTypeId, requiredInteger(params, 'id'));
+  if (portal.crm.rights.hiddenFrom(userIdOf(caller), entityTypeId)?.(id) === true) throw mayNotView();
+  return id;
+}
+
+function mayNotView() {
+  return accessDenied('You do not have permission to view this item');
 }

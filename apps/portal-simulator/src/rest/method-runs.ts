@@ -9,12 +9,14 @@ import type { Caller, Method, Outcome } from './method.js';
 import { RestError, unknownMethod } from './rest-error.js';
 import { timeOf, type RequestClock } from './time.js';
 import { typeMethods } from './type-methods.js';
+import { userFieldMethods } from './user-field-methods.js';
 
 const methods = new Map<string, Method>(
   Object.entries({
     ...itemMethods,
     ...contactMethods,
     ...typeMethods,
+    ...userFieldMethods,
     ...eventMethods,
     ...applicationMethods,
   }),

@@ -1,8 +1,9 @@
 import type { AccessToken } from '../tokens.js';
-import type { Cause, Portal } from '../portal.js';
+import type { Cause } from '../crm/cause.js';
+import type { Portal } from '../portal.js';
 import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../php.js';
-import type { FieldSet } from '../field-set.js';
-import type { Order } from '../item-store.js';
+import type { FieldSet } from '../fields/field-set.js';
+import type { Order } from '../items/item.js';
 import { invalidArgument, missingParameter, RestError } from './rest-error.js';
 
 /** Who calls: an application with an access token, or an incoming webhook. */

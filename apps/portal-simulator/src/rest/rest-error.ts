@@ -28,6 +28,19 @@ export function invalidArgument(description: string): RestError {
   return new RestError('INVALID_ARG_VALUE', description);
 }
 
+export function invalidFieldValue(field: string): RestError {
+  return new RestError('CRM_FIELD_ERROR_VALUE_NOT_VALID', `Invalid value for field "${field}"`);
+}
+
+/** `type`: of what came for a field that takes many values. */
+export function notIterable(type: string): RestError {
+  return new RestError('100', `Expected iterable value for multiple field, but got ${type} instead`);
+}
+
+export function accessDenied(description = 'Access denied'): RestError {
+  return new RestError('ACCESS_DENIED', description);
+}
+
 export function unknownSmartProcess(): RestError {
   return new RestError('NOT_FOUND', 'SPA not found');
 }

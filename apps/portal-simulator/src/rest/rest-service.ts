@@ -65,9 +65,8 @@ export class RestService {
     const work = (): Values => {
       if (name !== batch) return shown(runs.run(name, request.params));
       checkLength(commands, portal.settings.batchLength);
-      const result = runBatch(request.params, commands, (method, params) =>
-        runCommand(portal, runs, method, params),
-      );
+      const run = (method: string, params: Values) => runCommand(portal, runs, method, params);
+      const result = runBatch(request.params, commands, run, portal.settings.missingReference);
       return shown({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(batch)) });
     };
     const answer = answerOf(work, fault);

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { momentOf } from '../field-set.js';
+import { momentOf } from '../moments.js';
 import type { OperatingReading } from '../operating.js';
 import type { Values } from '../php.js';
 

@@ -1,7 +1,9 @@
-import { smartProcessFields } from '../fields.js';
-import { comparable, parseFilter } from '../filter.js';
+import { actualKey } from '../comparison.js';
+import { showSmartProcess, smartProcessValue, type SmartProcess } from '../crm/smart-processes.js';
+import { smartProcessFields } from '../fields/standard-sets.js';
+import { isWithin, parseFilter } from '../filter.js';
+import type { Order } from '../items/item.js';
 import { integerOf } from '../php.js';
-import { showSmartProcess, smartProcessValue, type SmartProcess } from '../smart-processes.js';
 import {
   causeOf,
   nextOf,
@@ -10,22 +12,23 @@ import {
   parseStart,
   requiredFields,
   requiredInteger,
+  userIdOf,
   type Call,
   type Method,
 } from './method.js';
-import { missingParameter, unknownSmartProcess } from './rest-error.js';
-import type { Order } from '../item-store.js';
+import { accessDenied, missingParameter, RestError } from './rest-error.js';
 
-/** `crm.type.*` (api-reference/crm/universal/user-defined-object-types/) */
+/** `crm.type.*` (api-reference/crm/universal/user-defined-object-types/): for administrators of the CRM. */
 export const typeMethods: Record<string, Method> = {
-  'crm.type.list'({ portal, params }) {
-    const { ids, above, below, test } = parseFilter(params['filter'], smartProcessFields);
+  'crm.type.list'(call) {
+    const { portal, params } = admitted(call);
+    const filter = parseFilter(params['filter'], smartProcessFields);
     const orders = parseOrder(params['order'], smartProcessFields);
     const { offset, count } = parseStart(params['start']);
-    const matching = portal.types
+    const matching = portal.crm.types
       .all()
-      .filter(({ id }) => id > above && id < below && (ids?.includes(id) ?? true))
-      .filter((type) => test?.((field) => smartProcessValue(type, field)) ?? true)
+      .filter(({ id, updatedAtMs }) => isWithin(filter, id, updatedAtMs))
+      .filter((type) => filter.test?.((field) => smartProcessValue(type, field)) ?? true)
       .toSorted((left, right) => compare(left, right, orders));
     const total = count ? matching.length : undefined;
     const types = matching.slice(offset, offset + pageSize).map((type) => showSmartProcess(type));
@@ -36,42 +39,54 @@ export const typeMethods: Record<string, Method> = {
     return { result: { type: showSmartProcess(typeOf(call)) } };
   },
 
-  'crm.type.getbyentitytypeid'({ portal, params }) {
-    const type = portal.types.ofEntityType(requiredInteger(params, 'entityTypeId'));
-    if (!type) throw unknownSmartProcess();
+  'crm.type.getbyentitytypeid'(call) {
+    const { portal, params } = admitted(call);
+    const type = portal.crm.types.ofEntityType(requiredInteger(params, 'entityTypeId'));
+    if (!type) throw unknownType();
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.add'(call) {
-    const fields = requiredFields(call.params);
+    const fields = requiredFields(admitted(call).params);
     if (fields['title'] === undefined) throw missingParameter('title');
-    const type = call.portal.addType(integerOf(fields['entityTypeId']), fields, causeOf(call));
+    const type = call.portal.crm.addType(integerOf(fields['entityTypeId']), fields, causeOf(call));
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.update'(call) {
     const type = typeOf(call);
-    call.portal.updateType(type, requiredFields(call.params), causeOf(call));
+    call.portal.crm.updateType(type, requiredFields(call.params), causeOf(call));
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.delete'(call) {
-    call.portal.deleteType(typeOf(call), causeOf(call));
+    call.portal.crm.deleteType(typeOf(call), causeOf(call));
     return { result: [] };
   },
 };
 
-function typeOf({ portal, params }: Call): SmartProcess {
-  const type = portal.types.get(requiredInteger(params, 'id'));
-  if (!type) throw unknownSmartProcess();
+function admitted(call: Call): Call {
+  if (call.portal.crm.rights.isAdministrator(userIdOf(call.caller))) return call;
+  throw accessDenied();
+}
+
+function typeOf(call: Call): SmartProcess {
+  const { portal, params } = admitted(call);
+  const type = portal.crm.types.get(requiredInteger(params, 'id'));
+  if (!type) throw unknownType();
   return type;
+}
+
+/** Unlike `crm.item.*`, these methods give their error no name (crm-type-get.md). */
+function unknownType(): RestError {
+  return new RestError('0', 'SPA not found');
 }
 
 function compare(left: SmartProcess, right: SmartProcess, orders: readonly Order[]): number {
   for (const { field, descending } of orders) {
     const kind = smartProcessFields.kindOf(field) ?? 'string';
-    const a = comparable(smartProcessValue(left, field) ?? '', kind, field);
-    const b = comparable(smartProcessValue(right, field) ?? '', kind, field);
+    const a = actualKey(smartProcessValue(left, field), kind);
+    const b = actualKey(smartProcessValue(right, field), kind);
     if (a !== b) return a < b === descending ? 1 : -1;
   }
   return left.id - right.id;

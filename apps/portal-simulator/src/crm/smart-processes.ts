@@ -1,7 +1,7 @@
-import { momentOf } from './field-set.js';
-import { smartProcessFields } from './fields.js';
-import type { Value, Values } from './php.js';
-import { invalidArgument } from './rest/rest-error.js';
+import { smartProcessFields } from '../fields/standard-sets.js';
+import { momentOf } from '../moments.js';
+import type { Value, Values } from '../php.js';
+import { invalidArgument } from '../rest/rest-error.js';
 
 /** A smart process: a CRM object type that a portal's users made themselves. */
 export interface SmartProcess {
@@ -12,7 +12,13 @@ export interface SmartProcess {
   readonly createdBy: number;
   updatedAtMs: number;
   updatedBy: number;
-  fields: Values;
+  /** Replaced at a change, never changed itself. */
+  fields: Readonly<Values>;
+}
+
+export interface TypesBackup {
+  lastId: number;
+  types: readonly Readonly<SmartProcess>[];
 }
 
 const firstGeneratedId = 1030;
@@ -64,6 +70,16 @@ export class SmartProcesses {
 
   delete(id: number): void {
     this.byId.delete(id);
+  }
+
+  backup(): TypesBackup {
+    return { lastId: this.lastId, types: this.all().map((type) => ({ ...type })) };
+  }
+
+  restore({ lastId, types }: TypesBackup): void {
+    this.lastId = lastId;
+    this.byId.clear();
+    for (const type of types) this.byId.set(type.id, { ...type });
   }
 
   private freeEntityTypeId(): number {

@@ -1,13 +1,13 @@
-import type { Item } from './item-store.js';
-import type { Values } from './php.js';
-import type { Cause } from './portal.js';
+import type { Item } from '../items/item.js';
+import type { Values } from '../php.js';
+import type { Cause } from './cause.js';
 
 export type Author = 'user' | 'application' | 'webhook' | 'robot';
 
 export interface LastChange {
   author: Author;
   /** What the item was before; absent for one that was just made. */
-  previous?: { fields: Values; atMs: number } | undefined;
+  previous?: { fields: Readonly<Values>; atMs: number } | undefined;
 }
 
 /**

@@ -1,0 +1,109 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { ownerId, type Cause } from '../crm/cause.js';
+import type { ChangeOptions, Crm } from '../crm/crm.js';
+import { everything } from '../filter.js';
+import { textBody } from '../http.js';
+import type { Item } from '../items/item.js';
+import type { ItemStore } from '../items/item-store.js';
+import type { Value, Values } from '../php.js';
+import { ItemView } from '../rest/item-view.js';
+import { controlRequests, parseControl } from './control-requests.js';
+import { at, namedPortal, numberIn, type ControlParts, type NamedPortal } from './named-portal.js';
+
+interface ItemsRoute {
+  Params: { name: string; type: string };
+  Querystring: { limit?: string; after?: string; fields?: string };
+}
+
+interface ItemRoute {
+  Params: { name: string; type: string; id: string };
+}
+
+const usualLimit = 1000;
+const linesAtOnce = 500;
+
+/** Items, as a portal's user works on them, and as a test reads them. No bucket, no `calls`. */
+export function addItemRoutes(app: FastifyInstance, { portals }: ControlParts): void {
+  app.post<NamedPortal>(at('/mass-update'), (request) => {
+    const { crm } = namedPortal(portals, request);
+    const { entityTypeId, count, fields } = parseControl(controlRequests.massUpdate, textBody(request));
+    const items = firstItems(crm.items(entityTypeId), 0, count);
+    for (const { id } of items) crm.updateItem(entityTypeId, id, numbered(fields, id), { userId: ownerId });
+    return { updated: items.length };
+  });
+
+  app.get<ItemsRoute>(at('/items/:type'), (request) => {
+    const store = namedPortal(portals, request).crm.items(numberIn(request.params.type));
+    const limit = numberIn(request.query.limit ?? String(usualLimit));
+    const view = new ItemView(store);
+    const items = firstItems(store, numberIn(request.query.after ?? '0'), limit);
+    return { total: store.size, items: items.map((item) => view.show(item)) };
+  });
+
+  app.get<ItemsRoute>(at('/items/:type/all'), (request, reply) => {
+    const store = namedPortal(portals, request).crm.items(numberIn(request.params.type));
+    const select = request.query.fields?.split(',');
+    return reply.type('application/x-ndjson').send(Readable.from(lines(store, select)));
+  });
+
+  app.post<ItemsRoute>(at('/items/:type'), (request, reply) => {
+    const { crm } = namedPortal(portals, request);
+    const store = crm.items(numberIn(request.params.type));
+    const { id, fields, count, by, ...options } = parseControl(controlRequests.item, textBody(request));
+    const cause: Cause = by === 'robot' ? 'robot' : { userId: ownerId };
+    if (count !== undefined) {
+      for (let made = 0; made < count; made += 1) addItem(crm, store, fields, cause, options);
+      reply.code(201);
+      return { added: count };
+    }
+    const view = new ItemView(store);
+    if (id === undefined) {
+      reply.code(201);
+      return view.show(addItem(crm, store, fields, cause, options));
+    }
+    return view.show(crm.updateItem(store.entityTypeId, id, fields, cause, options));
+  });
+
+  app.get<ItemRoute>(at('/items/:type/:id'), (request) => {
+    const { crm } = namedPortal(portals, request);
+    const store = crm.items(numberIn(request.params.type));
+    return new ItemView(store).show(crm.item(store.entityTypeId, numberIn(request.params.id)));
+  });
+
+  app.delete<ItemRoute>(at('/items/:type/:id'), (request) => {
+    const { type, id } = request.params;
+    namedPortal(portals, request).crm.deleteItem(numberIn(type), numberIn(id), { userId: ownerId });
+    return { deleted: true };
+  });
+}
+
+function firstItems(store: ItemStore, above: number, limit: number): Item[] {
+  const filter = { ...everything, above };
+  return store.page({ filter, orders: [], offset: 0, limit, count: false }).items;
+}
+
+/** All items in the order of their ids, each a line of JSON; one that is changed meanwhile may come either way. */
+function* lines(store: ItemStore, select: readonly string[] | undefined): Generator<string> {
+  const view = new ItemView(store, { select });
+  for (let above = 0; ;) {
+    const items = firstItems(store, above, linesAtOnce);
+    if (items.length === 0) return;
+    above = items.at(-1)?.id ?? above;
+    yield items.map((item) => `${JSON.stringify(view.show(item))}\n`).join('');
+  }
+}
+
+function addItem(crm: Crm, store: ItemStore, fields: Values, cause: Cause, options: ChangeOptions): Item {
+  return crm.addItem(store.entityTypeId, numbered(fields, store.lastId + 1), cause, options);
+}
+
+/** `{n}` in a text becomes the item's id. */
+function numbered(fields: Values, id: number): Values {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]): [string, Value] => [
+      name,
+      typeof value === 'string' ? value.replaceAll('{n}', String(id)) : value,
+    ]),
+  );
+}

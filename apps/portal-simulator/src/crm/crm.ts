@@ -1,0 +1,138 @@
+import type { ItemChange } from '../event-names.js';
+import type { Item } from '../items/item.js';
+import type { ItemStore } from '../items/item-store.js';
+import type { Values } from '../php.js';
+import { missingItem, RestError } from '../rest/rest-error.js';
+import type { Announce } from './announce.js';
+import { ownerId, userOf, type Cause } from './cause.js';
+import { LastChanges } from './last-changes.js';
+import { contactTypeId, ObjectTypes, type ObjectsBackup } from './object-types.js';
+import { Rights } from './rights.js';
+import type { SmartProcess, SmartProcesses } from './smart-processes.js';
+import { UserFieldSettings } from './user-field-settings.js';
+
+export interface ChangeOptions {
+  /** Nobody hears of it: data for a test, or an event that got lost. */
+  silent?: boolean;
+  /** Values as they are, whether they fit their fields or not. */
+  raw?: boolean;
+}
+
+/** The CRM of one portal: its data, and what it tells of its changes. */
+export class Crm {
+  readonly objects = new ObjectTypes();
+  readonly rights = new Rights();
+  readonly lastChanges = new LastChanges();
+  readonly userFields: UserFieldSettings;
+  /** By the names that a test gave them. */
+  readonly backups = new Map<string, ObjectsBackup>();
+
+  constructor(
+    private readonly now: () => number,
+    private readonly announce: Announce,
+  ) {
+    this.userFields = new UserFieldSettings(this.objects, announce);
+  }
+
+  get types(): SmartProcesses {
+    return this.objects.smartProcesses;
+  }
+
+  /** @throws RestError NOT_FOUND */
+  items(entityTypeId: number): ItemStore {
+    return this.objects.items(entityTypeId);
+  }
+
+  /** @throws RestError NOT_FOUND */
+  item(entityTypeId: number, id: number): Item {
+    const item = this.items(entityTypeId).get(id);
+    if (!item) throw missingItem();
+    return item;
+  }
+
+  /** @throws RestError */
+  addItem(entityTypeId: number, fields: Values, cause: Cause, options: ChangeOptions = {}): Item {
+    const deed = { userId: userOf(cause), nowMs: this.now() };
+    const item = this.items(entityTypeId).add(fields, deed, options.raw);
+    if (options.silent === true) return item;
+    this.lastChanges.note(item, cause);
+    this.announceItem('ADD', entityTypeId, item.id, cause);
+    return item;
+  }
+
+  /**
+   * An update tells of itself even when it changes nothing: that is how an application comes to chase its
+   * own tail. @throws RestError
+   */
+  updateItem(
+    entityTypeId: number,
+    id: number,
+    fields: Values,
+    cause: Cause,
+    options: ChangeOptions = {},
+  ): Item {
+    const item = this.item(entityTypeId, id);
+    const previous = { fields: item.fields, atMs: item.updatedAtMs };
+    const deed = { userId: userOf(cause), nowMs: this.now() };
+    this.items(entityTypeId).update(item, fields, deed, options.raw);
+    this.lastChanges.note(item, cause, previous);
+    if (options.silent !== true) this.announceItem('UPDATE', entityTypeId, id, cause);
+    return item;
+  }
+
+  /** @throws RestError NOT_FOUND */
+  deleteItem(entityTypeId: number, id: number, cause: Cause, options: ChangeOptions = {}): void {
+    if (!this.items(entityTypeId).delete(id)) throw missingItem();
+    if (options.silent !== true) this.announceItem('DELETE', entityTypeId, id, cause);
+  }
+
+  /** @throws RestError INVALID_ARG_VALUE */
+  addType(entityTypeId: number | undefined, fields: Values, cause: Cause): SmartProcess {
+    const type = this.types.add(entityTypeId, fields, userOf(cause), this.now());
+    this.objects.open(type.entityTypeId);
+    this.announceType('ADD', type.id, cause);
+    return type;
+  }
+
+  updateType(type: SmartProcess, fields: Values, cause: Cause): void {
+    this.types.update(type, fields, userOf(cause), this.now());
+    this.announceType('UPDATE', type.id, cause);
+  }
+
+  /** @throws RestError when it still has items */
+  deleteType(type: SmartProcess, cause: Cause): void {
+    if (this.items(type.entityTypeId).size > 0) {
+      throw new RestError('BX_ERROR', 'You cannot delete an entity type that has elements');
+    }
+    this.dropType(type, cause);
+  }
+
+  /** With its items, of which nobody hears. */
+  dropType(type: SmartProcess, cause: Cause): void {
+    this.types.delete(type.id);
+    this.objects.close(type.entityTypeId);
+    this.announceType('DELETE', type.id, cause);
+  }
+
+  /** Of every item that was added after this id. */
+  announceAdded(entityTypeId: number, after: number): void {
+    const store = this.items(entityTypeId);
+    for (let id = after + 1; id <= store.lastId; id += 1) {
+      if (store.get(id)) this.announceItem('ADD', entityTypeId, id, { userId: ownerId });
+    }
+  }
+
+  private announceItem(change: ItemChange, entityTypeId: number, id: number, cause: Cause): void {
+    if (entityTypeId === contactTypeId) {
+      this.announce(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, cause);
+      return;
+    }
+    const data = { FIELDS: { ID: id, ENTITY_TYPE_ID: entityTypeId } };
+    this.announce(`ONCRMDYNAMICITEM${change}`, data, cause);
+    this.announce(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, cause);
+  }
+
+  private announceType(change: ItemChange, id: number, cause: Cause): void {
+    this.announce(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, cause);
+  }
+}

@@ -1,0 +1,131 @@
+import type { FieldSet } from '../fields/field-set.js';
+import { contactFields, smartProcessItemFields } from '../fields/standard-sets.js';
+import type { Parent } from '../fields/parents.js';
+import { UserFields, type Sequences } from '../fields/user-fields.js';
+import { ItemStore, type ItemsBackup } from '../items/item-store.js';
+import { textOf } from '../php.js';
+import { unknownSmartProcess } from '../rest/rest-error.js';
+import type { UserField } from '../fields/user-field.js';
+import { SmartProcesses, smartProcessValue, type TypesBackup } from './smart-processes.js';
+
+export const contactTypeId = 3;
+export const invoiceTypeId = 31;
+
+interface ObjectType {
+  store: ItemStore;
+  /** Contacts have none that anybody described. */
+  userFields?: UserFields;
+}
+
+export interface ObjectsBackup {
+  sequences: Sequences;
+  types: TypesBackup;
+  objects: readonly { entityTypeId: number; items: ItemsBackup; userFields: readonly UserField[] }[];
+}
+
+/** The CRM object types of one portal: contacts, new invoices, smart processes; their items and their fields. */
+export class ObjectTypes {
+  readonly smartProcesses = new SmartProcesses();
+  private readonly sequences: Sequences = { field: 0, option: 0, file: 0 };
+  private readonly byId = new Map<number, ObjectType>();
+
+  constructor() {
+    this.byId.set(contactTypeId, { store: new ItemStore(contactTypeId, contactFields) });
+    this.open(invoiceTypeId);
+  }
+
+  /** @throws RestError NOT_FOUND */
+  items(entityTypeId: number): ItemStore {
+    return this.objectType(entityTypeId).store;
+  }
+
+  /** @throws RestError NOT_FOUND, also of contacts */
+  userFields(entityTypeId: number): UserFields {
+    const { userFields } = this.objectType(entityTypeId);
+    if (!userFields) throw unknownSmartProcess();
+    return userFields;
+  }
+
+  everyUserFields(): { entityTypeId: number; userFields: UserFields }[] {
+    return [...this.byId].flatMap(([entityTypeId, { userFields }]) =>
+      userFields ? [{ entityTypeId, userFields }] : [],
+    );
+  }
+
+  /** Of a new smart process, or of invoices. */
+  open(entityTypeId: number): void {
+    const userFields = new UserFields(this.entityIdOf(entityTypeId), this.sequences);
+    const categoryId = entityTypeId % 100;
+    const stageId = `DT${entityTypeId}_${categoryId}:NEW`;
+    const title = entityTypeId === invoiceTypeId ? 'Invoice' : 'Item';
+    const fields = this.fieldsOf(entityTypeId, userFields);
+    this.byId.set(entityTypeId, {
+      store: new ItemStore(entityTypeId, fields, { title, categoryId, stageId }),
+      userFields,
+    });
+  }
+
+  close(entityTypeId: number): void {
+    this.byId.delete(entityTypeId);
+  }
+
+  backup(): ObjectsBackup {
+    return {
+      sequences: { ...this.sequences },
+      types: this.smartProcesses.backup(),
+      objects: [...this.byId].map(([entityTypeId, { store, userFields }]) => ({
+        entityTypeId,
+        items: store.backup(),
+        userFields: userFields?.all() ?? [],
+      })),
+    };
+  }
+
+  /** Types that came since are gone, those that went are back; ids given since will be given again. */
+  restore({ sequences, types, objects }: ObjectsBackup): void {
+    Object.assign(this.sequences, sequences);
+    this.smartProcesses.restore(types);
+    const kept = new Set(objects.map(({ entityTypeId }) => entityTypeId));
+    for (const entityTypeId of this.byId.keys()) if (!kept.has(entityTypeId)) this.close(entityTypeId);
+    for (const { entityTypeId, items, userFields } of objects) {
+      // Another type may have had this number in the meantime.
+      if (entityTypeId !== contactTypeId) this.open(entityTypeId);
+      this.objectType(entityTypeId).userFields?.restore(userFields);
+      this.items(entityTypeId).restore(items);
+    }
+  }
+
+  private objectType(entityTypeId: number): ObjectType {
+    const objectType = this.byId.get(entityTypeId);
+    if (!objectType) throw unknownSmartProcess();
+    return objectType;
+  }
+
+  private fieldsOf(entityTypeId: number, userFields: UserFields): FieldSet {
+    return smartProcessItemFields({
+      userFields,
+      has: (setting) => {
+        const type = this.smartProcesses.ofEntityType(entityTypeId);
+        return !type || smartProcessValue(type, setting) === 'Y';
+      },
+      parents: () => this.parentsOf(entityTypeId),
+      nextFile: () => (this.sequences.file += 1),
+    });
+  }
+
+  private parentsOf(entityTypeId: number): Parent[] {
+    return this.smartProcesses
+      .all()
+      .filter((type) => type.entityTypeId !== entityTypeId)
+      .map((type) => ({
+        entityTypeId: type.entityTypeId,
+        title: textOf(smartProcessValue(type, 'title')) ?? '',
+      }));
+  }
+
+  /** By the primary key of a smart process, not its entityTypeId (userfieldconfig/events/index.md). */
+  private entityIdOf(entityTypeId: number): string {
+    const type = this.smartProcesses.ofEntityType(entityTypeId);
+    return type ? `CRM_${type.id}` : 'CRM_SMART_INVOICE';
+  }
+}

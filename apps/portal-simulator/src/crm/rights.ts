@@ -1,0 +1,35 @@
+import { ownerId } from './cause.js';
+
+export type Hidden = 'all' | ReadonlySet<number>;
+
+/** What users may not see, and who administers the CRM. Everybody sees everything, unless it is said here. */
+export class Rights {
+  private readonly hidden = new Map<number, Map<number, Hidden>>();
+  private readonly administrators = new Map<number, boolean>();
+
+  /** Of one object type, instead of what was hidden before. */
+  hide(userId: number, entityTypeId: number, items: Hidden): void {
+    const ofUser = this.hidden.get(userId) ?? new Map<number, Hidden>();
+    ofUser.set(entityTypeId, items);
+    this.hidden.set(userId, ofUser);
+  }
+
+  setAdministrator(userId: number, is: boolean): void {
+    this.administrators.set(userId, is);
+  }
+
+  isAdministrator(userId: number): boolean {
+    return this.administrators.get(userId) ?? userId === ownerId;
+  }
+
+  /** Undefined: nothing is hidden, and no item needs to be asked about. */
+  hiddenFrom(userId: number, entityTypeId: number): ((id: number) => boolean) | undefined {
+    const items = this.hidden.get(userId)?.get(entityTypeId);
+    if (items === undefined || (items !== 'all' && items.size === 0)) return undefined;
+    return (id) => items === 'all' || items.has(id);
+  }
+
+  seesNothing(userId: number, entityTypeId: number): boolean {
+    return this.hidden.get(userId)?.get(entityTypeId) === 'all';
+  }
+}

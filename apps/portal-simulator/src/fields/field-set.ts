@@ -1,0 +1,119 @@
+import { listOf, textOf, type Value } from '../php.js';
+import { normalDate, normalMoment } from '../moments.js';
+import { invalidFieldValue } from '../rest/rest-error.js';
+import type { FieldKind } from './field-kind.js';
+import type { Parent } from './parents.js';
+import { kindOfStandard, type StandardField } from './standard-field.js';
+import { kindOfUserField, type UserField } from './user-field.js';
+import type { UserFields } from './user-fields.js';
+import { emptyUserValue, storedUserValue } from './user-values.js';
+
+export interface Surroundings {
+  /** Without them any name `ufCrm…` is a text, as of a portal whose fields nobody described. */
+  userFields?: UserFields;
+  /** Whether the object type has what the setting of this name gives it. */
+  has?: (setting: string) => boolean;
+  parents?: () => Parent[];
+  /** The id of a file that was written. */
+  nextFile?: () => number;
+}
+
+interface Standard extends StandardField {
+  kind: FieldKind;
+}
+
+/** The fields of one kind of thing: their names as `crm.item.*` spells them, their kinds, what is there by default. */
+export class FieldSet {
+  private readonly standard: ReadonlyMap<string, Standard>;
+  private readonly standardNames: readonly string[];
+
+  constructor(
+    fields: readonly StandardField[],
+    private readonly around: Surroundings = {},
+  ) {
+    this.standard = new Map(fields.map((field) => [field.name, { ...field, kind: kindOfStandard(field) }]));
+    this.standardNames = [...this.standard.keys()];
+  }
+
+  get names(): string[] {
+    const parents = this.parents().map(({ entityTypeId }) => `parentId${entityTypeId}`);
+    return [...this.standardNames, ...parents, ...this.userFields().map(({ name }) => name)];
+  }
+
+  standardFields(): StandardField[] {
+    return [...this.standard.values()];
+  }
+
+  parents(): Parent[] {
+    return this.around.parents?.() ?? [];
+  }
+
+  userFields(): UserField[] {
+    return this.around.userFields?.all() ?? [];
+  }
+
+  userField(name: string): UserField | undefined {
+    return this.around.userFields?.get(name);
+  }
+
+  has(name: string): boolean {
+    return this.standard.has(name) || this.userField(name) !== undefined;
+  }
+
+  /** Disabled fields are always null (api-reference/crm/universal/crm-item-add.md). */
+  isDisabled(name: string): boolean {
+    const setting = this.standard.get(name)?.onlyIf;
+    return setting !== undefined && this.around.has?.(setting) === false;
+  }
+
+  /** A parent's field (`parentId…`) counts as known: portals differ in them. */
+  kindOf(name: string): FieldKind | undefined {
+    const known = this.standard.get(name);
+    if (known) return known.kind;
+    const custom = this.userField(name);
+    if (custom) return kindOfUserField(custom);
+    if (/^parentId\d+$/.test(name)) return 'number';
+    return !this.around.userFields && /^ufCrm\w+$/.test(name) ? 'string' : undefined;
+  }
+
+  defaultOf(name: string): Value {
+    const known = this.standard.get(name);
+    if (known) return known.initial ?? (known.kind === 'list' ? [] : null);
+    const custom = this.userField(name);
+    return custom ? emptyUserValue(custom) : null;
+  }
+
+  isWritable(name: string): boolean {
+    return this.kindOf(name) !== undefined && this.standard.get(name)?.isReadOnly !== true;
+  }
+
+  /**
+   * What is stored for a written value: forms bring every scalar as a string, answers show numbers as numbers.
+   * @throws RestError CRM_FIELD_ERROR_VALUE_NOT_VALID
+   */
+  stored(name: string, value: Value): Value {
+    const custom = this.userField(name);
+    if (custom) return storedUserValue(custom, value, this.around.nextFile ?? (() => 0));
+    const kind = this.kindOf(name);
+    if (kind === 'list') return listOf(value);
+    const text = textOf(value);
+    if (text === undefined) return value;
+    switch (kind) {
+      case 'number':
+        return text === '' || Number.isNaN(Number(text)) ? null : Number(text);
+      case 'flag':
+        return text === 'Y' || text === '1' ? 'Y' : 'N';
+      case 'date':
+      case 'datetime':
+        return text === '' ? null : momentIn(name, kind, text);
+      default:
+        return name.startsWith('ufCrm') ? value : text;
+    }
+  }
+}
+
+function momentIn(name: string, kind: 'date' | 'datetime', text: string): string {
+  const moment = kind === 'date' ? normalDate(text) : normalMoment(text);
+  if (moment === undefined) throw invalidFieldValue(name);
+  return moment;
+}

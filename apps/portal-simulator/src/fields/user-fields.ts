@@ -1,0 +1,133 @@
+import type { Values } from '../php.js';
+import { restName, type EnumerationItem, type UserField, type UserFieldType } from './user-field.js';
+import { initialSettings } from './user-field-settings.js';
+
+/** The last numbers that one portal gave to user fields, to options of lists, to files. */
+export interface Sequences {
+  field: number;
+  option: number;
+  file: number;
+}
+
+export interface NewUserField {
+  fieldName: string;
+  type: UserFieldType;
+  label?: string | undefined;
+  isMultiple?: boolean | undefined;
+  isMandatory?: boolean | undefined;
+  sort?: number | undefined;
+  xmlId?: string | null | undefined;
+  settings?: Values | undefined;
+  items?: readonly NewOption[] | undefined;
+}
+
+export interface NewOption {
+  /** Of one that is there already. */
+  id?: number | undefined;
+  value: string;
+  isDefault?: boolean | undefined;
+  sort?: number | undefined;
+  xmlId?: string | undefined;
+}
+
+export interface UserFieldChange {
+  label?: string | undefined;
+  isMandatory?: boolean | undefined;
+  sort?: number | undefined;
+  settings?: Values | undefined;
+  /** All that remain; the others are gone. */
+  items?: readonly NewOption[] | undefined;
+}
+
+const usualSort = 100;
+
+/** The user fields of one CRM object type. Fields are replaced, not changed, so that a backup can hold on to them. */
+export class UserFields {
+  private byName = new Map<string, UserField>();
+
+  constructor(
+    /** `CRM_5` */
+    readonly entityId: string,
+    private readonly sequences: Sequences,
+  ) {}
+
+  all(): UserField[] {
+    return [...this.byName.values()];
+  }
+
+  /** By the name that crm.item.* uses. */
+  get(name: string): UserField | undefined {
+    return this.byName.get(name);
+  }
+
+  ofId(id: number): UserField | undefined {
+    return this.all().find((field) => field.id === id);
+  }
+
+  /** By `UF_CRM_…` */
+  ofFieldName(fieldName: string): UserField | undefined {
+    return this.all().find((field) => field.fieldName === fieldName);
+  }
+
+  /** Undefined: there is a field of this name. */
+  add(order: NewUserField): UserField | undefined {
+    const { fieldName, type, label, isMultiple, isMandatory, sort, xmlId, settings, items } = order;
+    if (this.ofFieldName(fieldName)) return undefined;
+    const usual = restName(fieldName);
+    this.sequences.field += 1;
+    const field: UserField = {
+      id: this.sequences.field,
+      entityId: this.entityId,
+      fieldName,
+      // A name that is taken already is shown as it is (api-reference/crm/universal/index.md).
+      name: this.byName.has(usual) ? fieldName : usual,
+      type,
+      isMultiple: isMultiple ?? false,
+      xmlId: xmlId ?? null,
+      label: label ?? fieldName,
+      isMandatory: isMandatory ?? false,
+      sort: sort ?? usualSort,
+      settings: { ...initialSettings[type], ...settings },
+      items: type === 'enumeration' ? this.options(items ?? [], []) : [],
+    };
+    this.byName.set(field.name, field);
+    return field;
+  }
+
+  update(field: UserField, change: UserFieldChange): UserField {
+    const changed: UserField = {
+      ...field,
+      label: change.label ?? field.label,
+      isMandatory: change.isMandatory ?? field.isMandatory,
+      sort: change.sort ?? field.sort,
+      settings: { ...field.settings, ...change.settings },
+      items:
+        change.items && field.type === 'enumeration' ? this.options(change.items, field.items) : field.items,
+    };
+    this.byName.set(field.name, changed);
+    return changed;
+  }
+
+  delete(field: UserField): void {
+    this.byName.delete(field.name);
+  }
+
+  /** Back to what `all()` was. */
+  restore(fields: readonly UserField[]): void {
+    this.byName = new Map(fields.map((field) => [field.name, field]));
+  }
+
+  private options(wanted: readonly NewOption[], present: readonly EnumerationItem[]): EnumerationItem[] {
+    return wanted.map(({ id, value, isDefault, sort, xmlId }, index) => {
+      const before = present.find((option) => option.id === id);
+      if (!before) this.sequences.option += 1;
+      return {
+        id: before?.id ?? this.sequences.option,
+        value,
+        isDefault: isDefault ?? before?.isDefault ?? false,
+        sort: sort ?? before?.sort ?? usualSort * (index + 1),
+        xmlId: xmlId ?? before?.xmlId ?? `option-${index + 1}`,
+      };
+    });
+  }
+}

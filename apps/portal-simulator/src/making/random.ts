@@ -1,0 +1,43 @@
+const { imul } = Math;
+
+/** The same numbers for the same seed. */
+export class Random {
+  private state: number;
+
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+
+  /** 0 to 2³²−1. */
+  next(): number {
+    this.state = (this.state + 0x9e3779b9) >>> 0;
+    return mixed(this.state);
+  }
+
+  /** From 0 up to `limit`, which is excluded. */
+  below(limit: number): number {
+    return Math.floor((this.next() / 2 ** 32) * limit);
+  }
+
+  happens(chance: number): boolean {
+    return this.next() / 2 ** 32 < chance;
+  }
+
+  /** undefined of an empty list. */
+  oneOf<T>(list: readonly T[]): T | undefined {
+    return list[this.below(list.length)];
+  }
+}
+
+/** A number of 32 bits that the three determine. */
+export function roll(seed: number, id: number, salt: number): number {
+  return mixed(mixed(mixed(seed >>> 0) ^ id) ^ salt);
+}
+
+/** The finaliser of MurmurHash3: every bit of the input changes half of the output's. */
+function mixed(value: number): number {
+  let hash = value;
+  hash = imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
