@@ -8,8 +8,15 @@ export interface Column {
   sql: string;
   type: string;
   comment: string;
-  /** SQL: there is a value that the type does not take, so that the column is null, or has a null in its list. */
-  misfit: string | null;
+  /** The field, and how its values are cast; null where no value can fail to fit. */
+  check: FieldCheck | null;
+}
+
+/** By this it shows whether a value fits: it is there, and the cast makes nothing of it. */
+export interface FieldCheck {
+  field: string;
+  cast: string;
+  isMultiple: boolean;
 }
 
 /** How a value of the portal's becomes one of SQL: a cast from JSON, and its type. */
@@ -72,14 +79,14 @@ const last: readonly Column[] = [
     sql: 'i.fields',
     type: 'jsonb',
     comment: 'all fields as the portal gave them',
-    misfit: null,
+    check: null,
   },
   {
     name: 'read_at',
     sql: 'i.read_at',
     type: 'timestamptz',
     comment: 'when the portal was asked',
-    misfit: null,
+    check: null,
   },
 ];
 
@@ -101,13 +108,13 @@ function toColumns(field: Field, free: (name: string) => string): Column[] {
   const stored = ofTable[field.upperName];
   if (stored) {
     const { column, type } = stored;
-    return [{ name: free(base), sql: `i.${column}`, type, comment: field.title, misfit: null }];
+    return [{ name: free(base), sql: `i.${column}`, type, comment: field.title, check: null }];
   }
   const value = `(i.fields -> ${asLiteral(field.name)})`;
   return castsOf(field).map(({ cast, type, suffix = '' }, index) => {
     // A currency, an id or a text beside it that is missing is not one more value that does not fit.
-    const misfit = index === 0 ? misfitOf(value, cast, field.isMultiple) : null;
-    const one = { name: free(`${base}${suffix}`), comment: field.title, misfit };
+    const check = index === 0 ? { field: field.name, cast, isMultiple: field.isMultiple } : null;
+    const one = { name: free(`${base}${suffix}`), comment: field.title, check };
     return field.isMultiple
       ? {
           ...one,
@@ -132,7 +139,8 @@ function applied(cast: string, value: string): string {
   return cast.includes('%') ? cast.replace('%', () => value) : `${cast}(${value})`;
 }
 
-function misfitOf(value: string, cast: string, isMultiple: boolean): string {
+/** SQL: this value of the field does not fit, so that the column is null, or has a null in its list. */
+export function misfits({ cast, isMultiple }: FieldCheck, value: string): string {
   const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${applied(cast, one)} IS NULL)`;
   if (!isMultiple) return isMisfit(value);
   return `(mirror.to_list(${value}) IS NULL OR EXISTS (

@@ -1,4 +1,4 @@
-import type { Column } from './columns.js';
+import { type Column, misfits } from './columns.js';
 import { asLiteral, asName } from './quoting.js';
 
 export interface ViewOf {
@@ -55,17 +55,23 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
   return [`COMMENT ON VIEW ${view} IS ${asLiteral(title)}`, ...ofColumns].join(';\n');
 }
 
-/** One row: by column, how many living items have a value there that does not fit. */
+/**
+ * One row: by column, how many living items have a value there that does not fit. Each item is unpacked once, not once for
+ * every field: PostgreSQL keeps large ones compressed.
+ */
 export function countMisfits(columns: readonly Column[]): string | undefined {
-  const counts = columns.flatMap(({ name, misfit }) =>
-    misfit === null ? [] : [`${asLiteral(name)}, count(*) FILTER (WHERE ${misfit})`],
+  const checks = columns.flatMap(({ name, check }) => (check ? [{ name, check }] : []));
+  if (checks.length === 0) return undefined;
+  const tests = [...new Set(checks.map(({ check }) => misfits(check, 'f.value')))];
+  const fields = checks.map(
+    ({ name, check }) =>
+      `(${asLiteral(check.field)}, ${asLiteral(name)}, ${tests.indexOf(misfits(check, 'f.value'))})`,
   );
-  if (counts.length === 0) return undefined;
-  // A function takes at most 100 arguments.
-  const parts: string[] = [];
-  for (let from = 0; from < counts.length; from += 45) {
-    parts.push(`jsonb_build_object(${counts.slice(from, from + 45).join(', ')})`);
-  }
-  return `SELECT ${parts.join(' || ')} AS misfits FROM mirror.items AS i
-WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.deleted_at IS NULL AND i.hidden_at IS NULL`;
+  return `SELECT coalesce(jsonb_object_agg(name, count), '{}') AS misfits FROM (
+  SELECT c.name, count(*) AS count
+    FROM mirror.items AS i CROSS JOIN LATERAL jsonb_each(i.fields) AS f(key, value)
+    JOIN (VALUES ${fields.join(', ')}) AS c(field, name, test) ON c.field = f.key
+   WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.deleted_at IS NULL AND i.hidden_at IS NULL
+     AND CASE c.test ${tests.map((test, number) => `WHEN ${number} THEN ${test}`).join('\n       ')} END
+   GROUP BY c.name) AS counted`;
 }

@@ -213,7 +213,7 @@ describe('typed views', () => {
         expect(await rowsOf(name)).toHaveLength(1);
         await views.countMisfits(type);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

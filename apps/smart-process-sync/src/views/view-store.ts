@@ -74,8 +74,7 @@ export class ViewStore {
     const statement = countMisfits(columnsOf(fields));
     if (statement === undefined) return {};
     const rows: unknown = await this.source.query(statement, [memberId, entityTypeId]);
-    const counted = Object.entries(countRow.parse(rows)[0].misfits).filter(([, count]) => count > 0);
-    const misfits = Object.fromEntries(counted);
+    const [{ misfits }] = countRow.parse(rows);
     await this.source.query(
       `UPDATE mirror.types SET misfits = $3::jsonb WHERE member_id = $1 AND entity_type_id = $2`,
       [memberId, entityTypeId, JSON.stringify(misfits)],
