@@ -23,6 +23,7 @@ const stopTimeoutMs = 30_000;
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
  * @property {{ id: string, secret: string }} application
+ * @property {Readonly<Record<string, string>>} opsUrls by app
  */
 
 /** Whoever opens something puts here how it is closed; the last is closed first. */
@@ -91,7 +92,7 @@ export async function startSystem(consumers, bus, closers, signal) {
   for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
-  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application };
+  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application, opsUrls };
 }
 
 /**

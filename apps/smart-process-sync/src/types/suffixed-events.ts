@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { Bitrix24Error, type PortalClient } from '@relay/bitrix24';
 import { formatEventName } from '@relay/events';
-import { PortalDirectory, Subscriptions } from '@relay/portals';
+import { PortalClients, PortalDirectory, Subscriptions } from '@relay/portals';
 import { z } from 'zod';
+import { PortalNotesStore } from '../schedule/portal-notes.js';
 import { CONSUMER } from '../settings.js';
 
 /** The basic events, of all smart processes at once. */
@@ -23,13 +24,18 @@ export class SuffixedEvents {
   constructor(
     private readonly subscriptions: Subscriptions,
     private readonly directory: PortalDirectory,
+    private readonly clients: PortalClients,
+    private readonly notes: PortalNotesStore,
   ) {}
 
-  /** @throws Bitrix24Error when the portal cannot be asked now */
+  /**
+   * @param hasNewType one whose events are not bound yet: what it misses until then is made good soon after
+   * @throws Bitrix24Error when the portal cannot be asked now
+   */
   async choose(
     memberId: string,
-    client: PortalClient,
     types: readonly { entityTypeId: number }[],
+    hasNewType: boolean,
   ): Promise<void> {
     // Before the consumer's first start has ended, nothing is recorded, and there is nothing to choose in place of.
     const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
@@ -38,12 +44,10 @@ export class SuffixedEvents {
       ITEM_EVENTS.map((name) => formatEventName(name, entityTypeId)),
     );
     const isFew = types.length > 0 && types.length <= FEW_TYPES;
-    const chosen = isFew && (await this.offers(client, suffixed));
-    await this.subscriptions.choose(
-      CONSUMER,
-      memberId,
-      chosen ? [...usual.filter((name) => !ITEM_EVENTS.includes(name)), ...suffixed] : undefined,
-    );
+    const isChosen = isFew && (await this.offers(this.clients.for(memberId), suffixed));
+    const others = usual.filter((name) => !ITEM_EVENTS.includes(name));
+    await this.subscriptions.choose(CONSUMER, memberId, isChosen ? [...others, ...suffixed] : undefined);
+    if (isChosen && hasNewType) await this.notes.reconcileSoon(memberId);
   }
 
   /** A webhook may not ask, and has no handlers of ours. */
