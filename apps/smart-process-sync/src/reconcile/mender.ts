@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Bitrix24Error, type PortalClient, readItems } from '@relay/bitrix24';
+import { type BatchClient, Bitrix24Error, readItems } from '@relay/bitrix24';
 import { type ItemRow, toItemRow } from '../item-row.js';
 import { ALL_FIELDS } from '../items.controller.js';
 import { foundTotal, itemsTotal } from '../metrics.js';
@@ -18,7 +18,7 @@ export class Mender {
   ) {}
 
   /** @param found what was wrong is added to it */
-  async mend(client: PortalClient, chunk: Chunk, found: Found, signal: AbortSignal): Promise<void> {
+  async mend(client: BatchClient, chunk: Chunk, found: Found, signal: AbortSignal): Promise<void> {
     const { memberId, entityTypeId } = chunk.read;
     const differences = await this.comparison.of(chunk);
     const ids = (what: Difference): string[] => differences.get(what) ?? [];
@@ -45,7 +45,7 @@ export class Mender {
 
   /** @returns what is not listed any more by now */
   private async readAgain(
-    client: PortalClient,
+    client: BatchClient,
     memberId: string,
     entityTypeId: number,
     ids: readonly string[],
