@@ -9,14 +9,15 @@ import { CONSUMER } from '../settings.js';
 /** The basic events, of all smart processes at once. */
 export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'];
 
-/** Three handlers each: with many types the basic events are fewer, and know a new type at once. */
+/** Three handlers each. */
 const FEW_TYPES = 5;
 
 const offered = z.array(z.string());
 
 /**
  * Which item events a portal is to send: those of a single smart process each (`ONCRMDYNAMICITEMADD_147`), where it offers
- * them and few types are mirrored, so that it calls us for no others; else the basic ones
+ * them and few of its types are mirrored, so that it does not call us for the others; else the basic ones, which know a new
+ * type at once
  * (`api-reference/crm/universal/events/index.md`).
  */
 @Injectable()
@@ -29,13 +30,14 @@ export class SuffixedEvents {
   ) {}
 
   /**
+   * @param hasOthers the portal has types that are not mirrored: without any, the basic events bring nothing else
    * @param hasNewType one whose events are not bound yet: what it misses until then is made good soon after
    * @throws Bitrix24Error when the portal cannot be asked now
    */
   async choose(
     memberId: string,
     types: readonly { entityTypeId: number }[],
-    hasNewType: boolean,
+    { hasOthers, hasNewType }: { hasOthers: boolean; hasNewType: boolean },
   ): Promise<void> {
     // Before the consumer's first start has ended, nothing is recorded, and there is nothing to choose in place of.
     const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
@@ -43,7 +45,7 @@ export class SuffixedEvents {
     const suffixed = types.flatMap(({ entityTypeId }) =>
       ITEM_EVENTS.map((name) => formatEventName(name, entityTypeId)),
     );
-    const isFew = types.length > 0 && types.length <= FEW_TYPES;
+    const isFew = hasOthers && types.length > 0 && types.length <= FEW_TYPES;
     const isChosen = isFew && (await this.offers(this.clients.for(memberId), suffixed));
     const others = usual.filter((name) => !ITEM_EVENTS.includes(name));
     await this.subscriptions.choose(CONSUMER, memberId, isChosen ? [...others, ...suffixed] : undefined);

@@ -42,8 +42,10 @@ export class TypeRefresh {
     }
     const types = await this.keepDescribed(memberId, catalogue);
     await this.views.make(memberId, types);
-    const isNew = types.some(({ entityTypeId }) => known.every((type) => type.entityTypeId !== entityTypeId));
-    await this.suffixed.choose(memberId, types, known.length > 0 && isNew);
+    await this.suffixed.choose(memberId, types, {
+      hasOthers: catalogue.found.some(({ isMirrored }) => !isMirrored),
+      hasNewType: types.some(({ entityTypeId }) => known.every((type) => type.entityTypeId !== entityTypeId)),
+    });
     return types;
   }
 

@@ -41,6 +41,10 @@ function filled(counts: Record<number, number>): ModelPortal {
   return portal;
 }
 
+function tooLong(): Bitrix24Error {
+  return new Bitrix24Error('BAD_ANSWER', { detail: 'too-long', recovery: 'never', delivered: 'yes' });
+}
+
 describe('a walk through all items', () => {
   it('brings each once, in order, whatever ids are missing and how many types there are', async () => {
     const ids = fc.uniqueArray(fc.integer({ min: 1, max: 9_000 }), { maxLength: 400 });
@@ -101,8 +105,6 @@ describe('a walk through all items', () => {
 
   it('asks for less when an answer is too large, down to the one item that cannot be read', async () => {
     const portal = filled({ 147: 220 });
-    const tooLong = (): Bitrix24Error =>
-      new Bitrix24Error('BAD_ANSWER', { detail: 'too-long', recovery: 'never', delivered: 'yes' });
     portal.faults = {
       request: (commands) => (commands > 2 && commands < 50 ? tooLong() : undefined),
       page: (items) =>
