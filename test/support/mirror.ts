@@ -57,6 +57,6 @@ export class Mirror {
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;
-  if ('id' in value && 'url' in value) return value.id;
+  if ('id' in value && Object.keys(value).every((key) => key === 'id' || key === 'url')) return value.id;
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
 }
