@@ -122,6 +122,25 @@ describe('the official SDK reads lists', () => {
     expect(await b24.stats('acme')).toMatchObject({ requests: 3 });
   });
 
+  it('of made items by id to the last, and the fields that tell what their values are', async () => {
+    const userFields = [
+      { type: 'enumeration', items: [{ value: 'Red' }] },
+      { type: 'money', isMultiple: true },
+    ];
+    await b24.control('types/147/fields', userFields, 'acme');
+    await b24.control('items/147/make', { count: 180, seed: 1 }, 'acme');
+    const sdk = await application();
+    const read = (await sdk.actions.v2.callList.make(orders)).getData() ?? [];
+    expect(read.map((item) => Object(item).id)).toEqual(Array.from({ length: 300 }, (_, index) => index + 1));
+    const described = await sdk.actions.v2.call.make<{
+      fields: Record<string, { type: string; items?: { ID: string; VALUE: string }[] }>;
+    }>({ method: 'crm.item.fields', params: { entityTypeId: 147 } });
+    const fields = Object.entries(described.getData()?.result.fields ?? {});
+    const colour = fields.find(([, { type }]) => type === 'enumeration');
+    expect(colour?.[1].items).toEqual([{ ID: '1', VALUE: 'Red' }]);
+    expect(Object.keys(Object(read.at(-1)))).toEqual(expect.arrayContaining(fields.map(([name]) => name)));
+  });
+
   it('and calls and batches by their old names, page by page', async () => {
     const deprecation = jest.spyOn(console, 'warn').mockImplementation(() => undefined);
     const sdk = await application();

@@ -63,6 +63,15 @@ describe('batch', () => {
     expect(answer.at('result.result_error.p1.error')).toBe('INVALID_ARG_VALUE');
   });
 
+  it('or begins again with the first page, where such a path is an empty text', async () => {
+    await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"missingReference": "empty"}' });
+    const answer = await batch({ p0: page('100'), p1: page('$result[p0][items][49][id]') });
+    expect(answer.at('result.result_error')).toEqual([]);
+    expect(answer.at('result.result.p0.items.0.id')).toBe(101);
+    expect(answer.at('result.result.p1.items.0.id')).toBe(1);
+    await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"missingReference": "stop"}' });
+  });
+
   it('puts a reference into a text and $total into a value', async () => {
     const answer = await batch({
       list: 'crm.item.list?entityTypeId=147&select[]=id',

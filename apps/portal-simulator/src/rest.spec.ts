@@ -151,6 +151,63 @@ describe('crm.item.list', () => {
   });
 });
 
+const readTimed = async (params: object) => {
+  const { body } = await b24.call('crm.item.list', { entityTypeId: 147, select: ['id'], ...params }, 'timed');
+  return body;
+};
+
+describe('crm.item.list by updatedTime', () => {
+  const times = ['01', '02', '02', '03'].map((day) => `2030-01-${day}T12:00:00+00:00`);
+  beforeAll(async () => {
+    await b24.post('/_sim/portals', {
+      name: 'timed',
+      ...lots,
+      types: [{ entityTypeId: 147, title: 'Orders' }],
+    });
+    for (const time of times) {
+      b24.skip((Date.parse(time) - b24.nowMs()) / 1000);
+      await b24.control('items/147', { fields: {} }, 'timed');
+    }
+  });
+
+  it.each([
+    [{ '>updatedTime': times[0] }, [2, 3, 4]],
+    [{ '>=updatedTime': '2030-01-02T14:00:00+02:00' }, [2, 3, 4]],
+    [{ '<updatedTime': times[1] }, [1]],
+    [{ '<=updatedTime': times[1] }, [1, 2, 3]],
+    [{ '>updatedTime': times[0], '<updatedTime': times[3], '>id': 2 }, [3]],
+    [{ '=updatedTime': times[1] }, [2, 3]],
+    [{ '!updatedTime': times[1] }, [1, 4]],
+    [{ '0': { logic: 'OR', '0': { '>updatedTime': times[1] }, '1': { id: 1 } } }, [1, 4]],
+  ])('filters by %j', async (filter, wanted) => {
+    const page = { result: { items: wanted.map((id) => ({ id })) } };
+    expect(await readTimed({ filter })).toMatchObject({ ...page, total: wanted.length });
+    expect(await readTimed({ filter, start: -1, order: { updatedTime: 'ASC', id: 'ASC' } })).toMatchObject(
+      page,
+    );
+  });
+
+  it('orders by it, then by id, either way', async () => {
+    const order = { updatedTime: 'DESC', id: 'DESC' };
+    expect(await readTimed({ order })).toMatchObject({
+      result: { items: [{ id: 4 }, { id: 3 }, { id: 2 }, { id: 1 }] },
+    });
+    await b24.control('items/147', { id: 1, fields: {} }, 'timed');
+    expect(await readTimed({ order: { updatedTime: 'ASC' } })).toMatchObject({
+      result: { items: [{ id: 2 }, { id: 3 }, { id: 1 }, { id: 4 }] },
+    });
+  });
+
+  it.each([
+    [{ '>updatedTime': 'yesterday' }],
+    [{ '>updatedTime': ['2030-01-01'] }],
+    [{ '>=createdTime': 'x' }],
+  ])('refuses %j, even when there is nothing to filter', async (filter) => {
+    const params = { entityTypeId: 31, filter };
+    expect((await b24.call('crm.item.list', params, 'timed')).error).toEqual([400, 'INVALID_ARG_VALUE']);
+  });
+});
+
 describe('crm.item.*', () => {
   it('adds, reads, changes and deletes a contact', async () => {
     const added = await call('crm.item.add', {
@@ -172,6 +229,26 @@ describe('crm.item.*', () => {
       'NOT_FOUND',
     ]);
     expect((await call('crm.item.delete', { entityTypeId: 3, id })).error).toEqual([400, 'NOT_FOUND']);
+  });
+
+  it('remembers when and by whom an item was moved to another stage, and from which', async () => {
+    const add = await call('crm.item.add', { entityTypeId: 147, fields: { stageId: 'DT147_47:NEW' } });
+    const id = add.at('result.item.id');
+    const created = add.at('result.item.createdTime');
+    b24.skip(60);
+    const renamed = await call('crm.item.update', { entityTypeId: 147, id, fields: { title: 'x' } });
+    expect(renamed.at('result.item')).toMatchObject({ movedTime: created, previousStageId: null });
+    const moved = await call('crm.item.update', {
+      entityTypeId: 147,
+      id,
+      fields: { stageId: 'DT147_47:CLIENT' },
+    });
+    expect(moved.at('result.item')).toMatchObject({
+      movedTime: moved.at('result.item.updatedTime'),
+      movedBy: 1,
+      previousStageId: 'DT147_47:NEW',
+    });
+    expect(moved.at('result.item.movedTime')).not.toBe(created);
   });
 
   it('has smart process items with a stage, and new invoices', async () => {
@@ -225,6 +302,7 @@ describe('crm.type.*', () => {
     expect((await call('crm.type.get', { id })).at('result.type.title')).toBe('Meetings');
     expect((await call('crm.type.getByEntityTypeId', { entityTypeId: 1032 })).at('result.type.id')).toBe(id);
     expect((await call('crm.type.delete', { id })).at('result')).toEqual([]);
+    expect((await call('crm.type.get', { id })).error).toEqual([400, '0']);
     expect((await call('crm.item.list', { entityTypeId: 1032 })).error).toEqual([400, 'NOT_FOUND']);
   });
 

@@ -51,6 +51,11 @@ export class TestSimulator {
     this.clock.skippedMs += seconds * 1000;
   }
 
+  /** The simulator's time. */
+  nowMs(): number {
+    return Date.now() + this.clock.skippedMs;
+  }
+
   async send(path: string, init: RequestInit = {}): Promise<Answer> {
     const response = await fetch(this.simulator.url + path, { redirect: 'manual', ...init });
     const body = await response.text();

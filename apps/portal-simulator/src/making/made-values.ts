@@ -98,7 +98,9 @@ function oneValue({ type, items }: UserField, number: number): Value {
 }
 
 function many<T extends Value>(number: number, one: (number: number) => T): T[] {
-  return Array.from({ length: 1 + (number % 3) }, (_, index) => one(roll(number, index, 0)));
+  const values: T[] = [];
+  for (let index = 0; index <= number % 3; index += 1) values.push(one(roll(number, index, 0)));
+  return values;
 }
 
 function phrase(number: number): string {

@@ -1,5 +1,5 @@
 import { clientEndpoint } from '../installation.js';
-import { encodeForm } from '../php.js';
+import { textOf } from '../php.js';
 import type { Call } from './method.js';
 import type { ShowFile } from './item-view.js';
 
@@ -9,22 +9,19 @@ import type { ShowFile } from './item-view.js';
  */
 export function fileView({ portal, caller }: Call): ShowFile {
   const { name, domain } = portal.identity;
-  const authorization =
+  const rest = clientEndpoint(portal.installation?.baseUrl ?? `https://${domain}`, name);
+  const action = 'crm.controller.item.getFile';
+  const machine =
     caller.kind === 'application'
-      ? { under: '', auth: caller.access.token }
-      : { under: `${caller.userId}/${caller.secret}/`, auth: null };
-  const rest =
-    clientEndpoint(portal.installation?.baseUrl ?? `https://${domain}`, name) + authorization.under;
+      ? `${rest}${action}.json?auth=${caller.access.token}&token=crm%7C`
+      : `${rest}${caller.userId}/${caller.secret}/${action}.json?token=crm%7C`;
+  const page = `https://${domain}/bitrix/services/main/ajax.php?action=${action}&SITE_ID=s1`;
   return (id, { itemId, entityTypeId, fieldName }) => {
-    const file = { entityTypeId, id: itemId, fieldName, fileId: id };
-    const action = 'crm.controller.item.getFile';
+    const file = `entityTypeId=${entityTypeId}&id=${itemId}&fieldName=${fieldName}&fileId=${textOf(id) ?? ''}`;
     return {
       id,
-      url: `https://${domain}/bitrix/services/main/ajax.php?${encodeForm({ action, SITE_ID: 's1', ...file })}`,
-      urlMachine: `${rest}${action}.json?${encodeForm({
-        auth: authorization.auth,
-        token: `crm|${Buffer.from(encodeForm({ action: 'getFile', ...file })).toString('base64')}`,
-      })}`,
+      url: `${page}&${file}`,
+      urlMachine: machine + Buffer.from(file).toString('base64url'),
     };
   };
 }
