@@ -149,6 +149,20 @@ describe('EventBindings', () => {
       expect(await missing()).toEqual(new Map([['m3', ['ADD']]]));
     });
 
+    it('finds too much what was chosen before, and not what a consumer wants of every portal', async () => {
+      for (const name of ['ADD_147', 'ADD_150', 'ADD_151']) await bindings.save('m3', name, here, 'bound');
+      await subscriptions.record('other', ['ADD_151']);
+      const [chosenBefore] = [{ name: 'ADD_150', handler: here }];
+      expect((await bindings.surplus()).get('m3')).toContainEqual(chosenBefore);
+      await subscriptions.choose('mirror', 'm3', undefined);
+      expect(
+        (await bindings.surplus())
+          .get('m3')
+          ?.map(({ name }) => name)
+          .toSorted(),
+      ).toEqual(['ADD_147', 'ADD_150']);
+    });
+
     it('keeps what another consumer wants of every portal', async () => {
       await subscriptions.record('other', ['ADD']);
       expect(await bindings.surplus()).toEqual(new Map());

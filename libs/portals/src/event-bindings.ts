@@ -26,6 +26,12 @@ const isReplaced = (
       LEFT JOIN portals.chosen_subscriptions c ON c.consumer = s.consumer AND c.member_id = portals.member_id
     WHERE s.name = ${name} AND (c.names IS NULL OR ${name} = ANY (c.names))))`;
 
+/** SQL: an event of one smart process alone, which was chosen once and is not any more. */
+const isLeftOver = (name: string): string => `(${name} ~ '_[1-9][0-9]*$'
+  AND NOT EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = ${name})
+  AND NOT EXISTS (
+    SELECT FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id AND ${name} = ANY (c.names)))`;
+
 /** What `event.bind` has done at each portal, so that only what is missing is bound. */
 export class EventBindings {
   constructor(private readonly dataSource: DataSource) {}
@@ -58,14 +64,14 @@ export class EventBindings {
   }
 
   /**
-   * What is bound at portals of which consumers have chosen other names, and nobody wants there any more. Not at a portal
+   * What is bound at portals of which consumers have chosen other names, or had, and nobody wants there any more. Not at a portal
    * that does not know one of the chosen names: it sends the basic event instead.
    */
   async surplus(): Promise<Map<string, { name: string; handler: string }[]>> {
     const rows = await this.dataSource.query<SurplusOfPortal[]>(
       `SELECT member_id AS "memberId", jsonb_agg(jsonb_build_object('name', name, 'handler', handler)) AS bindings
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
-       WHERE ${canBeAsked} AND b.state = 'bound' AND ${isReplaced('b.name')}
+       WHERE ${canBeAsked} AND b.state = 'bound' AND (${isReplaced('b.name')} OR ${isLeftOver('b.name')})
          AND NOT EXISTS (
            SELECT FROM portals.chosen_subscriptions c
              JOIN portals.event_bindings unknown ON unknown.member_id = c.member_id AND unknown.name = ANY (c.names)
