@@ -111,10 +111,10 @@ export class HandlerBinder implements OnApplicationBootstrap, OnModuleDestroy, O
       }
     };
     await Promise.all(Array.from({ length: portalsAtOnce }, worker));
-    // Only where all that is wanted is bound: nothing falls between the two.
+    // Only where all that is wanted is bound by now: nothing falls between the two.
     for (const [memberId, surplus] of await this.bindings.surplus()) {
       if (this.isStopped) return;
-      if (missing.has(memberId) || !this.backoff.isDue(memberId)) continue;
+      if (!this.backoff.isDue(memberId)) continue;
       await unbindSurplus({ memberId, client: this.clients.for(memberId) }, surplus, this.bindings, this.log);
     }
   }
