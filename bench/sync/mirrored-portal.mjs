@@ -48,6 +48,8 @@ export class MirroredPortal {
 
   /** @param {'backfill' | 'reconcile'} kind @returns {Promise<Ran>} */
   async run(kind) {
+    // What came before is followed by a count of values that do not fit the views; one task of a portal at a time.
+    await this.#ended('count');
     await this.#atRest();
     await this.#simulator('DELETE', '/stats');
     let bytes = 0;

@@ -19,13 +19,17 @@ export function storable(value: unknown, depth = 0): Json {
   if (typeof value === 'boolean') return value;
   if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return null;
   if (Array.isArray(value)) return value.map((element) => storable(element, depth + 1));
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([key]) => key !== NOT_KEPT)
-      .map(([key, element]) => [storableText(key), storable(element, depth + 1)]),
-  );
+  const kept: { [key: string]: Json } = {};
+  for (const [key, element] of Object.entries(value)) {
+    if (key !== NOT_KEPT) kept[storableText(key)] = storable(element, depth + 1);
+  }
+  return kept;
 }
 
+/** Most texts have nothing of the kind, and to look is much cheaper than to replace. */
+const UNSTORABLE = /[\0\uD800-\uDFFF]/;
+
 function storableText(text: string): string {
+  if (!UNSTORABLE.test(text)) return text;
   return text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');
 }

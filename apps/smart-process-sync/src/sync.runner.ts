@@ -6,12 +6,13 @@ import {
 } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { TaskRunner } from '@relay/portals';
+import { PortalTasks, type TaskHandler, TaskRunner } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
 import { Reconciliation } from './reconcile/reconcile.js';
 import { Schedule } from './schedule/schedule.js';
 import { CONSUMER } from './settings.js';
+import { Misfits } from './views/misfits.js';
 
 const sweepEveryMs = 3_000;
 
@@ -28,18 +29,28 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly schedule: Schedule,
     backfill: Backfill,
     reconciliation: Reconciliation,
+    misfits: Misfits,
+    tasks: PortalTasks,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {
+    const thenCount =
+      (handler: TaskHandler): TaskHandler =>
+      async (run) => {
+        const progress = await handler(run);
+        await tasks.request(CONSUMER, run.task.memberId, 'count');
+        return progress;
+      };
     this.runner = new TaskRunner({
       dataSource: source,
       consumer: CONSUMER,
       log,
       handlers: {
         /** Asked for by an operator: everything. */
-        backfill: (run) => backfill.all(run),
+        backfill: thenCount((run) => backfill.all(run)),
         /** Asked for by the schedule, or because the list of types has changed: what was not read before. */
-        complete: (run) => backfill.missing(run),
-        reconcile: (run) => reconciliation.run(run),
+        complete: thenCount((run) => backfill.missing(run)),
+        reconcile: thenCount((run) => reconciliation.run(run)),
+        count: (run) => misfits.count(run),
       },
     });
   }

@@ -10,7 +10,6 @@ import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { TypeRefresh, type RefreshedType } from '../types/type-refresh.js';
 import { TypeStore } from '../types/type-store.js';
-import { Misfits } from '../views/misfits.js';
 import { type Chunk, walk } from '../walk/walk.js';
 
 /**
@@ -26,7 +25,6 @@ export class Backfill {
     private readonly refresh: TypeRefresh,
     private readonly types: TypeStore,
     private readonly store: MirrorStore,
-    private readonly misfits: Misfits,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
@@ -47,10 +45,6 @@ export class Backfill {
     const lost = await this.fill(run, types.filter(isDue), progress);
     // One of them may be gone, which the portal's list tells.
     if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
-    await this.misfits.count(
-      memberId,
-      types.filter((type) => isDue(type)),
-    );
     return { ...progress.toJSON(), lost };
   }
 

@@ -7,7 +7,6 @@ import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
 import { TypeStore } from '../types/type-store.js';
-import { Misfits } from '../views/misfits.js';
 import { walk } from '../walk/walk.js';
 import { Mender } from './mender.js';
 
@@ -27,7 +26,6 @@ export class Reconciliation {
     private readonly types: TypeStore,
     private readonly store: MirrorStore,
     private readonly mender: Mender,
-    private readonly misfits: Misfits,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
@@ -41,7 +39,6 @@ export class Reconciliation {
     lost.push(...(await this.walk(run, filled, progress)));
     if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
     for (const { entityTypeId } of types) await this.types.noteReconciled(memberId, entityTypeId);
-    await this.misfits.count(memberId, types);
     return { ...progress.toJSON(), lost };
   }
 
