@@ -4,6 +4,7 @@ import { dropDead, listDead, replayDead, showDead } from './dead-letters.js';
 import { journalStatus } from './journal.js';
 import { rotateKeys } from './keys.js';
 import { addWebhookPair, listPortals, resumePortal, setLimit, setSettings, testPortal } from './portals.js';
+import { runSync, syncStatus } from './sync.js';
 import { checkTopology } from './topology.js';
 import { listUnrouted } from './unrouted.js';
 
@@ -41,6 +42,24 @@ export const commands: readonly Command[] = [
     run: (api, [memberId = '']) => resumePortal(api, memberId),
   },
   { name: 'portals', says: 'every portal, with its state', run: (api) => listPortals(api) },
+  {
+    name: 'sync backfill',
+    words: ['portal'],
+    says: 'reads all items of a portal into the mirror once more, and shows how far it is',
+    run: (api, [portal = '']) => runSync(api, 'backfill', portal),
+  },
+  {
+    name: 'sync reconcile',
+    words: ['portal'],
+    says: 'compares mirror and portal, and mends what differs',
+    run: (api, [portal = '']) => runSync(api, 'reconcile', portal),
+  },
+  {
+    name: 'sync status',
+    words: ['portal'],
+    says: 'what is being done, and what the last of each came to',
+    run: (api, [portal = '']) => syncStatus(api, portal),
+  },
   {
     name: 'queues',
     says: 'every consumer: what waits, is in hand, retries, lies dead; who works on it',

@@ -8,8 +8,13 @@ const item = {
   stageId: 'DT147_9:NEW',
   categoryId: 9,
   assignedById: 1,
+  createdBy: 2,
+  updatedBy: 3,
   createdTime: '2024-07-22T18:00:08+02:00',
   updatedTime: '2024-07-23T00:30:00+02:00',
+  movedTime: '2024-07-23T00:31:00+02:00',
+  opportunity: 1250.5,
+  currencyId: 'EUR',
   ufCrm5_1720019876534: '321',
 };
 
@@ -21,8 +26,13 @@ describe('toItemRow', () => {
       stage_id: 'DT147_9:NEW',
       category_id: 9,
       assigned_by_id: 1,
+      created_by_id: 2,
+      updated_by_id: 3,
       created_time: '2024-07-22T16:00:08.000Z',
       updated_time: '2024-07-22T22:30:00.000Z',
+      moved_time: '2024-07-22T22:31:00.000Z',
+      opportunity: '1250.5',
+      currency_id: 'EUR',
       fields: item,
     });
   });
@@ -40,6 +50,7 @@ describe('toItemRow', () => {
     ['stage', { stageId: ['NEW'] }, 'stage_id'],
     ['pipeline beyond 32 bits', { categoryId: 4294967296 }, 'category_id'],
     ['pipeline that is no number', { categoryId: 'first' }, 'category_id'],
+    ['amount in words', { opportunity: 'a lot' }, 'opportunity'],
     ['half a user', { assignedById: 1.5 }, 'assigned_by_id'],
     ['zero date of PHP', { createdTime: '-0001-11-30T00:00:00+00:00' }, 'created_time'],
     ['year zero', { createdTime: '0000-00-00T00:00:00+00:00' }, 'created_time'],

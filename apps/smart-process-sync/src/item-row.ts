@@ -9,9 +9,15 @@ export interface ItemRow {
   stage_id: string | null;
   category_id: number | null;
   assigned_by_id: number | null;
+  created_by_id: number | null;
+  updated_by_id: number | null;
   /** ISO 8601, UTC. */
   created_time: string | null;
   updated_time: string | null;
+  moved_time: string | null;
+  /** A decimal number as Bitrix24 wrote it. */
+  opportunity: string | null;
+  currency_id: string | null;
   fields: Json;
 }
 
@@ -24,6 +30,15 @@ const wholeNumber = z
       .regex(/^\d{1,10}$/)
       .transform(Number)
       .pipe(z.int32()),
+  ])
+  .nullable();
+const amount = z
+  .union([
+    z
+      .number()
+      .refine(Number.isFinite)
+      .transform((value) => String(value)),
+    z.string().regex(/^-?\d{1,30}(\.\d{1,30})?$/),
   ])
   .nullable();
 /** PHP's zero date, `-0001-11-30T00:00:00+00:00`, is none; nor is what PostgreSQL would refuse. */
@@ -43,9 +58,20 @@ const columns = z.object({
   stageId: text.catch(null),
   categoryId: wholeNumber.catch(null),
   assignedById: wholeNumber.catch(null),
+  createdBy: wholeNumber.catch(null),
+  updatedBy: wholeNumber.catch(null),
   createdTime: time.catch(null),
   updatedTime: time.catch(null),
+  movedTime: time.catch(null),
+  opportunity: amount.catch(null),
+  currencyId: text.catch(null),
 });
+
+/** `updatedTime` as the mirror keeps it: ISO 8601 in UTC, null for what is no time. */
+export function storedTime(value: unknown): string | null {
+  const read = time.safeParse(value);
+  return read.success ? read.data : null;
+}
 
 /**
  * An item of `crm.item.list` as a row that PostgreSQL takes, whatever is in it
@@ -60,8 +86,13 @@ export function toItemRow(itemId: string, item: Item): ItemRow {
     stage_id: known.stageId,
     category_id: known.categoryId,
     assigned_by_id: known.assignedById,
+    created_by_id: known.createdBy,
+    updated_by_id: known.updatedBy,
     created_time: known.createdTime,
     updated_time: known.updatedTime,
+    moved_time: known.movedTime,
+    opportunity: known.opportunity,
+    currency_id: known.currencyId,
     fields,
   };
 }

@@ -4,14 +4,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Test } from '@nestjs/testing';
 import { PortalClient, webhookTokens } from '@relay/bitrix24';
 import type { PortalEntry } from '@relay/bus';
-import { PortalClients } from '@relay/portals';
+import { PortalClients, PortalSettings } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { ItemsController } from './items.controller.js';
-import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
-import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
+import { mirrorMigrations } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
+import { type MirrorSettings, mirrorSettings } from './settings.js';
 
 const batchRequest = z.object({ cmd: z.record(z.string(), z.string()) });
 const storedRows = z.array(
@@ -24,6 +24,8 @@ class ItemPortal {
   readonly items = new Map<string, Record<string, unknown>>();
   /** Smart processes that answer with an error. */
   readonly refusals = new Map<string, string>();
+  /** There, but not shown to this user. */
+  readonly hidden = new Set<string>();
   /** Whether a command that asks for these ids fails. */
   unreadable: (ids: readonly string[]) => boolean = () => false;
   requests = 0;
@@ -53,17 +55,27 @@ class ItemPortal {
       const params = new URLSearchParams(command.split('?')[1]);
       const type = params.get('entityTypeId') ?? '';
       const error = this.unreadable(idsOf(params)) ? 'INTERNAL_SERVER_ERROR' : this.refusals.get(type);
-      if (error === undefined) result[key] = { items: this.#list(type, params) };
-      else errors[key] = { error, error_description: '' };
+      if (error !== undefined) errors[key] = { error, error_description: '' };
+      else if (command.startsWith('crm.item.get'))
+        this.#get(`${type}:${params.get('id')}`, key, result, errors);
+      else result[key] = { items: this.#list(type, params) };
     }
     const body = { result, result_error: errors, result_total: [], result_next: [], result_time: [] };
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ result: body }));
   }
 
+  /** `api-reference/crm/universal/crm-item-get.md` */
+  #get(item: string, key: string, result: Record<string, unknown>, errors: Record<string, unknown>): void {
+    const fields = this.items.get(item);
+    if (!fields) errors[key] = { error: 'NOT_FOUND', error_description: '' };
+    else if (this.hidden.has(item)) errors[key] = { error: 'ACCESS_DENIED', error_description: '' };
+    else result[key] = { item: { ...fields, id: Number(item.split(':')[1]) } };
+  }
+
   #list(type: string, params: URLSearchParams): object[] {
     return idsOf(params).flatMap((id) => {
       const item = this.items.get(`${type}:${id}`);
-      return item ? [{ ...item, id: Number(id) }] : [];
+      return item && !this.hidden.has(`${type}:${id}`) ? [{ ...item, id: Number(id) }] : [];
     });
   }
 }
@@ -77,9 +89,10 @@ describe('ItemsController', () => {
   let source: DataSource;
   let portal: ItemPortal;
   let controller: ItemsController;
+  let settings: MirrorSettings;
 
   beforeAll(async () => {
-    database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
+    database = await freshDatabase(mirrorMigrations);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   });
 
@@ -90,6 +103,7 @@ describe('ItemsController', () => {
 
   beforeEach(async () => {
     await source.query('TRUNCATE mirror.items');
+    settings = mirrorSettings.parse({});
     portal = new ItemPortal();
     const tokens = webhookTokens(await portal.start());
     const client = new PortalClient({
@@ -104,6 +118,7 @@ describe('ItemsController', () => {
         MirrorStore,
         { provide: DataSource, useValue: source },
         { provide: PortalClients, useValue: { for: () => client } },
+        { provide: PortalSettings, useValue: { of: () => Promise.resolve({ own: settings }) } },
       ],
     }).compile();
     controller = module.get(ItemsController);
@@ -167,6 +182,46 @@ describe('ItemsController', () => {
     ]);
   });
 
+  it('tells an item that this user may not see from one that is gone', async () => {
+    portal.items.set('147:5', { title: 'Secret' }).set('147:6', { title: 'Gone' });
+    await handle(entryOf(147, '5'), entryOf(147, '6'));
+    portal.hidden.add('147:5');
+    portal.items.delete('147:6');
+    expect(await handle(entryOf(147, '5'), entryOf(147, '6'))).toEqual([]);
+    const rows: unknown = await source.query(
+      `SELECT item_id, hidden_at IS NOT NULL AS hidden, deleted_at IS NOT NULL AS deleted FROM mirror.items ORDER BY 1`,
+    );
+    expect(rows).toEqual([
+      { item_id: '5', hidden: true, deleted: false },
+      { item_id: '6', hidden: false, deleted: true },
+    ]);
+    portal.hidden.clear();
+    await handle(entryOf(147, '5'));
+    expect(
+      await source.query(`SELECT title FROM mirror.items WHERE item_id = 5 AND hidden_at IS NULL`),
+    ).toEqual([{ title: 'Secret' }]);
+  });
+
+  it('believes an event of a deletion without asking for the item', async () => {
+    portal.items.set('147:5', { title: 'Order' });
+    await handle(entryOf(147, '5'));
+    portal.items.delete('147:5');
+    portal.requests = 0;
+    await handle(entryOf(147, '5', 'ONCRMDYNAMICITEMDELETE'));
+    expect(await mirrored()).toEqual([{ item: '147:5', title: 'Order', deleted: true }]);
+    expect(portal.requests).toBe(1);
+  });
+
+  it('leaves alone what the settings of the portal exclude', async () => {
+    settings = mirrorSettings.parse({ types: { exclude: [148] } });
+    for (const type of ['147', '148', '31']) portal.items.set(`${type}:5`, { title: type });
+    expect(await handle(entryOf(147, '5'), entryOf(148, '5'), entryOf(31, '5'))).toEqual([]);
+    expect(await mirrored()).toEqual([{ item: '147:5', title: '147', deleted: false }]);
+    settings = mirrorSettings.parse({ types: { include: [148] }, invoices: true });
+    await handle(entryOf(147, '5'), entryOf(148, '5'), entryOf(31, '5'));
+    expect((await mirrored()).map(({ item }) => item)).toEqual(['31:5', '147:5', '148:5']);
+  });
+
   it('reads the items of forty smart processes by one request', async () => {
     const types = Array.from({ length: 40 }, (_, index) => 128 + index);
     for (const type of types) portal.items.set(`${type}:5`, { title: `Of ${type}` });
@@ -213,8 +268,12 @@ describe('ItemsController', () => {
   });
 });
 
-function entryOf(entityTypeId: number, entityId: string | null): PortalEntry {
+function entryOf(
+  entityTypeId: number,
+  entityId: string | null,
+  name = 'ONCRMDYNAMICITEMUPDATE',
+): PortalEntry {
   const entity = `CRMDYNAMICITEM_${entityTypeId}:${entityId}`;
-  const names = ['ONCRMDYNAMICITEMUPDATE'];
+  const names = [name];
   return { entity, entityId, entityTypeId, names, firstSeenAt: 0, lastTs: 0 };
 }

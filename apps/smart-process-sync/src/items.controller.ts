@@ -1,12 +1,15 @@
 import { Controller } from '@nestjs/common';
-import { type ItemOutcome, type ItemQuery, readItems } from '@relay/bitrix24';
+import { type ItemOutcome, type ItemQuery, type PortalClient, readItems } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
-import { PortalClients } from '@relay/portals';
+import { PortalClients, PortalSettings } from '@relay/portals';
 import { type ItemRow, toItemRow } from './item-row.js';
+import { itemsTotal } from './metrics.js';
 import { type ItemRead, MirrorStore } from './mirror-store.js';
+import { settleAbsent } from './reconcile/settle-absent.js';
+import { isWanted, settingsOf } from './settings.js';
 
 /** Custom fields by their own wild card, which other list methods need; here `*` may or may not bring them. */
-const ALL_FIELDS = ['*', 'uf_*'];
+export const ALL_FIELDS = ['*', 'uf_*'];
 
 /** An id that PostgreSQL's bigint holds, spelled in the one way in which the portal spells it. */
 const ITEM_ID = /^[1-9]\d{0,17}$/;
@@ -19,20 +22,24 @@ const ITEM_ID = /^[1-9]\d{0,17}$/;
 export class ItemsController {
   constructor(
     private readonly portals: PortalClients,
+    private readonly settings: PortalSettings,
     private readonly store: MirrorStore,
   ) {}
 
   @OnPortalEvents(['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'])
   async mirrorItems({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
+    const settings = await settingsOf(this.settings, memberId);
+    const client = this.portals.for(memberId);
     const queries: TypeQuery[] = [];
     for (const [entityTypeId, itemEntries] of groupByType(entries)) {
+      if (!isWanted(settings, entityTypeId)) continue;
       const read = await this.store.beginRead(memberId, entityTypeId);
       queries.push({ entityTypeId, ids: [...itemEntries.keys()], select: ALL_FIELDS, read, itemEntries });
     }
     const failed: FailedEntry[] = [];
-    for (const [query, outcomes] of await readItems(this.portals.for(memberId), queries)) {
+    for (const [query, outcomes] of await readItems(client, queries)) {
       try {
-        failed.push(...(await this.mirrorType(query, outcomes)));
+        failed.push(...(await this.mirrorType(client, query, outcomes)));
       } catch (error) {
         failed.push(...[...query.itemEntries.values()].map(({ entity }) => ({ entity, error })));
       }
@@ -42,22 +49,31 @@ export class ItemsController {
 
   /** Of an item that could not be read nothing is known, so its row stays as it is. */
   private async mirrorType(
+    client: PortalClient,
     { read, itemEntries }: TypeQuery,
     outcomes: Map<string, ItemOutcome>,
   ): Promise<FailedEntry[]> {
     const rows: ItemRow[] = [];
+    const deleted: string[] = [];
     const absent: string[] = [];
     const failed: FailedEntry[] = [];
-    for (const [id, { entity }] of itemEntries) {
+    for (const [id, { entity, names }] of itemEntries) {
       const outcome = outcomes.get(id);
       if (outcome?.state === 'found') rows.push(toItemRow(id, outcome.item));
-      else if (outcome?.state === 'absent') absent.push(id);
-      else failed.push({ entity, error: outcome?.error });
+      else if (outcome?.state !== 'absent') failed.push({ entity, error: outcome?.error });
+      else if (names.includes('ONCRMDYNAMICITEMDELETE')) deleted.push(id);
+      else absent.push(id);
     }
     await this.store.saveItems(read, rows);
-    // Hazard: the portal also leaves out what the stored user has no right to read
-    // (`api-reference/crm/universal/crm-item-list.md`), and a list cannot tell that from deleted.
-    await this.store.markDeleted(read, absent);
+    await this.store.markDeleted(read, deleted);
+    itemsTotal.inc({ work: 'live' }, rows.length + deleted.length);
+    // Said to have changed, and not shown: deleted meanwhile, or not for this user.
+    const { memberId, entityTypeId } = read;
+    const settled = await settleAbsent(this.store, client, { memberId, entityTypeId, ids: absent });
+    for (const [id, error] of settled.failed) {
+      const entry = itemEntries.get(id);
+      if (entry) failed.push({ entity: entry.entity, error });
+    }
     return failed;
   }
 }

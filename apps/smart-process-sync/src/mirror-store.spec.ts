@@ -4,8 +4,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { toItemRow } from './item-row.js';
-import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
-import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
+import { mirrorMigrations } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
 
 const TYPE = 147;
@@ -16,7 +15,7 @@ let source: DataSource;
 let store: MirrorStore;
 
 beforeAll(async () => {
-  database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
+  database = await freshDatabase(mirrorMigrations);
   source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   store = new MirrorStore(source);
 });
@@ -43,8 +42,13 @@ describe('MirrorStore', () => {
       stageId: 'DT147_9:NEW',
       categoryId: 9,
       assignedById: 1,
+      createdBy: 2,
+      updatedBy: '3',
       createdTime: '2024-07-22T18:00:08+02:00',
       updatedTime: '2024-07-23T18:00:08+02:00',
+      movedTime: '2024-07-23T19:00:08+02:00',
+      opportunity: 1250.5,
+      currencyId: 'EUR',
       ufCrm5_1: ['a'],
     };
     await store.saveItems(read, [toItemRow('5', item)]);
@@ -57,11 +61,18 @@ describe('MirrorStore', () => {
         stage_id: 'DT147_9:NEW',
         category_id: 9,
         assigned_by_id: 1,
+        created_by_id: 2,
+        updated_by_id: 3,
         created_time: new Date('2024-07-22T16:00:08Z'),
         updated_time: new Date('2024-07-23T16:00:08Z'),
+        moved_time: new Date('2024-07-23T17:00:08Z'),
+        opportunity: '1250.5',
+        currency_id: 'EUR',
         fields: item,
         deleted_at: null,
+        hidden_at: null,
         read_number: read.number,
+        read_at: read.at,
       },
     ]);
   });

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import type { ItemRow } from './item-row.js';
 
@@ -9,7 +9,12 @@ export interface ItemRead {
   entityTypeId: number;
   /** Of a sequence: it has no ties and, unlike a clock, never goes back. */
   number: string;
+  /** When it began, by the database's clock. */
+  at: Date;
 }
+
+/** The part of a `DataSource` or of a transaction's `EntityManager` that statements need. */
+export type Statements = Pick<EntityManager, 'query'>;
 
 /** Within the time that a statement may take. */
 const forgottenAtOnce = 10_000;
@@ -18,7 +23,26 @@ const forgottenAtOnce = 10_000;
 const wantedPortal = `wanted AS MATERIALIZED (
   SELECT FROM mirror.portals WHERE member_id = $1 AND forgotten_to < $3::bigint FOR SHARE)`;
 
-const nextNumber = z.tuple([z.object({ number: z.string() })]);
+const nextNumber = z.tuple([z.object({ number: z.string(), at: z.date() })]);
+
+/** Columns of `ItemRow` with their types. */
+const columns = {
+  title: 'text',
+  stage_id: 'text',
+  category_id: 'int',
+  assigned_by_id: 'int',
+  created_by_id: 'int',
+  updated_by_id: 'int',
+  created_time: 'timestamptz',
+  updated_time: 'timestamptz',
+  moved_time: 'timestamptz',
+  opportunity: 'numeric',
+  currency_id: 'text',
+  fields: 'jsonb',
+} as const satisfies Record<keyof Omit<ItemRow, 'item_id'>, string>;
+const names = Object.keys(columns).join(', ');
+const typedNames = Object.entries(columns).map((column) => column.join(' '));
+const replaced = Object.keys(columns).map((name) => `${name} = excluded.${name}`);
 
 /**
  * `mirror.items`. Reads overlap, here and in other processes, and may be stored in any order: the one that began last wins,
@@ -33,56 +57,83 @@ export class MirrorStore {
   async beginRead(memberId: string, entityTypeId: number): Promise<ItemRead> {
     const rows: unknown = await this.source.query(
       `WITH portal AS (INSERT INTO mirror.portals (member_id) VALUES ($1) ON CONFLICT DO NOTHING)
-       SELECT nextval('mirror.read_numbers') AS number`,
+       SELECT nextval('mirror.read_numbers') AS number, clock_timestamp() AS at`,
       [memberId],
     );
-    const [{ number }] = nextNumber.parse(rows);
-    return { memberId, entityTypeId, number };
+    const [read] = nextNumber.parse(rows);
+    return { memberId, entityTypeId, ...read };
   }
 
   /** @param rows each item once */
-  async saveItems(read: ItemRead, rows: readonly ItemRow[]): Promise<void> {
+  async saveItems(read: ItemRead, rows: readonly ItemRow[], within: Statements = this.source): Promise<void> {
+    if (rows.length === 0) return;
     // In order of their ids, so that two statements at once lock them in the same order.
-    await this.source.query(
+    await within.query(
       `WITH ${wantedPortal}
-       INSERT INTO mirror.items AS old
-         (member_id, entity_type_id, read_number, item_id, title, stage_id, category_id, assigned_by_id,
-          created_time, updated_time, fields)
-       SELECT $1, $2, $3, item_id, title, stage_id, category_id, assigned_by_id, created_time, updated_time, fields
-         FROM jsonb_to_recordset($4::jsonb) AS item(
-           item_id bigint, title text, stage_id text, category_id int, assigned_by_id int,
-           created_time timestamptz, updated_time timestamptz, fields jsonb), wanted
+       INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, read_at, item_id, ${names})
+       SELECT $1, $2, $3, $5, item_id, ${names}
+         FROM jsonb_to_recordset($4::jsonb) AS item(item_id bigint, ${typedNames.join(', ')}), wanted
         ORDER BY item_id
        ON CONFLICT (member_id, entity_type_id, item_id) DO UPDATE SET
-         read_number = excluded.read_number, title = excluded.title, stage_id = excluded.stage_id,
-         category_id = excluded.category_id, assigned_by_id = excluded.assigned_by_id,
-         created_time = excluded.created_time, updated_time = excluded.updated_time,
-         fields = excluded.fields, deleted_at = NULL
+         read_number = excluded.read_number, read_at = excluded.read_at, ${replaced.join(', ')},
+         deleted_at = NULL, hidden_at = NULL
        WHERE excluded.read_number >= old.read_number`,
-      [read.memberId, read.entityTypeId, read.number, JSON.stringify(rows)],
+      [read.memberId, read.entityTypeId, read.number, JSON.stringify(rows), read.at],
     );
   }
 
   /**
-   * Items that the read did not find. Also one that the mirror never had gets a row: an older read may still be on its way.
+   * Items that are gone from the portal. Also one that the mirror never had gets a row: an older read may still be on its
+   * way.
    * @param itemIds each once
    */
   async markDeleted(read: ItemRead, itemIds: readonly string[]): Promise<void> {
+    await this.mark(
+      read,
+      itemIds,
+      `deleted_at = coalesce(old.deleted_at, excluded.deleted_at), hidden_at = NULL`,
+      'deleted_at',
+    );
+  }
+
+  /**
+   * Items that the portal has, but does not show to the user by whose right we ask.
+   * @param itemIds each once
+   */
+  async markHidden(read: ItemRead, itemIds: readonly string[]): Promise<void> {
+    await this.mark(
+      read,
+      itemIds,
+      `hidden_at = coalesce(old.hidden_at, excluded.hidden_at), deleted_at = NULL`,
+      'hidden_at',
+    );
+  }
+
+  /** What was last known of them stays. */
+  private async mark(
+    read: ItemRead,
+    itemIds: readonly string[],
+    changes: string,
+    column: 'deleted_at' | 'hidden_at',
+  ): Promise<void> {
+    if (itemIds.length === 0) return;
     await this.source.query(
       `WITH ${wantedPortal}
-       INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, item_id, fields, deleted_at)
-       SELECT $1, $2, $3, item_id, '{}', clock_timestamp() FROM unnest($4::bigint[]) AS item_id, wanted
+       INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, read_at, item_id, fields, ${column})
+       SELECT $1, $2, $3, $5, item_id, '{}', clock_timestamp() FROM unnest($4::bigint[]) AS item_id, wanted
         ORDER BY item_id
        ON CONFLICT (member_id, entity_type_id, item_id) DO UPDATE SET
-         read_number = excluded.read_number, deleted_at = coalesce(old.deleted_at, excluded.deleted_at)
+         read_number = excluded.read_number, read_at = excluded.read_at, ${changes}
        WHERE excluded.read_number >= old.read_number`,
-      [read.memberId, read.entityTypeId, read.number, itemIds],
+      [read.memberId, read.entityTypeId, read.number, itemIds, read.at],
     );
   }
 
   /** Comes after every read that has begun until now. */
   async latestRead(): Promise<string> {
-    const rows: unknown = await this.source.query(`SELECT nextval('mirror.read_numbers') AS number`);
+    const rows: unknown = await this.source.query(
+      `SELECT nextval('mirror.read_numbers') AS number, clock_timestamp() AS at`,
+    );
     return nextNumber.parse(rows)[0].number;
   }
 

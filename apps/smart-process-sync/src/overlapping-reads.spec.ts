@@ -4,8 +4,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { toItemRow } from './item-row.js';
-import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
-import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
+import { mirrorMigrations } from './migrations.js';
 import { type ItemRead, MirrorStore } from './mirror-store.js';
 
 const TYPE = 147;
@@ -16,7 +15,7 @@ let source: DataSource;
 let store: MirrorStore;
 
 beforeAll(async () => {
-  database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
+  database = await freshDatabase(mirrorMigrations);
   source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   store = new MirrorStore(source);
 });

@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 import type { PortalEntry } from '@relay/bus';
 import { PortalDirectory, type KnownPortal } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { toItemRow } from './item-row.js';
-import { CreateMirror1764100000000 } from './migrations/1764100000000-create-mirror.js';
-import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-portals.js';
+import { mirrorMigrations } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
+import { PortalNotesStore } from './schedule/portal-notes.js';
+import { TypeStore } from './types/type-store.js';
 import { UninstallController } from './uninstall.controller.js';
+import { ViewStore } from './views/view-store.js';
 
 const types = [147, 148];
 
@@ -24,6 +26,7 @@ describe('the mirror of a portal that is uninstalled', () => {
   let source: DataSource;
   let store: MirrorStore;
   let controller: UninstallController;
+  let app: TestingModule;
   const states = new Map<string, KnownPortal['state']>();
   const expired = new Set<string>();
 
@@ -36,12 +39,15 @@ describe('the mirror of a portal that is uninstalled', () => {
   };
 
   beforeAll(async () => {
-    database = await freshDatabase([CreateMirror1764100000000, ForgetPortals1764800000000]);
+    database = await freshDatabase(mirrorMigrations);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
-    const app = await Test.createTestingModule({
+    app = await Test.createTestingModule({
       controllers: [UninstallController],
       providers: [
         MirrorStore,
+        PortalNotesStore,
+        TypeStore,
+        ViewStore,
         { provide: DataSource, useValue: source },
         { provide: PortalDirectory, useValue: directory },
       ],
@@ -78,6 +84,19 @@ describe('the mirror of a portal that is uninstalled', () => {
     await fill('another');
     await controller.forget({ memberId: what, entries: [entry(CLEAN === undefined ? {} : { CLEAN })] });
     expect([await rowsOf(what), await rowsOf('another')]).toEqual([left, 4]);
+  });
+
+  it('takes its types and their views with it', async () => {
+    states.set('viewed', 'uninstalled');
+    const type = { entityTypeId: 147, code: 'orders', title: 'Orders' };
+    await app.get(TypeStore).save('viewed', [{ ...type, isMirrored: true }]);
+    const portal = { memberId: 'viewed', domain: 'viewed.bitrix24.test' };
+    const fields = [{ name: 'id', upperName: 'ID', type: 'integer', title: 'ID', isMultiple: false }];
+    await app.get(ViewStore).refresh({ ...type, ...portal, fields });
+    expect(await source.query('SELECT * FROM mirror.viewed_orders')).toEqual([]);
+    await controller.forget({ memberId: 'viewed', entries: [entry({ CLEAN: '1' })] });
+    await expect(source.query('SELECT * FROM mirror.viewed_orders')).rejects.toThrow('does not exist');
+    expect(await app.get(TypeStore).all('viewed')).toEqual([]);
   });
 
   it('is not brought back by a read that began before', async () => {

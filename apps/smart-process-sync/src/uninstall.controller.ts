@@ -2,6 +2,9 @@ import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
 import { PortalDirectory } from '@relay/portals';
 import { MirrorStore } from './mirror-store.js';
+import { PortalNotesStore } from './schedule/portal-notes.js';
+import { TypeStore } from './types/type-store.js';
+import { ViewStore } from './views/view-store.js';
 
 /**
  * Forgets a portal whose user wanted the application's data gone when they uninstalled it: `CLEAN` is 1
@@ -12,6 +15,9 @@ export class UninstallController {
   constructor(
     private readonly directory: PortalDirectory,
     private readonly store: MirrorStore,
+    private readonly types: TypeStore,
+    private readonly views: ViewStore,
+    private readonly notes: PortalNotesStore,
   ) {}
 
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
@@ -21,6 +27,15 @@ export class UninstallController {
     const upTo = await this.store.latestRead();
     if (await this.isBack(memberId)) return;
     await this.store.forgetPortal(memberId, upTo);
+    await this.forgetTypes(memberId);
+  }
+
+  private async forgetTypes(memberId: string): Promise<void> {
+    for (const { entityTypeId } of await this.types.all(memberId)) {
+      await this.views.remove(memberId, entityTypeId);
+    }
+    await this.types.forget(memberId);
+    await this.notes.forget(memberId);
   }
 
   /** The event can come late, after the next install, whose items are live already. */

@@ -21,8 +21,9 @@ import {
   requireDatabase,
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
-import { showWork } from './work-metrics.js';
 import { DataSource } from 'typeorm';
+import { ConsumerLogModule } from './consumer-log.js';
+import { showWork } from './work-metrics.js';
 
 /** The variables that every consumer reads. */
 export const consumerVariables = [
@@ -161,6 +162,7 @@ function rootModule(
         log,
         databaseUrl: environment.DATABASE_URL,
       }),
+      ConsumerLogModule.of(log),
       module,
     ],
   };

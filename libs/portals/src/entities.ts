@@ -13,6 +13,9 @@ export type ApplicationTokenKind = 'app' | 'webhook';
 /** What `event.bind` has done: Bitrix24 keeps a handler, or the portal does not know the event. */
 export type BindingState = 'bound' | 'unknown-event';
 
+/** `failed`: a repeat would not help, or many did not. */
+export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
+
 /** Whoever changes a portal locks its row here first, the credentials after it: one order, no deadlock. */
 @Entity({ schema, name: 'portals' })
 export class PortalEntity {
@@ -81,6 +84,14 @@ export class SubscriptionEntity {
   @PrimaryColumn('text') name: string;
 }
 
+/** What a consumer wants of one portal, in place of its subscriptions. */
+@Entity({ schema, name: 'chosen_subscriptions' })
+export class ChosenSubscriptionEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') consumer: string;
+  @Column('text', { array: true }) names: string[];
+}
+
 @Entity({ schema, name: 'event_bindings' })
 export class EventBindingEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -127,14 +138,39 @@ export class OperatingTimeEntity {
   @Column('timestamptz', { name: 'next_at' }) nextAt: Date;
 }
 
+/** Work on one portal that a consumer is asked for, and its lease on it while it does it. */
+@Entity({ schema, name: 'tasks' })
+export class TaskEntity {
+  @PrimaryColumn('uuid') id: string;
+  @Column('text') consumer: string;
+  @Column('text', { name: 'member_id' }) memberId: string;
+  @Column('text') kind: string;
+  @Column('text') state: TaskState;
+  @Column('jsonb') progress: Record<string, unknown>;
+  @Column('text', { nullable: true }) error: string | null;
+  /** Failures since it last got on. */
+  @Column('int') attempts: number;
+  /** Asked for once more while it was running. */
+  @Column('boolean') again: boolean;
+  @Column('uuid', { nullable: true }) owner: string | null;
+  @Column('timestamptz', { name: 'lease_until', nullable: true }) leaseUntil: Date | null;
+  /** Not taken before. */
+  @Column('timestamptz', { name: 'due_at' }) dueAt: Date;
+  @Column('timestamptz', { name: 'requested_at' }) requestedAt: Date;
+  @Column('timestamptz', { name: 'started_at', nullable: true }) startedAt: Date | null;
+  @Column('timestamptz', { name: 'ended_at', nullable: true }) endedAt: Date | null;
+}
+
 export const portalEntities = [
   PortalEntity,
   CredentialsEntity,
   ApplicationTokenEntity,
   PendingInstallEntity,
   SubscriptionEntity,
+  ChosenSubscriptionEntity,
   EventBindingEntity,
   WebhookPairEntity,
   RateBucketEntity,
   OperatingTimeEntity,
+  TaskEntity,
 ];

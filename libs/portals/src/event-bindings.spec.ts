@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { EventBindings } from './event-bindings.js';
 import { PortalRegistry } from './portal-registry.js';
+import { Subscriptions } from './subscriptions.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const here = 'https://relay.example.com/b24/events';
@@ -112,7 +113,7 @@ describe('EventBindings', () => {
     for (const memberId of ['m3', 'm4', 'm5']) await install(memberId);
     await new PortalRegistry(source, database.box, []).uninstall('m5');
     for (const memberId of ['m3', 'm4', 'm5']) await bindings.save(memberId, 'ONE', here, 'bound');
-    await bindings.save('m3', 'TWO', here, 'bound');
+    for (const memberId of ['m3', 'm4']) await bindings.save(memberId, 'TWO', here, 'bound');
     await bindings.save('m3', 'UNKNOWN', here, 'unknown-event');
     await bindings.save('m3', 'FORMER', elsewhere, 'bound');
     await expect(bindings.unwanted(['TWO'], here)).resolves.toEqual(
@@ -132,9 +133,18 @@ describe('EventBindings', () => {
     await bindings.save('m3', 'ONITEMADD_147', here, 'unknown-event');
     await bindings.save('m3', 'ONITEMADD', here, 'bound');
     await expect(bindings.unwanted(['ONITEMADD_147'], here)).resolves.toEqual(new Map());
+    await bindings.save('m3', 'ONITEMADD_148', here, 'bound');
     await expect(bindings.unwanted(['ONITEMADD_148'], here)).resolves.toEqual(
       new Map([['m3', ['ONITEMADD']]]),
     );
+  });
+
+  it('takes nothing away from a portal before all that is wanted is bound there', async () => {
+    await install('m3');
+    await bindings.save('m3', 'ONE', here, 'bound');
+    await expect(bindings.unwanted(['TWO'], here)).resolves.toEqual(new Map());
+    await bindings.save('m3', 'TWO', here, 'bound');
+    await expect(bindings.unwanted(['TWO'], here)).resolves.toEqual(new Map([['m3', ['ONE']]]));
   });
 
   it('does not leave out for ever a portal that was suspended before it was bound', async () => {
@@ -143,5 +153,62 @@ describe('EventBindings', () => {
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
     await source.query(`UPDATE portals.portals SET suspended_until = now() WHERE member_id = 'm3'`);
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map([['m3', ['ONE']]]));
+  });
+
+  describe('where a consumer has chosen other names for a portal', () => {
+    let subscriptions: Subscriptions;
+
+    beforeEach(async () => {
+      subscriptions = new Subscriptions(source, { on: () => () => undefined });
+      await subscriptions.record('mirror', ['ADD', 'TYPEADD']);
+      for (const memberId of ['m3', 'm4']) {
+        await install(memberId);
+        for (const name of ['ADD', 'TYPEADD', 'OWN']) await bindings.save(memberId, name, here, 'bound');
+      }
+      await subscriptions.choose('mirror', 'm3', ['ADD_147', 'TYPEADD']);
+    });
+
+    async function missing(): Promise<Map<string, string[]>> {
+      return await bindings.missing(['OWN', ...(await subscriptions.wanted())], here);
+    }
+
+    async function unwanted(): Promise<Map<string, string[]>> {
+      return await bindings.unwanted(['OWN', ...(await subscriptions.wanted())], here);
+    }
+
+    it('misses those there, and then wants no more what it had bound before, nowhere else', async () => {
+      expect(await missing()).toEqual(new Map([['m3', ['ADD_147']]]));
+      expect(await unwanted()).toEqual(new Map());
+      await bindings.save('m3', 'ADD_147', here, 'bound');
+      expect(await unwanted()).toEqual(new Map([['m3', ['ADD']]]));
+      await bindings.remove('m3', ['ADD']);
+      expect([await missing(), await unwanted()]).toEqual([new Map(), new Map()]);
+    });
+
+    it('misses the usual names again when the choice is taken back', async () => {
+      await bindings.remove('m3', ['ADD']);
+      await subscriptions.choose('mirror', 'm3', undefined);
+      expect(await missing()).toEqual(new Map([['m3', ['ADD']]]));
+    });
+
+    it('wants no more what was chosen before, and still what a consumer wants of every portal', async () => {
+      for (const memberId of ['m3', 'm4']) await bindings.save(memberId, 'ADD_151', here, 'bound');
+      for (const name of ['ADD_147', 'ADD_150']) await bindings.save('m3', name, here, 'bound');
+      await subscriptions.record('other', ['ADD_151']);
+      expect((await unwanted()).get('m3')).toEqual(['ADD', 'ADD_150']);
+      await subscriptions.choose('mirror', 'm3', undefined);
+      expect((await unwanted()).get('m3')).toEqual(['ADD_147', 'ADD_150']);
+    });
+
+    it('keeps what another consumer wants of every portal', async () => {
+      await subscriptions.record('other', ['ADD']);
+      await bindings.save('m3', 'ADD_147', here, 'bound');
+      expect(await unwanted()).toEqual(new Map());
+    });
+
+    it('keeps the basic event at a portal that does not know a chosen one', async () => {
+      await bindings.save('m3', 'ADD_147', here, 'unknown-event');
+      expect([await missing(), await unwanted()]).toEqual([new Map(), new Map()]);
+    });
   });
 });

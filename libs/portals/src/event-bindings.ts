@@ -1,6 +1,31 @@
 import type { DataSource } from 'typeorm';
 import { EventBindingEntity, type BindingState } from './entities.js';
 
+interface NamesOfPortal {
+  memberId: string;
+  names: string[];
+}
+
+const canBeAsked = `kind = 'oauth' AND (portals.state = 'installed'
+  OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
+
+/**
+ * SQL: all consumers that want this name of every portal have chosen others at this one. A name that none of them wants, such
+ * as the gateway's own, is nobody's to choose away.
+ */
+const isReplaced = (
+  name: string,
+): string => `(EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = ${name})
+  AND NOT EXISTS (
+    SELECT FROM portals.subscriptions s
+      LEFT JOIN portals.chosen_subscriptions c ON c.consumer = s.consumer AND c.member_id = portals.member_id
+    WHERE s.name = ${name} AND (c.names IS NULL OR ${name} = ANY (c.names))))`;
+
+/** SQL: what is wanted of a portal, of the names `$1` that are wanted of every one. */
+const wantedThere = `
+  SELECT given.name FROM unnest($1::text[]) AS given(name) WHERE NOT ${isReplaced('given.name')}
+  UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
+
 /** What `event.bind` has done at each portal, so that only what is missing is bound. */
 export class EventBindings {
   constructor(private readonly dataSource: DataSource) {}
@@ -15,15 +40,15 @@ export class EventBindings {
    * For each portal where the application is installed, which of the names were never tried, or with another handler
    * than this one; no entry: none. A suspended portal counts when its next try is due: one whose handlers are not
    * bound sends no events, so that nobody else would ever try it.
+   * @param names what is wanted of every portal; where a consumer has chosen others (`Subscriptions.choose`), those
    */
   async missing(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
-    const rows = await this.dataSource.query<{ memberId: string; names: string[] }[]>(
+    const rows = await this.dataSource.query<NamesOfPortal[]>(
       `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id)
-         CROSS JOIN (SELECT DISTINCT unnest($1::text[]) AS name) wanted
+         CROSS JOIN LATERAL (${wantedThere}) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
-       WHERE (portals.state = 'installed' OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))
-         AND kind = 'oauth' AND b.handler IS DISTINCT FROM $2
+       WHERE ${canBeAsked} AND b.handler IS DISTINCT FROM $2
        GROUP BY member_id`,
       [names, handlerUrl],
     );
@@ -31,20 +56,21 @@ export class EventBindings {
   }
 
   /**
-   * For each portal where the application is installed, which handlers were bound that none of the names asks for any
-   * more. A basic name that was bound because the portal does not know a suffixed one is asked for by that one.
+   * For each portal where all that is wanted is bound, which handlers were bound beside that nobody asks for any more. A
+   * basic name that was bound because the portal does not know a suffixed one is asked for by that one.
+   * @param names as for `missing`
    */
   async unwanted(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
-    const rows = await this.dataSource.query<{ memberId: string; names: string[] }[]>(
-      `SELECT b.member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
-       FROM portals.event_bindings b JOIN portals.portals USING (member_id)
-       WHERE portals.state = 'installed' AND b.state = 'bound' AND b.handler = $2 AND b.name <> ALL($1::text[])
+    const rows = await this.dataSource.query<NamesOfPortal[]>(
+      `SELECT member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
+       FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
+       WHERE ${canBeAsked} AND b.state = 'bound' AND b.handler = $2
          AND NOT EXISTS (
-           SELECT FROM portals.event_bindings suffixed
-           WHERE suffixed.member_id = b.member_id AND suffixed.state = 'unknown-event'
-             AND suffixed.name = ANY($1::text[]) AND starts_with(suffixed.name, b.name || '_')
-         )
-       GROUP BY b.member_id`,
+           SELECT FROM (${wantedThere}) wanted
+             LEFT JOIN portals.event_bindings there ON there.member_id = portals.member_id AND there.name = wanted.name
+           WHERE wanted.name = b.name OR there.handler IS DISTINCT FROM $2
+             OR (there.state = 'unknown-event' AND starts_with(wanted.name, b.name || '_')))
+       GROUP BY member_id`,
       [names, handlerUrl],
     );
     return new Map(rows.map((row) => [row.memberId, row.names]));

@@ -6,6 +6,8 @@ import { CreateRateBuckets1764500000000 } from './migrations/1764500000000-creat
 import { ShareLimits1764600000000 } from './migrations/1764600000000-share-limits.js';
 import { SuspendPortals1764700000000 } from './migrations/1764700000000-suspend-portals.js';
 import { NoteRelocations1764700000100 } from './migrations/1764700000100-note-relocations.js';
+import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-choose-subscriptions.js';
+import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const portalMigrations = [
@@ -17,4 +19,6 @@ export const portalMigrations = [
   ShareLimits1764600000000,
   SuspendPortals1764700000000,
   NoteRelocations1764700000100,
+  CreateTasks1764960000000,
+  ChooseSubscriptions1764960000010,
 ];

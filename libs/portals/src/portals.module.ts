@@ -16,6 +16,7 @@ import { SecretBox } from './keys/secret-box.js';
 import { IdleRenewals } from './renewal/idle-renewals.js';
 import { Subscriptions } from './subscriptions.js';
 import { Suspensions } from './suspension/suspensions.js';
+import { PortalTasks } from './tasks/portal-tasks.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 export interface PortalsOptions {
@@ -98,6 +99,11 @@ export class PortalsModule {
       {
         provide: EventBindings,
         useFactory: (dataSource: DataSource) => new EventBindings(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: PortalTasks,
+        useFactory: (dataSource: DataSource) => new PortalTasks(dataSource),
         inject: [DataSource],
       },
       {

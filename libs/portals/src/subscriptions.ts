@@ -6,7 +6,7 @@ import { announce, type Notifier } from './notifier.js';
 export class Subscriptions {
   constructor(
     private readonly dataSource: DataSource,
-    private readonly notifier: Notifier,
+    private readonly notifier: Pick<Notifier, 'on'>,
   ) {}
 
   /** Replaces what the consumer wanted before; announced only when that changed anything. */
@@ -32,7 +32,34 @@ export class Subscriptions {
 
   /** The consumer is no more. */
   async remove(consumer: string): Promise<void> {
+    await this.dataSource.query('DELETE FROM portals.chosen_subscriptions WHERE consumer = $1', [consumer]);
     await this.record(consumer, []);
+  }
+
+  /**
+   * What the consumer wants of this portal, in place of what it recorded for all; undefined: the same as of all. Of names
+   * that a portal does not offer it gets the basic event all the same.
+   * @throws QueryFailedError for a portal that is unknown
+   */
+  async choose(consumer: string, memberId: string, names: readonly string[] | undefined): Promise<void> {
+    await inTransaction(this.dataSource, async (manager) => {
+      const [chosen] = await manager.query<{ names: string[] }[]>(
+        'SELECT names FROM portals.chosen_subscriptions WHERE member_id = $1 AND consumer = $2 FOR UPDATE',
+        [memberId, consumer],
+      );
+      if (JSON.stringify(chosen?.names) === JSON.stringify(names)) return;
+      await (names
+        ? manager.query(
+            `INSERT INTO portals.chosen_subscriptions (member_id, consumer, names) VALUES ($1, $2, $3)
+             ON CONFLICT (member_id, consumer) DO UPDATE SET names = excluded.names`,
+            [memberId, consumer, names],
+          )
+        : manager.query('DELETE FROM portals.chosen_subscriptions WHERE member_id = $1 AND consumer = $2', [
+            memberId,
+            consumer,
+          ]));
+      await announce(manager, 'subscriptions', consumer);
+    });
   }
 
   /** Every event name that some consumer wants, sorted, each once. */

@@ -1,4 +1,4 @@
-import { MAX_BATCH_COMMANDS } from '@relay/bitrix24';
+import { Bitrix24Error, type CommandOutcome, MAX_BATCH_COMMANDS } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { EventBindings, PortalClients } from '@relay/portals';
 import { Backoff } from './backoff.js';
@@ -40,9 +40,11 @@ export class UnwantedHandlers {
         .batch(Object.fromEntries(part.map((name) => [name, this.command(name)])));
       await this.bindings.remove(
         memberId,
-        part.filter((name) => outcomes[name]?.ok),
+        part.filter((name) => isUnbound(outcomes[name])),
       );
-      for (const outcome of Object.values(outcomes)) if (!outcome.ok) throw outcome.error;
+      for (const outcome of Object.values(outcomes)) {
+        if (!outcome.ok && !isUnbound(outcome)) throw outcome.error;
+      }
     }
     this.log.info({ memberId, events: names }, 'events unbound');
   }
@@ -50,4 +52,12 @@ export class UnwantedHandlers {
   private command(name: string) {
     return { method: 'event.unbind', params: { event: name, handler: this.handlerUrl } };
   }
+}
+
+/** Nothing was bound, so nothing is left to unbind (`api-reference/events/event-unbind.md`). */
+const gone: ReadonlySet<string> = new Set(['ERROR_EVENT_NOT_FOUND', 'NOT_FOUND']);
+
+function isUnbound(outcome: CommandOutcome | undefined): boolean {
+  if (!outcome) return false;
+  return outcome.ok || (outcome.error instanceof Bitrix24Error && gone.has(outcome.error.code));
 }

@@ -8,8 +8,9 @@ import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
+import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 
-export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts {
+export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
   /** What an operator has to bring, as a bearer token. */
   token: string;
   keys: KeyRotation;
@@ -34,6 +35,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
   addPortalRoutes(api, parts);
   addBusRoutes(api, parts);
   addDeadLetterRoutes(api, parts);
+  addSyncRoutes(api, parts);
   api.post('/ops/api/keys/rotate', async () => keys.run());
   await api.ready();
   return api;

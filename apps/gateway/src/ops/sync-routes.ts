@@ -1,0 +1,29 @@
+import { Bitrix24Error } from '@relay/bitrix24';
+import type { PortalList, PortalTasks } from '@relay/portals';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+
+export interface SyncRouteParts {
+  portals: PortalList;
+  tasks: PortalTasks;
+}
+
+/** The consumer whose tasks these are; it does them, and tells how far it is, through the database. */
+const consumer = 'smart-process-sync';
+
+const path = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
+const taskPath = path.extend({ kind: z.enum(['backfill', 'reconcile']) });
+
+/** What an operator asks of the mirror of one portal. */
+export function addSyncRoutes(api: FastifyInstance, { portals, tasks }: SyncRouteParts): void {
+  api.post('/ops/api/sync/:memberId/:kind', async (request, reply) => {
+    const { memberId, kind } = taskPath.parse(request.params);
+    return reply.code(202).send({ task: await tasks.request(consumer, memberId, kind) });
+  });
+  api.get('/ops/api/sync/:memberId', async (request) => {
+    const { memberId } = path.parse(request.params);
+    const known = (await portals.all()).some((portal) => portal.memberId === memberId);
+    if (!known) throw new Bitrix24Error('NOT_INSTALLED', { memberId });
+    return { tasks: await tasks.latest(consumer, memberId) };
+  });
+}

@@ -1,0 +1,112 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { inTransaction, PortalClients, type TaskProgress, type TaskRun } from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { ALL_FIELDS } from '../items.controller.js';
+import { toItemRow } from '../item-row.js';
+import { itemsTotal, unreadableTotal } from '../metrics.js';
+import { MirrorStore } from '../mirror-store.js';
+import { Progress, Reporter } from '../progress.js';
+import { TypeRefresh, type RefreshedType } from '../types/type-refresh.js';
+import { TypeStore } from '../types/type-store.js';
+import { type Chunk, walk } from '../walk/walk.js';
+
+/**
+ * Fills the mirror of a portal from the beginning: all items of its types by ascending id, as bulk work, which leaves room to
+ * live work. Each chunk is stored in one transaction with its checkpoint, so a killed backfill goes on where it was. Events
+ * that come meanwhile win, for their reads begin later.
+ */
+@Injectable()
+export class Backfill {
+  constructor(
+    private readonly source: DataSource,
+    private readonly clients: PortalClients,
+    private readonly refresh: TypeRefresh,
+    private readonly types: TypeStore,
+    private readonly store: MirrorStore,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  /** Everything once more that was not read since the task was asked for. */
+  async all(run: TaskRun): Promise<TaskProgress> {
+    return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.task.requestedAt);
+  }
+
+  /** What no backfill has brought yet: a new portal, a new type. */
+  async missing(run: TaskRun): Promise<TaskProgress> {
+    return await this.run(run, ({ backfilledAt }) => !backfilledAt);
+  }
+
+  private async run(run: TaskRun, isDue: (type: RefreshedType) => boolean): Promise<TaskProgress> {
+    const { memberId } = run.task;
+    const types = await this.refresh.refresh(memberId, run.signal);
+    const progress = new Progress();
+    const lost = await this.fill(run, types.filter(isDue), progress);
+    // One of them may be gone, which the portal's list tells.
+    if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
+    return { ...progress.toJSON(), lost };
+  }
+
+  /** @returns the types that could not be read to their end */
+  async fill(run: TaskRun, types: readonly RefreshedType[], progress: Progress): Promise<number[]> {
+    const { memberId } = run.task;
+    const runs = new Map<number, string>();
+    const ways = [];
+    for (const type of types) {
+      const { entityTypeId, lastId, title } = type;
+      const [backfillRun, after, items] = await this.begun(memberId, type);
+      runs.set(entityTypeId, backfillRun);
+      progress.open({ entityTypeId, title, items, after, lastId, isDone: false });
+      ways.push({ entityTypeId, after, lastId });
+    }
+    const reporter = new Reporter(progress, run.report, (said) =>
+      this.log.info({ memberId, ...said }, 'backfill'),
+    );
+    const lost: number[] = [];
+    await walk({
+      client: this.clients.for(memberId, { work: 'bulk' }),
+      types: ways,
+      select: ALL_FIELDS,
+      beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
+      onChunk: async (chunk) => {
+        await this.keep(memberId, runs.get(chunk.entityTypeId) ?? '0', chunk);
+        progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
+        progress.found.unreadable += chunk.unreadable.length;
+        await reporter.say();
+      },
+      onLost: (entityTypeId, err) => {
+        lost.push(entityTypeId);
+        this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
+      },
+      signal: run.signal,
+    });
+    return lost;
+  }
+
+  /** The run that has begun goes on; one that has ended begins anew. */
+  private async begun(
+    memberId: string,
+    { entityTypeId, backfillRun, backfilledAt, backfillAfter, backfillItems }: RefreshedType,
+  ): Promise<[run: string, after: string, items: number]> {
+    if (backfillRun !== null && backfilledAt === null) return [backfillRun, backfillAfter, backfillItems];
+    const run = await this.store.latestRead();
+    await this.types.beginBackfill(memberId, entityTypeId, run);
+    return [run, '0', 0];
+  }
+
+  private async keep(memberId: string, run: string, chunk: Chunk): Promise<void> {
+    const { entityTypeId, after, last, items, unreadable, read, isEnd } = chunk;
+    const rows = items.map((item) => toItemRow(String(item.id), item));
+    await inTransaction(this.source, async (manager) => {
+      await this.store.saveItems(read, rows, manager);
+      const checkpoint = { entityTypeId, run, after, last, items: items.length };
+      await this.types.checkpoint(manager, memberId, checkpoint);
+    });
+    if (isEnd) await this.types.endBackfill(memberId, entityTypeId, run);
+    itemsTotal.inc({ work: 'backfill' }, items.length);
+    if (unreadable.length === 0) return;
+    unreadableTotal.inc(unreadable.length);
+    this.log.warn({ memberId, entityTypeId, ids: unreadable }, 'items that the portal could not give');
+  }
+}

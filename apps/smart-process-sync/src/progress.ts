@@ -1,0 +1,115 @@
+import { z } from 'zod';
+
+/** How far one type is. */
+const typeProgress = z.object({
+  entityTypeId: z.number(),
+  title: z.string(),
+  items: z.number(),
+  /** Everything up to this id is done. */
+  after: z.string(),
+  lastId: z.string(),
+  isDone: z.boolean(),
+});
+export type TypeProgress = z.output<typeof typeProgress>;
+
+const counts = z.object({
+  missing: z.number(),
+  stale: z.number(),
+  /** Read once more, for they changed in the second in which they were read. */
+  rechecked: z.number(),
+  deleted: z.number(),
+  hidden: z.number(),
+  /** Could not be read, nor told what became of them: they stay as they were. */
+  unreadable: z.number(),
+});
+export type Found = z.output<typeof counts>;
+
+const kept = z.object({ types: z.array(typeProgress), found: counts });
+
+const nothing: Found = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
+
+/** How far a task has come; its `toJSON` is what operators see, and what a killed task goes on from. */
+export class Progress {
+  readonly found: Found;
+  readonly #types: Map<number, TypeProgress>;
+  readonly #startedAtMs: number;
+  #itemsHere = 0;
+  #partAtStart: number | undefined;
+
+  constructor(
+    before: Record<string, unknown> = {},
+    private readonly nowMs: () => number = () => performance.now(),
+  ) {
+    const read = kept.safeParse(before);
+    this.found = { ...nothing, ...(read.success ? read.data.found : {}) };
+    this.#types = new Map(read.success ? read.data.types.map((type) => [type.entityTypeId, type]) : []);
+    this.#startedAtMs = nowMs();
+  }
+
+  /** Goes on from what was there before; else from `start`. */
+  open(start: TypeProgress): TypeProgress {
+    const type = this.#types.get(start.entityTypeId) ?? start;
+    this.#types.set(start.entityTypeId, { ...type, lastId: start.lastId });
+    return type;
+  }
+
+  advance(entityTypeId: number, items: number, last: string, isDone: boolean): void {
+    const type = this.#types.get(entityTypeId);
+    if (!type) return;
+    this.#partAtStart ??= this.#part();
+    this.#itemsHere += items;
+    this.#types.set(entityTypeId, { ...type, items: type.items + items, after: last, isDone });
+  }
+
+  toJSON(): Record<string, unknown> {
+    const seconds = Math.max(0.001, (this.nowMs() - this.#startedAtMs) / 1_000);
+    const part = this.#part();
+    const perSecond = (part - (this.#partAtStart ?? 0)) / seconds;
+    const items = [...this.#types.values()].reduce((sum, type) => sum + type.items, 0);
+    return {
+      items,
+      itemsPerSecond: Math.round(this.#itemsHere / seconds),
+      part: Math.round(part * 1_000) / 1_000,
+      ...(perSecond > 0 && { secondsLeft: Math.round((1 - part) / perSecond) }),
+      found: this.found,
+      types: [...this.#types.values()],
+    };
+  }
+
+  /** By ids, since nothing is counted beforehand: as if no id were missing. */
+  #part(): number {
+    const types = [...this.#types.values()];
+    const all = types.reduce((sum, { lastId }) => sum + Number(lastId) + 1, 0);
+    const done = types.reduce(
+      (sum, { after, lastId, isDone }) =>
+        sum + (isDone ? Number(lastId) + 1 : Math.min(Number(after), Number(lastId))),
+      0,
+    );
+    return all === 0 ? 1 : done / all;
+  }
+}
+
+/** Says it at most twice a second. */
+export class Reporter {
+  #saidAtMs = -Infinity;
+
+  constructor(
+    private readonly progress: Progress,
+    private readonly report: (progress: Record<string, unknown>) => Promise<void>,
+    private readonly log: (progress: Record<string, unknown>) => void,
+  ) {}
+
+  #loggedAtMs = performance.now();
+
+  async say(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#saidAtMs < 500) return;
+    this.#saidAtMs = now;
+    const said = this.progress.toJSON();
+    await this.report(said);
+    if (now - this.#loggedAtMs < 10_000) return;
+    this.#loggedAtMs = now;
+    const { items, itemsPerSecond, secondsLeft } = said;
+    this.log({ items, itemsPerSecond, secondsLeft });
+  }
+}

@@ -1,0 +1,79 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { PortalClients, type TaskProgress, type TaskRun } from '@relay/portals';
+import { Backfill } from '../backfill/backfill.js';
+import { MirrorStore } from '../mirror-store.js';
+import { Progress, Reporter } from '../progress.js';
+import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
+import { TypeStore } from '../types/type-store.js';
+import { walk } from '../walk/walk.js';
+import { Mender } from './mender.js';
+
+/** What a comparison needs of an item. */
+const COMPARED_FIELDS = ['id', 'updatedTime'];
+
+/**
+ * Makes good what no event told: walks the ids and times of change of all items, reads what is different, and finds out
+ * what became of items that the portal does not list any more. A killed one goes on where it was last reported to be.
+ */
+@Injectable()
+export class Reconciliation {
+  constructor(
+    private readonly clients: PortalClients,
+    private readonly refresh: TypeRefresh,
+    private readonly backfill: Backfill,
+    private readonly types: TypeStore,
+    private readonly store: MirrorStore,
+    private readonly mender: Mender,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  /** @returns what it found, by what was wrong with it */
+  async run(run: TaskRun): Promise<TaskProgress> {
+    const { memberId } = run.task;
+    const types = await this.refresh.refresh(memberId, run.signal);
+    const [filled, empty] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
+    const lost = await this.backfill.fill(run, empty, new Progress());
+    const progress = new Progress(run.task.progress);
+    lost.push(...(await this.walk(run, filled, progress)));
+    if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
+    for (const { entityTypeId } of types) await this.types.noteReconciled(memberId, entityTypeId);
+    return { ...progress.toJSON(), lost };
+  }
+
+  private async walk(run: TaskRun, types: readonly RefreshedType[], progress: Progress): Promise<number[]> {
+    const { memberId } = run.task;
+    const client = this.clients.for(memberId, { work: 'bulk' });
+    const lost: number[] = [];
+    const reporter = new Reporter(progress, run.report, (said) =>
+      this.log.info({ memberId, ...said }, 'reconciliation'),
+    );
+    const ways = types
+      .map(({ entityTypeId, title, lastId }) =>
+        progress.open({ entityTypeId, title, items: 0, after: '0', lastId, isDone: false }),
+      )
+      .filter(({ isDone }) => !isDone);
+    await walk({
+      client,
+      types: ways,
+      select: COMPARED_FIELDS,
+      beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
+      onChunk: async (chunk) => {
+        await this.mender.mend(client, chunk, progress.found, run.signal);
+        progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
+        await reporter.say();
+      },
+      onLost: (entityTypeId, err) => {
+        lost.push(entityTypeId);
+        this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
+      },
+      signal: run.signal,
+    });
+    return lost;
+  }
+}
+
+function isFilled({ backfilledAt }: RefreshedType): boolean {
+  return backfilledAt !== null;
+}

@@ -1,0 +1,66 @@
+import { Injectable } from '@nestjs/common';
+import { Bitrix24Error, type PortalClient } from '@relay/bitrix24';
+import { PortalClients, PortalSettings } from '@relay/portals';
+import { INVOICE, isWanted, type MirrorSettings, settingsOf } from '../settings.js';
+import { type DescribedType, describeTypes, listTypes } from './portal-types.js';
+import type { FoundType, MirroredType } from './type-store.js';
+
+export type Description = DescribedType | { error: unknown };
+
+/** What a portal says of its types now. */
+export interface Catalogue {
+  found: FoundType[];
+  /** Known before, and not listed any more. */
+  unlisted: MirroredType[];
+  /** Of those that are mirrored, and of the unlisted. */
+  described: Map<number, Description>;
+}
+
+/** Asks a portal for its smart processes, and which of them are wanted. */
+@Injectable()
+export class Catalogues {
+  constructor(
+    private readonly clients: PortalClients,
+    private readonly settings: PortalSettings,
+  ) {}
+
+  /** @throws Bitrix24Error, PortalError */
+  async read(memberId: string, known: readonly MirroredType[], signal?: AbortSignal): Promise<Catalogue> {
+    const client = this.clients.for(memberId);
+    const settings = await settingsOf(this.settings, memberId);
+    const found = await find(client, settings, known, signal);
+    const listed = new Set(found.map(({ entityTypeId }) => entityTypeId));
+    const unlisted = known.filter(
+      ({ entityTypeId, state }) => state !== 'deleted' && !listed.has(entityTypeId),
+    );
+    const asked = [...found.filter(({ isMirrored }) => isMirrored), ...unlisted];
+    const ids = asked.map(({ entityTypeId }) => entityTypeId);
+    return { found, unlisted, described: await describeTypes(client, ids, signal) };
+  }
+}
+
+async function find(
+  client: PortalClient,
+  settings: MirrorSettings,
+  known: readonly MirroredType[],
+  signal?: AbortSignal,
+): Promise<FoundType[]> {
+  const listed = await listTypes(client, signal).catch((error: unknown) => {
+    // The user is no administrator of the CRM; types that the settings name can be mirrored all the same.
+    const named = settings.types.include;
+    if (!named || !isCode(error, 'ACCESS_DENIED')) throw error;
+    return named.map((entityTypeId) => ({ entityTypeId, title: `${entityTypeId}`, code: null }));
+  });
+  // Invoices are in no list.
+  const hasInvoices = settings.invoices || known.some(({ entityTypeId }) => entityTypeId === INVOICE);
+  const invoices = { entityTypeId: INVOICE, title: 'Invoices', code: 'SMART_INVOICE' };
+  const types = listed.filter(({ entityTypeId }) => entityTypeId !== INVOICE);
+  return [...types, ...(hasInvoices ? [invoices] : [])].map((type) => ({
+    ...type,
+    isMirrored: isWanted(settings, type.entityTypeId),
+  }));
+}
+
+export function isCode(error: unknown, code: string): boolean {
+  return error instanceof Bitrix24Error && error.code === code;
+}

@@ -1,0 +1,141 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Statements } from '../mirror-store.js';
+import type { Field } from './field.js';
+
+export type TypeState = 'mirrored' | 'excluded' | 'deleted';
+
+/** A smart process of a portal, as `mirror.types` knows it. */
+export interface MirroredType {
+  entityTypeId: number;
+  code: string | null;
+  title: string;
+  state: TypeState;
+  fields: Field[];
+  viewName: string | null;
+  /** All items up to this id are stored by the backfill that has begun. */
+  backfillAfter: string;
+  backfillItems: number;
+  /** Of the backfill that has begun. */
+  backfillRun: string | null;
+  /** The last backfill got to the end then; null while none has. */
+  backfilledAt: Date | null;
+  misfits: Record<string, number>;
+}
+
+/** A type as the portal tells it now. */
+export interface FoundType {
+  entityTypeId: number;
+  code: string | null;
+  title: string;
+  isMirrored: boolean;
+}
+
+const columns = `entity_type_id AS "entityTypeId", code, title, state, fields, view_name AS "viewName",
+  backfill_after AS "backfillAfter", backfill_items::int AS "backfillItems", backfill_run AS "backfillRun",
+  backfilled_at AS "backfilledAt", misfits`;
+
+/** Also the checkpoints of backfills, which are written in one transaction with the rows that they tell of. */
+@Injectable()
+export class TypeStore {
+  constructor(private readonly source: DataSource) {}
+
+  /** Every type that the portal ever had, by id. */
+  all(memberId: string): Promise<MirroredType[]> {
+    return this.source.query<MirroredType[]>(
+      `SELECT ${columns} FROM mirror.types WHERE member_id = $1 ORDER BY entity_type_id`,
+      [memberId],
+    );
+  }
+
+  /**
+   * What the portal lists now. A type that was excluded or deleted before has missed what happened since, so its
+   * backfill starts from the beginning.
+   */
+  async save(memberId: string, found: readonly FoundType[]): Promise<void> {
+    await this.source.query(
+      `INSERT INTO mirror.types AS old (member_id, entity_type_id, code, title, state)
+       SELECT $1, "entityTypeId", code, title, CASE WHEN "isMirrored" THEN 'mirrored' ELSE 'excluded' END
+         FROM jsonb_to_recordset($2::jsonb) AS found("entityTypeId" int, code text, title text, "isMirrored" boolean)
+        ORDER BY "entityTypeId"
+       ON CONFLICT (member_id, entity_type_id) DO UPDATE SET
+         code = excluded.code, title = excluded.title, state = excluded.state, deleted_at = NULL,
+         backfilled_at = CASE WHEN old.state = 'mirrored' THEN old.backfilled_at END,
+         backfill_run = CASE WHEN old.state = 'mirrored' THEN old.backfill_run END`,
+      [memberId, JSON.stringify(found)],
+    );
+  }
+
+  async saveFields(memberId: string, entityTypeId: number, fields: readonly Field[]): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.types SET fields = $3::jsonb, fields_read_at = clock_timestamp()
+       WHERE member_id = $1 AND entity_type_id = $2`,
+      [memberId, entityTypeId, JSON.stringify(fields)],
+    );
+  }
+
+  /** The type is gone from the portal, and its items with it: they keep their rows, as every deleted item does. */
+  async markDeleted(memberId: string, entityTypeId: number, upTo: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.types SET state = 'deleted', deleted_at = coalesce(deleted_at, clock_timestamp())
+       WHERE member_id = $1 AND entity_type_id = $2`,
+      [memberId, entityTypeId],
+    );
+    await this.source.query(
+      `UPDATE mirror.items SET deleted_at = clock_timestamp(), read_number = $3
+       WHERE member_id = $1 AND entity_type_id = $2 AND deleted_at IS NULL AND read_number <= $3`,
+      [memberId, entityTypeId, upTo],
+    );
+  }
+
+  /** From the beginning. @param run orders backfills of one type: what an older one says is not noted any more */
+  async beginBackfill(memberId: string, entityTypeId: number, run: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.types SET backfill_run = $3, backfill_after = 0, backfill_items = 0, backfilled_at = NULL
+       WHERE member_id = $1 AND entity_type_id = $2`,
+      [memberId, entityTypeId, run],
+    );
+  }
+
+  /** In the transaction that stores the rows. A stalled process may come late with what is done already. */
+  async checkpoint(
+    within: Statements,
+    memberId: string,
+    { entityTypeId, run, after, last, items }: Checkpoint,
+  ): Promise<void> {
+    await within.query(
+      `UPDATE mirror.types SET backfill_after = $5, backfill_items = backfill_items + $6
+       WHERE member_id = $1 AND entity_type_id = $2 AND backfill_run = $3 AND backfill_after = $4`,
+      [memberId, entityTypeId, run, after, last, items],
+    );
+  }
+
+  async endBackfill(memberId: string, entityTypeId: number, run: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.types SET backfilled_at = clock_timestamp()
+       WHERE member_id = $1 AND entity_type_id = $2 AND backfill_run = $3`,
+      [memberId, entityTypeId, run],
+    );
+  }
+
+  /** The views must be gone before. */
+  async forget(memberId: string): Promise<void> {
+    await this.source.query('DELETE FROM mirror.types WHERE member_id = $1', [memberId]);
+  }
+
+  async noteReconciled(memberId: string, entityTypeId: number): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.types SET reconciled_at = clock_timestamp() WHERE member_id = $1 AND entity_type_id = $2`,
+      [memberId, entityTypeId],
+    );
+  }
+}
+
+/** The items behind `after`, up to `last`, are stored now: so many. */
+export interface Checkpoint {
+  entityTypeId: number;
+  run: string;
+  after: string;
+  last: string;
+  items: number;
+}

@@ -1,0 +1,27 @@
+import { Controller } from '@nestjs/common';
+import { OnPortalEvents, type PortalBatch } from '@relay/bus';
+import { PortalTasks } from '@relay/portals';
+import { CONSUMER } from '../settings.js';
+
+/**
+ * Hears that the list of smart processes has changed, or the fields of one, and has them looked at. Which one it was does not
+ * matter: they are read together (`api-reference/crm/universal/events/type/index.md`,
+ * `api-reference/crm/universal/userfieldconfig/events/index.md`).
+ */
+@Controller()
+export class TypesController {
+  constructor(private readonly tasks: PortalTasks) {}
+
+  @OnPortalEvents([
+    'ONCRMTYPEADD',
+    'ONCRMTYPEUPDATE',
+    'ONCRMTYPEDELETE',
+    'ONCRMTYPEUSERFIELDADD',
+    'ONCRMTYPEUSERFIELDUPDATE',
+    'ONCRMTYPEUSERFIELDDELETE',
+    'ONCRMTYPEUSERFIELDSETENUMVALUES',
+  ])
+  async lookAgain({ memberId }: PortalBatch): Promise<void> {
+    await this.tasks.request(CONSUMER, memberId, 'complete');
+  }
+}

@@ -1,0 +1,164 @@
+import type { Field } from '../types/field.js';
+import { asLiteral } from './quoting.js';
+
+/** A column of a typed view. */
+export interface Column {
+  name: string;
+  /** SQL over a row `i` of `mirror.items`. */
+  sql: string;
+  type: string;
+  comment: string;
+  /** The field, and how its values are cast; null where no value can fail to fit. */
+  check: FieldCheck | null;
+}
+
+/** By this it shows whether a value fits: it is there, and the cast makes nothing of it. */
+export interface FieldCheck {
+  field: string;
+  cast: string;
+  isMultiple: boolean;
+}
+
+/** How a value of the portal's becomes one of SQL: a cast from JSON, and its type. */
+interface Cast {
+  cast: string;
+  type: string;
+  /** Behind the field's name. */
+  suffix?: string;
+}
+
+const integer: Cast = { cast: 'mirror.to_integer', type: 'bigint' };
+const text: Cast = { cast: 'mirror.to_text', type: 'text' };
+
+/** By the types of `api-reference/crm/universal/crm-item-fields.md` and `user-defined-fields/crm-userfield-types.md`. */
+const casts: Record<string, readonly Cast[]> = {
+  integer: [integer],
+  double: [{ cast: 'mirror.to_number', type: 'numeric' }],
+  boolean: [{ cast: 'mirror.to_boolean', type: 'boolean' }],
+  date: [{ cast: 'mirror.to_date', type: 'date' }],
+  datetime: [{ cast: 'mirror.to_time', type: 'timestamptz' }],
+  money: [
+    { cast: 'mirror.to_amount', type: 'numeric' },
+    { cast: 'mirror.to_currency', type: 'text', suffix: '_currency' },
+  ],
+  file: [
+    { cast: 'mirror.to_file_url', type: 'text' },
+    { cast: 'mirror.to_file_id', type: 'bigint', suffix: '_id' },
+  ],
+  user: [integer],
+  employee: [integer],
+  crm_company: [integer],
+  crm_contact: [integer],
+  crm_category: [integer],
+  crm_entity: [integer],
+  iblock_element: [integer],
+  iblock_section: [integer],
+  hlblock: [integer],
+};
+
+/** They are columns of the table, which has looked at them when it stored the item. */
+const ofTable: Record<string, { column: string; type: string; name?: string }> = {
+  ID: { column: 'item_id', type: 'bigint' },
+  TITLE: { column: 'title', type: 'text' },
+  STAGE_ID: { column: 'stage_id', type: 'text' },
+  CATEGORY_ID: { column: 'category_id', type: 'int' },
+  ASSIGNED_BY_ID: { column: 'assigned_by_id', type: 'int' },
+  CREATED_BY: { column: 'created_by_id', type: 'int' },
+  UPDATED_BY: { column: 'updated_by_id', type: 'int' },
+  CREATED_TIME: { column: 'created_time', type: 'timestamptz' },
+  UPDATED_TIME: { column: 'updated_time', type: 'timestamptz' },
+  MOVED_TIME: { column: 'moved_time', type: 'timestamptz' },
+  OPPORTUNITY: { column: 'opportunity', type: 'numeric' },
+  CURRENCY_ID: { column: 'currency_id', type: 'text' },
+};
+
+/** At the end of every view: all fields, so that one that came since can be asked for, and how old the row is. */
+const last: readonly Column[] = [
+  {
+    name: 'fields',
+    sql: 'i.fields',
+    type: 'jsonb',
+    comment: 'all fields as the portal gave them',
+    check: null,
+  },
+  {
+    name: 'read_at',
+    sql: 'i.read_at',
+    type: 'timestamptz',
+    comment: 'when the portal was asked',
+    check: null,
+  },
+];
+
+/** PostgreSQL's limit for a table is 1,600, and for a view's target list 1,664; what is beyond is in `fields`. */
+const mostColumns = 1_500;
+
+/**
+ * The columns of a type's view: every field under its own name in lower case (`uf_crm_5_1720019876534`), its title as the
+ * comment. Where names meet, the later one gets a number.
+ */
+export function columnsOf(fields: readonly Field[]): Column[] {
+  const taken = new Set(last.map(({ name }) => name));
+  const columns = fields.flatMap((field) => toColumns(field, (name) => freeName(name, taken)));
+  return [...columns.slice(0, mostColumns), ...last];
+}
+
+function toColumns(field: Field, free: (name: string) => string): Column[] {
+  const base = columnName(field.upperName);
+  const stored = ofTable[field.upperName];
+  if (stored) {
+    const { column, type } = stored;
+    return [{ name: free(base), sql: `i.${column}`, type, comment: field.title, check: null }];
+  }
+  const value = `(i.fields -> ${asLiteral(field.name)})`;
+  return castsOf(field).map(({ cast, type, suffix = '' }, index) => {
+    // A currency, an id or a text beside it that is missing is not one more value that does not fit.
+    const check = index === 0 ? { field: field.name, cast, isMultiple: field.isMultiple } : null;
+    const one = { name: free(`${base}${suffix}`), comment: field.title, check };
+    return field.isMultiple
+      ? {
+          ...one,
+          type: `${type}[]`,
+          sql: `ARRAY(SELECT ${applied(cast, 'e')} FROM jsonb_array_elements(mirror.to_list(${value})) AS e)`,
+        }
+      : { ...one, type, sql: applied(cast, value) };
+  });
+}
+
+function castsOf({ type, texts }: Field): readonly Cast[] {
+  if (type !== 'enumeration') return casts[type] ?? [text];
+  const known = `${asLiteral(JSON.stringify(texts ?? {}))}::jsonb`;
+  return [
+    // `%` stands for the value.
+    { cast: `(${known} ->> mirror.to_integer(%)::text)`, type: 'text' },
+    { ...integer, suffix: '_id' },
+  ];
+}
+
+function applied(cast: string, value: string): string {
+  return cast.includes('%') ? cast.replace('%', () => value) : `${cast}(${value})`;
+}
+
+/** SQL: this value of the field does not fit, so that the column is null, or has a null in its list. */
+export function misfits({ cast, isMultiple }: FieldCheck, value: string): string {
+  const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${applied(cast, one)} IS NULL)`;
+  if (!isMultiple) return isMisfit(value);
+  return `(mirror.to_list(${value}) IS NULL OR EXISTS (
+    SELECT FROM jsonb_array_elements(mirror.to_list(${value})) AS e WHERE ${isMisfit('e')}))`;
+}
+
+/** PostgreSQL cuts names longer than 63 bytes; room is left for a suffix and a number. */
+const longestBase = 48;
+
+/** Letters, digits and `_`, lower case, so that nobody has to quote it. */
+export function columnName(upperName: string): string {
+  const name = upperName.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
+  return (/^[a-z_]/.test(name) ? name : `_${name}`).slice(0, longestBase);
+}
+
+function freeName(wanted: string, taken: Set<string>): string {
+  let name = wanted;
+  for (let n = 2; taken.has(name); n++) name = `${wanted}_${n}`;
+  taken.add(name);
+  return name;
+}

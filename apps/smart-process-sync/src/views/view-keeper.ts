@@ -1,0 +1,37 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { PortalDirectory } from '@relay/portals';
+import type { MirroredType } from '../types/type-store.js';
+import { ViewStore } from './view-store.js';
+
+/** Keeps a portal's views as its types are; one that cannot be made now keeps none of the others back. */
+@Injectable()
+export class ViewKeeper {
+  constructor(
+    private readonly directory: PortalDirectory,
+    private readonly views: ViewStore,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  async make(memberId: string, types: readonly MirroredType[]): Promise<void> {
+    const portal = await this.directory.find(memberId);
+    for (const type of types) {
+      const outcome = await this.views.refresh({ ...type, memberId, domain: portal?.domain ?? memberId });
+      const { entityTypeId } = type;
+      if (outcome.made === 'failed') {
+        this.log.warn({ memberId, entityTypeId, err: outcome.error }, 'a view stays as it was');
+      } else if (outcome.made !== 'unchanged') {
+        this.log.info({ memberId, entityTypeId, view: `mirror.${outcome.name}` }, `view ${outcome.made}`);
+      }
+    }
+  }
+
+  async remove(memberId: string, entityTypeId: number): Promise<void> {
+    try {
+      await this.views.remove(memberId, entityTypeId);
+    } catch (err) {
+      this.log.warn({ memberId, entityTypeId, err }, 'a view of a type that is not mirrored any more stays');
+    }
+  }
+}

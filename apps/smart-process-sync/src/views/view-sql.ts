@@ -1,0 +1,77 @@
+import { type Column, misfits } from './columns.js';
+import { asLiteral, asName } from './quoting.js';
+
+export interface ViewOf {
+  name: string;
+  memberId: string;
+  entityTypeId: number;
+  title: string;
+}
+
+/** A column as it stands in the database. */
+export interface MadeColumn {
+  name: string;
+  type: string;
+}
+
+/**
+ * In an order in which the view can be replaced, if there is one: PostgreSQL takes new columns at the end only.
+ * `isReplaceable` is false where a column went away or has another type now; then the view has to be made anew.
+ */
+export function arrange(
+  columns: readonly Column[],
+  made: readonly MadeColumn[],
+): { columns: readonly Column[]; isReplaceable: boolean } {
+  const wanted = new Map(columns.map((column) => [column.name, column]));
+  const kept = made.flatMap(({ name, type }) => {
+    const column = wanted.get(name);
+    return column?.type === type ? [column] : [];
+  });
+  if (kept.length < made.length) return { columns, isReplaceable: false };
+  const known = new Set(made.map(({ name }) => name));
+  return { columns: [...kept, ...columns.filter(({ name }) => !known.has(name))], isReplaceable: true };
+}
+
+/** Living items only: what is deleted or hidden is to be found in `mirror.items`. */
+export function createView({ name, memberId, entityTypeId }: ViewOf, columns: readonly Column[]): string {
+  const list = columns.map((column) => `${column.sql} AS ${asName(column.name)}`);
+  return `CREATE OR REPLACE VIEW mirror.${asName(name)} AS SELECT
+  ${list.join(',\n  ')}
+FROM mirror.items AS i
+WHERE i.member_id = ${asLiteral(memberId)} AND i.entity_type_id = ${entityTypeId}
+  AND i.deleted_at IS NULL AND i.hidden_at IS NULL`;
+}
+
+export function dropView(name: string): string {
+  return `DROP VIEW IF EXISTS mirror.${asName(name)}`;
+}
+
+/** What a person sees in psql's `\d+`, and a tool as a description. */
+export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): string {
+  const view = `mirror.${asName(name)}`;
+  const ofColumns = columns.map(
+    (column) => `COMMENT ON COLUMN ${view}.${asName(column.name)} IS ${asLiteral(column.comment)}`,
+  );
+  return [`COMMENT ON VIEW ${view} IS ${asLiteral(title)}`, ...ofColumns].join(';\n');
+}
+
+/**
+ * One row: by column, how many living items have a value there that does not fit. Each item is unpacked once, not once for
+ * every field: PostgreSQL keeps large ones compressed.
+ */
+export function countMisfits(columns: readonly Column[]): string | undefined {
+  const checks = columns.flatMap(({ name, check }) => (check ? [{ name, check }] : []));
+  if (checks.length === 0) return undefined;
+  const tests = [...new Set(checks.map(({ check }) => misfits(check, 'f.value')))];
+  const fields = checks.map(
+    ({ name, check }) =>
+      `(${asLiteral(check.field)}, ${asLiteral(name)}, ${tests.indexOf(misfits(check, 'f.value'))})`,
+  );
+  return `SELECT coalesce(jsonb_object_agg(name, count), '{}') AS misfits FROM (
+  SELECT c.name, count(*) AS count
+    FROM mirror.items AS i CROSS JOIN LATERAL jsonb_each(i.fields) AS f(key, value)
+    JOIN (VALUES ${fields.join(', ')}) AS c(field, name, test) ON c.field = f.key
+   WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.deleted_at IS NULL AND i.hidden_at IS NULL
+     AND CASE c.test ${tests.map((test, number) => `WHEN ${number} THEN ${test}`).join('\n       ')} END
+   GROUP BY c.name) AS counted`;
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { inTransaction } from '@relay/portals';
+import { DataSource, type EntityManager } from 'typeorm';
+import { z } from 'zod';
+import { type Field } from '../types/field.js';
+import { columnsOf } from './columns.js';
+import { viewNames } from './view-name.js';
+import { arrange, commentOn, countMisfits, createView, dropView, type MadeColumn } from './view-sql.js';
+
+/** A view waits so long for whoever reads it, and whoever comes after waits behind it. */
+const lockTimeoutMs = 500;
+
+export interface ViewedType {
+  memberId: string;
+  domain: string;
+  entityTypeId: number;
+  code: string | null;
+  title: string;
+  fields: readonly Field[];
+}
+
+/** What became of a type's view. */
+export type ViewOutcome =
+  | { made: 'new' | 'replaced' | 'unchanged'; name: string }
+  /** It is as it was: a reader kept it locked, or somebody's own view stands on it. */
+  | { made: 'failed'; error: unknown };
+
+interface MadeView {
+  name: string | null;
+  columns: MadeColumn[];
+  hash: string | null;
+}
+
+const countRow = z.tuple([z.object({ misfits: z.record(z.string(), z.number()) })]);
+
+/** The typed views: made of what the portal says of its fields, each in one transaction. */
+@Injectable()
+export class ViewStore {
+  constructor(private readonly source: DataSource) {}
+
+  /** Makes the type's view, or makes it anew where its fields have changed. Says in `view_error` why it could not. */
+  async refresh(type: ViewedType): Promise<ViewOutcome> {
+    try {
+      const outcome = await inTransaction(this.source, (manager) => this.make(manager, type));
+      return outcome;
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      await this.source.query(
+        `UPDATE mirror.types SET view_error = $3 WHERE member_id = $1 AND entity_type_id = $2`,
+        [type.memberId, type.entityTypeId, said],
+      );
+      return { made: 'failed', error };
+    }
+  }
+
+  /** Of a type that is not mirrored any more: what people query must not look alive. */
+  async remove(memberId: string, entityTypeId: number): Promise<void> {
+    await inTransaction(this.source, async (manager) => {
+      await this.alone(manager);
+      const { name } = await madeView(manager, memberId, entityTypeId);
+      if (name === null) return;
+      await manager.query(dropView(name));
+      await this.note(manager, { memberId, entityTypeId }, null, [], null);
+    });
+  }
+
+  /** Counts, by column, the values that do not fit, and keeps the counts. It reads every item of the type. */
+  async countMisfits({
+    memberId,
+    entityTypeId,
+    fields,
+  }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>): Promise<Record<string, number>> {
+    const statement = countMisfits(columnsOf(fields));
+    if (statement === undefined) return {};
+    const rows: unknown = await this.source.query(statement, [memberId, entityTypeId]);
+    const [{ misfits }] = countRow.parse(rows);
+    await this.source.query(
+      `UPDATE mirror.types SET misfits = $3::jsonb WHERE member_id = $1 AND entity_type_id = $2`,
+      [memberId, entityTypeId, JSON.stringify(misfits)],
+    );
+    return misfits;
+  }
+
+  private async make(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
+    await this.alone(manager);
+    const made = await madeView(manager, type.memberId, type.entityTypeId);
+    const name = made.name ?? (await this.freeName(manager, type));
+    const view = { ...type, name };
+    const { columns, isReplaceable } = arrange(columnsOf(type.fields), made.columns);
+    const statements = [createView(view, columns), commentOn(view, columns)];
+    const hash = createHash('sha256').update(statements.join(';')).digest('hex');
+    if (hash === made.hash) return { made: 'unchanged', name };
+    // In one transaction, so that nobody ever finds it missing.
+    if (made.name !== null && !isReplaceable) await manager.query(dropView(name));
+    for (const statement of statements) await manager.query(statement);
+    await this.note(manager, type, name, columns, hash);
+    return { made: made.name === null ? 'new' : 'replaced', name };
+  }
+
+  /** One at a time, so that no two take one name; and never for long. */
+  private async alone(manager: EntityManager): Promise<void> {
+    await manager.query(`SELECT pg_advisory_xact_lock(hashtext('mirror.views'))`);
+    await manager.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+  }
+
+  private async freeName(manager: EntityManager, type: ViewedType): Promise<string> {
+    const names = viewNames(type);
+    const taken = await manager.query<{ name: string }[]>(
+      `SELECT relname AS name FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+       WHERE nspname = 'mirror' AND relname = ANY ($1)`,
+      [names],
+    );
+    const free = names.find((name) => !taken.some((one) => one.name === name));
+    if (free === undefined) throw new Error(`no name is free for the view: ${names.join(', ')} are taken`);
+    return free;
+  }
+
+  private async note(
+    manager: EntityManager,
+    { memberId, entityTypeId }: Pick<ViewedType, 'memberId' | 'entityTypeId'>,
+    name: string | null,
+    columns: readonly MadeColumn[],
+    hash: string | null,
+  ): Promise<void> {
+    await manager.query(
+      `UPDATE mirror.types SET view_name = $3, view_columns = $4::jsonb, view_hash = $5, view_error = NULL
+       WHERE member_id = $1 AND entity_type_id = $2`,
+      [
+        memberId,
+        entityTypeId,
+        name,
+        JSON.stringify(columns.map(({ name: column, type }) => ({ name: column, type }))),
+        hash,
+      ],
+    );
+  }
+}
+
+/** What stands in the database: a view that somebody has dropped by hand is made again. */
+async function madeView(manager: EntityManager, memberId: string, entityTypeId: number): Promise<MadeView> {
+  const [made] = await manager.query<MadeView[]>(
+    `SELECT view_name AS name, view_columns AS columns, view_hash AS hash FROM mirror.types
+     WHERE member_id = $1 AND entity_type_id = $2 AND to_regclass('mirror.' || quote_ident(view_name)) IS NOT NULL`,
+    [memberId, entityTypeId],
+  );
+  return made ?? { name: null, columns: [], hash: null };
+}

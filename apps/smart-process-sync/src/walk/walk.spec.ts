@@ -1,0 +1,148 @@
+import { describe, expect, it } from '@jest/globals';
+import { Bitrix24Error } from '@relay/bitrix24';
+import fc from 'fast-check';
+import { ModelPortal } from '../../test/model-portal.js';
+import { type Chunk, walk, type WalkOptions } from './walk.js';
+
+let reads = 0;
+
+async function walked(portal: ModelPortal, options: Partial<WalkOptions> = {}): Promise<Chunk[]> {
+  const chunks: Chunk[] = [];
+  await walk({
+    client: portal,
+    types: [...portal.types].map(([entityTypeId, items]) => ({
+      entityTypeId,
+      after: '0',
+      lastId: String(Math.max(0, ...items.keys())),
+    })),
+    select: ['*'],
+    beginRead: (entityTypeId) =>
+      Promise.resolve({ memberId: 'model', entityTypeId, number: String(++reads), at: new Date() }),
+    onChunk: async (chunk) => void chunks.push(chunk),
+    onLost: () => undefined,
+    signal: new AbortController().signal,
+    ...options,
+  });
+  return chunks;
+}
+
+function idsOf(chunks: readonly Chunk[], entityTypeId: number): number[] {
+  return chunks
+    .filter((chunk) => chunk.entityTypeId === entityTypeId)
+    .flatMap(({ items }) => items.map(({ id }) => Number(id)));
+}
+
+function filled(counts: Record<number, number>): ModelPortal {
+  const portal = new ModelPortal();
+  for (const [type, count] of Object.entries(counts)) {
+    portal.types.set(Number(type), new Map());
+    for (let id = 1; id <= count; id++) portal.put(Number(type), id, { title: `item ${id}` });
+  }
+  return portal;
+}
+
+function tooLong(): Bitrix24Error {
+  return new Bitrix24Error('BAD_ANSWER', { detail: 'too-long', recovery: 'never', delivered: 'yes' });
+}
+
+describe('a walk through all items', () => {
+  it('brings each once, in order, whatever ids are missing and how many types there are', async () => {
+    const ids = fc.uniqueArray(fc.integer({ min: 1, max: 9_000 }), { maxLength: 400 });
+    const types = fc.dictionary(fc.constantFrom('128', '131', '147', '150'), ids, { minKeys: 1 });
+    await fc.assert(
+      fc.asyncProperty(types, async (contents) => {
+        const portal = new ModelPortal();
+        for (const [type, numbers] of Object.entries(contents)) {
+          portal.types.set(Number(type), new Map());
+          for (const id of numbers) portal.put(Number(type), id);
+        }
+        const chunks = await walked(portal);
+        for (const [type, numbers] of Object.entries(contents)) {
+          expect(idsOf(chunks, Number(type))).toEqual(numbers.toSorted((a, b) => a - b));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('covers all ids without a gap, the last chunk to the end', async () => {
+    const chunks = await walked(filled({ 147: 5_120 }));
+    expect(chunks.map(({ after, last, isEnd }) => [after, last, isEnd])).toEqual([
+      ['0', '2500', false],
+      ['2500', '5000', false],
+      ['5000', '5120', true],
+    ]);
+  });
+
+  it('reads 2,500 items a request, and small types together', async () => {
+    const large = filled({ 147: 10_000 });
+    await walked(large);
+    // Whether one has come since shows by one page more.
+    expect(large.requests).toBe(5);
+    const small = filled(Object.fromEntries(Array.from({ length: 24 }, (_, index) => [128 + index, 30])));
+    await walked(small);
+    expect(small.requests).toBe(1);
+  });
+
+  it('finds what comes behind the last id while it walks', async () => {
+    const portal = filled({ 147: 120 });
+    const chunks: Chunk[] = [];
+    await walked(portal, {
+      types: [{ entityTypeId: 147, after: '0', lastId: '50' }],
+      onChunk: async (chunk) => {
+        if (chunks.length === 0) for (let id = 121; id <= 160; id++) portal.put(147, id);
+        chunks.push(chunk);
+      },
+    });
+    expect(idsOf(chunks, 147)).toHaveLength(160);
+  });
+
+  it('goes on from where an earlier one was', async () => {
+    const portal = filled({ 147: 300 });
+    const chunks = await walked(portal, { types: [{ entityTypeId: 147, after: '250', lastId: '300' }] });
+    expect(idsOf(chunks, 147)).toEqual(Array.from({ length: 50 }, (_, index) => 251 + index));
+  });
+
+  it('asks for less when an answer is too large, down to the one item that cannot be read', async () => {
+    const portal = filled({ 147: 220 });
+    portal.faults = {
+      request: (commands) => (commands > 2 && commands < 50 ? tooLong() : undefined),
+      page: (items) =>
+        items.some(({ id, title }) => id === 77 && title !== undefined) ? tooLong() : undefined,
+    };
+    const chunks = await walked(portal);
+    expect(idsOf(chunks, 147)).toEqual(
+      Array.from({ length: 220 }, (_, index) => index + 1).filter((id) => id !== 77),
+    );
+    expect(chunks.flatMap(({ unreadable }) => unreadable)).toEqual(['77']);
+  });
+
+  it('passes by a type that is gone or not for this user, and walks through the others', async () => {
+    const portal = filled({ 147: 60, 150: 60 });
+    const lost: number[] = [];
+    const chunks = await walked(portal, {
+      types: [147, 149, 150].map((entityTypeId) => ({ entityTypeId, after: '0', lastId: '60' })),
+      onLost: (entityTypeId) => void lost.push(entityTypeId),
+    });
+    expect(lost).toEqual([149]);
+    expect([idsOf(chunks, 147).length, idsOf(chunks, 150).length]).toEqual([60, 60]);
+  });
+
+  it('ends with the error of a portal that takes no calls, and stores nothing after it', async () => {
+    const portal = filled({ 147: 5_000 });
+    portal.faults.request = () =>
+      portal.requests > 1 ? new Bitrix24Error('OVERLOAD_LIMIT', { delivered: 'yes' }) : undefined;
+    const stored: Chunk[] = [];
+    await expect(walked(portal, { onChunk: async (chunk) => void stored.push(chunk) })).rejects.toMatchObject(
+      { code: 'OVERLOAD_LIMIT' },
+    );
+    expect(idsOf(stored, 147)).toHaveLength(2_500);
+  });
+
+  it('ends with the error of what stores', async () => {
+    const failure = new Error('the database is away');
+    await expect(walked(filled({ 147: 9_000 }), { onChunk: () => Promise.reject(failure) })).rejects.toBe(
+      failure,
+    );
+  });
+});

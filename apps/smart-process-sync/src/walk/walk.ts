@@ -1,0 +1,201 @@
+import {
+  type BatchClient,
+  Bitrix24Error,
+  type CommandOutcome,
+  type Item,
+  MAX_BATCH_COMMANDS,
+  readItems,
+} from '@relay/bitrix24';
+import type { ItemRead } from '../mirror-store.js';
+import { type Chain, type ChainAnswer, chainCommands, readChain } from './chain.js';
+import { nextChains, type Way } from './plan.js';
+
+/** What is read of one type between two ids. */
+export interface Chunk {
+  entityTypeId: number;
+  after: string;
+  /** Everything behind `after` up to here has been read. */
+  last: string;
+  /** Nothing was behind `last`. */
+  isEnd: boolean;
+  items: Item[];
+  /** There, but they could not be read, each for itself: ten megabytes of text, say. */
+  unreadable: string[];
+  /** Began before the portal was asked. */
+  read: ItemRead;
+  portalClockMs?: number | undefined;
+}
+
+export interface WalkOptions {
+  client: BatchClient;
+  types: readonly Pick<Way, 'entityTypeId' | 'after' | 'lastId'>[];
+  select: readonly string[];
+  beginRead: (entityTypeId: number) => Promise<ItemRead>;
+  /** Chunks of one type come one after the other; the next is being read meanwhile. */
+  onChunk: (chunk: Chunk) => Promise<void>;
+  /** This type cannot be read on: it is gone, or not for this user. The others go on. */
+  onLost: (entityTypeId: number, error: unknown) => void;
+  signal: AbortSignal;
+  requestsAtOnce?: number;
+}
+
+/** Fifty pages take seconds in the cloud, and each request in hand holds 2,500 items in memory. */
+const REQUESTS_AT_ONCE = 2;
+
+/** Codes that are about the type, and stay so (`api-reference/crm/universal/crm-item-list.md`). */
+const OF_TYPE = new Set(['NOT_FOUND', 'ACCESS_DENIED']);
+
+/**
+ * Walks through all items of some types by ascending id, 2,500 a request. An answer that is too large, or takes too long,
+ * is asked for in smaller parts; what is left of it at last are single items, which are named and passed by.
+ * @throws Bitrix24Error and whatever `onChunk` throws, after everything under way has ended
+ */
+export async function walk(options: WalkOptions): Promise<void> {
+  await new Walk(options).run();
+}
+
+class Walk {
+  readonly #ways: Map<number, Way>;
+  readonly #stored = new Map<number, Promise<void>>();
+  readonly #failed = new AbortController();
+  readonly #signal: AbortSignal;
+  #mostPages = MAX_BATCH_COMMANDS;
+
+  constructor(private readonly options: WalkOptions) {
+    this.#ways = new Map(options.types.map((type) => [type.entityTypeId, { ...type, state: 'waiting' }]));
+    this.#signal = AbortSignal.any([options.signal, this.#failed.signal]);
+  }
+
+  async run(): Promise<void> {
+    const underWay = new Set<Promise<void>>();
+    try {
+      for (;;) {
+        while (underWay.size < (this.options.requestsAtOnce ?? REQUESTS_AT_ONCE)) {
+          this.#signal.throwIfAborted();
+          const chains = nextChains([...this.#ways.values()], this.#mostPages);
+          if (chains.length === 0) break;
+          for (const { entityTypeId } of chains) this.#way(entityTypeId).state = 'asked';
+          const asked: Promise<void> = this.#ask(chains).finally(() => underWay.delete(asked));
+          underWay.add(asked);
+        }
+        if (underWay.size === 0) break;
+        await Promise.race(underWay);
+      }
+      await Promise.all(this.#stored.values());
+    } catch (error) {
+      this.#failed.abort(error);
+      throw error;
+    } finally {
+      await Promise.allSettled([...underWay, ...this.#stored.values()]);
+    }
+  }
+
+  async #ask(chains: readonly Chain[]): Promise<void> {
+    const { client, select, beginRead } = this.options;
+    const reads = new Map<number, ItemRead>();
+    for (const { entityTypeId } of chains) reads.set(entityTypeId, await beginRead(entityTypeId));
+    const commands = Object.assign({}, ...chains.map((chain) => chainCommands(chain, select)));
+    let outcomes: Record<string, CommandOutcome>;
+    try {
+      outcomes = await client.batch(commands, { signal: this.#signal });
+    } catch (error) {
+      return await this.#askLess(chains, error);
+    }
+    for (const chain of chains) {
+      const read = reads.get(chain.entityTypeId);
+      if (read) await this.#answered(chain, readChain(chain, outcomes, client.memberId), read);
+    }
+  }
+
+  async #answered(chain: Chain, answer: ChainAnswer, read: ItemRead): Promise<void> {
+    const { items, isEnd, error, portalClockMs } = answer;
+    if (items.length === 0 && !isEnd) return await this.#stuck(chain, error);
+    const last = String(items.at(-1)?.id ?? chain.after);
+    await this.#store({ ...chain, last, isEnd, items, unreadable: [], read, portalClockMs });
+  }
+
+  /** Not even the first page came. */
+  async #stuck(chain: Chain, error: unknown): Promise<void> {
+    if (!(error instanceof Bitrix24Error)) throw error;
+    if (OF_TYPE.has(error.code)) {
+      this.#way(chain.entityTypeId).state = 'ended';
+      this.options.onLost(chain.entityTypeId, error);
+    } else if (isOfContents(error)) {
+      await this.#askSingly(chain);
+    } else {
+      throw error;
+    }
+  }
+
+  async #askLess(chains: readonly Chain[], error: unknown): Promise<void> {
+    if (!isOfContents(error)) throw error;
+    const [only] = chains;
+    if (chains.length === 1 && only?.pages === 1) return await this.#askSingly(only);
+    const pages = chains.reduce((sum, chain) => sum + chain.pages, 0);
+    this.#mostPages = Math.min(this.#mostPages, Math.max(1, Math.floor(pages / 2)));
+    for (const { entityTypeId } of chains) this.#way(entityTypeId).state = 'waiting';
+  }
+
+  /** Fifty items, each by a command of its own, so that one that cannot be read is known by its id. */
+  async #askSingly({ entityTypeId, after }: Chain): Promise<void> {
+    const { client, select, beginRead } = this.options;
+    const read = await beginRead(entityTypeId);
+    const chain = { entityTypeId, after, pages: 1 };
+    const answer = readChain(
+      chain,
+      await client.batch(chainCommands(chain, ['id']), { signal: this.#signal }),
+      client.memberId,
+    );
+    if (answer.error !== undefined) throw answer.error;
+    const ids = answer.items.map((item) => String(item.id));
+    const queries = ids.map((one) => ({ entityTypeId, ids: [one], select }));
+    const items: Item[] = [];
+    const unreadable: string[] = [];
+    for (const [, outcomes] of await readItems(client, queries, { signal: this.#signal })) {
+      for (const [id, outcome] of outcomes) {
+        if (outcome.state === 'found') items.push(outcome.item);
+        else if (outcome.state === 'failed' && !isOfContents(outcome.error)) throw outcome.error;
+        else if (outcome.state === 'failed') unreadable.push(id);
+      }
+    }
+    const last = ids.at(-1) ?? after;
+    await this.#store({ entityTypeId, after, last, isEnd: answer.isEnd, items, unreadable, read });
+  }
+
+  /** One chunk of a type is being stored while the next is read; a third waits until the first is stored. */
+  async #store(chunk: Chunk): Promise<void> {
+    const way = this.#way(chunk.entityTypeId);
+    await this.#stored.get(chunk.entityTypeId);
+    const stored = this.options.onChunk(chunk);
+    // Whoever waits for it hears of its failure.
+    stored.catch(() => undefined);
+    this.#stored.set(chunk.entityTypeId, stored);
+    way.after = chunk.last;
+    way.state = chunk.isEnd ? 'ended' : 'waiting';
+  }
+
+  #way(entityTypeId: number): Way {
+    const way = this.#ways.get(entityTypeId);
+    if (!way) throw new TypeError(`type ${entityTypeId} is not walked`);
+    return way;
+  }
+}
+
+/** What the contents of some item can do to a request: too much for an answer, too long for the portal, or its end. */
+const SPOILED = new Set([
+  'BAD_ANSWER',
+  'TIMEOUT',
+  'TRANSPORT',
+  'INTERNAL_SERVER_ERROR',
+  'ERROR_UNEXPECTED_ANSWER',
+  'ERROR_BATCH_LENGTH_EXCEEDED',
+]);
+
+function isOfContents(error: unknown): boolean {
+  return (
+    error instanceof Bitrix24Error &&
+    SPOILED.has(error.code) &&
+    error.recovery !== 'wait' &&
+    error.delivered !== 'no'
+  );
+}

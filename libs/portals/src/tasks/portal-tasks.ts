@@ -1,0 +1,80 @@
+import type { DataSource } from 'typeorm';
+import type { TaskState } from '../entities.js';
+import { notInstalled } from '../errors.js';
+import { inTransaction } from '../in-transaction.js';
+
+/** What a consumer says of a task while it does it, and at the end what came of it. Of its own making, no secrets. */
+export type TaskProgress = Record<string, unknown>;
+
+/** Work on one portal that somebody asked a consumer for: an operator, or a schedule. */
+export interface PortalTask {
+  id: string;
+  consumer: string;
+  memberId: string;
+  kind: string;
+  state: TaskState;
+  progress: TaskProgress;
+  /** Why it failed, or is tried again. */
+  error: string | null;
+  /** Failures since it last got on. */
+  attempts: number;
+  requestedAt: Date;
+  startedAt: Date | null;
+  endedAt: Date | null;
+}
+
+export const taskColumns = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts,
+  requested_at AS "requestedAt", started_at AS "startedAt", ended_at AS "endedAt"`;
+
+/** Long enough to see what the schedule did; short enough that nobody has to clean up. */
+const keptDays = 30;
+
+/** The work that consumers are asked for, portal by portal: who asks, and who wants to know how far it is. */
+export class PortalTasks {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /**
+   * Asks for the work. While the same is waiting already, that one is the answer; while it is running, it starts
+   * once more when it ends, since it may have passed by what is meant.
+   * @throws Bitrix24Error NOT_INSTALLED for a portal that is unknown
+   */
+  async request(consumer: string, memberId: string, kind: string): Promise<PortalTask> {
+    return await inTransaction(this.dataSource, async (manager) => {
+      await manager.query(
+        `DELETE FROM portals.tasks WHERE consumer = $1 AND member_id = $2
+           AND ended_at < now() - make_interval(days => $3) AND state IN ('done', 'failed')`,
+        [consumer, memberId, keptDays],
+      );
+      const [task] = await manager.query<PortalTask[]>(
+        `INSERT INTO portals.tasks AS pending (consumer, member_id, kind)
+         SELECT $1, member_id, $3 FROM portals.portals WHERE member_id = $2
+         ON CONFLICT (consumer, member_id, kind) WHERE state IN ('waiting', 'running') DO UPDATE SET
+           again = pending.state = 'running',
+           due_at = CASE pending.state WHEN 'waiting' THEN least(pending.due_at, clock_timestamp()) ELSE pending.due_at END
+         RETURNING ${taskColumns}`,
+        [consumer, memberId, kind],
+      );
+      if (!task) throw notInstalled(memberId);
+      return task;
+    });
+  }
+
+  /** The last task of each kind at this portal, the one asked for last first. */
+  async latest(consumer: string, memberId: string): Promise<PortalTask[]> {
+    const tasks = await this.dataSource.query<PortalTask[]>(
+      `SELECT DISTINCT ON (kind) ${taskColumns} FROM portals.tasks
+       WHERE consumer = $1 AND member_id = $2 ORDER BY kind, requested_at DESC`,
+      [consumer, memberId],
+    );
+    return tasks.toSorted((a, b) => b.requestedAt.getTime() - a.requestedAt.getTime());
+  }
+
+  /** Undefined when there is none, or it was long ago. */
+  async find(id: string): Promise<PortalTask | undefined> {
+    const [task] = await this.dataSource.query<PortalTask[]>(
+      `SELECT ${taskColumns} FROM portals.tasks WHERE id = $1`,
+      [id],
+    );
+    return task;
+  }
+}

@@ -1,0 +1,180 @@
+import { EventEmitter, once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Bitrix24Error } from '@relay/bitrix24';
+import { silentLog } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { PortalsDatabase } from '../../test/portals-database.js';
+import { PortalTasks, type PortalTask } from './portal-tasks.js';
+import { type TaskHandler, TaskRunner } from './task-runner.js';
+
+const consumer = 'smart-process-sync';
+
+/** Real: PostgreSQL; every runner plays a process of its own. */
+describe('tasks that a consumer is asked for', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let tasks: PortalTasks;
+  const runners: TaskRunner[] = [];
+  let member = 0;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    tasks = new PortalTasks(source);
+  });
+  afterEach(async () => {
+    await Promise.all(runners.splice(0).map((one) => one.stop()));
+    await source.query('DELETE FROM portals.tasks');
+  });
+  afterAll(() => database.close());
+
+  async function portal(): Promise<string> {
+    const memberId = `m${++member}`;
+    await source.query(
+      `INSERT INTO portals.portals (member_id, domain, client_endpoint, state, scope, status)
+       VALUES ($1, $1, 'https://portal.example/rest/', 'installed', '{crm}', 'F')`,
+      [memberId],
+    );
+    return memberId;
+  }
+
+  function runner(handler: TaskHandler, leaseMs = 60_000): TaskRunner {
+    const made = new TaskRunner({
+      dataSource: source,
+      consumer,
+      log: silentLog,
+      handlers: { backfill: handler, reconcile: handler },
+      pollMs: 20,
+      leaseMs,
+    });
+    runners.push(made);
+    made.start();
+    return made;
+  }
+
+  async function ended(id: string): Promise<PortalTask> {
+    return await eventually(async () => {
+      const task = await tasks.find(id);
+      if (!task || !['done', 'failed'].includes(task.state)) throw new Error(`still ${task?.state}`);
+      return task;
+    });
+  }
+
+  it('are done once, by whichever process looks first, and keep what came of them', async () => {
+    const done: string[] = [];
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const handler: TaskHandler = async ({ task, report }) => {
+      await report({ items: 5 });
+      done.push(task.id);
+      return { items: 10 };
+    };
+    runner(handler);
+    runner(handler);
+    expect(await ended(id)).toMatchObject({ state: 'done', progress: { items: 10 }, error: null });
+    expect(done).toEqual([id]);
+  });
+
+  it('are one while they wait, and start once more when they are asked for while they run', async () => {
+    const memberId = await portal();
+    const first = await tasks.request(consumer, memberId, 'backfill');
+    expect((await tasks.request(consumer, memberId, 'backfill')).id).toBe(first.id);
+    let runs = 0;
+    runner(async () => {
+      runs += 1;
+      if (runs === 1) await tasks.request(consumer, memberId, 'backfill');
+      return { runs };
+    });
+    expect(await ended(first.id)).toMatchObject({ progress: { runs: 2 } });
+    expect(runs).toBe(2);
+  });
+
+  it('are not asked for at a portal that nobody knows', async () => {
+    await expect(tasks.request(consumer, 'nobody', 'backfill')).rejects.toMatchObject({
+      code: 'NOT_INSTALLED',
+    });
+  });
+
+  it('of one portal are done one after the other', async () => {
+    const memberId = await portal();
+    let atOnce = 0;
+    let mostAtOnce = 0;
+    const handler: TaskHandler = async ({ report }) => {
+      mostAtOnce = Math.max(mostAtOnce, ++atOnce);
+      for (let i = 0; i < 5; i++) await report({ i });
+      atOnce -= 1;
+      return {};
+    };
+    const both = [
+      await tasks.request(consumer, memberId, 'backfill'),
+      await tasks.request(consumer, memberId, 'reconcile'),
+    ];
+    runner(handler);
+    for (const { id } of both) await ended(id);
+    expect(mostAtOnce).toBe(1);
+  });
+
+  it('of a process that is silent are taken over, and what it says afterwards is not heard', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const gate = new EventEmitter();
+    const asleep = once(gate, 'wake');
+    const frozen = once(gate, 'frozen');
+    runner(async ({ report, signal }) => {
+      // As if the whole process stood still: its lease is not extended.
+      await source.query(`UPDATE portals.tasks SET lease_until = now() - interval '1 s' WHERE id = $1`, [id]);
+      await asleep;
+      await report({ by: 'the first' }).catch(() => undefined);
+      gate.emit('frozen', signal.aborted);
+      return { by: 'the first' };
+    });
+    await eventually(async () => expect((await tasks.find(id))?.state).toBe('running'));
+    runner(async () => ({ by: 'the second' }));
+    expect(await ended(id)).toMatchObject({ progress: { by: 'the second' } });
+    gate.emit('wake');
+    expect(await frozen).toEqual([true]);
+    expect(await tasks.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
+  });
+
+  it('of a process that ends are given back at once, with their progress', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const first = runner(async ({ report, signal }) => {
+      await report({ items: 7 });
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      return {};
+    });
+    await eventually(async () => expect((await tasks.find(id))?.progress).toEqual({ items: 7 }));
+    await first.stop();
+    expect(await tasks.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
+    runner(async ({ task }) => ({ from: task.progress }));
+    expect(await ended(id)).toMatchObject({ progress: { from: { items: 7 } } });
+  });
+
+  it('that failed are tried again when that may help, and else say why', async () => {
+    const hopeless = await tasks.request(consumer, await portal(), 'backfill');
+    const busy = await tasks.request(consumer, await portal(), 'backfill');
+    runner(async ({ task }) => {
+      throw new Bitrix24Error(task.id === hopeless.id ? 'ACCESS_DENIED' : 'QUERY_LIMIT_EXCEEDED', {
+        method: 'crm.type.list',
+      });
+    });
+    expect(await ended(hopeless.id)).toMatchObject({ error: 'ACCESS_DENIED from crm.type.list' });
+    await eventually(async () => {
+      expect(await tasks.find(busy.id)).toMatchObject({
+        state: 'waiting',
+        attempts: 0,
+        error: expect.stringContaining('QUERY_LIMIT_EXCEEDED'),
+      });
+    });
+  });
+
+  it('show the last of each kind', async () => {
+    const memberId = await portal();
+    runner(async () => ({}));
+    await ended((await tasks.request(consumer, memberId, 'backfill')).id);
+    await ended((await tasks.request(consumer, memberId, 'reconcile')).id);
+    const again = await tasks.request(consumer, memberId, 'backfill');
+    const latest = await tasks.latest(consumer, memberId);
+    expect(latest.map(({ kind }) => kind)).toEqual(['backfill', 'reconcile']);
+    expect(latest[0]?.id).toBe(again.id);
+  });
+});

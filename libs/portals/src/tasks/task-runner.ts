@@ -1,0 +1,158 @@
+/**
+ * Responsible for doing, in this process, the tasks that its consumer is asked for. It takes one at a time for each
+ * portal, a few at once, and keeps a lease on each while it works. A process that is killed or stands still loses its
+ * leases, and the next one to look goes on where it was; so a handler keeps its place in the database, and bears
+ * repeats. When no process runs, tasks wait.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Log, redactText } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import type { PortalTask, TaskProgress } from './portal-tasks.js';
+import { TaskLeases } from './task-lease.js';
+import { judgeFailure } from './verdict.js';
+
+export interface TaskRun {
+  task: PortalTask;
+  /** Aborted when this process ends or has lost the task. */
+  signal: AbortSignal;
+  /** Says how far it is. Cheap enough for every request, too dear for every item. */
+  readonly report: (progress: TaskProgress) => Promise<void>;
+}
+
+/** Returns what came of it, as its last progress. What it throws decides whether it is tried again (`verdict.ts`). */
+export type TaskHandler = (run: TaskRun) => Promise<TaskProgress>;
+
+export interface TaskRunnerOptions {
+  dataSource: DataSource;
+  consumer: string;
+  log: Log;
+  /** By kind. */
+  handlers: Readonly<Record<string, TaskHandler>>;
+  maxAtOnce?: number;
+  /** How often it looks for tasks when nobody wakes it. */
+  pollMs?: number;
+  /** After how long a silent process is taken for dead. */
+  leaseMs?: number;
+}
+
+/** The process has lost its lease: another one does the task by now. */
+class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+}
+
+export class TaskRunner {
+  readonly #leases: TaskLeases;
+  readonly #running = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+
+  constructor(private readonly options: TaskRunnerOptions) {
+    const { dataSource, consumer, handlers, leaseMs = 15_000 } = options;
+    this.#leases = new TaskLeases(dataSource, {
+      consumer,
+      kinds: Object.keys(handlers),
+      owner: randomUUID(),
+      leaseMs,
+    });
+  }
+
+  start(): void {
+    this.wake();
+  }
+
+  /** Looks now, rather than at the next poll. */
+  wake(): void {
+    if (this.#stopping.signal.aborted || this.#looking) return;
+    clearTimeout(this.#timer);
+    this.#looking = this.#look().finally(() => {
+      this.#looking = undefined;
+      if (this.#stopping.signal.aborted) return;
+      this.#timer = setTimeout(() => this.wake(), this.options.pollMs ?? 1_000);
+      this.#timer.unref();
+    });
+  }
+
+  /** Takes nothing more; what is in hand stops where it is, and waits for the next process. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the process ends'));
+    clearTimeout(this.#timer);
+    await this.#looking;
+    await Promise.all(this.#running);
+  }
+
+  async #look(): Promise<void> {
+    try {
+      while (!this.#stopping.signal.aborted && this.#running.size < (this.options.maxAtOnce ?? 3)) {
+        const task = await this.#leases.take();
+        if (!task) return;
+        const run: Promise<void> = this.#run(task).finally(() => {
+          this.#running.delete(run);
+          this.wake();
+        });
+        this.#running.add(run);
+      }
+    } catch (err) {
+      this.options.log.warn({ err }, 'tasks cannot be looked for, will be tried again');
+    }
+  }
+
+  async #run(task: PortalTask): Promise<void> {
+    const lost = new AbortController();
+    const signal = AbortSignal.any([this.#stopping.signal, lost.signal]);
+    const heart = this.#keep(task, lost);
+    try {
+      await this.#end(task, signal, lost);
+    } catch (err) {
+      // The database is away: the lease runs out, and somebody goes on.
+      this.options.log.warn({ err, ...named(task) }, 'what became of a task could not be noted');
+    } finally {
+      clearInterval(heart);
+    }
+  }
+
+  async #end(task: PortalTask, signal: AbortSignal, lost: AbortController): Promise<void> {
+    const { log, handlers } = this.options;
+    const handler = handlers[task.kind];
+    if (!handler) throw new TypeError(`nobody does ${task.kind}`);
+    let { attempts } = task;
+    const report = async (progress: TaskProgress): Promise<void> => {
+      attempts = 0;
+      if (!(await this.#leases.report(task.id, progress))) lost.abort(new LeaseLostError());
+      signal.throwIfAborted();
+    };
+    log.info(named(task), 'task started');
+    try {
+      const progress = await handler({ task, signal, report });
+      await this.#leases.done(task.id, progress);
+      log.info({ ...named(task), ...progress }, 'task done');
+    } catch (err) {
+      if (lost.signal.aborted) return log.warn(named(task), 'a task was taken over by another process');
+      if (this.#stopping.signal.aborted) return await this.#leases.giveBack(task.id);
+      const verdict = judgeFailure(err, attempts);
+      const said = redactText(err instanceof Error ? err.message : String(err));
+      await this.#leases.failed(task.id, said, verdict);
+      log.warn(
+        { ...named(task), err, verdict },
+        verdict.again ? 'a task is tried again later' : 'task failed',
+      );
+    }
+  }
+
+  /** A lease that cannot be extended for its whole length is another's by now. */
+  #keep(task: PortalTask, lost: AbortController): NodeJS.Timeout {
+    const { leaseMs = 15_000 } = this.options;
+    let extendedAt = performance.now();
+    const extend = async (): Promise<void> => {
+      const startedAt = performance.now();
+      const isMine = await this.#leases.extend(task.id).catch(() => undefined);
+      if (isMine) extendedAt = startedAt;
+      if (isMine === false || performance.now() - extendedAt > leaseMs) lost.abort(new LeaseLostError());
+    };
+    return setInterval(() => void extend(), leaseMs / 4);
+  }
+}
+
+function named({ id, kind, memberId }: PortalTask): { task: string; kind: string; memberId: string } {
+  return { task: id, kind, memberId };
+}
