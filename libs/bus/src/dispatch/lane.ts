@@ -147,8 +147,13 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return entries;
   }
 
-  /** Forgets what has gone back to the bus, and will come again. */
+  /**
+   * Forgets what has gone back to the bus, and will come again. Asked for each event that finds the lane full, so it looks
+   * at all of them only when the oldest has gone back.
+   */
   dropLost(): void {
+    const [oldest] = this.#waiting();
+    if (!oldest?.receipts[0]?.lost) return;
     this.#size = 0;
     for (const [handler, pending] of this.#pending) {
       for (const [key, entry] of pending) {
