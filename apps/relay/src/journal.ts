@@ -10,6 +10,7 @@ const contents = z.object({
   oldestAt: z.string().nullable(),
 });
 const status = contents.extend({
+  slot: z.number().nullable(),
   limits: z.object({ maxBytes: z.number(), maxAgeMs: z.number() }),
   isOpen: z.boolean(),
   isBusAway: z.boolean(),
@@ -28,10 +29,10 @@ const dayMs = 24 * 3_600_000;
 
 export async function journalStatus(api: OpsClient): Promise<Report> {
   const answer = status.parse(await api.send('GET', '/journal'));
-  const { limits, isOpen, isBusAway, others } = answer;
+  const { slot, limits, isOpen, isBusAway, others } = answer;
   const lines = [
     isBusAway ? 'The bus is away: events are kept here.' : 'The bus is there: events go onto it.',
-    `slot ${lineOf(answer)}`,
+    slot === null ? 'NO SLOT CAN BE OPENED: see the log' : `slot ${lineOf({ ...answer, slot })}`,
     `limits: ${limits.maxBytes / megabyte} MB, and nothing more once the oldest is ${limits.maxAgeMs / dayMs} days old`,
     ...(isOpen ? [] : ['IT TAKES NO MORE EVENTS: it is full, or its disk cannot be written; see the log']),
     ...others.map((other) => `slot ${otherLine(other)}`),

@@ -20,7 +20,9 @@ export type OtherSlot =
   /** It stays for a person; the gateway's log says what is wrong with it. */
   | { slot: number; state: 'unreadable' };
 
-export interface JournalStatus extends SlotContents {
+export interface JournalStatus extends Omit<SlotContents, 'slot'> {
+  /** Null while none can be opened. */
+  slot: number | null;
   limits: JournalLimits;
   /** An event that the bus does not take now would be taken. */
   isOpen: boolean;
@@ -29,7 +31,14 @@ export interface JournalStatus extends SlotContents {
   others: OtherSlot[];
 }
 
-export function contentsOf(journal: Journal): SlotContents {
+export function contentsOf(journal: Journal): SlotContents;
+export function contentsOf(
+  journal: Journal | undefined,
+): Omit<SlotContents, 'slot'> & { slot: number | null };
+export function contentsOf(
+  journal: Journal | undefined,
+): Omit<SlotContents, 'slot'> & { slot: number | null } {
+  if (!journal) return { slot: null, events: 0, bytes: 0, oldestAt: null };
   const { number: slot, size: events, bytes, oldestAt } = journal;
   return { slot, events, bytes, oldestAt: oldestAt === undefined ? null : new Date(oldestAt) };
 }
@@ -37,11 +46,12 @@ export function contentsOf(journal: Journal): SlotContents {
 /** Every other slot of the folder. One that nobody has open is opened for the moment of the look. */
 export async function otherSlots(
   folder: string,
-  own: number,
+  own: number | undefined,
   limits: JournalLimits,
   log: Log,
 ): Promise<OtherSlot[]> {
-  const others = (await listSlots(folder)).filter((slot) => slot !== own).toSorted((one, two) => one - two);
+  const slots = await listSlots(folder).catch(() => []);
+  const others = slots.filter((slot) => slot !== own).toSorted((one, two) => one - two);
   const looked: OtherSlot[] = [];
   for (const slot of others) looked.push(await lookInto(folder, slot, limits, log));
   return looked;

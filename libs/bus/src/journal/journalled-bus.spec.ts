@@ -99,6 +99,31 @@ describe('a bus with a journal', () => {
     expect(inner.stored).toEqual([]);
   });
 
+  it('starts without a journal that cannot be opened, says so, and opens it as soon as it can', async () => {
+    const folder = join(dataDir, 'journal');
+    // No folder can be made where a file is, whoever asks.
+    writeFileSync(folder, '');
+    const options = { dataDir, log: silentLog, limits, pollMs: 20, orphansMs: 20, reopenMs: 20 };
+    const bus = await JournalledBus.over(inner, options);
+    opened.push(bus);
+    const first = anEvent();
+    await bus.publish(first);
+    expect(inner.stored).toEqual([first.id]);
+    expect([bus.isReady(), bus.isDegraded()]).toEqual([true, true]);
+    expect(await bus.status()).toMatchObject({ slot: null, isOpen: false, isBusAway: false, others: [] });
+    inner.isUp = false;
+    await expect(bus.publish(anEvent())).rejects.toBeInstanceOf(BusUnavailableError);
+    expect(bus.isReady()).toBe(false);
+
+    rmSync(folder);
+    await eventually(() => expect(bus.isReady()).toBe(true));
+    const kept = anEvent();
+    await bus.publish(kept);
+    inner.isUp = true;
+    await eventually(() => expect(inner.stored).toEqual([first.id, kept.id]));
+    expect(bus.isDegraded()).toBe(false);
+  });
+
   it('brings what a sibling left that is gone', async () => {
     const gone = await Journal.open(join(dataDir, 'journal'), limits, silentLog);
     const bus = await open();

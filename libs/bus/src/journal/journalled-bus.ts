@@ -26,11 +26,15 @@ const journalBytes = gauge({
 /** Half a day of a busy installation; a week is longer than any outage that nobody looks at. */
 const defaultLimits: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
 
+const defaultReopenMs = 10_000;
+
 export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
   /** Below it each process takes a slot of its own: `<dataDir>/journal/<slot>`. */
   dataDir: string;
   log: Log;
   limits?: JournalLimits;
+  /** How often to try to open the journal when that did not work. */
+  reopenMs?: number;
 }
 
 /**
@@ -38,27 +42,51 @@ export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphans
  * not repeat themselves: the gateway.
  */
 export class JournalledBus implements EventBus {
-  readonly #drainer: Drainer;
+  /** Undefined while it cannot be opened: a full disk must not keep a gateway from starting whose bus is there. */
+  #journal: Journal | undefined;
+  #drainer: Drainer | undefined;
+  #opening: Promise<void> | undefined;
+  #reopen: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   private constructor(
     private readonly bus: EventBus,
-    private readonly journal: Journal,
     private readonly options: DrainerOptions,
-  ) {
-    this.#drainer = new Drainer(journal, { ...options, onDrained: () => this.#count() });
-    this.#count();
-    this.#drainer.start();
-  }
+    private readonly reopenMs: number,
+  ) {}
 
+  /** Resolves after the first try to open the journal, whatever came of it. */
   static async over(
     bus: EventBus,
-    { dataDir, log, limits = defaultLimits, ...pace }: JournalOptions,
+    { dataDir, log, limits = defaultLimits, reopenMs = defaultReopenMs, ...pace }: JournalOptions,
   ): Promise<JournalledBus> {
     const folder = join(dataDir, 'journal');
-    const journal = await Journal.open(folder, limits, log);
-    if (journal.size > 0)
-      log.info({ events: journal.size, slot: journal.number }, 'the journal holds events');
-    return new JournalledBus(bus, journal, { folder, limits, bus, log, ...pace });
+    const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...pace }, reopenMs);
+    await journalled.#open();
+    return journalled;
+  }
+
+  #open(): Promise<void> {
+    this.#opening = this.#tryToOpen().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #tryToOpen(): Promise<void> {
+    const { folder, limits, log } = this.options;
+    try {
+      const journal = await Journal.open(folder, limits, log);
+      this.#journal = journal;
+      if (journal.size > 0)
+        log.info({ events: journal.size, slot: journal.number }, 'the journal holds events');
+      this.#drainer = new Drainer(journal, { ...this.options, onDrained: () => this.#count() });
+      this.#count();
+      this.#drainer.start();
+    } catch (error) {
+      log.error({ err: error }, 'the journal cannot be opened, will be tried again');
+      if (!this.#isClosed) this.#reopen = setTimeout(() => void this.#open(), this.reopenMs);
+    }
   }
 
   /** Resolves when the event is on the bus, or synced to the disk. @throws BusUnavailableError when neither takes it */
@@ -73,7 +101,8 @@ export class JournalledBus implements EventBus {
 
   async #keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
     try {
-      await this.journal.append(withCurrentTrace(event));
+      if (!this.#journal) throw new JournalError('JOURNAL_UNWRITABLE');
+      await this.#journal.append(withCurrentTrace(event));
       trace.getActiveSpan()?.setAttribute('relay.journalled', true);
       journalledTotal.inc({ outcome: 'stored' });
     } catch (cause) {
@@ -85,8 +114,8 @@ export class JournalledBus implements EventBus {
   }
 
   #count(): void {
-    journalEntries.set(this.journal.size);
-    journalBytes.set(this.journal.bytes);
+    journalEntries.set(this.#journal?.size ?? 0);
+    journalBytes.set(this.#journal?.bytes ?? 0);
   }
 
   consume(options: ConsumeOptions): Promise<Consumption> {
@@ -95,29 +124,36 @@ export class JournalledBus implements EventBus {
 
   /** An event published now would be stored, here or there. */
   isReady(): boolean {
-    return this.bus.isReady() || this.journal.isOpen();
+    return this.bus.isReady() || this.#isJournalOpen;
   }
 
-  /** Stored, but only here for now. */
+  /** One of the two takes nothing: events are kept here only for now, or would be lost if the bus went away. */
   isDegraded(): boolean {
-    return !this.bus.isReady();
+    return !this.bus.isReady() || !this.#isJournalOpen;
+  }
+
+  get #isJournalOpen(): boolean {
+    return this.#journal?.isOpen() ?? false;
   }
 
   /** For operators; of this gateway's folder alone. */
   async status(): Promise<JournalStatus> {
     const { folder, limits, log } = this.options;
     return {
-      ...contentsOf(this.journal),
+      ...contentsOf(this.#journal),
       limits,
-      isOpen: this.journal.isOpen(),
-      isBusAway: this.isDegraded(),
-      others: await otherSlots(folder, this.journal.number, limits, log),
+      isOpen: this.#isJournalOpen,
+      isBusAway: !this.bus.isReady(),
+      others: await otherSlots(folder, this.#journal?.number, limits, log),
     };
   }
 
   async close(): Promise<void> {
-    await this.#drainer.stop();
+    this.#isClosed = true;
+    clearTimeout(this.#reopen);
+    await this.#opening;
+    await this.#drainer?.stop();
     await this.bus.close();
-    await this.journal.close();
+    await this.#journal?.close();
   }
 }
