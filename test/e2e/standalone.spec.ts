@@ -37,8 +37,10 @@ describe('a standalone that runs', () => {
         'gateway database': true,
         'name-formatter bus': true,
         'name-formatter database': true,
+        'name-formatter handlers': true,
         'smart-process-sync bus': true,
         'smart-process-sync database': true,
+        'smart-process-sync handlers': true,
       },
     });
   });
