@@ -41,9 +41,9 @@ try {
   console.log(
     `${grouped(options.portals)} portals beside ${options.floods} with ${grouped(options.flood)}; ${system.description}`,
   );
-  const ground = await openGround(system, options, closers, signal);
   const poster = new EventPoster(system.gatewayUrl, connections);
   closers.add(() => poster.close());
+  const ground = await openGround(system, poster, options, closers, signal);
   // The first round is slower: every client and connection is made in it.
   await round(ground, poster, options, signal);
   const flood = new Flood(ground.flooded, poster, options.pace);

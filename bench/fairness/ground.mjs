@@ -1,5 +1,5 @@
 /** Portals of the simulator with the application installed: many with one contact, and some that are to be flooded. */
-import { setLimit } from '../support/operator.mjs';
+import { addWebhookPair, setLimit } from '../support/operator.mjs';
 import { inParallel } from '../support/in-parallel.mjs';
 import { Portal } from '../support/portal.mjs';
 import { until } from '../support/wait.mjs';
@@ -17,12 +17,13 @@ const bindTimeoutMs = 300_000;
 
 /**
  * @param {System} system
+ * @param {import('../support/event-poster.mjs').EventPoster} poster
  * @param {import('./options.mjs').Options} options
  * @param {import('../support/system.mjs').Closers} closers
  * @param {AbortSignal} signal
  * @returns {Promise<Ground>}
  */
-export async function openGround(system, options, closers, signal) {
+export async function openGround(system, poster, options, closers, signal) {
   const corrections = new Corrections();
   await corrections.listen();
   closers.add(() => corrections.close());
@@ -34,7 +35,12 @@ export async function openGround(system, options, closers, signal) {
   };
   /** @type {Installed[]} */
   const flooded = [];
-  for (let n = 1; n <= options.floods; n += 1) flooded.push(await install(`flooded-${n}`, 0));
+  // On a server of their own, as portals are: the simulator, one process, would let the others wait.
+  const elsewhere = await system.startOtherSimulator();
+  for (let n = 1; n <= options.floods; n += 1) {
+    const portal = await Portal.create(elsewhere, `flooded-${n}`, settings, signal);
+    flooded.push({ portal, sender: await registered(portal, system, poster) });
+  }
   const isMate = options.areShardMates ? await shardMates(flooded[0]?.sender.member_id) : () => true;
   /** @type {Installed[]} */
   const single = [];
@@ -43,8 +49,20 @@ export async function openGround(system, options, closers, signal) {
     await one.portal.addOutgoingWebhook('ONCRMCONTACTUPDATE', corrections.urlFor(name));
     single.push(one);
   });
-  await allBound(system, options.floods + options.portals, signal);
+  await allBound(system, options.portals, signal);
   return { single, flooded, corrections };
+}
+
+/** By a pair of webhooks and its first event. @param {Portal} portal @param {System} system @param {import('../support/event-poster.mjs').EventPoster} poster */
+async function registered(portal, { gatewayUrl, operator }, poster) {
+  const [webhookUrl] = portal.made?.webhooks ?? [];
+  if (!portal.made || webhookUrl === undefined) throw new Error(`${portal.name} has no incoming webhook`);
+  const { member_id, domain } = portal.made;
+  const pair = await portal.addOutgoingWebhook('ONCRMCONTACTUPDATE', `${gatewayUrl}/b24/events`);
+  await addWebhookPair(operator, { webhookUrl, applicationToken: pair.application_token });
+  const sender = { member_id, domain, client_endpoint: `http://${domain}/rest/`, ...pair };
+  await poster.post(sender, 1);
+  return sender;
 }
 
 /** @param {System} system @param {number} portals @param {AbortSignal} signal */

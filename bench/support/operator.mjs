@@ -12,3 +12,17 @@ export async function setLimit({ url, token }, memberId, limit) {
   });
   if (!answer.ok) throw new Error(`the limit was refused: ${answer.status} ${await answer.text()}`);
 }
+
+/**
+ * As an operator registers a portal without an application.
+ * @param {import('./system.mjs').System['operator']} operator
+ * @param {{ webhookUrl: string, applicationToken: string }} pair
+ */
+export async function addWebhookPair({ url, token }, pair) {
+  const answer = await fetch(`${url}/ops/api/portals/webhook`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(pair),
+  });
+  if (!answer.ok) throw new Error(`the webhooks were refused: ${answer.status} ${await answer.text()}`);
+}

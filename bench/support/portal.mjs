@@ -19,6 +19,9 @@ const restMs = 3_000;
 
 /** A portal of the simulator, by its control interface: nothing of this costs it a request. */
 export class Portal {
+  /** @type {{ member_id: string, domain: string, webhooks: string[] } | undefined} */
+  made;
+
   /** @param {string} simulatorUrl @param {string} name @param {AbortSignal} signal */
   constructor(simulatorUrl, name, signal) {
     this.simulatorUrl = simulatorUrl;
@@ -34,7 +37,7 @@ export class Portal {
    */
   static async create(simulatorUrl, name, settings, signal) {
     const portal = new Portal(simulatorUrl, name, signal);
-    await portal.#send('POST', '/_sim/portals', { name, ...settings });
+    portal.made = await portal.#send('POST', '/_sim/portals', { name, ...settings });
     return portal;
   }
 
@@ -43,9 +46,9 @@ export class Portal {
     return this.#control('POST', '/install', { url });
   }
 
-  /** @param {string} event @param {string} url */
+  /** @param {string} event @param {string} url @returns {Promise<{ application_token: string }>} */
   async addOutgoingWebhook(event, url) {
-    await this.#control('POST', '/outgoing-webhooks', { event, url });
+    return this.#control('POST', '/outgoing-webhooks', { event, url });
   }
 
   /** From now on the bucket leaks so fast, and lets so many in at once. @param {import('../rest/least.mjs').Limit} limit */

@@ -22,6 +22,7 @@ const stopTimeoutMs = 30_000;
  * @property {string} gatewayUrl
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
+ * @property {() => Promise<string>} startOtherSimulator portals of another server, with webhooks alone; its address
  * @property {{ id: string, secret: string }} application
  * @property {Record<string, App>} apps those that run, by name
  */
@@ -65,8 +66,11 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   const broker = bus === 'postgresql' ? undefined : await openVhost(name, closers);
   if (!broker && bus === 'rabbitmq') throw new Error('no RabbitMQ could be had');
 
-  const [port, simulatorPort] = [await freePort(), await freePort()];
-  const [gatewayUrl, simulatorUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${simulatorPort}`];
+  const [port, simulatorPort, otherPort] = [await freePort(), await freePort(), await freePort()];
+  const [gatewayUrl, simulatorUrl, otherSimulatorUrl] = [port, simulatorPort, otherPort].map(
+    (each) => `http://127.0.0.1:${each}`,
+  );
+  if (!gatewayUrl || !simulatorUrl || !otherSimulatorUrl) throw new Error('three ports make three addresses');
   const application = { id: 'local.bench', secret: randomBytes(16).toString('hex') };
   const env = {
     PATH: process.env['PATH'],
@@ -80,7 +84,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
     B24_CLIENT_ID: application.id,
     B24_CLIENT_SECRET: application.secret,
     B24_OAUTH_URL: simulatorUrl,
-    B24_ALLOW_HOSTS: `127.0.0.1:${simulatorPort}`,
+    B24_ALLOW_HOSTS: `127.0.0.1:${simulatorPort},127.0.0.1:${otherPort}`,
     TOKEN_KEYS: `bench:${randomBytes(32).toString('base64')}`,
     OPS_TOKEN: randomBytes(16).toString('hex'),
   };
@@ -88,13 +92,20 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   const opsUrls = {};
   /** @type {Record<string, App>} */
   const apps = {};
-  const start = async (/** @type {string} */ app) => {
+  const start = async (/** @type {string} */ app, /** @type {Record<string, string>} */ changes = {}) => {
     const opsPort = await freePort();
     opsUrls[app] = `http://127.0.0.1:${opsPort}`;
     const entry = `apps/${app}/src/main.js`;
-    const started = startProcess(app, entry, { ...env, OPS_PORT: String(opsPort) }, folder, closers);
+    const started = startProcess(
+      app,
+      entry,
+      { ...env, OPS_PORT: String(opsPort), ...changes },
+      folder,
+      closers,
+    );
     apps[app] = { opsUrl: opsUrls[app], pid: () => started.pid, start: () => start(app), stop: started.stop };
-    const url = app === 'portal-simulator' ? simulatorUrl : opsUrls[app];
+    const simulator = `http://127.0.0.1:${changes['SIMULATOR_PORT'] ?? simulatorPort}`;
+    const url = app === 'portal-simulator' ? simulator : opsUrls[app];
     await until(`${app} is not ready`, () => started.isReady(`${url}/health/ready`), {
       timeoutMs: startTimeoutMs,
       signal,
@@ -104,7 +115,20 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
-  return { description, databaseUrl: database.url, gatewayUrl, operator, simulatorUrl, application, apps };
+  const startOtherSimulator = async () => {
+    await start('portal-simulator', { SIMULATOR_PORT: String(otherPort) });
+    return otherSimulatorUrl;
+  };
+  return {
+    description,
+    databaseUrl: database.url,
+    gatewayUrl,
+    operator,
+    simulatorUrl,
+    startOtherSimulator,
+    application,
+    apps,
+  };
 }
 
 /** How much memory Node lets itself have, as compose sets it. @returns {Record<string, string>} */
