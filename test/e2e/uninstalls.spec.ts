@@ -39,7 +39,7 @@ describe('an uninstall', () => {
     });
     await portal.add(deliveries, { title: 'Desk lamps' });
     await eventually(async () => expect(await countOf('mirror.items', { portal })).toBe(1));
-    const set = await command(relay, ['portals', 'set', portal.memberId, 'smart-process-sync', '{"a":1}']);
+    const set = await command(relay, ['portals', 'set', portal.memberId, 'smart-process-sync', '{"invoices":false}']);
     expect(set.code).toBe(0);
     return { portal, app, applicationToken };
   }
@@ -80,7 +80,7 @@ describe('an uninstall', () => {
     expect(await listedPortal(relay, subject.portal.memberId)).toMatchObject({
       state: 'uninstalled',
       kind: null,
-      settings: { 'smart-process-sync': { a: 1 } },
+      settings: { 'smart-process-sync': { invoices: false } },
     });
     expect(await countOf('portals.credentials', subject)).toBe(0);
 
@@ -94,7 +94,7 @@ describe('an uninstall', () => {
     await eventually(async () => expect(await countOf('mirror.items', subject)).toBe(2));
     expect(await listedPortal(relay, subject.portal.memberId)).toMatchObject({
       state: 'installed',
-      settings: { 'smart-process-sync': { a: 1 } },
+      settings: { 'smart-process-sync': { invoices: false } },
     });
   });
 
