@@ -6,11 +6,14 @@
  * How to read the table. `requests` were counted by the simulated portal from the moment at which the work was asked for;
  * `least` is one for every 2,500 items of a type (50 commands of 50 items), or of ids for a reconciliation. The least time
  * is that of the least requests: (requests − burst) / rate seconds. `memory` is the highest that the consumer's process had.
- * The simulated portal works on the same machine, in a process of its own, and takes its share of it.
+ * The simulated portal and PostgreSQL work on the same machine, in processes of their own, and take their shares of it: `cpu`
+ * is what the consumer's process took of the processors, `portal` what the simulated portal's did, and `items/cpu s` how many
+ * items the consumer stores in a second of a processor that it has for itself.
  *
  * `npm run bench -- sync [--items 100000] [--rate 2] [--burst 4] [--bus rabbitmq|postgresql]`; about two minutes.
  */
 import { execFileSync } from 'node:child_process';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MirroredPortal } from './sync/mirrored-portal.mjs';
@@ -36,7 +39,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => ending.abor
 try {
   execFileSync(process.execPath, [join(import.meta.dirname, '../scripts/prepare.mjs')], { stdio: 'inherit' });
   const system = await startSystem(['smart-process-sync'], bus, closers, ending.signal);
-  console.log(`${grouped(items)} items in ${types.length} types; ${system.description}`);
+  const processors = `${availableParallelism()} processors, load ${loadavg()[0]?.toFixed(1)} before`;
+  console.log(`${grouped(items)} items in ${types.length} types; ${system.description}; ${processors}`);
   const free = await MirroredPortal.create(system, 'free', types, ending.signal);
   await free.fill(items);
   /** @type {Result[]} */
@@ -60,7 +64,7 @@ try {
 
 /** @param {Result[]} results */
 function show(results) {
-  const rows = results.map(({ title, limit, seconds, requests, megabytes }) => {
+  const rows = results.map(({ title, limit, seconds, requests, megabytes, cpu, simulatorCpu }) => {
     const least = limit ? (leastRequests() - limit.burst) / limit.rate : undefined;
     const ratio = least !== undefined && least > 0 ? seconds / least : undefined;
     return [
@@ -72,10 +76,14 @@ function show(results) {
       least === undefined ? '–' : duration(least),
       ratio === undefined ? '–' : ratio.toFixed(2),
       `${Math.round(megabytes)} MB`,
+      cpu === undefined ? '–' : duration(cpu),
+      simulatorCpu === undefined ? '–' : duration(simulatorCpu),
+      cpu === undefined ? '–' : grouped(items / cpu),
     ];
   });
-  const heads = ['', 'took', 'items/s', 'requests', 'least', 'least time', 'ratio', 'memory'];
-  console.log(`\n${table(heads, rows)}`);
+  const heads = ' took items/s requests least least_time ratio memory cpu portal items/cpu_s'.split(' ');
+  const shown = heads.map((head) => head.replace('_', ' '));
+  console.log(`\n${table(shown, rows)}`);
   console.log(
     `\nTo be reached: ${grouped(reach.itemsPerSecond)} items/s, ratio ${reach.ratio}, ${reach.megabytes} MB`,
   );

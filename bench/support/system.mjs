@@ -74,7 +74,6 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   const application = { id: 'local.bench', secret: randomBytes(16).toString('hex') };
   const env = {
     PATH: process.env['PATH'],
-    ...deployedMemory(),
     DATABASE_URL: database.url,
     ...(broker && { AMQP_URL: await wayTo(broker.url) }),
     DATA_DIR: join(folder, 'data'),
@@ -96,13 +95,8 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
     const opsPort = await freePort();
     opsUrls[app] = `http://127.0.0.1:${opsPort}`;
     const entry = `apps/${app}/src/main.js`;
-    const started = startProcess(
-      app,
-      entry,
-      { ...env, OPS_PORT: String(opsPort), ...changes },
-      folder,
-      closers,
-    );
+    const own = { ...deployedMemory(app), OPS_PORT: String(opsPort), ...changes };
+    const started = startProcess(app, entry, { ...env, ...own }, folder, closers);
     apps[app] = { opsUrl: opsUrls[app], pid: () => started.pid, start: () => start(app), stop: started.stop };
     const simulator = `http://127.0.0.1:${changes['SIMULATOR_PORT'] ?? simulatorPort}`;
     const url = app === 'portal-simulator' ? simulator : opsUrls[app];
@@ -131,10 +125,12 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   };
 }
 
-/** How much memory Node lets itself have, as compose sets it. @returns {Record<string, string>} */
-function deployedMemory() {
+/** How much memory Node lets an app have, as compose sets it. @param {string} app @returns {Record<string, string>} */
+function deployedMemory(app) {
   const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
-  const options = /^ {4}NODE_OPTIONS: (.+)$/m.exec(compose)?.[1];
+  const service = new RegExp(`^ {2}${app}:\\n(?:(?: {3,}.*)?\\n)*`, 'm').exec(compose)?.[0] ?? '';
+  const options = (/^ {6}NODE_OPTIONS: (.+)$/m.exec(service) ??
+    /^ {4}NODE_OPTIONS: (.+)$/m.exec(compose))?.[1];
   const arenas = /^ {4}MALLOC_ARENA_MAX: (.+)$/m.exec(compose)?.[1];
   if (options === undefined || arenas === undefined)
     throw new Error('docker-compose.yml sets no memory any more');

@@ -1,9 +1,17 @@
+import { cpuSeconds } from '../support/cpu.mjs';
 import { until } from '../support/wait.mjs';
 
 const timeoutMs = 1_800_000;
 const unlimited = { rate: 100_000, burst: 100_000 };
 
-/** @typedef {{ seconds: number, requests: number, megabytes: number }} Ran */
+/**
+ * @typedef {object} Ran
+ * @property {number} seconds
+ * @property {number} requests
+ * @property {number} megabytes the most that the consumer's process had
+ * @property {number | undefined} cpu seconds that the consumer's process took of the processors
+ * @property {number | undefined} simulatorCpu the same of the simulated portal's process
+ */
 /** @typedef {import('../support/system.mjs').System} System */
 
 /** A portal with smart processes that is mirrored, and the operator who asks for it. */
@@ -53,14 +61,28 @@ export class MirroredPortal {
     await this.#atRest();
     await this.#simulator('DELETE', '/stats');
     let bytes = 0;
+    const before = this.#cpu();
     const started = performance.now();
     const { task } = await this.#operator('POST', `/sync/${this.memberId}/${kind}`);
     await this.#ended(kind, task.id, async () => {
       bytes = Math.max(bytes, await this.#memory());
     });
     const seconds = (performance.now() - started) / 1_000;
+    const after = this.#cpu();
     const { requests } = await this.#simulator('GET', '/stats');
-    return { seconds, requests, megabytes: bytes / 1024 / 1024 };
+    return {
+      seconds,
+      requests,
+      megabytes: bytes / 1024 / 1024,
+      cpu: between(before.consumer, after.consumer),
+      simulatorCpu: between(before.simulator, after.simulator),
+    };
+  }
+
+  #cpu() {
+    const { apps } = this.system;
+    const of = (/** @type {string} */ app) => cpuSeconds(apps[app]?.pid() ?? 0);
+    return { consumer: of('smart-process-sync'), simulator: of('portal-simulator') };
   }
 
   /** What was asked for so far has leaked out of the bucket. */
@@ -107,6 +129,11 @@ export class MirroredPortal {
     const { url, token } = this.system.operator;
     return send(this.signal, method, `${url}/ops/api${path}`, body, { authorization: `Bearer ${token}` });
   }
+}
+
+/** @param {number | undefined} before @param {number | undefined} after */
+function between(before, after) {
+  return before === undefined || after === undefined ? undefined : after - before;
 }
 
 /**

@@ -77,6 +77,16 @@ describe('MirrorStore', () => {
     ]);
   });
 
+  it('stores more than one statement takes, in whatever order it comes', async () => {
+    const ids = Array.from({ length: 1_201 }, (_, index) => String(1 + ((index * 7) % 1_201)));
+    const rows = ids.map((id) => toItemRow(id, { id, title: `Order ${id}` }));
+    await store.saveItems(await store.beginRead('many', TYPE), rows);
+    const stored = await rowsOf('many');
+    expect(stored.map(({ title }) => title)).toEqual(
+      Array.from({ length: 1_201 }, (_, index) => `Order ${index + 1}`),
+    );
+  });
+
   it('keeps what was known of a deleted item, and when it was first missed', async () => {
     await store.saveItems(await store.beginRead('deleted', TYPE), [
       toItemRow('5', { id: 5, title: 'Order' }),

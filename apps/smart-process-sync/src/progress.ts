@@ -28,6 +28,15 @@ const kept = z.object({ types: z.array(typeProgress), found: counts });
 
 const nothing: Found = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
 
+export interface Speed {
+  items: number;
+  itemsPerSecond: number;
+  /** From 0 to 1. */
+  part: number;
+  /** Missing while nobody can tell. */
+  secondsLeft?: number;
+}
+
 /** How far a task has come; its `toJSON` is what operators see, and what a killed task goes on from. */
 export class Progress {
   readonly found: Found;
@@ -62,6 +71,10 @@ export class Progress {
   }
 
   toJSON(): Record<string, unknown> {
+    return { ...this.speed(), found: this.found, types: [...this.#types.values()] };
+  }
+
+  speed(): Speed {
     const seconds = Math.max(0.001, (this.nowMs() - this.#startedAtMs) / 1_000);
     const part = this.#part();
     const perSecond = (part - (this.#partAtStart ?? 0)) / seconds;
@@ -71,8 +84,6 @@ export class Progress {
       itemsPerSecond: Math.round(this.#itemsHere / seconds),
       part: Math.round(part * 1_000) / 1_000,
       ...(perSecond > 0 && { secondsLeft: Math.round((1 - part) / perSecond) }),
-      found: this.found,
-      types: [...this.#types.values()],
     };
   }
 

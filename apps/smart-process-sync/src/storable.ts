@@ -1,4 +1,5 @@
-export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+export type Json = string | number | boolean | null | Json[] | JsonRecord;
+export type JsonRecord = { [key: string]: Json };
 
 /** Far more than any field of Bitrix24 has, far less than PostgreSQL's stack takes. */
 const MAX_DEPTH = 50;
@@ -12,18 +13,73 @@ const NOT_KEPT = 'urlMachine';
 /**
  * A JSON value that PostgreSQL can keep as `jsonb`: it knows no NUL character and no half of a surrogate pair
  * (https://www.postgresql.org/docs/current/datatype-json.html); both become U+FFFD. What is nested too deeply becomes null.
+ *
+ * What may stay as it is is returned itself, and only the way to what changes is copied: items come by the thousand, and
+ * to build each anew took longer than to read it from its text.
  */
 export function storable(value: unknown, depth = 0): Json {
-  if (typeof value === 'string') return storableText(value);
-  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
-  if (typeof value === 'boolean') return value;
-  if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return null;
-  if (Array.isArray(value)) return value.map((element) => storable(element, depth + 1));
-  const kept: { [key: string]: Json } = {};
-  for (const [key, element] of Object.entries(value)) {
-    if (key !== NOT_KEPT) kept[storableText(key)] = storable(element, depth + 1);
+  switch (typeof value) {
+    case 'string':
+      return storableText(value);
+    case 'number':
+      return Number.isFinite(value) ? value : null;
+    case 'boolean':
+      return value;
+    case 'object':
+      if (depth === MAX_DEPTH) return null;
+      if (isList(value)) return storableList(value, depth + 1);
+      return isRecord(value) ? storableRecord(value, depth + 1) : null;
+    default:
+      return null;
+  }
+}
+
+/** The same of an item's fields. */
+export function storableFields(fields: Readonly<Record<string, unknown>>): JsonRecord {
+  return isRecord(fields) ? storableRecord(fields, 1) : {};
+}
+
+function storableList(list: Json[], depth: number): Json[] {
+  let kept = list;
+  for (const [index, element] of list.entries()) {
+    const value = storable(element, depth);
+    if (value === element) continue;
+    if (kept === list) kept = [...list];
+    kept[index] = value;
   }
   return kept;
+}
+
+function storableRecord(record: JsonRecord, depth: number): JsonRecord {
+  // Before any value is looked at: to look twice at each level would be to look 2^50 times at the innermost.
+  for (const key in record) if (!isKept(key)) return renamed(record, depth);
+  let kept = record;
+  for (const key in record) {
+    const element = record[key];
+    const value = storable(element, depth);
+    if (value === element) continue;
+    if (kept === record) kept = { ...record };
+    kept[key] = value;
+  }
+  return kept;
+}
+
+function isKept(key: string): boolean {
+  return key !== NOT_KEPT && storableText(key) === key;
+}
+
+function renamed(record: JsonRecord, depth: number): JsonRecord {
+  const entries = Object.entries(record).filter(([key]) => key !== NOT_KEPT);
+  return Object.fromEntries(entries.map(([key, element]) => [storableText(key), storable(element, depth)]));
+}
+
+function isList(value: object | null): value is Json[] {
+  return Array.isArray(value);
+}
+
+/** It comes from a JSON text, where nothing else is an object. */
+function isRecord(value: object | null): value is JsonRecord {
+  return value !== null;
 }
 
 /** Most texts have nothing of the kind, and to look is much cheaper than to replace. */

@@ -10,7 +10,8 @@ import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { TypeRefresh, type RefreshedType } from '../types/type-refresh.js';
 import { TypeStore } from '../types/type-store.js';
-import { type Chunk, walk } from '../walk/walk.js';
+import { shown } from '../under-way.js';
+import { type Chunk, walk, type WalkOptions } from '../walk/walk.js';
 
 /**
  * Fills the mirror of a portal from the beginning: all items of its types by ascending id, as bulk work, which leaves room to
@@ -64,7 +65,7 @@ export class Backfill {
       this.log.info({ memberId, ...said }, 'backfill'),
     );
     const lost: number[] = [];
-    await walk({
+    const options: WalkOptions = {
       client: this.clients.for(memberId, { work: 'bulk' }),
       types: ways,
       select: ALL_FIELDS,
@@ -80,7 +81,8 @@ export class Backfill {
         this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
       },
       signal: run.signal,
-    });
+    };
+    await shown('backfill', progress, () => walk(options));
     return lost;
   }
 

@@ -7,7 +7,8 @@ import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
 import { TypeStore } from '../types/type-store.js';
-import { walk } from '../walk/walk.js';
+import { shown } from '../under-way.js';
+import { walk, type WalkOptions } from '../walk/walk.js';
 import { Mender } from './mender.js';
 
 /** What a comparison needs of an item. */
@@ -54,7 +55,7 @@ export class Reconciliation {
         progress.open({ entityTypeId, title, items: 0, after: '0', lastId, isDone: false }),
       )
       .filter(({ isDone }) => !isDone);
-    await walk({
+    const options: WalkOptions = {
       client,
       types: ways,
       select: COMPARED_FIELDS,
@@ -69,7 +70,8 @@ export class Reconciliation {
         this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
       },
       signal: run.signal,
-    });
+    };
+    await shown('reconcile', progress, () => walk(options));
     return lost;
   }
 }

@@ -17,16 +17,16 @@ export function pagesTo(way: Pick<Way, 'after' | 'lastId'>): number {
 }
 
 /**
- * The chains of the next request: as many pages of the first waiting type as there may be, and beside them types that fit
- * into the rest as a whole, so that forty small types are one request.
+ * The chains of the next request: the pages that the waiting types still need, one type after the other, until there are as
+ * many as there may be. So forty small types are one request, and the one page that shows that nothing came behind a full
+ * one costs no request of its own while there is anything else to read.
  */
 export function nextChains(ways: readonly Way[], mostPages: number): Chain[] {
   const chains: Chain[] = [];
   let left = mostPages;
   for (const way of ways) {
-    const pages = pagesTo(way);
-    if (way.state !== 'waiting' || left === 0 || (chains.length > 0 && pages > left)) continue;
-    const chain = { entityTypeId: way.entityTypeId, after: way.after, pages: Math.min(pages, left) };
+    if (way.state !== 'waiting' || left === 0) continue;
+    const chain = { entityTypeId: way.entityTypeId, after: way.after, pages: Math.min(pagesTo(way), left) };
     chains.push(chain);
     left -= chain.pages;
   }

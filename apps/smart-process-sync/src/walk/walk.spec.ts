@@ -84,6 +84,35 @@ describe('a walk through all items', () => {
     expect(small.requests).toBe(1);
   });
 
+  it('takes no request more for types whose last pages are full', async () => {
+    const portal = filled({ 128: 2_500, 131: 2_500, 147: 2_500, 150: 2_500, 155: 2_500 });
+    const chunks = await walked(portal);
+    // Whether one has come since shows by one page more of each: five pages.
+    expect(portal.requests).toBe(6);
+    for (const type of portal.types.keys()) expect(idsOf(chunks, type)).toHaveLength(2_500);
+  });
+
+  it('hands over one chunk at a time, and reads no further than two requests ahead of it', async () => {
+    const portal = filled({ 147: 10_000, 150: 10_000, 155: 10_000 });
+    let handed = 0;
+    let inHand = 0;
+    await walked(portal, {
+      onChunk: async () => {
+        inHand += 1;
+        handed += 1;
+        expect(inHand).toBe(1);
+        // Until nothing is asked for any more.
+        for (let before = -1; before !== portal.requests;) {
+          before = portal.requests;
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        expect(portal.requests).toBeLessThanOrEqual(handed + 2);
+        inHand -= 1;
+      },
+    });
+    expect(handed).toBeGreaterThan(12);
+  });
+
   it('finds what comes behind the last id while it walks', async () => {
     const portal = filled({ 147: 120 });
     const chunks: Chunk[] = [];

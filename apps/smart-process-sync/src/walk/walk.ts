@@ -31,7 +31,7 @@ export interface WalkOptions {
   types: readonly Pick<Way, 'entityTypeId' | 'after' | 'lastId'>[];
   select: readonly string[];
   beginRead: (entityTypeId: number) => Promise<ItemRead>;
-  /** Chunks of one type come one after the other; the next is being read meanwhile. */
+  /** One after the other, those of a type in order; the next are being read meanwhile. */
   onChunk: (chunk: Chunk) => Promise<void>;
   /** This type cannot be read on: it is gone, or not for this user. The others go on. */
   onLost: (entityTypeId: number, error: unknown) => void;
@@ -39,7 +39,10 @@ export interface WalkOptions {
   requestsAtOnce?: number;
 }
 
-/** Fifty pages take seconds in the cloud, and each request in hand holds 2,500 items in memory. */
+/**
+ * Fifty pages take seconds in the cloud. Each request in hand can hold 2,500 items in memory, beside those that are being
+ * stored.
+ */
 const REQUESTS_AT_ONCE = 2;
 
 /** Codes that are about the type, and stay so (`api-reference/crm/universal/crm-item-list.md`). */
@@ -56,7 +59,8 @@ export async function walk(options: WalkOptions): Promise<void> {
 
 class Walk {
   readonly #ways: Map<number, Way>;
-  readonly #stored = new Map<number, Promise<void>>();
+  /** The last chunk, and so all before it. */
+  #stored: Promise<void> = Promise.resolve();
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   #mostPages = MAX_BATCH_COMMANDS;
@@ -74,6 +78,8 @@ class Walk {
           this.#signal.throwIfAborted();
           const chains = nextChains([...this.#ways.values()], this.#mostPages);
           if (chains.length === 0) break;
+          // What the one under way leaves over may go with it: requests are what the portal is short of.
+          if (underWay.size > 0 && pagesOf(chains) < this.#mostPages) break;
           for (const { entityTypeId } of chains) this.#way(entityTypeId).state = 'asked';
           const asked: Promise<void> = this.#ask(chains).finally(() => underWay.delete(asked));
           underWay.add(asked);
@@ -81,12 +87,13 @@ class Walk {
         if (underWay.size === 0) break;
         await Promise.race(underWay);
       }
-      await Promise.all(this.#stored.values());
+      await this.#stored;
     } catch (error) {
       this.#failed.abort(error);
       throw error;
     } finally {
-      await Promise.allSettled([...underWay, ...this.#stored.values()]);
+      await Promise.allSettled(underWay);
+      await Promise.allSettled([this.#stored]);
     }
   }
 
@@ -131,8 +138,7 @@ class Walk {
     if (!isOfContents(error)) throw error;
     const [only] = chains;
     if (chains.length === 1 && only?.pages === 1) return await this.#askSingly(only);
-    const pages = chains.reduce((sum, chain) => sum + chain.pages, 0);
-    this.#mostPages = Math.min(this.#mostPages, Math.max(1, Math.floor(pages / 2)));
+    this.#mostPages = Math.min(this.#mostPages, Math.max(1, Math.floor(pagesOf(chains) / 2)));
     for (const { entityTypeId } of chains) this.#way(entityTypeId).state = 'waiting';
   }
 
@@ -162,14 +168,14 @@ class Walk {
     await this.#store({ entityTypeId, after, last, isEnd: answer.isEnd, items, unreadable, read });
   }
 
-  /** One chunk of a type is being stored while the next is read; a third waits until the first is stored. */
+  /** Its type is read on as soon as its turn has come: so no more than one chunk of a type waits for its turn. */
   async #store(chunk: Chunk): Promise<void> {
-    const way = this.#way(chunk.entityTypeId);
-    await this.#stored.get(chunk.entityTypeId);
-    const stored = this.options.onChunk(chunk);
+    const turn = this.#stored;
+    this.#stored = turn.then(() => this.options.onChunk(chunk));
     // Whoever waits for it hears of its failure.
-    stored.catch(() => undefined);
-    this.#stored.set(chunk.entityTypeId, stored);
+    this.#stored.catch(() => undefined);
+    await turn;
+    const way = this.#way(chunk.entityTypeId);
     way.after = chunk.last;
     way.state = chunk.isEnd ? 'ended' : 'waiting';
   }
@@ -179,6 +185,10 @@ class Walk {
     if (!way) throw new TypeError(`type ${entityTypeId} is not walked`);
     return way;
   }
+}
+
+function pagesOf(chains: readonly Chain[]): number {
+  return chains.reduce((sum, { pages }) => sum + pages, 0);
 }
 
 /** What the contents of some item can do to a request: too much for an answer, too long for the portal, or its end. */
