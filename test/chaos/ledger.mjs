@@ -18,7 +18,7 @@
  * @property {readonly string[]} things
  * @property {number} inHand batches of this portal that the same process has in hand besides
  */
-/** @typedef {{ process: string, portal: string, things: readonly string[], place: number, stalled: boolean }} Run */
+/** @typedef {{ process: string, portal: string, things: readonly string[], place: number, stalled: boolean, isOver: boolean }} Run */
 
 /**
  * @typedef {object} Thing
@@ -81,25 +81,26 @@ export class Ledger {
     const place = ++this.#place;
     this.#counts.begun += 1;
     if (inHand > 0) this.#overlapsWithin += 1;
-    for (const [number, run] of this.#runs) {
-      if (run.portal !== portal) continue;
-      // It says itself that it has no other in hand: the end of that one did not get here.
+    for (const run of this.#runs.values()) {
+      if (run.portal !== portal || run.isOver) continue;
       if (run.process !== process) this.#noteStalled(run, process);
-      else if (inHand === 0) this.#runs.delete(number);
+      // It says itself that it has no other in hand. The end of that one may still come: what a process has given up
+      // asking can get here after what it asked next.
+      else if (inHand === 0) run.isOver = true;
     }
     for (const thing of things) {
       const record = this.#thingOf(portal, thing);
       record.begun += 1;
       this.#note(record, `${process} reads`);
     }
-    this.#runs.set(place, { process, portal, things, place, stalled: false });
+    this.#runs.set(place, { process, portal, things, place, stalled: false, isOver: false });
     return place;
   }
 
   /** @param {number} number the run @param {readonly string[]} failed things of it that were not handled */
   ended(number, failed) {
     const run = this.#runs.get(number);
-    // A run that was given up, when its process came back after all: what it did, it did.
+    // Of a process that has died: it never heard that this was noted, so it has settled nothing.
     if (!run) return;
     this.#runs.delete(number);
     this.#counts.ended += 1;

@@ -40,6 +40,15 @@ describe('the ledger', () => {
     expect(ledger.missing()).toHaveLength(1);
   });
 
+  it('does not miss what a run handled that was overtaken by one which its process had given up', () => {
+    send()('200');
+    const answered = begin();
+    // A request that timed out at its process, and is read here only now.
+    begin();
+    ledger.ended(answered, []);
+    expect(ledger.missing()).toEqual([]);
+  });
+
   it('does not ask for what was not accepted, handled or not', () => {
     for (const answer of ['503', 'broken', 'timeout', 'refused']) send()(answer);
     expect(ledger.missing()).toEqual([]);

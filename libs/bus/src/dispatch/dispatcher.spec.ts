@@ -99,6 +99,15 @@ describe('the dispatcher', () => {
     });
   });
 
+  it('makes nothing done when the handler names a failed entry that is not in the batch', async () => {
+    const dispatcher = dispatch([handler(async () => [{ entity: '82', error: new Error('no') }])]);
+    const { delivery, receipt } = recorded(anEvent({ entityId: '82' }));
+    dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(receipt.settled).toMatchObject([{ as: 'retry', failure: { code: 'UNKNOWN_ENTRY' } }]);
+    });
+  });
+
   it('puts what was held for too long among the dead letters, with the last reason', async () => {
     const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', message: 'no calls (OVERLOAD_LIMIT)' };
     const dispatcher = dispatch([handler(() => Promise.reject(suspended))], { holdDays: 2 });

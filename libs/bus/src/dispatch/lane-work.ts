@@ -58,9 +58,11 @@ export class LaneWork {
   /** @returns the batch that was handled, if any was, and why its lane has to wait, if it has */
   async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
     let batch: Batch | undefined;
+    let suspicion: Suspicion | undefined;
     try {
-      const suspicion = await this.#suspects.begin(lane);
-      batch = lane.take(({ maxEntries }) => this.#limit(suspicion?.limit(maxEntries) ?? maxEntries));
+      const begun = await this.#suspects.begin(lane);
+      suspicion = begun;
+      batch = lane.take(({ maxEntries }) => this.#limit(begun?.limit(maxEntries) ?? maxEntries));
       if (batch) return { batch, ...(await this.#carryOut(lane, batch, suspicion)) };
       await suspicion?.end();
     } catch (error) {
@@ -68,6 +70,8 @@ export class LaneWork {
       // Nothing has begun, so nothing was tried.
       if (batch) lane.putBack(batch.handler, batch.entries);
       this.#noteFailure(lane.memberId, error);
+      // Perhaps its beginning was written all the same, and only the answer did not come.
+      await suspicion?.end();
     }
     return {};
   }

@@ -11,13 +11,24 @@ import type { PendingEntry } from './pending-entry.js';
 export interface EventHandler extends LaneRules {
   /** Base or suffixed, in upper case. */
   readonly names: readonly string[];
-  /** Throws when the whole batch failed, else returns the entries that did. */
+  /** Throws when the whole batch failed, else returns the entries that did, by their `entity`. */
   handle(batch: PortalBatch): Promise<readonly FailedEntry[]>;
 }
 
 export type Batch = LaneBatch<EventHandler, Receipt>;
 export type Entry = PendingEntry<Receipt>;
 export type Outcomes = ReadonlyMap<Entry, Outcome>;
+
+/** All of its batch is tried again, since nobody knows what has failed. */
+class UnknownEntryError extends Error {
+  override readonly name = 'UnknownEntryError';
+  readonly code = 'UNKNOWN_ENTRY';
+  constructor(names: readonly string[]) {
+    super(
+      `The handler of ${names.join(', ')} says that something failed which is not in its batch: return \`entity\``,
+    );
+  }
+}
 
 /** Has the handler do its work, whatever comes of it. */
 export async function runBatch(
@@ -39,6 +50,9 @@ async function handle(
     );
     if (failed.length === 0) return () => ({ ok: true });
     const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
+    const known = new Set(entries.map(({ view }) => view.entity));
+    // Taken as it is, it would make done what has failed.
+    if (failed.some(({ entity }) => !known.has(entity))) throw new UnknownEntryError(handler.names);
     log.warn(
       { consumer, memberId, failed: errors.size, of: entries.length, failure: toFailure(failed[0]?.error) },
       'entries of a batch failed',

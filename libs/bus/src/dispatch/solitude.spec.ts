@@ -32,6 +32,16 @@ describe('solitude', () => {
     expect(await solitude.alone(async () => 'done')).toBe('done');
   });
 
+  it('does not keep the others waiting for ever when the one that is alone hangs', async () => {
+    const solitude = new Solitude(10);
+    const hanging = deferred<string>();
+    const alone = solitude.alone(() => hanging.promise);
+    expect(await solitude.beside(async () => 'beside')).toBe('beside');
+    expect(await solitude.alone(async () => 'next')).toBe('next');
+    hanging.resolve('late');
+    expect(await alone).toBe('late');
+  });
+
   it('ends with work that fails, and says so to who began it', async () => {
     const solitude = new Solitude(60_000);
     await expect(solitude.alone(() => Promise.reject(new Error('no')))).rejects.toThrow('no');

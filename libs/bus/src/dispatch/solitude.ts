@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { waitAtMost } from '../backoff.js';
 import { deferred } from '../deferred.js';
 
@@ -7,7 +8,10 @@ export class Solitude {
   /** The one that works alone, and those that wait to. */
   #alone: Promise<void>[] = [];
 
-  /** @param patienceMs who wants to be alone does not wait longer than this for what is under way, which may hang */
+  /**
+   * @param patienceMs who wants to be alone does not wait longer than this for what is under way, which may hang; nor
+   * do the others wait longer for who is alone
+   */
   constructor(private readonly patienceMs: number) {}
 
   /** Somebody works alone, or waits to: nothing else should begin. */
@@ -28,13 +32,23 @@ export class Solitude {
 
   /** Works when all that is under way has ended, one after the other. */
   async alone<T>(work: () => Promise<T>): Promise<T> {
+    const { working } = await this.#begunAlone(work);
+    return working;
+  }
+
+  /** Resolves when the others may work again. */
+  async #begunAlone<T>(work: () => Promise<T>): Promise<{ working: Promise<T> }> {
     const before = this.#alone.at(-1);
     const mine = deferred<void>();
     this.#alone.push(mine.promise);
     try {
       await before;
       await waitAtMost(Promise.allSettled(this.#beside), this.patienceMs);
-      return await work();
+      const working = work();
+      // Only a wait: it must not keep a process that has nothing else to do from ending.
+      const isEnough = sleep(this.patienceMs, undefined, { ref: false });
+      await Promise.race([Promise.allSettled([working]), isEnough]);
+      return { working };
     } finally {
       this.#alone = this.#alone.filter((promise) => promise !== mine.promise);
       mine.resolve();

@@ -128,6 +128,66 @@ describe('events of a process that is ended from outside, as at a deployment', (
   });
 });
 
+/** One event whose portal was in hand at two deaths; it waits `waits` times for that portal, and is done then. */
+function suspected({ waits }: { waits: number }) {
+  const event = contact('slow', 1);
+  const trials = new MemoryTrials();
+  trials.rows.set('slow', { unfinished: 2, entity: undefined, starts: 0 });
+  const work = { whileHandling: (): void => undefined };
+  let runs = 0;
+  const dispatcher = new Dispatcher({
+    consumer: 'lonely',
+    log: silentLog,
+    trials,
+    handlers: [
+      {
+        names: ['ONCRMCONTACTUPDATE'],
+        merge: true,
+        maxEntries: 2_500,
+        handle: async () => {
+          work.whileHandling();
+          if (++runs <= waits) throw Object.assign(new Error('limit'), { recovery: 'wait', retryAfterMs: 1 });
+          return [];
+        },
+      },
+    ],
+  });
+  const { delivery, receipt } = recorded(event);
+  receipt.deliveryCount = 3;
+  return { trials, work, receipt, begin: () => dispatcher.receive(delivery) };
+}
+
+describe('an innocent event that has to be alone', () => {
+  it('is not taken for poison though the database is away whenever it has ended', async () => {
+    const { trials, work, receipt, begin } = suspected({ waits: 5 });
+    const end = trials.end.bind(trials);
+    let isAway = false;
+    work.whileHandling = () => {
+      isAway = true;
+    };
+    trials.end = (memberId, done) => {
+      const wasAway = isAway;
+      isAway = false;
+      return wasAway ? Promise.reject(new Error('no database')) : end(memberId, done);
+    };
+    begin();
+    await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('is not taken for poison though its beginnings were written and no answer came', async () => {
+    const { trials, receipt, begin } = suspected({ waits: 0 });
+    const alone = trials.alone.bind(trials);
+    let lost = 4;
+    trials.alone = async (memberId, entity) => {
+      const before = await alone(memberId, entity);
+      if (lost-- > 0) throw new Error('no answer');
+      return before;
+    };
+    begin();
+    await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
+  });
+});
+
 describe('the most entries of a suspicious batch', () => {
   it('shrink with each that did not end, down to one, and grow with each that did', () => {
     expect([0, 1, 2, 3, 4, 9].map((unfinished) => suspectLimit(2_500, unfinished, 0))).toEqual([

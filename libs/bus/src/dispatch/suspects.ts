@@ -23,6 +23,8 @@ export interface Suspicion {
 export class Suspects {
   /** By portal: batches that have ended since the last one that did not. */
   readonly #ended = new Map<string, number>();
+  /** Portals whose last batch has ended, which could not be written down. */
+  readonly #unwritten = new Set<string>();
 
   constructor(
     private readonly trials: Trials,
@@ -33,6 +35,8 @@ export class Suspects {
   async begin(lane: Lane<EventHandler, Receipt>): Promise<Suspicion | undefined> {
     if (!lane.isSuspect) return undefined;
     const { memberId } = lane;
+    // This process lives: nothing died of that batch, and three of them must not look like three deaths.
+    if (this.#unwritten.has(memberId)) await available(this.#writeEnd(memberId, false));
     const unfinished = await available(this.trials.begin(memberId));
     const ended = this.#ended.get(memberId) ?? 0;
     return {
@@ -54,13 +58,19 @@ export class Suspects {
     return deaths >= lonelyDeaths ? new PoisonError(deaths) : undefined;
   }
 
-  /** Not ended in the store, it only looks more suspicious than it is. */
+  /** What is not written now is written before the portal's next suspicious batch begins. */
   async #end(memberId: string, done: boolean): Promise<void> {
     try {
-      await this.trials.end(memberId, done);
+      await this.#writeEnd(memberId, done);
     } catch (error) {
+      this.#unwritten.add(memberId);
       this.log.warn({ memberId, err: error }, 'that a batch has ended could not be written down');
     }
+  }
+
+  async #writeEnd(memberId: string, done: boolean): Promise<void> {
+    await this.trials.end(memberId, done);
+    this.#unwritten.delete(memberId);
   }
 }
 
