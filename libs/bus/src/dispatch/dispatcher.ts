@@ -158,7 +158,7 @@ export class Dispatcher {
     while (!this.#draining && !this.#laneWork.wantsSolitude && this.#running.size < maxBatches) {
       const lane = this.#lanes.next((memberId) => this.#outage.admits(memberId, Date.now()));
       if (!lane) break;
-      this.#outage.begin(lane.memberId);
+      this.#outage.begin(lane.memberId, Date.now());
       const run = this.#work(lane).finally(() => {
         this.#running.delete(run);
         this.#outage.tried(lane.memberId);

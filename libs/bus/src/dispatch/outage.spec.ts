@@ -30,7 +30,7 @@ describe('an outage', () => {
     const tries: number[] = [];
     for (let now = 0; now < 200_000; now += 100) {
       if (!on.admits('a', now)) continue;
-      on.begin('a');
+      on.begin('a', now);
       expect(on.admits('b', now)).toBe(false);
       tries.push(now);
       on.failed('a', now);
@@ -39,14 +39,22 @@ describe('an outage', () => {
     expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000, 30_000]);
   });
 
-  it('says when the next try is due, and nothing while one is under way', () => {
+  it('says when the next try is due', () => {
     const on = outage();
     expect(on.probeInMs(400)).toBe(600);
     expect(on.probeInMs(5_000)).toBe(0);
-    on.begin('a');
-    expect(on.probeInMs(5_000)).toBeUndefined();
+    on.begin('a', 5_000);
     on.tried('a');
     expect(on.probeInMs(5_000)).toBe(0);
+    on.worked();
+    expect(on.probeInMs(5_000)).toBeUndefined();
+  });
+
+  it('does not wait longer than thirty seconds for a try that hangs', () => {
+    const on = outage();
+    on.begin('a', 5_000);
+    expect([on.probeInMs(6_000), on.admits('b', 6_000)]).toEqual([29_000, false]);
+    expect([on.probeInMs(35_000), on.admits('b', 35_000)]).toEqual([0, true]);
   });
 
   it('lets a portal through that has not failed, so that one broken portal is not everybody', () => {

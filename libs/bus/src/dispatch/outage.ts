@@ -16,6 +16,7 @@ export class Outage {
   #nextProbeAt = 0;
   /** The portal whose event is being tried. */
   #probing: string | undefined;
+  #probingSince = 0;
 
   get isOn(): boolean {
     return this.#failures >= failuresToPause;
@@ -24,11 +25,13 @@ export class Outage {
   /** Whether the portal's next batch may begin; while an outage is on, `begin` must follow. */
   admits(memberId: string, now: number): boolean {
     if (!this.isOn || !this.#failed.has(memberId)) return true;
-    return this.#probing === undefined && now >= this.#nextProbeAt;
+    return !this.#isProbing(now) && now >= this.#nextProbeAt;
   }
 
-  begin(memberId: string): void {
-    if (this.isOn && this.#failed.has(memberId)) this.#probing = memberId;
+  begin(memberId: string, now: number): void {
+    if (!this.isOn || !this.#failed.has(memberId)) return;
+    this.#probing = memberId;
+    this.#probingSince = now;
   }
 
   /** Something came of a batch, be it a refusal for good. @returns whether that ended an outage */
@@ -57,9 +60,15 @@ export class Outage {
     if (this.#probing === memberId) this.#probing = undefined;
   }
 
-  /** Milliseconds until a portal that has failed may be tried; undefined while there is no outage, or a try is under way. */
+  /** Milliseconds until a portal that has failed may be tried; undefined while there is no outage. */
   probeInMs(now: number): number | undefined {
-    if (!this.isOn || this.#probing !== undefined) return undefined;
-    return Math.max(0, this.#nextProbeAt - now);
+    if (!this.isOn) return undefined;
+    if (this.#probing === undefined) return Math.max(0, this.#nextProbeAt - now);
+    return Math.max(0, this.#probingSince + longestProbeMs - now);
+  }
+
+  /** A handler that hangs must not be what everybody waits for. */
+  #isProbing(now: number): boolean {
+    return this.#probing !== undefined && now - this.#probingSince < longestProbeMs;
   }
 }

@@ -117,7 +117,8 @@ export class RabbitReceipt implements Receipt {
         return true;
       } catch (error) {
         const { consumer, log } = this.context;
-        log.warn({ consumer, err: error, failures }, 'a failed message could not be moved, will try again');
+        // Thousands may say so at once; that the connection is away, or refused, is said by itself.
+        log.debug({ consumer, err: error, failures }, 'a failed message could not be moved, will try again');
         await sleep(backoffMs(failures), undefined, { ref: false });
       }
     }
