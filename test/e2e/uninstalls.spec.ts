@@ -39,7 +39,13 @@ describe('an uninstall', () => {
     });
     await portal.add(deliveries, { title: 'Desk lamps' });
     await eventually(async () => expect(await countOf('mirror.items', { portal })).toBe(1));
-    const set = await command(relay, ['portals', 'set', portal.memberId, 'smart-process-sync', '{"invoices":false}']);
+    const set = await command(relay, [
+      'portals',
+      'set',
+      portal.memberId,
+      'smart-process-sync',
+      '{"invoices":false}',
+    ]);
     expect(set.code).toBe(0);
     return { portal, app, applicationToken };
   }
