@@ -60,10 +60,11 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
       const status = await test.care.statusOf(consumer);
       expect(status).toMatchObject({ dead: 1, inHand: 2, retrying: 1, missing: false, unknown: false });
       expect(status.oldestAt).not.toBeNull();
-    });
-    expect(await test.care.statusOf(consumer)).toMatchObject({
-      shardsServed: 16,
-      processes: [{ pid: process.pid, lanes: 1, waiting: 2, batches: 0, isPaused: true }],
+      // A process reports by a clock of its own, some time after its state has changed.
+      expect(status).toMatchObject({
+        shardsServed: 16,
+        processes: [{ pid: process.pid, lanes: 1, waiting: 2, batches: 0, isPaused: true }],
+      });
     });
 
     await consumption.stop();
