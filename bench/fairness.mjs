@@ -54,7 +54,7 @@ try {
       const row = { number, isFlooded, ...measured };
       console.log(cells(row).join('  '));
       rows.push(row);
-      if (isFlooded) await workOff(system, ground, flood.contacts, signal);
+      if (isFlooded && number < options.rounds) await workOff(system, ground, flood, signal);
     }
   }
   show(rows);

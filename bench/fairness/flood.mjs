@@ -9,6 +9,8 @@ const tickMs = 10;
 export class Flood {
   /** Contacts that each portal has by now. */
   contacts = 0;
+  /** Those of the last flood, whose names were wrong. */
+  wrong = 0;
   #portals;
   #poster;
   #pace;
@@ -28,6 +30,7 @@ export class Flood {
   async prepare(count) {
     for (const { portal } of this.#portals) await portal.seedWrong(count);
     this.contacts += count;
+    this.wrong = count;
   }
 
   /** Resolves when the last event was answered. @param {number} count of `prepare` @param {AbortSignal} signal */

@@ -81,11 +81,11 @@ async function allBound({ simulatorUrl, gatewayUrl }, portals, signal) {
 
 const unlimited = { rate: 1_000, burst: 10_000 };
 
-/** What is left of the flood is worked off without a limit, so that the next round finds nothing. @param {System} system @param {Ground} ground @param {number} contacts at each @param {AbortSignal} signal */
-export async function workOff(system, { flooded }, contacts, signal) {
+/** What is left of the flood is worked off without a limit, so that the next round finds nothing. @param {System} system @param {Ground} ground @param {import('./flood.mjs').Flood} flood @param {AbortSignal} signal */
+export async function workOff(system, { flooded }, flood, signal) {
   await limitAll(system, flooded, unlimited);
   for (const { portal } of flooded) {
-    await portal.allRight(contacts, { timeoutMs: 600_000 });
+    await portal.allRight(flood.contacts, { timeoutMs: 600_000, written: flood.wrong });
     await portal.atRest();
     await portal.forgetCounts();
   }

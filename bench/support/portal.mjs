@@ -100,13 +100,14 @@ export class Portal {
   /**
    * Resolves when every name is right. All contacts are looked at only when enough of them were written.
    * @param {number} count
-   * @param {{ timeoutMs: number, progress?: (stats: Stats) => void }} options
+   * @param {{ timeoutMs: number, written?: number, progress?: (stats: Stats) => void }} options `written`: since the
+   *   counts began, if not all of them
    */
-  async allRight(count, { timeoutMs, progress }) {
+  async allRight(count, { timeoutMs, written = count, progress }) {
     const look = async () => {
       const stats = await this.stats();
       progress?.(stats);
-      if ((stats.calls['crm.item.update'] ?? 0) < count) return undefined;
+      if ((stats.calls['crm.item.update'] ?? 0) < written) return undefined;
       const contacts = await this.#contacts(count);
       const isRight = contacts.every(
         ({ name, lastName }) => name === rightName.name && lastName === rightName.lastName,

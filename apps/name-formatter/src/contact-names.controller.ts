@@ -9,6 +9,7 @@ import {
   writeAll,
 } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
+import { inTurns } from '@relay/platform';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import type { NameOptions } from './format-name.js';
 import { NAME_FIELDS, type NameChanges, nameChanges } from './name-changes.js';
@@ -34,7 +35,7 @@ export class ContactNamesController {
   async formatNames({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
     const options = await nameOptionsOf(this.settings, memberId);
     const client = this.portals.for(memberId);
-    const { changes, failed } = findChanges(entries, await readContacts(client, entries), options);
+    const { changes, failed } = await findChanges(entries, await readContacts(client, entries), options);
     const unwritten = await writeNames(client, changes, (change) =>
       this.observer?.corrected({ memberId, ...change }),
     );
@@ -61,14 +62,16 @@ interface Change {
 }
 
 /** A contact that is not there any more needs nothing. */
-function findChanges(
+async function findChanges(
   entries: readonly PortalEntry[],
   contacts: Map<string, ItemOutcome>,
   options: NameOptions,
-): { changes: Change[]; failed: FailedEntry[] } {
+): Promise<{ changes: Change[]; failed: FailedEntry[] }> {
   const changes: Change[] = [];
   const failed: FailedEntry[] = [];
+  const giveWay = inTurns();
   for (const { entity, entityId: id, firstSeenAt } of entries) {
+    await giveWay();
     const read = id === null ? undefined : contacts.get(id);
     if (read?.state === 'failed') failed.push({ entity, error: read.error });
     if (id === null || read?.state !== 'found') continue;

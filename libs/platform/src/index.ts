@@ -19,3 +19,4 @@ export { runMain, runUntilSignal } from './run-main.js';
 export { explain, StartupError } from './startup-error.js';
 export { startTraces, traced } from './tracing/traced.js';
 export { contextOf, currentTraceparent } from './tracing/traceparent.js';
+export { inTurns } from './turns.js';

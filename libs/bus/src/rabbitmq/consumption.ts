@@ -8,9 +8,10 @@ import { type Consumption, type ConsumeOptions, defaultPrefetch } from '../event
 import { toFailure } from '../failure.js';
 import { Reconnector, type Session } from '../reconnector.js';
 import { shards } from '../shard.js';
+import { ChannelAcks } from './channel-acks.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
 import { readTrail } from './headers.js';
-import { RabbitReceipt, type AckChannel, type SettleContext } from './receipt.js';
+import { RabbitReceipt, type SettleContext } from './receipt.js';
 import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
@@ -64,9 +65,10 @@ async function openSession(
     onEnd(cause);
   };
   return connect(url, `consume ${options.consumer}`, end, async (connection) => {
-    const channel = await subscribe(connection, options, context, state, end);
+    const { channel, acks } = await subscribe(connection, options, context, state, end);
     return {
       close: async () => {
+        acks.flush();
         state.open = false;
         await closeQuietly(connection, channel);
       },
@@ -80,7 +82,7 @@ async function subscribe(
   context: SessionContext,
   state: { open: boolean },
   end: (cause: Error) => void,
-): Promise<Channel> {
+): Promise<{ channel: Channel; acks: ChannelAcks }> {
   const channel = watchChannel(await connection.createChannel(), end);
   await declareEvents(channel);
   await declareConsumer(channel, { consumer, names, retryDelaysMs: context.retryDelaysMs });
@@ -99,7 +101,7 @@ async function subscribe(
     };
     await channel.consume(queue, take, { priority: priorityOf(context.replica, shard) });
   }
-  return channel;
+  return { channel, acks };
 }
 
 function takeMessage(
@@ -129,35 +131,4 @@ function takeMessage(
     return;
   }
   receive(new HeldDelivery(event, receipt));
-}
-
-/** amqplib acks by message; a receipt keeps its number alone, so one message stands for all. */
-class ChannelAcks implements AckChannel {
-  #envelope: ConsumeMessage | undefined;
-
-  constructor(
-    private readonly channel: Channel,
-    private readonly state: { open: boolean },
-    private readonly end: (cause: Error) => void,
-  ) {}
-
-  of({ fields, properties }: ConsumeMessage): this {
-    this.#envelope ??= { fields: { ...fields }, properties, content: Buffer.alloc(0) };
-    return this;
-  }
-
-  get open(): boolean {
-    return this.state.open;
-  }
-
-  ack(deliveryTag: number): void {
-    if (!this.state.open || !this.#envelope) return;
-    this.#envelope.fields.deliveryTag = deliveryTag;
-    try {
-      this.channel.ack(this.#envelope);
-    } catch (cause) {
-      // The channel is closing, and has not said so yet; the message will come again.
-      this.end(new Error('The channel takes no more acknowledgements', { cause }));
-    }
-  }
 }

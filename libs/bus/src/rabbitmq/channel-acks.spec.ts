@@ -1,0 +1,105 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { ConsumeMessage, Message } from 'amqplib';
+import { setImmediate } from 'node:timers/promises';
+import { ChannelAcks } from './channel-acks.js';
+
+/** A channel as a broker keeps it: it refuses a tag that is not in hand. */
+class StrictChannel {
+  readonly inHand = new Set<number>();
+  readonly frames: [tag: number, allUpTo: boolean][] = [];
+
+  ack({ fields: { deliveryTag } }: Message, allUpTo = false): void {
+    if (!this.inHand.has(deliveryTag)) throw new Error(`unknown delivery tag ${deliveryTag}`);
+    this.frames.push([deliveryTag, allUpTo]);
+    for (const tag of this.inHand)
+      if (allUpTo ? tag <= deliveryTag : tag === deliveryTag) this.inHand.delete(tag);
+  }
+}
+
+describe('the acknowledgements of a channel', () => {
+  let channel: StrictChannel;
+  let state: { open: boolean };
+  let ends: Error[];
+  let acks: ChannelAcks;
+  beforeEach(() => {
+    channel = new StrictChannel();
+    state = { open: true };
+    ends = [];
+    acks = new ChannelAcks(channel, state, (cause) => {
+      state.open = false;
+      ends.push(cause);
+    });
+  });
+
+  const deliver = (count: number): void => {
+    for (let n = 0, first = channel.inHand.size + 1; n < count; n += 1) channel.inHand.add(first + n);
+    acks.of({
+      fields: { deliveryTag: 1 },
+      properties: {},
+      content: Buffer.alloc(0),
+    } as unknown as ConsumeMessage);
+  };
+
+  it('are one frame for a whole batch', async () => {
+    deliver(1_000);
+    for (let tag = 1_000; tag > 0; tag -= 1) acks.ack(tag);
+    expect(channel.frames).toEqual([]);
+    await setImmediate();
+    expect(channel.frames).toEqual([[1_000, true]]);
+  });
+
+  it('go one by one past a delivery that is still in hand, and together when it is done', async () => {
+    deliver(6);
+    for (const tag of [3, 5]) acks.ack(tag);
+    await setImmediate();
+    expect(channel.frames.splice(0)).toEqual([
+      [3, false],
+      [5, false],
+    ]);
+    for (const tag of [2, 1]) acks.ack(tag);
+    await setImmediate();
+    // 3 has been heard of: the broker takes no tag twice.
+    expect(channel.frames.splice(0)).toEqual([[2, true]]);
+    for (const tag of [6, 4]) acks.ack(tag);
+    await setImmediate();
+    expect(channel.frames).toEqual([[6, true]]);
+    expect(channel.inHand.size).toBe(0);
+    expect(ends).toEqual([]);
+  });
+
+  it('acknowledge each delivery once, and no other, in any order and in turns of any size', async () => {
+    deliver(500);
+    const left = new Set(channel.inHand);
+    while (left.size > 0) {
+      const turn = [...left].filter(() => Math.random() < 0.3);
+      for (const tag of turn) {
+        left.delete(tag);
+        acks.ack(tag);
+      }
+      await setImmediate();
+      expect(channel.inHand).toEqual(left);
+    }
+    expect(ends).toEqual([]);
+  });
+
+  it('are sent at once before the channel is closed, and not any more afterwards', async () => {
+    deliver(3);
+    acks.ack(1);
+    acks.flush();
+    expect(channel.frames).toEqual([[1, true]]);
+    acks.ack(2);
+    state.open = false;
+    acks.ack(3);
+    await setImmediate();
+    expect(channel.frames).toHaveLength(1);
+  });
+
+  it('end with the channel that takes no more of them', async () => {
+    deliver(2);
+    channel.inHand.clear();
+    acks.ack(2);
+    acks.ack(1);
+    await setImmediate();
+    expect(ends.map(({ message }) => message)).toEqual(['The channel takes no more acknowledgements']);
+  });
+});
