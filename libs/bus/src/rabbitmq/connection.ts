@@ -1,4 +1,5 @@
 import amqp, { type Channel, type ChannelModel } from 'amqplib';
+import { Writable } from 'node:stream';
 import { waitAtMost } from '../backoff.js';
 import { deferred } from '../deferred.js';
 
@@ -25,6 +26,7 @@ export async function connect<T>(
     keepAlive: true,
     clientProperties: { connection_name: `b24-relay ${name}` },
   });
+  gatherWrites(connection);
   const failed = deferred<never>();
   failed.promise.catch(nothing);
   const end = (cause: Error): void => {
@@ -44,6 +46,24 @@ export async function connect<T>(
     await closeQuietly(connection);
     throw error;
   }
+}
+
+/**
+ * amqplib writes every frame with a system call of its own. What it writes in one turn of the event loop goes out at
+ * once instead: thousands of retries or acks of one portal take a small part of the time in which others wait.
+ */
+function gatherWrites({ connection }: ChannelModel): void {
+  const stream: unknown = Reflect.get(connection, 'stream');
+  // It is no public name; without it all is as before, only slower.
+  if (!(stream instanceof Writable)) return;
+  const write = stream.write.bind(stream);
+  stream.write = ((...args: Parameters<typeof write>) => {
+    if (stream.writableCorked === 0) {
+      stream.cork();
+      process.nextTick(() => stream.uncork());
+    }
+    return write(...args);
+  }) as typeof write;
 }
 
 /** A channel that ends takes its session with it: nothing of ours goes on after a channel's error. */

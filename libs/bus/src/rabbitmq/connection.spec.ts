@@ -1,0 +1,31 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Socket } from 'node:net';
+import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
+import { closeQuietly, connect } from './connection.js';
+
+(hasBroker ? describe : describe.skip)('a connection to RabbitMQ', () => {
+  let vhost: TestVhost;
+  beforeAll(async () => {
+    vhost = await freshVhost();
+  });
+  afterAll(() => vhost.drop());
+
+  it('sends what is published in one turn with few calls of the system, and all of it', async () => {
+    const messages = 2_000;
+    const connection = await connect(
+      vhost.url,
+      'test',
+      () => undefined,
+      async (made) => made,
+    );
+    const channel = await connection.createConfirmChannel();
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const calls = [jest.spyOn(Socket.prototype, '_write'), jest.spyOn(Socket.prototype, '_writev')];
+    for (let n = 0; n < messages; n += 1) channel.sendToQueue(queue, Buffer.from(`message ${n}`));
+    await channel.waitForConfirms();
+    expect(calls.reduce((sum, { mock }) => sum + mock.calls.length, 0)).toBeLessThan(messages / 20);
+    jest.restoreAllMocks();
+    expect(await channel.checkQueue(queue)).toMatchObject({ messageCount: messages });
+    await closeQuietly(connection, channel);
+  });
+});
