@@ -7,6 +7,7 @@ import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatc
 import { anEvent } from '../../testing/events.js';
 import { MemoryTrials } from '../../testing/memory-trials.js';
 import { recorded } from '../../testing/recorded-delivery.js';
+import { RecordedLog } from '../../testing/recorded-log.js';
 
 type Handle = EventHandler['handle'];
 
@@ -404,6 +405,47 @@ describe('the dispatcher', () => {
     isAway = false;
     await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
     expect(trials.rows.size).toBe(0);
+    await dispatcher.drain();
+  });
+
+  it('does not ask again and again for what is suspicious, while other portals are handled', async () => {
+    const trials = new MemoryTrials();
+    let asked = 0;
+    trials.begin = () => {
+      asked += 1;
+      return Promise.reject(new Error('no database'));
+    };
+    const dispatcher = dispatch([handler(succeed)], { trials });
+    const suspicious = recorded(anEvent({ memberId: 'suspicious' }));
+    suspicious.receipt.deliveryCount = 1;
+    dispatcher.receive(suspicious.delivery);
+    for (let round = 0; round < 50; round += 1) {
+      const innocent = recorded(anEvent({ memberId: `innocent-${round}` }));
+      dispatcher.receive(innocent.delivery);
+      await eventually(() => expect(innocent.receipt.settled).toEqual([{ as: 'done' }]));
+    }
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(10);
+    expect(suspicious.receipt.settled).toEqual([]);
+    await dispatcher.drain();
+  });
+
+  it('says of a handler that does not end that its portal waits for it', async () => {
+    const log = new RecordedLog();
+    const dispatcher = dispatch([handler(() => new Promise(() => undefined))], {
+      log,
+      drainWithinMs: 20,
+      handlerNoticeMs: 10,
+    });
+    dispatcher.receive(recorded(anEvent({ memberId: 'portal-of-it' })).delivery);
+    await eventually(() =>
+      expect(log.read('error').map(({ fields }) => fields)).toContainEqual(
+        expect.objectContaining({
+          memberId: 'portal-of-it',
+          events: ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'],
+        }),
+      ),
+    );
     await dispatcher.drain();
   });
 

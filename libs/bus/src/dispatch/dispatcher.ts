@@ -7,14 +7,14 @@ import { Holds } from './holds.js';
 import { LaneWork, type PortalLane, type Waiting } from './lane-work.js';
 import { Lanes } from './lanes.js';
 import { Outage } from './outage.js';
-import type { Batch, EventHandler } from './run-batch.js';
+import type { Batch, EventHandler, RunOptions } from './run-batch.js';
 import { Rests } from './rests.js';
 import { Settler, type SettlerOptions } from './settler.js';
 import type { Trials } from './trials.js';
 
 export type { EventHandler } from './run-batch.js';
 
-export interface DispatcherOptions extends SettlerOptions {
+export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
   handlers: readonly EventHandler[];
   trials: Trials;
   /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */

@@ -1,4 +1,3 @@
-import type { Log } from '@relay/platform';
 import type { Receipt } from '../event-bus.js';
 import { toFailure } from '../failure.js';
 import type { Holds } from './holds.js';
@@ -10,6 +9,7 @@ import {
   type EventHandler,
   type Outcomes,
   runBatch,
+  type RunOptions,
   verdictOn,
 } from './run-batch.js';
 import type { Settler } from './settler.js';
@@ -17,9 +17,7 @@ import { Solitude } from './solitude.js';
 import { type Suspicion, Suspects } from './suspects.js';
 import { type Trials, TrialsUnavailableError } from './trials.js';
 
-export interface LaneWorkOptions {
-  consumer: string;
-  log: Log;
+export interface LaneWorkOptions extends RunOptions {
   trials: Trials;
   settler: Settler;
   holds: Holds;
@@ -37,6 +35,8 @@ export interface Waiting {
 /** Beyond it batches are small: of what is read for them all is in memory. */
 const manyEntriesInHand = 16_000;
 const smallBatch = 50;
+/** Until a lane looks again whether its beginnings can be written down. */
+const trialsAwayMs = 500;
 /** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
 const solitudePatienceMs = 90_000;
 
@@ -72,6 +72,8 @@ export class LaneWork {
       this.#noteFailure(lane.memberId, error);
       // Perhaps its beginning was written all the same, and only the answer did not come.
       await suspicion?.end();
+      // During an outage one lane at a time is tried, which is rare enough.
+      return this.options.outage.isOn ? {} : { waiting: { error, ms: trialsAwayMs } };
     }
     return {};
   }

@@ -30,13 +30,40 @@ class UnknownEntryError extends Error {
   }
 }
 
+export interface RunOptions {
+  consumer: string;
+  log: Log;
+  /** How long a handler may take before it is said that it does, and again for as long. Default ten minutes. */
+  handlerNoticeMs?: number;
+}
+
+const defaultNoticeMs = 10 * 60_000;
+
 /** Has the handler do its work, whatever comes of it. */
-export async function runBatch(
-  batch: Batch,
-  { consumer, log }: { consumer: string; log: Log },
-): Promise<Outcomes> {
-  const outcomeOf = await handle(batch, consumer, log);
+export async function runBatch(batch: Batch, options: RunOptions): Promise<Outcomes> {
+  const notice = noticeIfLong(batch, options);
+  const outcomeOf = await handle(batch, options.consumer, options.log);
+  clearInterval(notice);
   return new Map(batch.entries.map((entry) => [entry, outcomeOf(entry)]));
+}
+
+/**
+ * There is no more to be done about one that does not end: the portal's next batch must not run beside it, and what was
+ * in its hands comes again when the process is started anew.
+ */
+function noticeIfLong(
+  { memberId, handler, entries }: Batch,
+  { consumer, log, handlerNoticeMs = defaultNoticeMs }: RunOptions,
+): NodeJS.Timeout {
+  const beganAt = Date.now();
+  const say = (): void => {
+    const seconds = Math.round((Date.now() - beganAt) / 1_000);
+    log.error(
+      { consumer, memberId, events: handler.names, of: entries.length, seconds },
+      'a handler has not ended yet; its portal waits for it. If it never does, restart this process',
+    );
+  };
+  return setInterval(say, handlerNoticeMs).unref();
 }
 
 async function handle(

@@ -47,6 +47,7 @@ export class PoisonError extends Error {
 export class TrialsUnavailableError extends Error {
   override readonly name = 'TrialsUnavailableError';
   readonly code = 'TRIALS_UNAVAILABLE';
+  readonly recovery = 'wait';
   constructor(options: { cause: unknown }) {
     super('It could not be written down that suspicious events begin', options);
   }

@@ -77,31 +77,37 @@ export class Drainer {
   async #drain(journal: Journal): Promise<void> {
     const { bus, log } = this.options;
     let drained = 0;
+    let behind: string | undefined;
     while (journal.size > 0 && bus.isReady() && !this.#stop.signal.aborted) {
-      const lot = await journal.oldest(lotSize);
+      const lot = await journal.oldest(lotSize, behind);
       if (lot.length === 0) break;
-      const published = await this.#publish(lot);
+      const { published, isAway } = await this.#publish(lot);
       await journal.remove(published);
       drained += published.length;
       this.options.onDrained?.();
-      if (published.length < lot.length) break;
+      if (isAway) break;
+      // What is refused for itself keeps nothing back that came later.
+      if (published.length < lot.length) behind = lot.at(-1)?.key;
     }
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
     }
   }
 
-  /** @returns those that the bus has stored */
-  async #publish(lot: readonly Entry[]): Promise<Entry[]> {
+  /** @returns those that the bus has stored, and whether it takes no others either for now */
+  async #publish(lot: readonly Entry[]): Promise<{ published: Entry[]; isAway: boolean }> {
     const outcomes = await Promise.allSettled(
       lot.map(({ event }) => this.options.bus.publish(event, publishDeadlineMs)),
     );
+    let isAway = false;
     for (const outcome of outcomes) {
-      if (outcome.status === 'rejected' && !(outcome.reason instanceof BusUnavailableError)) {
-        this.options.log.error({ err: outcome.reason }, 'an event of the journal was refused');
-      }
+      if (outcome.status === 'fulfilled') continue;
+      const { reason }: { reason: unknown } = outcome;
+      if (!(reason instanceof BusUnavailableError)) {
+        this.options.log.error({ err: reason }, 'an event of the journal was refused');
+      } else if (reason.code !== 'BUS_REFUSED') isAway = true;
     }
-    return lot.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+    return { published: lot.filter((_, index) => outcomes[index]?.status === 'fulfilled'), isAway };
   }
 
   /** A gateway that was scaled away leaves its slot; no process has it open any more. */

@@ -117,13 +117,15 @@ export class Journal {
   }
 
   /**
-   * The oldest events; one that cannot be read is set aside, and is said in the log.
+   * The oldest events, or those behind one; one that cannot be read is set aside, and is said in the log.
+   * @param behind its key
    * @throws while the disk does not take what was removed before: it would be given out again
    */
-  async oldest(limit: number): Promise<Entry[]> {
+  async oldest(limit: number, behind?: string): Promise<Entry[]> {
     if (this.#removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
-    for await (const [key, content] of this.slot.iterator({ ...this.#range(), limit })) {
+    const range = behind === undefined ? this.#range() : { gt: behind, lt: asidePrefix };
+    for await (const [key, content] of this.slot.iterator({ ...range, limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
       } catch (error) {

@@ -30,7 +30,8 @@ class SwitchedBus implements EventBus {
         throw new BusUnavailableError('BUS_TIMEOUT');
       }
     }
-    if (!this.isUp || this.refused.has(id)) throw new BusUnavailableError('BUS_DOWN');
+    if (!this.isUp) throw new BusUnavailableError('BUS_DOWN');
+    if (this.refused.has(id)) throw new BusUnavailableError('BUS_REFUSED');
     this.stored.push(id);
   }
   consume(): never {
@@ -89,6 +90,20 @@ describe('a bus with a journal', () => {
     await eventually(() => expect(inner.stored).toContain(good.id));
     inner.refused.clear();
     await eventually(() => expect(inner.stored).toContain(bad.id));
+  });
+
+  it('lets nothing wait behind hundreds that the bus refuses', async () => {
+    const bus = await JournalledBus.over(inner, { dataDir, log: silentLog, pollMs: 20 });
+    opened.push(bus);
+    inner.isUp = false;
+    const bad = Array.from({ length: 450 }, () => anEvent());
+    const good = Array.from({ length: 450 }, () => anEvent());
+    for (const { id } of bad) inner.refused.add(id);
+    for (const event of [...bad, ...good]) await bus.publish(event);
+    inner.isUp = true;
+    await eventually(() => expect(inner.stored).toEqual(good.map(({ id }) => id)));
+    inner.refused.clear();
+    await eventually(() => expect(inner.stored.slice(450)).toEqual(bad.map(({ id }) => id)));
   });
 
   it('refuses when neither takes it', async () => {

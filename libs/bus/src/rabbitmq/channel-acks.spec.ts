@@ -1,7 +1,26 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { ConsumeMessage, Message } from 'amqplib';
+import type { ConsumeMessage, Message, MessageProperties } from 'amqplib';
 import { setImmediate } from 'node:timers/promises';
 import { ChannelAcks } from './channel-acks.js';
+
+const fields = { consumerTag: 'c', deliveryTag: 1, redelivered: false, exchange: 'e', routingKey: 'k' };
+const properties: MessageProperties = {
+  contentType: undefined,
+  contentEncoding: undefined,
+  headers: undefined,
+  deliveryMode: undefined,
+  priority: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  expiration: undefined,
+  messageId: undefined,
+  timestamp: undefined,
+  type: undefined,
+  userId: undefined,
+  appId: undefined,
+  clusterId: undefined,
+};
+const aMessage: ConsumeMessage = { fields, properties, content: Buffer.alloc(0) };
 
 /** A channel as a broker keeps it: it refuses a tag that is not in hand. */
 class StrictChannel {
@@ -33,11 +52,7 @@ describe('the acknowledgements of a channel', () => {
 
   const deliver = (count: number): void => {
     for (let n = 0, first = channel.inHand.size + 1; n < count; n += 1) channel.inHand.add(first + n);
-    acks.of({
-      fields: { deliveryTag: 1 },
-      properties: {},
-      content: Buffer.alloc(0),
-    } as unknown as ConsumeMessage);
+    acks.of(aMessage);
   };
 
   it('are one frame for a whole batch', async () => {

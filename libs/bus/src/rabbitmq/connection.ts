@@ -57,13 +57,14 @@ function gatherWrites({ connection }: ChannelModel): void {
   // It is no public name; without it all is as before, only slower.
   if (!(stream instanceof Writable)) return;
   const write = stream.write.bind(stream);
-  stream.write = ((...args: Parameters<typeof write>) => {
+  const gathered = (...args: unknown[]): unknown => {
     if (stream.writableCorked === 0) {
       stream.cork();
       process.nextTick(() => stream.uncork());
     }
-    return write(...args);
-  }) as typeof write;
+    return Reflect.apply(write, undefined, args);
+  };
+  Object.defineProperty(stream, 'write', { value: gathered });
 }
 
 /** A channel that ends takes its session with it: nothing of ours goes on after a channel's error. */
