@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect as connectTcp, createServer, Socket } from 'node:net';
+import { z } from 'zod';
 import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
 import { closeQuietly, connect } from './connection.js';
 
@@ -27,5 +29,25 @@ import { closeQuietly, connect } from './connection.js';
     jest.restoreAllMocks();
     expect(await channel.checkQueue(queue)).toMatchObject({ messageCount: messages });
     await closeQuietly(connection, channel);
+  });
+
+  it('tells of its end when the broker ends it', async () => {
+    let cut = (): void => undefined;
+    const proxy = createServer({ allowHalfOpen: true }, (inner) => {
+      const { hostname, port: brokerPort } = new URL(vhost.url);
+      const outer = connectTcp(Number(brokerPort || 5672), hostname);
+      for (const socket of [inner, outer]) socket.on('error', () => undefined);
+      inner.pipe(outer).pipe(inner, { end: false });
+      cut = () => inner.end();
+    });
+    await once(proxy.listen(0, '127.0.0.1'), 'listening');
+    const { port } = z.object({ port: z.number() }).parse(proxy.address());
+    const url = new URL(vhost.url);
+    url.host = `127.0.0.1:${port}`;
+    const ended = new Promise<Error>((resolve) => {
+      void connect(url.href, 'test', resolve, async (made) => made).then(() => cut());
+    });
+    expect((await ended).message).toBe('Unexpected close');
+    proxy.close();
   });
 });

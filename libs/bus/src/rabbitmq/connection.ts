@@ -64,7 +64,8 @@ function gatherWrites({ connection }: ChannelModel): void {
     }
     return Reflect.apply(write, undefined, args);
   };
-  Object.defineProperty(stream, 'write', { value: gathered });
+  // To be written over: Node puts another one in its place when the other side has ended.
+  Object.defineProperty(stream, 'write', { value: gathered, writable: true, configurable: true });
 }
 
 /** A channel that ends takes its session with it: nothing of ours goes on after a channel's error. */
