@@ -125,8 +125,13 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   };
 }
 
-/** How much memory Node lets an app have, as compose sets it. @param {string} app @returns {Record<string, string>} */
+/**
+ * How much memory Node lets an app have, as compose sets it. Bitrix24, which the simulator plays, has as much as it wants.
+ * @param {string} app
+ * @returns {Record<string, string>}
+ */
 function deployedMemory(app) {
+  if (app === 'portal-simulator') return {};
   const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
   const service = new RegExp(`^ {2}${app}:\\n(?:(?: {3,}.*)?\\n)*`, 'm').exec(compose)?.[0] ?? '';
   const options = (/^ {6}NODE_OPTIONS: (.+)$/m.exec(service) ??
