@@ -6,7 +6,24 @@ export interface WatchedPage {
   problems: string[];
 }
 
+/** The simulator's page, with what it shows. */
 export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  const { page, problems } = await watchPage(browser, url, options);
+  page.on('requestfailed', (request) => {
+    // Its stream, when the page is left or another portal chosen.
+    if (!request.url().endsWith('/changes')) problems.push(`failed: ${request.url()}`);
+  });
+  await page.goto(url);
+  await page.getByText('live', { exact: true }).waitFor();
+  return { page, problems };
+}
+
+/** A page that may talk to the host of `url`, not yet there. */
+export async function watchPage(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
@@ -17,14 +34,8 @@ export async function openPage(
     if (['error', 'warning'].includes(message.type())) problems.push(message.text());
   });
   page.on('pageerror', ({ message }) => problems.push(message));
-  page.on('requestfailed', (request) => {
-    // Its stream, when the page is left or another portal chosen.
-    if (!request.url().endsWith('/changes')) problems.push(`failed: ${request.url()}`);
-  });
   page.on('request', (request) => {
     if (new URL(request.url()).host !== new URL(url).host) problems.push(`elsewhere: ${request.url()}`);
   });
-  await page.goto(url);
-  await page.getByText('live', { exact: true }).waitFor();
   return { page, problems };
 }

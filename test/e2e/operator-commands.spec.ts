@@ -43,6 +43,22 @@ describe('an operator', () => {
     }
   });
 
+  it.each([
+    ['/ops', 200],
+    ['/ops/', 200],
+    ['/ops/page/main.mjs', 200],
+    ['/ops/page/nothing.mjs', 404],
+    ['/ops/api/sync', 401],
+    ['/ops/api/portals', 401],
+    ['/ops/api/nothing', 401],
+    ['/ops/nothing', 401],
+  ])('without the token gets the page, and nothing else: %s', async (path, status) => {
+    const url = `http://127.0.0.1:${relay.opsPort('gateway')}${path}`;
+    expect((await fetch(url)).status).toBe(status);
+    // Nor on the public port.
+    expect((await fetch(relay.gatewayUrl + path)).status).toBe(404);
+  });
+
   it('sees why a portal is left alone and until when, and ends that', async () => {
     await suspend();
     const listed = await command(relay, ['portals']);

@@ -9,6 +9,7 @@ export function welcome(screen: Screen, plan: Plan, publicUrl: string, ownsDatab
   const places: [string, string][] = [
     ...(plan.isSimulated ? [['portal (simulated)', simulator] satisfies [string, string]] : []),
     ['gateway', publicUrl],
+    ['operator page', `http://localhost:${ports.OPS_PORT}/ops (OPS_TOKEN: ${tokenPlace(dataDir)})`],
     ['health and metrics', `http://localhost:${ports.OPS_PORT}/health/ready, /metrics`],
     ['database', ownsDatabase ? `psql "$(cat ${shortPath(databaseUrlFile(dataDir))})"` : 'of DATABASE_URL'],
     ['log', shortPath(logFile(dataDir))],
@@ -28,6 +29,11 @@ export function logFile(dataDir: string): string {
 
 export function databaseUrlFile(dataDir: string): string {
   return join(dataDir, 'database-url');
+}
+
+/** Never the token itself: the screen may be a log. */
+function tokenPlace(dataDir: string): string {
+  return process.env['OPS_TOKEN'] ? 'yours' : shortPath(join(dataDir, 'secrets.env'));
 }
 
 function firstContact(simulator: string): string[] {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { fastify } from 'fastify';
 import { counter } from './metrics.js';
 import { OpsServer, type Readiness, type Standing } from './ops-server.js';
 
@@ -63,6 +64,19 @@ describe('the ops port', () => {
       checks: { database: true, broker: true },
     });
   });
+
+  it.each(['/ops', '/ops/', '/ops/api/portals'])(
+    'hands %s to what is mounted, and to nobody before',
+    async (path) => {
+      expect((await fetch(url + path)).status).toBe(404);
+      const api = fastify();
+      api.all('*', async (request) => ({ seen: request.url }));
+      await api.ready();
+      server.mount(api);
+      expect(await (await fetch(`${url}${path}?a=1`)).json()).toEqual({ seen: `${path}?a=1` });
+      expect((await fetch(`${url}/opsx`)).status).toBe(404);
+    },
+  );
 
   it("shows metrics in Prometheus' format", async () => {
     counter({ name: 'relay_spec_total', help: 'Counted by this spec.' }).inc(3);

@@ -49,12 +49,14 @@ export class OpsServer {
       // The body belongs to what is mounted, unread.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
-      scope.all('/ops/*', async (request, reply) => {
-        if (!this.mounted) return reply.code(404).send({ error: 'not-found' });
-        reply.hijack();
-        this.mounted.routing(request.raw, reply.raw);
-        return reply;
-      });
+      for (const path of ['/ops', '/ops/*']) {
+        scope.all(path, async (request, reply) => {
+          if (!this.mounted) return reply.code(404).send({ error: 'not-found' });
+          reply.hijack();
+          this.mounted.routing(request.raw, reply.raw);
+          return reply;
+        });
+      }
     });
   }
 

@@ -29,7 +29,7 @@ export { Subscriptions } from './subscriptions.js';
 export type { SuspensionReason } from './suspension/reasons.js';
 export { Suspensions } from './suspension/suspensions.js';
 export { PortalTasks } from './tasks/portal-tasks.js';
-export type { PortalTask, TaskProgress } from './tasks/portal-tasks.js';
+export type { PortalTask, TaskOverview, TaskProgress } from './tasks/portal-tasks.js';
 export { TaskRunner } from './tasks/task-runner.js';
 export type { TaskHandler, TaskRun, TaskRunnerOptions } from './tasks/task-runner.js';
 export { WebhookPairs } from './webhook-pairs.js';

@@ -6,6 +6,7 @@ import { CreateRateBuckets1764500000000 } from './migrations/1764500000000-creat
 import { ShareLimits1764600000000 } from './migrations/1764600000000-share-limits.js';
 import { SuspendPortals1764700000000 } from './migrations/1764700000000-suspend-portals.js';
 import { NoteRelocations1764700000100 } from './migrations/1764700000100-note-relocations.js';
+import { OrderEndedTasks1765200000000 } from './migrations/1765200000000-order-ended-tasks.js';
 import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-choose-subscriptions.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 
@@ -21,4 +22,5 @@ export const portalMigrations = [
   NoteRelocations1764700000100,
   CreateTasks1764960000000,
   ChooseSubscriptions1764960000010,
+  OrderEndedTasks1765200000000,
 ];

@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
+import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 
@@ -17,10 +18,21 @@ export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetter
   log: Log;
 }
 
-/** The operator API under `/ops/api`, for the command line `relay` and for scripts. No answer holds a secret. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Shown to anybody who reaches the port. */
+    needsNoToken?: boolean;
+  }
+}
+
+/**
+ * The operator API under `/ops/api`, for the command line `relay`, the operator page and scripts; and that page. No answer
+ * holds a secret.
+ */
 export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts): Promise<FastifyInstance> {
   const api = fastify();
   api.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.config.needsNoToken) return undefined;
     if (!isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) {
       return reply.code(401).send({ error: 'OPS_TOKEN is wrong or missing' });
     }
@@ -32,6 +44,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
       log.warn({ err: error, path: request.routeOptions.url, status }, 'an operator’s request failed');
     return reply.code(status).send({ error: message });
   });
+  addPageRoutes(api);
   addPortalRoutes(api, parts);
   addBusRoutes(api, parts);
   addDeadLetterRoutes(api, parts);

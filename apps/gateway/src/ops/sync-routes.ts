@@ -10,16 +10,19 @@ export interface SyncRouteParts {
 
 /** The consumer whose tasks these are; it does them, and tells how far it is, through the database. */
 const consumer = 'smart-process-sync';
+/** What it does with items; the count of misfits that follows each of these is nothing to come back to. */
+const kinds = ['complete', 'backfill', 'reconcile'];
 
 const path = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
 const taskPath = path.extend({ kind: z.enum(['backfill', 'reconcile']) });
 
-/** What an operator asks of the mirror of one portal. */
+/** What an operator asks of the mirror: of all portals, or of one. */
 export function addSyncRoutes(api: FastifyInstance, { portals, tasks }: SyncRouteParts): void {
   api.post('/ops/api/sync/:memberId/:kind', async (request, reply) => {
     const { memberId, kind } = taskPath.parse(request.params);
     return reply.code(202).send({ task: await tasks.request(consumer, memberId, kind) });
   });
+  api.get('/ops/api/sync', async () => tasks.overview(consumer, kinds));
   api.get('/ops/api/sync/:memberId', async (request) => {
     const { memberId } = path.parse(request.params);
     const known = (await portals.all()).some((portal) => portal.memberId === memberId);

@@ -23,11 +23,28 @@ export interface PortalTask {
   endedAt: Date | null;
 }
 
+/** The work at all portals, for somebody who looks at all of it. */
+export interface TaskOverview {
+  /** How many there are, shown or not. */
+  running: number;
+  waiting: number;
+  /** Running ones first, then those that wait, then those that ended last: of each kind and portal the last one. */
+  tasks: (PortalTask & {
+    domain: string;
+    /** It is running, and its process has not been heard of: another one will go on with it. */
+    isSilent: boolean;
+  })[];
+}
+
 export const taskColumns = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts,
   requested_at AS "requestedAt", started_at AS "startedAt", ended_at AS "endedAt"`;
 
 /** Long enough to see what the schedule did; short enough that nobody has to clean up. */
 const keptDays = 30;
+
+/** So that an overview of thousands of portals can be read, and asked for every few seconds. */
+const overviewPending = 100;
+const overviewEnded = 50;
 
 /** The work that consumers are asked for, portal by portal: who asks, and who wants to know how far it is. */
 export class PortalTasks {
@@ -67,6 +84,32 @@ export class PortalTasks {
       [consumer, memberId],
     );
     return tasks.toSorted((a, b) => b.requestedAt.getTime() - a.requestedAt.getTime());
+  }
+
+  /** @param kinds of those that have ended, what is worth a look */
+  async overview(consumer: string, kinds: readonly string[]): Promise<TaskOverview> {
+    const columns = `${taskColumns}, state = 'running' AND lease_until < clock_timestamp() AS "isSilent",
+      (SELECT domain FROM portals.portals portal WHERE portal.member_id = one.member_id)`;
+    const tasks = await this.dataSource.query<TaskOverview['tasks']>(
+      `(SELECT ${columns} FROM portals.tasks one
+        WHERE consumer = $1 AND state IN ('waiting', 'running') ORDER BY state, due_at, id LIMIT $3)
+       UNION ALL
+       (SELECT ${columns} FROM portals.tasks one
+        WHERE consumer = $1 AND state IN ('done', 'failed') AND kind = ANY ($2)
+          AND NOT EXISTS (
+            SELECT FROM portals.tasks later
+            WHERE later.member_id = one.member_id AND later.consumer = $1 AND later.kind = one.kind
+              AND later.requested_at > one.requested_at)
+        ORDER BY ended_at DESC LIMIT $4)`,
+      [consumer, kinds, overviewPending, overviewEnded],
+    );
+    const [counts] = await this.dataSource.query<Pick<TaskOverview, 'running' | 'waiting'>[]>(
+      `SELECT count(*) FILTER (WHERE state = 'running')::int AS running,
+         count(*) FILTER (WHERE state = 'waiting')::int AS waiting
+       FROM portals.tasks WHERE consumer = $1 AND state IN ('waiting', 'running')`,
+      [consumer],
+    );
+    return { running: 0, waiting: 0, ...counts, tasks };
   }
 
   /** Undefined when there is none, or it was long ago. */

@@ -61,6 +61,25 @@ describe('tasks that a consumer is asked for', () => {
     });
   }
 
+  /** As if it had been done, so many seconds ago. */
+  async function wasDone(memberId: string, kind: string, secondsAgo: number): Promise<string> {
+    const { id } = await tasks.request(consumer, memberId, kind);
+    await source.query(
+      `UPDATE portals.tasks SET state = 'done', requested_at = now() - make_interval(secs => $2 + 1),
+         ended_at = now() - make_interval(secs => $2) WHERE id = $1`,
+      [id, secondsAgo],
+    );
+    return id;
+  }
+
+  async function isTaken(id: string, leaseLeft: string): Promise<void> {
+    await source.query(
+      `UPDATE portals.tasks SET state = 'running', owner = gen_random_uuid(), lease_until = now() + $2::interval
+       WHERE id = $1`,
+      [id, leaseLeft],
+    );
+  }
+
   it('are done once, by whichever process looks first, and keep what came of them', async () => {
     const done: string[] = [];
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
@@ -176,5 +195,53 @@ describe('tasks that a consumer is asked for', () => {
     const latest = await tasks.latest(consumer, memberId);
     expect(latest.map(({ kind }) => kind)).toEqual(['backfill', 'reconcile']);
     expect(latest[0]?.id).toBe(again.id);
+  });
+
+  describe('of all portals', () => {
+    const kinds = ['backfill', 'reconcile'];
+
+    it('are shown with what is done first, then what waits, then what ended last', async () => {
+      const [one, two] = [await portal(), await portal()];
+      await wasDone(one, 'backfill', 500);
+      const before = await wasDone(one, 'backfill', 100);
+      const endedLast = await wasDone(two, 'reconcile', 10);
+      await wasDone(two, 'count', 1);
+      await wasDone(two, 'backfill', 1_000);
+      const waiting = await tasks.request(consumer, two, 'backfill');
+      const running = await tasks.request(consumer, one, 'count');
+      await isTaken(running.id, '15 s');
+      await tasks.request('another-consumer', one, 'backfill');
+      const overview = await tasks.overview(consumer, kinds);
+      expect(overview.tasks.map(({ id }) => id)).toEqual([running.id, waiting.id, endedLast, before]);
+      expect(overview).toMatchObject({ running: 1, waiting: 1 });
+      expect(overview.tasks[0]).toMatchObject({
+        memberId: one,
+        domain: one,
+        state: 'running',
+        isSilent: false,
+      });
+    });
+
+    it('say when the process of one is not heard of any more', async () => {
+      const { id } = await tasks.request(consumer, await portal(), 'backfill');
+      await isTaken(id, '-1 s');
+      expect((await tasks.overview(consumer, kinds)).tasks).toMatchObject([{ id, isSilent: true }]);
+    });
+
+    it('are counted, where they are too many to be shown', async () => {
+      await source.query(
+        `INSERT INTO portals.portals (member_id, domain, client_endpoint, state, scope, status)
+         SELECT 'many' || n, 'many', 'https://portal.example/rest/', 'installed', '{crm}', 'F'
+         FROM generate_series(1, 300) n`,
+      );
+      await source.query(
+        `INSERT INTO portals.tasks (consumer, member_id, kind, state, ended_at)
+         SELECT $1, 'many' || n, kind, state, CASE state WHEN 'done' THEN now() END
+         FROM generate_series(1, 300) n, (VALUES ('reconcile', 'waiting'), ('backfill', 'done')) each (kind, state)`,
+        [consumer],
+      );
+      const { tasks: shown, waiting } = await tasks.overview(consumer, kinds);
+      expect([waiting, shown.length]).toEqual([300, 150]);
+    });
   });
 });

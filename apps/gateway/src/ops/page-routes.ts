@@ -1,0 +1,66 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import type { JournalStatus } from '@relay/bus';
+import type { ListedPortal, TaskOverview } from '@relay/portals';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { ListedConsumer } from './known-consumers.js';
+
+const folder = join(import.meta.dirname, 'page');
+const contentTypes: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+const firstPage = 'index.html';
+
+const policy = {
+  'default-src': `'none'`,
+  'script-src': `'self'`,
+  'style-src': `'self'`,
+  'img-src': `'self'`,
+  'connect-src': `'self'`,
+  'base-uri': `'none'`,
+  'form-action': `'none'`,
+  'frame-ancestors': `'none'`,
+  // Titles and domains are foreign text: where the browser knows this, no script can make markup of any text.
+  'require-trusted-types-for': `'script'`,
+  'trusted-types': `'none'`,
+};
+const headers = {
+  'content-security-policy': Object.entries(policy)
+    .map((directive) => directive.join(' '))
+    .join('; '),
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-store',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+};
+
+/** The operator page. It is shown to anybody, since it holds nothing: what it shows it asks the API for, with the token. */
+export function addPageRoutes(api: FastifyInstance): void {
+  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+  const options = { config: { needsNoToken: true } };
+  const sendFile = (reply: FastifyReply, name: string): FastifyReply => {
+    const [text, type] = [files.get(name), contentTypes[extname(name)]];
+    if (text === undefined || type === undefined)
+      return reply.code(404).send({ error: 'there is no such file' });
+    return reply.headers(headers).type(type).send(text);
+  };
+
+  for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, firstPage));
+  api.get<{ Params: { file: string } }>('/ops/page/:file', options, ({ params }, reply) =>
+    sendFile(reply, params.file),
+  );
+}
+
+/** What becomes of a value on its way through JSON. */
+type Seen<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Seen<T[K]> } : T;
+
+/** What the page's scripts get from the API. */
+export type SeenPortal = Seen<ListedPortal>;
+export type SeenConsumer = Seen<ListedConsumer>;
+export type SeenJournal = Seen<JournalStatus>;
+export type SeenSync = Seen<TaskOverview>;
+export type SeenTask = SeenSync['tasks'][number];

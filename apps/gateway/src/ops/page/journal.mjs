@@ -1,0 +1,28 @@
+/** What waits on the gateway's own disk, because the bus was away. */
+import { element, find, KeyedList, setText } from './dom.mjs';
+import { Section } from './section.mjs';
+import { journalLines } from './words.mjs';
+
+const section = new Section('#journal');
+/** @type {KeyedList<{ key: string, text: string, isBad: boolean }>} */
+const list = new KeyedList(
+  find('#journal .lines', HTMLElement),
+  ({ key }) => key,
+  () => {
+    const line = element('li');
+    return {
+      element: line,
+      show: ({ text, isBad }) => {
+        setText(line, text);
+        line.toggleAttribute('data-bad', isBad);
+      },
+    };
+  },
+);
+
+/** @param {import('./words.mjs').SeenJournal} seen */
+function show(seen) {
+  list.show(journalLines(seen).map((line, index) => ({ key: String(index), ...line })));
+}
+
+export const journal = { path: '/journal', section, show };

@@ -1,0 +1,136 @@
+/** Every portal, with its state, and the two works that may be asked for. */
+import { ask } from './api.mjs';
+import { announce, element, find, KeyedList, setText } from './dom.mjs';
+import { Section } from './section.mjs';
+import { grouped, portalNote, workName } from './words.mjs';
+
+/** @typedef {import('./words.mjs').SeenPortal} SeenPortal */
+
+/** Thousands would make the page slow; whoever looks for one filters. */
+const shownAtMost = 200;
+/** A second click within so long does it. */
+const sureMs = 4_000;
+
+const section = new Section('#portals');
+const filter = find('#filter', HTMLInputElement);
+const list = new KeyedList(find('#portals .portals', HTMLElement), ({ memberId }) => memberId, makePortal);
+/** @type {SeenPortal[]} */
+let all = [];
+let whenAsked = () => {};
+
+filter.addEventListener('input', showFiltered);
+
+/** @param {{ portals: SeenPortal[] }} seen */
+function show({ portals: seen }) {
+  all = seen;
+  showFiltered();
+}
+
+function showFiltered() {
+  const wanted = filter.value.trim().toLowerCase();
+  const found = all.filter(({ domain, memberId, state }) =>
+    [domain, memberId, state].some((text) => text.toLowerCase().includes(wanted)),
+  );
+  const shown = found.slice(0, shownAtMost);
+  const counted = wanted === '' ? grouped(all.length) : `${grouped(found.length)} of ${grouped(all.length)}`;
+  section.count(shown.length < found.length ? `${counted}, the first ${shownAtMost} are shown` : counted);
+  section.nothing(
+    shown.length === 0,
+    all.length === 0
+      ? 'No portal is installed yet.'
+      : 'No portal has that in its domain, member_id or state.',
+  );
+  list.show(shown);
+}
+
+export const portals = {
+  path: '/portals',
+  section,
+  show,
+  /** @param {() => void} listener hears that work was asked for */
+  onAsked: (listener) => {
+    whenAsked = listener;
+  },
+};
+
+/** @param {SeenPortal} portal @returns {{ element: Element, show: (portal: SeenPortal) => void }} */
+function makePortal({ memberId }) {
+  const domain = element('b', { class: 'portal' });
+  const state = element('span', { class: 'state' });
+  const note = element('p', { class: 'note' });
+  const works = ['backfill', 'reconcile'].map((kind) => workButton(memberId, kind));
+  return {
+    element: element(
+      'li',
+      {},
+      element('div', { class: 'who' }, domain, element('code', {}, memberId), note),
+      state,
+      element('div', { class: 'buttons' }, ...works.map(({ button }) => button)),
+    ),
+    show: (portal) => {
+      setText(domain, portal.domain);
+      setText(state, portal.state);
+      state.dataset['state'] =
+        portal.state === 'installed' || portal.state === 'uninstalled' ? portal.state : 'bad';
+      setText(note, portalNote(portal));
+      for (const { button, named } of works) {
+        button.hidden = portal.state === 'uninstalled';
+        named(portal.domain);
+      }
+    },
+  };
+}
+
+/**
+ * Says all there is to say in its own text: what it does, whether that is meant, and what became of it.
+ *
+ * @param {string} memberId @param {string} kind
+ */
+function workButton(memberId, kind) {
+  const usual = kind === 'backfill' ? 'Backfill' : 'Reconcile';
+  const text = element('span', {}, usual);
+  // Two hundred buttons with one name would be told apart by nobody who hears them.
+  const where = element('span', { class: 'unseen' });
+  const button = element('button', { type: 'button' }, text, ' ', where);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  let isSure = false;
+
+  /** @param {string} said @param {number} forMs */
+  const say = (said, forMs) => {
+    setText(text, said);
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      isSure = false;
+      setText(text, usual);
+    }, forMs);
+  };
+  const request = async () => {
+    button.disabled = true;
+    try {
+      await ask(`/sync/${encodeURIComponent(memberId)}/${kind}`, { method: 'POST' });
+      announce(`${workName(kind)} of ${where.textContent} is asked for.`);
+      say('Asked for ✓', sureMs);
+      whenAsked();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'it did not work';
+      announce(`${workName(kind)} of ${where.textContent}: ${why}`);
+      say(`Not asked for: ${why}`, 2 * sureMs);
+    } finally {
+      button.disabled = false;
+      isSure = false;
+    }
+  };
+  button.addEventListener('click', () => {
+    if (isSure) {
+      void request();
+      return;
+    }
+    isSure = true;
+    say(`${usual} now?`, sureMs);
+    announce(`${usual} ${where.textContent} now? Press once more.`);
+  });
+  /** @param {string} domain */
+  const named = (domain) => setText(where, domain);
+  return { button, named };
+}

@@ -1,0 +1,189 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { z } from 'zod';
+import { OpsClient } from './ops-client.js';
+import { runSync, syncStatus } from './sync.js';
+
+const token = 'a token of sixteen characters';
+const requestedAt = '2026-11-25T12:00:00.000Z';
+
+/** One task as the gateway tells of it. */
+function task(change: object): object {
+  return {
+    id: 'mine',
+    kind: 'backfill',
+    state: 'running',
+    error: null,
+    requestedAt,
+    startedAt: requestedAt,
+    endedAt: null,
+    progress: {},
+    ...change,
+  };
+}
+
+const types = [
+  { entityTypeId: 147, title: 'Deliveries', items: 12_000, isDone: true },
+  { entityTypeId: 148, title: 'Visits', items: 345, isDone: false },
+];
+const done = task({
+  state: 'done',
+  endedAt: '2026-11-25T12:00:42.000Z',
+  progress: { items: 12_345, itemsPerSecond: 290, part: 1, types },
+});
+
+/** A gateway as its operator API is seen: it answers each look at the tasks with the next of `looks`, the last one again and again. */
+describe('relay sync', () => {
+  let gateway: Server;
+  let api: OpsClient;
+  let looks: object[][];
+  let asked: string[];
+  let screen: string;
+
+  beforeEach(async () => {
+    [looks, asked, screen] = [[], [], ''];
+    gateway = createServer((request, response) => {
+      const { method = '', url = '', headers } = request;
+      asked.push(`${method} ${url}`);
+      const answer = headers.authorization === `Bearer ${token}` ? answerTo(method, url) : undefined;
+      response.writeHead(answer ? 200 : 401, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(answer ?? { error: 'OPS_TOKEN is wrong or missing' }));
+    });
+    gateway.listen(0, '127.0.0.1');
+    await once(gateway, 'listening');
+    api = OpsClient.fromEnvironment({ OPS_PORT: portOf(gateway), OPS_TOKEN: token });
+    jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
+      screen += String(text);
+      return true;
+    });
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    gateway.closeAllConnections();
+    gateway.close();
+    await once(gateway, 'close');
+  });
+
+  function answerTo(method: string, url: string): object {
+    if (url === '/ops/api/portals') {
+      return {
+        portals: [
+          { memberId: 'm1', domain: 'acme.bitrix24.com' },
+          { memberId: 'm2', domain: 'globex.bitrix24.com' },
+          { memberId: 'm3', domain: 'globex.bitrix24.eu' },
+        ],
+      };
+    }
+    if (method === 'POST') return { task: task({ state: 'waiting', startedAt: null }) };
+    return { tasks: (looks.length > 1 ? looks.shift() : looks[0]) ?? [] };
+  }
+
+  it.each(['m1', 'acme.bitrix24.com', 'acme'])('finds the portal by %s, and asks there', async (name) => {
+    looks = [[done]];
+    await runSync(api, 'reconcile', name);
+    expect(asked).toEqual([
+      'GET /ops/api/portals',
+      'POST /ops/api/sync/m1/reconcile',
+      'GET /ops/api/sync/m1',
+    ]);
+  });
+
+  it.each([
+    ['initech', 'There is no portal initech'],
+    ['globex', 'globex is several portals: give the member_id'],
+  ])('asks for nothing at %s', async (name, why) => {
+    await expect(runSync(api, 'backfill', name)).rejects.toThrow(why);
+    expect(asked).toEqual(['GET /ops/api/portals']);
+  });
+
+  it('shows how far it is until it ends, and then what came of it', async () => {
+    const progress = { items: 6_000, itemsPerSecond: 1_500, part: 0.487, secondsLeft: 150 };
+    looks = [[task({ progress })], [done]];
+    const { text, value } = await runSync(api, 'backfill', 'acme');
+    expect(screen).toBe('48 % backfill: 6,000 items, 1,500 a second, 3 min left\n');
+    expect(text).toBe(
+      'backfill: done, 12,345 items in 42 s\n  147  Deliveries  12,000\n  148  Visits  345, not yet all',
+    );
+    expect(value).toMatchObject({ id: 'mine', state: 'done' });
+  });
+
+  it('says why it is tried again', async () => {
+    looks = [[task({ state: 'waiting', error: 'QUERY_LIMIT_EXCEEDED' })], [done]];
+    await runSync(api, 'backfill', 'acme');
+    expect(screen).toBe('0 % backfill: QUERY_LIMIT_EXCEEDED, is tried again\n');
+  });
+
+  it.each([
+    ['ACCESS_DENIED from crm.type.list', 'The backfill failed: ACCESS_DENIED from crm.type.list'],
+    [null, 'The backfill failed: the log of smart-process-sync says why'],
+  ])('fails with the task, by %j', async (error, message) => {
+    looks = [[task({ state: 'failed', error })]];
+    await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow(message);
+  });
+
+  it('does not take the task of somebody else for its own', async () => {
+    looks = [[task({ id: 'another' })]];
+    await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow('asked for once more by somebody else');
+  });
+
+  describe('of a task that does not begin', () => {
+    const waiting = task({ state: 'waiting', startedAt: null });
+
+    beforeEach(() => {
+      // A quarter of a minute passes between two looks at the clock, so that nobody has to wait for it.
+      let now = 0;
+      jest.spyOn(performance, 'now').mockImplementation(() => (now += 15_001));
+    });
+
+    it('asks whether anybody is there to do it', async () => {
+      looks = [[waiting], [done]];
+      await runSync(api, 'backfill', 'acme');
+      expect(screen).toBe('0 % waiting: does smart-process-sync run? …\n');
+    });
+
+    it('says what it waits for', async () => {
+      const other = task({ id: 'another', kind: 'reconcile', progress: { items: 7 } });
+      looks = [[other, waiting], [done]];
+      await runSync(api, 'backfill', 'acme');
+      expect(screen).toBe(
+        '0 % waiting until the reconcile of this portal has ended: reconcile: 7 items, 0 a second …\n',
+      );
+    });
+  });
+
+  it('shows what the last of each kind came to', async () => {
+    const found = { missing: 2, stale: 1_000 };
+    const reconciled = task({
+      kind: 'reconcile',
+      state: 'failed',
+      endedAt: '2026-11-25T12:30:00.000Z',
+      error: 'NOT_INSTALLED',
+      progress: { items: 9, found },
+    });
+    looks = [[reconciled, done]];
+    expect((await syncStatus(api, 'm1')).text).toBe(
+      [
+        'reconcile: failed, 9 items in 30 min; 2 missing, 1,000 stale; NOT_INSTALLED',
+        '',
+        'backfill: done, 12,345 items in 42 s',
+        '  147  Deliveries  12,000',
+        '  148  Visits  345, not yet all',
+      ].join('\n'),
+    );
+    looks = [[]];
+    expect((await syncStatus(api, 'm1')).text).toContain('Nothing was asked for yet');
+  });
+
+  it('ends with what the gateway says', async () => {
+    const wrong = OpsClient.fromEnvironment({
+      OPS_PORT: portOf(gateway),
+      OPS_TOKEN: 'another token altogether',
+    });
+    await expect(syncStatus(wrong, 'm1')).rejects.toThrow('OPS_TOKEN is wrong or missing');
+  });
+});
+
+function portOf(server: Server): string {
+  return String(z.object({ port: z.number() }).parse(server.address()).port);
+}
