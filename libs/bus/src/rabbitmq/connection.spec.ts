@@ -32,20 +32,20 @@ import { closeQuietly, connect } from './connection.js';
   });
 
   it('tells of its end when the broker ends it', async () => {
-    let cut = (): void => undefined;
+    const accepted: Socket[] = [];
     const proxy = createServer({ allowHalfOpen: true }, (inner) => {
       const { hostname, port: brokerPort } = new URL(vhost.url);
       const outer = connectTcp(Number(brokerPort || 5672), hostname);
       for (const socket of [inner, outer]) socket.on('error', () => undefined);
       inner.pipe(outer).pipe(inner, { end: false });
-      cut = () => inner.end();
+      accepted.push(inner);
     });
     await once(proxy.listen(0, '127.0.0.1'), 'listening');
     const { port } = z.object({ port: z.number() }).parse(proxy.address());
     const url = new URL(vhost.url);
     url.host = `127.0.0.1:${port}`;
     const ended = new Promise<Error>((resolve) => {
-      void connect(url.href, 'test', resolve, async (made) => made).then(() => cut());
+      void connect(url.href, 'test', resolve, async (made) => made).then(() => accepted[0]?.end());
     });
     expect((await ended).message).toBe('Unexpected close');
     proxy.close();
