@@ -306,7 +306,7 @@ describe('the dispatcher', () => {
 
   it('hands on what one portal sends beyond its share, as no failure, and takes the others', async () => {
     const release = deferred<void>();
-    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { laneCap: 3 });
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 4 });
     const flood = Array.from({ length: 5 }, (_, id) => recorded(anEvent({ entityId: String(id) })));
     const quiet = recorded(anEvent({ memberId: 'quiet' }));
     for (const { delivery } of [...flood, quiet]) dispatcher.receive(delivery);
@@ -327,7 +327,7 @@ describe('the dispatcher', () => {
     const dispatcher = dispatch(
       [handler(() => release[calls++]?.promise.then(() => []) ?? succeed(noBatch))],
       {
-        laneCap: 2,
+        prefetch: 3,
       },
     );
     const [first, second, third, fourth] = ['1', '2', '3', '4'].map((entityId) =>
@@ -347,7 +347,7 @@ describe('the dispatcher', () => {
 
   it('does not count what has gone back to the bus among what one portal may have waiting', async () => {
     const release = deferred<void>();
-    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { laneCap: 2 });
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 3 });
     const gone = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
     for (const { delivery } of gone) dispatcher.receive(delivery);
     for (const { receipt } of gone) receipt.lost = true;

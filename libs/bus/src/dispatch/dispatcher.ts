@@ -19,8 +19,8 @@ export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'han
   trials: Trials;
   /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
   maxBatches?: number;
-  /** Most events of one portal that wait or are in hand; more of them come again later. */
-  laneCap?: number;
+  /** Most deliveries in hand of one shard, as the bus was told: of one portal 0.8 of it, more of them come again later. */
+  prefetch?: number | undefined;
   /** Milliseconds that a lane waits for its portal, before its events come again later. */
   holdMs?: number;
   gathering?: Gathering;
@@ -30,7 +30,7 @@ export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'han
 
 const defaultMaxBatches = 128;
 /** Of a shard's prefetch: a flood leaves room for the portals that share its shard. */
-const defaultLaneCap = 0.8 * defaultPrefetch;
+const laneShare = 0.8;
 const defaultHoldMs = 60_000;
 /** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
 const defaultDrainMs = 60_000;
@@ -139,8 +139,9 @@ export class Dispatcher {
     return lane.held >= this.#laneCap;
   }
 
+  /** Most events of one portal that wait or are in hand. */
   get #laneCap(): number {
-    return this.options.laneCap ?? defaultLaneCap;
+    return Math.max(1, Math.floor(laneShare * (this.options.prefetch ?? defaultPrefetch)));
   }
 
   /** After what has arrived together, so that a burst makes one batch and not a batch of one first. */

@@ -38,7 +38,7 @@ async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) 
       consumer: 'mortal',
       log: silentLog,
       trials,
-      laneCap: 10_000,
+      prefetch: 12_500,
       gathering: { firstMs: 0, mostMs: 0, aloneMs: 0, eachMs: 0 },
       handlers: [
         {

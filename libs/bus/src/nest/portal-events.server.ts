@@ -84,7 +84,7 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     const { log } = options;
     const handlers = gatherHandlers(consumer, this.messageHandlers);
     const names = handlers.flatMap((handler) => handler.names);
-    const dispatcher = new Dispatcher({ consumer, handlers, ...options });
+    const dispatcher = new Dispatcher({ consumer, handlers, prefetch, ...options });
     this.#dispatcher = dispatcher;
     this.#consumption = await bus.consume({
       consumer,
