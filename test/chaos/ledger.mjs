@@ -18,7 +18,7 @@
  * @property {readonly string[]} things
  * @property {number} inHand batches of this portal that the same process has in hand besides
  */
-/** @typedef {{ process: string, portal: string, things: readonly string[], place: number, stalled: boolean, isOver: boolean }} Run */
+/** @typedef {{ process: string, portal: string, things: readonly string[], place: number, isOver: boolean }} Run */
 
 /**
  * @typedef {object} Thing
@@ -32,7 +32,8 @@
  * @property {number} readAt place at which the last run began that ended well; 0 when there was none
  */
 
-/** @typedef {{ portal: string, stalled: string, by: string, atMs: number }} Overlap a run that was not over when another process began one of its portal */
+/** @typedef {{ process: string, run: number }} ProcessRun */
+/** @typedef {{ portal: string, runs: [earlier: ProcessRun, later: ProcessRun], atMs: number }} Overlap a run that was not over when another process began one of its portal */
 /** @typedef {ReturnType<Ledger['summary']>} Summary */
 
 /** Nobody listened, or the gateway refused it: an event that got one of these must not be handled. */
@@ -83,7 +84,7 @@ export class Ledger {
     if (inHand > 0) this.#overlapsWithin += 1;
     for (const run of this.#runs.values()) {
       if (run.portal !== portal || run.isOver) continue;
-      if (run.process !== process) this.#noteStalled(run, process);
+      if (run.process !== process) this.#noteOverlap(run, { process, run: place });
       // It says itself that it has no other in hand. The end of that one may still come: what a process has given up
       // asking can get here after what it asked next.
       else if (inHand === 0) run.isOver = true;
@@ -93,7 +94,7 @@ export class Ledger {
       record.begun += 1;
       this.#note(record, `${process} reads`);
     }
-    this.#runs.set(place, { process, portal, things, place, stalled: false, isOver: false });
+    this.#runs.set(place, { process, portal, things, place, isOver: false });
     return place;
   }
 
@@ -157,11 +158,9 @@ export class Ledger {
     history.push(`${String(this.#place).padStart(7)} at ${(this.now() / 1_000).toFixed(2)} s: ${what}`);
   }
 
-  /** @param {Run} run @param {string} by */
-  #noteStalled(run, by) {
-    const { portal, process, stalled } = run;
-    if (!stalled) this.#overlapsBetween.push({ portal, stalled: process, by, atMs: this.now() });
-    run.stalled = true;
+  /** @param {Run} run @param {ProcessRun} later */
+  #noteOverlap({ portal, process, place }, later) {
+    this.#overlapsBetween.push({ portal, runs: [{ process, run: place }, later], atMs: this.now() });
   }
 
   /** @param {string} portal @param {string} thing @returns {Thing} */

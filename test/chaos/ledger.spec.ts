@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { Ledger } from './ledger.mjs';
+import { Ledger, type Overlap } from './ledger.mjs';
+import { mostOverlaps } from './report.mjs';
 
 const [portal, thing] = ['acme', 'CRMCONTACT:82'];
 
@@ -87,15 +88,57 @@ describe('the ledger', () => {
     send()('200');
     const stalled = begin('consumer-1');
     const other = begin('consumer-2');
-    begin('consumer-2');
+    const next = begin('consumer-2');
+    const beside = (run: number): object => ({
+      portal,
+      runs: [
+        { process: 'consumer-1', run: stalled },
+        { process: 'consumer-2', run },
+      ],
+      atMs: 7,
+    });
     expect(ledger.summary()).toMatchObject({
       overlapsWithin: 0,
-      overlapsBetween: [{ portal, stalled: 'consumer-1', by: 'consumer-2', atMs: 7 }],
+      overlapsBetween: [beside(other), beside(next)],
     });
     ledger.ended(stalled, []);
     ledger.ended(other, []);
     ledger.began({ process: 'consumer-2', portal, things: [thing], inHand: 1 });
     expect(ledger.summary().overlapsWithin).toBe(1);
+  });
+
+  it('counts the batches of a stalled owner, not those that ran beside one', () => {
+    const between = (...runs: number[]): number => {
+      const overlaps = runs.map((run, index) => ({
+        portal,
+        atMs: 7,
+        runs: [
+          { process: 'stalled', run },
+          { process: 'new', run: 100 + index },
+        ] satisfies Overlap['runs'],
+      }));
+      return mostOverlaps(overlaps, []);
+    };
+    expect([between(), between(1), between(1, 1, 1), between(1, 2)]).toEqual([0, 1, 1, 2]);
+    const inAnyOrder = [
+      {
+        portal,
+        atMs: 7,
+        runs: [
+          { process: 'new', run: 1 },
+          { process: 'stalled', run: 2 },
+        ] satisfies Overlap['runs'],
+      },
+      {
+        portal,
+        atMs: 8,
+        runs: [
+          { process: 'stalled', run: 2 },
+          { process: 'new', run: 3 },
+        ] satisfies Overlap['runs'],
+      },
+    ];
+    expect(mostOverlaps(inAnyOrder, [])).toBe(1);
   });
 
   it('knows no overlap with a process that has died, or with another portal', () => {

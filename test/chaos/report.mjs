@@ -87,19 +87,32 @@ export function textOf({
 }
 
 /**
- * Around one take-over a stalled owner may finish the batch that it has in hand, and begin none.
+ * Around one take-over a stalled owner may finish one more batch of a portal. Several of the new owner's may run beside
+ * that one, so those of the stalled one are counted.
  * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
-function mostOverlaps(overlaps, faults) {
-  /** @type {Map<string, number>} */
-  const counts = new Map();
-  for (const { portal, atMs } of overlaps) {
-    const before = faults.filter((fault) => fault.atMs <= atMs).length;
-    const key = `${portal} ${before}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+export function mostOverlaps(overlaps, faults) {
+  /** @type {Map<string, import('./ledger.mjs').Overlap[]>} */
+  const groups = new Map();
+  for (const overlap of overlaps) {
+    const before = faults.filter((fault) => fault.atMs <= overlap.atMs).length;
+    const key = `${overlap.portal} ${before}`;
+    groups.set(key, [...(groups.get(key) ?? []), overlap]);
   }
-  return Math.max(0, ...counts.values());
+  return Math.max(0, ...[...groups.values()].map(stalledRuns));
+}
+
+/** The fewest runs of one process without which nothing would overlap; all of them where no one process explains it. @param {readonly import('./ledger.mjs').Overlap[]} overlaps */
+function stalledRuns(overlaps) {
+  const processes = new Set(overlaps.flatMap(({ runs }) => runs.map(({ process }) => process)));
+  const explanations = [...processes].flatMap((stalled) => {
+    const explained = overlaps.flatMap(
+      ({ runs }) => runs.find(({ process }) => process === stalled)?.run ?? [],
+    );
+    return explained.length === overlaps.length ? [new Set(explained).size] : [];
+  });
+  return Math.min(overlaps.length, ...explanations);
 }
 
 /** @param {number} share */
