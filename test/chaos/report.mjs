@@ -67,7 +67,7 @@ export function textOf({
     ['overlaps in one process', ledger.overlapsWithin],
     [
       'overlaps around take-overs',
-      `${ledger.overlapsBetween.length}, of one portal after one fault at most ${mostOverlaps(ledger.overlapsBetween, faults)}`,
+      `${ledger.overlapsBetween.length}, with at most ${mostOverlaps(ledger.overlapsBetween, faults)} batches of a stalled owner of one portal after one fault`,
     ],
     ['dead letters', JSON.stringify(dead)],
     ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],

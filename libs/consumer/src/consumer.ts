@@ -72,6 +72,9 @@ export async function startConsumer(
   environment: ConsumerEnvironment,
   host: AppHost = ownProcess(name, environment),
 ): Promise<RunningConsumer> {
+  if (prefetch !== undefined && !(Number.isInteger(prefetch) && prefetch > 0)) {
+    throw new RangeError(`prefetch is a whole number from 1: ${prefetch}`);
+  }
   const { log } = host;
   const troubles = new BusTroubles();
   let ready: PortalEventsServer | undefined;

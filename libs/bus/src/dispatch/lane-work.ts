@@ -64,6 +64,8 @@ export class LaneWork {
       suspicion = begun;
       batch = lane.take(({ maxEntries }) => this.#limit(begun?.limit(maxEntries) ?? maxEntries));
       if (batch) return { batch, ...(await this.#carryOut(lane, batch, suspicion)) };
+      // All of it has gone back to the bus: what comes next has not waited here yet.
+      this.options.holds.end(lane.memberId);
       await suspicion?.end();
     } catch (error) {
       if (!(error instanceof TrialsUnavailableError)) throw error;

@@ -76,38 +76,43 @@ export class Drainer {
 
   async #drain(journal: Journal): Promise<void> {
     const { bus, log } = this.options;
-    let drained = 0;
+    let [drained, refused] = [0, 0];
     let behind: string | undefined;
+    let refusal: unknown;
     while (journal.size > 0 && bus.isReady() && !this.#stop.signal.aborted) {
       const lot = await journal.oldest(lotSize, behind);
-      if (lot.length === 0) break;
-      const { published, isAway } = await this.#publish(lot);
-      await journal.remove(published);
-      drained += published.length;
+      const outcome = await this.#publish(lot);
+      await journal.remove(outcome.published);
+      drained += outcome.published.length;
+      refused += lot.length - outcome.published.length;
+      refusal ??= outcome.refusal;
       this.options.onDrained?.();
-      if (isAway) break;
-      // What is refused for itself keeps nothing back that came later.
-      if (published.length < lot.length) behind = lot.at(-1)?.key;
+      // What is refused for itself keeps nothing back that came later; what comes meanwhile is for the next look.
+      behind = lot.at(-1)?.key;
+      if (outcome.isAway || lot.length < lotSize) break;
     }
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
     }
+    if (refusal !== undefined) {
+      log.error({ err: refusal, refused, slot: journal.number }, 'the bus refuses events of the journal');
+    }
   }
 
-  /** @returns those that the bus has stored, and whether it takes no others either for now */
-  async #publish(lot: readonly Entry[]): Promise<{ published: Entry[]; isAway: boolean }> {
+  /** @returns those that the bus has stored, whether it takes no others either for now, and why it refused one */
+  async #publish(lot: readonly Entry[]): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
     const outcomes = await Promise.allSettled(
       lot.map(({ event }) => this.options.bus.publish(event, publishDeadlineMs)),
     );
     let isAway = false;
+    let refusal: unknown;
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') continue;
       const { reason }: { reason: unknown } = outcome;
-      if (!(reason instanceof BusUnavailableError)) {
-        this.options.log.error({ err: reason }, 'an event of the journal was refused');
-      } else if (reason.code !== 'BUS_REFUSED') isAway = true;
+      if (reason instanceof BusUnavailableError && reason.code !== 'BUS_REFUSED') isAway = true;
+      else refusal ??= reason;
     }
-    return { published: lot.filter((_, index) => outcomes[index]?.status === 'fulfilled'), isAway };
+    return { published: lot.filter((_, index) => outcomes[index]?.status === 'fulfilled'), isAway, refusal };
   }
 
   /** A gateway that was scaled away leaves its slot; no process has it open any more. */

@@ -38,6 +38,9 @@ const mayPublishSql = `EXPLAIN ${publishSql}`;
 
 type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { troubles?: BusTroubles };
 
+/** SQLSTATE: rolled back for others' sake, cut off by a time limit or an operator. It is not about the event. */
+const passes = /^(?:40|57)/;
+
 /** Stores an event for all of its consumers in one statement: either all have it or none. */
 export class PostgresPublisher {
   readonly #pool: pg.Pool;
@@ -85,7 +88,7 @@ export class PostgresPublisher {
         values: [name, entityTypeId, shardOf(memberId), content, unroutedMaxRows],
       })
       .catch((cause: unknown) => {
-        const isRefused = cause instanceof pg.DatabaseError;
+        const isRefused = cause instanceof pg.DatabaseError && !passes.test(cause.code ?? '');
         // Of one event, as a rule; but what the next one will meet as well is not to be found out by each.
         if (isRefused && describeFault(cause, 'DATABASE_URL').needsPerson) this.#isRefused(cause);
         throw new BusUnavailableError(isRefused ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });

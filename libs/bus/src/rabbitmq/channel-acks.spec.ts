@@ -51,8 +51,10 @@ describe('the acknowledgements of a channel', () => {
   });
 
   const deliver = (count: number): void => {
-    for (let n = 0, first = channel.inHand.size + 1; n < count; n += 1) channel.inHand.add(first + n);
-    acks.of(aMessage);
+    for (let deliveryTag = 1; deliveryTag <= count; deliveryTag += 1) {
+      channel.inHand.add(deliveryTag);
+      acks.of({ ...aMessage, fields: { ...fields, deliveryTag } });
+    }
   };
 
   it('are one frame for a whole batch', async () => {

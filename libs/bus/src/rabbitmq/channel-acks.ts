@@ -11,10 +11,8 @@ export class ChannelAcks implements AckChannel {
   #envelope: ConsumeMessage | undefined;
   /** Told to ack in this turn. */
   #tags: number[] = [];
-  /** Tags count up on a channel: everything up to this one is acknowledged. */
-  #allUpTo = 0;
-  /** Acknowledged above that, one by one. */
-  readonly #single = new Set<number>();
+  /** Not acknowledged yet, in the order in which they came: tags count up on a channel. */
+  readonly #inHand = new Set<number>();
 
   constructor(
     private readonly channel: Pick<Channel, 'ack'>,
@@ -22,7 +20,9 @@ export class ChannelAcks implements AckChannel {
     private readonly end: (cause: Error) => void,
   ) {}
 
+  /** Every message of the channel must pass here: one that is not known of would be acknowledged with those after it. */
   of({ fields, properties }: ConsumeMessage): this {
+    this.#inHand.add(fields.deliveryTag);
     this.#envelope ??= { fields: { ...fields }, properties, content: Buffer.alloc(0) };
     return this;
   }
@@ -41,12 +41,12 @@ export class ChannelAcks implements AckChannel {
   flush(): void {
     const tags = this.#tags.splice(0);
     if (!this.state.open) return;
-    for (const tag of tags) this.#single.add(tag);
-    while (this.#single.delete(this.#allUpTo + 1)) this.#allUpTo += 1;
+    for (const tag of tags) this.#inHand.delete(tag);
+    const [oldest = Infinity] = this.#inHand;
     // The broker closes the channel for a tag that it has heard before, so it has to be one of this turn.
-    const covered = tags.reduce((most, tag) => (tag <= this.#allUpTo ? Math.max(most, tag) : most), 0);
+    const covered = tags.reduce((most, tag) => (tag < oldest ? Math.max(most, tag) : most), 0);
     if (covered > 0) this.#send(covered, true);
-    for (const tag of tags) if (tag > this.#allUpTo) this.#send(tag, false);
+    for (const tag of tags) if (tag > oldest) this.#send(tag, false);
   }
 
   #send(deliveryTag: number, allUpTo: boolean): void {
