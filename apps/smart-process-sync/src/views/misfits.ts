@@ -24,10 +24,11 @@ export class Misfits {
       signal.throwIfAborted();
       const { entityTypeId } = type;
       try {
-        const misfits = await this.views.countMisfits({ ...type, memberId });
+        const misfits = await this.views.countMisfits({ ...type, memberId }, { signal });
         if (Object.keys(misfits).length === 0) continue;
         this.log.warn({ memberId, entityTypeId, misfits }, 'values that do not fit the view are null there');
       } catch (err) {
+        signal.throwIfAborted();
         this.log.warn({ memberId, entityTypeId, err }, 'values that do not fit the view were not counted');
       }
     }

@@ -56,7 +56,7 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
 }
 
 /**
- * One row: by column, how many living items have a value there that does not fit. Each item is unpacked once, not once for
+ * One row: by column, how many living items behind the id $3 and up to $4 have a value there that does not fit. Each item is unpacked once, not once for
  * every field: PostgreSQL keeps large ones compressed.
  */
 export function countMisfits(columns: readonly Column[]): string | undefined {
@@ -71,7 +71,7 @@ export function countMisfits(columns: readonly Column[]): string | undefined {
   SELECT c.name, count(*) AS count
     FROM mirror.items AS i CROSS JOIN LATERAL jsonb_each(i.fields) AS f(key, value)
     JOIN (VALUES ${fields.join(', ')}) AS c(field, name, test) ON c.field = f.key
-   WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.deleted_at IS NULL AND i.hidden_at IS NULL
+   WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.item_id > $3 AND i.item_id <= $4 AND i.deleted_at IS NULL AND i.hidden_at IS NULL
      AND CASE c.test ${tests.map((test, number) => `WHEN ${number} THEN ${test}`).join('\n       ')} END
    GROUP BY c.name) AS counted`;
 }

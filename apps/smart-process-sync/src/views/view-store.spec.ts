@@ -180,6 +180,7 @@ describe('typed views', () => {
       uf_crm_5_11: 1,
     };
     expect(await views.countMisfits(type)).toEqual(misfits);
+    expect(await views.countMisfits(type, { itemsAtOnce: 1 })).toEqual(misfits);
     expect((await types.all(type.memberId))[0]?.misfits).toEqual(misfits);
   });
 

@@ -33,6 +33,10 @@ interface MadeView {
 }
 
 const countRow = z.tuple([z.object({ misfits: z.record(z.string(), z.number()) })]);
+const lastRow = z.tuple([z.object({ last: z.string().nullable() })]);
+
+/** Counted by one statement: a second or two. A query may take a minute, and a type may have millions. */
+const countedAtOnce = 5_000;
 
 /** The typed views: made of what the portal says of its fields, each in one transaction. */
 @Injectable()
@@ -66,20 +70,44 @@ export class ViewStore {
   }
 
   /** Counts, by column, the values that do not fit, and keeps the counts. It reads every item of the type. */
-  async countMisfits({
-    memberId,
-    entityTypeId,
-    fields,
-  }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>): Promise<Record<string, number>> {
+  async countMisfits(
+    { memberId, entityTypeId, fields }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>,
+    { signal, itemsAtOnce = countedAtOnce }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
+  ): Promise<Record<string, number>> {
     const statement = countMisfits(columnsOf(fields));
     if (statement === undefined) return {};
-    const rows: unknown = await this.source.query(statement, [memberId, entityTypeId]);
-    const [{ misfits }] = countRow.parse(rows);
+    const misfits: Record<string, number> = {};
+    for (let after = '0'; ;) {
+      signal?.throwIfAborted();
+      const last = await this.lastOf(memberId, entityTypeId, after, itemsAtOnce);
+      if (last === null) break;
+      const rows: unknown = await this.source.query(statement, [memberId, entityTypeId, after, last]);
+      for (const [column, count] of Object.entries(countRow.parse(rows)[0].misfits)) {
+        misfits[column] = (misfits[column] ?? 0) + count;
+      }
+      after = last;
+    }
     await this.source.query(
       `UPDATE mirror.types SET misfits = $3::jsonb WHERE member_id = $1 AND entity_type_id = $2`,
       [memberId, entityTypeId, JSON.stringify(misfits)],
     );
     return misfits;
+  }
+
+  /** The id of the last of so many items behind one; null when there is none. */
+  private async lastOf(
+    memberId: string,
+    entityTypeId: number,
+    after: string,
+    items: number,
+  ): Promise<string | null> {
+    const rows: unknown = await this.source.query(
+      `SELECT max(item_id)::text AS last FROM (
+         SELECT item_id FROM mirror.items WHERE member_id = $1 AND entity_type_id = $2 AND item_id > $3
+          ORDER BY item_id LIMIT $4) AS next_items`,
+      [memberId, entityTypeId, after, items],
+    );
+    return lastRow.parse(rows)[0].last;
   }
 
   private async make(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
