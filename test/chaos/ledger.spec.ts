@@ -120,6 +120,8 @@ describe('the ledger', () => {
       return mostOverlaps(overlaps, []);
     };
     expect([between(), between(1), between(1, 1, 1), between(1, 2)]).toEqual([0, 1, 1, 2]);
+    // Or an owner that was replaced goes on and on beside one long batch of the new one.
+    expect(between(1, 1, 1, 1, 1)).toBe(5);
     const inAnyOrder = [
       {
         portal,

@@ -103,8 +103,12 @@ export function mostOverlaps(overlaps, faults) {
   return Math.max(0, ...[...groups.values()].map(stalledRuns));
 }
 
+/** Of a new owner's, so many may run beside one batch of a stalled one; more are taken for an owner that goes on. */
+const mostBesideOne = 3;
+
 /** The fewest runs of one process without which nothing would overlap; all of them where no one process explains it. @param {readonly import('./ledger.mjs').Overlap[]} overlaps */
 function stalledRuns(overlaps) {
+  if (overlaps.length > mostBesideOne) return overlaps.length;
   const processes = new Set(overlaps.flatMap(({ runs }) => runs.map(({ process }) => process)));
   const explanations = [...processes].flatMap((stalled) => {
     const explained = overlaps.flatMap(
