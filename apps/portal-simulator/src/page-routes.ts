@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
+import { pageFiles } from '@relay/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { at, namedPortal, type NamedPortal } from './control/named-portal.js';
 import { viewOf } from './portal-view.js';
@@ -7,12 +7,6 @@ import type { Portals } from './portals.js';
 import { ViewStreams } from './view-streams.js';
 
 const folder = join(import.meta.dirname, 'page');
-const contentTypes: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.mjs': 'text/javascript; charset=utf-8',
-  '.svg': 'image/svg+xml',
-};
 const firstPage = 'index.html';
 
 /** Nothing but what the simulator itself serves. */
@@ -35,14 +29,7 @@ export interface PageParts {
 
 /** The page, its files, and what it shows: `GET /_sim/portals/<name>/changes`. */
 export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt }: PageParts): void {
-  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
-
-  const sendFile = (reply: FastifyReply, name: string): FastifyReply => {
-    const [text, type] = [files.get(name), contentTypes[extname(name)]];
-    if (text === undefined || type === undefined)
-      return reply.code(404).send({ error: 'there is no such file' });
-    return reply.headers(headers).type(type).send(text);
-  };
+  const sendFile = pageFiles(folder, headers);
   const sendGuide = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     reply.type('text/plain; charset=utf-8').send(guide(request));
 

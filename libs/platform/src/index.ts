@@ -13,6 +13,7 @@ export { counter, gauge, histogram } from './metrics.js';
 export { runMigrations } from './migrations.js';
 export { OpsServer } from './ops-server.js';
 export type { Readiness, ReadinessCheck, Standing } from './ops-server.js';
+export { pageFiles } from './page-files.js';
 export { redactText } from './redaction/redact-text.js';
 export { redactValue } from './redaction/redact-value.js';
 export { runMain, runUntilSignal } from './run-main.js';

@@ -1,17 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import type { JournalStatus } from '@relay/bus';
+import { pageFiles } from '@relay/platform';
 import type { ListedPortal, TaskOverview } from '@relay/portals';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { ListedConsumer } from './known-consumers.js';
 
 const folder = join(import.meta.dirname, 'page');
-const contentTypes: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.mjs': 'text/javascript; charset=utf-8',
-  '.svg': 'image/svg+xml',
-};
 const firstPage = 'index.html';
 
 const policy = {
@@ -40,14 +34,8 @@ const headers = {
 
 /** The operator page. It is shown to anybody, since it holds nothing: what it shows it asks the API for, with the token. */
 export function addPageRoutes(api: FastifyInstance): void {
-  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
   const options = { config: { needsNoToken: true } };
-  const sendFile = (reply: FastifyReply, name: string): FastifyReply => {
-    const [text, type] = [files.get(name), contentTypes[extname(name)]];
-    if (text === undefined || type === undefined)
-      return reply.code(404).send({ error: 'there is no such file' });
-    return reply.headers(headers).type(type).send(text);
-  };
+  const sendFile = pageFiles(folder, headers);
 
   for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, firstPage));
   api.get<{ Params: { file: string } }>('/ops/page/:file', options, ({ params }, reply) =>

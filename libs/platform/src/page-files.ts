@@ -1,0 +1,25 @@
+import type { FastifyReply } from 'fastify';
+import { readdirSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+
+const contentTypes: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** The files of a page, read once: what is not in the folder is a 404, so no name leads out of it. @returns sends one */
+export function pageFiles(
+  folder: string,
+  headers: Readonly<Record<string, string>>,
+): (reply: FastifyReply, name: string) => FastifyReply {
+  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+  return (reply, name) => {
+    const [text, type] = [files.get(name), contentTypes[extname(name)]];
+    if (text === undefined || type === undefined) {
+      return reply.code(404).send({ error: 'there is no such file' });
+    }
+    return reply.headers(headers).type(type).send(text);
+  };
+}
