@@ -27,7 +27,9 @@ export class Changes {
     for (const name of names) {
       await json(`${simulatorUrl}/_sim/portals`, { name });
       const at = `${simulatorUrl}/_sim/portals/${name}`;
-      const { status } = await json(`${at}/install`, { url: 'http://gateway:3000/b24/install' });
+      const { status } = await json(`${at}/install`, {
+        url: 'http://gateway.relay.internal:3000/b24/install',
+      });
       if (status !== 200) throw new Error(`${name} could not be installed: ${status}`);
       await until(60_000, async () => {
         /** @type {{ handlers: { event: string }[] }} */

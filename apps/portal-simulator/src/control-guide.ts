@@ -20,7 +20,7 @@ Try
   curl '${baseUrl}/portals/demo/rest/1/demo/crm.item.list?entityTypeId=3&select[]=id&select[]=name&select[]=lastName'
 
 Install the application, then change a contact as a user would
-  curl -X POST ${baseUrl}/_sim/portals/demo/install -d '{"url": "http://localhost:3000/b24/install"}'
+  curl -X POST ${baseUrl}/_sim/portals/demo/install -d '{"url": "http://127.0.0.1:3000/b24/install"}'
   curl -X POST ${baseUrl}/_sim/portals/demo/items/3 -d '{"id": 1, "fields": {"name": "jOHN"}}'
   curl ${baseUrl}/_sim/portals/demo/items/3/1
   curl ${baseUrl}/_sim/portals/demo/stats

@@ -46,7 +46,7 @@ export interface Simulator {
 }
 
 /** The gateway's, started beside the simulator with nothing set. */
-const usualInstallAddress = 'http://localhost:3000/b24/install';
+const usualInstallAddress = 'http://127.0.0.1:3000/b24/install';
 
 /** Starts a Bitrix24 of its own with the portal `demo`; everything it knows is in memory. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {

@@ -21,14 +21,14 @@ describe('the environment', () => {
     ).toEqual({
       PORT: 3000,
       OPS_PORT: 9100,
-      PUBLIC_URL: 'http://localhost:3000',
+      PUBLIC_URL: 'http://127.0.0.1:3000',
       B24_OAUTH_URL: 'https://oauth.bitrix.info',
       B24_ALLOW_HOSTS: [],
     });
   });
 
   it('derives PUBLIC_URL from PORT', () => {
-    expect(readEnvironment(['PUBLIC_URL'], { PORT: '3456' }).PUBLIC_URL).toBe('http://localhost:3456');
+    expect(readEnvironment(['PUBLIC_URL'], { PORT: '3456' }).PUBLIC_URL).toBe('http://127.0.0.1:3456');
   });
 
   it('names every bad variable at once, and no value', () => {

@@ -88,7 +88,8 @@ export function readEnvironment(
   source: NodeJS.ProcessEnv = process.env,
 ): Partial<Environment> {
   const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ''));
-  given['PUBLIC_URL'] ??= `http://localhost:${given['PORT'] ?? 3000}`;
+  // By number: Bitrix24 refuses a handler whose host has no dot, as `localhost` (api-reference/events/event-bind.md).
+  given['PUBLIC_URL'] ??= `http://127.0.0.1:${given['PORT'] ?? 3000}`;
   const used = z.object(Object.fromEntries(names.map((name) => [name, variables[name]])));
   const parsed = used.safeParse(given);
   if (!parsed.success) {
