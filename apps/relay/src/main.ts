@@ -1,4 +1,4 @@
-import { runMain, StartupError } from '@relay/platform';
+import { escapeUnprintable, runMain, StartupError } from '@relay/platform';
 import { parseArgs } from 'node:util';
 import { optionsOfCommands, type Command, type GivenOptions } from './command.js';
 import { commands } from './commands.js';
@@ -14,8 +14,8 @@ await runMain('relay', async () => {
     process.stdout.write(`${help}\n`);
     return;
   }
-  const { value, text, isBad = false } = await run(words, options);
-  process.stdout.write(`${json ? JSON.stringify(value) : text}\n`);
+  const { value, text, isBad = false } = await run(words, options, json);
+  process.stdout.write(`${json ? escapeUnprintable(JSON.stringify(value)) : text}\n`);
   if (isBad) process.exitCode = 1;
 });
 
@@ -45,11 +45,15 @@ function readArguments(): Arguments {
   }
 }
 
-async function run(given: readonly string[], options: GivenOptions): Promise<Report> {
+async function run(given: readonly string[], options: GivenOptions, isJson: boolean): Promise<Report> {
   const command = given.includes('') ? undefined : commands.find((one) => isMeant(one, given));
   if (!command) throw new StartupError(`There is no such command: ${given.join(' ')}\n\n${help}`);
   requireOwnOptions(command, options);
-  return command.run(OpsClient.fromEnvironment(), given.slice(command.name.split(' ').length), options);
+  return command.run(
+    OpsClient.fromEnvironment(!isJson),
+    given.slice(command.name.split(' ').length),
+    options,
+  );
 }
 
 function isMeant({ name, words = [] }: Command, given: readonly string[]): boolean {

@@ -1,4 +1,4 @@
-import { readEnvironment, StartupError } from '@relay/platform';
+import { printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -10,15 +10,20 @@ export class OpsClient {
   private constructor(
     private readonly url: string,
     private readonly token: string,
+    private readonly isForTerminal: boolean,
   ) {}
 
-  /** OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR. @throws StartupError */
-  static fromEnvironment(env: NodeJS.ProcessEnv = process.env): OpsClient {
+  /**
+   * OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR.
+   * @param isForTerminal every text of an answer then is as `printable` has it: much of it was written by others
+   * @throws StartupError
+   */
+  static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): OpsClient {
     const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
     const token = env['OPS_TOKEN'] || keptToken(env['DATA_DIR'] || '.data');
     if (token === undefined)
       throw new StartupError('Set OPS_TOKEN to the one that the gateway was started with.');
-    return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token);
+    return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 
   /** @returns the answer's JSON, undefined where there is none. @throws StartupError with what the gateway says */
@@ -26,9 +31,12 @@ export class OpsClient {
     const answer = await this.reach(method, path, body);
     const text = await answer.text();
     const json = parsed(text);
-    if (answer.ok && (text === '' || json !== undefined)) return json;
+    if (answer.ok && (text === '' || json !== undefined))
+      return this.isForTerminal ? printableJson(json) : json;
     const said = refusal.safeParse(json);
-    throw new StartupError(said.success ? said.data.error : `The gateway answered ${answer.status}.`);
+    throw new StartupError(
+      said.success ? printableLines(said.data.error) : `The gateway answered ${answer.status}.`,
+    );
   }
 
   private async reach(method: string, path: string, body?: object): Promise<Response> {

@@ -52,7 +52,7 @@ describe('relay sync', () => {
     });
     gateway.listen(0, '127.0.0.1');
     await once(gateway, 'listening');
-    api = OpsClient.fromEnvironment({ OPS_PORT: portOf(gateway), OPS_TOKEN: token });
+    api = OpsClient.fromEnvironment(true, { OPS_PORT: portOf(gateway), OPS_TOKEN: token });
     jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
       screen += String(text);
       return true;
@@ -176,7 +176,7 @@ describe('relay sync', () => {
   });
 
   it('ends with what the gateway says', async () => {
-    const wrong = OpsClient.fromEnvironment({
+    const wrong = OpsClient.fromEnvironment(true, {
       OPS_PORT: portOf(gateway),
       OPS_TOKEN: 'another token altogether',
     });

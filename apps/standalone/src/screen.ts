@@ -1,3 +1,4 @@
+import { printable } from '@relay/platform';
 import { relative } from 'node:path';
 import type { RunningParts } from './running-parts.js';
 
@@ -31,9 +32,4 @@ export class Screen {
 export function shortPath(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith('..') ? path : short;
-}
-
-/** What others wrote must not steer the terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, ' ');
 }

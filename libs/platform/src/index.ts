@@ -14,6 +14,7 @@ export { runMigrations } from './migrations.js';
 export { OpsServer } from './ops-server.js';
 export type { Readiness, ReadinessCheck, Standing } from './ops-server.js';
 export { pageFiles } from './page-files.js';
+export { escapeUnprintable, printable, printableJson, printableLines } from './printable.js';
 export { redactText } from './redaction/redact-text.js';
 export { redactValue } from './redaction/redact-value.js';
 export { runMain, runUntilSignal } from './run-main.js';

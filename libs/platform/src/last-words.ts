@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { EnvironmentError } from './environment.js';
+import { printableLines } from './printable.js';
 import { redactText } from './redaction/redact-text.js';
 import { redactValue } from './redaction/redact-value.js';
 import { explain } from './startup-error.js';
@@ -11,7 +12,7 @@ const longestChain = 5;
  * with its causes. Without secrets, for drivers quote addresses with their passwords.
  */
 export function lastWords(error: unknown): string {
-  return redactText(describe(error, 0));
+  return printableLines(redactText(describe(error, 0)));
 }
 
 function describe(error: unknown, depth: number): string {

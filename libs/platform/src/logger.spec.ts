@@ -47,6 +47,13 @@ describe('the log', () => {
     });
   });
 
+  it('shows foreign texts by escapes where they would steer a terminal', () => {
+    const domain = 'acme\u001b[2J\u009b31m\u202e\u2028\ud800.example\n';
+    const line = logged((log) => log.info({ domain }, `from ${domain}`));
+    expect(line.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
+    expect(JSON.parse(line)).toMatchObject({ domain, msg: `from ${domain}` });
+  });
+
   it('leaves out what drivers hang on their errors', () => {
     const err = Object.assign(new Error('failed'), {
       parameters: ['sealed-token'],

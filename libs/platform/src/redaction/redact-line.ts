@@ -1,8 +1,16 @@
+import { escapeUnprintable } from '../printable.js';
 import { maySayASecret, redactText } from './redact-text.js';
 import { redactValue } from './redact-value.js';
 
-/** A line of the log, which is one JSON object and a line break, without secrets; the same text where it has none. */
+/**
+ * A line of the log, which is one JSON object and a line break, without secrets and without what steers a terminal (as
+ * escapes, for JSON itself escapes but a few); the same text where it has neither.
+ */
 export function redactLine(line: string): string {
+  return escapeUnprintable(withoutSecrets(line));
+}
+
+function withoutSecrets(line: string): string {
   if (!maySayASecret(line)) return line;
   try {
     return `${JSON.stringify(redactValue(JSON.parse(line)))}\n`;
