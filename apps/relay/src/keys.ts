@@ -19,10 +19,10 @@ export async function rotateKeys(api: OpsClient): Promise<Report> {
     `${rewritten} sealed with the key ${currentKeyId} now, ${alreadyCurrent} before.`,
     old.length === 0
       ? `Every other key can be taken out of TOKEN_KEYS.`
-      : `Still needed in TOKEN_KEYS: ${old.join(', ')}. Is every process restarted with ${currentKeyId} as the first key? Then run this again.`,
+      : `TOKEN_KEYS must still hold ${old.join(', ')}. Is every process restarted with ${currentKeyId} as the first key? Then run this again.`,
   ];
   if (unreadable > 0) {
-    lines.push(`${unreadable} cannot be opened by any key of TOKEN_KEYS: the log of the gateway names them.`);
+    lines.push(`No key of TOKEN_KEYS opens ${unreadable} of them; the log of the gateway names each.`);
   }
   return { value: answer, text: lines.join('\n') };
 }

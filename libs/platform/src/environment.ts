@@ -30,7 +30,8 @@ const variables = {
   PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
   DATABASE_URL: z
     .string({
-      error: 'is not set; the address of a PostgreSQL, such as postgres://user:password@host:5432/relay',
+      error:
+        'is not set; the address of a PostgreSQL: postgres://host:5432/relay, with user and password before the host',
     })
     .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
     .refine((url) => URL.canParse(url), notAUrl),

@@ -39,7 +39,7 @@ export class Proof {
       if (refusesOurKeys(error)) {
         this.log.error(
           { code: error.code },
-          'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET: compare them with the application in Bitrix24',
+          'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET; compare both with the application in Bitrix24',
         );
         throw error;
       }
