@@ -91,8 +91,6 @@ export function badAnswer(
     httpStatus,
     detail,
     delivered: 'yes',
-    // Asked again, it would be as long.
-    recovery: detail === 'too-long' ? 'never' : undefined,
   });
 }
 
@@ -109,16 +107,7 @@ export function errorFrom(
     httpStatus,
     retryAfterMs: code === 'OPERATION_TIME_LIMIT' ? untilReset(time) : undefined,
     delivered: 'yes',
-    recovery: isPlanRefusal(code, method, httpStatus) ? 'wait' : undefined,
   });
-}
-
-/**
- * `ACCESS_DENIED` to a method of the CRM is about the rights to an item, and stays so. To `batch`, which anybody may
- * call, it says that the portal's plan has no REST (`_includes/system-errors.md`): it can be paid for again.
- */
-function isPlanRefusal(code: string, method: string, httpStatus: number | undefined): boolean {
-  return code === 'ACCESS_DENIED' && method === 'batch' && httpStatus !== undefined;
 }
 
 /** A minute's share of the operating time is forgotten ten minutes after it began (`limits.md`): no wait is longer. */

@@ -1,4 +1,4 @@
-import { recoveryOf, type Recovery } from './recovery.js';
+import { classify, type ErrorClass, recoveryFor, type Recovery } from './classify.js';
 
 /**
  * Whether a request reached the other side: `no`, surely not, so that nothing can have been done of it; `yes`, it was
@@ -21,7 +21,9 @@ export type AnswerFault =
   | 'bad-encoding';
 
 export interface Bitrix24ErrorDetails {
-  /** Default: what the table of codes says. */
+  /** Default: what `classify` says of the other details. */
+  readonly errorClass?: ErrorClass | undefined;
+  /** Default: what helps against its class. */
   readonly recovery?: Recovery | undefined;
   readonly httpStatus?: number | undefined;
   readonly retryAfterMs?: number | undefined;
@@ -58,6 +60,7 @@ export class Bitrix24Error extends Error {
    * `NOT_INSTALLED` a token store that knows no such portal, `PORTAL_SUSPENDED` one that is not called for now.
    */
   readonly code: string;
+  readonly errorClass: ErrorClass;
   readonly recovery: Recovery;
   readonly httpStatus: number | undefined;
   /** How long to wait, where the portal said so. */
@@ -70,7 +73,8 @@ export class Bitrix24Error extends Error {
   constructor(code: string, details: Bitrix24ErrorDetails = {}) {
     super(describe(code, details), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    this.recovery = details.recovery ?? recoveryOf(code, details.httpStatus);
+    this.errorClass = details.errorClass ?? classify(code, details);
+    this.recovery = details.recovery ?? recoveryFor(this.errorClass);
     this.httpStatus = details.httpStatus;
     this.retryAfterMs = details.retryAfterMs;
     this.memberId = details.memberId;

@@ -83,7 +83,7 @@ describe('the OAuth server', () => {
   it.each([
     ['invalid_grant', 400, 'reauthorize'],
     ['INVALID_GRANT', 400, 'reauthorize'],
-    ['PAYMENT_REQUIRED', 402, 'reauthorize'],
+    ['PAYMENT_REQUIRED', 402, 'wait'],
     ['invalid_client', 401, 'wait'],
     ['wrong_client', 200, 'wait'],
     ['invalid_request', 400, 'wait'],

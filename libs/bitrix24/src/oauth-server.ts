@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { AddressError, assertCallable } from './address.js';
+import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
 import { readCode } from './errors.js';
 import { post } from './exchange.js';
 import { parseJson } from './json.js';
-import type { Recovery } from './recovery.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -33,6 +33,7 @@ export interface TokenGrant {
 /** No grant. Holds neither tokens nor anything else of the answer but its code. */
 export class OAuthError extends Error {
   override readonly name: string = 'OAuthError';
+  readonly recovery: Recovery;
 
   /**
    * @param code as the server spells it (`invalid_grant`, `PAYMENT_REQUIRED`), or `TRANSPORT`, `TIMEOUT`, `REDIRECT`,
@@ -41,7 +42,7 @@ export class OAuthError extends Error {
    */
   constructor(
     readonly code: string,
-    readonly recovery: Recovery,
+    readonly errorClass: ErrorClass,
     readonly unreachable: boolean,
     options?: ErrorOptions,
   ) {
@@ -49,24 +50,9 @@ export class OAuthError extends Error {
       unreachable ? `no verdict from the OAuth server: ${code}` : `refused by the OAuth server: ${code}`,
       options,
     );
+    this.recovery = recoveryFor(errorClass);
   }
 }
-
-/**
- * `settings/oauth/error-codes.md`, spelled as there; `wrong_client` also comes, with status 200. Where the refusal is
- * about this portal's authorization a person can mend it there; the others are about how this application is set up:
- * what needs the portal waits until the operator has seen to it.
- */
-const REFUSALS: readonly (readonly [code: string, recovery: Recovery])[] = [
-  ['invalid_grant', 'reauthorize'],
-  ['expired_token', 'reauthorize'],
-  ['PAYMENT_REQUIRED', 'reauthorize'],
-  ['invalid_client', 'wait'],
-  ['wrong_client', 'wait'],
-  ['invalid_request', 'wait'],
-  ['invalid_scope', 'wait'],
-  ['insufficient_scope', 'wait'],
-];
 
 const refusal = z.object({ error: z.string() });
 const filled = z.string().min(1);
@@ -163,12 +149,10 @@ export class OAuthServer {
 
 function refuse(code: string, httpStatus: number): OAuthError {
   if (httpStatus === 429 || httpStatus >= 500) return noVerdict(code);
-  const known = REFUSALS.find(([name]) => name.toUpperCase() === code);
-  return known === undefined
-    ? new OAuthError(code, 'wait', false)
-    : new OAuthError(known[0], known[1], false);
+  const refused = classifyOAuth(code);
+  return new OAuthError(refused.code, refused.errorClass, false);
 }
 
 function noVerdict(code: string, cause?: string): OAuthError {
-  return new OAuthError(code, 'wait', true, cause === undefined ? undefined : { cause });
+  return new OAuthError(code, 'unavailable', true, cause === undefined ? undefined : { cause });
 }

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
@@ -19,6 +20,10 @@ afterEach(() => peer.stop());
 function client(options: Partial<PortalClientOptions> = {}): PortalClient {
   const allowHosts = ['127.0.0.1'];
   return new PortalClient({ memberId: 'm1', tokens, allowHosts, repeatPauseMs: () => 0, ...options });
+}
+
+function askedMethods(): string[] {
+  return peer.heard.map(({ path }) => path.replace('/rest/', ''));
 }
 
 function blocked(time: object): Reply {
@@ -126,7 +131,9 @@ describe('a call', () => {
     ['what is no UTF-8', 200, Buffer.from('{"result":"\xff"}', 'latin1'), 'not-utf8', 'retry'],
     ['a gateway error page', 502, '\n<!doctype html><html>bad gateway</html>', 'html', 'retry'],
     ['a result with an error status', 500, '{"result":true}', 'wrong-shape', 'retry'],
-    ['a page that is not there', 404, '<html>not found</html>', 'html', 'never'],
+    ['a page that is not there', 404, '<html>not found</html>', 'html', 'retry'],
+    ['a page that asks for a name', 401, '<html>log in</html>', 'html', 'retry'],
+    ['a page that forbids', 403, '<html>forbidden</html>', 'html', 'retry'],
     ['a page that asks to slow down', 429, 'slow down', 'not-json', 'wait'],
   ])('calls it a bad answer when it gets %s', async (_, status, body, detail, recovery) => {
     peer.answer = () => ({ status, body });
@@ -144,6 +151,52 @@ describe('a call', () => {
     expect(await failureOf(client().call('crm.item.get'))).toMatchObject({ recovery: 'never' });
     const batch = client().batch({ a: { method: 'crm.item.get' } });
     expect(await failureOf(batch)).toMatchObject({ code: 'ACCESS_DENIED', recovery: 'wait' });
+  });
+
+  describe('that is refused as if by the portal’s plan', () => {
+    const denied = { status: 401, body: { error: 'ACCESS_DENIED' } };
+
+    it('looks once with app.info, which is refused too: it is the plan', async () => {
+      peer.answer = () => denied;
+      const error = await failureOf(client().call('crm.item.get'));
+      expect(error).toMatchObject({ code: 'ACCESS_DENIED', errorClass: 'plan', recovery: 'wait' });
+      expect(askedMethods()).toEqual(['crm.item.get', 'app.info']);
+    });
+
+    it('looks once for all that were refused at the same time', async () => {
+      const sent = { 'app.info': 0, 'crm.item.get': 0 };
+      const one = new PortalClient({ memberId: 'm1', tokens, allowHosts: ['127.0.0.1'] }, async ({ url }) => {
+        const isLook = url.pathname.endsWith('app.info');
+        sent[isLook ? 'app.info' : 'crm.item.get'] += 1;
+        // All four meet the look that is under way.
+        if (isLook) while (sent['crm.item.get'] < 4) await setImmediate();
+        return { ok: true, httpStatus: 401, text: JSON.stringify(denied.body) };
+      });
+      const calls = Array.from({ length: 4 }, () => failureOf(one.call('crm.item.get')));
+      expect((await Promise.all(calls)).map(({ errorClass }) => errorClass)).toEqual(Array(4).fill('plan'));
+      expect(sent).toEqual({ 'app.info': 1, 'crm.item.get': 4 });
+    });
+
+    it('is an accident at a portal that answers app.info', async () => {
+      peer.answer = ({ path }) => (path.endsWith('app.info') ? { body: { result: {} } } : denied);
+      const batch = client().batch({ a: { method: 'crm.item.get' } });
+      expect(await failureOf(batch)).toMatchObject({ code: 'ACCESS_DENIED', recovery: 'retry' });
+      expect(askedMethods()).toEqual(['batch', 'app.info']);
+    });
+
+    it('waits where the look says nothing', async () => {
+      peer.answer = ({ path }) => (path.endsWith('app.info') ? 'reset' : denied);
+      const error = await failureOf(client().call('crm.item.get'));
+      expect(error).toMatchObject({ errorClass: 'unavailable', recovery: 'wait' });
+    });
+
+    it('asks by a webhook what a webhook may ask', async () => {
+      peer.answer = () => denied;
+      const webhook = webhookTokens(`${peer.url}/rest/1/s3cret/`);
+      const error = await failureOf(client({ tokens: webhook }).call('crm.item.get'));
+      expect(error).toMatchObject({ errorClass: 'plan' });
+      expect(peer.heard.at(-1)?.path).toBe('/rest/1/s3cret/scope');
+    });
   });
 
   it.each([301, 302, 307, 308])('does not follow a redirect with status %i', async (status) => {

@@ -64,7 +64,9 @@ export function mayRepeat(
   if (code === 'TRANSPORT') return kind !== 'other' || delivered === 'no';
   if (recovery !== 'retry' || code === 'TIMEOUT') return false;
   if (kind === 'other') return false;
-  return code === 'BAD_ANSWER' || (httpStatus !== undefined && httpStatus >= 500);
+  // A front end that shuts the door (401, 403, 404) does not open it within seconds.
+  if (code === 'BAD_ANSWER') return httpStatus === undefined || httpStatus < 400 || httpStatus >= 500;
+  return httpStatus !== undefined && httpStatus >= 500;
 }
 
 /**

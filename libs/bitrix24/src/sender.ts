@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
 import { type Answer, type Asked, badAnswer, readAnswer } from './answer.js';
+import type { ErrorClass } from './classify.js';
 import { Bitrix24Error } from './errors.js';
 import { type Exchange, post, type PostRequest } from './exchange.js';
 import type { MethodUsage, Pace, Work } from './pace/pace.js';
+import { unlessAborted } from './pace/waiting.js';
 import type { Params } from './query.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
 import { MAX_REFUSALS, MAX_REPEATS, mayRepeat, type MethodKind, repeatPauseMs } from './repeat.js';
-import { usageOfError } from './usage.js';
+import { usageOfCall, usageOfError } from './usage.js';
 
 /** The last word on one HTTP request and its repeats; a batch counts as one, whatever became of its commands. */
 export type RequestOutcome =
@@ -51,6 +53,9 @@ interface Tried {
  * included, is admitted by the pace first.
  */
 export class Sender {
+  /** The look at a portal's plan that is under way, for all requests that were refused meanwhile. */
+  #planLook: Promise<ErrorClass> | undefined;
+
   constructor(
     private readonly options: SenderOptions,
     private readonly exchange: (request: PostRequest) => Promise<Exchange> = post,
@@ -79,7 +84,7 @@ export class Sender {
         return await this.#attempt(request, by, signal);
       } catch (error) {
         if (!(error instanceof Bitrix24Error)) throw error;
-        by = await this.#prepareRepeat(error, request.kind, by, tried, signal);
+        by = await this.#prepareRepeat(error, request, by, tried, signal);
       }
     }
   }
@@ -90,7 +95,7 @@ export class Sender {
    */
   async #prepareRepeat(
     error: Bitrix24Error,
-    kind: MethodKind,
+    { method, kind }: RestRequest<unknown>,
     access: PortalAccess,
     tried: Tried,
     signal?: AbortSignal,
@@ -115,7 +120,41 @@ export class Sender {
       await pause((this.options.repeatPauseMs ?? repeatPauseMs)(tried.repeats), signal);
       return access;
     }
+    if (error.errorClass === 'plan') throw await this.#judgePlan(error, method, access, signal);
     throw error;
+  }
+
+  /**
+   * Whether a refusal that may be about the portal's plan is: it is asked once what anybody may ask. A portal that
+   * answers has REST, and the refusal was an accident.
+   */
+  async #judgePlan(
+    refusal: Bitrix24Error,
+    method: string,
+    access: PortalAccess,
+    signal?: AbortSignal,
+  ): Promise<Bitrix24Error> {
+    const { memberId } = this.options;
+    // An application asks about itself; a webhook is none.
+    const asked = access.kind === 'oauth' ? 'app.info' : 'scope';
+    if (method === asked) return refusal;
+    this.#planLook ??= this.#lookAtPlan(asked, access).finally(() => (this.#planLook = undefined));
+    const errorClass = await unlessAborted(this.#planLook, signal);
+    const { code, httpStatus } = refusal;
+    return new Bitrix24Error(code, { memberId, method, httpStatus, errorClass });
+  }
+
+  async #lookAtPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
+    const read = (answer: Answer) => ({ value: answer, usage: usageOfCall(method, answer) });
+    try {
+      await this.#attempt({ method, params: {}, methods: [method], kind: 'read', read }, access);
+      return 'transient';
+    } catch (error) {
+      if (!(error instanceof Bitrix24Error)) throw error;
+      if (error.code === 'ACCESS_DENIED') return 'plan';
+      // Refused for another reason, it was served; else nobody knows.
+      return error.errorClass === 'permanent' ? 'transient' : 'unavailable';
+    }
   }
 
   /** The token goes into the body: addresses end up in logs. */
@@ -167,9 +206,7 @@ function answerOf(exchange: Exchange, asked: Asked): Answer {
   if (exchange.code === 'BAD_ANSWER') throw badAnswer(asked, exchange.httpStatus, exchange.detail);
   const { memberId, method } = asked;
   const { code, httpStatus, delivered, cause } = exchange;
-  // Nothing is wrong with a request that found nobody to take it: the portal is down, or the way to it.
-  const recovery = delivered === 'no' && code !== 'BAD_ADDRESS' ? 'wait' : undefined;
-  throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause, recovery });
+  throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });
 }
 
 /** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */

@@ -6,6 +6,8 @@ export { databaseOptions } from './database.js';
 export { awaitDatabase, databaseStanding, requireDatabase } from './database-gate.js';
 export { EnvironmentError, readEnvironment } from './environment.js';
 export type { Environment, EnvironmentName, TokenKey } from './environment.js';
+export { guidanceOf } from './guidance.js';
+export type { Guidance } from './guidance.js';
 export { lastWords } from './last-words.js';
 export { createLogger, NestLogger, silentLog } from './logger.js';
 export type { Log } from './logger.js';

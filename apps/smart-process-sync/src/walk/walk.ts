@@ -2,6 +2,7 @@ import {
   type BatchClient,
   Bitrix24Error,
   type CommandOutcome,
+  isSplittable,
   type Item,
   MAX_BATCH_COMMANDS,
   readItems,
@@ -127,7 +128,7 @@ class Walk {
     if (OF_TYPE.has(error.code)) {
       this.#way(chain.entityTypeId).state = 'ended';
       this.options.onLost(chain.entityTypeId, error);
-    } else if (isOfContents(error)) {
+    } else if (isSplittable(error)) {
       await this.#askSingly(chain);
     } else {
       throw error;
@@ -135,7 +136,7 @@ class Walk {
   }
 
   async #askLess(chains: readonly Chain[], error: unknown): Promise<void> {
-    if (!isOfContents(error)) throw error;
+    if (!isSplittable(error)) throw error;
     const [only] = chains;
     if (chains.length === 1 && only?.pages === 1) return await this.#askSingly(only);
     this.#mostPages = Math.min(this.#mostPages, Math.max(1, Math.floor(pagesOf(chains) / 2)));
@@ -160,7 +161,7 @@ class Walk {
     for (const [, outcomes] of await readItems(client, queries, { signal: this.#signal })) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') items.push(outcome.item);
-        else if (outcome.state === 'failed' && !isOfContents(outcome.error)) throw outcome.error;
+        else if (outcome.state === 'failed' && !isSplittable(outcome.error)) throw outcome.error;
         else if (outcome.state === 'failed') unreadable.push(id);
       }
     }
@@ -189,23 +190,4 @@ class Walk {
 
 function pagesOf(chains: readonly Chain[]): number {
   return chains.reduce((sum, { pages }) => sum + pages, 0);
-}
-
-/** What the contents of some item can do to a request: too much for an answer, too long for the portal, or its end. */
-const SPOILED = new Set([
-  'BAD_ANSWER',
-  'TIMEOUT',
-  'TRANSPORT',
-  'INTERNAL_SERVER_ERROR',
-  'ERROR_UNEXPECTED_ANSWER',
-  'ERROR_BATCH_LENGTH_EXCEEDED',
-]);
-
-function isOfContents(error: unknown): boolean {
-  return (
-    error instanceof Bitrix24Error &&
-    SPOILED.has(error.code) &&
-    error.recovery !== 'wait' &&
-    error.delivered !== 'no'
-  );
 }

@@ -37,14 +37,19 @@ export function failureOf(error: unknown): Failure {
   return SPOILED.has(code) ? { kind: 'split', maybeDone: true, tooMany: false } : { kind: 'request' };
 }
 
-function isOfPortal({ code, recovery, delivered }: Bitrix24Error): boolean {
+function isOfPortal({ errorClass, recovery, delivered }: Bitrix24Error): boolean {
   return (
     recovery === 'wait' ||
     recovery === 'reauthorize' ||
     delivered === 'no' ||
     // The client has renewed it, and the portal refuses the new one too.
-    code === 'EXPIRED_TOKEN'
+    errorClass === 'expired'
   );
+}
+
+/** Whether less at once may do better, for whoever asks for much without a plan. */
+export function isSplittable(error: unknown): boolean {
+  return failureOf(error).kind === 'split';
 }
 
 /** Commands beyond the limit end so, and so may the whole batch (`settings/how-to-call-rest-api/batch.md`). */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { guidanceOf } from '@relay/platform';
 
 /** How a handler's run ended for one entry. */
 export type Outcome = { ok: true } | { ok: false; error: unknown };
@@ -17,12 +17,6 @@ export interface History {
   /** Milliseconds; undefined when this is the first failure. */
   firstFailedAt: number | undefined;
 }
-
-/** The part of an error that says how to go on; `Bitrix24Error` has it, and any error of a handler may. */
-const guidance = z.object({
-  recovery: z.enum(['retry', 'wait', 'reauthorize', 'never']).catch('retry'),
-  retryAfterMs: z.number().nonnegative().optional().catch(undefined),
-});
 
 /** A limit of Bitrix24 that does not say when it ends, or a portal that is down, has passed within seconds or takes long. */
 const shortestWaitMs = 5_000;
@@ -68,19 +62,9 @@ export function decide(
   }
 }
 
-/** Whether a repeat may help, by what the error says of itself. */
-export function recoveryOf(error: unknown): 'retry' | 'wait' | 'reauthorize' | 'never' {
-  return guidanceOf(error).recovery;
-}
-
 /** The longer it has failed, the less often it is worth a look. */
 function waitMs(firstFailedAt: number, now: number): number {
   return Math.min(Math.max(shortestWaitMs, (now - firstFailedAt) / 2), longestWaitMs);
-}
-
-function guidanceOf(error: unknown): z.output<typeof guidance> {
-  const parsed = guidance.safeParse(error);
-  return parsed.success ? parsed.data : { recovery: 'retry' };
 }
 
 function assertUnreachable(value: never): never {

@@ -1,8 +1,8 @@
-import type { Log } from '@relay/platform';
+import { guidanceOf, type Log } from '@relay/platform';
 import type { Receipt } from '../event-bus.js';
 import { toFailure } from '../failure.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
-import { type Outcome, recoveryOf } from './decide.js';
+import type { Outcome } from './decide.js';
 import type { LaneBatch, LaneRules } from './lane.js';
 import { observed } from './observed-batch.js';
 import type { PendingEntry } from './pending-entry.js';
@@ -99,7 +99,7 @@ async function handle(
 export function verdictOn(outcomes: Outcomes): 'worked' | 'failed' | 'undecided' {
   let verdict: 'failed' | 'undecided' = 'undecided';
   for (const outcome of outcomes.values()) {
-    const recovery = outcome.ok ? 'never' : recoveryOf(outcome.error);
+    const recovery = outcome.ok ? 'never' : guidanceOf(outcome.error).recovery;
     if (recovery === 'never') return 'worked';
     if (recovery === 'retry') verdict = 'failed';
   }

@@ -30,11 +30,10 @@ export function suspensionMs(reason: SuspensionReason, failures: number): number
 /** Why the portal should be left alone after this request; undefined when it need not. */
 export function suspensionReason(outcome: RequestOutcome): SuspensionReason | undefined {
   if (outcome.ok) return undefined;
-  const { code } = outcome.error;
-  if (!isReason(code)) return undefined;
-  // Of a single CRM method it means that this user may not see that item; nothing of the kind holds for a batch.
-  if (code === 'ACCESS_DENIED' && outcome.method.toLowerCase() !== 'batch') return undefined;
-  return code;
+  const { code, errorClass } = outcome.error;
+  // As the refusal of one item it is no reason.
+  if (code === 'ACCESS_DENIED' && errorClass !== 'plan') return undefined;
+  return isReason(code) ? code : undefined;
 }
 
 /** Whether the portal has done its work again: an answer, or a refusal that is about what was asked. */

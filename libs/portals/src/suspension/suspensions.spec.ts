@@ -19,7 +19,7 @@ const minute = 60_000;
 const answered: RequestOutcome = { ok: true, method: 'profile' };
 
 function refused(code: string, { method = 'batch', httpStatus = 503 } = {}): RequestOutcome {
-  return { ok: false, method, error: new Bitrix24Error(code, { httpStatus }) };
+  return { ok: false, method, error: new Bitrix24Error(code, { method, httpStatus }) };
 }
 
 interface OneProcess {

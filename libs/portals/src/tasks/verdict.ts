@@ -1,11 +1,5 @@
-import { z } from 'zod';
+import { guidanceOf } from '@relay/platform';
 import type { TaskVerdict } from './task-lease.js';
-
-/** The part of an error that says how to go on; `Bitrix24Error` and `PortalError` have it. */
-const guidance = z.object({
-  recovery: z.enum(['retry', 'wait', 'reauthorize', 'never']).catch('retry'),
-  retryAfterMs: z.number().nonnegative().optional().catch(undefined),
-});
 
 const firstPauseMs = 2_000;
 const longestPauseMs = 10 * 60_000;
@@ -16,8 +10,7 @@ const mostAttempts = 12;
 
 /** What to do about a task that failed, `attempts` times before this. An error that says nothing about itself may pass. */
 export function judgeFailure(error: unknown, attempts: number): TaskVerdict {
-  const parsed = guidance.safeParse(error);
-  const { recovery, retryAfterMs = 0 } = parsed.success ? parsed.data : { recovery: 'retry' as const };
+  const { recovery, retryAfterMs = 0 } = guidanceOf(error);
   switch (recovery) {
     case 'never':
       return { again: false };
