@@ -128,7 +128,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       },
     );
 
-    it('binds its events again after the application was updated', async () => {
+    it('goes on after the application was updated', async () => {
       await portal.updateApplication();
       await eventually(async () => {
         expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONCRMCONTACTADD');

@@ -1,13 +1,17 @@
 import { pageRequest, type Opening } from './application-page.js';
-import { installationAuth, uninstallationAuth } from './event-form.js';
+import { grantedAuth, installationAuth, uninstallationAuth } from './event-form.js';
 import type { Posted } from './form-sender.js';
-import { Installation } from './installation.js';
+import type { Handler } from './handlers.js';
+import { Installation, type ApplicationKeys } from './installation.js';
 import type { Values } from './php.js';
 import { ownerId } from './crm/cause.js';
 import type { Portal } from './portal.js';
 import { newToken, type TokenPair, type Tokens } from './tokens.js';
 
 export const installKinds = ['event', 'callback', 'page'] as const;
+
+/** Whom the portal makes for an application that works without its users; no administrator. */
+const SYSTEM_USER_ID = 512;
 
 export interface InstallOrder {
   /**
@@ -32,25 +36,30 @@ export interface Installed {
 export class ApplicationLifecycle {
   constructor(
     private readonly tokens: Tokens,
+    private readonly keys: ApplicationKeys,
     private readonly now: () => number,
   ) {}
 
-  /** A new installation with tokens of its own; the one before is gone, as are its handlers. */
+  /**
+   * A new installation with tokens of its own; the one before is gone, as are its handlers. The install address of an
+   * application without a page is bound to ONAPPINSTALL by the portal itself.
+   */
   async install(portal: Portal, baseUrl: string, { kind, url, finish }: InstallOrder): Promise<Installed> {
     this.remove(portal);
     const installation = new Installation(portal, ownerId, baseUrl, kind !== 'page');
     portal.installation = installation;
-    const pair = this.tokens.issue(installation, installation.userId, this.now());
+    const pair = this.issue(installation);
     if (url === undefined) return { installation, pair, posted: undefined };
     if (kind === 'page') {
       const posted = await this.post(installation, pair, url, { placement: 'DEFAULT' });
       if (finish !== false && posted.answer === '200') await this.finish(portal, installation);
       return { installation, pair, posted };
     }
+    const handler = this.bindItself(installation, 'ONAPPINSTALL', url);
     const form =
       kind === 'callback'
         ? { auth: installationAuth(installation, pair) }
-        : this.installedForm(installation, pair);
+        : this.installedForm(installation, handler, pair);
     return { installation, pair, posted: await portal.post('ONAPPINSTALL', url, form) };
   }
 
@@ -58,11 +67,7 @@ export class ApplicationLifecycle {
   async finish(portal: Portal, installation: Installation): Promise<Posted[]> {
     if (installation.isFinished) return [];
     installation.isFinished = true;
-    const urls = this.urlsOf(portal, 'ONAPPINSTALL');
-    if (urls.length === 0) return [];
-    const pair = this.tokens.issue(installation, installation.userId, this.now());
-    const form = this.installedForm(installation, pair);
-    return Promise.all(urls.map((url) => portal.post('ONAPPINSTALL', url, form)));
+    return this.tellInstalled(portal, installation);
   }
 
   /** A user opens the application, with tokens of hers. */
@@ -70,21 +75,24 @@ export class ApplicationLifecycle {
     return this.post(installation, this.tokens.issue(installation, userId, this.now()), url, opening);
   }
 
-  /** A new version: ONAPPUPDATE brings a new application token, and the handlers are gone (event-bind.md). */
+  /**
+   * A new version: ONAPPUPDATE brings a new application token, and the handlers stay (event-bind.md). An application without
+   * a page gets ONAPPINSTALL as well.
+   */
   async update(portal: Portal, installation: Installation): Promise<Posted[]> {
-    const previous = installation.version;
-    installation.version += 1;
-    installation.applicationToken = newToken();
-    const pair = this.tokens.issue(installation, installation.userId, this.now());
     const data = {
-      VERSION: installation.version,
-      PREVIOUS_VERSION: previous,
+      VERSION: installation.version + 1,
+      PREVIOUS_VERSION: installation.version,
       LANGUAGE_ID: portal.settings.language,
     };
-    const form = this.form('ONAPPUPDATE', data, installationAuth(installation, pair));
-    const urls = this.urlsOf(portal, 'ONAPPUPDATE');
-    this.dropHandlers(portal);
-    return Promise.all(urls.map((url) => portal.post('ONAPPUPDATE', url, form)));
+    installation.version += 1;
+    installation.applicationToken = newToken();
+    const updated = this.handlersOf(portal, 'ONAPPUPDATE').map((handler) => {
+      const auth = installationAuth(installation, this.issue(installation));
+      return portal.post('ONAPPUPDATE', handler.url, this.form('ONAPPUPDATE', data, auth, handler));
+    });
+    const installed = installation.isApiOnly ? this.tellInstalled(portal, installation) : [];
+    return [...(await Promise.all(updated)), ...(await installed)];
   }
 
   /**
@@ -96,12 +104,40 @@ export class ApplicationLifecycle {
     installation: Installation,
     { url, clean }: { url?: string | undefined; clean: 0 | 1 },
   ): Promise<Posted[]> {
-    const urls = new Set(this.urlsOf(portal, 'ONAPPUNINSTALL'));
+    const urls = new Set(this.handlersOf(portal, 'ONAPPUNINSTALL').map((handler) => handler.url));
     if (url !== undefined) urls.add(url);
     this.remove(portal);
     const data = { LANGUAGE_ID: portal.settings.language, CLEAN: clean };
     const form = this.form('ONAPPUNINSTALL', data, uninstallationAuth(installation));
     return Promise.all([...urls].map((one) => portal.post('ONAPPUNINSTALL', one, form)));
+  }
+
+  /**
+   * The portal has made the application a user of its own, and tells the install address of it: ONAPPUSERREADY, with long
+   * tokens of that user's in `data` (api-reference/common/events/on-app-user-ready.md).
+   */
+  async userReady(installation: Installation, url: string): Promise<Posted> {
+    const { portal } = installation;
+    const handler = this.bindItself(installation, 'ONAPPUSERREADY', url);
+    const pair = this.tokens.issue(installation, SYSTEM_USER_ID, this.now());
+    const data = {
+      ...grantedAuth(installation, pair),
+      client_id: this.keys.clientId,
+      LANGUAGE_ID: portal.settings.language,
+    };
+    const auth = {
+      ...grantedAuth(installation, this.issue(installation)),
+      application_token: installation.applicationToken,
+    };
+    return portal.post('ONAPPUSERREADY', url, this.form('ONAPPUSERREADY', data, auth, handler));
+  }
+
+  private async tellInstalled(portal: Portal, installation: Installation): Promise<Posted[]> {
+    const posts = this.handlersOf(portal, 'ONAPPINSTALL').map((handler) => {
+      const form = this.installedForm(installation, handler, this.issue(installation));
+      return portal.post('ONAPPINSTALL', handler.url, form);
+    });
+    return Promise.all(posts);
   }
 
   private async post(
@@ -114,25 +150,40 @@ export class ApplicationLifecycle {
     return installation.portal.post('PAGE', url, form);
   }
 
-  private installedForm(installation: Installation, pair: TokenPair): Values {
+  private installedForm(installation: Installation, handler: Handler | undefined, pair: TokenPair): Values {
     const data = {
       VERSION: installation.version,
       ACTIVE: 'Y',
       INSTALLED: 'Y',
       LANGUAGE_ID: installation.portal.settings.language,
     };
-    return this.form('ONAPPINSTALL', data, installationAuth(installation, pair));
+    return this.form('ONAPPINSTALL', data, installationAuth(installation, pair), handler);
   }
 
-  private form(event: string, data: Values, auth: Values): Values {
-    return { event, data, ts: Math.floor(this.now() / 1000), auth };
+  private form(event: string, data: Values, auth: Values, handler?: Handler): Values {
+    return {
+      event,
+      ...(handler && { event_handler_id: handler.id }),
+      data,
+      ts: Math.floor(this.now() / 1000),
+      auth,
+    };
   }
 
-  private urlsOf(portal: Portal, event: string): string[] {
-    return portal.handlers
-      .of(event)
-      .filter(({ owner }) => owner.kind === 'application')
-      .map(({ url }) => url);
+  /** Whoever installs the application gets the tokens. */
+  private issue(installation: Installation): TokenPair {
+    return this.tokens.issue(installation, installation.userId, this.now());
+  }
+
+  /** As the portal does unasked. */
+  private bindItself(installation: Installation, event: string, url: string): Handler | undefined {
+    const { handlers } = installation.portal;
+    const bound = handlers.bind(event, url, { kind: 'application', installation, authType: 0 });
+    return bound ?? handlers.of(event).find((handler) => handler.url === url);
+  }
+
+  private handlersOf(portal: Portal, event: string): Handler[] {
+    return portal.handlers.of(event).filter(({ owner }) => owner.kind === 'application');
   }
 
   private remove(portal: Portal): void {
@@ -140,10 +191,6 @@ export class ApplicationLifecycle {
     portal.installation.isInstalled = false;
     this.tokens.revokeAccess(portal.installation);
     portal.installation = undefined;
-    this.dropHandlers(portal);
-  }
-
-  private dropHandlers(portal: Portal): void {
     portal.handlers.remove(({ owner }) => owner.kind === 'application');
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { applicationScope, serverEndpoint, type Installation } from './installation.js';
+import { serverEndpoint, type Installation } from './installation.js';
 import type { Values } from './php.js';
 import type { TokenPair } from './tokens.js';
 
@@ -32,7 +32,7 @@ export function pageRequest(
     REFRESH_ID: refreshToken,
     SERVER_ENDPOINT: serverEndpoint(baseUrl),
     APPLICATION_TOKEN: applicationToken,
-    APPLICATION_SCOPE: applicationScope.join(','),
+    APPLICATION_SCOPE: installation.scope.join(','),
     member_id: portal.identity.memberId,
     status: 'L',
     PLACEMENT: placement,

@@ -20,7 +20,7 @@ const authKeys = (
   .map((key) => `auth[${key}]`);
 
 describe('an installation', () => {
-  it('is told by ONAPPINSTALL, without a handler id, with tokens that work', async () => {
+  it('is told by ONAPPINSTALL, to the handler that the portal bound itself, with tokens that work', async () => {
     const answer = await b24.control('install', { url: handler.url });
     expect(answer.at('status')).toBe(200);
     const [form] = handler.forms;
@@ -37,7 +37,7 @@ describe('an installation', () => {
       'auth[application_token]': answer.at('application_token'),
     });
     expect([...(form?.keys() ?? [])].filter((key) => key.startsWith('auth'))).toEqual(authKeys);
-    expect(form?.has('event_handler_id')).toBe(false);
+    expect(form?.get('event_handler_id')).toBe('1');
     expect((await b24.callAs(form?.get('auth[access_token]') ?? '', 'profile')).status).toBe(200);
     expect((await b24.refresh(form?.get('auth[refresh_token]') ?? '')).status).toBe(200);
   });
@@ -45,6 +45,10 @@ describe('an installation', () => {
   it('of a local application without a page is told by a callback with auth alone', async () => {
     await b24.control('install', { url: handler.url, kind: 'callback' });
     expect([...(handler.forms[0]?.keys() ?? [])]).toEqual(authKeys);
+    const portal = await b24.send('/_sim/portals/demo');
+    expect(portal.at('handlers')).toEqual([
+      { id: 1, event: 'ONAPPINSTALL', url: handler.url, kind: 'application' },
+    ]);
   });
 
   it('answers with the status and the body, or with what came instead of one', async () => {
@@ -147,7 +151,33 @@ describe('the application opened by a user', () => {
   });
 });
 
-it('an update of the application brings another application token by ONAPPUPDATE and takes the handlers', async () => {
+const events = () => handler.forms.map((form) => form.get('event'));
+
+describe('an update of the application', () => {
+  it('of one with a page is told to who bound ONAPPUPDATE, and to nobody else', async () => {
+    const token = (await wizard()).text('access_token');
+    await b24.callAs(token, 'event.bind', { event: 'ONAPPINSTALL', handler: handler.url });
+    await b24.callAs(token, 'event.bind', { event: 'ONAPPUPDATE', handler: handler.url });
+    expect((await b24.control('app-update')).at('statuses')).toEqual([200]);
+    expect(events()).toEqual([null, 'ONAPPUPDATE']);
+  });
+
+  it('of one without a page is told to its install address as well, by ONAPPINSTALL', async () => {
+    const { body } = await b24.control('install', { url: handler.url });
+    const answer = await b24.control('app-update');
+    expect(answer.at('statuses')).toEqual([200]);
+    expect(events()).toEqual(['ONAPPINSTALL', 'ONAPPINSTALL']);
+    expect(Object.fromEntries(handler.forms[1] ?? [])).toMatchObject({
+      event_handler_id: '1',
+      'data[VERSION]': '2',
+      'auth[application_token]': answer.at('application_token'),
+    });
+    expect(body).not.toMatchObject({ application_token: answer.at('application_token') });
+    expect((await b24.refresh(handler.forms[1]?.get('auth[refresh_token]') ?? '')).status).toBe(200);
+  });
+});
+
+it('an update of the application brings another application token by ONAPPUPDATE and leaves the handlers', async () => {
   const { accessToken, applicationToken } = await b24.install();
   await b24.callAs(accessToken, 'event.bind', { event: 'ONAPPUPDATE', handler: handler.url });
   const answer = await b24.control('app-update');
@@ -155,12 +185,49 @@ it('an update of the application brings another application token by ONAPPUPDATE
   expect(answer.at('application_token')).not.toBe(applicationToken);
   expect(Object.fromEntries(handler.forms[0] ?? [])).toMatchObject({
     event: 'ONAPPUPDATE',
+    event_handler_id: '1',
     'data[VERSION]': '2',
     'data[PREVIOUS_VERSION]': '1',
     'auth[application_token]': answer.at('application_token'),
     'auth[refresh_token]': expect.any(String),
   });
-  expect((await b24.callAs(accessToken, 'event.get')).at('result')).toEqual([]);
+  expect((await b24.callAs(accessToken, 'event.get')).at('result.0.event')).toBe('ONAPPUPDATE');
+});
+
+it('ONAPPUSERREADY brings the tokens of the application’s own user to the install address, and of who installed it', async () => {
+  const installed = await b24.control('install', { url: handler.url });
+  expect((await b24.control('user-ready', { url: handler.url })).at('status')).toBe(200);
+  const form = handler.forms[1];
+  const { host } = new URL(b24.simulator.url);
+  expect(Object.fromEntries(form ?? [])).toEqual({
+    event: 'ONAPPUSERREADY',
+    event_handler_id: '2',
+    ts: expect.stringMatching(/^\d{10}$/),
+    ...user('data', '512'),
+    'data[client_id]': 'demo.app',
+    'data[LANGUAGE_ID]': 'en',
+    ...user('auth', '1'),
+    'auth[application_token]': installed.at('application_token'),
+  });
+  const token = form?.get('data[access_token]') ?? '';
+  expect((await b24.callAs(token, 'user.admin')).at('result')).toBe(false);
+  expect((await b24.refresh(form?.get('data[refresh_token]') ?? '')).at('user_id')).toBe(512);
+
+  function user(under: string, id: string) {
+    const said = {
+      access_token: expect.any(String),
+      refresh_token: expect.any(String),
+      expires_in: '3600',
+      scope: 'crm,user_brief,imopenlines',
+      domain: host,
+      server_endpoint: `http://${host}/rest/`,
+      client_endpoint: `http://${host}/portals/demo/rest/`,
+      member_id: installed.at('member_id'),
+      user_id: id,
+      status: 'L',
+    };
+    return Object.fromEntries(Object.entries(said).map(([key, value]) => [`${under}[${key}]`, value]));
+  }
 });
 
 it('an uninstall is told with the application token as its only proof, and takes the handlers', async () => {

@@ -27,16 +27,18 @@ Install the application, then change a contact as a user would
 
 Control (JSON)
   GET, POST           /_sim/portals                                {name, rate, burst, types: [{entityTypeId, title, code, fields}], …}
-  GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, …}
+  GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, scope: [crm, task, …], …}
   POST                /_sim/portals/<name>/install                 {url, kind: event | callback | page, finish}
   POST                /_sim/portals/<name>/install-finish          what BX24.installFinish() does
   POST                /_sim/portals/<name>/open                    {url, userId, placement, options}
   POST                /_sim/portals/<name>/app-update
   POST                /_sim/portals/<name>/uninstall               {url, clean: 0 | 1}
+  POST                /_sim/portals/<name>/user-ready              {url}: ONAPPUSERREADY, with the tokens of the application's own user
   POST                /_sim/portals/<name>/expire-tokens           {refresh: true | false}
   POST                /_sim/portals/<name>/rename                  {to}
   POST                /_sim/portals/<name>/suspend                 {reason: ${reasons} | null}
   POST                /_sim/portals/<name>/outgoing-webhooks       {event, url}
+  POST                /_sim/portals/<name>/events                  {event, data, by: user | robot}: any event, to whoever bound it
   POST, DELETE        /_sim/portals/<name>/faults                  {match, kind, times, where, ms, status, worked}
   POST                /_sim/portals/<name>/mass-update             {entityTypeId, count, fields}
   GET, POST           /_sim/portals/<name>/items/<entityTypeId>    {id, fields, count, by: user | robot, silent, raw}
@@ -60,6 +62,7 @@ Faults strike calls of the method \`match\` (crm.item.*, oauth.token), alone or 
                       after \`ms\`; html, empty, garbled and odd with \`status\`; \`worked\`: the method has run
 Made items have values for every field, the same for the same seed; nobody hears of them unless you \`tell\`.
 Chances (adds, deletes, dropEvents) go from 0 to 1. \`raw\` values are kept as they are, whether they fit their fields or not.
+What feature.get says: PATCH {features: {rest_offline_extended: Y | N | <language>_selfhosted}}
 Of a reference in a batch that leads nowhere nobody knows what it is worth: PATCH {missingReference: ${missing}}
 Each address of a caller has a bucket of its own: 127.0.0.2 is another caller than 127.0.0.1.
 `;

@@ -1,5 +1,5 @@
 import type { Handler } from './handlers.js';
-import { applicationScope, clientEndpoint, serverEndpoint, type Installation } from './installation.js';
+import { clientEndpoint, serverEndpoint, type Installation } from './installation.js';
 import type { Values } from './php.js';
 import type { Cause } from './crm/cause.js';
 import type { Portal } from './portal.js';
@@ -14,7 +14,8 @@ export interface PortalEvent {
 
 /**
  * The form that a handler gets (api-reference/events/index.md). An outgoing webhook gets no tokens and
- * nothing about the application; an application gets an access token if a user caused the event.
+ * nothing about the application; an application gets an access token if a user caused the event, and beside it what it may
+ * do with it.
  */
 export function eventForm(portal: Portal, event: PortalEvent, tokens: Tokens, nowMs: number): Values {
   return {
@@ -26,36 +27,51 @@ export function eventForm(portal: Portal, event: PortalEvent, tokens: Tokens, no
   };
 }
 
-function authOf(portal: Portal, { handler, cause }: PortalEvent, tokens: Tokens, nowMs: number): Values {
+function authOf(
+  portal: Portal,
+  { name, handler, cause }: PortalEvent,
+  tokens: Tokens,
+  nowMs: number,
+): Values {
   const { owner } = handler;
   if (owner.kind === 'outgoing-webhook') {
     return { ...addressOf(portal, owner.baseUrl), application_token: owner.applicationToken };
   }
   const { installation, authType } = owner;
   const userId = authType > 0 ? authType : cause === 'robot' ? 0 : cause.userId;
-  const token = userId > 0 ? tokens.forEvent(installation, userId, nowMs) : undefined;
   return {
-    ...(token && {
-      access_token: token.token,
-      expires: Math.floor(token.expiresAtMs / 1000),
-      expires_in: Math.floor((token.expiresAtMs - nowMs) / 1000),
-      user_id: userId,
-    }),
+    ...(userId > 0 && userAuth(name, installation, userId, tokens, nowMs)),
     ...addressOf(portal, installation.baseUrl),
-    scope: applicationScope.join(' '),
-    status: 'L',
     application_token: installation.applicationToken,
   };
 }
 
-/**
- * `auth` of ONAPPINSTALL, of ONAPPUPDATE and of the installation callback: the only events with a refresh
- * token.
- */
+function userAuth(
+  event: string,
+  installation: Installation,
+  userId: number,
+  tokens: Tokens,
+  nowMs: number,
+): Values {
+  // The `rest` module sends a refresh token with this one, as with those that tell of an installation.
+  const pair = event === 'ONAPPTEST' ? tokens.issue(installation, userId, nowMs) : undefined;
+  const { token, expiresAtMs } = pair?.access ?? tokens.forEvent(installation, userId, nowMs);
+  return {
+    access_token: token,
+    ...(pair && { refresh_token: pair.refreshToken }),
+    expires: Math.floor(expiresAtMs / 1000),
+    expires_in: Math.floor((expiresAtMs - nowMs) / 1000),
+    scope: installation.scope.join(' '),
+    status: 'L',
+    user_id: userId,
+  };
+}
+
+/** `auth` of ONAPPINSTALL, of ONAPPUPDATE and of the installation callback. */
 export function installationAuth(installation: Installation, pair: TokenPair): Values {
   return {
     ...addressOf(installation.portal, installation.baseUrl),
-    scope: applicationScope.join(' '),
+    scope: installation.scope.join(' '),
     access_token: pair.access.token,
     refresh_token: pair.refreshToken,
     expires_in: installation.accessTokenSeconds,
@@ -69,6 +85,23 @@ export function uninstallationAuth(installation: Installation): Values {
   return {
     ...addressOf(installation.portal, installation.baseUrl),
     application_token: installation.applicationToken,
+  };
+}
+
+/**
+ * What ONAPPUSERREADY says of a user, the application's own in `data`, whoever installed it in `auth`: `domain` is the OAuth
+ * server's here (api-reference/common/events/on-app-user-ready.md).
+ */
+export function grantedAuth(installation: Installation, { access, refreshToken }: TokenPair): Values {
+  return {
+    ...addressOf(installation.portal, installation.baseUrl),
+    domain: new URL(installation.baseUrl).host,
+    access_token: access.token,
+    refresh_token: refreshToken,
+    expires_in: installation.accessTokenSeconds,
+    scope: installation.scope.join(','),
+    user_id: access.userId,
+    status: 'L',
   };
 }
 

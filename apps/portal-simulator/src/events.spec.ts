@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { eventually } from '../../../test/support/eventually.js';
 import { TestHandler, TestSimulator } from '../test/support.js';
 
@@ -20,6 +21,49 @@ const received = (count: number) =>
     expect(handler.forms).toHaveLength(count);
     return handler.forms;
   });
+
+/** `auth` of an event that no user caused. */
+const proofKeys = ['domain', 'server_endpoint', 'client_endpoint', 'member_id', 'application_token'].map(
+  (key) => `auth[${key}]`,
+);
+
+/** api-reference/events/events.md, at a portal with a smart process 147 */
+const documented = `
+  ONAPPUNINSTALL ONAPPINSTALL ONAPPUPDATE ONAPPPAYMENT ONAPPTEST ONAPPMETHODCONFIRM ONOFFLINEEVENT ONUSERADD
+  ONCRMINVOICEADD ONCRMINVOICEUPDATE ONCRMINVOICEDELETE ONCRMINVOICESETSTATUS
+  ONCRMLEADADD ONCRMLEADUPDATE ONCRMLEADDELETE ONCRMLEADUSERFIELDADD ONCRMLEADUSERFIELDUPDATE
+  ONCRMLEADUSERFIELDDELETE ONCRMLEADUSERFIELDSETENUMVALUES
+  ONCRMDEALADD ONCRMDEALUPDATE ONCRMDEALDELETE ONCRMDEALMOVETOCATEGORY ONCRMDEALUSERFIELDADD
+  ONCRMDEALUSERFIELDUPDATE ONCRMDEALUSERFIELDDELETE ONCRMDEALUSERFIELDSETENUMVALUES
+  ONCRMCOMPANYADD ONCRMCOMPANYUPDATE ONCRMCOMPANYDELETE ONCRMCOMPANYUSERFIELDADD ONCRMCOMPANYUSERFIELDUPDATE
+  ONCRMCOMPANYUSERFIELDDELETE ONCRMCOMPANYUSERFIELDSETENUMVALUES
+  ONCRMCONTACTADD ONCRMCONTACTUPDATE ONCRMCONTACTDELETE ONCRMCONTACTUSERFIELDADD ONCRMCONTACTUSERFIELDUPDATE
+  ONCRMCONTACTUSERFIELDDELETE ONCRMCONTACTUSERFIELDSETENUMVALUES
+  ONCRMQUOTEADD ONCRMQUOTEUPDATE ONCRMQUOTEDELETE ONCRMQUOTEUSERFIELDADD ONCRMQUOTEUSERFIELDUPDATE
+  ONCRMQUOTEUSERFIELDDELETE ONCRMQUOTEUSERFIELDSETENUMVALUES
+  ONCRMINVOICEUSERFIELDADD ONCRMINVOICEUSERFIELDUPDATE ONCRMINVOICEUSERFIELDDELETE
+  ONCRMINVOICEUSERFIELDSETENUMVALUES ONCRMCURRENCYADD ONCRMCURRENCYUPDATE ONCRMCURRENCYDELETE
+  ONCRMPRODUCTADD ONCRMPRODUCTUPDATE ONCRMPRODUCTDELETE ONCRMPRODUCTPROPERTYADD ONCRMPRODUCTPROPERTYUPDATE
+  ONCRMPRODUCTPROPERTYDELETE ONCRMPRODUCTSECTIONADD ONCRMPRODUCTSECTIONUPDATE ONCRMPRODUCTSECTIONDELETE
+  ONCRMACTIVITYADD ONCRMACTIVITYUPDATE ONCRMACTIVITYDELETE
+  ONCRMREQUISITEADD ONCRMREQUISITEUPDATE ONCRMREQUISITEDELETE ONCRMREQUISITEUSERFIELDADD
+  ONCRMREQUISITEUSERFIELDUPDATE ONCRMREQUISITEUSERFIELDDELETE ONCRMREQUISITEUSERFIELDSETENUMVALUES
+  ONCRMBANKDETAILADD ONCRMBANKDETAILUPDATE ONCRMBANKDETAILDELETE ONCRMADDRESSREGISTER ONCRMADDRESSUNREGISTER
+  ONCRMMEASUREADD ONCRMMEASUREUPDATE ONCRMMEASUREDELETE
+  ONCRMDEALRECURRINGADD ONCRMDEALRECURRINGUPDATE ONCRMDEALRECURRINGDELETE ONCRMDEALRECURRINGEXPOSE
+  ONCRMINVOICERECURRINGADD ONCRMINVOICERECURRINGUPDATE ONCRMINVOICERECURRINGDELETE ONCRMINVOICERECURRINGEXPOSE
+  ONCRMTIMELINECOMMENTADD ONCRMTIMELINECOMMENTUPDATE ONCRMTIMELINECOMMENTDELETE
+  ONCRMDYNAMICITEMADD ONCRMDYNAMICITEMUPDATE ONCRMDYNAMICITEMDELETE
+  ONCRMDYNAMICITEMADD_147 ONCRMDYNAMICITEMUPDATE_147 ONCRMDYNAMICITEMDELETE_147
+  ONCRMTYPEADD ONCRMTYPEUPDATE ONCRMTYPEDELETE
+  ONCRMDOCUMENTGENERATORDOCUMENTADD ONCRMDOCUMENTGENERATORDOCUMENTUPDATE ONCRMDOCUMENTGENERATORDOCUMENTDELETE
+  ONTASKADD ONTASKUPDATE ONTASKDELETE ONTASKCOMMENTADD ONTASKCOMMENTUPDATE ONTASKCOMMENTDELETE`
+  .trim()
+  .split(/\s+/);
+/** api-reference/crm/universal/userfieldconfig/events/index.md */
+const documentedSince = ['ADD', 'UPDATE', 'DELETE', 'SETENUMVALUES'].map(
+  (change) => `ONCRMTYPEUSERFIELD${change}`,
+);
 
 const names = () => handler.forms.map((form) => form.get('event'));
 
@@ -77,7 +121,8 @@ describe('an online event', () => {
     await bind(accessToken, 'ONCRMCONTACTUPDATE');
     await b24.control('items/3', { id: 2, fields: { name: 'x' }, by: 'robot' });
     const [form] = await received(1);
-    expect(form?.has('auth[access_token]')).toBe(false);
+    const keys = [...(form?.keys() ?? [])].filter((key) => key.startsWith('auth'));
+    expect(keys).toEqual(proofKeys);
     expect(form?.get('auth[application_token]')).toBe(applicationToken);
   });
 
@@ -173,10 +218,78 @@ describe('event.bind', () => {
     ]);
     expect((await bind(accessToken, 'ONCRMDEALADD', { handler: '' })).error).toEqual([400, 'ERROR_ARGUMENT']);
     expect((await bind(accessToken, 'ONCRMDEALADD', { event_type: 'offline' })).status).toBe(400);
+    const foo = await bind(accessToken, 'ONCRMDEALADD', { event_type: 'foo' });
+    expect([...Object(foo.error), foo.at('error_description')]).toEqual([
+      400,
+      'ERROR_ARGUMENT',
+      'Value must be one of {online|offline}',
+    ]);
     expect((await bind(accessToken, 'ONCRMDEALADD')).at('result')).toBe(true);
     const again = await bind(accessToken, 'oncrmdealadd');
     expect(again.error).toEqual([400, 'ERROR_CORE']);
-    expect(again.at('error_description')).toMatch(/^Unable to set event handler/);
+    expect(again.at('error_description')).toBe('Unable to set event handler: Handler already binded');
+  });
+
+  it('that comes while another binds the same is refused, with a text of its own', async () => {
+    const { accessToken } = await b24.install();
+    await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"latencyMs": 200}' });
+    const both = await Promise.all([bind(accessToken, 'ONCRMDEALADD'), bind(accessToken, 'ONCRMDEALADD')]);
+    expect(new Set(both.map(({ status }) => status))).toEqual(new Set([200, 400]));
+    const loser = both.find(({ status }) => status === 400);
+    expect([loser?.at('error'), loser?.at('error_description')]).toEqual([
+      'ERROR_CORE',
+      'Unable to set event handler: Process of binding the handler has already started',
+    ]);
+    const other = [bind(accessToken, 'ONCRMLEADADD'), bind(accessToken, 'ONCRMDEALADD', { auth_type: 1 })];
+    expect((await Promise.all(other)).map(({ status }) => status)).toEqual([200, 200]);
+    const cmd = [1, 2].map(() => `event.bind?event=ONCRMQUOTEADD&handler=${handler.url}`);
+    const batch = await b24.callAs(accessToken, 'batch', { cmd });
+    expect(batch.at('result.result_error.1.error_description')).toMatch(/already binded$/);
+  });
+
+  it('binds what the application’s permissions give, and nothing else', async () => {
+    const { accessToken } = await b24.install();
+    expect((await bind(accessToken, 'ONUSERADD')).at('result')).toBe(true);
+    expect((await bind(accessToken, 'ONTASKADD')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
+    await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"scope": ["task"]}' });
+    expect((await bind(accessToken, 'ONTASKADD')).at('result')).toBe(true);
+    expect((await bind(accessToken, 'ONCRMDEALADD')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
+    expect((await bind(accessToken, 'ONAPPTEST')).at('result')).toBe(true);
+    expect((await b24.callAs(accessToken, 'scope')).at('result')).toEqual(['task']);
+    const refused = await b24.callAs(accessToken, 'crm.item.list', { entityTypeId: 3 });
+    expect(refused.at('error')).toBe('insufficient_scope');
+    expect((await b24.call('crm.item.list', { entityTypeId: 3 })).status).toBe(200);
+  });
+
+  it('by a user who is no administrator is bound, seen and unbound as that user’s own', async () => {
+    const { accessToken } = await b24.install();
+    await b24.control('open', { url: handler.url, userId: 7 });
+    const hers = handler.forms[0]?.get('AUTH_ID') ?? '';
+    await bind(accessToken, 'ONCRMDEALADD');
+    for (const authType of [1, 8]) {
+      const refused = await bind(hers, 'ONCRMDEALADD', { auth_type: authType });
+      expect([...Object(refused.error), refused.at('error_description')]).toEqual([
+        403,
+        'ACCESS_DENIED',
+        'Access denied! Event binding with AUTH_TYPE requires administrator access rights',
+      ]);
+    }
+    const offline = await bind(hers, 'ONCRMDEALADD', { event_type: 'offline' });
+    expect(offline.error).toEqual([403, 'ACCESS_DENIED']);
+    expect((await bind(hers, 'ONCRMDEALADD')).at('result')).toBe(true);
+    expect((await bind(hers, 'ONCRMLEADADD', { auth_type: 7 })).at('result')).toBe(true);
+    expect((await bind(accessToken, 'ONCRMLEADADD', { auth_type: 8 })).at('result')).toBe(true);
+    const seen = async (token: string) => (await b24.callAs(token, 'event.get')).at('result');
+    expect(await seen(hers)).toMatchObject([
+      { event: 'ONCRMDEALADD', auth_type: '7' },
+      { event: 'ONCRMLEADADD', auth_type: '7' },
+    ]);
+    expect(await seen(accessToken)).toHaveLength(4);
+    const unbind = (more: object) =>
+      b24.callAs(hers, 'event.unbind', { event: 'ONCRMDEALADD', handler: handler.url, ...more });
+    expect((await unbind({ auth_type: 0 })).error).toEqual([403, 'ACCESS_DENIED']);
+    expect((await unbind({})).at('result')).toEqual({ count: 1 });
+    expect(await seen(accessToken)).toHaveLength(3);
   });
 
   it('offers suffixed events only where the portal does, and only of its smart processes', async () => {
@@ -211,8 +324,60 @@ describe('event.bind', () => {
       (await b24.callAs(accessToken, 'event.unbind', params)).at('result');
     expect(await unbind({ event: 'ONCRMDEALADD', handler: handler.url, auth_type: 0 })).toEqual({ count: 1 });
     expect(await unbind({ event: 'ONCRMLEADADD', handler: 'http://other.test/' })).toEqual({ count: 0 });
-    expect(await unbind({})).toEqual({ count: 2 });
+    const refused = async (params: object) => {
+      const { error, body } = await b24.callAs(accessToken, 'event.unbind', params);
+      expect(error).toEqual([400, 'ERROR_ARGUMENT']);
+      return body;
+    };
+    expect(await refused({ handler: handler.url })).toMatchObject({
+      error_description: "Argument 'EVENT' is null or empty",
+    });
+    expect(await refused({ event: 'ONCRMDEALADD' })).toMatchObject({
+      error_description: "Argument 'HANDLER' is null or empty",
+    });
+    await refused({ event: 'ONCRMDEALADD', handler: handler.url, event_type: 'foo' });
+    expect(await unbind({ event: 'ONCRMDEALADD', handler: handler.url })).toEqual({ count: 1 });
   });
+});
+
+const listed = async (params: object) => {
+  const { accessToken } = await b24.install();
+  return z.array(z.string()).parse((await b24.callAs(accessToken, 'events', params)).at('result'));
+};
+
+describe('events', () => {
+  const common = documented.filter((name) => name.startsWith('ONAPP') || name === 'ONOFFLINEEVENT');
+
+  it('lists everything that is documented, if all of it is wanted', async () => {
+    expect(documented).toHaveLength(111);
+    expect((await listed({ FULL: true })).toSorted()).toEqual([...documented, ...documentedSince].toSorted());
+  });
+
+  it('lists by itself what the application’s permissions give, and what every application gets', async () => {
+    const own = documented.filter((name) => !name.startsWith('ONTASK'));
+    expect((await listed({})).toSorted()).toEqual([...own, ...documentedSince].toSorted());
+    expect((await listed({ FULL: '0' })).toSorted()).toEqual([...own, ...documentedSince].toSorted());
+  });
+
+  it('lists those of one permission, whether the application has it or not', async () => {
+    expect(await listed({ SCOPE: 'user' })).toEqual(['ONUSERADD']);
+    expect(await listed({ SCOPE: 'task' })).toEqual(documented.filter((name) => name.startsWith('ONTASK')));
+    expect(await listed({ scope: 'nonsense' })).toEqual([]);
+    expect((await listed({ SCOPE: '', FULL: true })).toSorted()).toEqual(common.toSorted());
+  });
+});
+
+it('any event can be sent to who bound it', async () => {
+  await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"scope": ["task"]}' });
+  const { accessToken } = await b24.install();
+  await bind(accessToken, 'ONTASKADD');
+  const data = { FIELDS_BEFORE: 'undefined', FIELDS_AFTER: { ID: 5 } };
+  expect((await b24.control('events', { event: 'onTaskAdd', data })).at('queued')).toBe(1);
+  expect((await b24.control('events', { event: 'ONTASKDELETE', data, by: 'robot' })).at('queued')).toBe(0);
+  const [form] = await received(1);
+  expect([form?.get('event'), form?.get('data[FIELDS_AFTER][ID]'), form?.get('data[FIELDS_BEFORE]')]).toEqual(
+    ['ONTASKADD', '5', 'undefined'],
+  );
 });
 
 it('event.test fires ONAPPTEST with what was passed', async () => {
@@ -228,6 +393,8 @@ it('event.test fires ONAPPTEST with what was passed', async () => {
     '1',
   ]);
   expect(form?.has('data[QUERY][auth]')).toBe(false);
+  expect(form?.get('data[LANGUAGE_ID]')).toBe('en');
+  expect((await b24.refresh(form?.get('auth[refresh_token]') ?? '')).status).toBe(200);
 });
 
 it('an outgoing webhook has an application token of its own and gets no tokens', async () => {
@@ -235,13 +402,7 @@ it('an outgoing webhook has an application token of its own and gets no tokens',
   const webhook = await b24.control('outgoing-webhooks', { event: 'onCrmContactUpdate', url: handler.url });
   await b24.control('items/3', { id: 1, fields: {} });
   const [form] = await received(1);
-  expect([...(form?.keys() ?? [])].filter((key) => key.startsWith('auth'))).toEqual([
-    'auth[domain]',
-    'auth[server_endpoint]',
-    'auth[client_endpoint]',
-    'auth[member_id]',
-    'auth[application_token]',
-  ]);
+  expect([...(form?.keys() ?? [])].filter((key) => key.startsWith('auth'))).toEqual(proofKeys);
   expect(form?.get('auth[application_token]')).toBe(webhook.at('application_token'));
   expect(webhook.at('application_token')).not.toBe(applicationToken);
 });

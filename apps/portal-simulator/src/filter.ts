@@ -44,12 +44,23 @@ export function parseFilter(filter: Value | undefined, fields: FieldSet): Filter
   const tree = treeOf(filter);
   const isAnd = !isOr(tree);
   for (const [key, value] of Object.entries(tree)) {
-    if (key === 'logic' || (isAnd && (narrowById(parsed, key, value) || narrowByTime(parsed, key, value))))
-      continue;
+    if (key === 'logic') continue;
+    const condition = conditionOf(key, fields);
+    if (isAnd && (narrowById(parsed, condition, value) || narrowByTime(parsed, condition, value))) continue;
     tests.push(parseCondition(key, value, fields));
   }
   if (tests.length > 0) parsed.test = isAnd ? every(tests) : some(tests);
   return parsed;
+}
+
+interface Condition {
+  prefix: string;
+  field: string;
+}
+
+function conditionOf(key: string, fields: FieldSet): Condition {
+  const [, prefix = '=', field = ''] = prefixed.exec(key) ?? [];
+  return { prefix, field: fields.named(field) };
 }
 
 /** Whether the filter's bounds let an item through. */
@@ -65,8 +76,7 @@ export function isWithin(filter: Filter, id: number, updatedAtMs: number): boole
 }
 
 /** Takes a condition on `id` into the bounds; false if it is another one. */
-function narrowById(parsed: Filter, key: string, value: Value): boolean {
-  const [, prefix = '=', field] = prefixed.exec(key) ?? [];
+function narrowById(parsed: Filter, { prefix, field }: Condition, value: Value): boolean {
   if (field !== 'id' || !['=', '@', '>', '>=', '<', '<='].includes(prefix)) return false;
   if (prefix === '@' || prefix === '=') {
     const ids = listOf(value).map((one) => Number(wantedKey(one, 'number', 'id')));
@@ -83,8 +93,7 @@ function narrowById(parsed: Filter, key: string, value: Value): boolean {
 }
 
 /** The same for `updatedTime`. */
-function narrowByTime(parsed: Filter, key: string, value: Value): boolean {
-  const [, prefix = '=', field] = prefixed.exec(key) ?? [];
+function narrowByTime(parsed: Filter, { prefix, field }: Condition, value: Value): boolean {
   if (field !== 'updatedTime' || !['>', '>=', '<', '<='].includes(prefix)) return false;
   const second = Date.parse(String(wantedKey(value, 'datetime', field))) / 1000;
   if (prefix === '>') parsed.updatedFrom = Math.max(parsed.updatedFrom, second + 1);
@@ -97,7 +106,7 @@ function narrowByTime(parsed: Filter, key: string, value: Value): boolean {
 function parseCondition(key: string, value: Value, fields: FieldSet): Test {
   if (integerOf(key) !== undefined && (isTree(value) || Array.isArray(value)))
     return parseGroup(value, fields);
-  const [, prefix = '=', field = ''] = prefixed.exec(key) ?? [];
+  const { prefix, field } = conditionOf(key, fields);
   const kind = fields.kindOf(field);
   if (!kind) throw invalidArgument(`Invalid filter: field '${field}' is not allowed in filter`);
   const holds = conditions[prefix]?.(value, kind, field);

@@ -23,6 +23,18 @@ export interface Handler {
 export class Handlers {
   private handlers: Handler[] = [];
   private lastId = 0;
+  private readonly beginning = new Map<string, { request: object; untilMs: number }>();
+
+  /**
+   * A request begins to bind what `key` says, and is at it for as long as the portal takes for an answer. False: another
+   * one is at it, and Bitrix24 lets only one in.
+   */
+  begin(key: string, request: object, nowMs: number, forMs: number): boolean {
+    const other = this.beginning.get(key);
+    if (other && other.request !== request && nowMs < other.untilMs) return false;
+    this.beginning.set(key, { request, untilMs: nowMs + forMs });
+    return true;
+  }
 
   /** Undefined: the same event, address and user are bound already. */
   bind(event: string, url: string, owner: HandlerOwner): Handler | undefined {

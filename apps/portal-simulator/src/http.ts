@@ -20,6 +20,10 @@ export function textBody({ body }: FastifyRequest): string {
   return typeof body === 'string' ? body.trim() : '';
 }
 
+export function bearerOf({ headers }: FastifyRequest): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+}
+
 /** `http://localhost:8080`: where the caller reaches the simulator. */
 export function baseUrlOf(request: FastifyRequest, publicUrl: string | undefined): string {
   return publicUrl ?? `http://${request.host}`;

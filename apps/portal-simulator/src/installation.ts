@@ -1,8 +1,6 @@
 import { newToken } from './tokens.js';
 import type { Portal } from './portal.js';
 
-export const applicationScope = ['crm', 'user_brief', 'imopenlines'];
-
 /**
  * The application's keys, and the same for every portal: what `B24_CLIENT_ID` and `B24_CLIENT_SECRET` hold.
  */
@@ -22,9 +20,15 @@ export class Installation {
     readonly userId: number,
     /** Scheme and host under which the application reaches the simulator: `http://localhost:8080`. */
     public baseUrl: string,
+    /** Without a page: it is told of its installation by a call to its install address, and of an update so again. */
+    readonly isApiOnly: boolean,
     /** Not before a page with an installation wizard has said so (settings/app-installation/installation-finish.md). */
-    public isFinished: boolean,
+    public isFinished = isApiOnly,
   ) {}
+
+  get scope(): readonly string[] {
+    return this.portal.settings.scope;
+  }
 
   get accessTokenSeconds(): number {
     return this.portal.settings.accessTokenSeconds;

@@ -1,13 +1,7 @@
-import {
-  applicationScope,
-  clientEndpoint,
-  serverEndpoint,
-  showApplication,
-  type ApplicationKeys,
-} from './installation.js';
+import { clientEndpoint, serverEndpoint, showApplication, type ApplicationKeys } from './installation.js';
 import { textOf, type Values } from './php.js';
 import { answerOf, unworked, type Answer } from './rest/answer.js';
-import { argument } from './rest/method.js';
+import { accessTokenOf } from './rest/authorization.js';
 import { RestError } from './rest/rest-error.js';
 import { oauthRefusal } from './suspension.js';
 import type { AccessToken, TokenPair, Tokens } from './tokens.js';
@@ -40,9 +34,9 @@ export class OAuth {
   }
 
   /** `app.info` on the OAuth server: the status that can be trusted. */
-  applicationInfo(params: Values): Answer {
+  applicationInfo(params: Values, bearer?: string): Answer {
     return answerOf(() => {
-      const access = this.tokens.find(textOf(argument(params, 'auth')) ?? '');
+      const access = this.tokens.find(accessTokenOf(params, bearer));
       if (!access) throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
       if (this.now() >= access.expiresAtMs) {
         throw new RestError('expired_token', 'The access token provided has expired.', 401);
@@ -80,16 +74,16 @@ export class OAuth {
   }
 
   private grant({ access, refreshToken }: TokenPair, baseUrl: string): Values {
-    const { identity } = access.installation.portal;
+    const { scope, portal } = access.installation;
     return {
       access_token: access.token,
-      client_endpoint: clientEndpoint(baseUrl, identity.name),
+      client_endpoint: clientEndpoint(baseUrl, portal.identity.name),
       domain: new URL(baseUrl).host,
       expires: Math.floor(access.expiresAtMs / 1000),
       expires_in: lifetimeOf(access),
-      member_id: identity.memberId,
+      member_id: portal.identity.memberId,
       refresh_token: refreshToken,
-      scope: applicationScope.join(','),
+      scope: scope.join(','),
       server_endpoint: serverEndpoint(baseUrl),
       status: 'L',
       user_id: access.userId,

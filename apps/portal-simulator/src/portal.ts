@@ -2,7 +2,7 @@ import { Buckets } from './bucket.js';
 import type { Cause } from './crm/cause.js';
 import { Crm } from './crm/crm.js';
 import { EventQueue } from './event-queue.js';
-import { availableEvents } from './event-names.js';
+import { COMMON_SCOPE, EVENT_SCOPES, eventsOf } from './event-names.js';
 import { eventForm, type PortalEvent } from './event-form.js';
 import { Faults } from './faults.js';
 import type { FormSender, Posted } from './form-sender.js';
@@ -22,6 +22,10 @@ export interface PortalSettings {
   burst: number;
   /** LANGUAGE_ID: `en`, `tr`, … */
   language: string;
+  /** Permissions of the application. */
+  scope: string[];
+  /** What `feature.get` says of a feature by its code; of all others `N`. */
+  features: Record<string, string>;
   /** Whether `events` lists ONCRMDYNAMICITEMADD_147 and the like. */
   suffixedEvents: boolean;
   /** How long every REST answer takes. */
@@ -92,13 +96,22 @@ export class Portal {
     return meter;
   }
 
-  availableEvents(scope?: string): string[] {
-    return availableEvents(this.crm.types.all(), this.settings.suffixedEvents, scope);
+  /** The events of one permission; without it those of the application's own, or of all there are. */
+  availableEvents(of: { scope: string } | 'application' | 'all'): string[] {
+    const scopes =
+      of === 'all'
+        ? EVENT_SCOPES
+        : of === 'application'
+          ? [COMMON_SCOPE, ...this.settings.scope]
+          : [of.scope];
+    return eventsOf(scopes, this.crm.types.all(), this.settings.suffixedEvents);
   }
 
-  /** Queues the event for every handler bound to its name. */
-  announce(name: string, data: Values, cause: Cause): void {
-    for (const handler of this.handlers.of(name)) this.events.push({ name, data, cause, handler });
+  /** Queues the event for every handler bound to its name. @returns how many they are */
+  announce(name: string, data: Values, cause: Cause): number {
+    const handlers = this.handlers.of(name);
+    for (const handler of handlers) this.events.push({ name, data, cause, handler });
+    return handlers.length;
   }
 
   /** Posts a form now and notes how it was answered. */

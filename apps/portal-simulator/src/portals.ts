@@ -6,6 +6,8 @@ export const defaultSettings: PortalSettings = {
   rate: 2,
   burst: 50,
   language: 'en',
+  scope: ['crm', 'user_brief', 'imopenlines'],
+  features: {},
   suffixedEvents: true,
   latencyMs: 0,
   accessTokenSeconds: 3600,

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { baseUrlOf, parametersOf } from './http.js';
+import { baseUrlOf, bearerOf, parametersOf } from './http.js';
 import type { OAuth } from './oauth.js';
 import type { Portal } from './portal.js';
 import type { Portals } from './portals.js';
@@ -29,7 +29,13 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
       return;
     }
     const version = request.routeOptions.url?.includes('/rest/api/') === true ? 3 : 2;
-    const call: RestRequest = { version, method, params: parametersOf(request), callerAddress: request.ip };
+    const call: RestRequest = {
+      version,
+      method,
+      params: parametersOf(request),
+      bearer: bearerOf(request),
+      callerAddress: request.ip,
+    };
     if (user !== undefined && secret !== undefined) call.webhook = { userId: user, secret };
     await send(request, reply, rest.answer(portal, call), portal.settings.latencyMs);
   };
@@ -79,6 +85,7 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
   app.route({
     method,
     url: '/rest/app.info',
-    handler: (request, reply) => send(request, reply, oauth.applicationInfo(parametersOf(request)), 0),
+    handler: (request, reply) =>
+      send(request, reply, oauth.applicationInfo(parametersOf(request), bearerOf(request)), 0),
   });
 }

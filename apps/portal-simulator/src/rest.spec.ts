@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { TestSimulator } from '../test/support.js';
 
 let b24: TestSimulator;
@@ -76,6 +77,19 @@ describe('a REST request', () => {
     expect((await b24.callAs(accessToken, 'app.info', {}, 'demo')).at('result.INSTALLED')).toBe(true);
   });
 
+  it('takes a token as `access_token` or in its header as well', async () => {
+    const { accessToken } = await b24.install('demo');
+    const ways = [
+      b24.post('/portals/demo/rest/profile', { access_token: accessToken }),
+      b24.send(`/portals/demo/rest/profile?ACCESS_TOKEN=${accessToken}`),
+      b24.send('/portals/demo/rest/profile', { headers: { authorization: `Bearer ${accessToken}` } }),
+      b24.send('/rest/app.info', { headers: { authorization: `bearer ${accessToken}` } }),
+    ];
+    for (const answer of await Promise.all(ways)) expect(answer.status).toBe(200);
+    const junk = { headers: { authorization: 'Bearer junk' } };
+    expect((await b24.send('/portals/demo/rest/profile', junk)).error).toEqual([401, 'invalid_token']);
+  });
+
   it('that is no JSON is refused', async () => {
     expect((await b24.post('/portals/acme/rest/1/acme/profile', '{oops')).error).toEqual([
       400,
@@ -94,6 +108,11 @@ const titles = async (order: object, filter: object) => {
   return body;
 };
 
+const fieldsShown = async (select: string[]) => {
+  const items = (await b24.call('crm.item.list', { entityTypeId: 3, select })).at('result.items');
+  return Object.keys(Object(z.array(z.unknown()).parse(items)[0]));
+};
+
 describe('crm.item.list', () => {
   it('shows 50 a page with total and next', async () => {
     expect(await list({})).toMatchObject({ result: { items: ids(1, 50) }, total: 120, next: 50 });
@@ -102,6 +121,8 @@ describe('crm.item.list', () => {
       total: 120,
       next: 100,
     });
+    expect(await list({ start: 99 })).toMatchObject({ result: { items: ids(51, 100) }, next: 100 });
+    expect(await list({ start: 2 })).toMatchObject({ result: { items: ids(1, 50) }, next: 50 });
     const last = await list({ start: 100 });
     expect(last).toMatchObject({ result: { items: ids(101, 120) }, total: 120 });
     expect(last).not.toHaveProperty('next');
@@ -117,6 +138,9 @@ describe('crm.item.list', () => {
   it.each([
     [{ id: 5 }, [5]],
     [{ '=id': '5' }, [5]],
+    [{ ID: 5 }, [5]],
+    [{ '>ID': 118 }, [119, 120]],
+    [{ '@ID': [1, 2], ASSIGNED_BY_ID: 1 }, [1, 2]],
     [{ '@id': [5, 3, 999, 3] }, [3, 5]],
     [{ '>id': 117, '<=id': 119 }, [118, 119]],
     [{ '>=id': 119 }, [119, 120]],
@@ -139,6 +163,12 @@ describe('crm.item.list', () => {
       result: { items: wanted.map((id) => ({ id })) },
       total: wanted.length,
     });
+  });
+
+  it('gives phones and the like with everything, and not by their name', async () => {
+    expect(await fieldsShown(['*'])).toContain('fm');
+    expect(await fieldsShown(['id', 'fm', 'name'])).toEqual(['id', 'name']);
+    expect(await fieldsShown(['fm', '*'])).toContain('fm');
   });
 
   it('orders by id and by other fields, either way', async () => {
@@ -257,6 +287,18 @@ describe('crm.item.*', () => {
     const invoice = await call('crm.item.add', { entityTypeId: 31, fields: { opportunity: '12.5' } });
     expect(invoice.at('result.item')).toMatchObject({ id: 1, title: 'Invoice #1', opportunity: 12.5 });
   });
+});
+
+it('feature.get answers Y, N, or of a portal on premise its language', async () => {
+  const features = { rest_offline_extended: 'Y', rest_auth_connector: 'de_selfhosted' };
+  await b24.post('/_sim/portals', { name: 'featured', features });
+  const value = async (code: string) =>
+    (await b24.call('feature.get', { CODE: code }, 'featured')).at('result.value');
+  expect(await value('rest_offline_extended')).toBe('Y');
+  expect(await value('rest_auth_connector')).toBe('de_selfhosted');
+  expect(await value('anything_else')).toBe('N');
+  const wrong = await b24.post('/_sim/portals', { name: 'wrong', features: { rest_auth_connector: 'yes' } });
+  expect(wrong.status).toBe(400);
 });
 
 describe('crm.contact.*', () => {

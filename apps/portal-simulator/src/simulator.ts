@@ -73,7 +73,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     oauth: new OAuth(tokens, keys, now),
     publicUrl,
   });
-  const lifecycle = new ApplicationLifecycle(tokens, now);
+  const lifecycle = new ApplicationLifecycle(tokens, keys, now);
   const control = { portals, tokens, now, publicUrl, lifecycle };
   addPortalRoutes(app, control);
   addApplicationRoutes(app, control);

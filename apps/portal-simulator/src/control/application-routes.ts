@@ -49,6 +49,12 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     return showAll(await lifecycle.uninstall(portal, installationOf(portal), order));
   };
 
+  const userReady = async (request: FastifyRequest<NamedPortal>) => {
+    const installation = installationOf(namedPortal(portals, request));
+    const { url } = parseControl(controlRequests.userReady, textBody(request));
+    return showPosted(await lifecycle.userReady(installation, url));
+  };
+
   const expireTokens = (request: FastifyRequest<NamedPortal>) => {
     const installation = installationOf(namedPortal(portals, request));
     const { refresh } = parseControl(controlRequests.expireTokens, textBody(request));
@@ -64,6 +70,7 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     '/open': open,
     '/app-update': update,
     '/uninstall': uninstall,
+    '/user-ready': userReady,
     '/expire-tokens': expireTokens,
   };
   for (const [action, handler] of Object.entries(actions)) {

@@ -19,6 +19,8 @@ const settings = z.strictObject({
     .string()
     .regex(/^[A-Za-z_-]{2,16}$/)
     .optional(),
+  scope: z.array(z.string().regex(/^[a-z_]{1,64}$/)).optional(),
+  features: z.record(z.string().min(1), z.string().regex(/^([YN]|[a-z]{2}_selfhosted)$/)).optional(),
   suffixedEvents: z.boolean().optional(),
   latencyMs: z.number().nonnegative().optional(),
   accessTokenSeconds: z.number().positive().optional(),
@@ -94,6 +96,12 @@ export const controlRequests = {
   uninstall: z.strictObject({
     url: url.optional(),
     clean: z.union([z.literal(0), z.literal(1)]).default(1),
+  }),
+  userReady: z.strictObject({ url }),
+  events: z.strictObject({
+    event: z.string().min(1),
+    data: fields.default({}),
+    by: z.enum(['user', 'robot']).default('user'),
   }),
   expireTokens: z.strictObject({ refresh: z.boolean().default(false) }),
   fault: z.strictObject({

@@ -9,7 +9,7 @@ import { controlRequests, parseControl } from './control-requests.js';
 import { addFields } from './ordered-fields.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 
-/** Portals themselves: made, shown, set, renamed, suspended, removed; and their outgoing webhooks. */
+/** Portals themselves: made, shown, set, renamed, suspended, removed; their outgoing webhooks; events of any name. */
 export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {
   const show = (request: FastifyRequest, portal: Portal) => showPortal(portal, baseUrlOf(request, publicUrl));
 
@@ -54,6 +54,12 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     const portal = namedPortal(portals, request);
     portal.suspension = parseControl(controlRequests.suspend, textBody(request)).reason;
     return show(request, portal);
+  });
+
+  app.post<NamedPortal>(at('/events'), (request) => {
+    const portal = namedPortal(portals, request);
+    const { event, data, by } = parseControl(controlRequests.events, textBody(request));
+    return { queued: portal.announce(event.toUpperCase(), data, by === 'robot' ? by : { userId: ownerId }) };
   });
 
   app.post<NamedPortal>(at('/outgoing-webhooks'), (request, reply) => {

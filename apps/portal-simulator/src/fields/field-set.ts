@@ -56,6 +56,15 @@ export class FieldSet {
     return this.around.userFields?.get(name);
   }
 
+  /**
+   * A filter and an order may write the names of standard fields in upper case as well, `ID` or `STAGE_ID`: the `crm`
+   * module turns either way of writing into one. Anything else is given back as it is.
+   */
+  named(written: string): string {
+    const name = /^[A-Z][A-Z\d_]*$/.test(written) ? camelCase(written) : written;
+    return this.standard.has(name) ? name : written;
+  }
+
   has(name: string): boolean {
     return this.standard.has(name) || this.userField(name) !== undefined;
   }
@@ -110,6 +119,10 @@ export class FieldSet {
         return name.startsWith('ufCrm') ? value : text;
     }
   }
+}
+
+function camelCase(upper: string): string {
+  return upper.toLowerCase().replaceAll(/_([a-z\d])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function momentIn(name: string, kind: 'date' | 'datetime', text: string): string {

@@ -1,8 +1,7 @@
-import { applicationScope, showApplication } from '../installation.js';
+import { showApplication } from '../installation.js';
 import { momentOf } from '../moments.js';
 import { textOf } from '../php.js';
-import { ownerId } from '../crm/cause.js';
-import { argument, userIdOf, type Caller, type Method } from './method.js';
+import { argument, isAdministrator, userIdOf, type Method } from './method.js';
 import { RestError } from './rest-error.js';
 
 /** What every portal answers to anyone (api-reference/common/). */
@@ -21,18 +20,14 @@ export const applicationMethods: Record<string, Method> = {
 
   'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
 
-  scope: () => ({ result: applicationScope }),
+  scope: ({ portal }) => ({ result: portal.settings.scope }),
 
   'server.time': ({ nowMs }) => ({ result: momentOf(nowMs) }),
 
-  'feature.get'({ params }) {
+  /** `Y`, `N`, or of a portal on premise `<language>_selfhosted` (api-reference/common/system/feature-get.md). */
+  'feature.get'({ portal, params }) {
     const code = textOf(argument(params, 'code')) ?? '';
     if (code === '') throw new RestError('CODE_EMPTY', "CODE can't be empty");
-    return { result: { value: 'N' } };
+    return { result: { value: portal.settings.features[code] ?? 'N' } };
   },
 };
-
-/** The owner, who installs the application, is one; all other users are none. */
-function isAdministrator(caller: Caller): boolean {
-  return userIdOf(caller) === ownerId;
-}

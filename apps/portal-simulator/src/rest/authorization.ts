@@ -1,4 +1,4 @@
-import { textOf } from '../php.js';
+import { textOf, type Values } from '../php.js';
 import type { Portal } from '../portal.js';
 import type { Tokens } from '../tokens.js';
 import { argument, type Caller } from './method.js';
@@ -8,7 +8,7 @@ import type { RestRequest } from './rest-service.js';
 /** Who calls: known by an access token, or by an incoming webhook's secret. @throws RestError */
 export function authorize(
   portal: Portal,
-  { params, webhook }: RestRequest,
+  { params, webhook, bearer }: RestRequest,
   tokens: Tokens,
   nowMs: number,
 ): Caller {
@@ -17,7 +17,7 @@ export function authorize(
     if (userId === undefined || String(userId) !== webhook.userId) throw noAuthFound();
     return { kind: 'webhook', secret: webhook.secret, userId };
   }
-  const token = textOf(argument(params, 'auth')) ?? '';
+  const token = accessTokenOf(params, bearer);
   if (token === '') throw noAuthFound();
   const access = tokens.find(token);
   if (!access || access.installation !== portal.installation) {
@@ -27,6 +27,20 @@ export function authorize(
     throw new RestError('expired_token', 'The access token provided has expired.', 401);
   }
   return { kind: 'application', access };
+}
+
+/** The parameters under which a token comes, if not in a header (settings/how-to-call-rest-api/). */
+const TOKEN_PARAMETERS = ['auth', 'access_token'];
+
+/** Empty: there is none. `bearer`: of the header `Authorization`. */
+export function accessTokenOf(params: Values, bearer: string | undefined): string {
+  const [given] = TOKEN_PARAMETERS.flatMap((name) => textOf(argument(params, name)) ?? []);
+  return bearer ?? given ?? '';
+}
+
+export function withoutTokens(params: Values): Values {
+  const rest = Object.entries(params).filter(([name]) => !TOKEN_PARAMETERS.includes(name.toLowerCase()));
+  return Object.fromEntries(rest);
 }
 
 function noAuthFound(): RestError {

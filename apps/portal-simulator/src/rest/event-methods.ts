@@ -1,52 +1,74 @@
-import { integerOf, textOf, type Values } from '../php.js';
-import { applicationOf, argument, causeOf, type Call, type Method } from './method.js';
-import { missingArgument, RestError } from './rest-error.js';
+import { integerOf, isTruthy, textOf, type Values } from '../php.js';
+import { withoutTokens } from './authorization.js';
+import { applicationOf, argument, causeOf, isAdministrator, type Call, type Method } from './method.js';
+import { administratorWanted, missingArgument, RestError } from './rest-error.js';
+
+const EVENT_TYPES = ['online', 'offline'];
 
 /** `event.*` and `events` (api-reference/events/): with an application's authorization only. */
 export const eventMethods: Record<string, Method> = {
+  /** Without parameters, the application's own; `FULL` means nothing beside `SCOPE`, be it empty. */
   events(call) {
     applicationOf(call);
-    return { result: call.portal.availableEvents(textOf(argument(call.params, 'scope'))) };
+    const { portal, params } = call;
+    const scope = argument(params, 'SCOPE');
+    if (scope !== undefined) return { result: portal.availableEvents({ scope: textOf(scope) ?? '' }) };
+    return { result: portal.availableEvents(isTruthy(argument(params, 'FULL')) ? 'all' : 'application') };
   },
 
   'event.bind'(call) {
-    const { installation } = applicationOf(call);
-    refuseOffline(call.params);
+    const { installation, userId } = applicationOf(call);
+    const { portal, params, request, nowMs } = call;
+    const given = integerOf(argument(params, 'auth_type')) ?? 0;
+    if (given > 0 && given !== userId && !isAdministrator(call.caller)) {
+      throw administratorWanted('Event binding with AUTH_TYPE');
+    }
+    const authType = given > 0 || isAdministrator(call.caller) ? given : userId;
     const event = requiredText(call, 'event').toUpperCase();
+    if (eventType(call) === 'offline') refuseOffline(call, 'binding');
     const url = requiredText(call, 'handler');
-    if (!call.portal.availableEvents().includes(event)) {
+    checkHandler(url);
+    if (!portal.availableEvents('application').includes(event)) {
       throw new RestError('ERROR_EVENT_NOT_FOUND', 'Event not found');
     }
-    if (!/^https?:\/\/[^/]/i.test(url) || !URL.canParse(url)) {
-      throw new RestError('ERROR_UNSUPPORTED_PROTOCOL', 'Unsupported event handler protocol');
+    const { handlers, settings } = portal;
+    if (!handlers.begin([event, url, authType].join('|'), request, nowMs, settings.latencyMs)) {
+      throw notBound('Process of binding the handler has already started');
     }
-    const authType = integerOf(argument(call.params, 'auth_type')) ?? 0;
-    if (!call.portal.handlers.bind(event, url, { kind: 'application', installation, authType })) {
-      throw new RestError('ERROR_CORE', 'Unable to set event handler: Handler already binded');
+    if (!handlers.bind(event, url, { kind: 'application', installation, authType })) {
+      throw notBound('Handler already binded');
     }
     return { result: true };
   },
 
+  /** Whose handlers, unless `auth_type` says so: an administrator unbinds everybody's, anyone else her own. */
   'event.unbind'(call) {
-    applicationOf(call);
-    const event = textOf(argument(call.params, 'event'))?.toUpperCase();
-    const url = textOf(argument(call.params, 'handler'));
+    const { userId } = applicationOf(call);
+    const event = requiredText(call, 'event').toUpperCase();
+    if (eventType(call) === 'offline') refuseOffline(call, 'unbinding');
+    const url = requiredText(call, 'handler');
     const authTypeGiven = argument(call.params, 'auth_type');
-    const authType = authTypeGiven === undefined ? undefined : (integerOf(authTypeGiven) ?? 0);
+    const given = authTypeGiven === undefined ? undefined : (integerOf(authTypeGiven) ?? 0);
+    if (given !== undefined && given !== userId && !isAdministrator(call.caller)) {
+      throw administratorWanted('Event unbinding with AUTH_TYPE');
+    }
+    const authType = given ?? (isAdministrator(call.caller) ? undefined : userId);
     const count = call.portal.handlers.remove(
       (handler) =>
         handler.owner.kind === 'application' &&
-        (event ?? handler.event) === handler.event &&
-        (url ?? handler.url) === handler.url &&
+        event === handler.event &&
+        url === handler.url &&
         (authType ?? handler.owner.authType) === handler.owner.authType,
     );
     return { result: { count } };
   },
 
+  /** An administrator sees all, anyone else her own. */
   'event.get'(call) {
-    applicationOf(call);
+    const { userId } = applicationOf(call);
     const bound = call.portal.handlers.all().flatMap(({ event, url, owner }): Values[] => {
       if (owner.kind !== 'application') return [];
+      if (owner.authType !== userId && !isAdministrator(call.caller)) return [];
       return [{ event, handler: url, auth_type: String(owner.authType), offline: 0 }];
     });
     return { result: bound };
@@ -55,16 +77,35 @@ export const eventMethods: Record<string, Method> = {
   /** ONAPPTEST with whatever was passed, in `data[QUERY]` (test-handler.md). */
   'event.test'(call) {
     applicationOf(call);
-    const { auth: _, ...query } = call.params;
-    call.portal.announce('ONAPPTEST', { QUERY: query }, causeOf(call));
+    const { portal, params } = call;
+    const data = { QUERY: withoutTokens(params), LANGUAGE_ID: portal.settings.language };
+    portal.announce('ONAPPTEST', data, causeOf(call));
     return { result: 1 };
   },
 };
 
+function eventType({ params }: Call): string {
+  const given = textOf(argument(params, 'event_type'))?.toLowerCase() ?? '';
+  if (given === '') return 'online';
+  if (EVENT_TYPES.includes(given)) return given;
+  throw new RestError('ERROR_ARGUMENT', `Value must be one of {${EVENT_TYPES.join('|')}}`);
+}
+
 /** Bitrix24's offline queue is not played here, and a binding that is never served would be a lie. */
-function refuseOffline(params: Values): void {
-  if (textOf(argument(params, 'event_type'))?.toLowerCase() !== 'offline') return;
+function refuseOffline({ caller }: Call, what: string): never {
+  if (!isAdministrator(caller)) throw administratorWanted(`Offline events ${what}`);
   throw new RestError('ERROR_ARGUMENT', 'The simulator has no offline events');
+}
+
+/** @throws RestError for what is no address of a handler (event-bind.md) */
+function checkHandler(url: string): void {
+  if (!/^https?:\/\/[^/]/i.test(url) || !URL.canParse(url)) {
+    throw new RestError('ERROR_UNSUPPORTED_PROTOCOL', 'Unsupported event handler protocol');
+  }
+}
+
+function notBound(why: string): RestError {
+  return new RestError('ERROR_CORE', `Unable to set event handler: ${why}`);
 }
 
 function requiredText(call: Call, name: string): string {

@@ -83,12 +83,17 @@ function storeOf({ portal, params }: Call): ItemStore {
   return portal.crm.items(requiredInteger(params, 'entityTypeId'));
 }
 
-/** `select`, where `*` is everything and `uf_*` every user field. */
+/**
+ * `select`, where `*` is everything and `uf_*` every user field. `fm` comes with `*` alone, and not by its name
+ * (api-reference/crm/universal/crm-item-list.md).
+ */
 function selectedFields({ params }: Call, { fields }: ItemStore): string[] | undefined {
   const naming = namingOf(params, fields);
-  return selected(params['select'])?.flatMap((written) =>
-    written.toLowerCase() === 'uf_*' ? fields.userFields().map(({ name }) => name) : naming.name(written),
-  );
+  return selected(params['select'])
+    ?.flatMap((written) =>
+      written.toLowerCase() === 'uf_*' ? fields.userFields().map(({ name }) => name) : naming.name(written),
+    )
+    .filter((name) => name !== 'fm');
 }
 
 function viewOf(call: Call, store: ItemStore, select?: readonly string[]): ItemView {

@@ -6,7 +6,7 @@ import { contactMethods } from './contact-methods.js';
 import { eventMethods } from './event-methods.js';
 import { itemMethods } from './item-methods.js';
 import type { Caller, Method, Outcome } from './method.js';
-import { RestError, unknownMethod } from './rest-error.js';
+import { insufficientScope, RestError, unknownMethod } from './rest-error.js';
 import { timeOf, type RequestClock } from './time.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';
@@ -21,6 +21,9 @@ const methods = new Map<string, Method>(
     ...applicationMethods,
   }),
 );
+
+/** Methods whose first word is the permission that they need; an incoming webhook has them all. */
+const GROUPS_WITH_SCOPE = ['crm', 'userfieldconfig'];
 
 export function isMethod(name: string): boolean {
   return methods.has(name);
@@ -45,12 +48,16 @@ export class MethodRuns {
     const { portal, caller, clientId, clock } = this;
     const method = methods.get(name);
     if (!method) throw unknownMethod();
+    const [group = ''] = name.split('.', 1);
+    if (caller.kind === 'application' && GROUPS_WITH_SCOPE.includes(group)) {
+      if (!portal.settings.scope.includes(group)) throw insufficientScope('access');
+    }
     const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
     if (limit !== null && this.used.read(name).operating > limit) {
       throw new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429);
     }
     const startedMs = clock.nowMs();
-    const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs });
+    const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock });
     this.used.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
     return { ...outcome, time: timeOf(clock, startedMs, this.reading(name)) };
   }

@@ -1,5 +1,5 @@
 import type { AccessToken } from '../tokens.js';
-import type { Cause } from '../crm/cause.js';
+import { ownerId, type Cause } from '../crm/cause.js';
 import type { Portal } from '../portal.js';
 import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../php.js';
 import type { FieldSet } from '../fields/field-set.js';
@@ -15,7 +15,10 @@ export interface Call {
   caller: Caller;
   params: Values;
   clientId: string;
+  /** When the HTTP request came. */
   nowMs: number;
+  /** The HTTP request: commands of one batch have the same. */
+  request: object;
 }
 
 export interface Outcome {
@@ -30,6 +33,11 @@ export const pageSize = 50;
 
 export function userIdOf(caller: Caller): number {
   return caller.kind === 'application' ? caller.access.userId : caller.userId;
+}
+
+/** The owner, who installs the application, is one; all other users are none. */
+export function isAdministrator(caller: Caller): boolean {
+  return userIdOf(caller) === ownerId;
 }
 
 export function causeOf(call: Call): Cause {
@@ -71,7 +79,8 @@ export function applicationOf({ caller }: Call): AccessToken {
 
 export function parseOrder(order: Value | undefined, fields: FieldSet): Order[] {
   return Object.entries(isTree(order) ? order : {}).map(([field, direction]) => {
-    if (!fields.kindOf(field))
+    const name = fields.named(field);
+    if (!fields.kindOf(name))
       throw invalidArgument(`Invalid order: field '${field}' is not allowed in order`);
     const wanted = (textOf(direction) ?? '').toUpperCase();
     if (wanted !== 'ASC' && wanted !== 'DESC') {
@@ -79,16 +88,19 @@ export function parseOrder(order: Value | undefined, fields: FieldSet): Order[] 
         `Invalid order: allowed sort directions are \`ASC, DESC\`. But got '${textOf(direction) ?? ''}' for field '${field}'`,
       );
     }
-    return { field, descending: wanted === 'DESC' };
+    return { field: name, descending: wanted === 'DESC' };
   });
 }
 
 /**
- * `start`: from where, and whether to count; -1 (any negative number) gives the first page without a count.
+ * `start`: which page, by any of its places, and whether to count; -1 (any negative number) gives the first page without
+ * a count.
  */
 export function parseStart(start: Value | undefined): { offset: number; count: boolean } {
   const from = integerOf(start) ?? 0;
-  return from < 0 ? { offset: 0, count: false } : { offset: from, count: true };
+  return from < 0
+    ? { offset: 0, count: false }
+    : { offset: Math.floor(from / pageSize) * pageSize, count: true };
 }
 
 export function nextOf(offset: number, total: number | undefined): number | undefined {

@@ -41,6 +41,17 @@ export function accessDenied(description = 'Access denied'): RestError {
   return new RestError('ACCESS_DENIED', description);
 }
 
+/** `of`: what calls, `webhook` or `access`. */
+export function insufficientScope(of: string): RestError {
+  const description = `The request requires higher privileges than provided by the ${of} token`;
+  return new RestError('insufficient_scope', description, 403);
+}
+
+/** Of a method that is for administrators of the portal, or of what only they may ask it for. */
+export function administratorWanted(what: string): RestError {
+  return new RestError('ACCESS_DENIED', `Access denied! ${what} requires administrator access rights`, 403);
+}
+
 export function unknownSmartProcess(): RestError {
   return new RestError('NOT_FOUND', 'SPA not found');
 }

@@ -22,6 +22,8 @@ export interface RestRequest {
   params: Values;
   /** Of an incoming webhook's address: `rest/<user>/<secret>/`. */
   webhook?: { userId: string; secret: string };
+  /** A token in the header `Authorization`. */
+  bearer?: string | undefined;
   callerAddress: string;
 }
 

@@ -1,7 +1,6 @@
 import type { FieldOfType } from '../crm/user-field-settings.js';
 import { isUserFieldType } from '../fields/user-field.js';
 import type { NewOption } from '../fields/user-fields.js';
-import { applicationScope } from '../installation.js';
 import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } from '../php.js';
 import {
   causeOf,
@@ -16,11 +15,9 @@ import {
 import { missingParameter, RestError } from './rest-error.js';
 import { showUserField } from './user-field-view.js';
 
-const scope = 'userfieldconfig';
-
 /**
  * `userfieldconfig.*` of the module `crm` (api-reference/crm/universal/userfieldconfig/): for administrators, and with a permission
- * of its own, which this application has not; an incoming webhook has it. Errors have no code.
+ * of its own. Errors have no code.
  */
 export const userFieldMethods: Record<string, Method> = {
   'userfieldconfig.list'(call) {
@@ -87,13 +84,6 @@ export const userFieldMethods: Record<string, Method> = {
 };
 
 function admit({ portal, caller, params }: Call): void {
-  if (caller.kind === 'application' && !applicationScope.includes(scope)) {
-    throw new RestError(
-      'insufficient_scope',
-      'The request requires higher privileges than provided by the access token',
-      403,
-    );
-  }
   if (textOf(params['moduleId']) !== 'crm') throw missingParameter('moduleId');
   if (!portal.crm.rights.isAdministrator(userIdOf(caller))) throw refusal('Access denied');
 }
