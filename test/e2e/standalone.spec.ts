@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
+import { anotherAddress, connects } from '../support/connects.js';
 import { freshDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
 import { Installation, isAlive, type Run } from '../support/standalone.js';
@@ -60,6 +61,12 @@ describe('a standalone that runs', () => {
     for (const file of ['secrets.env', 'database-url', 'relay.log', 'postgres.log', 'lock']) {
       expect(statSync(installation.path(file)).mode & 0o777).toBe(0o600);
     }
+  });
+
+  it('lets nobody but this machine control the simulator', async () => {
+    const port = Number(installation.env['SIMULATOR_PORT']);
+    await expect(connects('127.0.0.1', port)).resolves.toBe(true);
+    await expect(connects(anotherAddress, port)).resolves.toBe(false);
   });
 
   it('refuses a second instance on the same folder, and the run goes on', async () => {

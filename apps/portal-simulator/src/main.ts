@@ -4,6 +4,7 @@ import { startSimulator } from './simulator.js';
 await runMain('portal-simulator', async () => {
   const environment = readEnvironment([
     'SIMULATOR_PORT',
+    'SIMULATOR_HOST',
     'SIMULATOR_INSTALL_URL',
     'B24_CLIENT_ID',
     'B24_CLIENT_SECRET',
@@ -12,6 +13,7 @@ await runMain('portal-simulator', async () => {
   await runUntilSignal(() =>
     startSimulator({
       port: environment.SIMULATOR_PORT,
+      host: environment.SIMULATOR_HOST,
       log: createLogger('portal-simulator', environment.LOG_LEVEL),
       clientId: environment.B24_CLIENT_ID,
       clientSecret: environment.B24_CLIENT_SECRET,

@@ -31,6 +31,7 @@ export interface SimulatorOptions {
    * simulator.
    */
   publicUrl?: string | undefined;
+  /** The address to listen on; this machine alone if not given, for whoever reaches the simulator controls it. */
   host?: string;
   /** Where the application in the portal `demo` shall be installed at the start: the gateway's install address. */
   installDemoAt?: string | undefined;
@@ -50,7 +51,7 @@ const usualInstallAddress = 'http://127.0.0.1:3000/b24/install';
 
 /** Starts a Bitrix24 of its own with the portal `demo`; everything it knows is in memory. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
-  const { port, log, publicUrl, host = '0.0.0.0', now = Date.now } = options;
+  const { port, log, publicUrl, host = '127.0.0.1', now = Date.now } = options;
   const keys = {
     clientId: options.clientId ?? 'demo.app',
     clientSecret: options.clientSecret ?? 'demo.secret',

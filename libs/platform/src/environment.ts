@@ -25,6 +25,8 @@ const variables = {
   PORT: port(3000),
   OPS_PORT: port(9100),
   SIMULATOR_PORT: port(8080),
+  /** Whoever reaches the simulator controls it. */
+  SIMULATOR_HOST: z.string().default('127.0.0.1'),
   /** The gateway's install address, to have the application installed in the simulator's portal `demo`. */
   SIMULATOR_INSTALL_URL: httpUrl.optional(),
   PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
