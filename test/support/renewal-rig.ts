@@ -68,7 +68,7 @@ export class RenewalRig {
 
       const options = {
         databaseUrl: database.url,
-        oauth: { url: oauth.url, clientId, clientSecret },
+        oauth: { urls: [oauth.url], clientId, clientSecret },
         allowHosts: [`127.0.0.1:${port}`],
         key: randomBytes(32).toString('base64'),
         memberId: portal.memberId,

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 
 /** @param {string} path below dist/ */
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
-const { OAuthServer, PortalClient } = await built('libs/bitrix24/src/index.js');
+const { OAuthServers, PortalClient } = await built('libs/bitrix24/src/index.js');
 const { databaseOptions, createLogger } = await built('libs/platform/src/index.js');
 const { PortalRegistry, Suspensions, PortalClients, portalEntities } =
   await built('libs/portals/src/index.js');
@@ -24,7 +24,7 @@ const suspensions = new Suspensions(dataSource, log);
 const clients = new PortalClients({ dataSource, box, suspensions, oauth, allowHosts, log, timings });
 const client = new PortalClient({ memberId, tokens: clients.tokens(memberId), allowHosts });
 const registry = new PortalRegistry(dataSource, box, allowHosts, log);
-const oauthServer = new OAuthServer({ ...oauth, allowHosts });
+const oauthServer = new OAuthServers({ ...oauth, allowHosts });
 
 const orders = {
   call: () => client.call('profile'),

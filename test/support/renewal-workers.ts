@@ -16,7 +16,7 @@ export type Order = { what: 'call' } | { what: 'install' | 'reauthorize'; refres
 
 export interface WorkerOptions {
   databaseUrl: string;
-  oauth: { url: string; clientId: string; clientSecret: string };
+  oauth: { urls: string[]; clientId: string; clientSecret: string };
   allowHosts: string[];
   /** base64 */
   key: string;
@@ -48,7 +48,8 @@ export class RenewalWorker {
   static async start(name: string, options: WorkerOptions): Promise<RenewalWorker> {
     const script = join(import.meta.dirname, 'renewal-worker.mjs');
     // Its own address of the OAuth server, so that the one there knows who asks.
-    const oauth = { ...options.oauth, url: `${options.oauth.url}/${name}` };
+    const urls = options.oauth.urls.map((url) => `${url}/${name}`);
+    const oauth = { ...options.oauth, urls };
     const child = spawn(process.execPath, [script], {
       env: { PATH: process.env['PATH'], RENEWAL_WORKER: JSON.stringify({ ...options, name, oauth }) },
       stdio: ['pipe', 'pipe', 'pipe'],

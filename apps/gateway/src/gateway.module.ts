@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { OAuthServer } from '@relay/bitrix24';
+import { OAuthServers } from '@relay/bitrix24';
 import type { EventBus } from '@relay/bus';
 import { databaseOptions, type Environment, type Log } from '@relay/platform';
 import { portalEntities, PortalPace, PortalsModule } from '@relay/portals';
@@ -26,7 +26,7 @@ import { Reauthorization } from './installs/reauthorization.js';
 import { Settlement } from './installs/settlement.js';
 import { AppPage } from './pages/app-page.js';
 import { AppController } from './pages/app.controller.js';
-import { ALLOW_HOSTS, EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVER } from './tokens.js';
+import { ALLOW_HOSTS, EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVERS } from './tokens.js';
 
 /** The variables that the gateway reads. */
 export const gatewayVariables = [
@@ -70,8 +70,8 @@ export class GatewayModule {
         { provide: HANDLER_URL, useValue: `${environment.PUBLIC_URL}/b24/events` },
         { provide: LOG, useValue: log },
         {
-          provide: OAUTH_SERVER,
-          useValue: oauth && new OAuthServer({ ...oauth, allowHosts: environment.B24_ALLOW_HOSTS }),
+          provide: OAUTH_SERVERS,
+          useValue: oauth && new OAuthServers({ ...oauth, allowHosts: environment.B24_ALLOW_HOSTS }),
         },
         {
           provide: PortalPace,
@@ -102,6 +102,6 @@ export class GatewayModule {
 
 /** Without keys of an application there are no installs, only portals registered by webhook. */
 function oauthOptions(environment: GatewayEnvironment) {
-  const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret, B24_OAUTH_URL: url } = environment;
-  return clientId && clientSecret ? { url, clientId, clientSecret } : undefined;
+  const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret, B24_OAUTH_URL: urls } = environment;
+  return clientId && clientSecret ? { urls, clientId, clientSecret } : undefined;
 }

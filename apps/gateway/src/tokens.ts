@@ -3,4 +3,4 @@ export const ALLOW_HOSTS = Symbol('AllowHosts');
 export const EVENT_BUS = Symbol('EventBus');
 export const HANDLER_URL = Symbol('HandlerUrl');
 export const LOG = Symbol('Log');
-export const OAUTH_SERVER = Symbol('OAuthServer');
+export const OAUTH_SERVERS = Symbol('OAuthServers');

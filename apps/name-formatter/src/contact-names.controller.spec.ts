@@ -55,7 +55,8 @@ describe('ContactNamesController', () => {
   async function install(clientEndpoint: string, language?: string): Promise<void> {
     const tokens = { accessToken: 'made-up-access', refreshToken: 'made-up-refresh' };
     const expiresAt = Date.now() + 3_600_000;
-    const grant = { memberId, clientEndpoint, ...tokens, expiresAt, scope: ['crm'], status: 'L' };
+    const rest = { scope: ['crm'], status: 'L', oauthHost: 'oauth.bitrix.info' };
+    const grant = { memberId, clientEndpoint, ...tokens, expiresAt, ...rest };
     const claim = { domain: 'one.bitrix24.com', applicationToken: 'made-up-token', language };
     await module.get(PortalRegistry).install(grant, claim);
   }

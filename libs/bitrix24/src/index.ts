@@ -6,6 +6,7 @@ export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.j
 export { type AnswerFault, Bitrix24Error, type Bitrix24ErrorDetails, type Delivered } from './errors.js';
 export type { Item, ListParams } from './listing.js';
 export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
+export { OAuthServers, type OAuthServersOptions } from './oauth-servers.js';
 export type { SharedBucket } from './pace/bucket-line.js';
 export {
   type Bucket,

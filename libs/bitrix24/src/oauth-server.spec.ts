@@ -64,6 +64,7 @@ describe('the OAuth server', () => {
     expect(grant).toEqual({
       memberId: granted.member_id,
       clientEndpoint: 'https://portal.bitrix24.com/rest/',
+      oauthHost: 'oauth.bitrix.info',
       accessToken: 'acc3ss-new',
       refreshToken: 'r3fresh-new',
       expiresAt: grant.expiresAt,

@@ -28,6 +28,8 @@ export interface TokenGrant {
   readonly scope: string[];
   /** `F` free, `D` demo, `T` trial, `P` paid, `L` local, `S` subscription (`api-reference/common/system/app-info.md`). */
   readonly status: string;
+  /** The `host[:port]` of the OAuth server that the portal belongs to: the next renewal goes there. */
+  readonly oauthHost: string;
 }
 
 /** No grant. Holds neither tokens nor anything else of the answer but its code. */
@@ -67,10 +69,11 @@ const grant = z.object({
   expires_in: z.coerce.number().positive().catch(TOKEN_LIFETIME_SECONDS),
   scope: z.string().catch(''),
   status: z.string().catch(''),
+  server_endpoint: z.string().catch(''),
 });
 
 export interface OAuthServerOptions {
-  /** `https://oauth.bitrix.info`: the one that is configured, never one that a request named. */
+  /** `https://oauth.bitrix.info`: one that is configured, never one that a request named. */
   readonly url: string;
   readonly clientId: string;
   readonly clientSecret: string;
@@ -79,7 +82,7 @@ export interface OAuthServerOptions {
   readonly timeoutMs?: number;
 }
 
-/** The authorization server, the only source of tokens that is believed (`settings/oauth/index.md`). */
+/** An authorization server, the only source of tokens that is believed (`settings/oauth/index.md`). */
 export class OAuthServer {
   readonly #tokenUrl: URL;
   readonly #options: OAuthServerOptions;
@@ -134,6 +137,7 @@ export class OAuthServer {
       expiresAt: Date.now() + granted.expires_in * 1000,
       scope: granted.scope.split(',').filter((name) => name !== ''),
       status: granted.status,
+      oauthHost: hostOf(granted.server_endpoint) ?? this.#tokenUrl.host,
     };
   }
 
@@ -155,4 +159,8 @@ function refuse(code: string, httpStatus: number): OAuthError {
 
 function noVerdict(code: string, cause?: string): OAuthError {
   return new OAuthError(code, 'unavailable', true, cause === undefined ? undefined : { cause });
+}
+
+function hostOf(address: string): string | undefined {
+  return URL.canParse(address) ? new URL(address).host || undefined : undefined;
 }

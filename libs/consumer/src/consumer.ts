@@ -163,7 +163,7 @@ function rootModule(
       PortalsModule.forRoot({
         tokenKeys: environment.TOKEN_KEYS,
         oauth:
-          clientId && clientSecret ? { url: environment.B24_OAUTH_URL, clientId, clientSecret } : undefined,
+          clientId && clientSecret ? { urls: environment.B24_OAUTH_URL, clientId, clientSecret } : undefined,
         allowHosts: environment.B24_ALLOW_HOSTS,
         log,
         databaseUrl: environment.DATABASE_URL,

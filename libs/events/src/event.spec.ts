@@ -51,7 +51,7 @@ describe('parseEvent', () => {
         applicationToken: 'made-up-application-token',
         domain: 'some-domain.bitrix24.com',
         clientEndpoint: 'https://some-domain.bitrix24.com/rest/',
-        serverEndpoint: 'https://oauth.bitrix.info/rest/',
+        oauthHost: 'oauth.bitrix.info',
         accessToken: 'made-up-access-token',
         refreshToken: 'made-up-refresh-token',
         expiresIn: 3600,

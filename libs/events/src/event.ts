@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readEntity } from './entity.js';
 import { EventError, type EventField } from './event-error.js';
 import { parseEventName } from './event-name.js';
-import { emptyTree, type FormTree, isTree, textAt, treeAt } from './form-tree.js';
+import { emptyTree, type FormTree, hostAt, isTree, textAt, treeAt } from './form-tree.js';
 import { withoutSecrets } from './secrets.js';
 
 /** One event of one portal, without any secret. */
@@ -39,7 +39,8 @@ export interface EventCredentials {
   /** Empty where the event named none. */
   domain: string;
   clientEndpoint?: string;
-  serverEndpoint?: string;
+  /** Which OAuth server the tokens say they belong to, `host[:port]`: a choice among those that are believed, no address. */
+  oauthHost?: string;
   accessToken?: string;
   refreshToken?: string;
   /** Seconds. */
@@ -106,7 +107,7 @@ function readCredentials(auth: FormTree): EventCredentials {
     applicationToken: textAt(auth, 'application_token') ?? '',
     domain: textAt(auth, 'domain') ?? '',
     clientEndpoint: textAt(auth, 'client_endpoint'),
-    serverEndpoint: textAt(auth, 'server_endpoint'),
+    oauthHost: hostAt(auth, 'server_endpoint'),
     accessToken: textAt(auth, 'access_token'),
     refreshToken: textAt(auth, 'refresh_token'),
     expiresIn: Number.isSafeInteger(expiresIn) ? expiresIn : undefined,

@@ -1,6 +1,8 @@
 /** What a form body holds: every scalar is text, every nest a tree. */
 export type FormValue = string | FormTree;
 
+const MAX_ADDRESS_LENGTH = 255;
+
 /** A PHP array. It has no prototype, so `__proto__` and `constructor` are keys like any other. */
 export interface FormTree {
   [key: string]: FormValue;
@@ -27,4 +29,12 @@ export function textAt(tree: FormTree, key: string): string | undefined {
 export function treeAt(tree: FormTree, key: string): FormTree | undefined {
   const value = tree[key];
   return isTree(value) ? value : undefined;
+}
+
+/** `host[:port]` of the address at `key`; undefined where there is none, or it is longer than any that is meant. */
+export function hostAt(tree: FormTree, key: string): string | undefined {
+  const address = textAt(tree, key);
+  if (address === undefined || address.length > MAX_ADDRESS_LENGTH || !URL.canParse(address))
+    return undefined;
+  return new URL(address).host || undefined;
 }

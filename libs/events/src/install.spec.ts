@@ -30,6 +30,7 @@ describe('parseInstall', () => {
       applicationToken: 'made-up-application-token',
       accessToken: 'made-up-access-token',
       refreshToken: 'made-up-refresh-token',
+      oauthHost: 'oauth.bitrix.info',
     });
   });
 
@@ -54,6 +55,21 @@ describe('parseInstall', () => {
       expect(parse(form)).toEqual({ ...parse({ auth }), language: undefined });
     },
   );
+
+  it.each([
+    null,
+    '',
+    ['x'],
+    'oauth.bitrix.info',
+    'not a URL',
+    'mailto:a@b.example',
+    `https://${'a.'.repeat(200)}example/`,
+  ])('takes an install whose server_endpoint is %j, and the OAuth server for unsaid', (address) => {
+    expect(parse({ auth: { ...auth, server_endpoint: address } })).toEqual({
+      ...parse({ auth }),
+      oauthHost: undefined,
+    });
+  });
 
   it.each(['ONAPPUNINSTALL', '', ['ONAPPINSTALL']])('refuses the event %j', (event) => {
     expect(() => parse({ event, auth })).toThrow(

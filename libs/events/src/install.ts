@@ -1,6 +1,6 @@
 import { EventError, type EventField } from './event-error.js';
 import { readMemberId, required } from './event.js';
-import { emptyTree, type FormTree, textAt, treeAt } from './form-tree.js';
+import { emptyTree, type FormTree, hostAt, textAt, treeAt } from './form-tree.js';
 
 /** What an install says about itself. Nothing of it is true until the OAuth server has confirmed it by the refresh token. */
 export interface InstallClaim {
@@ -12,6 +12,8 @@ export interface InstallClaim {
   refreshToken: string;
   /** The portal's language, such as `tr`; the install callback names none. */
   language?: string;
+  /** Which OAuth server the tokens say they belong to, `host[:port]`: a choice among those that are believed, no address. */
+  oauthHost?: string;
 }
 
 /** Printable ASCII; the longest in the docs has 71 characters. Claims are kept for a while, so they must not be large. */
@@ -44,6 +46,7 @@ export function parseInstall(form: FormTree): InstallClaim {
     accessToken: matching(TOKEN, auth, 'access_token', 'auth[access_token]'),
     refreshToken: matching(TOKEN, auth, 'refresh_token', 'auth[refresh_token]'),
     language: readLanguage(form),
+    oauthHost: hostAt(auth, 'server_endpoint'),
   };
 }
 

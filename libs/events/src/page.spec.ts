@@ -35,6 +35,7 @@ describe('parsePage', () => {
       applicationToken: 'ec1b2074a9d3f5c81b6e40d27a95cf38',
       accessToken: 'ahodg4h37n89vo17gbkgq0x1l825nnb5',
       refreshToken: '2lg086mxijlpvwh0h7r4nl19udm4try5',
+      oauthHost: 'oauth.bitrix.info',
     });
   });
 

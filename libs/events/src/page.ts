@@ -1,5 +1,5 @@
 import { readMemberId } from './event.js';
-import { type FormTree, textAt } from './form-tree.js';
+import { type FormTree, hostAt, textAt } from './form-tree.js';
 import { DOMAIN, type InstallClaim, matching, TOKEN } from './install.js';
 
 /** Whether the form is what a page of the application gets: it names the tokens in capitals, and has no `auth`. */
@@ -11,7 +11,7 @@ export function isPage(form: FormTree): boolean {
 /**
  * Reads what Bitrix24 posts to the install page and, each time that a user opens the application, to its page
  * (settings/oauth/simple-way.md). The pair is that user's, and came by way of their browser. `LANG` is the user's language,
- * not the portal's, and `SERVER_ENDPOINT` an address that a request names: neither is read. Throws EventError.
+ * not the portal's: it is not read. Throws EventError.
  *
  * @param query of the page's address: the portal's host stands there
  */
@@ -23,5 +23,6 @@ export function parsePage(form: FormTree, query: FormTree): InstallClaim {
     ...(hasToken && { applicationToken: matching(TOKEN, form, 'APPLICATION_TOKEN', 'APPLICATION_TOKEN') }),
     accessToken: matching(TOKEN, form, 'AUTH_ID', 'AUTH_ID'),
     refreshToken: matching(TOKEN, form, 'REFRESH_ID', 'REFRESH_ID'),
+    oauthHost: hostAt(form, 'SERVER_ENDPOINT'),
   };
 }

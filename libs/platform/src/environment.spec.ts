@@ -22,7 +22,7 @@ describe('the environment', () => {
       PORT: 3000,
       OPS_PORT: 9100,
       PUBLIC_URL: 'http://127.0.0.1:3000',
-      B24_OAUTH_URL: 'https://oauth.bitrix.info',
+      B24_OAUTH_URL: ['https://oauth.bitrix.info', 'https://oauth.bitrix24.tech'],
       B24_ALLOW_HOSTS: [],
     });
   });
@@ -53,6 +53,19 @@ describe('the environment', () => {
       expect.stringMatching(/^DATABASE_URL .*percent-encoded/),
     ]);
     expect(problems.join()).not.toMatch(/Sup3r|Secret/);
+  });
+
+  it('reads the OAuth servers as a list, in its order, and names it when one is no address', () => {
+    const list = 'https://two.example/, https://one.example:8443/oauth/';
+    expect(readEnvironment(['B24_OAUTH_URL'], { B24_OAUTH_URL: list }).B24_OAUTH_URL).toEqual([
+      'https://two.example',
+      'https://one.example:8443/oauth',
+    ]);
+    for (const bad of ['https://one.example,', 'one.example', 'https://one.example,ftp://two.example']) {
+      expect(problemsOf(['B24_OAUTH_URL'], { B24_OAUTH_URL: bad })).toEqual([
+        expect.stringMatching(/^B24_OAUTH_URL/),
+      ]);
+    }
   });
 
   it('takes both keys of the application or none', () => {
@@ -92,5 +105,7 @@ describe('the environment', () => {
     ).toHaveLength(2);
     const demo = { B24_OAUTH_URL: 'http://portal-simulator:8080', B24_ALLOW_HOSTS: 'portal-simulator:8080' };
     expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}`, ...demo })).toEqual([]);
+    const both = `${demo.B24_OAUTH_URL},https://oauth.bitrix.info`;
+    expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}`, ...demo, B24_OAUTH_URL: both })).toHaveLength(1);
   });
 });

@@ -49,7 +49,12 @@ const variables = {
     .transform((folder) => resolve(folder)),
   B24_CLIENT_ID: optionalText,
   B24_CLIENT_SECRET: optionalText,
-  B24_OAUTH_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')).default('https://oauth.bitrix.info'),
+  /** The OAuth servers that are believed: that of the western portals, and that of the eastern ones. */
+  B24_OAUTH_URL: z
+    .string()
+    .default('https://oauth.bitrix.info,https://oauth.bitrix24.tech')
+    .transform((list) => list.split(',').map((url) => url.trim().replace(/\/+$/, '')))
+    .pipe(z.array(httpUrl)),
   B24_ALLOW_HOSTS: z
     .string()
     .default('')
@@ -134,12 +139,12 @@ function refusePublished(environment: Partial<Environment>): void {
   const {
     TOKEN_KEYS: keys,
     OPS_TOKEN: token,
-    B24_OAUTH_URL: oauthUrl,
+    B24_OAUTH_URL: oauthUrls,
     B24_ALLOW_HOSTS: allowed,
   } = environment;
-  if (oauthUrl === undefined) return;
-  const { host, hostname } = new URL(oauthUrl);
-  if (allowed?.includes(host) || allowed?.includes(hostname)) return;
+  if (oauthUrls === undefined) return;
+  const hosts = oauthUrls.map((url) => new URL(url));
+  if (hosts.every(({ host, hostname }) => allowed?.includes(host) || allowed?.includes(hostname))) return;
   const problems: string[] = [];
   if (keys?.[0]?.id === publishedKeyId) {
     problems.push(

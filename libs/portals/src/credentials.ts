@@ -18,6 +18,7 @@ export async function saveOAuthCredentials(
     refreshToken: box.seal(grant.refreshToken, { memberId, field: 'refresh_token' }),
     webhookUrl: null,
     expiresAt: new Date(grant.expiresAt),
+    oauthHost: grant.oauthHost,
   });
 }
 
@@ -34,6 +35,7 @@ export async function saveWebhookCredentials(
     refreshToken: null,
     webhookUrl: box.seal(webhookUrl, { memberId, field: 'webhook_url' }),
     expiresAt: null,
+    oauthHost: null,
   });
 }
 

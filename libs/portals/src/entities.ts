@@ -51,6 +51,8 @@ export class CredentialsEntity {
   @Column('text', { name: 'refresh_token', nullable: true }) refreshToken: string | null;
   @Column('text', { name: 'webhook_url', nullable: true }) webhookUrl: string | null;
   @Column('timestamptz', { name: 'expires_at', nullable: true }) expiresAt: Date | null;
+  /** The OAuth server that the pair belongs to; null where it was stored before there was a choice. */
+  @Column('text', { name: 'oauth_host', nullable: true }) oauthHost: string | null;
   /** When the OAuth server was last asked for the address of a portal that answered 302. */
   @Column('timestamptz', { name: 'relocation_asked_at', nullable: true }) relocationAskedAt: Date | null;
   /** When the pair was stored; a change of the key that seals it does not count. */

@@ -43,6 +43,7 @@ describe('EventBindings', () => {
       expiresAt: 0,
       scope: [],
       status: 'L',
+      oauthHost: 'oauth.bitrix.info',
     };
     const claim = { domain: 'one.bitrix24.com', applicationToken: 'token' };
     await new PortalRegistry(source, database.box, []).install(grant, claim);

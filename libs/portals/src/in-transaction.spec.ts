@@ -17,6 +17,7 @@ const grant = (memberId: string) => ({
   expiresAt: 0,
   scope: [],
   status: 'L',
+  oauthHost: 'oauth.bitrix.info',
 });
 const claim = { domain: 'one.bitrix24.com' };
 

@@ -9,6 +9,7 @@ import { NoteRelocations1764700000100 } from './migrations/1764700000100-note-re
 import { OrderEndedTasks1765200000000 } from './migrations/1765200000000-order-ended-tasks.js';
 import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-choose-subscriptions.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
+import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const portalMigrations = [
@@ -23,4 +24,5 @@ export const portalMigrations = [
   CreateTasks1764960000000,
   ChooseSubscriptions1764960000010,
   OrderEndedTasks1765200000000,
+  KeepOAuthServers1766100000200,
 ];

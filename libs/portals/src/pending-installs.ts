@@ -12,6 +12,7 @@ const pendingClaim = z.object({
   accessToken: z.string(),
   refreshToken: z.string(),
   language: z.string().optional(),
+  oauthHost: z.string().optional(),
 });
 /** An install as it arrived: nothing in it is proved before its refresh token is exchanged. */
 export type PendingClaim = z.infer<typeof pendingClaim>;

@@ -42,7 +42,7 @@ describe('the clients of one portal in a process', () => {
       dataSource: source,
       box: database.box,
       suspensions,
-      oauth: { url: oauth.url, clientId: 'id', clientSecret: 'secret' },
+      oauth: { urls: [oauth.url], clientId: 'id', clientSecret: 'secret' },
       allowHosts,
       log: silentLog,
       timings: quickTimings,

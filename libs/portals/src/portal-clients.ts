@@ -1,4 +1,4 @@
-import { OAuthServer, type Pace, PortalClient, type Work } from '@relay/bitrix24';
+import { OAuthServers, type Pace, PortalClient, type Work } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from './keys/secret-box.js';
@@ -17,7 +17,7 @@ export interface PortalClientsOptions {
   box: SecretBox;
   suspensions: Suspensions;
   /** The application's keys; without them expired tokens cannot be renewed, and only webhooks last. */
-  oauth?: { url: string; clientId: string; clientSecret: string } | undefined;
+  oauth?: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: readonly string[];
   log: Log;
@@ -37,14 +37,16 @@ export class PortalClients {
   readonly #turns = new Turns(renewalsAtOnce);
   readonly #timings: RenewalTimings;
   readonly #pace: PortalPace;
-  readonly #oauth: PatientOAuth | undefined;
+  readonly #oauth: OAuthServers | undefined;
 
   constructor(private readonly options: PortalClientsOptions) {
     const { oauth, allowHosts, dataSource, log, timings = usualTimings } = options;
     this.#timings = timings;
     this.#pace = new PortalPace(dataSource, log);
     const timeoutMs = timings.exchangeTimeoutMs;
-    this.#oauth = oauth && new PatientOAuth(new OAuthServer({ ...oauth, allowHosts, timeoutMs }));
+    // One that hangs is no reason to leave another alone.
+    this.#oauth =
+      oauth && new OAuthServers({ ...oauth, allowHosts, timeoutMs }, (server) => new PatientOAuth(server));
   }
 
   /**

@@ -47,7 +47,7 @@ describe('PortalsModule', () => {
   function start(): Promise<INestApplicationContext> {
     const portals = PortalsModule.forRoot({
       tokenKeys: [{ id: 'k1', key: randomBytes(32) }],
-      oauth: { url: oauth.url, clientId: 'id', clientSecret: 'secret' },
+      oauth: { urls: [oauth.url], clientId: 'id', clientSecret: 'secret' },
       allowHosts: ['127.0.0.1'],
       log: silentLog,
       databaseUrl: database.url,

@@ -22,8 +22,8 @@ import { WebhookPairs } from './webhook-pairs.js';
 export interface PortalsOptions {
   /** The first seals, all open. */
   tokenKeys: TokenKey[];
-  /** The application's keys at the one OAuth server that is believed; only webhooks work without. */
-  oauth?: { url: string; clientId: string; clientSecret: string } | undefined;
+  /** The application's keys, and the OAuth servers that are believed; only webhooks work without. */
+  oauth?: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: string[];
   log: Log;

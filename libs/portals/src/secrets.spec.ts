@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
-import { Bitrix24Error, OAuthServer } from '@relay/bitrix24';
+import { Bitrix24Error, OAuthServers } from '@relay/bitrix24';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
@@ -67,7 +67,7 @@ describe('secrets', () => {
 
   function store(changes: Partial<TokenStoreParts> = {}): DatabaseTokenStore {
     const { clientSecret } = secrets;
-    const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret });
+    const server = new OAuthServers({ urls: [oauth.url], clientId: 'id', clientSecret });
     const parts = { memberId, dataSource: source, box, oauthUrl: oauth.url, oauth: server, log };
     return tokenStore({ ...parts, ...changes });
   }

@@ -47,6 +47,7 @@ export class SingleUseOAuth {
       expiresAt: Date.now() + 3_600_000,
       scope: ['crm'],
       status: 'L',
+      oauthHost: new URL(this.url).host,
     };
   }
 

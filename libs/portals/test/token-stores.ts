@@ -1,4 +1,4 @@
-import { OAuthServer } from '@relay/bitrix24';
+import { OAuthServers } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from '../src/keys/secret-box.js';
@@ -21,7 +21,7 @@ export interface StoreOptions extends Partial<TokenStoreParts> {
 export function tokenStore({ oauthUrl, ...given }: StoreOptions): DatabaseTokenStore {
   const { dataSource, log = silentLog } = given;
   return new DatabaseTokenStore({
-    oauth: new OAuthServer({ url: oauthUrl, clientId: 'id', clientSecret: 'secret', timeoutMs: 5_000 }),
+    oauth: new OAuthServers({ urls: [oauthUrl], clientId: 'id', clientSecret: 'secret', timeoutMs: 5_000 }),
     log,
     turns: new Turns(3),
     timings: quickTimings,

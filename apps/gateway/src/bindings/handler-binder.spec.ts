@@ -72,6 +72,7 @@ describe('binding handlers at many portals', () => {
         expiresAt: 0,
         scope: [],
         status: 'L',
+        oauthHost: 'oauth.bitrix.info',
       };
       await context.get(PortalRegistry).install(grant, { domain: 'd' });
     }

@@ -19,11 +19,11 @@ export class EventProof {
 
   /** @throws Refusal, DirectoryUnavailableError */
   async require(event: PortalEvent, credentials: EventCredentials, form: FormTree): Promise<void> {
-    const { refreshToken } = credentials;
+    const { refreshToken, oauthHost } = credentials;
     try {
       const portal = await this.verifier.verify(event, credentials);
       if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
-        this.reauthorization.offer(event.memberId, refreshToken);
+        this.reauthorization.offer({ memberId: event.memberId, refreshToken, oauthHost });
       }
     } catch (error) {
       const canInstall = bringTokens.includes(event.name) && refreshToken !== undefined;

@@ -79,7 +79,7 @@ export class Installer {
     const before = await this.directory.find(claim.memberId, { fresh: true });
     let grant: TokenGrant;
     try {
-      grant = await this.proof.exchange(claim.memberId, claim.refreshToken);
+      grant = await this.proof.exchange(claim);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 401) throw error;
       if (await this.wasConfirmed(claim)) return;

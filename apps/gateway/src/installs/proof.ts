@@ -1,14 +1,18 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
+import { OAuthError, type OAuthServers, type TokenGrant } from '@relay/bitrix24';
+import type { InstallClaim } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { Refusal } from '../http/refusal.js';
-import { LOG, OAUTH_SERVER } from '../tokens.js';
+import { LOG, OAUTH_SERVERS } from '../tokens.js';
 
-/** The only proof of whose a refresh token is: the OAuth server that we are configured with exchanges it. */
+/** What is exchanged, and which of the OAuth servers that are believed it names. */
+export type OfferedPair = Pick<InstallClaim, 'memberId' | 'refreshToken' | 'oauthHost'>;
+
+/** The only proof of whose a refresh token is: an OAuth server that we are configured with exchanges it. */
 @Injectable()
 export class Proof {
   constructor(
-    @Inject(OAUTH_SERVER) private readonly oauth: OAuthServer | undefined,
+    @Inject(OAUTH_SERVERS) private readonly oauth: OAuthServers | undefined,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -23,17 +27,17 @@ export class Proof {
    * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when the server
    *   does not confirm, 503 without keys
    */
-  async exchange(memberId: string, refreshToken: string): Promise<TokenGrant> {
-    const grant = await this.ask(refreshToken);
+  async exchange({ memberId, refreshToken, oauthHost }: OfferedPair): Promise<TokenGrant> {
+    const grant = await this.ask(refreshToken, oauthHost);
     if (grant.memberId === memberId) return grant;
     this.log.warn({ claimed: memberId, confirmed: grant.memberId }, 'a token pair is that of another portal');
     throw new Refusal(401, 'not-confirmed');
   }
 
-  private async ask(refreshToken: string): Promise<TokenGrant> {
+  private async ask(refreshToken: string, oauthHost?: string): Promise<TokenGrant> {
     if (this.oauth === undefined) throw new Refusal(503, 'no-client-id');
     try {
-      return await this.oauth.refresh(refreshToken);
+      return await this.oauth.refresh(refreshToken, oauthHost);
     } catch (error) {
       if (!(error instanceof OAuthError) || error.unreachable) throw error;
       if (refusesOurKeys(error)) {

@@ -3,7 +3,7 @@ import type { Log } from '@relay/platform';
 import { PortalDirectory } from '@relay/portals';
 import { Backoff } from '../bindings/backoff.js';
 import { LOG } from '../tokens.js';
-import { Proof } from './proof.js';
+import { type OfferedPair, Proof } from './proof.js';
 import { Settlement } from './settlement.js';
 
 /**
@@ -31,17 +31,19 @@ export class Reauthorization implements OnModuleDestroy {
   }
 
   /** Returns at once, for the event must be answered. It must be proved, by its application token. */
-  offer(memberId: string, refreshToken: string): void {
+  offer(pair: OfferedPair): void {
+    const { memberId } = pair;
     if (this.isStopped || this.inHand.has(memberId) || !this.backoff.isDue(memberId)) return;
-    const work = this.tryOut(memberId, refreshToken).finally(() => this.inHand.delete(memberId));
+    const work = this.tryOut(pair).finally(() => this.inHand.delete(memberId));
     this.inHand.set(memberId, work);
   }
 
-  private async tryOut(memberId: string, refreshToken: string): Promise<void> {
+  private async tryOut(pair: OfferedPair): Promise<void> {
+    const { memberId } = pair;
     try {
       const portal = await this.directory.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
-      const grant = await this.proof.exchange(memberId, refreshToken);
+      const grant = await this.proof.exchange(pair);
       await this.settlement.settle('event', grant, { domain: portal.domain }, portal);
       this.backoff.clear(memberId);
     } catch (error) {

@@ -7,9 +7,9 @@ export class UnsettledInstall extends Error {
   /** Private, for it holds secrets, and whoever logs an error logs all that can be seen of it. */
   readonly #claim: InstallClaim;
 
-  constructor(claim: InstallClaim, { accessToken, refreshToken }: TokenGrant, cause: unknown) {
+  constructor(claim: InstallClaim, { accessToken, refreshToken, oauthHost }: TokenGrant, cause: unknown) {
     super('A confirmed install could not be settled', { cause });
-    this.#claim = { ...claim, accessToken, refreshToken };
+    this.#claim = { ...claim, accessToken, refreshToken, oauthHost };
   }
 
   /** The same claim with the pair that its own was exchanged for, as good a proof as that was. */

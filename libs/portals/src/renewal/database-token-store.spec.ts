@@ -1,4 +1,4 @@
-import type { PortalAccess } from '@relay/bitrix24';
+import { OAuthServers, type PortalAccess } from '@relay/bitrix24';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
@@ -117,6 +117,22 @@ describe('DatabaseTokenStore', () => {
     for (let round = 0; round < 5; round += 1) token = tokenOf(await store().renew(token));
     expect(oauth.exchanges.get(memberId)).toBe(5);
     await expect(store().access()).resolves.toMatchObject({ accessToken: token });
+  });
+
+  it('asks the OAuth server that the pair belongs to, and remembers which one that is', async () => {
+    const other = await SingleUseOAuth.start();
+    try {
+      const urls = [other.url, oauth.url];
+      const both = new OAuthServers({ urls, clientId: 'id', clientSecret: 'secret', timeoutMs: 5_000 });
+      let token = await install();
+      for (const exchanges of [1, 2]) {
+        token = tokenOf(await store(source, { oauth: both }).renew(token));
+        expect(oauth.exchanges.get(memberId)).toBe(exchanges);
+      }
+      expect(other.refused).toBe(0);
+    } finally {
+      await other.stop();
+    }
   });
 
   it('needs one connection for any number of renewals of a portal in one process', async () => {

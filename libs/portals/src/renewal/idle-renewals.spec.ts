@@ -33,7 +33,7 @@ describe('portals that nobody has called', () => {
       dataSource,
       box: database.box,
       suspensions: new Suspensions(dataSource, silentLog),
-      oauth: { url: oauth.url, clientId: 'id', clientSecret: 'secret' },
+      oauth: { urls: [oauth.url], clientId: 'id', clientSecret: 'secret' },
       allowHosts: [],
       log: silentLog,
       timings: quickTimings,

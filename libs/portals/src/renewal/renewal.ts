@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   Bitrix24Error,
   OAuthError,
-  type OAuthServer,
+  type OAuthServers,
   type PortalAccess,
   type TokenGrant,
 } from '@relay/bitrix24';
@@ -25,7 +25,7 @@ export interface RenewalParts {
   dataSource: DataSource;
   box: SecretBox;
   /** Without it a stored pair cannot be renewed. */
-  oauth: Pick<OAuthServer, 'refresh'> | undefined;
+  oauth: Pick<OAuthServers, 'refresh'> | undefined;
   log: Log;
   /** Renewals hold a connection each while the OAuth server thinks: they must not take the whole pool. */
   turns: Turns;
@@ -78,7 +78,7 @@ export class Renewal {
         const access = openAccess(box, stored);
         if (!isNeeded(stored, access) || access.kind === 'webhook') return access;
         const spent = this.#openRefreshToken(stored);
-        const grant = await this.#exchange(spent);
+        const grant = await this.#exchange(spent, stored.credentials.oauthHost ?? undefined);
         if (!('refreshToken' in grant)) return new Refused(spent, access.accessToken, grant);
         exchanged = { grant, spent };
         if (isRelocation) await noteRelocation(manager, memberId);
@@ -91,11 +91,11 @@ export class Renewal {
   }
 
   /** @returns an error where the pair is dead, as far as the OAuth server knows */
-  async #exchange(refreshToken: string): Promise<TokenGrant | PortalError> {
+  async #exchange(refreshToken: string, oauthHost?: string): Promise<TokenGrant | PortalError> {
     const { oauth, memberId } = this.parts;
     if (!oauth) throw noOAuth(memberId);
     try {
-      const grant = await oauth.refresh(refreshToken);
+      const grant = await oauth.refresh(refreshToken, oauthHost);
       return grant.memberId === memberId ? grant : wrongMember(memberId);
     } catch (error) {
       if (error instanceof OAuthError && deadPair.includes(error.code.toLowerCase())) {
