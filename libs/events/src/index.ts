@@ -6,4 +6,10 @@ export type { FormTree, FormValue } from './form-tree.js';
 export { decodeForm, type FormLimits } from './form.js';
 export { type InstallClaim, parseInstall } from './install.js';
 export { isPage, parsePage } from './page.js';
-export { decodeMessage, encodeMessage, MessageError, type MessageErrorCode } from './message.js';
+export {
+  decodeMessage,
+  encodeMessage,
+  isOfNewerVersion,
+  MessageError,
+  type MessageErrorCode,
+} from './message.js';

@@ -3,7 +3,7 @@ import { EVENT_NAME } from './event-name.js';
 import { MEMBER_ID, type PortalEvent } from './event.js';
 import { emptyTree, type FormTree } from './form-tree.js';
 
-/** Why the content of a message cannot be read. */
+/** Why the content of a message cannot be read. `unknown-version`: by this process; a newer one wrote it, and can. */
 export type MessageErrorCode = 'not-json' | 'unknown-version' | 'malformed';
 
 /** Thrown by {@link decodeMessage}. Its message never repeats the content. */
@@ -65,19 +65,31 @@ export function encodeMessage(event: PortalEvent): Buffer {
   );
 }
 
+/** Whether an error of {@link decodeMessage} says that a newer process can read the message: it must be kept for that. */
+export function isOfNewerVersion(error: unknown): boolean {
+  return error instanceof MessageError && error.code === 'unknown-version';
+}
+
 /** Throws MessageError; never anything else, whatever the bytes. */
 export function decodeMessage(content: Uint8Array): PortalEvent {
   const json = parseJson(content);
   const version = versionSchema.safeParse(json);
   if (!version.success) throw new MessageError('malformed', 'The message has no version');
+  if (isNewer(version.data.v))
+    throw new MessageError('unknown-version', 'The message is of a newer version than this process');
   if (version.data.v !== VERSION)
-    throw new MessageError('unknown-version', 'The message is of another version');
+    throw new MessageError('malformed', 'The message is of no version there is');
   const message = messageSchema.safeParse(json);
   if (!message.success) {
     const fields = message.error.issues.map((issue) => issue.path.join('.'));
     throw new MessageError('malformed', `The message has wrong fields: ${fields.join(', ')}`);
   }
   return { ...message.data, data: toTree(message.data.data, 0) };
+}
+
+/** Such as a newer process writes before a rollback: kept for it, while nobody ever reads what has no such version. */
+function isNewer(version: unknown): boolean {
+  return typeof version === 'number' && Number.isSafeInteger(version) && version > VERSION;
 }
 
 function parseJson(content: Uint8Array): unknown {
