@@ -31,11 +31,15 @@ const lotSize = 200;
 const publishDeadlineMs = 10_000;
 const defaultPollMs = 500;
 const defaultOrphansMs = 30_000;
+/** A slot with nothing but events of a newer version is read as a whole at each look. */
+const asideAgainMs = 10 * 60_000;
 
 /** Brings the journal's events onto the bus, under the ids that they had, as soon as it takes them. */
 export class Drainer {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
+  /** Milliseconds since 1970, by slot: when to look once more at what this version cannot read there. */
+  readonly #asideUntil = new Map<number, number>();
 
   constructor(
     private readonly own: Journal,
@@ -120,6 +124,7 @@ export class Drainer {
     const { folder, bus } = this.options;
     for (const number of await listSlots(folder)) {
       if (number === this.own.number || !bus.isReady() || this.#stop.signal.aborted) continue;
+      if (Date.now() < (this.#asideUntil.get(number) ?? 0)) continue;
       // One that cannot be read keeps none of the others back.
       await this.#attempt(() => this.#drainOrphan(number));
     }
@@ -132,6 +137,7 @@ export class Drainer {
     const orphan = await Journal.over(slot, number, limits, log);
     try {
       await this.#drain(orphan);
+      if (orphan.newer + orphan.unreadable > 0) this.#asideUntil.set(number, Date.now() + asideAgainMs);
     } finally {
       await orphan.close();
     }

@@ -36,6 +36,8 @@ describe('what an operator sees of the journal', () => {
       events: 0,
       bytes: 0,
       oldestAt: null,
+      newer: 0,
+      unreadable: 0,
       limits,
       isOpen: true,
       isBusAway: true,
@@ -69,7 +71,15 @@ describe('what an operator sees of the journal', () => {
     writeFileSync(join(folder, '7', 'CURRENT'), 'no LevelDB');
     const expected = [
       { slot: 1, state: 'held' },
-      { slot: 2, state: 'orphaned', events: 1, bytes: expect.any(Number), oldestAt: expect.any(Date) },
+      {
+        slot: 2,
+        state: 'orphaned',
+        events: 1,
+        bytes: expect.any(Number),
+        oldestAt: expect.any(Date),
+        newer: 0,
+        unreadable: 0,
+      },
       { slot: 7, state: 'unreadable' },
     ];
     for (let looks = 0; looks < 2; looks++) expect((await bus.status()).others).toEqual(expected);

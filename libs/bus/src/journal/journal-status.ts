@@ -10,6 +10,10 @@ export interface SlotContents {
   bytes: number;
   /** When the journal took its oldest event; null when it is empty. */
   oldestAt: Date | null;
+  /** Events that a newer version has written, beside `events`: this one leaves them where they are, for the upgrade. */
+  newer: number;
+  /** Events that no version reads, beside `events`: they stay for a person. */
+  unreadable: number;
 }
 
 export type OtherSlot =
@@ -38,9 +42,16 @@ export function contentsOf(
 export function contentsOf(
   journal: Journal | undefined,
 ): Omit<SlotContents, 'slot'> & { slot: number | null } {
-  if (!journal) return { slot: null, events: 0, bytes: 0, oldestAt: null };
-  const { number: slot, size: events, bytes, oldestAt } = journal;
-  return { slot, events, bytes, oldestAt: oldestAt === undefined ? null : new Date(oldestAt) };
+  if (!journal) return { slot: null, events: 0, bytes: 0, oldestAt: null, newer: 0, unreadable: 0 };
+  const { number: slot, size: events, bytes, oldestAt, newer, unreadable } = journal;
+  return {
+    slot,
+    events,
+    bytes,
+    oldestAt: oldestAt === undefined ? null : new Date(oldestAt),
+    newer,
+    unreadable,
+  };
 }
 
 /** Every other slot of the folder. One that nobody has open is opened for the moment of the look. */

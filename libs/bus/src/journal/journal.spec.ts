@@ -4,6 +4,7 @@ import { silentLog } from '@relay/platform';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { anEvent } from '../../testing/events.js';
 import { Journal, type JournalLimits } from './journal.js';
 import { openSlot, type Slot } from './slot.js';
@@ -42,6 +43,20 @@ describe('the journal', () => {
     const journal = await Journal.over(slot, 0, limits, silentLog);
     opened.add(journal);
     return journal;
+  }
+
+  /** As if another version had written the event. @returns where it lies after that, without the mark of what is aside */
+  async function rewriteVersion(id: string, v: number): Promise<string | undefined> {
+    const slot = await openSlot(folder, 0);
+    let found: string | undefined;
+    for await (const [key, content] of slot?.iterator() ?? []) {
+      const message = z.looseObject({ id: z.string() }).parse(JSON.parse(content.toString()));
+      if (message.id !== id) continue;
+      await slot?.put(key, Buffer.from(JSON.stringify({ ...message, v })));
+      found = key.replace(/^x/, '');
+    }
+    await slot?.close();
+    return found;
   }
 
   it('gives back what was appended, in its order and with its ids', async () => {
@@ -192,23 +207,47 @@ describe('the journal', () => {
     expect((await second.oldest(10)).map(({ event }) => event)).toEqual(events);
   });
 
+  it('keeps what a newer version wrote, counts it, and gives it out once it can be read', async () => {
+    const journal = await open();
+    const [read, later] = [anEvent(), anEvent()];
+    await journal.append(read);
+    await journal.append(later);
+    await close(journal);
+    const newerKey = await rewriteVersion(later.id, 2);
+
+    for (let start = 1; start <= 3; start += 1) {
+      const older = await open();
+      expect((await older.oldest(10)).map(({ event }) => event)).toEqual([read]);
+      expect(older).toMatchObject({ size: 1, newer: 1, unreadable: 0 });
+      await close(older);
+    }
+    await rewriteVersion(later.id, 1);
+    const upgraded = await open();
+    expect(upgraded).toMatchObject({ size: 2, newer: 0, unreadable: 0 });
+    const entries = await upgraded.oldest(10);
+    expect(entries.map(({ event }) => event)).toEqual([read, later]);
+    expect(entries[1]?.key).toBe(newerKey);
+    await upgraded.remove(entries);
+    expect(upgraded).toMatchObject({ size: 0, newer: 0, unreadable: 0 });
+  });
+
   it('sets aside what it cannot read, and goes on with the others', async () => {
     const journal = await overSlot(() => undefined);
     const event = anEvent();
     await journal.append(event);
     await close(journal);
     const slot = await openSlot(folder, 0);
-    await slot?.put('000000000000001-1', Buffer.from('{"v":99}'));
+    await slot?.put('000000000000001-1', Buffer.from('{"v":0}'));
     await slot?.close();
 
     const again = await open();
     expect(again.size).toBe(2);
     const entries = await again.oldest(10);
     expect(entries.map((entry) => entry.event)).toEqual([event]);
-    expect(again.size).toBe(1);
+    expect(again).toMatchObject({ size: 1, newer: 0, unreadable: 1 });
     await close(again);
     const after = await openSlot(folder, 0);
-    expect(await after?.get('x000000000000001-1')).toEqual(Buffer.from('{"v":99}'));
+    expect(await after?.get('x000000000000001-1')).toEqual(Buffer.from('{"v":0}'));
     await after?.close();
   });
 

@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, type PortalEvent } from '@relay/events';
+import { decodeMessage, encodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { openFreeSlot, type Slot } from './slot.js';
 import { JournalError } from './journal-error.js';
@@ -27,8 +27,23 @@ interface Waiting {
 
 /** One synced write takes as long for many as for one; more than this only makes the first ones wait. */
 const groupSize = 256;
-/** Sorts behind every time: set aside, never taken again. */
+/**
+ * Sorts behind every time: set aside, for this version cannot read it. Whoever opens the slot looks at it once more, for
+ * a newer version wrote it, as a rule, and the next upgrade brings it back.
+ */
 const asidePrefix = 'x';
+const asideRange = { gt: asidePrefix, lt: 'y' };
+/** In one write. */
+const bringBackGroup = 200;
+
+/** Events that are not given out. */
+interface Aside {
+  /** They wait for the next upgrade. */
+  newer: number;
+  /** Nobody will ever read them; they stay for a person. */
+  unreadable: number;
+  bytes: number;
+}
 
 /**
  * Events that the bus would not take, on the local disk: `append` resolves when the event is synced. Ended at any
@@ -51,6 +66,7 @@ export class Journal {
   #size = 0;
   #bytes = 0;
   #oldestAt: number | undefined;
+  #aside: Aside = { newer: 0, unreadable: 0, bytes: 0 };
 
   private constructor(
     private readonly slot: Slot,
@@ -86,6 +102,16 @@ export class Journal {
     return this.#bytes;
   }
 
+  /** Events of a newer version, beside `size`: they are given out when a process that reads them opens the slot. */
+  get newer(): number {
+    return this.#aside.newer;
+  }
+
+  /** Events that no version reads, beside `size`. */
+  get unreadable(): number {
+    return this.#aside.unreadable;
+  }
+
   /** Milliseconds since 1970; undefined when it is empty. */
   get oldestAt(): number | undefined {
     return this.#oldestAt;
@@ -117,23 +143,23 @@ export class Journal {
   }
 
   /**
-   * The oldest events, or those behind one; one that cannot be read is set aside, and is said in the log.
+   * The oldest events, or those behind one; one that this version cannot read is set aside, and is said in the log.
    * @param behind its key
    * @throws while the disk does not take what was removed before: it would be given out again
    */
   async oldest(limit: number, behind?: string): Promise<Entry[]> {
     if (this.#removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
+    const unread: { key: string; content: Buffer; error: unknown }[] = [];
     const range = behind === undefined ? this.#range() : { gt: behind, lt: asidePrefix };
     for await (const [key, content] of this.slot.iterator({ ...range, limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
       } catch (error) {
-        this.log.error({ err: error, key }, 'an event of the journal cannot be read; it is set aside there');
-        await this.#inTurn(() => this.slot.put(asidePrefix + key, content, { sync: true }));
-        await this.remove([{ key, bytes: content.length }]);
+        unread.push({ key, content, error });
       }
     }
+    if (unread.length > 0) await this.#setAside(unread);
     return entries;
   }
 
@@ -171,7 +197,73 @@ export class Journal {
 
   #isFull(more: number): boolean {
     const isTooOld = this.#oldestAt !== undefined && Date.now() - this.#oldestAt > this.limits.maxAgeMs;
-    return isTooOld || this.#bytes + more > this.limits.maxBytes;
+    return isTooOld || this.#bytes + this.#aside.bytes + more > this.limits.maxBytes;
+  }
+
+  async #setAside(unread: readonly { key: string; content: Buffer; error: unknown }[]): Promise<void> {
+    for (const { key, error } of unread) {
+      if (!isOfNewerVersion(error))
+        this.log.error({ err: error, key }, 'an event of the journal cannot be read; it is set aside there');
+    }
+    const puts = unread.map(({ key, content }) => ({
+      type: 'put' as const,
+      key: asidePrefix + key,
+      value: content,
+    }));
+    await this.#inTurn(() => this.slot.batch(puts, { sync: true }));
+    for (const { content, error } of unread) this.#noteAside(error, content.length);
+    await this.remove(unread.map(({ key, content }) => ({ key, bytes: content.length })));
+    const newer = unread.filter(({ error }) => isOfNewerVersion(error)).length;
+    if (newer > 0)
+      this.log.warn({ events: newer, slot: this.number }, 'events of a newer version wait for the upgrade');
+  }
+
+  #noteAside(error: unknown, bytes: number): void {
+    if (isOfNewerVersion(error)) this.#aside.newer += 1;
+    else this.#aside.unreadable += 1;
+    this.#aside.bytes += bytes;
+  }
+
+  /** Of what was set aside, what this version reads goes to its place again; the rest is counted. */
+  async #bringBack(): Promise<void> {
+    this.#aside = { newer: 0, unreadable: 0, bytes: 0 };
+    let readable: { key: string; content: Buffer }[] = [];
+    let broughtBack = 0;
+    const putBack = async (): Promise<void> => {
+      // Both or neither, though the power goes.
+      await this.slot.batch(
+        readable.flatMap(({ key, content }) => [
+          { type: 'put' as const, key: key.slice(asidePrefix.length), value: content },
+          { type: 'del' as const, key },
+        ]),
+      );
+      broughtBack += readable.length;
+      readable = [];
+    };
+    for await (const [key, content] of this.slot.iterator(asideRange)) {
+      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(asidePrefix.length)) + 1);
+      try {
+        decodeMessage(content);
+        readable.push({ key, content });
+      } catch (error) {
+        this.#noteAside(error, content.length);
+      }
+      if (readable.length >= bringBackGroup) await putBack();
+    }
+    if (readable.length > 0) await putBack();
+    const { newer, unreadable } = this.#aside;
+    if (broughtBack > 0)
+      this.log.info(
+        { events: broughtBack, slot: this.number },
+        'events that had been set aside can be read now',
+      );
+    if (newer > 0)
+      this.log.warn({ events: newer, slot: this.number }, 'events of a newer version wait for the upgrade');
+    if (unreadable > 0)
+      this.log.error(
+        { events: unreadable, slot: this.number },
+        'the journal holds events that nobody can read',
+      );
   }
 
   #note(key: string, bytes: number): void {
@@ -231,6 +323,7 @@ export class Journal {
 
   /** Of a failed write some may be on the disk after all; and while it was closed a sibling may have drained it. */
   async #count(): Promise<void> {
+    await this.#bringBack();
     this.#firstKey = '';
     [this.#size, this.#bytes, this.#oldestAt] = [0, 0, undefined];
     const stillThere = new Set<string>();

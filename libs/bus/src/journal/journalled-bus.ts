@@ -22,6 +22,11 @@ const journalBytes = gauge({
   name: 'relay_journal_bytes',
   help: 'Bytes of their messages',
 });
+const journalAside = gauge({
+  name: 'relay_journal_aside_events',
+  help: 'Events in this process’ slot that it cannot read: newer, which wait for the upgrade, and unreadable',
+  labelNames: ['what'],
+});
 
 /** Half a day of a busy installation; a week is longer than any outage that nobody looks at. */
 const defaultLimits: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
@@ -116,6 +121,8 @@ export class JournalledBus implements EventBus {
   #count(): void {
     journalEntries.set(this.#journal?.size ?? 0);
     journalBytes.set(this.#journal?.bytes ?? 0);
+    journalAside.set({ what: 'newer' }, this.#journal?.newer ?? 0);
+    journalAside.set({ what: 'unreadable' }, this.#journal?.unreadable ?? 0);
   }
 
   consume(options: ConsumeOptions): Promise<Consumption> {
