@@ -11,6 +11,7 @@ const status = z.looseObject({
   waiting: z.number(),
   inHand: z.number(),
   retrying: z.number(),
+  newer: z.number(),
   dead: z.number(),
   oldestAt: z.string().nullable(),
   shardsServed: z.number(),
@@ -43,10 +44,11 @@ export async function listConsumers(api: OpsClient): Promise<Report> {
   return { value: consumers, text: columns(titles, rows) };
 }
 
-function noteOn({ missing, unknown, processes, shardsServed }: Status): string {
+function noteOn({ missing, unknown, newer, processes, shardsServed }: Status): string {
   if (missing) return 'NOBODY WORKS ON IT: start it';
   if (processes.some(({ isPaused }) => isPaused))
     return 'PAUSED: everything fails, one event at a time is tried';
+  if (newer > 0) return `${newer} OF A NEWER VERSION wait for the upgrade`;
   if (unknown) return 'nothing stands for it on the bus';
   if (processes.length > 0 && shardsServed === 0) return 'its processes do not consume: see their logs';
   if (processes.length === 0 && shardsServed > 0) return 'a process serves it that cannot report itself';

@@ -8,6 +8,8 @@ const contents = z.object({
   events: z.number(),
   bytes: z.number(),
   oldestAt: z.string().nullable(),
+  newer: z.number(),
+  unreadable: z.number(),
 });
 const status = contents.extend({
   slot: z.number().nullable(),
@@ -40,9 +42,12 @@ export async function journalStatus(api: OpsClient): Promise<Report> {
   return { value: answer, text: lines.join('\n') };
 }
 
-function lineOf({ slot, events, bytes, oldestAt }: z.output<typeof contents>): string {
+function lineOf(seen: z.output<typeof contents>): string {
+  const { slot, events, bytes, oldestAt, newer, unreadable } = seen;
   const oldest = oldestAt === null ? '' : `, the oldest ${ageOf(oldestAt)} old`;
-  return `${slot}: ${events} events, ${(bytes / megabyte).toFixed(1)} MB${oldest}`;
+  const waiting = newer === 0 ? '' : `; ${newer} OF A NEWER VERSION wait for the upgrade`;
+  const left = unreadable === 0 ? '' : `; ${unreadable} CANNOT BE READ, see the log`;
+  return `${slot}: ${events} events, ${(bytes / megabyte).toFixed(1)} MB${oldest}${waiting}${left}`;
 }
 
 function otherLine(other: Status['others'][number]): string {

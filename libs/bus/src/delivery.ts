@@ -26,8 +26,8 @@ export class HeldDelivery implements Delivery {
   retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void> {
     return this.receipt.retry(afterMs, failure, options);
   }
-  defer(afterMs: number): Promise<void> {
-    return this.receipt.defer(afterMs);
+  defer(afterMs: number, code?: string): Promise<void> {
+    return this.receipt.defer(afterMs, code);
   }
   dead(failure: Failure): Promise<void> {
     return this.receipt.dead(failure);

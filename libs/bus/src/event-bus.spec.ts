@@ -3,14 +3,20 @@ import { decodeMessage } from '@relay/events';
 import { silentLog } from '@relay/platform';
 import { eventually } from '../../../test/support/eventually.js';
 import type { ConsumeOptions, Consumption, Delivery, EventBus } from './event-bus.js';
+import { newerTotal } from './metrics.js';
 import { shardOf } from './shard.js';
-import { busesUnderTest, type BusUnderTest } from '../testing/bus-under-test.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../testing/bus-under-test.js';
 import { anEvent } from '../testing/events.js';
 
 jest.setTimeout(60_000);
 
 const settleAtOnce = (delivery: Delivery): void => void delivery.done();
 const failure = { code: 'QUERY_LIMIT_EXCEEDED', message: 'Too many requests' };
+
+async function timesNewer(consumer: string): Promise<number> {
+  const { values } = await newerTotal.get();
+  return values.find(({ labels }) => labels.consumer === consumer)?.value ?? 0;
+}
 
 describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
   let underTest: BusUnderTest;
@@ -257,14 +263,35 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     const consumer = newConsumer();
     const { ids } = await collect({ consumer, names: ['ONCRMCONTACTUPDATE'], receive: settleAtOnce });
     const event = anEvent();
-    await underTest.inject(consumer, shardOf(event.memberId), '{"v":999}');
+    await underTest.inject(consumer, shardOf(event.memberId), '{"v":0}');
     await bus.publish(event);
     await eventually(() => expect(ids()).toEqual([event.id]));
     await eventually(async () => {
       expect(await underTest.deadLetters(consumer)).toMatchObject([
-        { code: 'UNDECODABLE', content: '{"v":999}' },
+        { code: 'UNDECODABLE', content: '{"v":0}' },
       ]);
     });
+  });
+
+  it('keeps a message of a newer version, however often it comes, and counts it', async () => {
+    const consumer = newConsumer();
+    const { ids, consumption } = await collect({
+      consumer,
+      names: ['ONCRMCONTACTUPDATE'],
+      receive: settleAtOnce,
+    });
+    const event = anEvent();
+    await underTest.inject(consumer, shardOf(event.memberId), '{"v":2}');
+    await bus.publish(event);
+    await eventually(() => expect(ids()).toEqual([event.id]));
+    await eventually(() => expect(consumption.newer()).toBe(1));
+    // More than there are tiers, so that it would be dead by now if it had spent an attempt each time.
+    const before = await timesNewer(consumer);
+    await eventually(async () =>
+      expect(await timesNewer(consumer)).toBeGreaterThan(before + retryDelaysMs.length),
+    );
+    expect(consumption.newer()).toBe(1);
+    expect(await underTest.deadLetters(consumer)).toEqual([]);
   });
 
   it('loses nothing in 25 redeliveries', async () => {

@@ -46,6 +46,8 @@ export interface ConsumeOptions {
 export interface Consumption {
   /** The queues stand and deliveries come, to this process or to another one of the same consumer. */
   isReady(): boolean;
+  /** Messages that a newer version wrote and that this process has sent back for now, as far as it has seen them. */
+  newer(): number;
   /** Takes no more; what is not settled goes back and is delivered again, here or elsewhere, in its order. */
   stop(): Promise<void>;
 }
@@ -63,8 +65,11 @@ export interface Receipt {
   done(): Promise<void>;
   /** Hands the message back after about `afterMs`, rounded up to a tier of the bus. Counts as an attempt unless told otherwise. */
   retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void>;
-  /** Hands the message back for later without anything having failed: it keeps its attempts and its history. */
-  defer(afterMs: number): Promise<void>;
+  /**
+   * Hands the message back for later without anything having failed: it keeps its attempts and its history.
+   * @param code what stands beside it meanwhile, for whoever looks at what waits
+   */
+  defer(afterMs: number, code?: string): Promise<void>;
   /** Puts the message among the dead letters, for a person to read and replay. */
   dead(failure: Failure): Promise<void>;
 }

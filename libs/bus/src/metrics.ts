@@ -66,3 +66,9 @@ export const deadTotal = counter({
   help: 'Messages put among the dead letters',
   labelNames: ['consumer'],
 });
+
+export const newerTotal = counter({
+  name: 'relay_bus_newer_total',
+  help: 'Deliveries that a newer version wrote, each time they came: they wait for the upgrade',
+  labelNames: ['consumer'],
+});

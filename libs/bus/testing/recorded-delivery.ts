@@ -5,7 +5,7 @@ import type { Delivery, Failure, Receipt } from '../src/event-bus.js';
 export type Settled =
   | { as: 'done' }
   | { as: 'retry'; afterMs: number; failure: Failure; countsAsAttempt: boolean }
-  | { as: 'defer'; afterMs: number }
+  | { as: 'defer'; afterMs: number; code?: string }
   | { as: 'dead'; failure: Failure };
 
 /** A delivery without a bus, which remembers how it was settled. */
@@ -25,8 +25,8 @@ export class RecordedReceipt implements Receipt {
   async retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void> {
     this.settled.push({ as: 'retry', afterMs, failure, countsAsAttempt: options?.countsAsAttempt ?? true });
   }
-  async defer(afterMs: number): Promise<void> {
-    this.settled.push({ as: 'defer', afterMs });
+  async defer(afterMs: number, code?: string): Promise<void> {
+    this.settled.push({ as: 'defer', afterMs, ...(code !== undefined && { code }) });
   }
   async dead(failure: Failure): Promise<void> {
     this.settled.push({ as: 'dead', failure });

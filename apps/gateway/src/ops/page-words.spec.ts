@@ -104,6 +104,7 @@ describe('a consumer', () => {
     batches: 0,
     isPaused: false,
     oldestAt: null,
+    newer: 0,
     startedAt: '2026-11-25T11:00:00Z',
     reportedAt: '2026-11-25T11:59:58Z',
   };
@@ -112,6 +113,7 @@ describe('a consumer', () => {
     waiting: 3,
     inHand: 0,
     retrying: 0,
+    newer: 0,
     dead: 0,
     oldestAt: null,
     shardsServed: 16,
@@ -125,6 +127,7 @@ describe('a consumer', () => {
     [{}, /^$/],
     [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT'],
     [{ processes: [process, { ...process, isPaused: true }] }, 'PAUSED'],
+    [{ retrying: 12, newer: 12 }, '12 OF A NEWER VERSION wait'],
     [{ unknown: true, processes: [], shardsServed: 0 }, 'Nothing stands for it'],
     [{ shardsServed: 0 }, 'do not consume'],
     [{ processes: [] }, 'cannot report itself'],
@@ -139,6 +142,8 @@ describe('the journal', () => {
     events: 0,
     bytes: 0,
     oldestAt: null,
+    newer: 0,
+    unreadable: 0,
     limits: { maxBytes: 1024 ** 3, maxAgeMs: 7 * 86_400_000 },
     isOpen: true,
     isBusAway: false,
@@ -157,7 +162,7 @@ describe('the journal', () => {
 
   it('says what is kept where, and what is wrong', () => {
     const oldestAt = new Date(Date.now() - 600_000).toISOString();
-    const contents = { events: 2_000, bytes: 1_572_864, oldestAt };
+    const contents = { events: 2_000, bytes: 1_572_864, oldestAt, newer: 3, unreadable: 0 };
     const lines = journalLines({
       ...empty,
       ...contents,
@@ -167,13 +172,15 @@ describe('the journal', () => {
       others: [
         { slot: 0, state: 'held' },
         { slot: 2, state: 'unreadable' },
-        { slot: 3, state: 'orphaned', ...contents, events: 1 },
+        { slot: 3, state: 'orphaned', ...contents, events: 1, newer: 0, unreadable: 1 },
       ],
     });
     expect(lines.filter(({ isBad }) => isBad).map(({ text }) => text)).toEqual([
       expect.stringContaining('The bus is away'),
+      'Slot 1: 3 events OF A NEWER VERSION, for the upgrade',
       expect.stringContaining('IT TAKES NO MORE EVENTS'),
       'Slot 2: CANNOT BE READ, see the log',
+      'Slot 3: 1 event CANNOT BE READ, see the log',
     ]);
     expect(lines.map(({ text }) => text)).toEqual(
       expect.arrayContaining([

@@ -28,6 +28,8 @@ export interface ConsumerStatus {
   inHand: number;
   /** Events that wait for their next attempt. */
   retrying: number;
+  /** Of those, events that a newer version wrote: they wait for the upgrade. On RabbitMQ as processes report. */
+  newer: number;
   dead: number;
   /** When the oldest event that waits or is in hand was received; null when there is none, or nobody can tell. */
   oldestAt: Date | null;

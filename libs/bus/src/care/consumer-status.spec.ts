@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
 import { anEvent } from '../../testing/events.js';
-import type { DispatcherState } from '../dispatch/dispatcher-state.js';
+import type { ConsumerState } from '../dispatch/dispatcher-state.js';
 import type { Delivery } from '../event-bus.js';
 import { ProcessReporter } from './process-reports.js';
 
@@ -23,7 +23,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
   });
   afterAll(() => test.end());
 
-  const report = (consumer: string, state: () => DispatcherState | undefined): ProcessReporter => {
+  const report = (consumer: string, state: () => ConsumerState | undefined): ProcessReporter => {
     const reporter = new ProcessReporter({
       consumer,
       database: test.database,
@@ -52,6 +52,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
       waiting: deliveries.length,
       batches: 0,
       isPaused: true,
+      newer: 0,
       oldestAt: deliveries[0]?.event.receivedAt,
     }));
     await reporter.start();

@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import { ProcessReporter, type ReportDatabase } from './process-reports.js';
 
-const held = { lanes: 1, waiting: 2, batches: 3, isPaused: false, oldestAt: undefined };
+const held = { lanes: 1, waiting: 2, batches: 3, isPaused: false, oldestAt: undefined, newer: 0 };
 
 function rig(database: ReportDatabase): { reporter: ProcessReporter; lines: string[] } {
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Log } from '@relay/platform';
-import type { DispatcherState } from '../dispatch/dispatcher-state.js';
+import type { ConsumerState } from '../dispatch/dispatcher-state.js';
 
 /** One process of a consumer, as it reported itself. */
 export interface ConsumerProcess {
@@ -18,6 +18,8 @@ export interface ConsumerProcess {
   /** Everything fails, and one event at a time is tried. */
   isPaused: boolean;
   oldestAt: Date | null;
+  /** Messages that a newer version wrote, and that it has sent back lately. */
+  newer: number;
   startedAt: Date;
   reportedAt: Date;
 }
@@ -31,7 +33,7 @@ export interface ProcessReporterOptions {
   consumer: string;
   database: ReportDatabase;
   /** Undefined before the process takes events. */
-  state: () => DispatcherState | undefined;
+  state: () => ConsumerState | undefined;
   log: Log;
   everyMs?: number;
 }
@@ -41,12 +43,13 @@ const reportEveryMs = 5_000;
 export const staleAfterSeconds = 30;
 
 /** A process that waits for its queues. */
-const nothingYet: DispatcherState = {
+const nothingYet: ConsumerState = {
   lanes: 0,
   waiting: 0,
   batches: 0,
   isPaused: false,
   oldestAt: undefined,
+  newer: 0,
 };
 
 const reportSql = `
@@ -54,11 +57,11 @@ const reportSql = `
     DELETE FROM bus.consumer_processes WHERE consumer = $1 AND reported_at < now() - interval '1 hour'
   )
   INSERT INTO bus.consumer_processes AS p
-    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, is_paused, started_at, reported_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), $9, now(), now())
+    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, is_paused, newer, started_at, reported_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), $9, $10, now(), now())
   ON CONFLICT (consumer, replica) DO UPDATE
   SET lanes = excluded.lanes, waiting = excluded.waiting, batches = excluded.batches,
-      oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, reported_at = excluded.reported_at`;
+      oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, newer = excluded.newer, reported_at = excluded.reported_at`;
 
 /** Tells operators, every few seconds, what this process holds. Whatever fails here disturbs nothing else. */
 export class ProcessReporter {
@@ -98,8 +101,8 @@ export class ProcessReporter {
 
   async #report(): Promise<void> {
     const { consumer, database, state } = this.options;
-    const { lanes, waiting, batches, oldestAt, isPaused } = state() ?? nothingYet;
-    const held = [lanes, waiting, batches, oldestAt ?? null, isPaused];
+    const { lanes, waiting, batches, oldestAt, isPaused, newer } = state() ?? nothingYet;
+    const held = [lanes, waiting, batches, oldestAt ?? null, isPaused, newer];
     const values = [consumer, this.#replica, hostname(), process.pid, ...held];
     await database.query(reportSql, values);
   }

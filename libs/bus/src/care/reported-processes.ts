@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { staleAfterSeconds, type ConsumerProcess } from './process-reports.js';
 
 const freshSql = `
-  SELECT replica, host, pid, lanes, waiting, batches, oldest_at AS "oldestAt", is_paused AS "isPaused", started_at AS "startedAt",
-         reported_at AS "reportedAt"
+  SELECT replica, host, pid, lanes, waiting, batches, oldest_at AS "oldestAt", is_paused AS "isPaused", newer,
+         started_at AS "startedAt", reported_at AS "reportedAt"
   FROM bus.consumer_processes
   WHERE consumer = $1 AND reported_at >= now() - $2 * interval '1 second'
   ORDER BY started_at, replica`;

@@ -11,3 +11,9 @@ export interface DispatcherState {
   /** Milliseconds since 1970: when the gateway received the oldest of them; undefined when there are none. */
   oldestAt: number | undefined;
 }
+
+/** The same with what the process does not even take. */
+export interface ConsumerState extends DispatcherState {
+  /** Messages that a newer version wrote: they come again until a process can read them. */
+  newer: number;
+}

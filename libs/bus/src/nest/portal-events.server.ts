@@ -1,6 +1,6 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
-import type { DispatcherState } from '../dispatch/dispatcher-state.js';
+import type { ConsumerState } from '../dispatch/dispatcher-state.js';
 import { Dispatcher, type DispatcherOptions } from '../dispatch/dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 import { gatherHandlers } from './event-handlers.js';
@@ -67,8 +67,9 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   }
 
   /** Undefined before `listen`. */
-  state(): DispatcherState | undefined {
-    return this.#dispatcher?.state();
+  state(): ConsumerState | undefined {
+    const state = this.#dispatcher?.state();
+    return state && { ...state, newer: this.#consumption?.newer() ?? 0 };
   }
 
   override on(): never {

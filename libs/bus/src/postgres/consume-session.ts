@@ -1,10 +1,11 @@
-import { decodeMessage, type PortalEvent } from '@relay/events';
+import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import pg from 'pg';
 import { waitAtMost } from '../backoff.js';
 import { HeldDelivery } from '../delivery.js';
 import type { ConsumeOptions } from '../event-bus.js';
 import { toFailure } from '../failure.js';
+import { NEWER_CODE, type NewerMessages } from '../newer-messages.js';
 import type { Session } from '../reconnector.js';
 import { wakeChannel } from './publisher.js';
 import { PostgresReceipt, type SettleContext } from './receipt.js';
@@ -19,6 +20,7 @@ export interface SessionOptions {
   prefetch: number;
   retryDelaysMs: readonly number[];
   log: Log;
+  newer: NewerMessages;
   /** How often to look without having been woken: for messages whose delay is over and for shards left behind. */
   pollMs: number;
 }
@@ -159,6 +161,10 @@ export class ConsumeSession implements Session, SettleContext {
     try {
       event = decodeMessage(Buffer.from(row.content));
     } catch (error) {
+      if (isOfNewerVersion(error)) {
+        void receipt.defer(this.options.newer.note(id), NEWER_CODE);
+        return;
+      }
       void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
       return;
     }

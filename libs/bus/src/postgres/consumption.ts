@@ -1,6 +1,7 @@
 import type { BusTroubles } from '../bus-troubles.js';
 import { ConnectionReport } from '../connection-report.js';
 import type { Consumption, ConsumeOptions } from '../event-bus.js';
+import { NewerMessages } from '../newer-messages.js';
 import { Reconnector } from '../reconnector.js';
 import { ConsumeSession, type SessionOptions } from './consume-session.js';
 import { subscribe } from './subscriptions.js';
@@ -11,7 +12,16 @@ export class PostgresConsumption implements Consumption {
   /** Once for each start of a consumer: a reconnect must not undo what a newer version of it has written since. */
   #subscribed = false;
 
-  constructor(url: string, names: ConsumeOptions['names'], options: SessionOptions, troubles?: BusTroubles) {
+  readonly #newer: NewerMessages;
+
+  constructor(
+    url: string,
+    names: ConsumeOptions['names'],
+    options: Omit<SessionOptions, 'newer'>,
+    troubles?: BusTroubles,
+  ) {
+    this.#newer = new NewerMessages(options.consumer, options.log);
+    const session = { ...options, newer: this.#newer };
     this.#sessions = new Reconnector({
       report: new ConnectionReport({
         name: `consume ${options.consumer}`,
@@ -20,7 +30,7 @@ export class PostgresConsumption implements Consumption {
         troubles,
       }),
       open: (onEnd) =>
-        ConsumeSession.open(url, options, onEnd, async (client) => {
+        ConsumeSession.open(url, session, onEnd, async (client) => {
           if (!this.#subscribed) await subscribe(client, options.consumer, names);
           this.#subscribed = true;
         }),
@@ -35,6 +45,10 @@ export class PostgresConsumption implements Consumption {
 
   isReady(): boolean {
     return this.#sessions.current !== undefined;
+  }
+
+  newer(): number {
+    return this.#newer.count;
   }
 
   stop(): Promise<void> {

@@ -2,6 +2,7 @@ import { CreateBus1764000000100 } from './migrations/1764000000100-create-bus.js
 import { FixShardCount1764600000100 } from './migrations/1764600000100-fix-shard-count.js';
 import { CreateTrials1764700000100 } from './migrations/1764700000100-create-trials.js';
 import { CreateConsumerProcesses1765100000100 } from './migrations/1765100000100-create-consumer-processes.js';
+import { ReportNewer1766100000600 } from './migrations/1766100000600-report-newer.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const busMigrations = [
@@ -9,4 +10,5 @@ export const busMigrations = [
   FixShardCount1764600000100,
   CreateTrials1764700000100,
   CreateConsumerProcesses1765100000100,
+  ReportNewer1766100000600,
 ];

@@ -53,11 +53,11 @@ export class PostgresReceipt implements Receipt {
     { code }: Failure,
     { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
   ): Promise<void> {
-    await this.#comeBack(afterMs, countsAsAttempt ? 1 : 0, code);
+    await this.#comeBack(afterMs, { failedAttempts: countsAsAttempt ? 1 : 0, failed: true, code });
   }
 
-  async defer(afterMs: number): Promise<void> {
-    await this.#comeBack(afterMs, 0, null);
+  async defer(afterMs: number, code?: string): Promise<void> {
+    await this.#comeBack(afterMs, { failedAttempts: 0, failed: false, code: code ?? null });
   }
 
   async dead(failure: Failure): Promise<void> {
@@ -67,10 +67,13 @@ export class PostgresReceipt implements Receipt {
     log.error({ consumer, messageId: this.row.id, failure }, 'a message went to the dead letters');
   }
 
-  async #comeBack(afterMs: number, failedAttempts: number, code: string | null): Promise<void> {
+  async #comeBack(
+    afterMs: number,
+    history: { failedAttempts: number; failed: boolean; code: string | null },
+  ): Promise<void> {
     const { consumer, retryDelaysMs } = this.context;
     const delayMs = tierFor(afterMs, retryDelaysMs);
-    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, failedAttempts, code })) {
+    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, ...history })) {
       retriedTotal.inc({ consumer, tier: tierName(delayMs) });
     }
   }

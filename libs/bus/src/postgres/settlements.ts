@@ -3,8 +3,15 @@ import type { Failure } from '../event-bus.js';
 
 export type Settlement =
   | { kind: 'done'; id: string }
-  /** `code`: of the failure; null when there was none, and the message only comes later. */
-  | { kind: 'retry'; id: string; afterMs: number; failedAttempts: number; code: string | null }
+  /** `failed`: else the message only comes later; `code`: why, null leaves the last one. */
+  | {
+      kind: 'retry';
+      id: string;
+      afterMs: number;
+      failedAttempts: number;
+      failed: boolean;
+      code: string | null;
+    }
   | { kind: 'dead'; id: string; failure: Failure };
 
 const doneSql = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
@@ -13,9 +20,9 @@ const retrySql = `
   UPDATE bus.messages AS m
   SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts,
       last_code = coalesce(s.code, m.last_code),
-      first_failed_at = CASE WHEN s.code IS NULL THEN m.first_failed_at ELSE coalesce(m.first_failed_at, now()) END,
+      first_failed_at = CASE WHEN s.failed THEN coalesce(m.first_failed_at, now()) ELSE m.first_failed_at END,
       available_at = clock_timestamp() + s.after_ms * interval '1 millisecond'
-  FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[]) AS s (id, after_ms, failed_attempts, code)
+  FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[], $5::boolean[]) AS s (id, after_ms, failed_attempts, code, failed)
   WHERE m.id = s.id`;
 
 const deadSql = `
@@ -67,6 +74,7 @@ export class Settlements {
         retry.map(({ afterMs }) => afterMs),
         retry.map(({ failedAttempts }) => failedAttempts),
         retry.map(({ code }) => code && storable(code)),
+        retry.map(({ failed }) => failed),
       ]);
     }
     if (dead.length > 0) {

@@ -1,11 +1,12 @@
-import { randomUUID } from 'node:crypto';
-import { decodeMessage, type PortalEvent } from '@relay/events';
+import { createHash, randomUUID } from 'node:crypto';
+import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { BusTroubles } from '../bus-troubles.js';
 import { ConnectionReport } from '../connection-report.js';
 import { HeldDelivery } from '../delivery.js';
 import { type Consumption, type ConsumeOptions, defaultPrefetch } from '../event-bus.js';
 import { toFailure } from '../failure.js';
+import { NEWER_CODE, NewerMessages } from '../newer-messages.js';
 import { Reconnector, type Session } from '../reconnector.js';
 import { shards } from '../shard.js';
 import { ChannelAcks } from './channel-acks.js';
@@ -18,15 +19,18 @@ import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 interface SessionContext extends SettleContext {
   /** Names this subscriber among its siblings. */
   readonly replica: string;
+  readonly newer: NewerMessages;
 }
 
 /** One consumer's 16 shard queues on a connection of its own, subscribed again whenever that connection ends. */
 export class RabbitConsumption implements Consumption {
   readonly #sessions: Reconnector<Session>;
+  readonly #newer: NewerMessages;
 
   constructor(url: string, options: ConsumeOptions, settling: SettleContext, troubles?: BusTroubles) {
     // The same for as long as this lives: a reconnection must not move shards about.
-    const context: SessionContext = { ...settling, replica: randomUUID() };
+    this.#newer = new NewerMessages(options.consumer, settling.log);
+    const context: SessionContext = { ...settling, replica: randomUUID(), newer: this.#newer };
     this.#sessions = new Reconnector({
       report: new ConnectionReport({
         name: `consume ${options.consumer}`,
@@ -46,6 +50,10 @@ export class RabbitConsumption implements Consumption {
 
   isReady(): boolean {
     return this.#sessions.current !== undefined;
+  }
+
+  newer(): number {
+    return this.#newer.count;
   }
 
   stop(): Promise<void> {
@@ -108,7 +116,7 @@ function takeMessage(
   message: ConsumeMessage,
   queue: string,
   channel: ChannelAcks,
-  context: SettleContext,
+  context: SessionContext,
   receive: ConsumeOptions['receive'],
 ): void {
   const { messageId }: { messageId?: unknown } = message.properties;
@@ -127,6 +135,12 @@ function takeMessage(
   try {
     event = decodeMessage(message.content);
   } catch (error) {
+    if (isOfNewerVersion(error)) {
+      // Of its content: the id that an event bears in a later version is not ours to know.
+      const id = createHash('sha256').update(message.content).digest('base64');
+      void receipt.defer(context.newer.note(id), NEWER_CODE);
+      return;
+    }
     void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
     return;
   }

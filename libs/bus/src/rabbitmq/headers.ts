@@ -23,11 +23,15 @@ export function readTrail(untrusted: unknown): Trail & { deliveryCount: number }
   };
 }
 
-/** On a message in a retry tier that has not failed since it was written. */
-export function keepTrail({ attempts, firstFailedAt }: Trail): Record<string, string | number> {
-  return firstFailedAt === undefined
-    ? {}
-    : { 'b24-attempts': attempts, 'b24-first-failed-at': firstFailedAt };
+/** On a message in a retry tier that has not failed since it was written. @param code why it waits there */
+export function keepTrail(
+  { attempts, firstFailedAt }: Trail,
+  code?: string,
+): Record<string, string | number> {
+  return {
+    ...(firstFailedAt !== undefined && { 'b24-attempts': attempts, 'b24-first-failed-at': firstFailedAt }),
+    ...(code !== undefined && { 'b24-code': code }),
+  };
 }
 
 /** On a message in a retry tier and on a dead letter, readable in RabbitMQ's management page. */

@@ -69,9 +69,9 @@ export class RabbitReceipt implements Receipt {
     await this.#comeBack(afterMs, this.#copy(failure, countsAsAttempt ? 1 : 0));
   }
 
-  async defer(afterMs: number): Promise<void> {
+  async defer(afterMs: number, code?: string): Promise<void> {
     const { content, messageId } = this.message;
-    await this.#comeBack(afterMs, { content, messageId, headers: keepTrail(this.message) });
+    await this.#comeBack(afterMs, { content, messageId, headers: keepTrail(this.message, code) });
   }
 
   async dead(failure: Failure): Promise<void> {

@@ -124,11 +124,12 @@ export function taskTrouble({ state, error, isSilent }) {
 }
 
 /** @param {SeenConsumer} consumer @returns {{ text: string, isBad: boolean } | undefined} */
-export function consumerNote({ missing, unknown, processes, shardsServed }) {
+export function consumerNote({ missing, unknown, newer, processes, shardsServed }) {
   if (missing) return { text: 'NOBODY WORKS ON IT: start it', isBad: true };
   if (processes.some(({ isPaused }) => isPaused)) {
     return { text: 'PAUSED: everything fails, one event at a time is tried', isBad: true };
   }
+  if (newer > 0) return { text: `${grouped(newer)} OF A NEWER VERSION wait for the upgrade`, isBad: true };
   if (unknown) return { text: 'Nothing stands for it on the bus', isBad: false };
   if (processes.length > 0 && shardsServed === 0) {
     return { text: 'Its processes do not consume: see their logs', isBad: true };
@@ -140,14 +141,15 @@ export function consumerNote({ missing, unknown, processes, shardsServed }) {
 }
 
 /** @param {SeenJournal} journal @returns {{ text: string, isBad: boolean }[]} */
-export function journalLines({ slot, events, bytes, oldestAt, limits, isOpen, isBusAway, others }) {
+export function journalLines({ slot, limits, isOpen, isBusAway, others, ...own }) {
   const lines = [
     isBusAway
       ? { text: 'The bus is away: events are kept here.', isBad: true }
       : { text: 'The bus is there: events go onto it.', isBad: false },
     slot === null
       ? { text: 'NO SLOT CAN BE OPENED: see the log', isBad: true }
-      : { text: slotText({ slot, events, bytes, oldestAt }), isBad: false },
+      : { text: slotText({ slot, ...own }), isBad: false },
+    ...asideLines({ slot, ...own }),
   ];
   if (!isOpen) {
     const text = 'IT TAKES NO MORE EVENTS: it is full, or its disk cannot be written; see the log';
@@ -161,6 +163,7 @@ export function journalLines({ slot, events, bytes, oldestAt, limits, isOpen, is
     }
     if (other.state === 'orphaned') {
       lines.push({ text: `${slotText(other)}; left behind, emptied by this gateway`, isBad: false });
+      lines.push(...asideLines(other));
     }
   }
   const [most, oldest] = [grouped(limits.maxBytes / megabyte), duration(limits.maxAgeMs)];
@@ -176,6 +179,24 @@ function slotText({ slot, events, bytes, oldestAt }) {
   if (events === 0) return `Slot ${slot}: empty`;
   const oldest = oldestAt === null ? '' : `, the oldest ${age(oldestAt)} old`;
   return `Slot ${slot}: ${plural(events, 'event')}, ${(bytes / megabyte).toFixed(1)} MB${oldest}`;
+}
+
+/** What a slot holds that is not given out. @param {{ slot: number | null, newer: number, unreadable: number }} contents */
+function asideLines({ slot, newer, unreadable }) {
+  const lines = [];
+  if (newer > 0) {
+    lines.push({
+      text: `Slot ${slot}: ${plural(newer, 'event')} OF A NEWER VERSION, for the upgrade`,
+      isBad: true,
+    });
+  }
+  if (unreadable > 0) {
+    lines.push({
+      text: `Slot ${slot}: ${plural(unreadable, 'event')} CANNOT BE READ, see the log`,
+      isBad: true,
+    });
+  }
+  return lines;
 }
 
 /** What is to be done about a portal, or happens next. @param {SeenPortal} portal */

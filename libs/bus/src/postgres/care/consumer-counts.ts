@@ -1,10 +1,12 @@
 import type pg from 'pg';
+import { NEWER_CODE } from '../../newer-messages.js';
 import { shards } from '../../shard.js';
 
 export interface ConsumerCounts {
   waiting: number;
   taken: number;
   retrying: number;
+  newer: number;
   dead: number;
   oldestAt: Date | null;
   /** Shards whose lock a process holds. */
@@ -16,6 +18,7 @@ const countSql = `
     count(*) FILTER (WHERE NOT taken AND available_at <= now())::int AS waiting,
     count(*) FILTER (WHERE taken)::int AS taken,
     count(*) FILTER (WHERE NOT taken AND available_at > now())::int AS retrying,
+    count(*) FILTER (WHERE NOT taken AND last_code = '${NEWER_CODE}')::int AS newer,
     min(coalesce(first_failed_at, available_at)) AS "oldestAt",
     (SELECT count(*)::int FROM bus.dead_letters WHERE consumer = $1) AS dead,
     (

@@ -47,7 +47,7 @@ export class PostgresCare implements BusCare {
       reportedProcesses(this.#database, consumer),
       knowsConsumer(this.#database, consumer),
     ]);
-    const { taken, retrying, dead, oldestAt, shardsServed } = counts;
+    const { taken, retrying, newer, dead, oldestAt, shardsServed } = counts;
     // Of a process that was killed: the next one frees what it had taken.
     const abandoned = shardsServed === 0 ? taken : 0;
     const waiting = counts.waiting + abandoned;
@@ -56,6 +56,7 @@ export class PostgresCare implements BusCare {
       waiting,
       inHand: taken - abandoned,
       retrying,
+      newer,
       dead,
       oldestAt,
       shardsServed,

@@ -64,6 +64,7 @@ export class RabbitCare implements BusCare {
       waiting,
       inHand: processes.reduce((sum, process) => sum + process.waiting, 0),
       retrying,
+      newer: processes.reduce((sum, process) => sum + process.newer, 0),
       dead,
       oldestAt: oldest.length > 0 ? new Date(Math.min(...oldest)) : null,
       shardsServed,
