@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { eventually } from './eventually.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -20,14 +20,14 @@ export class AppProcess {
     this.closed = once(child, 'close');
   }
 
-  /** @param entry path below dist/, such as `apps/gateway/src/main.js` */
+  /** @param entry path below dist/, such as `apps/gateway/src/main.js`; or an absolute one, of another build */
   static start(
     name: string,
     entry: string,
     env: Record<string, string>,
     { args = [], input = '' }: { args?: readonly string[]; input?: string } = {},
   ): AppProcess {
-    const child = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', entry), ...args], {
+    const child = spawn(process.execPath, ['--enable-source-maps', resolve(root, 'dist', entry), ...args], {
       cwd: root,
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'pipe'],

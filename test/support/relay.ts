@@ -17,8 +17,8 @@ export interface Relay {
   outside: CuttableLink;
   /** What every app is started with; a consumer that a test brings along needs the same. */
   env: Record<string, string>;
-  /** Starts one more app, or one that was ended; resolves when it is ready to take work. `changes` to its `env`. */
-  start(app: string, changes?: Record<string, string>): Promise<AppProcess>;
+  /** Starts one more app, or one that was ended; resolves when it is ready to take work. `changes` to its `env`; `build`: another one's folder. */
+  start(app: string, changes?: Record<string, string>, build?: string): Promise<AppProcess>;
   /** A new portal of the simulator, with the app not yet installed. */
   portal(name: string, settings?: PortalSettings): Promise<SimulatedPortal>;
   /** The app's port for operators. */
@@ -64,9 +64,13 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
   const running = new Map<string, AppProcess>();
   const opsUrls = new Map<string, string>();
 
-  const launch = async (app: string, changes: Record<string, string> = {}): Promise<AppProcess> => {
+  const launch = async (
+    app: string,
+    changes: Record<string, string> = {},
+    build = '',
+  ): Promise<AppProcess> => {
     const opsPort = await freePort();
-    const started = AppProcess.start(app, `apps/${app}/src/main.js`, {
+    const started = AppProcess.start(app, join(build, `apps/${app}/src/main.js`), {
       ...env,
       OPS_PORT: String(opsPort),
       ...changes,
@@ -80,8 +84,12 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
     const url = started.name === 'portal-simulator' ? simulatorUrl : opsUrls.get(started.name);
     return started.ready(`${url}/health/ready`);
   };
-  const start = async (app: string, changes?: Record<string, string>): Promise<AppProcess> => {
-    const started = await launch(app, changes);
+  const start = async (
+    app: string,
+    changes?: Record<string, string>,
+    build?: string,
+  ): Promise<AppProcess> => {
+    const started = await launch(app, changes, build);
     await isReady(started);
     return started;
   };
