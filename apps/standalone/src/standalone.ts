@@ -1,7 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startConsumer, type ConsumerOptions } from '@relay/consumer';
-import { awaitDatabase, runMigrations, startTraces } from '@relay/platform';
+import {
+  awaitDatabase,
+  ensureDatabaseRoles,
+  grantToServices,
+  runMigrations,
+  startTraces,
+  type RoleUrls,
+} from '@relay/platform';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
 import { NameObserver } from '../../name-formatter/src/name-observer.js';
@@ -33,15 +41,19 @@ export async function startStandalone(parts: RunningParts, env: NodeJS.ProcessEn
   const secrets = keptSecrets(plan.dataDir, existsSync(join(plan.dataDir, 'postgres')));
   const log = openLogFile(logFile(plan.dataDir), screen);
 
-  const databaseUrl = env['DATABASE_URL'] || (await openDatabase(parts, plan, secrets, screen));
+  const own = env['DATABASE_URL'] ? undefined : await openDatabase(parts, plan, secrets, screen);
+  const databaseUrl = env['DATABASE_URL'] || own?.service || '';
   const environment = appsEnvironment(env, plan, secrets, databaseUrl);
   const host = new SharedHost(environment.LOG_LEVEL, log);
   const { OTEL_EXPORTER_OTLP_ENDPOINT: collector } = environment;
   // Opened before the apps, so closed after them: it sends the last spans.
   if (collector !== undefined) parts.add(await startTraces('standalone', collector, host.for('traces').log));
   const { log: migrateLog } = host.for('migrate');
-  await awaitDatabase(databaseUrl, migrateLog);
-  await runMigrations(databaseUrl, migrateLog);
+  if (own) await ensureDatabaseRoles(own, migrateLog);
+  const owner = own?.owner ?? (env['MIGRATE_DATABASE_URL'] || databaseUrl);
+  await awaitDatabase(owner, migrateLog);
+  await runMigrations(owner, migrateLog);
+  await grantToServices(owner, databaseUrl);
 
   parts.add(() => host.close());
   await host.listen(environment.OPS_PORT);
@@ -78,7 +90,7 @@ async function openDatabase(
   { dataDir }: Plan,
   { POSTGRES_PASSWORD: password }: KeptSecrets,
   screen: Screen,
-): Promise<string> {
+): Promise<RoleUrls> {
   const place = postgresPlace(dataDir);
   screen.line(`b24-relay: starting PostgreSQL in ${shortPath(place.path)}`);
   const url = await startPostgres(parts, {
@@ -90,10 +102,19 @@ async function openDatabase(
       process.exit(1);
     },
   });
+  const urls = { admin: url, owner: urlFor(url, 'relay_owner'), service: urlFor(url, 'relay_service') };
   const file = databaseUrlFile(dataDir);
-  writeFileSync(file, `${url}\n`, { mode: 0o600 });
+  writeFileSync(file, `${urls.owner}\n`, { mode: 0o600 });
   parts.add(() => rmSync(file, { force: true }));
-  return url;
+  return urls;
+}
+
+/** Its password is made at every start, so there is nothing to keep. */
+function urlFor(adminUrl: string, role: string): string {
+  const url = new URL(adminUrl);
+  url.username = role;
+  url.password = randomBytes(24).toString('hex');
+  return url.href;
 }
 
 function consumers(screen: Screen): ConsumerOptions[] {

@@ -33,10 +33,34 @@ export async function awaitDatabase(url: string, log: Log): Promise<void> {
   }
 }
 
-/** For every app's start: PostgreSQL answers, and is not older than this version. @throws StartupError */
+/**
+ * For every app's start: PostgreSQL answers, and is not older than this version. A superuser is warned of: with its
+ * rights, one statement that should not have been run reaches the server's files.
+ * @throws StartupError
+ */
 export async function requireDatabase(url: string, log: Log): Promise<void> {
   await awaitDatabase(url, log);
   await requireMigrations(url);
+  if (await isSuperuser(url)) {
+    log.warn(
+      {},
+      'the user in DATABASE_URL is a superuser; docs/security.md says how services get a role of their own',
+    );
+  }
+}
+
+async function isSuperuser(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ is: boolean }>(
+      'SELECT rolsuper AS is FROM pg_roles WHERE rolname = current_user',
+    );
+    return rows[0]?.is === true;
+  } finally {
+    await client.end();
+  }
 }
 
 /**

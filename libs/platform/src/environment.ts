@@ -21,6 +21,14 @@ const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' })
 const notAUrl = 'is not a URL; signs such as / @ # % in a password must be percent-encoded';
 const optionalText = z.string().optional();
 
+const databaseUrl = z
+  .string({
+    error:
+      'is not set; the address of a PostgreSQL: postgres://host:5432/relay, with user and password before the host',
+  })
+  .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
+  .refine((url) => URL.canParse(url), notAUrl);
+
 const variables = {
   PORT: port(3000),
   OPS_PORT: port(9100),
@@ -30,13 +38,11 @@ const variables = {
   /** The gateway's install address, to have the application installed in the simulator's portal `demo`. */
   SIMULATOR_INSTALL_URL: httpUrl.optional(),
   PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
-  DATABASE_URL: z
-    .string({
-      error:
-        'is not set; the address of a PostgreSQL: postgres://host:5432/relay, with user and password before the host',
-    })
-    .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
-    .refine((url) => URL.canParse(url), notAUrl),
+  DATABASE_URL: databaseUrl,
+  /** The owner of the schemas, for migrations; DATABASE_URL where it is not set. */
+  MIGRATE_DATABASE_URL: databaseUrl,
+  /** A superuser who makes the roles of the two others, once before the migrations. */
+  ADMIN_DATABASE_URL: databaseUrl.optional(),
   AMQP_URL: z
     .string()
     .regex(/^amqps?:\/\//, 'must start with amqp:// or amqps://; leave it out to keep the bus in PostgreSQL')
@@ -98,6 +104,7 @@ export function readEnvironment(
   const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ''));
   // By number: Bitrix24 refuses a handler whose host has no dot, as `localhost` (api-reference/events/event-bind.md).
   given['PUBLIC_URL'] ??= `http://127.0.0.1:${given['PORT'] ?? 3000}`;
+  given['MIGRATE_DATABASE_URL'] ??= given['DATABASE_URL'];
   const used = z.object(Object.fromEntries(names.map((name) => [name, variables[name]])));
   const parsed = used.safeParse(given);
   if (!parsed.success) {

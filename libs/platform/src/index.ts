@@ -4,6 +4,8 @@ export { closeInOrder, ClosingError } from './closing.js';
 export type { ClosingStep } from './closing.js';
 export { databaseOptions } from './database.js';
 export { awaitDatabase, databaseStanding, requireDatabase } from './database-gate.js';
+export { ensureDatabaseRoles, grantToServices } from './database-roles.js';
+export type { RoleUrls } from './database-roles.js';
 export { EnvironmentError, readEnvironment } from './environment.js';
 export type { Environment, EnvironmentName, TokenKey } from './environment.js';
 export { guidanceOf } from './guidance.js';

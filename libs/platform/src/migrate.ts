@@ -1,14 +1,22 @@
 /** `npm run migrate` */
 import 'reflect-metadata';
 import { awaitDatabase } from './database-gate.js';
+import { ensureDatabaseRoles, grantToServices } from './database-roles.js';
 import { readEnvironment } from './environment.js';
 import { createLogger } from './logger.js';
 import { runMigrations } from './migrations.js';
 import { runMain } from './run-main.js';
 
 await runMain('migrate', async () => {
-  const { DATABASE_URL: url, LOG_LEVEL: level } = readEnvironment(['DATABASE_URL', 'LOG_LEVEL']);
+  const {
+    ADMIN_DATABASE_URL: admin,
+    MIGRATE_DATABASE_URL: owner,
+    DATABASE_URL: service,
+    LOG_LEVEL: level,
+  } = readEnvironment(['ADMIN_DATABASE_URL', 'MIGRATE_DATABASE_URL', 'DATABASE_URL', 'LOG_LEVEL']);
   const log = createLogger('migrate', level);
-  await awaitDatabase(url, log);
-  await runMigrations(url, log);
+  await awaitDatabase(admin ?? owner, log);
+  if (admin !== undefined) await ensureDatabaseRoles({ admin, owner, service }, log);
+  await runMigrations(owner, log);
+  await grantToServices(owner, service);
 });
