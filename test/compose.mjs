@@ -19,7 +19,7 @@ try {
   check('it is ready', (await fetch(`${opsUrl}/health/ready`)).status === 200);
 
   const { stdout: listed } = await compose('exec', '-T', 'gateway', 'relay', 'portals', '--json');
-  check('relay lists the demo portal', JSON.parse(listed)[0]?.domain === 'demo.bitrix24.test');
+  check('relay lists the demo portal', JSON.parse(listed)[0]?.domain === 'demo.portal-simulator:8080');
 
   const changes = await Changes.atPortals(32);
   await step('scale', compose(...demo, '--wait-timeout', '120', '--scale', 'name-formatter=3'));

@@ -107,10 +107,11 @@ describe('the operator page in a browser', () => {
     await task('First reading').getByText('done', { exact: true }).waitFor();
     await portal.set({ latencyMs: 300 });
     await page.getByLabel('Filter').fill('ACME');
-    const button = page.getByRole('button', { name: `Backfill ${portal.domain}` });
+    const domain = `acme.${new URL(relay.outside.url).host}`;
+    const button = page.getByRole('button', { name: `Backfill ${domain}` });
     await button.press('Enter');
-    await page.getByRole('button', { name: `Backfill now? ${portal.domain}` }).press('Enter');
-    await page.getByRole('button', { name: `Asked for ✓ ${portal.domain}` }).waitFor();
+    await page.getByRole('button', { name: `Backfill now? ${domain}` }).press('Enter');
+    await page.getByRole('button', { name: `Asked for ✓ ${domain}` }).waitFor();
     expect(await page.getByLabel('Filter').inputValue()).toBe('ACME');
 
     // From its first items on it is slow, so that there is progress to be seen, however seldom the page may ask.

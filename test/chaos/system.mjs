@@ -127,7 +127,7 @@ async function registerPortals(url, key, portals) {
     const registry = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), []);
     for (const { memberId, domain, token } of portals) {
       const webhookUrl = `https://${domain}/rest/1/${token}/`;
-      await registry.registerWebhook({ memberId, domain, webhookUrl, applicationToken: token });
+      await registry.registerWebhook({ memberId, webhookUrl, applicationToken: token });
     }
   } finally {
     await source.destroy();

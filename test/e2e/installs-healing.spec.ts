@@ -65,7 +65,7 @@ describe('the application opened in the portal', () => {
     for (const userId of [administrator, ordinaryUser]) {
       const { status, body } = await app.openPage(userId);
       expect([status, body]).toEqual([200, expect.stringContaining('Connected')]);
-      expect(body).toContain(portal.domain);
+      expect(body).toContain(`${portal.name}.`);
     }
     expect(await portal.statistics()).toMatchObject({ renewals, requests });
   });

@@ -5,6 +5,7 @@ import type { Relay } from './relay.js';
 const listed = z.array(
   z.looseObject({
     memberId: z.string(),
+    domain: z.string(),
     state: z.string(),
     kind: z.string().nullable(),
     settings: z.record(z.string(), z.unknown()),
@@ -45,12 +46,29 @@ export async function testEventComes(relay: Relay, memberId: string): Promise<bo
 }
 
 /** The operator API itself, for what is polled: a command is a process, which takes a second or two. */
-export async function askGateway(relay: Relay, method: string, path: string): Promise<unknown> {
+export async function askGateway(
+  relay: Relay,
+  method: string,
+  path: string,
+  sent?: object,
+): Promise<unknown> {
   const answer = await fetch(`http://127.0.0.1:${relay.opsPort('gateway')}/ops/api${path}`, {
     method,
-    headers: { authorization: `Bearer ${relay.env['OPS_TOKEN']}` },
+    headers: {
+      authorization: `Bearer ${relay.env['OPS_TOKEN']}`,
+      ...(sent && { 'content-type': 'application/json' }),
+    },
+    ...(sent && { body: JSON.stringify(sent) }),
   });
   const body = await answer.text();
   if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${body}`);
   return JSON.parse(body);
+}
+
+/** `memberId`: the portal that the pair is for, where it is known. */
+export async function addWebhookPair(
+  relay: Relay,
+  pair: { webhookUrl: string; applicationToken: string; memberId?: string | undefined },
+): Promise<unknown> {
+  return askGateway(relay, 'POST', '/portals/webhook', pair);
 }

@@ -30,7 +30,7 @@ const orders = {
   call: () => client.call('profile'),
   /** @param {{ refreshToken: string }} order */
   install: async ({ refreshToken }) =>
-    registry.install(await oauthServer.refresh(refreshToken), { domain: name, applicationToken: 'token' }),
+    registry.install(await oauthServer.refresh(refreshToken), { applicationToken: 'token' }),
   /** @param {{ refreshToken: string }} order */
   reauthorize: async ({ refreshToken }) => registry.reauthorize(await oauthServer.refresh(refreshToken)),
 };

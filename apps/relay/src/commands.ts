@@ -20,8 +20,9 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'portals webhook',
-    says: 'registers a portal by a pair of webhooks; asks for both',
-    run: (api) => addWebhookPair(api),
+    options: ['portal'],
+    says: 'registers a portal by a pair of webhooks; asks for both. --portal <member_id>: no other portal gets it',
+    run: (api, _, { portal }) => addWebhookPair(api, portal),
   },
   {
     name: 'portals set',

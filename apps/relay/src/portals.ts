@@ -37,12 +37,14 @@ function lineOf({ memberId, domain, state, kind, suspendedReason, suspendedUntil
   return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
 
-export async function addWebhookPair(api: OpsClient): Promise<Report> {
+/** @param memberId of the portal that the pair is for, where it is known: no other can claim it then */
+export async function addWebhookPair(api: OpsClient, memberId?: string): Promise<Report> {
   const [webhookUrl = '', applicationToken = ''] = await ask([
     'Address of the incoming webhook (https://<portal>/rest/<user>/<secret>/)',
     'Application token of the outgoing webhook',
   ]);
-  const answer = paired.parse(await api.send('POST', '/portals/webhook', { webhookUrl, applicationToken }));
+  const pair = { webhookUrl, applicationToken, ...(memberId !== undefined && { memberId }) };
+  const answer = paired.parse(await api.send('POST', '/portals/webhook', pair));
   return {
     value: answer,
     text: `${answer.host} is registered with its first event: change something there that the outgoing webhook is for.`,

@@ -20,7 +20,7 @@ export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
 @Entity({ schema, name: 'portals' })
 export class PortalEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
-  /** As the portal named itself at its install: for people, never an address to call. */
+  /** Of the address below: for people, never an address to call. */
   @Column('text') domain: string;
   /** From the OAuth server, ends in `/`; the only address that is called. */
   @Column('text', { name: 'client_endpoint' }) clientEndpoint: string;
@@ -64,6 +64,8 @@ export class ApplicationTokenEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('bytea') hash: Buffer;
   @Column('text') kind: ApplicationTokenKind;
+  /** Of the pair that brought the token of an outgoing webhook. */
+  @Column('text', { nullable: true }) host: string | null;
   @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
 }
 
@@ -109,6 +111,8 @@ export class WebhookPairEntity {
   @PrimaryColumn('bytea', { name: 'token_hash' }) tokenHash: Buffer;
   @Column('text') host: string;
   @Column('text', { name: 'sealed_url' }) sealedUrl: string;
+  /** The only portal that may claim it; null: whose event is first. */
+  @Column('text', { name: 'member_id', nullable: true }) memberId: string | null;
   @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
 }
 

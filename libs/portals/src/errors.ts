@@ -22,6 +22,8 @@ const recoveries = {
   BAD_SETTINGS: 'wait',
   /** The OAuth server names an address that is private or plain http, and B24_ALLOW_HOSTS does not allow it. */
   ENDPOINT_NOT_ALLOWED: 'never',
+  /** A webhook pair is of another host than the portal that it is to belong to. */
+  OTHER_HOST: 'never',
 } as const satisfies Record<string, Recovery>;
 
 export type PortalErrorCode = keyof typeof recoveries;

@@ -26,7 +26,6 @@ describe('EventBindings', () => {
     for (const memberId of ['m1', 'm2']) {
       await registry.registerWebhook({
         memberId,
-        domain: 'one.bitrix24.com',
         webhookUrl: 'https://one.bitrix24.com/rest/1/secret/',
         applicationToken: 'token',
       });

@@ -19,7 +19,7 @@ const grant = (memberId: string) => ({
   status: 'L',
   oauthHost: 'oauth.bitrix.info',
 });
-const claim = { domain: 'one.bitrix24.com' };
+const claim = { applicationToken: 'token' };
 
 describe('a process that stands still in the middle of a change', () => {
   let database: PortalsDatabase;

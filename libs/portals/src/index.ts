@@ -33,3 +33,4 @@ export type { PortalTask, TaskOverview, TaskProgress } from './tasks/portal-task
 export { TaskRunner } from './tasks/task-runner.js';
 export type { TaskHandler, TaskRun, TaskRunnerOptions } from './tasks/task-runner.js';
 export { WebhookPairs } from './webhook-pairs.js';
+export type { WaitingPair } from './webhook-pairs.js';

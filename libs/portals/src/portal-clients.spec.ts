@@ -34,7 +34,6 @@ describe('the clients of one portal in a process', () => {
     stale = grant.accessToken;
     const allowHosts = ['127.0.0.1'];
     await new PortalRegistry(source, database.box, allowHosts).install(grant, {
-      domain: 'd',
       applicationToken: 't',
     });
     suspensions = new Suspensions(source, silentLog);

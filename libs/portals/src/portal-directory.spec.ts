@@ -67,7 +67,7 @@ describe('PortalDirectory', () => {
   }
 
   async function install(memberId: string, applicationToken = `token-of-${memberId}`): Promise<void> {
-    await registry.install(oauth.grant(memberId), { domain: `${memberId}.bitrix24.com`, applicationToken });
+    await registry.install(oauth.grant(memberId), { applicationToken });
   }
 
   it('finds a portal with what is needed to judge its events', async () => {
@@ -75,7 +75,7 @@ describe('PortalDirectory', () => {
     const portal = await open().directory.find('m1');
     expect(portal).toMatchObject({
       memberId: 'm1',
-      domain: 'm1.bitrix24.com',
+      domain: 'one.bitrix24.com',
       clientEndpoint: 'https://one.bitrix24.com/rest/',
       state: 'installed',
     });

@@ -57,7 +57,7 @@ describe('PortalRegistry', () => {
     await bindings.save('m1', 'ONCRMCONTACTADD', 'https://relay.example.com/b24/events', 'bound');
     await registry.install(
       { ...oauth.grant('m1'), clientEndpoint: 'https://moved.bitrix24.com/rest/' },
-      { domain: 'moved.bitrix24.com', applicationToken: 'token-2' },
+      { applicationToken: 'token-2' },
     );
     await expect(portal()).resolves.toMatchObject({
       domain: 'moved.bitrix24.com',
@@ -156,9 +156,9 @@ describe('PortalRegistry', () => {
 
   it('keeps the application token where the next install brings none, and takes a portal without any', async () => {
     await registry.install(oauth.grant('m1'), claim);
-    await registry.install(oauth.grant('m1'), { domain: 'one.bitrix24.com' });
+    await registry.install(oauth.grant('m1'), {});
     await expect(lets('token-1')).resolves.toBe(true);
-    await registry.install(oauth.grant('m2'), { domain: 'two.bitrix24.com' });
+    await registry.install(oauth.grant('m2'), {});
     await expect(portal('m2')).resolves.toMatchObject({ state: 'installed', tokenHashes: [] });
   });
 

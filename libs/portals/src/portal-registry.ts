@@ -14,9 +14,17 @@ import {
 import { DirectoryUnavailableError, notInstalled, PortalError } from './errors.js';
 import { inTransaction } from './in-transaction.js';
 import { announce } from './notifier.js';
+import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from './keys/secret-box.js';
 import { storeGrant } from './renewal/store-grant.js';
 import { notSuspended } from './suspension/state.js';
+
+export interface WebhookRegistration {
+  memberId: string;
+  webhookUrl: string;
+  applicationToken: string;
+  mayMove?: boolean;
+}
 
 /** Installs and removes portals. Each change is one transaction, and is announced when it is committed. */
 export class PortalRegistry {
@@ -42,13 +50,14 @@ export class PortalRegistry {
   /**
    * Stores a portal whose install the OAuth server has confirmed by `grant`; a portal installed before is updated.
    * Its handlers vanished at the install (`settings/app-installation/`), so what is known of them is forgotten; an
-   * older application token is no longer good, while those of outgoing webhooks stay. So do its settings, and, where
-   * the claim names no language or no application token, those that are known.
+   * older application token is no longer good, while those of outgoing webhooks of the same host stay: a pair of another
+   * host proves nothing of the portal that the OAuth server has confirmed. So do its settings, and, where the claim names
+   * no language or no application token, those that are known. The domain is the host of the confirmed address.
    * @throws PortalError ENDPOINT_NOT_ALLOWED
    */
   async install(
     grant: TokenGrant,
-    claim: { domain: string; applicationToken?: string; language?: string },
+    claim: { applicationToken?: string | undefined; language?: string | undefined },
   ): Promise<void> {
     const { memberId, clientEndpoint } = grant;
     if (clientEndpoint === undefined) {
@@ -58,7 +67,7 @@ export class PortalRegistry {
     await inTransaction(this.dataSource, async (manager) => {
       await savePortal(manager, {
         memberId,
-        domain: claim.domain,
+        domain: domainOf(clientEndpoint) ?? memberId,
         language: claim.language,
         clientEndpoint,
         scope: grant.scope,
@@ -69,6 +78,7 @@ export class PortalRegistry {
         await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
         await addToken(manager, memberId, claim.applicationToken, 'app');
       }
+      await this.dropForeignTokens(manager, memberId, clientEndpoint);
       await manager.delete(EventBindingEntity, { memberId });
       await announce(manager, 'portals', memberId);
     });
@@ -97,30 +107,61 @@ export class PortalRegistry {
   }
 
   /**
-   * Stores a portal known by a webhook pair: an incoming webhook to call, the token of an outgoing one to believe.
-   * Where the application itself is installed, its credentials stay and only the token is added.
-   * @param portal `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`
-   * @throws AddressError for an address that must not be called
+   * Stores a portal known by a webhook pair: an incoming webhook to call, the token of an outgoing one to believe. The
+   * domain is the host of the former. Where the application itself is installed, its credentials stay and only the token
+   * is added. A portal that is known is changed by a pair of its own host alone.
+   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `mayMove`: the operator has said whose
+   *   it is, so that a portal without an application may have another host than before
+   * @throws AddressError for an address that must not be called; PortalError OTHER_HOST
    */
-  async registerWebhook(portal: {
-    memberId: string;
-    domain: string;
-    webhookUrl: string;
-    applicationToken: string;
-  }): Promise<void> {
-    const { memberId, domain } = portal;
-    const webhookUrl = assertCallable(portal.webhookUrl, this.allowHosts);
-    await inTransaction(this.dataSource, async (manager) => {
-      await lockPortal(manager, memberId);
+  async registerWebhook(pair: WebhookRegistration): Promise<void> {
+    await inTransaction(this.dataSource, (manager) => this.registerWebhookIn(manager, pair));
+  }
+
+  /** `registerWebhook` as a part of the caller's transaction, which ends with its error. */
+  async registerWebhookIn(
+    manager: EntityManager,
+    { memberId, applicationToken, mayMove = false, ...pair }: WebhookRegistration,
+  ): Promise<void> {
+    const webhookUrl = assertCallable(pair.webhookUrl, this.allowHosts);
+    const clientEndpoint = restAddress(webhookUrl);
+    const fields = {
+      memberId,
+      domain: domainOf(webhookUrl) ?? memberId,
+      clientEndpoint,
+      scope: [],
+      status: '',
+    };
+    if (!(await insertPortal(manager, fields))) {
+      const known = await lockPortal(manager, memberId);
       const installed = await manager.existsBy(CredentialsEntity, { memberId, kind: 'oauth' });
-      if (!installed) {
-        const clientEndpoint = new URL('/rest/', webhookUrl).href;
-        await savePortal(manager, { memberId, domain, clientEndpoint, scope: [], status: '' });
-        await saveWebhookCredentials(manager, this.box, memberId, webhookUrl);
+      if (known && !isSameHost(known.clientEndpoint, webhookUrl) && (installed || !mayMove)) {
+        throw new PortalError('OTHER_HOST', 'The webhook pair is of another host than the portal', {
+          memberId,
+        });
       }
-      await addToken(manager, memberId, portal.applicationToken, 'webhook');
-      await announce(manager, 'portals', memberId);
-    });
+      if (!installed) await savePortal(manager, fields);
+      if (installed) {
+        await addToken(manager, memberId, applicationToken, 'webhook', hostOf(webhookUrl));
+        await announce(manager, 'portals', memberId);
+        return;
+      }
+    }
+    await saveWebhookCredentials(manager, this.box, memberId, webhookUrl);
+    await this.dropForeignTokens(manager, memberId, webhookUrl);
+    await addToken(manager, memberId, applicationToken, 'webhook', hostOf(webhookUrl));
+    await announce(manager, 'portals', memberId);
+  }
+
+  /** Tokens of outgoing webhooks that came with pairs of other hosts than the portal's. */
+  private async dropForeignTokens(manager: EntityManager, memberId: string, endpoint: string): Promise<void> {
+    const [, dropped] = await manager.query<[unknown[], number]>(
+      `DELETE FROM portals.application_tokens
+       WHERE member_id = $1 AND kind = 'webhook' AND host IS DISTINCT FROM $2`,
+      [memberId, hostOf(endpoint)],
+    );
+    if (dropped === 0) return;
+    this.log.warn({ memberId, dropped }, 'tokens of webhook pairs of another host are believed no longer');
   }
 
   /**
@@ -154,8 +195,9 @@ export class PortalRegistry {
     kind: ApplicationTokenKind = 'app',
   ): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
-      if (!(await lockPortal(manager, memberId))) throw notInstalled(memberId);
-      await addToken(manager, memberId, token, kind);
+      const portal = await lockPortal(manager, memberId);
+      if (!portal) throw notInstalled(memberId);
+      await addToken(manager, memberId, token, kind, hostOf(portal.clientEndpoint));
       await announce(manager, 'portals', memberId);
     });
   }
@@ -176,14 +218,32 @@ type PortalFields = Pick<PortalEntity, 'memberId' | 'domain' | 'clientEndpoint' 
 
 /** A column that is left out, or undefined, stays as it is. */
 async function savePortal(manager: EntityManager, portal: PortalFields): Promise<void> {
-  const row = {
-    ...portal,
-    state: 'installed' as const,
-    ...notSuspended,
-    installedAt: () => 'now()',
-    updatedAt: () => 'now()',
-  };
-  await manager.upsert(PortalEntity, row, ['memberId']);
+  await manager.upsert(PortalEntity, { ...portal, ...asInstalledNow }, ['memberId']);
+}
+
+/** @returns false when the portal is known, and left as it is */
+async function insertPortal(manager: EntityManager, portal: PortalFields): Promise<boolean> {
+  const { raw } = await manager
+    .createQueryBuilder()
+    .insert()
+    .into(PortalEntity)
+    .values({ ...portal, ...asInstalledNow })
+    .orIgnore()
+    .returning('member_id')
+    .execute();
+  return Array.isArray(raw) && raw.length > 0;
+}
+
+const asInstalledNow = {
+  state: 'installed' as const,
+  ...notSuspended,
+  installedAt: () => 'now()',
+  updatedAt: () => 'now()',
+};
+
+/** `https://portal/rest/1/secret/` without what is the webhook's own. */
+function restAddress(webhookUrl: string): string {
+  return webhookUrl.replace(/\/rest\/.*$/, '/rest/');
 }
 
 async function addToken(
@@ -191,7 +251,8 @@ async function addToken(
   memberId: string,
   token: string,
   kind: ApplicationTokenKind,
+  host?: string,
 ): Promise<void> {
-  const row = { memberId, hash: hashApplicationToken(token), kind };
+  const row = { memberId, hash: hashApplicationToken(token), kind, host: kind === 'webhook' ? host : null };
   await manager.createQueryBuilder().insert().into(ApplicationTokenEntity).values(row).orIgnore().execute();
 }

@@ -115,16 +115,16 @@ describe('PortalsModule', () => {
     const grant = oauth.grant('m1');
     const { clientEndpoint, asked } = await startPortal(grant.accessToken);
     const app = await start();
-    await app
-      .get(PortalRegistry)
-      .install({ ...grant, clientEndpoint }, { domain: 'd', applicationToken: 't' });
+    await app.get(PortalRegistry).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
     const clients = app.get(PortalClients);
     expect(clients.for('m1')).toBe(clients.for('m1'));
     await expect(clients.for('m1').call('profile')).resolves.toMatchObject({ result: 'done' });
     expect(asked).toEqual(['/rest/profile', '/rest/profile']);
     expect(oauth.exchanges.get('m1')).toBe(1);
     await expect(clients.for('m2').call('profile')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
-    await expect(app.get(PortalDirectory).find('m1')).resolves.toMatchObject({ domain: 'd' });
+    await expect(app.get(PortalDirectory).find('m1')).resolves.toMatchObject({
+      domain: new URL(clientEndpoint).host,
+    });
     await app.close();
   });
 
@@ -133,9 +133,7 @@ describe('PortalsModule', () => {
     const release = oauth.hold();
     const { clientEndpoint } = await startPortal(grant.accessToken);
     const app = await start();
-    await app
-      .get(PortalRegistry)
-      .install({ ...grant, clientEndpoint }, { domain: 'd', applicationToken: 't' });
+    await app.get(PortalRegistry).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
     const before = await storedToken('m3');
     const caller = new AbortController();
     const call = app.get(PortalClients).for('m3').call('profile', {}, { signal: caller.signal });

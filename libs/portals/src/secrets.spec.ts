@@ -170,6 +170,16 @@ describe('secrets', () => {
           webhookUrl: `http://localhost/rest/1/${secrets.webhook}/`,
         }),
       ),
+    OTHER_HOST: async () => {
+      await registry.install(oauth.grant(memberId), claim);
+      return errorOf(() =>
+        registry.registerWebhook({
+          ...claim,
+          memberId,
+          webhookUrl: `https://other.example/rest/1/${secrets.webhook}/`,
+        }),
+      );
+    },
     // PostgreSQL quotes the row that it refuses, and TypeORM the query with its parameters.
     '23514': async () => {
       await source.query('ALTER TABLE portals.credentials ADD CONSTRAINT closed CHECK (false) NOT VALID');

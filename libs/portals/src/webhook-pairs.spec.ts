@@ -30,7 +30,7 @@ describe('WebhookPairs', () => {
 
   it('registers the portal when its first event brings the token', async () => {
     await expect(pairs.add(pair)).resolves.toBe('one.bitrix24.com');
-    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(true);
+    await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(true);
     const [portal] = await readPortalsFrom(source)(['m1']);
     expect(portal).toMatchObject({ state: 'installed', domain: 'one.bitrix24.com' });
     expect(portal && hasApplicationToken(portal, pair.applicationToken)).toBe(true);
@@ -38,21 +38,64 @@ describe('WebhookPairs', () => {
 
   it('lets no other token in', async () => {
     await pairs.add(pair);
-    await expect(pairs.claim('m1', 'one.bitrix24.com', 'another-token')).resolves.toBe(false);
-    await expect(pairs.claim('m1', 'one.bitrix24.com', '')).resolves.toBe(false);
+    await expect(pairs.claim('m1', 'another-token')).resolves.toBe(false);
+    await expect(pairs.claim('m1', '')).resolves.toBe(false);
     await expect(readPortalsFrom(source)(['m1'])).resolves.toEqual([]);
   });
 
   it('believes one portal alone, and that one again', async () => {
     await pairs.add(pair);
-    await pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken);
-    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(true);
-    await expect(pairs.claim('m2', 'two.bitrix24.com', pair.applicationToken)).resolves.toBe(false);
+    await pairs.claim('m1', pair.applicationToken);
+    await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(true);
+    await expect(pairs.claim('m2', pair.applicationToken)).resolves.toBe(false);
     await expect(readPortalsFrom(source)(['m2'])).resolves.toEqual([]);
   });
 
+  it('makes one portal of one pair, whoever names how many at once', async () => {
+    await pairs.add(pair);
+    const members = Array.from({ length: 10 }, (_, number) => `m${number}`);
+    const believed = await Promise.all(members.map((member) => pairs.claim(member, pair.applicationToken)));
+    expect(believed.filter(Boolean)).toHaveLength(1);
+    await expect(readPortalsFrom(source)(members)).resolves.toHaveLength(1);
+  });
+
+  it('makes one portal where two pairs name it at once, and that of the one host', async () => {
+    const other = { webhookUrl: 'https://two.bitrix24.com/rest/1/s/', applicationToken: 'other-token' };
+    await pairs.add(pair);
+    await pairs.add(other);
+    const believed = await Promise.all(
+      [pair, other].map(({ applicationToken }) => pairs.claim('m1', applicationToken)),
+    );
+    expect(believed.filter(Boolean)).toHaveLength(1);
+    await expect(pairs.waiting()).resolves.toHaveLength(1);
+    const [portal] = await readPortalsFrom(source)(['m1']);
+    expect(portal?.tokenHashes).toHaveLength(1);
+  });
+
+  it('that is meant for one portal is claimed by no other', async () => {
+    await pairs.add({ ...pair, memberId: 'm1' });
+    await expect(pairs.claim('m2', pair.applicationToken)).resolves.toBe(false);
+    await expect(pairs.waiting()).resolves.toMatchObject([{ host: 'one.bitrix24.com', memberId: 'm1' }]);
+    await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(true);
+    await expect(pairs.waiting()).resolves.toEqual([]);
+  });
+
+  it('of another host moves a portal where the operator has named it, and stays elsewhere', async () => {
+    const moved = { webhookUrl: 'https://renamed.bitrix24.com/rest/1/s/', applicationToken: 'moved-token' };
+    await pairs.add(pair);
+    await pairs.add(moved);
+    await pairs.claim('m1', pair.applicationToken);
+    await expect(pairs.claim('m1', moved.applicationToken)).resolves.toBe(false);
+    await expect(pairs.waiting()).resolves.toMatchObject([{ host: 'renamed.bitrix24.com' }]);
+    await pairs.add({ ...moved, memberId: 'm1' });
+    await expect(pairs.claim('m1', moved.applicationToken)).resolves.toBe(true);
+    const [portal] = await readPortalsFrom(source)(['m1']);
+    expect(portal).toMatchObject({ domain: 'renamed.bitrix24.com' });
+    expect(portal && hasApplicationToken(portal, pair.applicationToken)).toBe(false);
+  });
+
   it('hears within a second of a pair that was added elsewhere', async () => {
-    await expect(pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).resolves.toBe(false);
+    await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(false);
     const elsewhere = new WebhookPairs(
       source,
       database.box,
@@ -61,7 +104,7 @@ describe('WebhookPairs', () => {
     );
     await elsewhere.add(pair);
     await eventually(async () => {
-      expect(await pairs.claim('m1', 'one.bitrix24.com', pair.applicationToken)).toBe(true);
+      expect(await pairs.claim('m1', pair.applicationToken)).toBe(true);
     });
   });
 

@@ -74,7 +74,7 @@ describe('binding handlers at many portals', () => {
         status: 'L',
         oauthHost: 'oauth.bitrix.info',
       };
-      await context.get(PortalRegistry).install(grant, { domain: 'd' });
+      await context.get(PortalRegistry).install(grant, {});
     }
     const binder = new HandlerBinder(
       context.get(Subscriptions),

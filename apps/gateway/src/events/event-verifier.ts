@@ -17,17 +17,14 @@ export class EventVerifier {
    * @returns the portal, as it was when the event came; undefined when it was registered by it
    * @throws Refusal 401; DirectoryUnavailableError
    */
-  async verify(
-    event: PortalEvent,
-    { applicationToken, domain }: EventCredentials,
-  ): Promise<KnownPortal | undefined> {
+  async verify(event: PortalEvent, { applicationToken }: EventCredentials): Promise<KnownPortal | undefined> {
     const { memberId } = event;
     const cached = await this.directory.find(memberId);
     if (isProved(cached, event, applicationToken)) return cached;
     const fresh = await this.directory.find(memberId, { fresh: true });
     if (isProved(fresh, event, applicationToken)) return fresh;
     const mayBeWebhook = !aboutApplication.has(event.name);
-    if (mayBeWebhook && (await this.webhookPairs.claim(memberId, domain, applicationToken))) return undefined;
+    if (mayBeWebhook && (await this.webhookPairs.claim(memberId, applicationToken))) return undefined;
     throw new Refusal(401, 'not-authorized');
   }
 }

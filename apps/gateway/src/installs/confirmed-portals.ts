@@ -9,7 +9,7 @@ import { LOG } from '../tokens.js';
 const storePausesMs = [200, 1_000, 3_000];
 
 /** What came with a pair; an event brings no more than its portal. */
-export type SettledClaim = Pick<InstallClaim, 'domain' | 'applicationToken' | 'language'>;
+export type SettledClaim = Pick<InstallClaim, 'applicationToken' | 'language'>;
 
 /**
  * Stores what the OAuth server has confirmed. The proof is used up, and what it was exchanged for is nowhere but here:

@@ -44,7 +44,7 @@ export class Reauthorization implements OnModuleDestroy {
       const portal = await this.directory.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
       const grant = await this.proof.exchange(pair);
-      await this.settlement.settle('event', grant, { domain: portal.domain }, portal);
+      await this.settlement.settle('event', grant, {}, portal);
       this.backoff.clear(memberId);
     } catch (error) {
       this.backoff.fail(memberId);

@@ -37,7 +37,7 @@ export class Settlement {
     switch (verdict) {
       case 'install':
         await this.confirmed.install(grant, claim);
-        this.log.info({ ...fields, domain: claim.domain }, 'portal installed');
+        this.log.info(fields, 'portal installed');
         this.binder.bindSoon(memberId);
         if (claim.language === undefined) void this.languages.learn(memberId);
         return;

@@ -22,8 +22,14 @@ const webhookUrl = z
   .refine((url) => !URL.canParse(url) || webhookPath.test(new URL(url).pathname), {
     error: 'must be https://<portal>/rest/<user>/<secret>/, without a method',
   });
-const webhookPair = z.strictObject({ webhookUrl, applicationToken: z.string().min(1) });
-const portalPath = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
+const memberIdText = z.string().regex(/^[\w-]{1,64}$/, 'is no member_id');
+const webhookPair = z.strictObject({
+  webhookUrl,
+  applicationToken: z.string().min(1).max(255),
+  /** Then no other portal can claim the pair. */
+  memberId: memberIdText.optional(),
+});
+const portalPath = z.object({ memberId: memberIdText });
 const settingsPath = portalPath.extend({
   consumer: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is no name of a consumer'),
 });

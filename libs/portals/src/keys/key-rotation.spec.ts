@@ -46,7 +46,7 @@ describe('rotating to a new key', () => {
   async function install(memberId: string, box = oldBox): Promise<string> {
     const grant = oauth.grant(memberId);
     const registry = new PortalRegistry(source, box, []);
-    await registry.install(grant, { domain: memberId, applicationToken: `token-${memberId}` });
+    await registry.install(grant, { applicationToken: `token-${memberId}` });
     return grant.accessToken;
   }
 
@@ -54,7 +54,7 @@ describe('rotating to a new key', () => {
   async function fill(): Promise<{ accessToken: string; claim: PendingClaim }> {
     const accessToken = await install('oauth');
     const registry = new PortalRegistry(source, oldBox, []);
-    const webhook = { memberId: 'webhook', webhookUrl, domain: 'd', applicationToken: 't1' };
+    const webhook = { memberId: 'webhook', webhookUrl, applicationToken: 't1' };
     await registry.registerWebhook(webhook);
     const claim = {
       memberId: 'pending',
@@ -97,7 +97,7 @@ describe('rotating to a new key', () => {
     });
     expect(claims).toEqual([claim]);
     const pairs = new WebhookPairs(source, newBox, new PortalRegistry(source, newBox, []), []);
-    await expect(pairs.claim('third', 'd', 't3')).resolves.toBe(true);
+    await expect(pairs.claim('third', 't3')).resolves.toBe(true);
   });
 
   it('finds every sealed column that the schema has', async () => {

@@ -41,7 +41,7 @@ describe('DatabaseBucket', () => {
     const registry = new PortalRegistry(source, database.box, [], silentLog);
     for (const memberId of ['m1', 'm2']) {
       const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
-      await registry.registerWebhook({ memberId, domain: 'one', webhookUrl, applicationToken: memberId });
+      await registry.registerWebhook({ memberId, webhookUrl, applicationToken: memberId });
       await new PortalLimits(source).setLimit(memberId, limit);
     }
   });

@@ -21,7 +21,6 @@ describe('PortalLimits', () => {
     const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
     await new PortalRegistry(source, database.box, [], silentLog).registerWebhook({
       memberId: 'm1',
-      domain: 'one',
       webhookUrl,
       applicationToken: 't',
     });

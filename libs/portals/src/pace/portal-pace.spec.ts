@@ -38,7 +38,7 @@ describe('PortalPace', () => {
     await clear(sources[0]);
     const registry = new PortalRegistry(sources[0], database.box, [], silentLog);
     const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
-    await registry.registerWebhook({ memberId: 'm1', domain: 'one', webhookUrl, applicationToken: 't' });
+    await registry.registerWebhook({ memberId: 'm1', webhookUrl, applicationToken: 't' });
     [here, there] = [
       new PortalPace(sources[0], silentLog).of('m1'),
       new PortalPace(sources[1], silentLog).of('m1'),

@@ -43,7 +43,6 @@ describe('portals that nobody has called', () => {
 
   async function installed(memberId: string, daysAgo: number): Promise<void> {
     await registry.install(oauth.grant(memberId), {
-      domain: memberId,
       applicationToken: randomBytes(16).toString('hex'),
     });
     await source.query(
@@ -59,7 +58,6 @@ describe('portals that nobody has called', () => {
     await registry.uninstall('gone');
     await registry.registerWebhook({
       memberId: 'webhook',
-      domain: 'd',
       webhookUrl: 'https://two.bitrix24.com/rest/1/secret/',
       applicationToken: 't',
     });

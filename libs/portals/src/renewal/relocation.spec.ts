@@ -95,7 +95,7 @@ describe('a portal that answers 302', () => {
 
   it('and is known by a webhook stays where the operator said, until the operator says otherwise', async () => {
     const webhookUrl = 'https://two.bitrix24.com/rest/1/webhook-secret/';
-    await registry.registerWebhook({ memberId: 'm2', webhookUrl, domain: 'd', applicationToken: 't' });
+    await registry.registerWebhook({ memberId: 'm2', webhookUrl, applicationToken: 't' });
     const tokens = store({ memberId: 'm2' });
     await expect(tokens.relocate(webhookUrl)).rejects.toMatchObject({ code: 'REDIRECT', memberId: 'm2' });
     expect(oauth.exchanges.size).toBe(0);

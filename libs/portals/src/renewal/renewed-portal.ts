@@ -1,5 +1,6 @@
 import type { TokenGrant } from '@relay/bitrix24';
 import type { PortalEntity } from '../entities.js';
+import { domainOf } from '../portal-domain.js';
 
 type Renewable = Pick<PortalEntity, 'domain' | 'clientEndpoint' | 'state' | 'scope' | 'status'>;
 
@@ -8,7 +9,8 @@ export function renewedPortal(portal: Renewable, grant: TokenGrant): Renewable |
   // An address that must not be called does not replace one that could be.
   const clientEndpoint = grant.clientEndpoint ?? portal.clientEndpoint;
   const renewed: Renewable = {
-    domain: renamedDomain(portal, clientEndpoint),
+    // Also where a form once said what the domain is.
+    domain: domainOf(clientEndpoint) ?? portal.domain,
     clientEndpoint,
     // A new pair heals a dead one; it says nothing about why a portal is suspended.
     state: portal.state === 'needs-reauth' ? 'installed' : portal.state,
@@ -22,10 +24,4 @@ export function renewedPortal(portal: Renewable, grant: TokenGrant): Renewable |
     renewed.status === portal.status &&
     renewed.scope.join() === portal.scope.join();
   return same ? undefined : renewed;
-}
-
-/** The domain follows the address where it was the address's host; a name that was given otherwise stays. */
-function renamedDomain(portal: Renewable, clientEndpoint: string): string {
-  const wasItsHost = portal.domain === new URL(portal.clientEndpoint).host;
-  return wasItsHost ? new URL(clientEndpoint).host : portal.domain;
 }

@@ -5,6 +5,7 @@ import { saveOAuthCredentials } from '../credentials.js';
 import { PortalEntity } from '../entities.js';
 import { announce } from '../notifier.js';
 import type { SecretBox } from '../keys/secret-box.js';
+import { hostOf } from '../portal-domain.js';
 import { renewedPortal } from './renewed-portal.js';
 
 /**
@@ -24,6 +25,11 @@ export async function storeGrant(
   await manager.update(PortalEntity, { memberId }, changes);
   await announce(manager, 'portals', memberId);
   if (changes.clientEndpoint !== portal.clientEndpoint) {
+    // Its outgoing webhooks have moved with it.
+    await manager.query(
+      `UPDATE portals.application_tokens SET host = $3 WHERE member_id = $1 AND kind = 'webhook' AND host = $2`,
+      [memberId, hostOf(portal.clientEndpoint), hostOf(changes.clientEndpoint)],
+    );
     log.info({ memberId, host: new URL(changes.clientEndpoint).host }, 'portal renamed');
   }
   if (portal.state === 'needs-reauth') log.info({ memberId }, 'the portal is authorized again');
