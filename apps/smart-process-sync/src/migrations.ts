@@ -3,6 +3,7 @@ import { ForgetPortals1764800000000 } from './migrations/1764800000000-forget-po
 import { WidenMirror1764960000100 } from './migrations/1764960000100-widen-mirror.js';
 import { CreateCasts1764960000200 } from './migrations/1764960000200-create-casts.js';
 import { LetPeopleRead1764960000300 } from './migrations/1764960000300-let-people-read.js';
+import { AsciiCasts1766100000100 } from './migrations/1766100000100-ascii-casts.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const mirrorMigrations = [
@@ -11,4 +12,5 @@ export const mirrorMigrations = [
   WidenMirror1764960000100,
   CreateCasts1764960000200,
   LetPeopleRead1764960000300,
+  AsciiCasts1766100000100,
 ];
