@@ -13,8 +13,11 @@ import { Reconciliation } from './reconcile/reconcile.js';
 import { Schedule } from './schedule/schedule.js';
 import { CONSUMER } from './settings.js';
 import { Misfits } from './views/misfits.js';
+import { ViewKeeper } from './views/view-keeper.js';
 
 const sweepEveryMs = 3_000;
+/** A view that cannot be guarded now has a reader who keeps it for long, or another owner. */
+const guardEveryMs = 60_000;
 
 /** Does, beside the events, what operators and the schedule ask for. Stops before the database is closed. */
 @Injectable()
@@ -23,10 +26,12 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
   private timer: NodeJS.Timeout | undefined;
   private sweeping: Promise<void> = Promise.resolve();
   private isStopped = false;
+  private guardAtMs = 0;
 
   constructor(
     source: DataSource,
     private readonly schedule: Schedule,
+    private readonly views: ViewKeeper,
     backfill: Backfill,
     reconciliation: Reconciliation,
     misfits: Misfits,
@@ -79,8 +84,16 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     try {
       await this.schedule.sweep();
       this.runner.wake();
+      await this.guardViews();
     } catch (err) {
       this.log.warn({ err }, 'the schedule could not be looked at, will be tried again');
     }
+  }
+
+  /** Once, at the start: whoever makes views from then on makes them with their barrier. */
+  private async guardViews(): Promise<void> {
+    const now = performance.now();
+    if (now < this.guardAtMs) return;
+    this.guardAtMs = (await this.views.guardOld()) ? Infinity : now + guardEveryMs;
   }
 }

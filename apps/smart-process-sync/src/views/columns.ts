@@ -15,62 +15,75 @@ export interface Column {
 /** By this it shows whether a value fits: it is there, and the cast makes nothing of it. */
 export interface FieldCheck {
   field: string;
-  cast: string;
+  cast: SqlCast;
   isMultiple: boolean;
 }
 
-/** How a value of the portal's becomes one of SQL: a cast from JSON, and its type. */
+/** SQL of a value, from the SQL of the portal's JSON value. */
+type SqlCast = (value: string) => string;
+
+/** How a value of the portal's becomes one of SQL. */
 interface Cast {
-  cast: string;
+  cast: SqlCast;
   type: string;
   /** Behind the field's name. */
   suffix?: string;
 }
 
-const integer: Cast = { cast: 'mirror.to_integer', type: 'bigint' };
-const text: Cast = { cast: 'mirror.to_text', type: 'text' };
+const integer: Cast = { cast: by('to_integer'), type: 'bigint' };
+const text: Cast = { cast: by('to_text'), type: 'text' };
+
+function by(name: string): SqlCast {
+  return (value) => `mirror.${name}(${value})`;
+}
 
 /** By the types of `api-reference/crm/universal/crm-item-fields.md` and `user-defined-fields/crm-userfield-types.md`. */
-const casts: Record<string, readonly Cast[]> = {
-  integer: [integer],
-  double: [{ cast: 'mirror.to_number', type: 'numeric' }],
-  boolean: [{ cast: 'mirror.to_boolean', type: 'boolean' }],
-  date: [{ cast: 'mirror.to_date', type: 'date' }],
-  datetime: [{ cast: 'mirror.to_time', type: 'timestamptz' }],
-  money: [
-    { cast: 'mirror.to_amount', type: 'numeric' },
-    { cast: 'mirror.to_currency', type: 'text', suffix: '_currency' },
+const casts = new Map<string, readonly Cast[]>([
+  ['integer', [integer]],
+  ['double', [{ cast: by('to_number'), type: 'numeric' }]],
+  ['boolean', [{ cast: by('to_boolean'), type: 'boolean' }]],
+  ['date', [{ cast: by('to_date'), type: 'date' }]],
+  ['datetime', [{ cast: by('to_time'), type: 'timestamptz' }]],
+  [
+    'money',
+    [
+      { cast: by('to_amount'), type: 'numeric' },
+      { cast: by('to_currency'), type: 'text', suffix: '_currency' },
+    ],
   ],
-  file: [
-    { cast: 'mirror.to_file_url', type: 'text' },
-    { cast: 'mirror.to_file_id', type: 'bigint', suffix: '_id' },
+  [
+    'file',
+    [
+      { cast: by('to_file_url'), type: 'text' },
+      { cast: by('to_file_id'), type: 'bigint', suffix: '_id' },
+    ],
   ],
-  user: [integer],
-  employee: [integer],
-  crm_company: [integer],
-  crm_contact: [integer],
-  crm_category: [integer],
-  crm_entity: [integer],
-  iblock_element: [integer],
-  iblock_section: [integer],
-  hlblock: [integer],
-};
+  ['user', [integer]],
+  ['employee', [integer]],
+  ['crm_company', [integer]],
+  ['crm_contact', [integer]],
+  ['crm_category', [integer]],
+  ['crm_entity', [integer]],
+  ['iblock_element', [integer]],
+  ['iblock_section', [integer]],
+  ['hlblock', [integer]],
+]);
 
 /** They are columns of the table, which has looked at them when it stored the item. */
-const ofTable: Record<string, { column: string; type: string; name?: string }> = {
-  ID: { column: 'item_id', type: 'bigint' },
-  TITLE: { column: 'title', type: 'text' },
-  STAGE_ID: { column: 'stage_id', type: 'text' },
-  CATEGORY_ID: { column: 'category_id', type: 'int' },
-  ASSIGNED_BY_ID: { column: 'assigned_by_id', type: 'int' },
-  CREATED_BY: { column: 'created_by_id', type: 'int' },
-  UPDATED_BY: { column: 'updated_by_id', type: 'int' },
-  CREATED_TIME: { column: 'created_time', type: 'timestamptz' },
-  UPDATED_TIME: { column: 'updated_time', type: 'timestamptz' },
-  MOVED_TIME: { column: 'moved_time', type: 'timestamptz' },
-  OPPORTUNITY: { column: 'opportunity', type: 'numeric' },
-  CURRENCY_ID: { column: 'currency_id', type: 'text' },
-};
+const ofTable = new Map<string, { column: string; type: string }>([
+  ['ID', { column: 'item_id', type: 'bigint' }],
+  ['TITLE', { column: 'title', type: 'text' }],
+  ['STAGE_ID', { column: 'stage_id', type: 'text' }],
+  ['CATEGORY_ID', { column: 'category_id', type: 'int' }],
+  ['ASSIGNED_BY_ID', { column: 'assigned_by_id', type: 'int' }],
+  ['CREATED_BY', { column: 'created_by_id', type: 'int' }],
+  ['UPDATED_BY', { column: 'updated_by_id', type: 'int' }],
+  ['CREATED_TIME', { column: 'created_time', type: 'timestamptz' }],
+  ['UPDATED_TIME', { column: 'updated_time', type: 'timestamptz' }],
+  ['MOVED_TIME', { column: 'moved_time', type: 'timestamptz' }],
+  ['OPPORTUNITY', { column: 'opportunity', type: 'numeric' }],
+  ['CURRENCY_ID', { column: 'currency_id', type: 'text' }],
+]);
 
 /** At the end of every view: all fields, so that one that came since can be asked for, and how old the row is. */
 const last: readonly Column[] = [
@@ -99,13 +112,15 @@ const mostColumns = 1_500;
  */
 export function columnsOf(fields: readonly Field[]): Column[] {
   const taken = new Set(last.map(({ name }) => name));
-  const columns = fields.flatMap((field) => toColumns(field, (name) => freeName(name, taken)));
+  const columns = fields
+    .slice(0, mostColumns)
+    .flatMap((field) => toColumns(field, (name) => freeName(name, taken)));
   return [...columns.slice(0, mostColumns), ...last];
 }
 
 function toColumns(field: Field, free: (name: string) => string): Column[] {
   const base = columnName(field.upperName);
-  const stored = ofTable[field.upperName];
+  const stored = ofTable.get(field.upperName);
   if (stored) {
     const { column, type } = stored;
     return [{ name: free(base), sql: `i.${column}`, type, comment: field.title, check: null }];
@@ -119,29 +134,24 @@ function toColumns(field: Field, free: (name: string) => string): Column[] {
       ? {
           ...one,
           type: `${type}[]`,
-          sql: `ARRAY(SELECT ${applied(cast, 'e')} FROM jsonb_array_elements(mirror.to_list(${value})) AS e)`,
+          sql: `ARRAY(SELECT ${cast('e')} FROM jsonb_array_elements(mirror.to_list(${value})) AS e)`,
         }
-      : { ...one, type, sql: applied(cast, value) };
+      : { ...one, type, sql: cast(value) };
   });
 }
 
 function castsOf({ type, texts }: Field): readonly Cast[] {
-  if (type !== 'enumeration') return casts[type] ?? [text];
+  if (type !== 'enumeration') return casts.get(type) ?? [text];
   const known = `${asLiteral(JSON.stringify(texts ?? {}))}::jsonb`;
   return [
-    // `%` stands for the value.
-    { cast: `(${known} ->> mirror.to_integer(%)::text)`, type: 'text' },
+    { cast: (value) => `(${known} ->> ${integer.cast(value)}::text)`, type: 'text' },
     { ...integer, suffix: '_id' },
   ];
 }
 
-function applied(cast: string, value: string): string {
-  return cast.includes('%') ? cast.replace('%', () => value) : `${cast}(${value})`;
-}
-
 /** SQL: this value of the field does not fit, so that the column is null, or has a null in its list. */
 export function misfits({ cast, isMultiple }: FieldCheck, value: string): string {
-  const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${applied(cast, one)} IS NULL)`;
+  const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${cast(one)} IS NULL)`;
   if (!isMultiple) return isMisfit(value);
   return `(mirror.to_list(${value}) IS NULL OR EXISTS (
     SELECT FROM jsonb_array_elements(mirror.to_list(${value})) AS e WHERE ${isMisfit('e')}))`;

@@ -27,6 +27,26 @@ export class ViewKeeper {
     }
   }
 
+  /**
+   * Puts the barrier into views that an older version made, which else get it with their next change.
+   * @returns whether all have it
+   */
+  async guardOld(): Promise<boolean> {
+    let isDone = true;
+    for (const name of await this.views.unguarded()) {
+      try {
+        await this.views.guard(name);
+      } catch (err) {
+        isDone = false;
+        this.log.warn(
+          { view: `mirror.${name}`, err },
+          'a view has no security barrier yet, will be tried again',
+        );
+      }
+    }
+    return isDone;
+  }
+
   async remove(memberId: string, entityTypeId: number): Promise<void> {
     try {
       await this.views.remove(memberId, entityTypeId);

@@ -10,27 +10,28 @@ export interface NamedType {
   code: string | null;
 }
 
-/**
- * The names that a type's view may have, the best first: `<portal>_<type>`, portal = first label of its domain, type = its code
- * or `type_<entityTypeId>`, in lower case, other characters `_`. Where that is taken by another type of the portal, the
- * type's number is added; where by another portal (`acme.bitrix24.com`, `acme.bitrix24.de`), a part of its member_id.
- */
-export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): string[] {
-  const portal = plain(domain.split(/[.:/]/)[0] ?? '') || 'portal';
-  const type = plain(code ?? '') || `type_${entityTypeId}`;
-  const member = plain(memberId).slice(0, 8);
-  const names = [
-    `${portal}_${type}`,
-    `${portal}_${type}_${entityTypeId}`,
-    `${portal}_${member}_${type}`,
-    `${portal}_${member}_${type}_${entityTypeId}`,
-    `${portal}_${plain(memberId)}_type_${entityTypeId}`,
-  ];
-  return [...new Set(names.map(shortened))].filter((name) => !reserved.has(name));
+export interface ViewNames {
+  /** `<portal>_<type>`, portal = first label of its domain, type = its code or `type_<entityTypeId>`. */
+  usual: string;
+  /** Where another type of the same portal has the usual one: with the type's number. */
+  numbered: string;
+  /** Where the others are taken: no portal can choose its texts so that one of its views gets this name. */
+  own: string;
 }
 
-/** Tables of the schema. */
-const reserved = new Set(['items', 'portals', 'types']);
+/** In lower case, characters other than letters and digits as `_`, so that nobody has to quote them. */
+export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): ViewNames {
+  const portal = plain(domain.split(/[.:/]/)[0] ?? '').replace(/^_+/, '') || 'portal';
+  const type = plain(code ?? '') || `type_${entityTypeId}`;
+  const usual = `${portal}_${type}`;
+  const identity = hashOf(JSON.stringify([memberId, entityTypeId])).slice(0, 16);
+  return {
+    usual: shortened(usual),
+    numbered: shortened(`${usual}_${entityTypeId}`),
+    // All others begin with a letter or a digit.
+    own: `_${usual.slice(0, longest - identity.length - 2)}_${identity}`,
+  };
+}
 
 function plain(text: string): string {
   return text.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
@@ -38,6 +39,10 @@ function plain(text: string): string {
 
 function shortened(name: string): string {
   if (name.length <= longest) return name;
-  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8);
+  const hash = hashOf(name).slice(0, 8);
   return `${name.slice(0, longest - hash.length - 1)}_${hash}`;
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

@@ -6,7 +6,15 @@ import { z } from 'zod';
 import { type Field } from '../types/field.js';
 import { columnsOf } from './columns.js';
 import { viewNames } from './view-name.js';
-import { arrange, commentOn, countMisfits, createView, dropView, type MadeColumn } from './view-sql.js';
+import {
+  arrange,
+  commentOn,
+  countMisfits,
+  createView,
+  dropView,
+  type MadeColumn,
+  setBarrier,
+} from './view-sql.js';
 
 /** A view waits so long for whoever reads it, and whoever comes after waits behind it. */
 const lockTimeoutMs = 500;
@@ -32,7 +40,7 @@ interface MadeView {
   hash: string | null;
 }
 
-const countRow = z.tuple([z.object({ misfits: z.record(z.string(), z.number()) })]);
+const misfitRows = z.array(z.object({ column: z.string(), count: z.number() }));
 const lastRow = z.tuple([z.object({ last: z.string().nullable() })]);
 
 /** Counted by one statement: a second or two. A query may take a minute, and a type may have millions. */
@@ -76,22 +84,23 @@ export class ViewStore {
   ): Promise<Record<string, number>> {
     const statement = countMisfits(columnsOf(fields));
     if (statement === undefined) return {};
-    const misfits: Record<string, number> = {};
+    const misfits = new Map<string, number>();
     for (let after = '0'; ;) {
       signal?.throwIfAborted();
       const last = await this.lastOf(memberId, entityTypeId, after, itemsAtOnce);
       if (last === null) break;
       const rows: unknown = await this.source.query(statement, [memberId, entityTypeId, after, last]);
-      for (const [column, count] of Object.entries(countRow.parse(rows)[0].misfits)) {
-        misfits[column] = (misfits[column] ?? 0) + count;
+      for (const { column, count } of misfitRows.parse(rows)) {
+        misfits.set(column, (misfits.get(column) ?? 0) + count);
       }
       after = last;
     }
+    const counted = Object.fromEntries(misfits);
     await this.source.query(
       `UPDATE mirror.types SET misfits = $3::jsonb WHERE member_id = $1 AND entity_type_id = $2`,
-      [memberId, entityTypeId, JSON.stringify(misfits)],
+      [memberId, entityTypeId, JSON.stringify(counted)],
     );
-    return misfits;
+    return counted;
   }
 
   /** The id of the last of so many items behind one; null when there is none. */
@@ -108,6 +117,24 @@ export class ViewStore {
       [memberId, entityTypeId, after, items],
     );
     return lastRow.parse(rows)[0].last;
+  }
+
+  /** The views that stand without a barrier, made by an older version. */
+  async unguarded(): Promise<string[]> {
+    const rows = await this.source.query<{ name: string }[]>(
+      `SELECT view_name AS name FROM mirror.types
+         JOIN pg_class ON oid = to_regclass('mirror.' || quote_ident(view_name))
+        WHERE relkind = 'v' AND NOT coalesce('security_barrier=true' = ANY (reloptions), false)`,
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  /** @throws whatever the database throws, where somebody reads it for long, say */
+  async guard(name: string): Promise<void> {
+    await inTransaction(this.source, async (manager) => {
+      await this.limitWaits(manager);
+      await manager.query(setBarrier(name));
+    });
   }
 
   private async make(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
@@ -129,19 +156,27 @@ export class ViewStore {
   /** One at a time, so that no two take one name; and never for long. */
   private async alone(manager: EntityManager): Promise<void> {
     await manager.query(`SELECT pg_advisory_xact_lock(hashtext('mirror.views'))`);
+    await this.limitWaits(manager);
+  }
+
+  private async limitWaits(manager: EntityManager): Promise<void> {
     await manager.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
   }
 
   private async freeName(manager: EntityManager, type: ViewedType): Promise<string> {
-    const names = viewNames(type);
-    const taken = await manager.query<{ name: string }[]>(
-      `SELECT relname AS name FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-       WHERE nspname = 'mirror' AND relname = ANY ($1)`,
-      [names],
+    const { usual, numbered, own } = viewNames(type);
+    const taken = await manager.query<{ name: string; isOfPortal: boolean }[]>(
+      `SELECT relname AS name, EXISTS (
+           SELECT FROM mirror.types WHERE member_id = $2 AND view_name = relname) AS "isOfPortal"
+         FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE nspname = 'mirror' AND relname = ANY ($1)`,
+      [[usual, numbered, own], type.memberId],
     );
-    const free = names.find((name) => !taken.some((one) => one.name === name));
-    if (free === undefined) throw new Error(`no name is free for the view: ${names.join(', ')} are taken`);
-    return free;
+    const holders = new Map(taken.map(({ name, isOfPortal }) => [name, isOfPortal]));
+    if (!holders.has(usual)) return usual;
+    if (holders.get(usual) === true && !holders.has(numbered)) return numbered;
+    if (!holders.has(own)) return own;
+    throw new Error(`no name is free for the view: ${own} is taken too`);
   }
 
   private async note(
