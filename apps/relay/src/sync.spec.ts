@@ -159,12 +159,12 @@ describe('relay sync', () => {
       state: 'failed',
       endedAt: '2026-11-25T12:30:00.000Z',
       error: 'NOT_INSTALLED',
-      progress: { items: 9, found },
+      progress: { items: 9, found, leftOut: { types: 0, fields: 2, options: 1 } },
     });
     looks = [[reconciled, done]];
     expect((await syncStatus(api, 'm1')).text).toBe(
       [
-        'reconcile: failed, 9 items in 30 min; 2 missing, 1,000 stale; NOT_INSTALLED',
+        'reconcile: failed, 9 items in 30 min; 2 missing, 1,000 stale; left out: 2 fields, 1 options; NOT_INSTALLED',
         '',
         'backfill: done, 12,345 items in 42 s',
         '  147  Deliveries  12,000',

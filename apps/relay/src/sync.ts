@@ -19,6 +19,8 @@ const progress = z.looseObject({
   secondsLeft: z.number().optional(),
   found: z.record(z.string(), z.number()).default({}),
   types: z.array(typeProgress).default([]),
+  /** What the portal says of its types and could not be taken. */
+  leftOut: z.record(z.string(), z.number()).default({}),
 });
 const task = z.looseObject({
   id: z.string(),
@@ -102,14 +104,25 @@ function progressText({
   return `${kind}: ${grouped(items)} items, ${grouped(itemsPerSecond)} a second${left}`;
 }
 
-function summary({ kind, state, progress: { items, found }, startedAt, endedAt, error }: SyncTask): string {
+function summary({
+  kind,
+  state,
+  progress: { items, found, leftOut },
+  startedAt,
+  endedAt,
+  error,
+}: SyncTask): string {
   const took =
     startedAt !== null && endedAt !== null
       ? ` in ${duration((Date.parse(endedAt) - Date.parse(startedAt)) / 1_000)}`
       : '';
   const differences = Object.entries(found).map(([what, count]) => `${grouped(count)} ${what}`);
   const said = kind === 'reconcile' ? `; ${differences.join(', ')}` : '';
-  return `${kind}: ${state}, ${grouped(items)} items${took}${said}${error === null ? '' : `; ${error}`}`;
+  const without = Object.entries(leftOut)
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${grouped(count)} ${what}`);
+  const omitted = without.length > 0 ? `; left out: ${without.join(', ')}` : '';
+  return `${kind}: ${state}, ${grouped(items)} items${took}${said}${omitted}${error === null ? '' : `; ${error}`}`;
 }
 
 function typeLines({ progress: { types } }: SyncTask): string[] {

@@ -2,6 +2,7 @@ import { Controller } from '@nestjs/common';
 import { type ItemOutcome, type ItemQuery, type PortalClient, readItems } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
 import { PortalClients, PortalSettings } from '@relay/portals';
+import { ITEM_ID } from './item-id.js';
 import { type ItemRow, toItemRow } from './item-row.js';
 import { itemsTotal } from './metrics.js';
 import { type ItemRead, MirrorStore } from './mirror-store.js';
@@ -10,9 +11,6 @@ import { isWanted, settingsOf } from './settings.js';
 
 /** Custom fields by their own wild card, which other list methods need; here `*` may or may not bring them. */
 export const ALL_FIELDS = ['*', 'uf_*'];
-
-/** An id that PostgreSQL's bigint holds, spelled in the one way in which the portal spells it. */
-const ITEM_ID = /^[1-9]\d{0,17}$/;
 
 /**
  * Keeps `mirror.items` equal to the portal. What happened to an item is not asked: it is there, or it is not. The items of

@@ -20,6 +20,8 @@ export interface ModelFaults {
   request?: (commands: number) => Error | undefined;
   /** A command that would bring these items. */
   page?: (items: readonly Item[]) => Bitrix24Error | undefined;
+  /** What a list answers in place of the items behind this id. */
+  instead?: (entityTypeId: number, behind: number) => unknown;
 }
 
 /**
@@ -68,7 +70,11 @@ export class ModelPortal implements BatchClient {
     const error = this.faults.page?.(shown);
     return error
       ? { ok: false, error }
-      : { ok: true, result: { items: shown }, time: { start: Date.now() / 1_000 } };
+      : {
+          ok: true,
+          result: { items: this.faults.instead?.(entityTypeId, behind) ?? shown },
+          time: { start: Date.now() / 1_000 },
+        };
   }
 
   #get(params: unknown): CommandOutcome {
@@ -88,6 +94,6 @@ function resolved(value: string, before: Record<string, CommandOutcome>): string
   const [, key, index] = /^\$result\[(\w+)\]\[items\]\[(\d+)\]\[id\]$/.exec(value) ?? [];
   if (key === undefined) return value;
   const outcome = before[key];
-  const page = outcome?.ok ? listed.parse(outcome.result).items : [];
-  return String(page[Number(index)]?.id ?? '');
+  const page = listed.safeParse(outcome?.ok ? outcome.result : undefined);
+  return String(page.data?.items[Number(index)]?.id ?? '');
 }

@@ -52,8 +52,8 @@ describe('a task', () => {
     ],
     [
       'that could not read all',
-      { ...ended, progress: { items: 9, lost: [147] } },
-      '9 items · in 7 min · 3 min ago · 1 smart process could not be read to the end',
+      { ...ended, progress: { items: 9, lost: [147], leftOut: { types: 0, fields: 2 } } },
+      '9 items · in 7 min · 3 min ago · 1 smart process could not be read to the end · left out: 2 fields',
     ],
     ['of which nothing is known yet', { ...running, progress: {} }, 'has begun'],
   ])('%s', (_, task, text) => expect(taskText(task, now)).toBe(text));

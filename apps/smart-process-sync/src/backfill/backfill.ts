@@ -5,6 +5,7 @@ import { inTransaction, PortalClients, type TaskProgress, type TaskRun } from '@
 import { DataSource } from 'typeorm';
 import { ALL_FIELDS } from '../items.controller.js';
 import { toItemRow } from '../item-row.js';
+import { throwIfPassing } from '../error-scope.js';
 import { itemsTotal, unreadableTotal } from '../metrics.js';
 import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
@@ -41,16 +42,21 @@ export class Backfill {
 
   private async run(run: TaskRun, isDue: (type: RefreshedType) => boolean): Promise<TaskProgress> {
     const { memberId } = run.task;
-    const types = await this.refresh.refresh(memberId, run.signal);
+    const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const progress = new Progress();
     const lost = await this.fill(run, types.filter(isDue), progress);
     // One of them may be gone, which the portal's list tells.
-    if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
-    return { ...progress.toJSON(), lost };
+    if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
+    throwIfPassing([...failures, ...lost.values()]);
+    return { ...progress.toJSON(), lost: [...lost.keys()], leftOut: leftOut.counts };
   }
 
-  /** @returns the types that could not be read to their end */
-  async fill(run: TaskRun, types: readonly RefreshedType[], progress: Progress): Promise<number[]> {
+  /** @returns the types that could not be read to their end, and why */
+  async fill(
+    run: TaskRun,
+    types: readonly RefreshedType[],
+    progress: Progress,
+  ): Promise<Map<number, unknown>> {
     const { memberId } = run.task;
     const runs = new Map<number, string>();
     const ways = [];
@@ -64,7 +70,7 @@ export class Backfill {
     const reporter = new Reporter(progress, run.report, (said) =>
       this.log.info({ memberId, ...said }, 'backfill'),
     );
-    const lost: number[] = [];
+    const lost = new Map<number, unknown>();
     const options: WalkOptions = {
       client: this.clients.for(memberId, { work: 'bulk' }),
       types: ways,
@@ -77,7 +83,7 @@ export class Backfill {
         await reporter.say();
       },
       onLost: (entityTypeId, err) => {
-        lost.push(entityTypeId);
+        lost.set(entityTypeId, err);
         this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
       },
       signal: run.signal,

@@ -3,6 +3,7 @@ import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { PortalClients, type TaskProgress, type TaskRun } from '@relay/portals';
 import { Backfill } from '../backfill/backfill.js';
+import { throwIfPassing } from '../error-scope.js';
 import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
@@ -33,20 +34,25 @@ export class Reconciliation {
   /** @returns what it found, by what was wrong with it */
   async run(run: TaskRun): Promise<TaskProgress> {
     const { memberId } = run.task;
-    const types = await this.refresh.refresh(memberId, run.signal);
+    const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const [filled, empty] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
     const lost = await this.backfill.fill(run, empty, new Progress());
     const progress = new Progress(run.task.progress);
-    lost.push(...(await this.walk(run, filled, progress)));
-    if (lost.length > 0) await this.refresh.refresh(memberId, run.signal);
+    for (const [entityTypeId, error] of await this.walk(run, filled, progress)) lost.set(entityTypeId, error);
+    if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
     for (const { entityTypeId } of types) await this.types.noteReconciled(memberId, entityTypeId);
-    return { ...progress.toJSON(), lost };
+    throwIfPassing([...failures, ...lost.values()]);
+    return { ...progress.toJSON(), lost: [...lost.keys()], leftOut: leftOut.counts };
   }
 
-  private async walk(run: TaskRun, types: readonly RefreshedType[], progress: Progress): Promise<number[]> {
+  private async walk(
+    run: TaskRun,
+    types: readonly RefreshedType[],
+    progress: Progress,
+  ): Promise<Map<number, unknown>> {
     const { memberId } = run.task;
     const client = this.clients.for(memberId, { work: 'bulk' });
-    const lost: number[] = [];
+    const lost = new Map<number, unknown>();
     const reporter = new Reporter(progress, run.report, (said) =>
       this.log.info({ memberId, ...said }, 'reconciliation'),
     );
@@ -66,7 +72,7 @@ export class Reconciliation {
         await reporter.say();
       },
       onLost: (entityTypeId, err) => {
-        lost.push(entityTypeId);
+        lost.set(entityTypeId, err);
         this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
       },
       signal: run.signal,

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Bitrix24Error, type PortalClient } from '@relay/bitrix24';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import { INVOICE, isWanted, type MirrorSettings, settingsOf } from '../settings.js';
+import type { LeftOut } from './left-out.js';
 import { type DescribedType, describeTypes, listTypes } from './portal-types.js';
 import type { FoundType, MirroredType } from './type-store.js';
 
@@ -24,18 +25,26 @@ export class Catalogues {
     private readonly settings: PortalSettings,
   ) {}
 
-  /** @throws Bitrix24Error, PortalError */
-  async read(memberId: string, known: readonly MirroredType[], signal?: AbortSignal): Promise<Catalogue> {
+  /**
+   * @param leftOut what cannot be taken of it is added to it
+   * @throws Bitrix24Error, PortalError
+   */
+  async read(
+    memberId: string,
+    known: readonly MirroredType[],
+    leftOut: LeftOut,
+    signal?: AbortSignal,
+  ): Promise<Catalogue> {
     const client = this.clients.for(memberId);
     const settings = await settingsOf(this.settings, memberId);
-    const found = await find(client, settings, known, signal);
+    const found = await find(client, settings, known, leftOut, signal);
     const listed = new Set(found.map(({ entityTypeId }) => entityTypeId));
     const unlisted = known.filter(
       ({ entityTypeId, state }) => state !== 'deleted' && !listed.has(entityTypeId),
     );
     const asked = [...found.filter(({ isMirrored }) => isMirrored), ...unlisted];
     const ids = asked.map(({ entityTypeId }) => entityTypeId);
-    return { found, unlisted, described: await describeTypes(client, ids, signal) };
+    return { found, unlisted, described: await describeTypes(client, ids, leftOut, signal) };
   }
 }
 
@@ -43,9 +52,10 @@ async function find(
   client: PortalClient,
   settings: MirrorSettings,
   known: readonly MirroredType[],
+  leftOut: LeftOut,
   signal?: AbortSignal,
 ): Promise<FoundType[]> {
-  const listed = await listTypes(client, signal).catch((error: unknown) => {
+  const listed = await listTypes(client, leftOut, signal).catch((error: unknown) => {
     // The user is no administrator of the CRM; types that the settings name can be mirrored all the same.
     const named = settings.types.include;
     if (!named || !isCode(error, 'ACCESS_DENIED')) throw error;

@@ -1,7 +1,9 @@
 import { Bitrix24Error, type Command, type PortalClient } from '@relay/bitrix24';
 import { z } from 'zod';
-import type { Field } from './field.js';
-import { readFields } from './field.js';
+import { isItemId } from '../item-id.js';
+import { type Field, readFields } from './field.js';
+import type { LeftOut } from './left-out.js';
+import { readText } from './portal-text.js';
 
 /** A smart process as the portal lists it (`api-reference/crm/data-types.md#type`). */
 export interface ListedType {
@@ -17,27 +19,40 @@ export interface DescribedType {
 }
 
 const text = z
-  .union([z.string(), z.number().transform(String)])
+  .union([z.string(), z.number()])
   .nullish()
-  .transform((value) => (value ?? '').replaceAll('\0', ''));
-const listed = z.object({
-  types: z.array(
+  .catch(null)
+  .transform((told) => readText(told ?? ''));
+/** `int` of PostgreSQL has 32 bits. */
+const typeId = z
+  .union([
+    z.int(),
     z
-      .object({ entityTypeId: z.coerce.number().int().positive(), title: text, code: text })
-      .transform(({ entityTypeId, title, code }) => ({ entityTypeId, title, code: code || null })),
-  ),
-});
+      .string()
+      .regex(/^[1-9]\d{0,9}$/)
+      .transform(Number),
+  ])
+  .pipe(z.int32().positive());
+const listedType = z
+  .object({ entityTypeId: typeId, title: text, code: text })
+  .transform((type) => ({ ...type, code: type.code || null }));
+const listed = z.object({ types: z.array(z.unknown()) });
 const PAGE_SIZE = 50;
 /** Far more than any portal has: a list that does not end is none. */
-const MOST_TYPES = 5_000;
+const MAX_TYPES = 5_000;
 
 /**
- * Every smart process of the portal (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`).
+ * Every smart process of the portal (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`). One that is
+ * not described as it must be is left out.
  * @throws Bitrix24Error ACCESS_DENIED for a user without administrative rights in the CRM
  */
-export async function listTypes(client: PortalClient, signal?: AbortSignal): Promise<ListedType[]> {
+export async function listTypes(
+  client: PortalClient,
+  leftOut: LeftOut,
+  signal?: AbortSignal,
+): Promise<ListedType[]> {
   const types = new Map<number, ListedType>();
-  for (let start = 0; start < MOST_TYPES; start += PAGE_SIZE) {
+  for (let start = 0; start < MAX_TYPES; start += PAGE_SIZE) {
     const { result } = await client.call('crm.type.list', { order: { id: 'ASC' }, start }, { signal });
     const page = listed.safeParse(result);
     if (!page.success) {
@@ -47,15 +62,24 @@ export async function listTypes(client: PortalClient, signal?: AbortSignal): Pro
         delivered: 'yes',
       });
     }
-    for (const type of page.data.types) types.set(type.entityTypeId, type);
+    for (const told of page.data.types) {
+      const read = types.size < MAX_TYPES ? listedType.safeParse(told) : undefined;
+      if (read?.success) types.set(read.data.entityTypeId, read.data);
+      else leftOut.add('types', exampleOf(told));
+    }
     if (page.data.types.length < PAGE_SIZE) break;
   }
   return [...types.values()];
 }
 
-const lastItems = z.object({
-  items: z.array(z.looseObject({ id: z.union([z.number(), z.string()]).transform(String) })),
-});
+const titled = z.object({ title: text });
+
+function exampleOf(told: unknown): string {
+  const read = titled.safeParse(told);
+  return read.success ? read.data.title : '';
+}
+
+const lastItems = z.object({ items: z.array(z.object({ id: z.custom<number | string>(isItemId) })) });
 /** Two commands each. */
 const TYPES_A_REQUEST = 25;
 
@@ -66,6 +90,7 @@ const TYPES_A_REQUEST = 25;
 export async function describeTypes(
   client: PortalClient,
   ids: readonly number[],
+  leftOut: LeftOut,
   signal?: AbortSignal,
 ): Promise<Map<number, DescribedType | { error: unknown }>> {
   const described = new Map<number, DescribedType | { error: unknown }>();
@@ -84,15 +109,19 @@ export async function describeTypes(
       const [fields, last] = [outcomes[`fields${entityTypeId}`], outcomes[`last${entityTypeId}`]];
       if (!fields?.ok) described.set(entityTypeId, { error: fields?.error });
       else if (!last?.ok) described.set(entityTypeId, { error: last?.error });
-      else described.set(entityTypeId, read(fields.result, last.result));
+      else described.set(entityTypeId, readDescription(fields.result, last.result, leftOut));
     }
   }
   return described;
 }
 
-function read(fields: unknown, last: unknown): DescribedType | { error: unknown } {
+function readDescription(
+  fields: unknown,
+  last: unknown,
+  leftOut: LeftOut,
+): DescribedType | { error: unknown } {
   try {
-    return { fields: readFields(fields), lastId: lastItems.parse(last).items[0]?.id ?? '0' };
+    return { fields: readFields(fields, leftOut), lastId: String(lastItems.parse(last).items[0]?.id ?? '0') };
   } catch (error) {
     return { error };
   }

@@ -1,10 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Bitrix24Error } from '@relay/bitrix24';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
+import { isOfPortal } from '../error-scope.js';
 import { MirrorStore } from '../mirror-store.js';
 import { ViewKeeper } from '../views/view-keeper.js';
 import { Catalogues, type Catalogue, isCode } from './catalogue.js';
+import { LeftOut } from './left-out.js';
 import { SuffixedEvents } from './suffixed-events.js';
 import { type MirroredType, TypeStore } from './type-store.js';
 
@@ -12,6 +13,15 @@ import { type MirroredType, TypeStore } from './type-store.js';
 export interface RefreshedType extends MirroredType {
   /** The largest id of its items. */
   lastId: string;
+}
+
+/** What came of a look at the portal's types. */
+export interface RefreshedTypes {
+  /** Their items are to be read. */
+  types: RefreshedType[];
+  leftOut: LeftOut;
+  /** Why types could not be described. */
+  failures: unknown[];
 }
 
 /** Brings `mirror.types` and the views to what the portal lists and describes now. */
@@ -26,27 +36,35 @@ export class TypeRefresh {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /**
-   * @returns the types whose items are to be read
-   * @throws Bitrix24Error, PortalError
-   */
-  async refresh(memberId: string, signal?: AbortSignal): Promise<RefreshedType[]> {
+  /** @throws Bitrix24Error, PortalError */
+  async refresh(memberId: string, signal?: AbortSignal): Promise<RefreshedTypes> {
+    const leftOut = new LeftOut();
     // Before the portal is asked: what later reads bring of a type that was made again is not taken away.
     const upTo = await this.items.latestRead();
     const known = await this.store.all(memberId);
-    const catalogue = await this.catalogues.read(memberId, known, signal);
+    const catalogue = await this.catalogues.read(memberId, known, leftOut, signal);
     await this.store.save(memberId, catalogue.found);
     await this.settleUnlisted(memberId, catalogue, upTo);
     for (const { entityTypeId, isMirrored } of catalogue.found) {
       if (!isMirrored) await this.views.remove(memberId, entityTypeId);
     }
-    const types = await this.keepDescribed(memberId, catalogue);
+    const { types, failures } = await this.keepDescribed(memberId, catalogue, leftOut);
+    this.say(memberId, leftOut);
     await this.views.make(memberId, types);
     await this.suffixed.choose(memberId, types, {
       hasOthers: catalogue.found.some(({ isMirrored }) => !isMirrored),
       hasNewType: types.some(({ entityTypeId }) => known.every((type) => type.entityTypeId !== entityTypeId)),
     });
-    return types;
+    return { types, leftOut, failures };
+  }
+
+  private say(memberId: string, leftOut: LeftOut): void {
+    if (leftOut.isEmpty()) return;
+    const { counts, examples } = leftOut;
+    this.log.warn(
+      { memberId, leftOut: counts, examples },
+      'some of what the portal says of its types is left out',
+    );
   }
 
   /** Not listed and not known: gone. Not listed, yet described: the list was not whole, and it stays. */
@@ -65,27 +83,31 @@ export class TypeRefresh {
   }
 
   /** One that cannot be read now, by this user, keeps none of the others back. */
-  private async keepDescribed(memberId: string, { found, described }: Catalogue): Promise<RefreshedType[]> {
+  private async keepDescribed(
+    memberId: string,
+    { found, described }: Catalogue,
+    leftOut: LeftOut,
+  ): Promise<{ types: RefreshedType[]; failures: unknown[] }> {
     const lastIds = new Map<number, string>();
-    for (const { entityTypeId, isMirrored } of found) {
+    const failures: unknown[] = [];
+    for (const { entityTypeId, title, isMirrored } of found) {
       if (!isMirrored) continue;
       const description = described.get(entityTypeId);
       if (description && 'fields' in description) {
         await this.store.saveFields(memberId, entityTypeId, description.fields);
         lastIds.set(entityTypeId, description.lastId);
-      } else {
-        if (!isOfType(description?.error)) throw description?.error;
-        this.log.warn({ memberId, entityTypeId, err: description?.error }, 'a smart process cannot be read');
+        continue;
       }
+      const { error } = description ?? {};
+      if (isOfPortal(error)) throw error;
+      failures.push(error);
+      leftOut.add('types', title);
+      this.log.warn({ memberId, entityTypeId, err: error }, 'a smart process cannot be read');
     }
-    return (await this.store.all(memberId)).flatMap((type) => {
+    const types = (await this.store.all(memberId)).flatMap((type) => {
       const lastId = lastIds.get(type.entityTypeId);
       return type.state === 'mirrored' && lastId !== undefined ? [{ ...type, lastId }] : [];
     });
+    return { types, failures };
   }
-}
-
-/** It is about this type alone; the others go on. */
-function isOfType(error: unknown): boolean {
-  return !(error instanceof Bitrix24Error) || ['NOT_FOUND', 'ACCESS_DENIED'].includes(error.code);
 }

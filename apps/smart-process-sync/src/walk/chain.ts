@@ -1,5 +1,6 @@
 import { Bitrix24Error, type Command, type CommandOutcome, type Item } from '@relay/bitrix24';
 import { z } from 'zod';
+import { isItemId } from '../item-id.js';
 
 /** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
 export const PAGE_SIZE = 50;
@@ -49,11 +50,8 @@ const page = z.object({ items: z.array(z.custom<Item>(isItem)) });
 
 function isItem(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || !('id' in value)) return false;
-  const { id } = value;
-  return typeof id === 'number' ? Number.isSafeInteger(id) && id > 0 : typeof id === 'string' && ID.test(id);
+  return isItemId(value.id);
 }
-
-const ID = /^[1-9]\d{0,17}$/;
 
 /** What a chain brought: whole pages in order, until one that is short, failed, or not as it must be. Nothing is inferred from what comes behind that one. */
 export function readChain(

@@ -157,6 +157,33 @@ describe('a walk through all items', () => {
     expect([idsOf(chunks, 147).length, idsOf(chunks, 150).length]).toEqual([60, 60]);
   });
 
+  it.each([50, 100])(
+    'takes no page that does not advance: behind %s it would be the first again',
+    async (end) => {
+      const portal = filled({ 147: 500, 150: 500 });
+      const firstPage = Array.from({ length: 50 }, (_, index) => ({ id: index + 1 }));
+      portal.faults.instead = (type, behind) => (type === 147 && behind >= end ? firstPage : undefined);
+      const lost: number[] = [];
+      const chunks = await walked(portal, { onLost: (entityTypeId) => void lost.push(entityTypeId) });
+      expect(idsOf(chunks, 147)).toEqual(Array.from({ length: end }, (_, index) => index + 1));
+      expect(idsOf(chunks, 150)).toHaveLength(500);
+      expect(lost).toEqual([147]);
+    },
+  );
+
+  it.each([
+    ['an id that is none', [{ id: '2e0' }]],
+    ['an item without an id', [{ title: 'x' }]],
+    ['an id of too many digits', [{ id: '1'.repeat(19) }]],
+    ['no list', 'no list'],
+  ])('passes by a type that answers with %s, and walks through the others', async (_, items) => {
+    const portal = filled({ 147: 60, 150: 60 });
+    portal.faults.instead = (type) => (type === 147 ? items : undefined);
+    const lost: number[] = [];
+    const chunks = await walked(portal, { onLost: (entityTypeId) => void lost.push(entityTypeId) });
+    expect([lost, idsOf(chunks, 147), idsOf(chunks, 150).length]).toEqual([[147], [], 60]);
+  });
+
   it('ends with the error of a portal that takes no calls, and stores nothing after it', async () => {
     const portal = filled({ 147: 5_000 });
     portal.faults.request = () =>

@@ -7,6 +7,7 @@ import {
   MAX_BATCH_COMMANDS,
   readItems,
 } from '@relay/bitrix24';
+import { isOfPortal } from '../error-scope.js';
 import type { ItemRead } from '../mirror-store.js';
 import { type Chain, type ChainAnswer, chainCommands, readChain } from './chain.js';
 import { nextChains, type Way } from './plan.js';
@@ -34,7 +35,7 @@ export interface WalkOptions {
   beginRead: (entityTypeId: number) => Promise<ItemRead>;
   /** One after the other, those of a type in order; the next are being read meanwhile. */
   onChunk: (chunk: Chunk) => Promise<void>;
-  /** This type cannot be read on: it is gone, or not for this user. The others go on. */
+  /** This type cannot be read on: it is gone, or not for this user, or its list makes no sense. The others go on. */
   onLost: (entityTypeId: number, error: unknown) => void;
   signal: AbortSignal;
   requestsAtOnce?: number;
@@ -45,9 +46,6 @@ export interface WalkOptions {
  * stored.
  */
 const REQUESTS_AT_ONCE = 2;
-
-/** Codes that are about the type, and stay so (`api-reference/crm/universal/crm-item-list.md`). */
-const OF_TYPE = new Set(['NOT_FOUND', 'ACCESS_DENIED']);
 
 /**
  * Walks through all items of some types by ascending id, 2,500 a request. An answer that is too large, or takes too long,
@@ -124,15 +122,15 @@ class Walk {
 
   /** Not even the first page came. */
   async #stuck(chain: Chain, error: unknown): Promise<void> {
-    if (!(error instanceof Bitrix24Error)) throw error;
-    if (OF_TYPE.has(error.code)) {
-      this.#way(chain.entityTypeId).state = 'ended';
-      this.options.onLost(chain.entityTypeId, error);
-    } else if (isSplittable(error)) {
-      await this.#askSingly(chain);
-    } else {
-      throw error;
-    }
+    if (isSplittable(error)) await this.#askSingly(chain);
+    else this.#lose(chain, error);
+  }
+
+  /** What is about this type alone ends its way, and no other. */
+  #lose({ entityTypeId }: Chain, error: unknown): void {
+    if (!(error instanceof Bitrix24Error) || isOfPortal(error)) throw error;
+    this.#way(entityTypeId).state = 'ended';
+    this.options.onLost(entityTypeId, error);
   }
 
   async #askLess(chains: readonly Chain[], error: unknown): Promise<void> {
@@ -153,7 +151,7 @@ class Walk {
       await client.batch(chainCommands(chain, ['id']), { signal: this.#signal }),
       client.memberId,
     );
-    if (answer.error !== undefined) throw answer.error;
+    if (answer.error !== undefined) return this.#lose(chain, answer.error);
     const ids = answer.items.map((item) => String(item.id));
     const queries = ids.map((one) => ({ entityTypeId, ids: [one], select }));
     const items: Item[] = [];
@@ -161,8 +159,8 @@ class Walk {
     for (const [, outcomes] of await readItems(client, queries, { signal: this.#signal })) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') items.push(outcome.item);
-        else if (outcome.state === 'failed' && !isSplittable(outcome.error)) throw outcome.error;
-        else if (outcome.state === 'failed') unreadable.push(id);
+        else if (outcome.state === 'failed' && isOfItem(outcome.error)) unreadable.push(id);
+        else if (outcome.state === 'failed') throw outcome.error;
       }
     }
     const last = ids.at(-1) ?? after;
@@ -190,4 +188,8 @@ class Walk {
 
 function pagesOf(chains: readonly Chain[]): number {
   return chains.reduce((sum, { pages }) => sum + pages, 0);
+}
+
+function isOfItem(error: unknown): boolean {
+  return isSplittable(error) || (error instanceof Bitrix24Error && error.recovery === 'never');
 }

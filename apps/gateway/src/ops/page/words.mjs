@@ -59,7 +59,7 @@ export function age(iso, now = Date.now()) {
  * @param {SeenTask} task
  */
 export function progressOf({ progress, state }) {
-  const { items, itemsPerSecond, part, secondsLeft, types, found, lost } = progress;
+  const { items, itemsPerSecond, part, secondsLeft, types, found, lost, leftOut } = progress;
   return {
     items: numberOr(items, 0),
     itemsPerSecond: numberOr(itemsPerSecond, 0),
@@ -72,17 +72,23 @@ export function progressOf({ progress, state }) {
       items: numberOr(count, 0),
       isDone: isDone === true,
     })),
-    found: Object.entries(typeof found === 'object' && found !== null ? found : {}).flatMap(
-      ([what, count]) => (typeof count === 'number' && count > 0 ? [`${grouped(count)} ${what}`] : []),
-    ),
+    found: counted(found),
     lost: Array.isArray(lost) ? lost.length : 0,
+    leftOut: counted(leftOut),
   };
+}
+
+/** @param {unknown} counts by what was counted */
+function counted(counts) {
+  return Object.entries(typeof counts === 'object' && counts !== null ? counts : {}).flatMap(
+    ([what, count]) => (typeof count === 'number' && count > 0 ? [`${grouped(count)} ${what}`] : []),
+  );
 }
 
 /** How far it is, or what came of it, in one line. @param {SeenTask} task @param {number} now */
 export function taskText(task, now = Date.now()) {
   const { kind, state, startedAt, endedAt } = task;
-  const { items, itemsPerSecond, secondsLeft, found, lost } = progressOf(task);
+  const { items, itemsPerSecond, secondsLeft, found, lost, leftOut } = progressOf(task);
   const hasItems = kind !== 'count';
   if (state === 'running' && task.progress['items'] === undefined) return 'has begun';
   const said = hasItems ? [plural(items, 'item')] : [];
@@ -96,6 +102,7 @@ export function taskText(task, now = Date.now()) {
   }
   if (kind === 'reconcile' && state !== 'waiting') said.push(found.join(', ') || 'no difference');
   if (lost > 0) said.push(`${plural(lost, 'smart process')} could not be read to the end`);
+  if (leftOut.length > 0) said.push(`left out: ${leftOut.join(', ')}`);
   return said.join(' · ');
 }
 
