@@ -214,9 +214,9 @@ describe('the official SDK understands the refusal', () => {
   });
 
   it.each([
-    ['overload', [503, 'OVERLOAD_LIMIT']],
-    ['denied', [403, 'ACCESS_DENIED']],
-    ['deleted', [500, 'PORTAL_DELETED']],
+    ['overload', [401, 'OVERLOAD_LIMIT']],
+    ['denied', [401, 'ACCESS_DENIED']],
+    ['deleted', [403, 'PORTAL_DELETED']],
   ])('of a portal suspended for %s', async (reason, refusal) => {
     const sdk = await application(once);
     await b24.control('suspend', { reason }, 'acme');

@@ -59,7 +59,7 @@ Control (JSON)
 Faults strike calls of the method \`match\` (crm.item.*, oauth.token), alone or in a batch, \`times\` times, with the parameters \`where\`.
   Refusals            ${refusals}
   Of the wire         ${wire}
-                      after \`ms\`; html, empty, garbled and odd with \`status\`; \`worked\`: the method has run
+                      after \`ms\`; html, empty, garbled, odd and refusals with \`status\`; \`worked\`: the method has run
 Made items have values for every field, the same for the same seed; nobody hears of them unless you \`tell\`.
 Chances (adds, deletes, dropEvents) go from 0 to 1. \`raw\` values are kept as they are, whether they fit their fields or not.
 What feature.get says: PATCH {features: {rest_offline_extended: Y | N | <language>_selfhosted}}

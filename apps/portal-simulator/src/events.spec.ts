@@ -230,6 +230,23 @@ describe('event.bind', () => {
     expect(again.at('error_description')).toBe('Unable to set event handler: Handler already binded');
   });
 
+  it.each([
+    ['http://localhost:3000/b24/events', 'ERROR_WRONG_HANDLER_URL'],
+    ['http://gateway/b24/events', 'ERROR_WRONG_HANDLER_URL'],
+    ['http://[::1]:3000/b24/events', 'ERROR_WRONG_HANDLER_URL'],
+    ['http://2130706433/', 'ERROR_WRONG_HANDLER_URL'],
+    ['http://.test/', 'ERROR_WRONG_HANDLER_URL'],
+    ['nonsense', 'ERROR_WRONG_HANDLER_URL'],
+    ['/b24/events', 'ERROR_WRONG_HANDLER_URL'],
+    ['ftp://relay.test/', 'ERROR_UNSUPPORTED_PROTOCOL'],
+    ['https://relay.test/b24/events', undefined],
+    ['http://127.0.0.1:3000/b24/events?a=http://x', undefined],
+  ])('of a handler at %s is answered %s', async (url, code) => {
+    const { accessToken } = await b24.install();
+    const answer = await bind(accessToken, 'ONCRMDEALADD', { handler: url });
+    expect([answer.status, answer.at('error')]).toEqual([code === undefined ? 200 : 400, code]);
+  });
+
   it('that comes while another binds the same is refused, with a text of its own', async () => {
     const { accessToken } = await b24.install();
     await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"latencyMs": 200}' });
@@ -257,7 +274,7 @@ describe('event.bind', () => {
     expect((await bind(accessToken, 'ONAPPTEST')).at('result')).toBe(true);
     expect((await b24.callAs(accessToken, 'scope')).at('result')).toEqual(['task']);
     const refused = await b24.callAs(accessToken, 'crm.item.list', { entityTypeId: 3 });
-    expect(refused.at('error')).toBe('insufficient_scope');
+    expect(refused.error).toEqual([401, 'insufficient_scope']);
     expect((await b24.call('crm.item.list', { entityTypeId: 3 })).status).toBe(200);
   });
 

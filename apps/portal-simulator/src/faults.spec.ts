@@ -17,23 +17,33 @@ describe('a fault', () => {
   it.each([
     ['500', 500, 'INTERNAL_SERVER_ERROR'],
     ['503', 503, 'QUERY_LIMIT_EXCEEDED'],
-    ['overload', 503, 'OVERLOAD_LIMIT'],
+    ['overload', 401, 'OVERLOAD_LIMIT'],
     ['operating', 429, 'OPERATION_TIME_LIMIT'],
     ['expired', 401, 'expired_token'],
     ['unauthorized', 401, 'NO_AUTH_FOUND'],
-    ['denied', 403, 'ACCESS_DENIED'],
-    ['deleted', 500, 'PORTAL_DELETED'],
+    ['denied', 401, 'ACCESS_DENIED'],
+    ['deleted', 403, 'PORTAL_DELETED'],
     ['invalid', 400, 'ERROR_CORE'],
     ['unexpected', 500, 'ERROR_UNEXPECTED_ANSWER'],
     ['invalid_token', 401, 'invalid_token'],
-    ['credentials', 403, 'INVALID_CREDENTIALS'],
-    ['scope', 403, 'insufficient_scope'],
-    ['user', 403, 'user_access_error'],
+    ['credentials', 401, 'INVALID_CREDENTIALS'],
+    ['scope', 401, 'insufficient_scope'],
+    ['user', 401, 'user_access_error'],
+    ['https', 401, 'INVALID_REQUEST'],
+    ['connection', 401, 'CONNECTION_ERROR'],
+    ['dismissed', 401, 'authorization_error'],
     ['batch_length', 400, 'ERROR_BATCH_LENGTH_EXCEEDED'],
   ])('of kind %s answers %d %s', async (kind, status, code) => {
     await order(kind);
     expect((await b24.call('profile')).error).toEqual([status, code]);
     expect((await b24.call('profile')).status).toBe(200);
+  });
+
+  it('has the status that was ordered, as an older portal has it', async () => {
+    await order('denied', { status: 403, times: 2 });
+    expect((await b24.call('profile')).error).toEqual([403, 'ACCESS_DENIED']);
+    const batch = await b24.call('batch', { cmd: { one: 'profile' } });
+    expect(batch.at('result.result_error.one.error')).toBe('ACCESS_DENIED');
   });
 
   it('can be an HTML page, an empty answer or a redirect', async () => {

@@ -1,31 +1,35 @@
 import { textOf, type Value, type Values } from './php.js';
-import { RestError } from './rest/rest-error.js';
+import { RestError, systemErrors } from './rest/rest-error.js';
 
 export const refusalKinds = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
   ...(['invalid', 'payment', 'wrong_client', 'unexpected', 'invalid_token', 'credentials'] as const),
-  ...(['scope', 'user', 'batch_length', 'invalid_grant', 'invalid_client'] as const),
+  ...(['scope', 'user', 'https', 'connection', 'dismissed'] as const),
+  ...(['batch_length', 'invalid_grant', 'invalid_client'] as const),
 ] as const;
 
 /** Answers that a portal gives instead of running the method; inside a batch they stand in `result_error`. */
 const refusals: Record<RefusalKind, RestError> = {
-  '500': new RestError('INTERNAL_SERVER_ERROR', 'Internal server error', 500),
-  '503': new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503),
-  overload: new RestError('OVERLOAD_LIMIT', 'REST API is blocked due to overload', 503),
-  operating: new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429),
-  expired: new RestError('expired_token', 'The access token provided has expired.', 401),
-  unauthorized: new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401),
-  denied: new RestError('ACCESS_DENIED', 'REST API is available only on commercial plans', 403),
-  deleted: new RestError('PORTAL_DELETED', 'Portal was deleted', 500),
+  '500': systemErrors.server,
+  '503': systemErrors.tooMany,
+  overload: systemErrors.overload,
+  operating: systemErrors.operating,
+  expired: systemErrors.expired,
+  unauthorized: systemErrors.noAuth,
+  denied: systemErrors.denied,
+  deleted: systemErrors.deleted,
   invalid: new RestError('ERROR_CORE', 'The field contains an invalid value'),
   payment: new RestError('PAYMENT_REQUIRED', 'Payment required', 402),
   // The OAuth server gives some of its errors with HTTP 200.
   wrong_client: new RestError('wrong_client', 'Wrong client', 200),
-  unexpected: new RestError('ERROR_UNEXPECTED_ANSWER', 'Server returned an unexpected response', 500),
-  invalid_token: new RestError('invalid_token', 'Unable to get application by token', 401),
-  credentials: new RestError('INVALID_CREDENTIALS', 'Invalid request credentials', 403),
-  scope: new RestError('insufficient_scope', 'The request requires higher privileges', 403),
-  user: new RestError('user_access_error', 'The user does not have access to the application', 403),
+  unexpected: systemErrors.unexpected,
+  invalid_token: systemErrors.unknownToken,
+  credentials: systemErrors.webhook,
+  scope: systemErrors.scope,
+  user: systemErrors.user,
+  https: systemErrors.https,
+  connection: systemErrors.connection,
+  dismissed: systemErrors.dismissed,
   batch_length: new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded'),
   invalid_grant: new RestError('invalid_grant', 'Invalid refresh token'),
   invalid_client: new RestError('invalid_client', 'Invalid client data', 401),
@@ -93,13 +97,13 @@ export class Faults {
   /** Uses up one fault for this call, if one was ordered. */
   take(method: string, params: Values): RestError | WireFault | undefined {
     const rule = this.use(method, params, () => true);
-    return rule && (isWireFault(rule.kind) ? wireFault(rule, rule.kind) : refusals[rule.kind]);
+    return rule && (isWireFault(rule.kind) ? wireFault(rule, rule.kind) : refusal(rule, rule.kind));
   }
 
   /** The same for a command of a batch, which can be refused on its own. */
   takeRefusal(method: string, params: Values): RestError | undefined {
-    const kind = this.use(method, params, (one) => !isWireFault(one))?.kind;
-    return kind === undefined || isWireFault(kind) ? undefined : refusals[kind];
+    const rule = this.use(method, params, (one) => !isWireFault(one));
+    return rule === undefined || isWireFault(rule.kind) ? undefined : refusal(rule, rule.kind);
   }
 
   /** What happens to the answer of the batch that a command is in. */
@@ -117,6 +121,12 @@ export class Faults {
     if (rule.times <= 0) this.rules = this.rules.filter((one) => one !== rule);
     return rule;
   }
+}
+
+/** With another status where one was ordered: portals differ in theirs. */
+function refusal({ status }: FaultRule, kind: RefusalKind): RestError {
+  const usual = refusals[kind];
+  return status === undefined ? usual : new RestError(usual.code, usual.description, status);
 }
 
 function wireFault({ ms, status, worked }: FaultRule, kind: WireFaultKind): WireFault {

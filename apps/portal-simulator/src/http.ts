@@ -34,7 +34,7 @@ function decodeJson(body: string): Values {
   try {
     parsed = JSON.parse(body);
   } catch (cause) {
-    throw Object.assign(new RestError('INVALID_REQUEST', 'The body is not JSON'), { cause });
+    throw Object.assign(new RestError('INVALID_REQUEST', 'The body is not JSON', 401), { cause });
   }
   return treeOf(json.parse(parsed));
 }

@@ -2,7 +2,7 @@ import { clientEndpoint, serverEndpoint, showApplication, type ApplicationKeys }
 import { textOf, type Values } from './php.js';
 import { answerOf, unworked, type Answer } from './rest/answer.js';
 import { accessTokenOf } from './rest/authorization.js';
-import { RestError } from './rest/rest-error.js';
+import { RestError, systemErrors } from './rest/rest-error.js';
 import { oauthRefusal } from './suspension.js';
 import type { AccessToken, TokenPair, Tokens } from './tokens.js';
 
@@ -37,10 +37,8 @@ export class OAuth {
   applicationInfo(params: Values, bearer?: string): Answer {
     return answerOf(() => {
       const access = this.tokens.find(accessTokenOf(params, bearer));
-      if (!access) throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
-      if (this.now() >= access.expiresAtMs) {
-        throw new RestError('expired_token', 'The access token provided has expired.', 401);
-      }
+      if (!access) throw systemErrors.noAuth;
+      if (this.now() >= access.expiresAtMs) throw systemErrors.expired;
       return { result: showApplication(access.installation, this.keys.clientId) };
     });
   }

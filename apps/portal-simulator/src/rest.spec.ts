@@ -69,8 +69,9 @@ describe('a REST request', () => {
   it('needs an authorization that is known at this portal', async () => {
     const { accessToken } = await b24.install('demo');
     expect((await b24.send('/portals/acme/rest/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
-    expect((await b24.send('/portals/acme/rest/1/wrong/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
-    expect((await b24.send('/portals/acme/rest/2/acme/profile')).error).toEqual([401, 'NO_AUTH_FOUND']);
+    const wrong = [401, 'INVALID_CREDENTIALS'];
+    expect((await b24.send('/portals/acme/rest/1/wrong/profile')).error).toEqual(wrong);
+    expect((await b24.send('/portals/acme/rest/2/acme/profile')).error).toEqual(wrong);
     expect((await b24.callAs('junk', 'profile', {}, 'acme')).error).toEqual([401, 'invalid_token']);
     expect((await b24.callAs(accessToken, 'profile', {}, 'acme')).error).toEqual([401, 'invalid_token']);
     expect((await b24.callAs(accessToken, 'profile', {}, 'demo')).at('result.ID')).toBe('1');
@@ -92,7 +93,7 @@ describe('a REST request', () => {
 
   it('that is no JSON is refused', async () => {
     expect((await b24.post('/portals/acme/rest/1/acme/profile', '{oops')).error).toEqual([
-      400,
+      401,
       'INVALID_REQUEST',
     ]);
   });

@@ -13,9 +13,9 @@ const suspend = (reason: string | null) => b24.control('suspend', { reason });
 
 describe('a suspended portal', () => {
   it.each([
-    ['overload', [503, 'OVERLOAD_LIMIT'], [200, undefined]],
-    ['denied', [403, 'ACCESS_DENIED'], [200, undefined]],
-    ['deleted', [500, 'PORTAL_DELETED'], [401, 'invalid_client']],
+    ['overload', [401, 'OVERLOAD_LIMIT'], [200, undefined]],
+    ['denied', [401, 'ACCESS_DENIED'], [200, undefined]],
+    ['deleted', [403, 'PORTAL_DELETED'], [401, 'invalid_client']],
     ['payment', [402, 'PAYMENT_REQUIRED'], [402, 'PAYMENT_REQUIRED']],
   ])('for %s refuses every call until it is lifted', async (reason, refused, renewed) => {
     const { accessToken, refreshToken } = await b24.install();
@@ -31,6 +31,16 @@ describe('a suspended portal', () => {
     expect((await b24.call('profile')).status).toBe(200);
     const { refreshToken: fresh } = await b24.install();
     expect((await b24.refresh(fresh)).status).toBe(200);
+  });
+
+  it('for its plan tells applications and webhooks so in words of their own', async () => {
+    const { accessToken } = await b24.install();
+    await suspend('denied');
+    const answers = [await b24.callAs(accessToken, 'profile'), await b24.call('profile')];
+    expect(answers.map((answer) => answer.at('error_description'))).toEqual([
+      'REST is available only on commercial plans',
+      'REST is available only by subscription',
+    ]);
   });
 
   it('keeps the tokens that it refused to renew, and the OAuth server says why', async () => {

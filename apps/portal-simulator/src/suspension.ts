@@ -1,17 +1,19 @@
-import { RestError } from './rest/rest-error.js';
+import { RestError, systemErrors } from './rest/rest-error.js';
 
 export const suspensionReasons = ['overload', 'deleted', 'denied', 'payment'] as const;
 
 /** Why a whole portal cannot be called until somebody lifts it. */
 export type SuspensionReason = (typeof suspensionReasons)[number];
 
-/** What REST answers to every call (`_includes/system-errors.md`; the last one: settings/oauth/error-codes.md). */
+/** What REST answers to every call (settings/oauth/error-codes.md; the others are system errors). */
 const restRefusals: Record<SuspensionReason, RestError> = {
-  overload: new RestError('OVERLOAD_LIMIT', 'REST API is blocked due to overload', 503),
-  deleted: new RestError('PORTAL_DELETED', 'Portal was deleted', 500),
-  denied: new RestError('ACCESS_DENIED', 'REST API is available only on commercial plans', 403),
+  overload: systemErrors.overload,
+  deleted: systemErrors.deleted,
+  denied: systemErrors.denied,
   payment: new RestError('PAYMENT_REQUIRED', 'Payment required', 402),
 };
+/** A webhook is told of the plan in other words. */
+const deniedWebhook = new RestError('ACCESS_DENIED', 'REST is available only by subscription', 401);
 
 /**
  * What the OAuth server answers (settings/oauth/error-codes.md). A block of REST or a plan is nothing to it; at a portal that is
@@ -22,7 +24,8 @@ const oauthRefusals: Partial<Record<SuspensionReason, RestError>> = {
   payment: restRefusals.payment,
 };
 
-export function restRefusal(reason: SuspensionReason | null): RestError | undefined {
+export function restRefusal(reason: SuspensionReason | null, isWebhook: boolean): RestError | undefined {
+  if (reason === 'denied' && isWebhook) return deniedWebhook;
   return reason === null ? undefined : restRefusals[reason];
 }
 

@@ -241,7 +241,7 @@ describe('userfieldconfig.*', () => {
   it('is refused to an application without the permission, and for names that are not allowed', async () => {
     const { accessToken } = await b24.install('acme');
     const list = await b24.callAs(accessToken, 'userfieldconfig.list', crm, 'acme');
-    expect(list.error).toEqual([403, 'insufficient_scope']);
+    expect(list.error).toEqual([401, 'insufficient_scope']);
     const add = (field: object) => call('userfieldconfig.add', { ...crm, field });
     const wrong = { entityId: 'CRM_2', fieldName: 'UF_CRM_1_X', userTypeId: 'string' };
     expect((await add(wrong)).text('error_description')).toBe('You cannot create custom fields');

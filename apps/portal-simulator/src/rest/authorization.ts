@@ -2,7 +2,7 @@ import { textOf, type Values } from '../php.js';
 import type { Portal } from '../portal.js';
 import type { Tokens } from '../tokens.js';
 import { argument, type Caller } from './method.js';
-import { RestError } from './rest-error.js';
+import { systemErrors } from './rest-error.js';
 import type { RestRequest } from './rest-service.js';
 
 /** Who calls: known by an access token, or by an incoming webhook's secret. @throws RestError */
@@ -14,18 +14,14 @@ export function authorize(
 ): Caller {
   if (webhook) {
     const userId = portal.webhooks.get(webhook.secret);
-    if (userId === undefined || String(userId) !== webhook.userId) throw noAuthFound();
+    if (userId === undefined || String(userId) !== webhook.userId) throw systemErrors.webhook;
     return { kind: 'webhook', secret: webhook.secret, userId };
   }
   const token = accessTokenOf(params, bearer);
-  if (token === '') throw noAuthFound();
+  if (token === '') throw systemErrors.noAuth;
   const access = tokens.find(token);
-  if (!access || access.installation !== portal.installation) {
-    throw new RestError('invalid_token', 'Unable to get application by token', 401);
-  }
-  if (nowMs >= access.expiresAtMs) {
-    throw new RestError('expired_token', 'The access token provided has expired.', 401);
-  }
+  if (!access || access.installation !== portal.installation) throw systemErrors.unknownToken;
+  if (nowMs >= access.expiresAtMs) throw systemErrors.expired;
   return { kind: 'application', access };
 }
 
@@ -41,8 +37,4 @@ export function accessTokenOf(params: Values, bearer: string | undefined): strin
 export function withoutTokens(params: Values): Values {
   const rest = Object.entries(params).filter(([name]) => !TOKEN_PARAMETERS.includes(name.toLowerCase()));
   return Object.fromEntries(rest);
-}
-
-function noAuthFound(): RestError {
-  return new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
 }

@@ -97,11 +97,15 @@ function refuseOffline({ caller }: Call, what: string): never {
   throw new RestError('ERROR_ARGUMENT', 'The simulator has no offline events');
 }
 
-/** @throws RestError for what is no address of a handler (event-bind.md) */
+/** Scheme and host as they are written, as PHP's `parse_url` gives them. */
+const ADDRESS = /^([a-z][a-z\d+.-]*):\/\/(?:[^/?#@]*@)?([^/?#:]*)/i;
+
+/** Whether a host has a dot is all that is asked of it: `localhost` is refused (event-bind.md). @throws RestError */
 function checkHandler(url: string): void {
-  if (!/^https?:\/\/[^/]/i.test(url) || !URL.canParse(url)) {
-    throw new RestError('ERROR_UNSUPPORTED_PROTOCOL', 'Unsupported event handler protocol');
-  }
+  const [, scheme = '', host = ''] = ADDRESS.exec(url) ?? [];
+  if (host.indexOf('.') <= 0) throw new RestError('ERROR_WRONG_HANDLER_URL', 'Wrong handler URL');
+  if (scheme === 'http' || scheme === 'https') return;
+  throw new RestError('ERROR_UNSUPPORTED_PROTOCOL', 'Unsupported handler protocol');
 }
 
 function notBound(why: string): RestError {

@@ -6,7 +6,7 @@ import { contactMethods } from './contact-methods.js';
 import { eventMethods } from './event-methods.js';
 import { itemMethods } from './item-methods.js';
 import type { Caller, Method, Outcome } from './method.js';
-import { insufficientScope, RestError, unknownMethod } from './rest-error.js';
+import { systemErrors, unknownMethod } from './rest-error.js';
 import { timeOf, type RequestClock } from './time.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';
@@ -50,11 +50,11 @@ export class MethodRuns {
     if (!method) throw unknownMethod();
     const [group = ''] = name.split('.', 1);
     if (caller.kind === 'application' && GROUPS_WITH_SCOPE.includes(group)) {
-      if (!portal.settings.scope.includes(group)) throw insufficientScope('access');
+      if (!portal.settings.scope.includes(group)) throw systemErrors.scope;
     }
     const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
     if (limit !== null && this.used.read(name).operating > limit) {
-      throw new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429);
+      throw systemErrors.operating;
     }
     const startedMs = clock.nowMs();
     const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock });

@@ -16,6 +16,35 @@ export class RestError extends Error {
   }
 }
 
+/**
+ * What is wrong with who calls, or with the portal, comes with 401 or 403; a method's own errors with 400 or 403
+ * (`_includes/system-errors.md`, error-codes.md). Portals of before autumn 2026 had 503, 403 and 500 for some of them.
+ */
+export const systemErrors = {
+  server: new RestError('INTERNAL_SERVER_ERROR', 'Internal server error', 500),
+  unexpected: new RestError('ERROR_UNEXPECTED_ANSWER', 'Server returned an unexpected response', 500),
+  tooMany: new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503),
+  operating: new RestError('OPERATION_TIME_LIMIT', 'Method is blocked due to operation time limit.', 429),
+  noAuth: new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401),
+  expired: new RestError('expired_token', 'The access token provided has expired.', 401),
+  unknownToken: new RestError('invalid_token', 'Unable to get application by token', 401),
+  webhook: new RestError('INVALID_CREDENTIALS', 'Invalid request credentials', 401),
+  https: new RestError('INVALID_REQUEST', 'Https required', 401),
+  scope: new RestError(
+    'insufficient_scope',
+    'The request requires higher privileges than provided by the access token',
+    401,
+  ),
+  user: new RestError('user_access_error', 'The user does not have access to the application', 401),
+  overload: new RestError('OVERLOAD_LIMIT', 'REST API is blocked due to overload', 401),
+  denied: new RestError('ACCESS_DENIED', 'REST is available only on commercial plans', 401),
+  deleted: new RestError('PORTAL_DELETED', 'Portal was deleted', 403),
+  /** The portal fails to reach the OAuth server. */
+  connection: new RestError('CONNECTION_ERROR', 'Error connecting to authorization server', 401),
+  /** The token's user is dismissed. */
+  dismissed: new RestError('authorization_error', 'Unable to authorize user', 401),
+} as const;
+
 export function missingParameter(name: string): RestError {
   return new RestError('100', `Could not find value for parameter {${name}}`);
 }
@@ -39,12 +68,6 @@ export function notIterable(type: string): RestError {
 
 export function accessDenied(description = 'Access denied'): RestError {
   return new RestError('ACCESS_DENIED', description);
-}
-
-/** `of`: what calls, `webhook` or `access`. */
-export function insufficientScope(of: string): RestError {
-  const description = `The request requires higher privileges than provided by the ${of} token`;
-  return new RestError('insufficient_scope', description, 403);
 }
 
 /** Of a method that is for administrators of the portal, or of what only they may ask it for. */

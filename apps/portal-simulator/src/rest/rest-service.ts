@@ -9,7 +9,7 @@ import { authorize } from './authorization.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
 import type { Outcome } from './method.js';
 import { isMethod, MethodRuns } from './method-runs.js';
-import { RestError, unknownMethod } from './rest-error.js';
+import { RestError, systemErrors, unknownMethod } from './rest-error.js';
 import { RequestClock, timeOf } from './time.js';
 import { answerV3 } from './v3.js';
 
@@ -50,9 +50,9 @@ export class RestService {
     portal.stats.requested(request.callerAddress);
     if (!portal.buckets.take(request.callerAddress, clock.arrivedMs)) {
       portal.stats.refused(request.callerAddress);
-      throw new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503);
+      throw systemErrors.tooMany;
     }
-    const suspended = restRefusal(portal.suspension);
+    const suspended = restRefusal(portal.suspension, request.webhook !== undefined);
     if (suspended) throw suspended;
     const caller = authorize(portal, request, this.tokens, clock.arrivedMs);
     if (request.version === 3) return answerV3(portal, request, clock);
