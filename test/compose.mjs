@@ -21,6 +21,14 @@ try {
   const { stdout: listed } = await compose('exec', '-T', 'gateway', 'relay', 'portals', '--json');
   check('relay lists the demo portal', JSON.parse(listed)[0]?.domain === 'demo.portal-simulator:8080');
 
+  await isConfined();
+  await refuses('an empty password', { POSTGRES_SERVICE_PASSWORD: '' }, 'DATABASE_URL has an empty password');
+  await refuses(
+    'the published passwords beside a real OAuth server',
+    { B24_OAUTH_URL: 'https://oauth.bitrix.info', B24_ALLOW_HOSTS: '' },
+    'DATABASE_URL has the published password',
+  );
+
   const changes = await Changes.atPortals(32);
   await step('scale', compose(...demo, '--wait-timeout', '120', '--scale', 'name-formatter=3'));
   check('three name-formatters run', (await runningReplicas()).length === 3);
@@ -43,4 +51,41 @@ async function correctsAName(name, lastName, rightName, rightLastName) {
     return isRight ? undefined : `${name} ${lastName} is still ${found.item.name} ${found.item.lastName}`;
   });
   console.log(`compose: ${name} ${lastName} → ${rightName} ${rightLastName}`);
+}
+
+/** @param {string} script */
+function gateway(script) {
+  return compose('exec', '-T', 'gateway', 'sh', '-c', script);
+}
+
+/** @param {string} sql */
+function query(sql) {
+  return compose('exec', '-T', 'postgres', 'psql', '-U', 'relay', '-d', 'relay', '-Atc', sql);
+}
+
+/** What a process that was taken over could reach. */
+async function isConfined() {
+  check('the image cannot be written', !(await gateway('touch /app/x')).ok);
+  check('its journal and /tmp can', (await gateway('touch /data/x /tmp/x && rm /data/x /tmp/x')).ok);
+  const { stdout: rights } = await gateway('grep -E "^(CapEff|CapBnd|NoNewPrivs):" /proc/self/status');
+  check('it has no capability', /CapBnd:\s*0+\s/.test(rights) && /NoNewPrivs:\s*1/.test(rights));
+  const { stdout: roles } = await query(
+    "SELECT rolname || ' ' || rolsuper FROM pg_roles WHERE rolname LIKE 'relay\\_%' ORDER BY 1",
+  );
+  check('no service is a superuser', roles === 'relay_owner false\nrelay_service false\n');
+  const { stdout: users } = await query(
+    "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE 'b24-relay %'",
+  );
+  check('all of them come as relay_service', users === 'relay_service\n');
+}
+
+/** @param {string} what @param {Record<string, string>} changes @param {string} reason */
+async function refuses(what, changes, reason) {
+  const env = Object.entries(changes).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
+  const urls =
+    changes.POSTGRES_SERVICE_PASSWORD === ''
+      ? ['-e', 'DATABASE_URL=postgres://relay_service:@postgres/relay']
+      : [];
+  const { ok, stderr } = await compose('run', '--rm', '--no-deps', '-T', ...env, ...urls, 'migrate');
+  check(`${what} is refused`, !ok && stderr.includes(reason));
 }

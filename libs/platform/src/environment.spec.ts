@@ -108,4 +108,43 @@ describe('the environment', () => {
     const both = `${demo.B24_OAUTH_URL},https://oauth.bitrix.info`;
     expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}`, ...demo, B24_OAUTH_URL: both })).toHaveLength(1);
   });
+
+  it('refuses the published password beside a real OAuth server', () => {
+    const names: EnvironmentName[] = ['DATABASE_URL', 'AMQP_URL', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS'];
+    const urls = {
+      DATABASE_URL: 'postgres://relay_service:relay@postgres:5432/relay',
+      AMQP_URL: 'amqp://relay:relay@rabbitmq:5672',
+    };
+    expect(problemsOf(names, urls)).toEqual([
+      expect.stringMatching(/^DATABASE_URL has the published password/),
+      expect.stringMatching(/^AMQP_URL has the published password/),
+    ]);
+    const demo = { B24_OAUTH_URL: 'http://portal-simulator:8080', B24_ALLOW_HOSTS: 'portal-simulator:8080' };
+    expect(problemsOf(names, { ...urls, ...demo })).toEqual([]);
+  });
+
+  it('refuses a password that was to be filled in', () => {
+    const names: EnvironmentName[] = ['DATABASE_URL', 'AMQP_URL'];
+    expect(
+      problemsOf(names, {
+        DATABASE_URL: 'postgres://relay_service:@postgres:5432/relay',
+        AMQP_URL: 'amqp://relay:@rabbitmq',
+      }),
+    ).toEqual([
+      expect.stringMatching(/^DATABASE_URL has an empty password.*POSTGRES_SERVICE_PASSWORD/),
+      expect.stringMatching(/^AMQP_URL has an empty password/),
+    ]);
+    const none = { DATABASE_URL: 'postgres://postgres@127.0.0.1:5432/a:@b', AMQP_URL: 'amqp://broker' };
+    expect(problemsOf(names, none)).toEqual([]);
+  });
+
+  it('runs migrations as the services’ user, unless another is given', () => {
+    const url = 'postgres://one@h/db';
+    const other = 'postgres://two@h/db';
+    const names: EnvironmentName[] = ['MIGRATE_DATABASE_URL'];
+    expect(readEnvironment(names, { DATABASE_URL: url })).toEqual({ MIGRATE_DATABASE_URL: url });
+    expect(readEnvironment(names, { DATABASE_URL: url, MIGRATE_DATABASE_URL: other })).toEqual({
+      MIGRATE_DATABASE_URL: other,
+    });
+  });
 });

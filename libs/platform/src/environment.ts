@@ -15,10 +15,15 @@ export interface TokenKey {
 const publishedKeyId = 'demo';
 /** The same of OPS_TOKEN. */
 const publishedOpsToken = 'demo-ops-token-published';
+/** The same of the passwords of PostgreSQL and RabbitMQ. */
+const publishedPassword = 'relay';
+const addressNames = ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'ADMIN_DATABASE_URL', 'AMQP_URL'] as const;
 
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' });
 const notAUrl = 'is not a URL; signs such as / @ # % in a password must be percent-encoded';
+const emptyPassword =
+  'has an empty password; compose takes it from POSTGRES_PASSWORD, POSTGRES_SERVICE_PASSWORD or RABBITMQ_PASSWORD in .env';
 const optionalText = z.string().optional();
 
 const databaseUrl = z
@@ -27,7 +32,8 @@ const databaseUrl = z
       'is not set; the address of a PostgreSQL: postgres://host:5432/relay, with user and password before the host',
   })
   .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
-  .refine((url) => URL.canParse(url), notAUrl);
+  .refine((url) => URL.canParse(url), notAUrl)
+  .refine(hasPasswordIfAny, emptyPassword);
 
 const variables = {
   PORT: port(3000),
@@ -47,6 +53,7 @@ const variables = {
     .string()
     .regex(/^amqps?:\/\//, 'must start with amqp:// or amqps://; leave it out to keep the bus in PostgreSQL')
     .refine((url) => URL.canParse(url), notAUrl)
+    .refine(hasPasswordIfAny, emptyPassword)
     .optional(),
   /** The gateway's journal, and all that `npm start` keeps. */
   DATA_DIR: z
@@ -118,6 +125,11 @@ export function readEnvironment(
   return environment;
 }
 
+/** Without a colon there is none, which a server that trusts its users takes; with one, it was to be filled in. */
+function hasPasswordIfAny(url: string): boolean {
+  return !/^\w+:\/\/[^/?#@]*:@/.test(url);
+}
+
 function parseTokenKeys(list: string, complain: (message: string) => void): TokenKey[] {
   const keys = list.split(',').map((entry) => {
     const [id = '', encoded = ''] = entry.trim().split(':', 2);
@@ -160,6 +172,11 @@ function refusePublished(environment: Partial<Environment>): void {
   }
   if (token === publishedOpsToken) {
     problems.push('OPS_TOKEN is the published one of the demo; make your own: openssl rand -hex 16');
+  }
+  for (const name of addressNames) {
+    const url = environment[name];
+    if (url === undefined || new URL(url).password !== publishedPassword) continue;
+    problems.push(`${name} has the published password of the demo; docs/operating.md says how it is changed`);
   }
   if (problems.length > 0) throw new EnvironmentError(problems);
 }

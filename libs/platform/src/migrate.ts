@@ -13,7 +13,15 @@ await runMain('migrate', async () => {
     MIGRATE_DATABASE_URL: owner,
     DATABASE_URL: service,
     LOG_LEVEL: level,
-  } = readEnvironment(['ADMIN_DATABASE_URL', 'MIGRATE_DATABASE_URL', 'DATABASE_URL', 'LOG_LEVEL']);
+  } = readEnvironment([
+    'ADMIN_DATABASE_URL',
+    'MIGRATE_DATABASE_URL',
+    'DATABASE_URL',
+    'LOG_LEVEL',
+    // Beside a real one the published passwords are refused.
+    'B24_OAUTH_URL',
+    'B24_ALLOW_HOSTS',
+  ]);
   const log = createLogger('migrate', level);
   await awaitDatabase(admin ?? owner, log);
   if (admin !== undefined) await ensureDatabaseRoles({ admin, owner, service }, log);
