@@ -17,6 +17,12 @@ export interface TokenStore {
    */
   renew(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
+   * Called when the portal refused `refusedAccessToken` for another reason. Returns the credentials that are stored now,
+   * waiting for a renewal that is under way elsewhere: another process may have replaced the token, and so killed it, while
+   * the request was under way. Without it `access` is asked.
+   */
+  latest?(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
+  /**
    * Called when the portal answered with a redirect from `staleEndpoint`: it was renamed
    * (`settings/how-to-call-rest-api/change-domen.md`). Returns credentials with an address that the OAuth server has
    * confirmed, never one that the redirect named: tokens would go wherever an answer points to.

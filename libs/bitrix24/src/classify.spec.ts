@@ -46,6 +46,7 @@ function casesOf([code = '', status = '', asked = '']: string[]): [code: string,
         if (sent === 'BAD_ANSWER') {
           return [sent, { httpStatus, method, detail: detail === 'too-long' ? detail : 'html' }];
         }
+        if (detail === 'command') return [sent, { httpStatus, method, delivered: 'yes' }];
         if (detail === 'undelivered') return [sent, { httpStatus, method, delivered: 'no' }];
         return [sent, { httpStatus, method, delivered: 'unknown' }];
       }),

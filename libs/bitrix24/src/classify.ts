@@ -109,6 +109,8 @@ export const CLASS_OF_OAUTH_CODE: ReadonlyMap<string, ErrorClass> = new Map<stri
 export function classify(code: string, context: ErrorContext = {}): ErrorClass {
   const name = code.toUpperCase();
   const known = CLASS_OF_CODE.get(name);
+  // The batch was let in by its token, which then died while the commands ran: the next request says more.
+  if (known === 'authorization' && isOfCommand(context)) return 'expired';
   if (known !== undefined) return known;
   switch (name) {
     case 'ACCESS_DENIED':
@@ -149,6 +151,10 @@ export function recoveryFor(errorClass: ErrorClass): Recovery {
     default:
       return errorClass satisfies never;
   }
+}
+
+function isOfCommand({ httpStatus, method, delivered }: ErrorContext): boolean {
+  return httpStatus === undefined && method !== undefined && delivered === 'yes';
 }
 
 /**

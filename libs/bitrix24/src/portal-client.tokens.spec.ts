@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { failureOf } from '../test/failure.js';
 import { Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
@@ -102,6 +103,49 @@ describe('an expired token', () => {
     };
 
     await expect(client({ tokens: store }).call('user.get')).rejects.toBe(refused);
+  });
+});
+
+function replaced(latest: string): TokenStore & { asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    access: () => tokens.access(),
+    renew: (stale) => tokens.renew(stale),
+    latest(refused) {
+      asked.push(refused);
+      return Promise.resolve({ kind: 'oauth', endpoint: tokens.endpoint, accessToken: latest });
+    },
+  };
+}
+
+function sentTokens(): unknown[] {
+  return peer.heard.map(({ text }) => z.object({ auth: z.string() }).parse(JSON.parse(text)).auth);
+}
+
+describe('a token that was replaced while a request was under way', () => {
+  /** The one that the portal takes. */
+  const good = 'token-7';
+  it.each(['NO_AUTH_FOUND', 'invalid_token', 'authorization_error', 'ERROR_OAUTH', 'SOMETHING_NEW'])(
+    'is no reason to wait: after %s the call is sent at once with the one in its place',
+    async (code) => {
+      peer.answer = ({ text }) =>
+        text.includes(good) ? { body: { result: 'done' } } : { status: 401, body: { error: code } };
+      const store = replaced(good);
+      expect(await client({ tokens: store }).call('crm.item.add')).toEqual({ result: 'done' });
+      expect(sentTokens()).toEqual(['token-1', good]);
+      expect(store.asked).toEqual(['token-1']);
+      expect(tokens.renewedFrom).toEqual([]);
+    },
+  );
+
+  it('is looked for once: the refusal of the one in its place is the answer', async () => {
+    peer.answer = () => ({ status: 401, body: { error: 'NO_AUTH_FOUND' } });
+    const store = replaced('token-6');
+    const error = await failureOf(client({ tokens: store }).call('user.get'));
+    expect(error).toMatchObject({ code: 'NO_AUTH_FOUND', recovery: 'reauthorize' });
+    expect(sentTokens()).toEqual(['token-1', 'token-6']);
+    expect(store.asked).toEqual(['token-1']);
   });
 });
 

@@ -42,6 +42,7 @@ export interface RestRequest<T> {
 /** What has been tried for a request, each thing so many times. */
 interface Tried {
   renewed: boolean;
+  reread: boolean;
   relocated: boolean;
   refusals: number;
   repeats: number;
@@ -78,7 +79,7 @@ export class Sender {
   }
 
   async #persist<T>(request: RestRequest<T>, access: PortalAccess, signal?: AbortSignal): Promise<T> {
-    const tried: Tried = { renewed: false, relocated: false, refusals: 0, repeats: 0 };
+    const tried: Tried = { renewed: false, reread: false, relocated: false, refusals: 0, repeats: 0 };
     for (let by = access; ;) {
       try {
         return await this.#attempt(request, by, signal);
@@ -104,6 +105,11 @@ export class Sender {
     if (isExpiredToken(error) && access.kind === 'oauth' && !tried.renewed) {
       tried.renewed = true;
       return await tokens.renew(access.accessToken, signal);
+    }
+    if (isOfToken(error) && access.kind === 'oauth' && !tried.reread) {
+      tried.reread = true;
+      const latest = await (tokens.latest?.(access.accessToken, signal) ?? tokens.access(signal));
+      if (latest.kind !== 'oauth' || latest.accessToken !== access.accessToken) return latest;
     }
     if (error.code === 'REDIRECT' && tokens.relocate !== undefined && !tried.relocated) {
       tried.relocated = true;
@@ -212,6 +218,11 @@ function answerOf(exchange: Exchange, asked: Asked): Answer {
 /** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */
 function isExpiredToken({ code, httpStatus }: Bitrix24Error): boolean {
   return code === 'EXPIRED_TOKEN' && httpStatus === 401;
+}
+
+/** Whatever a portal says of a token that was replaced meanwhile is no news of the one in its place. */
+function isOfToken({ errorClass }: Bitrix24Error): boolean {
+  return errorClass === 'authorization' || errorClass === 'expired';
 }
 
 async function pause(ms: number, signal?: AbortSignal): Promise<void> {

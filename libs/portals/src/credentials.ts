@@ -5,13 +5,19 @@ import { CredentialsEntity, PortalEntity } from './entities.js';
 import { notInstalled } from './errors.js';
 import type { SecretBox } from './keys/secret-box.js';
 
+/** What is known of how a portal takes a credential that is new. */
+const UNTRIED = { earlyRenewals: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;
+
 export async function saveOAuthCredentials(
   manager: EntityManager,
   box: SecretBox,
   grant: TokenGrant,
+  earlyRenewals = 0,
 ): Promise<void> {
   const { memberId } = grant;
   await save(manager, {
+    ...UNTRIED,
+    earlyRenewals,
     memberId,
     kind: 'oauth',
     accessToken: box.seal(grant.accessToken, { memberId, field: 'access_token' }),
@@ -29,6 +35,7 @@ export async function saveWebhookCredentials(
   webhookUrl: string,
 ): Promise<void> {
   await save(manager, {
+    ...UNTRIED,
     memberId,
     kind: 'webhook',
     accessToken: null,
@@ -53,16 +60,24 @@ export interface StoredAccess {
   credentials: Pick<CredentialsEntity, 'memberId' | 'accessToken' | 'webhookUrl'>;
 }
 
+export interface ReadAccess extends StoredAccess {
+  /** Whether the next answer of the portal says something new about the token. */
+  isInDoubt: boolean;
+}
+
 /** @throws Bitrix24Error NOT_INSTALLED */
-export async function readCredentials(dataSource: DataSource, memberId: string): Promise<StoredAccess> {
-  const [row] = await dataSource.query<(StoredAccess['portal'] & StoredAccess['credentials'])[]>(
+export async function readCredentials(dataSource: DataSource, memberId: string): Promise<ReadAccess> {
+  const [row] = await dataSource.query<
+    (StoredAccess['portal'] & StoredAccess['credentials'] & { isInDoubt: boolean })[]
+  >(
     `SELECT member_id AS "memberId", client_endpoint AS "clientEndpoint", state,
-       access_token AS "accessToken", webhook_url AS "webhookUrl"
+       access_token AS "accessToken", webhook_url AS "webhookUrl",
+       refused_since IS NOT NULL OR (early_renewals > 0 AND accepted_at IS NULL) AS "isInDoubt"
      FROM portals.portals JOIN portals.credentials USING (member_id) WHERE member_id = $1`,
     [memberId],
   );
   if (!row) throw notInstalled(memberId);
-  return { portal: row, credentials: row };
+  return { portal: row, credentials: row, isInDoubt: row.isInDoubt };
 }
 
 /** @throws PortalError UNKNOWN_KEY, BROKEN_SEAL */

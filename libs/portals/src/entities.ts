@@ -3,7 +3,8 @@ import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } fro
 const schema = 'portals';
 
 /**
- * `needs-reauth`: the refresh token is dead, the application must be opened or installed again in the portal.
+ * `needs-reauth`: the refresh token is dead, or the portal refuses its token for long: the application must be opened or
+ * installed again in the portal.
  * `suspended`: the portal refuses everything, and is left alone until `suspendedUntil`.
  */
 export type PortalState = 'installed' | 'needs-reauth' | 'suspended' | 'uninstalled';
@@ -53,6 +54,14 @@ export class CredentialsEntity {
   @Column('timestamptz', { name: 'expires_at', nullable: true }) expiresAt: Date | null;
   /** The OAuth server that the pair belongs to; null where it was stored before there was a choice. */
   @Column('text', { name: 'oauth_host', nullable: true }) oauthHost: string | null;
+  /** Renewals in a row of tokens that the portal called expired before their time (`early-renewals.ts`). */
+  @Column('int', { name: 'early_renewals' }) earlyRenewals: number;
+  /** When the portal took the token, where that was in doubt; null after each renewal. */
+  @Column('timestamptz', { name: 'accepted_at', nullable: true }) acceptedAt: Date | null;
+  /** Since when the portal refuses the token (`credential-health.ts`). */
+  @Column('timestamptz', { name: 'refused_since', nullable: true }) refusedSince: Date | null;
+  /** When it is tried again, in `needs-reauth`. */
+  @Column('timestamptz', { name: 'next_probe_at', nullable: true }) nextProbeAt: Date | null;
   /** When the OAuth server was last asked for the address of a portal that answered 302. */
   @Column('timestamptz', { name: 'relocation_asked_at', nullable: true }) relocationAskedAt: Date | null;
   /** When the pair was stored; a change of the key that seals it does not count. */

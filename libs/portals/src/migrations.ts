@@ -11,6 +11,7 @@ import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-cho
 import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-webhook-pairs.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
+import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const portalMigrations = [
@@ -27,4 +28,5 @@ export const portalMigrations = [
   OrderEndedTasks1765200000000,
   KeepOAuthServers1766100000200,
   BindWebhookPairs1766100000300,
+  JudgeTokens1766100000400,
 ];

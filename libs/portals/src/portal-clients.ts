@@ -62,7 +62,10 @@ export class PortalClients {
       pace,
       work,
       allowHosts,
-      onOutcome: (outcome) => suspensions.note(memberId, outcome),
+      onOutcome: async (outcome) => {
+        await suspensions.note(memberId, outcome);
+        await tokens.note(outcome);
+      },
     });
     return clients[work];
   }

@@ -94,7 +94,7 @@ export class PortalRegistry {
     await inTransaction(this.dataSource, async (manager) => {
       const { portal, credentials } = await lockCredentials(manager, memberId);
       if (credentials.kind !== 'oauth') throw notInstalled(memberId);
-      await storeGrant({ manager, box: this.box, log: this.log }, portal, grant);
+      await storeGrant({ manager, box: this.box, log: this.log }, portal, grant, 0);
     });
   }
 

@@ -7,8 +7,12 @@ import { usualTimings, type RenewalTimings } from '../src/renewal/timings.js';
 import { Turns } from '../src/renewal/turns.js';
 import { Suspensions } from '../src/suspension/suspensions.js';
 
-/** The usual ones, but nobody waits seconds for a peer. */
-export const quickTimings: RenewalTimings = { ...usualTimings, peerPausesMs: [20, 40, 80] };
+/** The usual ones, but nobody waits seconds for a peer, and tokens expire as often as a test wants. */
+export const quickTimings: RenewalTimings = {
+  ...usualTimings,
+  peerPausesMs: [20, 40, 80],
+  earlyRenewalEveryMs: 0,
+};
 
 export interface StoreOptions extends Partial<TokenStoreParts> {
   memberId: string;

@@ -8,6 +8,8 @@ import { quickTimings, tokenStore } from '../../test/token-stores.js';
 import { lockCredentials } from '../credentials.js';
 import type { DatabaseTokenStore, TokenStoreParts } from './database-token-store.js';
 import { PortalRegistry } from '../portal-registry.js';
+import { usualTimings } from './timings.js';
+import { Turns } from './turns.js';
 
 const memberId = 'm1';
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
@@ -49,6 +51,15 @@ describe('DatabaseTokenStore', () => {
   async function waitingForLocks(): Promise<number> {
     const rows = await source.query<unknown[]>(
       `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    return rows.length;
+  }
+
+  /** Of this spec's database, apart from the one that asks. */
+  async function transactions(): Promise<number> {
+    const rows = await source.query<unknown[]>(
+      `SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()
+         AND datname = current_database()`,
     );
     return rows.length;
   }
@@ -138,12 +149,93 @@ describe('DatabaseTokenStore', () => {
   it('needs one connection for any number of renewals of a portal in one process', async () => {
     const stale = await install();
     const release = oauth.hold();
-    const tokens = store();
+    // As many as there may be: it is the shared renewal that keeps the others from a connection, not the turns.
+    const tokens = store(source, { turns: new Turns(100) });
     const renewals = Array.from({ length: 100 }, () => tokens.renew(stale));
     await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
     await expect(source.query('SELECT 1')).resolves.toHaveLength(1);
+    expect(await transactions()).toBe(1);
     release();
     expect(new Set((await Promise.all(renewals)).map(tokenOf)).size).toBe(1);
+  });
+
+  it('does not take the outcome of a renewal that was about an older token', async () => {
+    const oldest = await install();
+    const tokens = store(source, { turns: new Turns(100) });
+    // Of the same process: one is about a token that is replaced already, and ends late; the others share the next.
+    const second = tokenOf(await store(await database.connect()).renew(oldest));
+    const release = oauth.hold();
+    const running: Promise<PortalAccess>[] = [];
+    await source.transaction(async (manager) => {
+      await lockCredentials(manager, memberId);
+      running.push(tokens.renew(oldest), ...Array.from({ length: 20 }, () => tokens.renew(second)));
+      await eventually(async () => expect(await waitingForLocks()).toBe(1));
+    });
+    await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(2));
+    expect(await transactions()).toBe(1);
+    release();
+    const [first, ...others] = (await Promise.all(running)).map(tokenOf);
+    expect(first).toBe(second);
+    expect(new Set(others).size).toBe(1);
+    expect(others).not.toContain(second);
+  });
+
+  it.each(['invalid_client', 'wrong_client', 'invalid_request', 'insufficient_scope', 'something_new'])(
+    'does not take %s for a dead pair: our own keys are refused, and no portal is to blame',
+    async (code) => {
+      const stale = await install();
+      oauth.refusal = code;
+      await expect(store().renew(stale)).rejects.toMatchObject({ recovery: 'wait', unreachable: false });
+      await expect(state()).resolves.toBe('installed');
+      oauth.refusal = undefined;
+      await expect(store().renew(stale)).resolves.toMatchObject({ kind: 'oauth' });
+    },
+  );
+
+  it('knows the token in place of one that was replaced', async () => {
+    const stale = await install();
+    const renewed = await store(await database.connect()).renew(stale);
+    await expect(store().latest(stale)).resolves.toEqual(renewed);
+    await expect(store().latest(tokenOf(renewed))).resolves.toEqual(renewed);
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+  });
+
+  it('waits for another process that has killed the refused token and has not stored the new one yet', async () => {
+    const stale = await install();
+    const release = oauth.hold();
+    const renewal = store(await database.connect()).renew(stale);
+    await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
+    const latest = store().latest(stale);
+    await eventually(async () => expect(await waitingForLocks()).toBe(1));
+    release();
+    await expect(latest).resolves.toEqual(await renewal);
+  });
+
+  it('asks the OAuth server no more than once a minute for a portal that calls every token expired', async () => {
+    const timings = { ...quickTimings, earlyRenewalEveryMs: usualTimings.earlyRenewalEveryMs };
+    const first = tokenOf(await store(source, { timings }).renew(await install()));
+    for (const dataSource of [source, await database.connect()]) {
+      await expect(store(dataSource, { timings }).renew(first)).rejects.toMatchObject({
+        code: 'EXPIRED_TOKEN',
+        recovery: 'wait',
+        retryAfterMs: expect.any(Number),
+      });
+    }
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+    await source.query(`UPDATE portals.credentials SET updated_at = updated_at - interval '61 s'`);
+    const second = tokenOf(await store(source, { timings }).renew(first));
+    await source.query(`UPDATE portals.credentials SET updated_at = updated_at - interval '61 s'`);
+    await expect(store(source, { timings }).renew(second)).rejects.toMatchObject({ recovery: 'wait' });
+    expect(oauth.exchanges.get(memberId)).toBe(2);
+    await expect(state()).resolves.toBe('installed');
+  });
+
+  it('renews at once again after the portal has taken the token, as when its sessions are ended twice', async () => {
+    const timings = { ...quickTimings, earlyRenewalEveryMs: usualTimings.earlyRenewalEveryMs };
+    const tokens = store(source, { timings });
+    const first = tokenOf(await tokens.renew(await install()));
+    await tokens.note({ ok: true, method: 'profile' });
+    await expect(tokens.renew(first)).resolves.toMatchObject({ kind: 'oauth' });
   });
 
   it('finishes and stores a renewal whose caller has gone', async () => {

@@ -1,6 +1,13 @@
-import { OAuthError, type PortalAccess, type TokenStore, unlessAborted } from '@relay/bitrix24';
-import { openAccess, readCredentials } from '../credentials.js';
+import {
+  OAuthError,
+  type PortalAccess,
+  type RequestOutcome,
+  type TokenStore,
+  unlessAborted,
+} from '@relay/bitrix24';
+import { openAccess, type ReadAccess, readCredentials } from '../credentials.js';
 import type { Suspensions } from '../suspension/suspensions.js';
+import { CredentialHealth } from './credential-health.js';
 import { needsReauth, unconfirmedAddress } from './renewal-errors.js';
 import { Renewal, type RenewalParts, type RenewalPurpose } from './renewal.js';
 
@@ -14,8 +21,13 @@ export class DatabaseTokenStore implements TokenStore {
   /** At most one of each purpose, whoever waits for it. */
   readonly #running = new Map<string, Promise<PortalAccess>>();
 
+  readonly #health: CredentialHealth;
+  /** Whether the portal's next answer says something new about the token. */
+  #isInDoubt = false;
+
   constructor(private readonly parts: TokenStoreParts) {
     this.#renewal = new Renewal(parts);
+    this.#health = new CredentialHealth(parts.dataSource, parts.log, parts.timings);
   }
 
   /**
@@ -27,7 +39,9 @@ export class DatabaseTokenStore implements TokenStore {
     signal?.throwIfAborted();
     const stored = await readCredentials(dataSource, memberId);
     signal?.throwIfAborted();
-    if (stored.portal.state === 'needs-reauth') throw needsReauth(memberId);
+    this.#isInDoubt = stored.isInDoubt;
+    if (stored.portal.state === 'needs-reauth' && !(await this.#mayProbe(stored)))
+      throw needsReauth(memberId);
     if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
     return openAccess(box, stored);
   }
@@ -45,8 +59,42 @@ export class DatabaseTokenStore implements TokenStore {
       // The renewal that ran may have been about an older token than the caller's.
       if (!isStale(access)) return access;
     }
-    const renewal = this.#once('renew', { isNeeded: (_stored, access) => isStale(access) });
-    return await unlessAborted(renewal, signal);
+    const renewal = this.#once('renew', { isRefusal: true, isNeeded: (_stored, access) => isStale(access) });
+    const renewed = await unlessAborted(renewal, signal);
+    this.#isInDoubt = true;
+    return renewed;
+  }
+
+  /**
+   * What is stored in place of a token that the portal refuses, or is about to be by another process: its old pair died when
+   * the OAuth server granted the new one, before that was stored.
+   * @returns the refused one where it is still the newest. @throws as `renew`
+   */
+  async latest(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const isRefused = (access: PortalAccess): boolean =>
+      access.kind === 'oauth' && access.accessToken === refusedAccessToken;
+    const stored = await this.access(signal);
+    if (!isRefused(stored)) return stored;
+    const readUnderLock = (): Promise<PortalAccess> =>
+      unlessAborted(this.#once('latest', { isNeeded: () => false }), signal);
+    const latest = await readUnderLock();
+    // One that was under way already may have read before the renewal began.
+    return isRefused(latest) ? await readUnderLock() : latest;
+  }
+
+  /** Hears how each request to the portal ended. Never rejects: the outcome is the caller's all the same. */
+  async note(outcome: RequestOutcome): Promise<void> {
+    const { memberId, log } = this.parts;
+    try {
+      if (outcome.ok) {
+        if (this.#isInDoubt) await this.#health.accepted(memberId);
+        this.#isInDoubt = false;
+      } else if (outcome.error.errorClass === 'authorization') {
+        await this.#health.refused(memberId);
+      }
+    } catch (err) {
+      log.warn({ err, memberId }, 'how a portal took its token could not be noted');
+    }
   }
 
   /**
@@ -99,6 +147,10 @@ export class DatabaseTokenStore implements TokenStore {
       // Outside the transaction: it kept the portal's row locked.
       throw await this.parts.suspensions.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
     }
+  }
+
+  async #mayProbe({ isInDoubt }: ReadAccess): Promise<boolean> {
+    return isInDoubt && (await this.#health.admitProbe(this.parts.memberId));
   }
 
   #refuseTooSoon(askedAt: Date | null): void {

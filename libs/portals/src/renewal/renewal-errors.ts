@@ -17,6 +17,11 @@ export function noOAuth(memberId: string): PortalError {
   return new PortalError('NO_OAUTH', message, { memberId });
 }
 
+/** The portal calls tokens expired that were granted a moment ago (`early-renewals.ts`). */
+export function renewedTooOften(memberId: string, retryAfterMs: number): Bitrix24Error {
+  return new Bitrix24Error('EXPIRED_TOKEN', { memberId, recovery: 'wait', retryAfterMs, delivered: 'yes' });
+}
+
 /**
  * The portal answers 302 at its stored address, and neither the OAuth server nor the operator names another: its tokens
  * go nowhere else (`settings/how-to-call-rest-api/change-domen.md`).

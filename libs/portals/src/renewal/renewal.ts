@@ -14,8 +14,10 @@ import type { PortalError } from '../errors.js';
 import type { SecretBox } from '../keys/secret-box.js';
 import { announce } from '../notifier.js';
 import { notSuspended } from '../suspension/state.js';
+import { forgetRefusals } from './credential-health.js';
+import { judgeRenewal } from './early-renewals.js';
 import { withLockedCredentials, type LockedCredentials } from './locked-credentials.js';
-import { needsReauth, noOAuth, wrongMember } from './renewal-errors.js';
+import { needsReauth, noOAuth, renewedTooOften, wrongMember } from './renewal-errors.js';
 import { storeGrant } from './store-grant.js';
 import type { RenewalTimings } from './timings.js';
 import type { Turns } from './turns.js';
@@ -35,8 +37,23 @@ export interface RenewalParts {
 export interface RenewalPurpose {
   /** Asked under the lock: whether what is stored is still what the caller could not work with. May throw. */
   isNeeded: (stored: LockedCredentials, access: PortalAccess) => boolean;
+  /** The portal calls the token expired, which it may be before its time. */
+  isRefusal?: boolean;
   /** It is about the portal's address; noted, for the next one must not come too soon. */
   isRelocation?: boolean;
+}
+
+/** A new pair in hand, not stored yet. */
+interface Exchanged {
+  grant: TokenGrant;
+  /** The refresh token that it was exchanged for. */
+  spent: string;
+  earlyRenewals: number;
+}
+
+/** One that was marked for refusals alone may still have a pair that works. */
+function isForPeople({ portal, credentials }: LockedCredentials): boolean {
+  return portal.state === 'needs-reauth' && credentials.refusedSince === null;
 }
 
 /** A pair that the OAuth server does not know any more: a peer has renewed it, or it is dead. */
@@ -47,9 +64,6 @@ class Refused {
     readonly reason: PortalError,
   ) {}
 }
-
-/** `settings/oauth/error-codes.md`. `invalid_client` is about our own keys: it must not send every portal to its administrator. */
-const deadPair = ['invalid_grant', 'expired_token'];
 
 /**
  * One renewal of one portal's pair. A refresh token works once, so the credentials row is locked from reading it until
@@ -68,25 +82,27 @@ export class Renewal {
 
   async #exchangeUnderLock({
     isNeeded,
+    isRefusal = false,
     isRelocation = false,
   }: RenewalPurpose): Promise<PortalAccess | Refused> {
     const { box, memberId } = this.parts;
-    let exchanged: { grant: TokenGrant; spent: string } | undefined;
+    let exchanged: Exchanged | undefined;
     try {
       return await this.#locked(async (manager, stored) => {
-        if (stored.portal.state === 'needs-reauth') throw needsReauth(memberId);
+        if (isForPeople(stored)) throw needsReauth(memberId);
         const access = openAccess(box, stored);
         if (!isNeeded(stored, access) || access.kind === 'webhook') return access;
+        const earlyRenewals = isRefusal ? this.#judgeRenewal(stored) : stored.credentials.earlyRenewals;
         const spent = this.#openRefreshToken(stored);
         const grant = await this.#exchange(spent, stored.credentials.oauthHost ?? undefined);
         if (!('refreshToken' in grant)) return new Refused(spent, access.accessToken, grant);
-        exchanged = { grant, spent };
+        exchanged = { grant, spent, earlyRenewals };
         if (isRelocation) await noteRelocation(manager, memberId);
-        return await this.#store(manager, stored, grant);
+        return await this.#store(manager, stored, exchanged);
       });
     } catch (error) {
       if (!exchanged) throw error;
-      return await this.#rescue(exchanged.grant, exchanged.spent, error);
+      return await this.#rescue(exchanged, error);
     }
   }
 
@@ -98,7 +114,8 @@ export class Renewal {
       const grant = await oauth.refresh(refreshToken, oauthHost);
       return grant.memberId === memberId ? grant : wrongMember(memberId);
     } catch (error) {
-      if (error instanceof OAuthError && deadPair.includes(error.code.toLowerCase())) {
+      // Only this says so: a refusal of our own keys must not send every portal to its administrator.
+      if (error instanceof OAuthError && error.errorClass === 'authorization') {
         return needsReauth(memberId, error);
       }
       throw error;
@@ -108,10 +125,10 @@ export class Renewal {
   async #store(
     manager: EntityManager,
     { portal }: LockedCredentials,
-    grant: TokenGrant,
+    { grant, earlyRenewals }: Exchanged,
   ): Promise<PortalAccess> {
     const { box, log } = this.parts;
-    const endpoint = await storeGrant({ manager, box, log }, portal, grant);
+    const endpoint = await storeGrant({ manager, box, log }, portal, grant, earlyRenewals);
     return { kind: 'oauth', endpoint, accessToken: grant.accessToken };
   }
 
@@ -131,6 +148,7 @@ export class Renewal {
     const { box, log, memberId } = this.parts;
     const newer = await this.#locked(async (manager, stored) => {
       if (!this.#isStill(spent, stored)) return openAccess(box, stored);
+      await forgetRefusals(manager, memberId);
       if (stored.portal.state === 'needs-reauth') return undefined;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...notSuspended });
       await announce(manager, 'portals', memberId);
@@ -145,7 +163,7 @@ export class Renewal {
    * The old pair is dead and the new one is only here: the database failed between. It is stored as soon as the
    * database answers, unless something newer (or, after a lost answer to COMMIT, the pair itself) is there already.
    */
-  async #rescue(grant: TokenGrant, spent: string, firstError: unknown): Promise<PortalAccess> {
+  async #rescue(exchanged: Exchanged, firstError: unknown): Promise<PortalAccess> {
     const { box, log, memberId, timings } = this.parts;
     let lastError = firstError;
     for (const pauseMs of timings.rescuePausesMs) {
@@ -153,8 +171,8 @@ export class Renewal {
       await delay(pauseMs);
       try {
         return await this.#locked((manager, stored) =>
-          this.#isStill(spent, stored)
-            ? this.#store(manager, stored, grant)
+          this.#isStill(exchanged.spent, stored)
+            ? this.#store(manager, stored, exchanged)
             : Promise.resolve(openAccess(box, stored)),
         );
       } catch (error) {
@@ -168,6 +186,14 @@ export class Renewal {
       'a renewed token pair is lost: the portal has to authorize again',
     );
     throw lastError;
+  }
+
+  /** @throws Bitrix24Error EXPIRED_TOKEN, with the time until it may be renewed */
+  #judgeRenewal({ credentials }: LockedCredentials): number {
+    const { memberId, timings } = this.parts;
+    const judged = judgeRenewal(credentials, timings.earlyRenewalEveryMs);
+    if ('waitMs' in judged) throw renewedTooOften(memberId, judged.waitMs);
+    return judged.earlyRenewals;
   }
 
   #isStill(spent: string, stored: LockedCredentials): boolean {

@@ -17,10 +17,11 @@ export async function storeGrant(
   { manager, box, log }: { manager: EntityManager; box: SecretBox; log: Log },
   portal: PortalEntity,
   grant: TokenGrant,
+  earlyRenewals: number,
 ): Promise<string> {
   const { memberId } = portal;
   const changes = renewedPortal(portal, grant);
-  await saveOAuthCredentials(manager, box, grant);
+  await saveOAuthCredentials(manager, box, grant, earlyRenewals);
   if (!changes) return portal.clientEndpoint;
   await manager.update(PortalEntity, { memberId }, changes);
   await announce(manager, 'portals', memberId);

@@ -12,6 +12,12 @@ export interface RenewalTimings {
   rescuePausesMs: readonly number[];
   /** A portal that answers 302 for ever must not make us ask the OAuth server for ever. */
   relocationEveryMs: number;
+  /** Nor one that calls every token expired: after a renewal for such a reason, the least time until the next. */
+  earlyRenewalEveryMs: number;
+  /** For how long a portal must refuse its token before it has to authorize again. */
+  refusalPatienceMs: number;
+  /** Between tries of a token that was refused for so long. */
+  probeEveryMs: number;
 }
 
 export const usualTimings: RenewalTimings = {
@@ -23,4 +29,7 @@ export const usualTimings: RenewalTimings = {
   // Half a minute in all: a restart of the database.
   rescuePausesMs: [100, 400, 1_500, 3_000, 5_000, 10_000, 10_000],
   relocationEveryMs: 10 * 60_000,
+  earlyRenewalEveryMs: 60_000,
+  refusalPatienceMs: 30 * 60_000,
+  probeEveryMs: 3_600_000,
 };
