@@ -95,6 +95,11 @@ export class SimulatedPortal {
     await control('POST', `${this.controlUrl}/app-update`, {});
   }
 
+  /** From now on it answers under another name, and with a redirect under this one. */
+  async rename(to: string): Promise<void> {
+    await control('POST', `${this.controlUrl}/rename`, { to });
+  }
+
   /** The next call of the method fails in this way, such as `denied`. */
   async orderFault(method: string, kind: string): Promise<void> {
     await control('POST', `${this.controlUrl}/faults`, { match: method, kind });

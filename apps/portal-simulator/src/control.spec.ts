@@ -88,7 +88,7 @@ describe('portals', () => {
     expect((await b24.control('rename', { to: 'acme' })).status).toBe(409);
   });
 
-  it('once renamed send events with the new domain and address', async () => {
+  it('once renamed are called by the new domain and address in events, pages and OAuth answers', async () => {
     const handler = await TestHandler.start();
     const { accessToken } = await b24.install();
     await b24.callAs(accessToken, 'event.bind', { event: 'ONCRMCONTACTUPDATE', handler: handler.url });
@@ -99,6 +99,10 @@ describe('portals', () => {
       'auth[domain]': 'acme.bitrix24.test',
       'auth[client_endpoint]': `${b24.simulator.url}/portals/acme/rest/`,
     });
+    await b24.control('open', { url: handler.url }, 'acme');
+    expect(handler.requests[1]?.query.get('DOMAIN')).toBe('acme.bitrix24.test');
+    const granted = await b24.refresh(handler.forms[1]?.get('REFRESH_ID') ?? '');
+    expect(granted.at('client_endpoint')).toBe(`${b24.simulator.url}/portals/acme/rest/`);
     await handler.close();
   });
 

@@ -290,6 +290,30 @@ describe('crm.item.*', () => {
   });
 });
 
+it('methods, method.get and scope tell what the application may call', async () => {
+  await b24.post('/_sim/portals', { name: 'scoped', scope: ['user_brief'] });
+  const { accessToken } = await b24.install('scoped');
+  const asked = async (method: string, params: object = {}) =>
+    (await b24.callAs(accessToken, method, params, 'scoped')).at('result');
+  expect(await asked('method.get', { name: 'crm.item.list' })).toEqual({
+    isExisting: true,
+    isAvailable: false,
+  });
+  expect(await asked('method.get', { name: 'user.current' })).toEqual({
+    isExisting: true,
+    isAvailable: true,
+  });
+  expect(await asked('method.get', { name: 'no.such' })).toEqual({ isExisting: false, isAvailable: false });
+  expect(await asked('methods')).toEqual(expect.arrayContaining(['profile', 'methods', 'user.current']));
+  expect(await asked('methods')).not.toContain('crm.item.list');
+  expect(await asked('methods', { full: true })).toContain('crm.item.list');
+  expect(await asked('methods', { scope: 'user' })).toEqual(['user.current']);
+  expect(await asked('methods', { scope: '' })).not.toContain('user.current');
+  expect(await asked('scope')).toEqual(['user_brief']);
+  expect(await asked('scope', { full: true })).toEqual(expect.arrayContaining(['crm', 'user', 'user_brief']));
+  expect(await asked('user.current')).toMatchObject({ ID: '1', ACTIVE: true });
+});
+
 it('feature.get answers Y, N, or of a portal on premise its language', async () => {
   const features = { rest_offline_extended: 'Y', rest_auth_connector: 'de_selfhosted' };
   await b24.post('/_sim/portals', { name: 'featured', features });

@@ -18,9 +18,18 @@ export const applicationMethods: Record<string, Method> = {
     return { result: { ID: String(userIdOf(caller)), ADMIN: isAdministrator(caller), ...profile } };
   },
 
-  'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
+  'user.current'({ caller }) {
+    const person = {
+      ACTIVE: true,
+      NAME: 'Olena',
+      LAST_NAME: 'Koval',
+      PERSONAL_GENDER: 'F',
+      UF_DEPARTMENT: [1],
+    };
+    return { result: { ID: String(userIdOf(caller)), ...person } };
+  },
 
-  scope: ({ portal }) => ({ result: portal.settings.scope }),
+  'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
 
   'server.time': ({ nowMs }) => ({ result: momentOf(nowMs) }),
 

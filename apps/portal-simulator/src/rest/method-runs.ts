@@ -6,24 +6,23 @@ import { contactMethods } from './contact-methods.js';
 import { eventMethods } from './event-methods.js';
 import { itemMethods } from './item-methods.js';
 import type { Caller, Method, Outcome } from './method.js';
+import { mayCall, methodListMethods } from './method-list.js';
 import { systemErrors, unknownMethod } from './rest-error.js';
 import { timeOf, type RequestClock } from './time.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';
 
+const ownMethods = {
+  ...itemMethods,
+  ...contactMethods,
+  ...typeMethods,
+  ...userFieldMethods,
+  ...eventMethods,
+  ...applicationMethods,
+};
 const methods = new Map<string, Method>(
-  Object.entries({
-    ...itemMethods,
-    ...contactMethods,
-    ...typeMethods,
-    ...userFieldMethods,
-    ...eventMethods,
-    ...applicationMethods,
-  }),
+  Object.entries({ ...ownMethods, ...methodListMethods(Object.keys(ownMethods)) }),
 );
-
-/** Methods whose first word is the permission that they need; an incoming webhook has them all. */
-const GROUPS_WITH_SCOPE = ['crm', 'userfieldconfig'];
 
 export function isMethod(name: string): boolean {
   return methods.has(name);
@@ -48,10 +47,7 @@ export class MethodRuns {
     const { portal, caller, clientId, clock } = this;
     const method = methods.get(name);
     if (!method) throw unknownMethod();
-    const [group = ''] = name.split('.', 1);
-    if (caller.kind === 'application' && GROUPS_WITH_SCOPE.includes(group)) {
-      if (!portal.settings.scope.includes(group)) throw systemErrors.scope;
-    }
+    if (!mayCall({ portal, caller }, name)) throw systemErrors.scope;
     const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
     if (limit !== null && this.used.read(name).operating > limit) {
       throw systemErrors.operating;

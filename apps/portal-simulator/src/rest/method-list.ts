@@ -1,0 +1,52 @@
+import { isTruthy, textOf } from '../php.js';
+import { argument, type Call, type Method } from './method.js';
+
+const USER_SCOPES = ['user', 'user_basic', 'user_brief'];
+
+/** The permissions of which a method needs one; none: every application may call it. */
+export function scopesOf(method: string): readonly string[] {
+  const [group = ''] = method.split('.', 1);
+  if (group === 'crm' || group === 'userfieldconfig') return [group];
+  return method === 'user.current' ? USER_SCOPES : [];
+}
+
+/** An incoming webhook has every permission. */
+export function mayCall({ portal, caller }: Pick<Call, 'portal' | 'caller'>, method: string): boolean {
+  const scopes = scopesOf(method);
+  if (caller.kind === 'webhook' || scopes.length === 0) return true;
+  return scopes.some((scope) => portal.settings.scope.includes(scope));
+}
+
+/** What a portal says of its methods and permissions (api-reference/common/system/). */
+export function methodListMethods(others: readonly string[]): Record<string, Method> {
+  const names = [...others, 'scope', 'methods', 'method.get'];
+  return {
+    scope: ({ portal, params }) => ({
+      result: isTruthy(argument(params, 'full'))
+        ? [...new Set([...names.flatMap(scopesOf), ...portal.settings.scope])]
+        : portal.settings.scope,
+    }),
+
+    /** `scope` alone, be it empty; else all there are with `full`, or what the caller may call. */
+    methods(call) {
+      const scope = argument(call.params, 'scope');
+      if (scope !== undefined) {
+        const wanted = textOf(scope) ?? '';
+        return { result: names.filter((name) => isOf(wanted, name)) };
+      }
+      if (isTruthy(argument(call.params, 'full'))) return { result: names };
+      return { result: names.filter((name) => mayCall(call, name)) };
+    },
+
+    'method.get'(call) {
+      const name = textOf(argument(call.params, 'name'))?.toLowerCase() ?? '';
+      const isExisting = names.includes(name);
+      return { result: { isExisting, isAvailable: isExisting && mayCall(call, name) } };
+    },
+  };
+}
+
+function isOf(scope: string, method: string): boolean {
+  const scopes = scopesOf(method);
+  return scope === '' ? scopes.length === 0 : scopes.includes(scope);
+}
