@@ -226,8 +226,9 @@ describe('an install', () => {
     const auth = Object.entries(pair).map(([key, name]) => [key, opening.form.get(name) ?? '']);
     const claim = eventOf(subject.portal, 'ONAPPINSTALL', chosen, Object.fromEntries(auth));
     secrets.push(chosen);
-    expect((await postForm(subject.app.installUrl, claim)).status).toBe(200);
+    expect((await postForm(subject.app.installUrl, claim)).status).toBe(401);
     expect(await storedPair(subject)).toEqual(before);
+    expect(await statusOfEvent(subject, chosen)).toBe(401);
     expect(await statusOfEvent(subject, subject.applicationToken)).toBe(200);
     await works(subject);
   });

@@ -59,20 +59,10 @@ export class PortalRegistry {
     grant: TokenGrant,
     claim: { applicationToken?: string | undefined; language?: string | undefined },
   ): Promise<void> {
-    const { memberId, clientEndpoint } = grant;
-    if (clientEndpoint === undefined) {
-      const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
-      throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
-    }
+    const fields = { ...confirmedFields(grant), language: claim.language };
+    const { memberId, clientEndpoint } = fields;
     await inTransaction(this.dataSource, async (manager) => {
-      await savePortal(manager, {
-        memberId,
-        domain: domainOf(clientEndpoint) ?? memberId,
-        language: claim.language,
-        clientEndpoint,
-        scope: grant.scope,
-        status: grant.status,
-      });
+      await savePortal(manager, fields);
       await saveOAuthCredentials(manager, this.box, grant);
       if (claim.applicationToken !== undefined) {
         await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
@@ -81,6 +71,22 @@ export class PortalRegistry {
       await this.dropForeignTokens(manager, memberId, clientEndpoint);
       await manager.delete(EventBindingEntity, { memberId });
       await announce(manager, 'portals', memberId);
+    });
+  }
+
+  /**
+   * Stores a portal that nobody has installed before, without an application token. What a portal that is known has stays.
+   * @returns whether it was unknown
+   * @throws PortalError ENDPOINT_NOT_ALLOWED
+   */
+  async installUnknown(grant: TokenGrant, claim: { language?: string | undefined }): Promise<boolean> {
+    const fields = { ...confirmedFields(grant), language: claim.language };
+    const { memberId } = fields;
+    return inTransaction(this.dataSource, async (manager) => {
+      if (!(await insertPortal(manager, fields))) return false;
+      await saveOAuthCredentials(manager, this.box, grant);
+      await announce(manager, 'portals', memberId);
+      return true;
     });
   }
 
@@ -213,8 +219,17 @@ export class PortalRegistry {
 }
 
 type PortalFields = Pick<PortalEntity, 'memberId' | 'domain' | 'clientEndpoint' | 'scope' | 'status'> & {
-  language?: string;
+  language?: string | undefined;
 };
+
+/** What the OAuth server has said of a portal. @throws PortalError ENDPOINT_NOT_ALLOWED */
+function confirmedFields({ memberId, clientEndpoint, scope, status }: TokenGrant): PortalFields {
+  if (clientEndpoint === undefined) {
+    const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
+    throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
+  }
+  return { memberId, domain: domainOf(clientEndpoint) ?? memberId, clientEndpoint, scope, status };
+}
 
 /** A column that is left out, or undefined, stays as it is. */
 async function savePortal(manager: EntityManager, portal: PortalFields): Promise<void> {

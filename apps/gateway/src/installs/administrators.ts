@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from '@relay/bitrix24';
-import { PortalPace } from '@relay/portals';
+import { PortalError, PortalPace } from '@relay/portals';
 import { ALLOW_HOSTS } from '../tokens.js';
 
 /** Somebody waits for it, in front of a page. */
@@ -16,13 +16,16 @@ export class Administrators {
 
   /**
    * Asks the portal, at the address that the OAuth server named, whether the grant is an administrator's
-   * (`user.admin`, api-reference/common/users/user-admin.md). A portal that does not know the method, or has no address
-   * that may be called, cannot say: that is left to whoever stores the grant.
+   * (`user.admin`, api-reference/common/users/user-admin.md). A portal that does not know the method cannot say, and is
+   * taken at its word.
    * @param isStored whether the portal is: then the request counts among its others
-   * @throws Bitrix24Error when there is no answer
+   * @throws Bitrix24Error when there is no answer; PortalError ENDPOINT_NOT_ALLOWED when the address must not be called
    */
   async has({ memberId, clientEndpoint, accessToken }: TokenGrant, isStored: boolean): Promise<boolean> {
-    if (clientEndpoint === undefined) return true;
+    if (clientEndpoint === undefined) {
+      const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
+      throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
+    }
     const access: PortalAccess = { kind: 'oauth', endpoint: clientEndpoint, accessToken };
     // Not by the portal's own client: its tokens are others, and nothing of these is stored.
     const tokens = { access: () => Promise.resolve(access), renew: () => Promise.resolve(access) };

@@ -28,30 +28,36 @@ export class ConfirmedPortals {
     await this.persist(grant.memberId, () => this.registry.install(grant, claim));
   }
 
+  /** As `install`, unless the portal is known meanwhile. @returns whether it was not */
+  async installUnknown(grant: TokenGrant, claim: Pick<SettledClaim, 'language'>): Promise<boolean> {
+    return this.persist(grant.memberId, () => this.registry.installUnknown(grant, claim));
+  }
+
   /** @throws as `install`, and Bitrix24Error NOT_INSTALLED */
   async reauthorize(grant: TokenGrant): Promise<void> {
     await this.persist(grant.memberId, () => this.registry.reauthorize(grant));
   }
 
-  /** @throws as `reauthorize` */
-  async addApplicationToken(memberId: string, token: string): Promise<void> {
-    await this.persist(memberId, () => this.registry.addApplicationToken(memberId, token));
+  private async persist<T>(memberId: string, store: () => Promise<T>): Promise<T> {
+    try {
+      return await this.patiently(memberId, store);
+    } finally {
+      // Events may come before the answer to this request has arrived.
+      this.directory.expire(memberId);
+    }
   }
 
-  private async persist(memberId: string, store: () => Promise<unknown>): Promise<void> {
-    for (const pauseMs of [...storePausesMs, undefined]) {
+  private async patiently<T>(memberId: string, store: () => Promise<T>): Promise<T> {
+    for (const pauseMs of storePausesMs) {
       try {
-        await store();
-        break;
+        return await store();
       } catch (error) {
         // Ours say that it would be the same again.
-        const isFinal = error instanceof PortalError || error instanceof Bitrix24Error;
-        if (pauseMs === undefined || isFinal) throw error;
+        if (error instanceof PortalError || error instanceof Bitrix24Error) throw error;
         this.log.warn({ memberId, err: error }, 'an install could not be stored yet; trying again');
         await pause(pauseMs);
       }
     }
-    // Events may come before the answer to this request has arrived.
-    this.directory.expire(memberId);
+    return store();
   }
 }

@@ -31,9 +31,9 @@ export class InstallController {
   }
 
   private async openPage(claim: InstallClaim): Promise<Page> {
-    await this.installer.install(claim);
+    const verdict = await this.installer.install(claim);
     // Before the page ends the installation, for that is when the event is sent.
     if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
-    return installPage();
+    return installPage({ needsAdministrator: verdict === 'install-without-token' });
   }
 }

@@ -2,20 +2,15 @@ import { Inject, Injectable } from '@nestjs/common';
 import { OAuthError, type TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
-import {
-  hasApplicationToken,
-  PendingInstalls,
-  PortalDirectory,
-  PortalError,
-  PortalRegistry,
-} from '@relay/portals';
+import { PendingInstalls, PortalDirectory, PortalError, PortalRegistry } from '@relay/portals';
 import { createHash } from 'node:crypto';
 import { Refusal } from '../http/refusal.js';
 import { LOG } from '../tokens.js';
 import { Proof } from './proof.js';
 import { Settlement } from './settlement.js';
 import { UnsettledInstall } from './unsettled-install.js';
-import { works, type Way } from './verdict.js';
+import { knowsToken } from './standing.js';
+import { works, type Verdict, type Way } from './verdict.js';
 
 const installs = counter({
   name: 'relay_gateway_installs_total',
@@ -33,7 +28,7 @@ const claimsAtOnce = 8;
 @Injectable()
 export class Installer {
   /** By what was claimed: a page that is loaded twice, or an event sent twice, brings one proof, which works once. */
-  private readonly inHand = new Map<string, Promise<void>>();
+  private readonly inHand = new Map<string, Promise<Verdict>>();
 
   constructor(
     @Inject(LOG) private readonly log: Log,
@@ -45,11 +40,12 @@ export class Installer {
   ) {}
 
   /**
+   * @returns what became of it; `nothing` where it was known already
    * @throws Refusal 401 when the claim is not confirmed, 503 when it cannot be checked now; it is then kept, sealed,
    * and tried again
    */
-  async install(claim: InstallClaim): Promise<void> {
-    await this.once(claim, () => this.installOrKeep(claim));
+  async install(claim: InstallClaim): Promise<Verdict> {
+    return this.once(claim, () => this.installOrKeep(claim));
   }
 
   /**
@@ -61,7 +57,7 @@ export class Installer {
       if (this.inHand.size > claimsAtOnce) throw new Refusal(503, 'too-many-installs');
       await this.registry.requireDatabase(claim.memberId);
       try {
-        await this.confirm(claim, 'app-page');
+        return await this.confirm(claim, 'app-page');
       } catch (error) {
         if (error instanceof OAuthError) throw new Refusal(503, reasonOf(error), { cause: error });
         throw error instanceof UnsettledInstall
@@ -75,33 +71,35 @@ export class Installer {
    * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not
    *   confirm; UnsettledInstall when it does, and what has to follow failed
    */
-  async confirm(claim: InstallClaim, way: Way = 'install'): Promise<void> {
+  async confirm(claim: InstallClaim, way: Way = 'install'): Promise<Verdict> {
     const before = await this.directory.find(claim.memberId, { fresh: true });
     let grant: TokenGrant;
     try {
       grant = await this.proof.exchange(claim);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 401) throw error;
-      if (await this.wasConfirmed(claim)) return;
+      if (await this.wasConfirmed(claim)) return 'nothing';
       installs.inc({ outcome: 'refused' });
       throw error;
     }
+    let verdict: Verdict;
     try {
-      await this.settlement.settle(way, grant, claim, before);
+      verdict = await this.settlement.settle(way, grant, claim, before);
     } catch (error) {
       installs.inc({ outcome: error instanceof Refusal ? 'refused' : 'unsettled' });
       throw error instanceof Refusal ? error : new UnsettledInstall(claim, grant, error);
     }
     installs.inc({ outcome: 'confirmed' });
+    return verdict;
   }
 
-  private async installOrKeep(claim: InstallClaim): Promise<void> {
+  private async installOrKeep(claim: InstallClaim): Promise<Verdict> {
     if (!this.proof.isPossible) return this.keep(claim, 'no-client-id');
     if (this.inHand.size > claimsAtOnce) return this.keep(claim, 'too-many-installs');
     // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
     await this.registry.requireDatabase(claim.memberId);
     try {
-      await this.confirm(claim);
+      return await this.confirm(claim);
     } catch (error) {
       if (error instanceof UnsettledInstall) return this.keep(error.claim, reasonOf(error.cause), error);
       if (error instanceof OAuthError) return this.keep(claim, reasonOf(error), error);
@@ -121,7 +119,7 @@ export class Installer {
    */
   private async wasConfirmed({ memberId, applicationToken = '' }: InstallClaim): Promise<boolean> {
     const portal = await this.directory.find(memberId, { fresh: true });
-    const isSo = portal !== undefined && works(portal.state) && hasApplicationToken(portal, applicationToken);
+    const isSo = portal !== undefined && works(portal.state) && knowsToken(portal, applicationToken);
     if (isSo) {
       installs.inc({ outcome: 'repeated' });
       this.log.info({ memberId }, 'an install came once more');
@@ -130,7 +128,7 @@ export class Installer {
   }
 
   /** Whoever posts the same at the same time gets the same answer. */
-  private async once(claim: InstallClaim, work: () => Promise<void>): Promise<void> {
+  private async once(claim: InstallClaim, work: () => Promise<Verdict>): Promise<Verdict> {
     const { memberId, refreshToken, applicationToken } = claim;
     const key = createHash('sha256')
       .update(JSON.stringify([memberId, refreshToken, applicationToken]))

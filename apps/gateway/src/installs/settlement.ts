@@ -1,14 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { TokenGrant } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
-import { hasApplicationToken, type KnownPortal } from '@relay/portals';
+import type { KnownPortal } from '@relay/portals';
 import { HandlerBinder } from '../bindings/handler-binder.js';
 import { Refusal } from '../http/refusal.js';
 import { LOG } from '../tokens.js';
 import { Administrators } from './administrators.js';
 import { ConfirmedPortals, type SettledClaim } from './confirmed-portals.js';
 import { PortalLanguages } from './portal-languages.js';
-import { needsAdministrator, type Standing, verdictOn, type Way } from './verdict.js';
+import { standingOf } from './standing.js';
+import { needsAdministrator, type Verdict, verdictOn, type Way } from './verdict.js';
 
 /** Carries out what follows from a pair that the OAuth server has confirmed: see `verdictOn`. */
 @Injectable()
@@ -24,9 +25,10 @@ export class Settlement {
   /**
    * Resolves when what is to be stored is stored, and known in this process; binding the portal's events goes on after.
    * @param portal as it was before the exchange
+   * @returns what became of it, but for `refuse`
    * @throws Refusal 401 for a user who must not stand for the portal; then, or on any other error, nothing is stored
    */
-  async settle(way: Way, grant: TokenGrant, claim: SettledClaim, portal?: KnownPortal): Promise<void> {
+  async settle(way: Way, grant: TokenGrant, claim: SettledClaim, portal?: KnownPortal): Promise<Verdict> {
     const { memberId } = grant;
     const standing = standingOf(claim, portal);
     const isAdministrator = needsAdministrator(way, standing)
@@ -38,39 +40,40 @@ export class Settlement {
       case 'install':
         await this.confirmed.install(grant, claim);
         this.log.info(fields, 'portal installed');
-        this.binder.bindSoon(memberId);
-        if (claim.language === undefined) void this.languages.learn(memberId);
-        return;
+        this.afterInstall(memberId, claim);
+        break;
+      case 'install-without-token':
+        // Somebody else's install, which may be an administrator's, can have come since we looked.
+        if (!(await this.confirmed.installUnknown(grant, { language: claim.language })))
+          return this.refuse(fields);
+        this.log.warn(
+          fields,
+          'portal installed by a user who is no administrator: its events are believed when one has opened the application',
+        );
+        this.afterInstall(memberId, claim);
+        break;
       case 'reauthorize':
         await this.confirmed.reauthorize(grant);
         this.log.info(fields, 'the portal has authorized the application again');
         this.binder.bindSoon(memberId);
-        return;
-      case 'trust-token':
-        return this.trustToken(memberId, claim);
+        break;
       case 'refuse':
-        this.log.info(fields, 'a user who is no administrator cannot authorize the application');
-        throw new Refusal(401, 'not-an-administrator');
+        return this.refuse(fields);
       case 'nothing':
-        return;
+        break;
+      default:
+        verdict satisfies never;
     }
+    return verdict;
   }
 
-  private async trustToken(memberId: string, { applicationToken }: SettledClaim): Promise<void> {
-    if (applicationToken !== undefined) {
-      await this.confirmed.addApplicationToken(memberId, applicationToken);
-    }
-    this.log.info(
-      { memberId },
-      'an install by a user who is no administrator: the stored authorization stays',
-    );
-    await this.binder.bindAnew(memberId);
+  private afterInstall(memberId: string, { language }: SettledClaim): void {
+    this.binder.bindSoon(memberId);
+    if (language === undefined) void this.languages.learn(memberId);
   }
-}
 
-function standingOf({ applicationToken }: SettledClaim, portal?: KnownPortal): Standing {
-  if (portal === undefined) return { state: 'unknown', knowsToken: false };
-  // A page of an older portal brings none: what is known stays.
-  const knowsToken = applicationToken === undefined || hasApplicationToken(portal, applicationToken);
-  return { state: portal.state, knowsToken };
+  private refuse(fields: object): never {
+    this.log.info(fields, 'a user who is no administrator cannot authorize the application');
+    throw new Refusal(401, 'not-an-administrator');
+  }
 }

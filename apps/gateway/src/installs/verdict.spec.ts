@@ -2,27 +2,30 @@ import { describe, expect, it } from '@jest/globals';
 import { needsAdministrator, type Standing, type Verdict, verdictOn, type Way } from './verdict.js';
 
 type State = Standing['state'];
+type Token = Standing['token'];
 
 const states: State[] = ['unknown', 'installed', 'suspended', 'needs-reauth', 'uninstalled'];
+const ways: Way[] = ['install', 'app-page', 'event'];
+const tokens: Token[] = ['known', 'new', 'none'];
 
 /** As the table in docs/installing.md says it; `[administrator, anybody else]`, with a known application token. */
 const table: [Way, Record<State, [Verdict, Verdict]>][] = [
   [
     'install',
     {
-      unknown: ['install', 'install'],
-      installed: ['install', 'trust-token'],
-      suspended: ['install', 'trust-token'],
-      'needs-reauth': ['install', 'install'],
-      uninstalled: ['install', 'install'],
+      unknown: ['install', 'install-without-token'],
+      installed: ['install', 'nothing'],
+      suspended: ['install', 'nothing'],
+      'needs-reauth': ['install', 'refuse'],
+      uninstalled: ['install', 'refuse'],
     },
   ],
   [
     'app-page',
     {
       unknown: ['install', 'refuse'],
-      installed: ['install', 'trust-token'],
-      suspended: ['install', 'trust-token'],
+      installed: ['install', 'nothing'],
+      suspended: ['install', 'nothing'],
       'needs-reauth': ['reauthorize', 'refuse'],
       uninstalled: ['install', 'refuse'],
     },
@@ -41,33 +44,40 @@ const table: [Way, Record<State, [Verdict, Verdict]>][] = [
 const cases = table.flatMap(([way, verdicts]) =>
   states.map((state) => ({ way, state, verdicts: verdicts[state] })),
 );
+const all = ways.flatMap((way) =>
+  states.flatMap((state) => tokens.map((token) => ({ way, standing: { state, token } }))),
+);
 
 describe('a confirmed token pair', () => {
   it.each(cases)('that came by $way at a portal that is $state', ({ way, state, verdicts }) => {
-    const standing = { state, knowsToken: true };
+    const standing = { state, token: 'known' as const };
     expect([true, false].map((isAdministrator) => verdictOn(way, standing, isAdministrator))).toEqual(
       verdicts,
     );
   });
 
-  const unasked = cases.filter(({ way, state }) => !needsAdministrator(way, { state, knowsToken: true }));
-  it.each(unasked)('that came by $way at $state counts whosever it is', ({ way, state, verdicts }) => {
-    expect(verdictOn(way, { state, knowsToken: true }, undefined)).toBe(verdicts[0]);
-    expect(verdicts[0]).toBe(verdicts[1]);
+  it('counts whosever it is where nobody asks whose', () => {
+    for (const { way, standing } of all.filter((one) => !needsAdministrator(one.way, one.standing))) {
+      const verdicts = [true, false, undefined].map((is) => verdictOn(way, standing, is));
+      expect(new Set(verdicts).size).toBe(1);
+    }
   });
 
   it('brings the application token of a new installation with it, when the page is the first to tell', () => {
-    expect(verdictOn('app-page', { state: 'needs-reauth', knowsToken: false }, true)).toBe('install');
+    expect(verdictOn('app-page', { state: 'needs-reauth', token: 'new' }, true)).toBe('install');
+    expect(verdictOn('app-page', { state: 'needs-reauth', token: 'none' }, true)).toBe('reauthorize');
   });
 
-  it('never takes the place of a pair that works unless it is an administrator’s', () => {
-    for (const state of ['installed', 'suspended'] as const) {
-      for (const way of ['install', 'app-page', 'event'] as const) {
-        for (const knowsToken of [true, false]) {
-          expect(needsAdministrator(way, { state, knowsToken })).toBe(true);
-          expect(['install', 'reauthorize']).not.toContain(verdictOn(way, { state, knowsToken }, false));
-        }
-      }
+  it('changes nothing of a portal that is known unless it is an administrator’s', () => {
+    for (const { way, standing } of all.filter((one) => one.standing.state !== 'unknown')) {
+      expect(['refuse', 'nothing']).toContain(verdictOn(way, standing, false));
+    }
+  });
+
+  it('makes no application token believed unless it is an administrator’s', () => {
+    for (const { way, standing } of all.filter((one) => one.standing.token !== 'none')) {
+      expect(verdictOn(way, standing, false)).not.toBe('install');
+      expect(verdictOn(way, standing, undefined)).not.toBe('install');
     }
   });
 });

@@ -9,26 +9,30 @@ export type Way = 'install' | 'app-page' | 'event';
 /** What we know of the portal that the pair belongs to, before anything of it is stored. */
 export interface Standing {
   state: PortalState | 'unknown';
-  /** The application token that came with the pair is one that the portal's events may bring already. */
-  knowsToken: boolean;
+  /**
+   * The application token that came with the pair: one that the portal's events may bring already, another, or none, as a
+   * page of an older portal comes.
+   */
+  token: 'known' | 'new' | 'none';
 }
 
 /**
  * - `install`: store portal, pair and application token, and bind everything;
+ * - `install-without-token`: the same of a portal that is not known yet, but its application token is not believed;
  * - `reauthorize`: store the pair, all else is as it was;
- * - `trust-token`: keep the pair that works, and believe one more application token;
  * - `refuse`: the user whose pair it is must not stand for the portal;
- * - `nothing`: there is nothing to mend any more.
+ * - `nothing`: there is nothing to mend, or to say, that is not known.
  */
-export type Verdict = 'install' | 'reauthorize' | 'trust-token' | 'refuse' | 'nothing';
+export type Verdict = 'install' | 'install-without-token' | 'reauthorize' | 'refuse' | 'nothing';
 
 /**
  * Whether it matters that the pair is an administrator's. Every user who opens the application holds a pair that the
- * OAuth server confirms. As the portal's it would read what that user may see, and what they may not would count as
- * deleted; so it never takes the place of one that works.
+ * OAuth server confirms, and what came with it came through that user's browser, who may have changed it. As the portal's
+ * pair it would read what that user may see, and what they may not would count as deleted; an application token that
+ * they chose would let them forge every event.
  */
-export function needsAdministrator(way: Way, { state }: Standing): boolean {
-  return way !== 'install' || works(state);
+export function needsAdministrator(way: Way, { state }: Pick<Standing, 'state'>): boolean {
+  return way !== 'event' || state === 'needs-reauth';
 }
 
 /**
@@ -36,19 +40,20 @@ export function needsAdministrator(way: Way, { state }: Standing): boolean {
  *
  * @param isAdministrator only asked for where `needsAdministrator` says so
  */
-export function verdictOn(
-  way: Way,
-  { state, knowsToken }: Standing,
-  isAdministrator: boolean | undefined,
-): Verdict {
+export function verdictOn(way: Way, standing: Standing, isAdministrator: boolean | undefined): Verdict {
+  const { state, token } = standing;
   if (way === 'event') {
     if (state !== 'needs-reauth') return 'nothing';
     return isAdministrator ? 'reauthorize' : 'refuse';
   }
-  // Whoever may install an application stands for it from the first.
-  if (way === 'install') return !works(state) || isAdministrator ? 'install' : 'trust-token';
-  if (!isAdministrator) return works(state) ? 'trust-token' : 'refuse';
-  return state === 'needs-reauth' && knowsToken ? 'reauthorize' : 'install';
+  if (!isAdministrator) return withoutAdministrator(way, standing);
+  return way === 'app-page' && state === 'needs-reauth' && token !== 'new' ? 'reauthorize' : 'install';
+}
+
+/** Bitrix24 lets some users install who are no administrators; of a portal that is known they change nothing. */
+function withoutAdministrator(way: Way, { state, token }: Standing): Verdict {
+  if (state === 'unknown') return way === 'install' ? 'install-without-token' : 'refuse';
+  return works(state) && token === 'known' ? 'nothing' : 'refuse';
 }
 
 /** Whether there is a pair that works, or will once the portal takes calls again. */

@@ -1,14 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { InstallClaim } from '@relay/events';
-import {
-  EventBindings,
-  hasApplicationToken,
-  PortalDirectory,
-  Subscriptions,
-  type KnownPortal,
-} from '@relay/portals';
+import { EventBindings, PortalDirectory, Subscriptions, type KnownPortal } from '@relay/portals';
 import { Refusal } from '../http/refusal.js';
 import { Installer } from '../installs/installer.js';
+import { knowsToken } from '../installs/standing.js';
 import { works } from '../installs/verdict.js';
 import type { Page } from './html.js';
 import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js';
@@ -33,7 +28,7 @@ export class AppPage {
     // An exchange for each opening would get the application blocked (settings/oauth/auto-renewal.md).
     if (portal !== undefined && works(portal.state)) {
       if (claim.applicationToken === undefined) return anonymousPage();
-      if (hasApplicationToken(portal, claim.applicationToken)) return this.show(portal);
+      if (knowsToken(portal, claim.applicationToken)) return this.show(portal);
     }
     await this.installer.authorize(claim);
     const mended = await this.directory.find(memberId, { fresh: true });

@@ -18,9 +18,15 @@ const script = `
   })();
 `;
 
-/** Only for an install that is confirmed and stored: it ends the installation. */
-export function installPage(): Page {
-  const content = html`<p>This portal is connected.</p>
+/**
+ * Only for an install that is confirmed and stored: it ends the installation.
+ * @param needsAdministrator whether the user is none, whose application token is not believed
+ */
+export function installPage({ needsAdministrator = false } = {}): Page {
+  const connected = needsAdministrator
+    ? 'This portal is known. Its events are believed as soon as an administrator of the portal has opened the application once.'
+    : 'This portal is connected.';
+  const content = html`<p>${connected}</p>
     <p id="said" role="status">Bitrix24 is being told that the installation is finished.</p>
     <p>If this page stays, open the application again.</p>`;
   return page({ title: 'b24-relay is installed', content }, script);
