@@ -13,9 +13,13 @@ export interface TestDatabase {
 const serverUrl = process.env['DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
 
 /** A database of this spec alone. The name holds our process id, so that `npm test` can drop what a killed run left. */
-export async function freshDatabase(migrations: MigrationClasses = []): Promise<TestDatabase> {
+export async function freshDatabase(
+  migrations: MigrationClasses = [],
+  /** Of `CREATE DATABASE`. */
+  options = '',
+): Promise<TestDatabase> {
   const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
-  await onServer(`CREATE DATABASE ${name}`);
+  await onServer(`CREATE DATABASE ${name} ${options}`);
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
   const database = { url: url.href, drop: () => onServer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };

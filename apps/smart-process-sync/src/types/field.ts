@@ -33,6 +33,7 @@ const description = z.object({
   title: z.string().catch('').transform(readText),
   upperName: z
     .unknown()
+    .optional()
     .transform((told) => (typeof told === 'string' && told !== '' ? told : undefined))
     .pipe(z.string().regex(FIELD_NAME).optional()),
   isMultiple: z.boolean().catch(false),

@@ -25,6 +25,14 @@ describe('the fields of a type', () => {
     expect([leftOut.counts, leftOut.examples.length]).toEqual([{ types: 0, fields: 1, options: 0 }, 1]);
   });
 
+  it.each([[{}], [{ upperName: null }], [{ upperName: '' }]])(
+    'are called by the one name alone, with %j',
+    (more) => {
+      const fields = readFields({ fields: { assignedById: { type: 'user', ...more } } });
+      expect(fields).toMatchObject([{ name: 'assignedById', upperName: 'ASSIGNED_BY_ID', type: 'user' }]);
+    },
+  );
+
   it('are without options that are none, which are counted', () => {
     const leftOut = new LeftOut();
     const ids = ['1', 2, '03', '4\0', '5 ', '6e0', null, '__proto__', -7, '8'.repeat(19)];

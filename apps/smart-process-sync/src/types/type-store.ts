@@ -31,7 +31,9 @@ export interface FoundType {
   isMirrored: boolean;
 }
 
-const columns = `entity_type_id AS "entityTypeId", code, title, state, fields, view_name AS "viewName",
+const columns = `entity_type_id AS "entityTypeId", code, title, state,
+  -- An empty object until they were read for the first time.
+  CASE jsonb_typeof(fields) WHEN 'array' THEN fields ELSE '[]' END AS fields, view_name AS "viewName",
   backfill_after AS "backfillAfter", backfill_items::int AS "backfillItems", backfill_run AS "backfillRun",
   backfilled_at AS "backfilledAt", misfits`;
 
