@@ -13,9 +13,8 @@ export class Subscriptions {
   async record(consumer: string, names: readonly string[]): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
       // Replicas start together; one after the other, neither a deadlock nor a mixture of two sets comes about.
-      await manager.query(`SELECT pg_advisory_xact_lock(hashtext('portals.subscriptions'), hashtext($1))`, [
-        consumer,
-      ]);
+      // Not an advisory lock, which any user of the database may take. Who reads does not wait.
+      await manager.query('LOCK TABLE portals.subscriptions IN SHARE ROW EXCLUSIVE MODE');
       const parameters = [consumer, names];
       const [, removed] = await manager.query<[unknown[], number]>(
         'DELETE FROM portals.subscriptions WHERE consumer = $1 AND name <> ALL($2::text[])',
