@@ -7,6 +7,10 @@ const patienceMs = 15_000;
 /** PostgreSQL's lock_not_available. */
 const lockTimedOut = '55P03';
 
+// Not committed, a row keeps everybody else who would insert it waiting until its transaction is over. An advisory lock
+// would as well, but any user of the database may take one.
+const turnSql = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
+
 /**
  * Operators take turns on one consumer's dead letters, whichever gateway they ask: on RabbitMQ, who looks at letters
  * holds them meanwhile, and another one would see too few.
@@ -30,7 +34,10 @@ export class OperatorLock {
     await client.connect();
     try {
       await client.query(`SET lock_timeout = ${this.waitMs}`);
-      await client.query(`SELECT pg_advisory_lock(hashtextextended('b24.care.' || $1::text, 0))`, [consumer]);
+      await client.query('SET idle_in_transaction_session_timeout = 0');
+      await client.query('BEGIN');
+      await client.query(turnSql, [consumer]);
+      // Ended with its connection, without a trace in the table.
       return await work();
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === lockTimedOut) throw new CareBusyError(consumer);

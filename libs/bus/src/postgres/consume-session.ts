@@ -10,7 +10,7 @@ import type { Session } from '../reconnector.js';
 import { wakeChannel } from './publisher.js';
 import { PostgresReceipt, type SettleContext } from './receipt.js';
 import { Settlements, type Settlement } from './settlements.js';
-import { ShardLocks } from './shard-locks.js';
+import { ShardLeases } from './shard-leases.js';
 import { takeRows, type MessageRow } from './take-rows.js';
 
 export interface SessionOptions {
@@ -31,8 +31,8 @@ const closeTimeoutMs = 2_000;
 const queryTimeoutMs = 15_000;
 
 /**
- * Takes, settles and holds its shards' locks on one connection: whatever ends that connection ends all three at once,
- * so a process that has lost its locks cannot settle, and another one takes over as soon as PostgreSQL sees the end.
+ * Takes, settles and holds its shards' leases on one connection: whatever ends that connection ends all three at once,
+ * so a process that has lost its leases cannot settle, and another one takes over as soon as PostgreSQL sees the end.
  */
 export class ConsumeSession implements Session, SettleContext {
   open = true;
@@ -40,7 +40,7 @@ export class ConsumeSession implements Session, SettleContext {
   readonly log: Log;
   readonly retryDelaysMs: readonly number[];
   readonly #settlements: Settlements;
-  readonly #locks: ShardLocks;
+  readonly #leases: ShardLeases;
   /** Free room by owned shard. */
   readonly #room = new Map<number, number>();
   #poll: NodeJS.Timeout | undefined;
@@ -56,7 +56,7 @@ export class ConsumeSession implements Session, SettleContext {
     this.log = options.log;
     this.retryDelaysMs = options.retryDelaysMs;
     this.#settlements = new Settlements(client);
-    this.#locks = new ShardLocks(client, options.consumer);
+    this.#leases = new ShardLeases(client, options.consumer, options.log);
   }
 
   static async open(
@@ -108,24 +108,24 @@ export class ConsumeSession implements Session, SettleContext {
   }
 
   async #begin(): Promise<void> {
-    await this.#locks.prepare();
+    await this.#leases.prepare();
     await this.client.query(`LISTEN ${pg.escapeIdentifier(wakeChannel(this.consumer))}`);
-    await this.#claimShards();
-    this.#poll = setInterval(() => void this.#claimAndWake(), this.options.pollMs);
+    await this.#keepShards();
+    this.#poll = setInterval(() => void this.#keepAndWake(), this.options.pollMs);
     this.#wake();
   }
 
-  async #claimAndWake(): Promise<void> {
+  async #keepAndWake(): Promise<void> {
     try {
-      await this.#claimShards();
+      await this.#keepShards();
     } catch (cause) {
-      this.#end(new Error('The shards could not be claimed', { cause }));
+      this.#end(new Error('The shards could not be kept', { cause }));
     }
     this.#wake();
   }
 
-  async #claimShards(): Promise<void> {
-    for (const shard of await this.#locks.claimMissing()) this.#room.set(shard, this.options.prefetch);
+  async #keepShards(): Promise<void> {
+    for (const shard of await this.#leases.keep()) this.#room.set(shard, this.options.prefetch);
   }
 
   /** One taking at a time; a call meanwhile makes another one follow. */

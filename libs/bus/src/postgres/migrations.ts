@@ -3,6 +3,7 @@ import { FixShardCount1764600000100 } from './migrations/1764600000100-fix-shard
 import { CreateTrials1764700000100 } from './migrations/1764700000100-create-trials.js';
 import { CreateConsumerProcesses1765100000100 } from './migrations/1765100000100-create-consumer-processes.js';
 import { ReportNewer1766100000600 } from './migrations/1766100000600-report-newer.js';
+import { LeaseShards1766100000610 } from './migrations/1766100000610-lease-shards.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const busMigrations = [
@@ -11,4 +12,5 @@ export const busMigrations = [
   CreateTrials1764700000100,
   CreateConsumerProcesses1765100000100,
   ReportNewer1766100000600,
+  LeaseShards1766100000610,
 ];

@@ -12,7 +12,7 @@ import { PostgresPublisher } from './publisher.js';
 
 /**
  * The bus of a small installation, in tables of schema `bus`; the same promises as RabbitMQ's. It needs connections of
- * its own to PostgreSQL: a pooler that shares sessions breaks LISTEN and the shard locks.
+ * its own to PostgreSQL: a pooler that shares sessions breaks LISTEN and the leases of shards.
  */
 export class PostgresBus implements EventBus {
   readonly #publisher: PostgresPublisher;

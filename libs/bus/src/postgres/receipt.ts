@@ -9,7 +9,7 @@ export interface SettleContext {
   readonly consumer: string;
   readonly log: Log;
   readonly retryDelaysMs: readonly number[];
-  /** False once the session has ended: its locks are gone, and the rows it had taken are another's. */
+  /** False once the session has ended: its leases are gone, and the rows it had taken are another's. */
   readonly open: boolean;
   /** Resolves when it is written, or when the session has ended instead; never rejects. */
   settle(shard: number, settlement: Settlement): Promise<void>;

@@ -14,7 +14,7 @@ export interface MessageRow {
 /** Rows of one shard in one answer: bounds the memory of a start on a long backlog. */
 const maxRowsPerShard = 1_000;
 
-// The lock on the shard is ours, so nobody else takes these rows and none need be locked or skipped.
+// The lease of the shard is ours, so nobody else takes these rows and none need be locked or skipped.
 const takeSql = `
   WITH next AS (
     SELECT m.id FROM unnest($2::int[], $3::int[]) AS room (shard, free)

@@ -10,6 +10,8 @@ const tables = [
   'topology',
   'trials',
   'consumer_processes',
+  'shard_leases',
+  'operator_turns',
 ];
 
 /** The tables that the bus lives in, and for each consumer the subscriptions that it asked for. */

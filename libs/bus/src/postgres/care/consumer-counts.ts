@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { NEWER_CODE } from '../../newer-messages.js';
-import { shards } from '../../shard.js';
+import { leaseIsHeld } from '../shard-leases.js';
 
 export interface ConsumerCounts {
   waiting: number;
@@ -9,7 +9,7 @@ export interface ConsumerCounts {
   newer: number;
   dead: number;
   oldestAt: Date | null;
-  /** Shards whose lock a process holds. */
+  /** Shards whose lease a process holds. */
   shardsServed: number;
 }
 
@@ -22,16 +22,13 @@ const countSql = `
     min(coalesce(first_failed_at, available_at)) AS "oldestAt",
     (SELECT count(*)::int FROM bus.dead_letters WHERE consumer = $1) AS dead,
     (
-      SELECT count(DISTINCT shard)::int FROM unnest($2::int[]) AS shard
-      JOIN pg_locks ON locktype = 'advisory' AND granted AND objsubid = 1
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND classid::bigint << 32 | objid::bigint = hashtextextended('b24.bus.' || $1::text || '.' || shard, 0)
+      SELECT count(*)::int FROM bus.shard_leases AS l WHERE l.consumer = $1 AND ${leaseIsHeld('l')}
     ) AS "shardsServed"
   FROM bus.messages WHERE consumer = $1`;
 
-/** By what stands in the tables, and by the locks of `ShardLocks`. */
+/** By what stands in the tables. */
 export async function countsOf(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<ConsumerCounts> {
-  const { rows } = await database.query<ConsumerCounts>(countSql, [consumer, shards]);
+  const { rows } = await database.query<ConsumerCounts>(countSql, [consumer]);
   const [counts] = rows;
   if (!counts) throw new TypeError('A count without GROUP BY answers one row');
   return counts;

@@ -1,16 +1,13 @@
 import type pg from 'pg';
 import { staleAfterSeconds } from '../../care/process-reports.js';
 import { shards } from '../../shard.js';
+import { claimLeases } from '../shard-leases.js';
 
 const lockTimeoutMs = 5_000;
 
 /** What removing found: nothing was changed unless `removed`. */
 export type Removal =
   { removed: true; dropped: number } | { removed: false; because: 'processes' | 'messages' };
-
-const claimSql = `
-  SELECT count(*)::int AS claimed FROM unnest($2::int[]) AS shard
-  WHERE pg_try_advisory_xact_lock(hashtextextended('b24.bus.' || $1::text || '.' || shard, 0))`;
 
 const aliveSql = `
   SELECT count(*)::int AS alive FROM bus.consumer_processes
@@ -26,7 +23,7 @@ export async function unsubscribe(database: Pick<pg.Pool, 'query'>, consumer: st
 }
 
 /**
- * All rows of a consumer, in one transaction. It takes the locks that a process would serve the shards by, and for its
+ * All rows of a consumer, in one transaction. It takes the leases that a process would serve the shards by, and for its
  * milliseconds nobody publishes: so none can start, and no event can come, between the look and the removal.
  */
 export async function removeConsumer(database: pg.Pool, consumer: string, drop: boolean): Promise<Removal> {
@@ -45,8 +42,8 @@ export async function removeConsumer(database: pg.Pool, consumer: string, drop: 
 }
 
 async function remove(client: pg.PoolClient, consumer: string, drop: boolean): Promise<Removal> {
-  const claimed = await client.query<{ claimed: number }>(claimSql, [consumer, shards]);
-  if (claimed.rows[0]?.claimed !== shards.length) return { removed: false, because: 'processes' };
+  const claimed = await claimLeases(client, consumer, shards);
+  if (claimed.length !== shards.length) return { removed: false, because: 'processes' };
   await client.query('LOCK TABLE bus.subscriptions IN ACCESS EXCLUSIVE MODE');
   const { rows: alive } = await client.query<{ alive: number }>(aliveSql, [consumer, staleAfterSeconds]);
   if (alive[0]?.alive !== 0) return { removed: false, because: 'processes' };
@@ -54,7 +51,7 @@ async function remove(client: pg.PoolClient, consumer: string, drop: boolean): P
   const messages = left[0]?.left ?? 0;
   if (messages > 0 && !drop) return { removed: false, because: 'messages' };
   await unsubscribe(client, consumer);
-  for (const table of ['messages', 'dead_letters', 'trials', 'consumer_processes']) {
+  for (const table of ['messages', 'dead_letters', 'trials', 'consumer_processes', 'shard_leases']) {
     await client.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
   }
   return { removed: true, dropped: messages };
