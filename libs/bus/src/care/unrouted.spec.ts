@@ -64,4 +64,19 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
       ]);
     });
   });
+
+  it('are the latest sixteen megabytes, and not much more', async () => {
+    const text = 'x'.repeat(250_000);
+    for (let sent = 0; sent < 120; sent += 1) {
+      await test.bus.publish(
+        anEvent({ name: 'ONHEAVY', data: { FIELDS: { ID: String(sent), TITLE: text } } }),
+      );
+    }
+    await eventually(async () => {
+      const counted = await test.care.unrouted();
+      const heavy = counted.find(({ name }) => name === 'ONHEAVY')?.events ?? 0;
+      expect(heavy).toBeGreaterThan(55);
+      expect(heavy).toBeLessThan(80);
+    });
+  });
 });

@@ -4,6 +4,7 @@ import { CreateTrials1764700000100 } from './migrations/1764700000100-create-tri
 import { CreateConsumerProcesses1765100000100 } from './migrations/1765100000100-create-consumer-processes.js';
 import { ReportNewer1766100000600 } from './migrations/1766100000600-report-newer.js';
 import { LeaseShards1766100000610 } from './migrations/1766100000610-lease-shards.js';
+import { WeighUnrouted1766100000620 } from './migrations/1766100000620-weigh-unrouted.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const busMigrations = [
@@ -13,4 +14,5 @@ export const busMigrations = [
   CreateConsumerProcesses1765100000100,
   ReportNewer1766100000600,
   LeaseShards1766100000610,
+  WeighUnrouted1766100000620,
 ];

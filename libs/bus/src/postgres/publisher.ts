@@ -14,6 +14,10 @@ const statementTimeoutMs = 5_000;
 const probeEveryMs = 2_000;
 const refusalPauseMs = 10_000;
 const unroutedMaxRows = 10_000;
+/** As RabbitMQ keeps of them. */
+const unroutedMaxBytes = 16 * 1024 * 1024;
+/** To weigh them costs a look at each: so much may come of this process before it does. */
+const trimEveryBytes = 2 * 1024 * 1024;
 
 /** The channel on which the processes of a consumer hear that there is work. */
 export const wakeChannel = (consumer: string): string => `b24.bus.${consumer}`;
@@ -33,6 +37,12 @@ const publishSql = `
   )
   SELECT pg_notify('b24.bus.' || consumer, '') FROM routed`;
 
+const trimSql = `
+  DELETE FROM bus.unrouted WHERE id <= (
+    SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id DESC) AS newer FROM bus.unrouted) AS weighed
+    WHERE newer > $1 ORDER BY id DESC LIMIT 1
+  )`;
+
 /** Carries nothing out, and yet is refused whatever a publish would be refused: a missing table, column or permission. */
 const mayPublishSql = `EXPLAIN ${publishSql}`;
 
@@ -50,6 +60,8 @@ export class PostgresPublisher {
   /** When, by `performance.now()`, to try again what was refused though a look found nothing wrong, as with a full disk. */
   #refusedUntil: number | undefined;
   #probe: NodeJS.Timeout | undefined;
+  /** Bytes of unrouted events since they were weighed; what other processes left is not known. */
+  #unweighed = Infinity;
 
   constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
     this.#deadlineMs = deadlineMs;
@@ -97,6 +109,7 @@ export class PostgresPublisher {
     if (result) {
       if (this.#refusedUntil !== undefined) this.#report.up();
       this.#refusedUntil = undefined;
+      if (result.rowCount === 0) this.#weigh(Buffer.byteLength(content));
       return;
     }
     // Nobody waits for it any more; its own end is of no interest.
@@ -108,6 +121,16 @@ export class PostgresPublisher {
     clearInterval(this.#probe);
     this.#report.close();
     await waitAtMost(this.#pool.end(), statementTimeoutMs);
+  }
+
+  /** Of an event that nobody wanted. Nobody waits for it; what fails is made up for by the next one. */
+  #weigh(bytes: number): void {
+    this.#unweighed += bytes;
+    if (this.#unweighed < trimEveryBytes) return;
+    this.#unweighed = 0;
+    this.#pool.query(trimSql, [unroutedMaxBytes]).catch(() => {
+      this.#unweighed = Infinity;
+    });
   }
 
   async #look(): Promise<void> {

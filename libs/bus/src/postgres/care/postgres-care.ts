@@ -23,7 +23,8 @@ export interface PostgresCareOptions {
   databaseUrl: string;
 }
 
-const unroutedPageRows = 1_000;
+/** One may have a quarter of a megabyte. */
+const unroutedPageRows = 100;
 
 /** What an operator sees and does where the bus lives in PostgreSQL: all of it is in the tables of schema `bus`. */
 export class PostgresCare implements BusCare {
