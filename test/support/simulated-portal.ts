@@ -100,6 +100,11 @@ export class SimulatedPortal {
     await control('POST', `${this.controlUrl}/rename`, { to });
   }
 
+  /** It refuses every call in this way, such as `denied`, until it is told null. */
+  async suspend(reason: string | null): Promise<void> {
+    await control('POST', `${this.controlUrl}/suspend`, { reason });
+  }
+
   /** The next call of the method fails in this way, such as `denied`. */
   async orderFault(method: string, kind: string): Promise<void> {
     await control('POST', `${this.controlUrl}/faults`, { match: method, kind });
