@@ -21,6 +21,8 @@ export interface InstallOrder {
   kind: (typeof installKinds)[number];
   /** Nobody is told without one. */
   url?: string | undefined;
+  /** Who installs it: the owner, an administrator, if nobody else is said. */
+  userId?: number | undefined;
   /** Of a page: whether it says, once it answered 200, that the installation is finished. */
   finish?: boolean | undefined;
 }
@@ -44,9 +46,10 @@ export class ApplicationLifecycle {
    * A new installation with tokens of its own; the one before is gone, as are its handlers. The install address of an
    * application without a page is bound to ONAPPINSTALL by the portal itself.
    */
-  async install(portal: Portal, baseUrl: string, { kind, url, finish }: InstallOrder): Promise<Installed> {
+  async install(portal: Portal, baseUrl: string, order: InstallOrder): Promise<Installed> {
+    const { kind, url, userId = ownerId, finish } = order;
     this.remove(portal);
-    const installation = new Installation(portal, ownerId, baseUrl, kind !== 'page');
+    const installation = new Installation(portal, userId, baseUrl, kind !== 'page');
     portal.installation = installation;
     const pair = this.issue(installation);
     if (url === undefined) return { installation, pair, posted: undefined };

@@ -51,6 +51,13 @@ describe('an installation', () => {
     ]);
   });
 
+  it('by another user brings tokens of hers, who is no administrator', async () => {
+    await b24.control('install', { url: handler.url, userId: 7 });
+    const token = handler.forms[0]?.get('auth[access_token]') ?? '';
+    expect((await b24.callAs(token, 'user.admin')).at('result')).toBe(false);
+    expect((await b24.callAs(token, 'profile')).at('result.ID')).toBe('7');
+  });
+
   it('answers with the status and the body, or with what came instead of one', async () => {
     handler.status = 401;
     handler.answer = '<p>not confirmed</p>';

@@ -28,7 +28,7 @@ Install the application, then change a contact as a user would
 Control (JSON)
   GET, POST           /_sim/portals                                {name, rate, burst, types: [{entityTypeId, title, code, fields}], …}
   GET, PATCH, DELETE  /_sim/portals/<name>                         {rate, burst, latencyMs, scope: [crm, task, …], …}
-  POST                /_sim/portals/<name>/install                 {url, kind: event | callback | page, finish}
+  POST                /_sim/portals/<name>/install                 {url, kind: event | callback | page, userId, finish}
   POST                /_sim/portals/<name>/install-finish          what BX24.installFinish() does
   POST                /_sim/portals/<name>/open                    {url, userId, placement, options}
   POST                /_sim/portals/<name>/app-update

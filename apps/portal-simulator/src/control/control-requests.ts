@@ -85,6 +85,7 @@ export const controlRequests = {
   install: z.strictObject({
     url: url.optional(),
     kind: z.enum(installKinds).default('event'),
+    userId: count.optional(),
     finish: z.boolean().default(true),
   }),
   open: z.strictObject({
