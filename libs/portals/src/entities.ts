@@ -95,6 +95,10 @@ export class SubscriptionEntity {
   @PrimaryColumn('text') consumer: string;
   /** Event name as the consumer wrote it, base or suffixed. */
   @PrimaryColumn('text') name: string;
+  /** Older events are nothing that the consumer missed. */
+  @Column('timestamptz') since: Date;
+  /** It gets no more until it is started again: nobody makes its queues anew. */
+  @Column('timestamptz', { name: 'drained_at', nullable: true }) drainedAt: Date | null;
 }
 
 /** What a consumer wants of one portal, in place of its subscriptions. */

@@ -8,6 +8,7 @@ import { SuspendPortals1764700000000 } from './migrations/1764700000000-suspend-
 import { NoteRelocations1764700000100 } from './migrations/1764700000100-note-relocations.js';
 import { OrderEndedTasks1765200000000 } from './migrations/1765200000000-order-ended-tasks.js';
 import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-choose-subscriptions.js';
+import { DrainSubscriptions1766100000500 } from './migrations/1766100000500-drain-subscriptions.js';
 import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-webhook-pairs.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
@@ -25,6 +26,7 @@ export const portalMigrations = [
   NoteRelocations1764700000100,
   CreateTasks1764960000000,
   ChooseSubscriptions1764960000010,
+  DrainSubscriptions1766100000500,
   OrderEndedTasks1765200000000,
   KeepOAuthServers1766100000200,
   BindWebhookPairs1766100000300,

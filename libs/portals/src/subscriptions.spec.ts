@@ -43,6 +43,24 @@ describe('Subscriptions', () => {
     await expect(subscriptions.wanted()).resolves.toEqual(['THREE', 'TWO']);
   });
 
+  it('are not active from when the consumer is drained until it starts again, which counts as a new wish', async () => {
+    await subscriptions.record('a', ['ONE']);
+    await subscriptions.record('b', ['TWO']);
+    const [first] = await subscriptions.active();
+    expect(await subscriptions.drain('a')).toBe(true);
+    expect(await subscriptions.drain('a')).toBe(false);
+    expect(await subscriptions.active()).toMatchObject([{ consumer: 'b', name: 'TWO' }]);
+    expect(await subscriptions.wanted()).toEqual(['ONE', 'TWO']);
+    await subscriptions.undrain('a');
+    expect(await subscriptions.active()).toContainEqual(first);
+    await subscriptions.drain('a');
+    await subscriptions.record('a', ['ONE']);
+    const [again] = await subscriptions.active();
+    expect(again?.since.getTime()).toBeGreaterThan(first?.since.getTime() ?? Infinity);
+    await subscriptions.record('a', ['ONE', 'MORE']);
+    expect(await subscriptions.active()).toContainEqual(again);
+  });
+
   it('ends in one of the sets when replicas of two versions start at once', async () => {
     const sets = [
       ['ONE', 'TWO'],

@@ -1,6 +1,22 @@
+import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from './in-transaction.js';
 import { announce, type Notifier } from './notifier.js';
+
+/** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
+export interface ActiveSubscription {
+  consumer: string;
+  name: string;
+  since: Date;
+}
+
+const activeSql = `
+  SELECT consumer, name, since FROM portals.subscriptions WHERE drained_at IS NULL ORDER BY consumer, name`;
+
+/** As {@link Subscriptions.active}, for who has no more than a connection. */
+export async function activeSubscriptions(database: Pick<pg.Pool, 'query'>): Promise<ActiveSubscription[]> {
+  return (await database.query<ActiveSubscription>(activeSql)).rows;
+}
 
 /** Which events the consumers want: they record it at their start, the gateway binds it at the portals. */
 export class Subscriptions {
@@ -16,6 +32,11 @@ export class Subscriptions {
       // Not an advisory lock, which any user of the database may take. Who reads does not wait.
       await manager.query('LOCK TABLE portals.subscriptions IN SHARE ROW EXCLUSIVE MODE');
       const parameters = [consumer, names];
+      // It was to get no more until it is started again; what came meanwhile was not meant for it.
+      await manager.query(
+        'UPDATE portals.subscriptions SET drained_at = NULL, since = now() WHERE consumer = $1 AND drained_at IS NOT NULL',
+        [consumer],
+      );
       const [, removed] = await manager.query<[unknown[], number]>(
         'DELETE FROM portals.subscriptions WHERE consumer = $1 AND name <> ALL($2::text[])',
         parameters,
@@ -27,6 +48,31 @@ export class Subscriptions {
       );
       if (removed + added.length > 0) await announce(manager, 'subscriptions', consumer);
     });
+  }
+
+  /**
+   * From now on the consumer's queues are not made anew when they are gone; it is about to be cut off from its events, or
+   * removed. Its next start ends that, or `undrain`.
+   * @returns whether that was not so before
+   */
+  async drain(consumer: string): Promise<boolean> {
+    const [, drained] = await this.dataSource.query<[unknown[], number]>(
+      'UPDATE portals.subscriptions SET drained_at = now() WHERE consumer = $1 AND drained_at IS NULL',
+      [consumer],
+    );
+    return drained > 0;
+  }
+
+  /** It was not cut off after all. */
+  async undrain(consumer: string): Promise<void> {
+    await this.dataSource.query('UPDATE portals.subscriptions SET drained_at = NULL WHERE consumer = $1', [
+      consumer,
+    ]);
+  }
+
+  /** What the bus must have queues for: of every consumer that is not being drained. */
+  async active(): Promise<ActiveSubscription[]> {
+    return this.dataSource.query<ActiveSubscription[]>(activeSql);
   }
 
   /** The consumer is no more. */
