@@ -1,6 +1,13 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { BusTroubles, JournalledBus, openBusCare, openEventBus, requireShardCount } from '@relay/bus';
+import {
+  BusTroubles,
+  JournalledBus,
+  openBusCare,
+  openEventBus,
+  requireShardCount,
+  TopologyReconciler,
+} from '@relay/bus';
 import {
   type AppHost,
   closeInOrder,
@@ -12,6 +19,7 @@ import {
   type Standing,
 } from '@relay/platform';
 import {
+  activeSubscriptions,
   EventBindings,
   KeyRotation,
   PortalLimits,
@@ -44,18 +52,22 @@ export async function startGateway(
   const { log } = host;
   const troubles = new BusTroubles();
   let ready: JournalledBus | undefined;
+  let topology: TopologyReconciler | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.openOps({
-    bus: () => ({ is: readiness(ready), because: troubles.sentence }),
+    bus: () => ({ is: readiness(ready, topology), because: troubles.sentence }),
     database: () => databaseReadiness(environment.DATABASE_URL),
   });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
   const { AMQP_URL: amqpUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir } = environment;
-  const bus = await JournalledBus.over(await openEventBus({ amqpUrl, databaseUrl, log, troubles }), {
-    dataDir,
-    log,
-  });
+  if (amqpUrl) {
+    topology = new TopologyReconciler({ amqpUrl, databaseUrl, wanted: activeSubscriptions, log, troubles });
+  }
+  const prepare = async (): Promise<void> => topology?.prepare();
+  const opened = await openEventBus({ amqpUrl, databaseUrl, log, troubles, prepare });
+  topology?.start();
+  const bus = await JournalledBus.over(opened, { dataDir, log });
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
     new FastifyAdapter({
@@ -86,6 +98,7 @@ export async function startGateway(
       tests: app.get(TestEvents),
       care,
       journal: bus,
+      repairs: () => topology?.repairs() ?? [],
       subscriptions: app.get(Subscriptions),
       bindings: app.get(EventBindings),
       log,
@@ -106,6 +119,7 @@ export async function startGateway(
           { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
           { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
           { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
+          { what: 'queues of consumers', close: async () => topology?.close(), withinMs: 6_000 },
           { what: 'care of the bus', close: () => care.close(), withinMs: 3_000 },
           // A lot of the journal may be on its way.
           { what: 'bus and journal', close: () => bus.close(), withinMs: 15_000 },
@@ -127,7 +141,7 @@ async function databaseReadiness(url: string): Promise<Standing> {
 }
 
 /** Events that the broker does not take are kept here: that is work done, and a reason to look. */
-function readiness(bus: JournalledBus | undefined): Readiness {
+function readiness(bus: JournalledBus | undefined, topology: TopologyReconciler | undefined): Readiness {
   if (!bus?.isReady()) return false;
-  return bus.isDegraded() ? 'degraded' : true;
+  return bus.isDegraded() || topology?.isDegraded() ? 'degraded' : true;
 }

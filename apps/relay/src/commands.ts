@@ -6,7 +6,7 @@ import { rotateKeys } from './keys.js';
 import { addWebhookPair, listPortals, resumePortal, setLimit, setSettings, testPortal } from './portals.js';
 import { runSync, syncStatus } from './sync.js';
 import { checkTopology } from './topology.js';
-import { listUnrouted } from './unrouted.js';
+import { listUnrouted, replayUnrouted } from './unrouted.js';
 
 const filters = ['consumer', 'portal', 'error', 'since', 'until'] as const;
 
@@ -89,6 +89,12 @@ export const commands: readonly Command[] = [
     options: [...filters, 'id', 'limit', 'all'],
     says: 'throws away those of a filter, or with --all every one',
     run: (api, _, options) => dropDead(api, options),
+  },
+  {
+    name: 'unrouted replay',
+    options: ['portal', 'since', 'until'],
+    says: 'brings those that a consumer wants by now to it',
+    run: (api, _, options) => replayUnrouted(api, options),
   },
   {
     name: 'unrouted',

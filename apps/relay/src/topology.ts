@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ageOf } from './moments.js';
 import type { OpsClient } from './ops-client.js';
 import type { Report } from './report.js';
 
@@ -9,7 +10,18 @@ const part = z.object({
   state: z.enum(['ok', 'missing', 'different', 'unavailable']),
   detail: z.string().nullable(),
 });
-const checked = z.object({ ok: z.boolean(), topology: z.array(part) });
+const repair = z.object({
+  kind: z.string(),
+  name: z.string(),
+  consumer: z.string().nullable(),
+  at: z.string(),
+});
+const checked = z.object({
+  ok: z.boolean(),
+  topology: z.array(part),
+  /** Not of a gateway of an older version. */
+  repairs: z.array(repair).default([]),
+});
 type Part = z.output<typeof part>;
 
 /** Ends with 1 when anything is wrong, for a check by a script. */
@@ -18,6 +30,11 @@ export async function checkTopology(api: OpsClient): Promise<Report> {
   const wrong = answer.topology.filter(({ state }) => state !== 'ok');
   const lines = [...summaries(answer.topology), ...wrong.map(lineOf)];
   if (answer.ok) lines.push('All of it stands as it must.');
+  lines.push(
+    ...answer.repairs.map(
+      ({ kind, name, at }) => `${kind} ${name} was missing and was made anew ${ageOf(at)} ago`,
+    ),
+  );
   return { value: answer, text: lines.join('\n'), isBad: !answer.ok };
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { columns } from './columns.js';
-import { ageOf } from './moments.js';
+import type { GivenOptions } from './command.js';
+import { ageOf, momentOf } from './moments.js';
 import type { OpsClient } from './ops-client.js';
 import type { Report } from './report.js';
 
@@ -22,4 +23,22 @@ export async function listUnrouted(api: OpsClient): Promise<Report> {
     `${ageOf(lastAt)} ago`,
   ]);
   return { value: unrouted, text: columns(['event', 'events', 'portals', 'last'], rows) };
+}
+
+const replayed = z.object({ replayed: z.number(), left: z.number() });
+
+/** Brings back what consumers want by now; whatever nobody wants stays. */
+export async function replayUnrouted(
+  api: OpsClient,
+  { portal, since, until }: GivenOptions,
+): Promise<Report> {
+  const filter = {
+    portal,
+    since: since === undefined ? undefined : momentOf(since),
+    until: until === undefined ? undefined : momentOf(until),
+  };
+  const answer = replayed.parse(await api.send('POST', '/unrouted/replay', filter));
+  const rest =
+    answer.left > 0 ? `, ${answer.left} stay: nobody subscribes to them, or they are not meant` : '';
+  return { value: answer, text: `${answer.replayed} are with their consumers now${rest}.` };
 }

@@ -34,6 +34,8 @@ export type {
   TopologyPart,
   TopologyState,
   UnroutedEvents,
+  UnroutedFilter,
+  UnroutedReplay,
 } from './care/bus-care.js';
 export type { DeadLetter, DeadLetterFilter, ShownLetter } from './care/dead-letter.js';
 export { DeadLetters } from './care/dead-letters.js';
@@ -42,3 +44,9 @@ export { openBusCare } from './care/open-bus-care.js';
 export type { OpenBusCareOptions } from './care/open-bus-care.js';
 export { ProcessReporter } from './care/process-reports.js';
 export type { ConsumerProcess, ProcessReporterOptions, ReportDatabase } from './care/process-reports.js';
+export { TopologyReconciler } from './rabbitmq/topology-reconciler.js';
+export type {
+  Repair,
+  TopologyReconcilerOptions,
+  WantedSubscription,
+} from './rabbitmq/topology-reconciler.js';

@@ -72,3 +72,15 @@ export const newerTotal = counter({
   help: 'Deliveries that a newer version wrote, each time they came: they wait for the upgrade',
   labelNames: ['consumer'],
 });
+
+export const restoredTotal = counter({
+  name: 'relay_bus_restored_total',
+  help: 'Queues and exchanges that were missing on RabbitMQ and were made anew',
+  labelNames: ['kind'],
+});
+
+export const returnedTotal = counter({
+  name: 'relay_bus_returned_total',
+  help: 'Events that had gone to nobody and were brought to a consumer that wants them',
+  labelNames: ['consumer'],
+});

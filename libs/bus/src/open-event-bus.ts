@@ -20,6 +20,11 @@ export interface OpenEventBusOptions {
   publishDeadlineMs?: number;
   /** Kept up to date with what is wrong, for whoever shows it. */
   troubles?: BusTroubles;
+  /**
+   * RabbitMQ only: runs on every new connection before its first event is published, such as to make the queues of
+   * consumers that are away. While it rejects, nothing is published.
+   */
+  prepare?: () => Promise<void>;
   /** PostgreSQL only: how often to look for messages whose delay is over. */
   pollMs?: number;
 }
@@ -40,8 +45,9 @@ export async function openEventBus({
   publishDeadlineMs = defaultPublishDeadlineMs,
   pollMs = defaultPollMs,
   troubles,
+  prepare,
 }: OpenEventBusOptions): Promise<EventBus> {
-  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, troubles };
+  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, troubles, prepare };
   const bus = amqpUrl ? new RabbitMqBus(amqpUrl, options) : postgresBus(databaseUrl, options);
   await bus.start();
   return new MeteredBus(bus, amqpUrl ? 'rabbitmq' : 'postgresql');

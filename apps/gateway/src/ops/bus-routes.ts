@@ -1,4 +1,4 @@
-import type { BusCare, JournalledBus } from '@relay/bus';
+import type { BusCare, JournalledBus, Repair } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
@@ -8,6 +8,8 @@ import { whyNotRetired } from './why-not-retired.js';
 export interface BusRouteParts extends KnownConsumersParts {
   care: BusCare;
   journal: Pick<JournalledBus, 'status'>;
+  /** What was missing on the bus and made anew by this process, newest first. */
+  repairs: () => readonly Repair[];
 }
 
 export const consumerName = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is no name of a consumer');
@@ -16,23 +18,45 @@ const retireBody = z
   .strictObject({ drain: z.boolean().default(false), drop: z.boolean().default(false) })
   .refine(({ drain, drop }) => !(drain && drop), { error: 'either drain or drop, not both' });
 
+const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+const replayBody = z.strictObject({
+  portal: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, 'is no member_id')
+    .optional(),
+  since: time.optional(),
+  until: time.optional(),
+});
+
 /** What an operator asks of the bus, its consumers and the journal. */
-export function addBusRoutes(api: FastifyInstance, { care, journal, ...parts }: BusRouteParts): void {
+export function addBusRoutes(
+  api: FastifyInstance,
+  { care, journal, repairs, ...parts }: BusRouteParts,
+): void {
   const consumers = new KnownConsumers({ care, ...parts });
 
   api.get('/ops/api/consumers', async () => ({ consumers: await consumers.statuses() }));
   api.get('/ops/api/journal', async () => journal.status());
   api.get('/ops/api/unrouted', async () => ({ unrouted: await care.unrouted() }));
+  api.post('/ops/api/unrouted/replay', async (request) => {
+    const { portal: memberId, since, until } = replayBody.parse(request.body ?? {});
+    return care.replayUnrouted(await consumers.wanted(), { memberId, since, until });
+  });
   api.get('/ops/api/topology', async () => {
     const topology = await care.topology(await consumers.events());
-    return { ok: topology.every(({ state }) => state === 'ok'), topology };
+    return { ok: topology.every(({ state }) => state === 'ok'), topology, repairs: repairs() };
   });
   api.post('/ops/api/consumers/:consumer/retire', async (request) => {
     const { consumer } = consumerPath.parse(request.params);
     const how = retireBody.parse(request.body ?? {});
     await consumers.require(consumer);
+    // First, so that nobody makes its queues and bindings anew.
+    const isFresh = await consumers.drain(consumer);
     const retirement = await care.retire(consumer, { ...how, names: await consumers.everyEvent() });
-    if (retirement.outcome === 'refused') throw new OpsRefusal(409, whyNotRetired(retirement));
+    if (retirement.outcome === 'refused') {
+      if (isFresh && !retirement.unsubscribed) await consumers.undrain(consumer);
+      throw new OpsRefusal(409, whyNotRetired(retirement));
+    }
     if (retirement.outcome === 'retired') await consumers.forget(consumer);
     return retirement;
   });

@@ -30,6 +30,15 @@ export class KnownConsumers {
     return new Map((await this.names()).map((name) => [name, recorded.get(name) ?? []]));
   }
 
+  /** Event names by consumer, of those that are to get events. */
+  async wanted(): Promise<Map<string, string[]>> {
+    const wanted = new Map<string, string[]>();
+    for (const { consumer, name } of await this.parts.subscriptions.active()) {
+      wanted.set(consumer, [...(wanted.get(consumer) ?? []), name]);
+    }
+    return wanted;
+  }
+
   async statuses(): Promise<ListedConsumer[]> {
     const statuses: ListedConsumer[] = [];
     for (const [consumer, events] of await this.events()) {
@@ -49,6 +58,15 @@ export class KnownConsumers {
   async everyEvent(): Promise<string[]> {
     const { subscriptions, bindings } = this.parts;
     return [...new Set([...(await subscriptions.wanted()), ...(await bindings.names())])];
+  }
+
+  /** From now on nobody makes its queues anew. @returns whether that was not so before */
+  drain(consumer: string): Promise<boolean> {
+    return this.parts.subscriptions.drain(consumer);
+  }
+
+  async undrain(consumer: string): Promise<void> {
+    await this.parts.subscriptions.undrain(consumer);
   }
 
   /** So that the gateway asks the portals for its events no more. */

@@ -9,6 +9,15 @@ export interface BusCare {
   statusOf(consumer: string): Promise<ConsumerStatus>;
   /** Events that nobody subscribes to, by name; the most frequent first. */
   unrouted(): Promise<UnroutedEvents[]>;
+  /**
+   * Brings those that a consumer wants by now to every such consumer; all others stay.
+   * @param wanted event names by consumer
+   * @throws CareBusyError, BusUnavailableError
+   */
+  replayUnrouted(
+    wanted: ReadonlyMap<string, readonly string[]>,
+    filter: UnroutedFilter,
+  ): Promise<UnroutedReplay>;
   /** Everything that must stand for these consumers to work, and how it stands. Changes nothing. */
   topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]>;
   /**
@@ -50,6 +59,20 @@ export interface UnroutedEvents {
   portals: number;
   /** When the gateway received the last of them. */
   lastAt: Date;
+}
+
+export interface UnroutedFilter {
+  memberId?: string;
+  /** By the time at which the gateway received it. */
+  since?: Date;
+  until?: Date;
+}
+
+export interface UnroutedReplay {
+  /** Events that are with their consumers now. */
+  replayed: number;
+  /** Events that stay: nobody wants them, or the filter does not mean them. */
+  left: number;
 }
 
 /** `unavailable`: it stands, and does not answer, as a queue without a leader. */

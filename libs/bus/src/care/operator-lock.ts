@@ -11,6 +11,10 @@ const lockTimedOut = '55P03';
 // would as well, but any user of the database may take one.
 const turnSql = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
 
+/** What is locked beside a consumer, in a form that no consumer can be named. */
+export const UNROUTED = 'unrouted events';
+export const TOPOLOGY = 'the topology';
+
 /**
  * Operators take turns on one consumer's dead letters, whichever gateway they ask: on RabbitMQ, who looks at letters
  * holds them meanwhile, and another one would see too few.

@@ -4,6 +4,7 @@ import amqp from 'amqplib';
 import { eventually } from '../../../../test/support/eventually.js';
 import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
 import { anEvent } from '../../testing/events.js';
+import type { UnroutedFilter, UnroutedReplay } from './bus-care.js';
 import { eventsExchange, routingKeyOf } from '../rabbitmq/topology.js';
 
 jest.setTimeout(120_000);
@@ -35,6 +36,47 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     ];
     await eventually(async () => expect(await test.care.unrouted()).toEqual(expected));
     expect(await test.care.unrouted()).toEqual(expected);
+  });
+
+  it('are brought to whoever wants them by now, every such consumer and no other; the rest stays', async () => {
+    const names = ['ONCRMLEADADD', 'ONCRMDYNAMICITEMUPDATE_147'];
+    const [one, two] = [test.newConsumer(), test.newConsumer()];
+    const seen: string[] = [];
+    const consume = (consumer: string, wanted: string[]): Promise<unknown> =>
+      test.consume({
+        consumer,
+        names: wanted,
+        receive: (delivery) => {
+          seen.push(`${consumer} ${delivery.event.id}`);
+          void delivery.done();
+        },
+      });
+    const lead = anEvent({ name: 'ONCRMLEADADD', receivedAt: 2_000 });
+    const item = anEvent({ name: 'ONCRMDYNAMICITEMUPDATE', entityTypeId: 147, receivedAt: 1_000 });
+    const rest = [
+      anEvent({ name: 'ONCRMDYNAMICITEMUPDATE', entityTypeId: 148 }),
+      anEvent({ name: 'ONCRMLEADADD', memberId: other }),
+    ];
+    for (const event of [lead, item, ...rest]) await test.bus.publish(event);
+    await consume(one, names);
+    await consume(two, ['ONCRMLEADADD']);
+    const wanted = new Map([
+      [one, names],
+      [two, ['ONCRMLEADADD']],
+    ]);
+    const { memberId } = lead;
+    const replay = (filter: UnroutedFilter): Promise<UnroutedReplay> =>
+      test.care.replayUnrouted(wanted, filter);
+    expect(await replay({ memberId, until: new Date(999) })).toMatchObject({ replayed: 0 });
+    expect(await replay({ memberId, since: new Date(1_500) })).toMatchObject({ replayed: 1 });
+    expect(await replay({ memberId })).toMatchObject({ replayed: 1 });
+    const expected = [`${one} ${item.id}`, `${one} ${lead.id}`, `${two} ${lead.id}`];
+    await eventually(() => expect(seen.toSorted()).toEqual(expected.toSorted()));
+    const left = (await test.care.unrouted()).map(({ name }) => name);
+    expect(left).toEqual(expect.arrayContaining(['ONCRMDYNAMICITEMUPDATE_148', 'ONCRMLEADADD']));
+    expect(left).not.toContain('ONCRMDYNAMICITEMUPDATE_147');
+    await test.underTest.unrouted();
+    await test.endTest();
   });
 
   it('are the latest ten thousand, and no more', async () => {

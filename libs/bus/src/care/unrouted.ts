@@ -1,5 +1,5 @@
-import { formatEventName } from '@relay/events';
-import type { UnroutedEvents } from './bus-care.js';
+import { formatEventName, parseEventName } from '@relay/events';
+import type { UnroutedEvents, UnroutedFilter } from './bus-care.js';
 import { eventIn } from './dead-letter.js';
 
 /** Counts events by the name under which a consumer would subscribe to them; contents are looked at and let go. */
@@ -27,4 +27,28 @@ export class UnroutedTally {
       }))
       .toSorted((one, other) => other.events - one.events || one.name.localeCompare(other.name));
   }
+}
+
+/** What is known of an event that nobody subscribed to; undefined in one that this version cannot read. */
+export interface UnroutedEvent {
+  name: string;
+  entityTypeId: number;
+  memberId: string | undefined;
+  /** Milliseconds. */
+  receivedAt: number | undefined;
+}
+
+/** Whether a consumer that subscribes to `name` gets it: a base name is for every type, a suffixed one for its own. */
+export function isFor(name: string, event: UnroutedEvent): boolean {
+  const wanted = parseEventName(name);
+  return wanted.name === event.name && [0, event.entityTypeId].includes(wanted.entityTypeId);
+}
+
+export function isMeant(event: UnroutedEvent, { memberId, since, until }: UnroutedFilter): boolean {
+  const receivedAt = event.receivedAt ?? 0;
+  return (
+    (memberId === undefined || event.memberId === memberId) &&
+    (since === undefined || receivedAt >= since.getTime()) &&
+    (until === undefined || receivedAt <= until.getTime())
+  );
 }

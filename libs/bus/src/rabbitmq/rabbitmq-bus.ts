@@ -25,9 +25,9 @@ export class RabbitMqBus implements EventBus {
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { troubles?: BusTroubles },
+    private readonly options: BusOptions & { troubles?: BusTroubles; prepare?: () => Promise<void> },
   ) {
-    const { log, troubles, publishDeadlineMs } = options;
+    const { log, troubles, publishDeadlineMs, prepare } = options;
     this.#publisher = new ConfirmedPublisher({
       url,
       log,
@@ -35,6 +35,8 @@ export class RabbitMqBus implements EventBus {
       name: 'publish',
       deadlineMs: publishDeadlineMs,
       declare: async (channel) => {
+        // First: as long as the exchange is gone, nobody's event is routed past a consumer.
+        await prepare?.();
         await declareEvents(channel);
         await requireWritable(channel, eventsExchange);
       },

@@ -8,7 +8,7 @@ import { openEventBus } from '../open-event-bus.js';
 import { shardOf } from '../shard.js';
 import { anEvent } from '../../testing/events.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
-import { bindingKeyOf, routingKeyOf } from './topology.js';
+import { bindingKeyOf, parseRoutingKey, routingKeyOf } from './topology.js';
 
 jest.setTimeout(60_000);
 
@@ -17,6 +17,15 @@ describe('routing keys', () => {
     const event = anEvent({ name: 'ONCRMDYNAMICITEMADD', entityTypeId: 147 });
     expect(routingKeyOf(event)).toBe(`ONCRMDYNAMICITEMADD.147.${shardOf(event.memberId)}`);
     expect(routingKeyOf(anEvent())).toBe(`ONCRMCONTACTUPDATE.0.${shardOf(event.memberId)}`);
+  });
+
+  it('are read as they were made, and what is none of ours is not', () => {
+    const event = anEvent({ name: 'CATALOG.PRICE.ON.ADD', entityTypeId: 147 });
+    const shard = shardOf(event.memberId);
+    expect(parseRoutingKey(routingKeyOf(event))).toEqual({ name: event.name, entityTypeId: 147, shard });
+    for (const strange of ['', 'ONCRMDEALADD', 'ONCRMDEALADD.0', 'ONCRMDEALADD.0.16', '.0.1']) {
+      expect(parseRoutingKey(strange)).toBeUndefined();
+    }
   });
 
   it('are bound by a base name for every type, by a suffixed one for its own', () => {

@@ -13,7 +13,7 @@ export interface ConsumerTopology {
 export const eventsExchange = 'b24.events';
 /** Exchange and queue of events that nobody subscribes to. */
 export const unroutedName = 'b24.unrouted';
-const unroutedMaxLength = 10_000;
+export const unroutedMaxLength = 10_000;
 const unroutedMaxBytes = 16 * 1024 * 1024;
 
 export const shardQueue = (consumer: string, shard: number): string => `b24.${consumer}.${shard}`;
@@ -31,6 +31,15 @@ export function routingKeyOf({ name, entityTypeId, memberId }: PortalEvent): str
 export function bindingKeyOf(eventName: string, shard: number): string {
   const { name, entityTypeId } = parseEventName(eventName);
   return `${name}.${entityTypeId === 0 ? '*' : entityTypeId}.${shard}`;
+}
+
+/** What a routing key says; undefined for one that is none of ours. */
+export function parseRoutingKey(
+  routingKey: string,
+): { name: string; entityTypeId: number; shard: number } | undefined {
+  const [, name, entityTypeId, shard] = /^(.+)\.(\d+)\.(\d+)$/.exec(routingKey) ?? [];
+  if (name === undefined || !shards.includes(Number(shard))) return undefined;
+  return { name, entityTypeId: Number(entityTypeId), shard: Number(shard) };
 }
 
 const quorum = {

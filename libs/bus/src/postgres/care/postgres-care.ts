@@ -6,15 +6,18 @@ import type {
   RetireOptions,
   TopologyPart,
   UnroutedEvents,
+  UnroutedFilter,
+  UnroutedReplay,
 } from '../../care/bus-care.js';
 import { DeadLetters } from '../../care/dead-letters.js';
-import { OperatorLock } from '../../care/operator-lock.js';
+import { OperatorLock, UNROUTED } from '../../care/operator-lock.js';
 import { reportedProcesses } from '../../care/reported-processes.js';
 import { storedShards } from '../../care/stored-shards.js';
 import { UnroutedTally } from '../../care/unrouted.js';
 import { checkTopology } from './check-topology.js';
 import { countsOf, knownConsumers, knowsConsumer } from './consumer-counts.js';
 import { PostgresShelf } from './postgres-shelf.js';
+import { replayUnrouted } from './replay-unrouted.js';
 import { removeConsumer, unsubscribe } from './retire.js';
 
 export interface PostgresCareOptions {
@@ -79,6 +82,13 @@ export class PostgresCare implements BusCare {
       if (!last) return tally.result();
       after = last.id;
     }
+  }
+
+  replayUnrouted(
+    wanted: ReadonlyMap<string, readonly string[]>,
+    filter: UnroutedFilter,
+  ): Promise<UnroutedReplay> {
+    return this.#lock.hold(UNROUTED, () => replayUnrouted(this.#database, wanted, filter));
   }
 
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {

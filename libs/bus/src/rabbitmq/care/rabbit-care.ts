@@ -9,12 +9,14 @@ import {
   type RetireOptions,
   type TopologyPart,
   type UnroutedEvents,
+  type UnroutedFilter,
+  type UnroutedReplay,
 } from '../../care/bus-care.js';
 import { DeadLetters } from '../../care/dead-letters.js';
-import { OperatorLock } from '../../care/operator-lock.js';
+import { OperatorLock, TOPOLOGY, UNROUTED } from '../../care/operator-lock.js';
 import { reportedConsumers, reportedProcesses } from '../../care/reported-processes.js';
 import { storedShards } from '../../care/stored-shards.js';
-import { UnroutedTally } from '../../care/unrouted.js';
+import { isFor, isMeant, UnroutedTally, type UnroutedEvent } from '../../care/unrouted.js';
 import { unroutedName } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
 import { CareConnection } from './care-connection.js';
@@ -22,6 +24,7 @@ import { checkTopology } from './check-topology.js';
 import { queueDepths } from './queue-look.js';
 import { RabbitShelf } from './rabbit-shelf.js';
 import { deleteQueues, unbindEvents } from './retire.js';
+import { returnUnrouted } from './return-unrouted.js';
 
 export interface RabbitCareOptions {
   url: string;
@@ -75,7 +78,7 @@ export class RabbitCare implements BusCare {
   }
 
   unrouted(): Promise<UnroutedEvents[]> {
-    return this.#lock.hold('unrouted events', () =>
+    return this.#lock.hold(UNROUTED, () =>
       CareConnection.during(this.options.url, async (broker) => {
         const tally = new UnroutedTally();
         const there = await broker.ask((channel) => channel.checkQueue(unroutedName));
@@ -91,15 +94,33 @@ export class RabbitCare implements BusCare {
     );
   }
 
+  replayUnrouted(
+    wanted: ReadonlyMap<string, readonly string[]>,
+    filter: UnroutedFilter,
+  ): Promise<UnroutedReplay> {
+    const { url, log } = this.options;
+    const ownersOf = (event: UnroutedEvent): string[] =>
+      isMeant(event, filter)
+        ? [...wanted].flatMap(([owner, names]) => (names.some((name) => isFor(name, event)) ? owner : []))
+        : [];
+    return this.#lock.hold(UNROUTED, () =>
+      CareConnection.during(url, async (broker) => {
+        const { returned, left } = await returnUnrouted(broker, { url, log, ownersOf });
+        return { replayed: returned, left };
+      }),
+    );
+  }
+
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
     const { url, database, retryDelaysMs } = this.options;
     return [await storedShards(database), ...(await checkTopology(url, wanted.keys(), retryDelaysMs))];
   }
 
   retire(consumer: string, options: RetireOptions): Promise<Retirement> {
-    return this.#lock.hold(consumer, () =>
-      CareConnection.during(this.options.url, (broker) => this.#retire(broker, consumer, options)),
-    );
+    const retire = (): Promise<Retirement> =>
+      CareConnection.during(this.options.url, (broker) => this.#retire(broker, consumer, options));
+    // Nobody makes queues anew meanwhile, who may have read before that this consumer wants them.
+    return this.#lock.hold(consumer, () => this.#lock.hold(TOPOLOGY, retire));
   }
 
   /** Looks before it cuts the consumer off, so that a refusal changes nothing, and once more after. */

@@ -11,17 +11,15 @@ import {
 import { eventIn } from '../../care/dead-letter.js';
 import { BusUnavailableError } from '../../event-bus.js';
 import { shardOf } from '../../shard.js';
-import { ConfirmedPublisher } from '../confirmed-publisher.js';
+import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { deadQueue, shardQueue } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
 import { CareConnection } from './care-connection.js';
 import { readLetter } from './letter-headers.js';
+import { openReplayPublisher } from './replay-publisher.js';
 
 /** Half of what the broker lets be on its way. */
 const ackGroup = 16;
-/** Nobody waits for one message of a replay in particular. */
-const replayDeadlineMs = 10_000;
-
 /** The queue `b24.<consumer>.dead`, looked at by taking without settling: closing the channel puts all back in place. */
 export class RabbitShelf implements DeadLetterShelf {
   constructor(
@@ -126,7 +124,7 @@ class Replays {
 
   /** Resolves when the consumer's queue has it, without a trail: it counts as never tried. @throws BusUnavailableError */
   async publish(consumer: string, { content, properties }: ConsumeMessage): Promise<void> {
-    const publisher = (this.#publisher ??= await this.#open());
+    const publisher = (this.#publisher ??= await openReplayPublisher(this.url, this.log));
     const { messageId }: { messageId?: unknown } = properties;
     await publisher.publish({
       exchange: '',
@@ -139,17 +137,5 @@ class Replays {
 
   async close(): Promise<void> {
     await this.#publisher?.close();
-  }
-
-  async #open(): Promise<ConfirmedPublisher> {
-    const publisher = new ConfirmedPublisher({
-      url: this.url,
-      name: 'replay',
-      log: this.log,
-      deadlineMs: replayDeadlineMs,
-      declare: async () => undefined,
-    });
-    await publisher.start();
-    return publisher;
   }
 }

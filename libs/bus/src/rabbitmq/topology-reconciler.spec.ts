@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import amqp, { type ChannelModel } from 'amqplib';
+import pg from 'pg';
+import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
+import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { retryDelaysMs } from '../../testing/bus-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import { RecordedLog } from '../../testing/recorded-log.js';
+import { BusTroubles } from '../bus-troubles.js';
+import { OperatorLock, TOPOLOGY } from '../care/operator-lock.js';
+import type { EventBus } from '../event-bus.js';
+import { openEventBus } from '../open-event-bus.js';
+import { busMigrations } from '../postgres/migrations.js';
+import { shardOf } from '../shard.js';
+import { shardQueue, unroutedName } from './topology.js';
+import { TopologyReconciler, type WantedSubscription } from './topology-reconciler.js';
+
+jest.setTimeout(60_000);
+
+const name = 'ONCRMDEALADD';
+
+/** Real: RabbitMQ, PostgreSQL. No consumer runs. */
+(hasBroker ? describe : describe.skip)('the reconciler of queues', () => {
+  let vhost: TestVhost;
+  let database: TestDatabase;
+  let connection: ChannelModel;
+  let log: RecordedLog;
+  let troubles: BusTroubles;
+  let reconciler: TopologyReconciler;
+  let bus: EventBus;
+  let wanted: WantedSubscription[];
+  let isDatabaseAway: boolean;
+
+  beforeEach(async () => {
+    [vhost, database] = [await freshVhost(), await freshDatabase(busMigrations)];
+    connection = await amqp.connect(vhost.url);
+    [log, troubles] = [new RecordedLog(), new BusTroubles()];
+    wanted = [{ consumer: 'watcher', name, since: new Date(1_000) }];
+    isDatabaseAway = false;
+  });
+  afterEach(async () => {
+    await reconciler?.close();
+    await bus?.close();
+    await connection.close();
+    await vhost.drop();
+    await database.drop();
+  });
+
+  function make(databaseUrl = database.url): void {
+    reconciler = new TopologyReconciler({
+      amqpUrl: vhost.url,
+      databaseUrl,
+      wanted: async () => {
+        if (isDatabaseAway) throw new Error('the database is away');
+        return wanted;
+      },
+      log,
+      troubles,
+      retryDelaysMs,
+      lookEveryMs: 100,
+    });
+  }
+  async function open(): Promise<EventBus> {
+    bus = await openEventBus({
+      amqpUrl: vhost.url,
+      log: silentLog,
+      retryDelaysMs,
+      prepare: () => reconciler.prepare(),
+      publishDeadlineMs: 5_000,
+    });
+    return bus;
+  }
+  /** On a channel of its own: what is not there ends it. */
+  const ask = async <T>(question: (channel: amqp.Channel) => Promise<T>): Promise<T> => {
+    const channel = await connection.createChannel();
+    channel.on('error', () => undefined);
+    const answer = await question(channel);
+    await channel.close();
+    return answer;
+  };
+  const count = async (name_: string): Promise<number> =>
+    (await ask((channel) => channel.checkQueue(name_))).messageCount;
+  const event = anEvent({ name, receivedAt: 2_000 });
+  const queue = shardQueue('watcher', shardOf(event.memberId));
+
+  it('has made the queues of a consumer that never ran here before the first event is published', async () => {
+    make();
+    await (await open()).publish(event);
+    expect(await count(unroutedName)).toBe(0);
+    await eventually(async () => expect(await count(queue)).toBe(1));
+  });
+
+  it('publishes nothing while it is not known what is wanted, and from what was known last later', async () => {
+    isDatabaseAway = true;
+    make();
+    const opened = await open();
+    await expect(opened.publish(event)).rejects.toMatchObject({ code: 'BUS_DOWN' });
+    isDatabaseAway = false;
+    await eventually(() => opened.publish(event));
+    isDatabaseAway = true;
+    await ask((channel) => channel.deleteExchange('b24.events'));
+    // Refused by the exchange that is gone; on the next connection it is back, with its bindings.
+    await eventually(() => opened.publish(event));
+    await eventually(async () => expect(await count(queue)).toBe(2));
+    expect(await count(unroutedName)).toBe(0);
+  });
+
+  it('goes on without the lock that keeps operators apart when the database is away', async () => {
+    make('postgres://nobody@127.0.0.1:1/none');
+    await (await open()).publish(event);
+    await eventually(async () => expect(await count(queue)).toBe(1));
+  });
+
+  it('waits while a consumer is being retired, and does not make what is retired then', async () => {
+    make();
+    await open();
+    const lock = new OperatorLock(database.url);
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    await lock.hold(TOPOLOGY, async () => {
+      await ask((channel) => channel.deleteQueue(queue));
+      reconciler.start();
+      await eventually(async () => {
+        const { rows } = await client.query(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        );
+        expect(rows).toHaveLength(1);
+      });
+      wanted = [];
+    });
+    await client.end();
+    // A whole round later: the exchange comes back, the queue does not.
+    await ask((channel) => channel.deleteExchange('b24.events'));
+    await eventually(() => ask((channel) => channel.checkExchange('b24.events')));
+    await expect(count(queue)).rejects.toThrow(/NOT_FOUND/);
+  });
+
+  it('leaves events that came before the wish, and brings those that came after it', async () => {
+    make();
+    wanted = [];
+    const opened = await open();
+    reconciler.start();
+    const older = anEvent({ name, receivedAt: 999 });
+    const [first, second] = [anEvent({ name: 'ONCRMLEADADD', receivedAt: 2_000 }), event];
+    for (const one of [older, first, second]) await opened.publish(one);
+    await eventually(async () => expect(await count(unroutedName)).toBe(3));
+    wanted = [{ consumer: 'watcher', name, since: new Date(1_000) }];
+    await eventually(async () => expect(await count(unroutedName)).toBe(2));
+    const ids = new Set<unknown>();
+    const reading = await connection.createChannel();
+    await reading.consume(queue, (message) => ids.add(message?.properties.messageId));
+    await eventually(() => expect([...ids]).toEqual([event.id]));
+  });
+
+  it('keeps nothing else back for a queue that stands with other arguments, and says which it is', async () => {
+    const odd = shardQueue('watcher', (shardOf(event.memberId) + 1) % 16);
+    await ask((channel) => channel.assertQueue(odd, { durable: true }));
+    make();
+    const opened = await open();
+    reconciler.start();
+    await opened.publish(event);
+    await eventually(async () => expect(await count(queue)).toBe(1));
+    expect(reconciler.isDegraded()).toBe(true);
+    expect(troubles.sentence).toContain(`On RabbitMQ ${odd} cannot be made or bound`);
+    expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be made or bound');
+  });
+
+  it('says nothing on the first start of an installation', async () => {
+    make();
+    wanted = [];
+    await open();
+    reconciler.start();
+    await eventually(async () => expect(await count(unroutedName)).toBe(0));
+    expect(reconciler.isDegraded()).toBe(false);
+    expect(log.read()).toEqual([]);
+    expect(reconciler.repairs()).toEqual([]);
+  });
+});

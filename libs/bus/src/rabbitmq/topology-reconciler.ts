@@ -1,0 +1,308 @@
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import { pause, waitAtMost } from '../backoff.js';
+import type { BusTroubles } from '../bus-troubles.js';
+import { CareBusyError } from '../care/bus-care.js';
+import { OperatorLock, TOPOLOGY, UNROUTED } from '../care/operator-lock.js';
+import { isFor, type UnroutedEvent } from '../care/unrouted.js';
+import { describeFault } from '../faults/describe-fault.js';
+import { restoredTotal, returnedTotal } from '../metrics.js';
+import { defaultRetryDelaysMs } from '../retry-delays.js';
+import { unroutedMaxLength, type ConsumerTopology } from './topology.js';
+import { CareConnection } from './care/care-connection.js';
+import { returnUnrouted } from './care/return-unrouted.js';
+import { declareTopology, inspectTopology, type MissingPart } from './care/wanted-topology.js';
+
+/** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
+export interface WantedSubscription {
+  consumer: string;
+  name: string;
+  since: Date;
+}
+
+export interface TopologyReconcilerOptions {
+  amqpUrl: string;
+  databaseUrl: string;
+  /** What the consumers want that are to have queues, those that do not run included. */
+  wanted: (database: Pick<pg.Pool, 'query'>) => Promise<WantedSubscription[]>;
+  log: Log;
+  troubles?: BusTroubles;
+  /** Those of the bus; for tests, as what follows. */
+  retryDelaysMs?: readonly number[];
+  lookEveryMs?: number;
+  bindEveryMs?: number;
+}
+
+/** Something that was missing and was made anew. */
+export interface Repair extends MissingPart {
+  at: Date;
+}
+
+const DEFAULT_LOOK_EVERY_MS = 3_000;
+/** AMQP cannot list bindings, so they are made again and again: of some hundred that stand this takes 0.1 s. */
+const DEFAULT_BIND_EVERY_MS = 60_000;
+/** Making the queues of an empty broker takes seconds; one whose queues do not answer must not keep events off it for ever. */
+const PREPARE_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_MS = 5_000;
+/** Of the time, so much at most goes into looking through events that nobody wants. */
+const REST_SHARE = 20;
+/** What cannot be made waits for a person, and each try is an error in the broker's log. */
+const PROBLEM_REST_MS = 15_000;
+const NOT_LOOKED_THROUGH = { count: -1, restUntil: -Infinity };
+/** Those that are looked through change places unseen when the queue is full. */
+const FULL_REST_MS = 60_000;
+/** So long `/health/ready` says what was lost, and `relay topology` what was made anew. */
+const SAY_LOSS_FOR_MS = 10 * 60_000;
+const SAY_REPAIRS_FOR_MS = 24 * 3_600_000;
+const MAX_REPAIRS = 200;
+
+/**
+ * Keeps what the consumers want standing on RabbitMQ while they are away: it makes their queues and bindings before the
+ * first publish of a connection, looks every few seconds whether one is gone, and brings what lies in `b24.unrouted` and
+ * is wanted to whom it is for. Any number of processes may do so at once; each look is one round trip.
+ *
+ * When the database is away it goes by what it has read last; when it has read nothing yet, `prepare` rejects.
+ */
+export class TopologyReconciler {
+  readonly #options: Required<Omit<TopologyReconcilerOptions, 'troubles'>> &
+    Pick<TopologyReconcilerOptions, 'troubles'>;
+  readonly #database: pg.Pool;
+  readonly #lock: OperatorLock;
+  readonly #broker: CareConnection;
+  readonly #closing = new AbortController();
+  #loop: Promise<void> | undefined;
+  #wanted: WantedSubscription[] | undefined;
+  /** Restorations, one after the other. */
+  #restoring: Promise<unknown> = Promise.resolve();
+  #restoredAt = -Infinity;
+  #repairs: Repair[] = [];
+  /** Why the last look could not do all of its work. */
+  #problem: string | undefined;
+  #lookThrough = { ...NOT_LOOKED_THROUGH };
+
+  constructor(options: TopologyReconcilerOptions) {
+    this.#options = {
+      retryDelaysMs: defaultRetryDelaysMs,
+      lookEveryMs: DEFAULT_LOOK_EVERY_MS,
+      bindEveryMs: DEFAULT_BIND_EVERY_MS,
+      ...options,
+    };
+    this.#database = new pg.Pool({
+      connectionString: options.databaseUrl,
+      application_name: 'b24-relay topology',
+      max: 1,
+      connectionTimeoutMillis: QUERY_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    // An idle connection that ends says so here, and would end the process without a listener.
+    this.#database.on('error', () => undefined);
+    this.#lock = new OperatorLock(options.databaseUrl, QUERY_TIMEOUT_MS);
+    this.#broker = new CareConnection(options.amqpUrl);
+  }
+
+  /** Before the first publish of a connection. @throws when it is not known what is wanted, or RabbitMQ cannot be reached */
+  async prepare(): Promise<void> {
+    await this.#read();
+    const done = await waitAtMost(
+      this.#restore().then(() => true),
+      PREPARE_TIMEOUT_MS,
+    );
+    if (done === undefined) {
+      this.#options.log.warn({}, 'the queues are not all made yet; events are published all the same');
+    }
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** Something is missing, or was lost a short while ago. */
+  isDegraded(): boolean {
+    this.#say();
+    return this.#reason() !== undefined;
+  }
+
+  /** The latest, newest first. */
+  repairs(): readonly Repair[] {
+    return this.#repairs.filter(({ at }) => Date.now() - at.getTime() < SAY_REPAIRS_FOR_MS);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await waitAtMost(Promise.all([this.#loop, this.#restoring.catch(() => undefined)]), QUERY_TIMEOUT_MS);
+    await this.#broker.close();
+    await waitAtMost(this.#database.end(), QUERY_TIMEOUT_MS);
+    this.#options.troubles?.set('topology', undefined);
+  }
+
+  async #run(): Promise<void> {
+    const { log, lookEveryMs } = this.#options;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#look();
+      } catch (error) {
+        // That the broker is away is said by those who publish.
+        if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
+      }
+      this.#say();
+      await pause(lookEveryMs, signal);
+    }
+  }
+
+  async #look(): Promise<void> {
+    await this.#read();
+    const topology = this.#topology();
+    const { missing, unrouted } = await inspectTopology(this.#broker, topology);
+    const { bindEveryMs } = this.#options;
+    const sinceMs = performance.now() - this.#restoredAt;
+    const isDue = missing.length > 0 || this.#problem !== undefined || sinceMs >= bindEveryMs;
+    if (isDue && (this.#problem === undefined || sinceMs >= PROBLEM_REST_MS)) await this.#restore();
+    if (missing.length > 0) this.#lookThrough = { ...NOT_LOOKED_THROUGH };
+    if (this.#isDue(unrouted)) await this.#bringBack(unrouted);
+  }
+
+  /** Again whenever the number has changed; but what nobody wants is not read all the time. */
+  #isDue(unrouted: number): boolean {
+    const { count, restUntil } = this.#lookThrough;
+    if (unrouted === 0 || performance.now() < restUntil) return false;
+    return unrouted !== count || unrouted >= unroutedMaxLength / 2;
+  }
+
+  async #bringBack(unrouted: number): Promise<void> {
+    const { amqpUrl: url, log } = this.#options;
+    const startedAt = performance.now();
+    const { returned, left, byOwner } = await this.#lock.hold(UNROUTED, () =>
+      CareConnection.during(url, (broker) =>
+        returnUnrouted(broker, {
+          url,
+          log,
+          ownersOf: (event) => this.#ownersOf(event),
+          // They are here since a binding was missing.
+          beforeFirst: () => this.#restore(),
+        }),
+      ),
+    );
+    const now = performance.now();
+    const isFull = unrouted >= unroutedMaxLength / 2;
+    const restMs = Math.max((now - startedAt) * REST_SHARE, isFull ? FULL_REST_MS : 0);
+    this.#lookThrough = { count: left, restUntil: returned > 0 ? now : now + restMs };
+    for (const [consumer, events] of byOwner) returnedTotal.inc({ consumer }, events);
+    if (returned > 0) {
+      const consumers = Object.fromEntries(byOwner);
+      log.warn(
+        { events: returned, consumers },
+        'events that had gone to nobody are with their consumers now',
+      );
+    }
+  }
+
+  /** Those that wanted it when it came; what a message of a newer version says of that cannot be read. */
+  #ownersOf(event: UnroutedEvent): string[] {
+    const { receivedAt = Infinity } = event;
+    const owners = (this.#wanted ?? [])
+      .filter(({ name, since }) => receivedAt >= since.getTime() && isFor(name, event))
+      .map(({ consumer }) => consumer);
+    return [...new Set(owners)];
+  }
+
+  #restore(): Promise<void> {
+    const next = this.#restoring.then(
+      () => this.#restoreNow(),
+      () => this.#restoreNow(),
+    );
+    this.#restoring = next.catch(() => undefined);
+    return next;
+  }
+
+  async #restoreNow(): Promise<void> {
+    const { amqpUrl, log } = this.#options;
+    const { missing, failed } = await this.#locked(() =>
+      CareConnection.during(amqpUrl, async (broker) => {
+        await this.#read();
+        const topology = this.#topology();
+        const inspection = await inspectTopology(broker, topology);
+        return { ...inspection, failed: await declareTopology(broker, topology) };
+      }),
+    );
+    this.#restoredAt = performance.now();
+    const at = new Date();
+    // Where nobody has wanted anything yet, nothing has ever stood.
+    const lost = this.#wanted?.length === 0 ? [] : missing;
+    const repaired = lost.filter(({ name }) => !failed.has(name)).map((part) => ({ ...part, at }));
+    this.#repairs = [...repaired, ...this.#repairs].slice(0, MAX_REPAIRS);
+    for (const { kind } of repaired) restoredTotal.inc({ kind });
+    for (const [consumer, parts] of byConsumer(repaired)) {
+      const names = parts.map(({ name }) => name);
+      log.error(
+        { consumer, names },
+        'queues or exchanges were missing and are made anew; what they held is lost',
+      );
+    }
+    const [first] = failed;
+    const problem =
+      first &&
+      `On RabbitMQ ${first[0]} cannot be made or bound: ${first[1]}. Events for it wait until a person mends it.`;
+    if (problem !== undefined && problem !== this.#problem) {
+      log.error({ failed: Object.fromEntries(failed) }, 'queues cannot be made or bound');
+    }
+    this.#problem = problem;
+  }
+
+  /** Not while a consumer is being removed, whose queues would come back. Without the database nobody removes one. */
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    let isHeld = false;
+    const held = (): Promise<T> => {
+      isHeld = true;
+      return work();
+    };
+    try {
+      return await this.#lock.hold(TOPOLOGY, held);
+    } catch (error) {
+      if (isHeld || error instanceof CareBusyError || this.#wanted === undefined) throw error;
+      return work();
+    }
+  }
+
+  /** @throws when the database is away and nothing was read before */
+  async #read(): Promise<void> {
+    try {
+      const wanted = await this.#options.wanted(this.#database);
+      if (JSON.stringify(wanted) !== JSON.stringify(this.#wanted))
+        this.#lookThrough = { ...NOT_LOOKED_THROUGH };
+      this.#wanted = wanted;
+    } catch (error) {
+      if (this.#wanted === undefined)
+        throw new Error(describeFault(error, 'DATABASE_URL').sentence, { cause: error });
+    }
+  }
+
+  #topology(): ConsumerTopology[] {
+    const { retryDelaysMs } = this.#options;
+    return [...byConsumer(this.#wanted ?? [])].map(([consumer, subscriptions]) => ({
+      consumer,
+      names: subscriptions.map(({ name }) => name),
+      retryDelaysMs,
+    }));
+  }
+
+  #say(): void {
+    this.#options.troubles?.set('topology', this.#reason());
+  }
+
+  #reason(): string | undefined {
+    if (this.#problem !== undefined) return this.#problem;
+    const lost = this.#repairs.filter(({ at }) => Date.now() - at.getTime() < SAY_LOSS_FOR_MS);
+    const [latest] = lost;
+    if (!latest) return undefined;
+    const owners = new Set(lost.map(({ consumer }) => consumer ?? 'all'));
+    return `Queues or exchanges were missing on RabbitMQ and are made anew, ${lost.length} in all, the last at ${latest.at.toISOString()}, of ${[...owners].join(', ')}: what they held is lost. See "Lost queues" in docs/operating.md.`;
+  }
+}
+
+function byConsumer<T extends { consumer: string | null }>(all: readonly T[]): Map<T['consumer'], T[]> {
+  const groups = new Map<T['consumer'], T[]>();
+  for (const one of all) groups.set(one.consumer, [...(groups.get(one.consumer) ?? []), one]);
+  return groups;
+}
