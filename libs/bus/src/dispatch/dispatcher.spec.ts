@@ -285,6 +285,32 @@ describe('the dispatcher', () => {
       expect(calls).toBeLessThan(6);
     });
 
+    it('hands an entry to a tier at once whose wait is longer than any hold, and goes on with the others of its portal', async () => {
+      const later = recorded(anEvent({ entityId: '2' }));
+      const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', retryAfterMs: 60_001 };
+      let calls = 0;
+      const dispatcher = dispatch(
+        [
+          handler(async ({ entries }) => {
+            if (++calls > 1) return [];
+            dispatcher.receive(later.delivery);
+            return entries.map(({ entity }) => ({ entity, error: suspended }));
+          }),
+        ],
+        { holdMs: 60_000 },
+      );
+      const first = recorded(anEvent({ entityId: '1' }));
+      dispatcher.receive(first.delivery);
+      await eventually(() => {
+        expect(first.receipt.settled).toMatchObject([
+          { as: 'retry', afterMs: 60_001, countsAsAttempt: false, failure: { code: 'PORTAL_SUSPENDED' } },
+        ]);
+        // Not with an error that is not its own.
+        expect(later.receipt.settled).toEqual([{ as: 'done' }]);
+      });
+      await dispatcher.drain();
+    });
+
     it('lets the others go on', async () => {
       const dispatcher = dispatch(
         [
@@ -456,6 +482,33 @@ describe('the dispatcher', () => {
     await eventually(() => expect(dispatcher.state().batches).toBe(1));
     await dispatcher.drain();
     expect(receipt.settled).toEqual([]);
+  });
+
+  it('begins with small batches while sixteen thousand entries are in hand, and with large ones again after that', async () => {
+    const sizes: number[] = [];
+    const release = deferred<void>();
+    const dispatcher = dispatch(
+      [
+        handler(async ({ entries }) => {
+          sizes.push(entries.length);
+          await release.promise;
+          return [];
+        }),
+      ],
+      { prefetch: 12_500, gathering: { firstMs: 0, mostMs: 0, aloneMs: 0, eachMs: 0 } },
+    );
+    const large = 2_500;
+    for (let portal = 0; portal < 9; portal++) {
+      for (let id = 0; id < large; id++) {
+        dispatcher.receive(recorded(anEvent({ memberId: `p${portal}`, entityId: String(id) })).delivery);
+      }
+    }
+    await eventually(() => expect(sizes).toHaveLength(9));
+    // Seven large ones are 17,500.
+    expect(sizes).toEqual([...Array.from({ length: 7 }, () => large), 50, 50]);
+    release.resolve();
+    await eventually(() => expect(sizes.slice(9)).toEqual([large - 50, large - 50]));
+    await dispatcher.drain();
   });
 
   it('has no more batches in hand than it may', async () => {
