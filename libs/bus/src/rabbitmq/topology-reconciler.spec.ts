@@ -137,6 +137,17 @@ const name = 'ONCRMDEALADD';
     await expect(count(queue)).rejects.toThrow(/NOT_FOUND/);
   });
 
+  it('lets events be published while somebody holds that lock for longer than one waits for it', async () => {
+    make();
+    const lock = new OperatorLock(database.url);
+    await lock.hold(TOPOLOGY, async () => {
+      await (await open()).publish(event);
+    });
+    expect(await count(unroutedName)).toBe(1);
+    reconciler.start();
+    await eventually(async () => expect(await count(queue)).toBe(1));
+  });
+
   it('leaves events that came before the wish, and brings those that came after it', async () => {
     make();
     wanted = [];

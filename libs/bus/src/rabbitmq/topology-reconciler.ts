@@ -104,11 +104,15 @@ export class TopologyReconciler {
   /** Before the first publish of a connection. @throws when it is not known what is wanted, or RabbitMQ cannot be reached */
   async prepare(): Promise<void> {
     await this.#read();
-    const done = await waitAtMost(
-      this.#restore().then(() => true),
-      PREPARE_TIMEOUT_MS,
+    const made = this.#restore().then(
+      () => true,
+      (error: unknown) => {
+        // An operator's turn, or one whose process was cut off in the middle of it, must not keep events off the bus.
+        if (error instanceof CareBusyError) return undefined;
+        throw error;
+      },
     );
-    if (done === undefined) {
+    if ((await waitAtMost(made, PREPARE_TIMEOUT_MS)) === undefined) {
       this.#options.log.warn({}, 'the queues are not all made yet; events are published all the same');
     }
   }
@@ -144,7 +148,9 @@ export class TopologyReconciler {
         await this.#look();
       } catch (error) {
         // That the broker is away is said by those who publish.
-        if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
+        if (error instanceof CareBusyError)
+          log.warn({ err: error }, 'the queues could not be seen to, will be tried again');
+        else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
       }
       this.#say();
       await pause(lookEveryMs, signal);
