@@ -43,6 +43,7 @@ export const gatewayVariables = [
   'TOKEN_KEYS',
   'OPS_TOKEN',
   'LOG_LEVEL',
+  'TRUST_PROXY',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
 export type GatewayEnvironment = Pick<Environment, (typeof gatewayVariables)[number]>;

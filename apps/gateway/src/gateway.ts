@@ -17,6 +17,7 @@ import {
   type Readiness,
   requireDatabase,
   type Standing,
+  type TrustProxy,
 } from '@relay/platform';
 import {
   activeSubscriptions,
@@ -71,6 +72,7 @@ export async function startGateway(
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
     new FastifyAdapter({
+      trustProxy: trustProxyOf(environment.TRUST_PROXY),
       bodyLimit: bodyLimitBytes,
       frameworkErrors: refuseMalformed,
       // Bitrix24 does not send again what comes on an open connection while this process ends.
@@ -128,6 +130,11 @@ export async function startGateway(
       ).finally(() => log.info({}, 'gateway stopped'));
     },
   };
+}
+
+/** The sender's own X-Forwarded-For comes first in the list: only what trusted proxies have added counts. */
+function trustProxyOf(trusted: TrustProxy): string[] | false | ((address: string, hop: number) => boolean) {
+  return typeof trusted === 'number' ? (_address, hop) => hop < trusted : trusted;
 }
 
 async function stopRequests(app: NestFastifyApplication): Promise<void> {

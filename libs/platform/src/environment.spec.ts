@@ -84,6 +84,24 @@ describe('the environment', () => {
     expect(readEnvironment(['PORT', 'AMQP_URL'], { PORT: '', AMQP_URL: '' })).toEqual({ PORT: 3000 });
   });
 
+  it.each([
+    [undefined, false],
+    ['0', false],
+    ['2', 2],
+    ['10.0.0.7, 10.1.0.0/16,2001:db8::/32', ['10.0.0.7', '10.1.0.0/16', '2001:db8::/32']],
+  ])('takes %s for the proxies that are believed', (text, trusted) => {
+    expect(readEnvironment(['TRUST_PROXY'], { TRUST_PROXY: text }).TRUST_PROXY).toEqual(trusted);
+  });
+
+  it.each(['true', 'proxy.internal', '10.0.0.0/33', '10.0.0.0/8/8', '-1'])(
+    'takes %s for no proxy',
+    (text) => {
+      expect(problemsOf(['TRUST_PROXY'], { TRUST_PROXY: text })).toEqual([
+        expect.stringMatching(/^TRUST_PROXY must be addresses/),
+      ]);
+    },
+  );
+
   it('reads several token keys in their order', () => {
     const { TOKEN_KEYS } = readEnvironment(['TOKEN_KEYS'], { TOKEN_KEYS: `k2:${key}, k1:${key}` });
     expect(TOKEN_KEYS.map(({ id }) => id)).toEqual(['k2', 'k1']);

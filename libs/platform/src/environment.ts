@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 
@@ -78,6 +79,11 @@ const variables = {
   OPS_TOKEN: z
     .string({ error: `is not set; make one: openssl rand -hex 16` })
     .min(16, 'must have 16 characters or more'),
+  /** Whose X-Forwarded-For is believed: addresses and networks of proxies, or how many stand before the gateway. */
+  TRUST_PROXY: z
+    .string()
+    .default('')
+    .transform((text, context) => parseTrustProxy(text, (message) => context.addIssue(message))),
   /** Where traces go, as OTLP over HTTP; the path `/v1/traces` is added. */
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -128,6 +134,25 @@ export function readEnvironment(
 /** Without a colon there is none, which a server that trusts its users takes; with one, it was to be filled in. */
 function hasPasswordIfAny(url: string): boolean {
   return !/^\w+:\/\/[^/?#@]*:@/.test(url);
+}
+
+/** `false`: nobody's. */
+export type TrustProxy = false | number | string[];
+
+function parseTrustProxy(text: string, complain: (message: string) => void): TrustProxy {
+  if (/^\d{1,2}$/.test(text)) return Number(text) || false;
+  const proxies = text.split(',').flatMap((proxy) => proxy.trim() || []);
+  if (proxies.some((proxy) => !isNetwork(proxy))) {
+    complain('must be addresses or networks of proxies, such as 10.0.0.7,10.1.0.0/16, or a number of hops');
+  }
+  return proxies.length > 0 && proxies;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/');
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  return bits > 0 && isPrefix && more.length === 0;
 }
 
 function parseTokenKeys(list: string, complain: (message: string) => void): TokenKey[] {

@@ -7,7 +7,7 @@ export { awaitDatabase, databaseStanding, requireDatabase } from './database-gat
 export { ensureDatabaseRoles, grantToServices } from './database-roles.js';
 export type { RoleUrls } from './database-roles.js';
 export { EnvironmentError, readEnvironment } from './environment.js';
-export type { Environment, EnvironmentName, TokenKey } from './environment.js';
+export type { Environment, EnvironmentName, TokenKey, TrustProxy } from './environment.js';
 export { guidanceOf } from './guidance.js';
 export type { Guidance } from './guidance.js';
 export { lastWords } from './last-words.js';

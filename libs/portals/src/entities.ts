@@ -86,8 +86,28 @@ export class PendingInstallEntity {
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
   @Column('text', { name: 'sealed_claim' }) sealedClaim: string;
   @Column('int') tries: number;
+  /** Hash of what is counted together with it, such as a client's address; null: it is counted by itself. */
+  @Column('bytea', { nullable: true }) source: Buffer | null;
   @Column('timestamptz', { name: 'next_try_at' }) nextTryAt: Date;
   @CreateDateColumn({ type: 'timestamptz', name: 'kept_at' }) keptAt: Date;
+}
+
+/** The one row of `ExchangeBudget`. */
+@Entity({ schema, name: 'exchange_budget' })
+export class ExchangeBudgetEntity {
+  @PrimaryColumn('boolean') id: boolean;
+  @Column('float8') burst: number;
+  @Column('float8') stock: number;
+  @Column('timestamptz', { name: 'filled_at' }) filledAt: Date;
+}
+
+/** An exchange of the last hour that a claim has caused. */
+@Entity({ schema, name: 'claim_exchanges' })
+export class ClaimExchangeEntity {
+  @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
+  @Column('bytea') source: Buffer;
+  @Column('boolean') refused: boolean;
+  @Column('timestamptz', { name: 'begun_at' }) begunAt: Date;
 }
 
 @Entity({ schema, name: 'subscriptions' })
@@ -185,6 +205,8 @@ export const portalEntities = [
   CredentialsEntity,
   ApplicationTokenEntity,
   PendingInstallEntity,
+  ExchangeBudgetEntity,
+  ClaimExchangeEntity,
   SubscriptionEntity,
   ChosenSubscriptionEntity,
   EventBindingEntity,

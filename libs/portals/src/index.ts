@@ -4,6 +4,8 @@ export type { ApplicationTokenKind, BindingState, PortalState, TaskState } from 
 export { DirectoryUnavailableError, PortalError } from './errors.js';
 export type { PortalErrorCode } from './errors.js';
 export { EventBindings } from './event-bindings.js';
+export { ExchangeBudget } from './exchange-budget.js';
+export type { Admission, OfferedProof } from './exchange-budget.js';
 export { inTransaction } from './in-transaction.js';
 export { KeyRotation } from './keys/key-rotation.js';
 export type { RotationReport } from './keys/key-rotation.js';
@@ -12,7 +14,7 @@ export { PortalLimits } from './pace/portal-limits.js';
 export type { GivenLimit, PortalLimit } from './pace/portal-limits.js';
 export { PortalPace } from './pace/portal-pace.js';
 export { PendingInstalls } from './pending-installs.js';
-export type { ClaimOutcome, PendingClaim } from './pending-installs.js';
+export type { ClaimOutcome, PendingClaim, WaitingInstall } from './pending-installs.js';
 export { PortalClients } from './portal-clients.js';
 export { PortalDirectory } from './portal-directory.js';
 export type { KnownPortal } from './portal-reader.js';

@@ -10,6 +10,7 @@ import { OrderEndedTasks1765200000000 } from './migrations/1765200000000-order-e
 import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-choose-subscriptions.js';
 import { DrainSubscriptions1766100000500 } from './migrations/1766100000500-drain-subscriptions.js';
 import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-webhook-pairs.js';
+import { BoundExchanges1766100000310 } from './migrations/1766100000310-bound-exchanges.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
@@ -30,5 +31,6 @@ export const portalMigrations = [
   OrderEndedTasks1765200000000,
   KeepOAuthServers1766100000200,
   BindWebhookPairs1766100000300,
+  BoundExchanges1766100000310,
   JudgeTokens1766100000400,
 ];

@@ -2,6 +2,7 @@ import { Module, type DynamicModule, type FactoryProvider, type OnModuleDestroy 
 import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { EventBindings } from './event-bindings.js';
+import { ExchangeBudget } from './exchange-budget.js';
 import { Notifier } from './notifier.js';
 import { PortalLimits } from './pace/portal-limits.js';
 import { PendingInstalls } from './pending-installs.js';
@@ -85,6 +86,11 @@ export class PortalsModule {
         useFactory: (dataSource: DataSource, registry: PortalRegistry) =>
           new WebhookPairs(dataSource, box, registry, allowHosts),
         inject: [DataSource, PortalRegistry],
+      },
+      {
+        provide: ExchangeBudget,
+        useFactory: (dataSource: DataSource) => new ExchangeBudget(dataSource),
+        inject: [DataSource],
       },
       {
         provide: PendingInstalls,

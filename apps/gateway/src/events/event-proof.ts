@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { parseInstall, type EventCredentials, type FormTree, type PortalEvent } from '@relay/events';
 import { Refusal } from '../http/refusal.js';
+import { sourceOfPortal } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
 import { Reauthorization } from '../installs/reauthorization.js';
 import { EventVerifier } from './event-verifier.js';
@@ -28,7 +29,7 @@ export class EventProof {
     } catch (error) {
       const canInstall = bringTokens.includes(event.name) && refreshToken !== undefined;
       if (!(error instanceof Refusal) || !canInstall) throw error;
-      await this.installer.install(parseInstall(form));
+      await this.installer.install(parseInstall(form), sourceOfPortal(event.memberId));
     }
   }
 }

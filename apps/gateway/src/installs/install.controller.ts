@@ -6,6 +6,7 @@ import { Refusal } from '../http/refusal.js';
 import type { Page } from '../pages/html.js';
 import { installPage } from '../pages/install-page.js';
 import { answerWithPage, queryOf } from '../pages/page-request.js';
+import { sourceOfPage, sourceOfPortal } from './claim-source.js';
 import { Installer } from './installer.js';
 
 /** An install in any of its forms: ONAPPINSTALL, the callback, the page. */
@@ -25,13 +26,15 @@ export class InstallController {
   ): Promise<string | undefined> {
     if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
     const form = decodeForm(body);
-    if (isPage(form)) return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request))));
-    await this.installer.install(parseInstall(form));
+    if (isPage(form))
+      return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request)), request.ip));
+    const claim = parseInstall(form);
+    await this.installer.install(claim, sourceOfPortal(claim.memberId));
     return undefined;
   }
 
-  private async openPage(claim: InstallClaim): Promise<Page> {
-    const verdict = await this.installer.install(claim);
+  private async openPage(claim: InstallClaim, address: string): Promise<Page> {
+    const verdict = await this.installer.install(claim, sourceOfPage(address));
     // Before the page ends the installation, for that is when the event is sent.
     if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
     return installPage({ needsAdministrator: verdict === 'install-without-token' });

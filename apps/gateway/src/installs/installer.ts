@@ -2,7 +2,13 @@ import { Inject, Injectable } from '@nestjs/common';
 import { OAuthError, type TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
-import { PendingInstalls, PortalDirectory, PortalError, PortalRegistry } from '@relay/portals';
+import {
+  ExchangeBudget,
+  PendingInstalls,
+  PortalDirectory,
+  PortalError,
+  PortalRegistry,
+} from '@relay/portals';
 import { createHash } from 'node:crypto';
 import { Refusal } from '../http/refusal.js';
 import { LOG } from '../tokens.js';
@@ -18,7 +24,7 @@ const installs = counter({
   labelNames: ['outcome'],
 });
 
-/** Anyone may post a claim, and each costs a call to the OAuth server, which blocks who asks too much. */
+/** Each waits for the OAuth server, and for the portal. */
 const claimsAtOnce = 8;
 
 /**
@@ -35,6 +41,7 @@ export class Installer {
     private readonly registry: PortalRegistry,
     private readonly directory: PortalDirectory,
     private readonly pending: PendingInstalls,
+    private readonly budget: ExchangeBudget,
     private readonly proof: Proof,
     private readonly settlement: Settlement,
   ) {}
@@ -44,18 +51,21 @@ export class Installer {
    * @throws Refusal 401 when the claim is not confirmed, 503 when it cannot be checked now; it is then kept, sealed,
    * and tried again
    */
-  async install(claim: InstallClaim): Promise<Verdict> {
-    return this.once(claim, () => this.installOrKeep(claim));
+  async install(claim: InstallClaim, source: string): Promise<Verdict> {
+    return this.once(claim, () => this.installOrKeep(claim, source));
   }
 
   /**
    * For the application's page: what cannot be checked now is not kept, for the page is opened again, with another pair.
    * @throws Refusal 401 when the claim is not confirmed or its user is no administrator, 503 when it cannot be checked now
    */
-  async authorize(claim: InstallClaim): Promise<void> {
+  async authorize(claim: InstallClaim, source: string): Promise<void> {
     await this.once(claim, async () => {
       if (this.inHand.size > claimsAtOnce) throw new Refusal(503, 'too-many-installs');
       await this.registry.requireDatabase(claim.memberId);
+      const admission = await this.budget.admit({ ...claim, source });
+      if (admission === 'refused-before') return this.repeated(claim);
+      if (admission !== 'admitted') throw new Refusal(503, 'too-many-installs');
       try {
         return await this.confirm(claim, 'app-page');
       } catch (error) {
@@ -78,9 +88,8 @@ export class Installer {
       grant = await this.proof.exchange(claim);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 401) throw error;
-      if (await this.wasConfirmed(claim)) return 'nothing';
-      installs.inc({ outcome: 'refused' });
-      throw error;
+      await this.budget.noteRefused(claim.refreshToken);
+      return this.repeated(claim, error);
     }
     let verdict: Verdict;
     try {
@@ -93,24 +102,49 @@ export class Installer {
     return verdict;
   }
 
-  private async installOrKeep(claim: InstallClaim): Promise<Verdict> {
-    if (!this.proof.isPossible) return this.keep(claim, 'no-client-id');
-    if (this.inHand.size > claimsAtOnce) return this.keep(claim, 'too-many-installs');
+  private async installOrKeep(claim: InstallClaim, source: string): Promise<Verdict> {
+    if (!this.proof.isPossible) return this.keep(claim, { source, reason: 'no-client-id' });
+    const inTurn = { source, isDue: true, reason: 'too-many-installs' };
+    if (this.inHand.size > claimsAtOnce) return this.keep(claim, inTurn);
     // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
     await this.registry.requireDatabase(claim.memberId);
+    const admission = await this.budget.admit({ ...claim, source });
+    if (admission === 'refused-before') return this.repeated(claim);
+    if (admission === 'too-many') return this.keep(claim, inTurn);
+    // Whoever sends so many gets no place among those that wait, either.
+    if (admission === 'too-many-of-source') throw new Refusal(503, 'too-many-installs');
     try {
       return await this.confirm(claim);
     } catch (error) {
-      if (error instanceof UnsettledInstall) return this.keep(error.claim, reasonOf(error.cause), error);
-      if (error instanceof OAuthError) return this.keep(claim, reasonOf(error), error);
+      if (error instanceof UnsettledInstall) {
+        return this.keep(error.claim, { source, reason: reasonOf(error.cause), cause: error });
+      }
+      if (error instanceof OAuthError) {
+        return this.keep(claim, { source, reason: reasonOf(error), cause: error });
+      }
       throw error;
     }
   }
 
-  private async keep(claim: InstallClaim, reason: string, cause?: Error): Promise<never> {
-    await this.pending.keep(claim);
+  private async keep(
+    claim: InstallClaim,
+    {
+      source,
+      isDue = false,
+      reason,
+      cause,
+    }: { source: string; isDue?: boolean; reason: string; cause?: Error },
+  ): Promise<never> {
+    await this.pending.keep(claim, { source, isDue });
     installs.inc({ outcome: 'kept' });
     throw new Refusal(503, reason, { cause });
+  }
+
+  /** A proof that is worth nothing any more. @throws Refusal 401 unless it was used up here */
+  private async repeated(claim: InstallClaim, refusal = new Refusal(401, 'not-confirmed')): Promise<Verdict> {
+    if (await this.wasConfirmed(claim)) return 'nothing';
+    installs.inc({ outcome: 'refused' });
+    throw refusal;
   }
 
   /**

@@ -2,28 +2,41 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShut
 import { OAuthError } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import type { Log } from '@relay/platform';
-import { PendingInstalls, type ClaimOutcome } from '@relay/portals';
+import { ExchangeBudget, PendingInstalls, type ClaimOutcome } from '@relay/portals';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Refusal } from '../http/refusal.js';
 import { Loop } from '../loop.js';
 import { LOG } from '../tokens.js';
 import { Installer } from './installer.js';
 import { UnsettledInstall } from './unsettled-install.js';
 
-const everyMs = 5_000;
-const claimsAtOnce = 10;
+const everyMs = 2_000;
+/** Claims for which there was no room when they came are many: each worker asks for one after the other. */
+const workers = 4;
+/** Until the budget has another place. */
+const pauseMs = 70;
 
 /** Tries again the installs that came while the OAuth server could not be reached. */
 @Injectable()
 export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly loop: Loop;
+  private isStopped = false;
 
   constructor(
     private readonly pending: PendingInstalls,
+    private readonly budget: ExchangeBudget,
     private readonly installer: Installer,
     @Inject(LOG) private readonly log: Log,
   ) {
     this.loop = new Loop('pending installs', everyMs, log, async () => {
-      await this.pending.takeDue(claimsAtOnce, (claim) => this.tryAgain(claim));
+      await this.budget.prune();
+      const takeAll = (): Promise<number> =>
+        this.pending.takeDue(
+          Infinity,
+          (claim) => this.tryAgain(claim),
+          () => this.room(),
+        );
+      await Promise.all(Array.from({ length: workers }, takeAll));
     });
   }
 
@@ -32,7 +45,17 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.isStopped = true;
     await this.loop.stop();
+  }
+
+  /** Waits for room. @returns false when the process ends */
+  private async room(): Promise<boolean> {
+    while (!this.isStopped) {
+      if (await this.budget.admitWaiting()) return true;
+      await pause(pauseMs);
+    }
+    return false;
   }
 
   private async tryAgain(claim: InstallClaim): Promise<ClaimOutcome> {

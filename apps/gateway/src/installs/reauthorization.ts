@@ -1,8 +1,10 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Log } from '@relay/platform';
-import { PortalDirectory } from '@relay/portals';
+import { ExchangeBudget, PortalDirectory } from '@relay/portals';
 import { Backoff } from '../bindings/backoff.js';
+import { Refusal } from '../http/refusal.js';
 import { LOG } from '../tokens.js';
+import { sourceOfPortal } from './claim-source.js';
 import { type OfferedPair, Proof } from './proof.js';
 import { Settlement } from './settlement.js';
 
@@ -19,6 +21,7 @@ export class Reauthorization implements OnModuleDestroy {
 
   constructor(
     private readonly directory: PortalDirectory,
+    private readonly budget: ExchangeBudget,
     private readonly proof: Proof,
     private readonly settlement: Settlement,
     @Inject(LOG) private readonly log: Log,
@@ -43,6 +46,10 @@ export class Reauthorization implements OnModuleDestroy {
     try {
       const portal = await this.directory.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
+      const admission = await this.budget.admit({ ...pair, source: sourceOfPortal(memberId) });
+      if (admission === 'refused-before') throw new Refusal(401, 'not-confirmed');
+      // The next event of the portal brings another.
+      if (admission !== 'admitted') return;
       const grant = await this.proof.exchange(pair);
       await this.settlement.settle('event', grant, {}, portal);
       this.backoff.clear(memberId);

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { InstallClaim } from '@relay/events';
 import { EventBindings, PortalDirectory, Subscriptions, type KnownPortal } from '@relay/portals';
 import { Refusal } from '../http/refusal.js';
+import { sourceOfPage } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
 import { knowsToken } from '../installs/standing.js';
 import { works } from '../installs/verdict.js';
@@ -21,8 +22,8 @@ export class AppPage {
     private readonly bindings: EventBindings,
   ) {}
 
-  /** @throws Refusal, DirectoryUnavailableError */
-  async open(claim: InstallClaim): Promise<Page> {
+  /** @param address of the client. @throws Refusal, DirectoryUnavailableError */
+  async open(claim: InstallClaim, address: string): Promise<Page> {
     const { memberId } = claim;
     const portal = await this.directory.find(memberId, { fresh: true });
     // An exchange for each opening would get the application blocked (settings/oauth/auto-renewal.md).
@@ -30,7 +31,7 @@ export class AppPage {
       if (claim.applicationToken === undefined) return anonymousPage();
       if (knowsToken(portal, claim.applicationToken)) return this.show(portal);
     }
-    await this.installer.authorize(claim);
+    await this.installer.authorize(claim, sourceOfPage(address));
     const mended = await this.directory.find(memberId, { fresh: true });
     if (mended === undefined) throw new Refusal(503, 'not-finished');
     return this.show(mended);

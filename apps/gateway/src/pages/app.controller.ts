@@ -18,7 +18,7 @@ export class AppController {
   ): Promise<string> {
     return answerWithPage(reply, () => {
       if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
-      return this.appPage.open(parsePage(decodeForm(body), queryOf(request)));
+      return this.appPage.open(parsePage(decodeForm(body), queryOf(request)), request.ip);
     });
   }
 }
