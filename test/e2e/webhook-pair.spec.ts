@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventually } from '../support/eventually.js';
+import { eventOf, postForm } from '../support/installed-application.js';
+import { listedPortal } from '../support/operator.js';
+import { control } from '../support/simulator-control.js';
 import { AppProcess } from '../support/processes.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
@@ -35,9 +38,29 @@ describe('a pair of webhooks', () => {
     await eventually(async () => expect((await portal.statistics()).events.answers).toEqual({ '401': 1 }));
   });
 
+  it('is refused where the portal does not know the incoming one', async () => {
+    const wrong = portal.webhookUrl.replace(/[^/]+\/$/, 'another/');
+    const { code, screen } = await command(['portals', 'webhook'], `${wrong}\n${token}\n`);
+    expect([code, screen]).toEqual([
+      1,
+      'relay: webhookUrl: the portal does not know this webhook (INVALID_CREDENTIALS); copy its address once more\n',
+    ]);
+    const away = `http://127.0.0.1:${new URL(relay.outside.url).port}/rest/1/secret/`;
+    await relay.outside.cut();
+    const unheard = await command(['portals', 'webhook'], `${away}\n${token}\n`);
+    await relay.outside.mend();
+    expect([unheard.code, unheard.screen]).toEqual([1, expect.stringMatching(/did not answer as it should/)]);
+    expect(JSON.parse((await command(['portals', '--json'])).screen)).toEqual([]);
+  });
+
   it('is registered on the command line, and by its first event', async () => {
     const { code, screen } = await command(['portals', 'webhook'], `${portal.webhookUrl}\n${token}\n`);
     expect([code, screen]).toEqual([0, expect.stringContaining('is registered with its first event')]);
+    // Nobody can bind these for it.
+    for (const event of ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE']) expect(screen).toContain(`  ${event}\n`);
+    expect((await command(['portals'])).screen).toMatch(
+      /^not known yet {2}unused-pair {2}webhook {2}127\.0\.0\.1:\d+ {2}waits since /,
+    );
     await eventually(async () => {
       await portal.add(contactTypeId, { name: 'another', lastName: 'ATTEMPT' });
       expect((await portal.statistics()).events.answers['200']).toBeGreaterThan(0);
@@ -82,6 +105,54 @@ describe('a pair of webhooks', () => {
     const set = await command(['portals', 'set', portal.memberId, 'name-formatter', '{}']);
     expect([set.code, set.screen]).toEqual([0, expect.stringContaining('in force')]);
     expect(await command(['portals', 'set', 'nobody', 'name-formatter', '{}'])).toMatchObject({ code: 1 });
+  });
+
+  it('is tried out by a change that somebody makes by hand', async () => {
+    const trial = command(['portals', 'test', portal.memberId]);
+    let isOver = false;
+    void trial.finally(() => (isOver = true));
+    await eventually(async () => {
+      if (!isOver) await portal.add(contactTypeId, { name: 'Ada', lastName: 'Lovelace' });
+      expect(isOver).toBe(true);
+    });
+    const { code, screen } = await trial;
+    expect([code, screen]).toEqual([0, expect.stringMatching(/An event of the portal came after \d+ ms/)]);
+    expect(screen).toContain('Change something there by hand');
+  });
+
+  it('that the portal has forgotten is asked for, until another one is registered', async () => {
+    const simulator = `http://127.0.0.1:${relay.env['SIMULATOR_PORT']}/_sim/portals`;
+    const { memberId, domain } = portal;
+    await control('DELETE', `${simulator}/solo`);
+    await control('POST', simulator, { name: 'solo', memberId, domain, webhook: 'made-anew' });
+    const event = eventOf(portal, 'ONCRMCONTACTUPDATE', token);
+    expect((await postForm(`${relay.gatewayUrl}/b24/events`, event)).status).toBe(200);
+    await eventually(async () => {
+      expect(await listedPortal(relay, memberId)).toMatchObject({ state: 'needs-webhook' });
+    });
+    expect((await command(['portals'])).screen).toContain('make another incoming webhook there');
+    // Its events are still believed, and held for it.
+    expect((await postForm(`${relay.gatewayUrl}/b24/events`, event)).status).toBe(200);
+
+    const next = await portal.addOutgoingWebhook('ONCRMCONTACTADD', `${relay.gatewayUrl}/b24/events`);
+    const address = portal.webhookUrl.replace(/[^/]+\/$/, 'made-anew/');
+    secrets.push(next);
+    expect((await command(['portals', 'webhook'], `${address}\n${next}\n`)).code).toBe(0);
+    await eventually(async () => {
+      await portal.add(contactTypeId, { name: 'grace', lastName: 'hopper' });
+      expect(await listedPortal(relay, memberId)).toMatchObject({ state: 'installed' });
+    });
+  });
+
+  it('is listed beside the installs that wait for the OAuth server', async () => {
+    const pending = await relay.portal('pending');
+    await relay.outside.cut();
+    expect((await pending.install(`${relay.gatewayUrl}/b24/install`)).status).toBe(503);
+    const { screen } = await command(['portals']);
+    await relay.outside.mend();
+    expect(screen).toMatch(
+      new RegExp(`^${pending.memberId} {2}pending {2}oauth {2}not confirmed: 1 claim since `, 'm'),
+    );
   });
 
   it('says in one line what is wrong', async () => {

@@ -24,6 +24,7 @@ import { PortalLanguages } from './installs/portal-languages.js';
 import { Proof } from './installs/proof.js';
 import { Reauthorization } from './installs/reauthorization.js';
 import { Settlement } from './installs/settlement.js';
+import { WebhookRegistration } from './installs/webhook-registration.js';
 import { AppPage } from './pages/app-page.js';
 import { AppController } from './pages/app.controller.js';
 import { ALLOW_HOSTS, EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVERS } from './tokens.js';
@@ -95,6 +96,7 @@ export class GatewayModule {
         PendingInstallsRunner,
         IdleRenewalsRunner,
         PortalLanguages,
+        WebhookRegistration,
         AppPage,
       ],
     };

@@ -23,6 +23,7 @@ import {
   activeSubscriptions,
   EventBindings,
   KeyRotation,
+  PendingInstalls,
   PortalLimits,
   PortalList,
   PortalSettings,
@@ -32,6 +33,7 @@ import {
   WebhookPairs,
 } from '@relay/portals';
 import { TestEvents } from './events/test-events.js';
+import { WebhookRegistration } from './installs/webhook-registration.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
 import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-body.js';
 import { RefusalFilter } from './http/refusal.filter.js';
@@ -91,7 +93,9 @@ export async function startGateway(
     await createOpsApi({
       token: environment.OPS_TOKEN,
       portals: app.get(PortalList),
+      webhooks: app.get(WebhookRegistration),
       webhookPairs: app.get(WebhookPairs),
+      pending: app.get(PendingInstalls),
       settings: app.get(PortalSettings),
       limits: app.get(PortalLimits),
       suspensions: app.get(Suspensions),

@@ -15,7 +15,7 @@ export const commands: readonly Command[] = [
   {
     name: 'portals test',
     words: ['member_id'],
-    says: 'has the portal send a test event, and waits for it',
+    says: 'has the portal send a test event, and waits for it; without an application, for any event',
     run: (api, [memberId = '']) => testPortal(api, memberId),
   },
   {
@@ -42,7 +42,11 @@ export const commands: readonly Command[] = [
     says: 'calls a suspended portal again, now',
     run: (api, [memberId = '']) => resumePortal(api, memberId),
   },
-  { name: 'portals', says: 'every portal, with its state', run: (api) => listPortals(api) },
+  {
+    name: 'portals',
+    says: 'every portal, with its state; unused pairs and pending installs',
+    run: (api) => listPortals(api),
+  },
   {
     name: 'sync backfill',
     words: ['portal'],

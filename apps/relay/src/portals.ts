@@ -15,24 +15,60 @@ const listed = z.object({
       suspendedUntil: z.string().nullish(),
     }),
   ),
+  webhookPairs: z.array(
+    z.looseObject({ host: z.string(), memberId: z.string().nullable(), addedAt: z.string() }),
+  ),
+  pendingInstalls: z.object({
+    total: z.number(),
+    portals: z.array(
+      z.looseObject({ memberId: z.string(), claims: z.number(), keptAt: z.string(), nextTryAt: z.string() }),
+    ),
+  }),
 });
+type Listed = z.output<typeof listed>;
 type ListedPortal = z.output<typeof listed>['portals'][number];
-const tested = z.object({ heard: z.boolean(), heardAfterMs: z.number().optional() });
-const paired = z.object({ host: z.string() });
+const tested = z.object({
+  heard: z.boolean(),
+  heardAfterMs: z.number().optional(),
+  byHand: z.boolean().optional(),
+});
+const paired = z.object({ host: z.string(), events: z.array(z.string()) });
 const resumed = z.object({ resumed: z.boolean() });
 const limited = z.object({
   limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
 });
 
+/** Portals, and what may become one: pairs of webhooks that no event has claimed, installs that wait. */
 export async function listPortals(api: OpsClient): Promise<Report> {
-  const { portals } = listed.parse(await api.send('GET', '/portals'));
-  return { value: portals, text: portals.map(lineOf).join('\n') || 'No portal is installed yet.' };
+  const answer = listed.parse(await api.send('GET', '/portals'));
+  const { portals, webhookPairs, pendingInstalls } = answer;
+  const waiting = [
+    ...webhookPairs.map((pair) => ({ ...pair, state: 'unused-pair', kind: 'webhook', domain: pair.host })),
+    ...pendingInstalls.portals.map((install) => ({ ...install, state: 'pending', kind: 'oauth' })),
+  ];
+  const lines = [...portals.map(lineOf), ...linesOfWaiting(answer)];
+  return { value: [...portals, ...waiting], text: lines.join('\n') || 'No portal is installed yet.' };
 }
 
-/** `needs-reauth` and `suspended` say what is to be done, or what happens next. */
+function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: Listed): string[] {
+  const pairs = webhookPairs.map(
+    ({ host, memberId, addedAt }) =>
+      `${memberId ?? 'not known yet'}  unused-pair  webhook  ${host}  waits since ${addedAt} for the first event of its outgoing webhook`,
+  );
+  const installs = portals.map(
+    ({ memberId, claims, keptAt, nextTryAt }) =>
+      `${memberId}  pending  oauth  not confirmed: ${claims} claim${claims === 1 ? '' : 's'} since ${keptAt}, next try ${nextTryAt}`,
+  );
+  const shown = portals.reduce((sum, { claims }) => sum + claims, 0);
+  return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
+}
+
+/** A portal that does not work says what is to be done, or what happens next. */
 function lineOf({ memberId, domain, state, kind, suspendedReason, suspendedUntil }: ListedPortal): string {
   const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
   if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
+  if (state === 'needs-webhook')
+    return `${line}  make another incoming webhook there, then: relay portals webhook`;
   if (state !== 'suspended') return line;
   return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
@@ -47,17 +83,38 @@ export async function addWebhookPair(api: OpsClient, memberId?: string): Promise
   const answer = paired.parse(await api.send('POST', '/portals/webhook', pair));
   return {
     value: answer,
-    text: `${answer.host} is registered with its first event: change something there that the outgoing webhook is for.`,
+    text: [
+      `${answer.host} is registered with its first event: change something there that the outgoing webhook is for.`,
+      ...wantedEvents(answer.events),
+    ].join('\n'),
   };
 }
 
-/** @throws StartupError when the portal's test event does not come */
+function wantedEvents(events: readonly string[]): string[] {
+  if (events.length === 0) return ['No consumer wants any event yet.'];
+  const list = events.map((name) => `  ${name}`);
+  return ['The outgoing webhook must be made for these events; nobody can add them for you:', ...list];
+}
+
+/** @throws StartupError when no event comes */
 export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
+  const { portals } = listed.parse(await api.send('GET', '/portals'));
+  const portal = portals.find((one) => one.memberId === memberId);
+  const byHand = portal?.kind === 'webhook';
+  if (byHand) {
+    process.stderr.write(
+      'This portal has no application, so it cannot be asked for a test event. Change something there by hand that the outgoing webhook is for, such as the name of a contact. Waiting a minute for any event …\n',
+    );
+  }
   const answer = tested.parse(await api.send('POST', pathOf(memberId, 'test')));
-  if (answer.heard)
-    return { value: answer, text: `The portal's test event came after ${answer.heardAfterMs} ms.` };
+  if (answer.heard) {
+    const what = byHand ? 'An event of the portal' : "The portal's test event";
+    return { value: answer, text: `${what} came after ${answer.heardAfterMs} ms.` };
+  }
   throw new StartupError(
-    'The portal was asked for a test event, and none came: is PUBLIC_URL reached from outside, by https, and is the installation finished?',
+    byHand
+      ? 'No event came: does the outgoing webhook lead to PUBLIC_URL/b24/events, and is it made for what was changed?'
+      : 'The portal was asked for a test event, and none came: is PUBLIC_URL reached from outside, by https, and is the installation finished?',
   );
 }
 

@@ -5,9 +5,10 @@ const schema = 'portals';
 /**
  * `needs-reauth`: the refresh token is dead, or the portal refuses its token for long: the application must be opened or
  * installed again in the portal.
+ * `needs-webhook`: the portal does not know its incoming webhook any more, another one must be made there.
  * `suspended`: the portal refuses everything, and is left alone until `suspendedUntil`.
  */
-export type PortalState = 'installed' | 'needs-reauth' | 'suspended' | 'uninstalled';
+export type PortalState = 'installed' | 'needs-reauth' | 'needs-webhook' | 'suspended' | 'uninstalled';
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';

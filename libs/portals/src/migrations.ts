@@ -11,6 +11,7 @@ import { ChooseSubscriptions1764960000010 } from './migrations/1764960000010-cho
 import { DrainSubscriptions1766100000500 } from './migrations/1766100000500-drain-subscriptions.js';
 import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-webhook-pairs.js';
 import { BoundExchanges1766100000310 } from './migrations/1766100000310-bound-exchanges.js';
+import { AskForWebhooks1766100000320 } from './migrations/1766100000320-ask-for-webhooks.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
@@ -32,5 +33,6 @@ export const portalMigrations = [
   KeepOAuthServers1766100000200,
   BindWebhookPairs1766100000300,
   BoundExchanges1766100000310,
+  AskForWebhooks1766100000320,
   JudgeTokens1766100000400,
 ];

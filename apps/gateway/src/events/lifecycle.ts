@@ -19,10 +19,10 @@ export class Lifecycle {
   /** Resolves when the event is proved and the gateway's own part done. @throws Refusal, DirectoryUnavailableError */
   async accept(event: PortalEvent, credentials: EventCredentials, form: FormTree): Promise<void> {
     await this.proof.require(event, credentials, form);
-    // Bitrix24 has dropped our handlers (settings/app-installation/).
+    // They stay where they are (settings/app-installation/); older versions dropped them, and said it only here.
     if (event.name === 'ONAPPUPDATE') await this.binder.bindAnew(event.memberId);
     if (event.name === 'ONAPPUNINSTALL') await this.forget(event);
-    if (event.name === 'ONAPPTEST') this.tests.heard(event.memberId);
+    this.tests.heard(event.memberId, event.name);
   }
 
   /** `CLEAN` says whether the user wants the data gone, too (api-reference/common/events/on-app-uninstall.md). */

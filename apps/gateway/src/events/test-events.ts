@@ -2,31 +2,57 @@ import { Injectable } from '@nestjs/common';
 import { PortalClients } from '@relay/portals';
 
 const patienceMs = 15_000;
+/** A person has to change something meanwhile. */
+const patienceByHandMs = 60_000;
+
+interface Waiting {
+  /** Undefined: any. */
+  name: string | undefined;
+  arrived: () => void;
+}
 
 /**
  * Whether events find their way: `event.test` has the portal send ONAPPTEST to our handler, as it would any other event
- * (api-reference/events/test-handler.md). Heard by this process alone; behind a load balancer another may get it.
+ * (api-reference/events/test-handler.md). Where there is no application, any event is waited for. Heard by this process
+ * alone; behind a load balancer another may get it.
  */
 @Injectable()
 export class TestEvents {
-  private readonly waiting = new Map<string, () => void>();
+  private readonly waiting = new Map<string, Waiting>();
 
   constructor(private readonly clients: PortalClients) {}
 
-  heard(memberId: string): void {
-    this.waiting.get(memberId)?.();
+  heard(memberId: string, name: string): void {
+    const waiting = this.waiting.get(memberId);
+    if (waiting && (waiting.name === undefined || waiting.name === name)) waiting.arrived();
   }
 
   /** @returns milliseconds until it came; undefined when it did not. @throws Bitrix24Error */
   async tryOut(memberId: string): Promise<number | undefined> {
+    return this.waitFor(memberId, 'ONAPPTEST', patienceMs, async () => {
+      await this.clients.for(memberId).call('event.test', { sent_by: 'b24-relay' });
+    });
+  }
+
+  /** As `tryOut`, of whichever event comes. */
+  async waitForAny(memberId: string): Promise<number | undefined> {
+    return this.waitFor(memberId, undefined, patienceByHandMs, () => Promise.resolve());
+  }
+
+  private async waitFor(
+    memberId: string,
+    name: string | undefined,
+    forMs: number,
+    begin: () => Promise<void>,
+  ): Promise<number | undefined> {
     const startedAt = performance.now();
     let timer: NodeJS.Timeout | undefined;
     const arrived = new Promise<boolean>((resolve) => {
-      this.waiting.set(memberId, () => resolve(true));
-      timer = setTimeout(() => resolve(false), patienceMs);
+      this.waiting.set(memberId, { name, arrived: () => resolve(true) });
+      timer = setTimeout(() => resolve(false), forMs);
     });
     try {
-      await this.clients.for(memberId).call('event.test', { sent_by: 'b24-relay' });
+      await begin();
       return (await arrived) ? Math.round(performance.now() - startedAt) : undefined;
     } finally {
       clearTimeout(timer);

@@ -4,7 +4,7 @@ import { needsAdministrator, type Standing, type Verdict, verdictOn, type Way } 
 type State = Standing['state'];
 type Token = Standing['token'];
 
-const states: State[] = ['unknown', 'installed', 'suspended', 'needs-reauth', 'uninstalled'];
+const states: State[] = ['unknown', 'installed', 'suspended', 'needs-reauth', 'needs-webhook', 'uninstalled'];
 const ways: Way[] = ['install', 'app-page', 'event'];
 const tokens: Token[] = ['known', 'new', 'none'];
 
@@ -17,6 +17,7 @@ const table: [Way, Record<State, [Verdict, Verdict]>][] = [
       installed: ['install', 'nothing'],
       suspended: ['install', 'nothing'],
       'needs-reauth': ['install', 'refuse'],
+      'needs-webhook': ['install', 'refuse'],
       uninstalled: ['install', 'refuse'],
     },
   ],
@@ -27,6 +28,7 @@ const table: [Way, Record<State, [Verdict, Verdict]>][] = [
       installed: ['install', 'nothing'],
       suspended: ['install', 'nothing'],
       'needs-reauth': ['reauthorize', 'refuse'],
+      'needs-webhook': ['install', 'refuse'],
       uninstalled: ['install', 'refuse'],
     },
   ],
@@ -37,6 +39,7 @@ const table: [Way, Record<State, [Verdict, Verdict]>][] = [
       installed: ['nothing', 'nothing'],
       suspended: ['nothing', 'nothing'],
       'needs-reauth': ['reauthorize', 'refuse'],
+      'needs-webhook': ['nothing', 'nothing'],
       uninstalled: ['nothing', 'nothing'],
     },
   ],

@@ -1,12 +1,22 @@
 import { Bitrix24Error } from '@relay/bitrix24';
-import type { PortalLimits, PortalList, PortalSettings, Suspensions, WebhookPairs } from '@relay/portals';
+import type {
+  PendingInstalls,
+  PortalLimits,
+  PortalList,
+  PortalSettings,
+  Suspensions,
+  WebhookPairs,
+} from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { TestEvents } from '../events/test-events.js';
+import type { WebhookRegistration } from '../installs/webhook-registration.js';
 
 export interface PortalRouteParts {
   portals: PortalList;
+  webhooks: WebhookRegistration;
   webhookPairs: WebhookPairs;
+  pending: PendingInstalls;
   settings: PortalSettings;
   limits: PortalLimits;
   suspensions: Suspensions;
@@ -45,14 +55,24 @@ const limitBody = z.strictObject({
   ]),
 });
 
+/** Anybody can make some wait. */
+const maxPendingShown = 50;
+
 /** What an operator asks of portals, and does to them. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
-  const { portals, webhookPairs, settings, limits, suspensions, tests } = parts;
+  const { portals, webhooks, webhookPairs, pending, settings, limits, suspensions, tests } = parts;
 
-  api.get('/ops/api/portals', async () => ({ portals: await portals.all() }));
+  api.get('/ops/api/portals', async () => {
+    const [all, pairs, waiting] = await Promise.all([
+      portals.all(),
+      webhookPairs.waiting(),
+      pending.waiting(maxPendingShown),
+    ]);
+    return { portals: all, webhookPairs: pairs, pendingInstalls: waiting };
+  });
   api.post('/ops/api/portals/webhook', async (request, reply) => {
-    const host = await webhookPairs.add(webhookPair.parse(request.body));
-    return reply.code(201).send({ host, waitsFor: 'the first event of its outgoing webhook' });
+    const registered = await webhooks.register(webhookPair.parse(request.body));
+    return reply.code(201).send({ ...registered, waitsFor: 'the first event of its outgoing webhook' });
   });
   api.put('/ops/api/portals/:memberId/settings/:consumer', async (request, reply) => {
     const { memberId, consumer } = settingsPath.parse(request.params);
@@ -71,8 +91,12 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     return { resumed };
   });
   api.post('/ops/api/portals/:memberId/test', async (request) => {
-    const heardAfterMs = await tests.tryOut(portalPath.parse(request.params).memberId);
-    return { heard: heardAfterMs !== undefined, heardAfterMs };
+    const { memberId } = portalPath.parse(request.params);
+    const portal = (await portals.all()).find((one) => one.memberId === memberId);
+    // Without an application there is no `event.test`: somebody has to change something there.
+    const byHand = portal?.kind === 'webhook';
+    const heardAfterMs = byHand ? await tests.waitForAny(memberId) : await tests.tryOut(memberId);
+    return { heard: heardAfterMs !== undefined, heardAfterMs, byHand };
   });
 
   async function requireKnown(memberId: string): Promise<void> {

@@ -13,6 +13,7 @@ const title = 'b24-relay';
 const inWords: Record<KnownPortal['state'], string> = {
   installed: 'Connected: events are received and worked on.',
   'needs-reauth': 'An administrator has to open the application once.',
+  'needs-webhook': 'An administrator has to make another incoming webhook for b24-relay.',
   suspended: 'Events are received; this portal takes no calls at present, and is tried again by itself.',
   uninstalled: 'Not connected.',
 };

@@ -43,6 +43,7 @@ export class DatabaseTokenStore implements TokenStore {
     if (stored.portal.state === 'needs-reauth' && !(await this.#mayProbe(stored)))
       throw needsReauth(memberId);
     if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
+    if (stored.portal.state === 'needs-webhook') suspensions.noteWithoutWebhook(memberId);
     return openAccess(box, stored);
   }
 

@@ -36,6 +36,14 @@ export function suspensionReason(outcome: RequestOutcome): SuspensionReason | un
   return isReason(code) ? code : undefined;
 }
 
+/** What a portal answers to an address that is no webhook of it, or no longer (`error-codes.md`). */
+const webhookRefusals = ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'];
+
+/** Whether the portal does not know who asked; where that is a webhook, it is gone. */
+export function refusesWebhook(outcome: RequestOutcome): boolean {
+  return !outcome.ok && webhookRefusals.includes(outcome.error.code.toUpperCase());
+}
+
 /** Whether the portal has done its work again: an answer, or a refusal that is about what was asked. */
 export function isServed(outcome: RequestOutcome): boolean {
   if (outcome.ok) return true;

@@ -4,7 +4,13 @@ import type { DataSource } from 'typeorm';
 import { inTransaction } from '../in-transaction.js';
 import { announce } from '../notifier.js';
 import { PortalSuspendedError } from './portal-suspended-error.js';
-import { isServed, suspensionMs, suspensionReason, type SuspensionReason } from './reasons.js';
+import {
+  isServed,
+  refusesWebhook,
+  suspensionMs,
+  suspensionReason,
+  type SuspensionReason,
+} from './reasons.js';
 
 /** Longer than one request takes, with its turn at the bucket and a renewal; a process that dies leaves it to the others. */
 const leaseMs = 3 * 60_000;
@@ -28,6 +34,8 @@ interface Lease {
  */
 export class Suspensions {
   readonly #leases = new Map<string, Lease>();
+  /** Portals that this process has read as `needs-webhook`: whether one is served again tells its next request. */
+  readonly #withoutWebhook = new Set<string>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -66,6 +74,7 @@ export class Suspensions {
     try {
       const reason = suspensionReason(outcome);
       if (reason) await this.suspend(memberId, reason);
+      else if (refusesWebhook(outcome)) await this.#askForWebhook(memberId);
       else if (isServed(outcome)) await this.#lift(memberId);
     } catch (err) {
       this.log.warn({ err, memberId }, 'how a request ended could not be noted at its portal');
@@ -114,7 +123,44 @@ export class Suspensions {
     return await this.#end(memberId, null, 'a suspended portal was resumed by an operator');
   }
 
+  /** The portal was read as one whose webhook is refused: it may have been made valid again, as with its user. */
+  noteWithoutWebhook(memberId: string): void {
+    this.#withoutWebhook.add(memberId);
+  }
+
+  /** Nothing but another webhook helps. Of a portal with an application the same refusal is about a token. */
+  async #askForWebhook(memberId: string): Promise<void> {
+    const changed = await inTransaction(this.dataSource, async (manager) => {
+      const [, count] = await manager.query<[unknown[], number]>(
+        `UPDATE portals.portals SET state = 'needs-webhook', suspended_reason = NULL, suspended_until = NULL,
+           suspended_times = 0, updated_at = now()
+         WHERE member_id = $1 AND state IN ('installed', 'suspended')
+           AND EXISTS (SELECT FROM portals.credentials c WHERE c.member_id = $1 AND c.kind = 'webhook')`,
+        [memberId],
+      );
+      if (count > 0) await announce(manager, 'portals', memberId);
+      return count > 0;
+    });
+    if (changed)
+      this.log.warn({ memberId }, 'the portal does not know its incoming webhook any more: make another');
+  }
+
+  async #hasWebhookAgain(memberId: string): Promise<void> {
+    this.#withoutWebhook.delete(memberId);
+    const changed = await inTransaction(this.dataSource, async (manager) => {
+      const [, count] = await manager.query<[unknown[], number]>(
+        `UPDATE portals.portals SET state = 'installed', updated_at = now()
+         WHERE member_id = $1 AND state = 'needs-webhook'`,
+        [memberId],
+      );
+      if (count > 0) await announce(manager, 'portals', memberId);
+      return count > 0;
+    });
+    if (changed) this.log.info({ memberId }, 'the portal knows its incoming webhook again');
+  }
+
   async #lift(memberId: string): Promise<void> {
+    if (this.#withoutWebhook.has(memberId)) await this.#hasWebhookAgain(memberId);
     const lease = this.#leaseOf(memberId);
     if (!lease) return;
     await this.#end(memberId, lease.until, 'a suspended portal works again');

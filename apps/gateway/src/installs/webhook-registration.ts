@@ -1,0 +1,70 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
+import { parseEventName } from '@relay/events';
+import { Subscriptions, WebhookPairs } from '@relay/portals';
+import { OpsRefusal } from '../ops/ops-refusal.js';
+import { ALLOW_HOSTS } from '../tokens.js';
+
+/** Somebody waits for it, at a command line. */
+const timeoutMs = 15_000;
+
+export interface OfferedWebhooks {
+  webhookUrl: string;
+  applicationToken: string;
+  memberId?: string | undefined;
+}
+
+/** A pair of webhooks, from an operator: looked at before it is kept, for nothing would say later that it is wrong. */
+@Injectable()
+export class WebhookRegistration {
+  constructor(
+    private readonly pairs: WebhookPairs,
+    private readonly subscriptions: Subscriptions,
+    @Inject(ALLOW_HOSTS) private readonly allowHosts: readonly string[],
+  ) {}
+
+  /**
+   * @returns the portal's host, and the events that its outgoing webhook has to be made for: nobody can bind them for it
+   * @throws AddressError for an address that must not be called; OpsRefusal when it is no webhook of the portal
+   */
+  async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
+    assertCallable(pair.webhookUrl, this.allowHosts);
+    await this.requireWorks(pair.webhookUrl);
+    const host = await this.pairs.add(pair);
+    return { host, events: await this.eventsWanted() };
+  }
+
+  /** By their basic names: an outgoing webhook knows no others. */
+  async eventsWanted(): Promise<string[]> {
+    const names = await this.subscriptions.wanted();
+    return [...new Set(names.map((name) => parseEventName(name).name))].toSorted();
+  }
+
+  private async requireWorks(webhookUrl: string): Promise<void> {
+    const client = new PortalClient({
+      memberId: 'unknown',
+      tokens: webhookTokens(webhookUrl),
+      timeoutMs,
+      allowHosts: this.allowHosts,
+    });
+    // Neither needs a permission of its own (api-reference/common/users/profile.md, common/system/scope.md).
+    for (const method of ['profile', 'scope']) {
+      try {
+        await client.call(method, {}, { repeatable: true });
+        return;
+      } catch (error) {
+        if (!(error instanceof Bitrix24Error)) throw error;
+        if (error.code !== 'ERROR_METHOD_NOT_FOUND') throw refusalOf(error);
+      }
+    }
+  }
+}
+
+function refusalOf({ code }: Bitrix24Error): OpsRefusal {
+  return ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
+    ? new OpsRefusal(
+        400,
+        `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`,
+      )
+    : new OpsRefusal(400, `webhookUrl: the portal did not answer as it should (${code})`);
+}
