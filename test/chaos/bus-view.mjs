@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import amqp from 'amqplib';
 import pg from 'pg';
+import { z } from 'zod';
 import { brokerControl } from '../support/private-broker.mjs';
 
 const consumer = 'ledger';
@@ -44,6 +45,37 @@ export async function unroutedIn({ broker, database }) {
   } finally {
     await connection.close();
   }
+}
+
+/** What lies in the database though the bus is RabbitMQ; the other way round there is no broker. @param {import('./system.mjs').System} system */
+export async function elsewhereIn({ broker, database }) {
+  if (!broker) return 0;
+  const [row] = await rowsOf(
+    database.url,
+    `SELECT (SELECT count(*) FROM bus.messages) + (SELECT count(*) FROM bus.unrouted)
+       + (SELECT count(*) FROM bus.dead_letters) AS messages`,
+  );
+  return Number(row?.['messages']);
+}
+
+const count = z.number().default(0);
+const slot = z.looseObject({ events: count, newer: count, unreadable: count });
+const journal = slot.extend({ others: z.array(slot) });
+
+/** In every slot, those that a gateway of another version would read included. @param {import('./system.mjs').System} system */
+export async function journalledIn({ gateways }) {
+  let found = 0;
+  for (const [index, { replica }] of gateways.entries()) {
+    const answer = await fetch(`${replica.options.opsUrl}/ops/api/journal`, {
+      headers: { authorization: `Bearer ${replica.options.env['OPS_TOKEN']}` },
+    });
+    const { others, ...own } = journal.parse(await answer.json());
+    // All share one folder: of the slots that nobody has open each would tell.
+    for (const { events, newer, unreadable } of index === 0 ? [own, ...others] : [own]) {
+      found += events + newer + unreadable;
+    }
+  }
+  return found;
 }
 
 /** @param {import('./system.mjs').System} system @returns {Promise<DeadLetter[]>} */

@@ -1,7 +1,7 @@
 /** One run: load, faults, and then time to work off what is left; its outcome is the ledger. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
-import { deadLettersIn, unroutedIn, waitingIn } from './bus-view.mjs';
+import { deadLettersIn, elsewhereIn, journalledIn, unroutedIn, waitingIn } from './bus-view.mjs';
 import { faultsOf } from './faults.mjs';
 import { Ledger } from './ledger.mjs';
 import { ledgerServer } from './ledger-server.mjs';
@@ -36,12 +36,21 @@ const quietMs = 60_000;
  * @property {number} journalled at least: what a gateway counted in the last second before it was killed is not in it
  * @property {import('./schedule.mjs').Made[]} faults
  * @property {import('./replica.mjs').UnaskedEnd[]} unaskedEnds
- * @property {number} unrouted events that the bus kept for nobody, though the consumer wants every one
+ * @property {Stranded} stranded
  * @property {string[]} lost
  * @property {string[]} histories of what was lost
  * @property {Record<string, number>} dead letters by code
  * @property {number} left messages on the bus at the end
  * @property {number} drainMs
+ */
+
+/**
+ * What was accepted and lies at the end where nobody will come for it by itself.
+ * @typedef {object} Stranded
+ * @property {number} waiting on the bus, those that wait for their next attempt included
+ * @property {number} unrouted the bus kept them for nobody, though the consumer wants every one
+ * @property {number} journalled in the gateways' journals, those set aside included
+ * @property {number} elsewhere on the bus that is not in use
  */
 
 /**
@@ -90,7 +99,9 @@ export async function runChaos(options, { folder, closers, signal, say }) {
   sender.start();
   closers.add(() => sender.stop());
   await wait(warmUpMs);
-  const chosen = faultsOf(options.bus).filter(({ kind }) => kind.includes(options.only));
+  const chosen = faultsOf(options.bus).filter(
+    ({ kind, leastSeconds = 0 }) => kind.includes(options.only) && options.seconds >= leastSeconds,
+  );
   const planned = plan(chosen, system, options.seconds, ofPlan);
   faultsBeganAt = performance.now();
   const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
@@ -104,17 +115,27 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     journalled: journalled(),
     faults,
     unaskedEnds,
-    unrouted: await unroutedIn(system),
     ...drained,
+    stranded: await strandedIn(system, drained.left),
     histories: drained.lost.map((thing) => [thing, ...ledger.historyOf(thing)].join('\n')),
   };
 }
 
+/** @param {import('./system.mjs').System} system @param {number} waiting @returns {Promise<Stranded>} */
+async function strandedIn(system, waiting) {
+  const [unrouted, journalled, elsewhere] = [
+    await unroutedIn(system),
+    await journalledIn(system),
+    await elsewhereIn(system),
+  ];
+  return { waiting, unrouted, journalled, elsewhere };
+}
+
 /** @param {import('./schedule.mjs').Made} made */
-export function lineOf({ kind, target, atMs, plannedMs, endedMs, failure }) {
+export function lineOf({ kind, target, atMs, plannedMs, endedMs, failure, leftOut }) {
   const end = endedMs === undefined ? '' : `, all well after ${seconds(endedMs - atMs)}`;
   const lasts = plannedMs > 0 ? ` for ${seconds(plannedMs)}` : '';
-  return `${seconds(atMs).padStart(8)}  ${kind}: ${target}${lasts}${end}${failure ? `: ${failure}` : ''}`;
+  return `${seconds(atMs).padStart(8)}  ${kind}: ${target}${lasts}${end}${failure || leftOut ? `: ${failure ?? leftOut}` : ''}`;
 }
 
 /**
@@ -125,7 +146,7 @@ export function lineOf({ kind, target, atMs, plannedMs, endedMs, failure }) {
 async function drain(ledger, system, wait) {
   const startedAt = performance.now();
   /** @type {import('./bus-view.mjs').DeadLetter[]} */
-  const letters = [];
+  const letters = [...system.savedLetters];
   let quietSince = Infinity;
   for (;;) {
     const left = await waitingIn(system);

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { brokerControl } from '../support/private-broker.mjs';
 import { canFreezePostgres } from '../support/private-postgres.mjs';
+import { brokerLosses } from './broker-losses.mjs';
 
 /** @typedef {import('./system.mjs').System} System */
 /** @typedef {import('./system.mjs').Member} Member */
@@ -12,7 +13,9 @@ import { canFreezePostgres } from '../support/private-postgres.mjs';
  * @property {string} kind
  * @property {(system: System) => string[]} targets by name; one at a time is hit. None: it cannot be had here
  * @property {[least: number, most: number]} seconds
- * @property {(system: System, target: string, ms: number) => Promise<void>} make resolves when all is as it was
+ * @property {number} [leastSeconds] a run that is shorter has none of it
+ * @property {(system: System, target: string, ms: number) => Promise<string | void>} make resolves when all is as it was, or with the
+ *   reason why it was left out
  */
 
 /** Long enough that its siblings take over: heartbeats miss it (RabbitMQ), or the server ends its session (PostgreSQL). */
@@ -55,7 +58,7 @@ export function faultsOf(bus) {
       },
     },
     diskFull,
-    ...(bus === 'rabbitmq' ? brokerFaults : []),
+    ...(bus === 'rabbitmq' ? [...brokerFaults, ...brokerLosses] : []),
   ];
 }
 

@@ -4,7 +4,7 @@ import { lineOf } from './chaos.mjs';
 const least = 0.8;
 
 /** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
-export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, unrouted, faults }) {
+export function complaintsAbout({ ledger, lost, dead, unaskedEnds, stranded, faults }) {
   const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
   const oftenOverlapped = mostOverlaps(ledger.overlapsBetween, faults);
   // What cannot start says why and ends, to be started again: that costs time, not events.
@@ -12,8 +12,7 @@ export function complaintsAbout({ ledger, lost, left, dead, unaskedEnds, unroute
   /** @type {[isWrong: boolean, complaint: string][]} */
   const all = [
     [lost.length > 0, `${lost.length} lost`],
-    [unrouted > 0, `${unrouted} went to nobody`],
-    [left > 0, `${left} messages are still on the bus`],
+    [sumOf(stranded) > 0, `${sumOf(stranded)} stranded: ${JSON.stringify(stranded)}`],
     [!(share >= least), `only ${percent(share)} accepted of what was sent while a gateway was up`],
     [ledger.strangers.length > 0, `${ledger.strangers.length} handled that nobody can have stored`],
     [ledger.overlapsWithin > 0, `${ledger.overlapsWithin} batches overlapped within a process`],
@@ -40,7 +39,7 @@ export function textOf({
   lost,
   histories,
   dead,
-  left,
+  stranded,
   drainMs,
 }) {
   const answers = Object.entries(ledger.answers).map(([answer, count]) => `${count} × ${answer}`);
@@ -71,7 +70,8 @@ export function textOf({
     ],
     ['dead letters', JSON.stringify(dead)],
     ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],
-    ['drained', `${(drainMs / 1_000).toFixed(1)} s after the last fault; left on the bus: ${left}`],
+    ['drained', `${(drainMs / 1_000).toFixed(1)} s after the last fault`],
+    ['STRANDED', sumOf(stranded) === 0 ? '0' : `${sumOf(stranded)}: ${JSON.stringify(stranded)}`],
     ['LOST', lost.length],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
@@ -117,6 +117,11 @@ function stalledRuns(overlaps) {
     return explained.length === overlaps.length ? [new Set(explained).size] : [];
   });
   return Math.min(overlaps.length, ...explanations);
+}
+
+/** @param {import('./chaos.mjs').Stranded} stranded */
+function sumOf(stranded) {
+  return Object.values(stranded).reduce((sum, count) => sum + count, 0);
 }
 
 /** @param {number} share */

@@ -2,7 +2,7 @@
 
 /** @typedef {import('./faults.mjs').Fault} Fault */
 /** @typedef {{ atMs: number, fault: Fault, target: string, ms: number }} Planned */
-/** @typedef {{ kind: string, target: string, atMs: number, plannedMs: number, endedMs: number | undefined, failure?: string }} Made */
+/** @typedef {{ kind: string, target: string, atMs: number, plannedMs: number, endedMs: number | undefined, failure?: string, leftOut?: string }} Made */
 
 /** Between two faults: some come while others last. */
 const gapMs = { least: 500, most: 6_000 };
@@ -67,7 +67,8 @@ export async function make(planned, system, { wait, tell }) {
     all.push(made);
     tell(made);
     try {
-      await fault.make(system, target, ms);
+      const leftOut = await fault.make(system, target, ms);
+      if (leftOut) made.leftOut = leftOut;
     } catch (error) {
       made.failure = String(error);
     }

@@ -30,6 +30,8 @@ const built = (path) => import(join(dist, path));
  * @property {Bus} bus
  * @property {import('../support/private-postgres.mjs').PrivatePostgres} database
  * @property {import('../support/private-broker.mjs').PrivateBroker | undefined} broker
+ * @property {{ gateways: TcpProxy, consumers: TcpProxy } | undefined} doors of the broker: all of them pass one or the other
+ * @property {import('./bus-view.mjs').DeadLetter[]} savedLetters taken out of a broker that is about to lose them
  * @property {import('./disk.mjs').JournalDisk} disk
  * @property {Member[]} gateways
  * @property {Member[]} consumers
@@ -58,6 +60,14 @@ export async function startSystem(options, closers) {
   closers.add(database.stop);
   const broker = bus === 'rabbitmq' ? await privateBroker() : undefined;
   if (broker) closers.add(broker.stop);
+  const doors = broker && {
+    gateways: await tcpProxy(broker.url),
+    consumers: await tcpProxy(broker.url),
+  };
+  closers.add(async () => {
+    await doors?.gateways.close();
+    await doors?.consumers.close();
+  });
   const disk = await journalDisk(folder);
   closers.add(disk.close);
 
@@ -76,7 +86,8 @@ export async function startSystem(options, closers) {
   /** @param {string} name @param {string} entry @param {Record<string, string>} more @returns {Promise<Member>} */
   const member = async (name, entry, more) => {
     const toDatabase = await tcpProxy(database.url);
-    const toBroker = broker && (await tcpProxy(broker.url));
+    const toBroker =
+      doors && (await tcpProxy(doors[name.startsWith('gateway') ? 'gateways' : 'consumers'].url));
     const opsPort = await freePort();
     const replica = new Replica({
       name,
@@ -102,7 +113,17 @@ export async function startSystem(options, closers) {
     return { replica, toDatabase, toBroker };
   };
   /** @type {System} */
-  const system = { bus, database, broker, disk, gateways: [], consumers: [], gatewayUrls: [] };
+  const system = {
+    bus,
+    database,
+    broker,
+    doors,
+    savedLetters: [],
+    disk,
+    gateways: [],
+    consumers: [],
+    gatewayUrls: [],
+  };
   for (let number = 1; number <= options.gateways; number += 1) {
     const port = String(await freePort());
     const url = `http://127.0.0.1:${port}`;

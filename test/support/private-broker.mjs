@@ -26,6 +26,7 @@ export const canStartBroker = () => existsSync(serverBinary);
  * @property {() => void} thaw
  * @property {() => Promise<void>} start starts it again on the same port and data; resolves when it takes connections
  * @property {(signal?: NodeJS.Signals) => Promise<void>} restart kill and start
+ * @property {() => Promise<void>} wipe kills it, takes its data away, and starts it again on the same port: nothing is left
  * @property {() => Promise<void>} stop ends it and removes its data
  */
 
@@ -77,6 +78,12 @@ export async function privateBroker() {
     await kill(signal);
     await start();
   };
+  const wipe = async () => {
+    await kill();
+    await rm(join(folder, 'mnesia'), { recursive: true, force: true, maxRetries: 5 });
+    await mkdir(join(folder, 'mnesia'));
+    await start();
+  };
   await start();
   return {
     url,
@@ -87,6 +94,7 @@ export async function privateBroker() {
     thaw: () => tell('SIGCONT'),
     start,
     restart,
+    wipe,
     stop,
   };
 }
