@@ -3,7 +3,7 @@
  * does is a word with the harness, without whose answer nothing is done.
  */
 import { join } from 'node:path';
-import { Controller, Module } from '@nestjs/common';
+import { Controller, Inject, Module } from '@nestjs/common';
 import { z } from 'zod';
 import 'reflect-metadata';
 
@@ -11,10 +11,18 @@ import 'reflect-metadata';
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
 const { OnPortalEvents } = await built('libs/bus/src/index.js');
 const { runConsumer } = await built('libs/consumer/src/index.js');
+const { PortalClients } = await built('libs/portals/src/index.js');
 
-const { LEDGER_URL: ledgerUrl, LEDGER_PROCESS: process_ } = z
-  .object({ LEDGER_URL: z.url(), LEDGER_PROCESS: z.string() })
+const {
+  LEDGER_URL: ledgerUrl,
+  LEDGER_PROCESS: process_,
+  HOSTILE_PORTALS: hostileList,
+} = z
+  .object({ LEDGER_URL: z.url(), LEDGER_PROCESS: z.string(), HOSTILE_PORTALS: z.string() })
   .parse(process.env);
+const hostile = new Set(hostileList.split(','));
+/** For a portal that answers never; a process that is to end waits for it. */
+const hostilePatienceMs = 5_000;
 const patienceMs = 10_000;
 const begun = z.object({ run: z.int(), fail: z.array(z.string()) });
 
@@ -28,8 +36,14 @@ const inHand = new Map();
  */
 
 class LedgerController {
+  /** @param {{ for: (memberId: string) => { call: (method: string, params: object, options: object) => Promise<unknown> } }} portals */
+  constructor(portals) {
+    this.portals = portals;
+  }
+
   /** @param {Batch} batch */
-  look({ memberId, entries }) {
+  async look({ memberId, entries }) {
+    await this.#callHostile(memberId);
     return handle(
       memberId,
       entries.map(({ entity }) => ({ entity, thing: entity })),
@@ -37,9 +51,20 @@ class LedgerController {
   }
 
   /** @param {Batch} batch */
-  hear({ memberId, entries }) {
+  async hear({ memberId, entries }) {
+    await this.#callHostile(memberId);
     const heard = entries.map(({ entity, data }) => ({ entity, thing: `message ${data?.MESSAGE?.ID}` }));
     return handle(memberId, heard);
+  }
+
+  /** It must cost the process and the other portals nothing; that the call fails is no matter. @param {string} memberId */
+  async #callHostile(memberId) {
+    if (!hostile.has(memberId)) return;
+    const signal = AbortSignal.timeout(hostilePatienceMs);
+    await this.portals
+      .for(memberId)
+      .call('crm.contact.list', {}, { signal })
+      .catch(() => undefined);
   }
 }
 
@@ -86,6 +111,7 @@ Reflect.decorate(
   Object.getOwnPropertyDescriptor(prototype, 'hear'),
 );
 Reflect.decorate([Controller()], LedgerController);
+Inject(PortalClients)(LedgerController, undefined, 0);
 
 function LedgerModule() {}
 Reflect.decorate([Module({ controllers: [LedgerController] })], LedgerModule);

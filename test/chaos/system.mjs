@@ -11,11 +11,14 @@ import { privateBroker } from '../support/private-broker.mjs';
 import { privatePostgres } from '../support/private-postgres.mjs';
 import { tcpProxy } from '../support/tcp-proxy.mjs';
 import { journalDisk } from './disk.mjs';
+import { hostilePortals } from './hostile-portals.mjs';
 import { Replica } from './replica.mjs';
 
 const dist = join(import.meta.dirname, '../../dist');
 /** @param {string} path below dist/ */
 const built = (path) => import(join(dist, path));
+
+const leastSecondsForBombs = 60;
 
 /** @typedef {'rabbitmq' | 'postgresql'} Bus */
 /** @typedef {import('../support/tcp-proxy.mjs').TcpProxy} TcpProxy */
@@ -43,6 +46,7 @@ const built = (path) => import(join(dist, path));
  * @property {readonly import('./traffic.mjs').Portal[]} portals
  * @property {string} ledgerUrl
  * @property {string} folder for logs and the journal
+ * @property {number} seconds in which faults are made
  * @property {number} gateways
  * @property {number} consumers
  * @property {(processName: string) => void} onEnd
@@ -77,11 +81,21 @@ export async function startSystem(options, closers) {
     TOKEN_KEYS: `chaos:${key.toString('base64')}`,
     OPS_TOKEN: randomBytes(16).toString('hex'),
     LEDGER_URL: options.ledgerUrl,
+    // As in docker-compose.yml: what grows without bound ends the process, and is seen.
+    NODE_OPTIONS: '--max-old-space-size=160 --max-semi-space-size=4',
   };
   await promisify(execFile)(process.execPath, [join(dist, 'libs/platform/src/migrate.js')], {
     env: { PATH: process.env['PATH'], DATABASE_URL: database.url },
   });
-  await registerPortals(database.url, key, options.portals);
+  const hostile = await hostilePortals({ withBombs: options.seconds >= leastSecondsForBombs });
+  closers.add(hostile.close);
+  await registerPortals(database.url, key, options.portals, hostile.port);
+  const hostileEnv = {
+    HOSTILE_PORTALS: options.portals.flatMap(({ memberId, isHostile }) => (isHostile ? memberId : [])).join(),
+    B24_ALLOW_HOSTS: options.portals
+      .flatMap((portal, index) => (portal.isHostile ? hostOf(index, hostile.port) : []))
+      .join(),
+  };
 
   /** @param {string} name @param {string} entry @param {Record<string, string>} more @returns {Promise<Member>} */
   const member = async (name, entry, more) => {
@@ -132,22 +146,32 @@ export async function startSystem(options, closers) {
     system.gatewayUrls.push(url);
   }
   for (let number = 1; number <= options.consumers; number += 1) {
-    system.consumers.push(await member(`consumer-${number}`, 'test/chaos/consumer.mjs', {}));
+    system.consumers.push(await member(`consumer-${number}`, 'test/chaos/consumer.mjs', hostileEnv));
   }
   await Promise.all([...system.gateways, ...system.consumers].map(({ replica }) => replica.start()));
   return system;
 }
 
-/** Each by a pair of webhooks, so that its events are believed; nobody calls it. @param {string} url @param {Buffer} key @param {SystemOptions['portals']} portals */
-async function registerPortals(url, key, portals) {
+/** An address of this machine for each, since a host is one portal's. @param {number} index @param {number} port */
+const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (index % 250)}:${port}`;
+
+/**
+ * Each by a pair of webhooks, so that its events are believed; nobody calls those that are not hostile.
+ * @param {string} url
+ * @param {Buffer} key
+ * @param {SystemOptions['portals']} portals
+ * @param {number} hostilePort
+ */
+async function registerPortals(url, key, portals, hostilePort) {
   const { databaseOptions } = await built('libs/platform/src/index.js');
   const { PortalRegistry, portalEntities } = await built('libs/portals/src/index.js');
   const { SecretBox } = await built('libs/portals/src/keys/secret-box.js');
   const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
   try {
-    const registry = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), []);
-    for (const { memberId, domain, token } of portals) {
-      const webhookUrl = `https://${domain}/rest/1/${token}/`;
+    const hosts = portals.map((_, index) => hostOf(index, hostilePort));
+    const registry = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), hosts);
+    for (const [index, { memberId, domain, token, isHostile }] of portals.entries()) {
+      const webhookUrl = `${isHostile ? `http://${hosts[index]}` : `https://${domain}`}/rest/1/${token}/`;
       await registry.registerWebhook({ memberId, webhookUrl, applicationToken: token });
     }
   } finally {

@@ -7,6 +7,7 @@ const flood = { least: 50, most: 150 };
  * @property {string} memberId
  * @property {string} domain
  * @property {string} token its application token
+ * @property {boolean} isHostile it is called, and answers whatever does most harm; the others are not
  */
 /**
  * @typedef {object} Outgoing
@@ -15,6 +16,9 @@ const flood = { least: 50, most: 150 };
  * @property {URLSearchParams} form as Bitrix24 posts it
  */
 
+/** Of all portals. */
+const hostileShare = 0.1;
+
 /** @param {number} count @param {import('./random.mjs').Random} random @returns {Portal[]} */
 export function makePortals(count, random) {
   const hex = () => Array.from({ length: 32 }, () => random.between(0, 15).toString(16)).join('');
@@ -22,6 +26,8 @@ export function makePortals(count, random) {
     memberId: hex(),
     domain: `portal${index + 1}.example`,
     token: hex(),
+    // The first are the busiest.
+    isHostile: index >= count * (1 - hostileShare),
   }));
 }
 
