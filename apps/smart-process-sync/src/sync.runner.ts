@@ -90,10 +90,12 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  /** Once, at the start: whoever makes views from then on makes them with their barrier. */
+  /** At the start, until all are done: whoever makes views from then on makes them with their barrier. */
   private async guardViews(): Promise<void> {
     const now = performance.now();
     if (now < this.guardAtMs) return;
-    this.guardAtMs = (await this.views.guardOld()) ? Infinity : now + guardEveryMs;
+    const outcome = await this.views.guardOld();
+    if (outcome === 'done') this.guardAtMs = Infinity;
+    if (outcome === 'failed') this.guardAtMs = now + guardEveryMs;
   }
 }

@@ -5,6 +5,9 @@ import { PortalDirectory } from '@relay/portals';
 import type { MirroredType } from '../types/type-store.js';
 import { ViewStore } from './view-store.js';
 
+/** Half a second of work: whoever calls has other things to do. */
+const GUARDED_AT_ONCE = 100;
+
 /** Keeps a portal's views as its types are; one that cannot be made now keeps none of the others back. */
 @Injectable()
 export class ViewKeeper {
@@ -28,23 +31,25 @@ export class ViewKeeper {
   }
 
   /**
-   * Puts the barrier into views that an older version made, which else get it with their next change.
-   * @returns whether all have it
+   * Puts the barrier into some of the views that an older version made, which else get it with their next change.
+   * @returns whether all have it, more are to be done, or one could not be done now
    */
-  async guardOld(): Promise<boolean> {
-    let isDone = true;
-    for (const name of await this.views.unguarded()) {
+  async guardOld(): Promise<'done' | 'more' | 'failed'> {
+    const names = await this.views.unguarded(GUARDED_AT_ONCE);
+    let failed = 0;
+    for (const name of names) {
       try {
         await this.views.guard(name);
       } catch (err) {
-        isDone = false;
+        failed += 1;
         this.log.warn(
           { view: `mirror.${name}`, err },
           'a view has no security barrier yet, will be tried again',
         );
       }
     }
-    return isDone;
+    if (names.length === GUARDED_AT_ONCE && failed < names.length) return 'more';
+    return failed > 0 ? 'failed' : 'done';
   }
 
   async remove(memberId: string, entityTypeId: number): Promise<void> {

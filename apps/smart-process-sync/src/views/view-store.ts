@@ -119,12 +119,14 @@ export class ViewStore {
     return lastRow.parse(rows)[0].last;
   }
 
-  /** The views that stand without a barrier, made by an older version. */
-  async unguarded(): Promise<string[]> {
+  /** Some of the views that stand without a barrier, made by an older version; never the same ones first. */
+  async unguarded(limit: number): Promise<string[]> {
     const rows = await this.source.query<{ name: string }[]>(
       `SELECT view_name AS name FROM mirror.types
          JOIN pg_class ON oid = to_regclass('mirror.' || quote_ident(view_name))
-        WHERE relkind = 'v' AND NOT coalesce('security_barrier=true' = ANY (reloptions), false)`,
+        WHERE relkind = 'v' AND NOT coalesce('security_barrier=true' = ANY (reloptions), false)
+        ORDER BY random() LIMIT $1`,
+      [limit],
     );
     return rows.map(({ name }) => name);
   }
@@ -132,7 +134,7 @@ export class ViewStore {
   /** @throws whatever the database throws, where somebody reads it for long, say */
   async guard(name: string): Promise<void> {
     await inTransaction(this.source, async (manager) => {
-      await this.limitWaits(manager);
+      await this.alone(manager);
       await manager.query(setBarrier(name));
     });
   }
@@ -156,10 +158,6 @@ export class ViewStore {
   /** One at a time, so that no two take one name; and never for long. */
   private async alone(manager: EntityManager): Promise<void> {
     await manager.query(`SELECT pg_advisory_xact_lock(hashtext('mirror.views'))`);
-    await this.limitWaits(manager);
-  }
-
-  private async limitWaits(manager: EntityManager): Promise<void> {
     await manager.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
   }
 
