@@ -163,6 +163,8 @@ describe('a walk through all items', () => {
       const portal = filled({ 147: 500, 150: 500 });
       const firstPage = Array.from({ length: 50 }, (_, index) => ({ id: index + 1 }));
       portal.faults.instead = (type, behind) => (type === 147 && behind >= end ? firstPage : undefined);
+      // Taken, it would be asked for without end.
+      portal.faults.request = () => (portal.requests > 20 ? new Error('it goes on for ever') : undefined);
       const lost: number[] = [];
       const chunks = await walked(portal, { onLost: (entityTypeId) => void lost.push(entityTypeId) });
       expect(idsOf(chunks, 147)).toEqual(Array.from({ length: end }, (_, index) => index + 1));
