@@ -4,7 +4,7 @@ import {
   Injectable,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { CONSUMER_LOG } from '@relay/consumer';
+import { CONSUMER_LOG, TASK_CONCURRENCY } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { PortalTasks, type TaskHandler, TaskRunner } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -37,6 +37,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     misfits: Misfits,
     tasks: PortalTasks,
     @Inject(CONSUMER_LOG) private readonly log: Log,
+    @Inject(TASK_CONCURRENCY) concurrency: number,
   ) {
     const thenCount =
       (handler: TaskHandler): TaskHandler =>
@@ -49,6 +50,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
       dataSource: source,
       consumer: CONSUMER,
       log,
+      concurrency,
       handlers: {
         /** Asked for by an operator: everything. */
         backfill: thenCount((run) => backfill.all(run)),

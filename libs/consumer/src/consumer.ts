@@ -22,7 +22,7 @@ import {
 } from '@relay/platform';
 import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { ConsumerLogModule } from './consumer-log.js';
+import { ConsumerContextModule } from './consumer-context.js';
 import { showWork } from './work-metrics.js';
 
 /** The variables that every consumer reads. */
@@ -35,6 +35,7 @@ export const consumerVariables = [
   'B24_OAUTH_URL',
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
+  'TASK_CONCURRENCY',
   'LOG_LEVEL',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
@@ -168,7 +169,7 @@ function rootModule(
         log,
         databaseUrl: environment.DATABASE_URL,
       }),
-      ConsumerLogModule.of(log),
+      ConsumerContextModule.of(log, environment.TASK_CONCURRENCY),
       module,
     ],
   };

@@ -84,6 +84,8 @@ const variables = {
     .string()
     .default('')
     .transform((text, context) => parseTrustProxy(text, (message) => context.addIssue(message))),
+  /** Tasks that a consumer process has in hand at once, such as backfills, of as many portals. */
+  TASK_CONCURRENCY: z.coerce.number().int().min(1).max(100).default(8),
   /** Where traces go, as OTLP over HTTP; the path `/v1/traces` is added. */
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

@@ -190,6 +190,8 @@ export class TaskEntity {
   @Column('text', { nullable: true }) error: string | null;
   /** Failures since it last got on. */
   @Column('int') attempts: number;
+  /** How often its process ended or stood still in the middle of it, without an end of the task between. */
+  @Column('int', { name: 'lost_leases' }) lostLeases: number;
   /** Asked for once more while it was running. */
   @Column('boolean') again: boolean;
   @Column('uuid', { nullable: true }) owner: string | null;

@@ -13,6 +13,7 @@ import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-w
 import { BoundExchanges1766100000310 } from './migrations/1766100000310-bound-exchanges.js';
 import { AskForWebhooks1766100000320 } from './migrations/1766100000320-ask-for-webhooks.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
+import { CountLostLeases1766100000800 } from './migrations/1766100000800-count-lost-leases.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
 
@@ -35,4 +36,5 @@ export const portalMigrations = [
   BoundExchanges1766100000310,
   AskForWebhooks1766100000320,
   JudgeTokens1766100000400,
+  CountLostLeases1766100000800,
 ];

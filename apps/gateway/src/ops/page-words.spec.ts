@@ -21,6 +21,7 @@ const running: SeenTask = {
   isSilent: false,
   error: null,
   attempts: 0,
+  lostLeases: 0,
   requestedAt: '2026-11-25T11:50:00Z',
   startedAt: '2026-11-25T11:50:00Z',
   endedAt: null,

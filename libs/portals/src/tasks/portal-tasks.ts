@@ -18,6 +18,8 @@ export interface PortalTask {
   error: string | null;
   /** Failures since it last got on. */
   attempts: number;
+  /** How often its process ended or stood still in the middle of it, without an end of the task between. */
+  lostLeases: number;
   requestedAt: Date;
   startedAt: Date | null;
   endedAt: Date | null;
@@ -36,7 +38,7 @@ export interface TaskOverview {
   })[];
 }
 
-export const taskColumns = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts,
+export const taskColumns = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts, lost_leases AS "lostLeases",
   requested_at AS "requestedAt", started_at AS "startedAt", ended_at AS "endedAt"`;
 
 /** Long enough to see what the schedule did; short enough that nobody has to clean up. */

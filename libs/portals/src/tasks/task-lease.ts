@@ -12,6 +12,17 @@ export interface LeaseOptions {
   leaseMs: number;
 }
 
+/**
+ * A task whose process ended in the middle of it so often is done alone from then on: it may be what ends the process, or
+ * have been in hand beside that.
+ */
+export const SUSPECT_LOST_LEASES = 2;
+/** Three times alone; then it is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
+const MAX_LOST_LEASES = 5;
+/** Beside others all the same, where this process never has nothing else to do. */
+const MAX_SUSPECT_WAIT_MS = 10 * 60_000;
+const POISON = `poison: the process that did it ended or stood still ${MAX_LOST_LEASES} times in the middle of it`;
+
 /** The statements by which processes share tasks: a lease is lost when it is not extended, and its task taken by another. */
 export class TaskLeases {
   constructor(
@@ -20,29 +31,50 @@ export class TaskLeases {
   ) {}
 
   /**
-   * The task that has waited longest, or whose owner is silent; no second one of a portal that is being worked on.
+   * The task that has waited longest, or whose owner is silent, which counts as an attempt and makes every next one wait
+   * longer; no second one of a portal that is being worked on.
+   * @param inHand what this process works on, not to be taken from itself; while there is nothing, a task that may end
+   *   the process does so alone
    * @returns undefined when there is nothing to do
    */
-  async take(): Promise<PortalTask | undefined> {
+  async take(inHand: readonly string[]): Promise<PortalTask | undefined> {
     const { consumer, kinds, owner, leaseMs } = this.options;
     const [[task]] = await this.dataSource.query<[PortalTask[], number]>(
       `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL,
+         attempts = attempts + (state = 'running')::int, lost_leases = lost_leases + (state = 'running')::int,
          lease_until = clock_timestamp() + make_interval(secs => $4 / 1000.0),
          started_at = coalesce(started_at, clock_timestamp())
        WHERE id = (
          SELECT id FROM portals.tasks due
          WHERE consumer = $1 AND kind = ANY ($2)
            AND ((state = 'waiting' AND due_at <= clock_timestamp())
-             OR (state = 'running' AND lease_until < clock_timestamp()))
+             OR (state = 'running' AND lease_until + ${pauseAfterLoss} < clock_timestamp()))
+           AND id <> ALL ($5::uuid[])
+           AND ($5 = '{}' OR lost_leases + (state = 'running')::int < $6
+             OR coalesce(lease_until, due_at) < clock_timestamp() - make_interval(secs => $7 / 1000.0))
            AND NOT EXISTS (
              SELECT FROM portals.tasks other
              WHERE other.consumer = due.consumer AND other.member_id = due.member_id AND other.id <> due.id
                AND other.state = 'running' AND other.lease_until >= clock_timestamp())
          ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
        RETURNING ${taskColumns}`,
-      [consumer, kinds, owner, leaseMs],
+      [consumer, kinds, owner, leaseMs, inHand, SUSPECT_LOST_LEASES, MAX_SUSPECT_WAIT_MS],
     );
     return task;
+  }
+
+  /** Gives up what has ended or frozen its process too often. @returns these tasks */
+  async giveUpPoison(): Promise<PortalTask[]> {
+    const { consumer, kinds } = this.options;
+    const [tasks] = await this.dataSource.query<[PortalTask[], number]>(
+      `UPDATE portals.tasks SET state = 'failed', owner = NULL, lease_until = NULL, again = false, error = $4,
+         attempts = attempts + 1, lost_leases = lost_leases + 1, ended_at = clock_timestamp()
+       WHERE consumer = $1 AND kind = ANY ($2) AND state = 'running' AND lease_until < clock_timestamp()
+         AND lost_leases + 1 >= $3
+       RETURNING ${taskColumns}`,
+      [consumer, kinds, MAX_LOST_LEASES, POISON],
+    );
+    return tasks;
   }
 
   /** @returns false when another process has the task by now */
@@ -52,17 +84,23 @@ export class TaskLeases {
     ]);
   }
 
-  /** Who gets on has not failed in vain before. */
-  async report(id: string, progress: TaskProgress): Promise<boolean> {
-    return await this.#change(id, 'progress = $3::jsonb, attempts = 0, error = NULL', [
-      JSON.stringify(progress),
-    ]);
+  /**
+   * Who gets on has not failed in vain before.
+   * @param isHarmless it has got on for so long in this process that it is not what ends processes
+   */
+  async report(id: string, progress: TaskProgress, isHarmless: boolean): Promise<boolean> {
+    return await this.#change(
+      id,
+      `progress = $3::jsonb, attempts = 0, error = NULL,
+       lost_leases = CASE WHEN $4 AND progress IS DISTINCT FROM $3::jsonb THEN 0 ELSE lost_leases END`,
+      [JSON.stringify(progress), isHarmless],
+    );
   }
 
   async done(id: string, progress: TaskProgress): Promise<void> {
     await this.#change(
       id,
-      `owner = NULL, lease_until = NULL, attempts = 0, error = NULL,
+      `owner = NULL, lease_until = NULL, attempts = 0, lost_leases = 0, error = NULL,
        progress = CASE WHEN again THEN '{}' ELSE $3::jsonb END,
        state = CASE WHEN again THEN 'waiting' ELSE 'done' END, again = false, due_at = clock_timestamp(),
        started_at = CASE WHEN again THEN NULL ELSE started_at END, ended_at = clock_timestamp()`,
@@ -73,7 +111,7 @@ export class TaskLeases {
   async failed(id: string, error: string, verdict: TaskVerdict): Promise<void> {
     await this.#change(
       id,
-      `owner = NULL, lease_until = NULL, error = $3, attempts = attempts + $4, again = false,
+      `owner = NULL, lease_until = NULL, lost_leases = 0, error = $3, attempts = attempts + $4, again = false,
        state = CASE WHEN $5 OR again THEN 'waiting' ELSE 'failed' END, ended_at = clock_timestamp(),
        due_at = clock_timestamp() + make_interval(secs => $6 / 1000.0)`,
       [
@@ -102,3 +140,6 @@ export class TaskLeases {
     return changed > 0;
   }
 }
+
+/** The first loss costs nothing but the lease: a process was killed, by chance with this task in hand. */
+const pauseAfterLoss = `make_interval(secs => CASE WHEN lost_leases = 0 THEN 0 ELSE $4 / 1000.0 * 2 ^ least(lost_leases, 6) END)`;

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Bitrix24Error } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
@@ -39,7 +39,7 @@ describe('tasks that a consumer is asked for', () => {
     return memberId;
   }
 
-  function runner(handler: TaskHandler, leaseMs = 60_000): TaskRunner {
+  function runner(handler: TaskHandler, leaseMs = 60_000, concurrency = 8): TaskRunner {
     const made = new TaskRunner({
       dataSource: source,
       consumer,
@@ -47,6 +47,8 @@ describe('tasks that a consumer is asked for', () => {
       handlers: { backfill: handler, reconcile: handler },
       pollMs: 20,
       leaseMs,
+      concurrency,
+      harmlessAfterMs: 0,
     });
     runners.push(made);
     made.start();
@@ -152,6 +154,119 @@ describe('tasks that a consumer is asked for', () => {
     gate.emit('wake');
     expect(await frozen).toEqual([true]);
     expect(await tasks.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
+  });
+
+  /** As if so many processes had been killed with it in hand, the last one this long ago. */
+  async function lostItsProcess(id: string, times: number, ago: string): Promise<void> {
+    await source.query(
+      `UPDATE portals.tasks SET state = 'running', owner = gen_random_uuid(), lost_leases = $2 - 1, attempts = $2 - 1,
+         lease_until = now() - $3::interval, due_at = now() - $3::interval WHERE id = $1`,
+      [id, times, ago],
+    );
+  }
+
+  it('count the end of their process as an attempt', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(id, 1, '1 ms');
+    let seen: PortalTask | undefined;
+    runner(async ({ task }) => {
+      seen = task;
+      return {};
+    });
+    expect(await ended(id)).toMatchObject({ state: 'done', attempts: 0, lostLeases: 0 });
+    expect(seen).toMatchObject({ attempts: 1, lostLeases: 1 });
+  });
+
+  it('wait longer each time that their process ends', async () => {
+    const [soon, late] = [
+      await tasks.request(consumer, await portal(), 'backfill'),
+      await tasks.request(consumer, await portal(), 'backfill'),
+    ];
+    await lostItsProcess(soon.id, 3, '9 minutes');
+    await lostItsProcess(late.id, 3, '1 minute');
+    runner(async () => ({}));
+    await ended(soon.id);
+    expect(await tasks.find(late.id)).toMatchObject({ state: 'running', lostLeases: 2 });
+  });
+
+  it('are done alone once they may be what ends the process', async () => {
+    const suspect = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(suspect.id, 3, '9 minutes');
+    const gate = new EventEmitter();
+    const released = once(gate, 'release');
+    const inHand = new Set<string>();
+    const beside: string[] = [];
+    const started: string[] = [];
+    runner(async ({ task }) => {
+      started.push(task.id);
+      inHand.add(task.id);
+      if (task.id === suspect.id) await released;
+      else if (inHand.has(suspect.id)) beside.push(task.id);
+      inHand.delete(task.id);
+      return {};
+    });
+    await eventually(async () => expect(started).toEqual([suspect.id]));
+    const other = await tasks.request(consumer, await portal(), 'backfill');
+    const looks = jest.spyOn(source, 'query');
+    await eventually(async () => expect(looks.mock.calls.length).toBeGreaterThan(5));
+    looks.mockRestore();
+    expect(started).toEqual([suspect.id]);
+    gate.emit('release');
+    await ended(other.id);
+    expect(beside).toEqual([]);
+  });
+
+  it('that end their process however often are given up as poison, and the others go on', async () => {
+    const memberId = await portal();
+    const poison = await tasks.request(consumer, memberId, 'backfill');
+    const other = await tasks.request(consumer, memberId, 'reconcile');
+    await lostItsProcess(poison.id, 5, '1 ms');
+    const started: string[] = [];
+    runner(async ({ task }) => {
+      started.push(task.id);
+      return {};
+    });
+    await ended(other.id);
+    expect(await tasks.find(poison.id)).toMatchObject({
+      state: 'failed',
+      attempts: 5,
+      error: expect.stringMatching(/^poison: the process that did it ended or stood still 5 times/),
+    });
+    expect(started).toEqual([other.id]);
+  });
+
+  it('that get on are no suspects any more', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(id, 4, '1 hour');
+    let after: PortalTask | undefined;
+    runner(async ({ report }) => {
+      await report({ items: 1 });
+      after = await tasks.find(id);
+      return {};
+    });
+    await ended(id);
+    expect(after).toMatchObject({ lostLeases: 0, attempts: 0 });
+  });
+
+  it('of one slow portal hold one place, whatever they are', async () => {
+    const slow = await portal();
+    const gate = new EventEmitter();
+    const released = once(gate, 'release');
+    const started: string[] = [];
+    for (const kind of ['backfill', 'reconcile']) await tasks.request(consumer, slow, kind);
+    const quick = await tasks.request(consumer, await portal(), 'backfill');
+    runner(
+      async ({ task }) => {
+        started.push(task.memberId);
+        if (task.memberId === slow) await released;
+        return {};
+      },
+      60_000,
+      2,
+    );
+    await ended(quick.id);
+    expect(started.filter((memberId) => memberId === slow)).toHaveLength(1);
+    gate.emit('release');
   });
 
   it('of a process that ends are given back at once, with their progress', async () => {

@@ -2,13 +2,14 @@
  * Responsible for doing, in this process, the tasks that its consumer is asked for. It takes one at a time for each
  * portal, a few at once, and keeps a lease on each while it works. A process that is killed or stands still loses its
  * leases, and the next one to look goes on where it was; so a handler keeps its place in the database, and bears
- * repeats. When no process runs, tasks wait.
+ * repeats. A task that has lost two is done alone, and one that ends its process all the same is given up as poison. When no
+ * process runs, tasks wait.
  */
 import { randomUUID } from 'node:crypto';
 import { type Log, redactText } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { PortalTask, TaskProgress } from './portal-tasks.js';
-import { TaskLeases } from './task-lease.js';
+import { SUSPECT_LOST_LEASES, TaskLeases } from './task-lease.js';
 import { judgeFailure } from './verdict.js';
 
 export interface TaskRun {
@@ -28,12 +29,18 @@ export interface TaskRunnerOptions {
   log: Log;
   /** By kind. */
   handlers: Readonly<Record<string, TaskHandler>>;
-  maxAtOnce?: number;
+  /** Tasks in hand at once, of as many portals: a slow one holds one place, and no more. */
+  concurrency?: number;
   /** How often it looks for tasks when nobody wakes it. */
   pollMs?: number;
   /** After how long a silent process is taken for dead. */
   leaseMs?: number;
+  /** Who gets on for so long in one process is not what ended those before. */
+  harmlessAfterMs?: number;
 }
+
+const DEFAULT_CONCURRENCY = 8;
+const HARMLESS_AFTER_MS = 60_000;
 
 /** The process has lost its lease: another one does the task by now. */
 class LeaseLostError extends Error {
@@ -42,10 +49,12 @@ class LeaseLostError extends Error {
 
 export class TaskRunner {
   readonly #leases: TaskLeases;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
+  /** A task in hand that may end this process: nothing is taken beside it. */
+  #suspect: PortalTask | undefined;
 
   constructor(private readonly options: TaskRunnerOptions) {
     const { dataSource, consumer, handlers, leaseMs = 15_000 } = options;
@@ -78,19 +87,25 @@ export class TaskRunner {
     this.#stopping.abort(new Error('the process ends'));
     clearTimeout(this.#timer);
     await this.#looking;
-    await Promise.all(this.#running);
+    await Promise.all(this.#running.values());
   }
 
   async #look(): Promise<void> {
     try {
-      while (!this.#stopping.signal.aborted && this.#running.size < (this.options.maxAtOnce ?? 3)) {
-        const task = await this.#leases.take();
+      for (const task of await this.#leases.giveUpPoison()) {
+        this.options.log.error({ ...named(task), error: task.error }, 'task failed');
+      }
+      const { concurrency = DEFAULT_CONCURRENCY } = this.options;
+      while (!this.#stopping.signal.aborted && this.#running.size < concurrency && !this.#suspect) {
+        const task = await this.#leases.take([...this.#running.keys()]);
         if (!task) return;
+        if (task.lostLeases >= SUSPECT_LOST_LEASES) this.#suspect = task;
         const run: Promise<void> = this.#run(task).finally(() => {
-          this.#running.delete(run);
+          this.#running.delete(task.id);
+          if (this.#suspect === task) this.#suspect = undefined;
           this.wake();
         });
-        this.#running.add(run);
+        this.#running.set(task.id, run);
       }
     } catch (err) {
       this.options.log.warn({ err }, 'tasks cannot be looked for, will be tried again');
@@ -116,9 +131,12 @@ export class TaskRunner {
     const handler = handlers[task.kind];
     if (!handler) throw new TypeError(`nobody does ${task.kind}`);
     let { attempts } = task;
+    const startedAt = performance.now();
     const report = async (progress: TaskProgress): Promise<void> => {
       attempts = 0;
-      if (!(await this.#leases.report(task.id, progress))) lost.abort(new LeaseLostError());
+      const isHarmless = performance.now() - startedAt >= (this.options.harmlessAfterMs ?? HARMLESS_AFTER_MS);
+      if (!(await this.#leases.report(task.id, progress, isHarmless))) lost.abort(new LeaseLostError());
+      if (isHarmless && this.#suspect === task) this.#suspect = undefined;
       signal.throwIfAborted();
     };
     log.info(named(task), 'task started');
