@@ -30,7 +30,7 @@ const elapsed = 'greatest(0, extract(epoch FROM clock_timestamp() - filled_at))'
 const burstNow = `least(${burst.size}, burst + ${burst.perSecond} * ${elapsed})`;
 const stockNow = `least(${stock.size}, stock + ${stock.perSecond} * ${elapsed})`;
 const takeOne = `UPDATE portals.exchange_budget
-  SET burst = ${burstNow} - 1, stock = ${stockNow} - 1, filled_at = greatest(filled_at, clock_timestamp())`;
+  SET burst = ${burstNow} - 1, stock = ${stockNow} - 1, filled_at = clock_timestamp()`;
 
 /**
  * Anybody may post a claim, and each makes us ask the OAuth server, which blocks an application that asks too much

@@ -54,6 +54,10 @@ describe('a suspended portal', () => {
   afterEach(() => oauth.stop());
   afterAll(() => database.close());
 
+  async function stateOf(member: string): Promise<string | undefined> {
+    return (await new PortalList(source).all()).find((portal) => portal.memberId === member)?.state;
+  }
+
   function newProcess(dataSource: DataSource, log = keptLog().log): OneProcess {
     const suspensions = new Suspensions(dataSource, log);
     const { box } = database;
@@ -260,5 +264,43 @@ describe('a suspended portal', () => {
     const kept = keptLog();
     await new Suspensions(away, kept.log).note(memberId, refused('OVERLOAD_LIMIT'));
     expect(kept.lines).toMatchObject([{ level: 'warn', fields: { memberId } }]);
+  });
+
+  describe('whose answer does not know who asked', () => {
+    const webhook = {
+      memberId: 'by-webhook',
+      webhookUrl: 'https://one.bitrix24.com/rest/1/webhook-secret/',
+      applicationToken: 'webhook-token',
+    };
+
+    it.each(['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'])('asks for another webhook (%s)', async (code) => {
+      await registry.registerWebhook(webhook);
+      await one.suspensions.note(webhook.memberId, refused(code, { method: 'profile', httpStatus: 401 }));
+      await expect(stateOf(webhook.memberId)).resolves.toBe('needs-webhook');
+      await registry.registerWebhook({ ...webhook, applicationToken: 'another' });
+      await expect(stateOf(webhook.memberId)).resolves.toBe('installed');
+    });
+
+    it('asks for none where the application is installed', async () => {
+      await one.suspensions.note(memberId, refused('NO_AUTH_FOUND', { httpStatus: 401 }));
+      await expect(stateOf(memberId)).resolves.toBe('installed');
+    });
+
+    it('works again as soon as the portal knows the webhook again', async () => {
+      await registry.registerWebhook(webhook);
+      await one.suspensions.note(webhook.memberId, refused('NO_AUTH_FOUND', { httpStatus: 401 }));
+      const { suspensions } = newProcess(await database.connect());
+      const { box } = database;
+      const shared = {
+        memberId: webhook.memberId,
+        dataSource: source,
+        box,
+        oauthUrl: oauth.url,
+        suspensions,
+      };
+      await expect(tokenStore(shared).access()).resolves.toMatchObject({ kind: 'webhook' });
+      await suspensions.note(webhook.memberId, answered);
+      await expect(stateOf(webhook.memberId)).resolves.toBe('installed');
+    });
   });
 });
