@@ -3,6 +3,7 @@ import { OAuthError, type TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
 import {
+  type Admission,
   ExchangeBudget,
   PendingInstalls,
   PortalDirectory,
@@ -10,6 +11,7 @@ import {
   PortalRegistry,
 } from '@relay/portals';
 import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Refusal } from '../http/refusal.js';
 import { LOG } from '../tokens.js';
 import { Proof } from './proof.js';
@@ -26,6 +28,9 @@ const installs = counter({
 
 /** Each waits for the OAuth server, and for the portal. */
 const claimsAtOnce = 8;
+/** For room in the budget of exchanges. */
+const patienceMs = 2_000;
+const pauseMs = 70;
 
 /**
  * An install is a claim until the OAuth server has confirmed it: the claim's refresh token is exchanged there, and
@@ -63,7 +68,7 @@ export class Installer {
     await this.once(claim, async () => {
       if (this.inHand.size > claimsAtOnce) throw new Refusal(503, 'too-many-installs');
       await this.registry.requireDatabase(claim.memberId);
-      const admission = await this.budget.admit({ ...claim, source });
+      const admission = await this.room(claim, source);
       if (admission === 'refused-before') return this.repeated(claim);
       if (admission !== 'admitted') throw new Refusal(503, 'too-many-installs');
       try {
@@ -108,7 +113,7 @@ export class Installer {
     if (this.inHand.size > claimsAtOnce) return this.keep(claim, inTurn);
     // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
     await this.registry.requireDatabase(claim.memberId);
-    const admission = await this.budget.admit({ ...claim, source });
+    const admission = await this.room(claim, source);
     if (admission === 'refused-before') return this.repeated(claim);
     if (admission === 'too-many') return this.keep(claim, inTurn);
     // Whoever sends so many gets no place among those that wait, either.
@@ -138,6 +143,18 @@ export class Installer {
     await this.pending.keep(claim, { source, isDue });
     installs.inc({ outcome: 'kept' });
     throw new Refusal(503, reason, { cause });
+  }
+
+  /** Several installs that follow each other are slowed down; where others wait already, it is their turn. */
+  private async room(claim: InstallClaim, source: string): Promise<Admission> {
+    const untilMs = performance.now() + patienceMs;
+    for (;;) {
+      const admission = await this.budget.admit({ ...claim, source });
+      if (admission !== 'too-many' || performance.now() > untilMs || (await this.pending.hasDue())) {
+        return admission;
+      }
+      await pause(pauseMs);
+    }
   }
 
   /** A proof that is worth nothing any more. @throws Refusal 401 unless it was used up here */
