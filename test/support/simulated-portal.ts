@@ -39,6 +39,8 @@ export interface PortalSettings {
   burst?: number;
   /** How long its REST takes for each answer. */
   latencyMs?: number;
+  /** The permissions that the application was given there; the usual ones include `crm`. */
+  scope?: string[];
   /** Events that are sent at once; with 1, each after the answer to the one before. */
   eventConcurrency?: number;
 }
@@ -105,9 +107,18 @@ export class SimulatedPortal {
     await control('POST', `${this.controlUrl}/suspend`, { reason });
   }
 
-  /** The next call of the method fails in this way, such as `denied`. */
-  async orderFault(method: string, kind: string): Promise<void> {
-    await control('POST', `${this.controlUrl}/faults`, { match: method, kind });
+  /** The next call of the method fails in this way, such as `denied`; or the next `times` ones, each after `ms`. */
+  async orderFault(
+    method: string,
+    kind: string,
+    more: { times?: number; ms?: number; where?: Record<string, string> } = {},
+  ): Promise<void> {
+    await control('POST', `${this.controlUrl}/faults`, { match: method, kind, ...more });
+  }
+
+  /** Those that were ordered and did not happen yet do not happen any more. */
+  async clearFaults(): Promise<void> {
+    await control('DELETE', `${this.controlUrl}/faults`);
   }
 
   async expireTokens(): Promise<void> {
@@ -146,5 +157,9 @@ export class SimulatedPortal {
 
   async statistics(): Promise<Statistics> {
     return statistics.parse(await control('GET', `${this.controlUrl}/stats`));
+  }
+
+  async clearStatistics(): Promise<void> {
+    await control('DELETE', `${this.controlUrl}/stats`);
   }
 }

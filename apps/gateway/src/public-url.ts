@@ -9,6 +9,12 @@ const healthy = z.object({ status: z.literal('live') });
  * nothing else would say why. Only a warning, since some networks do not let a machine reach its own public address.
  */
 export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void> {
+  if (!new URL(publicUrl).hostname.includes('.')) {
+    log.warn(
+      { publicUrl },
+      'the host of PUBLIC_URL has no dot: Bitrix24 takes no handler there, and no online event will be bound',
+    );
+  }
   const reason = await whyNotReached(`${publicUrl}/health/live`);
   if (reason === undefined) log.info({ publicUrl }, 'the gateway is reached under PUBLIC_URL');
   else {

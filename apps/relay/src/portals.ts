@@ -13,6 +13,7 @@ const listed = z.object({
       kind: z.string().nullable(),
       suspendedReason: z.string().nullish(),
       suspendedUntil: z.string().nullish(),
+      bindings: z.looseObject({ note: z.string().nullish() }).nullish(),
     }),
   ),
   webhookPairs: z.array(
@@ -63,13 +64,14 @@ function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: L
   return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
 }
 
-/** A portal that does not work says what is to be done, or what happens next. */
-function lineOf({ memberId, domain, state, kind, suspendedReason, suspendedUntil }: ListedPortal): string {
+/** What is to be done, or what happens next, stands behind the domain. */
+function lineOf(portal: ListedPortal): string {
+  const { memberId, domain, state, kind, suspendedReason, suspendedUntil, bindings } = portal;
   const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
   if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
   if (state === 'needs-webhook')
     return `${line}  make another incoming webhook there, then: relay portals webhook`;
-  if (state !== 'suspended') return line;
+  if (state !== 'suspended') return bindings?.note ? `${line}  ${bindings.note}` : line;
   return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
 

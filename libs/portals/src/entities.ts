@@ -12,8 +12,13 @@ export type PortalState = 'installed' | 'needs-reauth' | 'needs-webhook' | 'susp
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
-/** What `event.bind` has done: Bitrix24 keeps a handler, or the portal does not know the event. */
-export type BindingState = 'bound' | 'unknown-event';
+/**
+ * What `event.bind` has done: Bitrix24 keeps a handler; or the portal does not know the event, or gives it to applications
+ * with another permission only.
+ */
+export type BindingState = 'bound' | 'unknown-event' | 'out-of-scope';
+/** What a portal is asked for: to keep the handlers that are wanted, or to drop those that nobody wants any more. */
+export type BindingWork = 'bind' | 'unbind';
 
 /** `failed`: a repeat would not help, or many did not. */
 export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
@@ -138,6 +143,26 @@ export class EventBindingEntity {
   @Column('text') handler: string;
   @Column('text') state: BindingState;
   @UpdateDateColumn({ type: 'timestamptz', name: 'bound_at' }) boundAt: Date;
+  /** The application's when the portal was asked; null where that was before it was kept. */
+  @Column('text', { array: true, nullable: true }) scope: string[] | null;
+  /** Which one the application lacks for an event that is `out-of-scope`, where the portal said so. */
+  @Column('text', { nullable: true }) permission: string | null;
+}
+
+/** A portal that is asked now, or was in vain; as `BindingAttempts` describes it. */
+@Entity({ schema, name: 'binding_attempts' })
+export class BindingAttemptEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') work: BindingWork;
+  /** The address that it is asked for: a refusal says nothing about another. */
+  @Column('text') handler: string;
+  @Column('text', { array: true }) scope: string[];
+  /** Since it last worked. */
+  @Column('int') attempts: number;
+  @Column('timestamptz', { name: 'next_attempt_at' }) nextAttemptAt: Date;
+  /** Who asks now; what an older claim brings is no longer true. */
+  @Column('uuid', { nullable: true }) claim: string | null;
+  @Column('text', { nullable: true }) error: string | null;
 }
 
 @Entity({ schema, name: 'webhook_pairs' })
@@ -213,6 +238,7 @@ export const portalEntities = [
   SubscriptionEntity,
   ChosenSubscriptionEntity,
   EventBindingEntity,
+  BindingAttemptEntity,
   WebhookPairEntity,
   RateBucketEntity,
   OperatingTimeEntity,

@@ -1,10 +1,15 @@
-import type { DataSource } from 'typeorm';
-import { EventBindingEntity, type BindingState } from './entities.js';
+import type { DataSource, EntityManager } from 'typeorm';
+import { ClaimLostError, forgetBindings, isDue, type BindingClaim } from './binding-attempts.js';
+import { EventBindingEntity, type BindingState, type BindingWork } from './entities.js';
+import { inTransaction } from './in-transaction.js';
 
 interface NamesOfPortal {
   memberId: string;
   names: string[];
 }
+
+/** An event that a portal did not give may be there with its next version, or another plan. */
+const ASK_AGAIN_AFTER = '1 day';
 
 const canBeAsked = `kind = 'oauth' AND (portals.state = 'installed'
   OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
@@ -26,6 +31,43 @@ const wantedThere = `
   SELECT given.name FROM unnest($1::text[]) AS given(name) WHERE NOT ${isReplaced('given.name')}
   UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
 
+/** SQL: the portal was asked for this event, and there is no reason to ask again. */
+const isSettled = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
+  b.bound_at > clock_timestamp() - interval '${ASK_AGAIN_AFTER}'
+  AND b.scope <@ portals.scope AND b.scope @> portals.scope)))`;
+
+/** SQL: of all portals those that may be asked now, or the one that is `$3`. */
+const isMeant = (work: BindingWork): string => `($3 = member_id OR ($3::text IS NULL AND NOT EXISTS (
+  SELECT FROM portals.binding_attempts a
+  WHERE a.member_id = portals.member_id AND a.work = '${work}' AND NOT ${isDue('a', '$2')})))`;
+
+/** SQL: some consumer wants this event, and gets no other in its place. */
+const isMissed = `(
+  EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = b.name OR starts_with(s.name, b.name || '_'))
+  OR EXISTS (SELECT FROM portals.chosen_subscriptions c, unnest(c.names) AS chosen
+    WHERE c.member_id = b.member_id AND (chosen = b.name OR starts_with(chosen, b.name || '_'))))
+  AND NOT EXISTS (SELECT FROM portals.event_bindings basic
+    WHERE basic.member_id = b.member_id AND basic.state = 'bound' AND starts_with(b.name, basic.name || '_'))`;
+
+/** An event that a portal does not give us. */
+export interface EventNotOffered {
+  event: string;
+  state: Exclude<BindingState, 'bound'>;
+  /** The one that the application lacks, where the portal said so. */
+  permission: string | null;
+}
+
+/** How it stands with a portal's handlers, for who looks after it. */
+export interface BindingReport {
+  /** How many events are bound. */
+  bound: number;
+  /** The code of what went wrong at the last attempt, which is repeated; null: nothing did. */
+  error: string | null;
+  nextAttemptAt: Date | null;
+  /** Of what is wanted. */
+  notOffered: EventNotOffered[];
+}
+
 /** What `event.bind` has done at each portal, so that only what is missing is bound. */
 export class EventBindings {
   constructor(private readonly dataSource: DataSource) {}
@@ -37,20 +79,26 @@ export class EventBindings {
   }
 
   /**
-   * For each portal where the application is installed, which of the names were never tried, or with another handler
-   * than this one; no entry: none. A suspended portal counts when its next try is due: one whose handlers are not
+   * For each portal where the application is installed and that may be asked now (`BindingAttempts`), which of the names
+   * were never tried, or with another handler than this one, or were not offered a day ago or to an application with other
+   * permissions; no entry: none. A suspended portal counts when its next try is due: one whose handlers are not
    * bound sends no events, so that nobody else would ever try it.
    * @param names what is wanted of every portal; where a consumer has chosen others (`Subscriptions.choose`), those
+   * @param memberId only of this one, whether it may be asked or not
    */
-  async missing(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
+  async missing(
+    names: readonly string[],
+    handlerUrl: string,
+    memberId?: string,
+  ): Promise<Map<string, string[]>> {
     const rows = await this.dataSource.query<NamesOfPortal[]>(
       `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id)
          CROSS JOIN LATERAL (${wantedThere}) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
-       WHERE ${canBeAsked} AND b.handler IS DISTINCT FROM $2
+       WHERE ${canBeAsked} AND ${isSettled} IS NOT TRUE AND ${isMeant('bind')}
        GROUP BY member_id`,
-      [names, handlerUrl],
+      [names, handlerUrl, memberId],
     );
     return new Map(rows.map((row) => [row.memberId, row.names]));
   }
@@ -58,20 +106,24 @@ export class EventBindings {
   /**
    * For each portal where all that is wanted is bound, which handlers were bound beside that nobody asks for any more. A
    * basic name that was bound because the portal does not know a suffixed one is asked for by that one.
-   * @param names as for `missing`
+   * @param names as for `missing`, and so `memberId`
    */
-  async unwanted(names: readonly string[], handlerUrl: string): Promise<Map<string, string[]>> {
+  async unwanted(
+    names: readonly string[],
+    handlerUrl: string,
+    memberId?: string,
+  ): Promise<Map<string, string[]>> {
     const rows = await this.dataSource.query<NamesOfPortal[]>(
       `SELECT member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
        WHERE ${canBeAsked} AND b.state = 'bound' AND b.handler = $2
-         AND NOT EXISTS (
+         AND ${isMeant('unbind')} AND NOT EXISTS (
            SELECT FROM (${wantedThere}) wanted
              LEFT JOIN portals.event_bindings there ON there.member_id = portals.member_id AND there.name = wanted.name
            WHERE wanted.name = b.name OR there.handler IS DISTINCT FROM $2
              OR (there.state = 'unknown-event' AND starts_with(wanted.name, b.name || '_')))
        GROUP BY member_id`,
-      [names, handlerUrl],
+      [names, handlerUrl, memberId],
     );
     return new Map(rows.map((row) => [row.memberId, row.names]));
   }
@@ -92,14 +144,59 @@ export class EventBindings {
     return rows.map(({ name }) => name);
   }
 
-  /** The portal must be known: a binding without one has no meaning, and the database refuses it. */
-  async save(memberId: string, name: string, handlerUrl: string, state: BindingState): Promise<void> {
-    const row = { memberId, name, handler: handlerUrl, state, boundAt: () => 'now()' };
-    await this.dataSource.manager.upsert(EventBindingEntity, row, ['memberId', 'name']);
+  /**
+   * The portal must be known: a binding without one has no meaning, and the database refuses it.
+   * @throws ClaimLostError when the portal is no longer asked under this claim
+   */
+  async save(
+    memberId: string,
+    name: string,
+    handlerUrl: string,
+    state: BindingState,
+    { claim, permission }: { claim?: BindingClaim; permission?: string | undefined } = {},
+  ): Promise<void> {
+    await inTransaction(this.dataSource, async (manager) => {
+      // In the order of all who change a portal.
+      await manager.query('SELECT FROM portals.portals WHERE member_id = $1 FOR KEY SHARE', [memberId]);
+      if (claim) await requireClaim(manager, claim);
+      await manager.query(
+        `INSERT INTO portals.event_bindings (member_id, name, handler, state, scope, permission, bound_at)
+         VALUES ($1, $2, $3, $4,
+           coalesce($5::text[], (SELECT scope FROM portals.portals WHERE member_id = $1)), $6, clock_timestamp())
+         ON CONFLICT (member_id, name) DO UPDATE SET handler = excluded.handler, state = excluded.state,
+           scope = excluded.scope, permission = excluded.permission, bound_at = excluded.bound_at`,
+        [memberId, name, handlerUrl, state, claim?.scope, permission],
+      );
+    });
   }
 
   /** All of the portal's: its handlers vanished. */
   async forget(memberId: string): Promise<void> {
-    await this.dataSource.manager.delete(EventBindingEntity, { memberId });
+    await inTransaction(this.dataSource, (manager) => forgetBindings(manager, memberId));
   }
+
+  /** By member id; of portals that were never asked there is nothing to say. */
+  async reports(): Promise<Map<string, BindingReport>> {
+    const rows = await this.dataSource.query<(BindingReport & { memberId: string })[]>(
+      `SELECT member_id AS "memberId", coalesce(known.bound, 0)::int AS bound, a.error,
+         CASE WHEN a.error IS NOT NULL THEN a.next_attempt_at END AS "nextAttemptAt",
+         coalesce(known."notOffered", '[]') AS "notOffered"
+       FROM (
+         SELECT member_id, count(*) FILTER (WHERE state = 'bound') AS bound,
+           json_agg(json_build_object('event', name, 'state', state, 'permission', permission) ORDER BY name)
+             FILTER (WHERE state <> 'bound' AND ${isMissed}) AS "notOffered"
+         FROM portals.event_bindings b GROUP BY member_id) known
+       FULL JOIN (SELECT * FROM portals.binding_attempts WHERE work = 'bind') a USING (member_id)`,
+    );
+    return new Map(rows.map(({ memberId, ...report }) => [memberId, report]));
+  }
+}
+
+/** Waits for an install that takes it away. */
+async function requireClaim(manager: EntityManager, { memberId, id }: BindingClaim): Promise<void> {
+  const held = await manager.query<unknown[]>(
+    'SELECT FROM portals.binding_attempts WHERE member_id = $1 AND claim = $2 FOR SHARE',
+    [memberId, id],
+  );
+  if (held.length === 0) throw new ClaimLostError(memberId);
 }

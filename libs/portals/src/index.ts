@@ -1,9 +1,12 @@
 export { hasApplicationToken } from './application-token.js';
+export { BindingAttempts, ClaimLostError } from './binding-attempts.js';
+export type { BindingClaim } from './binding-attempts.js';
 export { portalEntities } from './entities.js';
 export type { ApplicationTokenKind, BindingState, PortalState, TaskState } from './entities.js';
 export { DirectoryUnavailableError, PortalError } from './errors.js';
 export type { PortalErrorCode } from './errors.js';
 export { EventBindings } from './event-bindings.js';
+export type { BindingReport, EventNotOffered } from './event-bindings.js';
 export { ExchangeBudget } from './exchange-budget.js';
 export type { Admission, OfferedProof } from './exchange-budget.js';
 export { inTransaction } from './in-transaction.js';

@@ -16,6 +16,7 @@ import { CreateTasks1764960000000 } from './migrations/1764960000000-create-task
 import { CountLostLeases1766100000800 } from './migrations/1766100000800-count-lost-leases.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
+import { CreateBindingAttempts1766100000700 } from './migrations/1766100000700-create-binding-attempts.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
 export const portalMigrations = [
@@ -36,5 +37,6 @@ export const portalMigrations = [
   BoundExchanges1766100000310,
   AskForWebhooks1766100000320,
   JudgeTokens1766100000400,
+  CreateBindingAttempts1766100000700,
   CountLostLeases1766100000800,
 ];

@@ -3,10 +3,10 @@ import { type Log, silentLog } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { hashApplicationToken } from './application-token.js';
 import { lockCredentials, lockPortal, saveOAuthCredentials, saveWebhookCredentials } from './credentials.js';
+import { forgetBindingAttempts, forgetBindings } from './binding-attempts.js';
 import {
   ApplicationTokenEntity,
   CredentialsEntity,
-  EventBindingEntity,
   PendingInstallEntity,
   PortalEntity,
   type ApplicationTokenKind,
@@ -69,7 +69,7 @@ export class PortalRegistry {
         await addToken(manager, memberId, claim.applicationToken, 'app');
       }
       await this.dropForeignTokens(manager, memberId, clientEndpoint);
-      await manager.delete(EventBindingEntity, { memberId });
+      await forgetBindings(manager, memberId);
       await announce(manager, 'portals', memberId);
     });
   }
@@ -101,6 +101,8 @@ export class PortalRegistry {
       const { portal, credentials } = await lockCredentials(manager, memberId);
       if (credentials.kind !== 'oauth') throw notInstalled(memberId);
       await storeGrant({ manager, box: this.box, log: this.log }, portal, grant, 0);
+      // What failed with the pair of before says nothing about this one.
+      await forgetBindingAttempts(manager, memberId);
     });
   }
 
@@ -185,7 +187,7 @@ export class PortalRegistry {
       // Claims of the installation that is gone; a repeat must not take those of the next one.
       if (portal.state !== 'uninstalled') await manager.delete(PendingInstallEntity, { memberId });
       await manager.delete(CredentialsEntity, { memberId });
-      await manager.delete(EventBindingEntity, { memberId });
+      await forgetBindings(manager, memberId);
       await announce(manager, 'portals', memberId);
     });
   }

@@ -1,6 +1,7 @@
 import { Module, type DynamicModule, type FactoryProvider, type OnModuleDestroy } from '@nestjs/common';
 import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
+import { BindingAttempts } from './binding-attempts.js';
 import { EventBindings } from './event-bindings.js';
 import { ExchangeBudget } from './exchange-budget.js';
 import { Notifier } from './notifier.js';
@@ -105,6 +106,11 @@ export class PortalsModule {
       {
         provide: EventBindings,
         useFactory: (dataSource: DataSource) => new EventBindings(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: BindingAttempts,
+        useFactory: (dataSource: DataSource) => new BindingAttempts(dataSource, log),
         inject: [DataSource],
       },
       {

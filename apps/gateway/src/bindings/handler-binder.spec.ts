@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { databaseOptions, silentLog } from '@relay/platform';
 import {
+  BindingAttempts,
   EventBindings,
   PortalClients,
   portalEntities,
@@ -79,6 +80,7 @@ describe('binding handlers at many portals', () => {
     const binder = new HandlerBinder(
       context.get(Subscriptions),
       context.get(EventBindings),
+      context.get(BindingAttempts),
       context.get(PortalClients),
       'https://relay.example.com/b24/events',
       silentLog,

@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { Bitrix24Error } from '@relay/bitrix24';
 import { PortalClients } from '@relay/portals';
 import { HANDLER_URL } from '../tokens.js';
 import { boundAt, has } from './handlers-at-portal.js';
@@ -21,6 +22,12 @@ export class InstallEvent {
   async bind(memberId: string): Promise<void> {
     const client = this.clients.for(memberId);
     if (has(await boundAt(client), name, this.handlerUrl)) return;
-    await client.call('event.bind', { event: name, handler: this.handlerUrl });
+    try {
+      await client.call('event.bind', { event: name, handler: this.handlerUrl });
+    } catch (error) {
+      // Another request for the same page is binding it, or has.
+      if (!(error instanceof Bitrix24Error) || error.code !== 'ERROR_CORE') throw error;
+      if (!has(await boundAt(client), name, this.handlerUrl)) throw error;
+    }
   }
 }

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import type { JournalStatus } from '@relay/bus';
 import { pageFiles } from '@relay/platform';
-import type { ListedPortal, TaskOverview } from '@relay/portals';
+import type { TaskOverview } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
 import type { ListedConsumer } from './known-consumers.js';
+import type { PortalWithBindings } from './portal-routes.js';
 
 const folder = join(import.meta.dirname, 'page');
 const firstPage = 'index.html';
@@ -47,7 +48,7 @@ export function addPageRoutes(api: FastifyInstance): void {
 type Seen<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Seen<T[K]> } : T;
 
 /** What the page's scripts get from the API. */
-export type SeenPortal = Seen<ListedPortal>;
+export type SeenPortal = Seen<PortalWithBindings>;
 export type SeenConsumer = Seen<ListedConsumer>;
 export type SeenJournal = Seen<JournalStatus>;
 export type SeenSync = Seen<TaskOverview>;

@@ -1,5 +1,8 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import type {
+  BindingReport,
+  EventBindings,
+  ListedPortal,
   PendingInstalls,
   PortalLimits,
   PortalList,
@@ -11,9 +14,11 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { TestEvents } from '../events/test-events.js';
 import type { WebhookRegistration } from '../installs/webhook-registration.js';
+import { bindingNote } from './binding-note.js';
 
 export interface PortalRouteParts {
   portals: PortalList;
+  bindings: EventBindings;
   webhooks: WebhookRegistration;
   webhookPairs: WebhookPairs;
   pending: PendingInstalls;
@@ -21,6 +26,11 @@ export interface PortalRouteParts {
   limits: PortalLimits;
   suspensions: Suspensions;
   tests: TestEvents;
+}
+
+/** A portal, and what became of its handlers; null where none were asked for yet, or none can be. */
+export interface PortalWithBindings extends ListedPortal {
+  bindings: (BindingReport & { note: string | null }) | null;
 }
 
 /** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method behind, which is not part of it. */
@@ -60,11 +70,11 @@ const maxPendingShown = 50;
 
 /** What an operator asks of portals, and does to them. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
-  const { portals, webhooks, webhookPairs, pending, settings, limits, suspensions, tests } = parts;
+  const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions, tests } = parts;
 
   api.get('/ops/api/portals', async () => {
     const [all, pairs, waiting] = await Promise.all([
-      portals.all(),
+      listed(),
       webhookPairs.waiting(),
       pending.waiting(maxPendingShown),
     ]);
@@ -98,6 +108,14 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     const heardAfterMs = byHand ? await tests.waitForAny(memberId) : await tests.tryOut(memberId);
     return { heard: heardAfterMs !== undefined, heardAfterMs, byHand };
   });
+
+  async function listed(): Promise<PortalWithBindings[]> {
+    const [all, reports] = await Promise.all([portals.all(), bindings.reports()]);
+    return all.map((portal) => {
+      const report = portal.kind === 'oauth' ? reports.get(portal.memberId) : undefined;
+      return { ...portal, bindings: report ? { ...report, note: bindingNote(report) ?? null } : null };
+    });
+  }
 
   async function requireKnown(memberId: string): Promise<void> {
     const known = (await portals.all()).some((portal) => portal.memberId === memberId);

@@ -1,6 +1,7 @@
 import type { RequestOutcome } from '@relay/bitrix24';
 import { counter, type Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
+import { wakeBindingAttempts } from '../binding-attempts.js';
 import { inTransaction } from '../in-transaction.js';
 import { announce } from '../notifier.js';
 import { PortalSuspendedError } from './portal-suspended-error.js';
@@ -176,7 +177,10 @@ export class Suspensions {
          WHERE member_id = $1 AND state = 'suspended' AND suspended_until = coalesce($2::timestamptz, suspended_until)`,
         [memberId, until],
       );
-      if (count > 0) await announce(manager, 'portals', memberId);
+      if (count > 0) {
+        await wakeBindingAttempts(manager, memberId);
+        await announce(manager, 'portals', memberId);
+      }
       return count > 0;
     });
     if (ended) this.log.info({ memberId }, message);

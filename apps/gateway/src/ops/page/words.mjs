@@ -207,11 +207,11 @@ function asideLines({ slot, newer, unreadable }) {
 }
 
 /** What is to be done about a portal, or happens next. @param {SeenPortal} portal */
-export function portalNote({ state, suspendedReason, suspendedUntil }) {
+export function portalNote({ state, suspendedReason, suspendedUntil, bindings }) {
   if (state === 'needs-reauth') return 'An administrator must open the application there.';
   if (state === 'needs-webhook')
     return 'The portal does not know its incoming webhook any more: make another.';
-  if (state !== 'suspended') return '';
+  if (state !== 'suspended') return bindings?.note ?? '';
   const next = suspendedUntil === null ? 'at once' : new Date(suspendedUntil).toLocaleTimeString();
   return `${suspendedReason ?? 'No reason given'}; next try ${next}`;
 }

@@ -1,0 +1,108 @@
+import { Bitrix24Error } from '@relay/bitrix24';
+import { ClaimLostError } from '@relay/portals';
+
+/** Runs that began a moment ago. */
+const MAX_QUICK = 4;
+/** Longer than a round at a portal that answers takes. */
+const PATIENCE_MS = 500;
+/** Runs that take longer: they cost a socket each, and nobody waits for them. Others than fresh ones begin below it only. */
+const MAX_SLOW = 32;
+
+export interface PortalQueueOptions {
+  /** Must not reject. The signal: the portal was pushed as fresh again, or has had its time while others wait. */
+  run: (memberId: string, signal: AbortSignal) => Promise<void>;
+  patienceMs?: number;
+  maxSlow?: number;
+}
+
+interface Run {
+  controller: AbortController;
+  isSlow: boolean;
+  ended: Promise<void>;
+}
+
+/**
+ * One run at a time for each portal, fresh portals first, the newest of them before all: what a portal does before its
+ * events are bound is never heard of. A run that takes long gives its place to the next one and goes on beside it; beyond
+ * the bound on such runs the eldest ends, and only fresh portals begin.
+ */
+export class PortalQueue {
+  private readonly fresh: string[] = [];
+  private readonly waiting = new Set<string>();
+  /** In the order in which they began. */
+  private readonly running = new Map<string, Run>();
+  private isStopped = false;
+
+  constructor(private readonly options: PortalQueueOptions) {}
+
+  push(memberId: string): void {
+    this.waiting.add(memberId);
+    this.startNext();
+  }
+
+  /** What is under way for this portal is the old one's, and ends. */
+  pushFresh(memberId: string): void {
+    this.running.get(memberId)?.controller.abort(new ClaimLostError(memberId));
+    this.fresh.push(memberId);
+    this.startNext();
+  }
+
+  /** Starts nothing more. Resolves when the runs in hand have ended. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all([...this.running.values()].map(({ ended }) => ended));
+  }
+
+  private startNext(): void {
+    while (!this.isStopped && this.count(({ isSlow }) => !isSlow) < MAX_QUICK) {
+      const memberId = this.take();
+      if (memberId === undefined) return;
+      this.start(memberId);
+    }
+  }
+
+  private take(): string | undefined {
+    const newest = this.fresh.findLastIndex((memberId) => !this.running.has(memberId));
+    if (newest >= 0) return this.fresh.splice(newest, 1)[0];
+    if (this.running.size >= this.maxSlow) return undefined;
+    for (const memberId of this.waiting) {
+      if (this.running.has(memberId)) continue;
+      this.waiting.delete(memberId);
+      return memberId;
+    }
+    return undefined;
+  }
+
+  private start(memberId: string): void {
+    const controller = new AbortController();
+    const patience = setTimeout(() => this.makeSlow(memberId), this.options.patienceMs ?? PATIENCE_MS);
+    const ended = this.options.run(memberId, controller.signal).finally(() => {
+      clearTimeout(patience);
+      this.running.delete(memberId);
+      this.startNext();
+    });
+    this.running.set(memberId, { controller, isSlow: false, ended });
+  }
+
+  private makeSlow(memberId: string): void {
+    const run = this.running.get(memberId);
+    if (run) run.isSlow = true;
+    const [eldest, ...others] = this.slowRuns();
+    if (others.length >= this.maxSlow) eldest?.controller.abort(new Bitrix24Error('TIMEOUT'));
+    this.startNext();
+  }
+
+  private slowRuns(): Run[] {
+    return [...this.running.values()].filter(
+      ({ isSlow, controller }) => isSlow && !controller.signal.aborted,
+    );
+  }
+
+  private count(isCounted: (run: Run) => boolean): number {
+    return [...this.running.values()].filter(isCounted).length;
+  }
+
+  private get maxSlow(): number {
+    return this.options.maxSlow ?? MAX_SLOW;
+  }
+}

@@ -1,0 +1,243 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { z } from 'zod';
+import { freePort } from '../support/broker.js';
+import { eventually } from '../support/eventually.js';
+import { askGateway, command } from '../support/operator.js';
+import { AppProcess } from '../support/processes.js';
+import { startRelay, type Relay } from '../support/relay.js';
+import type { SimulatedPortal } from '../support/simulated-portal.js';
+
+const OWN_EVENTS = ['ONAPPTEST', 'ONAPPUNINSTALL', 'ONAPPUPDATE'];
+const SLOW_PORTALS = 40;
+const DAY = '1 day';
+
+const listed = z.object({
+  portals: z.array(
+    z.looseObject({
+      memberId: z.string(),
+      bindings: z.looseObject({ error: z.string().nullable(), note: z.string().nullable() }).nullable(),
+    }),
+  ),
+});
+
+/** Real: gateways, PostgreSQL with the bus in it; for one test name-formatter. Simulated: Bitrix24. */
+describe('binding events at portals', () => {
+  let relay: Relay;
+  let database: pg.Pool;
+
+  beforeAll(async () => {
+    relay = await startRelay('PostgreSQL', []);
+    database = new pg.Pool({ connectionString: relay.env['DATABASE_URL'], max: 2 });
+  }, 240_000);
+  afterAll(async () => {
+    await database?.end();
+    await relay?.stop();
+  }, 120_000);
+
+  async function install(portal: SimulatedPortal): Promise<void> {
+    await portal.install(`${relay.gatewayUrl}/b24/install`);
+  }
+
+  async function isBound(portal: SimulatedPortal, events = OWN_EVENTS): Promise<void> {
+    await eventually(async () => {
+      expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toEqual(events.toSorted());
+    });
+  }
+
+  /** Until so many events were bound, by the clock of the database. */
+  async function msFromInstallToBound({ memberId }: SimulatedPortal, events: number): Promise<number> {
+    return await eventually(async () => {
+      const { rows } = await database.query<{ ms: number; count: number }>(
+        `SELECT extract(epoch FROM max(bound_at) - max(installed_at))::float8 * 1000 AS ms, count(*)::int
+         FROM portals.portals JOIN portals.event_bindings USING (member_id) WHERE member_id = $1`,
+        [memberId],
+      );
+      expect(rows[0]?.count).toBe(events);
+      return rows[0]?.ms ?? Number.NaN;
+    });
+  }
+
+  /** What a consumer does that records its subscriptions; the gateways look at every portal. */
+  async function subscribe(names: string[]): Promise<void> {
+    await database.query(`DELETE FROM portals.subscriptions WHERE consumer = 'spec'`);
+    await database.query(`INSERT INTO portals.subscriptions SELECT 'spec', unnest($1::text[])`, [names]);
+    await lookAtAll();
+  }
+
+  async function lookAtAll(): Promise<void> {
+    await database.query(`NOTIFY relay_subscriptions, 'spec'`);
+  }
+
+  async function bindingsOf({ memberId }: SimulatedPortal) {
+    const { portals } = listed.parse(await askGateway(relay, 'GET', '/portals'));
+    return portals.find((portal) => portal.memberId === memberId)?.bindings;
+  }
+
+  async function attemptsAt({ memberId }: SimulatedPortal): Promise<{ isDue: boolean }[]> {
+    const { rows } = await database.query<{ isDue: boolean }>(
+      `SELECT next_attempt_at <= now() AS "isDue" FROM portals.binding_attempts WHERE member_id = $1`,
+      [memberId],
+    );
+    return rows;
+  }
+
+  describe('of which forty answer after 4 s', () => {
+    const slow: SimulatedPortal[] = [];
+
+    beforeAll(async () => {
+      for (let number = 0; number < SLOW_PORTALS; number += 1) {
+        const portal = await relay.portal(`slow${number}`);
+        await install(portal);
+        slow.push(portal);
+      }
+      for (const portal of slow) await isBound(portal);
+    });
+
+    it('binds a fresh install within 2 s', async () => {
+      await Promise.all(slow.map((portal) => portal.set({ latencyMs: 4_000 })));
+      await subscribe(['ONCRMLEADADD']);
+      await eventually(async () => {
+        const { rows } = await database.query('SELECT FROM portals.binding_attempts');
+        expect(rows.length).toBeGreaterThan(SLOW_PORTALS / 2);
+      });
+      const fresh = await relay.portal('fresh');
+      await install(fresh);
+      expect(await msFromInstallToBound(fresh, 4)).toBeLessThan(2_000);
+
+      await Promise.all(slow.map((portal) => portal.set({ latencyMs: 0 })));
+      for (const portal of [...slow, fresh]) await isBound(portal, [...OWN_EVENTS, 'ONCRMLEADADD']);
+    });
+
+    it('asks each of them once, though two gateways look after all', async () => {
+      const second = await startSecondGateway();
+      await Promise.all(slow.map((portal) => portal.clearStatistics()));
+      await subscribe(['ONCRMLEADADD', 'ONCRMDEALADD']);
+      for (const portal of slow) await isBound(portal, [...OWN_EVENTS, 'ONCRMLEADADD', 'ONCRMDEALADD']);
+      for (const portal of slow) {
+        const { calls } = await portal.statistics();
+        expect([calls['event.get'], calls['event.bind']]).toEqual([1, 1]);
+      }
+      await second.stop();
+      await subscribe([]);
+      for (const portal of slow) await isBound(portal);
+    });
+  });
+
+  it('lets no failure of before keep a fresh install waiting', async () => {
+    const portal = await relay.portal('failing');
+    await portal.orderFault('event.get', '500', { times: 100 });
+    await install(portal);
+    await eventually(async () => {
+      expect((await bindingsOf(portal))?.note).toMatch(
+        /^online events not bound: the portal answers INTERNAL_/,
+      );
+    });
+    expect(await attemptsAt(portal)).toEqual([{ isDue: false }]);
+    await portal.clearFaults();
+    await install(portal);
+    expect(await msFromInstallToBound(portal, OWN_EVENTS.length)).toBeLessThan(2_000);
+    expect((await bindingsOf(portal))?.note).toBeNull();
+  });
+
+  it('lets no attempt of before keep a fresh install waiting, nor back it off when it fails after it', async () => {
+    const portal = await relay.portal('hanging');
+    await portal.orderFault('event.get', 'hang', { ms: 300_000 });
+    await install(portal);
+    await isAsked(portal);
+    await install(portal);
+    expect(await msFromInstallToBound(portal, OWN_EVENTS.length)).toBeLessThan(2_000);
+    await eventually(async () => expect(await attemptsAt(portal)).toEqual([]));
+  });
+
+  it('binds soon what another process is binding', async () => {
+    const portal = await relay.portal('contested');
+    await portal.orderFault('event.bind', 'invalid', { where: { event: 'ONAPPTEST' }, times: 2 });
+    await install(portal);
+    expect(await msFromInstallToBound(portal, OWN_EVENTS.length)).toBeLessThan(10_000);
+    await isBound(portal);
+  });
+
+  it('tells an event out of scope from an unknown one, names the permission, and asks again with another scope', async () => {
+    const portal = await relay.portal('scoped', { scope: ['user_brief'] });
+    await install(portal);
+    await subscribe(['ONCRMCONTACTADD', 'ONNOSUCHEVENT', 'ONTASKADD']);
+    await eventually(async () => {
+      expect((await bindingsOf(portal))?.note).toBe(
+        'ONCRMCONTACTADD not bound: give the application the permission crm; ' +
+          'ONTASKADD not bound: give the application the permission task; ' +
+          'ONNOSUCHEVENT not bound: the portal does not know it',
+      );
+    });
+    const { screen } = await command(relay, ['portals']);
+    expect(screen).toContain('ONTASKADD not bound: give the application the permission task');
+    expect(relay.log()).toMatch(
+      /"event":"ONTASKADD","permission":"task".*the application lacks the permission/,
+    );
+
+    await portal.set({ scope: ['user_brief', 'task'] });
+    await portal.expireTokens();
+    await askGateway(relay, 'POST', `/portals/${portal.memberId}/test`);
+    await lookAtAll();
+    await isBound(portal, [...OWN_EVENTS, 'ONTASKADD']);
+    await eventually(async () => expect((await bindingsOf(portal))?.note).not.toContain('ONTASKADD'));
+    await subscribe([]);
+  });
+
+  it('asks every day for what a portal did not know', async () => {
+    const portal = await relay.portal('growing', { scope: ['user_brief'] });
+    await install(portal);
+    await subscribe(['ONTASKADD']);
+    await eventually(async () => expect((await bindingsOf(portal))?.note).toContain('ONTASKADD'));
+    // The application's tokens do not say so yet.
+    await portal.set({ scope: ['user_brief', 'task'] });
+    await portal.clearStatistics();
+    await lookAtAll();
+    const other = await relay.portal('newer', { scope: ['user_brief', 'task'] });
+    await install(other);
+    await isBound(other, [...OWN_EVENTS, 'ONTASKADD']);
+    expect((await portal.statistics()).calls['event.bind'] ?? 0).toBe(0);
+
+    await database.query(
+      `UPDATE portals.event_bindings SET bound_at = bound_at - $2::interval WHERE member_id = $1`,
+      [portal.memberId, DAY],
+    );
+    await lookAtAll();
+    await isBound(portal, [...OWN_EVENTS, 'ONTASKADD']);
+    await subscribe([]);
+  });
+
+  it('runs with an address that portals refuse, says so of each, and binds at once at another', async () => {
+    const portal = await relay.portal('strict');
+    const { port } = new URL(relay.gatewayUrl);
+    await relay.end('gateway');
+    await relay.start('gateway', { PUBLIC_URL: `http://localhost:${port}` });
+    await install(portal);
+    await eventually(async () => {
+      expect((await bindingsOf(portal))?.note).toMatch(
+        /^online events not bound: the portal takes no handler at the host of PUBLIC_URL, which must have a dot, next try /,
+      );
+    });
+    expect(relay.log()).toContain('the host of PUBLIC_URL has no dot');
+    await relay.end('gateway');
+    await relay.start('gateway');
+    await isBound(portal);
+    await eventually(async () => expect((await bindingsOf(portal))?.note).toBeNull());
+  });
+
+  async function startSecondGateway(): Promise<AppProcess> {
+    const [port, opsPort] = [await freePort(), await freePort()];
+    const gateway = AppProcess.start('second gateway', 'apps/gateway/src/main.js', {
+      ...relay.env,
+      PORT: String(port),
+      OPS_PORT: String(opsPort),
+    });
+    await gateway.ready(`http://127.0.0.1:${opsPort}/health/ready`);
+    return gateway;
+  }
+});
+
+/** Until a gateway has asked it, which it may not have answered. */
+async function isAsked(portal: SimulatedPortal): Promise<void> {
+  await eventually(async () => expect((await portal.statistics()).calls['event.get']).toBeGreaterThan(0));
+}
