@@ -80,6 +80,9 @@ function faultOf(text: string): AnswerFault {
   return opened && !/[}\]]\s*$/.test(text.slice(-200)) ? 'cut' : 'not-json';
 }
 
+/** Large answers are read and stored within seconds. */
+const NO_ROOM_WAIT_MS = 2_000;
+
 export function badAnswer(
   { memberId, method }: Asked,
   httpStatus?: number,
@@ -91,6 +94,7 @@ export function badAnswer(
     httpStatus,
     detail,
     delivered: 'yes',
+    retryAfterMs: detail === 'no-room' ? NO_ROOM_WAIT_MS : undefined,
   });
 }
 

@@ -1,18 +1,18 @@
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
+import { AnswerScan } from './answer-scan.js';
+import { roomFor } from './answer-room.js';
 import type { AnswerFault } from './errors.js';
-
-const unpack = promisify(gunzip);
 
 export type Body =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly detail: AnswerFault };
 
 /**
- * The bytes of an answer as text.
+ * The bytes of an answer as text. What it unpacks to, and what it would be made into, is counted while it is unpacked: a
+ * few packed bytes cannot fill the memory.
  *
  * @param encoding the header `content-encoding`; gzip is all that is asked for
- * @param maxBytes of the text, so that a few packed bytes cannot fill the memory
+ * @param maxBytes of the text
  */
 export async function readBody(
   bytes: Uint8Array,
@@ -20,19 +20,48 @@ export async function readBody(
   maxBytes: number,
 ): Promise<Body> {
   const coding = encoding?.trim().toLowerCase() ?? '';
-  if (coding === '' || coding === 'identity') return decode(bytes);
+  const scan = new AnswerScan(maxBytes);
+  if (coding === '' || coding === 'identity') return settle([bytes], scan.feed(bytes), scan);
   if (coding !== 'gzip' && coding !== 'x-gzip') return { ok: false, detail: 'bad-encoding' };
   if (bytes.byteLength === 0) return { ok: true, text: '' };
   try {
-    return decode(await unpack(bytes, { maxOutputLength: maxBytes }));
+    const { chunks, fault } = await unpack(bytes, scan);
+    return settle(chunks, fault, scan);
   } catch (error) {
     return { ok: false, detail: faultOf(error) };
   }
 }
 
-function decode(bytes: Uint8Array): Body {
+interface Unpacked {
+  readonly chunks: Uint8Array[];
+  readonly fault: AnswerFault | undefined;
+}
+
+/** Leaving the loop ends the unpacking. */
+async function unpack(bytes: Uint8Array, scan: AnswerScan): Promise<Unpacked> {
+  const chunks: Uint8Array[] = [];
+  const gunzip = createGunzip();
+  gunzip.end(bytes);
+  for await (const chunk of gunzip.iterator()) {
+    const unpacked = z.instanceof(Uint8Array).parse(chunk);
+    const fault = scan.feed(unpacked);
+    if (fault !== undefined) return { chunks: [], fault };
+    chunks.push(unpacked);
+  }
+  return { chunks, fault: undefined };
+}
+
+function settle(chunks: readonly Uint8Array[], fault: AnswerFault | undefined, scan: AnswerScan): Body {
+  const detail = fault ?? roomFor(scan);
+  return detail === undefined ? decode(chunks) : { ok: false, detail };
+}
+
+function decode(chunks: readonly Uint8Array[]): Body {
   try {
-    return { ok: true, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+    const decoder = new TextDecoder('utf-8', { fatal: true });
+    const [only, ...others] = chunks;
+    if (others.length === 0) return { ok: true, text: decoder.decode(only) };
+    return { ok: true, text: decoder.decode(Buffer.concat(chunks)) };
   } catch {
     return { ok: false, detail: 'not-utf8' };
   }
@@ -43,8 +72,6 @@ const zlibError = z.object({ code: z.string() });
 
 function faultOf(error: unknown): AnswerFault {
   switch (zlibError.safeParse(error).data?.code) {
-    case 'ERR_BUFFER_TOO_LARGE':
-      return 'too-long';
     case 'Z_BUF_ERROR':
       return 'cut';
     default:

@@ -28,6 +28,7 @@ function tableUnder(heading: string): string[][] {
 
 /** Statuses that were seen with errors, and none: the command of a batch has no status. */
 const SEEN = [undefined, 200, 400, 401, 402, 403, 404, 405, 429, 500, 503];
+const FAULTS = ['too-long', 'too-deep', 'no-room'] as const;
 const METHODS = ['crm.item.get', 'batch'];
 
 function statusesOf(cell: string): (number | undefined)[] {
@@ -44,7 +45,7 @@ function casesOf([code = '', status = '', asked = '']: string[]): [code: string,
     statusesOf(status).flatMap((httpStatus) =>
       methods.map((method): [string, ErrorContext] => {
         if (sent === 'BAD_ANSWER') {
-          return [sent, { httpStatus, method, detail: detail === 'too-long' ? detail : 'html' }];
+          return [sent, { httpStatus, method, detail: FAULTS.find((fault) => fault === detail) ?? 'html' }];
         }
         if (detail === 'command') return [sent, { httpStatus, method, delivered: 'yes' }];
         if (detail === 'undelivered') return [sent, { httpStatus, method, delivered: 'no' }];

@@ -171,8 +171,9 @@ const REQUEST_TOO_LONG = new Set([413, 414, 431]);
 
 /** A page of the portal's front end, or a damaged answer: it did not come from the method and says nothing about it. */
 function classifyUnreadable({ httpStatus = 200, detail }: ErrorContext): ErrorClass {
-  // Asked again, it would be as long.
-  if (detail === 'too-long') return 'permanent';
+  // Asked again, it would be the same.
+  if (detail === 'too-long' || detail === 'too-deep') return 'permanent';
+  if (detail === 'no-room') return 'throttled';
   if (httpStatus === 429) return 'throttled';
   return REQUEST_TOO_LONG.has(httpStatus) ? 'permanent' : 'transient';
 }

@@ -16,6 +16,10 @@ export type AnswerFault =
   /** JSON, but not what the documentation promises. */
   | 'wrong-shape'
   | 'too-long'
+  /** Nested deeper than any answer of Bitrix24. */
+  | 'too-deep'
+  /** This process has too much in hand to read it now. */
+  | 'no-room'
   | 'not-utf8'
   /** Packed in a way that was not asked for, or that cannot be unpacked. */
   | 'bad-encoding';

@@ -30,7 +30,7 @@ export type { MethodUsage, Pace, Work } from './pace/pace.js';
 export { SharedPace, type SharedOperatingTimes } from './pace/shared-pace.js';
 export { unlessAborted } from './pace/waiting.js';
 export type { PlanOptions } from './planner/carry-out.js';
-export { isSplittable } from './planner/failure.js';
+export { isSplittable, isTooLarge } from './planner/failure.js';
 export type { BatchClient, Outcome } from './planner/job.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './planner/read-items.js';
 export { type Write, writeAll } from './planner/write-all.js';

@@ -14,8 +14,6 @@ import { usageOfBatch, usageOfCall } from './usage.js';
 
 /** The cloud cuts a request off after 60 s (`limits.md`); its answer should still reach us. */
 const DEFAULT_TIMEOUT_MS = 65_000;
-/** 2,500 items with all of their fields stay well below. */
-const DEFAULT_MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export interface PortalClientOptions {
   readonly memberId: string;
@@ -27,6 +25,7 @@ export interface PortalClientOptions {
   readonly allowHosts?: readonly string[];
   /** For one HTTP request, its answer included. */
   readonly timeoutMs?: number;
+  /** Unpacked. Default, and at most: what the methods that are called may answer (`answer-limits.ts`). */
   readonly maxAnswerBytes?: number;
   /** Keeps to the portal's limits; without it requests go as they come. */
   readonly pace?: Pace;
@@ -63,11 +62,11 @@ export class PortalClient {
   readonly #sender: Sender;
 
   constructor(options: PortalClientOptions, exchange = post) {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAnswerBytes = DEFAULT_MAX_ANSWER_BYTES } = options;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     const { allowHosts = [], pace, work = 'live' } = options;
     this.#memberId = options.memberId;
     this.#pace = pace;
-    this.#sender = new Sender({ ...options, timeoutMs, maxAnswerBytes, allowHosts, pace, work }, exchange);
+    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, pace, work }, exchange);
   }
 
   get memberId(): string {

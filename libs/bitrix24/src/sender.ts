@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
 import { type Answer, type Asked, badAnswer, readAnswer } from './answer.js';
 import type { ErrorClass } from './classify.js';
+import { maxAnswerBytes as maxAnswerBytesOf } from './answer-limits.js';
 import { Bitrix24Error } from './errors.js';
 import { type Exchange, post, type PostRequest } from './exchange.js';
 import type { MethodUsage, Pace, Work } from './pace/pace.js';
@@ -21,7 +22,7 @@ export interface SenderOptions {
   readonly tokens: TokenStore;
   readonly allowHosts: readonly string[];
   readonly timeoutMs: number;
-  readonly maxAnswerBytes: number;
+  readonly maxAnswerBytes?: number | undefined;
   readonly pace: Pace | undefined;
   readonly work: Work;
   readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
@@ -169,7 +170,7 @@ export class Sender {
     access: PortalAccess,
     signal?: AbortSignal,
   ): Promise<T> {
-    const { memberId, pace, work, allowHosts, timeoutMs, maxAnswerBytes } = this.options;
+    const { memberId, pace, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
     const asked: Asked = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Asked first, since the error of `new URL` quotes what it was given.
@@ -182,7 +183,7 @@ export class Sender {
         contentType: 'application/json',
         body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
         timeoutMs,
-        maxAnswerBytes,
+        maxAnswerBytes: Math.min(maxAnswerBytes, maxAnswerBytesOf(methods)),
         allowHosts,
         signal,
       });

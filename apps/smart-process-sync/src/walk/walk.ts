@@ -47,6 +47,9 @@ export interface WalkOptions {
  */
 const REQUESTS_AT_ONCE = 2;
 
+/** Items of a page that is too large as a whole: some megabytes each. */
+const PART_OF_PAGE = 5;
+
 /**
  * Walks through all items of some types by ascending id, 2,500 a request. An answer that is too large, or takes too long,
  * is asked for in smaller parts; what is left of it at last are single items, which are named and passed by.
@@ -141,34 +144,62 @@ class Walk {
     for (const { entityTypeId } of chains) this.#way(entityTypeId).state = 'waiting';
   }
 
-  /** Fifty items, each by a command of its own, so that one that cannot be read is known by its id. */
+  /**
+   * The items of one page in small parts, each stored before the next is asked for, so that no more of them is in memory
+   * than one part. What cannot be read by itself is named and passed by.
+   */
   async #askSingly({ entityTypeId, after }: Chain): Promise<void> {
-    const { client, select, beginRead } = this.options;
-    const read = await beginRead(entityTypeId);
+    const { client, beginRead } = this.options;
     const chain = { entityTypeId, after, pages: 1 };
-    const answer = readChain(
-      chain,
-      await client.batch(chainCommands(chain, ['id']), { signal: this.#signal }),
-      client.memberId,
-    );
-    if (answer.error !== undefined) return this.#lose(chain, answer.error);
-    const ids = answer.items.map((item) => String(item.id));
-    const queries = ids.map((one) => ({ entityTypeId, ids: [one], select }));
+    const commands = chainCommands(chain, ['id']);
+    const listed = readChain(chain, await client.batch(commands, { signal: this.#signal }), client.memberId);
+    if (listed.error !== undefined) return this.#lose(chain, listed.error);
+    const ids = listed.items.map((item) => String(item.id));
+    let size = PART_OF_PAGE;
+    let behind = after;
+    for (let at = 0; at < ids.length || at === 0;) {
+      const part = ids.slice(at, at + size);
+      const read = await beginRead(entityTypeId);
+      let brought: Pick<Chunk, 'items' | 'unreadable'>;
+      try {
+        brought = await this.#readPart(entityTypeId, part);
+      } catch (error) {
+        if (!hasNoRoom(error) || size === 1) throw error;
+        size = 1;
+        continue;
+      }
+      at += part.length;
+      const last = part.at(-1) ?? behind;
+      const isLast = at >= ids.length;
+      const chunk = { entityTypeId, after: behind, last, ...brought, read };
+      await this.#store({ ...chunk, isEnd: isLast && listed.isEnd }, isLast);
+      await this.#stored;
+      behind = last;
+      if (isLast) break;
+    }
+  }
+
+  async #readPart(
+    entityTypeId: number,
+    ids: readonly string[],
+  ): Promise<Pick<Chunk, 'items' | 'unreadable'>> {
+    const { client, select } = this.options;
     const items: Item[] = [];
     const unreadable: string[] = [];
-    for (const [, outcomes] of await readItems(client, queries, { signal: this.#signal })) {
+    const queries = ids.map((one) => ({ entityTypeId, ids: [one], select }));
+    const options = { signal: this.#signal, requestsAtOnce: 1 };
+    for (const [, outcomes] of await readItems(client, queries, options)) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') items.push(outcome.item);
-        else if (outcome.state === 'failed' && isOfItem(outcome.error)) unreadable.push(id);
-        else if (outcome.state === 'failed') throw outcome.error;
+        else if (outcome.state === 'failed' && !isOfItem(outcome.error)) throw outcome.error;
+        else if (outcome.state === 'failed') unreadable.push(id);
       }
     }
-    const last = ids.at(-1) ?? after;
-    await this.#store({ entityTypeId, after, last, isEnd: answer.isEnd, items, unreadable, read });
+    return { items, unreadable };
   }
 
   /** Its type is read on as soon as its turn has come: so no more than one chunk of a type waits for its turn. */
-  async #store(chunk: Chunk): Promise<void> {
+  async #store(chunk: Chunk, isPageDone = true): Promise<void> {
     const turn = this.#stored;
     this.#stored = turn.then(() => this.options.onChunk(chunk));
     // Whoever waits for it hears of its failure.
@@ -176,7 +207,7 @@ class Walk {
     await turn;
     const way = this.#way(chunk.entityTypeId);
     way.after = chunk.last;
-    way.state = chunk.isEnd ? 'ended' : 'waiting';
+    if (isPageDone) way.state = chunk.isEnd ? 'ended' : 'waiting';
   }
 
   #way(entityTypeId: number): Way {
@@ -184,6 +215,11 @@ class Walk {
     if (!way) throw new TypeError(`type ${entityTypeId} is not walked`);
     return way;
   }
+}
+
+/** Part of it was read, and there is room for that. */
+function hasNoRoom(error: unknown): boolean {
+  return error instanceof Bitrix24Error && error.detail === 'no-room';
 }
 
 function pagesOf(chains: readonly Chain[]): number {

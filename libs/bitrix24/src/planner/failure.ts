@@ -47,6 +47,11 @@ function isOfPortal({ errorClass, recovery, delivered }: Bitrix24Error): boolean
   );
 }
 
+/** Whether the answer is more than may be read, whenever it comes. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof Bitrix24Error && (error.detail === 'too-long' || error.detail === 'too-deep');
+}
+
 /** Whether less at once may do better, for whoever asks for much without a plan. */
 export function isSplittable(error: unknown): boolean {
   return failureOf(error).kind === 'split';

@@ -1,6 +1,8 @@
 import { type Item, itemsOf, type Read, readsOf } from '../listing.js';
+import { cut } from '../cut.js';
 import { fitsBatch } from './carriage.js';
 import { carryOut, type PlanOptions } from './carry-out.js';
+import { isTooLarge } from './failure.js';
 import type { BatchClient, Job, Outcome } from './job.js';
 
 /** Items of one CRM type. */
@@ -23,7 +25,8 @@ export type ItemOutcome =
 /**
  * Reads items by id, of any number of types: fifty ids a command and fifty commands a request, so 2,500 items by one
  * request. Each query comes back, in the order given, with the outcome of each of its ids; what is no id at all is absent. A
- * command that fails is the outcome of the ids that it asked for, and leaves the others alone.
+ * command that fails is the outcome of the ids that it asked for, and leaves the others alone; one whose answer is more
+ * than may be read is asked again in halves, down to the single item.
  *
  * Never rejects; after an abort the signal's reason is the error of what was not read.
  */
@@ -33,20 +36,34 @@ export async function readItems<Q extends ItemQuery>(
   options?: PlanOptions,
 ): Promise<[query: Q, outcomes: Map<string, ItemOutcome>][]> {
   const planned = queries.map((query) => ({ query, result: resultFor(query) }));
-  const jobs = planned.flatMap(({ query: { entityTypeId, ids, select }, result }) =>
-    readsOf(entityTypeId, ids, select).map((read): ReadJob => {
-      return { read, result, command: read.command, repeatable: true, alone: !fitsBatch(read.command) };
-    }),
-  );
-  for (const [{ read, result }, outcome] of await carryOut(client, jobs, options)) {
-    for (const [id, itemOutcome] of itemOutcomes(read, outcome, client.memberId)) result.set(id, itemOutcome);
+  let jobs = planned.flatMap(({ query, result }) => jobsOf(query, query.ids, result));
+  while (jobs.length > 0) {
+    const again: ReadJob[] = [];
+    for (const [{ query, read, result }, outcome] of await carryOut(client, jobs, options)) {
+      const isToBeHalved = !outcome.ok && isTooLarge(outcome.error) && read.ids.size > 1;
+      if (isToBeHalved) again.push(...halvesOf(read).flatMap((ids) => jobsOf(query, ids, result)));
+      else for (const [id, one] of itemOutcomes(read, outcome, client.memberId)) result.set(id, one);
+    }
+    jobs = again;
   }
   return planned.map(({ query, result }) => [query, result]);
 }
 
 interface ReadJob extends Job {
+  readonly query: ItemQuery;
   readonly read: Read;
   readonly result: Map<string, ItemOutcome>;
+}
+
+function jobsOf(query: ItemQuery, ids: ItemQuery['ids'], result: Map<string, ItemOutcome>): ReadJob[] {
+  return readsOf(query.entityTypeId, ids, query.select).map((read) => {
+    const { command } = read;
+    return { query, read, result, command, repeatable: true, alone: !fitsBatch(command) };
+  });
+}
+
+function halvesOf({ ids }: Read): string[][] {
+  return cut([...ids], Math.ceil(ids.size / 2));
 }
 
 function resultFor({ ids }: ItemQuery): Map<string, ItemOutcome> {
