@@ -6,16 +6,16 @@ import type { NameOptions } from './format-name.js';
  * What an operator can set for `name-formatter` at a portal. A language set here goes before that of the install: Dutch
  * and Azerbaijani portals in the cloud run in English or Russian, and a webhook pair brings no language.
  */
-const ownSettings = z.strictObject({
+export const nameSettings = z.strictObject({
   language: z.string().optional(),
   particles: z.enum(['lower', 'capital']).optional(),
 });
 
-/** @throws PortalError BAD_SETTINGS, DIRECTORY_UNAVAILABLE */
+/** @throws PortalError DIRECTORY_UNAVAILABLE */
 export async function nameOptionsOf(
   settings: Pick<PortalSettings, 'of'>,
   memberId: string,
 ): Promise<NameOptions> {
-  const { language, own } = await settings.of(memberId, 'name-formatter', ownSettings);
+  const { language, own } = await settings.of(memberId, 'name-formatter', nameSettings);
   return { language: own.language ?? language, particles: own.particles };
 }

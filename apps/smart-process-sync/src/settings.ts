@@ -25,7 +25,7 @@ export const mirrorSettings = z.strictObject({
 });
 export type MirrorSettings = z.output<typeof mirrorSettings>;
 
-/** @throws PortalError BAD_SETTINGS, DIRECTORY_UNAVAILABLE */
+/** @throws PortalError DIRECTORY_UNAVAILABLE */
 export async function settingsOf(settings: PortalSettings, memberId: string): Promise<MirrorSettings> {
   return (await settings.of(memberId, CONSUMER, mirrorSettings)).own;
 }

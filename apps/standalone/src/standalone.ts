@@ -12,8 +12,10 @@ import {
 } from '@relay/platform';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
+import { nameSettings } from '../../name-formatter/src/name-options.js';
 import { NameObserver } from '../../name-formatter/src/name-observer.js';
 import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
+import { mirrorSettings } from '../../smart-process-sync/src/settings.js';
 import { SmartProcessSyncModule } from '../../smart-process-sync/src/smart-process-sync.module.js';
 import { demoSendsEvents } from './demo-portal.js';
 import { lockFolder } from './folder/folder-lock.js';
@@ -123,7 +125,11 @@ function consumers(screen: Screen): ConsumerOptions[] {
   };
   const providers = [{ provide: NameObserver, useValue: observer }];
   return [
-    { name: 'name-formatter', module: { module: NameFormatterModule, providers } },
-    { name: 'smart-process-sync', module: SmartProcessSyncModule },
+    {
+      name: 'name-formatter',
+      module: { module: NameFormatterModule, providers },
+      settings: nameSettings,
+    },
+    { name: 'smart-process-sync', module: SmartProcessSyncModule, settings: mirrorSettings },
   ];
 }

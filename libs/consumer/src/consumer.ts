@@ -20,8 +20,9 @@ import {
   ownProcess,
   requireDatabase,
 } from '@relay/platform';
-import { portalEntities, PortalsModule, Subscriptions } from '@relay/portals';
+import { portalEntities, PortalSettings, PortalsModule, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
+import { z, type ZodType } from 'zod';
 import { ConsumerContextModule } from './consumer-context.js';
 import { showWork } from './work-metrics.js';
 
@@ -51,6 +52,8 @@ export interface ConsumerOptions {
    * answer. Whoever ends it must give it 15 s more.
    */
   drainWithinMs?: number;
+  /** What an operator may set for it at one portal, as an object (`PortalSettings.of`); left out, nothing. */
+  settings?: ZodType;
   /** Most events in hand of each of 16 shards, by default 2,000: fewer for events that carry much data. */
   prefetch?: number;
 }
@@ -69,7 +72,7 @@ export interface RunningConsumer {
  * binds them at every portal. Resolves when it takes events and its ops server listens.
  */
 export async function startConsumer(
-  { name, module, drainWithinMs = usualDrainMs, prefetch }: ConsumerOptions,
+  { name, module, drainWithinMs = usualDrainMs, prefetch, settings = z.strictObject({}) }: ConsumerOptions,
   environment: ConsumerEnvironment,
   host: AppHost = ownProcess(name, environment),
 ): Promise<RunningConsumer> {
@@ -105,7 +108,10 @@ export async function startConsumer(
     log,
     drainWithinMs,
     ...(prefetch !== undefined && { prefetch }),
-    onSubscribed: (names) => app.get(Subscriptions).record(name, names),
+    onSubscribed: async (names) => {
+      await app.get(PortalSettings).declare(name, settings);
+      await app.get(Subscriptions).record(name, names);
+    },
   });
   const app: INestMicroservice = await NestFactory.createMicroservice(
     rootModule(name, module, environment, log),

@@ -18,8 +18,8 @@ const recoveries = {
   CREDENTIALS_BUSY: 'retry',
   /** Too many unconfirmed installs are waiting already. */
   PENDING_FULL: 'retry',
-  /** What an operator set for a consumer does not fit that consumer's schema. */
-  BAD_SETTINGS: 'wait',
+  /** What an operator would set for a consumer does not fit that consumer's schema. */
+  BAD_SETTINGS: 'never',
   /** The OAuth server names an address that is private or plain http, and B24_ALLOW_HOSTS does not allow it. */
   ENDPOINT_NOT_ALLOWED: 'never',
   /** A webhook pair is of another host than the portal that it is to belong to. */

@@ -1,6 +1,7 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
+import { z } from 'zod';
 import { eventually } from '../../../test/support/eventually.js';
 import { PortalsDatabase } from '../test/portals-database.js';
 import { TcpProxy } from '../test/tcp-proxy.js';
@@ -19,6 +20,7 @@ const grant = (memberId: string) => ({
   status: 'L',
   oauthHost: 'oauth.bitrix.info',
 });
+const nobody = { find: () => Promise.resolve(undefined) };
 const claim = { applicationToken: 'token' };
 
 describe('a process that stands still in the middle of a change', () => {
@@ -28,6 +30,7 @@ describe('a process that stands still in the middle of a change', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
+    await new PortalSettings(source, nobody, silentLog).declare('consumer', z.strictObject({}));
   });
   afterAll(() => database.close());
 
@@ -42,8 +45,7 @@ describe('a process that stands still in the middle of a change', () => {
       uninstall: (by, memberId) => registryOn(by).uninstall(memberId),
       language: (by, memberId) => registryOn(by).setLanguage(memberId, 'tr'),
       token: (by, memberId) => registryOn(by).addApplicationToken(memberId, 'token'),
-      settings: (by, memberId) =>
-        new PortalSettings(by, { find: () => Promise.resolve(undefined) }).set(memberId, 'consumer', {}),
+      settings: (by, memberId) => new PortalSettings(by, nobody, silentLog).set(memberId, 'consumer', {}),
       suspend: (by, memberId) => new Suspensions(by, silentLog).suspend(memberId, 'OVERLOAD_LIMIT'),
       bill: (by, memberId) =>
         new DatabaseOperatingTimes(by, silentLog)

@@ -14,6 +14,7 @@ import { BoundExchanges1766100000310 } from './migrations/1766100000310-bound-ex
 import { AskForWebhooks1766100000320 } from './migrations/1766100000320-ask-for-webhooks.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
 import { CountLostLeases1766100000800 } from './migrations/1766100000800-count-lost-leases.js';
+import { DeclareSettings1766100000810 } from './migrations/1766100000810-declare-settings.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
 import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-tokens.js';
 import { CreateBindingAttempts1766100000700 } from './migrations/1766100000700-create-binding-attempts.js';
@@ -39,4 +40,5 @@ export const portalMigrations = [
   JudgeTokens1766100000400,
   CreateBindingAttempts1766100000700,
   CountLostLeases1766100000800,
+  DeclareSettings1766100000810,
 ];

@@ -12,6 +12,8 @@ import { PortalRegistry } from './portal-registry.js';
 import { PortalSettings } from './portal-settings.js';
 
 const volume = z.strictObject({ volume: z.number().default(5) });
+const warnings: object[] = [];
+const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
 
 describe('PortalSettings', () => {
@@ -33,7 +35,9 @@ describe('PortalSettings', () => {
   beforeEach(async () => {
     await clear(source);
     directory = new PortalDirectory({ readPortals: readPortalsFrom(source), notifier });
-    settings = new PortalSettings(source, directory);
+    warnings.length = 0;
+    settings = new PortalSettings(source, directory, log);
+    for (const consumer of ['radio', 'tv']) await settings.declare(consumer, volume);
     await directory.find('to-begin');
     await eventually(() => expect(notifier.isListening()).toBe(true));
     await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
@@ -86,19 +90,44 @@ describe('PortalSettings', () => {
     );
   });
 
-  it('refuses what the consumer does not take, so that it waits for an operator instead of guessing', async () => {
-    await settings.set('m1', 'radio', { volumen: 7 });
-    const read = () => settings.of('m1', 'radio', volume);
-    await eventually(async () =>
-      expect(await read().catch((error: unknown) => error)).toMatchObject({
-        code: 'BAD_SETTINGS',
-        recovery: 'wait',
-        memberId: 'm1',
-        message: expect.stringContaining('radio'),
-      }),
+  it('takes its defaults, and warns once, where something else was stored', async () => {
+    await source.query(
+      `UPDATE portals.portals SET settings = '{"radio": {"volumen": 7}}' WHERE member_id = 'm1'`,
     );
+    const read = () => settings.of('m1', 'radio', volume);
+    expect(await read()).toEqual({ language: 'tr', own: { volume: 5 } });
+    await read();
+    expect(warnings).toEqual([
+      { memberId: 'm1', consumer: 'radio', reasons: [expect.stringContaining('"volumen"')] },
+    ]);
     await settings.set('m1', 'radio', { volume: 7 });
     await eventually(async () => expect(await read()).toMatchObject({ own: { volume: 7 } }));
+  });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    [
+      'radio',
+      { volumen: 7 },
+      'the settings have no key "volumen" (did you mean volume?); it takes bands, volume',
+    ],
+    ['radio', { bands: { onyl: [1] } }, 'bands have no key "onyl" (did you mean only?); it takes only'],
+    ['radio', { bands: { constructor: 1 } }, 'bands have no key "constructor"; it takes only'],
+    ['radio', { volume: 'loud' }, 'volume: Invalid input: expected number, received string'],
+    [
+      'radoi',
+      {},
+      'no consumer radoi has said what may be set for it (did you mean radio?); there are: radio, tv',
+    ],
+    ['radio', { volume: 1, x: 'x'.repeat(20_000) }, 'settings have 16384 characters at most'],
+  ])('of %s refuses %j, and says what would be right', async (consumer, value, message) => {
+    await settings.declare(
+      'radio',
+      volume.extend({ bands: z.strictObject({ only: z.array(z.int()).optional() }).optional() }),
+    );
+    await expect(settings.set('m1', consumer, value)).rejects.toMatchObject({
+      code: 'BAD_SETTINGS',
+      message,
+    });
   });
 
   it('sets nothing for a portal that it does not know', async () => {

@@ -1,5 +1,7 @@
+import type { Log } from '@relay/platform';
+import leven from 'leven';
 import type { DataSource } from 'typeorm';
-import type { ZodType } from 'zod';
+import { z, type ZodType } from 'zod';
 import { notInstalled, PortalError } from './errors.js';
 import { inTransaction } from './in-transaction.js';
 import { announce } from './notifier.js';
@@ -9,43 +11,135 @@ import type { PortalDirectory } from './portal-directory.js';
 export interface SettingsOf<T> {
   /** As the portal named it when it installed the application, such as `tr`; a webhook pair brings none. */
   language?: string;
-  /** What an operator set for the consumer; where nothing was, what the schema makes of `{}`. */
+  /** What an operator set for the consumer; where nothing was, or what it no longer takes, what the schema makes of `{}`. */
   own: T;
 }
 
+/** Some thousand types by their ids; what is larger was not meant as a setting. */
+const MAX_SETTINGS_LENGTH = 16_384;
+/** A typing error; more, and it is another word. */
+const MAX_DISTANCE = 3;
+const MAX_WARNED = 1_000;
+
 /** What an operator sets for a consumer at one portal; it outlives an uninstall, unless that cleans. */
 export class PortalSettings {
+  /** What a warning was given of, so that it is not given for every batch. */
+  private readonly warned = new Map<string, string>();
+
   constructor(
     private readonly dataSource: DataSource,
     private readonly directory: Pick<PortalDirectory, 'find'>,
+    private readonly log: Log,
   ) {}
 
   /**
-   * From the directory's memory, so it may be asked for every batch; as new as that.
-   * @param schema the consumer's own: nobody else knows what its settings may be
-   * @throws PortalError BAD_SETTINGS, DIRECTORY_UNAVAILABLE
+   * From the directory's memory, so it may be asked for every batch; as new as that. What was stored before the consumer
+   * declared its schema, or by an older version, may not fit: then its defaults hold, and the log says so once.
+   * @param schema the consumer's own; it takes `{}`
+   * @throws PortalError DIRECTORY_UNAVAILABLE
    */
   async of<T>(memberId: string, consumer: string, schema: ZodType<T>): Promise<SettingsOf<T>> {
     const portal = await this.directory.find(memberId);
-    const own = schema.safeParse(portal?.settings[consumer] ?? {});
-    if (own.success) return { language: portal?.language ?? undefined, own: own.data };
-    const message = `The settings of ${consumer} at this portal are not what it takes: set them again`;
-    throw new PortalError('BAD_SETTINGS', message, { memberId, cause: own.error });
+    const stored = portal?.settings[consumer] ?? {};
+    const language = portal?.language ?? undefined;
+    const own = schema.safeParse(stored);
+    if (own.success) return { language, own: own.data };
+    this.warnOnce(`${consumer} ${memberId}`, JSON.stringify(stored), {
+      memberId,
+      consumer,
+      reasons: own.error.issues.map(({ path, message }) =>
+        [path.join('.'), message].filter(Boolean).join(': '),
+      ),
+    });
+    return { language, own: schema.parse({}) };
+  }
+
+  /** A consumer says at its start what may be set for it. */
+  async declare(consumer: string, schema: ZodType): Promise<void> {
+    await this.dataSource.query(
+      `INSERT INTO portals.setting_schemas AS old (consumer, schema) VALUES ($1, $2::jsonb)
+       ON CONFLICT (consumer) DO UPDATE SET schema = excluded.schema, declared_at = now()
+       WHERE old.schema <> excluded.schema`,
+      [consumer, JSON.stringify(z.toJSONSchema(schema, { io: 'input' }))],
+    );
   }
 
   /**
-   * Replaces what was set for the consumer. Whether it takes the value shows when it next reads it.
+   * Replaces what was set for the consumer.
+   * @throws PortalError BAD_SETTINGS for what the consumer does not take, and for a consumer that nobody knows
    * @throws Bitrix24Error NOT_INSTALLED for a portal that is unknown
    */
   async set(memberId: string, consumer: string, value: Record<string, unknown>): Promise<void> {
+    const json = JSON.stringify(value);
+    if (json.length > MAX_SETTINGS_LENGTH) {
+      throw badSettings(`settings have ${MAX_SETTINGS_LENGTH} characters at most`);
+    }
+    await this.requireGood(consumer, value);
     await inTransaction(this.dataSource, async (manager) => {
       const [, changed] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET updated_at = now(), settings = settings || jsonb_build_object($2::text, $3::jsonb)
          WHERE member_id = $1`,
-        [memberId, consumer, JSON.stringify(value)],
+        [memberId, consumer, json],
       );
       if (changed === 0) throw notInstalled(memberId);
       await announce(manager, 'portals', memberId);
     });
   }
+
+  private async requireGood(consumer: string, value: Record<string, unknown>): Promise<void> {
+    const declared = await this.dataSource.query<{ consumer: string; schema: JsonSchema }[]>(
+      'SELECT consumer, schema FROM portals.setting_schemas ORDER BY consumer',
+    );
+    const schema = declared.find((one) => one.consumer === consumer)?.schema;
+    if (schema === undefined) {
+      const known = declared.map((one) => one.consumer);
+      throw badSettings(
+        `no consumer ${consumer} has said what may be set for it${guess(consumer, known)}; there are: ${known.join(', ') || 'none'}`,
+      );
+    }
+    const parsed = z.fromJSONSchema(schema).safeParse(value);
+    if (parsed.success) return;
+    throw badSettings(parsed.error.issues.map((issue) => sentenceOf(issue, schema)).join('; '));
+  }
+
+  private warnOnce(key: string, stored: string, fields: object): void {
+    if (this.warned.get(key) === stored) return;
+    if (this.warned.size >= MAX_WARNED) this.warned.clear();
+    this.warned.set(key, stored);
+    this.log.warn(fields, 'settings of a portal are not what the consumer takes; its defaults hold');
+  }
+}
+
+type JsonSchema = Parameters<typeof z.fromJSONSchema>[0];
+
+function badSettings(message: string): PortalError {
+  return new PortalError('BAD_SETTINGS', message);
+}
+
+/** Names what is wrong, and the nearest key that would be right; a value is never repeated. */
+function sentenceOf(issue: z.core.$ZodIssue, schema: JsonSchema): string {
+  const at = issue.path.map(String).join('.');
+  if (issue.code !== 'unrecognized_keys') return [at, issue.message].filter(Boolean).join(': ');
+  const known = keysAt(schema, issue.path);
+  const keys = issue.keys.map((key) => `${JSON.stringify(key)}${guess(key, known)}`).join(', ');
+  const taken = known.length > 0 ? `it takes ${known.join(', ')}` : 'it takes none';
+  return `${at === '' ? 'the settings' : at} have no key ${keys}; ${taken}`;
+}
+
+function guess(given: string, known: readonly string[]): string {
+  // Distances grow with both lengths.
+  const [nearest] = known
+    .map((name) => ({ name, distance: leven(given.slice(0, 64), name) }))
+    .toSorted((one, other) => one.distance - other.distance);
+  return nearest && nearest.distance <= MAX_DISTANCE ? ` (did you mean ${nearest.name}?)` : '';
+}
+
+const nested = z.looseObject({ properties: z.record(z.string(), z.unknown()).default({}) });
+
+function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  const parsed = nested.safeParse(schema);
+  const { properties } = parsed.success ? parsed.data : { properties: {} };
+  const [first, ...rest] = path;
+  if (first === undefined) return Object.keys(properties).toSorted();
+  return keysAt(new Map(Object.entries(properties)).get(String(first)), rest);
 }

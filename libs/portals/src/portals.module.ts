@@ -69,7 +69,7 @@ export class PortalsModule {
       {
         provide: PortalSettings,
         useFactory: (dataSource: DataSource, directory: PortalDirectory) =>
-          new PortalSettings(dataSource, directory),
+          new PortalSettings(dataSource, directory, log),
         inject: [DataSource, PortalDirectory],
       },
       {

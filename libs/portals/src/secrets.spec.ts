@@ -1,3 +1,4 @@
+import { silentLog } from '@relay/platform';
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { Bitrix24Error, OAuthServers } from '@relay/bitrix24';
@@ -129,9 +130,9 @@ describe('secrets', () => {
       await install();
       const readPortals = readPortalsFrom(source);
       const notifier = { on: () => () => undefined, isListening: () => false };
-      const settings = new PortalSettings(source, new PortalDirectory({ readPortals, notifier }));
-      await settings.set(memberId, 'consumer', { wrong: 'what-was-set' });
-      return errorOf(() => settings.of(memberId, 'consumer', z.strictObject({ wrong: z.number() })));
+      const settings = new PortalSettings(source, new PortalDirectory({ readPortals, notifier }), silentLog);
+      await settings.declare('consumer', z.strictObject({ wrong: z.number() }));
+      return errorOf(() => settings.set(memberId, 'consumer', { wrong: 'what-was-set' }));
     },
     BROKEN_SEAL: async () => {
       await install();

@@ -1,12 +1,13 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
 import { BusUnavailableError, CareBusyError, NoSuchConsumerError } from '@relay/bus';
 import type { Log } from '@relay/platform';
-import type { KeyRotation } from '@relay/portals';
+import { type KeyRotation, PortalError } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
+import { OpsRefusal } from './ops-refusal.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
@@ -17,6 +18,9 @@ export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetter
   keys: KeyRotation;
   log: Log;
 }
+
+/** Settings are the deepest that is sent. */
+const MAX_DEPTH = 16;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -37,6 +41,9 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
       return reply.code(401).send({ error: 'OPS_TOKEN is wrong or missing' });
     }
     return undefined;
+  });
+  api.addHook('preValidation', async (request) => {
+    requireStorable([request.body, request.query, request.params]);
   });
   api.setErrorHandler((error, request, reply) => {
     const { status, message } = answerTo(error);
@@ -61,6 +68,9 @@ function answerTo(error: unknown): { status: number; message: string } {
   if (error instanceof Bitrix24Error && error.code === 'NOT_INSTALLED') {
     return { status: 404, message: 'There is no such portal' };
   }
+  if (error instanceof PortalError && error.code === 'BAD_SETTINGS') {
+    return { status: 400, message: error.message };
+  }
   if (error instanceof Bitrix24Error) return { status: 502, message: `The portal answered ${error.code}` };
   if (error instanceof NoSuchConsumerError) return { status: 404, message: error.message };
   if (error instanceof CareBusyError) return { status: 409, message: error.message };
@@ -70,6 +80,24 @@ function answerTo(error: unknown): { status: number; message: string } {
   return known.success
     ? { status: known.data.statusCode, message: known.data.message }
     : { status: 500, message: 'It did not work; the log of the gateway says why' };
+}
+
+/**
+ * What PostgreSQL cannot keep, or a walk over it would not survive, is refused before anything looks at it.
+ * @throws OpsRefusal 400
+ */
+function requireStorable(given: unknown): void {
+  let level = [given];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) throw new OpsRefusal(400, `The request is nested more than ${MAX_DEPTH} deep`);
+    const texts = level.filter((value) => typeof value === 'string');
+    if (texts.some((text) => /[\0\p{Cs}]/u.test(text))) {
+      throw new OpsRefusal(400, 'The request has a text with NUL or half a character in it');
+    }
+    level = level.flatMap((value) =>
+      typeof value === 'object' && value !== null ? Object.entries(value).flat() : [],
+    );
+  }
 }
 
 function isEqual(given: string, expected: string): boolean {
