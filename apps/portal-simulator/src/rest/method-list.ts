@@ -1,3 +1,4 @@
+import { EVENT_SCOPES } from '../event-names.js';
 import { isTruthy, textOf } from '../php.js';
 import { argument, type Call, type Method } from './method.js';
 
@@ -23,7 +24,9 @@ export function methodListMethods(others: readonly string[]): Record<string, Met
   return {
     scope: ({ portal, params }) => ({
       result: isTruthy(argument(params, 'full'))
-        ? [...new Set([...names.flatMap(scopesOf), ...portal.settings.scope])]
+        ? [...new Set([...names.flatMap(scopesOf), ...EVENT_SCOPES, ...portal.settings.scope])].filter(
+            Boolean,
+          )
         : portal.settings.scope,
     }),
 
