@@ -36,6 +36,7 @@ export const gatewayVariables = [
   'PUBLIC_URL',
   'DATABASE_URL',
   'AMQP_URL',
+  'PREVIOUS_AMQP_URL',
   'DATA_DIR',
   'B24_CLIENT_ID',
   'B24_CLIENT_SECRET',

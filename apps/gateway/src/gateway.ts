@@ -1,6 +1,7 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
+  BusMover,
   BusTroubles,
   JournalledBus,
   openBusCare,
@@ -39,6 +40,7 @@ import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-bod
 import { RefusalFilter } from './http/refusal.filter.js';
 import { measureRequests } from './http/request-metrics.js';
 import { traceRequests } from './http/request-spans.js';
+import { KnownConsumers } from './ops/known-consumers.js';
 import { createOpsApi } from './ops/ops-api.js';
 import { checkPublicUrl } from './public-url.js';
 
@@ -83,6 +85,19 @@ export async function startGateway(
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
   const care = openBusCare({ amqpUrl, databaseUrl, log });
+  const consumers = new KnownConsumers({
+    care,
+    subscriptions: app.get(Subscriptions),
+    bindings: app.get(EventBindings),
+  });
+  const mover = new BusMover({
+    amqpUrl,
+    previousAmqpUrl: environment.PREVIOUS_AMQP_URL,
+    databaseUrl,
+    bus,
+    consumers: () => consumers.names(),
+    log,
+  });
   const fastify = app.getHttpAdapter().getInstance();
   takeFormBodies(fastify);
   measureRequests(fastify);
@@ -103,6 +118,7 @@ export async function startGateway(
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
       care,
+      mover,
       journal: bus,
       repairs: () => topology?.repairs() ?? [],
       subscriptions: app.get(Subscriptions),
@@ -111,6 +127,7 @@ export async function startGateway(
     }),
   );
   ready = bus;
+  mover.start();
   log.info(
     { port: environment.PORT, opsPort: environment.OPS_PORT, publicUrl: environment.PUBLIC_URL },
     'gateway listens',
@@ -123,6 +140,8 @@ export async function startGateway(
         [
           // Before the app: what requests need is there until the last one is answered.
           { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
+          // Before the database, which it asks for the consumers.
+          { what: 'move from the bus of before', close: () => mover.close(), withinMs: 10_000 },
           { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
           { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), withinMs: 6_000 },

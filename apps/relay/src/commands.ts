@@ -1,4 +1,5 @@
 import type { Command } from './command.js';
+import { moveBus } from './bus.js';
 import { listConsumers, retireConsumer } from './consumers.js';
 import { dropDead, listDead, replayDead, showDead } from './dead-letters.js';
 import { journalStatus } from './journal.js';
@@ -109,6 +110,11 @@ export const commands: readonly Command[] = [
     name: 'journal status',
     says: "what waits on the gateway's own disk, because the bus was away",
     run: (api) => journalStatus(api),
+  },
+  {
+    name: 'bus move',
+    says: 'brings over what still lies on the bus of before, now',
+    run: (api) => moveBus(api),
   },
   {
     name: 'topology',

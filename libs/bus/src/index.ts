@@ -40,6 +40,8 @@ export type {
 export type { DeadLetter, DeadLetterFilter, ShownLetter } from './care/dead-letter.js';
 export { DeadLetters } from './care/dead-letters.js';
 export type { CareRound, LetterList, ReplayOptions } from './care/dead-letters.js';
+export { BusMover } from './move/bus-mover.js';
+export type { BusMoverOptions, MoveReport } from './move/bus-mover.js';
 export { openBusCare } from './care/open-bus-care.js';
 export type { OpenBusCareOptions } from './care/open-bus-care.js';
 export { ProcessReporter } from './care/process-reports.js';

@@ -36,6 +36,14 @@ const databaseUrl = z
   .refine((url) => URL.canParse(url), notAUrl)
   .refine(hasPasswordIfAny, emptyPassword);
 
+const amqpUrl = (hint: string) =>
+  z
+    .string()
+    .regex(/^amqps?:\/\//, `must start with amqp:// or amqps://; ${hint}`)
+    .refine((url) => URL.canParse(url), notAUrl)
+    .refine(hasPasswordIfAny, emptyPassword)
+    .optional();
+
 const variables = {
   PORT: port(3000),
   OPS_PORT: port(9100),
@@ -50,12 +58,9 @@ const variables = {
   MIGRATE_DATABASE_URL: databaseUrl,
   /** A superuser who makes the roles of the two others, once before the migrations. */
   ADMIN_DATABASE_URL: databaseUrl.optional(),
-  AMQP_URL: z
-    .string()
-    .regex(/^amqps?:\/\//, 'must start with amqp:// or amqps://; leave it out to keep the bus in PostgreSQL')
-    .refine((url) => URL.canParse(url), notAUrl)
-    .refine(hasPasswordIfAny, emptyPassword)
-    .optional(),
+  AMQP_URL: amqpUrl('leave it out to keep the bus in PostgreSQL'),
+  /** The RabbitMQ that was AMQP_URL before, from which what still lies there is brought over. */
+  PREVIOUS_AMQP_URL: amqpUrl('leave it out once nothing lies there any more'),
   /** The gateway's journal, and all that `npm start` keeps. */
   DATA_DIR: z
     .string()

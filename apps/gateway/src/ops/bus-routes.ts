@@ -1,4 +1,4 @@
-import type { BusCare, JournalledBus, Repair } from '@relay/bus';
+import type { BusCare, BusMover, JournalledBus, Repair } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
@@ -7,6 +7,7 @@ import { whyNotRetired } from './why-not-retired.js';
 
 export interface BusRouteParts extends KnownConsumersParts {
   care: BusCare;
+  mover: Pick<BusMover, 'round'>;
   journal: Pick<JournalledBus, 'status'>;
   /** What was missing on the bus and made anew by this process, newest first. */
   repairs: () => readonly Repair[];
@@ -31,7 +32,7 @@ const replayBody = z.strictObject({
 /** What an operator asks of the bus, its consumers and the journal. */
 export function addBusRoutes(
   api: FastifyInstance,
-  { care, journal, repairs, ...parts }: BusRouteParts,
+  { care, mover, journal, repairs, ...parts }: BusRouteParts,
 ): void {
   const consumers = new KnownConsumers({ care, ...parts });
 
@@ -42,6 +43,7 @@ export function addBusRoutes(
     const { portal: memberId, since, until } = replayBody.parse(request.body ?? {});
     return care.replayUnrouted(await consumers.wanted(), { memberId, since, until });
   });
+  api.post('/ops/api/bus/move', async () => mover.round());
   api.get('/ops/api/topology', async () => {
     const topology = await care.topology(await consumers.events());
     return { ok: topology.every(({ state }) => state === 'ok'), topology, repairs: repairs() };

@@ -13,7 +13,10 @@ const headers = z.object({
 });
 const messageIdOf = z.string().catch('');
 
-export function readLetter(consumer: string, { properties, content }: ConsumeMessage): StoredLetter {
+export function readLetter(
+  consumer: string,
+  { properties, content }: Pick<ConsumeMessage, 'properties' | 'content'>,
+): StoredLetter {
   const read = headers.parse(properties.headers ?? {});
   const lastFailedAt = read['b24-last-failed-at'];
   return {

@@ -1,0 +1,171 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { decodeMessage, type PortalEvent } from '@relay/events';
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import { CareBusyError } from '../care/bus-care.js';
+import { OperatorLock } from '../care/operator-lock.js';
+import { defaultRetryDelaysMs } from '../retry-delays.js';
+import { emptyRound, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
+import { PostgresSource } from './postgres-source.js';
+import { RabbitSource } from './rabbit-source.js';
+import { openPostgresTarget, openRabbitTarget } from './targets.js';
+
+export interface BusMoverOptions {
+  /** Set: RabbitMQ is the bus in use, and what lies in the tables of PostgreSQL is brought to it. */
+  amqpUrl: string | undefined;
+  /** Set: what lies in that RabbitMQ is brought to the bus in use. */
+  previousAmqpUrl: string | undefined;
+  databaseUrl: string;
+  /** The bus in use. */
+  bus: { publish(event: PortalEvent): Promise<void> };
+  /** Every consumer that there is or was. */
+  consumers: () => Promise<readonly string[]>;
+  log: Log;
+  retryDelaysMs?: readonly number[];
+  /** How often to look, for what a process of before may still put there. */
+  everyMs?: number;
+}
+
+/** What one round did, all buses of before together. */
+export interface MoveReport extends MoveRound {
+  /** There is none. */
+  none: boolean;
+  /** Those that could not be reached, or whose messages the bus in use did not take; the log says why. */
+  failed: string[];
+}
+
+const ROUND_MS = 10_000;
+const EVERY_MS = 30_000;
+/** One process moves; the others look again later. */
+const PATIENCE_MS = 500;
+const PUBLISH_POOL = 4;
+const CONNECT_TIMEOUT_MS = 5_000;
+const QUERY_TIMEOUT_MS = 30_000;
+/** What is wrong for hours is not said at each look. */
+const SAY_AGAIN_MS = 10 * 60_000;
+
+/** Brings what waits, retries or lies dead on a bus that is not in use any more to the one that is: nobody else looks there. */
+export class BusMover {
+  readonly #sources: MoveSource[];
+  readonly #lock: OperatorLock;
+  readonly #database: pg.Pool;
+  readonly #stop = new AbortController();
+  readonly #saidAt = new Map<string, number>();
+  #running: Promise<void> | undefined;
+
+  constructor(private readonly options: BusMoverOptions) {
+    const { amqpUrl, previousAmqpUrl, databaseUrl, consumers, log } = options;
+    this.#sources = [
+      ...(amqpUrl === undefined ? [] : [new PostgresSource(databaseUrl, log)]),
+      ...(previousAmqpUrl === undefined
+        ? []
+        : [
+            new RabbitSource({
+              url: previousAmqpUrl,
+              amqpUrl,
+              consumers,
+              retryDelaysMs: this.#retryDelaysMs,
+            }),
+          ]),
+    ];
+    this.#lock = new OperatorLock(databaseUrl, PATIENCE_MS);
+    this.#database = new pg.Pool({
+      connectionString: databaseUrl,
+      application_name: 'b24-relay bus move',
+      max: PUBLISH_POOL,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+    });
+    this.#database.on('error', () => undefined);
+  }
+
+  /** Looks at once and from then on; does not wait for it. */
+  start(): void {
+    if (this.#sources.length > 0) this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await this.#database.end();
+  }
+
+  /** One round of at most some ten seconds. @throws CareBusyError while another process moves */
+  async round(): Promise<MoveReport> {
+    const report: MoveReport = { ...emptyRound(), none: this.#sources.length === 0, failed: [] };
+    if (report.none) return report;
+    return this.#lock.hold('bus move', async () => {
+      for (const source of this.#sources) await this.#moveFrom(source, report);
+      return report;
+    });
+  }
+
+  get #retryDelaysMs(): readonly number[] {
+    return this.options.retryDelaysMs ?? defaultRetryDelaysMs;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      let isDone = true;
+      try {
+        isDone = (await this.round()).done;
+      } catch (error) {
+        if (!(error instanceof CareBusyError))
+          this.#say('error', { err: error }, 'the bus of before could not be looked at; trying again');
+      }
+      if (isDone) await this.#pause();
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await pause(this.options.everyMs ?? EVERY_MS, undefined, { signal: this.#stop.signal }).catch(
+      () => undefined,
+    );
+  }
+
+  async #moveFrom(source: MoveSource, report: MoveReport): Promise<void> {
+    const { log, bus } = this.options;
+    const until = performance.now() + ROUND_MS;
+    try {
+      const round = await source.round({
+        openTarget: (consumer) => this.#openTarget(consumer),
+        publish: (content) => bus.publish(decodeMessage(content)),
+        isOver: () => this.#stop.signal.aborted || performance.now() > until,
+      });
+      const { messages, letters, unrouted, served, done } = round;
+      if (messages + letters + unrouted > 0)
+        log.info({ from: source.name, messages, letters, unrouted, done }, 'moved from the bus of before');
+      if (served.length > 0)
+        this.#say(
+          'warn',
+          { from: source.name, consumers: served },
+          'processes still work on the bus of before: what waits there is theirs until they end',
+        );
+      report.messages += messages;
+      report.letters += letters;
+      report.unrouted += unrouted;
+      report.done &&= done;
+      report.served.push(...served);
+    } catch (error) {
+      report.failed.push(source.name);
+      this.#say(
+        'error',
+        { err: error, from: source.name },
+        'what lies on the bus of before cannot be moved now; tried again, and at once by: relay bus move',
+      );
+    }
+  }
+
+  async #openTarget(consumer: string): Promise<MoveTarget> {
+    const { amqpUrl, log } = this.options;
+    return amqpUrl === undefined
+      ? openPostgresTarget(this.#database, consumer)
+      : openRabbitTarget(amqpUrl, consumer, { retryDelaysMs: this.#retryDelaysMs, log });
+  }
+
+  #say(level: 'warn' | 'error', fields: object, message: string): void {
+    if (performance.now() - (this.#saidAt.get(message) ?? -Infinity) < SAY_AGAIN_MS) return;
+    this.#saidAt.set(message, performance.now());
+    this.options.log[level](fields, message);
+  }
+}

@@ -1,0 +1,193 @@
+import { decodeMessage } from '@relay/events';
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import { ShardLeases } from '../postgres/shard-leases.js';
+import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
+
+const LOT = 100;
+const CONNECT_TIMEOUT_MS = 5_000;
+const QUERY_TIMEOUT_MS = 30_000;
+
+const CONSUMERS_SQL = `
+  SELECT consumer FROM bus.messages UNION SELECT consumer FROM bus.dead_letters ORDER BY consumer`;
+
+const MESSAGES_SQL = `
+  SELECT id, shard, content::text AS content, attempts, last_code AS code,
+         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+         greatest(0, extract(epoch FROM available_at - clock_timestamp()) * 1000)::float8 AS "dueInMs"
+  FROM bus.messages WHERE consumer = $1 AND shard = ANY ($2::int[]) ORDER BY id LIMIT $3`;
+
+const LETTERS_SQL = `
+  SELECT id, code, message, attempts, content::text AS content,
+         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+         (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"
+  FROM bus.dead_letters WHERE consumer = $1 ORDER BY id LIMIT $2`;
+
+const UNROUTED_SQL = `
+  SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2`;
+
+interface MessageRow {
+  id: string;
+  shard: number;
+  content: string;
+  attempts: number;
+  code: string | null;
+  firstFailedAt: number | null;
+  dueInMs: number;
+}
+
+interface LetterRow {
+  id: string;
+  code: string;
+  message: string;
+  attempts: number;
+  content: string;
+  firstFailedAt: number;
+  lastFailedAt: number;
+}
+
+/** The tables of the bus in PostgreSQL, while RabbitMQ is the one in use. */
+export class PostgresSource implements MoveSource {
+  readonly name = 'the tables of schema bus';
+
+  constructor(
+    private readonly databaseUrl: string,
+    private readonly log: Log,
+  ) {}
+
+  async round(parts: MoveParts): Promise<MoveRound> {
+    const client = await this.#connect();
+    try {
+      const round = emptyRound();
+      const { rows } = await client.query<{ consumer: string }>(CONSUMERS_SQL);
+      for (const { consumer } of rows) await this.#moveConsumer(consumer, parts, round);
+      await moveUnrouted(client, parts, round);
+      return round;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  /** On a session of its own, which holds the shards like a process of the consumer: none begins with them meanwhile. */
+  async #moveConsumer(consumer: string, parts: MoveParts, round: MoveRound): Promise<void> {
+    const client = await this.#connect();
+    let target: MoveTarget | undefined;
+    try {
+      const leases = new ShardLeases(client, consumer, this.log);
+      await leases.prepare();
+      const owned = await leases.keep();
+      target = await parts.openTarget(consumer);
+      await moveMessages(client, { consumer, owned }, target, parts, round);
+      await moveLetters(client, consumer, target, parts, round);
+      const { rows } = await client.query('SELECT FROM bus.messages WHERE consumer = $1 LIMIT 1', [consumer]);
+      if (rows.length > 0 && round.done) round.served.push(consumer);
+    } finally {
+      await target?.close();
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.databaseUrl,
+      application_name: 'b24-relay bus move',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+}
+
+async function moveMessages(
+  client: pg.Client,
+  { consumer, owned }: { consumer: string; owned: readonly number[] },
+  target: MoveTarget,
+  { isOver }: MoveParts,
+  round: MoveRound,
+): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query<MessageRow>(MESSAGES_SQL, [consumer, owned, LOT]);
+    if (rows.length === 0) return;
+    if (isOver()) {
+      round.done = false;
+      return;
+    }
+    await Promise.all(
+      rows.map(({ content, firstFailedAt, code, ...row }) =>
+        target.message({
+          ...row,
+          content: Buffer.from(content),
+          firstFailedAt: firstFailedAt ?? undefined,
+          code: code ?? undefined,
+        }),
+      ),
+    );
+    await remove(client, 'messages', rows);
+    round.messages += rows.length;
+  }
+}
+
+async function moveLetters(
+  client: pg.Client,
+  consumer: string,
+  target: MoveTarget,
+  { isOver }: MoveParts,
+  round: MoveRound,
+): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query<LetterRow>(LETTERS_SQL, [consumer, LOT]);
+    if (rows.length === 0) return;
+    if (isOver()) {
+      round.done = false;
+      return;
+    }
+    await Promise.all(
+      rows.map(({ content, ...row }) => target.letter({ ...row, content: Buffer.from(content) })),
+    );
+    await remove(client, 'dead_letters', rows);
+    round.letters += rows.length;
+  }
+}
+
+/** What no version reads stays; what a newer one wrote, for that one. */
+async function moveUnrouted(
+  client: pg.Client,
+  { publish, isOver }: MoveParts,
+  round: MoveRound,
+): Promise<void> {
+  for (let after = '0'; ;) {
+    const { rows } = await client.query<{ id: string; content: string }>(UNROUTED_SQL, [after, LOT]);
+    const last = rows.at(-1);
+    if (!last) return;
+    if (isOver()) {
+      round.done = false;
+      return;
+    }
+    const readable = rows.filter(({ content }) => isReadable(Buffer.from(content)));
+    await Promise.all(readable.map(({ content }) => publish(Buffer.from(content))));
+    await remove(client, 'unrouted', readable);
+    round.unrouted += readable.length;
+    after = last.id;
+  }
+}
+
+async function remove(
+  client: pg.Client,
+  table: 'messages' | 'dead_letters' | 'unrouted',
+  rows: readonly { id: string }[],
+): Promise<void> {
+  await client.query(`DELETE FROM bus.${table} WHERE id = ANY ($1::bigint[])`, [rows.map(({ id }) => id)]);
+}
+
+/** Whether it can be routed anew. */
+export function isReadable(content: Buffer): boolean {
+  try {
+    decodeMessage(content);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,105 @@
+import type { Log } from '@relay/platform';
+import pg from 'pg';
+import { eventIn } from '../care/dead-letter.js';
+import { ConfirmedPublisher } from '../rabbitmq/confirmed-publisher.js';
+import { keepTrail } from '../rabbitmq/headers.js';
+import { deadQueue, declareConsumer, retryName, shardQueue } from '../rabbitmq/topology.js';
+import { tierFor } from '../retry-delays.js';
+import { shardOf } from '../shard.js';
+import type { MovedLetter, MoveTarget, WaitingMessage } from './moved.js';
+
+/** Nobody waits for one of them in particular. */
+const DEADLINE_MS = 10_000;
+/** What is due so soon comes at once. */
+const DUE_MS = 1_000;
+
+/** The consumer's queues, made when they are not there yet; what it wants is bound by itself at its start. */
+export async function openRabbitTarget(
+  url: string,
+  consumer: string,
+  { retryDelaysMs, log }: { retryDelaysMs: readonly number[]; log: Log },
+): Promise<MoveTarget> {
+  const publisher = new ConfirmedPublisher({
+    url,
+    name: 'move',
+    log,
+    deadlineMs: DEADLINE_MS,
+    declare: (channel) => declareConsumer(channel, { consumer, names: [], retryDelaysMs }),
+  });
+  await publisher.start();
+  return {
+    message: ({ shard, content, attempts, firstFailedAt, code, dueInMs }: WaitingMessage) => {
+      const queue = shardQueue(consumer, shard);
+      const place =
+        dueInMs < DUE_MS
+          ? { exchange: '', routingKey: queue }
+          : { exchange: retryName(consumer, tierFor(dueInMs, retryDelaysMs)), routingKey: queue };
+      return publisher.publish({
+        ...place,
+        content,
+        messageId: eventIn(content)?.id,
+        headers: keepTrail({ attempts, firstFailedAt }, code),
+      });
+    },
+    letter: ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedLetter) =>
+      publisher.publish({
+        exchange: '',
+        routingKey: deadQueue(consumer),
+        content,
+        messageId: eventIn(content)?.id,
+        headers: {
+          'b24-consumer': consumer,
+          'b24-attempts': attempts,
+          'b24-code': code,
+          'b24-message': message,
+          ...(firstFailedAt !== undefined && { 'b24-first-failed-at': firstFailedAt }),
+          ...(lastFailedAt !== undefined && { 'b24-last-failed-at': lastFailedAt }),
+        },
+      }),
+    close: () => publisher.close(),
+  };
+}
+
+const MESSAGE_SQL = `
+  WITH stored AS (
+    INSERT INTO bus.messages (consumer, shard, content, attempts, first_failed_at, last_code, available_at)
+    VALUES ($1, $2, $3::json, $4, to_timestamp($5::float8 / 1000), $6, clock_timestamp() + $7::float8 * interval '1 millisecond')
+    RETURNING consumer
+  )
+  SELECT pg_notify('b24.bus.' || consumer, '') FROM stored`;
+
+const LETTER_SQL = `
+  INSERT INTO bus.dead_letters (consumer, shard, code, message, attempts, first_failed_at, last_failed_at, content)
+  VALUES ($1, $2, $3, $4, $5, coalesce(to_timestamp($6::float8 / 1000), now()), coalesce(to_timestamp($7::float8 / 1000), now()), $8::json)`;
+
+/** The consumer's rows. @param database not closed with this */
+export function openPostgresTarget(database: pg.Pool, consumer: string): MoveTarget {
+  return {
+    message: async ({ shard, content, attempts, firstFailedAt, code, dueInMs }: WaitingMessage) => {
+      const values = [attempts, firstFailedAt ?? null, code === undefined ? null : storable(code), dueInMs];
+      await database.query(MESSAGE_SQL, [consumer, shard, jsonOf(content), ...values]);
+    },
+    letter: async ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedLetter) => {
+      const shard = shardOf(eventIn(content)?.memberId ?? '');
+      const failure = [storable(code), storable(message), attempts];
+      const times = [firstFailedAt ?? null, lastFailedAt ?? null];
+      await database.query(LETTER_SQL, [consumer, shard, ...failure, ...times, jsonOf(content)]);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** A queue takes any bytes, a column of PostgreSQL only JSON: what is none goes there as a text, for a person to read. */
+function jsonOf(content: Buffer): string {
+  const text = content.toString('utf8');
+  try {
+    JSON.parse(text);
+    if (!text.includes('\0')) return text;
+  } catch {
+    // Said below.
+  }
+  return JSON.stringify(text);
+}
+
+/** PostgreSQL's text takes every character but this one. */
+const storable = (text: string): string => text.replaceAll('\0', '');
