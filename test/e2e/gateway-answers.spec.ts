@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import pg from 'pg';
 import { eventually } from '../support/eventually.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import type { Installed, SimulatedPortal } from '../support/simulated-portal.js';
@@ -121,6 +122,46 @@ describe('the gateway', () => {
     expect(answer.status).toBe(401);
     expect(answer.body).toMatch(/^\{"error":"[\w-]+"\}$/);
   });
+
+  it('takes an address that ends in a slash', async () => {
+    expect(await post('/b24/events/', eventForm())).toEqual({ status: 200, body: '' });
+    expect((await post('/b24/install/', 'event=ONAPPINSTALL')).status).toBe(400);
+    expect((await post('/b24/app/', 'AUTH_ID=x')).status).toBe(400);
+  });
+
+  it.each(['/b24/events', '/b24/install'])(
+    'takes the news of a system user at %s for no install',
+    async (path) => {
+      const token = randomBytes(35).toString('hex');
+      used.push(token);
+      const before = (await portal.statistics()).renewals;
+      const form = eventForm({
+        event: 'ONAPPUSERREADY',
+        'data[access_token]': token,
+        'data[refresh_token]': token,
+        'data[user_id]': '512',
+        'auth[domain]': 'oauth.bitrix.info',
+        'auth[access_token]': token,
+        'auth[refresh_token]': token,
+      });
+      expect(await post(path, form)).toEqual({ status: 200, body: '' });
+      const unproved = new URLSearchParams(form);
+      unproved.set('auth[application_token]', 'forged');
+      expect((await post(path, unproved.toString())).status).toBe(401);
+      expect((await portal.statistics()).renewals).toBe(before);
+      const database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
+      await database.connect();
+      try {
+        const { rows } = await database.query<{ stored: string }>(
+          `SELECT coalesce(string_agg(b::text, ''), '') AS stored FROM bus.unrouted b WHERE b::text LIKE '%ONAPPUSERREADY%'`,
+        );
+        expect(rows[0]?.stored).toContain('ONAPPUSERREADY');
+        expect(rows[0]?.stored).not.toContain(token);
+      } finally {
+        await database.end();
+      }
+    },
+  );
 
   it('takes the last of two equal keys, as PHP does', async () => {
     const right = `auth[application_token]=${installed.application_token}`;

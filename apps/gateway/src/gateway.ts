@@ -81,6 +81,8 @@ export async function startGateway(
       frameworkErrors: refuseMalformed,
       // Bitrix24 does not send again what comes on an open connection while this process ends.
       return503OnClosing: false,
+      // Whoever writes the address by hand into Bitrix24's form may end it so, and would hear nothing of a 404.
+      routerOptions: { ignoreTrailingSlash: true },
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
 import { thrownBy } from '../test/thrown.js';
 import { EventError } from './event-error.js';
-import { parseEvent } from './event.js';
+import { parseEnvelope, parseEvent } from './event.js';
 import { decodeForm } from './form.js';
 
 const RECEIVED_AT = 1_766_047_125_250;
@@ -32,6 +32,26 @@ const body = {
 };
 
 const parse = (form: { [key: string]: PhpValue }) => parseEvent(decodeForm(httpBody(form)), RECEIVED_AT);
+
+const withToken = (length: number) =>
+  decodeForm(httpBody({ ...body, auth: { ...auth, application_token: 'x'.repeat(length) } }));
+
+describe('the envelope of an event', () => {
+  it('takes an application token of 255 letters, and none that is longer', () => {
+    expect(parseEnvelope(withToken(255)).credentials.applicationToken).toHaveLength(255);
+    expect(() => parseEnvelope(withToken(256))).toThrow(
+      expect.objectContaining({ code: 'malformed-field', field: 'auth[application_token]' }),
+    );
+  });
+
+  it('takes access and refresh tokens of any length', () => {
+    const long = 'x'.repeat(10_000);
+    const form = decodeForm(
+      httpBody({ ...body, auth: { ...body.auth, access_token: long, refresh_token: long } }),
+    );
+    expect(parseEnvelope(form).credentials).toMatchObject({ accessToken: long, refreshToken: long });
+  });
+});
 
 describe('parseEvent', () => {
   it('reads the envelope', () => {

@@ -50,6 +50,18 @@ export interface EventCredentials {
   userId?: string;
 }
 
+/** What must be known of an event before it is proved: of the rest nothing is read, since anybody can post a form. */
+export interface EventEnvelope {
+  memberId: string;
+  /** As `PortalEvent` has it. */
+  name: string;
+  /** The smart process that the name's suffix says; else 0. */
+  suffixTypeId: number;
+  /** Seconds; undefined where the form has none. */
+  ts: number | undefined;
+  credentials: EventCredentials;
+}
+
 export interface ParsedEvent {
   event: PortalEvent;
   credentials: EventCredentials;
@@ -62,30 +74,49 @@ export const MEMBER_ID = /^[\w-]{1,64}$/;
 
 const HANDLER_ID = /^\d{1,20}$/;
 
+/** 32 hexadecimal digits in every sample. A longer one is nobody's, and is not worth a search or a hash. */
+const MAX_APPLICATION_TOKEN_LENGTH = 255;
+
 /**
- * Reads the envelope that Bitrix24 posts (api-reference/events/index.md). `event` and `auth[member_id]` must be there;
- * without `ts` (OnAppSettingsInstall has none) the time of receipt stands in. `receivedAt` in ms. Throws EventError.
+ * Reads what proves an event (api-reference/events/index.md): `event` and `auth[member_id]` must be there. Its cost grows
+ * with the length of these fields alone. Throws EventError.
  */
-export function parseEvent(form: FormTree, receivedAt: number): ParsedEvent {
+export function parseEnvelope(form: FormTree): EventEnvelope {
   const auth = treeAt(form, 'auth') ?? emptyTree();
-  const credentials = readCredentials(auth);
   const { name, entityTypeId: suffixTypeId } = parseEventName(required(form, 'event', 'event'));
-  const data = withoutSecrets(readData(form), [
-    credentials.applicationToken,
-    credentials.accessToken,
-    credentials.refreshToken,
-  ]);
-  const event: PortalEvent = {
+  const credentials = readCredentials(auth);
+  return { memberId: readMemberId(auth), name, suffixTypeId, ts: readTs(form), credentials };
+}
+
+/**
+ * The whole event of a form whose envelope has been proved, without its secrets.
+ *
+ * @param receivedAt in ms; stands in for a missing `ts` (OnAppSettingsInstall has none)
+ */
+export function openEvent(form: FormTree, envelope: EventEnvelope, receivedAt: number): PortalEvent {
+  const { memberId, name, suffixTypeId, ts, credentials } = envelope;
+  const { applicationToken, accessToken, refreshToken } = credentials;
+  const data = withoutSecrets(readData(form), [applicationToken, accessToken, refreshToken]);
+  return {
     id: randomUUID(),
-    memberId: readMemberId(auth),
+    memberId,
     name,
     ...readEntity(name, suffixTypeId, data),
     data,
-    ts: readTs(form) ?? Math.floor(receivedAt / 1000),
+    ts: ts ?? Math.floor(receivedAt / 1000),
     receivedAt,
   };
+}
+
+/** Both at once, for a form that needs no proof. `receivedAt` in ms. Throws EventError. */
+export function parseEvent(form: FormTree, receivedAt: number): ParsedEvent {
+  const envelope = parseEnvelope(form);
   const handlerId = textAt(form, 'event_handler_id');
-  return { event, credentials, handlerId: handlerId && HANDLER_ID.test(handlerId) ? handlerId : undefined };
+  return {
+    event: openEvent(form, envelope, receivedAt),
+    credentials: envelope.credentials,
+    handlerId: handlerId && HANDLER_ID.test(handlerId) ? handlerId : undefined,
+  };
 }
 
 export function readMemberId(tree: FormTree, field: EventField = 'auth[member_id]'): string {
@@ -103,8 +134,12 @@ export function required(tree: FormTree, key: string, field: EventField): string
 
 function readCredentials(auth: FormTree): EventCredentials {
   const expiresIn = Number(textAt(auth, 'expires_in'));
+  const applicationToken = textAt(auth, 'application_token') ?? '';
+  if (applicationToken.length > MAX_APPLICATION_TOKEN_LENGTH) {
+    throw new EventError('malformed-field', 'auth[application_token]');
+  }
   return {
-    applicationToken: textAt(auth, 'application_token') ?? '',
+    applicationToken,
     domain: textAt(auth, 'domain') ?? '',
     clientEndpoint: textAt(auth, 'client_endpoint'),
     oauthHost: hostAt(auth, 'server_endpoint'),

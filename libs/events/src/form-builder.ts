@@ -1,3 +1,4 @@
+import { FormError } from './form-error.js';
 import { APPEND, type Step } from './form-name.js';
 import { emptyTree, type FormTree, isTree } from './form-tree.js';
 
@@ -8,7 +9,11 @@ export class FormBuilder {
   readonly root: FormTree = emptyTree();
   /** The next integer key of every tree that has been appended to. Bitrix24 itself never writes `[]`, so this stays empty. */
   private readonly nextKeys = new Map<FormTree, bigint>();
+  private arrays = 0;
 
+  constructor(private readonly maxArrays: number) {}
+
+  /** Throws FormError `too-many-arrays`. */
   put(path: readonly Step[], value: string): void {
     const last = path.length - 1;
     let tree = this.root;
@@ -21,10 +26,17 @@ export class FormBuilder {
         return;
       }
       const there = tree[key];
-      const child = isTree(there) ? there : emptyTree();
+      const child = isTree(there) ? there : this.newArray();
       if (child !== there) this.set(tree, key, child);
       tree = child;
     }
+  }
+
+  private newArray(): FormTree {
+    if (++this.arrays > this.maxArrays) {
+      throw new FormError('too-many-arrays', `The form has more than ${this.maxArrays} arrays`);
+    }
+    return emptyTree();
   }
 
   private set(tree: FormTree, key: string, value: FormTree | string): void {

@@ -18,6 +18,10 @@ const failure = (body: string | Uint8Array, limits?: Partial<FormLimits>): unkno
 /** A form of `count` pairs. */
 const pairs = (count: number) => Array.from({ length: count }, (_, index) => `a${index}=1`).join('&');
 
+/** A form of `count` arrays, in pairs of two. */
+const arrays = (count: number) =>
+  Array.from({ length: count / 2 }, (_, index) => `a${index}[x][y]=1`).join('&');
+
 /** Every tree in a value, itself included. */
 const trees = (value: FormValue): object[] =>
   isTree(value) ? [value, ...Object.values(value).flatMap(trees)] : [];
@@ -69,6 +73,13 @@ describe('decodeForm refuses', () => {
     expect(failure(`a${'[x]'.repeat(20)}=1`)).toBeUndefined();
     expect(failure(`a${'[x]'.repeat(21)}=1`)).toBe('too-deep');
     expect(failure('a[][]=1', { maxDepth: 1 })).toBe('too-deep');
+  });
+
+  it('one array too many, and not one fewer', () => {
+    expect(failure(arrays(2000))).toBeUndefined();
+    expect(failure(`${arrays(1998)}&b[x][y][z]=1`)).toBe('too-many-arrays');
+    expect(failure('a[x]=1&a[y]=1&a[z][x]=1', { maxArrays: 2 })).toBeUndefined();
+    expect(failure('a[x]=1&b[x]=1&c[x]=1', { maxArrays: 2 })).toBe('too-many-arrays');
   });
 
   it('a name one character too long, and not one shorter', () => {

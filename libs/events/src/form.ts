@@ -11,10 +11,12 @@ export interface FormLimits {
   maxDepth: number;
   /** Characters of one decoded name. */
   maxKeyLength: number;
+  /** Arrays in the whole form. One with a single number for a key takes a hundred times the work of a pair. */
+  maxArrays: number;
 }
 
 /** The deepest sample of the official docs has 5 brackets, the largest 97 pairs. */
-const DEFAULT_LIMITS: FormLimits = { maxPairs: 1000, maxDepth: 20, maxKeyLength: 512 };
+const DEFAULT_LIMITS: FormLimits = { maxPairs: 1000, maxDepth: 20, maxKeyLength: 512, maxArrays: 2000 };
 
 /**
  * Decodes an `application/x-www-form-urlencoded` body with the meaning that PHP gives it, which is how Bitrix24 writes its
@@ -24,9 +26,9 @@ const DEFAULT_LIMITS: FormLimits = { maxPairs: 1000, maxDepth: 20, maxKeyLength:
  * Throws FormError; never anything else, whatever the bytes. The size of the body is the caller's to limit.
  */
 export function decodeForm(body: Uint8Array, limits: Partial<FormLimits> = {}): FormTree {
-  const { maxPairs, maxDepth, maxKeyLength } = { ...DEFAULT_LIMITS, ...limits };
+  const { maxPairs, maxDepth, maxKeyLength, maxArrays } = { ...DEFAULT_LIMITS, ...limits };
   const binary = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1');
-  const form = new FormBuilder();
+  const form = new FormBuilder(maxArrays);
 
   let pairs = 0;
   let equals = -1;

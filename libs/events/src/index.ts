@@ -1,10 +1,18 @@
 export { EventError, type EventErrorCode, type EventField } from './event-error.js';
 export { formatEventName, parseEventName } from './event-name.js';
-export { type EventCredentials, parseEvent, type ParsedEvent, type PortalEvent } from './event.js';
+export {
+  type EventCredentials,
+  type EventEnvelope,
+  openEvent,
+  parseEnvelope,
+  parseEvent,
+  type ParsedEvent,
+  type PortalEvent,
+} from './event.js';
 export { FormError, type FormErrorCode } from './form-error.js';
 export type { FormTree, FormValue } from './form-tree.js';
 export { decodeForm, type FormLimits } from './form.js';
-export { type InstallClaim, parseInstall } from './install.js';
+export { type InstallClaim, isUserReady, parseInstall } from './install.js';
 export { isPage, parsePage } from './page.js';
 export {
   decodeMessage,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
 import { decodeForm } from './form.js';
-import { parseInstall } from './install.js';
+import { isUserReady, parseInstall } from './install.js';
 
 const auth = {
   domain: 'some-domain.bitrix24.com',
@@ -71,6 +71,15 @@ describe('parseInstall', () => {
     });
   });
 
+  it.each([
+    ['ONAPPUSERREADY', true],
+    ['onAppUserReady', true],
+    ['ONAPPINSTALL', false],
+    [['ONAPPUSERREADY'], false],
+  ])('tells an install from the news of a system user: %j', (event, expected) => {
+    expect(isUserReady(decodeForm(httpBody({ event, auth })))).toBe(expected);
+  });
+
   it.each(['ONAPPUNINSTALL', '', ['ONAPPINSTALL']])('refuses the event %j', (event) => {
     expect(() => parse({ event, auth })).toThrow(
       expect.objectContaining({ code: 'not-an-install', field: 'event' }),
@@ -96,6 +105,7 @@ describe('parseInstall', () => {
     ['application_token', 'two words'],
     ['access_token', 'line\nbreak'],
     ['refresh_token', 'x'.repeat(2049)],
+    ['application_token', 'x'.repeat(256)],
   ])('refuses a strange %s, and does not repeat it', (key, value) => {
     const refused = () => parse({ auth: { ...auth, [key]: value } });
     expect(refused).toThrow(expect.objectContaining({ code: 'malformed-field', field: `auth[${key}]` }));

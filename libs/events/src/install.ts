@@ -19,6 +19,9 @@ export interface InstallClaim {
 /** Printable ASCII; the longest in the docs has 71 characters. Claims are kept for a while, so they must not be large. */
 export const TOKEN = /^[!-~]{1,2048}$/;
 
+/** As long as those of events may be, or none of the portal's events could be believed. */
+export const APPLICATION_TOKEN = /^[!-~]{1,255}$/;
+
 /** A host with or without a port; an on-premise one may be written in its own alphabet. */
 export const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
 
@@ -42,12 +45,21 @@ export function parseInstall(form: FormTree): InstallClaim {
   return {
     memberId: readMemberId(auth),
     domain: matching(DOMAIN, auth, 'domain', 'auth[domain]'),
-    applicationToken: matching(TOKEN, auth, 'application_token', 'auth[application_token]'),
+    applicationToken: matching(APPLICATION_TOKEN, auth, 'application_token', 'auth[application_token]'),
     accessToken: matching(TOKEN, auth, 'access_token', 'auth[access_token]'),
     refreshToken: matching(TOKEN, auth, 'refresh_token', 'auth[refresh_token]'),
     language: readLanguage(form),
     oauthHost: hostAt(auth, 'server_endpoint'),
   };
+}
+
+/**
+ * Whether it is ONAPPUSERREADY, which comes unasked to the install address: an event like any other, and no install. Its
+ * `data` holds the tokens of a user who is no administrator, `auth` those of whoever installed
+ * (api-reference/common/events/on-app-user-ready.md).
+ */
+export function isUserReady(form: FormTree): boolean {
+  return textAt(form, 'event')?.toUpperCase() === 'ONAPPUSERREADY';
 }
 
 /** A language that is none is no reason to refuse an install. */

@@ -1,6 +1,6 @@
 import { readMemberId } from './event.js';
 import { type FormTree, hostAt, textAt } from './form-tree.js';
-import { DOMAIN, type InstallClaim, matching, TOKEN } from './install.js';
+import { APPLICATION_TOKEN, DOMAIN, type InstallClaim, matching, TOKEN } from './install.js';
 
 /** Whether the form is what a page of the application gets: it names the tokens in capitals, and has no `auth`. */
 export function isPage(form: FormTree): boolean {
@@ -20,7 +20,9 @@ export function parsePage(form: FormTree, query: FormTree): InstallClaim {
   return {
     memberId: readMemberId(form, 'member_id'),
     domain: matching(DOMAIN, query, 'DOMAIN', 'DOMAIN'),
-    ...(hasToken && { applicationToken: matching(TOKEN, form, 'APPLICATION_TOKEN', 'APPLICATION_TOKEN') }),
+    ...(hasToken && {
+      applicationToken: matching(APPLICATION_TOKEN, form, 'APPLICATION_TOKEN', 'APPLICATION_TOKEN'),
+    }),
     accessToken: matching(TOKEN, form, 'AUTH_ID', 'AUTH_ID'),
     refreshToken: matching(TOKEN, form, 'REFRESH_ID', 'REFRESH_ID'),
     oauthHost: hostAt(form, 'SERVER_ENDPOINT'),

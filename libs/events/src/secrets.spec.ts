@@ -52,6 +52,20 @@ describe('the data of an event', () => {
     );
   });
 
+  it.each([
+    ['a long token', 100],
+    ['a token as long as an event may be', 100_000],
+  ])('never holds %s of auth, nor a text that holds it', (_, length) => {
+    const token = 'x'.repeat(length - 1) + 'y';
+    for (const name of ['access_token', 'refresh_token']) {
+      expect(
+        dataOf({ NOTE: `before ${token} after`, TEXT: 'five' }, { member_id: 'm', [name]: token }),
+      ).toEqual({
+        TEXT: 'five',
+      });
+    }
+  });
+
   it('is a copy: the form stays as it came', () => {
     const body = httpBody({ event: 'ONX', data: { TOKEN: 'x', FIELDS: { ID: '1' } }, auth });
     const form = decodeForm(body);

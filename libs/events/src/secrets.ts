@@ -15,14 +15,18 @@ const SECRET_KEYS = new Set([
 ]);
 
 /** Shorter ones are no tokens, and would be found in innocent text. */
-const SHORTEST_TOKEN = 8;
+const MIN_TOKEN_LENGTH = 8;
+
+/** Searching a text costs its length times that of what is searched for: of a longer token its end stands for it. */
+const MAX_SEARCHED_LENGTH = 64;
 
 /** A copy of `data` without the keys that hold secrets, and without anything that contains one of `tokens`. */
 export function withoutSecrets(data: FormTree, tokens: readonly (string | undefined)[]): FormTree {
-  const known = tokens
+  const searched = tokens
     .filter((token) => token !== undefined)
-    .filter((token) => token.length >= SHORTEST_TOKEN);
-  return copyClean(data, known);
+    .filter((token) => token.length >= MIN_TOKEN_LENGTH)
+    .map((token) => token.slice(-MAX_SEARCHED_LENGTH));
+  return copyClean(data, searched);
 }
 
 function copyClean(data: FormTree, tokens: readonly string[]): FormTree {

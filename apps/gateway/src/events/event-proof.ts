@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { parseInstall, type EventCredentials, type FormTree, type PortalEvent } from '@relay/events';
+import { type EventEnvelope, type FormTree, parseInstall } from '@relay/events';
 import { Refusal } from '../http/refusal.js';
 import { sourceOfPortal } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
@@ -19,17 +19,18 @@ export class EventProof {
   ) {}
 
   /** @throws Refusal, DirectoryUnavailableError */
-  async require(event: PortalEvent, credentials: EventCredentials, form: FormTree): Promise<void> {
+  async require(envelope: EventEnvelope, form: FormTree): Promise<void> {
+    const { memberId, name, credentials } = envelope;
     const { refreshToken, oauthHost } = credentials;
     try {
-      const portal = await this.verifier.verify(event, credentials);
+      const portal = await this.verifier.verify(envelope);
       if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
-        this.reauthorization.offer({ memberId: event.memberId, refreshToken, oauthHost });
+        this.reauthorization.offer({ memberId, refreshToken, oauthHost });
       }
     } catch (error) {
-      const canInstall = bringTokens.includes(event.name) && refreshToken !== undefined;
+      const canInstall = bringTokens.includes(name) && refreshToken !== undefined;
       if (!(error instanceof Refusal) || !canInstall) throw error;
-      await this.installer.install(parseInstall(form), sourceOfPortal(event.memberId));
+      await this.installer.install(parseInstall(form), sourceOfPortal(memberId));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { EventCredentials, PortalEvent } from '@relay/events';
+import type { EventEnvelope } from '@relay/events';
 import { hasApplicationToken, PortalDirectory, WebhookPairs, type KnownPortal } from '@relay/portals';
 import { Refusal } from '../http/refusal.js';
 
@@ -17,13 +17,14 @@ export class EventVerifier {
    * @returns the portal, as it was when the event came; undefined when it was registered by it
    * @throws Refusal 401; DirectoryUnavailableError
    */
-  async verify(event: PortalEvent, { applicationToken }: EventCredentials): Promise<KnownPortal | undefined> {
-    const { memberId } = event;
+  async verify(envelope: EventEnvelope): Promise<KnownPortal | undefined> {
+    const { memberId, name, credentials } = envelope;
+    const { applicationToken } = credentials;
     const cached = await this.directory.find(memberId);
-    if (isProved(cached, event, applicationToken)) return cached;
+    if (isProved(cached, name, applicationToken)) return cached;
     const fresh = await this.directory.find(memberId, { fresh: true });
-    if (isProved(fresh, event, applicationToken)) return fresh;
-    const mayBeWebhook = !aboutApplication.has(event.name);
+    if (isProved(fresh, name, applicationToken)) return fresh;
+    const mayBeWebhook = !aboutApplication.has(name);
     if (mayBeWebhook && (await this.webhookPairs.claim(memberId, applicationToken))) return undefined;
     throw new Refusal(401, 'not-authorized');
   }
@@ -36,9 +37,9 @@ export class EventVerifier {
 const aboutApplication = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
 
 /** A portal that is gone has nothing more to say than, once again, that it is gone. */
-function isProved(portal: KnownPortal | undefined, event: PortalEvent, applicationToken: string): boolean {
+function isProved(portal: KnownPortal | undefined, name: string, applicationToken: string): boolean {
   if (portal === undefined) return false;
-  const tokenHashes = aboutApplication.has(event.name) ? portal.appTokenHashes : portal.tokenHashes;
+  const tokenHashes = aboutApplication.has(name) ? portal.appTokenHashes : portal.tokenHashes;
   if (!hasApplicationToken({ tokenHashes }, applicationToken)) return false;
-  return portal.state !== 'uninstalled' || event.name === 'ONAPPUNINSTALL';
+  return portal.state !== 'uninstalled' || name === 'ONAPPUNINSTALL';
 }

@@ -1,4 +1,5 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { decodeForm } from '@relay/events';
 import { Refusal } from '../http/refusal.js';
 import { EventIntake } from './event-intake.js';
 
@@ -10,6 +11,6 @@ export class EventsController {
   @HttpCode(200)
   async receive(@Body() body: unknown): Promise<void> {
     if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
-    await this.intake.accept(body);
+    await this.intake.accept(decodeForm(body));
   }
 }

@@ -1,24 +1,21 @@
 import { Injectable } from '@nestjs/common';
-import type { EventCredentials, FormTree, PortalEvent } from '@relay/events';
+import type { PortalEvent } from '@relay/events';
 import { PortalDirectory, PortalRegistry } from '@relay/portals';
 import { HandlerBinder } from '../bindings/handler-binder.js';
-import { EventProof } from './event-proof.js';
 import { TestEvents } from './test-events.js';
 
 /** What the gateway itself does about an event, before it goes to whoever subscribed. */
 @Injectable()
 export class Lifecycle {
   constructor(
-    private readonly proof: EventProof,
     private readonly registry: PortalRegistry,
     private readonly directory: PortalDirectory,
     private readonly binder: HandlerBinder,
     private readonly tests: TestEvents,
   ) {}
 
-  /** Resolves when the event is proved and the gateway's own part done. @throws Refusal, DirectoryUnavailableError */
-  async accept(event: PortalEvent, credentials: EventCredentials, form: FormTree): Promise<void> {
-    await this.proof.require(event, credentials, form);
+  /** Resolves when the gateway's own part is done. The event must be proved. */
+  async heed(event: PortalEvent): Promise<void> {
     // They stay where they are (settings/app-installation/); older versions dropped them, and said it only here.
     if (event.name === 'ONAPPUPDATE') await this.binder.bindAnew(event.memberId);
     if (event.name === 'ONAPPUNINSTALL') await this.forget(event);

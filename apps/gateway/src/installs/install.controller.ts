@@ -1,6 +1,7 @@
 import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
-import { decodeForm, type InstallClaim, isPage, parseInstall, parsePage } from '@relay/events';
+import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { EventIntake } from '../events/event-intake.js';
 import { InstallEvent } from '../bindings/install-event.js';
 import { Refusal } from '../http/refusal.js';
 import type { Page } from '../pages/html.js';
@@ -15,6 +16,7 @@ export class InstallController {
   constructor(
     private readonly installer: Installer,
     private readonly installEvent: InstallEvent,
+    private readonly intake: EventIntake,
   ) {}
 
   @Post()
@@ -28,6 +30,10 @@ export class InstallController {
     const form = decodeForm(body);
     if (isPage(form))
       return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request)), request.ip));
+    if (isUserReady(form)) {
+      await this.intake.accept(form);
+      return undefined;
+    }
     const claim = parseInstall(form);
     await this.installer.install(claim, sourceOfPortal(claim.memberId));
     return undefined;
