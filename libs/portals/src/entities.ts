@@ -228,6 +228,14 @@ export class TaskEntity {
   @Column('timestamptz', { name: 'ended_at', nullable: true }) endedAt: Date | null;
 }
 
+@Entity({ schema, name: 'setting_schemas' })
+export class SettingSchemaEntity {
+  @PrimaryColumn('text') consumer: string;
+  /** JSON Schema of what may be set for it at one portal. */
+  @Column('jsonb') schema: Record<string, unknown>;
+  @Column('timestamptz', { name: 'declared_at' }) declaredAt: Date;
+}
+
 export const portalEntities = [
   PortalEntity,
   CredentialsEntity,
@@ -243,4 +251,5 @@ export const portalEntities = [
   RateBucketEntity,
   OperatingTimeEntity,
   TaskEntity,
+  SettingSchemaEntity,
 ];

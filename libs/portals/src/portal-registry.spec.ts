@@ -206,12 +206,13 @@ describe('PortalRegistry', () => {
     });
 
     it('does not store an address that must not be called', async () => {
+      const before = await dump(source);
       for (const webhookUrl of ['http://one.bitrix24.com/rest/1/s/', 'https://127.0.0.1/rest/1/s/']) {
         await expect(registry.registerWebhook({ ...webhook, webhookUrl })).rejects.toMatchObject({
           code: 'BAD_ADDRESS',
         });
       }
-      await expect(dump(source)).resolves.toBe('');
+      await expect(dump(source)).resolves.toBe(before);
     });
   });
 });
