@@ -104,6 +104,27 @@ describe('the role that the services connect as', () => {
     expect(rows).toEqual([]);
   });
 
+  it('becomes no superuser by what it left in the schema public of an older database', async () => {
+    // As before PostgreSQL 15.
+    await admin.query('GRANT CREATE ON SCHEMA public TO PUBLIC');
+    await service.query(`
+      CREATE FUNCTION public.trap(oid, regrole) RETURNS boolean LANGUAGE plpgsql AS $$
+        BEGIN
+          IF current_setting('is_superuser') = 'on' THEN EXECUTE 'ALTER ROLE ${serviceRole} CREATEDB'; END IF;
+          RETURN $1 = $2::oid;
+        END $$;
+      CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = regrole, FUNCTION = public.trap);`);
+    const { code } = await migrate(urls);
+    const { rows } = await admin.query(
+      `SELECT rolcreatedb AS escalated, has_schema_privilege(rolname, 'public', 'CREATE') AS "mayTrap"
+       FROM pg_roles WHERE rolname = $1`,
+      [serviceRole],
+    );
+    await service.query('DROP OPERATOR public.= (oid, regrole); DROP FUNCTION public.trap');
+    expect(rows).toEqual([{ escalated: false, mayTrap: false }]);
+    expect(code).toBe(0);
+  });
+
   it('is another one than the others', async () => {
     const same = await migrate({ ...urls, DATABASE_URL: database.url });
     expect([same.code, same.log]).toEqual([1, expect.stringContaining('must name three different users')]);

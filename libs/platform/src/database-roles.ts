@@ -40,6 +40,10 @@ export async function ensureDatabaseRoles(urls: RoleUrls, log: Log): Promise<voi
     await run(client, 'GRANT %I TO %I', [service.role, owner.role]);
     // Who owns a database makes schemas in it, and tables in its schema public.
     await run(client, 'ALTER DATABASE %I OWNER TO %I', [admin.database, owner.role]);
+    // As PostgreSQL 15 and later have it; a database that comes from an older one lets anybody put functions there, which
+    // the owner's statements would find.
+    await client.query('REVOKE CREATE ON SCHEMA public FROM PUBLIC');
+    await run(client, 'GRANT USAGE, CREATE ON SCHEMA public TO %I', [owner.role]);
     await handOver(client, owner.role, service.role);
   });
   log.info({ owner: owner.role, service: service.role }, 'database roles are as they should be');
@@ -168,6 +172,9 @@ async function withClient(url: string, work: (client: pg.Client) => Promise<void
   await client.connect();
   try {
     await client.query('BEGIN');
+    // Not through `public`: an operator that somebody made there for just these types would come before PostgreSQL's own,
+    // and run as the superuser.
+    await client.query('SET LOCAL search_path = pg_catalog, pg_temp');
     await work(client);
     await client.query('COMMIT');
   } finally {
