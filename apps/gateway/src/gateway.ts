@@ -25,10 +25,12 @@ import {
   EventBindings,
   KeyRotation,
   PendingInstalls,
+  PortalClients,
   PortalLimits,
   PortalList,
   PortalSettings,
   PortalTasks,
+  PortalWakes,
   Subscriptions,
   Suspensions,
   WebhookPairs,
@@ -43,6 +45,7 @@ import { traceRequests } from './http/request-spans.js';
 import { KnownConsumers } from './ops/known-consumers.js';
 import { createOpsApi } from './ops/ops-api.js';
 import { checkPublicUrl } from './public-url.js';
+import { PortalWaker } from './wakes/portal-waker.js';
 
 export interface RunningGateway {
   /** Stops taking requests, finishes those in hand, then closes the bus. */
@@ -116,6 +119,7 @@ export async function startGateway(
       settings: app.get(PortalSettings),
       limits: app.get(PortalLimits),
       suspensions: app.get(Suspensions),
+      clients: app.get(PortalClients),
       tasks: app.get(PortalTasks),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
@@ -128,6 +132,14 @@ export async function startGateway(
       log,
     }),
   );
+  const waker = new PortalWaker({
+    wakes: app.get(PortalWakes),
+    tasks: app.get(PortalTasks),
+    care,
+    consumers: () => consumers.names(),
+    log,
+  });
+  waker.start();
   ready = bus;
   mover.start();
   log.info(
@@ -144,6 +156,7 @@ export async function startGateway(
           { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
           // Before the database, which it asks for the consumers.
           { what: 'move from the bus of before', close: () => mover.close(), withinMs: 10_000 },
+          { what: 'events to be woken', close: () => waker.stop(), withinMs: 5_000 },
           { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
           { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), withinMs: 6_000 },

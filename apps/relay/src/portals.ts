@@ -71,6 +71,7 @@ function lineOf(portal: ListedPortal): string {
   if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
   if (state === 'needs-webhook')
     return `${line}  make another incoming webhook there, then: relay portals webhook`;
+  if (state === 'resuming') return `${line}  it has not answered yet`;
   if (state !== 'suspended') return bindings?.note ? `${line}  ${bindings.note}` : line;
   return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
@@ -157,7 +158,9 @@ function limitIn(text: string): string | { rate: number; burst: number } {
 /** Ends a suspension at once, instead of at the next try. */
 export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
   const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
-  const text = answer.resumed ? `${memberId} is called again.` : `${memberId} was not suspended.`;
+  const text = answer.resumed
+    ? `${memberId} is called again, and what waits for it comes now. It is resuming until it has answered.`
+    : `${memberId} was not suspended.`;
   return { value: answer, text };
 }
 

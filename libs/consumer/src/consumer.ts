@@ -20,7 +20,13 @@ import {
   ownProcess,
   requireDatabase,
 } from '@relay/platform';
-import { portalEntities, PortalSettings, PortalsModule, Subscriptions } from '@relay/portals';
+import {
+  PortalDirectory,
+  portalEntities,
+  PortalSettings,
+  PortalsModule,
+  Subscriptions,
+} from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { ConsumerContextModule } from './consumer-context.js';
@@ -131,6 +137,7 @@ export async function startConsumer(
   });
   // Before it takes its first event: nobody may remove the queues of a process that is about to consume.
   await reporter.start();
+  app.get(PortalDirectory).onChange((memberId) => server.wake(memberId));
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {

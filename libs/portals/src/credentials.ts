@@ -63,21 +63,24 @@ export interface StoredAccess {
 export interface ReadAccess extends StoredAccess {
   /** Whether the next answer of the portal says something new about the token. */
   isInDoubt: boolean;
+  /** An operator has resumed the portal, and it has not answered since. */
+  isResuming: boolean;
 }
 
 /** @throws Bitrix24Error NOT_INSTALLED */
 export async function readCredentials(dataSource: DataSource, memberId: string): Promise<ReadAccess> {
   const [row] = await dataSource.query<
-    (StoredAccess['portal'] & StoredAccess['credentials'] & { isInDoubt: boolean })[]
+    (StoredAccess['portal'] & StoredAccess['credentials'] & Pick<ReadAccess, 'isInDoubt' | 'isResuming'>)[]
   >(
     `SELECT member_id AS "memberId", client_endpoint AS "clientEndpoint", state,
        access_token AS "accessToken", webhook_url AS "webhookUrl",
-       refused_since IS NOT NULL OR (early_renewals > 0 AND accepted_at IS NULL) AS "isInDoubt"
+       refused_since IS NOT NULL OR (early_renewals > 0 AND accepted_at IS NULL) AS "isInDoubt",
+       state = 'installed' AND resuming_since IS NOT NULL AS "isResuming"
      FROM portals.portals JOIN portals.credentials USING (member_id) WHERE member_id = $1`,
     [memberId],
   );
   if (!row) throw notInstalled(memberId);
-  return { portal: row, credentials: row, isInDoubt: row.isInDoubt };
+  return { portal: row, credentials: row, isInDoubt: row.isInDoubt, isResuming: row.isResuming };
 }
 
 /** @throws PortalError UNKNOWN_KEY, BROKEN_SEAL */

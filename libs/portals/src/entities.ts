@@ -9,6 +9,8 @@ const schema = 'portals';
  * `suspended`: the portal refuses everything, and is left alone until `suspendedUntil`.
  */
 export type PortalState = 'installed' | 'needs-reauth' | 'needs-webhook' | 'suspended' | 'uninstalled';
+/** `resuming`: an operator has resumed it, and it has not answered since; else as `installed`. */
+export type ShownPortalState = PortalState | 'resuming';
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
@@ -45,6 +47,10 @@ export class PortalEntity {
   @Column('timestamptz', { name: 'suspended_until', nullable: true }) suspendedUntil: Date | null;
   /** Failed tries since it last worked. */
   @Column('int', { name: 'suspended_times' }) suspendedTimes: number;
+  /** An operator has resumed it, and it has not answered since; means something in the state `installed` alone. */
+  @Column('timestamptz', { name: 'resuming_since', nullable: true }) resumingSince: Date | null;
+  /** From when on what waits for it is to be made due. Written by a trigger when it comes to be `installed` again. */
+  @Column('timestamptz', { name: 'wake_at', nullable: true }) wakeAt: Date | null;
   @Column('timestamptz', { name: 'installed_at' }) installedAt: Date;
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }

@@ -2,7 +2,13 @@ export { hasApplicationToken } from './application-token.js';
 export { BindingAttempts, ClaimLostError } from './binding-attempts.js';
 export type { BindingClaim } from './binding-attempts.js';
 export { portalEntities } from './entities.js';
-export type { ApplicationTokenKind, BindingState, PortalState, TaskState } from './entities.js';
+export type {
+  ApplicationTokenKind,
+  BindingState,
+  PortalState,
+  ShownPortalState,
+  TaskState,
+} from './entities.js';
 export { DirectoryUnavailableError, PortalError } from './errors.js';
 export type { PortalErrorCode } from './errors.js';
 export { EventBindings } from './event-bindings.js';
@@ -33,6 +39,7 @@ export type { PortalsOptions } from './portals.module.js';
 export { activeSubscriptions, Subscriptions } from './subscriptions.js';
 export type { ActiveSubscription } from './subscriptions.js';
 export type { SuspensionReason } from './suspension/reasons.js';
+export { PortalWakes } from './suspension/portal-wakes.js';
 export { Suspensions } from './suspension/suspensions.js';
 export { PortalTasks } from './tasks/portal-tasks.js';
 export type { PortalTask, TaskOverview, TaskProgress } from './tasks/portal-tasks.js';

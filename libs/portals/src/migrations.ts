@@ -13,6 +13,7 @@ import { BindWebhookPairs1766100000300 } from './migrations/1766100000300-bind-w
 import { BoundExchanges1766100000310 } from './migrations/1766100000310-bound-exchanges.js';
 import { AskForWebhooks1766100000320 } from './migrations/1766100000320-ask-for-webhooks.js';
 import { CreateTasks1764960000000 } from './migrations/1764960000000-create-tasks.js';
+import { WakePortals1766100000900 } from './migrations/1766100000900-wake-portals.js';
 import { CountLostLeases1766100000800 } from './migrations/1766100000800-count-lost-leases.js';
 import { DeclareSettings1766100000810 } from './migrations/1766100000810-declare-settings.js';
 import { KeepOAuthServers1766100000200 } from './migrations/1766100000200-keep-oauth-servers.js';
@@ -41,4 +42,5 @@ export const portalMigrations = [
   CreateBindingAttempts1766100000700,
   CountLostLeases1766100000800,
   DeclareSettings1766100000810,
+  WakePortals1766100000900,
 ];

@@ -25,6 +25,7 @@ export class PortalDirectory {
   readonly #now: () => number;
   #failed: { atMs: number; cause: unknown } = { atMs: -Infinity, cause: undefined };
   #unsubscribe: (() => void) | undefined;
+  readonly #listening: (() => void)[] = [];
 
   constructor(
     private readonly options: {
@@ -63,9 +64,21 @@ export class PortalDirectory {
     this.#expire(memberId);
   }
 
+  /**
+   * Calls the listener whenever a change of a portal is announced, until `close`. It must not throw. What was announced
+   * while the connection was away is not told.
+   */
+  onChange(listener: (memberId: string) => void): void {
+    const tell = (changed: string | undefined): void => {
+      if (changed !== undefined) listener(changed);
+    };
+    this.#listening.push(this.options.notifier.on('portals', tell));
+  }
+
   /** Hears no more announcements. */
   close(): void {
     this.#unsubscribe?.();
+    for (const end of this.#listening.splice(0)) end();
   }
 
   #ttlMs(): number {

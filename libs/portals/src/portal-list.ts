@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm';
-import type { PortalState } from './entities.js';
+import type { ShownPortalState } from './entities.js';
 
 /** A portal as an operator sees it. */
 export interface ListedPortal {
   memberId: string;
   domain: string;
-  state: PortalState;
+  state: ShownPortalState;
   /** How it is called; null after an uninstall. */
   kind: 'oauth' | 'webhook' | null;
   /** Why it is left alone, as Bitrix24 named it; null unless it is `suspended`. */
@@ -23,7 +23,9 @@ export class PortalList {
   /** Every portal that was ever installed, by domain. */
   all(): Promise<ListedPortal[]> {
     return this.dataSource.query<ListedPortal[]>(
-      `SELECT member_id AS "memberId", domain, state, kind, suspended_reason AS "suspendedReason",
+      `SELECT member_id AS "memberId", domain, kind,
+         CASE WHEN state = 'installed' AND resuming_since IS NOT NULL THEN 'resuming' ELSE state END AS state,
+         suspended_reason AS "suspendedReason",
          suspended_until AS "suspendedUntil", language, settings, installed_at AS "installedAt"
        FROM portals.portals LEFT JOIN portals.credentials USING (member_id) ORDER BY domain, member_id`,
     );

@@ -17,6 +17,7 @@ import { KeyRotation } from './keys/key-rotation.js';
 import { SecretBox } from './keys/secret-box.js';
 import { IdleRenewals } from './renewal/idle-renewals.js';
 import { Subscriptions } from './subscriptions.js';
+import { PortalWakes } from './suspension/portal-wakes.js';
 import { Suspensions } from './suspension/suspensions.js';
 import { PortalTasks } from './tasks/portal-tasks.js';
 import { WebhookPairs } from './webhook-pairs.js';
@@ -127,6 +128,11 @@ export class PortalsModule {
       {
         provide: Suspensions,
         useFactory: (dataSource: DataSource) => new Suspensions(dataSource, log),
+        inject: [DataSource],
+      },
+      {
+        provide: PortalWakes,
+        useFactory: (dataSource: DataSource) => new PortalWakes(dataSource),
         inject: [DataSource],
       },
       {

@@ -1,6 +1,5 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
 import { BusUnavailableError, CareBusyError, NoSuchConsumerError } from '@relay/bus';
-import type { Log } from '@relay/platform';
 import { type KeyRotation, PortalError } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -16,7 +15,6 @@ export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetter
   /** What an operator has to bring, as a bearer token. */
   token: string;
   keys: KeyRotation;
-  log: Log;
 }
 
 /** Settings are the deepest that is sent. */
@@ -52,7 +50,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
     return reply.code(status).send({ error: message });
   });
   addPageRoutes(api);
-  addPortalRoutes(api, parts);
+  addPortalRoutes(api, { ...parts, log });
   addBusRoutes(api, parts);
   addDeadLetterRoutes(api, parts);
   addSyncRoutes(api, parts);

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import type { SeenConsumer, SeenJournal, SeenTask } from './page-routes.js';
+import type { SeenConsumer, SeenJournal, SeenPortal, SeenTask } from './page-routes.js';
 import {
   consumerNote,
   journalLines,
+  portalNote,
   progressOf,
   taskText,
   taskTrouble,
@@ -191,5 +192,23 @@ describe('the journal', () => {
       ]),
     );
     expect(journalLines({ ...empty, slot: null })[1]).toMatchObject({ isBad: true });
+  });
+});
+
+describe('a portal', () => {
+  it('that was resumed says that it has not answered yet', () => {
+    const at: Omit<SeenPortal, 'state'> = {
+      memberId: 'm1',
+      domain: 'acme.example',
+      kind: 'oauth',
+      suspendedReason: null,
+      suspendedUntil: null,
+      language: null,
+      settings: {},
+      bindings: null,
+      installedAt: '2026-11-25T11:50:00Z',
+    };
+    expect(portalNote({ ...at, state: 'resuming' })).toMatch(/not answered yet/);
+    expect(portalNote({ ...at, state: 'installed' })).toBe('');
   });
 });

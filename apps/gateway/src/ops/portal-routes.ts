@@ -1,9 +1,11 @@
 import { Bitrix24Error } from '@relay/bitrix24';
+import type { Log } from '@relay/platform';
 import type {
   BindingReport,
   EventBindings,
   ListedPortal,
   PendingInstalls,
+  PortalClients,
   PortalLimits,
   PortalList,
   PortalSettings,
@@ -25,6 +27,8 @@ export interface PortalRouteParts {
   settings: PortalSettings;
   limits: PortalLimits;
   suspensions: Suspensions;
+  clients: PortalClients;
+  log: Log;
   tests: TestEvents;
 }
 
@@ -70,7 +74,8 @@ const maxPendingShown = 50;
 
 /** What an operator asks of portals, and does to them. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
-  const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions, tests } = parts;
+  const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions } = parts;
+  const { clients, tests, log } = parts;
 
   api.get('/ops/api/portals', async () => {
     const [all, pairs, waiting] = await Promise.all([
@@ -97,7 +102,8 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
   api.post('/ops/api/portals/:memberId/resume', async (request) => {
     const { memberId } = portalPath.parse(request.params);
     const resumed = await suspensions.resume(memberId);
-    if (!resumed) await requireKnown(memberId);
+    if (resumed) tryOut(memberId);
+    else await requireKnown(memberId);
     return { resumed };
   });
   api.post('/ops/api/portals/:memberId/test', async (request) => {
@@ -115,6 +121,15 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
       const report = portal.kind === 'oauth' ? reports.get(portal.memberId) : undefined;
       return { ...portal, bindings: report ? { ...report, note: bindingNote(report) ?? null } : null };
     });
+  }
+
+  /** Its answer, which nobody waits for, tells whether the portal takes calls again, also when nothing else is to be asked. */
+  function tryOut(memberId: string): void {
+    // Needs no permission of its own (api-reference/common/users/profile.md).
+    const asked = clients.for(memberId).call('profile', {}, { repeatable: true });
+    asked.catch((err: unknown) =>
+      log.info({ err, memberId }, 'a portal that was resumed refuses, or does not answer'),
+    );
   }
 
   async function requireKnown(memberId: string): Promise<void> {

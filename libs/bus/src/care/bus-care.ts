@@ -18,6 +18,13 @@ export interface BusCare {
     wanted: ReadonlyMap<string, readonly string[]>,
     filter: UnroutedFilter,
   ): Promise<UnroutedReplay>;
+  /**
+   * What waits for these portals, for its next attempt or for their portal to take calls again, is due now. It keeps what
+   * is known of its attempts; all others wait as before.
+   * @returns how many events
+   * @throws CareBusyError, BusUnavailableError; what was not woken comes at its time
+   */
+  wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number>;
   /** Everything that must stand for these consumers to work, and how it stands. Changes nothing. */
   topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]>;
   /**

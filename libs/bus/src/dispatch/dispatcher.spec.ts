@@ -242,6 +242,25 @@ describe('the dispatcher', () => {
       ]);
     });
 
+    it('tries again at once when it is woken, and no other portal does', async () => {
+      const calls: string[] = [];
+      const dispatcher = dispatch([
+        handler(async ({ memberId }) => {
+          calls.push(memberId);
+          if (calls.length < 3) throw { ...busy, retryAfterMs: 30_000 };
+          return [];
+        }),
+      ]);
+      const sent = ['one', 'other'].map((memberId) => recorded(anEvent({ memberId })));
+      for (const { delivery } of sent) dispatcher.receive(delivery);
+      await eventually(() => expect(calls.toSorted()).toEqual(['one', 'other']));
+      await eventually(() => {
+        dispatcher.wake('one');
+        expect(sent.map(({ receipt }) => receipt.settled)).toEqual([[{ as: 'done' }], []]);
+      });
+      expect(calls.slice(2)).toEqual(['one']);
+    });
+
     it('keeps only the entries that have to wait', async () => {
       let calls = 0;
       const dispatcher = dispatch([

@@ -100,6 +100,11 @@ export class Dispatcher {
     this.#schedulePump();
   }
 
+  /** Something has changed at the portal: what waits for it in its lane is tried now. */
+  wake(memberId: string): void {
+    this.#waits.end(memberId);
+  }
+
   state(): DispatcherState {
     return { ...this.#lanes.summary(), batches: this.#running.size, isPaused: this.#outage.isOn };
   }

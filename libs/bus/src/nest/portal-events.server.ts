@@ -66,6 +66,11 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     return this.#consumption?.isReady() ?? false;
   }
 
+  /** What waits in this process for the portal to take calls is tried now. */
+  wake(memberId: string): void {
+    this.#dispatcher?.wake(memberId);
+  }
+
   /** Undefined before `listen`. */
   state(): ConsumerState | undefined {
     const state = this.#dispatcher?.state();

@@ -44,6 +44,7 @@ export class DatabaseTokenStore implements TokenStore {
       throw needsReauth(memberId);
     if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
     if (stored.portal.state === 'needs-webhook') suspensions.noteWithoutWebhook(memberId);
+    if (stored.isResuming) suspensions.noteResuming(memberId);
     return openAccess(box, stored);
   }
 

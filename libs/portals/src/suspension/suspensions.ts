@@ -37,6 +37,8 @@ export class Suspensions {
   readonly #leases = new Map<string, Lease>();
   /** Portals that this process has read as `needs-webhook`: whether one is served again tells its next request. */
   readonly #withoutWebhook = new Set<string>();
+  /** Portals that this process has read as resumed: whether one is, tells its next request. */
+  readonly #resuming = new Set<string>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -91,10 +93,12 @@ export class Suspensions {
     const lease = this.#leaseOf(memberId);
     // At once: what else this process has under way at the portal will hear the same.
     this.#leases.delete(memberId);
+    this.#resuming.delete(memberId);
     const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
     const row = await inTransaction(this.dataSource, async (manager) => {
       const [[changed]] = await manager.query<[{ untilMs: number; times: number }[], number]>(
         `UPDATE portals.portals SET state = 'suspended', suspended_reason = $2, updated_at = now(),
+           resuming_since = NULL,
            suspended_times = suspended_times + 1,
            suspended_until = clock_timestamp()
              + make_interval(secs => ($3::float8[])[least(suspended_times + 1, cardinality($3::float8[]))])
@@ -118,10 +122,18 @@ export class Suspensions {
     );
   }
 
-  /** An operator's word that the portal can be called. @returns false when it was not suspended */
+  /**
+   * An operator's word that the portal can be called: it is, and is `resuming` until its first answer, which may be the
+   * refusal that suspends it again. @returns false when it was not suspended
+   */
   async resume(memberId: string): Promise<boolean> {
     this.#leases.delete(memberId);
-    return await this.#end(memberId, null, 'a suspended portal was resumed by an operator');
+    return await this.#end(memberId, { isProved: false }, 'a suspended portal was resumed by an operator');
+  }
+
+  /** The portal was read as one that has not answered since it was resumed. */
+  noteResuming(memberId: string): void {
+    this.#resuming.add(memberId);
   }
 
   /** The portal was read as one whose webhook is refused: it may have been made valid again, as with its user. */
@@ -134,7 +146,7 @@ export class Suspensions {
     const changed = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET state = 'needs-webhook', suspended_reason = NULL, suspended_until = NULL,
-           suspended_times = 0, updated_at = now()
+           suspended_times = 0, resuming_since = NULL, updated_at = now()
          WHERE member_id = $1 AND state IN ('installed', 'suspended')
            AND EXISTS (SELECT FROM portals.credentials c WHERE c.member_id = $1 AND c.kind = 'webhook')`,
         [memberId],
@@ -162,20 +174,35 @@ export class Suspensions {
 
   async #lift(memberId: string): Promise<void> {
     if (this.#withoutWebhook.has(memberId)) await this.#hasWebhookAgain(memberId);
+    if (this.#resuming.has(memberId)) await this.#hasAnswered(memberId);
     const lease = this.#leaseOf(memberId);
     if (!lease) return;
-    await this.#end(memberId, lease.until, 'a suspended portal works again');
+    await this.#end(memberId, { isProved: true, until: lease.until }, 'a suspended portal works again');
     this.#leases.delete(memberId);
   }
 
-  /** @param until only while the row still says so; null: in any case */
-  async #end(memberId: string, until: string | null, message: string): Promise<boolean> {
+  async #hasAnswered(memberId: string): Promise<void> {
+    this.#resuming.delete(memberId);
+    const [, count] = await this.dataSource.query<[unknown[], number]>(
+      `UPDATE portals.portals SET resuming_since = NULL, updated_at = now()
+       WHERE member_id = $1 AND state = 'installed' AND resuming_since IS NOT NULL`,
+      [memberId],
+    );
+    if (count > 0) this.log.info({ memberId }, 'a portal that was resumed has answered');
+  }
+
+  /** `until`: only while the row still says so. */
+  async #end(
+    memberId: string,
+    { isProved, until }: { isProved: boolean; until?: string },
+    message: string,
+  ): Promise<boolean> {
     const ended = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET state = 'installed', suspended_reason = NULL, suspended_until = NULL,
-           suspended_times = 0, updated_at = now()
+           suspended_times = 0, updated_at = now(), resuming_since = CASE WHEN $3 THEN NULL ELSE clock_timestamp() END
          WHERE member_id = $1 AND state = 'suspended' AND suspended_until = coalesce($2::timestamptz, suspended_until)`,
-        [memberId, until],
+        [memberId, until ?? null, isProved],
       );
       if (count > 0) {
         await wakeBindingAttempts(manager, memberId);

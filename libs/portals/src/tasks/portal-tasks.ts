@@ -114,6 +114,15 @@ export class PortalTasks {
     return { running: 0, waiting: 0, ...counts, tasks };
   }
 
+  /** What is to be tried again later at these portals, by whichever consumer, is due now. */
+  async wake(memberIds: ReadonlySet<string>): Promise<void> {
+    await this.dataSource.query(
+      `UPDATE portals.tasks SET due_at = clock_timestamp()
+       WHERE member_id = ANY ($1) AND state = 'waiting' AND due_at > clock_timestamp()`,
+      [[...memberIds]],
+    );
+  }
+
   /** Undefined when there is none, or it was long ago. */
   async find(id: string): Promise<PortalTask | undefined> {
     const [task] = await this.dataSource.query<PortalTask[]>(

@@ -211,6 +211,7 @@ export function portalNote({ state, suspendedReason, suspendedUntil, bindings })
   if (state === 'needs-reauth') return 'An administrator must open the application there.';
   if (state === 'needs-webhook')
     return 'The portal does not know its incoming webhook any more: make another.';
+  if (state === 'resuming') return 'It is called again, and has not answered yet.';
   if (state !== 'suspended') return bindings?.note ?? '';
   const next = suspendedUntil === null ? 'at once' : new Date(suspendedUntil).toLocaleTimeString();
   return `${suspendedReason ?? 'No reason given'}; next try ${next}`;

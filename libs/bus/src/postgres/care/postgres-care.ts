@@ -18,6 +18,7 @@ import { checkTopology } from './check-topology.js';
 import { countsOf, knownConsumers, knowsConsumer } from './consumer-counts.js';
 import { PostgresShelf } from './postgres-shelf.js';
 import { replayUnrouted } from './replay-unrouted.js';
+import { wakeRetries } from './wake-retries.js';
 import { removeConsumer, unsubscribe } from './retire.js';
 
 export interface PostgresCareOptions {
@@ -89,6 +90,10 @@ export class PostgresCare implements BusCare {
     filter: UnroutedFilter,
   ): Promise<UnroutedReplay> {
     return this.#lock.hold(UNROUTED, () => replayUnrouted(this.#database, wanted, filter));
+  }
+
+  wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number> {
+    return wakeRetries(this.#database, consumer, memberIds);
   }
 
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {

@@ -7,7 +7,7 @@ import type { CareConnection } from './care-connection.js';
  * Somebody else took what was counted, by the management page say: then it is not waited for any longer. A broker under
  * load takes seconds before it hands out the first of many.
  */
-const idleMs = 15_000;
+const usualIdleMs = 15_000;
 
 /**
  * Shows the queue's messages in their order, at most `limit`, while they stay unsettled: those that nobody acks are
@@ -22,6 +22,7 @@ export async function browse(
   queue: string,
   limit: number,
   see: (message: ConsumeMessage) => void,
+  idleMs = usualIdleMs,
 ): Promise<{ examined: number; more: boolean; found: number }> {
   const { messageCount } = await channel.checkQueue(queue);
   const expected = Math.min(messageCount, limit);
@@ -58,15 +59,20 @@ export async function browse(
   }
 }
 
-const returnTimeoutMs = 15_000;
+const usualReturnMs = 15_000;
 const pollMs = 50;
 
 /**
  * The broker puts back what a closed channel held when it comes to it, after it has said that the channel is closed:
  * who looks before that finds an empty queue. Resolves when at least `count` messages are ready again, or after a while.
  */
-export async function awaitReturn(broker: CareConnection, queue: string, count: number): Promise<void> {
-  const deadline = performance.now() + returnTimeoutMs;
+export async function awaitReturn(
+  broker: CareConnection,
+  queue: string,
+  count: number,
+  timeoutMs = usualReturnMs,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {
     const answer = await broker.ask((channel) => channel.checkQueue(queue));
     if (answer.kind !== 'value' || answer.value.messageCount >= count) return;

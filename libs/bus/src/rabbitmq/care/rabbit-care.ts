@@ -25,6 +25,7 @@ import { queueDepths } from './queue-look.js';
 import { RabbitShelf } from './rabbit-shelf.js';
 import { deleteQueues, unbindEvents } from './retire.js';
 import { returnUnrouted } from './return-unrouted.js';
+import { wakeRetries } from './wake-retries.js';
 
 export interface RabbitCareOptions {
   url: string;
@@ -108,6 +109,15 @@ export class RabbitCare implements BusCare {
         const { returned, left } = await returnUnrouted(broker, { url, log, ownersOf });
         return { replayed: returned, left };
       }),
+    );
+  }
+
+  wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number> {
+    const { url, log, retryDelaysMs } = this.options;
+    return this.#lock.hold(consumer, () =>
+      CareConnection.during(url, (broker) =>
+        wakeRetries(broker, consumer, { url, log, retryDelaysMs, memberIds }),
+      ),
     );
   }
 

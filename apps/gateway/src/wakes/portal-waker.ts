@@ -1,0 +1,64 @@
+import type { BusCare } from '@relay/bus';
+import type { Log } from '@relay/platform';
+import type { PortalTasks, PortalWakes } from '@relay/portals';
+import { Loop } from '../loop.js';
+
+/** A person who has resumed a portal watches; one look is a look at an index that is empty as a rule. */
+const LOOK_EVERY_MS = 2_000;
+
+export interface PortalWakerOptions {
+  wakes: PortalWakes;
+  tasks: PortalTasks;
+  care: BusCare;
+  /** Everyone for whom something may wait. */
+  consumers: () => Promise<string[]>;
+  log: Log;
+}
+
+/** Has what waits for a portal done now when the portal has come to work again, rather than when its time is over. */
+export class PortalWaker {
+  private readonly loop: Loop;
+
+  constructor(private readonly options: PortalWakerOptions) {
+    this.loop = new Loop('waking portals', LOOK_EVERY_MS, options.log, () => this.wakeAll());
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  private async wakeAll(): Promise<void> {
+    const { wakes, tasks, log } = this.options;
+    for (let claimed = await wakes.claim(); claimed; claimed = await wakes.claim()) {
+      const { memberIds } = claimed;
+      await tasks.wake(memberIds);
+      const woken = await this.wakeEvents(memberIds);
+      // Else they are claimed once more when this process's lease is over.
+      if (woken === undefined) continue;
+      await wakes.done(claimed);
+      if (woken > 0) log.info({ portals: memberIds.size, events: woken }, 'events that waited are due now');
+    }
+  }
+
+  /** @returns undefined when it failed for a consumer; that keeps none of the others waiting */
+  private async wakeEvents(memberIds: ReadonlySet<string>): Promise<number | undefined> {
+    let woken: number | undefined = 0;
+    for (const consumer of await this.options.consumers()) {
+      try {
+        const count = await this.options.care.wake(consumer, memberIds);
+        if (woken !== undefined) woken += count;
+      } catch (err) {
+        woken = undefined;
+        this.options.log.warn(
+          { err, consumer },
+          'what waits for a portal cannot be made due yet, will be tried again',
+        );
+      }
+    }
+    return woken;
+  }
+}

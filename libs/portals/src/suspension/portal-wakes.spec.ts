@@ -1,0 +1,159 @@
+import { Bitrix24Error, type RequestOutcome } from '@relay/bitrix24';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
+import { tokenStore } from '../../test/token-stores.js';
+import { PortalList } from '../portal-list.js';
+import { PortalRegistry } from '../portal-registry.js';
+import { PortalTasks } from '../tasks/portal-tasks.js';
+import { PortalWakes, type ClaimedWakes } from './portal-wakes.js';
+import { Suspensions } from './suspensions.js';
+
+const memberId = 'm1';
+const claim = { applicationToken: 'app-token' };
+const answered: RequestOutcome = { ok: true, method: 'profile' };
+
+function refused(code: string): RequestOutcome {
+  return {
+    ok: false,
+    method: 'profile',
+    error: new Bitrix24Error(code, { method: 'profile', httpStatus: 503 }),
+  };
+}
+
+describe('a portal that comes to work again', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let registry: PortalRegistry;
+  let suspensions: Suspensions;
+  let wakes: PortalWakes;
+  let oauth: SingleUseOAuth;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    registry = new PortalRegistry(source, database.box, []);
+    oauth = await SingleUseOAuth.start();
+  });
+  beforeEach(async () => {
+    await clear(source);
+    suspensions = new Suspensions(source, silentLog);
+    wakes = new PortalWakes(source);
+    await registry.install(oauth.grant(memberId), claim);
+  });
+  afterAll(async () => {
+    await oauth.stop();
+    await database.close();
+  });
+
+  async function state(): Promise<string | undefined> {
+    return (await new PortalList(source).all()).find((portal) => portal.memberId === memberId)?.state;
+  }
+  async function isClaimed(): Promise<ClaimedWakes> {
+    return eventually(async () => {
+      const claimed = await wakes.claim();
+      if (!claimed) throw new Error('nothing is to be woken');
+      expect([...claimed.memberIds]).toEqual([memberId]);
+      return claimed;
+    });
+  }
+  function newProcess(): { asks: () => Promise<unknown>; suspensions: Suspensions } {
+    const own = new Suspensions(source, silentLog);
+    const { box } = database;
+    const tokens = tokenStore({ memberId, dataSource: source, box, oauthUrl: oauth.url, suspensions: own });
+    return { asks: () => tokens.access(), suspensions: own };
+  }
+  async function letPass(): Promise<void> {
+    await source.query(`UPDATE portals.portals SET wake_at = wake_at - interval '5 minutes'`);
+  }
+
+  it.each<[string, string, () => Promise<unknown>]>([
+    ['an operator resumes', 'suspended', () => suspensions.resume(memberId)],
+    ['is installed again', 'suspended', () => registry.install(oauth.grant(memberId), claim)],
+    ['is installed again', 'needs-reauth', () => registry.install(oauth.grant(memberId), claim)],
+    ['has authorized again', 'needs-reauth', () => registry.reauthorize(oauth.grant(memberId))],
+    [
+      'an older version has made so',
+      'needs-reauth',
+      () => source.query(`UPDATE portals.portals SET state = 'installed'`),
+    ],
+  ])('that %s from %s is to be woken, once', async (_, before, heal) => {
+    if (before === 'suspended') await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    else await source.query(`UPDATE portals.portals SET state = $1`, [before]);
+    await letPass();
+    await expect(wakes.claim()).resolves.toBeUndefined();
+    await heal();
+    const claimed = await isClaimed();
+    await expect(wakes.claim()).resolves.toBeUndefined();
+    await wakes.done(claimed);
+    await letPass();
+    await expect(wakes.claim()).resolves.toBeUndefined();
+  });
+
+  it('is not to be woken by a first install, or by one more', async () => {
+    await registry.install(oauth.grant(memberId), claim);
+    await letPass();
+    await expect(wakes.claim()).resolves.toBeUndefined();
+  });
+
+  it('is woken by another process when the one that was to has ended, and anew when it has failed meanwhile', async () => {
+    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await suspensions.resume(memberId);
+    const first = await isClaimed();
+    await letPass();
+    const second = await isClaimed();
+    // What the first one says now is about nothing.
+    await wakes.done(first);
+    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await suspensions.resume(memberId);
+    await wakes.done(second);
+    expect((await isClaimed()).until).not.toBe(second.until);
+  });
+
+  it('is left when it has been refused again', async () => {
+    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await suspensions.resume(memberId);
+    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await letPass();
+    await expect(wakes.claim()).resolves.toBeUndefined();
+  });
+
+  describe('since an operator has resumed it', () => {
+    it('is resuming until whichever process hears its first answer', async () => {
+      await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+      await suspensions.resume(memberId);
+      await expect(state()).resolves.toBe('resuming');
+      const consumer = newProcess();
+      await consumer.asks();
+      await consumer.suspensions.note(memberId, refused('QUERY_LIMIT_EXCEEDED'));
+      await expect(state()).resolves.toBe('resuming');
+      await consumer.suspensions.note(memberId, answered);
+      await expect(state()).resolves.toBe('installed');
+    });
+
+    it('is suspended again by its first refusal, and not resuming after the next install', async () => {
+      await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+      await suspensions.resume(memberId);
+      const consumer = newProcess();
+      await consumer.asks();
+      await consumer.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+      await expect(state()).resolves.toBe('suspended');
+      await registry.install(oauth.grant(memberId), claim);
+      await expect(state()).resolves.toBe('installed');
+    });
+  });
+
+  it('has its tasks done now that were to be tried again later, and those of no other portal', async () => {
+    const tasks = new PortalTasks(source);
+    await registry.install(oauth.grant('m2'), claim);
+    for (const portal of [memberId, 'm2']) await tasks.request('sync', portal, 'backfill');
+    await source.query(`UPDATE portals.tasks SET due_at = now() + interval '10 minutes'`);
+    await tasks.wake(new Set([memberId]));
+    await expect(
+      source.query('SELECT member_id AS of FROM portals.tasks WHERE due_at <= clock_timestamp()'),
+    ).resolves.toEqual([{ of: memberId }]);
+  });
+});

@@ -1,0 +1,44 @@
+import type { DataSource } from 'typeorm';
+
+/** Longer than it takes to wake all that waits for so many portals; a process that dies leaves it to the others. */
+const LEASE_MS = 60_000;
+const MAX_CLAIMED = 500;
+
+/** Portals that this process is to wake what waits for, until `until`. */
+export interface ClaimedWakes {
+  memberIds: ReadonlySet<string>;
+  /** As PostgreSQL writes it, with its microseconds. */
+  until: string;
+}
+
+/**
+ * Portals that have come to work again, by whatever way: the database notes each, and whoever claims it wakes what
+ * waits for it. Nothing is forgotten when that fails: it is claimed again.
+ */
+export class PortalWakes {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Undefined when there is none. One that has been refused again meanwhile is left until it works. */
+  async claim(): Promise<ClaimedWakes | undefined> {
+    // A portal whose row is locked, by a renewal say, keeps none of the others waiting.
+    const [rows] = await this.dataSource.query<[{ memberId: string; until: string }[], number]>(
+      `WITH lease AS MATERIALIZED (SELECT clock_timestamp() + make_interval(secs => $1) AS until)
+       UPDATE portals.portals SET wake_at = (SELECT until FROM lease)
+       WHERE member_id IN (
+         SELECT member_id FROM portals.portals WHERE wake_at <= clock_timestamp() AND state = 'installed'
+         ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+       RETURNING member_id AS "memberId", wake_at::text AS until`,
+      [LEASE_MS / 1_000, MAX_CLAIMED],
+    );
+    const [first] = rows;
+    return first && { memberIds: new Set(rows.map(({ memberId }) => memberId)), until: first.until };
+  }
+
+  /** One that has failed and come to work again meanwhile is due once more. */
+  async done({ memberIds, until }: ClaimedWakes): Promise<void> {
+    await this.dataSource.query(
+      `UPDATE portals.portals SET wake_at = NULL WHERE member_id = ANY ($1) AND wake_at = $2::timestamptz`,
+      [[...memberIds], until],
+    );
+  }
+}
