@@ -6,6 +6,7 @@ import { faultsOf } from './faults.mjs';
 import { Ledger } from './ledger.mjs';
 import { ledgerServer } from './ledger-server.mjs';
 import { Random } from './random.mjs';
+import { finishUpgrade } from './rollback.mjs';
 import { make, plan } from './schedule.mjs';
 import { Sender } from './sender.mjs';
 import { startSystem } from './system.mjs';
@@ -107,6 +108,7 @@ export async function runChaos(options, { folder, closers, signal, say }) {
   const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
   await sender.stop();
   say('the faults are over, and nothing more is sent');
+  await finishUpgrade(system);
   const drained = await drain(ledger, system, wait);
   return {
     options,

@@ -7,8 +7,10 @@ import { Controller, Inject, Module } from '@nestjs/common';
 import { z } from 'zod';
 import 'reflect-metadata';
 
+/** Of the next version, once there was a rollback. */
+const dist = process.env['CHAOS_DIST'] ?? join(import.meta.dirname, '../../dist');
 /** @param {string} path below dist/ */
-const built = (path) => import(join(import.meta.dirname, '../../dist', path));
+const built = (path) => import(join(dist, path));
 const { OnPortalEvents } = await built('libs/bus/src/index.js');
 const { runConsumer } = await built('libs/consumer/src/index.js');
 const { PortalClients } = await built('libs/portals/src/index.js');

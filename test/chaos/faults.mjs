@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { brokerControl } from '../support/private-broker.mjs';
 import { canFreezePostgres } from '../support/private-postgres.mjs';
 import { brokerLosses } from './broker-losses.mjs';
+import { rollback } from './rollback.mjs';
 
 /** @typedef {import('./system.mjs').System} System */
 /** @typedef {import('./system.mjs').Member} Member */
@@ -58,6 +59,7 @@ export function faultsOf(bus) {
       },
     },
     diskFull,
+    rollback,
     ...(bus === 'rabbitmq' ? [...brokerFaults, ...brokerLosses] : []),
   ];
 }

@@ -40,6 +40,10 @@ export class Replica {
   #restart;
   #isClosed = false;
   #log;
+  /** @type {Partial<Pick<ReplicaOptions, 'entry' | 'env'>>} */
+  #version = {};
+  /** @type {string | undefined} */
+  #runs;
 
   /** @param {ReplicaOptions} options */
   constructor(options) {
@@ -63,6 +67,16 @@ export class Replica {
 
   get pid() {
     return this.#child?.pid;
+  }
+
+  /** From its next start on. @param {Partial<Pick<ReplicaOptions, 'entry' | 'env'>>} version beside what it has */
+  use(version) {
+    this.#version = version;
+  }
+
+  /** The process that runs is of the version that it is to have. */
+  get isCurrent() {
+    return this.#runs === JSON.stringify(this.#version);
   }
 
   /** Resolves when it is ready to take work, however long what it needs is away. */
@@ -117,17 +131,15 @@ export class Replica {
     this.#state = 'starting';
     this.#hasStarted = false;
     const { processName } = this;
-    const child = spawn(
-      process.execPath,
-      ['--enable-source-maps', '--import', endWithParent, this.options.entry],
-      {
-        cwd: root,
-        env: { PATH: process.env['PATH'], ...this.options.env, LEDGER_PROCESS: processName },
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-        // Ctrl-C is for the harness, which ends this one in its turn.
-        detached: true,
-      },
-    );
+    const { entry = this.options.entry, env = {} } = this.#version;
+    this.#runs = JSON.stringify(this.#version);
+    const child = spawn(process.execPath, ['--enable-source-maps', '--import', endWithParent, entry], {
+      cwd: root,
+      env: { PATH: process.env['PATH'], ...this.options.env, ...env, LEDGER_PROCESS: processName },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // Ctrl-C is for the harness, which ends this one in its turn.
+      detached: true,
+    });
     this.#child = child;
     let lastWords = '';
     for (const stream of [child.stdout, child.stderr]) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DataSource } from 'typeorm';
 import { freePort } from '../support/free-port.mjs';
+import { buildNextVersion } from '../support/next-version.mjs';
 import { privateBroker } from '../support/private-broker.mjs';
 import { privatePostgres } from '../support/private-postgres.mjs';
 import { tcpProxy } from '../support/tcp-proxy.mjs';
@@ -39,6 +40,8 @@ const leastSecondsForBombs = 60;
  * @property {Member[]} gateways
  * @property {Member[]} consumers
  * @property {string[]} gatewayUrls in the order of the gateways
+ * @property {string} nextDist the apps as the next version has them
+ * @property {boolean} isUpgraded there was a rollback: whoever starts now is of the next version
  */
 /**
  * @typedef {object} SystemOptions
@@ -72,6 +75,8 @@ export async function startSystem(options, closers) {
     await doors?.gateways.close();
     await doors?.consumers.close();
   });
+  const next = await buildNextVersion();
+  closers.add(next.remove);
   const disk = await journalDisk(folder);
   closers.add(disk.close);
 
@@ -137,6 +142,8 @@ export async function startSystem(options, closers) {
     gateways: [],
     consumers: [],
     gatewayUrls: [],
+    nextDist: next.dist,
+    isUpgraded: false,
   };
   for (let number = 1; number <= options.gateways; number += 1) {
     const port = String(await freePort());
