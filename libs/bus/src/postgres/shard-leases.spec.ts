@@ -99,6 +99,32 @@ describe('leases of shards', () => {
     await eventually(async () => expect(await newer.leases.keep()).toHaveLength(4));
   });
 
+  it('are not taken from a process that came while the claim waited', async () => {
+    const gone = await newProcess();
+    await gone.leases.keep();
+    await gone.client.end();
+    const waiting = await newProcess();
+    const between = await connect();
+    await between.query('BEGIN; UPDATE bus.shard_leases SET expires_at = expires_at');
+    const claim = waiting.leases.keep();
+    await eventually(async () => {
+      const { rows } = await admin.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      expect(rows).toHaveLength(1);
+    });
+    const newest = await connect();
+    const { rows } = await newest.query<{ pid: number }>(
+      'SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()',
+    );
+    await between.query(
+      `UPDATE bus.shard_leases AS l SET pid = a.pid, backend_start = a.backend_start
+       FROM pg_stat_activity AS a WHERE a.pid = ${rows[0]?.pid} AND l.shard < 4`,
+    );
+    await between.query('COMMIT');
+    expect((await claim).toSorted((one, other) => one - other)).toEqual(shards.slice(4));
+  });
+
   it('are claimed though a stranger has taken the locks of older versions', async () => {
     const [role, password] = [
       `relay_stranger_${randomBytes(6).toString('hex')}`,

@@ -37,7 +37,8 @@ const lockKey = (consumer: string, shard: string): string =>
 // Whatever comes of it: a process of such a version keeps off the shards that are locked.
 const LOCK_SQL = `SELECT pg_try_advisory_lock(${lockKey('$1', 'shard')}) FROM unnest($2::int[]) AS shard`;
 
-// A lock of another role than the services' own, which is free to anybody, says nothing. In the order of the shards, so
+// Who is there is read once for the statement, and it may then wait for another claim: a row that is not the one seen at its
+// start belongs to somebody who came after that. A lock of another role than the services' own, which is free to anybody, says nothing. In the order of the shards, so
 // that two who claim at once wait for each other and not in a circle.
 const CLAIM_SQL = `
   WITH self AS (${SELF}), locked AS MATERIALIZED (
@@ -60,7 +61,10 @@ const CLAIM_SQL = `
   ON CONFLICT (consumer, shard) DO UPDATE
   SET pid = excluded.pid, backend_start = excluded.backend_start, role = excluded.role,
       expires_at = excluded.expires_at
-  WHERE NOT ${leaseIsHeld('l')}
+  WHERE NOT ${leaseIsHeld('l')} AND EXISTS (
+    SELECT FROM bus.shard_leases AS seen
+    WHERE (seen.consumer, seen.shard, seen.pid, seen.backend_start) = (l.consumer, l.shard, l.pid, l.backend_start)
+  )
   RETURNING l.shard`;
 
 // Its session is not only forbidden to go on, but gone: so none of what it was at can come after what its successor does.
