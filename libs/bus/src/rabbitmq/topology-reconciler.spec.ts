@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { silentLog } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import pg from 'pg';
-import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
+import { freshUser, freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { retryDelaysMs } from '../../testing/bus-under-test.js';
@@ -48,9 +48,9 @@ const name = 'ONCRMDEALADD';
     await database.drop();
   });
 
-  function make(databaseUrl = database.url): void {
+  function make(databaseUrl = database.url, amqpUrl = vhost.url): void {
     reconciler = new TopologyReconciler({
-      amqpUrl: vhost.url,
+      amqpUrl,
       databaseUrl,
       wanted: async () => {
         if (isDatabaseAway) throw new Error('the database is away');
@@ -176,6 +176,41 @@ const name = 'ONCRMDEALADD';
     expect(reconciler.isDegraded()).toBe(true);
     expect(troubles.sentence).toContain(`On RabbitMQ ${odd} cannot be made or bound`);
     expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be made or bound');
+  });
+
+  it('brings back what is for others beside queues that take nothing or cannot be made, and does not repeat itself', async () => {
+    const full = { 'x-max-length': 0, 'x-overflow': 'reject-publish' };
+    const closed = shardQueue('closed', shardOf(event.memberId));
+    await ask((channel) => channel.assertQueue(closed, { durable: true, arguments: full }));
+    const user = await freshUser(vhost);
+    await user.may({
+      configure: `^(?!${shardQueue('barred', shardOf(event.memberId))}$).*$`,
+      write: '.*',
+      read: '.*',
+    });
+    make(database.url, user.url);
+    wanted = [];
+    const opened = await open();
+    const both = anEvent({ name: 'ONCRMLEADADD', receivedAt: 2_000 });
+    const barred = anEvent({ name: 'ONCRMCONTACTADD', receivedAt: 2_000 });
+    for (const one of [barred, both, event]) await opened.publish(one);
+    await eventually(async () => expect(await count(unroutedName)).toBe(3));
+    const since = new Date(1_000);
+    const names = [name, both.name, barred.name];
+    wanted = names.map((each) => ({ consumer: 'watcher', name: each, since }));
+    wanted.push({ consumer: 'closed', name: both.name, since });
+    wanted.push({ consumer: 'barred', name: barred.name, since });
+    reconciler.start();
+    const ids: unknown[] = [];
+    await eventually(() => ask((channel) => channel.checkQueue(queue)));
+    const reading = await connection.createChannel();
+    await reading.consume(queue, (message) => ids.push(message?.properties.messageId), { noAck: true });
+    await eventually(() => expect(ids).toContain(event.id));
+    await eventually(async () => expect(await count(unroutedName)).toBe(2));
+    await eventually(() => expect(JSON.stringify(log.read('warn'))).toContain('cannot be brought to all'));
+    expect(ids.filter((id) => id === both.id).length).toBeLessThanOrEqual(1);
+    expect(ids).not.toContain(barred.id);
+    await user.drop();
   });
 
   it('says nothing on the first start of an installation', async () => {

@@ -179,7 +179,7 @@ export class TopologyReconciler {
   async #bringBack(unrouted: number): Promise<void> {
     const { amqpUrl: url, log } = this.#options;
     const startedAt = performance.now();
-    const { returned, left, byOwner } = await this.#lock.hold(UNROUTED, () =>
+    const { returned, left, waiting, byOwner } = await this.#lock.hold(UNROUTED, () =>
       CareConnection.during(url, (broker) =>
         returnUnrouted(broker, {
           url,
@@ -194,6 +194,17 @@ export class TopologyReconciler {
     const isFull = unrouted >= unroutedMaxLength / 2;
     const restMs = Math.max((now - startedAt) * REST_SHARE, isFull ? FULL_REST_MS : 0);
     this.#lookThrough = { count: left, restUntil: returned > 0 ? now : now + restMs };
+    // Each try may store an event anew at those of its consumers that took it.
+    if (waiting > 0) {
+      this.#lookThrough = {
+        count: NOT_LOOKED_THROUGH.count,
+        restUntil: now + Math.max(restMs, PROBLEM_REST_MS),
+      };
+      log.warn(
+        { events: waiting },
+        'events that had gone to nobody cannot be brought to all who want them yet',
+      );
+    }
     for (const [consumer, events] of byOwner) returnedTotal.inc({ consumer }, events);
     if (returned > 0) {
       const consumers = Object.fromEntries(byOwner);

@@ -2,6 +2,7 @@ import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
 import { eventIn } from '../../care/dead-letter.js';
 import type { UnroutedEvent } from '../../care/unrouted.js';
+import { BusUnavailableError } from '../../event-bus.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { parseRoutingKey, shardQueue, unroutedMaxLength, unroutedName } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
@@ -27,6 +28,8 @@ export interface Returned {
   returned: number;
   /** Events that stay. */
   left: number;
+  /** Of these, the ones that are wanted: a queue that they go to does not stand or takes none. */
+  waiting: number;
   /** Events by consumer: one that two want counts for both. */
   byOwner: Map<string, number>;
 }
@@ -48,7 +51,7 @@ export async function returnUnrouted(
 ): Promise<Returned> {
   const there = await broker.ask((channel) => channel.checkQueue(unroutedName));
   if (there.kind !== 'value' || there.value.messageCount === 0) {
-    return { returned: 0, left: 0, byOwner: new Map() };
+    return { returned: 0, left: 0, waiting: 0, byOwner: new Map() };
   }
   const channel = await broker.openChannel();
   const owned: Owned[] = [];
@@ -62,10 +65,18 @@ export async function returnUnrouted(
     }));
     if (owned.length > 0) {
       await beforeFirst?.();
+      // Publishing to one that is not there ends the connection for all others.
+      const missing = await missingQueues(broker, owned);
+      const ready = owned.filter(({ queues }) => !queues.some((queue) => missing.has(queue)));
       const opened = (publisher = await openReplayPublisher(url, log));
-      for (let at = 0; at < owned.length; at += ACK_GROUP) {
-        const group = owned.slice(at, at + ACK_GROUP);
-        await Promise.all(group.map((one) => publish(opened, one)));
+      for (let at = 0; at < ready.length; at += ACK_GROUP) {
+        const lot = ready.slice(at, at + ACK_GROUP);
+        const outcomes = await Promise.allSettled(lot.map((one) => publish(opened, one)));
+        const isAway = outcomes.find(
+          (outcome) => outcome.status === 'rejected' && !isOfOneQueue(outcome.reason),
+        );
+        if (isAway?.status === 'rejected') throw isAway.reason;
+        const group = lot.filter((_, index) => outcomes[index]?.status === 'fulfilled');
         for (const { message, owners } of group) {
           channel.ack(message);
           for (const owner of owners) byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1);
@@ -80,7 +91,23 @@ export async function returnUnrouted(
     await channel.close().catch(() => undefined);
     await awaitReturn(broker, unroutedName, found - returned);
   }
-  return { returned, left: found - returned, byOwner };
+  return { returned, left: found - returned, waiting: owned.length - returned, byOwner };
+}
+
+/** One that takes nothing keeps back what is for the others no longer than its own. */
+function isOfOneQueue(reason: unknown): boolean {
+  return (
+    reason instanceof BusUnavailableError && (reason.code === 'BUS_REFUSED' || reason.code === 'BUS_TIMEOUT')
+  );
+}
+
+async function missingQueues(broker: CareConnection, owned: readonly Owned[]): Promise<Set<string>> {
+  const missing = new Set<string>();
+  for (const queue of new Set(owned.flatMap(({ queues }) => queues))) {
+    const { kind } = await broker.ask((channel) => channel.checkQueue(queue));
+    if (kind === 'missing') missing.add(queue);
+  }
+  return missing;
 }
 
 /** By its routing key, which tells also of a message that a newer version wrote. */
