@@ -7,6 +7,13 @@ const root = join(import.meta.dirname, '../..');
 /** Says only that it will not come any more: a start takes a second or two, and many times that beside other tests. */
 const startTimeoutMs = 120_000;
 
+export interface StartOptions {
+  args?: readonly string[];
+  input?: string;
+  /** Descriptors that it may have. */
+  maxFiles?: number;
+}
+
 /** One built app as a real process, with all that it wrote. */
 export class AppProcess {
   /** Later than `exit`, at which some of the output may still be on its way. */
@@ -25,9 +32,12 @@ export class AppProcess {
     name: string,
     entry: string,
     env: Record<string, string>,
-    { args = [], input = '' }: { args?: readonly string[]; input?: string } = {},
+    { args = [], input = '', maxFiles }: StartOptions = {},
   ): AppProcess {
-    const child = spawn(process.execPath, ['--enable-source-maps', resolve(root, 'dist', entry), ...args], {
+    const command = [process.execPath, '--enable-source-maps', resolve(root, 'dist', entry), ...args];
+    const limit = ['sh', '-c', `ulimit -n ${maxFiles} && exec "$0" "$@"`];
+    const [program = '', ...rest] = maxFiles === undefined ? command : [...limit, ...command];
+    const child = spawn(program, rest, {
       cwd: root,
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'pipe'],

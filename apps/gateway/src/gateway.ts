@@ -13,11 +13,14 @@ import {
   type AppHost,
   closeInOrder,
   databaseStanding,
+  guardConnections,
   NestLogger,
   ownProcess,
   type Readiness,
   requireDatabase,
+  serverOptions,
   type Standing,
+  usualConnectionLimits,
   type TrustProxy,
 } from '@relay/platform';
 import {
@@ -38,7 +41,7 @@ import {
 import { TestEvents } from './events/test-events.js';
 import { WebhookRegistration } from './installs/webhook-registration.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
-import { bodyLimitBytes, refuseMalformed, takeFormBodies } from './http/form-body.js';
+import { bodyLimitBytes, keepOutOfCaches, refuseMalformed, takeFormBodies } from './http/form-body.js';
 import { RefusalFilter } from './http/refusal.filter.js';
 import { measureRequests } from './http/request-metrics.js';
 import { traceRequests } from './http/request-spans.js';
@@ -76,11 +79,13 @@ export async function startGateway(
   const opened = await openEventBus({ amqpUrl, databaseUrl, log, troubles, prepare });
   topology?.start();
   const bus = await JournalledBus.over(opened, { dataDir, log });
+  const connectionLimits = usualConnectionLimits('public');
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
     new FastifyAdapter({
       trustProxy: trustProxyOf(environment.TRUST_PROXY),
       bodyLimit: bodyLimitBytes,
+      ...serverOptions(connectionLimits),
       frameworkErrors: refuseMalformed,
       // Bitrix24 does not send again what comes on an open connection while this process ends.
       return503OnClosing: false,
@@ -104,6 +109,8 @@ export async function startGateway(
     log,
   });
   const fastify = app.getHttpAdapter().getInstance();
+  guardConnections(fastify.server, connectionLimits, bodyLimitBytes);
+  keepOutOfCaches(fastify);
   takeFormBodies(fastify);
   measureRequests(fastify);
   if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);

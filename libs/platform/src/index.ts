@@ -8,6 +8,8 @@ export { ensureDatabaseRoles, grantToServices } from './database-roles.js';
 export type { RoleUrls } from './database-roles.js';
 export { EnvironmentError, readEnvironment } from './environment.js';
 export type { Environment, EnvironmentName, TokenKey, TrustProxy } from './environment.js';
+export { guardConnections, serverOptions, usualConnectionLimits } from './guard-connections.js';
+export type { ConnectionLimits } from './guard-connections.js';
 export { guidanceOf } from './guidance.js';
 export type { Guidance } from './guidance.js';
 export { lastWords } from './last-words.js';

@@ -1,6 +1,15 @@
 import { fastify, type FastifyInstance } from 'fastify';
+import {
+  guardConnections,
+  serverOptions,
+  usualConnectionLimits,
+  type ConnectionLimits,
+} from './guard-connections.js';
 import { renderMetrics } from './metrics.js';
 import { redactText } from './redaction/redact-text.js';
+
+/** What is mounted takes no more (Fastify's own limit). */
+const LONGEST_BODY = 1024 * 1024;
 
 /**
  * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
@@ -23,10 +32,19 @@ export type ReadinessCheck = () => Readiness | Standing | Promise<Readiness | St
  */
 export class OpsServer {
   private mounted: FastifyInstance | undefined;
-  private readonly server: FastifyInstance = fastify({ forceCloseConnections: true });
+  private readonly server: FastifyInstance;
 
   /** @param checks by the name under which `/health/ready` shows them */
-  constructor(private readonly checks: Readonly<Record<string, ReadinessCheck>>) {
+  constructor(
+    private readonly checks: Readonly<Record<string, ReadinessCheck>>,
+    limits: ConnectionLimits = usualConnectionLimits('operators'),
+  ) {
+    this.server = fastify({ forceCloseConnections: true, ...serverOptions(limits) });
+    guardConnections(this.server.server, limits, LONGEST_BODY);
+    // Also of what is mounted: the headers are on the raw answer by then.
+    this.server.addHook('onRequest', async (_request, reply) => {
+      reply.raw.setHeader('cache-control', 'no-store');
+    });
     this.server.get('/health/live', async () => ({ status: 'live' }));
     this.server.get('/health/ready', async (_request, reply) => {
       const standings = await this.runChecks();

@@ -5,7 +5,15 @@ export const bodyLimitBytes = 256 * 1024;
 
 /** What Fastify refuses before it looks for a route, such as `/%zz`: its own answer would echo the address. */
 export function refuseMalformed(_error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
-  void reply.code(400).send({ error: 'bad-request' });
+  void reply.code(400).header('cache-control', 'no-store').send({ error: 'bad-request' });
+}
+
+/** What is answered is about one request, and some of it about one portal. Before the routes are made. */
+export function keepOutOfCaches(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (_request, reply, done) => {
+    void reply.header('cache-control', 'no-store');
+    done();
+  });
 }
 
 /**

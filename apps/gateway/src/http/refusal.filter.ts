@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { PageFailure } from '../pages/page-failure.js';
 import { refusalPage } from '../pages/refusal-page.js';
+import { LogSample } from './log-sample.js';
 import { Refusal } from './refusal.js';
 
 const refused = counter({
@@ -19,7 +20,11 @@ const refused = counter({
 /** Turns whatever was thrown into one of the bound answers: never a stack, never an echo of what was sent. */
 @Catch()
 export class RefusalFilter implements ExceptionFilter {
-  constructor(private readonly log: Log) {}
+  private readonly sample: LogSample;
+
+  constructor(private readonly log: Log) {
+    this.sample = new LogSample(log);
+  }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const error = thrown instanceof PageFailure ? thrown.cause : thrown;
@@ -28,9 +33,11 @@ export class RefusalFilter implements ExceptionFilter {
     refused.inc({ route: path ?? 'none', reason });
     trace.getActiveSpan()?.setAttribute('error.type', reason);
     const fields = { reason, status, path };
-    if (reason === 'internal') this.log.error({ ...fields, err: error }, 'request failed');
-    else if (status === 503) this.log.warn({ ...fields, err: error }, 'request refused');
-    else this.log.info(fields, 'request refused');
+    this.sample.add(`${path ?? 'no route'}: ${status} ${reason}`, () => {
+      if (reason === 'internal') this.log.error({ ...fields, err: error }, 'request failed');
+      else if (status === 503) this.log.warn({ ...fields, err: error }, 'request refused');
+      else this.log.info(fields, 'request refused');
+    });
     const reply = host.switchToHttp().getResponse<FastifyReply>().code(status);
     if (!(thrown instanceof PageFailure)) return void reply.send({ error: reason });
     const { headers, body } = refusalPage(status, reason);

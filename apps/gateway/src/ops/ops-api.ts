@@ -3,13 +3,16 @@ import { BusUnavailableError, CareBusyError, NoSuchConsumerError } from '@relay/
 import { type KeyRotation, PortalError } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { LogSample } from '../http/log-sample.js';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
 import { OpsRefusal } from './ops-refusal.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
+import { WrongTokens } from './wrong-tokens.js';
 
 export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
   /** What an operator has to bring, as a bearer token. */
@@ -33,12 +36,22 @@ declare module 'fastify' {
  */
 export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts): Promise<FastifyInstance> {
   const api = fastify();
+  const [wrongTokens, sample] = [new WrongTokens(), new LogSample(log)];
   api.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config.needsNoToken) return undefined;
-    if (!isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) {
-      return reply.code(401).send({ error: 'OPS_TOKEN is wrong or missing' });
+    if (isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) return undefined;
+    const { ip: address } = request;
+    sample.add('wrong OPS_TOKEN', () => log.warn({ address }, 'a wrong OPS_TOKEN, or none'));
+    const pauseMs = wrongTokens.hold(address);
+    if (pauseMs === undefined) {
+      return reply
+        .code(429)
+        .headers({ 'retry-after': '5', connection: 'close' })
+        .send({ error: 'too many wrong tokens' });
     }
-    return undefined;
+    await delay(pauseMs);
+    wrongTokens.release();
+    return reply.code(401).send({ error: 'OPS_TOKEN is wrong or missing' });
   });
   api.addHook('preValidation', async (request) => {
     requireStorable([request.body, request.query, request.params]);
