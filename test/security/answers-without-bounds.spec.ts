@@ -134,6 +134,28 @@ describe('answers without bounds', () => {
     120_000,
   );
 
+  it('of many bad entries, each within all bounds, end neither the gateway nor the mirror', async () => {
+    portals.answer = (call) => {
+      const { memberId, method, params } = call;
+      if (memberId === 'bad-handlers' && method === 'event.get') return packedBomb(0.4 * MB, '0,');
+      if (memberId !== 'bad-items') return undefined;
+      const [key] = Object.entries(commands.catch({}).parse(params['cmd']))
+        .filter(([, query]) => query.startsWith('crm.item.list'))
+        .map(([name]) => name);
+      if (key === undefined) return withLargeItem(call);
+      const items = Array.from({ length: 2_000_000 }, () => 0);
+      return { body: { result: { result: { [key]: { items } } } } };
+    };
+    for (const memberId of ['bad-handlers', 'bad-items']) {
+      expect(await portals.install(relay.gatewayUrl, memberId)).toBe(200);
+    }
+    await eventually(() => {
+      expect(heard('bad-handlers', 'event.get')).toBeGreaterThan(0);
+      expect(heard('bad-items', 'batch')).toBeGreaterThan(0);
+    }, patience);
+    await expectAllWell('well-after-bad-entries');
+  }, 120_000);
+
   it('leave out the one item that is too large, and count it', async () => {
     portals.answer = (call) => (call.memberId === 'large' ? withLargeItem(call) : undefined);
     expect(await portals.install(relay.gatewayUrl, 'large')).toBe(200);

@@ -4,6 +4,7 @@ export type { Answer, RequestTime } from './answer.js';
 export { classify, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
 export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
 export { type AnswerFault, Bitrix24Error, type Bitrix24ErrorDetails, type Delivered } from './errors.js';
+export { listOf } from './list-of.js';
 export type { Item, ListParams } from './listing.js';
 export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
 export { OAuthServers, type OAuthServersOptions } from './oauth-servers.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Answer, type Asked, badAnswer } from './answer.js';
 import type { Command } from './batch.js';
 import { cut } from './cut.js';
+import { listOf } from './list-of.js';
 import type { Params } from './query.js';
 
 /** One entry of a list, fields as Bitrix24 names them. `id` is always there, also where the method spells it `ID`. */
@@ -10,7 +11,7 @@ export type Item = Record<string, unknown> & { id: number | string };
 /** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
 export const PAGE_SIZE = 50;
 
-const records = z.array(z.looseObject({}));
+const records = listOf(z.looseObject({}));
 /** `crm.item.list` answers `{items: […]}`, older methods the list itself. */
 const listResult = z.union([records, z.object({ items: records }).transform(({ items }) => items)]);
 const idValue = z.union([z.int().positive(), z.string().regex(/^[1-9]\d*$/)]);

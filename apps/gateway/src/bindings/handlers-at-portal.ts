@@ -1,10 +1,10 @@
-import type { Command, PortalClient } from '@relay/bitrix24';
+import { type Command, listOf, type PortalClient } from '@relay/bitrix24';
 import { z } from 'zod';
 
 /** As `event.get` shows it and `event.unbind` wants it: `handler` is the address. */
 export type Handler = { event: string; handler: string };
 
-const shown = z.array(z.object({ event: z.string(), handler: z.string().optional() }));
+const shown = listOf(z.object({ event: z.string(), handler: z.string().optional() }));
 
 /** What the portal sends to us already, such as after a crash between event.bind and our note of it. */
 export async function boundAt(client: PortalClient, signal?: AbortSignal): Promise<Handler[]> {

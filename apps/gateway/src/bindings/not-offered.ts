@@ -1,11 +1,11 @@
-import { MAX_BATCH_COMMANDS, type CommandOutcome, type PortalClient } from '@relay/bitrix24';
+import { listOf, MAX_BATCH_COMMANDS, type CommandOutcome, type PortalClient } from '@relay/bitrix24';
 import type { EventNotOffered } from '@relay/portals';
 import { z } from 'zod';
 
 /** Bitrix24 has some fifty. */
 const MAX_PERMISSIONS = 2 * MAX_BATCH_COMMANDS;
 
-const names = z.array(z.string());
+const names = listOf(z.string());
 const permission = z.string().regex(/^[a-z][a-z\d_.]{0,63}$/i);
 
 /**

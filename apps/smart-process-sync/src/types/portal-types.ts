@@ -1,4 +1,4 @@
-import { Bitrix24Error, type Command, type PortalClient } from '@relay/bitrix24';
+import { Bitrix24Error, type Command, listOf, type PortalClient } from '@relay/bitrix24';
 import { z } from 'zod';
 import { isItemId } from '../item-id.js';
 import { type Field, readFields } from './field.js';
@@ -79,7 +79,7 @@ function exampleOf(told: unknown): string {
   return read.success ? read.data.title : '';
 }
 
-const lastItems = z.object({ items: z.array(z.object({ id: z.custom<number | string>(isItemId) })) });
+const lastItems = z.object({ items: listOf(z.object({ id: z.custom<number | string>(isItemId) })) });
 /** Two commands each. */
 const TYPES_A_REQUEST = 25;
 

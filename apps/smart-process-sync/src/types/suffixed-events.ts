@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Bitrix24Error, type PortalClient } from '@relay/bitrix24';
+import { Bitrix24Error, listOf, type PortalClient } from '@relay/bitrix24';
 import { formatEventName } from '@relay/events';
 import { PortalClients, PortalDirectory, Subscriptions } from '@relay/portals';
 import { z } from 'zod';
@@ -12,7 +12,7 @@ export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ON
 /** Three handlers each. */
 const FEW_TYPES = 5;
 
-const offered = z.array(z.string());
+const offered = listOf(z.string());
 
 /**
  * Which item events a portal is to send: those of a single smart process each (`ONCRMDYNAMICITEMADD_147`), where it offers

@@ -1,4 +1,4 @@
-import { Bitrix24Error, type Command, type CommandOutcome, type Item } from '@relay/bitrix24';
+import { Bitrix24Error, type Command, type CommandOutcome, type Item, listOf } from '@relay/bitrix24';
 import { z } from 'zod';
 import { isItemId } from '../item-id.js';
 
@@ -46,7 +46,7 @@ export function chainCommands(
 }
 
 /** Checked without a copy of every item: there are 2,500 of them. */
-const page = z.object({ items: z.array(z.custom<Item>(isItem)) });
+const page = z.object({ items: listOf(z.custom<Item>(isItem)) });
 
 function isItem(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || !('id' in value)) return false;
