@@ -36,6 +36,15 @@ describe('the queue of portals whose events are to be bound', () => {
     for (let number = 0; number < count; number += 1) queue.push(`m${number}`);
   }
 
+  it('runs a portal once more, however often it was pushed as fresh meanwhile', async () => {
+    for (let count = 0; count < 5; count += 1) queue.pushFresh('m0');
+    await turn();
+    expect(begun).toEqual(['m0', 'm0']);
+    await end('m0');
+    await end('m0');
+    expect(begun).toEqual(['m0', 'm0']);
+  });
+
   it('runs four at once, one run for each portal', async () => {
     push(6);
     queue.push('m0');

@@ -43,6 +43,9 @@ export class PortalQueue {
   /** What is under way for this portal is the old one's, and ends. */
   pushFresh(memberId: string): void {
     this.running.get(memberId)?.controller.abort(new ClaimLostError(memberId));
+    // Once, however often it says so: events of a portal can come by the thousand.
+    const earlier = this.fresh.indexOf(memberId);
+    if (earlier >= 0) this.fresh.splice(earlier, 1);
     this.fresh.push(memberId);
     this.startNext();
   }
