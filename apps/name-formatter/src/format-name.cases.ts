@@ -32,6 +32,8 @@ export const nameCases: readonly NameCase[] = [
   ['Neil deGrasse Tyson', 'Neil deGrasse Tyson', 'American, particle in one with the name'],
   ['deGrasse', 'DeGrasse', 'American, the same at the start of a field'],
   ['JoAnn', 'JoAnn', 'American, proper inner capital'],
+  ['DeLaCruz', 'DeLaCruz', 'American, three humps are proper'],
+  ['JoHnSoNs', 'Johnsons', 'English, four humps are not'],
   ['john "johnny" cash', 'John "Johnny" Cash', 'English, nickname'],
   ['elizabeth (liz)', 'Elizabeth (Liz)', 'English, nickname in brackets'],
   // Scottish, Irish, Welsh
@@ -85,6 +87,7 @@ export const nameCases: readonly NameCase[] = [
   ['juan de la cruz', 'Juan de la Cruz', 'Spanish'],
   ['DE LA FUENTE', 'De la Fuente', 'Spanish, at the start of a field'],
   ['José Ortega y Gasset', 'José Ortega y Gasset', 'Spanish, kept as written'],
+  ['José y-Maria', 'José Y-Maria', 'Spanish, before a hyphen it is no conjunction'],
   ['NÚÑEZ', 'Núñez', 'Spanish'],
   ['gal·la', 'Gal·la', 'Catalan, middle dot'],
   ['JOÃO DA SILVA', 'João da Silva', 'Portuguese'],

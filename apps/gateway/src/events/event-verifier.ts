@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { EventEnvelope } from '@relay/events';
 import { hasApplicationToken, PortalDirectory, WebhookPairs, type KnownPortal } from '@relay/portals';
 import { Refusal } from '../http/refusal.js';
@@ -7,8 +7,8 @@ import { Refusal } from '../http/refusal.js';
 @Injectable()
 export class EventVerifier {
   constructor(
-    private readonly directory: PortalDirectory,
-    private readonly webhookPairs: WebhookPairs,
+    @Inject(PortalDirectory) private readonly directory: Pick<PortalDirectory, 'find'>,
+    @Inject(WebhookPairs) private readonly webhookPairs: Pick<WebhookPairs, 'claim'>,
   ) {}
 
   /**
