@@ -82,7 +82,8 @@ describe('of several OAuth servers', () => {
       const before = first.asked;
       const form = eventOf(portal, 'ONAPPINSTALL', granted.application_token, {
         access_token: granted.access_token,
-        refresh_token: granted.refresh_token,
+        // Another each time: one that was refused is not asked about again.
+        refresh_token: `${granted.refresh_token}${server_endpoint.length}`,
         server_endpoint,
       });
       expect((await postForm(app.installUrl, form)).status).toBe(401);
