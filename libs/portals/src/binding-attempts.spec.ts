@@ -159,6 +159,12 @@ describe('BindingAttempts', () => {
     expect(await bindings.of(memberId)).toEqual(new Map());
   });
 
+  it('ended for an install that it did not see is due again at once', async () => {
+    const lost = new ClaimLostError(memberId);
+    await expect(attempt(() => Promise.reject(lost))).rejects.toBe(lost);
+    expect(await attempt()).toBe(true);
+  });
+
   it('is asked soon when the portal takes calls again', async () => {
     await fail();
     const suspensions = new Suspensions(source, silentLog);

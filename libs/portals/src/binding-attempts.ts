@@ -55,12 +55,10 @@ export class BindingAttempts {
     heartbeat.unref();
     try {
       await ask(claim);
-      await this.dataSource.query(
-        'DELETE FROM portals.binding_attempts WHERE member_id = $1 AND claim = $2',
-        [memberId, claim.id],
-      );
+      await this.release(claim);
     } catch (error) {
-      if (!(error instanceof ClaimLostError)) await this.failed(claim, error);
+      // An install that came just before the claim did not see it, and ended what was under way: the next attempt is due now.
+      await (error instanceof ClaimLostError ? this.release(claim) : this.failed(claim, error));
       throw error;
     } finally {
       clearInterval(heartbeat);
@@ -88,6 +86,13 @@ export class BindingAttempts {
       [memberId, work, handler],
     );
     return rows[0];
+  }
+
+  private async release({ memberId, id }: BindingClaim): Promise<void> {
+    await this.dataSource.query('DELETE FROM portals.binding_attempts WHERE member_id = $1 AND claim = $2', [
+      memberId,
+      id,
+    ]);
   }
 
   private async extend({ memberId, id }: BindingClaim): Promise<void> {
