@@ -198,6 +198,29 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     expect(new Set(deliveries.map(({ event }) => event.id))).toEqual(ids);
   });
 
+  it('brings the others over when the new bus does not take one consumer, and says so', async () => {
+    const inUse = await openBus('rabbitmq');
+    const broker = await amqp.connect(vhost.url);
+    const channel = await broker.createChannel();
+    await channel.assertQueue('b24.another.0', { durable: true, arguments: { 'x-queue-type': 'classic' } });
+    await broker.close();
+    const event = anEvent();
+    for (const consumer of ['another', CONSUMER]) {
+      await pool.query('INSERT INTO bus.messages (consumer, shard, content) VALUES ($1, 0, $2::json)', [
+        consumer,
+        encodeMessage(event).toString(),
+      ]);
+    }
+    const mover = newMover('rabbitmq', inUse, { consumers: async () => ['another', CONSUMER] });
+    await eventually(async () => {
+      expect(await mover.round()).toMatchObject({ failed: ['the tables of schema bus'] });
+      const { rows } = await pool.query('SELECT consumer FROM bus.messages');
+      expect(rows).toEqual([{ consumer: 'another' }]);
+    });
+    const [moved] = await collect(inUse, (all) => all.length > 0);
+    expect(moved?.event.id).toBe(event.id);
+  });
+
   it('leaves a consumer alone whose processes still work on the bus of before, until they end', async () => {
     const [before, inUse] = [await openBus('postgresql'), await openBus('rabbitmq')];
     const held: Delivery[] = [];

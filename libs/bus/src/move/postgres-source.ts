@@ -60,8 +60,13 @@ export class PostgresSource implements MoveSource {
     try {
       const round = emptyRound();
       const { rows } = await client.query<{ consumer: string }>(CONSUMERS_SQL);
-      for (const { consumer } of rows) await this.#moveConsumer(consumer, parts, round);
+      // One that the other bus does not take, such as for a queue with other arguments, keeps none of the others back.
+      const failures: unknown[] = [];
+      for (const { consumer } of rows) {
+        await this.#moveConsumer(consumer, parts, round).catch((error: unknown) => failures.push(error));
+      }
       await moveUnrouted(client, parts, round);
+      if (failures.length > 0) throw failures[0];
       return round;
     } finally {
       await client.end().catch(() => undefined);

@@ -42,6 +42,8 @@ export class RabbitSource implements MoveSource {
     return CareConnection.during(url, async (broker) => {
       const round = emptyRound();
       if (await this.#isInUse(broker)) return round;
+      // One that the other bus does not take keeps none of the others back.
+      const failures: unknown[] = [];
       for (const consumer of await consumers()) {
         const { queues, shardsServed, waiting, retrying, dead } = await queueDepths(
           broker,
@@ -50,9 +52,13 @@ export class RabbitSource implements MoveSource {
         );
         if (queues === 0 || waiting + retrying + dead === 0) continue;
         if (shardsServed > 0) round.served.push(consumer);
-        else await this.#moveConsumer(broker, consumer, parts, round);
+        else
+          await this.#moveConsumer(broker, consumer, parts, round).catch((error: unknown) =>
+            failures.push(error),
+          );
       }
       await moveUnrouted(broker, parts, round);
+      if (failures.length > 0) throw failures[0];
       return round;
     });
   }
