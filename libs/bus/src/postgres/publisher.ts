@@ -60,8 +60,11 @@ export class PostgresPublisher {
   /** When, by `performance.now()`, to try again what was refused though a look found nothing wrong, as with a full disk. */
   #refusedUntil: number | undefined;
   #probe: NodeJS.Timeout | undefined;
-  /** Bytes of unrouted events since they were weighed; what other processes left is not known. */
-  #unweighed = Infinity;
+  /**
+   * Bytes of unrouted events since they were weighed. By chance at the start, so that processes that end early weigh them as
+   * often as others, and not with the first event, whose publisher needs the connection.
+   */
+  #unweighed = Math.random() * trimEveryBytes;
 
   constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
     this.#deadlineMs = deadlineMs;
