@@ -18,7 +18,16 @@
  * @property {readonly string[]} things
  * @property {number} inHand batches of this portal that the same process has in hand besides
  */
-/** @typedef {{ process: string, portal: string, things: readonly string[], place: number, isOver: boolean }} Run */
+/**
+ * @typedef {object} Run
+ * @property {string} process
+ * @property {string} portal
+ * @property {readonly string[]} things
+ * @property {number} place
+ * @property {number} atMs
+ * @property {string} [after] the process that began the portal's batch before it
+ * @property {boolean} isOver
+ */
 
 /**
  * @typedef {object} Thing
@@ -32,8 +41,14 @@
  * @property {number} readAt place at which the last run began that ended well; 0 when there was none
  */
 
-/** @typedef {{ process: string, run: number }} ProcessRun */
-/** @typedef {{ portal: string, runs: [earlier: ProcessRun, later: ProcessRun], atMs: number }} Overlap a run that was not over when another process began one of its portal */
+/** @typedef {{ process: string, run: number, atMs: number }} ProcessRun */
+/**
+ * @typedef {object} Overlap a run that was not over when another process began one of its portal
+ * @property {string} portal
+ * @property {ProcessRun} earlier
+ * @property {ProcessRun} later
+ * @property {boolean} goesOn the later one is of the process that the earlier one's had followed
+ */
 /** @typedef {ReturnType<Ledger['summary']>} Summary */
 
 /** Nobody listened, or the gateway refused it: an event that got one of these must not be handled. */
@@ -45,6 +60,8 @@ export class Ledger {
   #things = new Map();
   /** @type {Map<number, Run>} those that have begun and not ended */
   #runs = new Map();
+  /** The process of the last run that began, by portal. @type {Map<string, string>} */
+  #lastOf = new Map();
   #counts = { sent: 0, sentWhileUp: 0, acceptedWhileUp: 0, begun: 0, ended: 0, handled: 0, repeats: 0 };
   /** @type {Record<string, number>} */
   #answers = {};
@@ -80,11 +97,12 @@ export class Ledger {
   /** A handler reads: whatever was sent before is in what it sees. @param {Beginning} beginning @returns {number} the run */
   began({ process, portal, things, inHand }) {
     const place = ++this.#place;
+    const atMs = this.now();
     this.#counts.begun += 1;
     if (inHand > 0) this.#overlapsWithin += 1;
     for (const run of this.#runs.values()) {
       if (run.portal !== portal || run.isOver) continue;
-      if (run.process !== process) this.#noteOverlap(run, { process, run: place });
+      if (run.process !== process) this.#noteOverlap(run, { process, run: place, atMs });
       // It says itself that it has no other in hand. The end of that one may still come: what a process has given up
       // asking can get here after what it asked next.
       else if (inHand === 0) run.isOver = true;
@@ -94,7 +112,16 @@ export class Ledger {
       record.begun += 1;
       this.#note(record, `${process} reads`);
     }
-    this.#runs.set(place, { process, portal, things, place, isOver: false });
+    this.#runs.set(place, {
+      process,
+      portal,
+      things,
+      place,
+      atMs,
+      after: this.#lastOf.get(portal),
+      isOver: false,
+    });
+    this.#lastOf.set(portal, process);
     return place;
   }
 
@@ -159,8 +186,9 @@ export class Ledger {
   }
 
   /** @param {Run} run @param {ProcessRun} later */
-  #noteOverlap({ portal, process, place }, later) {
-    this.#overlapsBetween.push({ portal, runs: [{ process, run: place }, later], atMs: this.now() });
+  #noteOverlap({ portal, process, place, atMs, after }, later) {
+    const earlier = { process, run: place, atMs };
+    this.#overlapsBetween.push({ portal, earlier, later, goesOn: after === later.process });
   }
 
   /** @param {string} portal @param {string} thing @returns {Thing} */

@@ -1,18 +1,26 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { Ledger, type Overlap } from './ledger.mjs';
+import { Ledger } from './ledger.mjs';
 import { mostOverlaps } from './report.mjs';
 
 const [portal, thing] = ['acme', 'CRMCONTACT:82'];
 
 describe('the ledger', () => {
   let ledger: Ledger;
+  let now: number;
   const send = (): ((answer: string) => void) => ledger.sent({ portal, thing, gatewayUp: true });
   const begin = (process = 'consumer-1'): number =>
     ledger.began({ process, portal, things: [thing], inHand: 0 });
   const handle = (): void => ledger.ended(begin(), []);
+  const most = (...faultsAtMs: number[]): number =>
+    mostOverlaps(
+      ledger.summary().overlapsBetween,
+      faultsAtMs.map((atMs) => ({ kind: 'any', target: 'any', atMs, plannedMs: 0, endedMs: undefined })),
+    );
+  const handleBy = (process: string): void => ledger.ended(begin(process), []);
 
   beforeEach(() => {
-    ledger = new Ledger(() => 7);
+    now = 7;
+    ledger = new Ledger(() => now);
   });
 
   it('misses what was accepted and handled by nobody', () => {
@@ -91,11 +99,9 @@ describe('the ledger', () => {
     const next = begin('consumer-2');
     const beside = (run: number): object => ({
       portal,
-      runs: [
-        { process: 'consumer-1', run: stalled },
-        { process: 'consumer-2', run },
-      ],
-      atMs: 7,
+      earlier: { process: 'consumer-1', run: stalled, atMs: 7 },
+      later: { process: 'consumer-2', run, atMs: 7 },
+      goesOn: false,
     });
     expect(ledger.summary()).toMatchObject({
       overlapsWithin: 0,
@@ -107,40 +113,41 @@ describe('the ledger', () => {
     expect(ledger.summary().overlapsWithin).toBe(1);
   });
 
-  it('counts the batches of a stalled owner, not those that ran beside one', () => {
-    const between = (...runs: number[]): number => {
-      const overlaps = runs.map((run, index) => ({
-        portal,
-        atMs: 7,
-        runs: [
-          { process: 'stalled', run },
-          { process: 'new', run: 100 + index },
-        ] satisfies Overlap['runs'],
-      }));
-      return mostOverlaps(overlaps, []);
-    };
-    expect([between(), between(1), between(1, 1, 1), between(1, 2)]).toEqual([0, 1, 1, 2]);
-    // Or an owner that was replaced goes on and on beside one long batch of the new one.
-    expect(between(1, 1, 1, 1, 1)).toBe(5);
-    const inAnyOrder = [
-      {
-        portal,
-        atMs: 7,
-        runs: [
-          { process: 'new', run: 1 },
-          { process: 'stalled', run: 2 },
-        ] satisfies Overlap['runs'],
-      },
-      {
-        portal,
-        atMs: 8,
-        runs: [
-          { process: 'stalled', run: 2 },
-          { process: 'new', run: 3 },
-        ] satisfies Overlap['runs'],
-      },
-    ];
-    expect(mostOverlaps(inAnyOrder, [])).toBe(1);
+  describe('of an owner that was replaced', () => {
+    it('counts the batch that it had in hand once, whatever ran beside it', () => {
+      handleBy('old');
+      begin('old');
+      for (let run = 0; run < 100; run += 1) handleBy('new');
+      expect(most()).toBe(1);
+    });
+
+    it('counts those that it began beside the new one', () => {
+      handleBy('old');
+      begin('old');
+      handleBy('new');
+      for (let run = 0; run < 3; run += 1) {
+        const ofNew = begin('new');
+        handleBy('old');
+        ledger.ended(ofNew, []);
+      }
+      expect(most()).toBe(4);
+    });
+
+    it('counts those that it began beside a single long one of the new one', () => {
+      handleBy('old');
+      begin('new');
+      for (let run = 0; run < 5; run += 1) handleBy('old');
+      expect(most()).toBe(5);
+    });
+
+    it('may be made the owner again by another fault', () => {
+      handleBy('old');
+      now = 10;
+      begin('new');
+      now = 20;
+      for (let run = 0; run < 5; run += 1) handleBy('old');
+      expect([most(5), most(5, 15)]).toEqual([5, 1]);
+    });
   });
 
   it('knows no overlap with a process that has died, or with another portal', () => {

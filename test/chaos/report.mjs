@@ -66,7 +66,7 @@ export function textOf({
     ['overlaps in one process', ledger.overlapsWithin],
     [
       'overlaps around take-overs',
-      `${ledger.overlapsBetween.length}, with at most ${mostOverlaps(ledger.overlapsBetween, faults)} batches of a stalled owner of one portal after one fault`,
+      `${ledger.overlapsBetween.length}, with at most ${mostOverlaps(ledger.overlapsBetween, faults)} batches of a replaced owner of one portal after one fault`,
     ],
     ['dead letters', JSON.stringify(dead)],
     ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],
@@ -87,36 +87,29 @@ export function textOf({
 }
 
 /**
- * Around one take-over a stalled owner may finish one more batch of a portal. Several of the new owner's may run beside
- * that one, so those of the stalled one are counted.
+ * Around one take-over a stalled owner may have one more batch of a portal in hand, which it finishes or gives up, and any
+ * number of the new owner's may run beside it. What may not be is that both go on: more than one batch was overtaken, or
+ * more than one was begun by a process that another one had followed.
  * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
 export function mostOverlaps(overlaps, faults) {
-  /** @type {Map<string, import('./ledger.mjs').Overlap[]>} */
+  const faultsBefore = (/** @type {number} */ ms) => faults.filter(({ atMs }) => atMs <= ms).length;
+  /** @type {Map<string, { overtaken: Set<number>, ofReplaced: Set<number> }>} */
   const groups = new Map();
-  for (const overlap of overlaps) {
-    const before = faults.filter((fault) => fault.atMs <= overlap.atMs).length;
-    const key = `${overlap.portal} ${before}`;
-    groups.set(key, [...(groups.get(key) ?? []), overlap]);
+  for (const { portal, earlier, later, goesOn } of overlaps) {
+    const after = faultsBefore(later.atMs);
+    const key = `${portal} ${after}`;
+    const group = groups.get(key) ?? { overtaken: new Set(), ofReplaced: new Set() };
+    groups.set(key, group);
+    group.overtaken.add(earlier.run);
+    // With a fault between them the process may have been made the owner again.
+    if (goesOn && faultsBefore(earlier.atMs) === after) group.ofReplaced.add(later.run);
   }
-  return Math.max(0, ...[...groups.values()].map(stalledRuns));
-}
-
-/** Of a new owner's, so many may run beside one batch of a stalled one; more are taken for an owner that goes on. */
-const mostBesideOne = 3;
-
-/** The fewest runs of one process without which nothing would overlap; all of them where no one process explains it. @param {readonly import('./ledger.mjs').Overlap[]} overlaps */
-function stalledRuns(overlaps) {
-  if (overlaps.length > mostBesideOne) return overlaps.length;
-  const processes = new Set(overlaps.flatMap(({ runs }) => runs.map(({ process }) => process)));
-  const explanations = [...processes].flatMap((stalled) => {
-    const explained = overlaps.flatMap(
-      ({ runs }) => runs.find(({ process }) => process === stalled)?.run ?? [],
-    );
-    return explained.length === overlaps.length ? [new Set(explained).size] : [];
-  });
-  return Math.min(overlaps.length, ...explanations);
+  const counts = [...groups.values()].map(({ overtaken, ofReplaced }) =>
+    Math.max(overtaken.size, ofReplaced.size),
+  );
+  return Math.max(0, ...counts);
 }
 
 /** @param {import('./chaos.mjs').Stranded} stranded */
