@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { DatabaseClient } from './database-client.js';
 import type { Log } from './logger.js';
 import { requireMigrations } from './migrations.js';
 import type { Standing } from './ops-server.js';
@@ -16,9 +17,7 @@ const standingTimeoutMs = 2_000;
  */
 export async function awaitDatabase(url: string, log: Log): Promise<void> {
   for (let tries = 1; ; tries += 1) {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
-    // A connection that breaks while it is closed must not end the process.
-    client.on('error', () => undefined);
+    const client = new DatabaseClient({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
     try {
       await client.connect();
       await client.end();
@@ -50,8 +49,7 @@ export async function requireDatabase(url: string, log: Log): Promise<void> {
 }
 
 async function isSuperuser(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
-  client.on('error', () => undefined);
+  const client = new DatabaseClient({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
   try {
     await client.connect();
     const { rows } = await client.query<{ is: boolean }>(
@@ -68,12 +66,11 @@ async function isSuperuser(url: string): Promise<boolean> {
  * be at work. When there is no room for one more connection, those are.
  */
 export async function databaseStanding(url: string): Promise<Standing> {
-  const client = new pg.Client({
+  const client = new DatabaseClient({
     connectionString: url,
     connectionTimeoutMillis: standingTimeoutMs,
     query_timeout: standingTimeoutMs,
   });
-  client.on('error', () => undefined);
   try {
     await client.connect();
     await client.query('SELECT 1');

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { DatabaseClient } from './database-client.js';
 import type { Log } from './logger.js';
 import { StartupError } from './startup-error.js';
 
@@ -167,8 +168,7 @@ function loginOf(url: string): Login {
 
 /** All of it, or nothing. */
 async function withClient(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
+  const client = new DatabaseClient({ connectionString: url });
   await client.connect();
   try {
     await client.query('BEGIN');

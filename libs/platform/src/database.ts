@@ -1,4 +1,5 @@
 import type { DataSourceOptions } from 'typeorm';
+import { DatabaseClient } from './database-client.js';
 
 /** Connections of one process: a batch of writes needs few, and PostgreSQL's default limit is 100 for all. */
 const poolSize = 8;
@@ -22,7 +23,7 @@ export function databaseOptions(
     installExtensions: false,
     poolSize,
     connectTimeoutMS: connectTimeoutMs,
-    extra: { keepAlive: true, query_timeout: queryTimeoutMs },
+    extra: { keepAlive: true, query_timeout: queryTimeoutMs, Client: DatabaseClient },
     logging: false,
   };
 }

@@ -2,6 +2,7 @@ export { ownProcess } from './app-host.js';
 export type { AppHost } from './app-host.js';
 export { closeInOrder, ClosingError } from './closing.js';
 export type { ClosingStep } from './closing.js';
+export { DatabaseClient, databasePool } from './database-client.js';
 export { databaseOptions } from './database.js';
 export { awaitDatabase, databaseStanding, requireDatabase } from './database-gate.js';
 export { ensureDatabaseRoles, grantToServices } from './database-roles.js';

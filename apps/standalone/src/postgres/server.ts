@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { StartupError } from '@relay/platform';
+import { DatabaseClient, StartupError } from '@relay/platform';
 import pg from 'pg';
 import { freePort } from '../ports.js';
 import type { RunningParts } from '../running-parts.js';
@@ -94,8 +94,7 @@ async function accepts(server: ChildProcess, data: string, url: string): Promise
   for (const until = Date.now() + startTimeoutMs; isRunning(server); await pause(50)) {
     // Another program's PostgreSQL may answer on a port that ours could not have.
     if (!saysReady(data, server.pid) && Date.now() < until) continue;
-    const client = new pg.Client({ connectionString: url });
-    client.on('error', () => undefined);
+    const client = new DatabaseClient({ connectionString: url });
     try {
       await client.connect();
       await client.end();

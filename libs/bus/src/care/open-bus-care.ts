@@ -1,5 +1,4 @@
-import type { Log } from '@relay/platform';
-import pg from 'pg';
+import { databasePool, type Log } from '@relay/platform';
 import { PostgresCare } from '../postgres/care/postgres-care.js';
 import { RabbitCare } from '../rabbitmq/care/rabbit-care.js';
 import { defaultRetryDelaysMs } from '../retry-delays.js';
@@ -26,16 +25,17 @@ export function openBusCare({
   log,
   retryDelaysMs = defaultRetryDelaysMs,
 }: OpenBusCareOptions): BusCare {
-  const database = new pg.Pool({
-    connectionString: databaseUrl,
-    application_name: 'b24-relay care',
-    max: poolSize,
-    connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: queryTimeoutMs,
-    keepAlive: true,
-  });
-  // An idle connection that ends says so here, and would end the process without a listener.
-  database.on('error', (err) => log.warn({ err }, 'a connection for operators has ended'));
+  const database = databasePool(
+    {
+      connectionString: databaseUrl,
+      application_name: 'b24-relay care',
+      max: poolSize,
+      connectionTimeoutMillis: connectTimeoutMs,
+      query_timeout: queryTimeoutMs,
+      keepAlive: true,
+    },
+    (err) => log.warn({ err }, 'a connection for operators has ended'),
+  );
   return amqpUrl
     ? new RabbitCare({ url: amqpUrl, database, databaseUrl, retryDelaysMs, log })
     : new PostgresCare({ database, databaseUrl });

@@ -1,3 +1,4 @@
+import { DatabaseClient } from '@relay/platform';
 import pg from 'pg';
 import { CareBusyError } from './bus-care.js';
 
@@ -27,21 +28,20 @@ export class OperatorLock {
 
   /** @throws CareBusyError when it is not free in time */
   async hold<T>(consumer: string, work: () => Promise<T>): Promise<T> {
-    const client = new pg.Client({
+    const client = new DatabaseClient({
       connectionString: this.databaseUrl,
       application_name: 'b24-relay care',
       connectionTimeoutMillis: connectTimeoutMs,
       keepAlive: true,
     });
-    // Lost with its connection: then two look at once, each at fewer, and what is settled is settled once all the same.
-    client.on('error', () => undefined);
     await client.connect();
     try {
       await client.query(`SET lock_timeout = ${this.waitMs}`);
       await client.query('SET idle_in_transaction_session_timeout = 0');
       await client.query('BEGIN');
       await client.query(turnSql, [consumer]);
-      // Ended with its connection, without a trace in the table.
+      // Ended with its connection, without a trace in the table: then two look at once, each at fewer, and what is settled
+      // is settled once all the same.
       return await work();
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === lockTimedOut) throw new CareBusyError(consumer);

@@ -282,6 +282,58 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     ]);
   });
 
+  it.each(['postgresql', 'rabbitmq'] as const)(
+    'what is unreadable on %s keeps nothing behind it back',
+    async (from) => {
+      const inUse = await openBus(from === 'postgresql' ? 'rabbitmq' : 'postgresql');
+      await (await inUse.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
+      const event = anEvent();
+      const contents = [...Array.from({ length: 150 }, () => '{"v":9}'), encodeMessage(event).toString()];
+      if (from === 'postgresql') {
+        await pool.query('INSERT INTO bus.unrouted (content) SELECT unnest($1::text[])::json', [contents]);
+      } else {
+        await openBus('rabbitmq');
+        const connection = await amqp.connect(vhost.url);
+        const channel = await connection.createConfirmChannel();
+        for (const content of contents) channel.sendToQueue('b24.unrouted', Buffer.from(content));
+        await channel.waitForConfirms();
+        await connection.close();
+      }
+      const mover = newMover(from === 'postgresql' ? 'rabbitmq' : 'postgresql', inUse);
+      await eventually(async () => expect(await mover.round()).toMatchObject({ unrouted: 1, failed: [] }));
+      const [moved] = await collect(inUse, (all) => all.length > 0);
+      expect(moved?.event.id).toBe(event.id);
+    },
+  );
+
+  it('brings the others over when the new bus refuses one message, and says so', async () => {
+    const [before, inUse] = [await openBus('rabbitmq'), await openBus('postgresql')];
+    await (await before.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
+    const connection = await amqp.connect(vhost.url);
+    const channel = await connection.createConfirmChannel();
+    const ids = Array.from({ length: 40 }, () => anEvent());
+    const refused = Array.from({ length: 20 }, () => anEvent());
+    for (const event of [...refused, ...ids])
+      channel.sendToQueue(shardQueue(CONSUMER, 3), encodeMessage(event));
+    await channel.waitForConfirms();
+    await connection.close();
+    await pool.query(
+      `ALTER TABLE bus.messages ADD CONSTRAINT refuses CHECK (NOT (content::jsonb ->> 'id' = ANY ('{${refused.map(({ id }) => id).join()}}')))`,
+    );
+    try {
+      await eventually(async () => {
+        expect(await newMover('postgresql', inUse).round()).toMatchObject({ failed: ['PREVIOUS_AMQP_URL'] });
+        expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length);
+      });
+    } finally {
+      await pool.query('ALTER TABLE bus.messages DROP CONSTRAINT refuses');
+    }
+    await eventually(async () => {
+      await newMover('postgresql', inUse).round();
+      expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length + refused.length);
+    });
+  });
+
   it('keeps what is no JSON as a text, which a person can read', async () => {
     const [before, inUse] = [await openBus('rabbitmq'), await openBus('postgresql')];
     await (await before.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();

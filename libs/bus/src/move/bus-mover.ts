@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { decodeMessage, type PortalEvent } from '@relay/events';
-import type { Log } from '@relay/platform';
-import pg from 'pg';
+import { databasePool, type Log } from '@relay/platform';
+import type pg from 'pg';
 import { CareBusyError } from '../care/bus-care.js';
 import { OperatorLock } from '../care/operator-lock.js';
 import { defaultRetryDelaysMs } from '../retry-delays.js';
@@ -69,14 +69,13 @@ export class BusMover {
           ]),
     ];
     this.#lock = new OperatorLock(databaseUrl, PATIENCE_MS);
-    this.#database = new pg.Pool({
+    this.#database = databasePool({
       connectionString: databaseUrl,
       application_name: 'b24-relay bus move',
       max: PUBLISH_POOL,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
     });
-    this.#database.on('error', () => undefined);
   }
 
   /** Looks at once and from then on; does not wait for it. */

@@ -1,6 +1,6 @@
 import { decodeMessage } from '@relay/events';
-import type { Log } from '@relay/platform';
-import pg from 'pg';
+import { DatabaseClient, type Log } from '@relay/platform';
+import type pg from 'pg';
 import { ShardLeases } from '../postgres/shard-leases.js';
 import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 
@@ -15,13 +15,13 @@ const MESSAGES_SQL = `
   SELECT id, shard, content::text AS content, attempts, last_code AS code,
          (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
          greatest(0, extract(epoch FROM available_at - clock_timestamp()) * 1000)::float8 AS "dueInMs"
-  FROM bus.messages WHERE consumer = $1 AND shard = ANY ($2::int[]) ORDER BY id LIMIT $3`;
+  FROM bus.messages WHERE consumer = $3 AND shard = ANY ($4::int[]) AND id > $1 ORDER BY id LIMIT $2`;
 
 const LETTERS_SQL = `
   SELECT id, code, message, attempts, content::text AS content,
          (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
          (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"
-  FROM bus.dead_letters WHERE consumer = $1 ORDER BY id LIMIT $2`;
+  FROM bus.dead_letters WHERE consumer = $3 AND id > $1 ORDER BY id LIMIT $2`;
 
 const UNROUTED_SQL = `
   SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2`;
@@ -44,6 +44,11 @@ interface LetterRow {
   content: string;
   firstFailedAt: number;
   lastFailedAt: number;
+}
+
+interface UnroutedRow {
+  id: string;
+  content: string;
 }
 
 /** The tables of the bus in PostgreSQL, while RabbitMQ is the one in use. */
@@ -93,14 +98,13 @@ export class PostgresSource implements MoveSource {
   }
 
   async #connect(): Promise<pg.Client> {
-    const client = new pg.Client({
+    const client = new DatabaseClient({
       connectionString: this.databaseUrl,
       application_name: 'b24-relay bus move',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
       keepAlive: true,
     });
-    client.on('error', () => undefined);
     await client.connect();
     return client;
   }
@@ -110,81 +114,86 @@ async function moveMessages(
   client: pg.Client,
   { consumer, owned }: { consumer: string; owned: readonly number[] },
   target: MoveTarget,
-  { isOver }: MoveParts,
+  parts: MoveParts,
   round: MoveRound,
 ): Promise<void> {
-  for (;;) {
-    const { rows } = await client.query<MessageRow>(MESSAGES_SQL, [consumer, owned, LOT]);
-    if (rows.length === 0) return;
-    if (isOver()) {
-      round.done = false;
-      return;
-    }
-    await Promise.all(
-      rows.map(({ content, firstFailedAt, code, ...row }) =>
-        target.message({
-          ...row,
-          content: Buffer.from(content),
-          firstFailedAt: firstFailedAt ?? undefined,
-          code: code ?? undefined,
-        }),
-      ),
-    );
-    await remove(client, 'messages', rows);
-    round.messages += rows.length;
-  }
+  const move = async ({ content, firstFailedAt, code, ...row }: MessageRow): Promise<boolean> => {
+    await target.message({
+      ...row,
+      content: Buffer.from(content),
+      firstFailedAt: firstFailedAt ?? undefined,
+      code: code ?? undefined,
+    });
+    return true;
+  };
+  const read = async (after: string): Promise<MessageRow[]> =>
+    (await client.query<MessageRow>(MESSAGES_SQL, [after, LOT, consumer, owned])).rows;
+  await moveRows(client, 'messages', { read, move }, parts, round);
 }
 
 async function moveLetters(
   client: pg.Client,
   consumer: string,
   target: MoveTarget,
-  { isOver }: MoveParts,
+  parts: MoveParts,
   round: MoveRound,
 ): Promise<void> {
-  for (;;) {
-    const { rows } = await client.query<LetterRow>(LETTERS_SQL, [consumer, LOT]);
-    if (rows.length === 0) return;
-    if (isOver()) {
-      round.done = false;
-      return;
-    }
-    await Promise.all(
-      rows.map(({ content, ...row }) => target.letter({ ...row, content: Buffer.from(content) })),
-    );
-    await remove(client, 'dead_letters', rows);
-    round.letters += rows.length;
-  }
+  const move = async ({ content, ...row }: LetterRow): Promise<boolean> => {
+    await target.letter({ ...row, content: Buffer.from(content) });
+    return true;
+  };
+  const read = async (after: string): Promise<LetterRow[]> =>
+    (await client.query<LetterRow>(LETTERS_SQL, [after, LOT, consumer])).rows;
+  await moveRows(client, 'dead_letters', { read, move }, parts, round);
 }
 
 /** What no version reads stays; what a newer one wrote, for that one. */
-async function moveUnrouted(
-  client: pg.Client,
-  { publish, isOver }: MoveParts,
-  round: MoveRound,
-): Promise<void> {
-  for (let after = '0'; ;) {
-    const { rows } = await client.query<{ id: string; content: string }>(UNROUTED_SQL, [after, LOT]);
-    const last = rows.at(-1);
-    if (!last) return;
-    if (isOver()) {
-      round.done = false;
-      return;
-    }
-    const readable = rows.filter(({ content }) => isReadable(Buffer.from(content)));
-    await Promise.all(readable.map(({ content }) => publish(Buffer.from(content))));
-    await remove(client, 'unrouted', readable);
-    round.unrouted += readable.length;
-    after = last.id;
-  }
+async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveRound): Promise<void> {
+  const move = async (row: UnroutedRow): Promise<boolean> => {
+    const content = Buffer.from(row.content);
+    if (!isReadable(content)) return false;
+    await parts.publish(content);
+    return true;
+  };
+  const read = async (after: string): Promise<UnroutedRow[]> =>
+    (await client.query<UnroutedRow>(UNROUTED_SQL, [after, LOT])).rows;
+  await moveRows(client, 'unrouted', { read, move }, parts, round);
 }
 
-async function remove(
+const COUNTED_AS = { messages: 'messages', dead_letters: 'letters', unrouted: 'unrouted' } as const;
+
+/**
+ * One that the other bus does not take stays, and keeps none behind it back.
+ * @param work `read`: the oldest behind an id; `move`: false when it stays and nothing is wrong
+ * @throws what the first that was not taken was refused with, when the others are moved
+ */
+async function moveRows<R extends { id: string }>(
   client: pg.Client,
-  table: 'messages' | 'dead_letters' | 'unrouted',
-  rows: readonly { id: string }[],
+  table: keyof typeof COUNTED_AS,
+  { read, move }: { read: (after: string) => Promise<R[]>; move: (row: R) => Promise<boolean> },
+  { isOver }: Pick<MoveParts, 'isOver'>,
+  round: MoveRound,
 ): Promise<void> {
-  await client.query(`DELETE FROM bus.${table} WHERE id = ANY ($1::bigint[])`, [rows.map(({ id }) => id)]);
+  let failure: PromiseRejectedResult | undefined;
+  for (let after = '0'; ;) {
+    const rows = await read(after);
+    const last = rows.at(-1);
+    if (!last) break;
+    if (isOver()) {
+      round.done = false;
+      break;
+    }
+    const results = await Promise.allSettled(rows.map(move));
+    const moved = rows.filter((_, index) => {
+      const result = results[index];
+      return result?.status === 'fulfilled' && result.value;
+    });
+    await client.query(`DELETE FROM bus.${table} WHERE id = ANY ($1::bigint[])`, [moved.map(({ id }) => id)]);
+    round[COUNTED_AS[table]] += moved.length;
+    failure ??= results.find((result) => result.status === 'rejected');
+    after = last.id;
+  }
+  if (failure) throw failure.reason;
 }
 
 /** Whether it can be routed anew. */

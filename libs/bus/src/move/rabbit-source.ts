@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import { waitAtMost } from '../backoff.js';
-import { browse } from '../rabbitmq/care/browse.js';
+import { awaitReturn, browse } from '../rabbitmq/care/browse.js';
 import { CareConnection } from '../rabbitmq/care/care-connection.js';
 import { readLetter } from '../rabbitmq/care/letter-headers.js';
 import { queueDepths } from '../rabbitmq/care/queue-look.js';
@@ -14,6 +14,8 @@ import { isReadable } from './postgres-source.js';
 
 /** Acknowledged one by one: the broker forgets acks of a channel that closes with more than 32 of them under way. */
 const LOT = 16;
+/** Those that stay lie before the others and are looked at again with each lot. */
+const MAX_STAYING = 1_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 
 const nothing = (): void => undefined;
@@ -91,33 +93,34 @@ export class RabbitSource implements MoveSource {
     const target = await parts.openTarget(consumer);
     try {
       for (const shard of shards) {
-        const move = (message: ConsumeMessage): Promise<void> => moveMessage(target, message, shard, 0);
+        const move = (message: ConsumeMessage): Promise<boolean> => moveMessage(target, message, shard, 0);
         round.messages += await empty(broker, shardQueue(consumer, shard), parts, round, move);
       }
       for (const delayMs of this.options.retryDelaysMs) {
-        const move = (message: ConsumeMessage): Promise<void> =>
+        const move = (message: ConsumeMessage): Promise<boolean> =>
           moveMessage(target, message, shardIn(consumer, message), delayMs);
         round.messages += await empty(broker, retryName(consumer, delayMs), parts, round, move);
       }
-      round.letters += await empty(broker, deadQueue(consumer), parts, round, (message) =>
-        target.letter(readLetter(consumer, message)),
-      );
+      round.letters += await empty(broker, deadQueue(consumer), parts, round, async (message) => {
+        await target.letter(readLetter(consumer, message));
+        return true;
+      });
     } finally {
       await target.close();
     }
   }
 }
 
-function moveMessage(
+async function moveMessage(
   target: MoveTarget,
   { content, properties }: ConsumeMessage,
   shard: number,
   tierMs: number,
-): Promise<void> {
+): Promise<boolean> {
   const { attempts, firstFailedAt } = readTrail(properties.headers);
   // One that has not failed since it was put there has no such time, and may as well come at once.
   const failedAt = readLetter('', { content, properties }).lastFailedAt ?? 0;
-  return target.message({
+  await target.message({
     shard,
     content,
     attempts,
@@ -125,6 +128,7 @@ function moveMessage(
     code: codeHeader.parse(properties.headers ?? {})['b24-code'],
     dueInMs: Math.max(0, failedAt + tierMs - Date.now()),
   });
+  return true;
 }
 
 /** It went into the tier with the name of its shard's queue. */
@@ -142,77 +146,86 @@ function shardOfContent(content: Buffer): number {
   }
 }
 
-/** @returns how many were moved */
+/**
+ * One that cannot be moved stays in its place, and keeps none behind it back.
+ * @param move false: it stays, and nothing is wrong
+ * @returns how many were moved
+ * @throws what the first that was not taken was refused with, when the others are moved
+ */
 async function empty(
   broker: CareConnection,
   queue: string,
   { isOver }: Pick<MoveParts, 'isOver'>,
   round: MoveRound,
-  move: (message: ConsumeMessage) => Promise<void>,
+  move: (message: ConsumeMessage) => Promise<boolean>,
 ): Promise<number> {
   let moved = 0;
+  let staying = 0;
+  let failure: PromiseRejectedResult | undefined;
   for (;;) {
     const there = await broker.ask((channel) => channel.checkQueue(queue));
-    if (there.kind !== 'value' || there.value.messageCount === 0) return moved;
+    if (there.kind !== 'value' || there.value.messageCount <= staying || staying > MAX_STAYING) break;
     if (isOver()) {
       round.done = false;
-      return moved;
+      break;
     }
-    const movedNow = await moveLot(broker, queue, move);
-    moved += movedNow;
-    if (movedNow === 0) return moved;
+    const lot = await moveLot(broker, queue, staying + LOT, move);
+    moved += lot.moved;
+    staying = lot.staying;
+    failure = lot.failure;
+    if (lot.moved + lot.staying === 0) break;
   }
+  if (failure) throw failure.reason;
+  return moved;
+}
+
+interface Lot {
+  moved: number;
+  /** Back in their places. */
+  staying: number;
+  failure: PromiseRejectedResult | undefined;
 }
 
 /** The oldest of the queue; what is not acknowledged goes back to its place. */
 async function moveLot(
   broker: CareConnection,
   queue: string,
-  move: (message: ConsumeMessage) => Promise<void>,
-): Promise<number> {
+  size: number,
+  move: (message: ConsumeMessage) => Promise<boolean>,
+): Promise<Lot> {
   const channel: Channel = await broker.openChannel();
+  let staying = 0;
   try {
     const messages: ConsumeMessage[] = [];
-    await browse(channel, queue, LOT, (message) => {
+    await browse(channel, queue, size, (message) => {
       messages.push({ ...message, content: Buffer.from(message.content) });
     });
-    await Promise.all(messages.map(move));
-    for (const message of messages) channel.ack(message);
-    return messages.length;
+    const results = await Promise.allSettled(messages.map(move));
+    const moved = messages.filter((_, index) => {
+      const result = results[index];
+      return result?.status === 'fulfilled' && result.value;
+    });
+    for (const message of moved) channel.ack(message);
+    staying = messages.length - moved.length;
+    return {
+      moved: moved.length,
+      staying,
+      failure: results.find((result) => result.status === 'rejected'),
+    };
   } finally {
     await waitAtMost(
       channel.close().catch(() => undefined),
       CLOSE_TIMEOUT_MS,
     );
+    if (staying > 0) await awaitReturn(broker, queue, staying);
   }
 }
 
-/** What cannot be read cannot be routed anew: it stays, and what lies behind it comes when that one is gone. */
+/** What cannot be read cannot be routed anew. */
 async function moveUnrouted(broker: CareConnection, parts: MoveParts, round: MoveRound): Promise<void> {
-  for (;;) {
-    const there = await broker.ask((channel) => channel.checkQueue(unroutedName));
-    if (there.kind !== 'value' || there.value.messageCount === 0) return;
-    if (parts.isOver()) {
-      round.done = false;
-      return;
-    }
-    let moved = 0;
-    const channel = await broker.openChannel();
-    try {
-      const readable: ConsumeMessage[] = [];
-      await browse(channel, unroutedName, LOT, (message) => {
-        if (isReadable(message.content)) readable.push({ ...message, content: Buffer.from(message.content) });
-      });
-      await Promise.all(readable.map(({ content }) => parts.publish(content)));
-      for (const message of readable) channel.ack(message);
-      moved = readable.length;
-    } finally {
-      await waitAtMost(
-        channel.close().catch(() => undefined),
-        CLOSE_TIMEOUT_MS,
-      );
-    }
-    round.unrouted += moved;
-    if (moved === 0) return;
-  }
+  round.unrouted += await empty(broker, unroutedName, parts, round, async ({ content }) => {
+    if (!isReadable(content)) return false;
+    await parts.publish(content);
+    return true;
+  });
 }

@@ -1,5 +1,5 @@
-import type { Log } from '@relay/platform';
-import pg from 'pg';
+import { databasePool, type Log } from '@relay/platform';
+import type pg from 'pg';
 import type { Trials } from '../dispatch/trials.js';
 
 const beginSql = `
@@ -32,15 +32,16 @@ export class DatabaseTrials implements Trials {
     private readonly consumer: string,
     log: Log,
   ) {
-    this.#pool = new pg.Pool({
-      connectionString: databaseUrl,
-      application_name: `b24-relay trials ${consumer}`,
-      max: poolSize,
-      connectionTimeoutMillis: timeoutMs,
-      query_timeout: timeoutMs,
-    });
-    // An idle connection that ends says so here, and would end the process without a listener.
-    this.#pool.on('error', (err) => log.warn({ err }, 'a connection to the database has ended'));
+    this.#pool = databasePool(
+      {
+        connectionString: databaseUrl,
+        application_name: `b24-relay trials ${consumer}`,
+        max: poolSize,
+        connectionTimeoutMillis: timeoutMs,
+        query_timeout: timeoutMs,
+      },
+      (err) => log.warn({ err }, 'a connection to the database has ended'),
+    );
   }
 
   begin(memberId: string): Promise<number> {

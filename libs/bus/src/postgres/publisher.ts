@@ -1,3 +1,4 @@
+import { databasePool } from '@relay/platform';
 import { encodeMessage, type PortalEvent } from '@relay/events';
 import pg from 'pg';
 import { waitAtMost } from '../backoff.js';
@@ -69,17 +70,18 @@ export class PostgresPublisher {
   constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
     this.#deadlineMs = deadlineMs;
     this.#report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, troubles });
-    this.#pool = new pg.Pool({
-      connectionString: url,
-      application_name: 'b24-relay bus publish',
-      max: poolSize,
-      connectionTimeoutMillis: deadlineMs,
-      statement_timeout: statementTimeoutMs,
-      query_timeout: 2 * statementTimeoutMs,
-      keepAlive: true,
-    });
-    // An idle connection that ends says so here, and would end the process without a listener.
-    this.#pool.on('error', (err) => this.#isDown(err));
+    this.#pool = databasePool(
+      {
+        connectionString: url,
+        application_name: 'b24-relay bus publish',
+        max: poolSize,
+        connectionTimeoutMillis: deadlineMs,
+        statement_timeout: statementTimeoutMs,
+        query_timeout: 2 * statementTimeoutMs,
+        keepAlive: true,
+      },
+      (err) => this.#isDown(err),
+    );
   }
 
   /** Resolves after the first look at the database, whatever it found. */

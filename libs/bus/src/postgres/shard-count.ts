@@ -1,5 +1,4 @@
-import { StartupError } from '@relay/platform';
-import pg from 'pg';
+import { DatabaseClient, StartupError } from '@relay/platform';
 import { shardCount } from '../shard.js';
 
 const connectTimeoutMs = 5_000;
@@ -10,9 +9,11 @@ const connectTimeoutMs = 5_000;
  * @throws StartupError when they differ
  */
 export async function requireShardCount(databaseUrl: string, count = shardCount): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: connectTimeoutMs });
+  const client = new DatabaseClient({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: connectTimeoutMs,
+  });
   // A connection that breaks while it is closed must not end the process.
-  client.on('error', () => undefined);
   await client.connect();
   try {
     await client.query('INSERT INTO bus.topology (shards) VALUES ($1) ON CONFLICT DO NOTHING', [count]);

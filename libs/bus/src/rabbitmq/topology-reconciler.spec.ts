@@ -92,6 +92,17 @@ const name = 'ONCRMDEALADD';
     await eventually(async () => expect(await count(queue)).toBe(1));
   });
 
+  it('does not take the queues of a new consumer for lost ones', async () => {
+    make();
+    await open();
+    wanted = [...wanted, { consumer: 'new', name, since: new Date() }];
+    reconciler.start();
+    await eventually(async () => expect(await count(shardQueue('new', 0))).toBe(0), { timeoutMs: 20_000 });
+    await eventually(() => reconciler.prepare());
+    expect(reconciler.repairs().map(({ consumer }) => consumer)).not.toContain('new');
+    expect(log.read('error').filter(({ fields }) => JSON.stringify(fields).includes('new'))).toEqual([]);
+  });
+
   it('publishes nothing while it is not known what is wanted, and from what was known last later', async () => {
     isDatabaseAway = true;
     make();

@@ -1,5 +1,5 @@
-import type { Log } from '@relay/platform';
-import pg from 'pg';
+import { databasePool, type Log } from '@relay/platform';
+import type pg from 'pg';
 import { pause, waitAtMost } from '../backoff.js';
 import type { BusTroubles } from '../bus-troubles.js';
 import { CareBusyError } from '../care/bus-care.js';
@@ -55,6 +55,8 @@ const FULL_REST_MS = 60_000;
 const SAY_LOSS_FOR_MS = 10 * 60_000;
 const SAY_REPAIRS_FOR_MS = 24 * 3_600_000;
 const MAX_REPAIRS = 200;
+/** From the first word of a consumer until its queues stand: some seconds, and what clocks differ by. */
+const NEW_FOR_MS = 60_000;
 
 /**
  * Keeps what the consumers want standing on RabbitMQ while they are away: it makes their queues and bindings before the
@@ -87,7 +89,7 @@ export class TopologyReconciler {
       bindEveryMs: DEFAULT_BIND_EVERY_MS,
       ...options,
     };
-    this.#database = new pg.Pool({
+    this.#database = databasePool({
       connectionString: options.databaseUrl,
       application_name: 'b24-relay topology',
       max: 1,
@@ -95,8 +97,6 @@ export class TopologyReconciler {
       query_timeout: QUERY_TIMEOUT_MS,
       keepAlive: true,
     });
-    // An idle connection that ends says so here, and would end the process without a listener.
-    this.#database.on('error', () => undefined);
     this.#lock = new OperatorLock(options.databaseUrl, QUERY_TIMEOUT_MS);
     this.#broker = new CareConnection(options.amqpUrl);
   }
@@ -246,7 +246,7 @@ export class TopologyReconciler {
     this.#restoredAt = performance.now();
     const at = new Date();
     // Where nobody has wanted anything yet, nothing has ever stood.
-    const lost = this.#wanted?.length === 0 ? [] : missing;
+    const lost = this.#wanted?.length === 0 ? [] : missing.filter(({ consumer }) => !this.#isNew(consumer));
     const repaired = lost.filter(({ name }) => !failed.has(name)).map((part) => ({ ...part, at }));
     this.#repairs = [...repaired, ...this.#repairs].slice(0, MAX_REPAIRS);
     for (const { kind } of repaired) restoredTotal.inc({ kind });
@@ -265,6 +265,12 @@ export class TopologyReconciler {
       log.error({ failed: Object.fromEntries(failed) }, 'queues cannot be made or bound');
     }
     this.#problem = problem;
+  }
+
+  /** Its queues are made after it is known what it wants, by its own start or here: they have not stood yet. */
+  #isNew(consumer: string | null): boolean {
+    const its = (this.#wanted ?? []).filter((subscription) => subscription.consumer === consumer);
+    return its.length > 0 && its.every(({ since }) => Date.now() - since.getTime() < NEW_FOR_MS);
   }
 
   /** Not while a consumer is being removed, whose queues would come back. Without the database nobody removes one. */

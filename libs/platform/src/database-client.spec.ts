@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { DataSource } from 'typeorm';
+import { DatabaseClient, databasePool } from './database-client.js';
+import { databaseOptions } from './database.js';
+
+/** A message of PostgreSQL's protocol (postgresql.org, "Message Formats"). */
+function message(type: string, body: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(body.length + 4);
+  return Buffer.concat([Buffer.from(type), length, body]);
+}
+const AUTHENTICATION_OK = message('R', Buffer.from([0, 0, 0, 0]));
+const READY_FOR_QUERY = message('Z', Buffer.from('I'));
+const SHUTDOWN = message(
+  'E',
+  Buffer.from('SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0'),
+);
+
+/** Simulated: a server that goes down while it lets somebody in, for which a real one needs luck. An unheard error fails the test. */
+describe('a server that says in one breath that it is ready and that it goes down', () => {
+  let server: Server;
+  let url: string;
+  const sockets = new Set<Socket>();
+
+  beforeEach(async () => {
+    server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.end(Buffer.concat([AUTHENTICATION_OK, READY_FOR_QUERY, SHUTDOWN])));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    url = `postgresql://relay@127.0.0.1:${typeof address === 'object' ? address?.port : ''}/relay`;
+  });
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('does not end a process that was about to use the connection', async () => {
+    const pool = databasePool({ connectionString: url });
+    const client = await pool.connect();
+    await expect(client.query('SELECT 1')).rejects.toThrow(/terminat|not queryable/);
+    client.release(true);
+    await pool.end();
+  });
+
+  it('nor one that has TypeORM open it', async () => {
+    await expect(new DataSource(databaseOptions(url, 'spec')).initialize()).rejects.toThrow(
+      /terminat|not queryable/,
+    );
+  });
+
+  it('nor one whose connection is its own', async () => {
+    const client = new DatabaseClient(url);
+    await client.connect();
+    await expect(client.query('SELECT 1')).rejects.toThrow(/terminat|not queryable/);
+  });
+});
