@@ -30,11 +30,17 @@ describe('a flood of forged claims', () => {
   let relay: Relay;
   let server: Server;
   let exchanges: number[] = [];
+  /** Said by the OAuth server instead of its answer. */
+  let refusal: string | undefined;
 
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', []);
     server = createServer((asked, answer) => {
       exchanges.push(Date.now());
+      if (refusal !== undefined) {
+        answer.writeHead(402, { 'content-type': 'application/json' }).end(JSON.stringify({ error: refusal }));
+        return;
+      }
       const { method, url, headers } = asked;
       const on = forward(new URL(url ?? '/', relay.outside.url), { method, headers }, (given) => {
         answer.writeHead(given.statusCode ?? 502, given.headers);
@@ -56,6 +62,7 @@ describe('a flood of forged claims', () => {
   }, 90_000);
   beforeEach(() => {
     exchanges = [];
+    refusal = undefined;
   });
   afterAll(async () => {
     await relay?.stop();
@@ -107,6 +114,19 @@ describe('a flood of forged claims', () => {
     const [memberId, refreshToken] = [made(), made()];
     for (let times = 0; times < 10; times += 1) expect(await callback(memberId, refreshToken)).toBe(401);
     expect(exchanges).toHaveLength(1);
+  });
+
+  it('does not make a refusal stay that is about something else than the proof', async () => {
+    const portal = await relay.portal('paid-later');
+    const app = new InstalledApplication(relay, portal);
+    await app.install('page');
+    const { query, form } = await app.opening();
+    const open = (): Promise<number> => post(`/b24/install?${query}`, Object.fromEntries(form), '192.0.2.9');
+    refusal = 'PAYMENT_REQUIRED';
+    expect(await open()).toBe(401);
+    refusal = undefined;
+    expect(await open()).toBe(200);
+    await isInstalled(portal);
   });
 
   it('that name other portals is paced, and a real install in the middle is confirmed within a minute', async () => {

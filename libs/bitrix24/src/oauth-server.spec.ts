@@ -75,6 +75,13 @@ describe('the OAuth server', () => {
     expect(grant.expiresAt - Date.now()).toBeLessThanOrEqual(3_600_000);
   });
 
+  it.each([1e300, -1, 'soon', null])('is not believed that a token lives for %p', async (expires_in) => {
+    peer.answer = () => ({ body: { ...granted, expires_in } });
+    const { expiresAt } = await server().refresh('r3fresh-old');
+    expect(expiresAt - Date.now()).toBeLessThanOrEqual(3_600_000);
+    expect(expiresAt - Date.now()).toBeGreaterThan(3_500_000);
+  });
+
   it('is not failed for what a portal can be called without', async () => {
     const { access_token, refresh_token, client_endpoint, member_id } = granted;
     peer.answer = () => ({ body: { access_token, refresh_token, client_endpoint, member_id } });

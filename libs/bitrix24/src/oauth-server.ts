@@ -9,6 +9,8 @@ const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** `settings/oauth/index.md`; used if the answer does not say. */
 const TOKEN_LIFETIME_SECONDS = 3600;
+/** Of the refresh token beside it, 180 days: an access token outlives that on no server. */
+const MAX_LIFETIME_SECONDS = 180 * 86_400;
 
 /**
  * What the OAuth server grants for one portal. The answer's `domain` is left out on purpose: it is the OAuth host's,
@@ -66,7 +68,7 @@ const grant = z.object({
   refresh_token: filled,
   member_id: filled,
   client_endpoint: filled,
-  expires_in: z.coerce.number().positive().catch(TOKEN_LIFETIME_SECONDS),
+  expires_in: z.coerce.number().positive().max(MAX_LIFETIME_SECONDS).catch(TOKEN_LIFETIME_SECONDS),
   scope: z.string().catch(''),
   status: z.string().catch(''),
   server_endpoint: z.string().catch(''),

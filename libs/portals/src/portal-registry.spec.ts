@@ -205,6 +205,15 @@ describe('PortalRegistry', () => {
       await expect(lets('token-of-a-webhook')).resolves.toBe(true);
     });
 
+    it('does not believe the token of an application that was uninstalled again', async () => {
+      await registry.install(oauth.grant('m1'), claim);
+      await registry.uninstall('m1');
+      await registry.registerWebhook({ ...webhook, applicationToken: 'token-of-a-webhook' });
+      await expect(portal()).resolves.toMatchObject({ state: 'installed' });
+      await expect(lets(claim.applicationToken)).resolves.toBe(false);
+      await expect(lets('token-of-a-webhook')).resolves.toBe(true);
+    });
+
     it('does not store an address that must not be called', async () => {
       const before = await dump(source);
       for (const webhookUrl of ['http://one.bitrix24.com/rest/1/s/', 'https://127.0.0.1/rest/1/s/']) {

@@ -149,6 +149,9 @@ export class PortalRegistry {
         });
       }
       if (!installed) await savePortal(manager, fields);
+      // Those of an application that is gone, kept to know a repeated uninstall by; this is another installation.
+      if (known?.state === 'uninstalled')
+        await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
       if (installed) {
         await addToken(manager, memberId, applicationToken, 'webhook', hostOf(webhookUrl));
         await announce(manager, 'portals', memberId);

@@ -93,7 +93,7 @@ export class Installer {
       grant = await this.proof.exchange(claim);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 401) throw error;
-      await this.budget.noteRefused(claim.refreshToken);
+      if (isAboutToken(error)) await this.budget.noteRefused(claim.refreshToken);
       return this.repeated(claim, error);
     }
     let verdict: Verdict;
@@ -192,6 +192,11 @@ export class Installer {
     this.inHand.set(key, started);
     return started;
   }
+}
+
+/** Not such as an unpaid licence, which may be paid the next minute. A pair of another portal is used up. */
+function isAboutToken({ cause }: Refusal): boolean {
+  return !(cause instanceof OAuthError) || cause.errorClass === 'authorization';
 }
 
 function reasonOf(error: unknown): string {
