@@ -21,7 +21,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
 # The command line for operators: docker compose exec gateway relay
-RUN printf '#!/bin/sh\nexec node /app/dist/apps/relay/src/main.js "$@"\n' > /usr/local/bin/relay && chmod 755 /usr/local/bin/relay
+RUN printf '#!/bin/sh\nexec node /app/dist/apps/cli/src/main.js "$@"\n' > /usr/local/bin/relay && chmod 755 /usr/local/bin/relay
 # The gateway's journal (DATA_DIR): a volume mounted here belongs to the user below.
 RUN install -d -o node -g node -m 700 /data
 USER node

@@ -77,7 +77,7 @@ async function contactIsCorrected(screen, begin) {
   throw new Error(`npm start ended:\n${shown}`);
 }
 
-/** As root, PostgreSQL's files may be elsewhere (apps/standalone/src/postgres/place.ts). */
+/** As root, PostgreSQL's files may be elsewhere (apps/standalone/src/postgres/postgres-data-dir.ts). */
 function removeOutside() {
   try {
     rmSync(readlinkSync(join(env.DATA_DIR, 'postgres')), { recursive: true, force: true });

@@ -27,7 +27,7 @@ const refused: Import[] = [
   // An app imports no app.
   ['apps/gateway/src/gateway.ts', '../../name-formatter/src/format-name.js'],
   ['apps/gateway/src/events/event-intake.ts', '../../../name-formatter/src/format-name.js'],
-  ['apps/relay/src/main.ts', '../../../apps/gateway/src/gateway.js'],
+  ['apps/cli/src/main.ts', '../../../apps/gateway/src/gateway.js'],
   ['libs/platform/src/run-main.ts', '../../../apps/gateway/src/gateway.js'],
   ['apps/standalone/src/standalone.ts', '../../gateway/src/events/event-intake.js'],
   ['apps/standalone/src/standalone.ts', '../../../libs/bus/src/index.js'],

@@ -172,7 +172,7 @@ const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (ind
 async function registerPortals(url, key, portals, hostilePort) {
   const { databaseOptions } = await built('libs/platform/src/index.js');
   const { PortalRegistry, portalEntities } = await built('libs/portals/src/index.js');
-  const { SecretBox } = await built('libs/portals/src/keys/secret-box.js');
+  const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
   const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
   try {
     const hosts = portals.map((_, index) => hostOf(index, hostilePort));

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { consumerVariables, startConsumer, type RunningConsumer } from '@relay/consumer';
+import { CONSUMER_VARIABLES, startConsumer, type RunningConsumer } from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';
@@ -40,7 +40,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
 
     const startWatcher = async (): Promise<void> => {
       const variables = { ...relay.env, OPS_PORT: '0', LOG_LEVEL: 'silent' };
-      const environment = readEnvironment(consumerVariables, variables);
+      const environment = readEnvironment(CONSUMER_VARIABLES, variables);
       consumer = await startConsumer({ name: consumerName, module: DealWatcherModule }, environment);
     };
     const stopWatcher = async (): Promise<void> => {

@@ -42,7 +42,7 @@ describe('the first install of an application', () => {
   it('can be tried out from the command line', async () => {
     const run = AppProcess.start(
       'relay',
-      'apps/relay/src/main.js',
+      'apps/cli/src/main.js',
       { ...relay.env, OPS_PORT: relay.opsPort('gateway') },
       { args: ['portals', 'test', portal.memberId] },
     );

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Module, type Type } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { consumerVariables, startConsumer, type RunningConsumer } from '@relay/consumer';
+import { CONSUMER_VARIABLES, startConsumer, type RunningConsumer } from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
 import amqp, { type Channel } from 'amqplib';
 import { z } from 'zod';
@@ -66,7 +66,7 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
   const running = new Map<string, RunningConsumer>();
 
   const start = async (): Promise<void> => {
-    const environment = readEnvironment(consumerVariables, {
+    const environment = readEnvironment(CONSUMER_VARIABLES, {
       ...relay.env,
       OPS_PORT: '0',
       LOG_LEVEL: 'silent',

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { consumerVariables, startConsumer, type RunningConsumer } from '@relay/consumer';
+import { CONSUMER_VARIABLES, startConsumer, type RunningConsumer } from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
 import { PortalClients } from '@relay/portals';
 import { hasBroker } from '../support/broker.js';
@@ -52,7 +52,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       for (const portal of portals)
         expect(await portal.eventsBoundTo(handlerUrl)).not.toContain('ONCRMDYNAMICITEMADD_147');
 
-      const environment = readEnvironment(consumerVariables, {
+      const environment = readEnvironment(CONSUMER_VARIABLES, {
         ...relay.env,
         OPS_PORT: '0',
         LOG_LEVEL: 'silent',

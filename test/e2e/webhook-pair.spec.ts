@@ -26,7 +26,7 @@ describe('a pair of webhooks', () => {
     const options = { args, input };
     const run = AppProcess.start(
       'relay',
-      'apps/relay/src/main.js',
+      'apps/cli/src/main.js',
       { ...relay.env, OPS_PORT: opsPort, ...env },
       options,
     );

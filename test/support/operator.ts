@@ -27,7 +27,7 @@ export async function command(
   { input = '', env = {} }: { input?: string; env?: Record<string, string> } = {},
 ): Promise<Ended> {
   const all = { ...relay.env, OPS_PORT: relay.opsPort('gateway'), ...env };
-  const run = AppProcess.start('relay', 'apps/relay/src/main.js', all, { args, input });
+  const run = AppProcess.start('relay', 'apps/cli/src/main.js', all, { args, input });
   return { code: await run.end(), screen: run.log() };
 }
 

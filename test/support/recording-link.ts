@@ -3,9 +3,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 /** A way to a server on this machine that keeps all that passes, in both directions. */
 export class RecordingLink {
-  readonly #sockets = new Set<Socket>();
+  private readonly sockets = new Set<Socket>();
   /** One for each direction of each connection. */
-  readonly #recordings: string[][] = [];
+  private readonly recordings: string[][] = [];
 
   private constructor(private readonly server: Server) {}
 
@@ -14,8 +14,8 @@ export class RecordingLink {
     const link = new RecordingLink(server);
     server.on('connection', (near) => {
       const far = connect(port, '127.0.0.1');
-      link.#join(near, far);
-      link.#join(far, near);
+      link.join(near, far);
+      link.join(far, near);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -29,19 +29,19 @@ export class RecordingLink {
   }
 
   recorded(): string {
-    return this.#recordings.map((chunks) => chunks.join('')).join('\n');
+    return this.recordings.map((chunks) => chunks.join('')).join('\n');
   }
 
   async close(): Promise<void> {
     this.server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.sockets) socket.destroy();
     await once(this.server, 'close');
   }
 
-  #join(from: Socket, to: Socket): void {
+  private join(from: Socket, to: Socket): void {
     const recording: string[] = [];
-    this.#recordings.push(recording);
-    this.#sockets.add(from);
+    this.recordings.push(recording);
+    this.sockets.add(from);
     from.on('data', (bytes) => recording.push(bytes.toString('latin1')));
     from.pipe(to);
     from.on('error', () => to.destroy());

@@ -24,7 +24,7 @@ const timings = {
   rescuePausesMs: [50, 100, 400, 1_500, 3_000, 5_000],
   relocationEveryMs: 600_000,
   earlyRenewalEveryMs: 0,
-  refusalPatienceMs: 1_800_000,
+  rejectionGraceMs: 1_800_000,
   probeEveryMs: 3_600_000,
 };
 

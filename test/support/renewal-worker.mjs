@@ -11,7 +11,7 @@ const { OAuthServers, PortalClient } = await built('libs/bitrix24/src/index.js')
 const { databaseOptions, createLogger } = await built('libs/platform/src/index.js');
 const { PortalRegistry, Suspensions, PortalClients, portalEntities } =
   await built('libs/portals/src/index.js');
-const { SecretBox } = await built('libs/portals/src/keys/secret-box.js');
+const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
 const { DataSource } = await import('typeorm');
 
 const { name, databaseUrl, oauth, allowHosts, key, memberId, timings } = JSON.parse(

@@ -3,10 +3,10 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { OAuthServers } from '@relay/bitrix24';
 import type { EventBus } from '@relay/bus';
 import { databaseOptions, type Environment, type Log } from '@relay/platform';
-import { portalEntities, PortalPace, PortalsModule } from '@relay/portals';
+import { PORTAL_ENTITIES, PortalRateLimiter, PortalsModule } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { HandlerBinder } from './bindings/handler-binder.js';
-import { InstallEvent } from './bindings/install-event.js';
+import { EventBindingReconciler } from './subscriptions/event-binding-reconciler.js';
+import { InstallEvent } from './subscriptions/install-event.js';
 import { EventIntake } from './events/event-intake.js';
 import { EventProof } from './events/event-proof.js';
 import { EventVerifier } from './events/event-verifier.js';
@@ -15,22 +15,22 @@ import { Lifecycle } from './events/lifecycle.js';
 import { TestEvents } from './events/test-events.js';
 import { HealthController } from './http/health.controller.js';
 import { Administrators } from './installs/administrators.js';
-import { ConfirmedPortals } from './installs/confirmed-portals.js';
-import { IdleRenewalsRunner } from './installs/idle-renewals.runner.js';
+import { InstallStore } from './installs/install-store.js';
+import { StaleTokenRefresherRunner } from './installs/stale-token-refresher.runner.js';
 import { InstallController } from './installs/install.controller.js';
 import { Installer } from './installs/installer.js';
 import { PendingInstallsRunner } from './installs/pending-installs.runner.js';
 import { PortalLanguages } from './installs/portal-languages.js';
-import { Proof } from './installs/proof.js';
+import { InstallVerifier } from './installs/install-verifier.js';
 import { Reauthorization } from './installs/reauthorization.js';
-import { Settlement } from './installs/settlement.js';
+import { InstallApplier } from './installs/install-applier.js';
 import { WebhookRegistration } from './installs/webhook-registration.js';
 import { AppPage } from './pages/app-page.js';
 import { AppController } from './pages/app.controller.js';
 import { ALLOW_HOSTS, EVENT_BUS, HANDLER_URL, LOG, OAUTH_SERVERS } from './tokens.js';
 
 /** The variables that the gateway reads. */
-export const gatewayVariables = [
+export const GATEWAY_VARIABLES = [
   'PORT',
   'OPS_PORT',
   'PUBLIC_URL',
@@ -48,7 +48,7 @@ export const gatewayVariables = [
   'TRUST_PROXY',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
-export type GatewayEnvironment = Pick<Environment, (typeof gatewayVariables)[number]>;
+export type GatewayEnvironment = Pick<Environment, (typeof GATEWAY_VARIABLES)[number]>;
 
 @Module({})
 export class GatewayModule {
@@ -57,7 +57,7 @@ export class GatewayModule {
     return {
       module: GatewayModule,
       imports: [
-        TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, 'gateway', portalEntities)),
+        TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, 'gateway', PORTAL_ENTITIES)),
         PortalsModule.forRoot({
           tokenKeys: environment.TOKEN_KEYS,
           oauth,
@@ -77,8 +77,8 @@ export class GatewayModule {
           useValue: oauth && new OAuthServers({ ...oauth, allowHosts: environment.B24_ALLOW_HOSTS }),
         },
         {
-          provide: PortalPace,
-          useFactory: (dataSource: DataSource) => new PortalPace(dataSource, log),
+          provide: PortalRateLimiter,
+          useFactory: (dataSource: DataSource) => new PortalRateLimiter(dataSource, log),
           inject: [DataSource],
         },
         EventIntake,
@@ -86,16 +86,16 @@ export class GatewayModule {
         EventProof,
         Lifecycle,
         TestEvents,
-        HandlerBinder,
+        EventBindingReconciler,
         InstallEvent,
         Installer,
-        Proof,
+        InstallVerifier,
         Administrators,
-        ConfirmedPortals,
-        Settlement,
+        InstallStore,
+        InstallApplier,
         Reauthorization,
         PendingInstallsRunner,
-        IdleRenewalsRunner,
+        StaleTokenRefresherRunner,
         PortalLanguages,
         WebhookRegistration,
         AppPage,

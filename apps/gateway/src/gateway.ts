@@ -2,25 +2,25 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   BusMover,
-  BusTroubles,
+  BusHealth,
   JournalledBus,
-  openBusCare,
+  openBusAdmin,
   openEventBus,
   requireShardCount,
   TopologyReconciler,
 } from '@relay/bus';
 import {
-  type AppHost,
+  type ProcessContext,
   closeInOrder,
-  databaseStanding,
+  checkDatabase,
   guardConnections,
   NestLogger,
-  ownProcess,
+  ownProcessContext,
   type Readiness,
   requireDatabase,
   serverOptions,
-  type Standing,
-  usualConnectionLimits,
+  type HealthResult,
+  defaultConnectionLimits,
   type TrustProxy,
 } from '@relay/platform';
 import {
@@ -30,9 +30,9 @@ import {
   PendingInstalls,
   PortalClients,
   PortalLimits,
-  PortalList,
+  PortalQuery,
   PortalSettings,
-  PortalTasks,
+  PortalJobs,
   PortalWakes,
   Subscriptions,
   Suspensions,
@@ -41,8 +41,8 @@ import {
 import { TestEvents } from './events/test-events.js';
 import { WebhookRegistration } from './installs/webhook-registration.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
-import { bodyLimitBytes, keepOutOfCaches, refuseMalformed, takeFormBodies } from './http/form-body.js';
-import { RefusalFilter } from './http/refusal.filter.js';
+import { BODY_LIMIT_BYTES, keepOutOfCaches, refuseMalformed, takeFormBodies } from './http/form-body.js';
+import { RequestRejectedFilter } from './http/request-rejected.filter.js';
 import { measureRequests } from './http/request-metrics.js';
 import { traceRequests } from './http/request-spans.js';
 import { KnownConsumers } from './ops/known-consumers.js';
@@ -58,15 +58,15 @@ export interface RunningGateway {
 /** Starts the gateway on `PORT`, and its ops server; resolves when both listen. */
 export async function startGateway(
   environment: GatewayEnvironment,
-  host: AppHost = ownProcess('gateway', environment),
+  host: ProcessContext = ownProcessContext('gateway', environment),
 ): Promise<RunningGateway> {
   const { log } = host;
-  const troubles = new BusTroubles();
+  const troubles = new BusHealth();
   let ready: JournalledBus | undefined;
   let topology: TopologyReconciler | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({
-    bus: () => ({ is: readiness(ready, topology), because: troubles.sentence }),
+  await host.startOpsServer({
+    bus: () => ({ healthy: readiness(ready, topology), reason: troubles.reason }),
     database: () => databaseReadiness(environment.DATABASE_URL),
   });
   await requireDatabase(environment.DATABASE_URL, log);
@@ -79,12 +79,12 @@ export async function startGateway(
   const opened = await openEventBus({ amqpUrl, databaseUrl, log, troubles, prepare });
   topology?.start();
   const bus = await JournalledBus.over(opened, { dataDir, log });
-  const connectionLimits = usualConnectionLimits('public');
+  const connectionLimits = defaultConnectionLimits('public');
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(environment, bus, log),
     new FastifyAdapter({
       trustProxy: trustProxyOf(environment.TRUST_PROXY),
-      bodyLimit: bodyLimitBytes,
+      bodyLimit: BODY_LIMIT_BYTES,
       ...serverOptions(connectionLimits),
       frameworkErrors: refuseMalformed,
       // Bitrix24 does not send again what comes on an open connection while this process ends.
@@ -94,7 +94,7 @@ export async function startGateway(
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
-  const care = openBusCare({ amqpUrl, databaseUrl, log });
+  const care = openBusAdmin({ amqpUrl, databaseUrl, log });
   const consumers = new KnownConsumers({
     care,
     subscriptions: app.get(Subscriptions),
@@ -109,17 +109,17 @@ export async function startGateway(
     log,
   });
   const fastify = app.getHttpAdapter().getInstance();
-  guardConnections(fastify.server, connectionLimits, bodyLimitBytes);
+  guardConnections(fastify.server, connectionLimits, BODY_LIMIT_BYTES);
   keepOutOfCaches(fastify);
   takeFormBodies(fastify);
   measureRequests(fastify);
   if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);
-  app.useGlobalFilters(new RefusalFilter(log));
+  app.useGlobalFilters(new RequestRejectedFilter(log));
   await app.listen(environment.PORT, '0.0.0.0');
-  host.mountOps(
+  host.mountOpsApi(
     await createOpsApi({
       token: environment.OPS_TOKEN,
-      portals: app.get(PortalList),
+      portals: app.get(PortalQuery),
       webhooks: app.get(WebhookRegistration),
       webhookPairs: app.get(WebhookPairs),
       pending: app.get(PendingInstalls),
@@ -127,7 +127,7 @@ export async function startGateway(
       limits: app.get(PortalLimits),
       suspensions: app.get(Suspensions),
       clients: app.get(PortalClients),
-      tasks: app.get(PortalTasks),
+      tasks: app.get(PortalJobs),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
       care,
@@ -141,7 +141,7 @@ export async function startGateway(
   );
   const waker = new PortalWaker({
     wakes: app.get(PortalWakes),
-    tasks: app.get(PortalTasks),
+    tasks: app.get(PortalJobs),
     care,
     consumers: () => consumers.names(),
     log,
@@ -160,16 +160,16 @@ export async function startGateway(
       await closeInOrder(
         [
           // Before the app: what requests need is there until the last one is answered.
-          { what: 'requests in hand', close: () => stopRequests(app), withinMs: 30_000 },
+          { what: 'requests in hand', close: () => stopRequests(app), timeoutMs: 30_000 },
           // Before the database, which it asks for the consumers.
-          { what: 'move from the bus of before', close: () => mover.close(), withinMs: 10_000 },
-          { what: 'events to be woken', close: () => waker.stop(), withinMs: 5_000 },
-          { what: 'jobs and database', close: () => app.close(), withinMs: 10_000 },
-          { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
-          { what: 'queues of consumers', close: async () => topology?.close(), withinMs: 6_000 },
-          { what: 'care of the bus', close: () => care.close(), withinMs: 3_000 },
+          { what: 'move from the bus of before', close: () => mover.close(), timeoutMs: 10_000 },
+          { what: 'events to be woken', close: () => waker.stop(), timeoutMs: 5_000 },
+          { what: 'jobs and database', close: () => app.close(), timeoutMs: 10_000 },
+          { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
+          { what: 'queues of consumers', close: async () => topology?.close(), timeoutMs: 6_000 },
+          { what: 'care of the bus', close: () => care.close(), timeoutMs: 3_000 },
           // A lot of the journal may be on its way.
-          { what: 'bus and journal', close: () => bus.close(), withinMs: 15_000 },
+          { what: 'bus and journal', close: () => bus.close(), timeoutMs: 15_000 },
         ],
         log,
       ).finally(() => log.info({}, 'gateway stopped'));
@@ -187,9 +187,9 @@ async function stopRequests(app: NestFastifyApplication): Promise<void> {
 }
 
 /** Events of portals that are known are taken without it; installs and new portals are not. */
-async function databaseReadiness(url: string): Promise<Standing> {
-  const standing = await databaseStanding(url);
-  return standing.is === false ? { ...standing, is: 'degraded' } : standing;
+async function databaseReadiness(url: string): Promise<HealthResult> {
+  const standing = await checkDatabase(url);
+  return standing.healthy === false ? { ...standing, healthy: 'degraded' } : standing;
 }
 
 /** Events that the broker does not take are kept here: that is work done, and a reason to look. */

@@ -1,7 +1,7 @@
 import type { Log } from '@relay/platform';
 import { z } from 'zod';
 
-const timeoutMs = 10_000;
+const TIMEOUT_MS = 10_000;
 const healthy = z.object({ status: z.literal('live') });
 
 /**
@@ -27,7 +27,7 @@ export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void>
 
 async function whyNotReached(url: string): Promise<string | undefined> {
   try {
-    const answer = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) });
+    const answer = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (answer.status !== 200) return `answered ${answer.status}`;
     return healthy.safeParse(await answer.json()).success ? undefined : 'something else answers there';
   } catch (error) {

@@ -6,9 +6,9 @@ import { Bitrix24Error } from '@relay/bitrix24';
 import type { PortalEntry } from '@relay/bus';
 import { databaseOptions, silentLog } from '@relay/platform';
 import {
-  portalEntities,
-  portalMigrations,
-  PortalRegistry,
+  PORTAL_ENTITIES,
+  PORTAL_MIGRATIONS,
+  PortalRepository,
   PortalSettings,
   PortalsModule,
 } from '@relay/portals';
@@ -25,10 +25,10 @@ describe('ContactNamesController', () => {
   let memberId: string;
 
   beforeAll(async () => {
-    database = await freshDatabase(portalMigrations);
+    database = await freshDatabase(PORTAL_MIGRATIONS);
     module = await Test.createTestingModule({
       imports: [
-        TypeOrmModule.forRoot(databaseOptions(database.url, 'spec', portalEntities)),
+        TypeOrmModule.forRoot(databaseOptions(database.url, 'spec', PORTAL_ENTITIES)),
         PortalsModule.forRoot({
           tokenKeys: [{ id: 'k1', key: randomBytes(32) }],
           allowHosts: ['127.0.0.1'],
@@ -60,7 +60,7 @@ describe('ContactNamesController', () => {
     const rest = { scope: ['crm'], status: 'L', oauthHost: 'oauth.bitrix.info' };
     const grant = { memberId, clientEndpoint, ...tokens, expiresAt, ...rest };
     const claim = { domain: 'one.bitrix24.com', applicationToken: 'made-up-token', language };
-    await module.get(PortalRegistry).install(grant, claim);
+    await module.get(PortalRepository).install(grant, claim);
   }
 
   function handle(...ids: (string | null)[]): ReturnType<ContactNamesController['formatNames']> {

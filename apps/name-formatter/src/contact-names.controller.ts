@@ -9,7 +9,7 @@ import {
   writeAll,
 } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
-import { inTurns } from '@relay/platform';
+import { createEventLoopYielder } from '@relay/platform';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import type { NameOptions } from './format-name.js';
 import { NAME_FIELDS, type NameChanges, nameChanges } from './name-changes.js';
@@ -69,7 +69,7 @@ async function findChanges(
 ): Promise<{ changes: Change[]; failed: FailedEntry[] }> {
   const changes: Change[] = [];
   const failed: FailedEntry[] = [];
-  const giveWay = inTurns();
+  const giveWay = createEventLoopYielder();
   for (const { entity, entityId: id, firstSeenAt } of entries) {
     await giveWay();
     const read = id === null ? undefined : contacts.get(id);

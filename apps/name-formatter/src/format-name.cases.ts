@@ -3,7 +3,7 @@ import type { NameOptions } from './format-name.js';
 type NameCase = [input: string, expected: string, comment: string];
 
 /** What people, forms and imports put into contact names, and how the names are written. */
-export const nameCases: readonly NameCase[] = [
+export const NAME_CASES: readonly NameCase[] = [
   // English
   ['john', 'John', 'English, all lower'],
   ['MARY ANN', 'Mary Ann', 'English, all upper'],
@@ -197,7 +197,7 @@ export const nameCases: readonly NameCase[] = [
 ];
 
 /** The same at portals of one language, or with a setting. */
-export const portalCases: readonly [options: NameOptions, cases: readonly NameCase[]][] = [
+export const PORTAL_CASES: readonly [options: NameOptions, cases: readonly NameCase[]][] = [
   [
     { language: 'tr' },
     [

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { formatName, type NameOptions } from './format-name.js';
-import { nameCases, portalCases } from './format-name.cases.js';
+import { NAME_CASES, PORTAL_CASES } from './format-name.cases.js';
 
-const allCases = portalCases
-  .concat([[{}, nameCases]])
-  .flatMap(([given, cases]) => cases.map((nameCase) => [...nameCase, given] as const));
+const allCases = PORTAL_CASES.concat([[{}, NAME_CASES]]).flatMap(([given, cases]) =>
+  cases.map((nameCase) => [...nameCase, given] as const),
+);
 
 /** Letters that behave oddly in one way or another, and what stands between them. */
 const characters = Array.from(
@@ -69,7 +69,7 @@ describe('formatName', () => {
   });
 
   it('has 150 cases and more, no two of them the same', () => {
-    expect(nameCases.length).toBeGreaterThanOrEqual(150);
+    expect(NAME_CASES.length).toBeGreaterThanOrEqual(150);
     const asked = allCases.map(([input, , , given]) => JSON.stringify([input, given]));
     expect(asked).toEqual([...new Set(asked)]);
   });

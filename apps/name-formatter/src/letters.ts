@@ -38,14 +38,14 @@ export class Letters {
 
   /** The first letter that has case in title case, all else as it is. */
   title(word: string): string {
-    const end = this.#endOfFirst(word);
-    const start = Array.from(word.slice(0, end), (letter) => this.#titleLetter(letter));
+    const end = this.endOfFirst(word);
+    const start = Array.from(word.slice(0, end), (letter) => this.titleLetter(letter));
     return start.join('') + word.slice(end);
   }
 
   /** `jOHN` → `John`. The first letter keeps what is not case: `İSMAİL` → `İsmail`, though `İ` elsewhere becomes `i`. */
   capitalize(word: string): string {
-    const end = this.#endOfFirst(word);
+    const end = this.endOfFirst(word);
     return this.title(word.slice(0, end)) + this.lower(word).slice(end);
   }
 
@@ -54,25 +54,25 @@ export class Letters {
    * that have no capital in common use (`ß`): `GROßMANN` is written all upper.
    */
   caseShape(word: string): string {
-    return Array.from(word, (letter) => this.#caseOf(letter)).join('');
+    return Array.from(word, (letter) => this.caseOf(letter)).join('');
   }
 
-  #endOfFirst(word: string): number {
+  private endOfFirst(word: string): number {
     const first = CASED.exec(word);
     if (!first) return 0;
     const asOne = this.spelling.start?.exec(word.slice(first.index));
     return first.index + (asOne ?? first)[0].length;
   }
 
-  #caseOf(character: string): string {
+  private caseOf(character: string): string {
     if (isApostrophe(character)) return "'";
     if (!CASED.test(character)) return '';
     if (/[\p{Lu}\p{Lt}]/u.test(character)) return 'U';
-    return this.#titleLetter(character) === character ? '' : 'l';
+    return this.titleLetter(character) === character ? '' : 'l';
   }
 
   /** Where upper case is more than one letter (`ß` → `SS`, `ŉ`, `ﬁ`, `և`) a name is better left alone. */
-  #titleLetter(letter: string): string {
+  private titleLetter(letter: string): string {
     if (!CASED.test(letter)) return letter;
     const digraph = DIGRAPHS.find((forms) => forms.includes(letter));
     if (digraph !== undefined) return digraph.charAt(1);

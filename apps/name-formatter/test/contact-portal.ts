@@ -17,43 +17,43 @@ export class ContactPortal {
   /** Ids of which every read fails that asks for one of them. */
   readonly unreadable = new Set<string>();
   url = '';
-  readonly #server: Server;
+  private readonly server: Server;
 
   constructor() {
-    this.#server = createServer((request, response) => {
-      void this.#answer(request, response);
+    this.server = createServer((request, response) => {
+      void this.answer(request, response);
     });
   }
 
   async start(): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#server.listen(0, '127.0.0.1', resolve);
+      this.server.listen(0, '127.0.0.1', resolve);
     });
-    const { port } = z.object({ port: z.number() }).parse(this.#server.address());
+    const { port } = z.object({ port: z.number() }).parse(this.server.address());
     this.url = `http://127.0.0.1:${port}/rest/`;
   }
 
   stop(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
+    this.server.close();
+    this.server.closeAllConnections();
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests += 1;
     const body = batchRequest.parse(await json(request));
-    if (Object.values(body.cmd).some((command) => this.#isDeadly(command))) {
+    if (Object.values(body.cmd).some((command) => this.isDeadly(command))) {
       response.writeHead(502, { 'content-type': 'text/html' }).end('<html>502 Bad Gateway</html>');
       return;
     }
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(this.#runBatch(body)));
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(this.runBatch(body)));
   }
 
-  #isDeadly(command: string): boolean {
+  private isDeadly(command: string): boolean {
     const [method, query] = command.split('?');
     return method === 'crm.item.update' && new URLSearchParams(query).get('id') === this.deadly;
   }
 
-  #runBatch({ cmd }: z.output<typeof batchRequest>): object {
+  private runBatch({ cmd }: z.output<typeof batchRequest>): object {
     const result: Record<string, unknown> = {};
     const errors: Record<string, unknown> = {};
     for (const [key, command] of Object.entries(cmd)) {
@@ -62,9 +62,9 @@ export class ContactPortal {
       if (method === 'crm.item.list') {
         if (idsOf(params).some((id) => this.unreadable.has(id)))
           errors[key] = { error: 'INTERNAL_SERVER_ERROR' };
-        else result[key] = { items: this.#list(params) };
+        else result[key] = { items: this.list(params) };
       } else {
-        const error = this.#update(params);
+        const error = this.update(params);
         if (error === undefined) result[key] = { item: {} };
         else errors[key] = { error, error_description: '' };
       }
@@ -72,14 +72,14 @@ export class ContactPortal {
     return { result: { result, result_error: errors, result_total: [], result_next: [], result_time: [] } };
   }
 
-  #list(params: URLSearchParams): object[] {
+  private list(params: URLSearchParams): object[] {
     return idsOf(params).flatMap((id) => {
       const contact = this.contacts.get(id);
       return contact ? [{ id: Number(id), ...contact }] : [];
     });
   }
 
-  #update(params: URLSearchParams): string | undefined {
+  private update(params: URLSearchParams): string | undefined {
     const id = params.get('id') ?? '';
     const error = this.refusals.get(id);
     if (error !== undefined) return error;

@@ -4,11 +4,11 @@ import type { Posted } from './form-sender.js';
 import type { Handler } from './handlers.js';
 import { Installation, type ApplicationKeys } from './installation.js';
 import type { Values } from './php.js';
-import { ownerId } from './crm/cause.js';
+import { OWNER_ID } from './crm/actor.js';
 import type { Portal } from './portal.js';
 import { newToken, type TokenPair, type Tokens } from './tokens.js';
 
-export const installKinds = ['event', 'callback', 'page'] as const;
+export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
 
 /** Whom the portal makes for an application that works without its users; no administrator. */
 const SYSTEM_USER_ID = 512;
@@ -18,7 +18,7 @@ export interface InstallOrder {
    * ONAPPINSTALL (api-reference/common/events/on-app-install.md); the installation callback of an application without a
    * page (settings/app-installation/local-apps/installation-callback.md); or its installation wizard.
    */
-  kind: (typeof installKinds)[number];
+  kind: (typeof INSTALL_KINDS)[number];
   /** Nobody is told without one. */
   url?: string | undefined;
   /** Who installs it: the owner, an administrator, if nobody else is said. */
@@ -47,7 +47,7 @@ export class ApplicationLifecycle {
    * application without a page is bound to ONAPPINSTALL by the portal itself.
    */
   async install(portal: Portal, baseUrl: string, order: InstallOrder): Promise<Installed> {
-    const { kind, url, userId = ownerId, finish } = order;
+    const { kind, url, userId = OWNER_ID, finish } = order;
     this.remove(portal);
     const installation = new Installation(portal, userId, baseUrl, kind !== 'page');
     portal.installation = installation;

@@ -5,7 +5,7 @@ export interface BucketLimits {
   burst: number;
 }
 
-const secondMs = 1000;
+const SECOND_MS = 1000;
 
 /**
  * Counts the HTTP requests of one caller's IP address at one portal (settings/performance/limits.md): each
@@ -28,10 +28,10 @@ export class Bucket {
   }
 
   private leak(nowMs: number): void {
-    const steps = Math.floor((nowMs - this.steppedAtMs) / secondMs);
+    const steps = Math.floor((nowMs - this.steppedAtMs) / SECOND_MS);
     if (steps <= 0) return;
     this.level = Math.max(0, this.level - steps * this.limits.rate);
-    this.steppedAtMs += steps * secondMs;
+    this.steppedAtMs += steps * SECOND_MS;
   }
 }
 

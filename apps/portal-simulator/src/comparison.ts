@@ -1,5 +1,5 @@
 import type { FieldKind } from './fields/field-kind.js';
-import { normalMoment } from './moments.js';
+import { normalizeTimestamp } from './timestamp.js';
 import { isTree, listOf, textOf, type Value } from './php.js';
 import { invalidArgument, type RestError } from './rest/rest-error.js';
 
@@ -91,7 +91,7 @@ export function wantedKey(value: Value, kind: FieldKind, field: string): number 
       return numberIn(text, field);
     case 'date':
     case 'datetime':
-      return normalMoment(text) ?? fail(field);
+      return normalizeTimestamp(text) ?? fail(field);
     case 'flag':
       return text === 'Y' || text === '1' ? 'Y' : 'N';
     case 'userFlag':

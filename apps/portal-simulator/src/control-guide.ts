@@ -1,11 +1,11 @@
-import { refusalKinds, wireFaultKinds } from './faults.js';
-import { missingReferences } from './rest/references.js';
-import { suspensionReasons } from './suspension.js';
+import { REFUSAL_KINDS, networkFaultKinds } from './faults.js';
+import { MISSING_REFERENCES } from './rest/references.js';
+import { SUSPENSION_REASONS } from './suspension.js';
 
-const reasons = suspensionReasons.join(' | ');
-const refusals = refusalKinds.join(' ');
-const missing = missingReferences.join(' | ');
-const wire = wireFaultKinds.join(' ');
+const reasons = SUSPENSION_REASONS.join(' | ');
+const refusals = REFUSAL_KINDS.join(' ');
+const missing = MISSING_REFERENCES.join(' | ');
+const networkFaults = networkFaultKinds.join(' ');
 
 /** What a person who asks the simulator from a terminal reads; a browser gets the page. */
 export function controlGuide(baseUrl: string): string {
@@ -58,7 +58,7 @@ Control (JSON)
 
 Faults strike calls of the method \`match\` (crm.item.*, oauth.token), alone or in a batch, \`times\` times, with the parameters \`where\`.
   Refusals            ${refusals}
-  Of the wire         ${wire}
+  Of the wire         ${networkFaults}
                       after \`ms\`; html, empty, garbled, odd and refusals with \`status\`; \`worked\`: the method has run
 Made items have values for every field, the same for the same seed; nobody hears of them unless you \`tell\`.
 Chances (adds, deletes, dropEvents) go from 0 to 1. \`raw\` values are kept as they are, whether they fit their fields or not.

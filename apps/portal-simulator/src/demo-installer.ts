@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Log } from '@relay/platform';
 
-const retryMs = 1000;
+const RETRY_MS = 1000;
 
 /**
  * Installs the application into the portal `demo` when the simulator starts, and again until the address answers 200: whoever
@@ -31,7 +31,7 @@ export class DemoInstaller {
         return;
       }
       this.log.warn({ answer }, 'the application is not installed in the portal demo yet');
-      await wait(retryMs, undefined, { signal }).catch(() => undefined);
+      await wait(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 

@@ -1,14 +1,14 @@
 import type { Handler } from './handlers.js';
 import { clientEndpoint, serverEndpoint, type Installation } from './installation.js';
 import type { Values } from './php.js';
-import type { Cause } from './crm/cause.js';
+import type { Actor } from './crm/actor.js';
 import type { Portal } from './portal.js';
 import type { TokenPair, Tokens } from './tokens.js';
 
 export interface PortalEvent {
   name: string;
   data: Values;
-  cause: Cause;
+  actor: Actor;
   handler: Handler;
 }
 
@@ -29,7 +29,7 @@ export function eventForm(portal: Portal, event: PortalEvent, tokens: Tokens, no
 
 function authOf(
   portal: Portal,
-  { name, handler, cause }: PortalEvent,
+  { name, handler, actor }: PortalEvent,
   tokens: Tokens,
   nowMs: number,
 ): Values {
@@ -38,7 +38,7 @@ function authOf(
     return { ...addressOf(portal, owner.baseUrl), application_token: owner.applicationToken };
   }
   const { installation, authType } = owner;
-  const userId = authType > 0 ? authType : cause === 'robot' ? 0 : cause.userId;
+  const userId = authType > 0 ? authType : actor === 'robot' ? 0 : actor.userId;
   return {
     ...(userId > 0 && userAuth(name, installation, userId, tokens, nowMs)),
     ...addressOf(portal, installation.baseUrl),

@@ -9,14 +9,14 @@ export interface EventQueueOptions<E> {
 export class EventQueue<E> {
   private waiting: E[] = [];
   private next = 0;
-  private inHand = 0;
+  private inFlight = 0;
   private isStopped = false;
 
   constructor(private readonly options: EventQueueOptions<E>) {}
 
   /** Events that are waiting or being sent. */
   get pending(): number {
-    return this.waiting.length - this.next + this.inHand;
+    return this.waiting.length - this.next + this.inFlight;
   }
 
   push(event: E): void {
@@ -34,12 +34,12 @@ export class EventQueue<E> {
   }
 
   private pump(): void {
-    while (this.inHand < this.options.concurrency()) {
+    while (this.inFlight < this.options.concurrency()) {
       const event = this.take();
       if (event === undefined) return;
-      this.inHand += 1;
+      this.inFlight += 1;
       void this.options.send(event).finally(() => {
-        this.inHand -= 1;
+        this.inFlight -= 1;
         this.pump();
       });
     }

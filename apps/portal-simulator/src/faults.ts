@@ -1,7 +1,7 @@
 import { textOf, type Value, type Values } from './php.js';
 import { RestError, systemErrors } from './rest/rest-error.js';
 
-export const refusalKinds = [
+export const REFUSAL_KINDS = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
   ...(['invalid', 'payment', 'wrong_client', 'unexpected', 'invalid_token', 'credentials'] as const),
   ...(['scope', 'user', 'https', 'connection', 'dismissed'] as const),
@@ -39,7 +39,7 @@ const refusals: Record<RefusalKind, RestError> = {
  * What happens to the HTTP answer itself; `wire.ts` says how each looks. `lost` runs the method first and then says
  * nothing; `slow` runs it and says so late.
  */
-export const wireFaultKinds = [
+export const networkFaultKinds = [
   'html',
   'empty',
   'cut',
@@ -51,19 +51,19 @@ export const wireFaultKinds = [
   'redirect',
   'slow',
 ] as const;
-const alwaysWorked: readonly FaultKind[] = ['lost', 'slow'];
-const usualSlownessMs = 1000;
+const ALWAYS_EXECUTED: readonly FaultKind[] = ['lost', 'slow'];
+const DEFAULT_SLOWNESS_MS = 1000;
 
-export type WireFaultKind = (typeof wireFaultKinds)[number];
-export type RefusalKind = (typeof refusalKinds)[number];
-export type FaultKind = WireFaultKind | RefusalKind;
+export type NetworkFaultKind = (typeof networkFaultKinds)[number];
+export type RefusalKind = (typeof REFUSAL_KINDS)[number];
+export type FaultKind = NetworkFaultKind | RefusalKind;
 
-export const faultKinds = [...refusalKinds, ...wireFaultKinds] as const;
+export const FAULT_KINDS = [...REFUSAL_KINDS, ...networkFaultKinds] as const;
 
-export interface WireFault {
-  kind: WireFaultKind;
+export interface NetworkFault {
+  kind: NetworkFaultKind;
   /** Whether the method runs before the answer comes to grief. */
-  worked: boolean;
+  executed: boolean;
   /** How long nothing happens first. */
   ms: number;
   /** HTTP status of `html`, `empty`, `garbled` and `odd`; each has its usual one. */
@@ -95,21 +95,21 @@ export class Faults {
   }
 
   /** Uses up one fault for this call, if one was ordered. */
-  take(method: string, params: Values): RestError | WireFault | undefined {
+  take(method: string, params: Values): RestError | NetworkFault | undefined {
     const rule = this.use(method, params, () => true);
-    return rule && (isWireFault(rule.kind) ? wireFault(rule, rule.kind) : refusal(rule, rule.kind));
+    return rule && (isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : refusal(rule, rule.kind));
   }
 
   /** The same for a command of a batch, which can be refused on its own. */
   takeRefusal(method: string, params: Values): RestError | undefined {
-    const rule = this.use(method, params, (one) => !isWireFault(one));
-    return rule === undefined || isWireFault(rule.kind) ? undefined : refusal(rule, rule.kind);
+    const rule = this.use(method, params, (one) => !isNetworkFault(one));
+    return rule === undefined || isNetworkFault(rule.kind) ? undefined : refusal(rule, rule.kind);
   }
 
   /** What happens to the answer of the batch that a command is in. */
-  takeWireFault(method: string, params: Values): WireFault | undefined {
-    const rule = this.use(method, params, isWireFault);
-    return rule && isWireFault(rule.kind) ? wireFault(rule, rule.kind) : undefined;
+  takeNetworkFault(method: string, params: Values): NetworkFault | undefined {
+    const rule = this.use(method, params, isNetworkFault);
+    return rule && isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : undefined;
   }
 
   private use(method: string, params: Values, isMeant: (kind: FaultKind) => boolean): FaultRule | undefined {
@@ -129,17 +129,17 @@ function refusal({ status }: FaultRule, kind: RefusalKind): RestError {
   return status === undefined ? usual : new RestError(usual.code, usual.description, status);
 }
 
-function wireFault({ ms, status, worked }: FaultRule, kind: WireFaultKind): WireFault {
+function toNetworkFault({ ms, status, worked }: FaultRule, kind: NetworkFaultKind): NetworkFault {
   return {
     kind,
-    worked: worked === true || alwaysWorked.includes(kind),
-    ms: ms ?? (kind === 'slow' ? usualSlownessMs : 0),
+    executed: worked === true || ALWAYS_EXECUTED.includes(kind),
+    ms: ms ?? (kind === 'slow' ? DEFAULT_SLOWNESS_MS : 0),
     status,
   };
 }
 
-function isWireFault(kind: FaultKind): kind is WireFaultKind {
-  return wireFaultKinds.some((one) => one === kind);
+function isNetworkFault(kind: FaultKind): kind is NetworkFaultKind {
+  return networkFaultKinds.some((one) => one === kind);
 }
 
 function matches(pattern: string, method: string): boolean {

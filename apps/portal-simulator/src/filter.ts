@@ -32,7 +32,7 @@ export const everything: Readonly<Filter> = {
   updatedTo: Infinity,
 };
 
-const prefixed = /^(>=|<=|!=%|!%=|!@|!%|!=|=%|%=|>|<|@|%|!|=)?(.+)$/s;
+const PREFIXED_FIELD = /^(>=|<=|!=%|!%=|!@|!%|!=|=%|%=|>|<|@|%|!|=)?(.+)$/s;
 
 /**
  * The filter language of `crm.item.list` (api-reference/crm/universal/crm-item-list.md); throws RestError
@@ -59,7 +59,7 @@ interface Condition {
 }
 
 function conditionOf(key: string, fields: FieldSet): Condition {
-  const [, prefix = '=', field = ''] = prefixed.exec(key) ?? [];
+  const [, prefix = '=', field = ''] = PREFIXED_FIELD.exec(key) ?? [];
   return { prefix, field: fields.named(field) };
 }
 

@@ -2,10 +2,10 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 /** Shorter than any server keeps an idle connection, so that none is used while the server closes it. */
-const idleMs = 1000;
+const IDLE_MS = 1000;
 
 /** As much of an answer as is kept for whoever asks. */
-const bodyLimitChars = 64 * 1024;
+const BODY_LIMIT_CHARS = 64 * 1024;
 
 export interface Posted {
   /** An HTTP status, `timeout`, or the code of what went wrong on the way: `ECONNREFUSED`. */
@@ -16,8 +16,8 @@ export interface Posted {
 
 /** Posts forms as Bitrix24's queue server does: no redirects followed, nothing repeated. */
 export class FormSender {
-  private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: idleMs });
-  private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: idleMs });
+  private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: IDLE_MS });
+  private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: IDLE_MS });
   private readonly stopping = new AbortController();
 
   /** Never rejects. */
@@ -44,7 +44,7 @@ export class FormSender {
         let body = '';
         response.setEncoding('utf8');
         response.on('data', (text: string) => {
-          if (body.length < bodyLimitChars) body += text;
+          if (body.length < BODY_LIMIT_CHARS) body += text;
         });
         response.on('close', () => {
           resolve({ answer: String(response.statusCode), body });

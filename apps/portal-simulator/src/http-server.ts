@@ -3,12 +3,12 @@ import type { Log } from '@relay/platform';
 import { ControlError } from './control/control-error.js';
 import { RestError } from './rest/rest-error.js';
 
-const bodyLimitBytes = 32 * 1024 * 1024;
+const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
 
 /** Takes any body as text, doubled and trailing slashes, and ends every connection when it is closed. */
 export function createHttpServer(log: Log): FastifyInstance {
   const app = fastify({
-    bodyLimit: bodyLimitBytes,
+    bodyLimit: BODY_LIMIT_BYTES,
     forceCloseConnections: true,
     routerOptions: { ignoreDuplicateSlashes: true, ignoreTrailingSlash: true },
   });

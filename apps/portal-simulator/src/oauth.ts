@@ -1,13 +1,13 @@
 import { clientEndpoint, serverEndpoint, showApplication, type ApplicationKeys } from './installation.js';
 import { textOf, type Values } from './php.js';
-import { answerOf, unworked, type Answer } from './rest/answer.js';
+import { answerOf, unexecutedAnswer, type Answer } from './rest/answer.js';
 import { accessTokenOf } from './rest/authorization.js';
 import { RestError, systemErrors } from './rest/rest-error.js';
 import { oauthRefusal } from './suspension.js';
 import type { AccessToken, TokenPair, Tokens } from './tokens.js';
 
 /** The name by which faults are ordered for the token endpoint. */
-const tokenEndpoint = 'oauth.token';
+const TOKEN_ENDPOINT = 'oauth.token';
 
 /**
  * The OAuth server of all portals: `https://oauth.bitrix.info` in real life
@@ -24,9 +24,9 @@ export class OAuth {
    * Exchanges a refresh token. `baseUrl` is the address under which the caller reached us, so the
    * `client_endpoint` of the answer can be reached from there as well.
    */
-  exchange(params: Values, baseUrl: string): Answer {
+  refresh(params: Values, baseUrl: string): Answer {
     try {
-      return this.exchanged(params, baseUrl);
+      return this.handleRefresh(params, baseUrl);
     } catch (error) {
       if (!(error instanceof RestError)) throw error;
       return { status: error.status, body: error.body };
@@ -44,7 +44,7 @@ export class OAuth {
   }
 
   /** @throws RestError when the request gets no further than the door */
-  private exchanged(params: Values, baseUrl: string): Answer {
+  private handleRefresh(params: Values, baseUrl: string): Answer {
     const given = (name: string): string => textOf(params[name]) ?? '';
     if (given('grant_type') !== 'refresh_token' || given('refresh_token') === '') {
       throw new RestError('invalid_request', 'Invalid request');
@@ -56,14 +56,14 @@ export class OAuth {
     if (!installation) throw new RestError('invalid_grant', 'Invalid refresh token');
     if (!installation.isInstalled) throw new RestError('invalid_client', 'Application is not installed', 401);
     const { portal } = installation;
-    portal.stats.called(tokenEndpoint);
+    portal.stats.called(TOKEN_ENDPOINT);
     const suspended = oauthRefusal(portal.suspension);
     if (suspended) throw suspended;
-    const fault = portal.faults.take(tokenEndpoint, params);
+    const fault = portal.faults.take(TOKEN_ENDPOINT, params);
     if (fault instanceof RestError) throw fault;
-    if (fault?.worked === false) return unworked(fault);
+    if (fault?.executed === false) return unexecutedAnswer(fault);
     return answerOf(() => {
-      const pair = this.tokens.exchange(given('refresh_token'), this.now());
+      const pair = this.tokens.rotate(given('refresh_token'), this.now());
       if (!pair) throw new RestError('invalid_grant', 'Invalid refresh token');
       portal.stats.renewals += 1;
       installation.baseUrl = baseUrl;

@@ -1,11 +1,11 @@
-const minuteMs = 60_000;
-const lifetimeMs = 10 * minuteMs;
+const MINUTE_MS = 60_000;
+const LIFETIME_MS = 10 * MINUTE_MS;
 
 /**
  * What is shorter is not counted: the answers in the documentation show an `operating` of 0 after 0.08 seconds of
  * `processing` and one of 0.13 after 0.13 (the published `rest` module: `$minimalFixTime`).
  */
-const leastSeconds = 0.1;
+const MIN_SECONDS = 0.1;
 
 export interface OperatingReading {
   /** Seconds, the sum of all baskets. */
@@ -39,15 +39,15 @@ export class OperatingMeter {
   }
 
   resetAtMs(method: string, nowMs: number): number {
-    return this.counted(method, nowMs)[0]?.resetAtMs ?? nowMs + lifetimeMs;
+    return this.counted(method, nowMs)[0]?.resetAtMs ?? nowMs + LIFETIME_MS;
   }
 
   add(method: string, seconds: number, nowMs: number): void {
     const counted = this.counted(method, nowMs);
-    const minute = Math.floor(nowMs / minuteMs);
+    const minute = Math.floor(nowMs / MINUTE_MS);
     const latest = counted.at(-1);
     if (latest?.minute === minute) latest.seconds += seconds;
-    else counted.push({ minute, resetAtMs: nowMs + lifetimeMs, seconds });
+    else counted.push({ minute, resetAtMs: nowMs + LIFETIME_MS, seconds });
   }
 
   private counted(method: string, nowMs: number): Basket[] {
@@ -79,13 +79,13 @@ export class OperatingRequest {
   add(method: string, seconds: number): void {
     const used = this.used.get(method) ?? { all: 0, seen: 0 };
     used.all += seconds;
-    if (seconds > leastSeconds) used.seen += seconds;
+    if (seconds > MIN_SECONDS) used.seen += seconds;
     this.used.set(method, used);
   }
 
   end(): void {
     for (const [method, { all }] of this.used) {
-      if (all > leastSeconds) this.meter.add(method, all, this.nowMs);
+      if (all > MIN_SECONDS) this.meter.add(method, all, this.nowMs);
     }
   }
 }

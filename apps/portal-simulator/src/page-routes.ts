@@ -7,10 +7,10 @@ import type { Portals } from './portals.js';
 import { ViewStreams } from './view-streams.js';
 
 const folder = join(import.meta.dirname, 'page');
-const firstPage = 'index.html';
+const FIRST_PAGE = 'index.html';
 
 /** Nothing but what the simulator itself serves. */
-const headers = {
+const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -29,14 +29,14 @@ export interface PageParts {
 
 /** The page, its files, and what it shows: `GET /_sim/portals/<name>/changes`. */
 export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt }: PageParts): void {
-  const sendFile = pageFiles(folder, headers);
+  const sendFile = pageFiles(folder, HEADERS);
   const sendGuide = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     reply.type('text/plain; charset=utf-8').send(guide(request));
 
   app.get('/', (request, reply) => {
     reply.header('vary', 'accept');
     const isBrowser = request.headers.accept?.includes('text/html') ?? false;
-    return isBrowser ? sendFile(reply, firstPage) : sendGuide(request, reply);
+    return isBrowser ? sendFile(reply, FIRST_PAGE) : sendGuide(request, reply);
   });
   app.get('/_sim', sendGuide);
   app.get<{ Params: { file: string } }>('/page/:file', ({ params }, reply) => sendFile(reply, params.file));

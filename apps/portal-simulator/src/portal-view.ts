@@ -1,5 +1,5 @@
 import type { Author } from './crm/last-changes.js';
-import { contactTypeId } from './crm/object-types.js';
+import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { smartProcessValue } from './crm/smart-processes.js';
 import { everything } from './filter.js';
 import type { Item } from './items/item.js';
@@ -8,7 +8,7 @@ import { textOf } from './php.js';
 import type { Portal } from './portal.js';
 
 /** More than anybody reads, and little enough to be sent ten times a second. */
-const newestRows = 100;
+const MAX_ROWS = 100;
 
 export interface Row {
   id: number;
@@ -37,7 +37,7 @@ export function viewOf(portal: Portal) {
     portal: portal.identity.name,
     application: applicationState(portal),
     limits: { rate, burst },
-    contacts: tableOf(portal, contactTypeId, 'Contacts', ['name', 'secondName', 'lastName']),
+    contacts: tableOf(portal, CONTACT_TYPE_ID, 'Contacts', ['name', 'secondName', 'lastName']),
     processes: portal.crm.types
       .all()
       .map((type) =>
@@ -61,7 +61,7 @@ function tableOf(portal: Portal, entityTypeId: number, title: string, names: rea
     filter: everything,
     orders: [{ field: 'id', descending: true }],
     offset: 0,
-    limit: newestRows,
+    limit: MAX_ROWS,
     count: false,
   });
   return {

@@ -1,5 +1,5 @@
 import { Buckets } from './bucket.js';
-import type { Cause } from './crm/cause.js';
+import type { Actor } from './crm/actor.js';
 import { Crm } from './crm/crm.js';
 import { EventQueue } from './event-queue.js';
 import { COMMON_SCOPE, EVENT_SCOPES, eventsOf } from './event-names.js';
@@ -50,7 +50,7 @@ export interface PortalIdentity {
 }
 
 /** What the simulator's parts share. */
-export interface Surroundings {
+export interface PortalDependencies {
   now: () => number;
   tokens: Tokens;
   sender: FormSender;
@@ -73,19 +73,19 @@ export class Portal {
   constructor(
     readonly identity: PortalIdentity,
     readonly settings: PortalSettings,
-    private readonly around: Surroundings,
+    private readonly dependencies: PortalDependencies,
   ) {
     this.buckets = new Buckets(settings);
     this.events = new EventQueue({
       concurrency: () => settings.eventConcurrency,
       send: async (event) => {
         if (!this.isHeard(event.handler)) return;
-        const form = eventForm(this, event, around.tokens, around.now());
+        const form = eventForm(this, event, dependencies.tokens, dependencies.now());
         await this.post(event.name, event.handler.url, form);
       },
     });
-    this.crm = new Crm(around.now, (name, data, cause) => {
-      this.announce(name, data, cause);
+    this.crm = new Crm(dependencies.now, (name, data, cause) => {
+      this.emit(name, data, cause);
     });
   }
 
@@ -108,15 +108,15 @@ export class Portal {
   }
 
   /** Queues the event for every handler bound to its name. @returns how many they are */
-  announce(name: string, data: Values, cause: Cause): number {
+  emit(name: string, data: Values, cause: Actor): number {
     const handlers = this.handlers.of(name);
-    for (const handler of handlers) this.events.push({ name, data, cause, handler });
+    for (const handler of handlers) this.events.push({ name, data, actor: cause, handler });
     return handlers.length;
   }
 
   /** Posts a form now and notes how it was answered. */
   async post(event: string, url: string, form: Values): Promise<Posted> {
-    const posted = await this.around.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
+    const posted = await this.dependencies.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
     this.stats.answered(event, posted.answer);
     return posted;
   }

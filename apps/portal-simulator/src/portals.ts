@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { ownerId } from './crm/cause.js';
-import { Portal, type PortalSettings, type Surroundings } from './portal.js';
+import { OWNER_ID } from './crm/actor.js';
+import { Portal, type PortalSettings, type PortalDependencies } from './portal.js';
 
 export const defaultSettings: PortalSettings = {
   rate: 2,
@@ -32,14 +32,14 @@ export interface NewPortal {
  * A reserved top-level domain: nothing real can be meant by it. The first label is the portal's name, as in
  * real life.
  */
-const domainSuffix = 'bitrix24.test';
+const DOMAIN_SUFFIX = 'bitrix24.test';
 
 /** All portals by their names, old names included. */
 export class Portals {
   private readonly byName = new Map<string, Portal>();
   private readonly oldNames = new Map<string, Portal>();
 
-  constructor(private readonly around: Surroundings) {}
+  constructor(private readonly dependencies: PortalDependencies) {}
 
   /** Undefined: the name is taken, or was before a rename. */
   add({ name, settings, memberId, domain, webhook }: NewPortal): Portal | undefined {
@@ -47,10 +47,10 @@ export class Portals {
     const identity = {
       name,
       memberId: memberId ?? this.freeMemberId(name),
-      domain: domain ?? `${name}.${domainSuffix}`,
+      domain: domain ?? `${name}.${DOMAIN_SUFFIX}`,
     };
-    const portal = new Portal(identity, { ...defaultSettings, ...settings }, this.around);
-    portal.webhooks.set(webhook ?? name, ownerId);
+    const portal = new Portal(identity, { ...defaultSettings, ...settings }, this.dependencies);
+    portal.webhooks.set(webhook ?? name, OWNER_ID);
     this.byName.set(name, portal);
     return portal;
   }
@@ -78,7 +78,7 @@ export class Portals {
     this.byName.delete(portal.identity.name);
     this.oldNames.set(portal.identity.name, portal);
     portal.identity.name = to;
-    portal.identity.domain = `${to}.${domainSuffix}`;
+    portal.identity.domain = `${to}.${DOMAIN_SUFFIX}`;
     this.byName.set(to, portal);
     return true;
   }

@@ -6,7 +6,7 @@ import type { Portal } from './portal.js';
 import type { Portals } from './portals.js';
 import type { Answer } from './rest/answer.js';
 import type { RestRequest, RestService } from './rest/rest-service.js';
-import { sendFault, sendRedirect } from './wire.js';
+import { sendNetworkFault, sendRedirect } from './network-fault.js';
 
 interface RestRoute {
   Params: { name: string; method: string; user?: string; secret?: string };
@@ -64,7 +64,7 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
     if (waitMs > 0) await wait(waitMs, undefined, { ref: false });
     reply.code(status);
     const elsewhere = `${baseUrlOf(request, publicUrl)}/moved/`;
-    if (fault) await sendFault(request, reply, fault, { body, elsewhere });
+    if (fault) await sendNetworkFault(request, reply, fault, { body, elsewhere });
     else await reply.send(body);
   };
 
@@ -80,7 +80,7 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
     method,
     url: '/oauth/token',
     handler: (request, reply) =>
-      send(request, reply, oauth.exchange(parametersOf(request), baseUrlOf(request, publicUrl)), 0),
+      send(request, reply, oauth.refresh(parametersOf(request), baseUrlOf(request, publicUrl)), 0),
   });
   app.route({
     method,

@@ -2,7 +2,7 @@ import type { Log } from '@relay/platform';
 import { ApplicationLifecycle } from './application-lifecycle.js';
 import { addApplicationRoutes } from './control/application-routes.js';
 import { addItemRoutes } from './control/item-routes.js';
-import { addMakingRoutes } from './control/making-routes.js';
+import { addDataGeneratorRoutes } from './control/data-generator-routes.js';
 import { addObservationRoutes } from './control/observation-routes.js';
 import { addPortalRoutes } from './control/portal-routes.js';
 import { addTypeRoutes } from './control/type-routes.js';
@@ -47,7 +47,7 @@ export interface Simulator {
 }
 
 /** The gateway's, started beside the simulator with nothing set. */
-const usualInstallAddress = 'http://127.0.0.1:3000/b24/install';
+const DEFAULT_INSTALL_URL = 'http://127.0.0.1:3000/b24/install';
 
 /** Starts a Bitrix24 of its own with the portal `demo`; everything it knows is in memory. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
@@ -65,7 +65,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   addPageRoutes(app, {
     portals,
     guide: (request) => controlGuide(baseUrlOf(request, publicUrl)),
-    installAt: options.installDemoAt ?? usualInstallAddress,
+    installAt: options.installDemoAt ?? DEFAULT_INSTALL_URL,
   });
   app.get('/health/live', () => ({ status: 'up' }));
   addRestRoutes(app, {
@@ -81,7 +81,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   addObservationRoutes(app, control);
   addTypeRoutes(app, control);
   addItemRoutes(app, control);
-  addMakingRoutes(app, control);
+  addDataGeneratorRoutes(app, control);
 
   const { installDemoAt } = options;
   const installer = new DemoInstaller(async () => {

@@ -1,9 +1,9 @@
 import { RestError, systemErrors } from './rest/rest-error.js';
 
-export const suspensionReasons = ['overload', 'deleted', 'denied', 'payment'] as const;
+export const SUSPENSION_REASONS = ['overload', 'deleted', 'denied', 'payment'] as const;
 
 /** Why a whole portal cannot be called until somebody lifts it. */
-export type SuspensionReason = (typeof suspensionReasons)[number];
+export type SuspensionReason = (typeof SUSPENSION_REASONS)[number];
 
 /** What REST answers to every call (settings/oauth/error-codes.md; the others are system errors). */
 const restRefusals: Record<SuspensionReason, RestError> = {

@@ -19,7 +19,7 @@ interface RefreshToken {
   readonly expiresAtMs: number;
 }
 
-const refreshLifetimeMs = 180 * 24 * 3600 * 1000;
+const REFRESH_LIFETIME_MS = 180 * 24 * 3600 * 1000;
 
 /**
  * Every OAuth token that the simulator gave out. A refresh token works once; its access token dies with it.
@@ -32,7 +32,7 @@ export class Tokens {
   issue(installation: Installation, userId: number, nowMs: number): TokenPair {
     const access = this.issueAccess(installation, userId, nowMs);
     const refreshToken = newToken();
-    this.refresh.set(refreshToken, { installation, access, expiresAtMs: nowMs + refreshLifetimeMs });
+    this.refresh.set(refreshToken, { installation, access, expiresAtMs: nowMs + REFRESH_LIFETIME_MS });
     return { access, refreshToken };
   }
 
@@ -46,7 +46,7 @@ export class Tokens {
    * A new pair for an old refresh token, which is dead from now on, as is the access token that came with
    * it.
    */
-  exchange(refreshToken: string, nowMs: number): TokenPair | undefined {
+  rotate(refreshToken: string, nowMs: number): TokenPair | undefined {
     const known = this.refresh.get(refreshToken);
     if (!known || nowMs >= known.expiresAtMs) return undefined;
     this.refresh.delete(refreshToken);

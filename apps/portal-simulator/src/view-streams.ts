@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 
-const everyMs = 100;
+const SEND_INTERVAL_MS = 100;
 
 /**
  * Streams of server-sent events, each message the whole of what its page shows. A mass update changes thousands of
@@ -29,7 +29,7 @@ export class ViewStreams {
       sent = data;
       raw.write(`data: ${data}\n\n`);
     };
-    const timer = setInterval(send, everyMs);
+    const timer = setInterval(send, SEND_INTERVAL_MS);
     this.open.add(raw);
     raw.on('close', () => {
       clearInterval(timer);

@@ -1,5 +1,5 @@
 import type { Item } from '@relay/bitrix24';
-import { type Json, type JsonRecord, storableFields } from './storable.js';
+import { type Json, type JsonRecord, sanitizeFields } from './sanitize-for-postgres.js';
 
 /** A row of `mirror.items`, keys aside, under the names of its columns. */
 export interface ItemRow {
@@ -58,7 +58,7 @@ export function storedTime(value: unknown): string | null {
  * (`api-reference/crm/universal/object-fields.md`).
  */
 export function toItemRow(itemId: string, item: Item): ItemRow {
-  const fields = storableFields(item);
+  const fields = sanitizeFields(item);
   return {
     item_id: itemId,
     title: text(fields['title']),

@@ -9,7 +9,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { ItemsController } from './items.controller.js';
-import { mirrorMigrations } from './migrations.js';
+import { MIRROR_MIGRATIONS } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
 import { type MirrorSettings, mirrorSettings } from './settings.js';
 
@@ -29,24 +29,24 @@ class ItemPortal {
   /** Whether a command that asks for these ids fails. */
   unreadable: (ids: readonly string[]) => boolean = () => false;
   requests = 0;
-  readonly #server: Server = createServer((request, response) => {
-    void this.#answer(request, response);
+  private readonly server: Server = createServer((request, response) => {
+    void this.answer(request, response);
   });
 
   async start(): Promise<string> {
     await new Promise<void>((resolve) => {
-      this.#server.listen(0, '127.0.0.1', resolve);
+      this.server.listen(0, '127.0.0.1', resolve);
     });
-    const { port } = z.object({ port: z.number() }).parse(this.#server.address());
+    const { port } = z.object({ port: z.number() }).parse(this.server.address());
     return `http://127.0.0.1:${port}/rest/1/secret/`;
   }
 
   stop(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
+    this.server.close();
+    this.server.closeAllConnections();
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { cmd } = batchRequest.parse(await json(request));
     this.requests += 1;
     const result: Record<string, unknown> = {};
@@ -57,22 +57,27 @@ class ItemPortal {
       const error = this.unreadable(idsOf(params)) ? 'INTERNAL_SERVER_ERROR' : this.refusals.get(type);
       if (error !== undefined) errors[key] = { error, error_description: '' };
       else if (command.startsWith('crm.item.get'))
-        this.#get(`${type}:${params.get('id')}`, key, result, errors);
-      else result[key] = { items: this.#list(type, params) };
+        this.get(`${type}:${params.get('id')}`, key, result, errors);
+      else result[key] = { items: this.list(type, params) };
     }
     const body = { result, result_error: errors, result_total: [], result_next: [], result_time: [] };
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ result: body }));
   }
 
   /** `api-reference/crm/universal/crm-item-get.md` */
-  #get(item: string, key: string, result: Record<string, unknown>, errors: Record<string, unknown>): void {
+  private get(
+    item: string,
+    key: string,
+    result: Record<string, unknown>,
+    errors: Record<string, unknown>,
+  ): void {
     const fields = this.items.get(item);
     if (!fields) errors[key] = { error: 'NOT_FOUND', error_description: '' };
     else if (this.hidden.has(item)) errors[key] = { error: 'ACCESS_DENIED', error_description: '' };
     else result[key] = { item: { ...fields, id: Number(item.split(':')[1]) } };
   }
 
-  #list(type: string, params: URLSearchParams): object[] {
+  private list(type: string, params: URLSearchParams): object[] {
     return idsOf(params).flatMap((id) => {
       const item = this.items.get(`${type}:${id}`);
       return item && !this.hidden.has(`${type}:${id}`) ? [{ ...item, id: Number(id) }] : [];
@@ -92,7 +97,7 @@ describe('ItemsController', () => {
   let settings: MirrorSettings;
 
   beforeAll(async () => {
-    database = await freshDatabase(mirrorMigrations);
+    database = await freshDatabase(MIRROR_MIGRATIONS);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   });
 

@@ -6,7 +6,7 @@ import { ITEM_ID } from './item-id.js';
 import { type ItemRow, toItemRow } from './item-row.js';
 import { itemsTotal } from './metrics.js';
 import { type ItemRead, MirrorStore } from './mirror-store.js';
-import { settleAbsent } from './reconcile/settle-absent.js';
+import { resolveMissing } from './reconcile/resolve-missing.js';
 import { isWanted, settingsOf } from './settings.js';
 
 /** Custom fields by their own wild card, which other list methods need; here `*` may or may not bring them. */
@@ -67,7 +67,7 @@ export class ItemsController {
     itemsTotal.inc({ work: 'live' }, rows.length + deleted.length);
     // Said to have changed, and not shown: deleted meanwhile, or not for this user.
     const { memberId, entityTypeId } = read;
-    const settled = await settleAbsent(this.store, client, { memberId, entityTypeId, ids: absent });
+    const settled = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: absent });
     for (const [id, error] of settled.failed) {
       const entry = itemEntries.get(id);
       if (entry) failed.push({ entity: entry.entity, error });

@@ -6,7 +6,7 @@ import { LetPeopleRead1764960000300 } from './migrations/1764960000300-let-peopl
 import { AsciiCasts1766100000100 } from './migrations/1766100000100-ascii-casts.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
-export const mirrorMigrations = [
+export const MIRROR_MIGRATIONS = [
   CreateMirror1764100000000,
   ForgetPortals1764800000000,
   WidenMirror1764960000100,

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { toItemRow } from './item-row.js';
-import { mirrorMigrations } from './migrations.js';
+import { MIRROR_MIGRATIONS } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
 
 const TYPE = 147;
@@ -15,7 +15,7 @@ let source: DataSource;
 let store: MirrorStore;
 
 beforeAll(async () => {
-  database = await freshDatabase(mirrorMigrations);
+  database = await freshDatabase(MIRROR_MIGRATIONS);
   source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   store = new MirrorStore(source);
 });

@@ -17,19 +17,19 @@ export interface ItemRead {
 export type Statements = Pick<EntityManager, 'query'>;
 
 /** Measured: PostgreSQL takes a quarter less time for five of these than for 2,500 rows at once, and the text is never large. */
-const savedAtOnce = 500;
+const SAVE_BATCH_SIZE = 500;
 
 /** Within the time that a statement may take. */
-const forgottenAtOnce = 10_000;
+const FORGET_BATCH_SIZE = 10_000;
 
 /** One row, unless the portal was forgotten after the read began; nobody can forget it while it is locked. */
-const wantedPortal = `wanted AS MATERIALIZED (
+const WANTED_PORTAL = `wanted AS MATERIALIZED (
   SELECT FROM mirror.portals WHERE member_id = $1 AND forgotten_to < $3::bigint FOR SHARE)`;
 
 const nextNumber = z.tuple([z.object({ number: z.string(), at: z.date() })]);
 
 /** Columns of `ItemRow` with their types. */
-const columns = {
+const COLUMNS = {
   title: 'text',
   stage_id: 'text',
   category_id: 'int',
@@ -43,9 +43,9 @@ const columns = {
   currency_id: 'text',
   fields: 'jsonb',
 } as const satisfies Record<keyof Omit<ItemRow, 'item_id'>, string>;
-const names = Object.keys(columns).join(', ');
-const typedNames = Object.entries(columns).map((column) => column.join(' '));
-const replaced = Object.keys(columns).map((name) => `${name} = excluded.${name}`);
+const names = Object.keys(COLUMNS).join(', ');
+const typedNames = Object.entries(COLUMNS).map((column) => column.join(' '));
+const replaced = Object.keys(COLUMNS).map((name) => `${name} = excluded.${name}`);
 
 /**
  * `mirror.items`. Reads overlap, here and in other processes, and may be stored in any order: the one that began last wins,
@@ -71,14 +71,14 @@ export class MirrorStore {
   async saveItems(read: ItemRead, rows: readonly ItemRow[], within: Statements = this.source): Promise<void> {
     // In order of their ids, so that whoever else stores at the same time locks them in the same order.
     const ordered = rows.toSorted(byId);
-    for (let from = 0; from < ordered.length; from += savedAtOnce) {
-      await this.saveSome(read, ordered.slice(from, from + savedAtOnce), within);
+    for (let from = 0; from < ordered.length; from += SAVE_BATCH_SIZE) {
+      await this.saveSome(read, ordered.slice(from, from + SAVE_BATCH_SIZE), within);
     }
   }
 
   private async saveSome(read: ItemRead, rows: readonly ItemRow[], within: Statements): Promise<void> {
     await within.query(
-      `WITH ${wantedPortal}
+      `WITH ${WANTED_PORTAL}
        INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, read_at, item_id, ${names})
        SELECT $1, $2, $3, $5, item_id, ${names}
          FROM jsonb_to_recordset($4::jsonb) AS item(item_id bigint, ${typedNames.join(', ')}), wanted
@@ -127,7 +127,7 @@ export class MirrorStore {
   ): Promise<void> {
     if (itemIds.length === 0) return;
     await this.source.query(
-      `WITH ${wantedPortal}
+      `WITH ${WANTED_PORTAL}
        INSERT INTO mirror.items AS old (member_id, entity_type_id, read_number, read_at, item_id, fields, ${column})
        SELECT $1, $2, $3, $5, item_id, '{}', clock_timestamp() FROM unnest($4::bigint[]) AS item_id, wanted
         ORDER BY item_id
@@ -157,11 +157,11 @@ export class MirrorStore {
        ON CONFLICT (member_id) DO UPDATE SET forgotten_to = greatest(old.forgotten_to, excluded.forgotten_to)`,
       [memberId, upTo],
     );
-    for (let deleted = forgottenAtOnce; deleted > 0;) {
+    for (let deleted = FORGET_BATCH_SIZE; deleted > 0;) {
       [, deleted] = await this.source.query<[unknown[], number]>(
         `DELETE FROM mirror.items WHERE ctid = ANY (ARRAY(
            SELECT ctid FROM mirror.items WHERE member_id = $1 AND read_number <= $2 LIMIT $3))`,
-        [memberId, upTo, forgottenAtOnce],
+        [memberId, upTo, FORGET_BATCH_SIZE],
       );
     }
   }

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { toItemRow } from './item-row.js';
-import { mirrorMigrations } from './migrations.js';
+import { MIRROR_MIGRATIONS } from './migrations.js';
 import { type ItemRead, MirrorStore } from './mirror-store.js';
 
 const TYPE = 147;
@@ -15,7 +15,7 @@ let source: DataSource;
 let store: MirrorStore;
 
 beforeAll(async () => {
-  database = await freshDatabase(mirrorMigrations);
+  database = await freshDatabase(MIRROR_MIGRATIONS);
   source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   store = new MirrorStore(source);
 });
@@ -61,45 +61,45 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 
 /** A portal that changes while reads of it overlap. */
 class Scenario {
-  readonly #portal = new Map<number, string>();
-  readonly #reads: RunningRead[] = [];
-  #changes = 0;
+  private readonly portal = new Map<number, string>();
+  private readonly reads: RunningRead[] = [];
+  private changes = 0;
 
   constructor(readonly memberId: string) {}
 
   async take(step: Step): Promise<void> {
     if (step.kind === 'change') {
-      if (step.exists) this.#portal.set(step.id, `change ${++this.#changes}`);
-      else this.#portal.delete(step.id);
+      if (step.exists) this.portal.set(step.id, `change ${++this.changes}`);
+      else this.portal.delete(step.id);
     } else if (step.kind === 'begin') {
       const read = await store.beginRead(this.memberId, TYPE);
-      this.#reads.push({ read, ids: step.ids });
+      this.reads.push({ read, ids: step.ids });
     } else {
-      const running = this.#reads[step.which];
+      const running = this.reads[step.which];
       if (!running) return;
-      this.#ask(running);
-      if (step.kind === 'store') await this.#store(running);
+      this.ask(running);
+      if (step.kind === 'store') await this.store(running);
     }
   }
 
   /** The events of the last changes lead to one more read of every item; whatever else runs may end before or after it. */
   async end(order: readonly number[]): Promise<void> {
     await this.take({ kind: 'begin', ids: itemIds });
-    const rest = this.#reads.map((running, i) => ({ running, place: order[i] ?? 0 }));
-    for (const { running } of rest) this.#ask(running);
-    for (const { running } of rest.toSorted((a, b) => a.place - b.place)) await this.#store(running);
+    const rest = this.reads.map((running, i) => ({ running, place: order[i] ?? 0 }));
+    for (const { running } of rest) this.ask(running);
+    for (const { running } of rest.toSorted((a, b) => a.place - b.place)) await this.store(running);
   }
 
   expected(): { item_id: string; title: string }[] {
-    const items = [...this.#portal].toSorted(([a], [b]) => a - b);
+    const items = [...this.portal].toSorted(([a], [b]) => a - b);
     return items.map(([id, title]) => ({ item_id: String(id), title }));
   }
 
-  #ask(running: RunningRead): void {
-    running.found ??= new Map([...this.#portal].filter(([id]) => running.ids.includes(id)));
+  private ask(running: RunningRead): void {
+    running.found ??= new Map([...this.portal].filter(([id]) => running.ids.includes(id)));
   }
 
-  async #store({ read, ids, found }: RunningRead): Promise<void> {
+  private async store({ read, ids, found }: RunningRead): Promise<void> {
     if (!found) throw new Error('the portal was not asked');
     const rows = [...found].map(([id, title]) => toItemRow(String(id), { id, title }));
     const absent = ids.filter((id) => !found.has(id)).map(String);

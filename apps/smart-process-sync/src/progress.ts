@@ -22,11 +22,11 @@ const counts = z.object({
   /** Could not be read, nor told what became of them: they stay as they were. */
   unreadable: z.number(),
 });
-export type Found = z.output<typeof counts>;
+export type Findings = z.output<typeof counts>;
 
 const kept = z.object({ types: z.array(typeProgress), found: counts });
 
-const nothing: Found = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
+const NOTHING: Findings = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
 
 export interface Speed {
   items: number;
@@ -39,57 +39,57 @@ export interface Speed {
 
 /** How far a task has come; its `toJSON` is what operators see, and what a killed task goes on from. */
 export class Progress {
-  readonly found: Found;
-  readonly #types: Map<number, TypeProgress>;
-  readonly #startedAtMs: number;
-  #itemsHere = 0;
-  #partAtStart: number | undefined;
+  readonly found: Findings;
+  private readonly types: Map<number, TypeProgress>;
+  private readonly startedAtMs: number;
+  private itemsHere = 0;
+  private partAtStart: number | undefined;
 
   constructor(
     before: Record<string, unknown> = {},
     private readonly nowMs: () => number = () => performance.now(),
   ) {
     const read = kept.safeParse(before);
-    this.found = { ...nothing, ...(read.success ? read.data.found : {}) };
-    this.#types = new Map(read.success ? read.data.types.map((type) => [type.entityTypeId, type]) : []);
-    this.#startedAtMs = nowMs();
+    this.found = { ...NOTHING, ...(read.success ? read.data.found : {}) };
+    this.types = new Map(read.success ? read.data.types.map((type) => [type.entityTypeId, type]) : []);
+    this.startedAtMs = nowMs();
   }
 
   /** Goes on from what was there before; else from `start`. */
   open(start: TypeProgress): TypeProgress {
-    const type = this.#types.get(start.entityTypeId) ?? start;
-    this.#types.set(start.entityTypeId, { ...type, lastId: start.lastId });
+    const type = this.types.get(start.entityTypeId) ?? start;
+    this.types.set(start.entityTypeId, { ...type, lastId: start.lastId });
     return type;
   }
 
   advance(entityTypeId: number, items: number, last: string, isDone: boolean): void {
-    const type = this.#types.get(entityTypeId);
+    const type = this.types.get(entityTypeId);
     if (!type) return;
-    this.#partAtStart ??= this.#part();
-    this.#itemsHere += items;
-    this.#types.set(entityTypeId, { ...type, items: type.items + items, after: last, isDone });
+    this.partAtStart ??= this.part();
+    this.itemsHere += items;
+    this.types.set(entityTypeId, { ...type, items: type.items + items, after: last, isDone });
   }
 
   toJSON(): Record<string, unknown> {
-    return { ...this.speed(), found: this.found, types: [...this.#types.values()] };
+    return { ...this.speed(), found: this.found, types: [...this.types.values()] };
   }
 
   speed(): Speed {
-    const seconds = Math.max(0.001, (this.nowMs() - this.#startedAtMs) / 1_000);
-    const part = this.#part();
-    const perSecond = (part - (this.#partAtStart ?? 0)) / seconds;
-    const items = [...this.#types.values()].reduce((sum, type) => sum + type.items, 0);
+    const seconds = Math.max(0.001, (this.nowMs() - this.startedAtMs) / 1_000);
+    const part = this.part();
+    const perSecond = (part - (this.partAtStart ?? 0)) / seconds;
+    const items = [...this.types.values()].reduce((sum, type) => sum + type.items, 0);
     return {
       items,
-      itemsPerSecond: Math.round(this.#itemsHere / seconds),
+      itemsPerSecond: Math.round(this.itemsHere / seconds),
       part: Math.round(part * 1_000) / 1_000,
       ...(perSecond > 0 && { secondsLeft: Math.round((1 - part) / perSecond) }),
     };
   }
 
   /** By ids, since nothing is counted beforehand: as if no id were missing. */
-  #part(): number {
-    const types = [...this.#types.values()];
+  private part(): number {
+    const types = [...this.types.values()];
     const all = types.reduce((sum, { lastId }) => sum + Number(lastId) + 1, 0);
     const done = types.reduce(
       (sum, { after, lastId, isDone }) =>
@@ -102,7 +102,7 @@ export class Progress {
 
 /** Says it at most twice a second. */
 export class Reporter {
-  #saidAtMs = -Infinity;
+  private reportedAtMs = -Infinity;
 
   constructor(
     private readonly progress: Progress,
@@ -110,16 +110,16 @@ export class Reporter {
     private readonly log: (progress: Record<string, unknown>) => void,
   ) {}
 
-  #loggedAtMs = performance.now();
+  private loggedAtMs = performance.now();
 
-  async say(): Promise<void> {
+  async reportProgress(): Promise<void> {
     const now = performance.now();
-    if (now - this.#saidAtMs < 500) return;
-    this.#saidAtMs = now;
+    if (now - this.reportedAtMs < 500) return;
+    this.reportedAtMs = now;
     const said = this.progress.toJSON();
     await this.report(said);
-    if (now - this.#loggedAtMs < 10_000) return;
-    this.#loggedAtMs = now;
+    if (now - this.loggedAtMs < 10_000) return;
+    this.loggedAtMs = now;
     const { items, itemsPerSecond, secondsLeft } = said;
     this.log({ items, itemsPerSecond, secondsLeft });
   }

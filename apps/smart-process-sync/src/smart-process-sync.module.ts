@@ -2,10 +2,10 @@ import { Module } from '@nestjs/common';
 import { Backfill } from './backfill/backfill.js';
 import { ItemsController } from './items.controller.js';
 import { MirrorStore } from './mirror-store.js';
-import { Comparison } from './reconcile/compare.js';
-import { Mender } from './reconcile/mender.js';
-import { Reconciliation } from './reconcile/reconcile.js';
-import { PortalNotesStore } from './schedule/portal-notes.js';
+import { Comparison } from './reconcile/comparison.js';
+import { RepairStep } from './reconcile/repair-step.js';
+import { Reconciliation } from './reconcile/reconciliation.js';
+import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { Schedule } from './schedule/schedule.js';
 import { SyncRunner } from './sync.runner.js';
 import { Catalogues } from './types/catalogue.js';
@@ -14,8 +14,8 @@ import { TypeRefresh } from './types/type-refresh.js';
 import { TypeStore } from './types/type-store.js';
 import { TypesController } from './types/types.controller.js';
 import { UninstallController } from './uninstall.controller.js';
-import { Misfits } from './views/misfits.js';
-import { ViewKeeper } from './views/view-keeper.js';
+import { CastFailures } from './views/cast-failures.js';
+import { ViewSynchronizer } from './views/view-synchronizer.js';
 import { ViewStore } from './views/view-store.js';
 
 @Module({
@@ -24,17 +24,17 @@ import { ViewStore } from './views/view-store.js';
     Backfill,
     Catalogues,
     Comparison,
-    Mender,
-    Misfits,
+    RepairStep,
+    CastFailures,
     MirrorStore,
-    PortalNotesStore,
+    PortalSyncStates,
     Reconciliation,
     Schedule,
     SuffixedEvents,
     SyncRunner,
     TypeRefresh,
     TypeStore,
-    ViewKeeper,
+    ViewSynchronizer,
     ViewStore,
   ],
 })

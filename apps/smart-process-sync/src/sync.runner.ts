@@ -6,23 +6,23 @@ import {
 } from '@nestjs/common';
 import { CONSUMER_LOG, TASK_CONCURRENCY } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { PortalTasks, type TaskHandler, TaskRunner } from '@relay/portals';
+import { PortalJobs, type JobHandler, JobRunner } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
-import { Reconciliation } from './reconcile/reconcile.js';
+import { Reconciliation } from './reconcile/reconciliation.js';
 import { Schedule } from './schedule/schedule.js';
 import { CONSUMER } from './settings.js';
-import { Misfits } from './views/misfits.js';
-import { ViewKeeper } from './views/view-keeper.js';
+import { CastFailures } from './views/cast-failures.js';
+import { ViewSynchronizer } from './views/view-synchronizer.js';
 
-const sweepEveryMs = 3_000;
+const SWEEP_INTERVAL_MS = 3_000;
 /** A view that cannot be guarded now has a reader who keeps it for long, or another owner. */
-const guardEveryMs = 60_000;
+const GUARD_INTERVAL_MS = 60_000;
 
 /** Does, beside the events, what operators and the schedule ask for. Stops before the database is closed. */
 @Injectable()
 export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly runner: TaskRunner;
+  private readonly runner: JobRunner;
   private timer: NodeJS.Timeout | undefined;
   private sweeping: Promise<void> = Promise.resolve();
   private isStopped = false;
@@ -31,22 +31,22 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
   constructor(
     source: DataSource,
     private readonly schedule: Schedule,
-    private readonly views: ViewKeeper,
+    private readonly views: ViewSynchronizer,
     backfill: Backfill,
     reconciliation: Reconciliation,
-    misfits: Misfits,
-    tasks: PortalTasks,
+    misfits: CastFailures,
+    tasks: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
     @Inject(TASK_CONCURRENCY) concurrency: number,
   ) {
     const thenCount =
-      (handler: TaskHandler): TaskHandler =>
+      (handler: JobHandler): JobHandler =>
       async (run) => {
         const progress = await handler(run);
         await tasks.request(CONSUMER, run.task.memberId, 'count');
         return progress;
       };
-    this.runner = new TaskRunner({
+    this.runner = new JobRunner({
       dataSource: source,
       consumer: CONSUMER,
       log,
@@ -77,7 +77,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
   private next(afterMs: number): void {
     if (this.isStopped) return;
     this.timer = setTimeout(() => {
-      this.sweeping = this.sweep().finally(() => this.next(sweepEveryMs));
+      this.sweeping = this.sweep().finally(() => this.next(SWEEP_INTERVAL_MS));
     }, afterMs);
     this.timer.unref();
   }
@@ -98,6 +98,6 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     if (now < this.guardAtMs) return;
     const outcome = await this.views.guardOld();
     if (outcome === 'done') this.guardAtMs = Infinity;
-    if (outcome === 'failed') this.guardAtMs = now + guardEveryMs;
+    if (outcome === 'failed') this.guardAtMs = now + GUARD_INTERVAL_MS;
   }
 }

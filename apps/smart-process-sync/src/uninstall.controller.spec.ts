@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import type { PortalEntry } from '@relay/bus';
-import { PortalDirectory, type KnownPortal } from '@relay/portals';
+import { PortalCache, type KnownPortal } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { toItemRow } from './item-row.js';
-import { mirrorMigrations } from './migrations.js';
+import { MIRROR_MIGRATIONS } from './migrations.js';
 import { MirrorStore } from './mirror-store.js';
-import { PortalNotesStore } from './schedule/portal-notes.js';
+import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { TypeStore } from './types/type-store.js';
 import { UninstallController } from './uninstall.controller.js';
 import { ViewStore } from './views/view-store.js';
@@ -39,17 +39,17 @@ describe('the mirror of a portal that is uninstalled', () => {
   };
 
   beforeAll(async () => {
-    database = await freshDatabase(mirrorMigrations);
+    database = await freshDatabase(MIRROR_MIGRATIONS);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     app = await Test.createTestingModule({
       controllers: [UninstallController],
       providers: [
         MirrorStore,
-        PortalNotesStore,
+        PortalSyncStates,
         TypeStore,
         ViewStore,
         { provide: DataSource, useValue: source },
-        { provide: PortalDirectory, useValue: directory },
+        { provide: PortalCache, useValue: directory },
       ],
     }).compile();
     store = app.get(MirrorStore);

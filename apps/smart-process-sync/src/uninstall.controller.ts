@@ -1,8 +1,8 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { PortalDirectory } from '@relay/portals';
+import { PortalCache } from '@relay/portals';
 import { MirrorStore } from './mirror-store.js';
-import { PortalNotesStore } from './schedule/portal-notes.js';
+import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { TypeStore } from './types/type-store.js';
 import { ViewStore } from './views/view-store.js';
 
@@ -13,11 +13,11 @@ import { ViewStore } from './views/view-store.js';
 @Controller()
 export class UninstallController {
   constructor(
-    private readonly directory: PortalDirectory,
+    private readonly directory: PortalCache,
     private readonly store: MirrorStore,
     private readonly types: TypeStore,
     private readonly views: ViewStore,
-    private readonly notes: PortalNotesStore,
+    private readonly syncStates: PortalSyncStates,
   ) {}
 
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
@@ -35,7 +35,7 @@ export class UninstallController {
       await this.views.remove(memberId, entityTypeId);
     }
     await this.types.forget(memberId);
-    await this.notes.forget(memberId);
+    await this.syncStates.forget(memberId);
   }
 
   /** The event can come late, after the next install, whose items are live already. */

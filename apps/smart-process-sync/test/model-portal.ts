@@ -51,12 +51,12 @@ export class ModelPortal implements BatchClient {
     if (failure) throw failure;
     const outcomes: Record<string, CommandOutcome> = {};
     for (const [key, { method, params }] of Object.entries(commands)) {
-      outcomes[key] = method === 'crm.item.get' ? this.#get(params) : this.#list(params, outcomes);
+      outcomes[key] = method === 'crm.item.get' ? this.get(params) : this.list(params, outcomes);
     }
     return outcomes;
   }
 
-  #list(params: unknown, before: Record<string, CommandOutcome>): CommandOutcome {
+  private list(params: unknown, before: Record<string, CommandOutcome>): CommandOutcome {
     const { entityTypeId, filter, select } = listParams.parse(params);
     const items = this.types.get(entityTypeId);
     if (!items) return { ok: false, error: new Bitrix24Error('NOT_FOUND', { delivered: 'yes' }) };
@@ -77,7 +77,7 @@ export class ModelPortal implements BatchClient {
         };
   }
 
-  #get(params: unknown): CommandOutcome {
+  private get(params: unknown): CommandOutcome {
     const { entityTypeId, id } = getParams.parse(params);
     const fields = this.types.get(entityTypeId)?.get(Number(id));
     if (!fields) return { ok: false, error: new Bitrix24Error('NOT_FOUND', { delivered: 'yes' }) };

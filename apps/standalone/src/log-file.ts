@@ -9,7 +9,7 @@ const problem = z.object({
   /** Nest's own lines have one. What it warns of, such as equal names in two apps, is for developers. */
   context: z.unknown().optional(),
 });
-const isProblem = /^\{"level":"(warn|error|fatal)"/;
+const PROBLEM_LINE = /^\{"level":"(warn|error|fatal)"/;
 
 /** All apps' JSON lines go into one file; a person sees of them what went wrong. */
 export function openLogFile(path: string, screen: Screen): DestinationStream {
@@ -17,7 +17,7 @@ export function openLogFile(path: string, screen: Screen): DestinationStream {
   return {
     write: (line) => {
       file.write(line);
-      const level = isProblem.exec(line)?.[1];
+      const level = PROBLEM_LINE.exec(line)?.[1];
       if (level === undefined) return;
       const { app, msg, err, context } = problem.parse(JSON.parse(line));
       if (level === 'warn' && context !== undefined) return;

@@ -1,12 +1,12 @@
 import 'reflect-metadata';
 import { runMain } from '@relay/platform';
 import { endOnSignal } from './end-on-signal.js';
-import { explainFileError } from './folder/file-error.js';
-import { RunningParts } from './running-parts.js';
+import { explainFileError } from './data-dir/file-error.js';
+import { ResourceStack } from './resource-stack.js';
 import { startStandalone } from './standalone.js';
 
 await runMain('b24-relay', async () => {
-  const parts = new RunningParts();
+  const parts = new ResourceStack();
   endOnSignal(parts);
   try {
     await startStandalone(parts, process.env);

@@ -38,20 +38,20 @@ function unusable(name: string, port: number, error: unknown): unknown {
 }
 
 /** Below what a system hands out by itself, to connections and to programs that name no port, and above the well-known. */
-const lowestPort = 10_000;
-const highestPort = 19_999;
-const mostTries = 100;
+const MIN_PORT = 10_000;
+const MAX_PORT = 19_999;
+const MAX_TRIES = 100;
 
 /** One of 127.0.0.1 that nobody listens on at this moment: whoever uses it chooses again when it is taken after all. */
 export async function freePort(): Promise<number> {
   for (let tries = 1; ; tries += 1) {
-    const port = randomInt(lowestPort, highestPort + 1);
+    const port = randomInt(MIN_PORT, MAX_PORT + 1);
     const server = createServer();
     try {
       await once(server.listen(port, '127.0.0.1'), 'listening');
       return port;
     } catch (error) {
-      if (tries >= mostTries) throw error;
+      if (tries >= MAX_TRIES) throw error;
     } finally {
       server.close();
     }

@@ -1,14 +1,14 @@
 import { printable } from '@relay/platform';
 import { relative } from 'node:path';
-import type { RunningParts } from './running-parts.js';
+import type { ResourceStack } from './resource-stack.js';
 
-const repeatAfterMs = 60_000;
+const REPEAT_AFTER_MS = 60_000;
 
 /** What a newcomer reads; everything else is in the log file. */
 export class Screen {
   private readonly toldAt = new Map<string, number>();
 
-  constructor(private readonly parts: RunningParts) {}
+  constructor(private readonly parts: ResourceStack) {}
 
   line(text = ''): void {
     process.stdout.write(`${text}\n`);
@@ -22,7 +22,7 @@ export class Screen {
   /** What keeps coming is said again after a minute, and what comes of ending not at all. */
   problem(text: string): void {
     const now = performance.now();
-    if (this.parts.isClosing || now - (this.toldAt.get(text) ?? -Infinity) < repeatAfterMs) return;
+    if (this.parts.isClosing || now - (this.toldAt.get(text) ?? -Infinity) < REPEAT_AFTER_MS) return;
     this.toldAt.set(text, now);
     this.line(`! ${printable(text)}`);
   }

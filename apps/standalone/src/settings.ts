@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
-import { consumerVariables } from '@relay/consumer';
+import { CONSUMER_VARIABLES } from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
-import { gatewayVariables } from '../../gateway/src/gateway.module.js';
-import type { KeptSecrets } from './folder/kept-secrets.js';
+import { GATEWAY_VARIABLES } from '../../gateway/src/gateway.module.js';
+import type { GeneratedSecrets } from './data-dir/generated-secrets.js';
 
 /** As the simulator knows the application; nothing is protected by it. */
-const demoApplication = { B24_CLIENT_ID: 'demo.app', B24_CLIENT_SECRET: 'demo.secret' };
+const DEMO_APPLICATION = { B24_CLIENT_ID: 'demo.app', B24_CLIENT_SECRET: 'demo.secret' };
 
 /** What is known before anything is opened. */
 export interface Plan {
@@ -16,13 +16,13 @@ export interface Plan {
 }
 
 /** Everything that an app reads, once for all. */
-const variables = [...gatewayVariables, ...consumerVariables];
+const VARIABLES = [...GATEWAY_VARIABLES, ...CONSUMER_VARIABLES];
 /** Not asked for: where they are not given, they are made. */
-const made = ['DATABASE_URL', 'TOKEN_KEYS', 'OPS_TOKEN'];
+const MADE = ['DATABASE_URL', 'TOKEN_KEYS', 'OPS_TOKEN'];
 
 /** @throws EnvironmentError naming what is wrong with the variables, before anything is opened */
 export function planOf(env: NodeJS.ProcessEnv): Plan {
-  const given = variables.filter((name) => env[name] || !made.includes(name));
+  const given = VARIABLES.filter((name) => env[name] || !MADE.includes(name));
   const { PORT, OPS_PORT, SIMULATOR_PORT, B24_CLIENT_ID } = readEnvironment(
     [...given, 'PORT', 'OPS_PORT', 'SIMULATOR_PORT', 'B24_CLIENT_ID'],
     env,
@@ -39,7 +39,7 @@ export function planOf(env: NodeJS.ProcessEnv): Plan {
 export function appsEnvironment(
   env: NodeJS.ProcessEnv,
   plan: Plan,
-  secrets: KeptSecrets,
+  secrets: GeneratedSecrets,
   databaseUrl: string,
 ) {
   const { TOKEN_KEYS, OPS_TOKEN } = secrets;
@@ -51,14 +51,14 @@ export function appsEnvironment(
     OPS_TOKEN: env['OPS_TOKEN'] || OPS_TOKEN,
     ...(plan.isSimulated && simulated(plan)),
   };
-  return readEnvironment(variables, source);
+  return readEnvironment(VARIABLES, source);
 }
 
 /** By number: the apps reach each other on this machine, whatever `localhost` means to it. */
 function simulated({ ports }: Plan): NodeJS.ProcessEnv {
   const simulator = `127.0.0.1:${ports.SIMULATOR_PORT}`;
   return {
-    ...demoApplication,
+    ...DEMO_APPLICATION,
     PUBLIC_URL: `http://127.0.0.1:${ports.PORT}`,
     B24_OAUTH_URL: `http://${simulator}`,
     B24_ALLOW_HOSTS: simulator,

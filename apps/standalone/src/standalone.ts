@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startConsumer, type ConsumerOptions } from '@relay/consumer';
 import {
-  awaitDatabase,
+  waitForDatabase,
   ensureDatabaseRoles,
   grantToServices,
   runMigrations,
@@ -17,43 +17,43 @@ import { NameObserver } from '../../name-formatter/src/name-observer.js';
 import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
 import { mirrorSettings } from '../../smart-process-sync/src/settings.js';
 import { SmartProcessSyncModule } from '../../smart-process-sync/src/smart-process-sync.module.js';
-import { demoSendsEvents } from './demo-portal.js';
-import { lockFolder } from './folder/folder-lock.js';
-import { keptSecrets, type KeptSecrets } from './folder/kept-secrets.js';
+import { waitForDemoPortal } from './demo-portal.js';
+import { acquirePidLock } from './data-dir/pid-lock.js';
+import { loadOrGenerateSecrets, type GeneratedSecrets } from './data-dir/generated-secrets.js';
 import { openLogFile } from './log-file.js';
 import { requireFreePorts } from './ports.js';
-import { postgresPlace } from './postgres/place.js';
+import { preparePostgresDataDir } from './postgres/postgres-data-dir.js';
 import { startPostgres } from './postgres/server.js';
-import type { RunningParts } from './running-parts.js';
+import type { ResourceStack } from './resource-stack.js';
 import { Screen, shortPath } from './screen.js';
 import { appsEnvironment, planOf, type Plan } from './settings.js';
-import { SharedHost } from './shared-host.js';
+import { SharedProcessContext } from './shared-process-context.js';
 import { databaseUrlFile, logFile, welcome } from './welcome.js';
 
 /**
  * Everything in one process: PostgreSQL in the data folder unless DATABASE_URL is set, the simulated Bitrix24 unless
  * B24_CLIENT_ID is, the gateway and the consumers. Resolves when a contact that is added now is corrected.
  */
-export async function startStandalone(parts: RunningParts, env: NodeJS.ProcessEnv): Promise<void> {
+export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessEnv): Promise<void> {
   const screen = new Screen(parts);
   const plan = planOf(env);
   openFolder(plan.dataDir);
-  parts.add(lockFolder(plan.dataDir));
+  parts.add(acquirePidLock(plan.dataDir));
   await requireFreePorts(plan.ports);
-  const secrets = keptSecrets(plan.dataDir, existsSync(join(plan.dataDir, 'postgres')));
+  const secrets = loadOrGenerateSecrets(plan.dataDir, existsSync(join(plan.dataDir, 'postgres')));
   const log = openLogFile(logFile(plan.dataDir), screen);
 
   const own = env['DATABASE_URL'] ? undefined : await openDatabase(parts, plan, secrets, screen);
   const databaseUrl = env['DATABASE_URL'] || own?.service || '';
   const environment = appsEnvironment(env, plan, secrets, databaseUrl);
-  const host = new SharedHost(environment.LOG_LEVEL, log);
+  const host = new SharedProcessContext(environment.LOG_LEVEL, log);
   const { OTEL_EXPORTER_OTLP_ENDPOINT: collector } = environment;
   // Opened before the apps, so closed after them: it sends the last spans.
   if (collector !== undefined) parts.add(await startTraces('standalone', collector, host.for('traces').log));
   const { log: migrateLog } = host.for('migrate');
   if (own) await ensureDatabaseRoles(own, migrateLog);
   const owner = own?.owner ?? (env['MIGRATE_DATABASE_URL'] || databaseUrl);
-  await awaitDatabase(owner, migrateLog);
+  await waitForDatabase(owner, migrateLog);
   await runMigrations(owner, migrateLog);
   await grantToServices(owner, databaseUrl);
 
@@ -76,9 +76,9 @@ export async function startStandalone(parts: RunningParts, env: NodeJS.ProcessEn
       clientSecret: environment.B24_CLIENT_SECRET,
       installDemoAt: `${environment.PUBLIC_URL}/b24/install`,
     });
-    await demoSendsEvents(simulator.url);
+    await waitForDemoPortal(simulator.url);
   }
-  host.allStarted();
+  host.markStarted();
   welcome(screen, plan, environment.PUBLIC_URL, !env['DATABASE_URL']);
 }
 
@@ -88,15 +88,15 @@ function openFolder(dataDir: string): void {
 }
 
 async function openDatabase(
-  parts: RunningParts,
+  parts: ResourceStack,
   { dataDir }: Plan,
-  { POSTGRES_PASSWORD: password }: KeptSecrets,
+  { POSTGRES_PASSWORD: password }: GeneratedSecrets,
   screen: Screen,
 ): Promise<RoleUrls> {
-  const place = postgresPlace(dataDir);
+  const place = preparePostgresDataDir(dataDir);
   screen.line(`b24-relay: starting PostgreSQL in ${shortPath(place.path)}`);
   const url = await startPostgres(parts, {
-    place,
+    dataDir: place,
     password,
     logFile: join(dataDir, 'postgres.log'),
     onCrash: () => {

@@ -9,7 +9,7 @@ export function welcome(screen: Screen, plan: Plan, publicUrl: string, ownsDatab
   const places: [string, string][] = [
     ...(plan.isSimulated ? [['portal (simulated)', simulator] satisfies [string, string]] : []),
     ['gateway', publicUrl],
-    ['operator page', `http://localhost:${ports.OPS_PORT}/ops (OPS_TOKEN: ${tokenPlace(dataDir)})`],
+    ['operator page', `http://localhost:${ports.OPS_PORT}/ops (OPS_TOKEN: ${tokenLocation(dataDir)})`],
     ['health and metrics', `http://localhost:${ports.OPS_PORT}/health/ready, /metrics`],
     ['database', ownsDatabase ? `psql "$(cat ${shortPath(databaseUrlFile(dataDir))})"` : 'of DATABASE_URL'],
     ['log', shortPath(logFile(dataDir))],
@@ -32,7 +32,7 @@ export function databaseUrlFile(dataDir: string): string {
 }
 
 /** Never the token itself: the screen may be a log. */
-function tokenPlace(dataDir: string): string {
+function tokenLocation(dataDir: string): string {
   return process.env['OPS_TOKEN'] ? 'yours' : shortPath(join(dataDir, 'secrets.env'));
 }
 

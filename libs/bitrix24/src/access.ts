@@ -15,7 +15,7 @@ export interface TokenStore {
    * Called when the portal refused `staleAccessToken` as expired. Returns newer credentials than that, renewing them
    * only if nobody else has: a second renewal of the same pair kills the first (`settings/oauth/auto-renewal.md`).
    */
-  renew(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
+  refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
    * Called when the portal refused `refusedAccessToken` for another reason. Returns the credentials that are stored now,
    * waiting for a renewal that is under way elsewhere: another process may have replaced the token, and so killed it, while
@@ -42,7 +42,7 @@ export function webhookTokens(address: string): TokenStore {
     kind: 'webhook',
     endpoint: address.endsWith('/') ? address : `${address}/`,
   };
-  return { access: () => Promise.resolve(access), renew: () => Promise.resolve(access) };
+  return { access: () => Promise.resolve(access), refresh: () => Promise.resolve(access) };
 }
 
 /** What of a credential must not come back in an error. */

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import {
-  type Answer,
-  type Asked,
-  badAnswer,
+  type RestResponse,
+  type RequestContext,
+  invalidResponse,
   errorCode,
   errorFrom,
   requestTime,
   wholeNumber,
-} from './answer.js';
+} from './response.js';
 import { Bitrix24Error } from './errors.js';
 import { checkMethod } from './method.js';
 import { encodeQuery, type Params } from './query.js';
@@ -22,7 +22,7 @@ export interface Command {
 }
 
 export type CommandOutcome =
-  ({ readonly ok: true } & Readonly<Answer>) | { readonly ok: false; readonly error: Bitrix24Error };
+  ({ readonly ok: true } & Readonly<RestResponse>) | { readonly ok: false; readonly error: Bitrix24Error };
 
 /**
  * The parameters of the method `batch`.
@@ -66,20 +66,20 @@ const commandError = z.union([errorCode, z.object({ error: errorCode }).transfor
 export function readOutcomes(
   result: unknown,
   commands: Readonly<Record<string, Command>>,
-  asked: Asked,
+  asked: RequestContext,
 ): Record<string, CommandOutcome> {
   const parsed = batchResult.safeParse(result);
-  if (!parsed.success) throw badAnswer(asked);
+  if (!parsed.success) throw invalidResponse(asked);
   const sections = parsed.data;
 
   function outcomeOf(key: string, method: string): CommandOutcome {
-    const command: Asked = { ...asked, method };
+    const command: RequestContext = { ...asked, method };
     const time = requestTime.parse(sections.result_time.get(key));
     if (sections.result_error.has(key)) {
       const sent = commandError.safeParse(sections.result_error.get(key));
       return {
         ok: false,
-        error: sent.success ? errorFrom(sent.data, command, { time }) : badAnswer(command),
+        error: sent.success ? errorFrom(sent.data, command, { time }) : invalidResponse(command),
       };
     }
     if (!sections.result.has(key)) {

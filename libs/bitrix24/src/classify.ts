@@ -1,4 +1,4 @@
-import type { AnswerFault, Delivered } from './errors.js';
+import type { ResponseDefect, Delivered } from './errors.js';
 
 /**
  * What can be done about an error:
@@ -32,7 +32,7 @@ export interface ErrorContext {
   readonly method?: string | undefined;
   readonly delivered?: Delivered | undefined;
   /** Of a `BAD_ANSWER`. */
-  readonly detail?: AnswerFault | undefined;
+  readonly detail?: ResponseDefect | undefined;
 }
 
 /**

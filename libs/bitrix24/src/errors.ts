@@ -7,7 +7,7 @@ import { classify, type ErrorClass, recoveryFor, type Recovery } from './classif
 export type Delivered = 'no' | 'unknown' | 'yes';
 
 /** In what way a `BAD_ANSWER` was bad. */
-export type AnswerFault =
+export type ResponseDefect =
   | 'html'
   | 'empty'
   /** It ended too early. */
@@ -36,7 +36,7 @@ export interface Bitrix24ErrorDetails {
   readonly method?: string;
   /** Default: `yes` with an HTTP status, `no` for codes that say that nothing was sent, else `unknown`. */
   readonly delivered?: Delivered | undefined;
-  readonly detail?: AnswerFault | undefined;
+  readonly detail?: ResponseDefect | undefined;
   readonly cause?: unknown;
 }
 
@@ -72,7 +72,7 @@ export class Bitrix24Error extends Error {
   readonly memberId: string | undefined;
   readonly delivered: Delivered;
   /** Of `BAD_ANSWER` only. */
-  readonly detail: AnswerFault | undefined;
+  readonly detail: ResponseDefect | undefined;
 
   constructor(code: string, details: Bitrix24ErrorDetails = {}) {
     super(describe(code, details), details.cause === undefined ? undefined : { cause: details.cause });

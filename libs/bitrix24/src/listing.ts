@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Answer, type Asked, badAnswer } from './answer.js';
+import { type RestResponse, type RequestContext, invalidResponse } from './response.js';
 import type { Command } from './batch.js';
-import { cut } from './cut.js';
+import { chunk } from './chunk.js';
 import { listOf } from './list-of.js';
 import type { Params } from './query.js';
 
@@ -16,12 +16,12 @@ const records = listOf(z.looseObject({}));
 const listResult = z.union([records, z.object({ items: records }).transform(({ items }) => items)]);
 const idValue = z.union([z.int().positive(), z.string().regex(/^[1-9]\d*$/)]);
 
-function readEntries(result: unknown, idField: 'id' | 'ID', asked: Asked): Item[] {
+function readEntries(result: unknown, idField: 'id' | 'ID', asked: RequestContext): Item[] {
   const parsed = listResult.safeParse(result);
-  if (!parsed.success) throw badAnswer(asked);
+  if (!parsed.success) throw invalidResponse(asked);
   return parsed.data.map((item) => {
     const id = idValue.safeParse(item[idField]);
-    if (!id.success) throw badAnswer(asked);
+    if (!id.success) throw invalidResponse(asked);
     return Object.assign(item, { id: id.data });
   });
 }
@@ -41,10 +41,10 @@ export interface ListParams extends Params {
  * @throws Bitrix24Error `BAD_ANSWER` also when a page does not advance, which would go on for ever
  */
 export async function* walkList(
-  call: (params: Params) => Promise<Answer>,
+  call: (params: Params) => Promise<RestResponse>,
   params: ListParams,
   idField: 'id' | 'ID',
-  asked: Asked,
+  asked: RequestContext,
 ): AsyncGenerator<Item, void, undefined> {
   const bound = `>${idField}`;
   let after = Number(params.filter?.[bound] ?? 0);
@@ -58,7 +58,7 @@ export async function* walkList(
     });
     const page = readEntries(result, idField, asked);
     for (const { id } of page) {
-      if (Number(id) <= after) throw badAnswer(asked);
+      if (Number(id) <= after) throw invalidResponse(asked);
       after = Number(id);
     }
     yield* page;
@@ -80,7 +80,7 @@ export function readsOf(
 ): Read[] {
   // What is no id cannot be in the portal; sent along it would be read as 0.
   const wanted = [...new Set(ids.map(String))].filter((id) => idValue.safeParse(id).success);
-  return cut(wanted, PAGE_SIZE).map((page): Read => {
+  return chunk(wanted, PAGE_SIZE).map((page): Read => {
     const params = { entityTypeId, filter: { '@id': page }, order: { id: 'ASC' }, start: -1 };
     return {
       ids: new Set(page),
@@ -99,9 +99,9 @@ export function readsOf(
  * @throws Bitrix24Error `BAD_ANSWER`
  */
 export function itemsOf({ ids, command: { method } }: Read, result: unknown, memberId: string): Item[] {
-  const asked: Asked = { memberId, method, secrets: [] };
+  const asked: RequestContext = { memberId, method, secrets: [] };
   const items = readEntries(result, 'id', asked);
-  if (!items.every(({ id }) => ids.has(String(id)))) throw badAnswer(asked);
+  if (!items.every(({ id }) => ids.has(String(id)))) throw invalidResponse(asked);
   return items;
 }
 

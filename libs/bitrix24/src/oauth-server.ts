@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AddressError, assertCallable } from './address.js';
 import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
 import { readCode } from './errors.js';
-import { post } from './exchange.js';
+import { post } from './http-request.js';
 import { parseJson } from './json.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;

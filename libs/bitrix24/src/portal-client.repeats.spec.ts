@@ -4,7 +4,7 @@ import { type Behaviour, Peer } from '../test/peer.js';
 import { RecordingPace } from '../test/recording-pace.js';
 import { MemoryTokens } from '../test/token-store.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
-import { MAX_REFUSALS, MAX_REPEATS } from './repeat.js';
+import { MAX_THROTTLED, MAX_RETRIES } from './retryability.js';
 import type { RequestOutcome } from './sender.js';
 
 let peer: Peer;
@@ -56,9 +56,9 @@ const limited: Behaviour = { status: 503, body: { error: 'QUERY_LIMIT_EXCEEDED' 
 
 describe.each(troubles)('after %s', (_, behaviour, code) => {
   it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is sent again', async (method) => {
-    fails(MAX_REPEATS, behaviour);
+    fails(MAX_RETRIES, behaviour);
     expect(await client().call(method)).toEqual({ result: 'done' });
-    expect(peer.heard).toHaveLength(1 + MAX_REPEATS);
+    expect(peer.heard).toHaveLength(1 + MAX_RETRIES);
     expect(pauses).toEqual([1, 2]);
     expect(outcomes).toEqual([{ ok: true, method }]);
   });
@@ -67,7 +67,7 @@ describe.each(troubles)('after %s', (_, behaviour, code) => {
     peer.answer = () => behaviour;
     const error = await failureOf(client().call('crm.item.list'));
     expect(error.code).toBe(code);
-    expect(peer.heard).toHaveLength(1 + MAX_REPEATS);
+    expect(peer.heard).toHaveLength(1 + MAX_RETRIES);
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
   });
 
@@ -136,7 +136,7 @@ describe('without a connection', () => {
     await peer.stop();
     const error = await failureOf(cut.call('crm.item.add'));
     expect(error).toMatchObject({ delivered: 'no', cause: 'ECONNREFUSED' });
-    expect(pace.admitted).toHaveLength(1 + MAX_REPEATS);
+    expect(pace.admitted).toHaveLength(1 + MAX_RETRIES);
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.add', error }]);
     peer = await Peer.start();
   });
@@ -183,11 +183,11 @@ describe('no request is sent again', () => {
 describe('the rate limit', () => {
   it('is waited for by any kind of request, each time as the pace admits it', async () => {
     const pace = new RecordingPace();
-    fails(MAX_REFUSALS, limited);
+    fails(MAX_THROTTLED, limited);
     await client({ pace }).call('crm.item.add');
-    expect(peer.heard).toHaveLength(1 + MAX_REFUSALS);
-    expect(pace.refusals).toBe(MAX_REFUSALS);
-    expect(pace.admitted).toHaveLength(1 + MAX_REFUSALS);
+    expect(peer.heard).toHaveLength(1 + MAX_THROTTLED);
+    expect(pace.refusals).toBe(MAX_THROTTLED);
+    expect(pace.admitted).toHaveLength(1 + MAX_THROTTLED);
     expect(pauses).toEqual([]);
   });
 
@@ -198,7 +198,7 @@ describe('the rate limit', () => {
       code: 'QUERY_LIMIT_EXCEEDED',
       recovery: 'wait',
     });
-    expect(pace.refusals).toBe(1 + MAX_REFUSALS);
+    expect(pace.refusals).toBe(1 + MAX_THROTTLED);
   });
 
   it('leaves the repeats after other errors untouched', async () => {
@@ -225,7 +225,7 @@ describe('the outcome', () => {
   it('is none when nothing was sent', async () => {
     const tokens = {
       access: () => Promise.reject(new Error('no database')),
-      renew: () => Promise.reject(new Error('no database')),
+      refresh: () => Promise.reject(new Error('no database')),
     };
     await expect(client({ tokens }).call('user.get')).rejects.toThrow('no database');
     expect(outcomes).toEqual([]);

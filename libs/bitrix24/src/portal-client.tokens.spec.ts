@@ -99,7 +99,7 @@ describe('an expired token', () => {
     const refused = new Bitrix24Error('NOT_INSTALLED', { recovery: 'reauthorize' });
     const store = {
       access: () => tokens.access(),
-      renew: () => Promise.reject(refused),
+      refresh: () => Promise.reject(refused),
     };
 
     await expect(client({ tokens: store }).call('user.get')).rejects.toBe(refused);
@@ -111,7 +111,7 @@ function replaced(latest: string): TokenStore & { asked: string[] } {
   return {
     asked,
     access: () => tokens.access(),
-    renew: (stale) => tokens.renew(stale),
+    refresh: (stale) => tokens.refresh(stale),
     latest(refused) {
       asked.push(refused);
       return Promise.resolve({ kind: 'oauth', endpoint: tokens.endpoint, accessToken: latest });
@@ -154,7 +154,7 @@ function relocating(to: () => Promise<PortalAccess>): TokenStore & { asked: stri
   return {
     asked,
     access: () => tokens.access(),
-    renew: (stale) => tokens.renew(stale),
+    refresh: (stale) => tokens.refresh(stale),
     relocate(staleEndpoint) {
       asked.push(staleEndpoint);
       return to();

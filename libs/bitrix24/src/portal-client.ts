@@ -1,14 +1,14 @@
 import type { TokenStore } from './access.js';
-import type { Answer, Asked } from './answer.js';
+import type { RestResponse, RequestContext } from './response.js';
 import { batchParams, type Command, type CommandOutcome, readOutcomes } from './batch.js';
-import { post } from './exchange.js';
+import { post } from './http-request.js';
 import { type Item, type ListParams, walkList } from './listing.js';
 import { checkMethod } from './method.js';
-import type { Pace, Work } from './pace/pace.js';
-import { holdPaused, type Paused, pausedError } from './pauses.js';
-import { readItems } from './planner/read-items.js';
+import type { RateLimiter, Priority } from './rate-limit/rate-limiter.js';
+import { splitThrottled, type Throttled, throttledError } from './split-throttled.js';
+import { readItems } from './batch-planner/read-items.js';
 import type { Params } from './query.js';
-import { kindOf, type MethodKind, worstKind } from './repeat.js';
+import { idempotencyOf, type Idempotency, weakestIdempotency } from './retryability.js';
 import { type RequestOutcome, Sender } from './sender.js';
 import { usageOfBatch, usageOfCall } from './usage.js';
 
@@ -28,9 +28,9 @@ export interface PortalClientOptions {
   /** Unpacked. Default, and at most: what the methods that are called may answer (`answer-limits.ts`). */
   readonly maxAnswerBytes?: number;
   /** Keeps to the portal's limits; without it requests go as they come. */
-  readonly pace?: Pace;
+  readonly pace?: RateLimiter;
   /** Default `live`. */
-  readonly work?: Work;
+  readonly work?: Priority;
   /** Milliseconds before the first, second … repeat of a request. Default: about 0.3 s and 1.2 s. */
   readonly repeatPauseMs?: (repeat: number) => number;
   /**
@@ -58,7 +58,7 @@ export interface CallOptions {
  */
 export class PortalClient {
   readonly #memberId: string;
-  readonly #pace: Pace | undefined;
+  readonly #pace: RateLimiter | undefined;
   readonly #sender: Sender;
 
   constructor(options: PortalClientOptions, exchange = post) {
@@ -77,13 +77,17 @@ export class PortalClient {
    * @throws TypeError for a method's name that is none; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request,
    *   while the pace says that the method is paused
    */
-  async call(method: string, params: Params = {}, { signal, repeatable }: CallOptions = {}): Promise<Answer> {
+  async call(
+    method: string,
+    params: Params = {},
+    { signal, repeatable }: CallOptions = {},
+  ): Promise<RestResponse> {
     const methods = [checkMethod(method).toLowerCase()];
     for (const wait of (await this.#paused(methods, signal)).values()) {
-      throw pausedError(this.#memberId, method, wait);
+      throw throttledError(this.#memberId, method, wait);
     }
-    const kind = kindBy(repeatable) ?? kindOf(method);
-    const read = (answer: Answer) => ({ value: answer, usage: usageOfCall(method, answer) });
+    const kind = kindBy(repeatable) ?? idempotencyOf(method);
+    const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
     return await this.#sender.send({ method, params, methods, kind, read }, signal);
   }
 
@@ -104,7 +108,7 @@ export class PortalClient {
   ): Promise<Record<string, CommandOutcome>> {
     const params = batchParams(commands, halt);
     const paused = await this.#paused(methodsOf(commands), signal);
-    const { sent, held } = holdPaused(commands, paused, { memberId: this.#memberId, halt });
+    const { sent, held } = splitThrottled(commands, paused, { memberId: this.#memberId, halt });
     const methods = methodsOf(sent);
     if (methods.length === 0) return held;
 
@@ -113,7 +117,7 @@ export class PortalClient {
         method: 'batch',
         params: paused.size === 0 ? params : batchParams(sent, halt),
         methods,
-        kind: kindBy(repeatable) ?? worstKind(Object.values(sent).map(({ method }) => method)),
+        kind: kindBy(repeatable) ?? weakestIdempotency(Object.values(sent).map(({ method }) => method)),
         read: (answer, asked) => {
           const value = readOutcomes(answer.result, sent, asked);
           return { value, usage: usageOfBatch(sent, answer, value) };
@@ -160,17 +164,17 @@ export class PortalClient {
     return walkList((page) => this.call(method, page, { signal }), params, idField, this.#asked(method));
   }
 
-  async #paused(methods: readonly string[], signal?: AbortSignal): Promise<Paused> {
+  async #paused(methods: readonly string[], signal?: AbortSignal): Promise<Throttled> {
     if (this.#pace === undefined || methods.length === 0) return new Map();
-    return await this.#pace.paused(methods, signal);
+    return await this.#pace.throttled(methods, signal);
   }
 
-  #asked(method: string): Asked {
+  #asked(method: string): RequestContext {
     return { memberId: this.#memberId, method, secrets: [] };
   }
 }
 
-function kindBy(repeatable: boolean | undefined): MethodKind | undefined {
+function kindBy(repeatable: boolean | undefined): Idempotency | undefined {
   if (repeatable === undefined) return undefined;
   return repeatable ? 'idempotent' : 'other';
 }

@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
-import { type Answer, type Asked, badAnswer, readAnswer } from './answer.js';
+import { type RestResponse, type RequestContext, invalidResponse, parseResponse } from './response.js';
 import type { ErrorClass } from './classify.js';
-import { maxAnswerBytes as maxAnswerBytesOf } from './answer-limits.js';
+import { maxResponseBytes as maxAnswerBytesOf } from './response-limits.js';
 import { Bitrix24Error } from './errors.js';
-import { type Exchange, post, type PostRequest } from './exchange.js';
-import type { MethodUsage, Pace, Work } from './pace/pace.js';
-import { unlessAborted } from './pace/waiting.js';
+import { type HttpResult, post, type PostRequest } from './http-request.js';
+import type { MethodUsage, RateLimiter, Priority } from './rate-limit/rate-limiter.js';
+import { unlessAborted } from './rate-limit/waiting.js';
 import type { Params } from './query.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
-import { MAX_REFUSALS, MAX_REPEATS, mayRepeat, type MethodKind, repeatPauseMs } from './repeat.js';
+import { MAX_THROTTLED, MAX_RETRIES, isRetryable, type Idempotency, retryDelayMs } from './retryability.js';
 import { usageOfCall, usageOfError } from './usage.js';
 
 /** The last word on one HTTP request and its repeats; a batch counts as one, whatever became of its commands. */
@@ -23,8 +23,8 @@ export interface SenderOptions {
   readonly allowHosts: readonly string[];
   readonly timeoutMs: number;
   readonly maxAnswerBytes?: number | undefined;
-  readonly pace: Pace | undefined;
-  readonly work: Work;
+  readonly pace: RateLimiter | undefined;
+  readonly work: Priority;
   readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
   readonly onOutcome?: ((outcome: RequestOutcome) => Promise<void>) | undefined;
 }
@@ -35,9 +35,12 @@ export interface RestRequest<T> {
   readonly params: Params;
   /** What is run by it, in lower case: the method, or the commands' methods and `batch`. */
   readonly methods: readonly string[];
-  readonly kind: MethodKind;
+  readonly kind: Idempotency;
   /** Reads the answer; what it throws counts as the request's error, so that a damaged answer is asked for again. */
-  readonly read: (answer: Answer, asked: Asked) => { readonly value: T; readonly usage: MethodUsage[] };
+  readonly read: (
+    answer: RestResponse,
+    asked: RequestContext,
+  ) => { readonly value: T; readonly usage: MethodUsage[] };
 }
 
 /** What has been tried for a request, each thing so many times. */
@@ -60,7 +63,7 @@ export class Sender {
 
   constructor(
     private readonly options: SenderOptions,
-    private readonly exchange: (request: PostRequest) => Promise<Exchange> = post,
+    private readonly exchange: (request: PostRequest) => Promise<HttpResult> = post,
   ) {}
 
   /** @throws Bitrix24Error; what token store and pace throw; the signal's reason */
@@ -105,7 +108,7 @@ export class Sender {
     const { tokens, pace } = this.options;
     if (isExpiredToken(error) && access.kind === 'oauth' && !tried.renewed) {
       tried.renewed = true;
-      return await tokens.renew(access.accessToken, signal);
+      return await tokens.refresh(access.accessToken, signal);
     }
     if (isOfToken(error) && access.kind === 'oauth' && !tried.reread) {
       tried.reread = true;
@@ -118,13 +121,13 @@ export class Sender {
     }
     if (error.code === 'QUERY_LIMIT_EXCEEDED' && pace !== undefined) {
       await pace.refused();
-      if (tried.refusals === MAX_REFUSALS) throw error;
+      if (tried.refusals === MAX_THROTTLED) throw error;
       tried.refusals += 1;
       return access;
     }
-    if (tried.repeats < MAX_REPEATS && mayRepeat(error, kind)) {
+    if (tried.repeats < MAX_RETRIES && isRetryable(error, kind)) {
       tried.repeats += 1;
-      await pause((this.options.repeatPauseMs ?? repeatPauseMs)(tried.repeats), signal);
+      await pause((this.options.repeatPauseMs ?? retryDelayMs)(tried.repeats), signal);
       return access;
     }
     if (error.errorClass === 'plan') throw await this.#judgePlan(error, method, access, signal);
@@ -152,7 +155,7 @@ export class Sender {
   }
 
   async #lookAtPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
-    const read = (answer: Answer) => ({ value: answer, usage: usageOfCall(method, answer) });
+    const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
     try {
       await this.#attempt({ method, params: {}, methods: [method], kind: 'read', read }, access);
       return 'transient';
@@ -171,7 +174,7 @@ export class Sender {
     signal?: AbortSignal,
   ): Promise<T> {
     const { memberId, pace, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
-    const asked: Asked = { memberId, method, secrets: secretsOf(access) };
+    const asked: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Asked first, since the error of `new URL` quotes what it was given.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
@@ -192,7 +195,7 @@ export class Sender {
     });
   }
 
-  async #read<T>(exchange: Exchange, asked: Asked, read: RestRequest<T>['read']): Promise<T> {
+  async #read<T>(exchange: HttpResult, asked: RequestContext, read: RestRequest<T>['read']): Promise<T> {
     try {
       const { value, usage } = read(answerOf(exchange, asked), asked);
       await this.#observe(usage);
@@ -208,9 +211,9 @@ export class Sender {
   }
 }
 
-function answerOf(exchange: Exchange, asked: Asked): Answer {
-  if (exchange.ok) return readAnswer(exchange.httpStatus, exchange.text, asked);
-  if (exchange.code === 'BAD_ANSWER') throw badAnswer(asked, exchange.httpStatus, exchange.detail);
+function answerOf(exchange: HttpResult, asked: RequestContext): RestResponse {
+  if (exchange.ok) return parseResponse(exchange.httpStatus, exchange.text, asked);
+  if (exchange.code === 'BAD_ANSWER') throw invalidResponse(asked, exchange.httpStatus, exchange.detail);
   const { memberId, method } = asked;
   const { code, httpStatus, delivered, cause } = exchange;
   throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { type Answer, requestTime, type RequestTime, untilReset } from './answer.js';
+import { type RestResponse, requestTime, type RequestTime, untilReset } from './response.js';
 import type { Command, CommandOutcome } from './batch.js';
 import type { Bitrix24Error } from './errors.js';
-import type { MethodUsage } from './pace/pace.js';
+import type { MethodUsage } from './rate-limit/rate-limiter.js';
 
 /** What the answer to one call says; nothing where the portal does not count, as on-premise portals do (`limits.md`). */
-export function usageOfCall(method: string, { time }: Answer): MethodUsage[] {
+export function usageOfCall(method: string, { time }: RestResponse): MethodUsage[] {
   return time?.operating === undefined ? [] : [usage(method, time)];
 }
 
@@ -26,7 +26,7 @@ const batchTimes = z.object({
  */
 export function usageOfBatch(
   commands: Readonly<Record<string, Command>>,
-  answer: Answer,
+  answer: RestResponse,
   outcomes: Readonly<Record<string, CommandOutcome>>,
 ): MethodUsage[] {
   const parsed = batchTimes.safeParse(answer.result);

@@ -2,50 +2,50 @@ import fc from 'fast-check';
 import {
   type Bucket,
   emptyBucket,
-  enterpriseLimit,
-  giveBackPlace,
+  ENTERPRISE_LIMIT,
+  releaseTicket,
   type RateLimit,
-  takePlace,
-  usualLimit,
-} from '../src/pace/bucket.js';
-import type { Work } from '../src/pace/pace.js';
+  takeTicket,
+  DEFAULT_LIMIT,
+} from '../src/rate-limit/bucket.js';
+import type { Priority } from '../src/rate-limit/rate-limiter.js';
 
 /** What Bitrix24 counts: refuses above X, takes Y off in one step a second, at a phase of its own (`limits.md`). */
 export class Counter {
   refusals = 0;
   highest = 0;
-  #level = 0;
-  #steppedAtMs: number;
+  private level = 0;
+  private steppedAtMs: number;
 
   constructor(
     private readonly limit: RateLimit,
     phaseMs: number,
   ) {
-    this.#steppedAtMs = -phaseMs;
+    this.steppedAtMs = -phaseMs;
   }
 
   arrive(atMs: number): boolean {
-    const steps = Math.floor((atMs - this.#steppedAtMs) / 1_000);
-    this.#steppedAtMs += steps * 1_000;
-    this.#level = Math.max(0, this.#level - steps * this.limit.rate);
-    if (this.#level + 1 > this.limit.burst) {
+    const steps = Math.floor((atMs - this.steppedAtMs) / 1_000);
+    this.steppedAtMs += steps * 1_000;
+    this.level = Math.max(0, this.level - steps * this.limit.rate);
+    if (this.level + 1 > this.limit.burst) {
       this.refusals += 1;
       return false;
     }
-    this.#level += 1;
-    this.highest = Math.max(this.highest, this.#level);
+    this.level += 1;
+    this.highest = Math.max(this.highest, this.level);
     return true;
   }
 }
 
 export const limits = fc.oneof(
-  fc.constant(usualLimit),
-  fc.constant(enterpriseLimit),
+  fc.constant(DEFAULT_LIMIT),
+  fc.constant(ENTERPRISE_LIMIT),
   fc
     .record({ rate: fc.integer({ min: 1, max: 20 }), times: fc.integer({ min: 3, max: 40 }) })
     .map(({ rate, times }): RateLimit => ({ rate, burst: rate * times })),
 );
-const anyWork = fc.constantFrom<Work>('live', 'bulk');
+const anyWork = fc.constantFrom<Priority>('live', 'bulk');
 /** One who asks: after a pause since the one before; how late the request then arrives; whether it gives up. */
 export const asker = fc.record({
   afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 20_000 })),
@@ -58,7 +58,7 @@ export const asker = fc.record({
 });
 
 export interface Sent {
-  work: Work;
+  work: Priority;
   askedAtMs: number;
   turnAtMs: number;
 }
@@ -66,12 +66,12 @@ export interface Sent {
 /** Plays every asker against one bucket, in the order of the clock, as many processes would. */
 export function play(
   limit: RateLimit,
-  askers: readonly { afterMs: number; work: Work; lateMs?: number; givesUp?: boolean }[],
+  askers: readonly { afterMs: number; work: Priority; lateMs?: number; givesUp?: boolean }[],
 ): { sent: (Sent & { lateMs: number })[]; bucket: Bucket } {
   let bucket = emptyBucket(0);
   const sent: (Sent & { lateMs: number })[] = [];
   let nowMs = 0;
-  const due: { atMs: number; askedAtMs: number; work: Work; lateMs: number; givesUp: boolean }[] = [];
+  const due: { atMs: number; askedAtMs: number; work: Priority; lateMs: number; givesUp: boolean }[] = [];
   for (const { afterMs, work: kind, lateMs = 0, givesUp = false } of askers) {
     nowMs += afterMs;
     due.push({ atMs: nowMs, askedAtMs: nowMs, work: kind, lateMs, givesUp });
@@ -80,16 +80,16 @@ export function play(
     // The earliest; among equals whoever comes first.
     const next = due.reduce((first, each) => (each.atMs < first.atMs ? each : first));
     due.splice(due.indexOf(next), 1);
-    const asked = takePlace(bucket, limit, next.work, next.atMs);
+    const asked = takeTicket(bucket, limit, next.work, next.atMs);
     bucket = asked.bucket;
     if (!asked.taken.granted) due.push({ ...next, atMs: next.atMs + Math.max(asked.taken.askAgainMs, 1) });
-    else if (next.givesUp) bucket = giveBackPlace(bucket, asked.taken.place);
+    else if (next.givesUp) bucket = releaseTicket(bucket, asked.taken.place);
     else sent.push({ ...next, turnAtMs: next.atMs + asked.taken.waitMs });
   }
   return { sent, bucket };
 }
 
 /** So many requests of one kind, all at once. */
-export function flood(count: number, work: Work): { afterMs: number; work: Work }[] {
+export function flood(count: number, work: Priority): { afterMs: number; work: Priority }[] {
   return Array.from({ length: count }, () => ({ afterMs: 0, work }));
 }

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Answer } from '../src/answer.js';
+import type { RestResponse } from '../src/response.js';
 import type { Command, CommandOutcome } from '../src/batch.js';
 import { Bitrix24Error } from '../src/errors.js';
-import type { BatchClient, RequestOptions } from '../src/planner/job.js';
+import type { BatchClient, RequestOptions } from '../src/batch-planner/planned-command.js';
 
 /** How one request goes. Ticks are turns of the event loop, by which requests that are under way at once overtake each other. */
 export interface Behaviour {
@@ -30,7 +30,7 @@ interface RunningRequest extends SentRequest {
 /** A portal in memory behind the interface of its client: commands are named by their parameter `name`. */
 export class ModelPortal implements BatchClient {
   readonly memberId = 'm1';
-  readonly #requests: RunningRequest[] = [];
+  private readonly requests: RunningRequest[] = [];
   /** Names of the commands that were done, in order. */
   readonly done: string[] = [];
   /** What the next requests do; those behind the last answer at once. */
@@ -47,12 +47,12 @@ export class ModelPortal implements BatchClient {
   mostUnderWay = 0;
 
   get sent(): readonly SentRequest[] {
-    return this.#requests;
+    return this.requests;
   }
 
-  async call(method: string, params: Command['params'], options: RequestOptions = {}): Promise<Answer> {
+  async call(method: string, params: Command['params'], options: RequestOptions = {}): Promise<RestResponse> {
     const command = params ? { method, params } : { method };
-    const { c0: outcome } = await this.#request({ c0: command }, true, options);
+    const { c0: outcome } = await this.request({ c0: command }, true, options);
     if (outcome?.ok) return outcome;
     throw outcome?.error;
   }
@@ -61,10 +61,10 @@ export class ModelPortal implements BatchClient {
     commands: Readonly<Record<string, Command>>,
     options: RequestOptions = {},
   ): Promise<Record<string, CommandOutcome>> {
-    return this.#request(commands, false, options);
+    return this.request(commands, false, options);
   }
 
-  async #request(
+  private async request(
     commands: Readonly<Record<string, Command>>,
     alone: boolean,
     options: RequestOptions,
@@ -76,23 +76,23 @@ export class ModelPortal implements BatchClient {
     const failure = behaviour.failure ?? refused ?? spoilt;
     const names = entries.map(([, command]) => nameOf(command));
     const request: RunningRequest = { names, alone, options, failure, sentMeanwhile: undefined };
-    this.#requests.push(request);
+    this.requests.push(request);
     this.underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
     try {
       await ticks(ticksBefore);
       const reached = failure === undefined ? entries : entries.slice(0, behaviour.done ?? 0);
-      const outcomes = reached.map(([key, command], index) => [key, this.#run(command, index)] as const);
+      const outcomes = reached.map(([key, command], index) => [key, this.run(command, index)] as const);
       await ticks(ticksAfter);
       if (failure !== undefined) throw failure;
       return Object.fromEntries(outcomes);
     } finally {
       this.underWay -= 1;
-      request.sentMeanwhile = this.#requests.length;
+      request.sentMeanwhile = this.requests.length;
     }
   }
 
-  #run(command: Command, index: number): CommandOutcome {
+  private run(command: Command, index: number): CommandOutcome {
     if (index >= this.mostCommands) {
       return { ok: false, error: tooLong() };
     }

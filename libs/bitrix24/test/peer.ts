@@ -25,16 +25,16 @@ export class Peer {
   /** How many were opened to it, and how many are closed again. */
   connections = 0;
   closed = 0;
-  readonly #server: Server;
-  readonly #waiting: { done: () => boolean; resolve: () => void }[] = [];
+  private readonly server: Server;
+  private readonly waiting: { done: () => boolean; resolve: () => void }[] = [];
 
   private constructor(server: Server) {
-    this.#server = server;
+    this.server = server;
     server.on('connection', (socket) => {
       this.connections += 1;
       socket.on('close', () => {
         this.closed += 1;
-        this.#wake();
+        this.wake();
       });
     });
     server.on('request', (request, response) => {
@@ -48,7 +48,7 @@ export class Peer {
           text: Buffer.concat(chunks).toString('utf8'),
         };
         this.heard.push(heard);
-        this.#wake();
+        this.wake();
         behave(response, this.answer(heard, this.heard.length));
       });
     });
@@ -62,24 +62,24 @@ export class Peer {
 
   /** Resolves when it has heard so many requests. */
   hears(count: number): Promise<void> {
-    return this.#when(() => this.heard.length >= count);
+    return this.when(() => this.heard.length >= count);
   }
 
   /** Resolves when so many connections are closed. */
   loses(count: number): Promise<void> {
-    return this.#when(() => this.closed >= count);
+    return this.when(() => this.closed >= count);
   }
 
-  #when(done: () => boolean): Promise<void> {
-    return done() ? Promise.resolve() : new Promise((resolve) => this.#waiting.push({ done, resolve }));
+  private when(done: () => boolean): Promise<void> {
+    return done() ? Promise.resolve() : new Promise((resolve) => this.waiting.push({ done, resolve }));
   }
 
-  #wake(): void {
-    for (const { done, resolve } of this.#waiting) if (done()) resolve();
+  private wake(): void {
+    for (const { done, resolve } of this.waiting) if (done()) resolve();
   }
 
   get host(): string {
-    const address = this.#server.address();
+    const address = this.server.address();
     if (address === null || typeof address === 'string') throw new Error('the peer is not listening');
     return `127.0.0.1:${address.port}`;
   }
@@ -89,8 +89,8 @@ export class Peer {
   }
 
   async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
   }
 }
 

@@ -1,20 +1,20 @@
-import type { MethodUsage, Pace, Work } from '../src/pace/pace.js';
+import type { MethodUsage, RateLimiter, Priority } from '../src/rate-limit/rate-limiter.js';
 
 /** Admits everything, and remembers what it was told, in order. */
-export class RecordingPace implements Pace {
-  readonly admitted: { work: Work; methods: readonly string[] }[] = [];
+export class RecordingPace implements RateLimiter {
+  readonly admitted: { work: Priority; methods: readonly string[] }[] = [];
   readonly asked: (readonly string[])[] = [];
   readonly observed: MethodUsage[] = [];
   refusals = 0;
   /** Milliseconds by method in lower case. */
   pauses = new Map<string, number>();
 
-  paused(methods: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  throttled(methods: readonly string[]): Promise<ReadonlyMap<string, number>> {
     this.asked.push(methods);
     return Promise.resolve(new Map([...this.pauses].filter(([method]) => methods.includes(method))));
   }
 
-  admit(request: { work: Work; methods: readonly string[] }): Promise<void> {
+  admit(request: { work: Priority; methods: readonly string[] }): Promise<void> {
     this.admitted.push(request);
     return Promise.resolve();
   }

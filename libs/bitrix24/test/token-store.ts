@@ -14,7 +14,7 @@ export class MemoryTokens implements TokenStore {
     return Promise.resolve({ kind: 'oauth', endpoint: this.endpoint, accessToken });
   }
 
-  renew(staleAccessToken: string): Promise<PortalAccess> {
+  refresh(staleAccessToken: string): Promise<PortalAccess> {
     this.renewedFrom.push(staleAccessToken);
     return this.access();
   }

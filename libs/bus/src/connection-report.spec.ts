@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { RecordedLog } from '../testing/recorded-log.js';
-import { BusTroubles } from './bus-troubles.js';
+import { BusHealth } from './bus-health.js';
 import { ConnectionReport } from './connection-report.js';
 
 const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
@@ -11,13 +11,13 @@ const minuteMs = 60_000;
 
 describe('how a connection fares', () => {
   let log: RecordedLog;
-  let troubles: BusTroubles;
+  let troubles: BusHealth;
   let nowMs: number;
   let report: ConnectionReport;
 
   beforeEach(() => {
     log = new RecordedLog();
-    troubles = new BusTroubles();
+    troubles = new BusHealth();
     nowMs = 0;
     report = new ConnectionReport({ name: 'publish', address: 'AMQP_URL', log, troubles, now: () => nowMs });
   });
@@ -48,11 +48,11 @@ describe('how a connection fares', () => {
     const other = new ConnectionReport({ name: 'retry', address: 'AMQP_URL', log, troubles });
     report.down(refused);
     other.down(refused);
-    expect(troubles.sentence).toBe('Nothing answers at the address in AMQP_URL (the connection is refused).');
+    expect(troubles.reason).toBe('Nothing answers at the address in AMQP_URL (the connection is refused).');
     report.down(login);
-    expect(troubles.sentence).toMatch(/refuses the user or the password.*Nothing answers/);
+    expect(troubles.reason).toMatch(/refuses the user or the password.*Nothing answers/);
     report.up();
     other.close();
-    expect(troubles.sentence).toBeUndefined();
+    expect(troubles.reason).toBeUndefined();
   });
 });

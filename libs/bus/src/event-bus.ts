@@ -28,14 +28,14 @@ export interface EventBus {
  * Sixteen shards of so many are about forty megabytes. Fewer would make more requests of a flood: a batch reads up to
  * 2,500 items with one.
  */
-export const defaultPrefetch = 2_000;
+export const DEFAULT_PREFETCH = 2_000;
 
 export interface ConsumeOptions {
   /** Names the queues: lower case letters, digits and `-`, at most 40. All processes of one consumer share the name. */
   consumer: string;
   /** Event names, base (`ONCRMDYNAMICITEMADD`: every type) or suffixed (`ONCRMDYNAMICITEMADD_147`: that type alone). */
   names: readonly string[];
-  /** Most deliveries in hand per shard. Default {@link defaultPrefetch}. */
+  /** Most deliveries in hand per shard. Default {@link DEFAULT_PREFETCH}. */
   prefetch?: number;
   /** Takes a delivery; it must not throw, and every delivery must be settled in the end. */
   receive: (delivery: Delivery) => void;
@@ -97,7 +97,7 @@ export interface BusOptions {
 export type BusUnavailableCode =
   'BUS_DOWN' | 'BUS_BLOCKED' | 'BUS_TIMEOUT' | 'BUS_OVERLOADED' | 'BUS_REFUSED';
 
-const unavailable: Record<BusUnavailableCode, string> = {
+const UNAVAILABLE: Record<BusUnavailableCode, string> = {
   BUS_DOWN: 'there is no connection',
   BUS_BLOCKED: 'the broker is in alarm and takes nothing',
   BUS_TIMEOUT: 'it did not confirm in time',
@@ -112,7 +112,7 @@ export class BusUnavailableError extends Error {
     readonly code: BusUnavailableCode,
     options?: { cause?: unknown },
   ) {
-    super(`The bus is not available: ${unavailable[code]}`, options);
+    super(`The bus is not available: ${UNAVAILABLE[code]}`, options);
   }
 }
 

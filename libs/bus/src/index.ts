@@ -1,12 +1,12 @@
 export { requireShardCount } from './postgres/shard-count.js';
 export type { JournalStatus, OtherSlot, SlotContents } from './journal/journal-status.js';
 export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
-export { BusTroubles } from './bus-troubles.js';
-export type { FailedEntry, PortalBatch, PortalEntry } from './dispatch/batch.js';
-export { decide } from './dispatch/decide.js';
-export type { Decision, History, Outcome } from './dispatch/decide.js';
-export type { DispatcherState } from './dispatch/dispatcher-state.js';
-export type { Trials } from './dispatch/trials.js';
+export { BusHealth } from './bus-health.js';
+export type { FailedEntry, PortalBatch, PortalEntry } from './scheduler/batch.js';
+export { decide } from './scheduler/decide.js';
+export type { Decision, History, Outcome } from './scheduler/decide.js';
+export type { DispatcherState } from './scheduler/dispatcher-state.js';
+export type { CrashLog } from './scheduler/crash-log.js';
 export { BusClosedError, BusUnavailableError } from './event-bus.js';
 export type {
   BusUnavailableCode,
@@ -23,11 +23,11 @@ export { PortalEventsServer } from './nest/portal-events.server.js';
 export type { PortalEventsServerOptions } from './nest/portal-events.server.js';
 export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
-export { DatabaseTrials } from './postgres/database-trials.js';
-export { busMigrations } from './postgres/migrations.js';
-export { CareBusyError, messagesOf, NoSuchConsumerError } from './care/bus-care.js';
+export { DatabaseCrashLog } from './postgres/database-crash-log.js';
+export { BUS_MIGRATIONS } from './postgres/migrations.js';
+export { OperationInProgressError, countMessages, NoSuchConsumerError } from './admin/bus-admin.js';
 export type {
-  BusCare,
+  BusAdmin,
   ConsumerStatus,
   Retirement,
   RetireOptions,
@@ -36,16 +36,16 @@ export type {
   UnroutedEvents,
   UnroutedFilter,
   UnroutedReplay,
-} from './care/bus-care.js';
-export type { DeadLetter, DeadLetterFilter, ShownLetter } from './care/dead-letter.js';
-export { DeadLetters } from './care/dead-letters.js';
-export type { CareRound, LetterList, ReplayOptions } from './care/dead-letters.js';
+} from './admin/bus-admin.js';
+export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter.js';
+export { DeadLetters } from './admin/dead-letters.js';
+export type { ReplayPage, LetterList, ReplayOptions } from './admin/dead-letters.js';
 export { BusMover } from './move/bus-mover.js';
 export type { BusMoverOptions, MoveReport } from './move/bus-mover.js';
-export { openBusCare } from './care/open-bus-care.js';
-export type { OpenBusCareOptions } from './care/open-bus-care.js';
-export { ProcessReporter } from './care/process-reports.js';
-export type { ConsumerProcess, ProcessReporterOptions, ReportDatabase } from './care/process-reports.js';
+export { openBusAdmin } from './admin/open-bus-admin.js';
+export type { OpenBusAdminOptions } from './admin/open-bus-admin.js';
+export { ProcessReporter } from './admin/process-reports.js';
+export type { ConsumerProcess, ProcessReporterOptions, ReportDatabase } from './admin/process-reports.js';
 export { TopologyReconciler } from './rabbitmq/topology-reconciler.js';
 export type {
   Repair,

@@ -7,7 +7,7 @@ import { counter, histogram } from '@relay/platform';
  */
 
 /** As `messaging.client.operation.duration` and `messaging.process.duration` advise, in seconds. */
-const advisedBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+const ADVISED_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
 export const sentTotal = counter({
   name: 'messaging_client_sent_messages_total',
@@ -19,7 +19,7 @@ export const operationSeconds = histogram({
   name: 'messaging_client_operation_duration_seconds',
   help: 'How long the bus took to confirm that an event is stored, or to refuse it',
   labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_destination_name', 'error_type'],
-  buckets: advisedBuckets,
+  buckets: ADVISED_BUCKETS,
 });
 
 export const consumedTotal = counter({
@@ -33,7 +33,7 @@ export const processSeconds = histogram({
   help: 'How long a handler took for one batch; error_type when the batch, or entries of it, failed',
   labelNames: ['messaging_operation_name', 'messaging_consumer_group_name', 'error_type'],
   // A batch may wait a minute for an answer of Bitrix24, and more than once.
-  buckets: [...advisedBuckets, 30, 60, 300],
+  buckets: [...ADVISED_BUCKETS, 30, 60, 300],
 });
 
 export const batchEntries = histogram({

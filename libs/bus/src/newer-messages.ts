@@ -19,8 +19,8 @@ const SAY_AGAIN_MS = 10 * 60_000;
  */
 export class NewerMessages {
   /** By id, in the order in which they came last. */
-  readonly #known = new Map<string, { firstAt: number; lastAt: number }>();
-  #saidAt = -Infinity;
+  private readonly known = new Map<string, { firstAt: number; lastAt: number }>();
+  private saidAt = -Infinity;
 
   constructor(
     private readonly consumer: string,
@@ -32,27 +32,27 @@ export class NewerMessages {
   note(id: string): number {
     newerTotal.inc({ consumer: this.consumer });
     const now = this.now();
-    const firstAt = this.#known.get(id)?.firstAt ?? now;
-    this.#known.delete(id);
-    this.#known.set(id, { firstAt, lastAt: now });
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MAX_REMEMBERED && oldest !== undefined) this.#known.delete(oldest);
-    this.#say(now);
+    const firstAt = this.known.get(id)?.firstAt ?? now;
+    this.known.delete(id);
+    this.known.set(id, { firstAt, lastAt: now });
+    const [oldest] = this.known.keys();
+    if (this.known.size > MAX_REMEMBERED && oldest !== undefined) this.known.delete(oldest);
+    this.say(now);
     return Math.min(Math.max(SOONEST_MS, (now - firstAt) / 2), LATEST_MS);
   }
 
   /** How many wait, as far as this process has seen them. */
   get count(): number {
-    for (const [id, { lastAt }] of this.#known) {
+    for (const [id, { lastAt }] of this.known) {
       if (this.now() - lastAt < FORGET_AFTER_MS) break;
-      this.#known.delete(id);
+      this.known.delete(id);
     }
-    return this.#known.size;
+    return this.known.size;
   }
 
-  #say(now: number): void {
-    if (now - this.#saidAt < SAY_AGAIN_MS) return;
-    this.#saidAt = now;
+  private say(now: number): void {
+    if (now - this.saidAt < SAY_AGAIN_MS) return;
+    this.saidAt = now;
     this.log.warn(
       { consumer: this.consumer },
       'messages of a newer version wait: they come again until an upgraded process reads them',

@@ -1,12 +1,12 @@
 import { parseEventName, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
-import type { BusTroubles } from './bus-troubles.js';
+import type { BusHealth } from './bus-health.js';
 import { BusUnavailableError, type Consumption, type ConsumeOptions, type EventBus } from './event-bus.js';
 import { consumedTotal, operationSeconds, sentTotal } from './metrics.js';
 import { PostgresBus } from './postgres/postgres-bus.js';
 import { RabbitMqBus } from './rabbitmq/rabbitmq-bus.js';
-import { eventsExchange } from './rabbitmq/topology.js';
-import { defaultRetryDelaysMs } from './retry-delays.js';
+import { EVENTS_EXCHANGE } from './rabbitmq/topology.js';
+import { DEFAULT_RETRY_DELAYS_MS } from './retry-delays.js';
 import { inPublishSpan } from './spans.js';
 
 export interface OpenEventBusOptions {
@@ -19,7 +19,7 @@ export interface OpenEventBusOptions {
   retryDelaysMs?: readonly number[];
   publishDeadlineMs?: number;
   /** Kept up to date with what is wrong, for whoever shows it. */
-  troubles?: BusTroubles;
+  troubles?: BusHealth;
   /**
    * RabbitMQ only: runs on every new connection before its first event is published, such as to make the queues of
    * consumers that are away. While it rejects, nothing is published.
@@ -29,8 +29,8 @@ export interface OpenEventBusOptions {
   pollMs?: number;
 }
 
-const defaultPublishDeadlineMs = 500;
-const defaultPollMs = 1_000;
+const DEFAULT_PUBLISH_DEADLINE_MS = 500;
+const DEFAULT_POLL_MS = 1_000;
 
 /**
  * Opens the bus that the addresses choose. Resolves after the first attempt to connect, whatever came of it: from then
@@ -41,9 +41,9 @@ export async function openEventBus({
   amqpUrl,
   databaseUrl,
   log,
-  retryDelaysMs = defaultRetryDelaysMs,
-  publishDeadlineMs = defaultPublishDeadlineMs,
-  pollMs = defaultPollMs,
+  retryDelaysMs = DEFAULT_RETRY_DELAYS_MS,
+  publishDeadlineMs = DEFAULT_PUBLISH_DEADLINE_MS,
+  pollMs = DEFAULT_POLL_MS,
   troubles,
   prepare,
 }: OpenEventBusOptions): Promise<EventBus> {
@@ -62,35 +62,35 @@ function postgresBus(
 }
 
 /** Part of the names of queues, and of a channel of PostgreSQL, which takes no more than 63 bytes. */
-const consumerName = /^[a-z][a-z0-9-]{0,39}$/;
+const CONSUMER_NAME = /^[a-z][a-z0-9-]{0,39}$/;
 
 /** What both implementations have in common: names are checked, and what goes through is counted and traced in one place. */
 class MeteredBus implements EventBus {
-  readonly #published;
+  private readonly published;
 
   constructor(
     private readonly bus: EventBus,
     private readonly system: 'rabbitmq' | 'postgresql',
   ) {
-    this.#published = {
+    this.published = {
       messaging_system: system,
       messaging_operation_name: 'publish',
       // The same name in PostgreSQL, where there is none.
-      messaging_destination_name: eventsExchange,
+      messaging_destination_name: EVENTS_EXCHANGE,
     };
   }
 
   async publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
-    const stopTimer = operationSeconds.startTimer(this.#published);
+    const stopTimer = operationSeconds.startTimer(this.published);
     try {
-      await inPublishSpan(event, { system: this.system, destination: eventsExchange }, (traced) =>
+      await inPublishSpan(event, { system: this.system, destination: EVENTS_EXCHANGE }, (traced) =>
         this.bus.publish(traced, deadlineMs),
       );
-      sentTotal.inc(this.#published);
+      sentTotal.inc(this.published);
       stopTimer();
     } catch (error) {
       const error_type = error instanceof BusUnavailableError ? error.code : '_OTHER';
-      sentTotal.inc({ ...this.#published, error_type });
+      sentTotal.inc({ ...this.published, error_type });
       stopTimer({ error_type });
       throw error;
     }
@@ -98,7 +98,7 @@ class MeteredBus implements EventBus {
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
     const { consumer, names, receive } = options;
-    if (!consumerName.test(consumer)) {
+    if (!CONSUMER_NAME.test(consumer)) {
       throw new TypeError(`A consumer's name is 1 to 40 of a-z, 0-9 and "-": ${consumer}`);
     }
     for (const name of names) parseEventName(name);

@@ -19,67 +19,67 @@ export interface ReconnectorOptions<S extends Session> {
  * A session that lasted this long was sound: the next back-off starts from the beginning. After one that did not, the
  * next is not said to be up before: a permission that is missing shows at the first publish only.
  */
-const soundMs = 10_000;
+const SOUND_MS = 10_000;
 /** How long `close` waits for an attempt that cannot be interrupted. */
-const closeTimeoutMs = 3_000;
+const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Keeps one session open: opens the next when it ends, with back-off and jitter, for ever, and reports how it fares. */
 export class Reconnector<S extends Session> {
-  #current: S | undefined;
-  #lastCause: Error | undefined;
-  readonly #closing = new AbortController();
-  readonly #watchers = new Set<() => void>();
-  #attempts = 0;
+  private currentSession: S | undefined;
+  private lastError: Error | undefined;
+  private readonly closing = new AbortController();
+  private readonly watchers = new Set<() => void>();
+  private attempts = 0;
   /** The last session that was open ended soon. */
-  #wasUnsound = false;
-  #loop: Promise<void> | undefined;
+  private wasUnsound = false;
+  private loop: Promise<void> | undefined;
 
   constructor(private readonly options: ReconnectorOptions<S>) {}
 
   /** Begins; resolves after the first attempt, whatever came of it. */
   async start(): Promise<void> {
-    this.#loop ??= this.#run();
-    await this.#until(() => this.#attempts > 0 || this.#current !== undefined);
+    this.loop ??= this.run();
+    await this.until(() => this.attempts > 0 || this.currentSession !== undefined);
   }
 
   get current(): S | undefined {
-    return this.#current;
+    return this.currentSession;
   }
 
   /** Why there is no session now. */
   get lastCause(): Error | undefined {
-    return this.#lastCause;
+    return this.lastError;
   }
 
   /** Resolves when a session is open. @throws BusClosedError when `close` comes first, or the signal aborts. */
   async opened(signal?: AbortSignal): Promise<void> {
-    await this.#until(() => this.#current !== undefined, signal);
+    await this.until(() => this.currentSession !== undefined, signal);
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    this.#wake();
-    if (this.#loop) await waitAtMost(this.#loop, closeTimeoutMs);
+    this.closing.abort();
+    this.wake();
+    if (this.loop) await waitAtMost(this.loop, CLOSE_TIMEOUT_MS);
     this.options.report.close();
   }
 
-  async #run(): Promise<void> {
-    for (let failures = 0; !this.#closing.signal.aborted;) {
+  private async run(): Promise<void> {
+    for (let failures = 0; !this.closing.signal.aborted;) {
       const startedAt = performance.now();
-      const cause = await this.#hold();
-      this.#attempts += 1;
-      this.#wake();
+      const cause = await this.hold();
+      this.attempts += 1;
+      this.wake();
       if (cause === undefined) return;
-      this.#lastCause = cause;
-      failures = performance.now() - startedAt >= soundMs ? 1 : failures + 1;
+      this.lastError = cause;
+      failures = performance.now() - startedAt >= SOUND_MS ? 1 : failures + 1;
       const delayMs = Math.round(backoffMs(failures));
       this.options.report.down(cause, { failures, delayMs });
-      await pause(delayMs, this.#closing.signal);
+      await pause(delayMs, this.closing.signal);
     }
   }
 
   /** Opens one session and holds it to its end; says why it ended or could not be opened, nothing when closing. */
-  async #hold(): Promise<Error | undefined> {
+  private async hold(): Promise<Error | undefined> {
     const ended = deferred<Error>();
     let session: S;
     try {
@@ -87,30 +87,30 @@ export class Reconnector<S extends Session> {
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }
-    this.#current = session;
+    this.currentSession = session;
     const { report } = this.options;
     const sound = setTimeout(() => {
-      this.#wasUnsound = false;
+      this.wasUnsound = false;
       report.up();
-    }, soundMs).unref();
-    if (!this.#wasUnsound) report.up();
-    this.#wasUnsound = true;
-    this.#wake();
-    const cause = await Promise.race([ended.promise, aborted(this.#closing.signal)]);
+    }, SOUND_MS).unref();
+    if (!this.wasUnsound) report.up();
+    this.wasUnsound = true;
+    this.wake();
+    const cause = await Promise.race([ended.promise, aborted(this.closing.signal)]);
     clearTimeout(sound);
-    this.#current = undefined;
+    this.currentSession = undefined;
     await session.close();
     return cause;
   }
 
-  async #until(condition: () => boolean, signal?: AbortSignal): Promise<void> {
-    const wake = (): void => this.#wake();
+  private async until(condition: () => boolean, signal?: AbortSignal): Promise<void> {
+    const wake = (): void => this.wake();
     signal?.addEventListener('abort', wake);
     try {
       while (!condition()) {
-        if (this.#closing.signal.aborted || signal?.aborted) throw new BusClosedError();
+        if (this.closing.signal.aborted || signal?.aborted) throw new BusClosedError();
         await new Promise<void>((resolve) => {
-          this.#watchers.add(resolve);
+          this.watchers.add(resolve);
         });
       }
     } finally {
@@ -118,9 +118,9 @@ export class Reconnector<S extends Session> {
     }
   }
 
-  #wake(): void {
-    const watchers = [...this.#watchers];
-    this.#watchers.clear();
+  private wake(): void {
+    const watchers = [...this.watchers];
+    this.watchers.clear();
     for (const resolve of watchers) resolve();
   }
 }

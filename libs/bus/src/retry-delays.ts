@@ -1,15 +1,15 @@
-const second = 1_000;
-const minute = 60 * second;
-const hour = 60 * minute;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
 
 /** Each failed attempt waits in the next tier; after the last one the message is dead. Eight hours in all. */
-export const defaultRetryDelaysMs: readonly number[] = [
-  5 * second,
-  30 * second,
-  2 * minute,
-  10 * minute,
-  hour,
-  6 * hour,
+export const DEFAULT_RETRY_DELAYS_MS: readonly number[] = [
+  5 * SECOND,
+  30 * SECOND,
+  2 * MINUTE,
+  10 * MINUTE,
+  HOUR,
+  6 * HOUR,
 ];
 
 /** The shortest tier that waits at least `afterMs`; the longest when none does. `tiersMs` is ascending. */
@@ -21,8 +21,8 @@ export function tierFor(afterMs: number, tiersMs: readonly number[]): number {
 
 /** `5s`, `2m`, `1h`: part of a queue's name and the label of a metric. */
 export function tierName(delayMs: number): string {
-  if (delayMs % hour === 0) return `${delayMs / hour}h`;
-  if (delayMs % minute === 0) return `${delayMs / minute}m`;
-  if (delayMs % second === 0) return `${delayMs / second}s`;
+  if (delayMs % HOUR === 0) return `${delayMs / HOUR}h`;
+  if (delayMs % MINUTE === 0) return `${delayMs / MINUTE}m`;
+  if (delayMs % SECOND === 0) return `${delayMs / SECOND}s`;
   return `${delayMs}ms`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { shardCount, shardOf } from './shard.js';
+import { SHARD_COUNT, shardOf } from './shard.js';
 
 describe('the shard of a portal', () => {
   it('never changes: messages wait under it in queues and tables', () => {
@@ -18,13 +18,13 @@ describe('the shard of a portal', () => {
     fc.assert(
       fc.property(fc.string(), (memberId) => {
         const shard = shardOf(memberId);
-        expect(Number.isInteger(shard) && shard >= 0 && shard < shardCount).toBe(true);
+        expect(Number.isInteger(shard) && shard >= 0 && shard < SHARD_COUNT).toBe(true);
       }),
     );
   });
 
   it('spreads portals evenly', () => {
-    const counts = Array.from({ length: shardCount }, () => 0);
+    const counts = Array.from({ length: SHARD_COUNT }, () => 0);
     for (let portal = 0; portal < 16_000; portal++) {
       const shard = shardOf(portal.toString(16).padStart(32, '0'));
       counts[shard] = (counts[shard] ?? 0) + 1;

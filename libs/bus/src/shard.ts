@@ -2,13 +2,13 @@
  * A portal's events always travel through the same one of 16 shards, so one process at a time serves a portal. The
  * number and the hash are part of what is stored: with another value, waiting messages would sit in the wrong shard.
  */
-export const shardCount = 16;
+export const SHARD_COUNT = 16;
 
-export const shards: readonly number[] = Array.from({ length: shardCount }, (_, shard) => shard);
+export const shards: readonly number[] = Array.from({ length: SHARD_COUNT }, (_, shard) => shard);
 
 /** FNV-1a over UTF-8, both halves folded together because its low bits alone mix poorly. */
 export function shardOf(memberId: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(memberId, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193);
-  return ((hash >>> 16) ^ (hash & 0xffff)) % shardCount;
+  return ((hash >>> 16) ^ (hash & 0xffff)) % SHARD_COUNT;
 }

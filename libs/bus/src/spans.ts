@@ -57,7 +57,7 @@ export interface TracedBatch {
 }
 
 /** The limit of the SDK, and far more than anybody looks at. */
-const maxLinks = 128;
+const MAX_LINKS = 128;
 
 /**
  * The span of one batch in its handler's hands (`messaging.operation.type` process): a child of the first event's trace
@@ -99,7 +99,7 @@ interface Origin {
 function recordedFirst(traceparents: readonly string[]): Origin[] {
   const origins: Origin[] = [];
   for (const traceparent of new Set(traceparents)) {
-    if (origins.length > maxLinks) break;
+    if (origins.length > MAX_LINKS) break;
     const origin = contextOf(traceparent);
     const spanContext = trace.getSpanContext(origin);
     if (spanContext) origins.push({ context: origin, spanContext });

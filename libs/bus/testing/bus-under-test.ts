@@ -6,8 +6,8 @@ import { freshVhost, hasBroker } from '../../../test/support/broker.js';
 import { freshDatabase } from '../../../test/support/database.js';
 import type { EventBus } from '../src/event-bus.js';
 import { openEventBus, type OpenEventBusOptions } from '../src/open-event-bus.js';
-import { busMigrations } from '../src/postgres/migrations.js';
-import { deadQueue, retryName, shardQueue, unroutedName } from '../src/rabbitmq/topology.js';
+import { BUS_MIGRATIONS } from '../src/postgres/migrations.js';
+import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../src/rabbitmq/topology.js';
 import { shards } from '../src/shard.js';
 
 export interface DeadLetter {
@@ -64,7 +64,7 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
         lastFailedAt: Number(properties.headers?.['b24-last-failed-at']),
         content: content.toString(),
       })),
-    unrouted: async () => (await drain(unroutedName)).map(({ content }) => content.toString()),
+    unrouted: async () => (await drain(UNROUTED_NAME)).map(({ content }) => content.toString()),
     inject: async (consumer, shard, content) => {
       channel.sendToQueue(shardQueue(consumer, shard), Buffer.from(content));
       await channel.waitForConfirms();
@@ -85,7 +85,7 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
 }
 
 async function postgresUnderTest(): Promise<BusUnderTest> {
-  const database = await freshDatabase(busMigrations);
+  const database = await freshDatabase(BUS_MIGRATIONS);
   const pool = new pg.Pool({ connectionString: database.url, max: 2 });
   // Dropping the database ends a connection that has not gone by itself yet.
   pool.on('error', () => undefined);

@@ -2,17 +2,17 @@ import { silentLog } from '@relay/platform';
 import pg from 'pg';
 import { freshDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
-import type { BusCare } from '../src/care/bus-care.js';
-import { openBusCare } from '../src/care/open-bus-care.js';
+import type { BusAdmin } from '../src/admin/bus-admin.js';
+import { openBusAdmin } from '../src/admin/open-bus-admin.js';
 import type { ConsumeOptions, Consumption, EventBus, Failure } from '../src/event-bus.js';
-import { busMigrations } from '../src/postgres/migrations.js';
+import { BUS_MIGRATIONS } from '../src/postgres/migrations.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-test.js';
 
 /** A bus as a process has it, and as an operator sees it, for one spec. */
 export interface CareUnderTest {
   underTest: BusUnderTest;
   bus: EventBus;
-  care: BusCare;
+  care: BusAdmin;
   /** Where processes report themselves; with PostgreSQL also the bus. */
   database: pg.Pool;
   /** A name that no other test of the spec uses; forgotten by `endTest`. */
@@ -30,11 +30,11 @@ const usualFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
-  const ownDatabase = isRabbit ? await freshDatabase(busMigrations) : undefined;
+  const ownDatabase = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
   const databaseUrl = ownDatabase?.url ?? underTest.url;
   const amqpUrl = isRabbit ? underTest.url : undefined;
   const bus = await underTest.open();
-  const care = openBusCare({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
+  const care = openBusAdmin({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
   const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   // Dropping the database ends a connection that has not gone by itself yet.
   database.on('error', () => undefined);

@@ -1,7 +1,7 @@
-import type { Trials } from '../src/dispatch/trials.js';
+import type { CrashLog } from '../src/scheduler/crash-log.js';
 
 /** Trials that outlive a dispatcher, not the test. */
-export class MemoryTrials implements Trials {
+export class MemoryTrials implements CrashLog {
   readonly rows = new Map<string, { unfinished: number; entity: string | undefined; starts: number }>();
 
   async begin(memberId: string): Promise<number> {
@@ -10,7 +10,7 @@ export class MemoryTrials implements Trials {
     return row.unfinished;
   }
 
-  async alone(memberId: string, entity: string): Promise<number> {
+  async beginSolo(memberId: string, entity: string): Promise<number> {
     const row = this.rows.get(memberId);
     if (!row) throw new Error('No batch has begun');
     const starts = row.entity === entity ? row.starts : 0;

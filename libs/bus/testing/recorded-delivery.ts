@@ -1,5 +1,5 @@
 import type { PortalEvent } from '@relay/events';
-import { HeldDelivery } from '../src/delivery.js';
+import { UnackedDelivery } from '../src/unacked-delivery.js';
 import type { Delivery, Failure, Receipt } from '../src/event-bus.js';
 
 export type Settled =
@@ -39,5 +39,5 @@ export function recorded(
   firstFailedAt = attempts > 0 ? Date.now() : undefined,
 ): { delivery: Delivery; receipt: RecordedReceipt } {
   const receipt = new RecordedReceipt(attempts, firstFailedAt);
-  return { delivery: new HeldDelivery(event, receipt), receipt };
+  return { delivery: new UnackedDelivery(event, receipt), receipt };
 }

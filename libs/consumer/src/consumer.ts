@@ -2,38 +2,32 @@ import { Module, type DynamicModule, type INestMicroservice, type Type } from '@
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
-  BusTroubles,
-  DatabaseTrials,
+  BusHealth,
+  DatabaseCrashLog,
   openEventBus,
   PortalEventsServer,
   ProcessReporter,
   requireShardCount,
 } from '@relay/bus';
 import {
-  type AppHost,
+  type ProcessContext,
   closeInOrder,
   databaseOptions,
-  databaseStanding,
+  checkDatabase,
   type Environment,
   type Log,
   NestLogger,
-  ownProcess,
+  ownProcessContext,
   requireDatabase,
 } from '@relay/platform';
-import {
-  PortalDirectory,
-  portalEntities,
-  PortalSettings,
-  PortalsModule,
-  Subscriptions,
-} from '@relay/portals';
+import { PortalCache, PORTAL_ENTITIES, PortalSettings, PortalsModule, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { ConsumerContextModule } from './consumer-context.js';
-import { showWork } from './work-metrics.js';
+import { registerWorkMetrics } from './work-metrics.js';
 
 /** The variables that every consumer reads. */
-export const consumerVariables = [
+export const CONSUMER_VARIABLES = [
   'OPS_PORT',
   'DATABASE_URL',
   'AMQP_URL',
@@ -46,7 +40,7 @@ export const consumerVariables = [
   'LOG_LEVEL',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
-export type ConsumerEnvironment = Pick<Environment, (typeof consumerVariables)[number]>;
+export type ConsumerEnvironment = Pick<Environment, (typeof CONSUMER_VARIABLES)[number]>;
 
 export interface ConsumerOptions {
   /** Names its queues, so it must stay the same: lower case letters, digits and hyphens. */
@@ -64,9 +58,9 @@ export interface ConsumerOptions {
   prefetch?: number;
 }
 
-const usualDrainMs = 55_000;
+const DEFAULT_DRAIN_TIMEOUT_MS = 55_000;
 /** To settle what is finished, and to let go of the rest. */
-const handBackMs = 8_000;
+const HAND_BACK_TIMEOUT_MS = 8_000;
 
 export interface RunningConsumer {
   /** Takes no more events, finishes the batches in hand, then closes bus and database. */
@@ -78,24 +72,30 @@ export interface RunningConsumer {
  * binds them at every portal. Resolves when it takes events and its ops server listens.
  */
 export async function startConsumer(
-  { name, module, drainWithinMs = usualDrainMs, prefetch, settings = z.strictObject({}) }: ConsumerOptions,
+  {
+    name,
+    module,
+    drainWithinMs = DEFAULT_DRAIN_TIMEOUT_MS,
+    prefetch,
+    settings = z.strictObject({}),
+  }: ConsumerOptions,
   environment: ConsumerEnvironment,
-  host: AppHost = ownProcess(name, environment),
+  host: ProcessContext = ownProcessContext(name, environment),
 ): Promise<RunningConsumer> {
   if (prefetch !== undefined && !(Number.isInteger(prefetch) && prefetch > 0)) {
     throw new RangeError(`prefetch is a whole number from 1: ${prefetch}`);
   }
   const { log } = host;
-  const troubles = new BusTroubles();
+  const troubles = new BusHealth();
   let ready: PortalEventsServer | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
-  await host.openOps({
-    bus: () => ({ is: ready?.isReady() ?? false, because: troubles.sentence }),
+  await host.startOpsServer({
+    bus: () => ({ healthy: ready?.isReady() ?? false, reason: troubles.reason }),
     // Without it no portal can be called.
-    database: () => databaseStanding(environment.DATABASE_URL),
+    database: () => checkDatabase(environment.DATABASE_URL),
     handlers: () =>
       ready?.state()?.isPaused
-        ? { is: 'degraded', because: 'Everything fails, so one event at a time is tried: see the log' }
+        ? { healthy: 'degraded', reason: 'Everything fails, so one event at a time is tried: see the log' }
         : true,
   });
   await requireDatabase(environment.DATABASE_URL, log);
@@ -106,7 +106,7 @@ export async function startConsumer(
     log,
     troubles,
   });
-  const trials = new DatabaseTrials(environment.DATABASE_URL, name, log);
+  const trials = new DatabaseCrashLog(environment.DATABASE_URL, name, log);
   const server = new PortalEventsServer({
     bus,
     trials,
@@ -128,7 +128,7 @@ export async function startConsumer(
     },
   );
   ready = server;
-  const hideWork = showWork(name, () => server.state());
+  const hideWork = registerWorkMetrics(name, () => server.state());
   const reporter = new ProcessReporter({
     consumer: name,
     database: app.get(DataSource),
@@ -137,7 +137,7 @@ export async function startConsumer(
   });
   // Before it takes its first event: nobody may remove the queues of a process that is about to consume.
   await reporter.start();
-  app.get(PortalDirectory).onChange((memberId) => server.wake(memberId));
+  app.get(PortalCache).onChange((memberId) => server.wake(memberId));
   await app.listen();
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
@@ -146,13 +146,17 @@ export async function startConsumer(
       hideWork();
       await closeInOrder(
         [
-          { what: 'events in hand', close: () => server.close(), withinMs: drainWithinMs + handBackMs },
+          {
+            what: 'events in hand',
+            close: () => server.close(),
+            timeoutMs: drainWithinMs + HAND_BACK_TIMEOUT_MS,
+          },
           // While batches are finished the process still shows itself; with the app goes its database.
-          { what: 'report', close: () => reporter.stop(), withinMs: 1_000 },
-          { what: 'database', close: () => app.close(), withinMs: 3_000 },
-          { what: 'ops server', close: () => host.closeOps(), withinMs: 1_000 },
-          { what: 'trials', close: () => trials.close(), withinMs: 1_000 },
-          { what: 'bus', close: () => bus.close(), withinMs: 3_000 },
+          { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
+          { what: 'database', close: () => app.close(), timeoutMs: 3_000 },
+          { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
+          { what: 'trials', close: () => trials.close(), timeoutMs: 1_000 },
+          { what: 'bus', close: () => bus.close(), timeoutMs: 3_000 },
         ],
         log,
       ).finally(() => log.info({}, `${name} stopped`));
@@ -173,7 +177,7 @@ function rootModule(
   return {
     module: ConsumerRoot,
     imports: [
-      TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, name, portalEntities)),
+      TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, name, PORTAL_ENTITIES)),
       PortalsModule.forRoot({
         tokenKeys: environment.TOKEN_KEYS,
         oauth:

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { register } from 'prom-client';
-import { showWork } from './work-metrics.js';
+import { registerWorkMetrics } from './work-metrics.js';
 
 const endings: (() => void)[] = [];
-const show = (...args: Parameters<typeof showWork>): void => void endings.push(showWork(...args));
+const show = (...args: Parameters<typeof registerWorkMetrics>): void =>
+  void endings.push(registerWorkMetrics(...args));
 
 async function shown(): Promise<string[]> {
   const text = await register.metrics();

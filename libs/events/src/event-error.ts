@@ -23,11 +23,11 @@ export class EventError extends Error {
     readonly code: EventErrorCode,
     readonly field: EventField,
   ) {
-    super(`${field} ${reasons[code]}`);
+    super(`${field} ${REASONS[code]}`);
   }
 }
 
-const reasons: Record<EventErrorCode, string> = {
+const REASONS: Record<EventErrorCode, string> = {
   'missing-field': 'is missing',
   'malformed-field': 'is not in the form that Bitrix24 gives it',
   'not-an-install': 'is another event than ONAPPINSTALL',

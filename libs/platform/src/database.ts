@@ -2,11 +2,11 @@ import type { DataSourceOptions } from 'typeorm';
 import { DatabaseClient } from './database-client.js';
 
 /** Connections of one process: a batch of writes needs few, and PostgreSQL's default limit is 100 for all. */
-const poolSize = 8;
+const POOL_SIZE = 8;
 /** Also the wait for a free connection of the pool, which a process with much in hand may need more than a moment for. */
-const connectTimeoutMs = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 /** A network that swallows packets must not hold a connection of the pool for ever. */
-const queryTimeoutMs = 60_000;
+const QUERY_TIMEOUT_MS = 60_000;
 
 /** How every app opens the database. Migrations are run by `npm run migrate`, never at an app's start. */
 export function databaseOptions(
@@ -21,9 +21,9 @@ export function databaseOptions(
     applicationName: `b24-relay ${app}`,
     uuidExtension: 'pgcrypto',
     installExtensions: false,
-    poolSize,
-    connectTimeoutMS: connectTimeoutMs,
-    extra: { keepAlive: true, query_timeout: queryTimeoutMs, Client: DatabaseClient },
+    poolSize: POOL_SIZE,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    extra: { keepAlive: true, query_timeout: QUERY_TIMEOUT_MS, Client: DatabaseClient },
     logging: false,
   };
 }

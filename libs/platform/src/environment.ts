@@ -13,17 +13,17 @@ export interface TokenKey {
  * The one TOKEN_KEYS id whose key is printed in docker-compose.yml. It keeps no secret, so it is accepted only
  * beside an OAuth server named in B24_ALLOW_HOSTS, which the real one never is.
  */
-const publishedKeyId = 'demo';
+const PUBLISHED_KEY_ID = 'demo';
 /** The same of OPS_TOKEN. */
-const publishedOpsToken = 'demo-ops-token-published';
+const PUBLISHED_OPS_TOKEN = 'demo-ops-token-published';
 /** The same of the passwords of PostgreSQL and RabbitMQ. */
-const publishedPassword = 'relay';
-const addressNames = ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'ADMIN_DATABASE_URL', 'AMQP_URL'] as const;
+const PUBLISHED_PASSWORD = 'relay';
+const ADDRESS_NAMES = ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'ADMIN_DATABASE_URL', 'AMQP_URL'] as const;
 
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' });
-const notAUrl = 'is not a URL; signs such as / @ # % in a password must be percent-encoded';
-const emptyPassword =
+const NOT_A_URL = 'is not a URL; signs such as / @ # % in a password must be percent-encoded';
+const EMPTY_PASSWORD =
   'has an empty password; compose takes it from POSTGRES_PASSWORD, POSTGRES_SERVICE_PASSWORD or RABBITMQ_PASSWORD in .env';
 const optionalText = z.string().optional();
 
@@ -33,15 +33,15 @@ const databaseUrl = z
       'is not set; the address of a PostgreSQL: postgres://host:5432/relay, with user and password before the host',
   })
   .regex(/^postgres(ql)?:\/\//, 'must start with postgres://')
-  .refine((url) => URL.canParse(url), notAUrl)
-  .refine(hasPasswordIfAny, emptyPassword);
+  .refine((url) => URL.canParse(url), NOT_A_URL)
+  .refine(hasPasswordIfAny, EMPTY_PASSWORD);
 
 const amqpUrl = (hint: string) =>
   z
     .string()
     .regex(/^amqps?:\/\//, `must start with amqp:// or amqps://; ${hint}`)
-    .refine((url) => URL.canParse(url), notAUrl)
-    .refine(hasPasswordIfAny, emptyPassword)
+    .refine((url) => URL.canParse(url), NOT_A_URL)
+    .refine(hasPasswordIfAny, EMPTY_PASSWORD)
     .optional();
 
 const variables = {
@@ -197,17 +197,17 @@ function refusePublished(environment: Partial<Environment>): void {
   const hosts = oauthUrls.map((url) => new URL(url));
   if (hosts.every(({ host, hostname }) => allowed?.includes(host) || allowed?.includes(hostname))) return;
   const problems: string[] = [];
-  if (keys?.[0]?.id === publishedKeyId) {
+  if (keys?.[0]?.id === PUBLISHED_KEY_ID) {
     problems.push(
       'TOKEN_KEYS is the published key of the demo, which keeps no secret; make your own: echo "k1:$(openssl rand -base64 32)"',
     );
   }
-  if (token === publishedOpsToken) {
+  if (token === PUBLISHED_OPS_TOKEN) {
     problems.push('OPS_TOKEN is the published one of the demo; make your own: openssl rand -hex 16');
   }
-  for (const name of addressNames) {
+  for (const name of ADDRESS_NAMES) {
     const url = environment[name];
-    if (url === undefined || new URL(url).password !== publishedPassword) continue;
+    if (url === undefined || new URL(url).password !== PUBLISHED_PASSWORD) continue;
     problems.push(`${name} has the published password of the demo; docs/operating.md says how it is changed`);
   }
   if (problems.length > 0) throw new EnvironmentError(problems);

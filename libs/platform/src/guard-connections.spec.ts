@@ -9,7 +9,7 @@ import {
   type ConnectionLimits,
   guardConnections,
   serverOptions,
-  usualConnectionLimits,
+  defaultConnectionLimits,
 } from './guard-connections.js';
 
 const limits: ConnectionLimits = {
@@ -116,8 +116,8 @@ describe('a server of ours', () => {
   });
 
   it('waits for a request 15 seconds, looks every five, and leaves descriptors for the rest', () => {
-    const { maxConnections, ...times } = usualConnectionLimits('public');
-    const { maxConnections: ofOperators, ...sameTimes } = usualConnectionLimits('operators');
+    const { maxConnections, ...times } = defaultConnectionLimits('public');
+    const { maxConnections: ofOperators, ...sameTimes } = defaultConnectionLimits('operators');
     expect(sameTimes).toEqual(times);
     expect(ofOperators).toBeLessThan(maxConnections);
     expect(times).toEqual({

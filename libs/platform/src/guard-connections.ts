@@ -28,7 +28,7 @@ const OPERATORS = { enough: 100, share: 1 / 8 };
  * Of every server of ours. Where the process may not open many files, connections get a share of them: the rest is for
  * database, broker, journal, and whatever is asked of others.
  */
-export function usualConnectionLimits(port: 'public' | 'operators'): ConnectionLimits {
+export function defaultConnectionLimits(port: 'public' | 'operators'): ConnectionLimits {
   const { enough, share } = port === 'public' ? PUBLIC : OPERATORS;
   return {
     requestTimeoutMs: 15_000,

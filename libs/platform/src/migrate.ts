@@ -1,6 +1,6 @@
 /** `npm run migrate` */
 import 'reflect-metadata';
-import { awaitDatabase } from './database-gate.js';
+import { waitForDatabase } from './wait-for-database.js';
 import { ensureDatabaseRoles, grantToServices } from './database-roles.js';
 import { readEnvironment } from './environment.js';
 import { createLogger } from './logger.js';
@@ -23,7 +23,7 @@ await runMain('migrate', async () => {
     'B24_ALLOW_HOSTS',
   ]);
   const log = createLogger('migrate', level);
-  await awaitDatabase(admin ?? owner, log);
+  await waitForDatabase(admin ?? owner, log);
   if (admin !== undefined) await ensureDatabaseRoles({ admin, owner, service }, log);
   await runMigrations(owner, log);
   await grantToServices(owner, service);

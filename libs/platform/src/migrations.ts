@@ -5,7 +5,7 @@ import type { Log } from './logger.js';
 import { StartupError } from './startup-error.js';
 
 /** Any number will do, as long as it is always the same: two runs at once take turns on it. */
-const lockId = 24_000_001;
+const LOCK_ID = 24_000_001;
 
 /** Every lib and app keeps its own migrations; a new consumer's are found without a line here. */
 const migrationFiles = join(import.meta.dirname, '../../../{libs,apps}/*/src/**/migrations/*.js');
@@ -15,7 +15,7 @@ export async function runMigrations(url: string, log: Log): Promise<void> {
   const source = await new DataSource(options(url)).initialize();
   const lock = source.createQueryRunner();
   try {
-    await lock.query('SELECT pg_advisory_lock($1)', [lockId]);
+    await lock.query('SELECT pg_advisory_lock($1)', [LOCK_ID]);
     const done = await source.runMigrations({ transaction: 'each' });
     log.info(
       { migrations: done.map(({ name }) => name) },

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { fastify } from 'fastify';
 import { counter } from './metrics.js';
-import { OpsServer, type Readiness, type Standing } from './ops-server.js';
+import { OpsServer, type Readiness, type HealthResult } from './ops-server.js';
 
 describe('the ops port', () => {
-  let broker: () => Readiness | Standing;
+  let broker: () => Readiness | HealthResult;
   let server: OpsServer;
   let url: string;
 
@@ -48,7 +48,7 @@ describe('the ops port', () => {
   });
 
   it('says why, without secrets, where a check knows', async () => {
-    broker = () => ({ is: false, because: 'Nothing answers at amqp://relay:s3cr3t@broker' });
+    broker = () => ({ healthy: false, reason: 'Nothing answers at amqp://relay:s3cr3t@broker' });
     const answer = await fetch(`${url}/health/ready`);
     expect([answer.status, await answer.json()]).toEqual([
       503,
@@ -58,7 +58,7 @@ describe('the ops port', () => {
         reasons: { broker: 'Nothing answers at amqp://[redacted]@broker' },
       },
     ]);
-    broker = () => ({ is: true, because: 'all is well again' });
+    broker = () => ({ healthy: true, reason: 'all is well again' });
     expect(await (await fetch(`${url}/health/ready`)).json()).toEqual({
       status: 'ready',
       checks: { database: true, broker: true },

@@ -2,14 +2,14 @@ import { fastify, type FastifyInstance } from 'fastify';
 import {
   guardConnections,
   serverOptions,
-  usualConnectionLimits,
+  defaultConnectionLimits,
   type ConnectionLimits,
 } from './guard-connections.js';
 import { renderMetrics } from './metrics.js';
 import { redactText } from './redaction/redact-text.js';
 
 /** What is mounted takes no more (Fastify's own limit). */
-const LONGEST_BODY = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 
 /**
  * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
@@ -18,13 +18,13 @@ const LONGEST_BODY = 1024 * 1024;
 export type Readiness = boolean | 'degraded';
 
 /** With the reason why it is not simply ready, in an operator's words and without secrets. */
-export interface Standing {
-  is: Readiness;
-  because?: string | undefined;
+export interface HealthResult {
+  healthy: Readiness;
+  reason?: string | undefined;
 }
 
 /** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
-export type ReadinessCheck = () => Readiness | Standing | Promise<Readiness | Standing>;
+export type ReadinessCheck = () => Readiness | HealthResult | Promise<Readiness | HealthResult>;
 
 /**
  * The port for operators, apart from the public one: `/health/live`, `/health/ready`, `/metrics`, and under `/ops` what
@@ -37,10 +37,10 @@ export class OpsServer {
   /** @param checks by the name under which `/health/ready` shows them */
   constructor(
     private readonly checks: Readonly<Record<string, ReadinessCheck>>,
-    limits: ConnectionLimits = usualConnectionLimits('operators'),
+    limits: ConnectionLimits = defaultConnectionLimits('operators'),
   ) {
     this.server = fastify({ forceCloseConnections: true, ...serverOptions(limits) });
-    guardConnections(this.server.server, limits, LONGEST_BODY);
+    guardConnections(this.server.server, limits, MAX_BODY_BYTES);
     // Also of what is mounted: the headers are on the raw answer by then.
     this.server.addHook('onRequest', async (_request, reply) => {
       reply.raw.setHeader('cache-control', 'no-store');
@@ -48,11 +48,11 @@ export class OpsServer {
     this.server.get('/health/live', async () => ({ status: 'live' }));
     this.server.get('/health/ready', async (_request, reply) => {
       const standings = await this.runChecks();
-      const results = Object.fromEntries(standings.map(([name, { is }]) => [name, is]));
-      const reasons = standings.flatMap(([name, { is, because }]) =>
-        is === true || because === undefined ? [] : [[name, redactText(because)]],
+      const results = Object.fromEntries(standings.map(([name, { healthy }]) => [name, healthy]));
+      const reasons = standings.flatMap(([name, { healthy, reason }]) =>
+        healthy === true || reason === undefined ? [] : [[name, redactText(reason)]],
       );
-      const status = summarise(Object.values(results));
+      const status = summarize(Object.values(results));
       return reply.code(status === 'not ready' ? 503 : 200).send({
         status,
         checks: results,
@@ -92,20 +92,22 @@ export class OpsServer {
     await this.server.close();
   }
 
-  private async runChecks(): Promise<[name: string, Standing][]> {
-    const standings = Object.entries(this.checks).map(async ([name, check]): Promise<[string, Standing]> => {
-      try {
-        const result = await check();
-        return [name, typeof result === 'object' ? result : { is: result }];
-      } catch {
-        return [name, { is: false }];
-      }
-    });
+  private async runChecks(): Promise<[name: string, HealthResult][]> {
+    const standings = Object.entries(this.checks).map(
+      async ([name, check]): Promise<[string, HealthResult]> => {
+        try {
+          const result = await check();
+          return [name, typeof result === 'object' ? result : { healthy: result }];
+        } catch {
+          return [name, { healthy: false }];
+        }
+      },
+    );
     return Promise.all(standings);
   }
 }
 
-function summarise(results: readonly Readiness[]): 'ready' | 'degraded' | 'not ready' {
+function summarize(results: readonly Readiness[]): 'ready' | 'degraded' | 'not ready' {
   if (!results.every(Boolean)) return 'not ready';
   return results.includes('degraded') ? 'degraded' : 'ready';
 }

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify';
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 
-const contentTypes: Readonly<Record<string, string>> = {
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
   '.mjs': 'text/javascript; charset=utf-8',
@@ -16,7 +16,7 @@ export function pageFiles(
 ): (reply: FastifyReply, name: string) => FastifyReply {
   const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
   return (reply, name) => {
-    const [text, type] = [files.get(name), contentTypes[extname(name)]];
+    const [text, type] = [files.get(name), CONTENT_TYPES[extname(name)]];
     if (text === undefined || type === undefined) {
       return reply.code(404).send({ error: 'there is no such file' });
     }

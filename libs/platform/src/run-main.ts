@@ -1,7 +1,7 @@
-import { ClosingError } from './closing.js';
-import { lastWords } from './last-words.js';
+import { ShutdownError } from './graceful-shutdown.js';
+import { formatFatalError } from './format-fatal-error.js';
 
-const signals = ['SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
  * The outermost frame of every process: what cannot be mended at start-up, and what nobody caught later (also a
@@ -10,7 +10,7 @@ const signals = ['SIGINT', 'SIGTERM'] as const;
  */
 export async function runMain(app: string, main: () => Promise<void>): Promise<void> {
   const end = (error: unknown): void => {
-    process.stderr.write(`${app}: ${lastWords(error)}\n`);
+    process.stderr.write(`${app}: ${formatFatalError(error)}\n`);
     process.exit(1);
   };
   process.on('uncaughtException', end);
@@ -36,11 +36,11 @@ export async function runUntilSignal(start: () => Promise<{ close(): Promise<voi
       await running?.close();
       process.exit(0);
     } catch (error) {
-      const why = error instanceof ClosingError ? error.message : lastWords(error);
+      const why = error instanceof ShutdownError ? error.message : formatFatalError(error);
       process.stderr.write(`while closing: ${why}\n`);
       process.exit(1);
     }
   };
-  for (const signal of signals) process.on(signal, () => void close());
+  for (const signal of SIGNALS) process.on(signal, () => void close());
   running = await start();
 }

@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { BindingAttempts, ClaimLostError, type BindingClaim } from './binding-attempts.js';
 import { EventBindings } from './event-bindings.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalRepository } from './portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
 import { Suspensions } from './suspension/suspensions.js';
 
@@ -42,7 +42,7 @@ describe('BindingAttempts', () => {
       status: 'L',
       oauthHost: 'oauth.bitrix.info',
     };
-    await new PortalRegistry(source, database.box, []).install(grant, {});
+    await new PortalRepository(source, database.box, []).install(grant, {});
   }
 
   async function fail(code = 'TIMEOUT', handler = here): Promise<void> {

@@ -3,7 +3,7 @@ import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
 import { CredentialsEntity, PortalEntity } from './entities.js';
 import { notInstalled } from './errors.js';
-import type { SecretBox } from './keys/secret-box.js';
+import type { SecretBox } from './encryption/secret-box.js';
 
 /** What is known of how a portal takes a credential that is new. */
 const UNTRIED = { earlyRenewals: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;

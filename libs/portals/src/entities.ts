@@ -1,6 +1,6 @@
 import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } from 'typeorm';
 
-const schema = 'portals';
+const SCHEMA = 'portals';
 
 /**
  * `needs-reauth`: the refresh token is dead, or the portal refuses its token for long: the application must be opened or
@@ -26,7 +26,7 @@ export type BindingWork = 'bind' | 'unbind';
 export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
 
 /** Whoever changes a portal locks its row here first, the credentials after it: one order, no deadlock. */
-@Entity({ schema, name: 'portals' })
+@Entity({ schema: SCHEMA, name: 'portals' })
 export class PortalEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   /** Of the address below: for people, never an address to call. */
@@ -56,7 +56,7 @@ export class PortalEntity {
 }
 
 /** Every secret column is sealed by SecretBox. A lock on this row is the right to renew the pair. */
-@Entity({ schema, name: 'credentials' })
+@Entity({ schema: SCHEMA, name: 'credentials' })
 export class CredentialsEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @Column('text') kind: CredentialKind;
@@ -80,7 +80,7 @@ export class CredentialsEntity {
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }
 
-@Entity({ schema, name: 'application_tokens' })
+@Entity({ schema: SCHEMA, name: 'application_tokens' })
 export class ApplicationTokenEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('bytea') hash: Buffer;
@@ -91,7 +91,7 @@ export class ApplicationTokenEntity {
 }
 
 /** An install that the OAuth server could not confirm yet. */
-@Entity({ schema, name: 'pending_installs' })
+@Entity({ schema: SCHEMA, name: 'pending_installs' })
 export class PendingInstallEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   /** SHA-256 of the refresh token: a forged claim cannot take the place of the true one. */
@@ -105,7 +105,7 @@ export class PendingInstallEntity {
 }
 
 /** The one row of `ExchangeBudget`. */
-@Entity({ schema, name: 'exchange_budget' })
+@Entity({ schema: SCHEMA, name: 'exchange_budget' })
 export class ExchangeBudgetEntity {
   @PrimaryColumn('boolean') id: boolean;
   @Column('float8') burst: number;
@@ -114,7 +114,7 @@ export class ExchangeBudgetEntity {
 }
 
 /** An exchange of the last hour that a claim has caused. */
-@Entity({ schema, name: 'claim_exchanges' })
+@Entity({ schema: SCHEMA, name: 'claim_exchanges' })
 export class ClaimExchangeEntity {
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
   @Column('bytea') source: Buffer;
@@ -122,7 +122,7 @@ export class ClaimExchangeEntity {
   @Column('timestamptz', { name: 'begun_at' }) begunAt: Date;
 }
 
-@Entity({ schema, name: 'subscriptions' })
+@Entity({ schema: SCHEMA, name: 'subscriptions' })
 export class SubscriptionEntity {
   @PrimaryColumn('text') consumer: string;
   /** Event name as the consumer wrote it, base or suffixed. */
@@ -134,14 +134,14 @@ export class SubscriptionEntity {
 }
 
 /** What a consumer wants of one portal, in place of its subscriptions. */
-@Entity({ schema, name: 'chosen_subscriptions' })
+@Entity({ schema: SCHEMA, name: 'chosen_subscriptions' })
 export class ChosenSubscriptionEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') consumer: string;
   @Column('text', { array: true }) names: string[];
 }
 
-@Entity({ schema, name: 'event_bindings' })
+@Entity({ schema: SCHEMA, name: 'event_bindings' })
 export class EventBindingEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') name: string;
@@ -156,7 +156,7 @@ export class EventBindingEntity {
 }
 
 /** A portal that is asked now, or was in vain; as `BindingAttempts` describes it. */
-@Entity({ schema, name: 'binding_attempts' })
+@Entity({ schema: SCHEMA, name: 'binding_attempts' })
 export class BindingAttemptEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') work: BindingWork;
@@ -171,7 +171,7 @@ export class BindingAttemptEntity {
   @Column('text', { nullable: true }) error: string | null;
 }
 
-@Entity({ schema, name: 'webhook_pairs' })
+@Entity({ schema: SCHEMA, name: 'webhook_pairs' })
 export class WebhookPairEntity {
   @PrimaryColumn('bytea', { name: 'token_hash' }) tokenHash: Buffer;
   @Column('text') host: string;
@@ -182,7 +182,7 @@ export class WebhookPairEntity {
 }
 
 /** One row as `Bucket` of libs/bitrix24 describes it. */
-@Entity({ schema, name: 'rate_buckets' })
+@Entity({ schema: SCHEMA, name: 'rate_buckets' })
 export class RateBucketEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   /** Requests a second; null, as the burst, for the usual plan. */
@@ -198,7 +198,7 @@ export class RateBucketEntity {
 }
 
 /** A method whose operating time is nearly used up, as `SlowedMethod` of libs/bitrix24 describes it. */
-@Entity({ schema, name: 'operating_times' })
+@Entity({ schema: SCHEMA, name: 'operating_times' })
 export class OperatingTimeEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   /** In lower case. */
@@ -210,7 +210,7 @@ export class OperatingTimeEntity {
 }
 
 /** Work on one portal that a consumer is asked for, and its lease on it while it does it. */
-@Entity({ schema, name: 'tasks' })
+@Entity({ schema: SCHEMA, name: 'tasks' })
 export class TaskEntity {
   @PrimaryColumn('uuid') id: string;
   @Column('text') consumer: string;
@@ -234,7 +234,7 @@ export class TaskEntity {
   @Column('timestamptz', { name: 'ended_at', nullable: true }) endedAt: Date | null;
 }
 
-@Entity({ schema, name: 'setting_schemas' })
+@Entity({ schema: SCHEMA, name: 'setting_schemas' })
 export class SettingSchemaEntity {
   @PrimaryColumn('text') consumer: string;
   /** JSON Schema of what may be set for it at one portal. */
@@ -242,7 +242,7 @@ export class SettingSchemaEntity {
   @Column('timestamptz', { name: 'declared_at' }) declaredAt: Date;
 }
 
-export const portalEntities = [
+export const PORTAL_ENTITIES = [
   PortalEntity,
   CredentialsEntity,
   ApplicationTokenEntity,

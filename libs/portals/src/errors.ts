@@ -1,7 +1,7 @@
 import { Bitrix24Error, type Recovery } from '@relay/bitrix24';
 
 /** Each code with the one recovery that helps against it. */
-const recoveries = {
+const RECOVERIES = {
   /** Nothing usable is cached and the database does not answer. */
   DIRECTORY_UNAVAILABLE: 'retry',
   /** The refresh token is dead. */
@@ -26,7 +26,7 @@ const recoveries = {
   OTHER_HOST: 'never',
 } as const satisfies Record<string, Recovery>;
 
-export type PortalErrorCode = keyof typeof recoveries;
+export type PortalErrorCode = keyof typeof RECOVERIES;
 
 /**
  * Every error of this lib, beside `Bitrix24Error` NOT_INSTALLED, which is the REST client's word for a portal without
@@ -43,13 +43,13 @@ export class PortalError extends Error {
     options: { memberId?: string; cause?: unknown } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    this.recovery = recoveries[code];
+    this.recovery = RECOVERIES[code];
     if (options.memberId !== undefined) this.memberId = options.memberId;
   }
 }
 
 /** Whether the portal is known cannot be said now: answer 503, never 401. */
-export class DirectoryUnavailableError extends PortalError {
+export class PortalStoreUnavailableError extends PortalError {
   override readonly name = 'DirectoryUnavailableError';
 
   constructor(memberId: string, cause: unknown) {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { EventBindings } from './event-bindings.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalRepository } from './portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
 import { Suspensions } from './suspension/suspensions.js';
 
@@ -22,7 +22,7 @@ describe('EventBindings', () => {
   });
   beforeEach(async () => {
     await clear(source);
-    const registry = new PortalRegistry(source, database.box, []);
+    const registry = new PortalRepository(source, database.box, []);
     for (const memberId of ['m1', 'm2']) {
       await registry.registerWebhook({
         memberId,
@@ -45,7 +45,7 @@ describe('EventBindings', () => {
       oauthHost: 'oauth.bitrix.info',
     };
     const claim = { domain: 'one.bitrix24.com', applicationToken: 'token' };
-    await new PortalRegistry(source, database.box, []).install(grant, claim);
+    await new PortalRepository(source, database.box, []).install(grant, claim);
   }
 
   it('remembers for each portal what was bound and what it does not know', async () => {
@@ -80,7 +80,7 @@ describe('EventBindings', () => {
 
   it('tells what is missing at each portal where the application is installed', async () => {
     for (const memberId of ['m3', 'm4', 'm5']) await install(memberId);
-    await new PortalRegistry(source, database.box, []).uninstall('m5');
+    await new PortalRepository(source, database.box, []).uninstall('m5');
     await bindings.save('m3', 'ONE', here, 'bound');
     await bindings.save('m3', 'TWO', here, 'unknown-event');
     await bindings.save('m4', 'TWO', here, 'bound');
@@ -111,7 +111,7 @@ describe('EventBindings', () => {
 
   it('tells which handlers nobody wants any more, and forgets those that are gone', async () => {
     for (const memberId of ['m3', 'm4', 'm5']) await install(memberId);
-    await new PortalRegistry(source, database.box, []).uninstall('m5');
+    await new PortalRepository(source, database.box, []).uninstall('m5');
     for (const memberId of ['m3', 'm4', 'm5']) await bindings.save(memberId, 'ONE', here, 'bound');
     for (const memberId of ['m3', 'm4']) await bindings.save(memberId, 'TWO', here, 'bound');
     await bindings.save('m3', 'UNKNOWN', here, 'unknown-event');
@@ -165,7 +165,7 @@ describe('EventBindings', () => {
         await install(memberId);
         for (const name of ['ADD', 'TYPEADD', 'OWN']) await bindings.save(memberId, name, here, 'bound');
       }
-      await subscriptions.choose('mirror', 'm3', ['ADD_147', 'TYPEADD']);
+      await subscriptions.override('mirror', 'm3', ['ADD_147', 'TYPEADD']);
     });
 
     async function missing(): Promise<Map<string, string[]>> {
@@ -187,7 +187,7 @@ describe('EventBindings', () => {
 
     it('misses the usual names again when the choice is taken back', async () => {
       await bindings.remove('m3', ['ADD']);
-      await subscriptions.choose('mirror', 'm3', undefined);
+      await subscriptions.override('mirror', 'm3', undefined);
       expect(await missing()).toEqual(new Map([['m3', ['ADD']]]));
     });
 
@@ -196,7 +196,7 @@ describe('EventBindings', () => {
       for (const name of ['ADD_147', 'ADD_150']) await bindings.save('m3', name, here, 'bound');
       await subscriptions.record('other', ['ADD_151']);
       expect((await unwanted()).get('m3')).toEqual(['ADD', 'ADD_150']);
-      await subscriptions.choose('mirror', 'm3', undefined);
+      await subscriptions.override('mirror', 'm3', undefined);
       expect((await unwanted()).get('m3')).toEqual(['ADD_147', 'ADD_150']);
     });
 

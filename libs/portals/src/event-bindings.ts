@@ -11,7 +11,7 @@ interface NamesOfPortal {
 /** An event that a portal did not give may be there with its next version, or another plan. */
 const ASK_AGAIN_AFTER = '1 day';
 
-const canBeAsked = `kind = 'oauth' AND (portals.state = 'installed'
+const CAN_BE_ASKED = `kind = 'oauth' AND (portals.state = 'installed'
   OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
 
 /**
@@ -27,12 +27,12 @@ const isReplaced = (
     WHERE s.name = ${name} AND (c.names IS NULL OR ${name} = ANY (c.names))))`;
 
 /** SQL: what is wanted of a portal, of the names `$1` that are wanted of every one. */
-const wantedThere = `
+const WANTED_THERE = `
   SELECT given.name FROM unnest($1::text[]) AS given(name) WHERE NOT ${isReplaced('given.name')}
   UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
 
 /** SQL: the portal was asked for this event, and there is no reason to ask again. */
-const isSettled = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
+const IS_SETTLED = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
   b.bound_at > clock_timestamp() - interval '${ASK_AGAIN_AFTER}'
   AND b.scope <@ portals.scope AND b.scope @> portals.scope)))`;
 
@@ -42,7 +42,7 @@ const isMeant = (work: BindingWork): string => `($3 = member_id OR ($3::text IS 
   WHERE a.member_id = portals.member_id AND a.work = '${work}' AND NOT ${isDue('a', '$2')})))`;
 
 /** SQL: some consumer wants this event, and gets no other in its place. */
-const isMissed = `(
+const IS_MISSED = `(
   EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = b.name OR starts_with(s.name, b.name || '_'))
   OR EXISTS (SELECT FROM portals.chosen_subscriptions c, unnest(c.names) AS chosen
     WHERE c.member_id = b.member_id AND (chosen = b.name OR starts_with(chosen, b.name || '_'))))
@@ -94,9 +94,9 @@ export class EventBindings {
     const rows = await this.dataSource.query<NamesOfPortal[]>(
       `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id)
-         CROSS JOIN LATERAL (${wantedThere}) wanted
+         CROSS JOIN LATERAL (${WANTED_THERE}) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
-       WHERE ${canBeAsked} AND ${isSettled} IS NOT TRUE AND ${isMeant('bind')}
+       WHERE ${CAN_BE_ASKED} AND ${IS_SETTLED} IS NOT TRUE AND ${isMeant('bind')}
        GROUP BY member_id`,
       [names, handlerUrl, memberId],
     );
@@ -116,9 +116,9 @@ export class EventBindings {
     const rows = await this.dataSource.query<NamesOfPortal[]>(
       `SELECT member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
-       WHERE ${canBeAsked} AND b.state = 'bound' AND b.handler = $2
+       WHERE ${CAN_BE_ASKED} AND b.state = 'bound' AND b.handler = $2
          AND ${isMeant('unbind')} AND NOT EXISTS (
-           SELECT FROM (${wantedThere}) wanted
+           SELECT FROM (${WANTED_THERE}) wanted
              LEFT JOIN portals.event_bindings there ON there.member_id = portals.member_id AND there.name = wanted.name
            WHERE wanted.name = b.name OR there.handler IS DISTINCT FROM $2
              OR (there.state = 'unknown-event' AND starts_with(wanted.name, b.name || '_')))
@@ -184,7 +184,7 @@ export class EventBindings {
        FROM (
          SELECT member_id, count(*) FILTER (WHERE state = 'bound') AS bound,
            json_agg(json_build_object('event', name, 'state', state, 'permission', permission) ORDER BY name)
-             FILTER (WHERE state <> 'bound' AND ${isMissed}) AS "notOffered"
+             FILTER (WHERE state <> 'bound' AND ${IS_MISSED}) AS "notOffered"
          FROM portals.event_bindings b GROUP BY member_id) known
        FULL JOIN (SELECT * FROM portals.binding_attempts WHERE work = 'bind') a USING (member_id)`,
     );

@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 
 /** Exchanges that may follow each other at once, and how many come back in a second: 600 claims take 40 seconds. */
-const burst = { size: 30, perSecond: 15 };
+const BURST = { size: 30, perSecond: 15 };
 /** The same over hours: whoever claims without end costs one exchange a second, 1,500 first. */
-const stock = { size: 1_500, perSecond: 1 };
+const STOCK = { size: 1_500, perSecond: 1 };
 /** What a claim that arrives leaves to those that wait. */
-const left = { usually: 10, byHeavy: 20 };
+const LEFT = { usually: 10, byHeavy: 20 };
 /** A source with more exchanges than this in the last minute is heavy: it gets what the others leave. */
-const maxLightPerMinute = 60;
+const MAX_LIGHT_PER_MINUTE = 60;
 /** Of the stock, what a heavy source leaves to the others. */
-const stockLeftByHeavy = stock.size / 2;
+const STOCK_LEFT_BY_HEAVY = STOCK.size / 2;
 /** How long the OAuth server is not asked again about a proof that it has refused. */
-const rememberedFor = '1 hour';
+const REMEMBERED_FOR = '1 hour';
 
 /**
  * `admitted`: exchange it now, that is counted. `refused-before`: the OAuth server has refused it, and would again.
@@ -26,11 +26,11 @@ export interface OfferedProof {
   source: string;
 }
 
-const elapsed = 'greatest(0, extract(epoch FROM clock_timestamp() - filled_at))';
-const burstNow = `least(${burst.size}, burst + ${burst.perSecond} * ${elapsed})`;
-const stockNow = `least(${stock.size}, stock + ${stock.perSecond} * ${elapsed})`;
-const takeOne = `UPDATE portals.exchange_budget
-  SET burst = ${burstNow} - 1, stock = ${stockNow} - 1, filled_at = clock_timestamp()`;
+const ELAPSED = 'greatest(0, extract(epoch FROM clock_timestamp() - filled_at))';
+const BURST_NOW = `least(${BURST.size}, burst + ${BURST.perSecond} * ${ELAPSED})`;
+const STOCK_NOW = `least(${STOCK.size}, stock + ${STOCK.perSecond} * ${ELAPSED})`;
+const TAKE_ONE = `UPDATE portals.exchange_budget
+  SET burst = ${BURST_NOW} - 1, stock = ${STOCK_NOW} - 1, filled_at = clock_timestamp()`;
 
 /**
  * Anybody may post a claim, and each makes us ask the OAuth server, which blocks an application that asks too much
@@ -45,17 +45,17 @@ export class ExchangeBudget {
     const [row] = await this.dataSource.query<{ refused: boolean; heavy: boolean; taken: boolean }[]>(
       `WITH refused AS MATERIALIZED (
          SELECT FROM portals.claim_exchanges
-         WHERE proof_hash = $1 AND refused AND begun_at > clock_timestamp() - interval '${rememberedFor}'
+         WHERE proof_hash = $1 AND refused AND begun_at > clock_timestamp() - interval '${REMEMBERED_FOR}'
        ),
        counted AS MATERIALIZED (
-         SELECT count(*) >= ${maxLightPerMinute} AS heavy FROM portals.claim_exchanges
+         SELECT count(*) >= ${MAX_LIGHT_PER_MINUTE} AS heavy FROM portals.claim_exchanges
          WHERE source = $2 AND begun_at > clock_timestamp() - interval '1 minute'
        ),
        taken AS (
-         ${takeOne}
+         ${TAKE_ONE}
          WHERE NOT EXISTS (SELECT FROM refused)
-           AND ${burstNow} >= 1 + CASE WHEN (SELECT heavy FROM counted) THEN ${left.byHeavy} ELSE ${left.usually} END
-           AND ${stockNow} >= 1 + CASE WHEN (SELECT heavy FROM counted) THEN ${stockLeftByHeavy} ELSE 0 END
+           AND ${BURST_NOW} >= 1 + CASE WHEN (SELECT heavy FROM counted) THEN ${LEFT.byHeavy} ELSE ${LEFT.usually} END
+           AND ${STOCK_NOW} >= 1 + CASE WHEN (SELECT heavy FROM counted) THEN ${STOCK_LEFT_BY_HEAVY} ELSE 0 END
          RETURNING 1
        ),
        noted AS (
@@ -73,7 +73,7 @@ export class ExchangeBudget {
   /** For the next of the claims that wait, whichever it is. @returns whether there is room */
   async admitWaiting(): Promise<boolean> {
     const [, taken] = await this.dataSource.query<[unknown[], number]>(
-      `${takeOne} WHERE ${burstNow} >= 1 AND ${stockNow} >= 1`,
+      `${TAKE_ONE} WHERE ${BURST_NOW} >= 1 AND ${STOCK_NOW} >= 1`,
     );
     return taken > 0;
   }
@@ -89,7 +89,7 @@ export class ExchangeBudget {
   /** Forgets what is too old to count. The bucket bounds how much there can be. */
   async prune(): Promise<void> {
     await this.dataSource.query(
-      `DELETE FROM portals.claim_exchanges WHERE begun_at < clock_timestamp() - interval '${rememberedFor}'`,
+      `DELETE FROM portals.claim_exchanges WHERE begun_at < clock_timestamp() - interval '${REMEMBERED_FOR}'`,
     );
   }
 }

@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { eventually } from '../../../test/support/eventually.js';
 import { PortalsDatabase } from '../test/portals-database.js';
 import { TcpProxy } from '../test/tcp-proxy.js';
-import { DatabaseOperatingTimes } from './pace/database-operating-times.js';
-import { PortalRegistry } from './portal-registry.js';
+import { DatabaseOperatingTimes } from './rate-limit/database-operating-times.js';
+import { PortalRepository } from './portal-repository.js';
 import { PortalSettings } from './portal-settings.js';
 import { Suspensions } from './suspension/suspensions.js';
 
@@ -34,8 +34,8 @@ describe('a process that stands still in the middle of a change', () => {
   });
   afterAll(() => database.close());
 
-  function registryOn(by: DataSource): PortalRegistry {
-    return new PortalRegistry(by, database.box, []);
+  function registryOn(by: DataSource): PortalRepository {
+    return new PortalRepository(by, database.box, []);
   }
 
   it('does not keep the portal from all others', async () => {

@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
 /** Far longer than the statements of a transaction are apart. */
-const idleTimeoutMs = 10_000;
+const IDLE_TIMEOUT_MS = 10_000;
 
 /**
  * A transaction whose rows a process that stands still, or whose machine is gone, does not keep locked from all others:
@@ -13,7 +13,7 @@ export async function inTransaction<T>(
   work: (manager: EntityManager) => Promise<T>,
 ): Promise<T> {
   return await dataSource.transaction(async (manager) => {
-    await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${idleTimeoutMs}`);
+    await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS}`);
     return await work(manager);
   });
 }

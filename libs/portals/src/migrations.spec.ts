@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
-import { portalEntities } from './entities.js';
-import { portalMigrations } from './migrations.js';
+import { PORTAL_ENTITIES } from './entities.js';
+import { PORTAL_MIGRATIONS } from './migrations.js';
 
 describe('the migrations of portals', () => {
   let database: TestDatabase;
@@ -13,8 +13,8 @@ describe('the migrations of portals', () => {
     source = new DataSource({
       type: 'postgres',
       url: database.url,
-      entities: portalEntities,
-      migrations: portalMigrations,
+      entities: PORTAL_ENTITIES,
+      migrations: PORTAL_MIGRATIONS,
       installExtensions: false,
     });
     await source.initialize();
@@ -43,7 +43,7 @@ describe('the migrations of portals', () => {
     );
     expect(made).toEqual(named.toSorted());
 
-    for (const _ of portalMigrations) await source.undoLastMigration();
+    for (const _ of PORTAL_MIGRATIONS) await source.undoLastMigration();
     await expect(columns()).resolves.toEqual([]);
     await source.runMigrations();
     await expect(columns()).resolves.toEqual(made);

@@ -21,7 +21,7 @@ import { JudgeTokens1766100000400 } from './migrations/1766100000400-judge-token
 import { CreateBindingAttempts1766100000700 } from './migrations/1766100000700-create-binding-attempts.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
-export const portalMigrations = [
+export const PORTAL_MIGRATIONS = [
   CreatePortals1764000000000,
   AddPortalSettings1764200000000,
   CreateWebhookPairs1764300000000,

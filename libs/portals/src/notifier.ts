@@ -12,19 +12,19 @@ import pg from 'pg';
 import type { EntityManager } from 'typeorm';
 
 /** PostgreSQL channels; each announcement carries a member id or a consumer's name. */
-const channels = { portals: 'relay_portals', subscriptions: 'relay_subscriptions' } as const;
-export type Topic = keyof typeof channels;
+const CHANNELS = { portals: 'relay_portals', subscriptions: 'relay_subscriptions' } as const;
+export type Topic = keyof typeof CHANNELS;
 
 /** `subject` is the member id or consumer that changed; undefined: anything may have. */
 export type ChangeListener = (subject: string | undefined) => void;
 
 /** A half-open connection hears nothing and says nothing: only asking finds it out. */
-const heartbeatMs = 15_000;
-const answerTimeoutMs = 5_000;
-const firstPauseMs = 100;
-const longestPauseMs = 5_000;
+const HEARTBEAT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 5_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
 /** A dead connection does not answer a good-bye. */
-const farewellMs = 1_000;
+const FAREWELL_MS = 1_000;
 
 export interface NotifierOptions {
   databaseUrl: string;
@@ -36,49 +36,52 @@ export interface NotifierOptions {
 }
 
 export class Notifier {
-  readonly #listeners: Record<Topic, Set<ChangeListener>> = { portals: new Set(), subscriptions: new Set() };
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #listening = false;
+  private readonly listeners: Record<Topic, Set<ChangeListener>> = {
+    portals: new Set(),
+    subscriptions: new Set(),
+  };
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+  private listening = false;
 
   constructor(private readonly options: NotifierOptions) {}
 
   /** Whether announcements arrive now. */
   isListening(): boolean {
-    return this.#listening;
+    return this.listening;
   }
 
   /** Calls the listener on every change until the function that it returns is called. A listener must not throw. */
   on(topic: Topic, listener: ChangeListener): () => void {
-    this.#listeners[topic].add(listener);
-    this.#running ??= this.#run();
-    return () => this.#listeners[topic].delete(listener);
+    this.listeners[topic].add(listener);
+    this.running ??= this.run();
+    return () => this.listeners[topic].delete(listener);
   }
 
   /** Closes the connection; nothing is announced after it. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#running;
+    this.stopping.abort();
+    await this.running;
   }
 
-  async #run(): Promise<void> {
-    for (let pauseMs = firstPauseMs; !this.#stopping.signal.aborted;) {
+  private async run(): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; !this.stopping.signal.aborted;) {
       try {
-        await this.#listen(() => (pauseMs = firstPauseMs));
+        await this.listen(() => (pauseMs = FIRST_PAUSE_MS));
       } catch (err) {
         this.options.log.warn(
           { err, pauseMs },
           'not listening for changes in the database; connecting again',
         );
       }
-      await pause(pauseMs, this.#stopping.signal);
-      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      await pause(pauseMs, this.stopping.signal);
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     }
   }
 
   /** Returns when asked to stop; throws when the connection cannot be made or is lost. */
-  async #listen(connected: () => void): Promise<void> {
-    const timeoutMs = this.options.answerTimeoutMs ?? answerTimeoutMs;
+  private async listen(connected: () => void): Promise<void> {
+    const timeoutMs = this.options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
     const client = new pg.Client({
       connectionString: this.options.databaseUrl,
       application_name: 'b24-relay listener',
@@ -89,38 +92,38 @@ export class Notifier {
     const lost = new AbortController();
     client.on('error', (error) => lost.abort(error));
     client.on('end', () => lost.abort(new Error('The connection for LISTEN has ended')));
-    client.on('notification', ({ channel, payload }) => this.#announce(channel, payload));
+    client.on('notification', ({ channel, payload }) => this.announce(channel, payload));
     try {
       await client.connect();
-      for (const channel of Object.values(channels)) await client.query(`LISTEN ${channel}`);
+      for (const channel of Object.values(CHANNELS)) await client.query(`LISTEN ${channel}`);
       connected();
-      this.#listening = true;
-      for (const channel of Object.values(channels)) this.#announce(channel, undefined);
-      await this.#keepAsking(client, lost.signal);
+      this.listening = true;
+      for (const channel of Object.values(CHANNELS)) this.announce(channel, undefined);
+      await this.keepAsking(client, lost.signal);
     } finally {
-      this.#listening = false;
-      await Promise.race([client.end(), delay(farewellMs, undefined, { ref: false })]);
+      this.listening = false;
+      await Promise.race([client.end(), delay(FAREWELL_MS, undefined, { ref: false })]);
     }
   }
 
-  async #keepAsking(client: pg.Client, lost: AbortSignal): Promise<void> {
-    const over = AbortSignal.any([this.#stopping.signal, lost]);
+  private async keepAsking(client: pg.Client, lost: AbortSignal): Promise<void> {
+    const over = AbortSignal.any([this.stopping.signal, lost]);
     while (!over.aborted) {
       await client.query('SELECT 1');
-      await pause(this.options.heartbeatMs ?? heartbeatMs, over);
+      await pause(this.options.heartbeatMs ?? HEARTBEAT_MS, over);
     }
     lost.throwIfAborted();
   }
 
-  #announce(channel: string, subject: string | undefined): void {
-    const topic = channel === channels.portals ? 'portals' : 'subscriptions';
-    for (const listener of this.#listeners[topic]) listener(subject);
+  private announce(channel: string, subject: string | undefined): void {
+    const topic = channel === CHANNELS.portals ? 'portals' : 'subscriptions';
+    for (const listener of this.listeners[topic]) listener(subject);
   }
 }
 
 /** Announces a change to every process; PostgreSQL delivers it when the transaction commits, and only then. */
 export async function announce(manager: EntityManager, topic: Topic, subject: string): Promise<void> {
-  await manager.query('SELECT pg_notify($1, $2)', [channels[topic], subject]);
+  await manager.query('SELECT pg_notify($1, $2)', [CHANNELS[topic], subject]);
 }
 
 /** Ends early, and without an error, when the signal aborts. */

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { PortalError } from './errors.js';
 import { hashOfProof, hashOfSource } from './exchange-budget.js';
-import type { SecretBox } from './keys/secret-box.js';
+import type { SecretBox } from './encryption/secret-box.js';
 
 const pendingClaim = z.object({
   memberId: z.string(),
@@ -32,16 +32,16 @@ export interface WaitingInstall {
   nextTryAt: Date;
 }
 
-const firstPauseS = 5;
-const longestPauseS = 3_600;
+const FIRST_PAUSE_S = 5;
+const LONGEST_PAUSE_S = 3_600;
 /** Longer than one try takes: a gateway that dies over a claim leaves it to the others after this time. */
-const leaseS = 120;
+const LEASE_S = 120;
 /** An access token lives an hour, a person waits less: after two days somebody has to install again anyway. */
-const givenUpAfter = '2 days';
+const GIVEN_UP_AFTER = '2 days';
 /** Anybody can post claims; they must not fill the disk. */
-const limits = { total: 10_000, perMember: 20 };
+const LIMITS = { total: 10_000, perMember: 20 };
 /** A full table loses so many at once, for looking whose they are costs some. */
-const evictedAtOnce = 100;
+const EVICTED_AT_ONCE = 100;
 
 interface Row {
   memberId: string;
@@ -52,7 +52,7 @@ interface Row {
 
 /** Installs that the OAuth server could not confirm because it did not answer: kept sealed, tried again. */
 export class PendingInstalls {
-  #newestFirst = false;
+  private newestFirst = false;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -72,7 +72,7 @@ export class PendingInstalls {
     { source, isDue = false }: { source?: string; isDue?: boolean } = {},
   ): Promise<void> {
     const { memberId } = claim;
-    const { proofHash: hash, sealedClaim } = this.#sealed(claim);
+    const { proofHash: hash, sealedClaim } = this.sealed(claim);
     const insert = (): Promise<unknown[]> =>
       this.dataSource.query<unknown[]>(
         `INSERT INTO portals.pending_installs AS p (member_id, proof_hash, sealed_claim, next_try_at, source)
@@ -84,14 +84,14 @@ export class PendingInstalls {
           memberId,
           hash,
           sealedClaim,
-          isDue ? 0 : firstPauseS,
-          limits.total,
-          limits.perMember,
+          isDue ? 0 : FIRST_PAUSE_S,
+          LIMITS.total,
+          LIMITS.perMember,
           source === undefined ? null : hashOfSource(source),
         ],
       );
     if ((await insert()).length > 0) return;
-    await this.#makeRoom(memberId);
+    await this.makeRoom(memberId);
     if ((await insert()).length > 0) return;
     throw new PortalError('PENDING_FULL', 'Too many installs wait for the OAuth server', { memberId });
   }
@@ -111,14 +111,14 @@ export class PendingInstalls {
   }
 
   /** Only for a portal of which nothing waits: another one has had its chance. */
-  async #makeRoom(memberId: string): Promise<void> {
+  private async makeRoom(memberId: string): Promise<void> {
     const [, evicted] = await this.dataSource.query<[unknown[], number]>(
       `DELETE FROM portals.pending_installs WHERE (member_id, proof_hash) IN (
          SELECT member_id, proof_hash FROM portals.pending_installs
          WHERE (SELECT count(*) FROM portals.pending_installs) >= $2
            AND NOT EXISTS (SELECT FROM portals.pending_installs WHERE member_id = $1)
          ORDER BY count(*) OVER (PARTITION BY coalesce(source, proof_hash)) DESC, tries DESC, kept_at LIMIT $3)`,
-      [memberId, limits.total, evictedAtOnce],
+      [memberId, LIMITS.total, EVICTED_AT_ONCE],
     );
     if (evicted === 0) return;
     this.log.warn({ evicted }, 'too many installs wait: some of whoever has the most were given up');
@@ -138,14 +138,14 @@ export class PendingInstalls {
     work: (claim: PendingClaim) => Promise<ClaimOutcome>,
     admit: () => Promise<boolean> = () => Promise.resolve(true),
   ): Promise<number> {
-    await this.#giveUp();
+    await this.giveUp();
     for (let tried = 0; tried < limit; tried += 1) {
       if (!(await this.hasDue()) || !(await admit())) return tried;
-      const row = await this.#lease();
+      const row = await this.lease();
       if (!row) return tried;
-      const outcome = await this.#try(row, work);
-      if (outcome === 'done') await this.#delete(row);
-      else await this.#postpone(row, outcome === 'later' ? row : this.#sealed(outcome.replacedBy));
+      const outcome = await this.try(row, work);
+      if (outcome === 'done') await this.delete(row);
+      else await this.postpone(row, outcome === 'later' ? row : this.sealed(outcome.replacedBy));
     }
     return limit;
   }
@@ -158,7 +158,7 @@ export class PendingInstalls {
     return row?.due ?? false;
   }
 
-  #sealed(claim: PendingClaim): Pick<Row, 'proofHash' | 'sealedClaim'> {
+  private sealed(claim: PendingClaim): Pick<Row, 'proofHash' | 'sealedClaim'> {
     const text = JSON.stringify(pendingClaim.parse(claim));
     return {
       proofHash: hashOfProof(claim.refreshToken),
@@ -166,7 +166,7 @@ export class PendingInstalls {
     };
   }
 
-  async #try(row: Row, work: (claim: PendingClaim) => Promise<ClaimOutcome>): Promise<ClaimOutcome> {
+  private async try(row: Row, work: (claim: PendingClaim) => Promise<ClaimOutcome>): Promise<ClaimOutcome> {
     const { memberId } = row;
     try {
       const text = this.box.open(row.sealedClaim, { memberId, field: 'pending_install' });
@@ -178,9 +178,9 @@ export class PendingInstalls {
   }
 
   /** No lock outlives the statement: a try takes seconds, and its work needs transactions of its own. */
-  async #lease(): Promise<Row | undefined> {
-    this.#newestFirst = !this.#newestFirst;
-    const order = this.#newestFirst ? 'DESC' : 'ASC';
+  private async lease(): Promise<Row | undefined> {
+    this.newestFirst = !this.newestFirst;
+    const order = this.newestFirst ? 'DESC' : 'ASC';
     const [row] = await this.dataSource.query<Row[]>(
       `WITH counted AS (
          SELECT source, count(*) AS exchanges FROM portals.claim_exchanges
@@ -210,12 +210,12 @@ export class PendingInstalls {
          ON CONFLICT (proof_hash) DO UPDATE SET begun_at = excluded.begun_at
        )
        SELECT member_id AS "memberId", proof_hash AS "proofHash", sealed_claim AS "sealedClaim", tries FROM leased`,
-      [leaseS],
+      [LEASE_S],
     );
     return row;
   }
 
-  async #delete({ memberId, proofHash }: Row): Promise<void> {
+  private async delete({ memberId, proofHash }: Row): Promise<void> {
     await this.dataSource.query(
       'DELETE FROM portals.pending_installs WHERE member_id = $1 AND proof_hash = $2',
       [memberId, proofHash],
@@ -223,11 +223,11 @@ export class PendingInstalls {
   }
 
   /** Only while the lease is still ours: whoever took the claim after it ran out decides. */
-  async #postpone(
+  private async postpone(
     { memberId, proofHash, tries }: Row,
     next: Pick<Row, 'proofHash' | 'sealedClaim'>,
   ): Promise<void> {
-    const pauseS = Math.min(firstPauseS * 2 ** Math.min(tries, 20), longestPauseS);
+    const pauseS = Math.min(FIRST_PAUSE_S * 2 ** Math.min(tries, 20), LONGEST_PAUSE_S);
     await this.dataSource.query(
       `UPDATE portals.pending_installs
        SET next_try_at = now() + make_interval(secs => $4), proof_hash = $5, sealed_claim = $6
@@ -236,9 +236,9 @@ export class PendingInstalls {
     );
   }
 
-  async #giveUp(): Promise<void> {
+  private async giveUp(): Promise<void> {
     const [rows] = await this.dataSource.query<[{ memberId: string; tries: number }[], number]>(
-      `DELETE FROM portals.pending_installs WHERE kept_at < now() - interval '${givenUpAfter}'
+      `DELETE FROM portals.pending_installs WHERE kept_at < now() - interval '${GIVEN_UP_AFTER}'
        RETURNING member_id AS "memberId", tries`,
     );
     for (const { memberId, tries } of rows) {

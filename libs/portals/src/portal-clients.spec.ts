@@ -6,7 +6,7 @@ import { SimplePortal } from '../test/simple-portal.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { quickTimings } from '../test/token-stores.js';
 import { PortalClients } from './portal-clients.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalRepository } from './portal-repository.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
@@ -33,7 +33,7 @@ describe('the clients of one portal in a process', () => {
     const grant = { ...oauth.grant(memberId), clientEndpoint: portal.clientEndpoint };
     stale = grant.accessToken;
     const allowHosts = ['127.0.0.1'];
-    await new PortalRegistry(source, database.box, allowHosts).install(grant, {
+    await new PortalRepository(source, database.box, allowHosts).install(grant, {
       applicationToken: 't',
     });
     suspensions = new Suspensions(source, silentLog);

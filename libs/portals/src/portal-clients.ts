@@ -1,16 +1,16 @@
-import { OAuthServers, type Pace, PortalClient, type Work } from '@relay/bitrix24';
+import { OAuthServers, type RateLimiter, PortalClient, type Priority } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import type { SecretBox } from './keys/secret-box.js';
-import { PortalPace } from './pace/portal-pace.js';
-import { DatabaseTokenStore } from './renewal/database-token-store.js';
-import { PatientOAuth } from './renewal/patient-oauth.js';
-import { type RenewalTimings, usualTimings } from './renewal/timings.js';
-import { Turns } from './renewal/turns.js';
+import type { SecretBox } from './encryption/secret-box.js';
+import { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
+import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
+import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
+import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh-timings.js';
+import { Semaphore } from './token-refresh/semaphore.js';
 import type { Suspensions } from './suspension/suspensions.js';
 
 /** A part of the pool: each renewal keeps a connection while the OAuth server thinks. */
-const renewalsAtOnce = 3;
+const RENEWALS_AT_ONCE = 3;
 
 export interface PortalClientsOptions {
   dataSource: DataSource;
@@ -21,40 +21,41 @@ export interface PortalClientsOptions {
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: readonly string[];
   log: Log;
-  timings?: RenewalTimings | undefined;
+  timings?: TokenRefreshTimings | undefined;
 }
 
 /** What all callers of one portal in this process share. */
-interface KnownPortal {
+interface PortalConnection {
   tokens: DatabaseTokenStore;
-  pace: Pace;
-  clients: Partial<Record<Work, PortalClient>>;
+  pace: RateLimiter;
+  clients: Partial<Record<Priority, PortalClient>>;
 }
 
 /** REST clients whose address and credentials come from the database, never from a request. */
 export class PortalClients {
-  readonly #known = new Map<string, KnownPortal>();
-  readonly #turns = new Turns(renewalsAtOnce);
-  readonly #timings: RenewalTimings;
-  readonly #pace: PortalPace;
-  readonly #oauth: OAuthServers | undefined;
+  private readonly known = new Map<string, PortalConnection>();
+  private readonly semaphore = new Semaphore(RENEWALS_AT_ONCE);
+  private readonly timings: TokenRefreshTimings;
+  private readonly pace: PortalRateLimiter;
+  private readonly oauth: OAuthServers | undefined;
 
   constructor(private readonly options: PortalClientsOptions) {
-    const { oauth, allowHosts, dataSource, log, timings = usualTimings } = options;
-    this.#timings = timings;
-    this.#pace = new PortalPace(dataSource, log);
+    const { oauth, allowHosts, dataSource, log, timings = DEFAULT_TIMINGS } = options;
+    this.timings = timings;
+    this.pace = new PortalRateLimiter(dataSource, log);
     const timeoutMs = timings.exchangeTimeoutMs;
     // One that hangs is no reason to leave another alone.
-    this.#oauth =
-      oauth && new OAuthServers({ ...oauth, allowHosts, timeoutMs }, (server) => new PatientOAuth(server));
+    this.oauth =
+      oauth &&
+      new OAuthServers({ ...oauth, allowHosts, timeoutMs }, (server) => new OAuthCircuitBreaker(server));
   }
 
   /**
    * The one client of the portal in this process for work that somebody waits for, or for bulk work, which leaves room
    * to it. Both share the portal's tokens and its limits. A portal that is not installed shows at the first call.
    */
-  for(memberId: string, { work = 'live' }: { work?: Work } = {}): PortalClient {
-    const { tokens, pace, clients } = this.#portal(memberId);
+  for(memberId: string, { work = 'live' }: { work?: Priority } = {}): PortalClient {
+    const { tokens, pace, clients } = this.portal(memberId);
     const { allowHosts, suspensions } = this.options;
     clients[work] ??= new PortalClient({
       memberId,
@@ -72,22 +73,22 @@ export class PortalClients {
 
   /** The token store that the portal's clients of this process share. */
   tokens(memberId: string): DatabaseTokenStore {
-    return this.#portal(memberId).tokens;
+    return this.portal(memberId).tokens;
   }
 
   /** Returns when no renewal is in hand any more: an unstored pair would be lost with the process. */
   async close(): Promise<void> {
-    await Promise.all([...this.#known.values()].map(({ tokens }) => tokens.settled()));
+    await Promise.all([...this.known.values()].map(({ tokens }) => tokens.settled()));
   }
 
-  #portal(memberId: string): KnownPortal {
-    let portal = this.#known.get(memberId);
+  private portal(memberId: string): PortalConnection {
+    let portal = this.known.get(memberId);
     if (!portal) {
       const { dataSource, box, log, suspensions } = this.options;
-      const shared = { dataSource, box, log, suspensions, oauth: this.#oauth, turns: this.#turns };
-      const tokens = new DatabaseTokenStore({ ...shared, memberId, timings: this.#timings });
-      portal = { tokens, pace: this.#pace.of(memberId), clients: {} };
-      this.#known.set(memberId, portal);
+      const shared = { dataSource, box, log, suspensions, oauth: this.oauth, semaphore: this.semaphore };
+      const tokens = new DatabaseTokenStore({ ...shared, memberId, timings: this.timings });
+      portal = { tokens, pace: this.pace.of(memberId), clients: {} };
+      this.known.set(memberId, portal);
     }
     return portal;
   }

@@ -6,9 +6,9 @@ import { eventually } from '../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { Notifier } from './notifier.js';
-import { PortalDirectory } from './portal-directory.js';
-import { readPortalsFrom } from './portal-reader.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalCache } from './portal-cache.js';
+import { loadPortalsFrom } from './portal-loader.js';
+import { PortalRepository } from './portal-repository.js';
 import { PortalSettings } from './portal-settings.js';
 
 const volume = z.strictObject({ volume: z.number().default(5) });
@@ -20,8 +20,8 @@ describe('PortalSettings', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let notifier: Notifier;
-  let directory: PortalDirectory;
-  let registry: PortalRegistry;
+  let directory: PortalCache;
+  let registry: PortalRepository;
   let settings: PortalSettings;
   let oauth: SingleUseOAuth;
 
@@ -29,12 +29,12 @@ describe('PortalSettings', () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
     notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
-    registry = new PortalRegistry(source, database.box, []);
+    registry = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
     await clear(source);
-    directory = new PortalDirectory({ readPortals: readPortalsFrom(source), notifier });
+    directory = new PortalCache({ readPortals: loadPortalsFrom(source), notifier });
     warnings.length = 0;
     settings = new PortalSettings(source, directory, log);
     for (const consumer of ['radio', 'tv']) await settings.declare(consumer, volume);

@@ -5,7 +5,7 @@ import { z, type ZodType } from 'zod';
 import { notInstalled, PortalError } from './errors.js';
 import { inTransaction } from './in-transaction.js';
 import { announce } from './notifier.js';
-import type { PortalDirectory } from './portal-directory.js';
+import type { PortalCache } from './portal-cache.js';
 
 /** What makes a portal different from others, for one consumer. */
 export interface SettingsOf<T> {
@@ -28,7 +28,7 @@ export class PortalSettings {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly directory: Pick<PortalDirectory, 'find'>,
+    private readonly directory: Pick<PortalCache, 'find'>,
     private readonly log: Log,
   ) {}
 

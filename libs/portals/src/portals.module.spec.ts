@@ -14,10 +14,10 @@ import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import {
   EventBindings,
   PendingInstalls,
-  portalEntities,
+  PORTAL_ENTITIES,
   PortalClients,
-  PortalDirectory,
-  PortalRegistry,
+  PortalCache,
+  PortalRepository,
   PortalSettings,
   PortalsModule,
   Subscriptions,
@@ -52,7 +52,7 @@ describe('PortalsModule', () => {
       log: silentLog,
       databaseUrl: database.url,
     });
-    const orm = TypeOrmModule.forRoot(databaseOptions(database.url, 'under-test', portalEntities));
+    const orm = TypeOrmModule.forRoot(databaseOptions(database.url, 'under-test', PORTAL_ENTITIES));
     return NestFactory.createApplicationContext({ module: Root, imports: [orm, portals] }, { logger: false });
   }
 
@@ -93,8 +93,8 @@ describe('PortalsModule', () => {
       EventBindings,
       PendingInstalls,
       PortalClients,
-      PortalDirectory,
-      PortalRegistry,
+      PortalCache,
+      PortalRepository,
       PortalSettings,
       Subscriptions,
     ]) {
@@ -105,7 +105,7 @@ describe('PortalsModule', () => {
 
   it('leaves no connection when the application is closed', async () => {
     const app = await start();
-    await app.get(PortalDirectory).find('m1');
+    await app.get(PortalCache).find('m1');
     await eventually(async () => expect(await connections()).toContain('b24-relay listener'));
     await app.close();
     await eventually(async () => expect(await connections()).toEqual([]));
@@ -115,14 +115,14 @@ describe('PortalsModule', () => {
     const grant = oauth.grant('m1');
     const { clientEndpoint, asked } = await startPortal(grant.accessToken);
     const app = await start();
-    await app.get(PortalRegistry).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
+    await app.get(PortalRepository).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
     const clients = app.get(PortalClients);
     expect(clients.for('m1')).toBe(clients.for('m1'));
     await expect(clients.for('m1').call('profile')).resolves.toMatchObject({ result: 'done' });
     expect(asked).toEqual(['/rest/profile', '/rest/profile']);
     expect(oauth.exchanges.get('m1')).toBe(1);
     await expect(clients.for('m2').call('profile')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
-    await expect(app.get(PortalDirectory).find('m1')).resolves.toMatchObject({
+    await expect(app.get(PortalCache).find('m1')).resolves.toMatchObject({
       domain: new URL(clientEndpoint).host,
     });
     await app.close();
@@ -133,7 +133,7 @@ describe('PortalsModule', () => {
     const release = oauth.hold();
     const { clientEndpoint } = await startPortal(grant.accessToken);
     const app = await start();
-    await app.get(PortalRegistry).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
+    await app.get(PortalRepository).install({ ...grant, clientEndpoint }, { applicationToken: 't' });
     const before = await storedToken('m3');
     const caller = new AbortController();
     const call = app.get(PortalClients).for('m3').call('profile', {}, { signal: caller.signal });

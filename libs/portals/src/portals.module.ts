@@ -5,21 +5,21 @@ import { BindingAttempts } from './binding-attempts.js';
 import { EventBindings } from './event-bindings.js';
 import { ExchangeBudget } from './exchange-budget.js';
 import { Notifier } from './notifier.js';
-import { PortalLimits } from './pace/portal-limits.js';
+import { PortalLimits } from './rate-limit/portal-limits.js';
 import { PendingInstalls } from './pending-installs.js';
 import { PortalClients } from './portal-clients.js';
-import { PortalDirectory } from './portal-directory.js';
-import { readPortalsFrom } from './portal-reader.js';
-import { PortalList } from './portal-list.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalCache } from './portal-cache.js';
+import { loadPortalsFrom } from './portal-loader.js';
+import { PortalQuery } from './portal-query.js';
+import { PortalRepository } from './portal-repository.js';
 import { PortalSettings } from './portal-settings.js';
-import { KeyRotation } from './keys/key-rotation.js';
-import { SecretBox } from './keys/secret-box.js';
-import { IdleRenewals } from './renewal/idle-renewals.js';
+import { KeyRotation } from './encryption/key-rotation.js';
+import { SecretBox } from './encryption/secret-box.js';
+import { StaleTokenRefresher } from './token-refresh/stale-token-refresher.js';
 import { Subscriptions } from './subscriptions.js';
 import { PortalWakes } from './suspension/portal-wakes.js';
 import { Suspensions } from './suspension/suspensions.js';
-import { PortalTasks } from './tasks/portal-tasks.js';
+import { PortalJobs } from './jobs/portal-jobs.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 export interface PortalsOptions {
@@ -38,7 +38,7 @@ export interface PortalsOptions {
 class Shutdown implements OnModuleDestroy {
   constructor(
     private readonly clients: PortalClients,
-    private readonly directory: PortalDirectory,
+    private readonly directory: PortalCache,
     private readonly notifier: Notifier,
   ) {}
 
@@ -57,25 +57,25 @@ export class PortalsModule {
     const { allowHosts, log, oauth, databaseUrl } = options;
     const open: FactoryProvider[] = [
       {
-        provide: PortalDirectory,
+        provide: PortalCache,
         useFactory: (dataSource: DataSource, notifier: Notifier) =>
-          new PortalDirectory({ readPortals: readPortalsFrom(dataSource), notifier }),
+          new PortalCache({ readPortals: loadPortalsFrom(dataSource), notifier }),
         inject: [DataSource, Notifier],
       },
       {
-        provide: PortalRegistry,
-        useFactory: (dataSource: DataSource) => new PortalRegistry(dataSource, box, allowHosts, log),
+        provide: PortalRepository,
+        useFactory: (dataSource: DataSource) => new PortalRepository(dataSource, box, allowHosts, log),
         inject: [DataSource],
       },
       {
         provide: PortalSettings,
-        useFactory: (dataSource: DataSource, directory: PortalDirectory) =>
+        useFactory: (dataSource: DataSource, directory: PortalCache) =>
           new PortalSettings(dataSource, directory, log),
-        inject: [DataSource, PortalDirectory],
+        inject: [DataSource, PortalCache],
       },
       {
-        provide: PortalList,
-        useFactory: (dataSource: DataSource) => new PortalList(dataSource),
+        provide: PortalQuery,
+        useFactory: (dataSource: DataSource) => new PortalQuery(dataSource),
         inject: [DataSource],
       },
       {
@@ -85,9 +85,9 @@ export class PortalsModule {
       },
       {
         provide: WebhookPairs,
-        useFactory: (dataSource: DataSource, registry: PortalRegistry) =>
+        useFactory: (dataSource: DataSource, registry: PortalRepository) =>
           new WebhookPairs(dataSource, box, registry, allowHosts),
-        inject: [DataSource, PortalRegistry],
+        inject: [DataSource, PortalRepository],
       },
       {
         provide: ExchangeBudget,
@@ -115,8 +115,8 @@ export class PortalsModule {
         inject: [DataSource],
       },
       {
-        provide: PortalTasks,
-        useFactory: (dataSource: DataSource) => new PortalTasks(dataSource),
+        provide: PortalJobs,
+        useFactory: (dataSource: DataSource) => new PortalJobs(dataSource),
         inject: [DataSource],
       },
       {
@@ -136,9 +136,9 @@ export class PortalsModule {
         inject: [DataSource],
       },
       {
-        provide: IdleRenewals,
+        provide: StaleTokenRefresher,
         useFactory: (dataSource: DataSource, clients: PortalClients) =>
-          new IdleRenewals(dataSource, clients, log),
+          new StaleTokenRefresher(dataSource, clients, log),
         inject: [DataSource, PortalClients],
       },
       {
@@ -152,7 +152,7 @@ export class PortalsModule {
       {
         provide: Shutdown,
         useFactory: (...parts: ConstructorParameters<typeof Shutdown>) => new Shutdown(...parts),
-        inject: [PortalClients, PortalDirectory, Notifier],
+        inject: [PortalClients, PortalCache, Notifier],
       },
     ];
     return {

@@ -7,8 +7,8 @@ import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { tokenStore } from '../test/token-stores.js';
 import { hasApplicationToken } from './application-token.js';
 import { EventBindings } from './event-bindings.js';
-import { readPortalsFrom, type KnownPortal } from './portal-reader.js';
-import { PortalRegistry } from './portal-registry.js';
+import { loadPortalsFrom, type KnownPortal } from './portal-loader.js';
+import { PortalRepository } from './portal-repository.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
@@ -17,14 +17,14 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token', langu
 describe('a verified pair that comes without an install', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRegistry;
+  let registry: PortalRepository;
   let oauth: SingleUseOAuth;
   const { log, lines } = keptLog();
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRegistry(source, database.box, [], log);
+    registry = new PortalRepository(source, database.box, [], log);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
@@ -38,7 +38,7 @@ describe('a verified pair that comes without an install', () => {
   });
 
   async function known(): Promise<KnownPortal | undefined> {
-    const [portal] = await readPortalsFrom(source)([memberId]);
+    const [portal] = await loadPortalsFrom(source)([memberId]);
     return portal;
   }
 

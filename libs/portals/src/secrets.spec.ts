@@ -9,14 +9,14 @@ import { clear, keptLog, PortalsDatabase } from '../test/portals-database.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { quickTimings, tokenStore } from '../test/token-stores.js';
 import { lockCredentials } from './credentials.js';
-import type { DatabaseTokenStore, TokenStoreParts } from './renewal/database-token-store.js';
-import { DirectoryUnavailableError, type PortalErrorCode } from './errors.js';
+import type { DatabaseTokenStore, TokenStoreParts } from './token-refresh/database-token-store.js';
+import { PortalStoreUnavailableError, type PortalErrorCode } from './errors.js';
 import { PendingInstalls } from './pending-installs.js';
-import { PortalDirectory } from './portal-directory.js';
-import { readPortalsFrom } from './portal-reader.js';
-import { PortalRegistry } from './portal-registry.js';
+import { PortalCache } from './portal-cache.js';
+import { loadPortalsFrom } from './portal-loader.js';
+import { PortalRepository } from './portal-repository.js';
 import { PortalSettings } from './portal-settings.js';
-import { SecretBox } from './keys/secret-box.js';
+import { SecretBox } from './encryption/secret-box.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
@@ -40,13 +40,13 @@ describe('secrets', () => {
 
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRegistry;
+  let registry: PortalRepository;
   let oauth: SingleUseOAuth;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRegistry(source, box, []);
+    registry = new PortalRepository(source, box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
@@ -82,8 +82,8 @@ describe('secrets', () => {
       const cause = await errorOf(() => source.query('SELECT $1::int', ['text']));
       const readPortals = (): Promise<never> => Promise.reject(cause);
       const notifier = { on: () => () => undefined, isListening: () => false };
-      const error = await errorOf(() => new PortalDirectory({ readPortals, notifier }).find(memberId));
-      expect(error).toBeInstanceOf(DirectoryUnavailableError);
+      const error = await errorOf(() => new PortalCache({ readPortals, notifier }).find(memberId));
+      expect(error).toBeInstanceOf(PortalStoreUnavailableError);
       return error;
     },
     NOT_INSTALLED: () => errorOf(() => store().access()),
@@ -106,7 +106,7 @@ describe('secrets', () => {
       const grant = { ...oauth.grant(memberId), refreshToken: 'refresh-dead', accessToken: stale };
       used.add(grant.refreshToken);
       await registry.install(grant, claim);
-      return errorOf(() => store().renew(stale));
+      return errorOf(() => store().refresh(stale));
     },
     WRONG_MEMBER: async () => {
       oauth.answer = {
@@ -116,11 +116,11 @@ describe('secrets', () => {
       };
       used.add('access-of-another').add('refresh-of-another');
       const stale = await install();
-      return errorOf(() => store().renew(stale));
+      return errorOf(() => store().refresh(stale));
     },
     NO_OAUTH: async () => {
       const stale = await install();
-      return errorOf(() => store({ oauth: undefined }).renew(stale));
+      return errorOf(() => store({ oauth: undefined }).refresh(stale));
     },
     UNKNOWN_KEY: async () => {
       await install();
@@ -128,9 +128,9 @@ describe('secrets', () => {
     },
     BAD_SETTINGS: async () => {
       await install();
-      const readPortals = readPortalsFrom(source);
+      const readPortals = loadPortalsFrom(source);
       const notifier = { on: () => () => undefined, isListening: () => false };
-      const settings = new PortalSettings(source, new PortalDirectory({ readPortals, notifier }), silentLog);
+      const settings = new PortalSettings(source, new PortalCache({ readPortals, notifier }), silentLog);
       await settings.declare('consumer', z.strictObject({ wrong: z.number() }));
       return errorOf(() => settings.set(memberId, 'consumer', { wrong: 'what-was-set' }));
     },
@@ -143,7 +143,7 @@ describe('secrets', () => {
       const stale = await install();
       return source.transaction(async (manager) => {
         await lockCredentials(manager, memberId);
-        return errorOf(() => store({ timings: { ...quickTimings, lockTimeoutMs: 10 } }).renew(stale));
+        return errorOf(() => store({ timings: { ...quickTimings, lockTimeoutMs: 10 } }).refresh(stale));
       });
     },
     PENDING_FULL: async () => {

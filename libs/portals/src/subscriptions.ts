@@ -10,12 +10,12 @@ export interface ActiveSubscription {
   since: Date;
 }
 
-const activeSql = `
+const ACTIVE_SQL = `
   SELECT consumer, name, since FROM portals.subscriptions WHERE drained_at IS NULL ORDER BY consumer, name`;
 
 /** As {@link Subscriptions.active}, for who has no more than a connection. */
 export async function activeSubscriptions(database: Pick<pg.Pool, 'query'>): Promise<ActiveSubscription[]> {
-  return (await database.query<ActiveSubscription>(activeSql)).rows;
+  return (await database.query<ActiveSubscription>(ACTIVE_SQL)).rows;
 }
 
 /** Which events the consumers want: they record it at their start, the gateway binds it at the portals. */
@@ -72,7 +72,7 @@ export class Subscriptions {
 
   /** What the bus must have queues for: of every consumer that is not being drained. */
   async active(): Promise<ActiveSubscription[]> {
-    return this.dataSource.query<ActiveSubscription[]>(activeSql);
+    return this.dataSource.query<ActiveSubscription[]>(ACTIVE_SQL);
   }
 
   /** The consumer is no more. */
@@ -86,7 +86,7 @@ export class Subscriptions {
    * that a portal does not offer it gets the basic event all the same.
    * @throws QueryFailedError for a portal that is unknown
    */
-  async choose(consumer: string, memberId: string, names: readonly string[] | undefined): Promise<void> {
+  async override(consumer: string, memberId: string, names: readonly string[] | undefined): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
       const [chosen] = await manager.query<{ names: string[] }[]>(
         'SELECT names FROM portals.chosen_subscriptions WHERE member_id = $1 AND consumer = $2 FOR UPDATE',

@@ -3,8 +3,8 @@ import type { DataSource } from 'typeorm';
 import { eventually } from '../../../test/support/eventually.js';
 import { clear, dump, PortalsDatabase } from '../test/portals-database.js';
 import { hasApplicationToken } from './application-token.js';
-import { PortalRegistry } from './portal-registry.js';
-import { readPortalsFrom } from './portal-reader.js';
+import { PortalRepository } from './portal-repository.js';
+import { loadPortalsFrom } from './portal-loader.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 const pair = {
@@ -24,14 +24,14 @@ describe('WebhookPairs', () => {
   beforeEach(async () => {
     await clear(source);
     await source.query('TRUNCATE portals.webhook_pairs');
-    pairs = new WebhookPairs(source, database.box, new PortalRegistry(source, database.box, []), []);
+    pairs = new WebhookPairs(source, database.box, new PortalRepository(source, database.box, []), []);
   });
   afterAll(() => database.close());
 
   it('registers the portal when its first event brings the token', async () => {
     await expect(pairs.add(pair)).resolves.toBe('one.bitrix24.com');
     await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(true);
-    const [portal] = await readPortalsFrom(source)(['m1']);
+    const [portal] = await loadPortalsFrom(source)(['m1']);
     expect(portal).toMatchObject({ state: 'installed', domain: 'one.bitrix24.com' });
     expect(portal && hasApplicationToken(portal, pair.applicationToken)).toBe(true);
   });
@@ -40,7 +40,7 @@ describe('WebhookPairs', () => {
     await pairs.add(pair);
     await expect(pairs.claim('m1', 'another-token')).resolves.toBe(false);
     await expect(pairs.claim('m1', '')).resolves.toBe(false);
-    await expect(readPortalsFrom(source)(['m1'])).resolves.toEqual([]);
+    await expect(loadPortalsFrom(source)(['m1'])).resolves.toEqual([]);
   });
 
   it('believes one portal alone, and that one again', async () => {
@@ -48,7 +48,7 @@ describe('WebhookPairs', () => {
     await pairs.claim('m1', pair.applicationToken);
     await expect(pairs.claim('m1', pair.applicationToken)).resolves.toBe(true);
     await expect(pairs.claim('m2', pair.applicationToken)).resolves.toBe(false);
-    await expect(readPortalsFrom(source)(['m2'])).resolves.toEqual([]);
+    await expect(loadPortalsFrom(source)(['m2'])).resolves.toEqual([]);
   });
 
   it('makes one portal of one pair, whoever names how many at once', async () => {
@@ -56,7 +56,7 @@ describe('WebhookPairs', () => {
     const members = Array.from({ length: 10 }, (_, number) => `m${number}`);
     const believed = await Promise.all(members.map((member) => pairs.claim(member, pair.applicationToken)));
     expect(believed.filter(Boolean)).toHaveLength(1);
-    await expect(readPortalsFrom(source)(members)).resolves.toHaveLength(1);
+    await expect(loadPortalsFrom(source)(members)).resolves.toHaveLength(1);
   });
 
   it('makes one portal where two pairs name it at once, and that of the one host', async () => {
@@ -68,7 +68,7 @@ describe('WebhookPairs', () => {
     );
     expect(believed.filter(Boolean)).toHaveLength(1);
     await expect(pairs.waiting()).resolves.toHaveLength(1);
-    const [portal] = await readPortalsFrom(source)(['m1']);
+    const [portal] = await loadPortalsFrom(source)(['m1']);
     expect(portal?.tokenHashes).toHaveLength(1);
   });
 
@@ -89,7 +89,7 @@ describe('WebhookPairs', () => {
     await expect(pairs.waiting()).resolves.toMatchObject([{ host: 'renamed.bitrix24.com' }]);
     await pairs.add({ ...moved, memberId: 'm1' });
     await expect(pairs.claim('m1', moved.applicationToken)).resolves.toBe(true);
-    const [portal] = await readPortalsFrom(source)(['m1']);
+    const [portal] = await loadPortalsFrom(source)(['m1']);
     expect(portal).toMatchObject({ domain: 'renamed.bitrix24.com' });
     expect(portal && hasApplicationToken(portal, pair.applicationToken)).toBe(false);
   });
@@ -99,7 +99,7 @@ describe('WebhookPairs', () => {
     const elsewhere = new WebhookPairs(
       source,
       database.box,
-      new PortalRegistry(source, database.box, []),
+      new PortalRepository(source, database.box, []),
       [],
     );
     await elsewhere.add(pair);

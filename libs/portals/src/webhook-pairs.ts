@@ -3,11 +3,11 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { hasApplicationToken, hashApplicationToken } from './application-token.js';
 import { PortalError } from './errors.js';
 import { inTransaction } from './in-transaction.js';
-import type { PortalRegistry } from './portal-registry.js';
-import type { SecretBox } from './keys/secret-box.js';
+import type { PortalRepository } from './portal-repository.js';
+import type { SecretBox } from './encryption/secret-box.js';
 
 /** Forged events of unknown portals must not become queries: what waits is read again at most this often. */
-const readEveryMs = 1_000;
+const READ_EVERY_MS = 1_000;
 
 interface Row {
   host: string;
@@ -35,7 +35,7 @@ export class WebhookPairs {
   constructor(
     private readonly dataSource: DataSource,
     private readonly box: SecretBox,
-    private readonly registry: PortalRegistry,
+    private readonly registry: PortalRepository,
     private readonly allowHosts: readonly string[],
   ) {}
 
@@ -112,7 +112,7 @@ export class WebhookPairs {
   }
 
   async #read(): Promise<void> {
-    if (Date.now() - this.#readAt < readEveryMs) return;
+    if (Date.now() - this.#readAt < READ_EVERY_MS) return;
     this.#readAt = Date.now();
     const rows = await this.dataSource.query<{ hash: Buffer }[]>(
       'SELECT token_hash AS hash FROM portals.webhook_pairs',

@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { databaseOptions, type Log } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
-import { portalEntities } from '../src/entities.js';
-import { portalMigrations } from '../src/migrations.js';
-import { SecretBox } from '../src/keys/secret-box.js';
+import { PORTAL_ENTITIES } from '../src/entities.js';
+import { PORTAL_MIGRATIONS } from '../src/migrations.js';
+import { SecretBox } from '../src/encryption/secret-box.js';
 
 /** A migrated database of one spec, and as many pools on it as it takes to play several processes. */
 export class PortalsDatabase {
   readonly box = new SecretBox([{ id: 'k1', key: randomBytes(32) }]);
-  readonly #sources: DataSource[] = [];
+  private readonly sources: DataSource[] = [];
 
   private constructor(private readonly database: TestDatabase) {}
 
   static async create(): Promise<PortalsDatabase> {
-    return new PortalsDatabase(await freshDatabase(portalMigrations));
+    return new PortalsDatabase(await freshDatabase(PORTAL_MIGRATIONS));
   }
 
   get url(): string {
@@ -22,13 +22,13 @@ export class PortalsDatabase {
   }
 
   async connect(url = this.url): Promise<DataSource> {
-    const source = new DataSource(databaseOptions(url, 'spec', portalEntities));
-    this.#sources.push(await source.initialize());
+    const source = new DataSource(databaseOptions(url, 'spec', PORTAL_ENTITIES));
+    this.sources.push(await source.initialize());
     return source;
   }
 
   async close(): Promise<void> {
-    const open = this.#sources.filter((source) => source.isInitialized);
+    const open = this.sources.filter((source) => source.isInitialized);
     await Promise.all(open.map((source) => source.destroy()));
     await this.database.drop();
   }

@@ -15,32 +15,32 @@ const withToken = z.object({ auth: z.string() });
 export class SimplePortal {
   readonly asked: { url: string; token: string }[] = [];
   answer: (token: string) => PortalAnswer = () => ({ status: 200, body: { result: 'done' } });
-  readonly #server: Server;
+  private readonly server: Server;
 
   private constructor() {
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.server = createServer((request, response) => void this.respond(request, response));
   }
 
   static async start(): Promise<SimplePortal> {
     const portal = new SimplePortal();
     await new Promise<void>((resolve) => {
-      portal.#server.listen(0, '127.0.0.1', resolve);
+      portal.server.listen(0, '127.0.0.1', resolve);
     });
     return portal;
   }
 
   get clientEndpoint(): string {
-    return `http://127.0.0.1:${portOf(this.#server)}/rest/`;
+    return `http://127.0.0.1:${portOf(this.server)}/rest/`;
   }
 
   async stop(): Promise<void> {
-    this.#server.closeAllConnections();
+    this.server.closeAllConnections();
     await new Promise((resolve) => {
-      this.#server.close(resolve);
+      this.server.close(resolve);
     });
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { auth: token } = withToken.parse(JSON.parse(await text(request)));
     this.asked.push({ url: request.url ?? '', token });
     const { status, body, headers } = this.answer(token);

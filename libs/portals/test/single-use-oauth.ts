@@ -17,28 +17,28 @@ export class SingleUseOAuth {
   refusal: string | undefined;
   refused = 0;
 
-  readonly #valid = new Map<string, string>();
-  readonly #server: Server;
+  private readonly valid = new Map<string, string>();
+  private readonly server: Server;
 
   private constructor() {
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.server = createServer((request, response) => void this.respond(request, response));
   }
 
   static async start(): Promise<SingleUseOAuth> {
     const oauth = new SingleUseOAuth();
     await new Promise<void>((resolve) => {
-      oauth.#server.listen(0, '127.0.0.1', resolve);
+      oauth.server.listen(0, '127.0.0.1', resolve);
     });
     return oauth;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${portOf(this.#server)}`;
+    return `http://127.0.0.1:${portOf(this.server)}`;
   }
 
   /** A first pair, as an install brings it. */
   grant(memberId: string): TokenGrant {
-    const { access_token: accessToken, refresh_token: refreshToken } = this.#issue(memberId);
+    const { access_token: accessToken, refresh_token: refreshToken } = this.issue(memberId);
     return {
       memberId,
       clientEndpoint: 'https://one.bitrix24.com/rest/',
@@ -62,40 +62,40 @@ export class SingleUseOAuth {
 
   /** Harmless when repeated. */
   async stop(): Promise<void> {
-    this.#server.closeAllConnections();
+    this.server.closeAllConnections();
     await new Promise((resolve) => {
-      this.#server.close(resolve);
+      this.server.close(resolve);
     });
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const form = new URLSearchParams(await text(request));
-    const body = await this.#exchange(form.get('refresh_token') ?? '');
+    const body = await this.exchange(form.get('refresh_token') ?? '');
     response.writeHead('error' in body ? 400 : 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(body));
   }
 
-  #issue(memberId: string): { access_token: string; refresh_token: string } {
+  private issue(memberId: string): { access_token: string; refresh_token: string } {
     const pair = {
       access_token: `access-${randomBytes(16).toString('hex')}`,
       refresh_token: `refresh-${randomBytes(16).toString('hex')}`,
     };
-    this.#valid.set(pair.refresh_token, memberId);
+    this.valid.set(pair.refresh_token, memberId);
     return pair;
   }
 
-  async #exchange(refreshToken: string): Promise<Record<string, unknown>> {
+  private async exchange(refreshToken: string): Promise<Record<string, unknown>> {
     if (this.refusal !== undefined) return { error: this.refusal };
-    const memberId = this.#valid.get(refreshToken);
+    const memberId = this.valid.get(refreshToken);
     if (memberId === undefined) {
       this.refused += 1;
       return { error: 'invalid_grant', error_description: 'Invalid grant' };
     }
-    this.#valid.delete(refreshToken);
+    this.valid.delete(refreshToken);
     this.exchanges.set(memberId, (this.exchanges.get(memberId) ?? 0) + 1);
     await this.beforeAnswer();
     return {
-      ...this.#issue(memberId),
+      ...this.issue(memberId),
       expires_in: 3600,
       domain: 'oauth.bitrix.info',
       client_endpoint: 'https://one.bitrix24.com/rest/',

@@ -1,17 +1,17 @@
 import { OAuthServers } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import type { SecretBox } from '../src/keys/secret-box.js';
-import { DatabaseTokenStore, type TokenStoreParts } from '../src/renewal/database-token-store.js';
-import { usualTimings, type RenewalTimings } from '../src/renewal/timings.js';
-import { Turns } from '../src/renewal/turns.js';
+import type { SecretBox } from '../src/encryption/secret-box.js';
+import { DatabaseTokenStore, type TokenStoreParts } from '../src/token-refresh/database-token-store.js';
+import { DEFAULT_TIMINGS, type TokenRefreshTimings } from '../src/token-refresh/token-refresh-timings.js';
+import { Semaphore } from '../src/token-refresh/semaphore.js';
 import { Suspensions } from '../src/suspension/suspensions.js';
 
 /** The usual ones, but nobody waits seconds for a peer, and tokens expire as often as a test wants. */
-export const quickTimings: RenewalTimings = {
-  ...usualTimings,
+export const quickTimings: TokenRefreshTimings = {
+  ...DEFAULT_TIMINGS,
   peerPausesMs: [20, 40, 80],
-  earlyRenewalEveryMs: 0,
+  earlyRefreshEveryMs: 0,
 };
 
 export interface StoreOptions extends Partial<TokenStoreParts> {
@@ -27,7 +27,7 @@ export function tokenStore({ oauthUrl, ...given }: StoreOptions): DatabaseTokenS
   return new DatabaseTokenStore({
     oauth: new OAuthServers({ urls: [oauthUrl], clientId: 'id', clientSecret: 'secret', timeoutMs: 5_000 }),
     log,
-    turns: new Turns(3),
+    semaphore: new Semaphore(3),
     timings: quickTimings,
     suspensions: new Suspensions(dataSource, log),
     ...given,

@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { type EventEnvelope, type FormTree, parseInstall } from '@relay/events';
-import { Refusal } from '../http/refusal.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { sourceOfPortal } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
 import { Reauthorization } from '../installs/reauthorization.js';
 import { EventVerifier } from './event-verifier.js';
 
 /** Events that can bring an application token which is not known yet. */
-const bringTokens = ['ONAPPINSTALL', 'ONAPPUPDATE'];
+const BRING_TOKENS = ['ONAPPINSTALL', 'ONAPPUPDATE'];
 
 /** How an event is proved: by its application token, or, where it brings a new one, as an install is. */
 @Injectable()
@@ -25,11 +25,11 @@ export class EventProof {
     try {
       const portal = await this.verifier.verify(envelope);
       if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
-        this.reauthorization.offer({ memberId, refreshToken, oauthHost });
+        this.reauthorization.enqueue({ memberId, refreshToken, oauthHost });
       }
     } catch (error) {
-      const canInstall = bringTokens.includes(name) && refreshToken !== undefined;
-      if (!(error instanceof Refusal) || !canInstall) throw error;
+      const canInstall = BRING_TOKENS.includes(name) && refreshToken !== undefined;
+      if (!(error instanceof RequestRejectedError) || !canInstall) throw error;
       await this.installer.install(parseInstall(form), sourceOfPortal(memberId));
     }
   }

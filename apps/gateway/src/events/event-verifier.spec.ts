@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { decodeForm, parseEnvelope } from '@relay/events';
-import { DirectoryUnavailableError, type KnownPortal, PortalDirectory } from '@relay/portals';
+import { PortalStoreUnavailableError, type KnownPortal, PortalCache } from '@relay/portals';
 import { EventVerifier } from './event-verifier.js';
 
 const memberId = 'a223c6b3710f85df22e9377d6c4f7553';
@@ -51,7 +51,7 @@ describe('an event is authenticated', () => {
       false,
       0,
     ];
-    const directory = new PortalDirectory({
+    const directory = new PortalCache({
       readPortals: async (members) => {
         reads += 1;
         if (isDatabaseAway) throw new Error('the database is away');
@@ -124,13 +124,13 @@ describe('an event is authenticated', () => {
 
   it('not at all while the database is away and the cache does not prove it: that is no 401', async () => {
     isDatabaseAway = true;
-    await expect(verifier.verify(envelopeOf('right'))).rejects.toBeInstanceOf(DirectoryUnavailableError);
+    await expect(verifier.verify(envelopeOf('right'))).rejects.toBeInstanceOf(PortalStoreUnavailableError);
     isDatabaseAway = false;
     nowMs += 2_000;
     await verifier.verify(envelopeOf('right'));
     isDatabaseAway = true;
     nowMs += 30_000;
-    await expect(verifier.verify(envelopeOf('wrong'))).rejects.toBeInstanceOf(DirectoryUnavailableError);
+    await expect(verifier.verify(envelopeOf('wrong'))).rejects.toBeInstanceOf(PortalStoreUnavailableError);
   });
 
   it.each(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE'])(

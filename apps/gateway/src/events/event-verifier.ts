@@ -1,13 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EventEnvelope } from '@relay/events';
-import { hasApplicationToken, PortalDirectory, WebhookPairs, type KnownPortal } from '@relay/portals';
-import { Refusal } from '../http/refusal.js';
+import { hasApplicationToken, PortalCache, WebhookPairs, type KnownPortal } from '@relay/portals';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 
 /** The application token is the only proof that an event has (api-reference/events/safe-event-handlers.md). */
 @Injectable()
 export class EventVerifier {
   constructor(
-    @Inject(PortalDirectory) private readonly directory: Pick<PortalDirectory, 'find'>,
+    @Inject(PortalCache) private readonly directory: Pick<PortalCache, 'find'>,
     @Inject(WebhookPairs) private readonly webhookPairs: Pick<WebhookPairs, 'claim'>,
   ) {}
 
@@ -24,9 +24,9 @@ export class EventVerifier {
     if (isProved(cached, name, applicationToken)) return cached;
     const fresh = await this.directory.find(memberId, { fresh: true });
     if (isProved(fresh, name, applicationToken)) return fresh;
-    const mayBeWebhook = !aboutApplication.has(name);
+    const mayBeWebhook = !ABOUT_APPLICATION.has(name);
     if (mayBeWebhook && (await this.webhookPairs.claim(memberId, applicationToken))) return undefined;
-    throw new Refusal(401, 'not-authorized');
+    throw new RequestRejectedError(401, 'not-authorized');
   }
 }
 
@@ -34,12 +34,12 @@ export class EventVerifier {
  * What becomes of the application is told by its own token alone: that of an outgoing webhook is known to whoever made
  * the webhook, who must not remove the application by it, and all of its data.
  */
-const aboutApplication = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
+const ABOUT_APPLICATION = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
 
 /** A portal that is gone has nothing more to say than, once again, that it is gone. */
 function isProved(portal: KnownPortal | undefined, name: string, applicationToken: string): boolean {
   if (portal === undefined) return false;
-  const tokenHashes = aboutApplication.has(name) ? portal.appTokenHashes : portal.tokenHashes;
+  const tokenHashes = ABOUT_APPLICATION.has(name) ? portal.appTokenHashes : portal.tokenHashes;
   if (!hasApplicationToken({ tokenHashes }, applicationToken)) return false;
   return portal.state !== 'uninstalled' || name === 'ONAPPUNINSTALL';
 }

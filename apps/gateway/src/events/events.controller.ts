@@ -1,6 +1,6 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { decodeForm } from '@relay/events';
-import { Refusal } from '../http/refusal.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { EventIntake } from './event-intake.js';
 
 @Controller('b24/events')
@@ -10,7 +10,7 @@ export class EventsController {
   @Post()
   @HttpCode(200)
   async receive(@Body() body: unknown): Promise<void> {
-    if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
+    if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
     await this.intake.accept(decodeForm(body));
   }
 }

@@ -1,25 +1,25 @@
 import { Injectable } from '@nestjs/common';
 import type { PortalEvent } from '@relay/events';
-import { PortalDirectory, PortalRegistry } from '@relay/portals';
-import { HandlerBinder } from '../bindings/handler-binder.js';
+import { PortalCache, PortalRepository } from '@relay/portals';
+import { EventBindingReconciler } from '../subscriptions/event-binding-reconciler.js';
 import { TestEvents } from './test-events.js';
 
 /** What the gateway itself does about an event, before it goes to whoever subscribed. */
 @Injectable()
 export class Lifecycle {
   constructor(
-    private readonly registry: PortalRegistry,
-    private readonly directory: PortalDirectory,
-    private readonly binder: HandlerBinder,
+    private readonly registry: PortalRepository,
+    private readonly directory: PortalCache,
+    private readonly binder: EventBindingReconciler,
     private readonly tests: TestEvents,
   ) {}
 
   /** Resolves when the gateway's own part is done. The event must be proved. */
   async heed(event: PortalEvent): Promise<void> {
     // They stay where they are (settings/app-installation/); older versions dropped them, and said it only here.
-    if (event.name === 'ONAPPUPDATE') await this.binder.bindAnew(event.memberId);
+    if (event.name === 'ONAPPUPDATE') await this.binder.rebind(event.memberId);
     if (event.name === 'ONAPPUNINSTALL') await this.forget(event);
-    this.tests.heard(event.memberId, event.name);
+    this.tests.onTestEvent(event.memberId, event.name);
   }
 
   /** `CLEAN` says whether the user wants the data gone, too (api-reference/common/events/on-app-uninstall.md). */

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { PortalClients } from '@relay/portals';
 
-const patienceMs = 15_000;
+const PATIENCE_MS = 15_000;
 /** A person has to change something meanwhile. */
-const patienceByHandMs = 60_000;
+const PATIENCE_BY_HAND_MS = 60_000;
 
 interface Waiting {
   /** Undefined: any. */
@@ -22,21 +22,21 @@ export class TestEvents {
 
   constructor(private readonly clients: PortalClients) {}
 
-  heard(memberId: string, name: string): void {
+  onTestEvent(memberId: string, name: string): void {
     const waiting = this.waiting.get(memberId);
     if (waiting && (waiting.name === undefined || waiting.name === name)) waiting.arrived();
   }
 
   /** @returns milliseconds until it came; undefined when it did not. @throws Bitrix24Error */
-  async tryOut(memberId: string): Promise<number | undefined> {
-    return this.waitFor(memberId, 'ONAPPTEST', patienceMs, async () => {
+  async probe(memberId: string): Promise<number | undefined> {
+    return this.waitFor(memberId, 'ONAPPTEST', PATIENCE_MS, async () => {
       await this.clients.for(memberId).call('event.test', { sent_by: 'b24-relay' });
     });
   }
 
   /** As `tryOut`, of whichever event comes. */
   async waitForAny(memberId: string): Promise<number | undefined> {
-    return this.waitFor(memberId, undefined, patienceByHandMs, () => Promise.resolve());
+    return this.waitFor(memberId, undefined, PATIENCE_BY_HAND_MS, () => Promise.resolve());
   }
 
   private async waitFor(

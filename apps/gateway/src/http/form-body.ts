@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /** An event is one to two kilobytes; a chat message with attachments can have tens. */
-export const bodyLimitBytes = 256 * 1024;
+export const BODY_LIMIT_BYTES = 256 * 1024;
 
 /** What Fastify refuses before it looks for a route, such as `/%zz`: its own answer would echo the address. */
 export function refuseMalformed(_error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
@@ -24,7 +24,7 @@ export function takeFormBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser(
     'application/x-www-form-urlencoded',
-    { parseAs: 'buffer', bodyLimit: bodyLimitBytes },
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT_BYTES },
     (_request, body, done) => done(null, body),
   );
 }

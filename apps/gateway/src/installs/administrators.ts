@@ -1,17 +1,17 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from '@relay/bitrix24';
-import { PortalError, PortalPace } from '@relay/portals';
+import { PortalError, PortalRateLimiter } from '@relay/portals';
 import { ALLOW_HOSTS } from '../tokens.js';
 
 /** Somebody waits for it, in front of a page. */
-const timeoutMs = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** Who may stand for a portal. */
 @Injectable()
 export class Administrators {
   constructor(
     @Inject(ALLOW_HOSTS) private readonly allowHosts: readonly string[],
-    private readonly pace: PortalPace,
+    private readonly pace: PortalRateLimiter,
   ) {}
 
   /**
@@ -21,18 +21,21 @@ export class Administrators {
    * @param isStored whether the portal is: then the request counts among its others
    * @throws Bitrix24Error when there is no answer; PortalError ENDPOINT_NOT_ALLOWED when the address must not be called
    */
-  async has({ memberId, clientEndpoint, accessToken }: TokenGrant, isStored: boolean): Promise<boolean> {
+  async isAdministrator(
+    { memberId, clientEndpoint, accessToken }: TokenGrant,
+    isStored: boolean,
+  ): Promise<boolean> {
     if (clientEndpoint === undefined) {
       const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
       throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
     }
     const access: PortalAccess = { kind: 'oauth', endpoint: clientEndpoint, accessToken };
     // Not by the portal's own client: its tokens are others, and nothing of these is stored.
-    const tokens = { access: () => Promise.resolve(access), renew: () => Promise.resolve(access) };
+    const tokens = { access: () => Promise.resolve(access), refresh: () => Promise.resolve(access) };
     const client = new PortalClient({
       memberId,
       tokens,
-      timeoutMs,
+      timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
       ...(isStored && { pace: this.pace.of(memberId) }),
     });

@@ -2,8 +2,8 @@ import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EventIntake } from '../events/event-intake.js';
-import { InstallEvent } from '../bindings/install-event.js';
-import { Refusal } from '../http/refusal.js';
+import { InstallEvent } from '../subscriptions/install-event.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import type { Page } from '../pages/html.js';
 import { installPage } from '../pages/install-page.js';
 import { answerWithPage, queryOf } from '../pages/page-request.js';
@@ -26,7 +26,7 @@ export class InstallController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string | undefined> {
-    if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
+    if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
     const form = decodeForm(body);
     if (isPage(form))
       return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request)), request.ip));

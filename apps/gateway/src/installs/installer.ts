@@ -6,19 +6,19 @@ import {
   type Admission,
   ExchangeBudget,
   PendingInstalls,
-  PortalDirectory,
+  PortalCache,
   PortalError,
-  PortalRegistry,
+  PortalRepository,
 } from '@relay/portals';
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Refusal } from '../http/refusal.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { LOG } from '../tokens.js';
-import { Proof } from './proof.js';
-import { Settlement } from './settlement.js';
-import { UnsettledInstall } from './unsettled-install.js';
-import { knowsToken } from './standing.js';
-import { works, type Verdict, type Way } from './verdict.js';
+import { InstallVerifier } from './install-verifier.js';
+import { InstallApplier } from './install-applier.js';
+import { InstallIncompleteError } from './install-incomplete-error.js';
+import { knowsToken } from './portal-status.js';
+import { works, type InstallDecision, type InstallSource } from './install-policy.js';
 
 const installs = counter({
   name: 'relay_gateway_installs_total',
@@ -27,10 +27,10 @@ const installs = counter({
 });
 
 /** Each waits for the OAuth server, and for the portal. */
-const claimsAtOnce = 8;
+const CLAIMS_AT_ONCE = 8;
 /** For room in the budget of exchanges. */
-const patienceMs = 2_000;
-const pauseMs = 70;
+const PATIENCE_MS = 2_000;
+const PAUSE_MS = 70;
 
 /**
  * An install is a claim until the OAuth server has confirmed it: the claim's refresh token is exchanged there, and
@@ -39,16 +39,16 @@ const pauseMs = 70;
 @Injectable()
 export class Installer {
   /** By what was claimed: a page that is loaded twice, or an event sent twice, brings one proof, which works once. */
-  private readonly inHand = new Map<string, Promise<Verdict>>();
+  private readonly inHand = new Map<string, Promise<InstallDecision>>();
 
   constructor(
     @Inject(LOG) private readonly log: Log,
-    private readonly registry: PortalRegistry,
-    private readonly directory: PortalDirectory,
+    private readonly registry: PortalRepository,
+    private readonly directory: PortalCache,
     private readonly pending: PendingInstalls,
     private readonly budget: ExchangeBudget,
-    private readonly proof: Proof,
-    private readonly settlement: Settlement,
+    private readonly proof: InstallVerifier,
+    private readonly settlement: InstallApplier,
   ) {}
 
   /**
@@ -56,7 +56,7 @@ export class Installer {
    * @throws Refusal 401 when the claim is not confirmed, 503 when it cannot be checked now; it is then kept, sealed,
    * and tried again
    */
-  async install(claim: InstallClaim, source: string): Promise<Verdict> {
+  async install(claim: InstallClaim, source: string): Promise<InstallDecision> {
     return this.once(claim, () => this.installOrKeep(claim, source));
   }
 
@@ -66,17 +66,18 @@ export class Installer {
    */
   async authorize(claim: InstallClaim, source: string): Promise<void> {
     await this.once(claim, async () => {
-      if (this.inHand.size > claimsAtOnce) throw new Refusal(503, 'too-many-installs');
+      if (this.inHand.size > CLAIMS_AT_ONCE) throw new RequestRejectedError(503, 'too-many-installs');
       await this.registry.requireDatabase(claim.memberId);
       const admission = await this.room(claim, source);
       if (admission === 'refused-before') return this.repeated(claim);
-      if (admission !== 'admitted') throw new Refusal(503, 'too-many-installs');
+      if (admission !== 'admitted') throw new RequestRejectedError(503, 'too-many-installs');
       try {
         return await this.confirm(claim, 'app-page');
       } catch (error) {
-        if (error instanceof OAuthError) throw new Refusal(503, reasonOf(error), { cause: error });
-        throw error instanceof UnsettledInstall
-          ? new Refusal(503, reasonOf(error.cause), { cause: error })
+        if (error instanceof OAuthError)
+          throw new RequestRejectedError(503, reasonOf(error), { cause: error });
+        throw error instanceof InstallIncompleteError
+          ? new RequestRejectedError(503, reasonOf(error.cause), { cause: error })
           : error;
       }
     });
@@ -86,42 +87,42 @@ export class Installer {
    * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not
    *   confirm; UnsettledInstall when it does, and what has to follow failed
    */
-  async confirm(claim: InstallClaim, way: Way = 'install'): Promise<Verdict> {
+  async confirm(claim: InstallClaim, way: InstallSource = 'install'): Promise<InstallDecision> {
     const before = await this.directory.find(claim.memberId, { fresh: true });
     let grant: TokenGrant;
     try {
       grant = await this.proof.exchange(claim);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.status !== 401) throw error;
+      if (!(error instanceof RequestRejectedError) || error.status !== 401) throw error;
       if (isAboutToken(error)) await this.budget.noteRefused(claim.refreshToken);
       return this.repeated(claim, error);
     }
-    let verdict: Verdict;
+    let verdict: InstallDecision;
     try {
-      verdict = await this.settlement.settle(way, grant, claim, before);
+      verdict = await this.settlement.apply(way, grant, claim, before);
     } catch (error) {
-      installs.inc({ outcome: error instanceof Refusal ? 'refused' : 'unsettled' });
-      throw error instanceof Refusal ? error : new UnsettledInstall(claim, grant, error);
+      installs.inc({ outcome: error instanceof RequestRejectedError ? 'refused' : 'unsettled' });
+      throw error instanceof RequestRejectedError ? error : new InstallIncompleteError(claim, grant, error);
     }
     installs.inc({ outcome: 'confirmed' });
     return verdict;
   }
 
-  private async installOrKeep(claim: InstallClaim, source: string): Promise<Verdict> {
+  private async installOrKeep(claim: InstallClaim, source: string): Promise<InstallDecision> {
     if (!this.proof.isPossible) return this.keep(claim, { source, reason: 'no-client-id' });
     const inTurn = { source, isDue: true, reason: 'too-many-installs' };
-    if (this.inHand.size > claimsAtOnce) return this.keep(claim, inTurn);
+    if (this.inHand.size > CLAIMS_AT_ONCE) return this.keep(claim, inTurn);
     // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
     await this.registry.requireDatabase(claim.memberId);
     const admission = await this.room(claim, source);
     if (admission === 'refused-before') return this.repeated(claim);
     if (admission === 'too-many') return this.keep(claim, inTurn);
     // Whoever sends so many gets no place among those that wait, either.
-    if (admission === 'too-many-of-source') throw new Refusal(503, 'too-many-installs');
+    if (admission === 'too-many-of-source') throw new RequestRejectedError(503, 'too-many-installs');
     try {
       return await this.confirm(claim);
     } catch (error) {
-      if (error instanceof UnsettledInstall) {
+      if (error instanceof InstallIncompleteError) {
         return this.keep(error.claim, { source, reason: reasonOf(error.cause), cause: error });
       }
       if (error instanceof OAuthError) {
@@ -142,23 +143,26 @@ export class Installer {
   ): Promise<never> {
     await this.pending.keep(claim, { source, isDue });
     installs.inc({ outcome: 'kept' });
-    throw new Refusal(503, reason, { cause });
+    throw new RequestRejectedError(503, reason, { cause });
   }
 
   /** Several installs that follow each other are slowed down; where others wait already, it is their turn. */
   private async room(claim: InstallClaim, source: string): Promise<Admission> {
-    const untilMs = performance.now() + patienceMs;
+    const untilMs = performance.now() + PATIENCE_MS;
     for (;;) {
       const admission = await this.budget.admit({ ...claim, source });
       if (admission !== 'too-many' || performance.now() > untilMs || (await this.pending.hasDue())) {
         return admission;
       }
-      await pause(pauseMs);
+      await pause(PAUSE_MS);
     }
   }
 
   /** A proof that is worth nothing any more. @throws Refusal 401 unless it was used up here */
-  private async repeated(claim: InstallClaim, refusal = new Refusal(401, 'not-confirmed')): Promise<Verdict> {
+  private async repeated(
+    claim: InstallClaim,
+    refusal = new RequestRejectedError(401, 'not-confirmed'),
+  ): Promise<InstallDecision> {
     if (await this.wasConfirmed(claim)) return 'nothing';
     installs.inc({ outcome: 'refused' });
     throw refusal;
@@ -179,7 +183,7 @@ export class Installer {
   }
 
   /** Whoever posts the same at the same time gets the same answer. */
-  private async once(claim: InstallClaim, work: () => Promise<Verdict>): Promise<Verdict> {
+  private async once(claim: InstallClaim, work: () => Promise<InstallDecision>): Promise<InstallDecision> {
     const { memberId, refreshToken, applicationToken } = claim;
     const key = createHash('sha256')
       .update(JSON.stringify([memberId, refreshToken, applicationToken]))
@@ -195,7 +199,7 @@ export class Installer {
 }
 
 /** Not such as an unpaid licence, which may be paid the next minute. A pair of another portal is used up. */
-function isAboutToken({ cause }: Refusal): boolean {
+function isAboutToken({ cause }: RequestRejectedError): boolean {
   return !(cause instanceof OAuthError) || cause.errorClass === 'authorization';
 }
 

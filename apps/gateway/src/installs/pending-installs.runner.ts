@@ -4,22 +4,22 @@ import type { InstallClaim } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { ExchangeBudget, PendingInstalls, type ClaimOutcome } from '@relay/portals';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Refusal } from '../http/refusal.js';
-import { Loop } from '../loop.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
+import { PeriodicJob } from '../periodic-job.js';
 import { LOG } from '../tokens.js';
 import { Installer } from './installer.js';
-import { UnsettledInstall } from './unsettled-install.js';
+import { InstallIncompleteError } from './install-incomplete-error.js';
 
-const everyMs = 2_000;
+const EVERY_MS = 2_000;
 /** Claims for which there was no room when they came are many: each worker asks for one after the other. */
-const workers = 4;
+const WORKERS = 4;
 /** Until the budget has another place. */
-const pauseMs = 70;
+const PAUSE_MS = 70;
 
 /** Tries again the installs that came while the OAuth server could not be reached. */
 @Injectable()
 export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly loop: Loop;
+  private readonly loop: PeriodicJob;
   private isStopped = false;
 
   constructor(
@@ -28,7 +28,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
     private readonly installer: Installer,
     @Inject(LOG) private readonly log: Log,
   ) {
-    this.loop = new Loop('pending installs', everyMs, log, async () => {
+    this.loop = new PeriodicJob('pending installs', EVERY_MS, log, async () => {
       await this.budget.prune();
       const takeAll = (): Promise<number> =>
         this.pending.takeDue(
@@ -36,7 +36,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
           (claim) => this.tryAgain(claim),
           () => this.room(),
         );
-      await Promise.all(Array.from({ length: workers }, takeAll));
+      await Promise.all(Array.from({ length: WORKERS }, takeAll));
     });
   }
 
@@ -53,7 +53,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
   private async room(): Promise<boolean> {
     while (!this.isStopped) {
       if (await this.budget.admitWaiting()) return true;
-      await pause(pauseMs);
+      await pause(PAUSE_MS);
     }
     return false;
   }
@@ -64,9 +64,9 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
       return 'done';
     } catch (error) {
       if (error instanceof OAuthError) return 'later';
-      if (error instanceof Refusal && error.status === 401) return 'done';
+      if (error instanceof RequestRejectedError && error.status === 401) return 'done';
       this.log.warn({ memberId: claim.memberId, err: error }, 'a kept install could not be finished');
-      return error instanceof UnsettledInstall ? { replacedBy: error.claim } : 'later';
+      return error instanceof InstallIncompleteError ? { replacedBy: error.claim } : 'later';
     }
   }
 }

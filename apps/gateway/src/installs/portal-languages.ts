@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Log } from '@relay/platform';
-import { PortalClients, PortalRegistry } from '@relay/portals';
+import { PortalClients, PortalRepository } from '@relay/portals';
 import { z } from 'zod';
 import { LOG } from '../tokens.js';
 
@@ -12,7 +12,7 @@ const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,
 export class PortalLanguages {
   constructor(
     private readonly clients: PortalClients,
-    private readonly registry: PortalRegistry,
+    private readonly registry: PortalRepository,
     @Inject(LOG) private readonly log: Log,
   ) {}
 

@@ -1,12 +1,12 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Log } from '@relay/platform';
-import { ExchangeBudget, PortalDirectory } from '@relay/portals';
-import { Backoff } from '../bindings/backoff.js';
-import { Refusal } from '../http/refusal.js';
+import { ExchangeBudget, PortalCache } from '@relay/portals';
+import { Backoff } from '../subscriptions/backoff.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { LOG } from '../tokens.js';
 import { sourceOfPortal } from './claim-source.js';
-import { type OfferedPair, Proof } from './proof.js';
-import { Settlement } from './settlement.js';
+import { type OfferedPair, InstallVerifier } from './install-verifier.js';
+import { InstallApplier } from './install-applier.js';
 
 /**
  * Mends a portal that has to authorize the application again by a pair that came with one of its events. One try at a
@@ -20,10 +20,10 @@ export class Reauthorization implements OnModuleDestroy {
   private isStopped = false;
 
   constructor(
-    private readonly directory: PortalDirectory,
+    private readonly directory: PortalCache,
     private readonly budget: ExchangeBudget,
-    private readonly proof: Proof,
-    private readonly settlement: Settlement,
+    private readonly proof: InstallVerifier,
+    private readonly settlement: InstallApplier,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -34,24 +34,24 @@ export class Reauthorization implements OnModuleDestroy {
   }
 
   /** Returns at once, for the event must be answered. It must be proved, by its application token. */
-  offer(pair: OfferedPair): void {
+  enqueue(pair: OfferedPair): void {
     const { memberId } = pair;
     if (this.isStopped || this.inHand.has(memberId) || !this.backoff.isDue(memberId)) return;
-    const work = this.tryOut(pair).finally(() => this.inHand.delete(memberId));
+    const work = this.attempt(pair).finally(() => this.inHand.delete(memberId));
     this.inHand.set(memberId, work);
   }
 
-  private async tryOut(pair: OfferedPair): Promise<void> {
+  private async attempt(pair: OfferedPair): Promise<void> {
     const { memberId } = pair;
     try {
       const portal = await this.directory.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
       const admission = await this.budget.admit({ ...pair, source: sourceOfPortal(memberId) });
-      if (admission === 'refused-before') throw new Refusal(401, 'not-confirmed');
+      if (admission === 'refused-before') throw new RequestRejectedError(401, 'not-confirmed');
       // The next event of the portal brings another.
       if (admission !== 'admitted') return;
       const grant = await this.proof.exchange(pair);
-      await this.settlement.settle('event', grant, {}, portal);
+      await this.settlement.apply('event', grant, {}, portal);
       this.backoff.clear(memberId);
     } catch (error) {
       this.backoff.fail(memberId);

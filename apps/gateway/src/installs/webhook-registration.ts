@@ -2,11 +2,11 @@ import { Inject, Injectable } from '@nestjs/common';
 import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
 import { parseEventName } from '@relay/events';
 import { Subscriptions, WebhookPairs } from '@relay/portals';
-import { OpsRefusal } from '../ops/ops-refusal.js';
+import { OpsRejectedError } from '../ops/ops-rejected-error.js';
 import { ALLOW_HOSTS } from '../tokens.js';
 
 /** Somebody waits for it, at a command line. */
-const timeoutMs = 15_000;
+const TIMEOUT_MS = 15_000;
 
 export interface OfferedWebhooks {
   webhookUrl: string;
@@ -44,7 +44,7 @@ export class WebhookRegistration {
     const client = new PortalClient({
       memberId: 'unknown',
       tokens: webhookTokens(webhookUrl),
-      timeoutMs,
+      timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
     });
     // Neither needs a permission of its own (api-reference/common/users/profile.md, common/system/scope.md).
@@ -60,11 +60,11 @@ export class WebhookRegistration {
   }
 }
 
-function refusalOf({ code }: Bitrix24Error): OpsRefusal {
+function refusalOf({ code }: Bitrix24Error): OpsRejectedError {
   return ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
-    ? new OpsRefusal(
+    ? new OpsRejectedError(
         400,
         `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`,
       )
-    : new OpsRefusal(400, `webhookUrl: the portal did not answer as it should (${code})`);
+    : new OpsRejectedError(400, `webhookUrl: the portal did not answer as it should (${code})`);
 }

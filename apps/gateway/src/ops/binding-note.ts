@@ -2,7 +2,7 @@ import type { BindingReport } from '@relay/portals';
 
 const MAX_NAMED = 5;
 
-const errorSentences = new Map([
+const ERROR_SENTENCES = new Map([
   ['ERROR_WRONG_HANDLER_URL', 'the portal takes no handler at the host of PUBLIC_URL, which must have a dot'],
   ['ERROR_UNSUPPORTED_PROTOCOL', 'the portal takes no handler with the protocol of PUBLIC_URL'],
   ['INTERRUPTED', 'the gateway ended while it asked the portal'],
@@ -17,7 +17,7 @@ export function bindingNote({ bound, error, nextAttemptAt, notOffered }: Binding
   if (error !== null) {
     const which = bound === 0 ? 'online events not bound' : 'some online events not bound';
     const next = nextAttemptAt ? `, next try ${nextAttemptAt.toISOString()}` : '';
-    notes.push(`${which}: ${errorSentences.get(error) ?? `the portal answers ${error}`}${next}`);
+    notes.push(`${which}: ${ERROR_SENTENCES.get(error) ?? `the portal answers ${error}`}${next}`);
   }
   const outOfScope = notOffered.filter(({ state }) => state === 'out-of-scope');
   for (const permission of new Set(outOfScope.map((each) => each.permission))) {

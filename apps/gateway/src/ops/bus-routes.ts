@@ -1,12 +1,12 @@
-import type { BusCare, BusMover, JournalledBus, Repair } from '@relay/bus';
+import type { BusAdmin, BusMover, JournalledBus, Repair } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
-import { OpsRefusal } from './ops-refusal.js';
-import { whyNotRetired } from './why-not-retired.js';
+import { OpsRejectedError } from './ops-rejected-error.js';
+import { formatRetireRejection } from './format-retire-rejection.js';
 
 export interface BusRouteParts extends KnownConsumersParts {
-  care: BusCare;
+  care: BusAdmin;
   mover: Pick<BusMover, 'round'>;
   journal: Pick<JournalledBus, 'status'>;
   /** What was missing on the bus and made anew by this process, newest first. */
@@ -57,7 +57,7 @@ export function addBusRoutes(
     const retirement = await care.retire(consumer, { ...how, names: await consumers.everyEvent() });
     if (retirement.outcome === 'refused') {
       if (isFresh && !retirement.unsubscribed) await consumers.undrain(consumer);
-      throw new OpsRefusal(409, whyNotRetired(retirement));
+      throw new OpsRejectedError(409, formatRetireRejection(retirement));
     }
     if (retirement.outcome === 'retired') await consumers.forget(consumer);
     return retirement;

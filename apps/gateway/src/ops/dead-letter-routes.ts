@@ -1,7 +1,7 @@
 import {
   NoSuchConsumerError,
-  type BusCare,
-  type CareRound,
+  type BusAdmin,
+  type ReplayPage,
   type DeadLetter,
   type DeadLetterFilter,
 } from '@relay/bus';
@@ -9,18 +9,18 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { consumerName } from './bus-routes.js';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
-import { OpsRefusal } from './ops-refusal.js';
+import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface DeadLetterRouteParts extends KnownConsumersParts {
-  care: BusCare;
+  care: BusAdmin;
 }
 
 /** One request replays for about so long; whoever has more to replay asks again. */
-const roundMs = 5_000;
-const usualRate = 50;
-const listAtMost = 1_000;
-const usualList = 100;
-const dropAtMost = 50_000;
+const ROUND_MS = 5_000;
+const USUAL_RATE = 50;
+const LIST_AT_MOST = 1_000;
+const USUAL_LIST = 100;
+const DROP_AT_MOST = 50_000;
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 const filter = z.strictObject({
@@ -34,13 +34,13 @@ const filter = z.strictObject({
   until: time.optional(),
 });
 const listQuery = filter.extend({
-  limit: z.coerce.number().int().min(1).max(listAtMost).default(usualList),
+  limit: z.coerce.number().int().min(1).max(LIST_AT_MOST).default(USUAL_LIST),
 });
 const picked = filter.extend({
   id: z.string().min(1).max(64).optional(),
   limit: z.int().min(1).optional(),
 });
-const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(usualRate) });
+const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(USUAL_RATE) });
 const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMeantByName, {
   error: 'say which letters by a filter, or that all are meant',
 });
@@ -66,14 +66,14 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   api.get('/ops/api/dead-letters/:consumer/:id', async (request) => {
     const { consumer, id } = letterPath.parse(request.params);
     const letter = await deadLetters.show(consumer, id);
-    if (!letter) throw new OpsRefusal(404, `${consumer} has no dead letter ${id}`);
+    if (!letter) throw new OpsRejectedError(404, `${consumer} has no dead letter ${id}`);
     return letter;
   });
   api.post('/ops/api/dead-letters/replay', async (request) => {
     const { consumer, rate, limit = Infinity, ...given } = replayBody.parse(request.body ?? {});
     // What dies again meanwhile is not meant; whoever asks for the next round gives this back.
     const until = given.until ?? new Date();
-    const deadline = performance.now() + roundMs;
+    const deadline = performance.now() + ROUND_MS;
     const { letters, ...round } = await rounds(consumer, limit, deadline, (one, left) => {
       const forMs = Math.max(1, deadline - performance.now());
       return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
@@ -81,10 +81,10 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     return { replayed: letters, ...round, until };
   });
   api.post('/ops/api/dead-letters/drop', async (request) => {
-    const { consumer, limit = dropAtMost, all: _, ...given } = dropBody.parse(request.body ?? {});
+    const { consumer, limit = DROP_AT_MOST, all: _, ...given } = dropBody.parse(request.body ?? {});
     const until = given.until ?? new Date();
     const { letters, ...round } = await rounds(consumer, limit, Infinity, (one, left) =>
-      deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, dropAtMost)),
+      deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, DROP_AT_MOST)),
     );
     return { dropped: letters, ...round, until };
   });
@@ -94,8 +94,8 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     consumer: string | undefined,
     limit: number,
     deadline: number,
-    round: (consumer: string, left: number) => Promise<CareRound>,
-  ): Promise<CareRound> {
+    round: (consumer: string, left: number) => Promise<ReplayPage>,
+  ): Promise<ReplayPage> {
     const total = { letters: 0, done: true, complete: true };
     await each(consumer, async (one) => {
       if (total.letters >= limit) return;

@@ -1,9 +1,9 @@
-import type { BusCare, ConsumerStatus } from '@relay/bus';
+import type { BusAdmin, ConsumerStatus } from '@relay/bus';
 import type { EventBindings, Subscriptions } from '@relay/portals';
-import { OpsRefusal } from './ops-refusal.js';
+import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface KnownConsumersParts {
-  care: BusCare;
+  care: BusAdmin;
   subscriptions: Subscriptions;
   bindings: EventBindings;
 }
@@ -51,7 +51,7 @@ export class KnownConsumers {
   async require(consumer: string): Promise<void> {
     if ((await this.names()).includes(consumer)) return;
     if (!(await this.parts.care.statusOf(consumer)).unknown) return;
-    throw new OpsRefusal(404, `There is no consumer ${consumer}`);
+    throw new OpsRejectedError(404, `There is no consumer ${consumer}`);
   }
 
   /** Every event name that any consumer may have subscribed to, in case one has given some up. */

@@ -1,5 +1,5 @@
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
-import { BusUnavailableError, CareBusyError, NoSuchConsumerError } from '@relay/bus';
+import { BusUnavailableError, OperationInProgressError, NoSuchConsumerError } from '@relay/bus';
 import { type KeyRotation, PortalError } from '@relay/portals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { LogSample } from '../http/log-sample.js';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
-import { OpsRefusal } from './ops-refusal.js';
+import { OpsRejectedError } from './ops-rejected-error.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
@@ -84,7 +84,7 @@ function answerTo(error: unknown): { status: number; message: string } {
   }
   if (error instanceof Bitrix24Error) return { status: 502, message: `The portal answered ${error.code}` };
   if (error instanceof NoSuchConsumerError) return { status: 404, message: error.message };
-  if (error instanceof CareBusyError) return { status: 409, message: error.message };
+  if (error instanceof OperationInProgressError) return { status: 409, message: error.message };
   if (error instanceof BusUnavailableError) return { status: 503, message: error.message };
   const clientError = z.object({ statusCode: z.number().int().min(400).max(499), message: z.string() });
   const known = clientError.safeParse(error);
@@ -100,10 +100,11 @@ function answerTo(error: unknown): { status: number; message: string } {
 function requireStorable(given: unknown): void {
   let level = [given];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH) throw new OpsRefusal(400, `The request is nested more than ${MAX_DEPTH} deep`);
+    if (depth > MAX_DEPTH)
+      throw new OpsRejectedError(400, `The request is nested more than ${MAX_DEPTH} deep`);
     const texts = level.filter((value) => typeof value === 'string');
     if (texts.some((text) => /[\0\p{Cs}]/u.test(text))) {
-      throw new OpsRefusal(400, 'The request has a text with NUL or half a character in it');
+      throw new OpsRejectedError(400, 'The request has a text with NUL or half a character in it');
     }
     level = level.flatMap((value) =>
       typeof value === 'object' && value !== null ? Object.entries(value).flat() : [],

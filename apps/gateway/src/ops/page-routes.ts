@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import type { JournalStatus } from '@relay/bus';
 import { pageFiles } from '@relay/platform';
-import type { TaskOverview } from '@relay/portals';
+import type { JobOverview } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
 import type { ListedConsumer } from './known-consumers.js';
 import type { PortalWithBindings } from './portal-routes.js';
 
 const folder = join(import.meta.dirname, 'page');
-const firstPage = 'index.html';
+const FIRST_PAGE = 'index.html';
 
-const policy = {
+const POLICY = {
   'default-src': `'none'`,
   'script-src': `'self'`,
   'style-src': `'self'`,
@@ -23,7 +23,7 @@ const policy = {
   'trusted-types': `'none'`,
 };
 const headers = {
-  'content-security-policy': Object.entries(policy)
+  'content-security-policy': Object.entries(POLICY)
     .map((directive) => directive.join(' '))
     .join('; '),
   'x-content-type-options': 'nosniff',
@@ -38,7 +38,7 @@ export function addPageRoutes(api: FastifyInstance): void {
   const options = { config: { needsNoToken: true } };
   const sendFile = pageFiles(folder, headers);
 
-  for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, firstPage));
+  for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, FIRST_PAGE));
   api.get<{ Params: { file: string } }>('/ops/page/:file', options, ({ params }, reply) =>
     sendFile(reply, params.file),
   );
@@ -51,5 +51,5 @@ type Seen<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Se
 export type SeenPortal = Seen<PortalWithBindings>;
 export type SeenConsumer = Seen<ListedConsumer>;
 export type SeenJournal = Seen<JournalStatus>;
-export type SeenSync = Seen<TaskOverview>;
+export type SeenSync = Seen<JobOverview>;
 export type SeenTask = SeenSync['tasks'][number];

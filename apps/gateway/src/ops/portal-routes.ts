@@ -7,7 +7,7 @@ import type {
   PendingInstalls,
   PortalClients,
   PortalLimits,
-  PortalList,
+  PortalQuery,
   PortalSettings,
   Suspensions,
   WebhookPairs,
@@ -19,7 +19,7 @@ import type { WebhookRegistration } from '../installs/webhook-registration.js';
 import { bindingNote } from './binding-note.js';
 
 export interface PortalRouteParts {
-  portals: PortalList;
+  portals: PortalQuery;
   bindings: EventBindings;
   webhooks: WebhookRegistration;
   webhookPairs: WebhookPairs;
@@ -38,12 +38,12 @@ export interface PortalWithBindings extends ListedPortal {
 }
 
 /** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method behind, which is not part of it. */
-const webhookPath = /\/rest\/\d+\/[^/]+\/?$/;
+const WEBHOOK_PATH = /\/rest\/\d+\/[^/]+\/?$/;
 const webhookUrl = z
   .string()
   .min(1)
   // What is no address at all is told by whoever calls it.
-  .refine((url) => !URL.canParse(url) || webhookPath.test(new URL(url).pathname), {
+  .refine((url) => !URL.canParse(url) || WEBHOOK_PATH.test(new URL(url).pathname), {
     error: 'must be https://<portal>/rest/<user>/<secret>/, without a method',
   });
 const memberIdText = z.string().regex(/^[\w-]{1,64}$/, 'is no member_id');
@@ -70,7 +70,7 @@ const limitBody = z.strictObject({
 });
 
 /** Anybody can make some wait. */
-const maxPendingShown = 50;
+const MAX_PENDING_SHOWN = 50;
 
 /** What an operator asks of portals, and does to them. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
@@ -81,7 +81,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     const [all, pairs, waiting] = await Promise.all([
       listed(),
       webhookPairs.waiting(),
-      pending.waiting(maxPendingShown),
+      pending.waiting(MAX_PENDING_SHOWN),
     ]);
     return { portals: all, webhookPairs: pairs, pendingInstalls: waiting };
   });
@@ -111,7 +111,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     const portal = (await portals.all()).find((one) => one.memberId === memberId);
     // Without an application there is no `event.test`: somebody has to change something there.
     const byHand = portal?.kind === 'webhook';
-    const heardAfterMs = byHand ? await tests.waitForAny(memberId) : await tests.tryOut(memberId);
+    const heardAfterMs = byHand ? await tests.waitForAny(memberId) : await tests.probe(memberId);
     return { heard: heardAfterMs !== undefined, heardAfterMs, byHand };
   });
 

@@ -1,17 +1,17 @@
 import { Bitrix24Error } from '@relay/bitrix24';
-import type { PortalList, PortalTasks } from '@relay/portals';
+import type { PortalQuery, PortalJobs } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
 export interface SyncRouteParts {
-  portals: PortalList;
-  tasks: PortalTasks;
+  portals: PortalQuery;
+  tasks: PortalJobs;
 }
 
 /** The consumer whose tasks these are; it does them, and tells how far it is, through the database. */
-const consumer = 'smart-process-sync';
+const CONSUMER = 'smart-process-sync';
 /** What it does with items; the count of misfits that follows each of these is nothing to come back to. */
-const kinds = ['complete', 'backfill', 'reconcile'];
+const KINDS = ['complete', 'backfill', 'reconcile'];
 
 const path = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
 const taskPath = path.extend({ kind: z.enum(['backfill', 'reconcile']) });
@@ -20,13 +20,13 @@ const taskPath = path.extend({ kind: z.enum(['backfill', 'reconcile']) });
 export function addSyncRoutes(api: FastifyInstance, { portals, tasks }: SyncRouteParts): void {
   api.post('/ops/api/sync/:memberId/:kind', async (request, reply) => {
     const { memberId, kind } = taskPath.parse(request.params);
-    return reply.code(202).send({ task: await tasks.request(consumer, memberId, kind) });
+    return reply.code(202).send({ task: await tasks.request(CONSUMER, memberId, kind) });
   });
-  api.get('/ops/api/sync', async () => tasks.overview(consumer, kinds));
+  api.get('/ops/api/sync', async () => tasks.overview(CONSUMER, KINDS));
   api.get('/ops/api/sync/:memberId', async (request) => {
     const { memberId } = path.parse(request.params);
     const known = (await portals.all()).some((portal) => portal.memberId === memberId);
     if (!known) throw new Bitrix24Error('NOT_INSTALLED', { memberId });
-    return { tasks: await tasks.latest(consumer, memberId) };
+    return { tasks: await tasks.latest(CONSUMER, memberId) };
   });
 }

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type { InstallClaim } from '@relay/events';
-import { EventBindings, PortalDirectory, Subscriptions, type KnownPortal } from '@relay/portals';
-import { Refusal } from '../http/refusal.js';
+import { EventBindings, PortalCache, Subscriptions, type KnownPortal } from '@relay/portals';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { sourceOfPage } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
-import { knowsToken } from '../installs/standing.js';
-import { works } from '../installs/verdict.js';
+import { knowsToken } from '../installs/portal-status.js';
+import { works } from '../installs/install-policy.js';
 import type { Page } from './html.js';
 import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js';
 
@@ -16,7 +16,7 @@ import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js
 @Injectable()
 export class AppPage {
   constructor(
-    private readonly directory: PortalDirectory,
+    private readonly directory: PortalCache,
     private readonly installer: Installer,
     private readonly subscriptions: Subscriptions,
     private readonly bindings: EventBindings,
@@ -33,7 +33,7 @@ export class AppPage {
     }
     await this.installer.authorize(claim, sourceOfPage(address));
     const mended = await this.directory.find(memberId, { fresh: true });
-    if (mended === undefined) throw new Refusal(503, 'not-finished');
+    if (mended === undefined) throw new RequestRejectedError(503, 'not-finished');
     return this.show(mended);
   }
 

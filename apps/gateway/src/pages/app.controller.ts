@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { decodeForm, parsePage } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Refusal } from '../http/refusal.js';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { AppPage } from './app-page.js';
 import { answerWithPage, queryOf } from './page-request.js';
 
@@ -17,7 +17,7 @@ export class AppController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
     return answerWithPage(reply, () => {
-      if (!(body instanceof Uint8Array)) throw new Refusal(415, 'not-a-form');
+      if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
       return this.appPage.open(parsePage(decodeForm(body), queryOf(request)), request.ip);
     });
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { html } from './html.js';
 import { installPage } from './install-page.js';
-import { refusalPage } from './refusal-page.js';
+import { rejectionPage } from './rejection-page.js';
 import { anonymousPage, statusPage } from './status-page.js';
 
 const portal = {
@@ -29,8 +29,8 @@ describe('a page', () => {
   const pages = [
     statusPage(portal, []),
     anonymousPage(),
-    refusalPage(401, 'not-confirmed'),
-    refusalPage(503, 'not-finished'),
+    rejectionPage(401, 'not-confirmed'),
+    rejectionPage(503, 'not-finished'),
   ];
 
   it.each(pages)('that tells nothing to Bitrix24 runs no script (%#)', ({ headers, body }) => {
@@ -76,7 +76,7 @@ describe('a page', () => {
     [401, 'not-an-administrator', /administrator/],
     [400, 'missing-field', /as an application in Bitrix24/],
   ])('of a refusal with %d %s says what to do', (status, reason, advice) => {
-    const refusal = refusalPage(status, reason);
+    const refusal = rejectionPage(status, reason);
     expect(refusal).toMatchObject({ status, body: expect.stringMatching(advice) });
     expect('retry-after' in refusal.headers).toBe(status === 503);
   });

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 
 /** Where Bitrix24 publishes the library of application frames (sdk/bx24-js-sdk/index.md). */
-const frameLibrary = 'https://api.bitrix24.com/api/v1/';
+const FRAME_LIBRARY = 'https://api.bitrix24.com/api/v1/';
 
-const style = `
+const STYLE = `
   body { margin: 0; padding: 2rem; font: 16px/1.5 system-ui, sans-serif; color: #1c2b33; background: #fff; }
   main { max-width: 40rem; }
   h1 { font-size: 1.4rem; margin: 0 0 1rem; }
@@ -52,9 +52,9 @@ export function page(
   script?: string,
 ): Page {
   const scripts =
-    script === undefined ? '' : `<script src="${frameLibrary}"></script><script>${script}</script>`;
+    script === undefined ? '' : `<script src="${FRAME_LIBRARY}"></script><script>${script}</script>`;
   // Both as they are, for their hashes are in the headers.
-  const styled = new Markup(`<style>${style}</style>`);
+  const styled = new Markup(`<style>${STYLE}</style>`);
   const { source } = html`<!doctype html>
     <html lang="en">
       <head>
@@ -79,11 +79,11 @@ export function page(
  * could be stolen for.
  */
 function headersWith(script: string | undefined): Record<string, string> {
-  const scripts = script === undefined ? `'none'` : `${new URL(frameLibrary).origin} ${sourceHash(script)}`;
+  const scripts = script === undefined ? `'none'` : `${new URL(FRAME_LIBRARY).origin} ${sourceHash(script)}`;
   const policy = {
     'default-src': `'none'`,
     'script-src': scripts,
-    'style-src': sourceHash(style),
+    'style-src': sourceHash(STYLE),
     'base-uri': `'none'`,
     'form-action': `'none'`,
   };

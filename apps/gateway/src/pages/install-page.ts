@@ -4,7 +4,7 @@ import { html, page, type Page } from './html.js';
  * Bitrix24 takes the application for installed, and sends events, when the page that it shows first says so
  * (settings/app-installation/installation-finish.md); it then loads the application's own page in place of this one.
  */
-const script = `
+const SCRIPT = `
   (function () {
     var said = document.getElementById('said');
     if (typeof BX24 === 'undefined') {
@@ -29,5 +29,5 @@ export function installPage({ needsAdministrator = false } = {}): Page {
   const content = html`<p>${connected}</p>
     <p id="said" role="status">Bitrix24 is being told that the installation is finished.</p>
     <p>If this page stays, open the application again.</p>`;
-  return page({ title: 'b24-relay is installed', content }, script);
+  return page({ title: 'b24-relay is installed', content }, SCRIPT);
 }

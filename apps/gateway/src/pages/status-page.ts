@@ -8,9 +8,9 @@ export interface ConsumerEvents {
   bound: number;
 }
 
-const title = 'b24-relay';
+const TITLE = 'b24-relay';
 
-const inWords: Record<KnownPortal['state'], string> = {
+const IN_WORDS: Record<KnownPortal['state'], string> = {
   installed: 'Connected: events are received and worked on.',
   'needs-reauth': 'An administrator has to open the application once.',
   'needs-webhook': 'An administrator has to make another incoming webhook for b24-relay.',
@@ -20,7 +20,7 @@ const inWords: Record<KnownPortal['state'], string> = {
 
 /** For a user of the portal: proved to be one, so it may name the portal, and no more than they could see anyway. */
 export function statusPage({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): Page {
-  const content = html`<p>${inWords[state]}</p>
+  const content = html`<p>${IN_WORDS[state]}</p>
     <table>
       <tr>
         <th scope="row">Portal</th>
@@ -28,7 +28,7 @@ export function statusPage({ domain, state }: KnownPortal, consumers: readonly C
       </tr>
       ${consumers.map(row)}
     </table>`;
-  return page({ title, content });
+  return page({ title: TITLE, content });
 }
 
 function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
@@ -41,5 +41,5 @@ function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
 /** For a portal whose version does not send what would prove that the page is its own. */
 export function anonymousPage(): Page {
   const content = html`<p>This application works in the background: there is nothing to do here.</p>`;
-  return page({ title, content });
+  return page({ title: TITLE, content });
 }

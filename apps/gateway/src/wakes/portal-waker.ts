@@ -1,15 +1,15 @@
-import type { BusCare } from '@relay/bus';
+import type { BusAdmin } from '@relay/bus';
 import type { Log } from '@relay/platform';
-import type { PortalTasks, PortalWakes } from '@relay/portals';
-import { Loop } from '../loop.js';
+import type { PortalJobs, PortalWakes } from '@relay/portals';
+import { PeriodicJob } from '../periodic-job.js';
 
 /** A person who has resumed a portal watches; one look is a look at an index that is empty as a rule. */
 const LOOK_EVERY_MS = 2_000;
 
 export interface PortalWakerOptions {
   wakes: PortalWakes;
-  tasks: PortalTasks;
-  care: BusCare;
+  tasks: PortalJobs;
+  care: BusAdmin;
   /** Everyone for whom something may wait. */
   consumers: () => Promise<string[]>;
   log: Log;
@@ -17,10 +17,10 @@ export interface PortalWakerOptions {
 
 /** Has what waits for a portal done now when the portal has come to work again, rather than when its time is over. */
 export class PortalWaker {
-  private readonly loop: Loop;
+  private readonly loop: PeriodicJob;
 
   constructor(private readonly options: PortalWakerOptions) {
-    this.loop = new Loop('waking portals', LOOK_EVERY_MS, options.log, () => this.wakeAll());
+    this.loop = new PeriodicJob('waking portals', LOOK_EVERY_MS, options.log, () => this.wakeAll());
   }
 
   start(): void {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { installKinds } from '../application-lifecycle.js';
-import { faultKinds } from '../faults.js';
-import { userFieldTypes } from '../fields/user-field.js';
-import { missingReferences } from '../rest/references.js';
-import { ownerId } from '../crm/cause.js';
-import { suspensionReasons } from '../suspension.js';
+import { INSTALL_KINDS } from '../application-lifecycle.js';
+import { FAULT_KINDS } from '../faults.js';
+import { USER_FIELD_TYPES } from '../fields/user-field.js';
+import { MISSING_REFERENCES } from '../rest/references.js';
+import { OWNER_ID } from '../crm/actor.js';
+import { SUSPENSION_REASONS } from '../suspension.js';
 import { ControlError } from './control-error.js';
 
 const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
@@ -29,7 +29,7 @@ const settings = z.strictObject({
   operatingLimitSeconds: z.number().positive().nullable().optional(),
   operatingCosts: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
   batchLength: count.nullable().optional(),
-  missingReference: z.enum(missingReferences).optional(),
+  missingReference: z.enum(MISSING_REFERENCES).optional(),
 });
 
 const flag = z.enum(['Y', 'N']);
@@ -48,7 +48,7 @@ const newFields = z.union([
   z.literal('every'),
   z.array(
     fieldChange.extend({
-      type: z.enum(userFieldTypes),
+      type: z.enum(USER_FIELD_TYPES),
       fieldName: z
         .string()
         .regex(/^UF_CRM_[A-Z\d_]{1,43}$/)
@@ -84,13 +84,13 @@ export const controlRequests = {
   }),
   install: z.strictObject({
     url: url.optional(),
-    kind: z.enum(installKinds).default('event'),
+    kind: z.enum(INSTALL_KINDS).default('event'),
     userId: count.optional(),
     finish: z.boolean().default(true),
   }),
   open: z.strictObject({
     url,
-    userId: z.number().int().positive().default(ownerId),
+    userId: z.number().int().positive().default(OWNER_ID),
     placement: z.string().min(1).default('DEFAULT'),
     options: fields.optional(),
   }),
@@ -107,14 +107,14 @@ export const controlRequests = {
   expireTokens: z.strictObject({ refresh: z.boolean().default(false) }),
   fault: z.strictObject({
     match: z.string().min(1),
-    kind: z.enum(faultKinds),
+    kind: z.enum(FAULT_KINDS),
     times: count.default(1),
     where: fields.optional(),
     ms: z.number().nonnegative().max(600_000).optional(),
     status: z.number().int().min(200).max(599).optional(),
     worked: z.boolean().optional(),
   }),
-  suspend: z.strictObject({ reason: z.enum(suspensionReasons).nullable() }),
+  suspend: z.strictObject({ reason: z.enum(SUSPENSION_REASONS).nullable() }),
   rename: z.strictObject({ to: name }),
   massUpdate: z.strictObject({ entityTypeId, count, fields }),
   outgoingWebhook: z.strictObject({ event: z.string().min(1), url }),
@@ -142,7 +142,7 @@ export const controlRequests = {
   backup: z.strictObject({ as: name }),
   restore: z.strictObject({ to: name }),
   rights: z.strictObject({
-    userId: count.default(ownerId),
+    userId: count.default(OWNER_ID),
     entityTypeId: entityTypeId.optional(),
     hidden: z.union([z.literal('all'), z.array(count)]).default([]),
     administrator: z.boolean().optional(),

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { ownerId, type Cause } from '../crm/cause.js';
+import { OWNER_ID, type Actor } from '../crm/actor.js';
 import type { ChangeOptions, Crm } from '../crm/crm.js';
 import { everything } from '../filter.js';
 import { textBody } from '../http.js';
@@ -20,8 +20,8 @@ interface ItemRoute {
   Params: { name: string; type: string; id: string };
 }
 
-const usualLimit = 1000;
-const linesAtOnce = 500;
+const DEFAULT_LIMIT = 1000;
+const LINE_BATCH_SIZE = 500;
 
 /** Items, as a portal's user works on them, and as a test reads them. No bucket, no `calls`. */
 export function addItemRoutes(app: FastifyInstance, { portals }: ControlParts): void {
@@ -29,13 +29,13 @@ export function addItemRoutes(app: FastifyInstance, { portals }: ControlParts): 
     const { crm } = namedPortal(portals, request);
     const { entityTypeId, count, fields } = parseControl(controlRequests.massUpdate, textBody(request));
     const items = firstItems(crm.items(entityTypeId), 0, count);
-    for (const { id } of items) crm.updateItem(entityTypeId, id, numbered(fields, id), { userId: ownerId });
+    for (const { id } of items) crm.updateItem(entityTypeId, id, numbered(fields, id), { userId: OWNER_ID });
     return { updated: items.length };
   });
 
   app.get<ItemsRoute>(at('/items/:type'), (request) => {
     const store = namedPortal(portals, request).crm.items(numberIn(request.params.type));
-    const limit = numberIn(request.query.limit ?? String(usualLimit));
+    const limit = numberIn(request.query.limit ?? String(DEFAULT_LIMIT));
     const view = new ItemView(store);
     const items = firstItems(store, numberIn(request.query.after ?? '0'), limit);
     return { total: store.size, items: items.map((item) => view.show(item)) };
@@ -51,7 +51,7 @@ export function addItemRoutes(app: FastifyInstance, { portals }: ControlParts): 
     const { crm } = namedPortal(portals, request);
     const store = crm.items(numberIn(request.params.type));
     const { id, fields, count, by, ...options } = parseControl(controlRequests.item, textBody(request));
-    const cause: Cause = by === 'robot' ? 'robot' : { userId: ownerId };
+    const cause: Actor = by === 'robot' ? 'robot' : { userId: OWNER_ID };
     if (count !== undefined) {
       for (let made = 0; made < count; made += 1) addItem(crm, store, fields, cause, options);
       reply.code(201);
@@ -73,7 +73,7 @@ export function addItemRoutes(app: FastifyInstance, { portals }: ControlParts): 
 
   app.delete<ItemRoute>(at('/items/:type/:id'), (request) => {
     const { type, id } = request.params;
-    namedPortal(portals, request).crm.deleteItem(numberIn(type), numberIn(id), { userId: ownerId });
+    namedPortal(portals, request).crm.deleteItem(numberIn(type), numberIn(id), { userId: OWNER_ID });
     return { deleted: true };
   });
 }
@@ -87,14 +87,14 @@ function firstItems(store: ItemStore, above: number, limit: number): Item[] {
 function* lines(store: ItemStore, select: readonly string[] | undefined): Generator<string> {
   const view = new ItemView(store, { select });
   for (let above = 0; ;) {
-    const items = firstItems(store, above, linesAtOnce);
+    const items = firstItems(store, above, LINE_BATCH_SIZE);
     if (items.length === 0) return;
     above = items.at(-1)?.id ?? above;
     yield items.map((item) => `${JSON.stringify(view.show(item))}\n`).join('');
   }
 }
 
-function addItem(crm: Crm, store: ItemStore, fields: Values, cause: Cause, options: ChangeOptions): Item {
+function addItem(crm: Crm, store: ItemStore, fields: Values, cause: Actor, options: ChangeOptions): Item {
   return crm.addItem(store.entityTypeId, numbered(fields, store.lastId + 1), cause, options);
 }
 

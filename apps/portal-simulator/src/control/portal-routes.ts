@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { baseUrlOf, textBody } from '../http.js';
-import { ownerId } from '../crm/cause.js';
+import { OWNER_ID } from '../crm/actor.js';
 import { everySetting } from '../fields/standard-sets.js';
 import type { Portal } from '../portal.js';
 import { newToken } from '../tokens.js';
@@ -23,7 +23,7 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     const portal = portals.add({ name, memberId, domain, webhook, settings });
     if (!portal) throw new ControlError(`there is a portal ${name} already`, 409);
     for (const { entityTypeId, fields, ...order } of types) {
-      const type = portal.crm.addType(entityTypeId, { ...everySetting, ...order }, { userId: ownerId });
+      const type = portal.crm.addType(entityTypeId, { ...everySetting, ...order }, { userId: OWNER_ID });
       addFields(portal.crm, type.entityTypeId, fields);
     }
     reply.code(201);
@@ -59,7 +59,7 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
   app.post<NamedPortal>(at('/events'), (request) => {
     const portal = namedPortal(portals, request);
     const { event, data, by } = parseControl(controlRequests.events, textBody(request));
-    return { queued: portal.announce(event.toUpperCase(), data, by === 'robot' ? by : { userId: ownerId }) };
+    return { queued: portal.emit(event.toUpperCase(), data, by === 'robot' ? by : { userId: OWNER_ID }) };
   });
 
   app.post<NamedPortal>(at('/outgoing-webhooks'), (request, reply) => {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { ownerId } from '../crm/cause.js';
+import { OWNER_ID } from '../crm/actor.js';
 import type { Crm } from '../crm/crm.js';
 import { showSmartProcess, type SmartProcess } from '../crm/smart-processes.js';
 import type { FieldOfType } from '../crm/user-field-settings.js';
@@ -20,7 +20,7 @@ interface FieldRoute {
   Params: { name: string; type: string; field: string };
 }
 
-const owner = { userId: ownerId };
+const owner = { userId: OWNER_ID };
 
 /** Smart processes and the user fields of object types, as an administrator changes them in her browser. */
 export function addTypeRoutes(app: FastifyInstance, { portals }: ControlParts): void {

@@ -3,10 +3,10 @@ import type { Item } from '../items/item.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { Values } from '../php.js';
 import { missingItem, RestError } from '../rest/rest-error.js';
-import type { Announce } from './announce.js';
-import { ownerId, userOf, type Cause } from './cause.js';
+import type { Emit } from './emit.js';
+import { OWNER_ID, userOf, type Actor } from './actor.js';
 import { LastChanges } from './last-changes.js';
-import { contactTypeId, ObjectTypes, type ObjectsBackup } from './object-types.js';
+import { CONTACT_TYPE_ID, ObjectTypes, type ObjectsBackup } from './object-types.js';
 import { Rights } from './rights.js';
 import type { SmartProcess, SmartProcesses } from './smart-processes.js';
 import { UserFieldSettings } from './user-field-settings.js';
@@ -29,9 +29,9 @@ export class Crm {
 
   constructor(
     private readonly now: () => number,
-    private readonly announce: Announce,
+    private readonly emit: Emit,
   ) {
-    this.userFields = new UserFieldSettings(this.objects, announce);
+    this.userFields = new UserFieldSettings(this.objects, emit);
   }
 
   get types(): SmartProcesses {
@@ -51,12 +51,12 @@ export class Crm {
   }
 
   /** @throws RestError */
-  addItem(entityTypeId: number, fields: Values, cause: Cause, options: ChangeOptions = {}): Item {
+  addItem(entityTypeId: number, fields: Values, cause: Actor, options: ChangeOptions = {}): Item {
     const deed = { userId: userOf(cause), nowMs: this.now() };
     const item = this.items(entityTypeId).add(fields, deed, options.raw);
     if (options.silent === true) return item;
     this.lastChanges.note(item, cause);
-    this.announceItem('ADD', entityTypeId, item.id, cause);
+    this.emitItem('ADD', entityTypeId, item.id, cause);
     return item;
   }
 
@@ -68,7 +68,7 @@ export class Crm {
     entityTypeId: number,
     id: number,
     fields: Values,
-    cause: Cause,
+    cause: Actor,
     options: ChangeOptions = {},
   ): Item {
     const item = this.item(entityTypeId, id);
@@ -76,31 +76,31 @@ export class Crm {
     const deed = { userId: userOf(cause), nowMs: this.now() };
     this.items(entityTypeId).update(item, fields, deed, options.raw);
     this.lastChanges.note(item, cause, previous);
-    if (options.silent !== true) this.announceItem('UPDATE', entityTypeId, id, cause);
+    if (options.silent !== true) this.emitItem('UPDATE', entityTypeId, id, cause);
     return item;
   }
 
   /** @throws RestError NOT_FOUND */
-  deleteItem(entityTypeId: number, id: number, cause: Cause, options: ChangeOptions = {}): void {
+  deleteItem(entityTypeId: number, id: number, cause: Actor, options: ChangeOptions = {}): void {
     if (!this.items(entityTypeId).delete(id)) throw missingItem();
-    if (options.silent !== true) this.announceItem('DELETE', entityTypeId, id, cause);
+    if (options.silent !== true) this.emitItem('DELETE', entityTypeId, id, cause);
   }
 
   /** @throws RestError INVALID_ARG_VALUE */
-  addType(entityTypeId: number | undefined, fields: Values, cause: Cause): SmartProcess {
+  addType(entityTypeId: number | undefined, fields: Values, cause: Actor): SmartProcess {
     const type = this.types.add(entityTypeId, fields, userOf(cause), this.now());
     this.objects.open(type.entityTypeId);
-    this.announceType('ADD', type.id, cause);
+    this.emitType('ADD', type.id, cause);
     return type;
   }
 
-  updateType(type: SmartProcess, fields: Values, cause: Cause): void {
+  updateType(type: SmartProcess, fields: Values, cause: Actor): void {
     this.types.update(type, fields, userOf(cause), this.now());
-    this.announceType('UPDATE', type.id, cause);
+    this.emitType('UPDATE', type.id, cause);
   }
 
   /** @throws RestError when it still has items */
-  deleteType(type: SmartProcess, cause: Cause): void {
+  deleteType(type: SmartProcess, cause: Actor): void {
     if (this.items(type.entityTypeId).size > 0) {
       throw new RestError('BX_ERROR', 'You cannot delete an entity type that has elements');
     }
@@ -108,31 +108,31 @@ export class Crm {
   }
 
   /** With its items, of which nobody hears. */
-  dropType(type: SmartProcess, cause: Cause): void {
+  dropType(type: SmartProcess, cause: Actor): void {
     this.types.delete(type.id);
     this.objects.close(type.entityTypeId);
-    this.announceType('DELETE', type.id, cause);
+    this.emitType('DELETE', type.id, cause);
   }
 
   /** Of every item that was added after this id. */
-  announceAdded(entityTypeId: number, after: number): void {
+  emitAdded(entityTypeId: number, after: number): void {
     const store = this.items(entityTypeId);
     for (let id = after + 1; id <= store.lastId; id += 1) {
-      if (store.get(id)) this.announceItem('ADD', entityTypeId, id, { userId: ownerId });
+      if (store.get(id)) this.emitItem('ADD', entityTypeId, id, { userId: OWNER_ID });
     }
   }
 
-  private announceItem(change: ItemChange, entityTypeId: number, id: number, cause: Cause): void {
-    if (entityTypeId === contactTypeId) {
-      this.announce(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, cause);
+  private emitItem(change: ItemChange, entityTypeId: number, id: number, cause: Actor): void {
+    if (entityTypeId === CONTACT_TYPE_ID) {
+      this.emit(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, cause);
       return;
     }
     const data = { FIELDS: { ID: id, ENTITY_TYPE_ID: entityTypeId } };
-    this.announce(`ONCRMDYNAMICITEM${change}`, data, cause);
-    this.announce(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, cause);
+    this.emit(`ONCRMDYNAMICITEM${change}`, data, cause);
+    this.emit(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, cause);
   }
 
-  private announceType(change: ItemChange, id: number, cause: Cause): void {
-    this.announce(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, cause);
+  private emitType(change: ItemChange, id: number, cause: Actor): void {
+    this.emit(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, cause);
   }
 }

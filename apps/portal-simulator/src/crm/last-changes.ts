@@ -1,6 +1,6 @@
 import type { Item } from '../items/item.js';
 import type { Values } from '../php.js';
-import type { Cause } from './cause.js';
+import type { Actor } from './actor.js';
 
 export type Author = 'user' | 'application' | 'webhook' | 'robot';
 
@@ -17,7 +17,7 @@ export interface LastChange {
 export class LastChanges {
   private readonly byItem = new WeakMap<Item, LastChange>();
 
-  note(item: Item, cause: Cause, previous?: LastChange['previous']): void {
+  note(item: Item, cause: Actor, previous?: LastChange['previous']): void {
     const author = cause === 'robot' ? 'robot' : (cause.through ?? 'user');
     this.byItem.set(item, { author, previous });
   }

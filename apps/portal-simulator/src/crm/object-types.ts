@@ -8,8 +8,8 @@ import { unknownSmartProcess } from '../rest/rest-error.js';
 import type { UserField } from '../fields/user-field.js';
 import { SmartProcesses, smartProcessValue, type TypesBackup } from './smart-processes.js';
 
-export const contactTypeId = 3;
-export const invoiceTypeId = 31;
+export const CONTACT_TYPE_ID = 3;
+export const INVOICE_TYPE_ID = 31;
 
 interface ObjectType {
   store: ItemStore;
@@ -30,8 +30,8 @@ export class ObjectTypes {
   private readonly byId = new Map<number, ObjectType>();
 
   constructor() {
-    this.byId.set(contactTypeId, { store: new ItemStore(contactTypeId, contactFields) });
-    this.open(invoiceTypeId);
+    this.byId.set(CONTACT_TYPE_ID, { store: new ItemStore(CONTACT_TYPE_ID, contactFields) });
+    this.open(INVOICE_TYPE_ID);
   }
 
   /** @throws RestError NOT_FOUND */
@@ -57,7 +57,7 @@ export class ObjectTypes {
     const userFields = new UserFields(this.entityIdOf(entityTypeId), this.sequences);
     const categoryId = entityTypeId % 100;
     const stageId = `DT${entityTypeId}_${categoryId}:NEW`;
-    const title = entityTypeId === invoiceTypeId ? 'Invoice' : 'Item';
+    const title = entityTypeId === INVOICE_TYPE_ID ? 'Invoice' : 'Item';
     const fields = this.fieldsOf(entityTypeId, userFields);
     this.byId.set(entityTypeId, {
       store: new ItemStore(entityTypeId, fields, { title, categoryId, stageId }),
@@ -89,7 +89,7 @@ export class ObjectTypes {
     for (const entityTypeId of this.byId.keys()) if (!kept.has(entityTypeId)) this.close(entityTypeId);
     for (const { entityTypeId, items, userFields } of objects) {
       // Another type may have had this number in the meantime.
-      if (entityTypeId !== contactTypeId) this.open(entityTypeId);
+      if (entityTypeId !== CONTACT_TYPE_ID) this.open(entityTypeId);
       this.objectType(entityTypeId).userFields?.restore(userFields);
       this.items(entityTypeId).restore(items);
     }

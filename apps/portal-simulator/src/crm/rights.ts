@@ -1,4 +1,4 @@
-import { ownerId } from './cause.js';
+import { OWNER_ID } from './actor.js';
 
 export type Hidden = 'all' | ReadonlySet<number>;
 
@@ -19,7 +19,7 @@ export class Rights {
   }
 
   isAdministrator(userId: number): boolean {
-    return this.administrators.get(userId) ?? userId === ownerId;
+    return this.administrators.get(userId) ?? userId === OWNER_ID;
   }
 
   /** Undefined: nothing is hidden, and no item needs to be asked about. */

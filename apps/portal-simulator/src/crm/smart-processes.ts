@@ -1,5 +1,5 @@
 import { smartProcessFields } from '../fields/standard-sets.js';
-import { momentOf } from '../moments.js';
+import { formatTimestamp } from '../timestamp.js';
 import type { Value, Values } from '../php.js';
 import { invalidArgument } from '../rest/rest-error.js';
 
@@ -21,7 +21,7 @@ export interface TypesBackup {
   types: readonly Readonly<SmartProcess>[];
 }
 
-const firstGeneratedId = 1030;
+const FIRST_GENERATED_ID = 1030;
 
 /** The smart processes of one portal. */
 export class SmartProcesses {
@@ -45,7 +45,7 @@ export class SmartProcesses {
    */
   add(entityTypeId: number | undefined, fields: Values, userId: number, nowMs: number): SmartProcess {
     const wanted = entityTypeId ?? this.freeEntityTypeId();
-    const allowed = (wanted >= 128 && wanted <= 192) || (wanted >= firstGeneratedId && wanted % 2 === 0);
+    const allowed = (wanted >= 128 && wanted <= 192) || (wanted >= FIRST_GENERATED_ID && wanted % 2 === 0);
     if (!allowed) throw invalidArgument('entityTypeId is out of allowed range');
     if (this.ofEntityType(wanted)) throw invalidArgument('entityTypeId is already in use');
     this.lastId += 1;
@@ -83,7 +83,7 @@ export class SmartProcesses {
   }
 
   private freeEntityTypeId(): number {
-    let candidate = firstGeneratedId;
+    let candidate = FIRST_GENERATED_ID;
     while (this.ofEntityType(candidate)) candidate += 2;
     return candidate;
   }
@@ -103,9 +103,9 @@ export function smartProcessValue(type: SmartProcess, field: string): Value {
     case 'updatedBy':
       return type[field];
     case 'createdTime':
-      return momentOf(type.createdAtMs);
+      return formatTimestamp(type.createdAtMs);
     case 'updatedTime':
-      return momentOf(type.updatedAtMs);
+      return formatTimestamp(type.updatedAtMs);
     default:
       return type.fields[field] ?? smartProcessFields.defaultOf(field);
   }

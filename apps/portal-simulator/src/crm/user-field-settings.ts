@@ -1,7 +1,7 @@
 import type { UserField } from '../fields/user-field.js';
 import type { NewUserField, UserFieldChange } from '../fields/user-fields.js';
-import type { Announce } from './announce.js';
-import type { Cause } from './cause.js';
+import type { Emit } from './emit.js';
+import type { Actor } from './actor.js';
 import type { ObjectTypes } from './object-types.js';
 
 type FieldChange = 'ADD' | 'UPDATE' | 'DELETE' | 'SETENUMVALUES';
@@ -18,7 +18,7 @@ export interface FieldOfType {
 export class UserFieldSettings {
   constructor(
     private readonly objects: ObjectTypes,
-    private readonly announce: Announce,
+    private readonly emit: Emit,
   ) {}
 
   /** By the number of its settings. */
@@ -37,32 +37,33 @@ export class UserFieldSettings {
   }
 
   /** Undefined: the name is taken. @throws RestError NOT_FOUND */
-  add(entityTypeId: number, order: NewUserField, cause: Cause): UserField | undefined {
+  add(entityTypeId: number, order: NewUserField, cause: Actor): UserField | undefined {
     const field = this.objects.userFields(entityTypeId).add(order);
     if (!field) return undefined;
-    this.tell('ADD', field, cause);
-    if (field.items.length > 0) this.tell('SETENUMVALUES', field, cause);
+    this.emitChange('ADD', field, cause);
+    if (field.items.length > 0) this.emitChange('SETENUMVALUES', field, cause);
     return field;
   }
 
-  update({ entityTypeId, field }: FieldOfType, change: UserFieldChange, cause: Cause): UserField {
+  update({ entityTypeId, field }: FieldOfType, change: UserFieldChange, cause: Actor): UserField {
     const changed = this.objects.userFields(entityTypeId).update(field, change);
     const { items, ...others } = change;
     const isListOnly = items !== undefined && Object.values(others).every((value) => value === undefined);
-    if (!isListOnly) this.tell('UPDATE', changed, cause);
-    if (items !== undefined && changed.type === 'enumeration') this.tell('SETENUMVALUES', changed, cause);
+    if (!isListOnly) this.emitChange('UPDATE', changed, cause);
+    if (items !== undefined && changed.type === 'enumeration')
+      this.emitChange('SETENUMVALUES', changed, cause);
     return changed;
   }
 
   /** Its values are gone with it. */
-  delete({ entityTypeId, field }: FieldOfType, cause: Cause): void {
+  delete({ entityTypeId, field }: FieldOfType, cause: Actor): void {
     this.objects.userFields(entityTypeId).delete(field);
     this.objects.items(entityTypeId).forget(field.name);
-    this.tell('DELETE', field, cause);
+    this.emitChange('DELETE', field, cause);
   }
 
-  private tell(change: FieldChange, { id, entityId, fieldName }: UserField, cause: Cause): void {
+  private emitChange(change: FieldChange, { id, entityId, fieldName }: UserField, cause: Actor): void {
     const data = { FIELDS: { ID: id, ENTITY_ID: entityId, FIELD_NAME: fieldName } };
-    this.announce(`ONCRMTYPEUSERFIELD${change}`, data, cause);
+    this.emit(`ONCRMTYPEUSERFIELD${change}`, data, cause);
   }
 }

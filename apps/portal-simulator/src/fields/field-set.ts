@@ -1,5 +1,5 @@
 import { listOf, textOf, type Value } from '../php.js';
-import { normalDate, normalMoment } from '../moments.js';
+import { normalizeDate, normalizeTimestamp } from '../timestamp.js';
 import { invalidFieldValue } from '../rest/rest-error.js';
 import type { FieldKind } from './field-kind.js';
 import type { Parent } from './parents.js';
@@ -8,7 +8,7 @@ import { kindOfUserField, type UserField } from './user-field.js';
 import type { UserFields } from './user-fields.js';
 import { emptyUserValue, storedUserValue } from './user-values.js';
 
-export interface Surroundings {
+export interface FieldSetDependencies {
   /** Without them any name `ufCrm…` is a text, as of a portal whose fields nobody described. */
   userFields?: UserFields;
   /** Whether the object type has what the setting of this name gives it. */
@@ -29,7 +29,7 @@ export class FieldSet {
 
   constructor(
     fields: readonly StandardField[],
-    private readonly around: Surroundings = {},
+    private readonly dependencies: FieldSetDependencies = {},
   ) {
     this.standard = new Map(fields.map((field) => [field.name, { ...field, kind: kindOfStandard(field) }]));
     this.standardNames = [...this.standard.keys()];
@@ -45,15 +45,15 @@ export class FieldSet {
   }
 
   parents(): Parent[] {
-    return this.around.parents?.() ?? [];
+    return this.dependencies.parents?.() ?? [];
   }
 
   userFields(): UserField[] {
-    return this.around.userFields?.all() ?? [];
+    return this.dependencies.userFields?.all() ?? [];
   }
 
   userField(name: string): UserField | undefined {
-    return this.around.userFields?.get(name);
+    return this.dependencies.userFields?.get(name);
   }
 
   /**
@@ -72,7 +72,7 @@ export class FieldSet {
   /** Disabled fields are always null (api-reference/crm/universal/crm-item-add.md). */
   isDisabled(name: string): boolean {
     const setting = this.standard.get(name)?.onlyIf;
-    return setting !== undefined && this.around.has?.(setting) === false;
+    return setting !== undefined && this.dependencies.has?.(setting) === false;
   }
 
   /** A parent's field (`parentId…`) counts as known: portals differ in them. */
@@ -82,7 +82,7 @@ export class FieldSet {
     const custom = this.userField(name);
     if (custom) return kindOfUserField(custom);
     if (/^parentId\d+$/.test(name)) return 'number';
-    return !this.around.userFields && /^ufCrm\w+$/.test(name) ? 'string' : undefined;
+    return !this.dependencies.userFields && /^ufCrm\w+$/.test(name) ? 'string' : undefined;
   }
 
   defaultOf(name: string): Value {
@@ -102,7 +102,7 @@ export class FieldSet {
    */
   stored(name: string, value: Value): Value {
     const custom = this.userField(name);
-    if (custom) return storedUserValue(custom, value, this.around.nextFile ?? (() => 0));
+    if (custom) return storedUserValue(custom, value, this.dependencies.nextFile ?? (() => 0));
     const kind = this.kindOf(name);
     if (kind === 'list') return listOf(value);
     const text = textOf(value);
@@ -114,7 +114,7 @@ export class FieldSet {
         return text === 'Y' || text === '1' ? 'Y' : 'N';
       case 'date':
       case 'datetime':
-        return text === '' ? null : momentIn(name, kind, text);
+        return text === '' ? null : requireTimestamp(name, kind, text);
       default:
         return name.startsWith('ufCrm') ? value : text;
     }
@@ -125,8 +125,8 @@ function camelCase(upper: string): string {
   return upper.toLowerCase().replaceAll(/_([a-z\d])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function momentIn(name: string, kind: 'date' | 'datetime', text: string): string {
-  const moment = kind === 'date' ? normalDate(text) : normalMoment(text);
+function requireTimestamp(name: string, kind: 'date' | 'datetime', text: string): string {
+  const moment = kind === 'date' ? normalizeDate(text) : normalizeTimestamp(text);
   if (moment === undefined) throw invalidFieldValue(name);
   return moment;
 }

@@ -1,5 +1,5 @@
 import type { Value, Values } from '../php.js';
-import { FieldSet, type Surroundings } from './field-set.js';
+import { FieldSet, type FieldSetDependencies } from './field-set.js';
 import type { StandardField } from './standard-field.js';
 
 const readOnly = { isReadOnly: true };
@@ -95,18 +95,18 @@ const itemFields: readonly StandardField[] = [
 ];
 
 /** Items of a smart process (entityTypeId from 128) and new invoices (31). */
-export function smartProcessItemFields(around: Surroundings): FieldSet {
+export function smartProcessItemFields(around: FieldSetDependencies): FieldSet {
   return new FieldSet(itemFields, around);
 }
 
-const typeFlags =
+const TYPE_FLAGS =
   'isCategoriesEnabled isStagesEnabled isBeginCloseDatesEnabled isClientEnabled isUseInUserfieldEnabled ' +
   'isLinkWithProductsEnabled isMycompanyEnabled isDocumentsEnabled isSourceEnabled isObserversEnabled isRecyclebinEnabled ' +
   'isAutomationEnabled isBizProcEnabled isPaymentsEnabled isCountersEnabled';
 
 /** Settings of a smart process whose items have every field. */
 export const everySetting: Readonly<Values> = Object.fromEntries(
-  typeFlags.split(' ').map((flag) => [flag, 'Y']),
+  TYPE_FLAGS.split(' ').map((flag) => [flag, 'Y']),
 );
 
 /** Smart processes themselves (api-reference/crm/universal/user-defined-object-types/). */
@@ -116,7 +116,7 @@ export const smartProcessFields = new FieldSet([
   ...fields('user', 'createdBy updatedBy', readOnly),
   ...fields('string', 'title'),
   ...fields('string', 'code', initially('')),
-  ...fields('boolean', typeFlags, initially('N')),
+  ...fields('boolean', TYPE_FLAGS, initially('N')),
   ...fields('boolean', 'isSetOpenPermissions', initially('Y')),
   ...fields('datetime', 'createdTime updatedTime', readOnly),
 ]);

@@ -1,7 +1,7 @@
 import type { Values } from '../php.js';
 import type { FieldKind } from './field-kind.js';
 
-const kinds = {
+const KINDS = {
   string: 'string',
   integer: 'number',
   double: 'number',
@@ -21,9 +21,9 @@ const kinds = {
 } as const satisfies Record<string, FieldKind>;
 
 /** Of userfieldconfig.getTypes (api-reference/crm/universal/userfieldconfig/userfieldconfig-get-types.md). */
-export type UserFieldType = keyof typeof kinds;
+export type UserFieldType = keyof typeof KINDS;
 
-export const userFieldTypes: readonly UserFieldType[] = [
+export const USER_FIELD_TYPES: readonly UserFieldType[] = [
   'string',
   'integer',
   'double',
@@ -73,15 +73,15 @@ export interface UserField {
 }
 
 export function isUserFieldType(text: string): text is UserFieldType {
-  return Object.hasOwn(kinds, text);
+  return Object.hasOwn(KINDS, text);
 }
 
 export function kindOfUserField({ type, isMultiple }: UserField): FieldKind {
-  return isMultiple ? 'list' : kinds[type];
+  return isMultiple ? 'list' : KINDS[type];
 }
 
 export function kindOfOneValue({ type }: UserField): FieldKind {
-  return kinds[type];
+  return KINDS[type];
 }
 
 /**

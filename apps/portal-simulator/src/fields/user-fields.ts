@@ -39,7 +39,7 @@ export interface UserFieldChange {
   items?: readonly NewOption[] | undefined;
 }
 
-const usualSort = 100;
+const DEFAULT_SORT = 100;
 
 /** The user fields of one CRM object type. Fields are replaced, not changed, so that a backup can hold on to them. */
 export class UserFields {
@@ -86,7 +86,7 @@ export class UserFields {
       xmlId: xmlId ?? null,
       label: label ?? fieldName,
       isMandatory: isMandatory ?? false,
-      sort: sort ?? usualSort,
+      sort: sort ?? DEFAULT_SORT,
       settings: { ...initialSettings[type], ...settings },
       items: type === 'enumeration' ? this.options(items ?? [], []) : [],
     };
@@ -125,7 +125,7 @@ export class UserFields {
         id: before?.id ?? this.sequences.option,
         value,
         isDefault: isDefault ?? before?.isDefault ?? false,
-        sort: sort ?? before?.sort ?? usualSort * (index + 1),
+        sort: sort ?? before?.sort ?? DEFAULT_SORT * (index + 1),
         xmlId: xmlId ?? before?.xmlId ?? `option-${index + 1}`,
       };
     });

@@ -1,6 +1,6 @@
 import { integerOf, isTree, listOf, textOf, type Value } from '../php.js';
 import { invalidFieldValue, notIterable } from '../rest/rest-error.js';
-import { normalDate, normalMoment } from '../moments.js';
+import { normalizeDate, normalizeTimestamp } from '../timestamp.js';
 import type { UserField } from './user-field.js';
 
 /** What a field shows for which nothing was given. */
@@ -41,9 +41,9 @@ function storedOne(field: UserField, value: Value, nextFile: () => number): Valu
     case 'enumeration':
       return option(field, text);
     case 'date':
-      return normalDate(text) ?? invalid(field);
+      return normalizeDate(text) ?? invalid(field);
     case 'datetime':
-      return normalMoment(text) ?? invalid(field);
+      return normalizeTimestamp(text) ?? invalid(field);
     default:
       return text;
   }

@@ -1,9 +1,9 @@
 import { actualKey } from '../comparison.js';
 import type { FieldSet } from '../fields/field-set.js';
 import { isWithin, type Filter } from '../filter.js';
-import { momentOf } from '../moments.js';
+import { formatTimestamp } from '../timestamp.js';
 import { textOf, type Value, type Values } from '../php.js';
-import type { Item, Making, Order } from './item.js';
+import type { Item, ValueGenerator, Order } from './item.js';
 import { ItemsByTime } from './items-by-time.js';
 import { SortedIds } from './sorted-ids.js';
 
@@ -25,7 +25,7 @@ export interface Page {
 }
 
 /** When something is done, and by whom. */
-export interface Deed {
+export interface ChangeContext {
   userId: number;
   nowMs: number;
 }
@@ -49,7 +49,7 @@ export class ItemStore {
     readonly entityTypeId: number,
     readonly fields: FieldSet,
     /** What an item has by default, beside what its fields have. */
-    readonly usual: Readonly<Values> = {},
+    readonly defaults: Readonly<Values> = {},
   ) {}
 
   get size(): number {
@@ -71,7 +71,7 @@ export class ItemStore {
   }
 
   /** `raw`: values as they are, known or not, fitting or not. @throws RestError */
-  add(fields: Values, { userId, nowMs }: Deed, raw = false): Item {
+  add(fields: Values, { userId, nowMs }: ChangeContext, raw = false): Item {
     const written = raw ? { ...fields } : this.writable(fields);
     return this.insert({
       id: this.newestId + 1,
@@ -81,13 +81,13 @@ export class ItemStore {
       updatedBy: userId,
       movedAtMs: nowMs,
       movedBy: userId,
-      making: undefined,
+      generator: undefined,
       fields: written,
     });
   }
 
   /** An item whose values are worked out when they are read. */
-  addMade(making: Making, createdAtMs: number, updatedAtMs: number, userId: number): Item {
+  addGenerated(making: ValueGenerator, createdAtMs: number, updatedAtMs: number, userId: number): Item {
     return this.insert({
       id: this.newestId + 1,
       createdAtMs,
@@ -96,13 +96,13 @@ export class ItemStore {
       updatedBy: userId,
       movedAtMs: updatedAtMs,
       movedBy: userId,
-      making,
+      generator: making,
       fields: nothing,
     });
   }
 
   /** @throws RestError */
-  update(item: Item, fields: Values, { userId, nowMs }: Deed, raw = false): void {
+  update(item: Item, fields: Values, { userId, nowMs }: ChangeContext, raw = false): void {
     const written = raw ? { ...fields } : this.writable(fields);
     const stage = this.valueOf(item, 'stageId');
     item.fields = { ...item.fields, ...written };
@@ -169,17 +169,17 @@ export class ItemStore {
       case 'entityTypeId':
         return this.entityTypeId;
       case 'createdTime':
-        return momentOf(item.createdAtMs);
+        return formatTimestamp(item.createdAtMs);
       case 'createdBy':
         return item.createdBy;
       case 'updatedTime':
       case 'lastActivityTime':
-        return momentOf(item.updatedAtMs);
+        return formatTimestamp(item.updatedAtMs);
       case 'updatedBy':
       case 'lastActivityBy':
         return item.updatedBy;
       case 'movedTime':
-        return momentOf(item.movedAtMs);
+        return formatTimestamp(item.movedAtMs);
       case 'movedBy':
         return item.movedBy;
       default:
@@ -197,10 +197,11 @@ export class ItemStore {
 
   private initialOf(item: Item, field: string): Value {
     if (Object.hasOwn(item.fields, field)) return null;
-    const made = item.making?.valueOf(item.id, field);
+    const made = item.generator?.valueOf(item.id, field);
     if (made !== undefined) return made;
-    if (field === 'title' && 'title' in this.usual) return `${textOf(this.usual['title']) ?? ''} #${item.id}`;
-    return this.usual[field] ?? this.fields.defaultOf(field);
+    if (field === 'title' && 'title' in this.defaults)
+      return `${textOf(this.defaults['title']) ?? ''} #${item.id}`;
+    return this.defaults[field] ?? this.fields.defaultOf(field);
   }
 
   /** In the order that is wanted where it costs nothing. */

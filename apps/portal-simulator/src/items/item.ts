@@ -1,7 +1,7 @@
 import type { Value, Values } from '../php.js';
 
 /** Values of an item that was made on demand, worked out when they are read. */
-export interface Making {
+export interface ValueGenerator {
   /** Undefined: a field of which it knows nothing, such as one that was added later. */
   valueOf(id: number, field: string): Value | undefined;
 }
@@ -11,7 +11,7 @@ export interface Item {
   readonly id: number;
   readonly createdAtMs: number;
   readonly createdBy: number;
-  readonly making: Making | undefined;
+  readonly generator: ValueGenerator | undefined;
   updatedAtMs: number;
   updatedBy: number;
   /** Of the last change of its stage. */

@@ -1,4 +1,4 @@
-import type { WireFault } from '../faults.js';
+import type { NetworkFault } from '../faults.js';
 import type { Values } from '../php.js';
 import { RestError } from './rest-error.js';
 
@@ -6,20 +6,20 @@ import { RestError } from './rest-error.js';
 export interface Answer {
   status: number;
   body: Values;
-  fault?: WireFault;
+  fault?: NetworkFault;
 }
 
 /** An answer that comes to grief before anything was done for it. */
-export function unworked(fault: WireFault): Answer {
+export function unexecutedAnswer(fault: NetworkFault): Answer {
   return { status: 200, body: {}, fault };
 }
 
 /** What `work` makes, its errors shaped as Bitrix24 shapes them; `fault` strikes either. */
-export function answerOf(work: () => Values, fault?: WireFault): Answer {
-  return { ...worked(work), ...(fault && { fault }) };
+export function answerOf(work: () => Values, fault?: NetworkFault): Answer {
+  return { ...runWork(work), ...(fault && { fault }) };
 }
 
-function worked(work: () => Values): Answer {
+function runWork(work: () => Values): Answer {
   try {
     return { status: 200, body: work() };
   } catch (error) {

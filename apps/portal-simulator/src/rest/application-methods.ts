@@ -1,5 +1,5 @@
 import { showApplication } from '../installation.js';
-import { momentOf } from '../moments.js';
+import { formatTimestamp } from '../timestamp.js';
 import { textOf } from '../php.js';
 import { argument, isAdministrator, userIdOf, type Method } from './method.js';
 import { RestError } from './rest-error.js';
@@ -31,7 +31,7 @@ export const applicationMethods: Record<string, Method> = {
 
   'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
 
-  'server.time': ({ nowMs }) => ({ result: momentOf(nowMs) }),
+  'server.time': ({ nowMs }) => ({ result: formatTimestamp(nowMs) }),
 
   /** `Y`, `N`, or of a portal on premise `<language>_selfhosted` (api-reference/common/system/feature-get.md). */
   'feature.get'({ portal, params }) {

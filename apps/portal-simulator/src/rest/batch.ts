@@ -3,7 +3,7 @@ import { argument, type Outcome } from './method.js';
 import { resolveTree, type MissingReference, type Sections } from './references.js';
 import { RestError } from './rest-error.js';
 
-const mostCommands = 50;
+const MAX_COMMANDS = 50;
 
 export interface Command {
   key: string;
@@ -32,7 +32,7 @@ export function runBatch(
   const halt = isTruthy(argument(params, 'halt'));
   for (const [position, { key, method, params: written }] of commands.entries()) {
     try {
-      if (position >= mostCommands) throw tooLong();
+      if (position >= MAX_COMMANDS) throw tooLong();
       const { result, total, next, time } = run(method, resolveTree(written, sections, missing));
       sections.result.push([key, result]);
       if (total !== undefined) sections.total.push([key, total]);

@@ -1,4 +1,4 @@
-import { contactTypeId } from '../crm/object-types.js';
+import { CONTACT_TYPE_ID } from '../crm/object-types.js';
 import { contactFields } from '../fields/standard-sets.js';
 import { parseFilter } from '../filter.js';
 import type { Item } from '../items/item.js';
@@ -6,9 +6,9 @@ import { integerOf, isTree, textOf, type Value, type Values } from '../php.js';
 import type { Portal } from '../portal.js';
 import {
   argument,
-  causeOf,
+  actorOf,
   nextOf,
-  pageSize,
+  PAGE_SIZE,
   parseOrder,
   parseStart,
   selected,
@@ -22,11 +22,11 @@ import { RestError } from './rest-error.js';
  */
 export const contactMethods: Record<string, Method> = {
   'crm.contact.list'({ portal, params }) {
-    const store = portal.crm.items(contactTypeId);
+    const store = portal.crm.items(CONTACT_TYPE_ID);
     const { offset, count } = parseStart(argument(params, 'start'));
     const filter = parseFilter(translated(argument(params, 'filter')), contactFields);
     const orders = parseOrder(translated(argument(params, 'order')), contactFields);
-    const page = store.page({ filter, orders, offset, limit: pageSize, count });
+    const page = store.page({ filter, orders, offset, limit: PAGE_SIZE, count });
     const select = selected(argument(params, 'select'));
     return {
       result: page.items.map((item) => showContact(portal, item, select)),
@@ -40,43 +40,43 @@ export const contactMethods: Record<string, Method> = {
   },
 
   'crm.contact.add'(call) {
-    const item = call.portal.crm.addItem(contactTypeId, fieldsOf(call.params), causeOf(call));
+    const item = call.portal.crm.addItem(CONTACT_TYPE_ID, fieldsOf(call.params), actorOf(call));
     return { result: item.id };
   },
 
   'crm.contact.update'(call) {
     const { id } = contactOf(call.portal, call.params, 'Contact is not found');
-    call.portal.crm.updateItem(contactTypeId, id, fieldsOf(call.params), causeOf(call));
+    call.portal.crm.updateItem(CONTACT_TYPE_ID, id, fieldsOf(call.params), actorOf(call));
     return { result: true };
   },
 
   'crm.contact.delete'(call) {
     const { id } = contactOf(call.portal, call.params, 'Contact is not found');
-    call.portal.crm.deleteItem(contactTypeId, id, causeOf(call));
+    call.portal.crm.deleteItem(CONTACT_TYPE_ID, id, actorOf(call));
     return { result: true };
   },
 };
 
-const renamed: Readonly<Record<string, string>> = {
+const RENAMED: Readonly<Record<string, string>> = {
   DATE_CREATE: 'createdTime',
   DATE_MODIFY: 'updatedTime',
   CREATED_BY_ID: 'createdBy',
   MODIFY_BY_ID: 'updatedBy',
 };
-const original = new Map(Object.entries(renamed).map(([classic, universal]) => [universal, classic]));
+const ORIGINAL = new Map(Object.entries(RENAMED).map(([classic, universal]) => [universal, classic]));
 
 function universalName(classic: string): string {
   const upper = classic.toUpperCase();
   if (upper.startsWith('UF_CRM_')) return `ufCrm_${upper.slice('UF_CRM_'.length)}`;
   return (
-    renamed[upper] ??
+    RENAMED[upper] ??
     upper.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
   );
 }
 
 function classicName(universal: string): string {
   if (universal.startsWith('ufCrm_')) return `UF_CRM_${universal.slice('ufCrm_'.length)}`;
-  return original.get(universal) ?? universal.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+  return ORIGINAL.get(universal) ?? universal.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
 
 /** Filter, order or fields with the names that `crm.item.*` uses; a filter's prefixes stay. */
@@ -96,13 +96,13 @@ function fieldsOf(params: Values): Values {
 }
 
 function contactOf(portal: Portal, params: Values, complaint: string): Item {
-  const item = portal.crm.items(contactTypeId).get(integerOf(argument(params, 'id')) ?? 0);
+  const item = portal.crm.items(CONTACT_TYPE_ID).get(integerOf(argument(params, 'id')) ?? 0);
   if (!item) throw new RestError('', complaint);
   return item;
 }
 
 function showContact(portal: Portal, item: Item, select?: readonly string[]): Values {
-  const store = portal.crm.items(contactTypeId);
+  const store = portal.crm.items(CONTACT_TYPE_ID);
   const names = select?.map(universalName) ?? [...store.fields.names, ...Object.keys(item.fields)];
   const shown = names.filter((name) => contactFields.kindOf(name) && name !== 'entityTypeId');
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 import { integerOf, isTruthy, textOf, type Values } from '../php.js';
 import { withoutTokens } from './authorization.js';
-import { applicationOf, argument, causeOf, isAdministrator, type Call, type Method } from './method.js';
+import { applicationOf, argument, actorOf, isAdministrator, type Call, type Method } from './method.js';
 import { administratorWanted, missingArgument, RestError } from './rest-error.js';
 
 const EVENT_TYPES = ['online', 'offline'];
@@ -79,7 +79,7 @@ export const eventMethods: Record<string, Method> = {
     applicationOf(call);
     const { portal, params } = call;
     const data = { QUERY: withoutTokens(params), LANGUAGE_ID: portal.settings.language };
-    portal.announce('ONAPPTEST', data, causeOf(call));
+    portal.emit('ONAPPTEST', data, actorOf(call));
     return { result: 1 };
   },
 };

@@ -11,7 +11,7 @@ import type { Naming } from './naming.js';
  */
 export function describeFields(store: ItemStore, naming: Naming): Values {
   const { fields, entityTypeId } = store;
-  const category = textOf(store.usual['categoryId']) ?? '';
+  const category = textOf(store.defaults['categoryId']) ?? '';
   const described: Values = {};
   for (const field of fields.standardFields()) {
     if (field.isHidden === true || fields.isDisabled(field.name)) continue;

@@ -5,9 +5,9 @@ import { describeFields } from './field-descriptions.js';
 import { fileView } from './files.js';
 import { ItemView } from './item-view.js';
 import {
-  causeOf,
+  actorOf,
   nextOf,
-  pageSize,
+  PAGE_SIZE,
   parseOrder,
   parseStart,
   requiredFields,
@@ -32,7 +32,7 @@ export const itemMethods: Record<string, Method> = {
       filter: parseFilter(naming.filter(params['filter']), store.fields),
       orders: parseOrder(naming.keys(treeOf(params['order'])), store.fields),
       offset,
-      limit: pageSize,
+      limit: PAGE_SIZE,
       count,
       isHidden: portal.crm.rights.hiddenFrom(userIdOf(caller), store.entityTypeId),
     });
@@ -60,7 +60,7 @@ export const itemMethods: Record<string, Method> = {
   'crm.item.add'(call) {
     const store = storeOf(call);
     const fields = namingOf(call.params, store.fields).keys(requiredFields(call.params));
-    const item = call.portal.crm.addItem(store.entityTypeId, fields, causeOf(call));
+    const item = call.portal.crm.addItem(store.entityTypeId, fields, actorOf(call));
     return { result: { item: viewOf(call, store).show(item) } };
   },
 
@@ -68,13 +68,13 @@ export const itemMethods: Record<string, Method> = {
     const store = storeOf(call);
     const id = visibleId(call, store);
     const fields = namingOf(call.params, store.fields).keys(requiredFields(call.params));
-    const item = call.portal.crm.updateItem(store.entityTypeId, id, fields, causeOf(call));
+    const item = call.portal.crm.updateItem(store.entityTypeId, id, fields, actorOf(call));
     return { result: { item: viewOf(call, store).show(item) } };
   },
 
   'crm.item.delete'(call) {
     const store = storeOf(call);
-    call.portal.crm.deleteItem(store.entityTypeId, visibleId(call, store), causeOf(call));
+    call.portal.crm.deleteItem(store.entityTypeId, visibleId(call, store), actorOf(call));
     return { result: [] };
   },
 };

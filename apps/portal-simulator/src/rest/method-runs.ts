@@ -20,12 +20,12 @@ const ownMethods = {
   ...eventMethods,
   ...applicationMethods,
 };
-const methods = new Map<string, Method>(
+const METHODS = new Map<string, Method>(
   Object.entries({ ...ownMethods, ...methodListMethods(Object.keys(ownMethods)) }),
 );
 
 export function isMethod(name: string): boolean {
-  return methods.has(name);
+  return METHODS.has(name);
 }
 
 /** The methods that one HTTP request runs: one, or those of a batch; each billed to itself. */
@@ -45,7 +45,7 @@ export class MethodRuns {
   /** @throws RestError */
   run(name: string, params: Values): Outcome & { time: Values } {
     const { portal, caller, clientId, clock } = this;
-    const method = methods.get(name);
+    const method = METHODS.get(name);
     if (!method) throw unknownMethod();
     if (!mayCall({ portal, caller }, name)) throw systemErrors.scope;
     const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;

@@ -1,5 +1,5 @@
 import type { AccessToken } from '../tokens.js';
-import { ownerId, type Cause } from '../crm/cause.js';
+import { OWNER_ID, type Actor } from '../crm/actor.js';
 import type { Portal } from '../portal.js';
 import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../php.js';
 import type { FieldSet } from '../fields/field-set.js';
@@ -29,7 +29,7 @@ export interface Outcome {
 
 export type Method = (call: Call) => Outcome;
 
-export const pageSize = 50;
+export const PAGE_SIZE = 50;
 
 export function userIdOf(caller: Caller): number {
   return caller.kind === 'application' ? caller.access.userId : caller.userId;
@@ -37,10 +37,10 @@ export function userIdOf(caller: Caller): number {
 
 /** The owner, who installs the application, is one; all other users are none. */
 export function isAdministrator(caller: Caller): boolean {
-  return userIdOf(caller) === ownerId;
+  return userIdOf(caller) === OWNER_ID;
 }
 
-export function causeOf(call: Call): Cause {
+export function actorOf(call: Call): Actor {
   return { userId: userIdOf(call.caller), through: call.caller.kind };
 }
 
@@ -100,11 +100,11 @@ export function parseStart(start: Value | undefined): { offset: number; count: b
   const from = integerOf(start) ?? 0;
   return from < 0
     ? { offset: 0, count: false }
-    : { offset: Math.floor(from / pageSize) * pageSize, count: true };
+    : { offset: Math.floor(from / PAGE_SIZE) * PAGE_SIZE, count: true };
 }
 
 export function nextOf(offset: number, total: number | undefined): number | undefined {
-  return total !== undefined && total > offset + pageSize ? offset + pageSize : undefined;
+  return total !== undefined && total > offset + PAGE_SIZE ? offset + PAGE_SIZE : undefined;
 }
 
 export function selected(select: Value | undefined): string[] | undefined {

@@ -12,7 +12,7 @@ export interface Naming {
   shown(name: string): string;
 }
 
-const usual: Naming = {
+const defaultNaming: Naming = {
   keys: (tree) => tree,
   filter: (tree) => treeOf(tree),
   name: (written) => written,
@@ -21,7 +21,7 @@ const usual: Naming = {
 
 /** api-reference/crm/universal/index.md, “Field Naming Conventions” */
 export function namingOf(params: Values, fields: FieldSet): Naming {
-  return textOf(params['useOriginalUfNames']) === 'Y' ? new OriginalNames(fields) : usual;
+  return textOf(params['useOriginalUfNames']) === 'Y' ? new OriginalNames(fields) : defaultNaming;
 }
 
 class OriginalNames implements Naming {

@@ -8,8 +8,8 @@ export type Sections = Record<'result' | 'error' | 'total' | 'next' | 'time', [s
  * no valid value. `empty`: an empty text, with which `>id` begins again with the first page: an answer that looks like
  * any other. The documentation does not say, so nobody may rely on either.
  */
-export const missingReferences = ['stop', 'empty'] as const;
-export type MissingReference = (typeof missingReferences)[number];
+export const MISSING_REFERENCES = ['stop', 'empty'] as const;
+export type MissingReference = (typeof MISSING_REFERENCES)[number];
 
 /** The parameters of a command, with what earlier commands answered put in. */
 export function resolveTree(tree: Values, sections: Sections, missing: MissingReference): Values {

@@ -1,10 +1,10 @@
-import type { WireFault } from '../faults.js';
+import type { NetworkFault } from '../faults.js';
 import type { ApplicationKeys } from '../installation.js';
 import type { Value, Values } from '../php.js';
 import type { Portal } from '../portal.js';
 import { restRefusal } from '../suspension.js';
 import type { Tokens } from '../tokens.js';
-import { answerOf, unworked, type Answer } from './answer.js';
+import { answerOf, unexecutedAnswer, type Answer } from './answer.js';
 import { authorize } from './authorization.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
 import type { Outcome } from './method.js';
@@ -13,7 +13,7 @@ import { RestError, systemErrors, unknownMethod } from './rest-error.js';
 import { RequestClock, timeOf } from './time.js';
 import { answerV3 } from './v3.js';
 
-const batch = 'batch';
+const BATCH = 'batch';
 
 export interface RestRequest {
   /** 3: under `rest/api/` (api-reference/rest-v3.md). */
@@ -37,7 +37,7 @@ export class RestService {
 
   answer(portal: Portal, request: RestRequest): Answer {
     try {
-      return this.admitted(portal, request);
+      return this.handle(portal, request);
     } catch (error) {
       if (!(error instanceof RestError)) throw error;
       return { status: error.status, body: error.body };
@@ -45,7 +45,7 @@ export class RestService {
   }
 
   /** @throws RestError when it gets no further than the door */
-  private admitted(portal: Portal, request: RestRequest): Answer {
+  private handle(portal: Portal, request: RestRequest): Answer {
     const clock = new RequestClock(this.now());
     portal.stats.requested(request.callerAddress);
     if (!portal.buckets.take(request.callerAddress, clock.arrivedMs)) {
@@ -57,19 +57,19 @@ export class RestService {
     const caller = authorize(portal, request, this.tokens, clock.arrivedMs);
     if (request.version === 3) return answerV3(portal, request, clock);
     const name = methodName(request.method);
-    if (name !== batch && !isMethod(name)) throw unknownMethod();
+    if (name !== BATCH && !isMethod(name)) throw unknownMethod();
     portal.stats.called(name);
-    const commands = name === batch ? commandsOf(request.params) : [];
-    const fault = portal.faults.take(name, request.params) ?? wireFaultOf(portal, commands);
+    const commands = name === BATCH ? commandsOf(request.params) : [];
+    const fault = portal.faults.take(name, request.params) ?? findNetworkFault(portal, commands);
     if (fault instanceof RestError) throw fault;
-    if (fault?.worked === false) return unworked(fault);
+    if (fault?.executed === false) return unexecutedAnswer(fault);
     const runs = new MethodRuns(portal, caller, this.keys.clientId, clock);
     const work = (): Values => {
-      if (name !== batch) return shown(runs.run(name, request.params));
+      if (name !== BATCH) return shown(runs.run(name, request.params));
       checkLength(commands, portal.settings.batchLength);
       const run = (method: string, params: Values) => runCommand(portal, runs, method, params);
       const result = runBatch(request.params, commands, run, portal.settings.missingReference);
-      return shown({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(batch)) });
+      return shown({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(BATCH)) });
     };
     const answer = answerOf(work, fault);
     runs.end();
@@ -80,7 +80,7 @@ export class RestService {
 /** One command of a batch; counted as a call of its method, billed to it, but no request of its own. */
 function runCommand(portal: Portal, runs: MethodRuns, method: string, params: Values) {
   const name = methodName(method);
-  if (name === batch) {
+  if (name === BATCH) {
     throw new RestError('ERROR_BATCH_METHOD_NOT_ALLOWED', 'Method is not allowed for batch usage', 405);
   }
   if (!isMethod(name)) throw unknownMethod();
@@ -91,9 +91,9 @@ function runCommand(portal: Portal, runs: MethodRuns, method: string, params: Va
 }
 
 /** A fault ordered for a method strikes the answer of a batch that calls it as well. */
-function wireFaultOf(portal: Portal, commands: readonly Command[]): WireFault | undefined {
+function findNetworkFault(portal: Portal, commands: readonly Command[]): NetworkFault | undefined {
   for (const { method, params } of commands) {
-    const fault = portal.faults.takeWireFault(methodName(method), params);
+    const fault = portal.faults.takeNetworkFault(methodName(method), params);
     if (fault) return fault;
   }
   return undefined;

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { momentOf } from '../moments.js';
+import { formatTimestamp } from '../timestamp.js';
 import type { OperatingReading } from '../operating.js';
 import type { Values } from '../php.js';
 
@@ -26,8 +26,8 @@ export function timeOf(clock: RequestClock, startedMs: number, reading?: Operati
     finish: finishedMs / 1000,
     duration: (finishedMs - startedMs) / 1000,
     processing: (finishedMs - startedMs) / 1000,
-    date_start: momentOf(startedMs),
-    date_finish: momentOf(finishedMs),
+    date_start: formatTimestamp(startedMs),
+    date_finish: formatTimestamp(finishedMs),
     ...(reading && { operating_reset_at: reading.operatingResetAt, operating: reading.operating }),
   };
 }

@@ -5,9 +5,9 @@ import { isWithin, parseFilter } from '../filter.js';
 import type { Order } from '../items/item.js';
 import { integerOf } from '../php.js';
 import {
-  causeOf,
+  actorOf,
   nextOf,
-  pageSize,
+  PAGE_SIZE,
   parseOrder,
   parseStart,
   requiredFields,
@@ -21,7 +21,7 @@ import { accessDenied, missingParameter, RestError } from './rest-error.js';
 /** `crm.type.*` (api-reference/crm/universal/user-defined-object-types/): for administrators of the CRM. */
 export const typeMethods: Record<string, Method> = {
   'crm.type.list'(call) {
-    const { portal, params } = admitted(call);
+    const { portal, params } = requireAdministrator(call);
     const filter = parseFilter(params['filter'], smartProcessFields);
     const orders = parseOrder(params['order'], smartProcessFields);
     const { offset, count } = parseStart(params['start']);
@@ -31,7 +31,7 @@ export const typeMethods: Record<string, Method> = {
       .filter((type) => filter.test?.((field) => smartProcessValue(type, field)) ?? true)
       .toSorted((left, right) => compare(left, right, orders));
     const total = count ? matching.length : undefined;
-    const types = matching.slice(offset, offset + pageSize).map((type) => showSmartProcess(type));
+    const types = matching.slice(offset, offset + PAGE_SIZE).map((type) => showSmartProcess(type));
     return { result: { types }, next: nextOf(offset, total), total };
   },
 
@@ -40,38 +40,38 @@ export const typeMethods: Record<string, Method> = {
   },
 
   'crm.type.getbyentitytypeid'(call) {
-    const { portal, params } = admitted(call);
+    const { portal, params } = requireAdministrator(call);
     const type = portal.crm.types.ofEntityType(requiredInteger(params, 'entityTypeId'));
     if (!type) throw unknownType();
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.add'(call) {
-    const fields = requiredFields(admitted(call).params);
+    const fields = requiredFields(requireAdministrator(call).params);
     if (fields['title'] === undefined) throw missingParameter('title');
-    const type = call.portal.crm.addType(integerOf(fields['entityTypeId']), fields, causeOf(call));
+    const type = call.portal.crm.addType(integerOf(fields['entityTypeId']), fields, actorOf(call));
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.update'(call) {
     const type = typeOf(call);
-    call.portal.crm.updateType(type, requiredFields(call.params), causeOf(call));
+    call.portal.crm.updateType(type, requiredFields(call.params), actorOf(call));
     return { result: { type: showSmartProcess(type) } };
   },
 
   'crm.type.delete'(call) {
-    call.portal.crm.deleteType(typeOf(call), causeOf(call));
+    call.portal.crm.deleteType(typeOf(call), actorOf(call));
     return { result: [] };
   },
 };
 
-function admitted(call: Call): Call {
+function requireAdministrator(call: Call): Call {
   if (call.portal.crm.rights.isAdministrator(userIdOf(call.caller))) return call;
   throw accessDenied();
 }
 
 function typeOf(call: Call): SmartProcess {
-  const { portal, params } = admitted(call);
+  const { portal, params } = requireAdministrator(call);
   const type = portal.crm.types.get(requiredInteger(params, 'id'));
   if (!type) throw unknownType();
   return type;

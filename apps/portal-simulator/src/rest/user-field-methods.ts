@@ -3,9 +3,9 @@ import { isUserFieldType } from '../fields/user-field.js';
 import type { NewOption } from '../fields/user-fields.js';
 import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } from '../php.js';
 import {
-  causeOf,
+  actorOf,
   nextOf,
-  pageSize,
+  PAGE_SIZE,
   parseStart,
   requiredInteger,
   userIdOf,
@@ -30,7 +30,7 @@ export const userFieldMethods: Record<string, Method> = {
       .filter((field) => entityId === undefined || field.entityId === entityId)
       .toSorted((left, right) => left.sort - right.sort || left.id - right.id);
     const total = count ? fields.length : undefined;
-    const page = fields.slice(offset, offset + pageSize);
+    const page = fields.slice(offset, offset + PAGE_SIZE);
     return {
       result: { fields: page.map((field) => listed(showUserField(field))) },
       next: nextOf(offset, total),
@@ -63,7 +63,7 @@ export const userFieldMethods: Record<string, Method> = {
         xmlId: textOf(order['xmlId']),
         ...changeIn(order),
       },
-      causeOf(call),
+      actorOf(call),
     );
     if (!field) throw refusal(`Field ${fieldName} for object ${entityId} already exists`);
     return { result: { field: showUserField(field) } };
@@ -72,13 +72,13 @@ export const userFieldMethods: Record<string, Method> = {
   'userfieldconfig.update'(call) {
     admit(call);
     const field = known(call, 'You do not have permission to modify user field settings');
-    const changed = call.portal.crm.userFields.update(field, changeIn(fieldOf(call)), causeOf(call));
+    const changed = call.portal.crm.userFields.update(field, changeIn(fieldOf(call)), actorOf(call));
     return { result: { field: showUserField(changed) } };
   },
 
   'userfieldconfig.delete'(call) {
     admit(call);
-    call.portal.crm.userFields.delete(known(call, 'You cannot delete the user field'), causeOf(call));
+    call.portal.crm.userFields.delete(known(call, 'You cannot delete the user field'), actorOf(call));
     return { result: null };
   },
 };

@@ -1,7 +1,7 @@
 import type { UserField } from '../fields/user-field.js';
 import type { Value, Values } from '../php.js';
 
-const language = 'en';
+const LANGUAGE = 'en';
 
 /** `field` of userfieldconfig.* (api-reference/crm/universal/userfieldconfig/userfieldconfig-get.md). */
 export function showUserField(field: UserField): Values {
@@ -19,7 +19,7 @@ export function showUserField(field: UserField): Values {
     editInList: 'Y',
     isSearchable: 'N',
     settings: field.settings,
-    languageId: inLanguage(language),
+    languageId: inLanguage(LANGUAGE),
     editFormLabel: inLanguage(field.label),
     listColumnLabel: inLanguage(field.label),
     listFilterLabel: inLanguage(field.label),
@@ -43,5 +43,5 @@ function flag(is: boolean): string {
 }
 
 function inLanguage(text: Value): Values {
-  return { [language]: text };
+  return { [LANGUAGE]: text };
 }

@@ -5,7 +5,7 @@ import { RestError } from './rest-error.js';
 import type { RestRequest } from './rest-service.js';
 import { timeOf, type RequestClock } from './time.js';
 
-const documentationNames = ['rest.documentation.openapi', 'documentation'];
+const DOCUMENTATION_NAMES = ['rest.documentation.openapi', 'documentation'];
 
 /**
  * REST 3.0 (api-reference/rest-v3.md), which has no methods of the CRM: its documentation, its `batch`, and how it says
@@ -24,7 +24,7 @@ export function answerV3(portal: Portal, request: RestRequest, clock: RequestClo
 }
 
 function run(name: string): Value {
-  if (!documentationNames.includes(name)) {
+  if (!DOCUMENTATION_NAMES.includes(name)) {
     const code = 'BITRIX_REST_V3_EXCEPTION_METHODNOTFOUNDEXCEPTION';
     throw new RestError(code, `Method \`${name}\` not found`, 404);
   }
@@ -32,7 +32,7 @@ function run(name: string): Value {
     openapi: '3.0.0',
     info: { title: 'Bitrix24 REST V3 API', version: '1.0.0' },
     tags: [],
-    paths: Object.fromEntries(['batch', ...documentationNames].map((one) => [`/${one}`, {}])),
+    paths: Object.fromEntries(['batch', ...DOCUMENTATION_NAMES].map((one) => [`/${one}`, {}])),
   };
 }
 

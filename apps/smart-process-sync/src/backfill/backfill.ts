@@ -1,18 +1,18 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { inTransaction, PortalClients, type TaskProgress, type TaskRun } from '@relay/portals';
+import { inTransaction, PortalClients, type JobProgress, type JobRun } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { ALL_FIELDS } from '../items.controller.js';
 import { toItemRow } from '../item-row.js';
-import { throwIfPassing } from '../error-scope.js';
+import { throwIfTransient } from '../error-scope.js';
 import { itemsTotal, unreadableTotal } from '../metrics.js';
 import { MirrorStore } from '../mirror-store.js';
 import { Progress, Reporter } from '../progress.js';
 import { TypeRefresh, type RefreshedType } from '../types/type-refresh.js';
 import { TypeStore } from '../types/type-store.js';
-import { shown } from '../under-way.js';
-import { type Chunk, walk, type WalkOptions } from '../walk/walk.js';
+import { track } from '../running-jobs.js';
+import { type ScanPage, scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
 
 /**
  * Fills the mirror of a portal from the beginning: all items of its types by ascending id, as bulk work, which leaves room to
@@ -31,29 +31,29 @@ export class Backfill {
   ) {}
 
   /** Everything once more that was not read since the task was asked for. */
-  async all(run: TaskRun): Promise<TaskProgress> {
+  async all(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.task.requestedAt);
   }
 
   /** What no backfill has brought yet: a new portal, a new type. */
-  async missing(run: TaskRun): Promise<TaskProgress> {
+  async missing(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt);
   }
 
-  private async run(run: TaskRun, isDue: (type: RefreshedType) => boolean): Promise<TaskProgress> {
+  private async run(run: JobRun, isDue: (type: RefreshedType) => boolean): Promise<JobProgress> {
     const { memberId } = run.task;
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const progress = new Progress();
     const lost = await this.fill(run, types.filter(isDue), progress);
     // One of them may be gone, which the portal's list tells.
     if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
-    throwIfPassing([...failures, ...lost.values()]);
+    throwIfTransient([...failures, ...lost.values()]);
     return { ...progress.toJSON(), lost: [...lost.keys()], leftOut: leftOut.counts };
   }
 
   /** @returns the types that could not be read to their end, and why */
   async fill(
-    run: TaskRun,
+    run: JobRun,
     types: readonly RefreshedType[],
     progress: Progress,
   ): Promise<Map<number, unknown>> {
@@ -62,7 +62,7 @@ export class Backfill {
     const ways = [];
     for (const type of types) {
       const { entityTypeId, lastId, title } = type;
-      const [backfillRun, after, items] = await this.begun(memberId, type);
+      const [backfillRun, after, items] = await this.beginOrResume(memberId, type);
       runs.set(entityTypeId, backfillRun);
       progress.open({ entityTypeId, title, items, after, lastId, isDone: false });
       ways.push({ entityTypeId, after, lastId });
@@ -71,29 +71,29 @@ export class Backfill {
       this.log.info({ memberId, ...said }, 'backfill'),
     );
     const lost = new Map<number, unknown>();
-    const options: WalkOptions = {
+    const options: ScanOptions = {
       client: this.clients.for(memberId, { work: 'bulk' }),
       types: ways,
       select: ALL_FIELDS,
       beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
-      onChunk: async (chunk) => {
-        await this.keep(memberId, runs.get(chunk.entityTypeId) ?? '0', chunk);
+      onPage: async (chunk) => {
+        await this.savePage(memberId, runs.get(chunk.entityTypeId) ?? '0', chunk);
         progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
         progress.found.unreadable += chunk.unreadable.length;
-        await reporter.say();
+        await reporter.reportProgress();
       },
-      onLost: (entityTypeId, err) => {
+      onTypeUnavailable: (entityTypeId, err) => {
         lost.set(entityTypeId, err);
         this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
       },
       signal: run.signal,
     };
-    await shown('backfill', progress, () => walk(options));
+    await track('backfill', progress, () => scan(options));
     return lost;
   }
 
   /** The run that has begun goes on; one that has ended begins anew. */
-  private async begun(
+  private async beginOrResume(
     memberId: string,
     { entityTypeId, backfillRun, backfilledAt, backfillAfter, backfillItems }: RefreshedType,
   ): Promise<[run: string, after: string, items: number]> {
@@ -103,7 +103,7 @@ export class Backfill {
     return [run, '0', 0];
   }
 
-  private async keep(memberId: string, run: string, chunk: Chunk): Promise<void> {
+  private async savePage(memberId: string, run: string, chunk: ScanPage): Promise<void> {
     const { entityTypeId, after, last, items, unreadable, read, isEnd } = chunk;
     const rows = items.map((item) => toItemRow(String(item.id), item));
     await inTransaction(this.source, async (manager) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { dueWork } from './due-work.js';
+import { findDueWork } from './due-work.js';
 
 const now = new Date('2026-11-25T12:00:00Z');
 const installedAt = new Date('2026-11-25T11:59:30Z');
@@ -59,6 +59,6 @@ describe('what a portal needs', () => {
       undefined,
     ],
   ] as const)('is %s', (_, given, known, names, due) => {
-    expect(dueWork(given, known, names, now)).toBe(due);
+    expect(findDueWork(given, known, names, now)).toBe(due);
   });
 });

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { Bitrix24Error, listOf, type PortalClient } from '@relay/bitrix24';
 import { formatEventName } from '@relay/events';
-import { PortalClients, PortalDirectory, Subscriptions } from '@relay/portals';
+import { PortalClients, PortalCache, Subscriptions } from '@relay/portals';
 import { z } from 'zod';
-import { PortalNotesStore } from '../schedule/portal-notes.js';
+import { PortalSyncStates } from '../schedule/portal-sync-state.js';
 import { CONSUMER } from '../settings.js';
 
 /** The basic events, of all smart processes at once. */
@@ -24,9 +24,9 @@ const offered = listOf(z.string());
 export class SuffixedEvents {
   constructor(
     private readonly subscriptions: Subscriptions,
-    private readonly directory: PortalDirectory,
+    private readonly directory: PortalCache,
     private readonly clients: PortalClients,
-    private readonly notes: PortalNotesStore,
+    private readonly syncStates: PortalSyncStates,
   ) {}
 
   /**
@@ -34,7 +34,7 @@ export class SuffixedEvents {
    * @param hasNewType one whose events are not bound yet: what it misses until then is made good soon after
    * @throws Bitrix24Error when the portal cannot be asked now
    */
-  async choose(
+  async updateOverrides(
     memberId: string,
     types: readonly { entityTypeId: number }[],
     { hasOthers, hasNewType }: { hasOthers: boolean; hasNewType: boolean },
@@ -48,8 +48,8 @@ export class SuffixedEvents {
     const isFew = hasOthers && types.length > 0 && types.length <= FEW_TYPES;
     const isChosen = isFew && (await this.offers(this.clients.for(memberId), suffixed));
     const others = usual.filter((name) => !ITEM_EVENTS.includes(name));
-    await this.subscriptions.choose(CONSUMER, memberId, isChosen ? [...others, ...suffixed] : undefined);
-    if (isChosen && hasNewType) await this.notes.reconcileSoon(memberId);
+    await this.subscriptions.override(CONSUMER, memberId, isChosen ? [...others, ...suffixed] : undefined);
+    if (isChosen && hasNewType) await this.syncStates.reconcileSoon(memberId);
   }
 
   /** A webhook may not ask, and has no handlers of ours. */

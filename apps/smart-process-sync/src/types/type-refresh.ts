@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { isOfPortal } from '../error-scope.js';
+import { isPortalError } from '../error-scope.js';
 import { MirrorStore } from '../mirror-store.js';
-import { ViewKeeper } from '../views/view-keeper.js';
+import { ViewSynchronizer } from '../views/view-synchronizer.js';
 import { Catalogues, type Catalogue, isCode } from './catalogue.js';
 import { LeftOut } from './left-out.js';
 import { SuffixedEvents } from './suffixed-events.js';
@@ -31,7 +31,7 @@ export class TypeRefresh {
     private readonly catalogues: Catalogues,
     private readonly store: TypeStore,
     private readonly items: MirrorStore,
-    private readonly views: ViewKeeper,
+    private readonly views: ViewSynchronizer,
     private readonly suffixed: SuffixedEvents,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
@@ -44,21 +44,21 @@ export class TypeRefresh {
     const known = await this.store.all(memberId);
     const catalogue = await this.catalogues.read(memberId, known, leftOut, signal);
     await this.store.save(memberId, catalogue.found);
-    await this.settleUnlisted(memberId, catalogue, upTo);
+    await this.markUnlistedDeleted(memberId, catalogue, upTo);
     for (const { entityTypeId, isMirrored } of catalogue.found) {
       if (!isMirrored) await this.views.remove(memberId, entityTypeId);
     }
-    const { types, failures } = await this.keepDescribed(memberId, catalogue, leftOut);
-    this.say(memberId, leftOut);
-    await this.views.make(memberId, types);
-    await this.suffixed.choose(memberId, types, {
+    const { types, failures } = await this.saveDescribed(memberId, catalogue, leftOut);
+    this.logLeftOut(memberId, leftOut);
+    await this.views.sync(memberId, types);
+    await this.suffixed.updateOverrides(memberId, types, {
       hasOthers: catalogue.found.some(({ isMirrored }) => !isMirrored),
       hasNewType: types.some(({ entityTypeId }) => known.every((type) => type.entityTypeId !== entityTypeId)),
     });
     return { types, leftOut, failures };
   }
 
-  private say(memberId: string, leftOut: LeftOut): void {
+  private logLeftOut(memberId: string, leftOut: LeftOut): void {
     if (leftOut.isEmpty()) return;
     const { counts, examples } = leftOut;
     this.log.warn(
@@ -68,7 +68,7 @@ export class TypeRefresh {
   }
 
   /** Not listed and not known: gone. Not listed, yet described: the list was not whole, and it stays. */
-  private async settleUnlisted(
+  private async markUnlistedDeleted(
     memberId: string,
     { unlisted, described }: Catalogue,
     upTo: string,
@@ -83,7 +83,7 @@ export class TypeRefresh {
   }
 
   /** One that cannot be read now, by this user, keeps none of the others back. */
-  private async keepDescribed(
+  private async saveDescribed(
     memberId: string,
     { found, described }: Catalogue,
     leftOut: LeftOut,
@@ -99,7 +99,7 @@ export class TypeRefresh {
         continue;
       }
       const { error } = description ?? {};
-      if (isOfPortal(error)) throw error;
+      if (isPortalError(error)) throw error;
       failures.push(error);
       leftOut.add('types', title);
       this.log.warn({ memberId, entityTypeId, err: error }, 'a smart process cannot be read');

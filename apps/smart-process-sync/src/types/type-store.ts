@@ -31,7 +31,7 @@ export interface FoundType {
   isMirrored: boolean;
 }
 
-const columns = `entity_type_id AS "entityTypeId", code, title, state,
+const COLUMNS = `entity_type_id AS "entityTypeId", code, title, state,
   -- An empty object until they were read for the first time.
   CASE jsonb_typeof(fields) WHEN 'array' THEN fields ELSE '[]' END AS fields, view_name AS "viewName",
   backfill_after AS "backfillAfter", backfill_items::int AS "backfillItems", backfill_run AS "backfillRun",
@@ -45,7 +45,7 @@ export class TypeStore {
   /** Every type that the portal ever had, by id. */
   all(memberId: string): Promise<MirroredType[]> {
     return this.source.query<MirroredType[]>(
-      `SELECT ${columns} FROM mirror.types WHERE member_id = $1 ORDER BY entity_type_id`,
+      `SELECT ${COLUMNS} FROM mirror.types WHERE member_id = $1 ORDER BY entity_type_id`,
       [memberId],
     );
   }
@@ -125,7 +125,7 @@ export class TypeStore {
     await this.source.query('DELETE FROM mirror.types WHERE member_id = $1', [memberId]);
   }
 
-  async noteReconciled(memberId: string, entityTypeId: number): Promise<void> {
+  async recordReconciled(memberId: string, entityTypeId: number): Promise<void> {
     await this.source.query(
       `UPDATE mirror.types SET reconciled_at = clock_timestamp() WHERE member_id = $1 AND entity_type_id = $2`,
       [memberId, entityTypeId],

@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { PortalTasks } from '@relay/portals';
+import { PortalJobs } from '@relay/portals';
 import { CONSUMER } from '../settings.js';
 
 /**
@@ -10,7 +10,7 @@ import { CONSUMER } from '../settings.js';
  */
 @Controller()
 export class TypesController {
-  constructor(private readonly tasks: PortalTasks) {}
+  constructor(private readonly tasks: PortalJobs) {}
 
   @OnPortalEvents([
     'ONCRMTYPEADD',
@@ -21,7 +21,7 @@ export class TypesController {
     'ONCRMTYPEUSERFIELDDELETE',
     'ONCRMTYPEUSERFIELDSETENUMVALUES',
   ])
-  async lookAgain({ memberId }: PortalBatch): Promise<void> {
+  async requestCompletion({ memberId }: PortalBatch): Promise<void> {
     await this.tasks.request(CONSUMER, memberId, 'complete');
   }
 }

@@ -38,7 +38,7 @@ function by(name: string): SqlCast {
 }
 
 /** By the types of `api-reference/crm/universal/crm-item-fields.md` and `user-defined-fields/crm-userfield-types.md`. */
-const casts = new Map<string, readonly Cast[]>([
+const CASTS = new Map<string, readonly Cast[]>([
   ['integer', [integer]],
   ['double', [{ cast: by('to_number'), type: 'numeric' }]],
   ['boolean', [{ cast: by('to_boolean'), type: 'boolean' }]],
@@ -70,7 +70,7 @@ const casts = new Map<string, readonly Cast[]>([
 ]);
 
 /** They are columns of the table, which has looked at them when it stored the item. */
-const ofTable = new Map<string, { column: string; type: string }>([
+const OF_TABLE = new Map<string, { column: string; type: string }>([
   ['ID', { column: 'item_id', type: 'bigint' }],
   ['TITLE', { column: 'title', type: 'text' }],
   ['STAGE_ID', { column: 'stage_id', type: 'text' }],
@@ -104,7 +104,7 @@ const last: readonly Column[] = [
 ];
 
 /** PostgreSQL's limit for a table is 1,600, and for a view's target list 1,664; what is beyond is in `fields`. */
-const mostColumns = 1_500;
+const MAX_COLUMNS = 1_500;
 
 /**
  * The columns of a type's view: every field under its own name in lower case (`uf_crm_5_1720019876534`), its title as the
@@ -113,14 +113,14 @@ const mostColumns = 1_500;
 export function columnsOf(fields: readonly Field[]): Column[] {
   const taken = new Set(last.map(({ name }) => name));
   const columns = fields
-    .slice(0, mostColumns)
+    .slice(0, MAX_COLUMNS)
     .flatMap((field) => toColumns(field, (name) => freeName(name, taken)));
-  return [...columns.slice(0, mostColumns), ...last];
+  return [...columns.slice(0, MAX_COLUMNS), ...last];
 }
 
 function toColumns(field: Field, free: (name: string) => string): Column[] {
   const base = columnName(field.upperName);
-  const stored = ofTable.get(field.upperName);
+  const stored = OF_TABLE.get(field.upperName);
   if (stored) {
     const { column, type } = stored;
     return [{ name: free(base), sql: `i.${column}`, type, comment: field.title, check: null }];
@@ -141,7 +141,7 @@ function toColumns(field: Field, free: (name: string) => string): Column[] {
 }
 
 function castsOf({ type, texts }: Field): readonly Cast[] {
-  if (type !== 'enumeration') return casts.get(type) ?? [text];
+  if (type !== 'enumeration') return CASTS.get(type) ?? [text];
   const known = `${asLiteral(JSON.stringify(texts ?? {}))}::jsonb`;
   return [
     { cast: (value) => `(${known} ->> ${integer.cast(value)}::text)`, type: 'text' },
@@ -150,7 +150,7 @@ function castsOf({ type, texts }: Field): readonly Cast[] {
 }
 
 /** SQL: this value of the field does not fit, so that the column is null, or has a null in its list. */
-export function misfits({ cast, isMultiple }: FieldCheck, value: string): string {
+export function buildCastFailureTest({ cast, isMultiple }: FieldCheck, value: string): string {
   const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${cast(one)} IS NULL)`;
   if (!isMultiple) return isMisfit(value);
   return `(mirror.to_list(${value}) IS NULL OR EXISTS (
@@ -158,12 +158,12 @@ export function misfits({ cast, isMultiple }: FieldCheck, value: string): string
 }
 
 /** PostgreSQL cuts names longer than 63 bytes; room is left for a suffix and a number. */
-const longestBase = 48;
+const MAX_BASE_LENGTH = 48;
 
 /** Letters, digits and `_`, lower case, so that nobody has to quote it. */
 export function columnName(upperName: string): string {
   const name = upperName.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
-  return (/^[a-z_]/.test(name) ? name : `_${name}`).slice(0, longestBase);
+  return (/^[a-z_]/.test(name) ? name : `_${name}`).slice(0, MAX_BASE_LENGTH);
 }
 
 function freeName(wanted: string, taken: Set<string>): string {

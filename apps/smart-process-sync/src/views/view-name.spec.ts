@@ -14,8 +14,8 @@ describe('the names of a view', () => {
   it('need no quotes and are not cut, whatever the portal is called', () => {
     fc.assert(
       fc.property(type, (one) => {
-        const { usual, numbered, own } = viewNames(one);
-        for (const name of [usual, numbered]) expect(name).toMatch(/^[a-z0-9][a-z0-9_]{0,62}$/);
+        const { preferred, numbered, own } = viewNames(one);
+        for (const name of [preferred, numbered]) expect(name).toMatch(/^[a-z0-9][a-z0-9_]{0,62}$/);
         expect(own).toMatch(/^_[a-z0-9_]{0,45}_[0-9a-f]{16}$/);
       }),
     );
@@ -26,7 +26,7 @@ describe('the names of a view', () => {
       fc.property(type, text, (one, memberId) => {
         fc.pre(memberId !== one.memberId);
         const [first, second] = [viewNames(one), viewNames({ ...one, memberId })];
-        expect(second.usual).toBe(first.usual);
+        expect(second.preferred).toBe(first.preferred);
         expect(second.own).not.toBe(first.own);
       }),
     );

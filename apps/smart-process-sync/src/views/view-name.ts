@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** PostgreSQL cuts longer names without a word. */
-const longest = 63;
+const MAX_NAME_LENGTH = 63;
 
 export interface NamedType {
   memberId: string;
@@ -12,7 +12,7 @@ export interface NamedType {
 
 export interface ViewNames {
   /** `<portal>_<type>`, portal = first label of its domain, type = its code or `type_<entityTypeId>`. */
-  usual: string;
+  preferred: string;
   /** Where another type of the same portal has the usual one: with the type's number. */
   numbered: string;
   /** Where the others are taken: no portal can choose its texts so that one of its views gets this name. */
@@ -26,10 +26,10 @@ export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): 
   const usual = `${portal}_${type}`;
   const identity = hashOf(JSON.stringify([memberId, entityTypeId])).slice(0, 16);
   return {
-    usual: shortened(usual),
+    preferred: shortened(usual),
     numbered: shortened(`${usual}_${entityTypeId}`),
     // All others begin with a letter or a digit.
-    own: `_${usual.slice(0, longest - identity.length - 2)}_${identity}`,
+    own: `_${usual.slice(0, MAX_NAME_LENGTH - identity.length - 2)}_${identity}`,
   };
 }
 
@@ -38,9 +38,9 @@ function plain(text: string): string {
 }
 
 function shortened(name: string): string {
-  if (name.length <= longest) return name;
+  if (name.length <= MAX_NAME_LENGTH) return name;
   const hash = hashOf(name).slice(0, 8);
-  return `${name.slice(0, longest - hash.length - 1)}_${hash}`;
+  return `${name.slice(0, MAX_NAME_LENGTH - hash.length - 1)}_${hash}`;
 }
 
 function hashOf(text: string): string {

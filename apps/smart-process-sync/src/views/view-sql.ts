@@ -1,4 +1,4 @@
-import { type Column, misfits } from './columns.js';
+import { type Column, buildCastFailureTest } from './columns.js';
 import { asLiteral, asName } from './quoting.js';
 
 export interface ViewOf {
@@ -9,7 +9,7 @@ export interface ViewOf {
 }
 
 /** A column as it stands in the database. */
-export interface MadeColumn {
+export interface ExistingColumn {
   name: string;
   type: string;
 }
@@ -20,7 +20,7 @@ export interface MadeColumn {
  */
 export function arrange(
   columns: readonly Column[],
-  made: readonly MadeColumn[],
+  made: readonly ExistingColumn[],
 ): { columns: readonly Column[]; isReplaceable: boolean } {
   const wanted = new Map(columns.map((column) => [column.name, column]));
   const kept = made.flatMap(({ name, type }) => {
@@ -68,13 +68,13 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
  * By column, how many living items behind the id $3 and up to $4 have a value there that does not fit. Each item is unpacked once, not once for
  * every field: PostgreSQL keeps large ones compressed.
  */
-export function countMisfits(columns: readonly Column[]): string | undefined {
+export function countCastFailures(columns: readonly Column[]): string | undefined {
   const checks = columns.flatMap(({ name, check }) => (check ? [{ name, check }] : []));
   if (checks.length === 0) return undefined;
-  const tests = [...new Set(checks.map(({ check }) => misfits(check, 'f.value')))];
+  const tests = [...new Set(checks.map(({ check }) => buildCastFailureTest(check, 'f.value')))];
   const fields = checks.map(
     ({ name, check }) =>
-      `(${asLiteral(check.field)}, ${asLiteral(name)}, ${tests.indexOf(misfits(check, 'f.value'))})`,
+      `(${asLiteral(check.field)}, ${asLiteral(name)}, ${tests.indexOf(buildCastFailureTest(check, 'f.value'))})`,
   );
   return `SELECT c.name AS column, count(*)::int AS count
     FROM mirror.items AS i CROSS JOIN LATERAL jsonb_each(i.fields) AS f(key, value)

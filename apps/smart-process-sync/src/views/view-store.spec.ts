@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { toItemRow } from '../item-row.js';
-import { mirrorMigrations } from '../migrations.js';
+import { MIRROR_MIGRATIONS } from '../migrations.js';
 import { MirrorStore } from '../mirror-store.js';
 import { readFields } from '../types/field.js';
 import { TypeStore } from '../types/type-store.js';
@@ -53,7 +53,7 @@ describe('typed views', () => {
   let member = 0;
 
   beforeAll(async () => {
-    database = await freshDatabase(mirrorMigrations);
+    database = await freshDatabase(MIRROR_MIGRATIONS);
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     [views, types, store] = [new ViewStore(source), new TypeStore(source), new MirrorStore(source)];
   });
@@ -179,8 +179,8 @@ describe('typed views', () => {
       uf_crm_5_8: 1,
       uf_crm_5_11: 1,
     };
-    expect(await views.countMisfits(type)).toEqual(misfits);
-    expect(await views.countMisfits(type, { itemsAtOnce: 1 })).toEqual(misfits);
+    expect(await views.countCastFailures(type)).toEqual(misfits);
+    expect(await views.countCastFailures(type, { itemsAtOnce: 1 })).toEqual(misfits);
     expect((await types.all(type.memberId))[0]?.misfits).toEqual(misfits);
   });
 
@@ -212,7 +212,7 @@ describe('typed views', () => {
       fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), anything), async (fields) => {
         await put(type, fields);
         expect(await rowsOf(name)).toHaveLength(1);
-        await views.countMisfits(type);
+        await views.countCastFailures(type);
       }),
       { numRuns: 100 },
     );
@@ -307,7 +307,7 @@ describe('typed views', () => {
     expect(await rowsOf(name, 'uf_crm_5_1 AS one, uf_crm_5_2 AS all, fields_2 AS own')).toEqual(
       texts.map((one) => ({ one, all: texts, own: 'own' })),
     );
-    expect(await views.countMisfits(type)).toEqual({});
+    expect(await views.countCastFailures(type)).toEqual({});
   });
 
   it('are made of fields that are named as objects of JavaScript are', async () => {
@@ -329,7 +329,7 @@ describe('typed views', () => {
     expect(await rowsOf(name, 'constructor, __proto__, valueof, uf_crm_5_1')).toEqual([
       { constructor: '5', ['__proto__']: null, valueof: null, uf_crm_5_1: 'text' },
     ]);
-    expect(await views.countMisfits(type)).toEqual(JSON.parse('{"__proto__": 1, "valueof": 1}'));
+    expect(await views.countCastFailures(type)).toEqual(JSON.parse('{"__proto__": 1, "valueof": 1}'));
   });
 
   it('show only what is alive, to a role that can read and nothing else', async () => {

@@ -9,15 +9,15 @@ import { viewNames } from './view-name.js';
 import {
   arrange,
   commentOn,
-  countMisfits,
+  countCastFailures,
   createView,
   dropView,
-  type MadeColumn,
+  type ExistingColumn,
   setBarrier,
 } from './view-sql.js';
 
 /** A view waits so long for whoever reads it, and whoever comes after waits behind it. */
-const lockTimeoutMs = 500;
+const LOCK_TIMEOUT_MS = 500;
 
 export interface ViewedType {
   memberId: string;
@@ -34,17 +34,17 @@ export type ViewOutcome =
   /** It is as it was: a reader kept it locked, or somebody's own view stands on it. */
   | { made: 'failed'; error: unknown };
 
-interface MadeView {
+interface ExistingView {
   name: string | null;
-  columns: MadeColumn[];
+  columns: ExistingColumn[];
   hash: string | null;
 }
 
-const misfitRows = z.array(z.object({ column: z.string(), count: z.number() }));
+const castFailureRows = z.array(z.object({ column: z.string(), count: z.number() }));
 const lastRow = z.tuple([z.object({ last: z.string().nullable() })]);
 
 /** Counted by one statement: a second or two. A query may take a minute, and a type may have millions. */
-const countedAtOnce = 5_000;
+const COUNT_BATCH_SIZE = 5_000;
 
 /** The typed views: made of what the portal says of its fields, each in one transaction. */
 @Injectable()
@@ -54,7 +54,7 @@ export class ViewStore {
   /** Makes the type's view, or makes it anew where its fields have changed. Says in `view_error` why it could not. */
   async refresh(type: ViewedType): Promise<ViewOutcome> {
     try {
-      const outcome = await inTransaction(this.source, (manager) => this.make(manager, type));
+      const outcome = await inTransaction(this.source, (manager) => this.createOrReplace(manager, type));
       return outcome;
     } catch (error) {
       const said = error instanceof Error ? error.message : String(error);
@@ -69,20 +69,20 @@ export class ViewStore {
   /** Of a type that is not mirrored any more: what people query must not look alive. */
   async remove(memberId: string, entityTypeId: number): Promise<void> {
     await inTransaction(this.source, async (manager) => {
-      await this.alone(manager);
-      const { name } = await madeView(manager, memberId, entityTypeId);
+      await this.lockExclusively(manager);
+      const { name } = await readExistingView(manager, memberId, entityTypeId);
       if (name === null) return;
       await manager.query(dropView(name));
-      await this.note(manager, { memberId, entityTypeId }, null, [], null);
+      await this.recordView(manager, { memberId, entityTypeId }, null, [], null);
     });
   }
 
   /** Counts, by column, the values that do not fit, and keeps the counts. It reads every item of the type. */
-  async countMisfits(
+  async countCastFailures(
     { memberId, entityTypeId, fields }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>,
-    { signal, itemsAtOnce = countedAtOnce }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
+    { signal, itemsAtOnce = COUNT_BATCH_SIZE }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
   ): Promise<Record<string, number>> {
-    const statement = countMisfits(columnsOf(fields));
+    const statement = countCastFailures(columnsOf(fields));
     if (statement === undefined) return {};
     const misfits = new Map<string, number>();
     for (let after = '0'; ;) {
@@ -90,7 +90,7 @@ export class ViewStore {
       const last = await this.lastOf(memberId, entityTypeId, after, itemsAtOnce);
       if (last === null) break;
       const rows: unknown = await this.source.query(statement, [memberId, entityTypeId, after, last]);
-      for (const { column, count } of misfitRows.parse(rows)) {
+      for (const { column, count } of castFailureRows.parse(rows)) {
         misfits.set(column, (misfits.get(column) ?? 0) + count);
       }
       after = last;
@@ -134,14 +134,14 @@ export class ViewStore {
   /** @throws whatever the database throws, where somebody reads it for long, say */
   async guard(name: string): Promise<void> {
     await inTransaction(this.source, async (manager) => {
-      await this.alone(manager);
+      await this.lockExclusively(manager);
       await manager.query(setBarrier(name));
     });
   }
 
-  private async make(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
-    await this.alone(manager);
-    const made = await madeView(manager, type.memberId, type.entityTypeId);
+  private async createOrReplace(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
+    await this.lockExclusively(manager);
+    const made = await readExistingView(manager, type.memberId, type.entityTypeId);
     const name = made.name ?? (await this.freeName(manager, type));
     const view = { ...type, name };
     const { columns, isReplaceable } = arrange(columnsOf(type.fields), made.columns);
@@ -151,37 +151,37 @@ export class ViewStore {
     // In one transaction, so that nobody ever finds it missing.
     if (made.name !== null && !isReplaceable) await manager.query(dropView(name));
     for (const statement of statements) await manager.query(statement);
-    await this.note(manager, type, name, columns, hash);
+    await this.recordView(manager, type, name, columns, hash);
     return { made: made.name === null ? 'new' : 'replaced', name };
   }
 
   /** One at a time, so that no two take one name; and never for long. */
-  private async alone(manager: EntityManager): Promise<void> {
+  private async lockExclusively(manager: EntityManager): Promise<void> {
     await manager.query(`SELECT pg_advisory_xact_lock(hashtext('mirror.views'))`);
-    await manager.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+    await manager.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
   }
 
   private async freeName(manager: EntityManager, type: ViewedType): Promise<string> {
-    const { usual, numbered, own } = viewNames(type);
+    const { preferred, numbered, own } = viewNames(type);
     const taken = await manager.query<{ name: string; isOfPortal: boolean }[]>(
       `SELECT relname AS name, EXISTS (
            SELECT FROM mirror.types WHERE member_id = $2 AND view_name = relname) AS "isOfPortal"
          FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
         WHERE nspname = 'mirror' AND relname = ANY ($1)`,
-      [[usual, numbered, own], type.memberId],
+      [[preferred, numbered, own], type.memberId],
     );
     const holders = new Map(taken.map(({ name, isOfPortal }) => [name, isOfPortal]));
-    if (!holders.has(usual)) return usual;
-    if (holders.get(usual) === true && !holders.has(numbered)) return numbered;
+    if (!holders.has(preferred)) return preferred;
+    if (holders.get(preferred) === true && !holders.has(numbered)) return numbered;
     if (!holders.has(own)) return own;
     throw new Error(`no name is free for the view: ${own} is taken too`);
   }
 
-  private async note(
+  private async recordView(
     manager: EntityManager,
     { memberId, entityTypeId }: Pick<ViewedType, 'memberId' | 'entityTypeId'>,
     name: string | null,
-    columns: readonly MadeColumn[],
+    columns: readonly ExistingColumn[],
     hash: string | null,
   ): Promise<void> {
     await manager.query(
@@ -199,8 +199,12 @@ export class ViewStore {
 }
 
 /** What stands in the database: a view that somebody has dropped by hand is made again. */
-async function madeView(manager: EntityManager, memberId: string, entityTypeId: number): Promise<MadeView> {
-  const [made] = await manager.query<MadeView[]>(
+async function readExistingView(
+  manager: EntityManager,
+  memberId: string,
+  entityTypeId: number,
+): Promise<ExistingView> {
+  const [made] = await manager.query<ExistingView[]>(
     `SELECT view_name AS name, view_columns AS columns, view_hash AS hash FROM mirror.types
      WHERE member_id = $1 AND entity_type_id = $2 AND to_regclass('mirror.' || quote_ident(view_name)) IS NOT NULL`,
     [memberId, entityTypeId],

@@ -13,7 +13,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StartupError } from '@relay/platform';
 import { z } from 'zod';
-import type { Place } from './place.js';
+import type { PostgresDataDir } from './postgres-data-dir.js';
 import { canRun } from './server-user.js';
 
 export interface Binaries {
@@ -26,7 +26,7 @@ export interface Binaries {
  * left aside: it ends the server as soon as a signal arrives, while batches are still in hand.
  * @throws StartupError where there is none for this platform
  */
-export function findBinaries(place: Place): Binaries {
+export function findBinaries(place: PostgresDataDir): Binaries {
   const home = packageFolder();
   const native = join(home, 'native');
   completeInstallation(home);
@@ -67,7 +67,7 @@ function completeInstallation(home: string): void {
 }
 
 /** Beside the data, where the server's user can reach it; made once for each version. */
-function copyOf(native: string, copy: string, { path, user }: Place): string {
+function copyOf(native: string, copy: string, { path, user }: PostgresDataDir): string {
   if (existsSync(copy)) return copy;
   for (const name of readdirSync(path)) {
     if (name.startsWith('native-')) rmSync(join(path, name), { recursive: true });

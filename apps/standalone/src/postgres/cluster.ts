@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { StartupError } from '@relay/platform';
 import type { Binaries } from './binaries.js';
-import type { Place } from './place.js';
+import type { PostgresDataDir } from './postgres-data-dir.js';
 
-export const databaseUser = 'relay';
+export const DATABASE_USER = 'relay';
 
-export function dataOf(place: Place): string {
+export function dataOf(place: PostgresDataDir): string {
   return join(place.path, 'data');
 }
 
@@ -25,7 +25,11 @@ export function quietEnvironment(): NodeJS.ProcessEnv {
  * Makes the database's files where there are none. They are made beside their place and moved there in one step: a
  * process that is killed meanwhile leaves nothing that the next start would take for a database.
  */
-export async function ensureCluster(place: Place, binaries: Binaries, password: string): Promise<void> {
+export async function ensureCluster(
+  place: PostgresDataDir,
+  binaries: Binaries,
+  password: string,
+): Promise<void> {
   for (const name of readdirSync(place.path)) {
     // An initdb that was left alone may still be writing.
     if (name.startsWith('new-')) rmSync(join(place.path, name), { recursive: true, maxRetries: 10 });
@@ -42,9 +46,14 @@ export async function ensureCluster(place: Place, binaries: Binaries, password: 
   rmSync(fresh, { recursive: true });
 }
 
-async function initialise(initdb: string, place: Place, data: string, passwordFile: string): Promise<void> {
+async function initialise(
+  initdb: string,
+  place: PostgresDataDir,
+  data: string,
+  passwordFile: string,
+): Promise<void> {
   const locale = ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C'];
-  const access = ['--auth=scram-sha-256', `--username=${databaseUser}`, `--pwfile=${passwordFile}`];
+  const access = ['--auth=scram-sha-256', `--username=${DATABASE_USER}`, `--pwfile=${passwordFile}`];
   const child = spawn(initdb, [`--pgdata=${data}`, ...locale, ...access], {
     ...place.user,
     cwd: place.path,

@@ -2,10 +2,10 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
-import { commandOf, startOf } from '../folder/process-identity.js';
+import { commandOf, startOf } from '../data-dir/process-identity.js';
 
 /** Fast shutdown writes a checkpoint first; immediate shutdown leaves that to the next start. */
-const stages = [
+const STAGES = [
   { signal: 'SIGINT', waitMs: 20_000 },
   { signal: 'SIGQUIT', waitMs: 5_000 },
 ] as const;
@@ -25,7 +25,7 @@ export async function stopOrphan(data: string): Promise<void> {
     rmSync(file);
     return;
   }
-  for (const { signal, waitMs } of stages) {
+  for (const { signal, waitMs } of STAGES) {
     process.kill(pid, signal);
     for (const until = Date.now() + waitMs; Date.now() < until; await pause(25)) {
       if (startOf(pid) !== start) return;

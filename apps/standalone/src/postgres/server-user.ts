@@ -9,14 +9,14 @@ export interface ServerUser {
 }
 
 /** Every Unix has `nobody`; where PostgreSQL is installed as well, its own user suits better. */
-const candidates = ['postgres', 'nobody'];
+const CANDIDATES = ['postgres', 'nobody'];
 
 /** Undefined: as whoever runs this process. Who owns the folder already goes on with it. */
 export function serverUser(place: string): ServerUser | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const owner = lstatSync(place, { throwIfNoEntry: false }) && statSync(place, { throwIfNoEntry: false });
   if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  for (const name of candidates) {
+  for (const name of CANDIDATES) {
     const [uid, gid] = [idOf('-u', name), idOf('-g', name)];
     if (uid !== undefined && gid !== undefined) return { uid, gid };
   }

@@ -7,19 +7,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { freePort } from '../ports.js';
-import { RunningParts } from '../running-parts.js';
-import { postgresPlace } from './place.js';
+import { ResourceStack } from '../resource-stack.js';
+import { preparePostgresDataDir } from './postgres-data-dir.js';
 import { startPostgres } from './server.js';
 
 /** Real: PostgreSQL's programs, its files, its ports. */
 describe("the data folder's PostgreSQL", () => {
   let folder: string;
-  let parts: RunningParts;
+  let parts: ResourceStack;
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'relay-postgres-spec-'));
     chmodSync(folder, 0o755);
-    parts = new RunningParts();
+    parts = new ResourceStack();
   });
   afterEach(async () => {
     await parts.close();
@@ -30,7 +30,7 @@ describe("the data folder's PostgreSQL", () => {
 
   function start(choosePort: () => Promise<number>): Promise<string> {
     return startPostgres(parts, {
-      place: postgresPlace(folder),
+      dataDir: preparePostgresDataDir(folder),
       password: randomBytes(16).toString('hex'),
       logFile: join(folder, 'postgres.log'),
       onCrash: () => undefined,

@@ -6,21 +6,21 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DatabaseClient, StartupError } from '@relay/platform';
 import pg from 'pg';
 import { freePort } from '../ports.js';
-import type { RunningParts } from '../running-parts.js';
+import type { ResourceStack } from '../resource-stack.js';
 import { findBinaries } from './binaries.js';
-import { databaseUser, dataOf, ensureCluster, quietEnvironment } from './cluster.js';
+import { DATABASE_USER, dataOf, ensureCluster, quietEnvironment } from './cluster.js';
 import { stopOrphan } from './orphan.js';
-import type { Place } from './place.js';
+import type { PostgresDataDir } from './postgres-data-dir.js';
 
 /** Recovery after a power cut may take its time. */
-const startTimeoutMs = 120_000;
-const stopTimeoutMs = 20_000;
+const START_TIMEOUT_MS = 120_000;
+const STOP_TIMEOUT_MS = 20_000;
 /** Something else may take a port between its choice and its use. */
-const mostPorts = 5;
-const cannotListen = 'could not create any TCP/IP sockets';
+const MAX_PORT_ATTEMPTS = 5;
+const CANNOT_LISTEN = 'could not create any TCP/IP sockets';
 
 export interface PostgresOptions {
-  place: Place;
+  dataDir: PostgresDataDir;
   password: string;
   logFile: string;
   /** It ended though nobody asked it to. */
@@ -30,18 +30,18 @@ export interface PostgresOptions {
 }
 
 /** A real PostgreSQL on 127.0.0.1, ended with this process. @returns its address */
-export async function startPostgres(parts: RunningParts, options: PostgresOptions): Promise<string> {
-  const { place, password, choosePort = freePort } = options;
-  const binaries = findBinaries(place);
-  await stopOrphan(dataOf(place));
-  await ensureCluster(place, binaries, password);
+export async function startPostgres(parts: ResourceStack, options: PostgresOptions): Promise<string> {
+  const { dataDir, password, choosePort = freePort } = options;
+  const binaries = findBinaries(dataDir);
+  await stopOrphan(dataOf(dataDir));
+  await ensureCluster(dataDir, binaries, password);
   for (let tries = 1; ; tries += 1) {
     const port = await choosePort();
-    const url = `postgres://${databaseUser}:${password}@127.0.0.1:${port}/postgres`;
+    const url = `postgres://${DATABASE_USER}:${password}@127.0.0.1:${port}/postgres`;
     const reason = await launch(parts, options, binaries.postgres, port, url);
     if (reason === undefined) return url;
-    const isTaken = reason.includes(cannotListen);
-    if (!isTaken || tries >= mostPorts || parts.isClosing) {
+    const isTaken = reason.includes(CANNOT_LISTEN);
+    if (!isTaken || tries >= MAX_PORT_ATTEMPTS || parts.isClosing) {
       throw new StartupError(`PostgreSQL does not start: ${reason} (${options.logFile})`);
     }
   }
@@ -49,8 +49,8 @@ export async function startPostgres(parts: RunningParts, options: PostgresOption
 
 /** Resolves when it takes connections, or with the reason why it has ended instead. */
 async function launch(
-  parts: RunningParts,
-  { place, logFile, onCrash }: PostgresOptions,
+  parts: ResourceStack,
+  { dataDir, logFile, onCrash }: PostgresOptions,
   binary: string,
   port: number,
   url: string,
@@ -58,9 +58,9 @@ async function launch(
   const log = openSync(logFile, 'a', 0o600);
   const logStart = statSync(logFile).size;
   // In a session of its own: the terminal's Ctrl-C is not for it, since batches in hand need it to the end.
-  const server = spawn(binary, ['-D', dataOf(place), '-p', String(port), ...settings], {
-    ...place.user,
-    cwd: place.path,
+  const server = spawn(binary, ['-D', dataOf(dataDir), '-p', String(port), ...settings], {
+    ...dataDir.user,
+    cwd: dataDir.path,
     env: quietEnvironment(),
     stdio: ['ignore', log, log],
     detached: true,
@@ -76,7 +76,7 @@ async function launch(
     await stop(server);
   });
   const failed = once(server, 'exit').then(() => reasonIn(logFile, logStart));
-  const reason = await Promise.race([accepts(server, dataOf(place), url), failed]);
+  const reason = await Promise.race([accepts(server, dataOf(dataDir), url), failed]);
   if (reason !== undefined) return reason;
   server.once('exit', () => {
     if (!isStopping) onCrash();
@@ -91,7 +91,7 @@ const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories='].flat
 
 /** Resolves when the server takes connections. Never when it has ended: then there is a reason to wait for. */
 async function accepts(server: ChildProcess, data: string, url: string): Promise<undefined> {
-  for (const until = Date.now() + startTimeoutMs; isRunning(server); await pause(50)) {
+  for (const until = Date.now() + START_TIMEOUT_MS; isRunning(server); await pause(50)) {
     // Another program's PostgreSQL may answer on a port that ours could not have.
     if (!saysReady(data, server.pid) && Date.now() < until) continue;
     const client = new DatabaseClient({ connectionString: url });
@@ -128,7 +128,7 @@ function isRunning({ pid, exitCode, signalCode }: ChildProcess): boolean {
 async function stop(server: ChildProcess): Promise<void> {
   if (!isRunning(server)) return;
   const ended = once(server, 'exit');
-  const late = setTimeout(() => server.kill('SIGQUIT'), stopTimeoutMs);
+  const late = setTimeout(() => server.kill('SIGQUIT'), STOP_TIMEOUT_MS);
   server.kill('SIGINT');
   await ended;
   clearTimeout(late);

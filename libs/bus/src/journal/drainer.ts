@@ -23,23 +23,23 @@ export interface DrainerOptions {
   orphansMs?: number;
 }
 
-const lotSize = 200;
+const BATCH_SIZE = 200;
 /**
  * Nobody waits for these, and the bus may store after a deadline what it then gets once more: a bus that is merely slow
  * must not be given the same lot at every look.
  */
-const publishDeadlineMs = 10_000;
-const defaultPollMs = 500;
-const defaultOrphansMs = 30_000;
+const PUBLISH_DEADLINE_MS = 10_000;
+const DEFAULT_POLL_MS = 500;
+const DEFAULT_ORPHANS_MS = 30_000;
 /** A slot with nothing but events of a newer version is read as a whole at each look. */
-const asideAgainMs = 10 * 60_000;
+const QUARANTINE_RETRY_MS = 10 * 60_000;
 
 /** Brings the journal's events onto the bus, under the ids that they had, as soon as it takes them. */
 export class Drainer {
-  readonly #stop = new AbortController();
-  #running: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
   /** Milliseconds since 1970, by slot: when to look once more at what this version cannot read there. */
-  readonly #asideUntil = new Map<number, number>();
+  private readonly asideUntil = new Map<number, number>();
 
   constructor(
     private readonly own: Journal,
@@ -47,30 +47,30 @@ export class Drainer {
   ) {}
 
   start(): void {
-    this.#running = this.#run();
+    this.running = this.run();
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
+    this.stopping.abort();
+    await this.running;
   }
 
-  async #run(): Promise<void> {
-    const { pollMs = defaultPollMs, orphansMs = defaultOrphansMs } = this.options;
+  private async run(): Promise<void> {
+    const { pollMs = DEFAULT_POLL_MS, orphansMs = DEFAULT_ORPHANS_MS } = this.options;
     let orphansDueAt = 0;
-    while (!this.#stop.signal.aborted) {
-      await this.#attempt(() => this.own.mend());
-      await this.#attempt(() => this.#drain(this.own));
+    while (!this.stopping.signal.aborted) {
+      await this.attempt(() => this.own.mend());
+      await this.attempt(() => this.drain(this.own));
       if (Date.now() >= orphansDueAt) {
-        await this.#attempt(() => this.#drainOrphans());
+        await this.attempt(() => this.drainOrphans());
         orphansDueAt = Date.now() + orphansMs;
       }
-      await pause(pollMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await pause(pollMs, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }
 
   /** Whatever fails is tried at the next look: nothing has been removed that is not on the bus. */
-  async #attempt(work: () => Promise<void>): Promise<void> {
+  private async attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
@@ -78,14 +78,14 @@ export class Drainer {
     }
   }
 
-  async #drain(journal: Journal): Promise<void> {
+  private async drain(journal: Journal): Promise<void> {
     const { bus, log } = this.options;
     let [drained, refused] = [0, 0];
     let behind: string | undefined;
     let refusal: unknown;
-    while (journal.size > 0 && bus.isReady() && !this.#stop.signal.aborted) {
-      const lot = await journal.oldest(lotSize, behind);
-      const outcome = await this.#publish(lot);
+    while (journal.size > 0 && bus.isReady() && !this.stopping.signal.aborted) {
+      const lot = await journal.oldest(BATCH_SIZE, behind);
+      const outcome = await this.publish(lot);
       await journal.remove(outcome.published);
       drained += outcome.published.length;
       refused += lot.length - outcome.published.length;
@@ -93,7 +93,7 @@ export class Drainer {
       this.options.onDrained?.();
       // What is refused for itself keeps nothing back that came later; what comes meanwhile is for the next look.
       behind = lot.at(-1)?.key;
-      if (outcome.isAway || lot.length < lotSize) break;
+      if (outcome.isAway || lot.length < BATCH_SIZE) break;
     }
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
@@ -104,9 +104,11 @@ export class Drainer {
   }
 
   /** @returns those that the bus has stored, whether it takes no others either for now, and why it refused one */
-  async #publish(lot: readonly Entry[]): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
+  private async publish(
+    lot: readonly Entry[],
+  ): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
     const outcomes = await Promise.allSettled(
-      lot.map(({ event }) => this.options.bus.publish(event, publishDeadlineMs)),
+      lot.map(({ event }) => this.options.bus.publish(event, PUBLISH_DEADLINE_MS)),
     );
     let isAway = false;
     let refusal: unknown;
@@ -120,24 +122,24 @@ export class Drainer {
   }
 
   /** A gateway that was scaled away leaves its slot; no process has it open any more. */
-  async #drainOrphans(): Promise<void> {
+  private async drainOrphans(): Promise<void> {
     const { folder, bus } = this.options;
     for (const number of await listSlots(folder)) {
-      if (number === this.own.number || !bus.isReady() || this.#stop.signal.aborted) continue;
-      if (Date.now() < (this.#asideUntil.get(number) ?? 0)) continue;
+      if (number === this.own.number || !bus.isReady() || this.stopping.signal.aborted) continue;
+      if (Date.now() < (this.asideUntil.get(number) ?? 0)) continue;
       // One that cannot be read keeps none of the others back.
-      await this.#attempt(() => this.#drainOrphan(number));
+      await this.attempt(() => this.drainOrphan(number));
     }
   }
 
-  async #drainOrphan(number: number): Promise<void> {
+  private async drainOrphan(number: number): Promise<void> {
     const { folder, limits, log } = this.options;
     const slot = await openSlot(folder, number);
     if (!slot) return;
     const orphan = await Journal.over(slot, number, limits, log);
     try {
-      await this.#drain(orphan);
-      if (orphan.newer + orphan.unreadable > 0) this.#asideUntil.set(number, Date.now() + asideAgainMs);
+      await this.drain(orphan);
+      if (orphan.newer + orphan.unreadable > 0) this.asideUntil.set(number, Date.now() + QUARANTINE_RETRY_MS);
     } finally {
       await orphan.close();
     }

@@ -1,6 +1,6 @@
 export type JournalErrorCode = 'JOURNAL_FULL' | 'JOURNAL_UNWRITABLE' | 'JOURNAL_CLOSED';
 
-const sentences: Record<JournalErrorCode, string> = {
+const SENTENCES: Record<JournalErrorCode, string> = {
   JOURNAL_FULL: 'it holds as much, or as old, as it may',
   JOURNAL_UNWRITABLE: 'the disk takes nothing',
   JOURNAL_CLOSED: 'it is closed',
@@ -13,6 +13,6 @@ export class JournalError extends Error {
     readonly code: JournalErrorCode,
     options?: { cause?: unknown },
   ) {
-    super(`The journal is not available: ${sentences[code]}`, options);
+    super(`The journal is not available: ${SENTENCES[code]}`, options);
   }
 }

@@ -26,15 +26,15 @@ interface Waiting {
 }
 
 /** One synced write takes as long for many as for one; more than this only makes the first ones wait. */
-const groupSize = 256;
+const GROUP_SIZE = 256;
 /**
  * Sorts behind every time: set aside, for this version cannot read it. Whoever opens the slot looks at it once more, for
  * a newer version wrote it, as a rule, and the next upgrade brings it back.
  */
-const asidePrefix = 'x';
-const asideRange = { gt: asidePrefix, lt: 'y' };
+const ASIDE_PREFIX = 'x';
+const asideRange = { gt: ASIDE_PREFIX, lt: 'y' };
 /** In one write. */
-const bringBackGroup = 200;
+const BRING_BACK_GROUP = 200;
 
 /** Events that are not given out. */
 interface Aside {
@@ -124,7 +124,8 @@ export class Journal {
 
   /** After a write that failed: finds out whether the disk takes writes again. @throws what it says when it does not */
   async mend(): Promise<void> {
-    if (this.#isBroken && !this.#closed) await this.#inTurn(() => this.slot.del(asidePrefix, { sync: true }));
+    if (this.#isBroken && !this.#closed)
+      await this.#inTurn(() => this.slot.del(ASIDE_PREFIX, { sync: true }));
   }
 
   /** @throws JournalError; the event is then not kept */
@@ -133,7 +134,7 @@ export class Journal {
     if (this.#closed) return Promise.reject(new JournalError('JOURNAL_CLOSED'));
     if (this.#isFull(content.length)) return Promise.reject(new JournalError('JOURNAL_FULL'));
     this.#lastTime = Math.max(this.#lastTime, Date.now());
-    const time = String(this.#lastTime).padStart(timeDigits, '0');
+    const time = String(this.#lastTime).padStart(TIME_DIGITS, '0');
     const key = `${time}-${String(++this.#sequence).padStart(12, '0')}`;
     return new Promise((resolve, reject) => {
       const settle = (error?: JournalError): void => (error ? reject(error) : resolve());
@@ -151,7 +152,7 @@ export class Journal {
     if (this.#removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
     const unread: { key: string; content: Buffer; error: unknown }[] = [];
-    const range = behind === undefined ? this.#range() : { gt: behind, lt: asidePrefix };
+    const range = behind === undefined ? this.#range() : { gt: behind, lt: ASIDE_PREFIX };
     for await (const [key, content] of this.slot.iterator({ ...range, limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
@@ -192,7 +193,7 @@ export class Journal {
   }
 
   #range(): { gte: string; lt: string } {
-    return { gte: this.#firstKey, lt: asidePrefix };
+    return { gte: this.#firstKey, lt: ASIDE_PREFIX };
   }
 
   #isFull(more: number): boolean {
@@ -207,7 +208,7 @@ export class Journal {
     }
     const puts = unread.map(({ key, content }) => ({
       type: 'put' as const,
-      key: asidePrefix + key,
+      key: ASIDE_PREFIX + key,
       value: content,
     }));
     await this.#inTurn(() => this.slot.batch(puts, { sync: true }));
@@ -233,7 +234,7 @@ export class Journal {
       // Both or neither, though the power goes.
       await this.slot.batch(
         readable.flatMap(({ key, content }) => [
-          { type: 'put' as const, key: key.slice(asidePrefix.length), value: content },
+          { type: 'put' as const, key: key.slice(ASIDE_PREFIX.length), value: content },
           { type: 'del' as const, key },
         ]),
       );
@@ -241,14 +242,14 @@ export class Journal {
       readable = [];
     };
     for await (const [key, content] of this.slot.iterator(asideRange)) {
-      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(asidePrefix.length)) + 1);
+      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(ASIDE_PREFIX.length)) + 1);
       try {
         decodeMessage(content);
         readable.push({ key, content });
       } catch (error) {
         this.#noteAside(error, content.length);
       }
-      if (readable.length >= bringBackGroup) await putBack();
+      if (readable.length >= BRING_BACK_GROUP) await putBack();
     }
     if (readable.length > 0) await putBack();
     const { newer, unreadable } = this.#aside;
@@ -277,7 +278,7 @@ export class Journal {
     // After what has arrived together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const group = this.#waiting.splice(0, groupSize);
+      const group = this.#waiting.splice(0, GROUP_SIZE);
       try {
         await this.#inTurn(async () => {
           const puts = group.map(({ key, content }) => ({ type: 'put' as const, key, value: content }));
@@ -337,8 +338,8 @@ export class Journal {
 }
 
 /** Enough until the year 33658; keys sort as their times do. */
-const timeDigits = 15;
+const TIME_DIGITS = 15;
 
 function timeOf(key: string): number {
-  return Number(key.slice(0, timeDigits));
+  return Number(key.slice(0, TIME_DIGITS));
 }

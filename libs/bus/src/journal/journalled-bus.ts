@@ -29,9 +29,9 @@ const journalAside = gauge({
 });
 
 /** Half a day of a busy installation; a week is longer than any outage that nobody looks at. */
-const defaultLimits: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
+const DEFAULT_LIMITS: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
 
-const defaultReopenMs = 10_000;
+const DEFAULT_REOPEN_MS = 10_000;
 
 export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
   /** Below it each process takes a slot of its own: `<dataDir>/journal/<slot>`. */
@@ -48,11 +48,11 @@ export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphans
  */
 export class JournalledBus implements EventBus {
   /** Undefined while it cannot be opened: a full disk must not keep a gateway from starting whose bus is there. */
-  #journal: Journal | undefined;
-  #drainer: Drainer | undefined;
-  #opening: Promise<void> | undefined;
-  #reopen: NodeJS.Timeout | undefined;
-  #isClosed = false;
+  private journal: Journal | undefined;
+  private drainer: Drainer | undefined;
+  private opening: Promise<void> | undefined;
+  private reopen: NodeJS.Timeout | undefined;
+  private isClosed = false;
 
   private constructor(
     private readonly bus: EventBus,
@@ -63,34 +63,34 @@ export class JournalledBus implements EventBus {
   /** Resolves after the first try to open the journal, whatever came of it. */
   static async over(
     bus: EventBus,
-    { dataDir, log, limits = defaultLimits, reopenMs = defaultReopenMs, ...pace }: JournalOptions,
+    { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...pace }: JournalOptions,
   ): Promise<JournalledBus> {
     const folder = join(dataDir, 'journal');
     const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...pace }, reopenMs);
-    await journalled.#open();
+    await journalled.open();
     return journalled;
   }
 
-  #open(): Promise<void> {
-    this.#opening = this.#tryToOpen().finally(() => {
-      this.#opening = undefined;
+  private open(): Promise<void> {
+    this.opening = this.tryToOpen().finally(() => {
+      this.opening = undefined;
     });
-    return this.#opening;
+    return this.opening;
   }
 
-  async #tryToOpen(): Promise<void> {
+  private async tryToOpen(): Promise<void> {
     const { folder, limits, log } = this.options;
     try {
       const journal = await Journal.open(folder, limits, log);
-      this.#journal = journal;
+      this.journal = journal;
       if (journal.size > 0)
         log.info({ events: journal.size, slot: journal.number }, 'the journal holds events');
-      this.#drainer = new Drainer(journal, { ...this.options, onDrained: () => this.#count() });
-      this.#count();
-      this.#drainer.start();
+      this.drainer = new Drainer(journal, { ...this.options, onDrained: () => this.count() });
+      this.count();
+      this.drainer.start();
     } catch (error) {
       log.error({ err: error }, 'the journal cannot be opened, will be tried again');
-      if (!this.#isClosed) this.#reopen = setTimeout(() => void this.#open(), this.reopenMs);
+      if (!this.isClosed) this.reopen = setTimeout(() => void this.open(), this.reopenMs);
     }
   }
 
@@ -100,29 +100,29 @@ export class JournalledBus implements EventBus {
       await this.bus.publish(event);
     } catch (error) {
       if (!(error instanceof BusUnavailableError)) throw error;
-      await this.#keep(event, error);
+      await this.keep(event, error);
     }
   }
 
-  async #keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
+  private async keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
     try {
-      if (!this.#journal) throw new JournalError('JOURNAL_UNWRITABLE');
-      await this.#journal.append(withCurrentTrace(event));
+      if (!this.journal) throw new JournalError('JOURNAL_UNWRITABLE');
+      await this.journal.append(withCurrentTrace(event));
       trace.getActiveSpan()?.setAttribute('relay.journalled', true);
       journalledTotal.inc({ outcome: 'stored' });
     } catch (cause) {
       journalledTotal.inc({ outcome: cause instanceof JournalError ? cause.code : 'error' });
       throw new BusUnavailableError(refusal.code, { cause });
     } finally {
-      this.#count();
+      this.count();
     }
   }
 
-  #count(): void {
-    journalEntries.set(this.#journal?.size ?? 0);
-    journalBytes.set(this.#journal?.bytes ?? 0);
-    journalAside.set({ what: 'newer' }, this.#journal?.newer ?? 0);
-    journalAside.set({ what: 'unreadable' }, this.#journal?.unreadable ?? 0);
+  private count(): void {
+    journalEntries.set(this.journal?.size ?? 0);
+    journalBytes.set(this.journal?.bytes ?? 0);
+    journalAside.set({ what: 'newer' }, this.journal?.newer ?? 0);
+    journalAside.set({ what: 'unreadable' }, this.journal?.unreadable ?? 0);
   }
 
   consume(options: ConsumeOptions): Promise<Consumption> {
@@ -131,36 +131,36 @@ export class JournalledBus implements EventBus {
 
   /** An event published now would be stored, here or there. */
   isReady(): boolean {
-    return this.bus.isReady() || this.#isJournalOpen;
+    return this.bus.isReady() || this.isJournalOpen;
   }
 
   /** One of the two takes nothing: events are kept here only for now, or would be lost if the bus went away. */
   isDegraded(): boolean {
-    return !this.bus.isReady() || !this.#isJournalOpen;
+    return !this.bus.isReady() || !this.isJournalOpen;
   }
 
-  get #isJournalOpen(): boolean {
-    return this.#journal?.isOpen() ?? false;
+  private get isJournalOpen(): boolean {
+    return this.journal?.isOpen() ?? false;
   }
 
   /** For operators; of this gateway's folder alone. */
   async status(): Promise<JournalStatus> {
     const { folder, limits, log } = this.options;
     return {
-      ...contentsOf(this.#journal),
+      ...contentsOf(this.journal),
       limits,
-      isOpen: this.#isJournalOpen,
+      isOpen: this.isJournalOpen,
       isBusAway: !this.bus.isReady(),
-      others: await otherSlots(folder, this.#journal?.number, limits, log),
+      others: await otherSlots(folder, this.journal?.number, limits, log),
     };
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    clearTimeout(this.#reopen);
-    await this.#opening;
-    await this.#drainer?.stop();
+    this.isClosed = true;
+    clearTimeout(this.reopen);
+    await this.opening;
+    await this.drainer?.stop();
     await this.bus.close();
-    await this.#journal?.close();
+    await this.journal?.close();
   }
 }

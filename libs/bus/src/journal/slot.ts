@@ -8,7 +8,7 @@ import { z } from 'zod';
 export type Slot = ClassicLevel<string, Buffer>;
 
 /** Far more gateways than share one folder. */
-const slotsAtMost = 64;
+const SLOTS_AT_MOST = 64;
 
 /**
  * Opens the first slot `0`, `1`, … below the folder that no other process has open: so a gateway that comes back finds
@@ -23,7 +23,7 @@ export async function openFreeSlot<T>(
 ): Promise<T> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   let lastError: unknown;
-  for (let number = 0; number < slotsAtMost; number += 1) {
+  for (let number = 0; number < SLOTS_AT_MOST; number += 1) {
     try {
       const slot = await openSlot(folder, number);
       if (slot) return await use(slot, number);

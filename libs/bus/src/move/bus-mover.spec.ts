@@ -10,11 +10,11 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { retryDelaysMs } from '../../testing/bus-under-test.js';
 import { anEvent } from '../../testing/events.js';
 import { RecordedLog } from '../../testing/recorded-log.js';
-import { openBusCare } from '../care/open-bus-care.js';
+import { openBusAdmin } from '../admin/open-bus-admin.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import { shardQueue } from '../rabbitmq/topology.js';
-import { busMigrations } from '../postgres/migrations.js';
+import { BUS_MIGRATIONS } from '../postgres/migrations.js';
 import { BusMover, type BusMoverOptions } from './bus-mover.js';
 
 jest.setTimeout(120_000);
@@ -71,7 +71,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
   const opened: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase(busMigrations);
+    database = await freshDatabase(BUS_MIGRATIONS);
     pool = new pg.Pool({ connectionString: database.url, max: 1 });
     pool.on('error', () => undefined);
   });
@@ -129,7 +129,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const left = await leaveWork(before);
     const mover = newMover(to, inUse);
     const amqpUrl = to === 'rabbitmq' ? vhost.url : undefined;
-    const care = openBusCare({ amqpUrl, databaseUrl: database.url, log: silentLog, retryDelaysMs });
+    const care = openBusAdmin({ amqpUrl, databaseUrl: database.url, log: silentLog, retryDelaysMs });
     opened.push(care);
 
     // The one that nobody has taken may not have come back from the process that has just stopped.

@@ -2,9 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decodeMessage, type PortalEvent } from '@relay/events';
 import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
-import { CareBusyError } from '../care/bus-care.js';
-import { OperatorLock } from '../care/operator-lock.js';
-import { defaultRetryDelaysMs } from '../retry-delays.js';
+import { OperationInProgressError } from '../admin/bus-admin.js';
+import { OperatorLock } from '../admin/operator-lock.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
 import { emptyRound, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 import { PostgresSource } from './postgres-source.js';
 import { RabbitSource } from './rabbit-source.js';
@@ -46,16 +46,16 @@ const SAY_AGAIN_MS = 10 * 60_000;
 
 /** Brings what waits, retries or lies dead on a bus that is not in use any more to the one that is: nobody else looks there. */
 export class BusMover {
-  readonly #sources: MoveSource[];
-  readonly #lock: OperatorLock;
-  readonly #database: pg.Pool;
-  readonly #stop = new AbortController();
-  readonly #saidAt = new Map<string, number>();
-  #running: Promise<void> | undefined;
+  private readonly sources: MoveSource[];
+  private readonly lock: OperatorLock;
+  private readonly database: pg.Pool;
+  private readonly stop = new AbortController();
+  private readonly saidAt = new Map<string, number>();
+  private running: Promise<void> | undefined;
 
   constructor(private readonly options: BusMoverOptions) {
     const { amqpUrl, previousAmqpUrl, databaseUrl, consumers, log } = options;
-    this.#sources = [
+    this.sources = [
       ...(amqpUrl === undefined ? [] : [new PostgresSource(databaseUrl, log)]),
       ...(previousAmqpUrl === undefined
         ? []
@@ -64,12 +64,12 @@ export class BusMover {
               url: previousAmqpUrl,
               amqpUrl,
               consumers,
-              retryDelaysMs: this.#retryDelaysMs,
+              retryDelaysMs: this.retryDelaysMs,
             }),
           ]),
     ];
-    this.#lock = new OperatorLock(databaseUrl, PATIENCE_MS);
-    this.#database = databasePool({
+    this.lock = new OperatorLock(databaseUrl, PATIENCE_MS);
+    this.database = databasePool({
       connectionString: databaseUrl,
       application_name: 'b24-relay bus move',
       max: PUBLISH_POOL,
@@ -80,62 +80,62 @@ export class BusMover {
 
   /** Looks at once and from then on; does not wait for it. */
   start(): void {
-    if (this.#sources.length > 0) this.#running = this.#run();
+    if (this.sources.length > 0) this.running = this.run();
   }
 
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    await this.#database.end();
+    this.stop.abort();
+    await this.running;
+    await this.database.end();
   }
 
   /** One round of at most some ten seconds. @throws CareBusyError while another process moves */
   async round(): Promise<MoveReport> {
-    const report: MoveReport = { ...emptyRound(), none: this.#sources.length === 0, failed: [] };
+    const report: MoveReport = { ...emptyRound(), none: this.sources.length === 0, failed: [] };
     if (report.none) return report;
-    return this.#lock.hold('bus move', async () => {
-      for (const source of this.#sources) await this.#moveFrom(source, report);
+    return this.lock.hold('bus move', async () => {
+      for (const source of this.sources) await this.moveFrom(source, report);
       return report;
     });
   }
 
-  get #retryDelaysMs(): readonly number[] {
-    return this.options.retryDelaysMs ?? defaultRetryDelaysMs;
+  private get retryDelaysMs(): readonly number[] {
+    return this.options.retryDelaysMs ?? DEFAULT_RETRY_DELAYS_MS;
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+  private async run(): Promise<void> {
+    while (!this.stop.signal.aborted) {
       let isDone = true;
       try {
         isDone = (await this.round()).done;
       } catch (error) {
-        if (!(error instanceof CareBusyError))
-          this.#say('error', { err: error }, 'the bus of before could not be looked at; trying again');
+        if (!(error instanceof OperationInProgressError))
+          this.say('error', { err: error }, 'the bus of before could not be looked at; trying again');
       }
-      if (isDone) await this.#pause();
+      if (isDone) await this.pause();
     }
   }
 
-  async #pause(): Promise<void> {
-    await pause(this.options.everyMs ?? EVERY_MS, undefined, { signal: this.#stop.signal }).catch(
+  private async pause(): Promise<void> {
+    await pause(this.options.everyMs ?? EVERY_MS, undefined, { signal: this.stop.signal }).catch(
       () => undefined,
     );
   }
 
-  async #moveFrom(source: MoveSource, report: MoveReport): Promise<void> {
+  private async moveFrom(source: MoveSource, report: MoveReport): Promise<void> {
     const { log, bus } = this.options;
     const until = performance.now() + ROUND_MS;
     try {
       const round = await source.round({
-        openTarget: (consumer) => this.#openTarget(consumer),
+        openTarget: (consumer) => this.openTarget(consumer),
         publish: (content) => bus.publish(decodeMessage(content)),
-        isOver: () => this.#stop.signal.aborted || performance.now() > until,
+        isOver: () => this.stop.signal.aborted || performance.now() > until,
       });
       const { messages, letters, unrouted, served, done } = round;
       if (messages + letters + unrouted > 0)
         log.info({ from: source.name, messages, letters, unrouted, done }, 'moved from the bus of before');
       if (served.length > 0)
-        this.#say(
+        this.say(
           'warn',
           { from: source.name, consumers: served },
           'processes still work on the bus of before: what waits there is theirs until they end',
@@ -147,7 +147,7 @@ export class BusMover {
       report.served.push(...served);
     } catch (error) {
       report.failed.push(source.name);
-      this.#say(
+      this.say(
         'error',
         { err: error, from: source.name },
         'what lies on the bus of before cannot be moved now; tried again, and at once by: relay bus move',
@@ -155,16 +155,16 @@ export class BusMover {
     }
   }
 
-  async #openTarget(consumer: string): Promise<MoveTarget> {
+  private async openTarget(consumer: string): Promise<MoveTarget> {
     const { amqpUrl, log } = this.options;
     return amqpUrl === undefined
-      ? openPostgresTarget(this.#database, consumer)
-      : openRabbitTarget(amqpUrl, consumer, { retryDelaysMs: this.#retryDelaysMs, log });
+      ? openPostgresTarget(this.database, consumer)
+      : openRabbitTarget(amqpUrl, consumer, { retryDelaysMs: this.retryDelaysMs, log });
   }
 
-  #say(level: 'warn' | 'error', fields: object, message: string): void {
-    if (performance.now() - (this.#saidAt.get(message) ?? -Infinity) < SAY_AGAIN_MS) return;
-    this.#saidAt.set(message, performance.now());
+  private say(level: 'warn' | 'error', fields: object, message: string): void {
+    if (performance.now() - (this.saidAt.get(message) ?? -Infinity) < SAY_AGAIN_MS) return;
+    this.saidAt.set(message, performance.now());
     this.options.log[level](fields, message);
   }
 }

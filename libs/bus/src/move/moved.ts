@@ -1,4 +1,4 @@
-import type { StoredLetter } from '../care/dead-letter.js';
+import type { DeadLetterRecord } from '../admin/dead-letter.js';
 
 /** A message that waits on the bus of before, as either bus can store it. */
 export interface WaitingMessage {
@@ -13,7 +13,7 @@ export interface WaitingMessage {
   dueInMs: number;
 }
 
-export type MovedLetter = Omit<StoredLetter, 'id' | 'consumer'>;
+export type MovedLetter = Omit<DeadLetterRecord, 'id' | 'consumer'>;
 
 /** One consumer's place on the bus in use. What these have resolved for is stored there. */
 export interface MoveTarget {

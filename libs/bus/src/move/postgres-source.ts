@@ -61,14 +61,14 @@ export class PostgresSource implements MoveSource {
   ) {}
 
   async round(parts: MoveParts): Promise<MoveRound> {
-    const client = await this.#connect();
+    const client = await this.connect();
     try {
       const round = emptyRound();
       const { rows } = await client.query<{ consumer: string }>(CONSUMERS_SQL);
       // One that the other bus does not take, such as for a queue with other arguments, keeps none of the others back.
       const failures: unknown[] = [];
       for (const { consumer } of rows) {
-        await this.#moveConsumer(consumer, parts, round).catch((error: unknown) => failures.push(error));
+        await this.moveConsumer(consumer, parts, round).catch((error: unknown) => failures.push(error));
       }
       await moveUnrouted(client, parts, round);
       if (failures.length > 0) throw failures[0];
@@ -79,8 +79,8 @@ export class PostgresSource implements MoveSource {
   }
 
   /** On a session of its own, which holds the shards like a process of the consumer: none begins with them meanwhile. */
-  async #moveConsumer(consumer: string, parts: MoveParts, round: MoveRound): Promise<void> {
-    const client = await this.#connect();
+  private async moveConsumer(consumer: string, parts: MoveParts, round: MoveRound): Promise<void> {
+    const client = await this.connect();
     let target: MoveTarget | undefined;
     try {
       const leases = new ShardLeases(client, consumer, this.log);
@@ -97,7 +97,7 @@ export class PostgresSource implements MoveSource {
     }
   }
 
-  async #connect(): Promise<pg.Client> {
+  private async connect(): Promise<pg.Client> {
     const client = new DatabaseClient({
       connectionString: this.databaseUrl,
       application_name: 'b24-relay bus move',

@@ -1,13 +1,13 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import { waitAtMost } from '../backoff.js';
-import { awaitReturn, browse } from '../rabbitmq/care/browse.js';
-import { CareConnection } from '../rabbitmq/care/care-connection.js';
-import { readLetter } from '../rabbitmq/care/letter-headers.js';
-import { queueDepths } from '../rabbitmq/care/queue-look.js';
+import { awaitReturn, browse } from '../rabbitmq/admin/browse.js';
+import { AdminConnection } from '../rabbitmq/admin/admin-connection.js';
+import { readLetter } from '../rabbitmq/admin/letter-headers.js';
+import { queueDepths } from '../rabbitmq/admin/queue-depths.js';
 import { closeQuietly, connect } from '../rabbitmq/connection.js';
-import { readTrail } from '../rabbitmq/headers.js';
-import { deadQueue, retryName, shardQueue, unroutedName } from '../rabbitmq/topology.js';
+import { readRetryMetadata } from '../rabbitmq/retry-metadata.js';
+import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../rabbitmq/topology.js';
 import { shardOf, shards } from '../shard.js';
 import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 import { isReadable } from './postgres-source.js';
@@ -41,9 +41,9 @@ export class RabbitSource implements MoveSource {
 
   async round(parts: MoveParts): Promise<MoveRound> {
     const { url, consumers, retryDelaysMs } = this.options;
-    return CareConnection.during(url, async (broker) => {
+    return AdminConnection.during(url, async (broker) => {
       const round = emptyRound();
-      if (await this.#isInUse(broker)) return round;
+      if (await this.isInUse(broker)) return round;
       // One that the other bus does not take keeps none of the others back.
       const failures: unknown[] = [];
       for (const consumer of await consumers()) {
@@ -55,7 +55,7 @@ export class RabbitSource implements MoveSource {
         if (queues === 0 || waiting + retrying + dead === 0) continue;
         if (shardsServed > 0) round.served.push(consumer);
         else
-          await this.#moveConsumer(broker, consumer, parts, round).catch((error: unknown) =>
+          await this.moveConsumer(broker, consumer, parts, round).catch((error: unknown) =>
             failures.push(error),
           );
       }
@@ -66,7 +66,7 @@ export class RabbitSource implements MoveSource {
   }
 
   /** The same virtual host, by whatever name: moving would never end. An exclusive queue is seen in its own alone. */
-  async #isInUse(broker: CareConnection): Promise<boolean> {
+  private async isInUse(broker: AdminConnection): Promise<boolean> {
     const { amqpUrl } = this.options;
     if (amqpUrl === undefined) return false;
     const queue = `b24.move.${crypto.randomUUID()}`;
@@ -84,8 +84,8 @@ export class RabbitSource implements MoveSource {
     }
   }
 
-  async #moveConsumer(
-    broker: CareConnection,
+  private async moveConsumer(
+    broker: AdminConnection,
     consumer: string,
     parts: MoveParts,
     round: MoveRound,
@@ -117,7 +117,7 @@ async function moveMessage(
   shard: number,
   tierMs: number,
 ): Promise<boolean> {
-  const { attempts, firstFailedAt } = readTrail(properties.headers);
+  const { attempts, firstFailedAt } = readRetryMetadata(properties.headers);
   // One that has not failed since it was put there has no such time, and may as well come at once.
   const failedAt = readLetter('', { content, properties }).lastFailedAt ?? 0;
   await target.message({
@@ -153,7 +153,7 @@ function shardOfContent(content: Buffer): number {
  * @throws what the first that was not taken was refused with, when the others are moved
  */
 async function empty(
-  broker: CareConnection,
+  broker: AdminConnection,
   queue: string,
   { isOver }: Pick<MoveParts, 'isOver'>,
   round: MoveRound,
@@ -188,7 +188,7 @@ interface Lot {
 
 /** The oldest of the queue; what is not acknowledged goes back to its place. */
 async function moveLot(
-  broker: CareConnection,
+  broker: AdminConnection,
   queue: string,
   size: number,
   move: (message: ConsumeMessage) => Promise<boolean>,
@@ -222,8 +222,8 @@ async function moveLot(
 }
 
 /** What cannot be read cannot be routed anew. */
-async function moveUnrouted(broker: CareConnection, parts: MoveParts, round: MoveRound): Promise<void> {
-  round.unrouted += await empty(broker, unroutedName, parts, round, async ({ content }) => {
+async function moveUnrouted(broker: AdminConnection, parts: MoveParts, round: MoveRound): Promise<void> {
+  round.unrouted += await empty(broker, UNROUTED_NAME, parts, round, async ({ content }) => {
     if (!isReadable(content)) return false;
     await parts.publish(content);
     return true;

@@ -1,8 +1,8 @@
 import type { Log } from '@relay/platform';
 import pg from 'pg';
-import { eventIn } from '../care/dead-letter.js';
+import { eventIn } from '../admin/dead-letter.js';
 import { ConfirmedPublisher } from '../rabbitmq/confirmed-publisher.js';
-import { keepTrail } from '../rabbitmq/headers.js';
+import { deferralHeaders } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, declareConsumer, retryName, shardQueue } from '../rabbitmq/topology.js';
 import { tierFor } from '../retry-delays.js';
 import { shardOf } from '../shard.js';
@@ -38,7 +38,7 @@ export async function openRabbitTarget(
         ...place,
         content,
         messageId: eventIn(content)?.id,
-        headers: keepTrail({ attempts, firstFailedAt }, code),
+        headers: deferralHeaders({ attempts, firstFailedAt }, code),
       });
     },
     letter: ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedLetter) =>

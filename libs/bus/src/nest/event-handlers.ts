@@ -1,8 +1,8 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { FailedEntry, PortalBatch } from '../dispatch/batch.js';
-import type { EventHandler } from '../dispatch/dispatcher.js';
-import { portalHandlerKey, type PortalHandlerExtras } from './on-portal-events.decorator.js';
+import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
+import type { EventHandler } from '../scheduler/dispatcher.js';
+import { PORTAL_HANDLER_KEY, type PortalHandlerExtras } from './on-portal-events.decorator.js';
 
 /** The consumer's controllers are put together wrongly: it must not start. */
 export class HandlerSetupError extends Error {
@@ -49,7 +49,7 @@ export function gatherHandlers(
 
 function extrasOf(callback: MessageHandler): PortalHandlerExtras | undefined {
   const extras: Record<string, PortalHandlerExtras | undefined> | undefined = callback.extras;
-  return extras?.[portalHandlerKey];
+  return extras?.[PORTAL_HANDLER_KEY];
 }
 
 /** Nest's function resolves to the method's result, or to an Observable of it (an interceptor), or of its error. */

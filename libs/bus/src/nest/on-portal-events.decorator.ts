@@ -6,7 +6,7 @@ import { throwError, type Observable } from 'rxjs';
 /** Ties our handlers to our server: no other transport of a hybrid application registers them. */
 export const portalEventsTransport = Symbol('PORTAL_EVENTS');
 
-export const portalHandlerKey = 'portalEventsHandler';
+export const PORTAL_HANDLER_KEY = 'portalEventsHandler';
 
 /** One object for each decorated method, carried in `extras`: Nest registers a function for every pattern of it. */
 export interface PortalHandlerExtras {
@@ -15,7 +15,7 @@ export interface PortalHandlerExtras {
 }
 
 /** What one batch request of Bitrix24 reads: 50 commands of 50 items. */
-const largestBatch = 2_500;
+const LARGEST_BATCH = 2_500;
 
 /**
  * Nest answers a caller with `Internal server error` whatever a handler threw; what decides about retries must see the
@@ -45,14 +45,14 @@ function canonicalName(eventName: string): string {
  */
 export function OnPortalEvents(
   names: string | string[],
-  { merge = true, maxEntries = largestBatch }: { merge?: boolean; maxEntries?: number } = {},
+  { merge = true, maxEntries = LARGEST_BATCH }: { merge?: boolean; maxEntries?: number } = {},
 ): MethodDecorator {
-  if (!Number.isInteger(maxEntries) || maxEntries < 1 || maxEntries > largestBatch) {
-    throw new RangeError(`maxEntries is 1 to ${largestBatch}: ${maxEntries}`);
+  if (!Number.isInteger(maxEntries) || maxEntries < 1 || maxEntries > LARGEST_BATCH) {
+    throw new RangeError(`maxEntries is 1 to ${LARGEST_BATCH}: ${maxEntries}`);
   }
   const handler: PortalHandlerExtras = { merge, maxEntries };
   return applyDecorators(
-    EventPattern([names].flat().map(canonicalName), portalEventsTransport, { [portalHandlerKey]: handler }),
+    EventPattern([names].flat().map(canonicalName), portalEventsTransport, { [PORTAL_HANDLER_KEY]: handler }),
     UseFilters(new RethrowFilter()),
   );
 }

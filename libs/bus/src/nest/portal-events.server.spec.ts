@@ -16,7 +16,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { silentLog } from '@relay/platform';
 import type { Observable } from 'rxjs';
 import { eventually } from '../../../../test/support/eventually.js';
-import type { FailedEntry, PortalBatch } from '../dispatch/batch.js';
+import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
 import { deferred } from '../deferred.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';

@@ -1,7 +1,7 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
-import type { ConsumerState } from '../dispatch/dispatcher-state.js';
-import { Dispatcher, type DispatcherOptions } from '../dispatch/dispatcher.js';
+import type { ConsumerState } from '../scheduler/dispatcher-state.js';
+import { Dispatcher, type DispatcherOptions } from '../scheduler/dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 import { gatherHandlers } from './event-handlers.js';
 import { portalEventsTransport } from './on-portal-events.decorator.js';
@@ -26,10 +26,10 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   override readonly transportId = portalEventsTransport;
   /** The error goes to `decide`, so Nest need not log it as lost. */
   override readonly propagatesEventHandlerErrors = true;
-  readonly #closing = new AbortController();
-  #dispatcher: Dispatcher | undefined;
-  #consumption: Consumption | undefined;
-  #closed: Promise<void> | undefined;
+  private readonly closing = new AbortController();
+  private dispatcher: Dispatcher | undefined;
+  private consumption: Consumption | undefined;
+  private closed: Promise<void> | undefined;
 
   constructor(private readonly options: PortalEventsServerOptions) {
     super();
@@ -39,7 +39,7 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   async listen(callback: (error?: unknown) => void): Promise<void> {
     let failure: unknown;
     try {
-      await this.#start();
+      await this.start();
     } catch (error) {
       failure = error;
     }
@@ -51,30 +51,30 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
    * Once: Nest closes it again with the app.
    */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    this.closed ??= this.closeAll();
+    return this.closed;
   }
 
-  async #close(): Promise<void> {
-    this.#closing.abort();
-    await this.#dispatcher?.drain();
-    await this.#consumption?.stop();
+  private async closeAll(): Promise<void> {
+    this.closing.abort();
+    await this.dispatcher?.drain();
+    await this.consumption?.stop();
   }
 
   /** The queues stand and deliveries come. */
   isReady(): boolean {
-    return this.#consumption?.isReady() ?? false;
+    return this.consumption?.isReady() ?? false;
   }
 
   /** What waits in this process for the portal to take calls is tried now. */
   wake(memberId: string): void {
-    this.#dispatcher?.wake(memberId);
+    this.dispatcher?.wake(memberId);
   }
 
   /** Undefined before `listen`. */
   state(): ConsumerState | undefined {
-    const state = this.#dispatcher?.state();
-    return state && { ...state, newer: this.#consumption?.newer() ?? 0 };
+    const state = this.dispatcher?.state();
+    return state && { ...state, newer: this.consumption?.newer() ?? 0 };
   }
 
   override on(): never {
@@ -85,19 +85,19 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     throw new TypeError('Portal events have no single client to unwrap');
   }
 
-  async #start(): Promise<void> {
+  private async start(): Promise<void> {
     const { bus, consumer, onSubscribed, prefetch, ...options } = this.options;
     const { log } = options;
     const handlers = gatherHandlers(consumer, this.messageHandlers);
     const names = handlers.flatMap((handler) => handler.names);
     const dispatcher = new Dispatcher({ consumer, handlers, prefetch, ...options });
-    this.#dispatcher = dispatcher;
-    this.#consumption = await bus.consume({
+    this.dispatcher = dispatcher;
+    this.consumption = await bus.consume({
       consumer,
       names,
       prefetch,
       receive: (delivery) => dispatcher.receive(delivery),
-      signal: this.#closing.signal,
+      signal: this.closing.signal,
     });
     log.info({ consumer, names }, 'consuming portal events');
     try {

@@ -2,7 +2,7 @@ import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events
 import type { Log } from '@relay/platform';
 import pg from 'pg';
 import { waitAtMost } from '../backoff.js';
-import { HeldDelivery } from '../delivery.js';
+import { UnackedDelivery } from '../unacked-delivery.js';
 import type { ConsumeOptions } from '../event-bus.js';
 import { toFailure } from '../failure.js';
 import { NEWER_CODE, type NewerMessages } from '../newer-messages.js';
@@ -25,10 +25,10 @@ export interface SessionOptions {
   pollMs: number;
 }
 
-const connectTimeoutMs = 5_000;
-const closeTimeoutMs = 2_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 /** A database that does not answer for so long is taken for gone. */
-const queryTimeoutMs = 15_000;
+const QUERY_TIMEOUT_MS = 15_000;
 
 /**
  * Takes, settles and holds its shards' leases on one connection: whatever ends that connection ends all three at once,
@@ -39,13 +39,13 @@ export class ConsumeSession implements Session, SettleContext {
   readonly consumer: string;
   readonly log: Log;
   readonly retryDelaysMs: readonly number[];
-  readonly #settlements: Settlements;
-  readonly #leases: ShardLeases;
+  private readonly settlements: Settlements;
+  private readonly leases: ShardLeases;
   /** Free room by owned shard. */
-  readonly #room = new Map<number, number>();
-  #poll: NodeJS.Timeout | undefined;
-  #isTaking = false;
-  #takeAgain = false;
+  private readonly room = new Map<number, number>();
+  private poll: NodeJS.Timeout | undefined;
+  private isTaking = false;
+  private takeAgain = false;
 
   private constructor(
     private readonly client: pg.Client,
@@ -55,8 +55,8 @@ export class ConsumeSession implements Session, SettleContext {
     this.consumer = options.consumer;
     this.log = options.log;
     this.retryDelaysMs = options.retryDelaysMs;
-    this.#settlements = new Settlements(client);
-    this.#leases = new ShardLeases(client, options.consumer, options.log);
+    this.settlements = new Settlements(client);
+    this.leases = new ShardLeases(client, options.consumer, options.log);
   }
 
   static async open(
@@ -68,18 +68,18 @@ export class ConsumeSession implements Session, SettleContext {
     const client = new pg.Client({
       connectionString: url,
       application_name: `b24-relay bus ${options.consumer}`,
-      connectionTimeoutMillis: connectTimeoutMs,
-      query_timeout: queryTimeoutMs,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
       keepAlive: true,
     });
     const session = new ConsumeSession(client, options, onEnd);
-    client.on('error', (cause) => session.#end(cause));
-    client.on('end', () => session.#end(new Error('The connection was closed')));
-    client.on('notification', () => session.#wake());
+    client.on('error', (cause) => session.end(cause));
+    client.on('end', () => session.end(new Error('The connection was closed')));
+    client.on('notification', () => session.wake());
     try {
       await client.connect();
       await prepare(client);
-      await session.#begin();
+      await session.begin();
       return session;
     } catch (error) {
       await session.close();
@@ -89,72 +89,72 @@ export class ConsumeSession implements Session, SettleContext {
 
   async settle(shard: number, settlement: Settlement): Promise<void> {
     try {
-      await this.#settlements.add(settlement);
+      await this.settlements.add(settlement);
     } catch (cause) {
-      this.#end(new Error('A settlement could not be written', { cause }));
+      this.end(new Error('A settlement could not be written', { cause }));
       return;
     }
-    this.#room.set(shard, (this.#room.get(shard) ?? 0) + 1);
-    this.#wake();
+    this.room.set(shard, (this.room.get(shard) ?? 0) + 1);
+    this.wake();
   }
 
   async close(): Promise<void> {
     this.open = false;
-    clearInterval(this.#poll);
+    clearInterval(this.poll);
     await waitAtMost(
       this.client.end().catch(() => undefined),
-      closeTimeoutMs,
+      CLOSE_TIMEOUT_MS,
     );
   }
 
-  async #begin(): Promise<void> {
-    await this.#leases.prepare();
+  private async begin(): Promise<void> {
+    await this.leases.prepare();
     await this.client.query(`LISTEN ${pg.escapeIdentifier(wakeChannel(this.consumer))}`);
-    await this.#keepShards();
-    this.#poll = setInterval(() => void this.#keepAndWake(), this.options.pollMs);
-    this.#wake();
+    await this.keepShards();
+    this.poll = setInterval(() => void this.keepAndWake(), this.options.pollMs);
+    this.wake();
   }
 
-  async #keepAndWake(): Promise<void> {
+  private async keepAndWake(): Promise<void> {
     try {
-      await this.#keepShards();
+      await this.keepShards();
     } catch (cause) {
-      this.#end(new Error('The shards could not be kept', { cause }));
+      this.end(new Error('The shards could not be kept', { cause }));
     }
-    this.#wake();
+    this.wake();
   }
 
-  async #keepShards(): Promise<void> {
-    for (const shard of await this.#leases.keep()) this.#room.set(shard, this.options.prefetch);
+  private async keepShards(): Promise<void> {
+    for (const shard of await this.leases.keep()) this.room.set(shard, this.options.prefetch);
   }
 
   /** One taking at a time; a call meanwhile makes another one follow. */
-  #wake(): void {
+  private wake(): void {
     if (!this.open) return;
-    if (this.#isTaking) {
-      this.#takeAgain = true;
+    if (this.isTaking) {
+      this.takeAgain = true;
       return;
     }
-    this.#isTaking = true;
-    void this.#take().finally(() => {
-      this.#isTaking = false;
-      if (this.#takeAgain) this.#wake();
+    this.isTaking = true;
+    void this.take().finally(() => {
+      this.isTaking = false;
+      if (this.takeAgain) this.wake();
     });
   }
 
-  async #take(): Promise<void> {
-    this.#takeAgain = false;
+  private async take(): Promise<void> {
+    this.takeAgain = false;
     try {
-      const { rows, mayBeMore } = await takeRows(this.client, this.consumer, this.#room);
-      this.#takeAgain ||= mayBeMore;
-      for (const row of rows) if (this.open) this.#deliver(row);
+      const { rows, mayBeMore } = await takeRows(this.client, this.consumer, this.room);
+      this.takeAgain ||= mayBeMore;
+      for (const row of rows) if (this.open) this.deliver(row);
     } catch (cause) {
-      this.#end(new Error('Messages could not be taken', { cause }));
+      this.end(new Error('Messages could not be taken', { cause }));
     }
   }
 
-  #deliver(row: MessageRow): void {
-    this.#room.set(row.shard, (this.#room.get(row.shard) ?? 0) - 1);
+  private deliver(row: MessageRow): void {
+    this.room.set(row.shard, (this.room.get(row.shard) ?? 0) - 1);
     const { id, shard, attempts, deliveryCount, firstFailedAt } = row;
     const receipt = new PostgresReceipt(this, { id, shard, attempts, deliveryCount, firstFailedAt });
     let event: PortalEvent;
@@ -168,10 +168,10 @@ export class ConsumeSession implements Session, SettleContext {
       void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
       return;
     }
-    this.options.receive(new HeldDelivery(event, receipt));
+    this.options.receive(new UnackedDelivery(event, receipt));
   }
 
-  #end(cause: Error): void {
+  private end(cause: Error): void {
     this.open = false;
     this.onEnd(cause);
   }

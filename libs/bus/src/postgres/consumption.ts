@@ -1,4 +1,4 @@
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import { ConnectionReport } from '../connection-report.js';
 import type { Consumption, ConsumeOptions } from '../event-bus.js';
 import { NewerMessages } from '../newer-messages.js';
@@ -8,21 +8,21 @@ import { subscribe } from './subscriptions.js';
 
 /** One consumer of this process: a session that takes its shards' messages, opened again whenever it ends. */
 export class PostgresConsumption implements Consumption {
-  readonly #sessions: Reconnector<ConsumeSession>;
+  private readonly sessions: Reconnector<ConsumeSession>;
   /** Once for each start of a consumer: a reconnect must not undo what a newer version of it has written since. */
-  #subscribed = false;
+  private subscribed = false;
 
-  readonly #newer: NewerMessages;
+  private readonly newerMessages: NewerMessages;
 
   constructor(
     url: string,
     names: ConsumeOptions['names'],
     options: Omit<SessionOptions, 'newer'>,
-    troubles?: BusTroubles,
+    troubles?: BusHealth,
   ) {
-    this.#newer = new NewerMessages(options.consumer, options.log);
-    const session = { ...options, newer: this.#newer };
-    this.#sessions = new Reconnector({
+    this.newerMessages = new NewerMessages(options.consumer, options.log);
+    const session = { ...options, newer: this.newerMessages };
+    this.sessions = new Reconnector({
       report: new ConnectionReport({
         name: `consume ${options.consumer}`,
         address: 'DATABASE_URL',
@@ -31,27 +31,27 @@ export class PostgresConsumption implements Consumption {
       }),
       open: (onEnd) =>
         ConsumeSession.open(url, session, onEnd, async (client) => {
-          if (!this.#subscribed) await subscribe(client, options.consumer, names);
-          this.#subscribed = true;
+          if (!this.subscribed) await subscribe(client, options.consumer, names);
+          this.subscribed = true;
         }),
     });
   }
 
   /** Resolves when the subscription stands. */
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#sessions.start();
-    await this.#sessions.opened(signal);
+    await this.sessions.start();
+    await this.sessions.opened(signal);
   }
 
   isReady(): boolean {
-    return this.#sessions.current !== undefined;
+    return this.sessions.current !== undefined;
   }
 
   newer(): number {
-    return this.#newer.count;
+    return this.newerMessages.count;
   }
 
   stop(): Promise<void> {
-    return this.#sessions.close();
+    return this.sessions.close();
   }
 }

@@ -7,7 +7,7 @@ import { LeaseShards1766100000610 } from './migrations/1766100000610-lease-shard
 import { WeighUnrouted1766100000620 } from './migrations/1766100000620-weigh-unrouted.js';
 
 /** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
-export const busMigrations = [
+export const BUS_MIGRATIONS = [
   CreateBus1764000000100,
   FixShardCount1764600000100,
   CreateTrials1764700000100,

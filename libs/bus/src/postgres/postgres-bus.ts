@@ -1,10 +1,10 @@
 import type { PortalEvent } from '@relay/events';
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import {
   type BusOptions,
   type Consumption,
   type ConsumeOptions,
-  defaultPrefetch,
+  DEFAULT_PREFETCH,
   type EventBus,
 } from '../event-bus.js';
 import { PostgresConsumption } from './consumption.js';
@@ -15,36 +15,36 @@ import { PostgresPublisher } from './publisher.js';
  * its own to PostgreSQL: a pooler that shares sessions breaks LISTEN and the leases of shards.
  */
 export class PostgresBus implements EventBus {
-  readonly #publisher: PostgresPublisher;
-  readonly #consumptions = new Set<PostgresConsumption>();
+  private readonly publisher: PostgresPublisher;
+  private readonly consumptions = new Set<PostgresConsumption>();
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { pollMs: number; troubles?: BusTroubles },
+    private readonly options: BusOptions & { pollMs: number; troubles?: BusHealth },
   ) {
-    this.#publisher = new PostgresPublisher(url, options);
+    this.publisher = new PostgresPublisher(url, options);
   }
 
   /** Resolves after the first look at the database: one that is away does not keep a gateway from starting. */
   start(): Promise<void> {
-    return this.#publisher.start();
+    return this.publisher.start();
   }
 
   publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
-    return this.#publisher.publish(event, deadlineMs);
+    return this.publisher.publish(event, deadlineMs);
   }
 
   async consume({
     consumer,
     names,
-    prefetch = defaultPrefetch,
+    prefetch = DEFAULT_PREFETCH,
     receive,
     signal,
   }: ConsumeOptions): Promise<Consumption> {
     const { log, retryDelaysMs, pollMs, troubles } = this.options;
     const session = { consumer, prefetch, receive, log, retryDelaysMs, pollMs };
     const consumption = new PostgresConsumption(this.url, names, session, troubles);
-    this.#consumptions.add(consumption);
+    this.consumptions.add(consumption);
     try {
       await consumption.start(signal);
     } catch (error) {
@@ -55,11 +55,11 @@ export class PostgresBus implements EventBus {
   }
 
   isReady(): boolean {
-    return this.#publisher.isReady();
+    return this.publisher.isReady();
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
-    await this.#publisher.close();
+    await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
+    await this.publisher.close();
   }
 }

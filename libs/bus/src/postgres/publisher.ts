@@ -2,29 +2,29 @@ import { databasePool } from '@relay/platform';
 import { encodeMessage, type PortalEvent } from '@relay/events';
 import pg from 'pg';
 import { waitAtMost } from '../backoff.js';
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import { ConnectionReport } from '../connection-report.js';
 import { BusUnavailableError, type BusOptions } from '../event-bus.js';
-import { describeFault } from '../faults/describe-fault.js';
+import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
 import { shardOf } from '../shard.js';
 
 /** A publish is one short statement; more connections would only queue for the disk. */
-const poolSize = 4;
+const POOL_SIZE = 4;
 /** A statement whose caller has long given up must not keep its connection: the server ends it, or we the connection. */
-const statementTimeoutMs = 5_000;
-const probeEveryMs = 2_000;
-const refusalPauseMs = 10_000;
-const unroutedMaxRows = 10_000;
+const STATEMENT_TIMEOUT_MS = 5_000;
+const PROBE_EVERY_MS = 2_000;
+const REFUSAL_PAUSE_MS = 10_000;
+const UNROUTED_MAX_ROWS = 10_000;
 /** As RabbitMQ keeps of them. */
-const unroutedMaxBytes = 16 * 1024 * 1024;
+const UNROUTED_MAX_BYTES = 16 * 1024 * 1024;
 /** To weigh them costs a look at each: so much may come of this process before it does. */
-const trimEveryBytes = 2 * 1024 * 1024;
+const TRIM_EVERY_BYTES = 2 * 1024 * 1024;
 
 /** The channel on which the processes of a consumer hear that there is work. */
 export const wakeChannel = (consumer: string): string => `b24.bus.${consumer}`;
 
 // One row for every consumer that wants the event by its base name (0) or by its type, whichever it named, and not two.
-const publishSql = `
+const PUBLISH_SQL = `
   WITH targets AS (
     SELECT DISTINCT consumer FROM bus.subscriptions WHERE name = $1 AND entity_type_id IN (0, $2)
   ), routed AS (
@@ -38,83 +38,84 @@ const publishSql = `
   )
   SELECT pg_notify('b24.bus.' || consumer, '') FROM routed`;
 
-const trimSql = `
+const TRIM_SQL = `
   DELETE FROM bus.unrouted WHERE id <= (
     SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id DESC) AS newer FROM bus.unrouted) AS weighed
     WHERE newer > $1 ORDER BY id DESC LIMIT 1
   )`;
 
 /** Carries nothing out, and yet is refused whatever a publish would be refused: a missing table, column or permission. */
-const mayPublishSql = `EXPLAIN ${publishSql}`;
+const MAY_PUBLISH_SQL = `EXPLAIN ${PUBLISH_SQL}`;
 
-type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { troubles?: BusTroubles };
+type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { troubles?: BusHealth };
 
 /** SQLSTATE: rolled back for others' sake, cut off by a time limit or an operator. It is not about the event. */
-const passes = /^(?:40|57)/;
+const PASSES = /^(?:40|57)/;
 
 /** Stores an event for all of its consumers in one statement: either all have it or none. */
 export class PostgresPublisher {
-  readonly #pool: pg.Pool;
-  readonly #deadlineMs: number;
-  readonly #report: ConnectionReport;
-  #ready = false;
+  private readonly pool: pg.Pool;
+  private readonly deadlineMs: number;
+  private readonly report: ConnectionReport;
+  private ready = false;
   /** When, by `performance.now()`, to try again what was refused though a look found nothing wrong, as with a full disk. */
-  #refusedUntil: number | undefined;
-  #probe: NodeJS.Timeout | undefined;
+  private refusedUntil: number | undefined;
+  private probe: NodeJS.Timeout | undefined;
   /**
    * Bytes of unrouted events since they were weighed. By chance at the start, so that processes that end early weigh them as
    * often as others, and not with the first event, whose publisher needs the connection.
    */
-  #unweighed = Math.random() * trimEveryBytes;
+  private unweighed = Math.random() * TRIM_EVERY_BYTES;
 
   constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
-    this.#deadlineMs = deadlineMs;
-    this.#report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, troubles });
-    this.#pool = databasePool(
+    this.deadlineMs = deadlineMs;
+    this.report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, troubles });
+    this.pool = databasePool(
       {
         connectionString: url,
         application_name: 'b24-relay bus publish',
-        max: poolSize,
+        max: POOL_SIZE,
         connectionTimeoutMillis: deadlineMs,
-        statement_timeout: statementTimeoutMs,
-        query_timeout: 2 * statementTimeoutMs,
+        statement_timeout: STATEMENT_TIMEOUT_MS,
+        query_timeout: 2 * STATEMENT_TIMEOUT_MS,
         keepAlive: true,
       },
-      (err) => this.#isDown(err),
+      (err) => this.isDown(err),
     );
   }
 
   /** Resolves after the first look at the database, whatever it found. */
   async start(): Promise<void> {
-    await this.#look();
-    this.#probe = setInterval(() => void this.#look(), probeEveryMs).unref();
+    await this.look();
+    this.probe = setInterval(() => void this.look(), PROBE_EVERY_MS).unref();
   }
 
   isReady(): boolean {
-    return this.#ready;
+    return this.ready;
   }
 
   /** @throws BusUnavailableError */
-  async publish(event: PortalEvent, deadlineMs = this.#deadlineMs): Promise<void> {
+  async publish(event: PortalEvent, deadlineMs = this.deadlineMs): Promise<void> {
     const { name, entityTypeId, memberId } = event;
     const content = encodeMessage(event).toString('utf8');
-    const stored = this.#pool
+    const stored = this.pool
       .query({
         name: 'bus-publish',
-        text: publishSql,
-        values: [name, entityTypeId, shardOf(memberId), content, unroutedMaxRows],
+        text: PUBLISH_SQL,
+        values: [name, entityTypeId, shardOf(memberId), content, UNROUTED_MAX_ROWS],
       })
       .catch((cause: unknown) => {
-        const isRefused = cause instanceof pg.DatabaseError && !passes.test(cause.code ?? '');
+        const isRefused = cause instanceof pg.DatabaseError && !PASSES.test(cause.code ?? '');
         // Of one event, as a rule; but what the next one will meet as well is not to be found out by each.
-        if (isRefused && describeFault(cause, 'DATABASE_URL').needsPerson) this.#isRefused(cause);
+        if (isRefused && explainConnectionError(cause, 'DATABASE_URL').requiresOperator)
+          this.isRefused(cause);
         throw new BusUnavailableError(isRefused ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
       });
     const result = await waitAtMost(stored, deadlineMs);
     if (result) {
-      if (this.#refusedUntil !== undefined) this.#report.up();
-      this.#refusedUntil = undefined;
-      if (result.rowCount === 0) this.#weigh(Buffer.byteLength(content));
+      if (this.refusedUntil !== undefined) this.report.up();
+      this.refusedUntil = undefined;
+      if (result.rowCount === 0) this.weigh(Buffer.byteLength(content));
       return;
     }
     // Nobody waits for it any more; its own end is of no interest.
@@ -123,38 +124,38 @@ export class PostgresPublisher {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#probe);
-    this.#report.close();
-    await waitAtMost(this.#pool.end(), statementTimeoutMs);
+    clearInterval(this.probe);
+    this.report.close();
+    await waitAtMost(this.pool.end(), STATEMENT_TIMEOUT_MS);
   }
 
   /** Of an event that nobody wanted. Nobody waits for it; what fails is made up for by the next one. */
-  #weigh(bytes: number): void {
-    this.#unweighed += bytes;
-    if (this.#unweighed < trimEveryBytes) return;
-    this.#unweighed = 0;
-    this.#pool.query(trimSql, [unroutedMaxBytes]).catch(() => {
-      this.#unweighed = Infinity;
+  private weigh(bytes: number): void {
+    this.unweighed += bytes;
+    if (this.unweighed < TRIM_EVERY_BYTES) return;
+    this.unweighed = 0;
+    this.pool.query(TRIM_SQL, [UNROUTED_MAX_BYTES]).catch(() => {
+      this.unweighed = Infinity;
     });
   }
 
-  async #look(): Promise<void> {
+  private async look(): Promise<void> {
     try {
-      await this.#pool.query(mayPublishSql, [null, null, null, null, null]);
-      this.#ready = performance.now() >= (this.#refusedUntil ?? 0);
-      if (this.#refusedUntil === undefined) this.#report.up();
+      await this.pool.query(MAY_PUBLISH_SQL, [null, null, null, null, null]);
+      this.ready = performance.now() >= (this.refusedUntil ?? 0);
+      if (this.refusedUntil === undefined) this.report.up();
     } catch (error) {
-      this.#isDown(error);
+      this.isDown(error);
     }
   }
 
-  #isRefused(error: unknown): void {
-    this.#refusedUntil = performance.now() + refusalPauseMs;
-    this.#isDown(error);
+  private isRefused(error: unknown): void {
+    this.refusedUntil = performance.now() + REFUSAL_PAUSE_MS;
+    this.isDown(error);
   }
 
-  #isDown(error: unknown): void {
-    this.#ready = false;
-    this.#report.down(error);
+  private isDown(error: unknown): void {
+    this.ready = false;
+    this.report.down(error);
   }
 }

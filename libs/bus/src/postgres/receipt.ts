@@ -24,7 +24,7 @@ export interface TakenRow {
 }
 
 export class PostgresReceipt implements Receipt {
-  #settled = false;
+  private settled = false;
 
   constructor(
     private readonly context: SettleContext,
@@ -45,7 +45,7 @@ export class PostgresReceipt implements Receipt {
   }
 
   async done(): Promise<void> {
-    await this.#settle({ kind: 'done', id: this.row.id });
+    await this.settle({ kind: 'done', id: this.row.id });
   }
 
   async retry(
@@ -53,34 +53,34 @@ export class PostgresReceipt implements Receipt {
     { code }: Failure,
     { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
   ): Promise<void> {
-    await this.#comeBack(afterMs, { failedAttempts: countsAsAttempt ? 1 : 0, failed: true, code });
+    await this.comeBack(afterMs, { failedAttempts: countsAsAttempt ? 1 : 0, failed: true, code });
   }
 
   async defer(afterMs: number, code?: string): Promise<void> {
-    await this.#comeBack(afterMs, { failedAttempts: 0, failed: false, code: code ?? null });
+    await this.comeBack(afterMs, { failedAttempts: 0, failed: false, code: code ?? null });
   }
 
   async dead(failure: Failure): Promise<void> {
     const { consumer, log } = this.context;
-    if (!(await this.#settle({ kind: 'dead', id: this.row.id, failure }))) return;
+    if (!(await this.settle({ kind: 'dead', id: this.row.id, failure }))) return;
     deadTotal.inc({ consumer });
     log.error({ consumer, messageId: this.row.id, failure }, 'a message went to the dead letters');
   }
 
-  async #comeBack(
+  private async comeBack(
     afterMs: number,
     history: { failedAttempts: number; failed: boolean; code: string | null },
   ): Promise<void> {
     const { consumer, retryDelaysMs } = this.context;
     const delayMs = tierFor(afterMs, retryDelaysMs);
-    if (await this.#settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, ...history })) {
+    if (await this.settle({ kind: 'retry', id: this.row.id, afterMs: delayMs, ...history })) {
       retriedTotal.inc({ consumer, tier: tierName(delayMs) });
     }
   }
 
-  async #settle(settlement: Settlement): Promise<boolean> {
-    if (this.#settled || this.lost) return false;
-    this.#settled = true;
+  private async settle(settlement: Settlement): Promise<boolean> {
+    if (this.settled || this.lost) return false;
+    this.settled = true;
     await this.context.settle(this.row.shard, settlement);
     return !this.lost;
   }

@@ -6,10 +6,10 @@ import { freshDatabase, type TestDatabase } from '../../../../test/support/datab
 import { eventually } from '../../../../test/support/eventually.js';
 import { anEvent } from '../../testing/events.js';
 import { RecordedLog } from '../../testing/recorded-log.js';
-import { BusTroubles } from '../bus-troubles.js';
+import { BusHealth } from '../bus-health.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { busMigrations } from './migrations.js';
+import { BUS_MIGRATIONS } from './migrations.js';
 
 jest.setTimeout(60_000);
 
@@ -20,7 +20,7 @@ describe('a PostgreSQL that refuses', () => {
   let database: TestDatabase;
   let owner: pg.Client;
   let log: RecordedLog;
-  let troubles: BusTroubles;
+  let troubles: BusHealth;
   let bus: EventBus | undefined;
   const role = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   const deliveries: Delivery[] = [];
@@ -30,7 +30,7 @@ describe('a PostgreSQL that refuses', () => {
     owner = new pg.Client({ connectionString: database.url });
     await owner.connect();
     log = new RecordedLog();
-    troubles = new BusTroubles();
+    troubles = new BusHealth();
     deliveries.length = 0;
   });
   afterEach(async () => {
@@ -43,7 +43,7 @@ describe('a PostgreSQL that refuses', () => {
   });
 
   async function migrate(): Promise<void> {
-    const source = new DataSource({ type: 'postgres', url: database.url, migrations: busMigrations });
+    const source = new DataSource({ type: 'postgres', url: database.url, migrations: BUS_MIGRATIONS });
     await source.initialize();
     await source.runMigrations();
     await source.destroy();
@@ -73,7 +73,7 @@ describe('a PostgreSQL that refuses', () => {
 
   /** However often it is tried, a person reads one line of each connection. */
   async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
-    await eventually(() => expect(troubles.sentence).toMatch(reason));
+    await eventually(() => expect(troubles.reason).toMatch(reason));
     for (const connection of connections) {
       const about = ({ fields }: { fields: object }): boolean =>
         'connection' in fields &&
@@ -96,7 +96,7 @@ describe('a PostgreSQL that refuses', () => {
     await deliveries[2]?.done();
     const { rows } = await owner.query('SELECT code FROM bus.dead_letters');
     expect(rows).toEqual([{ code: 'BAD' }]);
-    expect(troubles.sentence).toBeUndefined();
+    expect(troubles.reason).toBeUndefined();
   }
 
   it('because its tables are missing: says what to run, and works once that is done', async () => {
@@ -145,7 +145,7 @@ describe('a PostgreSQL that refuses', () => {
     expect(opened.isReady()).toBe(true);
     await expect(opened.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_REFUSED' });
     expect(opened.isReady()).toBe(false);
-    expect(troubles.sentence).toMatch(/leads to a PostgreSQL that only reads/);
+    expect(troubles.reason).toMatch(/leads to a PostgreSQL that only reads/);
     expect(log.read('error')).toHaveLength(1);
     await readOnly('off');
     await eventually(() => opened.publish(anEvent({ name: 'ONCRMDEALADD' })));

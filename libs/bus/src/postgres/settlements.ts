@@ -14,9 +14,9 @@ export type Settlement =
     }
   | { kind: 'dead'; id: string; failure: Failure };
 
-const doneSql = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
+const DONE_SQL = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
 
-const retrySql = `
+const RETRY_SQL = `
   UPDATE bus.messages AS m
   SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts,
       last_code = coalesce(s.code, m.last_code),
@@ -25,7 +25,7 @@ const retrySql = `
   FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[], $5::boolean[]) AS s (id, after_ms, failed_attempts, code, failed)
   WHERE m.id = s.id`;
 
-const deadSql = `
+const DEAD_SQL = `
   WITH gone AS (
     DELETE FROM bus.messages AS m
     USING unnest($1::bigint[], $2::text[], $3::text[]) AS s (id, code, message)
@@ -38,38 +38,38 @@ const deadSql = `
 
 /** Gathers what is settled while the connection is busy and writes it in bulk: one statement for each kind. */
 export class Settlements {
-  #gathered: Settlement[] = [];
-  #next: Promise<void> | undefined;
-  #last: Promise<void> = Promise.resolve();
+  private gathered: Settlement[] = [];
+  private next: Promise<void> | undefined;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(private readonly client: pg.Client) {}
 
   /** Resolves when it is written. Rejects when the connection ended first: then the message will come again. */
   add(settlement: Settlement): Promise<void> {
-    this.#gathered.push(settlement);
-    this.#next ??= this.#writeAfter(this.#last);
-    return this.#next;
+    this.gathered.push(settlement);
+    this.next ??= this.writeAfter(this.last);
+    return this.next;
   }
 
-  async #writeAfter(previous: Promise<void>): Promise<void> {
+  private async writeAfter(previous: Promise<void>): Promise<void> {
     await previous.catch(() => undefined);
     await new Promise((resolve) => {
       setImmediate(resolve);
     });
-    const settlements = this.#gathered;
-    this.#gathered = [];
-    this.#last = this.#next ?? Promise.resolve();
-    this.#next = undefined;
-    await this.#write(settlements);
+    const settlements = this.gathered;
+    this.gathered = [];
+    this.last = this.next ?? Promise.resolve();
+    this.next = undefined;
+    await this.write(settlements);
   }
 
-  async #write(settlements: readonly Settlement[]): Promise<void> {
+  private async write(settlements: readonly Settlement[]): Promise<void> {
     const done = settlements.filter((settlement) => settlement.kind === 'done');
     const retry = settlements.filter((settlement) => settlement.kind === 'retry');
     const dead = settlements.filter((settlement) => settlement.kind === 'dead');
-    if (done.length > 0) await this.client.query(doneSql, [idsOf(done)]);
+    if (done.length > 0) await this.client.query(DONE_SQL, [idsOf(done)]);
     if (retry.length > 0) {
-      await this.client.query(retrySql, [
+      await this.client.query(RETRY_SQL, [
         idsOf(retry),
         retry.map(({ afterMs }) => afterMs),
         retry.map(({ failedAttempts }) => failedAttempts),
@@ -78,7 +78,7 @@ export class Settlements {
       ]);
     }
     if (dead.length > 0) {
-      await this.client.query(deadSql, [
+      await this.client.query(DEAD_SQL, [
         idsOf(dead),
         dead.map(({ failure }) => storable(failure.code)),
         dead.map(({ failure }) => storable(failure.message)),

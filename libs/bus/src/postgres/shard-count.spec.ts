@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { busMigrations } from './migrations.js';
+import { BUS_MIGRATIONS } from './migrations.js';
 import { requireShardCount } from './shard-count.js';
 
 describe('the number of shards', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    database = await freshDatabase(busMigrations);
+    database = await freshDatabase(BUS_MIGRATIONS);
   });
   afterAll(() => database.drop());
 

@@ -1,17 +1,17 @@
 import { DatabaseClient, StartupError } from '@relay/platform';
-import { shardCount } from '../shard.js';
+import { SHARD_COUNT } from '../shard.js';
 
-const connectTimeoutMs = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
  * The first process writes down how many shards there are, every later one compares: with another number it would look
  * for waiting messages where they are not, and two processes could serve one portal.
  * @throws StartupError when they differ
  */
-export async function requireShardCount(databaseUrl: string, count = shardCount): Promise<void> {
+export async function requireShardCount(databaseUrl: string, count = SHARD_COUNT): Promise<void> {
   const client = new DatabaseClient({
     connectionString: databaseUrl,
-    connectionTimeoutMillis: connectTimeoutMs,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
   // A connection that breaks while it is closed must not end the process.
   await client.connect();

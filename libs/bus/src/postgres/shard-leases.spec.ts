@@ -5,7 +5,7 @@ import pg from 'pg';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { shards } from '../shard.js';
-import { busMigrations } from './migrations.js';
+import { BUS_MIGRATIONS } from './migrations.js';
 import { ShardLeases } from './shard-leases.js';
 
 const CONSUMER = 'formatter';
@@ -19,7 +19,7 @@ describe('leases of shards', () => {
   const clients = new Set<pg.Client>();
 
   beforeAll(async () => {
-    database = await freshDatabase(busMigrations);
+    database = await freshDatabase(BUS_MIGRATIONS);
     admin = new pg.Client({ connectionString: database.url });
     await admin.connect();
   });

@@ -102,9 +102,9 @@ export async function claimLeases(
  * say so too, but any user of the database may take one.
  */
 export class ShardLeases {
-  readonly #owned = new Set<number>();
-  #renewedAt = -Infinity;
-  #mayNotEnd = false;
+  private readonly owned = new Set<number>();
+  private renewedAt = -Infinity;
+  private mayNotEnd = false;
 
   constructor(
     private readonly client: pg.ClientBase,
@@ -123,33 +123,33 @@ export class ShardLeases {
    * @throws when another process has what was ours
    */
   async keep(): Promise<number[]> {
-    await this.#renew();
-    const missing = shards.filter((shard) => !this.#owned.has(shard));
+    await this.renew();
+    const missing = shards.filter((shard) => !this.owned.has(shard));
     if (missing.length === 0) return [];
-    await this.#endExpired();
+    await this.endExpired();
     await this.client.query(LOCK_SQL, [this.consumer, missing]);
     const claimed = await claimLeases(this.client, this.consumer, missing);
     if (claimed.length > 0) await this.client.query(FREE_SQL, [this.consumer, claimed]);
-    for (const shard of claimed) this.#owned.add(shard);
+    for (const shard of claimed) this.owned.add(shard);
     return claimed;
   }
 
-  async #renew(): Promise<void> {
-    if (this.#owned.size === 0 || this.now() - this.#renewedAt < RENEW_EVERY_MS) return;
+  private async renew(): Promise<void> {
+    if (this.owned.size === 0 || this.now() - this.renewedAt < RENEW_EVERY_MS) return;
     const { rows } = await this.client.query(RENEW_SQL, [this.consumer, LEASE_SECONDS]);
-    if (rows.length < this.#owned.size) throw new Error('Another process has taken over shards of this one');
-    this.#renewedAt = this.now();
+    if (rows.length < this.owned.size) throw new Error('Another process has taken over shards of this one');
+    this.renewedAt = this.now();
   }
 
-  async #endExpired(): Promise<void> {
+  private async endExpired(): Promise<void> {
     try {
       await this.client.query(END_EXPIRED_SQL, [this.consumer]);
     } catch (error) {
       // A session of another role than this one's, as during a change of roles: the server ends it when it is idle.
       if (!(error instanceof pg.DatabaseError) || error.code !== NOT_PERMITTED) throw error;
-      if (!this.#mayNotEnd)
+      if (!this.mayNotEnd)
         this.log.warn({ consumer: this.consumer }, 'the owner of shards stands still and may not be ended');
-      this.#mayNotEnd = true;
+      this.mayNotEnd = true;
     }
   }
 }

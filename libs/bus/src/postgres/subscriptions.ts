@@ -1,7 +1,7 @@
 import { parseEventName } from '@relay/events';
 import type pg from 'pg';
 
-const subscribeSql = `
+const SUBSCRIBE_SQL = `
   WITH wanted AS (
     SELECT DISTINCT name, entity_type_id FROM unnest($2::text[], $3::int[]) AS w (name, entity_type_id)
   ), gone AS (
@@ -18,7 +18,7 @@ export async function subscribe(
   names: readonly string[],
 ): Promise<void> {
   const parsed = names.map(parseEventName);
-  await client.query(subscribeSql, [
+  await client.query(SUBSCRIBE_SQL, [
     consumer,
     parsed.map(({ name }) => name),
     parsed.map(({ entityTypeId }) => entityTypeId),

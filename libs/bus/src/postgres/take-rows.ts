@@ -12,10 +12,10 @@ export interface MessageRow {
 }
 
 /** Rows of one shard in one answer: bounds the memory of a start on a long backlog. */
-const maxRowsPerShard = 1_000;
+const MAX_ROWS_PER_SHARD = 1_000;
 
 // The lease of the shard is ours, so nobody else takes these rows and none need be locked or skipped.
-const takeSql = `
+const TAKE_SQL = `
   WITH next AS (
     SELECT m.id FROM unnest($2::int[], $3::int[]) AS room (shard, free)
     CROSS JOIN LATERAL (
@@ -43,10 +43,10 @@ export async function takeRows(
   room: ReadonlyMap<number, number>,
 ): Promise<{ rows: MessageRow[]; mayBeMore: boolean }> {
   const open = [...room].filter(([, free]) => free > 0);
-  const limits = open.map(([, free]) => Math.min(free, maxRowsPerShard));
+  const limits = open.map(([, free]) => Math.min(free, MAX_ROWS_PER_SHARD));
   const { rows } = await client.query<Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null }>({
     name: 'bus-take',
-    text: takeSql,
+    text: TAKE_SQL,
     values: [consumer, open.map(([shard]) => shard), limits],
   });
   return {

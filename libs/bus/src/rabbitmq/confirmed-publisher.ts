@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import type { Channel, ConfirmChannel, Options } from 'amqplib';
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import { BusUnavailableError, type BusUnavailableCode } from '../event-bus.js';
 import { ConnectionReport } from '../connection-report.js';
 import { Reconnector, type Session } from '../reconnector.js';
@@ -19,7 +19,7 @@ export interface PublisherOptions {
   /** For the log and the broker's list of connections. */
   name: string;
   log: Log;
-  troubles?: BusTroubles | undefined;
+  troubles?: BusHealth | undefined;
   deadlineMs: number;
   /** Makes what is published to, at every connect. */
   declare: (channel: Channel) => Promise<void>;
@@ -35,7 +35,7 @@ interface PublishSession extends Session {
 }
 
 /** A frozen broker must not fill our memory until its heartbeat is missed. */
-const maxUnconfirmed = 20_000;
+const MAX_UNCONFIRMED = 20_000;
 
 /** Publishes on a connection of its own; a publish resolves when the broker has stored the message. */
 export class ConfirmedPublisher {
@@ -66,7 +66,7 @@ export class ConfirmedPublisher {
     const session = this.#sessions.current;
     if (!session) return refuse('BUS_DOWN', this.#sessions.lastCause);
     if (session.blocked) return refuse('BUS_BLOCKED');
-    if (session.unconfirmed >= maxUnconfirmed) return refuse('BUS_OVERLOADED');
+    if (session.unconfirmed >= MAX_UNCONFIRMED) return refuse('BUS_OVERLOADED');
     const correlationId = String(++this.#published);
     return new Promise((resolve, reject) => {
       const settle = (refusal?: BusUnavailableError): void => {

@@ -4,11 +4,11 @@ import { waitAtMost } from '../backoff.js';
 import { deferred } from '../deferred.js';
 
 /** Seconds. A broker that is frozen, not gone, is noticed after two to three of these. */
-const heartbeatSeconds = 5;
-const connectTimeoutMs = 5_000;
-const closeTimeoutMs = 2_000;
+const HEARTBEAT_SECONDS = 5;
+const CONNECT_TIMEOUT_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 /** Right after a broker's restart a quorum queue may be without a leader, and an operation on it without an answer. */
-const setUpTimeoutMs = 60_000;
+const SET_UP_TIMEOUT_MS = 60_000;
 
 /**
  * Opens a connection and makes on it what `setUp` makes, or closes it again. `onEnd` hears of the end of the
@@ -21,7 +21,7 @@ export async function connect<T>(
   setUp: (connection: ChannelModel) => Promise<T>,
 ): Promise<T> {
   const connection = await amqp.connect(withHeartbeat(url), {
-    timeout: connectTimeoutMs,
+    timeout: CONNECT_TIMEOUT_MS,
     noDelay: true,
     keepAlive: true,
     clientProperties: { connection_name: `b24-relay ${name}` },
@@ -38,9 +38,9 @@ export async function connect<T>(
   try {
     const made = await waitAtMost(
       Promise.race([setUp(connection).then((value) => ({ value })), failed.promise]),
-      setUpTimeoutMs,
+      SET_UP_TIMEOUT_MS,
     );
-    if (!made) throw new Error(`The broker did not set up queues within ${setUpTimeoutMs} ms`);
+    if (!made) throw new Error(`The broker did not set up queues within ${SET_UP_TIMEOUT_MS} ms`);
     return made.value;
   } catch (error) {
     await closeQuietly(connection);
@@ -80,14 +80,14 @@ export function watchChannel<C extends Channel>(channel: C, onEnd: (cause: Error
  * has still to send, as its last acks, would be overtaken by the connection's own goodbye.
  */
 export async function closeQuietly(connection: ChannelModel, channel?: Channel): Promise<void> {
-  if (channel) await waitAtMost(channel.close().catch(nothing), closeTimeoutMs);
-  await waitAtMost(connection.close().catch(nothing), closeTimeoutMs);
+  if (channel) await waitAtMost(channel.close().catch(nothing), CLOSE_TIMEOUT_MS);
+  await waitAtMost(connection.close().catch(nothing), CLOSE_TIMEOUT_MS);
 }
 
 const nothing = (): void => undefined;
 
 function withHeartbeat(url: string): string {
   const parsed = new URL(url);
-  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeatSeconds));
+  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_SECONDS));
   return parsed.href;
 }

@@ -1,17 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import { ConnectionReport } from '../connection-report.js';
-import { HeldDelivery } from '../delivery.js';
-import { type Consumption, type ConsumeOptions, defaultPrefetch } from '../event-bus.js';
+import { UnackedDelivery } from '../unacked-delivery.js';
+import { type Consumption, type ConsumeOptions, DEFAULT_PREFETCH } from '../event-bus.js';
 import { toFailure } from '../failure.js';
 import { NEWER_CODE, NewerMessages } from '../newer-messages.js';
 import { Reconnector, type Session } from '../reconnector.js';
 import { shards } from '../shard.js';
 import { ChannelAcks } from './channel-acks.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
-import { readTrail } from './headers.js';
+import { readRetryMetadata } from './retry-metadata.js';
 import { RabbitReceipt, type SettleContext } from './receipt.js';
 import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
@@ -24,14 +24,14 @@ interface SessionContext extends SettleContext {
 
 /** One consumer's 16 shard queues on a connection of its own, subscribed again whenever that connection ends. */
 export class RabbitConsumption implements Consumption {
-  readonly #sessions: Reconnector<Session>;
-  readonly #newer: NewerMessages;
+  private readonly sessions: Reconnector<Session>;
+  private readonly newerMessages: NewerMessages;
 
-  constructor(url: string, options: ConsumeOptions, settling: SettleContext, troubles?: BusTroubles) {
+  constructor(url: string, options: ConsumeOptions, settling: SettleContext, troubles?: BusHealth) {
     // The same for as long as this lives: a reconnection must not move shards about.
-    this.#newer = new NewerMessages(options.consumer, settling.log);
-    const context: SessionContext = { ...settling, replica: randomUUID(), newer: this.#newer };
-    this.#sessions = new Reconnector({
+    this.newerMessages = new NewerMessages(options.consumer, settling.log);
+    const context: SessionContext = { ...settling, replica: randomUUID(), newer: this.newerMessages };
+    this.sessions = new Reconnector({
       report: new ConnectionReport({
         name: `consume ${options.consumer}`,
         address: 'AMQP_URL',
@@ -44,20 +44,20 @@ export class RabbitConsumption implements Consumption {
 
   /** Resolves when the queues are bound. */
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#sessions.start();
-    await this.#sessions.opened(signal);
+    await this.sessions.start();
+    await this.sessions.opened(signal);
   }
 
   isReady(): boolean {
-    return this.#sessions.current !== undefined;
+    return this.sessions.current !== undefined;
   }
 
   newer(): number {
-    return this.#newer.count;
+    return this.newerMessages.count;
   }
 
   stop(): Promise<void> {
-    return this.#sessions.close();
+    return this.sessions.close();
   }
 }
 
@@ -86,7 +86,7 @@ async function openSession(
 
 async function subscribe(
   connection: ChannelModel,
-  { consumer, names, prefetch = defaultPrefetch, receive }: ConsumeOptions,
+  { consumer, names, prefetch = DEFAULT_PREFETCH, receive }: ConsumeOptions,
   context: SessionContext,
   state: { open: boolean },
   end: (cause: Error) => void,
@@ -120,7 +120,7 @@ function takeMessage(
   receive: ConsumeOptions['receive'],
 ): void {
   const { messageId }: { messageId?: unknown } = message.properties;
-  const trail = readTrail(message.properties.headers);
+  const trail = readRetryMetadata(message.properties.headers);
   const receipt = new RabbitReceipt(context, channel.of(message), {
     ...trail,
     // Not every version counts every way in which a message goes back.
@@ -144,5 +144,5 @@ function takeMessage(
     void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
     return;
   }
-  receive(new HeldDelivery(event, receipt));
+  receive(new UnackedDelivery(event, receipt));
 }

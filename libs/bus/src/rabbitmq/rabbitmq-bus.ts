@@ -1,34 +1,34 @@
 import { encodeMessage, type PortalEvent } from '@relay/events';
-import type { BusTroubles } from '../bus-troubles.js';
+import type { BusHealth } from '../bus-health.js';
 import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { RabbitConsumption } from './consumption.js';
 import {
   declareConsumer,
   declareEvents,
-  eventsExchange,
+  EVENTS_EXCHANGE,
   requireWritable,
   routingKeyOf,
   type ConsumerTopology,
 } from './topology.js';
 
 /** A retry has nobody waiting for it; it is tried again for as long as its delivery is ours. */
-const moveDeadlineMs = 10_000;
+const RETRY_PUBLISH_DEADLINE_MS = 10_000;
 
 /** Publishing, moving failed messages, and each consumption have a connection of their own: RabbitMQ blocks by connection. */
 export class RabbitMqBus implements EventBus {
-  readonly #publisher: ConfirmedPublisher;
-  readonly #mover: ConfirmedPublisher;
-  readonly #consumptions = new Set<RabbitConsumption>();
+  private readonly publisher: ConfirmedPublisher;
+  private readonly mover: ConfirmedPublisher;
+  private readonly consumptions = new Set<RabbitConsumption>();
   /** What stood once: made again when a retry finds a part of it gone. */
-  readonly #declared: ConsumerTopology[] = [];
+  private readonly declared: ConsumerTopology[] = [];
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { troubles?: BusTroubles; prepare?: () => Promise<void> },
+    private readonly options: BusOptions & { troubles?: BusHealth; prepare?: () => Promise<void> },
   ) {
     const { log, troubles, publishDeadlineMs, prepare } = options;
-    this.#publisher = new ConfirmedPublisher({
+    this.publisher = new ConfirmedPublisher({
       url,
       log,
       troubles,
@@ -38,62 +38,62 @@ export class RabbitMqBus implements EventBus {
         // First: as long as the exchange is gone, nobody's event is routed past a consumer.
         await prepare?.();
         await declareEvents(channel);
-        await requireWritable(channel, eventsExchange);
+        await requireWritable(channel, EVENTS_EXCHANGE);
       },
     });
-    this.#mover = new ConfirmedPublisher({
+    this.mover = new ConfirmedPublisher({
       url,
       log,
       troubles,
       name: 'retry',
-      deadlineMs: moveDeadlineMs,
+      deadlineMs: RETRY_PUBLISH_DEADLINE_MS,
       declare: async (channel) => {
-        if (this.#declared.length > 0) await declareEvents(channel);
-        for (const topology of this.#declared) await declareConsumer(channel, topology);
+        if (this.declared.length > 0) await declareEvents(channel);
+        for (const topology of this.declared) await declareConsumer(channel, topology);
       },
     });
   }
 
   /** Resolves after the first attempt to connect: a broker that is away does not keep a gateway from starting. */
   start(): Promise<void> {
-    return this.#publisher.start();
+    return this.publisher.start();
   }
 
   publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
     const message = {
-      exchange: eventsExchange,
+      exchange: EVENTS_EXCHANGE,
       routingKey: routingKeyOf(event),
       content: encodeMessage(event),
       messageId: event.id,
       // For tools that look at the broker; ours read the message, which a retry leaves as it is.
       ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
     };
-    return this.#publisher.publish(message, deadlineMs);
+    return this.publisher.publish(message, deadlineMs);
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
     const { log, retryDelaysMs, troubles } = this.options;
     const { consumer, names } = options;
-    await this.#mover.start();
-    const settling = { consumer, log, retryDelaysMs, publisher: this.#mover };
+    await this.mover.start();
+    const settling = { consumer, log, retryDelaysMs, publisher: this.mover };
     const consumption = new RabbitConsumption(this.url, options, settling, troubles);
-    this.#consumptions.add(consumption);
+    this.consumptions.add(consumption);
     try {
       await consumption.start(options.signal);
     } catch (error) {
       await consumption.stop();
       throw error;
     }
-    this.#declared.push({ consumer, names, retryDelaysMs });
+    this.declared.push({ consumer, names, retryDelaysMs });
     return consumption;
   }
 
   isReady(): boolean {
-    return this.#publisher.isReady();
+    return this.publisher.isReady();
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
-    await Promise.all([this.#publisher.close(), this.#mover.close()]);
+    await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
+    await Promise.all([this.publisher.close(), this.mover.close()]);
   }
 }

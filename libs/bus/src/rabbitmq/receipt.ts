@@ -5,7 +5,7 @@ import type { Failure, Receipt } from '../event-bus.js';
 import { deadTotal, retriedTotal } from '../metrics.js';
 import { tierFor, tierName } from '../retry-delays.js';
 import type { ConfirmedPublisher, OutgoingMessage } from './confirmed-publisher.js';
-import { keepTrail, writeTrail, type Trail } from './headers.js';
+import { deferralHeaders, failureHeaders, type RetryMetadata } from './retry-metadata.js';
 import { deadQueue, retryName } from './topology.js';
 
 /** The channel that a delivery came by: a delivery tag means nothing on another one. */
@@ -25,7 +25,7 @@ export interface SettleContext {
 
 type Copy = Pick<OutgoingMessage, 'content' | 'messageId' | 'headers'>;
 
-export interface HeldMessage extends Trail {
+export interface UnackedMessage extends RetryMetadata {
   deliveryTag: number;
   deliveryCount: number;
   /** The shard queue. */
@@ -36,12 +36,12 @@ export interface HeldMessage extends Trail {
 
 /** Holds the message as it came, undecoded: it may have to go on to a retry tier or to the dead letters. */
 export class RabbitReceipt implements Receipt {
-  #settled = false;
+  private settled = false;
 
   constructor(
     private readonly context: SettleContext,
     private readonly channel: AckChannel,
-    private readonly message: HeldMessage,
+    private readonly message: UnackedMessage,
   ) {}
 
   get attempts(): number {
@@ -58,7 +58,7 @@ export class RabbitReceipt implements Receipt {
   }
 
   async done(): Promise<void> {
-    if (this.#settle()) this.channel.ack(this.message.deliveryTag);
+    if (this.settle()) this.channel.ack(this.message.deliveryTag);
   }
 
   async retry(
@@ -66,50 +66,50 @@ export class RabbitReceipt implements Receipt {
     failure: Failure,
     { countsAsAttempt = true }: { countsAsAttempt?: boolean } = {},
   ): Promise<void> {
-    await this.#comeBack(afterMs, this.#copy(failure, countsAsAttempt ? 1 : 0));
+    await this.scheduleRetry(afterMs, this.copy(failure, countsAsAttempt ? 1 : 0));
   }
 
   async defer(afterMs: number, code?: string): Promise<void> {
     const { content, messageId } = this.message;
-    await this.#comeBack(afterMs, { content, messageId, headers: keepTrail(this.message, code) });
+    await this.scheduleRetry(afterMs, { content, messageId, headers: deferralHeaders(this.message, code) });
   }
 
   async dead(failure: Failure): Promise<void> {
-    if (!this.#settle()) return;
+    if (!this.settle()) return;
     const { consumer, log } = this.context;
-    const moved = await this.#moveTo({
+    const moved = await this.republish({
       exchange: '',
       routingKey: deadQueue(consumer),
-      ...this.#copy(failure, 1),
+      ...this.copy(failure, 1),
     });
     if (!moved) return;
     deadTotal.inc({ consumer });
     log.error({ consumer, messageId: this.message.messageId, failure }, 'a message went to the dead letters');
   }
 
-  async #comeBack(afterMs: number, copy: Copy): Promise<void> {
-    if (!this.#settle()) return;
+  private async scheduleRetry(afterMs: number, copy: Copy): Promise<void> {
+    if (!this.settle()) return;
     const { consumer, retryDelaysMs } = this.context;
     const delayMs = tierFor(afterMs, retryDelaysMs);
     const target = { exchange: retryName(consumer, delayMs), routingKey: this.message.queue, ...copy };
-    if (await this.#moveTo(target)) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
+    if (await this.republish(target)) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
   }
 
   /** A tag must not be acked twice: the broker would close the channel for it. */
-  #settle(): boolean {
-    if (this.#settled || this.lost) return false;
-    this.#settled = true;
+  private settle(): boolean {
+    if (this.settled || this.lost) return false;
+    this.settled = true;
     return true;
   }
 
-  #copy(failure: Failure, failedAttempts: number): Copy {
+  private copy(failure: Failure, failedAttempts: number): Copy {
     const { attempts, firstFailedAt, content, messageId } = this.message;
     const trail = { attempts: attempts + failedAttempts, firstFailedAt };
-    return { content, messageId, headers: writeTrail(this.context.consumer, trail, failure) };
+    return { content, messageId, headers: failureHeaders(this.context.consumer, trail, failure) };
   }
 
   /** The copy is stored before the original is acked: a crash between the two repeats the message, never loses it. */
-  async #moveTo(target: OutgoingMessage): Promise<boolean> {
+  private async republish(target: OutgoingMessage): Promise<boolean> {
     for (let failures = 1; !this.lost; failures++) {
       try {
         await this.context.publisher.publish(target);

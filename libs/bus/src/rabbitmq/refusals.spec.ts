@@ -15,11 +15,11 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { retryDelaysMs } from '../../testing/bus-under-test.js';
 import { anEvent } from '../../testing/events.js';
 import { RecordedLog } from '../../testing/recorded-log.js';
-import { BusTroubles } from '../bus-troubles.js';
+import { BusHealth } from '../bus-health.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { JournalledBus } from '../journal/journalled-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { deadQueue, retryName, shardQueue, unroutedName } from './topology.js';
+import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from './topology.js';
 
 jest.setTimeout(120_000);
 
@@ -34,7 +34,7 @@ const nothing = '^$';
   let vhost: TestVhost;
   let user: TestUser;
   let log: RecordedLog;
-  let troubles: BusTroubles;
+  let troubles: BusHealth;
   let bus: EventBus | undefined;
   const deliveries: Delivery[] = [];
 
@@ -42,7 +42,7 @@ const nothing = '^$';
     vhost = await freshVhost();
     user = await freshUser(vhost);
     log = new RecordedLog();
-    troubles = new BusTroubles();
+    troubles = new BusHealth();
     deliveries.length = 0;
   });
   afterEach(async () => {
@@ -92,7 +92,7 @@ const nothing = '^$';
         },
       ]);
     }
-    expect(troubles.sentence).toMatch(reason);
+    expect(troubles.reason).toMatch(reason);
   }
 
   /** An event goes all its ways: handled, retried, dead. */
@@ -109,7 +109,7 @@ const nothing = '^$';
         expect((await channel.checkQueue(deadQueue(consumer))).messageCount).toBe(1),
       );
     });
-    await eventually(() => expect(troubles.sentence).toBeUndefined());
+    await eventually(() => expect(troubles.reason).toBeUndefined());
   }
 
   it('does with the permissions that the log tells to grant', async () => {
@@ -155,7 +155,7 @@ const nothing = '^$';
       await user.may(sufficient);
       await consuming;
       await asAdministrator(async (channel) => {
-        await eventually(async () => expect((await channel.checkQueue(unroutedName)).messageCount).toBe(2));
+        await eventually(async () => expect((await channel.checkQueue(UNROUTED_NAME)).messageCount).toBe(2));
       });
       expect(journalled.isDegraded()).toBe(false);
       await works(journalled).finally(() => rmSync(dataDir, { recursive: true, force: true }));
@@ -201,7 +201,7 @@ const nothing = '^$';
     await user.may(sufficient);
     const opened = await open();
     await consume(opened);
-    const queues = [unroutedName, retryName(consumer, 200), deadQueue(consumer), shardQueue(consumer, 0)];
+    const queues = [UNROUTED_NAME, retryName(consumer, 200), deadQueue(consumer), shardQueue(consumer, 0)];
     await asAdministrator(async (channel) => {
       for (const queue of queues) await channel.deleteQueue(queue);
     });

@@ -1,17 +1,17 @@
 import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
 import { pause, waitAtMost } from '../backoff.js';
-import type { BusTroubles } from '../bus-troubles.js';
-import { CareBusyError } from '../care/bus-care.js';
-import { OperatorLock, TOPOLOGY, UNROUTED } from '../care/operator-lock.js';
-import { isFor, type UnroutedEvent } from '../care/unrouted.js';
-import { describeFault } from '../faults/describe-fault.js';
+import type { BusHealth } from '../bus-health.js';
+import { OperationInProgressError } from '../admin/bus-admin.js';
+import { OperatorLock, TOPOLOGY, UNROUTED } from '../admin/operator-lock.js';
+import { isSubscribedTo, type UnroutedEvent } from '../admin/unrouted.js';
+import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
 import { restoredTotal, returnedTotal } from '../metrics.js';
-import { defaultRetryDelaysMs } from '../retry-delays.js';
-import { unroutedMaxLength, type ConsumerTopology } from './topology.js';
-import { CareConnection } from './care/care-connection.js';
-import { returnUnrouted } from './care/return-unrouted.js';
-import { declareTopology, inspectTopology, type MissingPart } from './care/wanted-topology.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
+import { UNROUTED_MAX_LENGTH, type ConsumerTopology } from './topology.js';
+import { AdminConnection } from './admin/admin-connection.js';
+import { returnUnrouted } from './admin/return-unrouted.js';
+import { declareTopology, inspectTopology, type MissingPart } from './admin/wanted-topology.js';
 
 /** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
 export interface WantedSubscription {
@@ -26,7 +26,7 @@ export interface TopologyReconcilerOptions {
   /** What the consumers want that are to have queues, those that do not run included. */
   wanted: (database: Pick<pg.Pool, 'query'>) => Promise<WantedSubscription[]>;
   log: Log;
-  troubles?: BusTroubles;
+  troubles?: BusHealth;
   /** Those of the bus; for tests, as what follows. */
   retryDelaysMs?: readonly number[];
   lookEveryMs?: number;
@@ -70,7 +70,7 @@ export class TopologyReconciler {
     Pick<TopologyReconcilerOptions, 'troubles'>;
   readonly #database: pg.Pool;
   readonly #lock: OperatorLock;
-  readonly #broker: CareConnection;
+  readonly #broker: AdminConnection;
   readonly #closing = new AbortController();
   #loop: Promise<void> | undefined;
   #wanted: WantedSubscription[] | undefined;
@@ -84,7 +84,7 @@ export class TopologyReconciler {
 
   constructor(options: TopologyReconcilerOptions) {
     this.#options = {
-      retryDelaysMs: defaultRetryDelaysMs,
+      retryDelaysMs: DEFAULT_RETRY_DELAYS_MS,
       lookEveryMs: DEFAULT_LOOK_EVERY_MS,
       bindEveryMs: DEFAULT_BIND_EVERY_MS,
       ...options,
@@ -98,7 +98,7 @@ export class TopologyReconciler {
       keepAlive: true,
     });
     this.#lock = new OperatorLock(options.databaseUrl, QUERY_TIMEOUT_MS);
-    this.#broker = new CareConnection(options.amqpUrl);
+    this.#broker = new AdminConnection(options.amqpUrl);
   }
 
   /** Before the first publish of a connection. @throws when it is not known what is wanted, or RabbitMQ cannot be reached */
@@ -108,7 +108,7 @@ export class TopologyReconciler {
       () => true,
       (error: unknown) => {
         // An operator's turn, or one whose process was cut off in the middle of it, must not keep events off the bus.
-        if (error instanceof CareBusyError) return undefined;
+        if (error instanceof OperationInProgressError) return undefined;
         throw error;
       },
     );
@@ -148,7 +148,7 @@ export class TopologyReconciler {
         await this.#look();
       } catch (error) {
         // That the broker is away is said by those who publish.
-        if (error instanceof CareBusyError)
+        if (error instanceof OperationInProgressError)
           log.warn({ err: error }, 'the queues could not be seen to, will be tried again');
         else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
       }
@@ -173,14 +173,14 @@ export class TopologyReconciler {
   #isDue(unrouted: number): boolean {
     const { count, restUntil } = this.#lookThrough;
     if (unrouted === 0 || performance.now() < restUntil) return false;
-    return unrouted !== count || unrouted >= unroutedMaxLength / 2;
+    return unrouted !== count || unrouted >= UNROUTED_MAX_LENGTH / 2;
   }
 
   async #bringBack(unrouted: number): Promise<void> {
     const { amqpUrl: url, log } = this.#options;
     const startedAt = performance.now();
     const { returned, left, waiting, byOwner } = await this.#lock.hold(UNROUTED, () =>
-      CareConnection.during(url, (broker) =>
+      AdminConnection.during(url, (broker) =>
         returnUnrouted(broker, {
           url,
           log,
@@ -191,7 +191,7 @@ export class TopologyReconciler {
       ),
     );
     const now = performance.now();
-    const isFull = unrouted >= unroutedMaxLength / 2;
+    const isFull = unrouted >= UNROUTED_MAX_LENGTH / 2;
     const restMs = Math.max((now - startedAt) * REST_SHARE, isFull ? FULL_REST_MS : 0);
     this.#lookThrough = { count: left, restUntil: returned > 0 ? now : now + restMs };
     // Each try may store an event anew at those of its consumers that took it.
@@ -219,7 +219,7 @@ export class TopologyReconciler {
   #ownersOf(event: UnroutedEvent): string[] {
     const { receivedAt = Infinity } = event;
     const owners = (this.#wanted ?? [])
-      .filter(({ name, since }) => receivedAt >= since.getTime() && isFor(name, event))
+      .filter(({ name, since }) => receivedAt >= since.getTime() && isSubscribedTo(name, event))
       .map(({ consumer }) => consumer);
     return [...new Set(owners)];
   }
@@ -236,7 +236,7 @@ export class TopologyReconciler {
   async #restoreNow(): Promise<void> {
     const { amqpUrl, log } = this.#options;
     const { missing, failed } = await this.#locked(() =>
-      CareConnection.during(amqpUrl, async (broker) => {
+      AdminConnection.during(amqpUrl, async (broker) => {
         await this.#read();
         const topology = this.#topology();
         const inspection = await inspectTopology(broker, topology);
@@ -283,7 +283,7 @@ export class TopologyReconciler {
     try {
       return await this.#lock.hold(TOPOLOGY, held);
     } catch (error) {
-      if (isHeld || error instanceof CareBusyError || this.#wanted === undefined) throw error;
+      if (isHeld || error instanceof OperationInProgressError || this.#wanted === undefined) throw error;
       return work();
     }
   }
@@ -297,7 +297,7 @@ export class TopologyReconciler {
       this.#wanted = wanted;
     } catch (error) {
       if (this.#wanted === undefined)
-        throw new Error(describeFault(error, 'DATABASE_URL').sentence, { cause: error });
+        throw new Error(explainConnectionError(error, 'DATABASE_URL').sentence, { cause: error });
     }
   }
 

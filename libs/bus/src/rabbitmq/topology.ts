@@ -10,11 +10,11 @@ export interface ConsumerTopology {
   retryDelaysMs: readonly number[];
 }
 
-export const eventsExchange = 'b24.events';
+export const EVENTS_EXCHANGE = 'b24.events';
 /** Exchange and queue of events that nobody subscribes to. */
-export const unroutedName = 'b24.unrouted';
-export const unroutedMaxLength = 10_000;
-const unroutedMaxBytes = 16 * 1024 * 1024;
+export const UNROUTED_NAME = 'b24.unrouted';
+export const UNROUTED_MAX_LENGTH = 10_000;
+const UNROUTED_MAX_BYTES = 16 * 1024 * 1024;
 
 export const shardQueue = (consumer: string, shard: number): string => `b24.${consumer}.${shard}`;
 /** Queue and the fanout exchange before it. */
@@ -42,7 +42,7 @@ export function parseRoutingKey(
   return { name, entityTypeId: Number(entityTypeId), shard: Number(shard) };
 }
 
-const quorum = {
+const QUORUM = {
   'x-queue-type': 'quorum',
   // Absent means 20 on RabbitMQ 4 and silent loss after it; -1 loses at the first redelivery on 3.10.
   'x-delivery-limit': 1_000_000,
@@ -67,16 +67,16 @@ export interface Declarations {
 /** The exchange that the gateway publishes to, and the room for what nobody wants. */
 export const eventsDeclarations: Declarations = {
   exchanges: [
-    { name: unroutedName, type: 'fanout' },
-    { name: eventsExchange, type: 'topic', alternateExchange: unroutedName },
+    { name: UNROUTED_NAME, type: 'fanout' },
+    { name: EVENTS_EXCHANGE, type: 'topic', alternateExchange: UNROUTED_NAME },
   ],
   queues: [
     {
-      name: unroutedName,
+      name: UNROUTED_NAME,
       arguments: {
-        ...quorum,
-        'x-max-length': unroutedMaxLength,
-        'x-max-length-bytes': unroutedMaxBytes,
+        ...QUORUM,
+        'x-max-length': UNROUTED_MAX_LENGTH,
+        'x-max-length-bytes': UNROUTED_MAX_BYTES,
         'x-overflow': 'drop-head',
       },
     },
@@ -91,16 +91,16 @@ export function consumerDeclarations(consumer: string, retryDelaysMs: readonly n
   return {
     exchanges: retryDelaysMs.map((delayMs) => ({ name: retryName(consumer, delayMs), type: 'fanout' })),
     queues: [
-      { name: deadQueue(consumer), arguments: quorum },
+      { name: deadQueue(consumer), arguments: QUORUM },
       ...shards.map((shard) => ({
         name: shardQueue(consumer, shard),
         // One process at a time serves a shard, and with it a portal; the others stand by.
-        arguments: { ...quorum, 'x-single-active-consumer': true },
+        arguments: { ...QUORUM, 'x-single-active-consumer': true },
       })),
       ...retryDelaysMs.map((delayMs) => ({
         name: retryName(consumer, delayMs),
         arguments: {
-          ...quorum,
+          ...QUORUM,
           'x-message-ttl': delayMs,
           'x-dead-letter-exchange': '',
           'x-dead-letter-strategy': 'at-least-once',
@@ -125,7 +125,7 @@ export async function declareQueue(channel: Channel, queue: QueueDeclaration): P
 
 export async function declareEvents(channel: Channel): Promise<void> {
   await declareAll(channel, eventsDeclarations);
-  await channel.bindQueue(unroutedName, unroutedName, '');
+  await channel.bindQueue(UNROUTED_NAME, UNROUTED_NAME, '');
 }
 
 /**
@@ -133,7 +133,7 @@ export async function declareEvents(channel: Channel): Promise<void> {
  * binding that is not there needs the same permission (and to read `unroutedName`), and does nothing else.
  */
 export async function requireWritable(channel: Channel, exchange: string): Promise<void> {
-  await channel.unbindExchange(exchange, unroutedName, 'never-bound');
+  await channel.unbindExchange(exchange, UNROUTED_NAME, 'never-bound');
 }
 
 /**
@@ -155,7 +155,7 @@ export async function declareConsumer(channel: Channel, topology: ConsumerTopolo
   }
   for (const shard of shards) {
     for (const name of names) {
-      await channel.bindQueue(shardQueue(consumer, shard), eventsExchange, bindingKeyOf(name, shard));
+      await channel.bindQueue(shardQueue(consumer, shard), EVENTS_EXCHANGE, bindingKeyOf(name, shard));
     }
   }
 }

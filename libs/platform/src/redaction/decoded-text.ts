@@ -42,36 +42,36 @@ interface Layer {
 }
 
 class DecodedTextBuilder {
-  readonly #characters: string[] = [];
-  readonly #starts: number[] = [];
-  readonly #percents: number[] = [];
-  readonly #escapes: number[] = [];
+  private readonly characters: string[] = [];
+  private readonly starts: number[] = [];
+  private readonly percents: number[] = [];
+  private readonly escapes: number[] = [];
 
   add(character: string, start: number, { percents, escapes }: Layer): void {
-    this.#characters.push(character);
-    this.#starts.push(start);
-    this.#percents.push(percents);
-    this.#escapes.push(escapes);
+    this.characters.push(character);
+    this.starts.push(start);
+    this.percents.push(percents);
+    this.escapes.push(escapes);
   }
 
   build(end: number): DecodedText {
-    return new DecodedText(this.#characters.join(''), {
-      starts: this.#starts,
-      percents: this.#percents,
-      escapes: this.#escapes,
+    return new DecodedText(this.characters.join(''), {
+      starts: this.starts,
+      percents: this.percents,
+      escapes: this.escapes,
       end,
     });
   }
 }
 
 /** `%41`, and `%2541` and so on, which were encoded more than once; ASCII alone, for no name or sign of ours is beyond it. */
-const encoded = /%((?:25)*)([0-7][0-9a-f])/iy;
+const ENCODED = /%((?:25)*)([0-7][0-9a-f])/iy;
 
 function withoutPercents(source: string): DecodedText {
   const builder = new DecodedTextBuilder();
   for (let at = 0; at < source.length;) {
-    encoded.lastIndex = at;
-    const [whole = '', repeats = '', code = ''] = source[at] === '%' ? (encoded.exec(source) ?? []) : [];
+    ENCODED.lastIndex = at;
+    const [whole = '', repeats = '', code = ''] = source[at] === '%' ? (ENCODED.exec(source) ?? []) : [];
     const character = whole === '' ? source.charAt(at) : String.fromCharCode(Number.parseInt(code, 16));
     builder.add(character, at, { percents: whole === '' ? 0 : 1 + repeats.length / 2, escapes: 0 });
     at += whole.length || 1;
@@ -79,7 +79,7 @@ function withoutPercents(source: string): DecodedText {
   return builder.build(source.length);
 }
 
-const escapeSequence = /["'`/]|[nrt]|u00([0-7][0-9a-f])/iy;
+const ESCAPE_SEQUENCE = /["'`/]|[nrt]|u00([0-7][0-9a-f])/iy;
 
 function withoutBackslashes(view: DecodedText): DecodedText {
   const { text } = view;
@@ -88,8 +88,8 @@ function withoutBackslashes(view: DecodedText): DecodedText {
     const begin = at;
     while (text[at] === '\\') at += 1;
     const levels = trailingOnes(at - begin);
-    escapeSequence.lastIndex = at;
-    const [sequence = '', code] = levels > 0 ? (escapeSequence.exec(text) ?? []) : [];
+    ESCAPE_SEQUENCE.lastIndex = at;
+    const [sequence = '', code] = levels > 0 ? (ESCAPE_SEQUENCE.exec(text) ?? []) : [];
     // Of `\\\"` at level 1, the first two stand for a backslash of the text.
     const escapeStart = sequence === '' ? at : at - (2 ** levels - 1);
     if (begin < escapeStart) builder.add('\\', view.startOf(begin), layerOf(view, begin, 0));

@@ -1,5 +1,5 @@
 import { escapeUnprintable } from '../printable.js';
-import { maySayASecret, redactText } from './redact-text.js';
+import { mayContainSecret, redactText } from './redact-text.js';
 import { redactValue } from './redact-value.js';
 
 /**
@@ -11,7 +11,7 @@ export function redactLine(line: string): string {
 }
 
 function withoutSecrets(line: string): string {
-  if (!maySayASecret(line)) return line;
+  if (!mayContainSecret(line)) return line;
   try {
     return `${JSON.stringify(redactValue(JSON.parse(line)))}\n`;
   } catch {

@@ -1,17 +1,17 @@
 import { DecodedText } from './decoded-text.js';
-import { placeholder } from './secret-names.js';
+import { PLACEHOLDER } from './secret-names.js';
 import { secretSpans } from './secret-spans.js';
 
 /**
  * Nearly no line has a sign of a secret, so looking for one is all that most of them cost. Everything that `secretSpans`
  * finds has one of these signs. Two expressions, for together they take twice as long.
  */
-const sign =
+const SIGN =
   /token|secret|passw|passphrase|api[_-]?key|private[_-]?key|auth|refresh[_-]?id|sess(?:ion)?[_-]?id|app[_-]?sid|cookie|bearer|basic\s|code=|[@%]|rest[/\\]|not valid JSON/i;
-const longWord = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40}/;
+const LONG_WORD = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40}/;
 
-export function maySayASecret(text: string): boolean {
-  return sign.test(text) || longWord.test(text);
+export function mayContainSecret(text: string): boolean {
+  return SIGN.test(text) || LONG_WORD.test(text);
 }
 
 /**
@@ -21,7 +21,7 @@ export function maySayASecret(text: string): boolean {
  * everything else. Takes time in proportion to the length.
  */
 export function redactText(text: string): string {
-  if (!maySayASecret(text)) return text;
+  if (!mayContainSecret(text)) return text;
   const view = DecodedText.of(text);
   const spans = secretSpans(view).toSorted(([one], [other]) => one - other);
   let redacted = '';
@@ -30,7 +30,7 @@ export function redactText(text: string): string {
     const [begin, end] = [view.startOf(from), view.startOf(to)];
     if (end <= done) continue;
     // Finds that overlap or touch are one secret.
-    if (begin > done || done === 0) redacted += text.slice(done, begin) + placeholder;
+    if (begin > done || done === 0) redacted += text.slice(done, begin) + PLACEHOLDER;
     done = end;
   }
   return redacted + text.slice(done);

@@ -1,11 +1,11 @@
 import { types } from 'node:util';
 import { redactText } from './redact-text.js';
-import { isPublicName, isSecretName, placeholder } from './secret-names.js';
+import { isPublicName, isSecretName, PLACEHOLDER } from './secret-names.js';
 
 /** As deep, as wide and as large as a log line has use for. */
-const deepest = 8;
-const widest = 100;
-const largest = 2_000;
+const MAX_DEPTH = 8;
+const MAX_WIDTH = 100;
+const MAX_SIZE = 2_000;
 
 /**
  * A copy that JSON can say, without secrets: what is kept under a secret name is `[redacted]`, every other text (names too)
@@ -25,21 +25,21 @@ export function describeError(error: unknown): object {
 }
 
 class Walk {
-  readonly #above = new Set<object>();
-  #shown = 0;
+  private readonly above = new Set<object>();
+  private shown = 0;
 
   show(value: unknown, depth: number, isSecret: boolean): unknown {
     switch (typeof value) {
       case 'string':
-        return isSecret && value !== '' ? placeholder : redactText(value);
+        return isSecret && value !== '' ? PLACEHOLDER : redactText(value);
       case 'number':
-        return isSecret ? placeholder : value;
+        return isSecret ? PLACEHOLDER : value;
       case 'bigint':
-        return isSecret ? placeholder : String(value);
+        return isSecret ? PLACEHOLDER : String(value);
       case 'object':
         return value === null
           ? null
-          : this.#within(value, depth, () => this.#showParts(value, depth, isSecret));
+          : this.within(value, depth, () => this.showParts(value, depth, isSecret));
       case 'boolean':
         return value;
       default:
@@ -51,30 +51,30 @@ class Walk {
     if (!isError(error)) {
       return { message: typeof error === 'string' ? redactText(error) : typeof error };
     }
-    const described = this.#within(error, depth, () => this.#showError(error, depth));
+    const described = this.within(error, depth, () => this.showError(error, depth));
     return typeof described === 'object' ? described : { message: described };
   }
 
-  #within<T>(value: object, depth: number, show: () => T): T | string {
-    this.#shown += 1;
-    if (this.#above.has(value)) return '[circular]';
-    if (depth >= deepest || this.#shown > largest) return '[more]';
-    this.#above.add(value);
+  private within<T>(value: object, depth: number, show: () => T): T | string {
+    this.shown += 1;
+    if (this.above.has(value)) return '[circular]';
+    if (depth >= MAX_DEPTH || this.shown > MAX_SIZE) return '[more]';
+    this.above.add(value);
     try {
       return show();
     } catch {
       // A getter, a proxy or a toJSON of somebody else's.
       return '[unreadable]';
     } finally {
-      this.#above.delete(value);
+      this.above.delete(value);
     }
   }
 
-  #showError(error: Error, depth: number): object {
+  private showError(error: Error, depth: number): object {
     const { name, message, stack, cause } = error;
     const code = 'code' in error ? error.code : undefined;
     const errors =
-      'errors' in error && Array.isArray(error.errors) ? error.errors.slice(0, widest) : undefined;
+      'errors' in error && Array.isArray(error.errors) ? error.errors.slice(0, MAX_WIDTH) : undefined;
     return {
       type: shownText(name),
       message: shownText(message),
@@ -85,41 +85,41 @@ class Walk {
     };
   }
 
-  #showParts(value: object, depth: number, isSecret: boolean): unknown {
-    if (isError(value)) return this.#showError(value, depth);
+  private showParts(value: object, depth: number, isSecret: boolean): unknown {
+    if (isError(value)) return this.showError(value, depth);
     if (types.isDate(value)) return value.toJSON();
     if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return bytes(value.byteLength);
-    if (Array.isArray(value)) return this.#showList(value, depth, isSecret);
-    if (types.isSet(value)) return this.#showList([...value], depth, isSecret);
+    if (Array.isArray(value)) return this.showList(value, depth, isSecret);
+    if (types.isSet(value)) return this.showList([...value], depth, isSecret);
     if (value instanceof URLSearchParams) return this.show(String(value), depth, isSecret);
-    if (isEntries(value)) return this.#showEntries([...value], depth, isSecret);
+    if (isEntries(value)) return this.showEntries([...value], depth, isSecret);
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return this.show(value.toJSON(), depth + 1, isSecret);
     }
-    return this.#showEntries(Object.entries(value), depth, isSecret);
+    return this.showEntries(Object.entries(value), depth, isSecret);
   }
 
-  #showList(list: readonly unknown[], depth: number, isSecret: boolean): unknown[] {
+  private showList(list: readonly unknown[], depth: number, isSecret: boolean): unknown[] {
     const shown = list
-      .slice(0, widest)
+      .slice(0, MAX_WIDTH)
       .map((item, at) => this.show(item, depth + 1, isSecret || isValueOfName(list, at)) ?? null);
-    return list.length > widest ? [...shown, `[${list.length - widest} more]`] : shown;
+    return list.length > MAX_WIDTH ? [...shown, `[${list.length - MAX_WIDTH} more]`] : shown;
   }
 
-  #showEntries(
+  private showEntries(
     entries: readonly (readonly [unknown, unknown])[],
     depth: number,
     isSecret: boolean,
   ): object | string {
     const size = sizeOfSerializedBuffer(entries);
     if (size !== undefined) return bytes(size);
-    const shown = entries.slice(0, widest).map(([key, value]): [string, unknown] => {
+    const shown = entries.slice(0, MAX_WIDTH).map(([key, value]): [string, unknown] => {
       const name = typeof key === 'string' || typeof key === 'number' ? String(key) : typeof key;
       // `tokens: 3` counts them.
       const isNamed = isSecretName(name) && !(typeof value === 'number' && /s$/i.test(name));
       return [redactText(name), this.show(value, depth + 1, isNamed || (isSecret && !isPublicName(name)))];
     });
-    if (entries.length > widest) shown.push(['…', `[${entries.length - widest} more]`]);
+    if (entries.length > MAX_WIDTH) shown.push(['…', `[${entries.length - MAX_WIDTH} more]`]);
     return Object.fromEntries(shown);
   }
 }

@@ -1,5 +1,5 @@
 /** What stands in a secret's place, everywhere. */
-export const placeholder = '[redacted]';
+export const PLACEHOLDER = '[redacted]';
 
 /**
  * Endings of the names under which secrets travel: `access_token`, `OPS_TOKEN`, `clientSecret`, `TOKEN_KEYS`, the install
@@ -24,22 +24,22 @@ const endings = [
 ].join('|');
 
 /** The same, and REST's own `auth`, as they are found in a running text; for a regular expression with the flag `i`. */
-export const secretNamesInText = `(?:${endings}|(?<![a-z])auth)`;
+export const SECRET_NAMES_IN_TEXT = `(?:${endings}|(?<![a-z])auth)`;
 
-const secretName = new RegExp(`(?:${endings}|(?:^|\\[|%5b)(?:auth|pass|jwt))$`, 'i');
+const SECRET_NAME = new RegExp(`(?:${endings}|(?:^|\\[|%5b)(?:auth|pass|jwt))$`, 'i');
 
 /** Names are short; what is longer is data, and looking through it would cost more than it hides. */
-const longestName = 200;
+const MAX_NAME_LENGTH = 200;
 
 /** Whether what is kept under this name is a secret, in any spelling: `accessToken`, `ACCESS_TOKEN`, `auth[access_token]`. */
 export function isSecretName(name: string): boolean {
-  if (name.length > longestName) return false;
+  if (name.length > MAX_NAME_LENGTH) return false;
   const innermost = name.replace(/(?:\]|%(?:25)*5d)$/i, '').replace(/(?:\[|%(?:25)*5b)\d*$/i, '');
-  return secretName.test(innermost);
+  return SECRET_NAME.test(innermost);
 }
 
 /** What may be read beside the tokens of an `auth` (api-reference/events/index.md). */
-const publicNames = new Set([
+const PUBLIC_NAMES = new Set([
   'domain',
   'memberid',
   'userid',
@@ -53,5 +53,5 @@ const publicNames = new Set([
 ]);
 
 export function isPublicName(name: string): boolean {
-  return publicNames.has(name.toLowerCase().replace(/[^a-z]/g, ''));
+  return PUBLIC_NAMES.has(name.toLowerCase().replace(/[^a-z]/g, ''));
 }

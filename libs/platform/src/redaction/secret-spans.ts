@@ -1,5 +1,5 @@
 import type { DecodedText } from './decoded-text.js';
-import { secretNamesInText } from './secret-names.js';
+import { SECRET_NAMES_IN_TEXT } from './secret-names.js';
 import { valueSpan } from './value-span.js';
 
 /** From the first character to before the last one, in the decoded text. */
@@ -11,9 +11,9 @@ export function secretSpans(view: DecodedText): Span[] {
 }
 
 /** `name=`, `"name":`, `name: `, `[name] => `; a header's name in a list; OAuth's `code=` where a query or a form has it. */
-const names = new RegExp(
+const NAMES = new RegExp(
   [
-    String.raw`${secretNamesInText}(?:\[\d*\])*["'\`\]]*\s*(?:=>|[=:])\s*`,
+    String.raw`${SECRET_NAMES_IN_TEXT}(?:\[\d*\])*["'\`\]]*\s*(?:=>|[=:])\s*`,
     String.raw`(?:authorization|cookie)(["'\`])\s*,\s*(?=\1)`,
     String.raw`(?:(?<=[?&])code|^code(?==[^&\s]*&))=`,
   ].join('|'),
@@ -21,18 +21,18 @@ const names = new RegExp(
 );
 
 function* namedValues(view: DecodedText): Generator<Span> {
-  names.lastIndex = 0;
-  for (let found = names.exec(view.text); found; found = names.exec(view.text)) {
+  NAMES.lastIndex = 0;
+  for (let found = NAMES.exec(view.text); found; found = NAMES.exec(view.text)) {
     const separator = found.index + found[0].trimEnd().length - 1;
-    const span = valueSpan(view, { separator, begin: names.lastIndex, isCookie: /^cookie/i.test(found[0]) });
+    const span = valueSpan(view, { separator, begin: NAMES.lastIndex, isCookie: /^cookie/i.test(found[0]) });
     if (span === undefined) continue;
     yield span;
-    names.lastIndex = Math.max(names.lastIndex, span[1]);
+    NAMES.lastIndex = Math.max(NAMES.lastIndex, span[1]);
   }
 }
 
 /** Schemes of addresses whose passwords are typed by hand, so that they may hold an unencoded `/`, `?` or `#`. */
-const typedByHand = /(?:amqps?|postgres(?:ql)?):$/i;
+const TYPED_BY_HAND = /(?:amqps?|postgres(?:ql)?):$/i;
 
 /** What stands before the `@` of an address. */
 function* userInfo(view: DecodedText): Generator<Span> {
@@ -43,7 +43,7 @@ function* userInfo(view: DecodedText): Generator<Span> {
     const before = text.slice(Math.max(0, begin - 22), begin - 2);
     // Doubled slashes within a path, such as `https://host//rest`.
     if (/[\w/.-]$/.test(before)) continue;
-    const ends = typedByHand.test(before) ? /[\s"`<>]/ : /[\s"`<>/?#]/;
+    const ends = TYPED_BY_HAND.test(before) ? /[\s"`<>]/ : /[\s"`<>/?#]/;
     const level = view.percentsAt(begin - 1);
     let at = begin;
     let end = begin;

@@ -1,8 +1,8 @@
 import type { DecodedText } from './decoded-text.js';
-import { placeholder } from './secret-names.js';
+import { PLACEHOLDER } from './secret-names.js';
 import type { Span } from './secret-spans.js';
 
-export interface ValuePlace {
+export interface ValueStart {
   /** The `=` or `:` after the name. */
   separator: number;
   /** The first character after it that is no space. */
@@ -12,26 +12,26 @@ export interface ValuePlace {
 }
 
 /** Said where there is no secret, and parameters of SQL. */
-const nothing = /(?:null|undefined|true|false|\$\d+)(?=$|[\s,;)}\]&"'])/y;
-const scheme = /(?:bearer|basic|negotiate|token)\s+/iy;
-const restOfLine = /[^\r\n]*/y;
+const NOTHING = /(?:null|undefined|true|false|\$\d+)(?=$|[\s,;)}\]&"'])/y;
+const SCHEME = /(?:bearer|basic|negotiate|token)\s+/iy;
+const REST_OF_LINE = /[^\r\n]*/y;
 
 /** What is the value of a secret name: without its quotes, up to where the form it is written in ends it. */
-export function valueSpan(view: DecodedText, { separator, begin, isCookie }: ValuePlace): Span | undefined {
+export function valueSpan(view: DecodedText, { separator, begin, isCookie }: ValueStart): Span | undefined {
   const { text } = view;
   const first = text.charAt(begin);
-  if (matchEnd(nothing, text, begin) !== undefined) return undefined;
+  if (matchEnd(NOTHING, text, begin) !== undefined) return undefined;
   // An object, whose own names say what is secret; or a list that was redacted before.
-  if (first === '{' || text.startsWith(`[${placeholder}`, begin)) return undefined;
+  if (first === '{' || text.startsWith(`[${PLACEHOLDER}`, begin)) return undefined;
   if (first === '"' || first === "'" || first === '`') return solid(begin + 1, closingQuote(view, begin));
-  if (first === '[' && !text.startsWith(placeholder, begin))
+  if (first === '[' && !text.startsWith(PLACEHOLDER, begin))
     return solid(begin + 1, closingBracket(view, begin));
   const level = view.percentsAt(separator);
   if (isCookie || /^digest\s/i.test(text.slice(begin, begin + 7))) {
-    return solid(begin, matchEnd(restOfLine, text, begin) ?? text.length);
+    return solid(begin, matchEnd(REST_OF_LINE, text, begin) ?? text.length);
   }
-  const from = matchEnd(scheme, text, begin) ?? begin;
-  return text.startsWith(placeholder, from) ? undefined : solid(from, endOfWord(view, from, level));
+  const from = matchEnd(SCHEME, text, begin) ?? begin;
+  return text.startsWith(PLACEHOLDER, from) ? undefined : solid(from, endOfWord(view, from, level));
 }
 
 function solid(from: number, to: number): Span | undefined {
@@ -68,10 +68,10 @@ function closingBracket(view: DecodedText, open: number): number {
   return text.length;
 }
 
-const alwaysEnds = /[\s&"`<>]/;
+const ALWAYS_ENDS = /[\s&"`<>]/;
 /** These may belong to a value, unless what follows them looks like its end or like the next name. */
-const mayEnd = /[,;)}\]|']/;
-const nextName = /["']?[\w.-]{1,64}["']?\s{0,4}[=:]/y;
+const MAY_END = /[,;)}\]|']/;
+const NEXT_NAME = /["']?[\w.-]{1,64}["']?\s{0,4}[=:]/y;
 
 /** The end of a value without quotes; a sign that is encoded more often than `level` belongs to the value. */
 function endOfWord(view: DecodedText, begin: number, level: number): number {
@@ -79,12 +79,12 @@ function endOfWord(view: DecodedText, begin: number, level: number): number {
   const isSign = (at: number, signs: RegExp): boolean =>
     at < text.length && view.percentsAt(at) <= level && signs.test(text.charAt(at));
   for (let at = begin; at < text.length; at += 1) {
-    if (isSign(at, alwaysEnds)) return at;
+    if (isSign(at, ALWAYS_ENDS)) return at;
     const first = at;
-    while (isSign(at, mayEnd)) at += 1;
+    while (isSign(at, MAY_END)) at += 1;
     if (at === first) continue;
-    if (at === text.length || isSign(at, alwaysEnds)) return first;
-    const name = matchEnd(nextName, text, at);
+    if (at === text.length || isSign(at, ALWAYS_ENDS)) return first;
+    const name = matchEnd(NEXT_NAME, text, at);
     if (name !== undefined && view.percentsAt(name - 1) <= level) return first;
     at -= 1;
   }

@@ -15,7 +15,7 @@ import { RedactingProcessor } from './redacting-processor.js';
 import { throttledDiagnostics } from './throttled-diagnostics.js';
 
 /** A collector that is away must not keep a process from ending; what it has not got by then is given up. */
-const lastFlushMs = 3_000;
+const FLUSH_TIMEOUT_MS = 3_000;
 
 /**
  * From now on spans of this process go to `${endpoint}/v1/traces` as OTLP in JSON, a batch every few seconds. How many,
@@ -45,7 +45,7 @@ export function exportTraces(app: string, endpoint: string, log: Log): () => Pro
       .catch((err: unknown) => log.warn({ err }, 'the last spans could not be exported'));
     await Promise.race([
       ended,
-      delay(lastFlushMs, undefined, { signal: timeUp.signal }).catch(() => undefined),
+      delay(FLUSH_TIMEOUT_MS, undefined, { signal: timeUp.signal }).catch(() => undefined),
     ]);
     timeUp.abort();
     trace.disable();

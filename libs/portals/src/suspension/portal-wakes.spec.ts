@@ -6,9 +6,9 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
-import { PortalList } from '../portal-list.js';
-import { PortalRegistry } from '../portal-registry.js';
-import { PortalTasks } from '../tasks/portal-tasks.js';
+import { PortalQuery } from '../portal-query.js';
+import { PortalRepository } from '../portal-repository.js';
+import { PortalJobs } from '../jobs/portal-jobs.js';
 import { PortalWakes, type ClaimedWakes } from './portal-wakes.js';
 import { Suspensions } from './suspensions.js';
 
@@ -27,7 +27,7 @@ function refused(code: string): RequestOutcome {
 describe('a portal that comes to work again', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRegistry;
+  let registry: PortalRepository;
   let suspensions: Suspensions;
   let wakes: PortalWakes;
   let oauth: SingleUseOAuth;
@@ -35,7 +35,7 @@ describe('a portal that comes to work again', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRegistry(source, database.box, []);
+    registry = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
@@ -50,7 +50,7 @@ describe('a portal that comes to work again', () => {
   });
 
   async function state(): Promise<string | undefined> {
-    return (await new PortalList(source).all()).find((portal) => portal.memberId === memberId)?.state;
+    return (await new PortalQuery(source).all()).find((portal) => portal.memberId === memberId)?.state;
   }
   async function isClaimed(): Promise<ClaimedWakes> {
     return eventually(async () => {
@@ -147,7 +147,7 @@ describe('a portal that comes to work again', () => {
   });
 
   it('has its tasks done now that were to be tried again later, and those of no other portal', async () => {
-    const tasks = new PortalTasks(source);
+    const tasks = new PortalJobs(source);
     await registry.install(oauth.grant('m2'), claim);
     for (const portal of [memberId, 'm2']) await tasks.request('sync', portal, 'backfill');
     await source.query(`UPDATE portals.tasks SET due_at = now() + interval '10 minutes'`);

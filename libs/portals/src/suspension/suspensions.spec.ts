@@ -7,10 +7,10 @@ import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
 import { hasApplicationToken } from '../application-token.js';
 import { Notifier } from '../notifier.js';
-import { PortalList } from '../portal-list.js';
-import { readPortalsFrom } from '../portal-reader.js';
-import { PortalRegistry } from '../portal-registry.js';
-import type { DatabaseTokenStore } from '../renewal/database-token-store.js';
+import { PortalQuery } from '../portal-query.js';
+import { loadPortalsFrom } from '../portal-loader.js';
+import { PortalRepository } from '../portal-repository.js';
+import type { DatabaseTokenStore } from '../token-refresh/database-token-store.js';
 import { Suspensions } from './suspensions.js';
 
 const memberId = 'm1';
@@ -30,7 +30,7 @@ interface OneProcess {
 describe('a suspended portal', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRegistry;
+  let registry: PortalRepository;
   let oauth: SingleUseOAuth;
   let lines: LogLine[];
   let one: OneProcess;
@@ -39,7 +39,7 @@ describe('a suspended portal', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRegistry(source, database.box, []);
+    registry = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
@@ -55,7 +55,7 @@ describe('a suspended portal', () => {
   afterAll(() => database.close());
 
   async function stateOf(member: string): Promise<string | undefined> {
-    return (await new PortalList(source).all()).find((portal) => portal.memberId === member)?.state;
+    return (await new PortalQuery(source).all()).find((portal) => portal.memberId === member)?.state;
   }
 
   function newProcess(dataSource: DataSource, log = keptLog().log): OneProcess {
@@ -209,7 +209,7 @@ describe('a suspended portal', () => {
 
   it('is what an unpaid application gets at its renewal; the pair is kept', async () => {
     oauth.refusal = 'PAYMENT_REQUIRED';
-    await expect(one.tokens.renew(stale)).rejects.toMatchObject({
+    await expect(one.tokens.refresh(stale)).rejects.toMatchObject({
       code: 'PORTAL_SUSPENDED',
       recovery: 'wait',
     });
@@ -217,7 +217,7 @@ describe('a suspended portal', () => {
     oauth.refusal = undefined;
     await makeDue();
     await one.tokens.access();
-    await one.tokens.renew(stale);
+    await one.tokens.refresh(stale);
     expect((await row()).state).toBe('suspended');
     await one.suspensions.note(memberId, answered);
     expect((await row()).state).toBe('installed');
@@ -246,14 +246,14 @@ describe('a suspended portal', () => {
   it('binds no handlers, and is listed with its reason and its next try', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
     await expect(registry.installed()).resolves.toEqual([]);
-    await expect(new PortalList(source).all()).resolves.toMatchObject([
+    await expect(new PortalQuery(source).all()).resolves.toMatchObject([
       { memberId, state: 'suspended', suspendedReason: 'OVERLOAD_LIMIT', suspendedUntil: expect.any(Date) },
     ]);
   });
 
   it('is still one whose events the gateway believes', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    const [known] = await readPortalsFrom(source)([memberId]);
+    const [known] = await loadPortalsFrom(source)([memberId]);
     expect(known).toMatchObject({ state: 'suspended' });
     expect(hasApplicationToken(known ?? { tokenHashes: [] }, claim.applicationToken)).toBe(true);
   });

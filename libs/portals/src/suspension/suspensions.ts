@@ -14,7 +14,7 @@ import {
 } from './reasons.js';
 
 /** Longer than one request takes, with its turn at the bucket and a renewal; a process that dies leaves it to the others. */
-const leaseMs = 3 * 60_000;
+const LEASE_MS = 3 * 60_000;
 
 const suspended = counter({
   name: 'relay_portals_suspended_total',
@@ -34,11 +34,11 @@ interface Lease {
  * that process hears decides: served, the portal is `installed` again; refused, the next try is later.
  */
 export class Suspensions {
-  readonly #leases = new Map<string, Lease>();
+  private readonly leases = new Map<string, Lease>();
   /** Portals that this process has read as `needs-webhook`: whether one is served again tells its next request. */
-  readonly #withoutWebhook = new Set<string>();
+  private readonly withoutWebhook = new Set<string>();
   /** Portals that this process has read as resumed: whether one is, tells its next request. */
-  readonly #resuming = new Set<string>();
+  private readonly resuming = new Set<string>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -51,15 +51,15 @@ export class Suspensions {
    * @throws Bitrix24Error PORTAL_SUSPENDED
    */
   async admit(memberId: string): Promise<void> {
-    if (this.#leaseOf(memberId)) return;
+    if (this.leaseOf(memberId)) return;
     const [[taken]] = await this.dataSource.query<[{ until: string }[], number]>(
       `UPDATE portals.portals SET suspended_until = clock_timestamp() + make_interval(secs => $2)
        WHERE member_id = $1 AND state = 'suspended' AND suspended_until <= clock_timestamp()
        RETURNING suspended_until::text AS until`,
-      [memberId, leaseMs / 1_000],
+      [memberId, LEASE_MS / 1_000],
     );
     if (taken) {
-      this.#leases.set(memberId, { until: taken.until, endsAtMs: performance.now() + leaseMs });
+      this.leases.set(memberId, { until: taken.until, endsAtMs: performance.now() + LEASE_MS });
       this.log.info({ memberId }, 'a suspended portal is tried again');
       return;
     }
@@ -77,8 +77,8 @@ export class Suspensions {
     try {
       const reason = suspensionReason(outcome);
       if (reason) await this.suspend(memberId, reason);
-      else if (refusesWebhook(outcome)) await this.#askForWebhook(memberId);
-      else if (isServed(outcome)) await this.#lift(memberId);
+      else if (refusesWebhook(outcome)) await this.askForWebhook(memberId);
+      else if (isServed(outcome)) await this.lift(memberId);
     } catch (err) {
       this.log.warn({ err, memberId }, 'how a request ended could not be noted at its portal');
     }
@@ -90,10 +90,10 @@ export class Suspensions {
    * @returns the error for who wanted to call it
    */
   async suspend(memberId: string, reason: SuspensionReason, cause?: unknown): Promise<PortalSuspendedError> {
-    const lease = this.#leaseOf(memberId);
+    const lease = this.leaseOf(memberId);
     // At once: what else this process has under way at the portal will hear the same.
-    this.#leases.delete(memberId);
-    this.#resuming.delete(memberId);
+    this.leases.delete(memberId);
+    this.resuming.delete(memberId);
     const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
     const row = await inTransaction(this.dataSource, async (manager) => {
       const [[changed]] = await manager.query<[{ untilMs: number; times: number }[], number]>(
@@ -127,22 +127,22 @@ export class Suspensions {
    * refusal that suspends it again. @returns false when it was not suspended
    */
   async resume(memberId: string): Promise<boolean> {
-    this.#leases.delete(memberId);
-    return await this.#end(memberId, { isProved: false }, 'a suspended portal was resumed by an operator');
+    this.leases.delete(memberId);
+    return await this.end(memberId, { isProved: false }, 'a suspended portal was resumed by an operator');
   }
 
   /** The portal was read as one that has not answered since it was resumed. */
   noteResuming(memberId: string): void {
-    this.#resuming.add(memberId);
+    this.resuming.add(memberId);
   }
 
   /** The portal was read as one whose webhook is refused: it may have been made valid again, as with its user. */
   noteWithoutWebhook(memberId: string): void {
-    this.#withoutWebhook.add(memberId);
+    this.withoutWebhook.add(memberId);
   }
 
   /** Nothing but another webhook helps. Of a portal with an application the same refusal is about a token. */
-  async #askForWebhook(memberId: string): Promise<void> {
+  private async askForWebhook(memberId: string): Promise<void> {
     const changed = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET state = 'needs-webhook', suspended_reason = NULL, suspended_until = NULL,
@@ -158,8 +158,8 @@ export class Suspensions {
       this.log.warn({ memberId }, 'the portal does not know its incoming webhook any more: make another');
   }
 
-  async #hasWebhookAgain(memberId: string): Promise<void> {
-    this.#withoutWebhook.delete(memberId);
+  private async hasWebhookAgain(memberId: string): Promise<void> {
+    this.withoutWebhook.delete(memberId);
     const changed = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(
         `UPDATE portals.portals SET state = 'installed', updated_at = now()
@@ -172,17 +172,17 @@ export class Suspensions {
     if (changed) this.log.info({ memberId }, 'the portal knows its incoming webhook again');
   }
 
-  async #lift(memberId: string): Promise<void> {
-    if (this.#withoutWebhook.has(memberId)) await this.#hasWebhookAgain(memberId);
-    if (this.#resuming.has(memberId)) await this.#hasAnswered(memberId);
-    const lease = this.#leaseOf(memberId);
+  private async lift(memberId: string): Promise<void> {
+    if (this.withoutWebhook.has(memberId)) await this.hasWebhookAgain(memberId);
+    if (this.resuming.has(memberId)) await this.hasAnswered(memberId);
+    const lease = this.leaseOf(memberId);
     if (!lease) return;
-    await this.#end(memberId, { isProved: true, until: lease.until }, 'a suspended portal works again');
-    this.#leases.delete(memberId);
+    await this.end(memberId, { isProved: true, until: lease.until }, 'a suspended portal works again');
+    this.leases.delete(memberId);
   }
 
-  async #hasAnswered(memberId: string): Promise<void> {
-    this.#resuming.delete(memberId);
+  private async hasAnswered(memberId: string): Promise<void> {
+    this.resuming.delete(memberId);
     const [, count] = await this.dataSource.query<[unknown[], number]>(
       `UPDATE portals.portals SET resuming_since = NULL, updated_at = now()
        WHERE member_id = $1 AND state = 'installed' AND resuming_since IS NOT NULL`,
@@ -192,7 +192,7 @@ export class Suspensions {
   }
 
   /** `until`: only while the row still says so. */
-  async #end(
+  private async end(
     memberId: string,
     { isProved, until }: { isProved: boolean; until?: string },
     message: string,
@@ -214,9 +214,9 @@ export class Suspensions {
     return ended;
   }
 
-  #leaseOf(memberId: string): Lease | undefined {
-    const lease = this.#leases.get(memberId);
-    if (lease && lease.endsAtMs <= performance.now()) this.#leases.delete(memberId);
-    return this.#leases.get(memberId);
+  private leaseOf(memberId: string): Lease | undefined {
+    const lease = this.leases.get(memberId);
+    if (lease && lease.endsAtMs <= performance.now()) this.leases.delete(memberId);
+    return this.leases.get(memberId);
   }
 }

@@ -1,9 +1,9 @@
 /** Every consumer: what waits, is in hand, retries, lies dead; who works on it. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
-import { age, consumerNote, grouped, plural } from './words.mjs';
+import { age, consumerNote, grouped, plural } from './format.mjs';
 
-/** @typedef {import('./words.mjs').SeenConsumer} SeenConsumer */
+/** @typedef {import('./format.mjs').SeenConsumer} SeenConsumer */
 
 /** @type {Record<string, (consumer: SeenConsumer) => string>} */
 const columns = {

@@ -1,7 +1,7 @@
 /** What waits on the gateway's own disk, because the bus was away. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
-import { journalLines } from './words.mjs';
+import { journalLines } from './format.mjs';
 
 const section = new Section('#journal');
 /** @type {KeyedList<{ key: string, text: string, isBad: boolean }>} */
@@ -20,7 +20,7 @@ const list = new KeyedList(
   },
 );
 
-/** @param {import('./words.mjs').SeenJournal} seen */
+/** @param {import('./format.mjs').SeenJournal} seen */
 function show(seen) {
   list.show(journalLines(seen).map((line, index) => ({ key: String(index), ...line })));
 }

@@ -1,9 +1,9 @@
 /** The work on the mirror: what is being done at which portal, how far it is, and what ended last. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
-import { grouped, progressOf, taskText, taskTrouble, waitingReason, workName } from './words.mjs';
+import { grouped, progressOf, taskText, taskTrouble, waitingReason, workName } from './format.mjs';
 
-/** @typedef {import('./words.mjs').SeenTask & { waitsFor: string }} ShownTask */
+/** @typedef {import('./format.mjs').SeenTask & { waitsFor: string }} ShownTask */
 
 const section = new Section('#mirror');
 /** @type {KeyedList<ShownTask>} */

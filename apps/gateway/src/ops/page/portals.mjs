@@ -2,9 +2,9 @@
 import { ask } from './api.mjs';
 import { announce, element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
-import { grouped, portalNote, workName } from './words.mjs';
+import { grouped, portalNote, workName } from './format.mjs';
 
-/** @typedef {import('./words.mjs').SeenPortal} SeenPortal */
+/** @typedef {import('./format.mjs').SeenPortal} SeenPortal */
 
 /** Thousands would make the page slow; whoever looks for one filters. */
 const shownAtMost = 200;

@@ -1,0 +1,130 @@
+import { StartupError } from '@relay/platform';
+import { z } from 'zod';
+import { formatTable } from './table.js';
+import type { GivenOptions } from './command.js';
+import { formatAge, parseTime } from './duration.js';
+import type { OpsClient } from './ops-client.js';
+import type { Report } from './report.js';
+
+const letter = z.looseObject({
+  id: z.string(),
+  consumer: z.string(),
+  code: z.string(),
+  message: z.string(),
+  attempts: z.number(),
+  firstFailedAt: z.string().nullable(),
+  lastFailedAt: z.string().nullable(),
+  memberId: z.string().nullable(),
+  event: z.string().nullable(),
+  entity: z.string().nullable(),
+});
+const shown = letter.extend({ content: z.unknown() });
+const list = z.object({ deadLetters: z.array(letter), matching: z.number(), complete: z.boolean() });
+const round = z.object({ done: z.boolean(), complete: z.boolean(), until: z.string() });
+const replayed = round.extend({ replayed: z.number() });
+const dropped = round.extend({ dropped: z.number() });
+
+const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
+const TRUNCATED_HINT =
+  'More lie there than one look examines: work through the oldest, or narrow it by --consumer.';
+
+export async function listDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+  const query = new URLSearchParams(Object.entries(filtersIn(options)));
+  if (options.limit !== undefined) query.set('limit', options.limit);
+  const found = list.parse(await api.send('GET', `/dead-letters?${query}`));
+  const { deadLetters, matching, complete } = found;
+  if (matching === 0)
+    return { value: found, text: complete ? 'No dead letter.' : `None found. ${TRUNCATED_HINT}` };
+  const rows = deadLetters.map(({ consumer, id, lastFailedAt, attempts, code, memberId, event, entity }) => [
+    consumer,
+    id,
+    lastFailedAt === null ? '-' : `${formatAge(lastFailedAt)} ago`,
+    attempts,
+    code,
+    memberId ?? '-',
+    event ?? '-',
+    entity ?? '-',
+  ]);
+  const more = matching - deadLetters.length;
+  const lines = [
+    formatTable(TITLES, rows),
+    ...(more > 0 ? [`and ${more} more: --limit shows up to 1000`] : []),
+    ...(complete ? [] : [TRUNCATED_HINT]),
+  ];
+  return { value: found, text: lines.join('\n') };
+}
+
+export async function showDead(api: OpsClient, consumer: string, id: string): Promise<Report> {
+  const path = `/dead-letters/${[consumer, id].map(encodeURIComponent).join('/')}`;
+  const one = shown.parse(await api.send('GET', path));
+  const { code, message, attempts, firstFailedAt, lastFailedAt, content } = one;
+  const lines = [
+    `${code}: ${message}`,
+    `attempts ${attempts}, first ${firstFailedAt ?? '-'}, last ${lastFailedAt ?? '-'}`,
+    typeof content === 'string' ? content : JSON.stringify(content, undefined, 2),
+  ];
+  return { value: one, text: lines.join('\n') };
+}
+
+/** In rounds of some seconds; each says how far it came, and Ctrl-C between them loses nothing. */
+export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+  const rate = numberIn(options, 'rate');
+  const total = await runRounds(options, async (body) => {
+    const answer = replayed.parse(await api.send('POST', '/dead-letters/replay', { ...body, rate }));
+    return { ...answer, letters: answer.replayed };
+  });
+  return { value: { replayed: total.letters }, text: textOf(total, 'back with their consumers') };
+}
+
+export async function dropDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+  const total = await runRounds(options, async (body) => {
+    const answer = dropped.parse(await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }));
+    return { ...answer, letters: answer.dropped };
+  });
+  return { value: { dropped: total.letters }, text: textOf(total, 'dropped') };
+}
+
+interface Round extends z.output<typeof round> {
+  letters: number;
+}
+
+async function runRounds(
+  options: GivenOptions,
+  next: (body: Record<string, unknown>) => Promise<Round>,
+): Promise<Round> {
+  const limit = numberIn(options, 'limit') ?? Infinity;
+  const filters = { ...filtersIn(options), ...(options.id !== undefined && { id: options.id }) };
+  const total: Round = { letters: 0, done: false, complete: true, until: '' };
+  while (!total.done && total.letters < limit) {
+    const left = limit === Infinity ? undefined : limit - total.letters;
+    const body = { ...filters, ...(total.until !== '' && { until: total.until }), limit: left };
+    const { letters, ...answer } = await next(body);
+    Object.assign(total, answer);
+    total.letters += letters;
+    if (!total.done && process.stderr.isTTY) process.stderr.write(`${total.letters} so far\n`);
+  }
+  return total;
+}
+
+function textOf({ letters, complete }: Round, what: string): string {
+  const said = letters === 1 ? `1 dead letter is ${what}.` : `${letters} dead letters are ${what}.`;
+  return complete || letters > 0 ? said : `${said} ${TRUNCATED_HINT}`;
+}
+
+function filtersIn({ consumer, portal, error, since, until }: GivenOptions): Record<string, string> {
+  return {
+    ...(consumer !== undefined && { consumer }),
+    ...(portal !== undefined && { portal }),
+    ...(error !== undefined && { error }),
+    ...(since !== undefined && { since: parseTime(since) }),
+    ...(until !== undefined && { until: parseTime(until) }),
+  };
+}
+
+/** @throws StartupError when it is none */
+function numberIn(options: GivenOptions, name: 'limit' | 'rate'): number | undefined {
+  const text = options[name];
+  if (text === undefined) return undefined;
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new StartupError(`--${name} must be a number.`);
+  return Number(text);
+}

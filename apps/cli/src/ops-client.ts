@@ -1,0 +1,70 @@
+import { printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const errorResponse = z.object({ error: z.string() });
+
+/** The operator API of a running gateway on this machine, or in this container. */
+export class OpsClient {
+  private constructor(
+    private readonly url: string,
+    private readonly token: string,
+    private readonly isForTerminal: boolean,
+  ) {}
+
+  /**
+   * OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR.
+   * @param isForTerminal every text of an answer then is as `printable` has it: much of it was written by others
+   * @throws StartupError
+   */
+  static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): OpsClient {
+    const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
+    const token = env['OPS_TOKEN'] || readSavedToken(env['DATA_DIR'] || '.data');
+    if (token === undefined)
+      throw new StartupError('Set OPS_TOKEN to the one that the gateway was started with.');
+    return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
+  }
+
+  /** @returns the answer's JSON, undefined where there is none. @throws StartupError with what the gateway says */
+  async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
+    const answer = await this.reach(method, path, body);
+    const text = await answer.text();
+    const json = parsed(text);
+    if (answer.ok && (text === '' || json !== undefined))
+      return this.isForTerminal ? printableJson(json) : json;
+    const said = errorResponse.safeParse(json);
+    throw new StartupError(
+      said.success ? printableLines(said.data.error) : `The gateway answered ${answer.status}.`,
+    );
+  }
+
+  private async reach(method: string, path: string, body?: object): Promise<Response> {
+    try {
+      return await fetch(`${this.url}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.token}`,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      const message = `No gateway answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
+      throw new StartupError(message, { cause: error });
+    }
+  }
+}
+
+function readSavedToken(dataDir: string): string | undefined {
+  const path = join(dataDir, 'secrets.env');
+  return existsSync(path) ? /^OPS_TOKEN=(.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,177 @@
+import { StartupError } from '@relay/platform';
+import { z } from 'zod';
+import { prompt } from './prompt.js';
+import type { OpsClient } from './ops-client.js';
+import type { Report } from './report.js';
+
+const listed = z.object({
+  portals: z.array(
+    z.looseObject({
+      memberId: z.string(),
+      domain: z.string(),
+      state: z.string(),
+      kind: z.string().nullable(),
+      suspendedReason: z.string().nullish(),
+      suspendedUntil: z.string().nullish(),
+      bindings: z.looseObject({ note: z.string().nullish() }).nullish(),
+    }),
+  ),
+  webhookPairs: z.array(
+    z.looseObject({ host: z.string(), memberId: z.string().nullable(), addedAt: z.string() }),
+  ),
+  pendingInstalls: z.object({
+    total: z.number(),
+    portals: z.array(
+      z.looseObject({ memberId: z.string(), claims: z.number(), keptAt: z.string(), nextTryAt: z.string() }),
+    ),
+  }),
+});
+type Listed = z.output<typeof listed>;
+type ListedPortal = z.output<typeof listed>['portals'][number];
+const tested = z.object({
+  heard: z.boolean(),
+  heardAfterMs: z.number().optional(),
+  byHand: z.boolean().optional(),
+});
+const paired = z.object({ host: z.string(), events: z.array(z.string()) });
+const resumed = z.object({ resumed: z.boolean() });
+const limited = z.object({
+  limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
+});
+
+/** Portals, and what may become one: pairs of webhooks that no event has claimed, installs that wait. */
+export async function listPortals(api: OpsClient): Promise<Report> {
+  const answer = listed.parse(await api.send('GET', '/portals'));
+  const { portals, webhookPairs, pendingInstalls } = answer;
+  const waiting = [
+    ...webhookPairs.map((pair) => ({ ...pair, state: 'unused-pair', kind: 'webhook', domain: pair.host })),
+    ...pendingInstalls.portals.map((install) => ({ ...install, state: 'pending', kind: 'oauth' })),
+  ];
+  const lines = [...portals.map(lineOf), ...linesOfWaiting(answer)];
+  return { value: [...portals, ...waiting], text: lines.join('\n') || 'No portal is installed yet.' };
+}
+
+function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: Listed): string[] {
+  const pairs = webhookPairs.map(
+    ({ host, memberId, addedAt }) =>
+      `${memberId ?? 'not known yet'}  unused-pair  webhook  ${host}  waits since ${addedAt} for the first event of its outgoing webhook`,
+  );
+  const installs = portals.map(
+    ({ memberId, claims, keptAt, nextTryAt }) =>
+      `${memberId}  pending  oauth  not confirmed: ${claims} claim${claims === 1 ? '' : 's'} since ${keptAt}, next try ${nextTryAt}`,
+  );
+  const shown = portals.reduce((sum, { claims }) => sum + claims, 0);
+  return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
+}
+
+/** What is to be done, or what happens next, stands behind the domain. */
+function lineOf(portal: ListedPortal): string {
+  const { memberId, domain, state, kind, suspendedReason, suspendedUntil, bindings } = portal;
+  const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
+  if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
+  if (state === 'needs-webhook')
+    return `${line}  make another incoming webhook there, then: relay portals webhook`;
+  if (state === 'resuming') return `${line}  it has not answered yet`;
+  if (state !== 'suspended') return bindings?.note ? `${line}  ${bindings.note}` : line;
+  return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
+}
+
+/** @param memberId of the portal that the pair is for, where it is known: no other can claim it then */
+export async function addWebhookPair(api: OpsClient, memberId?: string): Promise<Report> {
+  const [webhookUrl = '', applicationToken = ''] = await prompt([
+    'Address of the incoming webhook (https://<portal>/rest/<user>/<secret>/)',
+    'Application token of the outgoing webhook',
+  ]);
+  const pair = { webhookUrl, applicationToken, ...(memberId !== undefined && { memberId }) };
+  const answer = paired.parse(await api.send('POST', '/portals/webhook', pair));
+  return {
+    value: answer,
+    text: [
+      `${answer.host} is registered with its first event: change something there that the outgoing webhook is for.`,
+      ...wantedEvents(answer.events),
+    ].join('\n'),
+  };
+}
+
+function wantedEvents(events: readonly string[]): string[] {
+  if (events.length === 0) return ['No consumer wants any event yet.'];
+  const list = events.map((name) => `  ${name}`);
+  return ['The outgoing webhook must be made for these events; nobody can add them for you:', ...list];
+}
+
+/** @throws StartupError when no event comes */
+export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
+  const { portals } = listed.parse(await api.send('GET', '/portals'));
+  const portal = portals.find((one) => one.memberId === memberId);
+  const byHand = portal?.kind === 'webhook';
+  if (byHand) {
+    process.stderr.write(
+      'This portal has no application, so it cannot be asked for a test event. Change something there by hand that the outgoing webhook is for, such as the name of a contact. Waiting a minute for any event …\n',
+    );
+  }
+  const answer = tested.parse(await api.send('POST', pathOf(memberId, 'test')));
+  if (answer.heard) {
+    const what = byHand ? 'An event of the portal' : "The portal's test event";
+    return { value: answer, text: `${what} came after ${answer.heardAfterMs} ms.` };
+  }
+  throw new StartupError(
+    byHand
+      ? 'No event came: does the outgoing webhook lead to PUBLIC_URL/b24/events, and is it made for what was changed?'
+      : 'The portal was asked for a test event, and none came: is PUBLIC_URL reached from outside, by https, and is the installation finished?',
+  );
+}
+
+/** @throws StartupError when `json` is no object */
+export async function setSettings(
+  api: OpsClient,
+  memberId: string,
+  consumer: string,
+  json: string,
+): Promise<Report> {
+  const settings = z.record(z.string(), z.json()).safeParse(parsed(json));
+  if (!settings.success)
+    throw new StartupError(`The settings must be a JSON object, such as {"particles":"capital"}.`);
+  await api.send('PUT', pathOf(memberId, 'settings', consumer), settings.data);
+  return { value: settings.data, text: `Set for ${consumer} at ${memberId}; in force within seconds.` };
+}
+
+/**
+ * @param limit `usual`, `enterprise`, `free`, or requests a second and a burst, such as `5/250`
+ * @throws StartupError when it is none of these
+ */
+export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
+  const answer = limited.parse(await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }));
+  const said =
+    answer.limit === 'free'
+      ? 'as many requests as they come'
+      : `${answer.limit.rate} requests a second, ${answer.limit.burst} at once`;
+  return { value: answer, text: `${memberId} now gets ${said}.` };
+}
+
+function limitIn(text: string): string | { rate: number; burst: number } {
+  if (['usual', 'enterprise', 'free'].includes(text)) return text;
+  const [, rate, burst] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (rate !== undefined && burst !== undefined) return { rate: Number(rate), burst: Number(burst) };
+  throw new StartupError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
+}
+
+/** Ends a suspension at once, instead of at the next try. */
+export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
+  const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
+  const text = answer.resumed
+    ? `${memberId} is called again, and what waits for it comes now. It is resuming until it has answered.`
+    : `${memberId} was not suspended.`;
+  return { value: answer, text };
+}
+
+function pathOf(...parts: string[]): string {
+  return `/portals/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

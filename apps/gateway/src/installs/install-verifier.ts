@@ -1,0 +1,59 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { OAuthError, type OAuthServers, type TokenGrant } from '@relay/bitrix24';
+import type { InstallClaim } from '@relay/events';
+import type { Log } from '@relay/platform';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
+import { LOG, OAUTH_SERVERS } from '../tokens.js';
+
+/** What is exchanged, and which of the OAuth servers that are believed it names. */
+export type OfferedPair = Pick<InstallClaim, 'memberId' | 'refreshToken' | 'oauthHost'>;
+
+/** The only proof of whose a refresh token is: an OAuth server that we are configured with exchanges it. */
+@Injectable()
+export class InstallVerifier {
+  constructor(
+    @Inject(OAUTH_SERVERS) private readonly oauth: OAuthServers | undefined,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** Without keys of an application nothing can be proved. */
+  get isPossible(): boolean {
+    return this.oauth !== undefined;
+  }
+
+  /**
+   * Uses the refresh token up.
+   * @returns a pair of the claimed portal: the old one is dead, and this is nowhere but here
+   * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when the server
+   *   does not confirm, 503 without keys
+   */
+  async exchange({ memberId, refreshToken, oauthHost }: OfferedPair): Promise<TokenGrant> {
+    const grant = await this.ask(refreshToken, oauthHost);
+    if (grant.memberId === memberId) return grant;
+    this.log.warn({ claimed: memberId, confirmed: grant.memberId }, 'a token pair is that of another portal');
+    throw new RequestRejectedError(401, 'not-confirmed');
+  }
+
+  private async ask(refreshToken: string, oauthHost?: string): Promise<TokenGrant> {
+    if (this.oauth === undefined) throw new RequestRejectedError(503, 'no-client-id');
+    try {
+      return await this.oauth.refresh(refreshToken, oauthHost);
+    } catch (error) {
+      if (!(error instanceof OAuthError) || error.unreachable) throw error;
+      if (refusesOurKeys(error)) {
+        this.log.error(
+          { code: error.code },
+          'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET; compare both with the application in Bitrix24',
+        );
+        throw error;
+      }
+      this.log.info({ code: error.code }, 'the OAuth server did not confirm a token pair');
+      throw new RequestRejectedError(401, 'not-confirmed', { cause: error });
+    }
+  }
+}
+
+/** settings/oauth/error-codes.md */
+function refusesOurKeys({ code }: OAuthError): boolean {
+  return ['invalid_client', 'wrong_client'].includes(code.toLowerCase());
+}

@@ -1,0 +1,23 @@
+const FIRST_MS = 30_000;
+const LONGEST_MS = 3_600_000;
+
+/** When each portal that failed may be tried again: after 30 s, then twice as long each time, at most an hour. */
+export class Backoff {
+  private readonly failed = new Map<string, { times: number; dueAt: number }>();
+
+  constructor(private readonly now: () => number = Date.now) {}
+
+  isDue(memberId: string): boolean {
+    return this.now() >= (this.failed.get(memberId)?.dueAt ?? 0);
+  }
+
+  fail(memberId: string): void {
+    const times = (this.failed.get(memberId)?.times ?? 0) + 1;
+    const waitMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** (times - 1));
+    this.failed.set(memberId, { times, dueAt: this.now() + waitMs });
+  }
+
+  clear(memberId: string): void {
+    this.failed.delete(memberId);
+  }
+}

@@ -1,0 +1,118 @@
+import type { UserField } from '../fields/user-field.js';
+import { formatTimestamp } from '../timestamp.js';
+import type { Value } from '../php.js';
+import { roll } from './random.js';
+
+const DAY_MS = 86_400_000;
+/** 2024-01-01 */
+const FIRST_DAY_MS = Date.UTC(2024, 0, 1);
+const words = 'alder birch cedar elm fir hazel larch maple oak pine rowan spruce willow вишня дуб клен'.split(
+  ' ',
+);
+const CURRENCIES = ['EUR', 'USD', 'UAH'];
+const PLACES = ['350 5th Avenue, New York', 'Unter den Linden 6, Berlin', 'вул. Хрещатик 22, Київ'];
+const SOURCES = ['CALL', 'EMAIL', 'WEB', 'ADVERTISING'];
+/** Of a link to CRM (api-reference/crm/data-types.md#object_type). */
+const LINKED = ['L', 'D', 'C', 'CO'];
+
+/** Ends of the stages that a new pipeline has. */
+export const STAGE_CODES = ['NEW', 'PREPARATION', 'CLIENT', 'SUCCESS', 'FAIL'];
+
+/** A value of one standard field; undefined: it is left as it is by default. `number` has 32 bits. */
+export function generateStandardValue(name: string, id: number, number: number): Value | undefined {
+  switch (name) {
+    case 'title':
+      return `${phrase(number)} ${id}`;
+    case 'xmlId':
+      return number % 4 === 0 ? `ext-${number.toString(16)}` : null;
+    case 'assignedById':
+      return 1 + (number % 20);
+    case 'opened':
+    case 'isManualOpportunity':
+      return number % 5 === 0 ? 'N' : 'Y';
+    case 'opportunity':
+      return (number % 10_000_000) / 100;
+    case 'taxValue':
+      return (number % 10_000) / 100;
+    case 'currencyId':
+      return pick(CURRENCIES, number);
+    case 'sourceId':
+      return pick(SOURCES, number);
+    case 'sourceDescription':
+      return number % 3 === 0 ? phrase(number) : null;
+    case 'companyId':
+    case 'contactId':
+      return number % 500;
+    case 'contactIds':
+    case 'observers':
+      return many(number, (one) => 1 + (one % 500));
+    case 'begindate':
+    case 'closedate':
+      return number % 6 === 0 ? null : formatTimestamp(dayOf(number));
+    default:
+      return undefined;
+  }
+}
+
+/** A value of a user field, as crm.item.* shows it; in one of ten cases none. */
+export function generateUserValue(field: UserField, number: number): Value {
+  if (field.isMultiple) return number % 10 === 0 ? [] : many(number, (one) => generateOneValue(field, one));
+  if (number % 10 === 0 && field.type !== 'boolean') return null;
+  return generateOneValue(field, number);
+}
+
+function generateOneValue({ type, items }: UserField, number: number): Value {
+  switch (type) {
+    case 'string':
+      return `${phrase(number)} № ${number % 1000}`;
+    case 'integer':
+      return (number % 200_001) - 100_000;
+    case 'double':
+      return ((number % 2_000_001) - 1_000_000) / 100;
+    case 'boolean':
+      return number % 2 === 0 ? 'Y' : 'N';
+    case 'date':
+      return formatTimestamp(dayOf(number));
+    case 'datetime':
+      return formatTimestamp(dayOf(number) + (number % 86_400) * 1000);
+    case 'money':
+      return `${(number % 1_000_000) / 100}|${pick(CURRENCIES, number)}`;
+    case 'url':
+      return `https://example.com/${pick(words.slice(0, 13), number)}/${number % 1000}`;
+    case 'address':
+      return `${pick(PLACES, number)}|${40 + (number % 1000) / 100};${30 + (number % 700) / 100}|${number % 10_000}`;
+    case 'enumeration':
+      return items[number % Math.max(items.length, 1)]?.id ?? null;
+    case 'file':
+      return { id: 1 + (number % 100_000) };
+    case 'crm':
+      return `${pick(LINKED, number)}_${1 + (number % 1000)}`;
+    case 'crm_status':
+      return pick(SOURCES, number);
+    case 'employee':
+    case 'iblock_section':
+    case 'iblock_element':
+    default:
+      return 1 + (number % 20);
+  }
+}
+
+function many<T extends Value>(number: number, one: (number: number) => T): T[] {
+  const values: T[] = [];
+  for (let index = 0; index <= number % 3; index += 1) values.push(one(roll(number, index, 0)));
+  return values;
+}
+
+function phrase(number: number): string {
+  return `${pick(words, number)} ${pick(words, number >>> 8)}`;
+}
+
+function dayOf(number: number): number {
+  return FIRST_DAY_MS + (number % 1000) * DAY_MS;
+}
+
+function pick<T>(list: readonly [T, ...T[]] | readonly T[], number: number): T {
+  const one = list[number % list.length];
+  if (one === undefined) throw new Error('nothing to pick from');
+  return one;
+}

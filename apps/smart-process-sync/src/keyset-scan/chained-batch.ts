@@ -1,0 +1,102 @@
+import { Bitrix24Error, type Command, type CommandOutcome, type Item, listOf } from '@relay/bitrix24';
+import { z } from 'zod';
+import { isItemId } from '../item-id.js';
+
+/** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+export const PAGE_SIZE = 50;
+
+/** Some pages of one type, one behind the other, in one batch request. */
+export interface ChainedBatch {
+  entityTypeId: number;
+  /** Behind this id. */
+  after: string;
+  pages: number;
+}
+
+export interface ChainedBatchResult {
+  /** By ascending id. */
+  items: Item[];
+  /** There was nothing behind them when the portal was asked. */
+  isEnd: boolean;
+  /** Of the first page that could not be read; those before it are good. */
+  error?: unknown;
+  /** The portal's clock when it began to answer, in milliseconds. */
+  portalClockMs?: number;
+}
+
+/**
+ * The commands of a chain: each page begins behind the last id of the one before, which the portal fills in
+ * (`settings/how-to-call-rest-api/batch.md`, `settings/performance/huge-data.md`). A page of fewer than fifty has no
+ * such id; then the reference is empty, and what comes after it lists from anywhere.
+ */
+export function buildCommands(
+  { entityTypeId, after, pages }: ChainedBatch,
+  select: readonly string[],
+): Record<string, Command> {
+  const commands: Record<string, Command> = {};
+  for (let page = 0; page < pages; page++) {
+    const behind =
+      page === 0 ? after : `$result[${keyOf(entityTypeId, page - 1)}][items][${PAGE_SIZE - 1}][id]`;
+    commands[keyOf(entityTypeId, page)] = {
+      method: 'crm.item.list',
+      params: { entityTypeId, filter: { '>id': behind }, order: { id: 'ASC' }, start: -1, select },
+    };
+  }
+  return commands;
+}
+
+/** Checked without a copy of every item: there are 2,500 of them. */
+const page = z.object({ items: listOf(z.custom<Item>(isItem)) });
+
+function isItem(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('id' in value)) return false;
+  return isItemId(value.id);
+}
+
+/** What a chain brought: whole pages in order, until one that is short, failed, or not as it must be. Nothing is inferred from what comes behind that one. */
+export function readChainedBatch(
+  { entityTypeId, after, pages }: ChainedBatch,
+  outcomes: Readonly<Record<string, CommandOutcome>>,
+  memberId: string,
+): ChainedBatchResult {
+  const items: Item[] = [];
+  const clock = clockOf(outcomes[keyOf(entityTypeId, 0)]);
+  const answer = (rest: Pick<ChainedBatchResult, 'isEnd' | 'error'>): ChainedBatchResult => ({
+    items,
+    ...clock,
+    ...rest,
+  });
+  let last = BigInt(after);
+  for (let number = 0; number < pages; number++) {
+    const outcome = outcomes[keyOf(entityTypeId, number)];
+    if (!outcome?.ok) return answer({ isEnd: false, error: outcome?.error ?? badAnswer(memberId) });
+    const read = page.safeParse(outcome.result);
+    if (!read.success) return answer({ isEnd: false, error: badAnswer(memberId) });
+    for (const item of read.data.items) {
+      // A list that does not go on behind the last id has not understood the filter.
+      if (BigInt(item.id) <= last) return answer({ isEnd: false, error: badAnswer(memberId) });
+      last = BigInt(item.id);
+    }
+    items.push(...read.data.items);
+    if (read.data.items.length < PAGE_SIZE) return answer({ isEnd: true });
+  }
+  return answer({ isEnd: false });
+}
+
+function clockOf(outcome: CommandOutcome | undefined): Pick<ChainedBatchResult, 'portalClockMs'> {
+  const start = outcome?.ok ? outcome.time?.start : undefined;
+  return start === undefined ? {} : { portalClockMs: start * 1_000 };
+}
+
+function badAnswer(memberId: string): Bitrix24Error {
+  return new Bitrix24Error('BAD_ANSWER', {
+    memberId,
+    method: 'crm.item.list',
+    detail: 'wrong-shape',
+    delivered: 'yes',
+  });
+}
+
+function keyOf(entityTypeId: number, number: number): string {
+  return `t${entityTypeId}p${number}`;
+}

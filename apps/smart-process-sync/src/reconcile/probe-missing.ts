@@ -1,0 +1,77 @@
+import {
+  type BatchClient,
+  Bitrix24Error,
+  type Command,
+  type Item,
+  MAX_BATCH_COMMANDS,
+} from '@relay/bitrix24';
+import { z } from 'zod';
+
+/**
+ * What became of an item that a list does not show:
+ * - `deleted`: the portal does not have it;
+ * - `hidden`: it has it, and this user may not see it;
+ * - `found`: it is there after all;
+ * - `failed`: nobody knows.
+ */
+export type MissingItem =
+  | { readonly state: 'deleted' | 'hidden' }
+  | { readonly state: 'found'; readonly item: Item }
+  | { readonly state: 'failed'; readonly error: unknown };
+
+const answer = z.object({ item: z.looseObject({ id: z.union([z.int().positive(), z.string()]) }) });
+
+/**
+ * Lists leave out what the user may not see as they do what is not there (`api-reference/crm/universal/crm-item-list.md`).
+ * `crm.item.get` tells: `NOT_FOUND` for an item that does not exist, `ACCESS_DENIED` for one that the user has no right
+ * to (`crm-item-get.md`). Fifty a request.
+ */
+export async function probeMissing(
+  client: BatchClient,
+  entityTypeId: number,
+  ids: readonly string[],
+  signal?: AbortSignal,
+): Promise<Map<string, MissingItem>> {
+  const absences = new Map<string, MissingItem>();
+  for (let from = 0; from < ids.length; from += MAX_BATCH_COMMANDS) {
+    const part = ids.slice(from, from + MAX_BATCH_COMMANDS);
+    for (const [id, absence] of await probePart(client, entityTypeId, part, signal))
+      absences.set(id, absence);
+  }
+  return absences;
+}
+
+async function probePart(
+  client: BatchClient,
+  entityTypeId: number,
+  ids: readonly string[],
+  signal?: AbortSignal,
+): Promise<[id: string, MissingItem][]> {
+  const commands: Record<string, Command> = Object.fromEntries(
+    ids.map((id) => [`i${id}`, { method: 'crm.item.get', params: { entityTypeId, id } }]),
+  );
+  try {
+    const outcomes = await client.batch(commands, { signal });
+    return ids.map((id) => {
+      const outcome = outcomes[`i${id}`];
+      return [id, outcome?.ok ? readItem(outcome.result, id) : classifyError(outcome?.error)];
+    });
+  } catch (error) {
+    return ids.map((id) => [id, { state: 'failed', error }]);
+  }
+}
+
+function readItem(result: unknown, id: string): MissingItem {
+  const read = answer.safeParse(result);
+  if (read.success && String(read.data.item.id) === id) return { state: 'found', item: read.data.item };
+  return {
+    state: 'failed',
+    error: new Bitrix24Error('BAD_ANSWER', { method: 'crm.item.get', delivered: 'yes' }),
+  };
+}
+
+function classifyError(error: unknown): MissingItem {
+  if (error instanceof Bitrix24Error && error.code === 'NOT_FOUND') return { state: 'deleted' };
+  if (error instanceof Bitrix24Error && error.code === 'ACCESS_DENIED') return { state: 'hidden' };
+  return { state: 'failed', error };
+}

@@ -1,0 +1,87 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { PortalClients, type JobProgress, type JobRun } from '@relay/portals';
+import { Backfill } from '../backfill/backfill.js';
+import { throwIfTransient } from '../error-scope.js';
+import { MirrorStore } from '../mirror-store.js';
+import { Progress, Reporter } from '../progress.js';
+import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
+import { TypeStore } from '../types/type-store.js';
+import { track } from '../running-jobs.js';
+import { scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
+import { RepairStep } from './repair-step.js';
+
+/** What a comparison needs of an item. */
+const COMPARED_FIELDS = ['id', 'updatedTime'];
+
+/**
+ * Makes good what no event told: walks the ids and times of change of all items, reads what is different, and finds out
+ * what became of items that the portal does not list any more. A killed one goes on where it was last reported to be.
+ */
+@Injectable()
+export class Reconciliation {
+  constructor(
+    private readonly clients: PortalClients,
+    private readonly refresh: TypeRefresh,
+    private readonly backfill: Backfill,
+    private readonly types: TypeStore,
+    private readonly store: MirrorStore,
+    private readonly repairStep: RepairStep,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  /** @returns what it found, by what was wrong with it */
+  async run(run: JobRun): Promise<JobProgress> {
+    const { memberId } = run.task;
+    const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
+    const [filled, empty] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
+    const lost = await this.backfill.fill(run, empty, new Progress());
+    const progress = new Progress(run.task.progress);
+    for (const [entityTypeId, error] of await this.scan(run, filled, progress)) lost.set(entityTypeId, error);
+    if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
+    for (const { entityTypeId } of types) await this.types.recordReconciled(memberId, entityTypeId);
+    throwIfTransient([...failures, ...lost.values()]);
+    return { ...progress.toJSON(), lost: [...lost.keys()], leftOut: leftOut.counts };
+  }
+
+  private async scan(
+    run: JobRun,
+    types: readonly RefreshedType[],
+    progress: Progress,
+  ): Promise<Map<number, unknown>> {
+    const { memberId } = run.task;
+    const client = this.clients.for(memberId, { work: 'bulk' });
+    const lost = new Map<number, unknown>();
+    const reporter = new Reporter(progress, run.report, (said) =>
+      this.log.info({ memberId, ...said }, 'reconciliation'),
+    );
+    const ways = types
+      .map(({ entityTypeId, title, lastId }) =>
+        progress.open({ entityTypeId, title, items: 0, after: '0', lastId, isDone: false }),
+      )
+      .filter(({ isDone }) => !isDone);
+    const options: ScanOptions = {
+      client,
+      types: ways,
+      select: COMPARED_FIELDS,
+      beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
+      onPage: async (chunk) => {
+        await this.repairStep.repair(client, chunk, progress.found, run.signal);
+        progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
+        await reporter.reportProgress();
+      },
+      onTypeUnavailable: (entityTypeId, err) => {
+        lost.set(entityTypeId, err);
+        this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
+      },
+      signal: run.signal,
+    };
+    await track('reconcile', progress, () => scan(options));
+    return lost;
+  }
+}
+
+function isFilled({ backfilledAt }: RefreshedType): boolean {
+  return backfilledAt !== null;
+}

@@ -1,0 +1,62 @@
+import { gauge } from '@relay/platform';
+import type { Speed } from './progress.js';
+
+type JobKind = 'backfill' | 'reconcile';
+type RunningJobs = ReadonlySet<{ speed: () => Speed }>;
+
+/** Of this process. */
+const runningJobs: Record<JobKind, Set<{ speed: () => Speed }>> = {
+  backfill: new Set(),
+  reconcile: new Set(),
+};
+
+/** Shows a task in the metrics until the work on it has ended, one way or the other. */
+export async function track<T>(
+  work: JobKind,
+  progress: { speed: () => Speed },
+  done: () => Promise<T>,
+): Promise<T> {
+  runningJobs[work].add(progress);
+  try {
+    return await done();
+  } finally {
+    runningJobs[work].delete(progress);
+  }
+}
+
+createJobGauge(
+  'relay_sync_running',
+  'Portals that this process backfills or reconciles now',
+  ({ size }) => size,
+);
+createJobGauge(
+  'relay_sync_running_items',
+  'Items that the running tasks have been through so far',
+  (running) => sum([...running].map((progress) => progress.speed().items)),
+);
+createJobGauge(
+  'relay_sync_running_items_per_second',
+  'Items a second of the running tasks together',
+  (running) => sum([...running].map((progress) => progress.speed().itemsPerSecond)),
+);
+createJobGauge(
+  'relay_sync_running_seconds_left',
+  'How long the slowest of the running tasks will still take, by the ids that are left; 0 when none runs or nobody can tell',
+  (running) => Math.max(0, ...[...running].map((progress) => progress.speed().secondsLeft ?? 0)),
+);
+
+/** By work, over all portals: there are thousands. Asked at each scrape alone. */
+function createJobGauge(name: string, help: string, read: (running: RunningJobs) => number): void {
+  const made = gauge({
+    name,
+    help,
+    labelNames: ['work'],
+    collect: () => {
+      for (const [work, running] of Object.entries(runningJobs)) made.set({ work }, read(running));
+    },
+  });
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

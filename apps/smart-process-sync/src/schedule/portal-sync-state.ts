@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+
+/** What the schedule knows of a portal. */
+export interface PortalSyncState {
+  memberId: string;
+  backfillAskedAt: Date | null;
+  isReconcileDue: boolean;
+  settingsSeen: unknown;
+  isAway: boolean;
+}
+
+/** Each portal at a time of its own, so that a thousand of them are not compared at once. */
+const NEXT_RECONCILIATION = `clock_timestamp() + interval '1 day'`;
+const FIRST_RECONCILIATION = `clock_timestamp() + random() * interval '1 day'`;
+
+@Injectable()
+export class PortalSyncStates {
+  constructor(private readonly source: DataSource) {}
+
+  async all(): Promise<Map<string, PortalSyncState>> {
+    const rows = await this.source.query<PortalSyncState[]>(
+      `SELECT member_id AS "memberId", backfill_asked_at AS "backfillAskedAt", settings_seen AS "settingsSeen",
+         coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isAway"
+       FROM mirror.portals`,
+    );
+    return new Map(rows.map((row) => [row.memberId, row]));
+  }
+
+  /** Its first backfill was asked for, with these settings. */
+  async recordFirst(memberId: string, settings: unknown): Promise<void> {
+    await this.source.query(
+      `INSERT INTO mirror.portals AS old (member_id, backfill_asked_at, settings_seen, reconcile_due_at)
+       VALUES ($1, clock_timestamp(), $2::jsonb, ${FIRST_RECONCILIATION})
+       ON CONFLICT (member_id) DO UPDATE SET backfill_asked_at = clock_timestamp(), settings_seen = $2::jsonb,
+         is_away = false, reconcile_due_at = ${FIRST_RECONCILIATION}`,
+      [memberId, JSON.stringify(settings)],
+    );
+  }
+
+  async recordSettings(memberId: string, settings: unknown): Promise<void> {
+    await this.source.query(`UPDATE mirror.portals SET settings_seen = $2::jsonb WHERE member_id = $1`, [
+      memberId,
+      JSON.stringify(settings),
+    ]);
+  }
+
+  async recordUninstalled(memberId: string): Promise<void> {
+    await this.source.query(`UPDATE mirror.portals SET is_away = true WHERE member_id = $1`, [memberId]);
+  }
+
+  async recordReconciliation(memberId: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.portals SET is_away = false, reconcile_due_at = ${NEXT_RECONCILIATION} WHERE member_id = $1`,
+      [memberId],
+    );
+  }
+
+  /** Of a new type events may have been missed before its handlers were bound. */
+  async reconcileSoon(memberId: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.portals SET reconcile_due_at = least(reconcile_due_at, clock_timestamp() + interval '3 minutes')
+       WHERE member_id = $1`,
+      [memberId],
+    );
+  }
+
+  /** As if it had never been seen; what was forgotten stays forgotten. */
+  async forget(memberId: string): Promise<void> {
+    await this.source.query(
+      `UPDATE mirror.portals SET backfill_asked_at = NULL, settings_seen = NULL, reconcile_due_at = NULL, is_away = false
+       WHERE member_id = $1`,
+      [memberId],
+    );
+  }
+}

@@ -1,0 +1,62 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CONSUMER_LOG } from '@relay/consumer';
+import type { Log } from '@relay/platform';
+import { PortalCache } from '@relay/portals';
+import type { MirroredType } from '../types/type-store.js';
+import { ViewStore } from './view-store.js';
+
+/** Half a second of work: whoever calls has other things to do. */
+const GUARD_BATCH_SIZE = 100;
+
+/** Keeps a portal's views as its types are; one that cannot be made now keeps none of the others back. */
+@Injectable()
+export class ViewSynchronizer {
+  constructor(
+    private readonly directory: PortalCache,
+    private readonly views: ViewStore,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  async sync(memberId: string, types: readonly MirroredType[]): Promise<void> {
+    const portal = await this.directory.find(memberId);
+    for (const type of types) {
+      const outcome = await this.views.refresh({ ...type, memberId, domain: portal?.domain ?? memberId });
+      const { entityTypeId } = type;
+      if (outcome.made === 'failed') {
+        this.log.warn({ memberId, entityTypeId, err: outcome.error }, 'a view stays as it was');
+      } else if (outcome.made !== 'unchanged') {
+        this.log.info({ memberId, entityTypeId, view: `mirror.${outcome.name}` }, `view ${outcome.made}`);
+      }
+    }
+  }
+
+  /**
+   * Puts the barrier into some of the views that an older version made, which else get it with their next change.
+   * @returns whether all have it, more are to be done, or one could not be done now
+   */
+  async guardOld(): Promise<'done' | 'more' | 'failed'> {
+    const names = await this.views.unguarded(GUARD_BATCH_SIZE);
+    let failed = 0;
+    for (const name of names) {
+      try {
+        await this.views.guard(name);
+      } catch (err) {
+        failed += 1;
+        this.log.warn(
+          { view: `mirror.${name}`, err },
+          'a view has no security barrier yet, will be tried again',
+        );
+      }
+    }
+    if (names.length === GUARD_BATCH_SIZE && failed < names.length) return 'more';
+    return failed > 0 ? 'failed' : 'done';
+  }
+
+  async remove(memberId: string, entityTypeId: number): Promise<void> {
+    try {
+      await this.views.remove(memberId, entityTypeId);
+    } catch (err) {
+      this.log.warn({ memberId, entityTypeId, err }, 'a view of a type that is not mirrored any more stays');
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { StartupError } from '@relay/platform';
+import { startOf } from './process-identity.js';
+
+/** Others may take away a lock at the same time; after so many turns something else is wrong. */
+const MAX_ATTEMPTS = 10;
+
+/**
+ * Makes the folder this process's own, by the file `lock` with its id. A lock whose process is gone, as after
+ * `kill -9` or a power cut, does not count. Returns the function that gives the folder back.
+ * @throws StartupError when another process has it
+ */
+export function acquirePidLock(folder: string): () => void {
+  const path = join(folder, 'lock');
+  const mine = `${process.pid} ${startOf(process.pid)}\n`;
+  for (let turn = 0; turn < MAX_ATTEMPTS; turn += 1) {
+    if (createAtomically(path, mine)) {
+      const release = (): void => {
+        if (readIfExists(path) === mine) rmSync(path);
+      };
+      // However this process ends, kill -9 aside.
+      process.once('exit', release);
+      return release;
+    }
+    const found = readIfExists(path);
+    if (found === undefined) continue;
+    const pid = findLiveHolder(found);
+    if (pid !== undefined) {
+      throw new StartupError(
+        `${folder} is in use by another npm start (process ${pid}): end that one, or give this one a folder and ports of its own: DATA_DIR, PORT, OPS_PORT, SIMULATOR_PORT.`,
+      );
+    }
+    removeStale(path, found);
+  }
+  throw new StartupError(`${path} comes back whenever it is removed: is another npm start at work?`);
+}
+
+function findLiveHolder(lock: string): number | undefined {
+  const [pid, start] = lock.trim().split(' ', 2);
+  return pid !== undefined && start !== undefined && startOf(Number(pid)) === start ? Number(pid) : undefined;
+}
+
+/** A lock is there with all that it says, or not at all. @returns false when there is one already */
+function createAtomically(path: string, text: string): boolean {
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, text, { mode: 0o600 });
+  try {
+    linkSync(own, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+/** Two processes may find the same stale lock: what the slower one takes away is the faster one's, and is put back. */
+function removeStale(path: string, stale: string): void {
+  const aside = `${path}.stale.${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch {
+    return;
+  }
+  try {
+    if (readFileSync(aside, 'utf8') !== stale) createAtomically(path, readFileSync(aside, 'utf8'));
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+function readIfExists(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

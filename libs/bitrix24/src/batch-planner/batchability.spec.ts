@@ -1,0 +1,40 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Command } from '../batch.js';
+import type { Params } from '../query.js';
+import { checkCallable, canBatch } from './batchability.js';
+
+function command(params: Params, method = 'crm.item.update'): Command {
+  return { method, params };
+}
+
+describe('a command', () => {
+  it('fits a batch with anything that a query can carry', () => {
+    const params = {
+      id: 1,
+      fields: { name: 'Ärger & Söhne #1 [x]=100%', tags: ['a', 'b'], empty: '', none: null },
+    };
+    expect(canBatch(command(params))).toBe(true);
+    expect(canBatch({ method: 'user.current' })).toBe(true);
+  });
+
+  it.each<[string, Params]>([
+    ['a reference', { name: '$result[a][b]' }],
+    ['a reference deep inside, within a text, in another case', { a: { b: ['x', 'so $RESULT[a][b] far'] } }],
+    ['an empty list', { tags: [] }],
+    ['an empty object', { fields: {} }],
+    ['a name with brackets', { 'a[b]': 1 }],
+    ['a reference as a name', { '$result[a]': 1 }],
+  ])('goes alone with %s', (_, params) => {
+    expect(canBatch(command(params))).toBe(false);
+    expect(() => checkCallable(command(params))).not.toThrow();
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])('with the number %s goes nowhere', (price) => {
+    expect(canBatch(command({ fields: { price } }))).toBe(false);
+    expect(() => checkCallable(command({ fields: { price } }))).toThrow(TypeError);
+  });
+
+  it('with the name of no method does not fit a batch', () => {
+    expect(canBatch(command({}, 'user.get?ID=1'))).toBe(false);
+  });
+});

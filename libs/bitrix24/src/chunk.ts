@@ -1,0 +1,6 @@
+/** In pieces of `size`, the last of which may be smaller. */
+export function chunk<T>(values: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) =>
+    values.slice(index * size, (index + 1) * size),
+  );
+}

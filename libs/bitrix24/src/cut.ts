@@ -1,6 +1,0 @@
-/** In pieces of `size`, the last of which may be smaller. */
-export function cut<T>(values: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) =>
-    values.slice(index * size, (index + 1) * size),
-  );
-}

@@ -1,0 +1,60 @@
+import { lookup as resolve } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { AddressError, isPublicAddress } from './address.js';
+
+/** For name, socket and TLS together; the deadline of the request goes on beside it. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** The connections of a process. Those that are idle are kept for a few seconds and do not keep the process alive. */
+export interface HttpAgents {
+  /** For hosts that the operator has named: any address. */
+  readonly unrestricted: Dispatcher;
+  /** For all others: an address that is not public is refused with `AddressError` when the socket is to be connected. */
+  readonly ssrfGuarded: Dispatcher;
+}
+
+/**
+ * A name is resolved once, and only the addresses that passed are connected to: a name that is public when it is
+ * checked and private when it is called (DNS rebinding) leads nowhere.
+ */
+export function createHttpAgents({
+  lookup = resolve,
+  connectTimeoutMs = CONNECT_TIMEOUT_MS,
+}: { readonly lookup?: LookupFunction; readonly connectTimeoutMs?: number } = {}): HttpAgents {
+  // The deadline of each request is its caller's.
+  const limits = { headersTimeout: 0, bodyTimeout: 0 };
+  return {
+    unrestricted: new Agent({ ...limits, connect: { timeout: connectTimeoutMs } }),
+    ssrfGuarded: new Agent({ ...limits, connect: publicConnector(lookup, connectTimeoutMs) }),
+  };
+}
+
+function publicConnector(lookup: LookupFunction, timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout, lookup: publicLookup(lookup) });
+  return (options, callback) => {
+    // An address in numbers is never looked up.
+    if (isIP(options.hostname) !== 0 && !isPublicAddress(options.hostname)) {
+      process.nextTick(callback, new AddressError('private-host'), null);
+      return;
+    }
+    connect(options, callback);
+  };
+}
+
+function publicLookup(lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, found) => {
+      if (error !== null) {
+        callback(error, []);
+        return;
+      }
+      const all = typeof found === 'string' ? [{ address: found, family: isIP(found) }] : found;
+      const addresses = all.filter(({ address }) => isPublicAddress(address));
+      const [first] = addresses;
+      if (first === undefined) callback(new AddressError('private-host'), []);
+      else if (options.all === true) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+}

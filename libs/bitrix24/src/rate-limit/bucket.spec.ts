@@ -1,0 +1,140 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { asker, Counter, flood, limits, play } from '../../test/bucket-play.js';
+import {
+  BUCKET_RULES,
+  bulkAllowance,
+  emptyBucket,
+  ENTERPRISE_LIMIT,
+  releaseTicket,
+  leakBucket,
+  burstAllowance,
+  takeTicket,
+  DEFAULT_LIMIT,
+} from './bucket.js';
+import type { Priority } from './rate-limiter.js';
+
+describe('the bucket', () => {
+  it('never lets Bitrix24 count more than X, whoever asks when, however late the requests arrive', () => {
+    fc.assert(
+      fc.property(
+        limits,
+        fc.array(asker, { maxLength: 400, size: 'max' }),
+        fc.integer({ min: 0, max: 999 }),
+        (limit, askers, phaseMs) => {
+          const counter = new Counter(limit, phaseMs);
+          const arrivals = play(limit, askers).sent.map(({ turnAtMs, lateMs }) => turnAtMs + lateMs);
+          for (const atMs of arrivals.toSorted((a, b) => a - b)) counter.arrive(atMs);
+          expect(counter.refusals).toBe(0);
+        },
+      ),
+    );
+  });
+
+  it('uses what X − 2Y gives: a flood leaves Bitrix24 counting no lower than that', () => {
+    for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
+      const counter = new Counter(limit, 0);
+      const { sent } = play(limit, flood(1_000, 'live'));
+      for (const { turnAtMs } of sent) counter.arrive(turnAtMs);
+      expect(counter.refusals).toBe(0);
+      expect(counter.highest).toBeGreaterThanOrEqual(burstAllowance(limit));
+      const seconds = (1_000 - burstAllowance(limit)) / limit.rate;
+      expect(Math.max(...sent.map(({ turnAtMs }) => turnAtMs))).toBeCloseTo(seconds * 1_000, -1);
+    }
+  });
+
+  it('is never idle while there is room: a turn comes as soon as the line allows, in the order of asking', () => {
+    fc.assert(
+      fc.property(limits, fc.array(asker, { maxLength: 200, size: 'max' }), (limit, askers) => {
+        const live = askers.map((each) => ({ ...each, work: 'live' as Priority, givesUp: false }));
+        const { sent } = play(limit, live);
+        // An ideal line by hand: the level right before each request, leaking all the time.
+        let [level, atMs] = [0, 0];
+        for (const { askedAtMs, turnAtMs } of sent) {
+          const earliestMs = Math.max(askedAtMs, atMs);
+          const leaked = Math.max(0, level - ((earliestMs - atMs) * limit.rate) / 1_000);
+          const waitMs = (Math.max(0, leaked + 1 - burstAllowance(limit)) * 1_000) / limit.rate;
+          expect(Math.abs(turnAtMs - (earliestMs + waitMs))).toBeLessThanOrEqual(1.001);
+          level = Math.max(0, level - ((earliestMs + waitMs - atMs) * limit.rate) / 1_000) + 1;
+          atMs = earliestMs + waitMs;
+        }
+      }),
+    );
+  });
+
+  it('gives bulk work room at once while there is some below its line, and leaves the rest to live work', () => {
+    for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
+      const bulk = flood(burstAllowance(limit), 'bulk');
+      const { sent } = play(limit, bulk);
+      const atOnce = sent.filter(({ turnAtMs }) => turnAtMs === 0).length;
+      expect(atOnce).toBe(Math.floor(bulkAllowance(limit)));
+
+      let bucket = play(limit, bulk.slice(0, atOnce)).bucket;
+      const reserve = burstAllowance(limit) - atOnce;
+      expect(reserve).toBeGreaterThanOrEqual(burstAllowance(limit) / 5);
+      for (let index = 0; index < reserve; index += 1) {
+        const { taken, bucket: after } = takeTicket(bucket, limit, 'live', 0);
+        expect(taken).toMatchObject({ granted: true, waitMs: 0 });
+        bucket = after;
+      }
+    }
+  });
+
+  it('lets bulk work alone have the whole rate', () => {
+    const { sent } = play(DEFAULT_LIMIT, flood(200, 'bulk'));
+    const seconds = (200 - Math.floor(bulkAllowance(DEFAULT_LIMIT))) / DEFAULT_LIMIT.rate;
+    expect(Math.max(...sent.map(({ turnAtMs }) => turnAtMs)) / 1_000).toBeLessThan(seconds + 1);
+  });
+
+  it('keeps a share for bulk work under a flood of live work, and delays live work by no more than that share', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 100, max: 400 }),
+        fc.integer({ min: 1, max: 8 }),
+        (everyMs, bulkAskers) => {
+          // More live requests than the rate allows: the line only grows.
+          let bucket = emptyBucket(0);
+          const asking = Array.from({ length: bulkAskers }, () => 0);
+          let bulkPlaces = 0;
+          const minutes = 5 * 60_000;
+          for (let nowMs = 0; nowMs < minutes; nowMs += everyMs) {
+            bucket = takeTicket(bucket, DEFAULT_LIMIT, 'live', nowMs).bucket;
+            for (const [index, atMs] of asking.entries()) {
+              if (atMs > nowMs) continue;
+              const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'bulk', nowMs);
+              bucket = after;
+              if (taken.granted) bulkPlaces += 1;
+              else asking[index] = nowMs + taken.askAgainMs;
+            }
+          }
+          const leaked = leakBucket(bucket, DEFAULT_LIMIT, minutes).leaked;
+          const share = leaked / BUCKET_RULES.bulkEvery;
+          expect(bulkPlaces).toBeGreaterThanOrEqual(share - 2);
+          // What it found in the empty bucket comes on top.
+          expect(bulkPlaces).toBeLessThanOrEqual(share + bulkAllowance(DEFAULT_LIMIT) + 1);
+        },
+      ),
+    );
+  });
+
+  it('takes a place back only if it is the last', () => {
+    const three = play(DEFAULT_LIMIT, flood(3, 'live')).bucket;
+    expect(releaseTicket(three, 3).places).toBe(2);
+    expect(releaseTicket(three, 2)).toBe(three);
+    const leaked = releaseTicket(leakBucket(three, DEFAULT_LIMIT, 60_000), 3);
+    expect(leaked.leaked).toBe(2);
+  });
+
+  it('lets one after the other through where the limit is too small for the rule', () => {
+    const tiny = { rate: 10, burst: 12 };
+    const { sent } = play(tiny, flood(4, 'live'));
+    expect(sent.map(({ turnAtMs }) => turnAtMs)).toEqual([0, 100, 200, 300]);
+  });
+
+  it('stands a clock that is set back', () => {
+    const bucket = play(DEFAULT_LIMIT, flood(60, 'live')).bucket;
+    const back = leakBucket(bucket, DEFAULT_LIMIT, -3_600_000);
+    expect(back.leaked).toBe(bucket.leaked);
+    expect(leakBucket(back, DEFAULT_LIMIT, -3_599_000).leaked).toBe(bucket.leaked + DEFAULT_LIMIT.rate);
+  });
+});

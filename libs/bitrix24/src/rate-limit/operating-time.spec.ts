@@ -1,0 +1,146 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  USAGE_SAMPLE_MS,
+  reserveCalls,
+  MAX_WAIT_MS,
+  observeUsage,
+  OPERATING_LIMIT_SECONDS,
+  throttledOf,
+  SLOW_FROM_SECONDS,
+  type ThrottledMethod,
+} from './operating-time.js';
+import type { MethodUsage } from './rate-limiter.js';
+
+const method = 'crm.item.list';
+const bill = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
+  method,
+  operatingSeconds,
+  resetsInMs,
+  exhausted: false,
+});
+const refusal = (resetsInMs?: number): MethodUsage => ({
+  method,
+  operatingSeconds: undefined,
+  resetsInMs,
+  exhausted: true,
+});
+const waitOf = (slowed: ThrottledMethod | undefined, nowMs: number): number =>
+  slowed ? reserveCalls(new Map([[method, slowed]]), nowMs).waitMs : 0;
+
+/** The method after a bill that slows it down. */
+function slowedBy(usage: MethodUsage): ThrottledMethod {
+  const slowed = observeUsage(undefined, usage, 0);
+  if (!slowed) throw new Error('the bill slows nothing down');
+  return slowed;
+}
+
+function pausedMs(usage: MethodUsage): number | undefined {
+  return throttledOf(new Map([[method, slowedBy(usage)]]), 0).get(method);
+}
+
+describe('operating time', () => {
+  it('is no matter until four fifths of the limit are used', () => {
+    expect(observeUsage(undefined, bill(SLOW_FROM_SECONDS - 1), 0)).toBeUndefined();
+    expect(observeUsage(undefined, { ...bill(0), operatingSeconds: undefined }, 0)).toBeUndefined();
+    expect(observeUsage(undefined, bill(SLOW_FROM_SECONDS), 0)).toMatchObject({ nextAtMs: 0 });
+  });
+
+  it('spreads what is left until the reset: half of it used, half of the time waited', () => {
+    const half = (SLOW_FROM_SECONDS + OPERATING_LIMIT_SECONDS) / 2;
+    const slowed = observeUsage(undefined, bill(SLOW_FROM_SECONDS), 1_000);
+    expect(observeUsage(slowed, bill(half, 290_000), 11_000)).toMatchObject({ nextAtMs: 1_000 + 150_000 });
+    expect(observeUsage(slowed, bill(500, 290_000), 11_000)).toMatchObject({ nextAtMs: 301_000 });
+  });
+
+  it('pauses an exhausted method until its reset, and no longer than ten minutes', () => {
+    expect(pausedMs(refusal(120_000))).toBe(120_000);
+    expect(pausedMs(refusal(86_400_000))).toBe(600_000);
+    expect(pausedMs(refusal())).toBe(60_000);
+    // Too short to report: it is waited for.
+    expect(waitOf(observeUsage(undefined, refusal(-5_000), 0), 0)).toBe(1_000);
+  });
+
+  it('takes the reset of an exhausted method from the bill before, when the refusal does not tell', () => {
+    const slowed = observeUsage(undefined, bill(470, 200_000), 0);
+    expect(observeUsage(slowed, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
+  });
+
+  it('is not misled by the late bill of an earlier call', () => {
+    const exhausted = observeUsage(undefined, refusal(200_000), 0);
+    expect(observeUsage(exhausted, bill(300, 195_000), 5_000)).toEqual(exhausted);
+    expect(waitOf(observeUsage(exhausted, bill(470, 195_000), 5_000), 5_000)).toBe(195_000);
+  });
+
+  it('resumes by itself at the reset, one call at a time until the first bill, and then as that says', () => {
+    const exhausted = slowedBy(refusal(200_000));
+    const first = reserveCalls(new Map([[method, exhausted]]), 200_000);
+    expect(first.waitMs).toBe(0);
+    const claimed = first.claimed.get(method);
+    expect(waitOf(claimed, 200_000)).toBe(USAGE_SAMPLE_MS);
+    expect(observeUsage(claimed, bill(431, 60_000), 201_000)).toMatchObject({ slowSinceMs: 201_000 });
+    expect(observeUsage(claimed, bill(200, 60_000), 201_000)).toBeUndefined();
+  });
+
+  it('claims nothing when one of several methods has to wait', () => {
+    const slowed = slowedBy(bill(SLOW_FROM_SECONDS));
+    const methods = new Map([
+      ['a', slowed],
+      ['b', { ...slowed, nextAtMs: 3_000 }],
+    ]);
+    expect(reserveCalls(methods, 1_000)).toEqual({ waitMs: 2_000, claimed: new Map() });
+    expect([...reserveCalls(methods, 3_000).claimed.keys()]).toEqual(['a', 'b']);
+    expect(throttledOf(methods, 3_000 - MAX_WAIT_MS - 1).get('b')).toBe(MAX_WAIT_MS + 1);
+    expect(throttledOf(methods, 3_000 - MAX_WAIT_MS).size).toBe(0);
+  });
+
+  /** The method's ten one-minute baskets at Bitrix24, each counted for ten minutes from its first call (`limits.md`). */
+  class Baskets {
+    refusals = 0;
+    private baskets: { startMs: number; seconds: number }[] = [];
+
+    call(seconds: number, nowMs: number): MethodUsage {
+      this.baskets = this.baskets.filter(({ startMs }) => nowMs < startMs + 600_000);
+      const used = (): number => this.baskets.reduce((sum, each) => sum + each.seconds, 0);
+      if (used() > OPERATING_LIMIT_SECONDS) {
+        this.refusals += 1;
+        return refusal();
+      }
+      const latest = this.baskets.at(-1);
+      if (latest && nowMs - latest.startMs < 60_000) latest.seconds += seconds;
+      else this.baskets.push({ startMs: nowMs, seconds });
+      const oldest = this.baskets[0]?.startMs ?? nowMs;
+      return bill(used(), Math.floor((oldest + 600_000 - nowMs) / 1_000) * 1_000);
+    }
+  }
+
+  it('uses nearly all of the limit over an hour, and is hardly ever refused', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 200, max: 40_000 }),
+        fc.integer({ min: 0, max: 5_000 }),
+        (costMs, gapMs) => {
+          const baskets = new Baskets();
+          let slowed: ThrottledMethod | undefined;
+          let calls = 0;
+          let nowMs = 0;
+          // One caller who always has something to ask; a call takes as long as it is billed.
+          while (nowMs < 3_600_000) {
+            const waitMs = waitOf(slowed, nowMs);
+            nowMs += waitMs;
+            if (slowed) slowed = reserveCalls(new Map([[method, slowed]]), nowMs).claimed.get(method);
+            const usage = baskets.call(costMs / 1_000, nowMs);
+            nowMs += costMs + gapMs;
+            slowed = observeUsage(slowed, usage, nowMs);
+            if (!usage.exhausted) calls += 1;
+          }
+          expect(baskets.refusals).toBeLessThanOrEqual(6);
+          const wanted = 3_600_000 / (costMs + gapMs);
+          const allowed = (6 * OPERATING_LIMIT_SECONDS * 1_000) / costMs;
+          expect(calls).toBeGreaterThanOrEqual(0.75 * Math.min(wanted, allowed) - 2);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,153 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Counter, flood, limits, play } from '../../test/bucket-play.js';
+import {
+  type Bucket,
+  BUCKET_RULES,
+  emptyBucket,
+  leakBucket,
+  burstAllowance,
+  throttleDown,
+  takeTicket,
+  delayUntilTurn,
+  DEFAULT_LIMIT,
+} from './bucket.js';
+
+/**
+ * One of ours after the other, all refused ones asking again, beside somebody else who takes `theirs` a second
+ * from `fromMs` to `toMs`. How many of ours came through in each of the windows.
+ */
+function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) {
+  const counter = new Counter(DEFAULT_LIMIT, 300);
+  let bucket = emptyBucket(0);
+  const waiting: number[] = [];
+  const through: number[] = [];
+  let refused = 0;
+  let next = { atMs: 0, place: 0 };
+  const ask = (nowMs: number): void => {
+    const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'live', nowMs);
+    bucket = after;
+    if (taken.granted) waiting.push(taken.place);
+  };
+  // Twenty callers, each with one request at a time, asking every 10 ms whether it is their turn.
+  for (let caller = 0; caller < 20; caller += 1) ask(0);
+  for (let nowMs = 0; nowMs < untilMs; nowMs += 10) {
+    if (nowMs >= next.atMs) {
+      if (nowMs >= fromMs && nowMs < toMs) counter.arrive(nowMs);
+      next = { ...next, atMs: nowMs + 1_000 / theirs };
+    }
+    bucket = leakBucket(bucket, DEFAULT_LIMIT, nowMs);
+    while (waiting[0] !== undefined && delayUntilTurn(bucket, DEFAULT_LIMIT, waiting[0]) === 0) {
+      waiting.shift();
+      if (counter.arrive(nowMs)) through.push(nowMs);
+      else {
+        refused += 1;
+        bucket = throttleDown(bucket, DEFAULT_LIMIT, nowMs);
+      }
+      ask(nowMs);
+    }
+  }
+  const between = (a: number, b: number): number => through.filter((ms) => ms >= a && ms < b).length;
+  return { between, refused };
+}
+
+describe('a bucket after a refusal', () => {
+  it('says how long until a turn in the same formula by which the bucket leaks, also while the share comes back', () => {
+    const state = fc.record({
+      share: fc.double({ min: BUCKET_RULES.leastShare, max: 1, noNaN: true }),
+      places: fc.integer({ min: 0, max: 300 }),
+    });
+    fc.assert(
+      fc.property(limits, state, (limit, { share, places }) => {
+        const bucket = { ...emptyBucket(0), share, places };
+        const waitMs = delayUntilTurn(bucket, limit, places);
+        const leaked = (atMs: number): number => leakBucket(bucket, limit, atMs).leaked;
+        expect(leaked(waitMs)).toBeGreaterThanOrEqual(places - burstAllowance(limit) - 1e-6);
+        expect(waitMs > 1 ? leaked(waitMs - 1.001) : -Infinity).toBeLessThan(places - burstAllowance(limit));
+      }),
+    );
+  });
+
+  it('leaks the same in one step as in many', () => {
+    fc.assert(
+      fc.property(
+        limits,
+        fc.double({ min: BUCKET_RULES.leastShare, max: 1, noNaN: true }),
+        fc.array(fc.integer({ min: 0, max: 60_000 }), { maxLength: 20, size: 'max' }),
+        (limit, share, steps) => {
+          const full = { ...emptyBucket(0), share, places: 100_000 };
+          let stepped: Bucket = full;
+          let nowMs = 0;
+          for (const ms of steps) stepped = leakBucket(stepped, limit, (nowMs += ms));
+          const once = leakBucket(full, limit, nowMs);
+          expect(stepped.leaked).toBeCloseTo(once.leaked, 6);
+          expect(stepped.share).toBeCloseTo(once.share, 9);
+        },
+      ),
+    );
+  });
+
+  it('counts once for all requests that were under way, and again for one that was sent after it', () => {
+    let bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
+    for (let index = 0; index < 46; index += 1)
+      bucket = throttleDown(bucket, DEFAULT_LIMIT, 1_000 + index * 10);
+    expect(bucket.share).toBeGreaterThanOrEqual(BUCKET_RULES.lowerBy);
+    expect(bucket.share).toBeLessThan(BUCKET_RULES.lowerBy + 0.01);
+    // 48 have had their turn; the 49th has it when X has leaked down to the line.
+    const waitMs = delayUntilTurn(bucket, DEFAULT_LIMIT, 49);
+    expect(waitMs).toBeGreaterThan(2_500);
+    expect(waitMs).toBeLessThan(4_000);
+    const again = throttleDown(
+      leakBucket(bucket, DEFAULT_LIMIT, bucket.leakedAtMs + waitMs),
+      DEFAULT_LIMIT,
+      bucket.leakedAtMs + waitMs,
+    );
+    expect(again.share).toBeLessThan(BUCKET_RULES.lowerBy * BUCKET_RULES.lowerBy + 0.05);
+  });
+
+  it('keeps the order of those who wait, and moves them all', () => {
+    const bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
+    const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
+    const turns = [47, 48, 60, 80].map((place) => delayUntilTurn(lowered, DEFAULT_LIMIT, place));
+    expect(turns).toEqual(turns.toSorted((a, b) => a - b));
+    expect(turns[0]).toBeGreaterThan(3_000);
+    expect(turns[3]).toBeGreaterThan(delayUntilTurn(bucket, DEFAULT_LIMIT, 80) + 3_000);
+  });
+
+  it('makes bulk work wait no longer for its share than the pause after it', () => {
+    const { bucket } = takeTicket(play(DEFAULT_LIMIT, flood(200, 'live')).bucket, DEFAULT_LIMIT, 'bulk', 0);
+    expect(bucket.bulkFrom - bucket.leaked).toBe(BUCKET_RULES.bulkEvery);
+    const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
+    expect(lowered.bulkFrom - lowered.leaked).toBe(BUCKET_RULES.bulkEvery);
+  });
+
+  it('never lowers the share below a twentieth, and gives all of it back within two minutes', () => {
+    let bucket = emptyBucket(0);
+    let nowMs = 0;
+    for (let index = 0; index < 40; index += 1) {
+      const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'live', nowMs);
+      if (!taken.granted) throw new Error('live work always gets a place');
+      nowMs += taken.waitMs;
+      bucket = throttleDown(leakBucket(after, DEFAULT_LIMIT, nowMs), DEFAULT_LIMIT, nowMs);
+      expect(bucket.share).toBeGreaterThanOrEqual(BUCKET_RULES.leastShare);
+    }
+    expect(
+      throttleDown({ ...bucket, share: BUCKET_RULES.leastShare, refusedPlace: 0 }, DEFAULT_LIMIT, nowMs)
+        .share,
+    ).toBe(BUCKET_RULES.leastShare);
+    expect(
+      leakBucket({ ...bucket, share: BUCKET_RULES.leastShare }, DEFAULT_LIMIT, nowMs + 120_000).share,
+    ).toBe(1);
+  });
+
+  it('settles near what somebody else leaves, with few refusals, and comes back when he has gone', () => {
+    const [fromMs, goneMs, untilMs] = [60_000, 660_000, 900_000];
+    const { between, refused } = besides(1, fromMs, goneMs, untilMs);
+    const perSecond = between(160_000, goneMs) / 500;
+    expect(perSecond).toBeGreaterThan(0.9);
+    expect(perSecond).toBeLessThanOrEqual(1.1);
+    // About one for each 20 seconds.
+    expect(refused).toBeLessThan(60);
+    expect(between(goneMs + 90_000, untilMs) / ((untilMs - goneMs - 90_000) / 1_000)).toBeCloseTo(2, 1);
+  });
+});

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { type ResponseDefect, Bitrix24Error, readCode } from './errors.js';
+import { parseJson } from './json.js';
+
+/** The part of `time` that matters for limits, in seconds as Bitrix24 sends it (`api-reference/data-types.md#time`). */
+export interface RequestTime {
+  start?: number | undefined;
+  finish?: number | undefined;
+  duration?: number | undefined;
+  /** Time that the method has cost this application in the last ten minutes. */
+  operating?: number | undefined;
+  /** Unix time at which the oldest minute of `operating` is forgotten. */
+  operating_reset_at?: number | undefined;
+}
+
+/** `total` and `next` come with list methods that were asked to count (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+export interface RestResponse {
+  result: unknown;
+  total?: number | undefined;
+  next?: number | undefined;
+  time?: RequestTime | undefined;
+}
+
+/** Who was asked what, and what must not come back in an error. */
+export interface RequestContext {
+  readonly memberId: string;
+  readonly method: string;
+  readonly secrets: readonly string[];
+}
+
+/** Extras never spoil an answer whose result is good: what is not as documented is left out. */
+const second = z.number().optional().catch(undefined);
+export const wholeNumber = z
+  .union([
+    z.int(),
+    z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .transform(Number),
+  ])
+  .optional()
+  .catch(undefined);
+export const requestTime = z
+  .object({ start: second, finish: second, duration: second, operating: second, operating_reset_at: second })
+  .optional()
+  .catch(undefined);
+
+export const errorCode = z.union([z.string(), z.number()]).transform(String);
+const failure = z.object({ error: errorCode, time: requestTime });
+const success = z.object({
+  result: z.unknown().refine((result) => result !== undefined),
+  total: wholeNumber,
+  next: wholeNumber,
+  time: requestTime,
+});
+
+/**
+ * `{result, total, next, time}` or `{error, error_description}` (`error-codes.md`), by what the body says: errors
+ * have come with status 200, and results never do with an error's status.
+ *
+ * @throws Bitrix24Error the portal's code, or `BAD_ANSWER` for HTML, cut or other bodies
+ */
+export function parseResponse(httpStatus: number, text: string, asked: RequestContext): RestResponse {
+  const body = parseJson(text);
+  const answered = success.safeParse(body);
+  const failed = failure.safeParse(body);
+  if (failed.success && !(failed.data.error === '' && answered.success)) {
+    throw errorFrom(failed.data.error, asked, { httpStatus, time: failed.data.time });
+  }
+  if (answered.success && httpStatus < 300) return answered.data;
+  throw invalidResponse(asked, httpStatus, body === undefined ? defectOf(text) : 'wrong-shape');
+}
+
+/** What a text is that is no JSON. Judged by its ends alone: an answer can have 64 MB. */
+function defectOf(text: string): ResponseDefect {
+  const start = text.slice(0, 200).trimStart();
+  if (start === '') return text.trim() === '' ? 'empty' : 'not-json';
+  if (start.startsWith('<')) return 'html';
+  const opened = start.startsWith('{') || start.startsWith('[');
+  return opened && !/[}\]]\s*$/.test(text.slice(-200)) ? 'cut' : 'not-json';
+}
+
+/** Large answers are read and stored within seconds. */
+const NO_ROOM_WAIT_MS = 2_000;
+
+export function invalidResponse(
+  { memberId, method }: RequestContext,
+  httpStatus?: number,
+  detail: ResponseDefect = 'wrong-shape',
+): Bitrix24Error {
+  return new Bitrix24Error('BAD_ANSWER', {
+    memberId,
+    method,
+    httpStatus,
+    detail,
+    delivered: 'yes',
+    retryAfterMs: detail === 'no-room' ? NO_ROOM_WAIT_MS : undefined,
+  });
+}
+
+/** The error of a call or of one command in a batch, which has no status of its own. */
+export function errorFrom(
+  sent: string,
+  { memberId, method, secrets }: RequestContext,
+  { httpStatus, time }: { httpStatus?: number; time?: RequestTime | undefined } = {},
+): Bitrix24Error {
+  const code = readCode(sent, secrets);
+  return new Bitrix24Error(code, {
+    memberId,
+    method,
+    httpStatus,
+    retryAfterMs: code === 'OPERATION_TIME_LIMIT' ? untilReset(time) : undefined,
+    delivered: 'yes',
+  });
+}
+
+/** A minute's share of the operating time is forgotten ten minutes after it began (`limits.md`): no wait is longer. */
+const LONGEST_RESET_MS = 600_000;
+
+/** In milliseconds. By the portal's own clock where the answer shows it, so that ours may be wrong. */
+export function untilReset(time: RequestTime | undefined): number | undefined {
+  if (time?.operating_reset_at === undefined) return undefined;
+  const now = time.finish ?? time.start ?? Date.now() / 1000;
+  return Math.min(Math.max(Math.ceil((time.operating_reset_at - now) * 1000), 0), LONGEST_RESET_MS);
+}

@@ -1,0 +1,42 @@
+import { databasePool, type Log } from '@relay/platform';
+import { PostgresAdmin } from '../postgres/admin/postgres-admin.js';
+import { RabbitAdmin } from '../rabbitmq/admin/rabbit-admin.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
+import type { BusAdmin } from './bus-admin.js';
+
+export interface OpenBusAdminOptions {
+  /** Set: the bus is RabbitMQ. */
+  amqpUrl?: string;
+  /** The bus when `amqpUrl` is not set; in any case what processes report, and how operators take turns. */
+  databaseUrl: string;
+  log: Log;
+  /** Those of the bus; for tests. */
+  retryDelaysMs?: readonly number[];
+}
+
+const POOL_SIZE = 2;
+const CONNECT_TIMEOUT_MS = 5_000;
+const QUERY_TIMEOUT_MS = 30_000;
+
+/** Opens no connection before it is asked something. */
+export function openBusAdmin({
+  amqpUrl,
+  databaseUrl,
+  log,
+  retryDelaysMs = DEFAULT_RETRY_DELAYS_MS,
+}: OpenBusAdminOptions): BusAdmin {
+  const database = databasePool(
+    {
+      connectionString: databaseUrl,
+      application_name: 'b24-relay care',
+      max: POOL_SIZE,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+    },
+    (err) => log.warn({ err }, 'a connection for operators has ended'),
+  );
+  return amqpUrl
+    ? new RabbitAdmin({ url: amqpUrl, database, databaseUrl, retryDelaysMs, log })
+    : new PostgresAdmin({ database, databaseUrl });
+}

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { busesUnderTest, type BusUnderTest } from '../../testing/bus-under-test.js';
+import { anEvent } from '../../testing/events.js';
+import type { Delivery, EventBus } from '../event-bus.js';
+import { openEventBus } from '../open-event-bus.js';
+import { BUS_MIGRATIONS } from '../postgres/migrations.js';
+import type { BusAdmin } from './bus-admin.js';
+import { openBusAdmin } from './open-bus-admin.js';
+
+jest.setTimeout(120_000);
+
+const minute = 60_000;
+const hour = 60 * minute;
+const retryDelaysMs = [10 * minute, hour];
+const consumer = 'waker';
+const names = ['ONCRMCONTACTUPDATE'];
+const one = '1'.repeat(32);
+const other = '2'.repeat(32);
+
+describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
+  let underTest: BusUnderTest;
+  let database: TestDatabase | undefined;
+  let bus: EventBus;
+  let care: BusAdmin;
+  const seen: Delivery[] = [];
+
+  beforeAll(async () => {
+    underTest = await setUp();
+    const isRabbit = underTest.url.startsWith('amqp');
+    database = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
+    const common = {
+      ...(isRabbit && { amqpUrl: underTest.url }),
+      databaseUrl: database?.url ?? underTest.url,
+      log: silentLog,
+      retryDelaysMs,
+      // Nobody answers Bitrix24 here; the machine may be busy.
+      publishDeadlineMs: 5_000,
+    };
+    bus = await openEventBus(common);
+    care = openBusAdmin(common);
+    await bus.consume({ consumer, names, receive: (delivery) => void seen.push(delivery) });
+  });
+  afterAll(async () => {
+    await Promise.all([bus.close(), care.close()]);
+    await underTest.drop();
+    await database?.drop();
+  });
+
+  async function publish(memberId: string, entityId: string, data: object = {}): Promise<void> {
+    await bus.publish(anEvent({ memberId, entityId, data: { ...data } }));
+  }
+  async function delivered(count: number): Promise<Delivery[]> {
+    await eventually(() => expect(seen).toHaveLength(count));
+    return seen.splice(0);
+  }
+  const retrying = (count: number) =>
+    eventually(async () => expect(await care.statusOf(consumer)).toMatchObject({ retrying: count }));
+
+  it('is due now when it is woken, with its attempts; what waits for others waits on, and comes to nobody twice', async () => {
+    const failure = { code: 'PORTAL_SUSPENDED', message: 'it takes no calls' };
+    await publish(one, '1');
+    // What is no text to PostgreSQL's functions for JSON, and of the same shard or not: it hinders nobody.
+    await publish(other, '2', { odd: '\ud800 \u0000' });
+    await publish(one, '3');
+    for (const delivery of await delivered(3)) {
+      const inAnHour = delivery.event.entityId === '3';
+      await delivery.retry(inAnHour ? hour : minute, failure, { countsAsAttempt: inAnHour });
+    }
+    await retrying(3);
+
+    expect(await care.wake(consumer, new Set([one]))).toBe(2);
+    const woken = (await delivered(2)).toSorted((a, b) => a.attempts - b.attempts);
+    expect(
+      woken.map(({ event, attempts, deliveryCount }) => [event.entityId, attempts, deliveryCount]),
+    ).toEqual([
+      ['1', 0, 0],
+      ['3', 1, 0],
+    ]);
+    for (const { firstFailedAt } of woken) expect(firstFailedAt).toBeGreaterThan(Date.now() - minute);
+    await Promise.all(woken.map((delivery) => delivery.done()));
+    await retrying(1);
+    expect(await care.wake(consumer, new Set([one]))).toBe(0);
+    expect(await care.wake('nobody', new Set([one]))).toBe(0);
+
+    expect(await care.wake(consumer, new Set([one, other]))).toBe(1);
+    const [last] = await delivered(1);
+    expect([last?.event.entityId, last?.event.data, last?.deliveryCount]).toEqual([
+      '2',
+      { odd: '\ud800 \u0000' },
+      0,
+    ]);
+    await last?.done();
+    await retrying(0);
+  });
+
+  it('is woken to the last of some thousands, beside as many of another portal', async () => {
+    const each = 1_200;
+    const failure = { code: 'PORTAL_SUSPENDED', message: 'it takes no calls' };
+    for (let sent = 0; sent < each; sent += 100) {
+      const ids = Array.from({ length: 100 }, (__, more) => String(sent + more));
+      await Promise.all(ids.flatMap((id) => [publish(one, id), publish(other, id)]));
+      await Promise.all((await delivered(200)).map((delivery) => delivery.retry(minute, failure)));
+    }
+    await retrying(2 * each);
+    expect(await care.wake(consumer, new Set([one]))).toBe(each);
+    const woken = await delivered(each);
+    expect(woken.every(({ event }) => event.memberId === one)).toBe(true);
+    expect(new Set(woken.map(({ event }) => event.entityId)).size).toBe(each);
+    await Promise.all(woken.map((delivery) => delivery.done()));
+    await retrying(each);
+  });
+});

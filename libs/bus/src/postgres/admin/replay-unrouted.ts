@@ -1,0 +1,48 @@
+import type pg from 'pg';
+import type { UnroutedFilter, UnroutedReplay } from '../../admin/bus-admin.js';
+import { eventIn } from '../../admin/dead-letter.js';
+import { isSubscribedTo, matchesUnroutedFilter } from '../../admin/unrouted.js';
+import { shardOf } from '../../shard.js';
+import { wakeChannel } from '../publisher.js';
+
+const PAGE_ROWS = 1_000;
+
+/** Each event leaves `bus.unrouted` in the transaction in which all of its consumers get it. */
+export async function replayUnrouted(
+  database: pg.Pool,
+  wanted: ReadonlyMap<string, readonly string[]>,
+  filter: UnroutedFilter,
+): Promise<UnroutedReplay> {
+  const total: UnroutedReplay = { replayed: 0, left: 0 };
+  for (let after = '0'; ;) {
+    const { rows } = await database.query<{ id: string; content: string }>(
+      'SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2',
+      [after, PAGE_ROWS],
+    );
+    const last = rows.at(-1);
+    if (!last) return total;
+    after = last.id;
+    const moves = rows.flatMap(({ id, content }) => {
+      const event = eventIn(Buffer.from(content));
+      if (!event || !matchesUnroutedFilter(event, filter)) return [];
+      const owners = [...wanted].filter(([, names]) => names.some((name) => isSubscribedTo(name, event)));
+      return owners.map(([consumer]) => ({ id, consumer, shard: shardOf(event.memberId) }));
+    });
+    const replayed = new Set(moves.map(({ id }) => id)).size;
+    total.replayed += replayed;
+    total.left += rows.length - replayed;
+    if (replayed > 0) await database.query(MOVE_SQL, [JSON.stringify(moves)]);
+    for (const consumer of new Set(moves.map((move) => move.consumer))) {
+      await database.query(`SELECT pg_notify($1, '')`, [wakeChannel(consumer)]);
+    }
+  }
+}
+
+const MOVE_SQL = `
+  WITH moves AS (
+    SELECT * FROM json_to_recordset($1::json) AS moves (id bigint, consumer text, shard smallint)
+  ), taken AS (
+    DELETE FROM bus.unrouted WHERE id IN (SELECT id FROM moves) RETURNING id, content
+  )
+  INSERT INTO bus.messages (consumer, shard, content)
+  SELECT moves.consumer, moves.shard, taken.content FROM taken JOIN moves USING (id) ORDER BY id`;

@@ -1,0 +1,58 @@
+import type pg from 'pg';
+import { STALE_AFTER_SECONDS } from '../../admin/process-reports.js';
+import { shards } from '../../shard.js';
+import { claimLeases } from '../shard-leases.js';
+
+const LOCK_TIMEOUT_MS = 5_000;
+
+/** What removing found: nothing was changed unless `removed`. */
+export type Removal =
+  { removed: true; dropped: number } | { removed: false; because: 'processes' | 'messages' };
+
+const ALIVE_SQL = `
+  SELECT count(*)::int AS alive FROM bus.consumer_processes
+  WHERE consumer = $1 AND reported_at >= now() - $2 * interval '1 second'`;
+
+const LEFT_SQL = `
+  SELECT ((SELECT count(*) FROM bus.messages WHERE consumer = $1)
+        + (SELECT count(*) FROM bus.dead_letters WHERE consumer = $1))::int AS left`;
+
+/** From now on no event is kept for it. */
+export async function unsubscribe(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<void> {
+  await database.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumer]);
+}
+
+/**
+ * All rows of a consumer, in one transaction. It takes the leases that a process would serve the shards by, and for its
+ * milliseconds nobody publishes: so none can start, and no event can come, between the look and the removal.
+ */
+export async function removeConsumer(database: pg.Pool, consumer: string, drop: boolean): Promise<Removal> {
+  const client = await database.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    const removal = await remove(client, consumer, drop);
+    await client.query(removal.removed ? 'COMMIT' : 'ROLLBACK');
+    client.release();
+    return removal;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+async function remove(client: pg.PoolClient, consumer: string, drop: boolean): Promise<Removal> {
+  const claimed = await claimLeases(client, consumer, shards);
+  if (claimed.length !== shards.length) return { removed: false, because: 'processes' };
+  await client.query('LOCK TABLE bus.subscriptions IN ACCESS EXCLUSIVE MODE');
+  const { rows: alive } = await client.query<{ alive: number }>(ALIVE_SQL, [consumer, STALE_AFTER_SECONDS]);
+  if (alive[0]?.alive !== 0) return { removed: false, because: 'processes' };
+  const { rows: left } = await client.query<{ left: number }>(LEFT_SQL, [consumer]);
+  const messages = left[0]?.left ?? 0;
+  if (messages > 0 && !drop) return { removed: false, because: 'messages' };
+  await unsubscribe(client, consumer);
+  for (const table of ['messages', 'dead_letters', 'trials', 'consumer_processes', 'shard_leases']) {
+    await client.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
+  }
+  return { removed: true, dropped: messages };
+}

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { DatabaseCrashLog } from './database-crash-log.js';
+import { BUS_MIGRATIONS } from './migrations.js';
+
+describe('trials in PostgreSQL', () => {
+  let database: TestDatabase;
+  const open: DatabaseCrashLog[] = [];
+
+  beforeAll(async () => {
+    database = await freshDatabase(BUS_MIGRATIONS);
+  });
+  afterAll(async () => {
+    for (const trials of open) await trials.close();
+    await database.drop();
+  });
+
+  /** As the next process would have it. */
+  function trialsOf(consumer: string): DatabaseCrashLog {
+    const trials = new DatabaseCrashLog(database.url, consumer, silentLog);
+    open.push(trials);
+    return trials;
+  }
+
+  it('count batches that began and did not end, for every portal and consumer apart', async () => {
+    const first = trialsOf('counting');
+    expect([await first.begin('a'), await first.begin('a'), await first.begin('b')]).toEqual([0, 1, 0]);
+    expect(await trialsOf('another').begin('a')).toBe(0);
+    expect(await trialsOf('counting').begin('a')).toBe(2);
+  });
+
+  it('count a batch that has ended no more, and forget the portal when nothing is suspicious any more', async () => {
+    const trials = trialsOf('ending');
+    await trials.begin('a');
+    await trials.begin('a');
+    await trials.end('a', false);
+    expect(await trials.begin('a')).toBe(1);
+    await trials.end('a', true);
+    expect(await trials.begin('a')).toBe(0);
+  });
+
+  it('count how often one entity began alone in a row, until it ends or another one begins', async () => {
+    const trials = trialsOf('alone');
+    await trials.begin('a');
+    const starts = [];
+    for (const entity of ['X:1', 'X:1', 'X:1', 'X:2', 'X:2'])
+      starts.push(await trials.beginSolo('a', entity));
+    expect(starts).toEqual([0, 1, 2, 0, 1]);
+    await trials.end('a', false);
+    await trials.begin('a');
+    expect(await trials.beginSolo('a', 'X:2')).toBe(0);
+  });
+});

@@ -1,0 +1,182 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '@relay/platform';
+import type pg from 'pg';
+import {
+  countMessages,
+  type BusAdmin,
+  type ConsumerStatus,
+  type Retirement,
+  type RetireOptions,
+  type TopologyPart,
+  type UnroutedEvents,
+  type UnroutedFilter,
+  type UnroutedReplay,
+} from '../../admin/bus-admin.js';
+import { DeadLetters } from '../../admin/dead-letters.js';
+import { OperatorLock, TOPOLOGY, UNROUTED } from '../../admin/operator-lock.js';
+import { reportedConsumers, reportedProcesses } from '../../admin/reported-processes.js';
+import { storedShards } from '../../admin/stored-shards.js';
+import {
+  isSubscribedTo,
+  matchesUnroutedFilter,
+  UnroutedCounts,
+  type UnroutedEvent,
+} from '../../admin/unrouted.js';
+import { UNROUTED_NAME } from '../topology.js';
+import { awaitReturn, browse } from './browse.js';
+import { AdminConnection } from './admin-connection.js';
+import { checkTopology } from './check-topology.js';
+import { queueDepths } from './queue-depths.js';
+import { RabbitDeadLetterStore } from './rabbit-dead-letter-store.js';
+import { deleteQueues, unbindEvents } from './retire.js';
+import { returnUnrouted } from './return-unrouted.js';
+import { wakeRetries } from './wake-retries.js';
+
+export interface RabbitAdminOptions {
+  url: string;
+  /** Where processes report themselves, and operators take turns; closed with this. */
+  database: pg.Pool;
+  databaseUrl: string;
+  retryDelaysMs: readonly number[];
+  log: Log;
+}
+
+/** An event that was routed before its binding was removed may be on its way into the queue for so long. */
+const inFlightMs = 1_000;
+/** More than the queue holds. */
+const UNROUTED_LIMIT = 20_000;
+
+/** Each look has a connection of its own, closed after it: operators come seldom. No plugin of RabbitMQ is needed. */
+export class RabbitAdmin implements BusAdmin {
+  readonly deadLetters: DeadLetters;
+  private readonly lock: OperatorLock;
+
+  constructor(private readonly options: RabbitAdminOptions) {
+    this.lock = new OperatorLock(options.databaseUrl);
+    this.deadLetters = new DeadLetters(new RabbitDeadLetterStore(options.url, options.log), this.lock);
+  }
+
+  knownConsumers(): Promise<string[]> {
+    return reportedConsumers(this.options.database);
+  }
+
+  async statusOf(consumer: string): Promise<ConsumerStatus> {
+    const { url, database, retryDelaysMs } = this.options;
+    const [depths, processes] = await Promise.all([
+      AdminConnection.during(url, (broker) => queueDepths(broker, consumer, retryDelaysMs)),
+      reportedProcesses(database, consumer),
+    ]);
+    const { waiting, retrying, dead, shardsServed, queues } = depths;
+    const oldest = processes.flatMap(({ oldestAt }) => oldestAt?.getTime() ?? []);
+    return {
+      consumer,
+      waiting,
+      inHand: processes.reduce((sum, process) => sum + process.waiting, 0),
+      retrying,
+      newer: processes.reduce((sum, process) => sum + process.newer, 0),
+      dead,
+      oldestAt: oldest.length > 0 ? new Date(Math.min(...oldest)) : null,
+      shardsServed,
+      processes,
+      missing: shardsServed === 0 && waiting + retrying > 0,
+      unknown: queues === 0,
+    };
+  }
+
+  unrouted(): Promise<UnroutedEvents[]> {
+    return this.lock.hold(UNROUTED, () =>
+      AdminConnection.during(this.options.url, async (broker) => {
+        const tally = new UnroutedCounts();
+        const there = await broker.ask((channel) => channel.checkQueue(UNROUTED_NAME));
+        if (there.kind !== 'value') return [];
+        const channel = await broker.openChannel();
+        const { found } = await browse(channel, UNROUTED_NAME, UNROUTED_LIMIT, ({ content }) =>
+          tally.add(content),
+        );
+        await channel.close();
+        await awaitReturn(broker, UNROUTED_NAME, found);
+        return tally.result();
+      }),
+    );
+  }
+
+  replayUnrouted(
+    wanted: ReadonlyMap<string, readonly string[]>,
+    filter: UnroutedFilter,
+  ): Promise<UnroutedReplay> {
+    const { url, log } = this.options;
+    const ownersOf = (event: UnroutedEvent): string[] =>
+      matchesUnroutedFilter(event, filter)
+        ? [...wanted].flatMap(([owner, names]) =>
+            names.some((name) => isSubscribedTo(name, event)) ? owner : [],
+          )
+        : [];
+    return this.lock.hold(UNROUTED, () =>
+      AdminConnection.during(url, async (broker) => {
+        const { returned, left } = await returnUnrouted(broker, { url, log, ownersOf });
+        return { replayed: returned, left };
+      }),
+    );
+  }
+
+  wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number> {
+    const { url, log, retryDelaysMs } = this.options;
+    return this.lock.hold(consumer, () =>
+      AdminConnection.during(url, (broker) =>
+        wakeRetries(broker, consumer, { url, log, retryDelaysMs, memberIds }),
+      ),
+    );
+  }
+
+  async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
+    const { url, database, retryDelaysMs } = this.options;
+    return [await storedShards(database), ...(await checkTopology(url, wanted.keys(), retryDelaysMs))];
+  }
+
+  retire(consumer: string, options: RetireOptions): Promise<Retirement> {
+    const retire = (): Promise<Retirement> =>
+      AdminConnection.during(this.options.url, (broker) => this.removeConsumer(broker, consumer, options));
+    // Nobody makes queues anew meanwhile, who may have read before that this consumer wants them.
+    return this.lock.hold(consumer, () => this.lock.hold(TOPOLOGY, retire));
+  }
+
+  /** Looks before it cuts the consumer off, so that a refusal changes nothing, and once more after. */
+  private async removeConsumer(
+    broker: AdminConnection,
+    consumer: string,
+    { names, drain = false, drop = false }: RetireOptions,
+  ): Promise<Retirement> {
+    if (drain) {
+      await unbindEvents(broker, consumer, names);
+      return { outcome: 'draining', status: await this.statusOf(consumer) };
+    }
+    const refusal = await this.refusal(consumer, drop, false);
+    if (refusal) return refusal;
+    await unbindEvents(broker, consumer, names);
+    await sleep(inFlightMs);
+    const lateRefusal = await this.refusal(consumer, drop, true);
+    if (lateRefusal) return lateRefusal;
+    const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
+    for (const table of ['trials', 'consumer_processes']) {
+      await this.options.database.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
+    }
+    const { log } = this.options;
+    if (dropped > 0) log.warn({ consumer, dropped }, 'messages went with the queues of a retired consumer');
+    return { outcome: 'retired', dropped };
+  }
+
+  private async refusal(
+    consumer: string,
+    drop: boolean,
+    unsubscribed: boolean,
+  ): Promise<Retirement | undefined> {
+    const status = await this.statusOf(consumer);
+    const refused = { outcome: 'refused', status, unsubscribed } as const;
+    if (status.processes.length > 0 || status.shardsServed > 0) return { ...refused, because: 'processes' };
+    return countMessages(status) > 0 && !drop ? { ...refused, because: 'messages' } : undefined;
+  }
+
+  close(): Promise<void> {
+    return this.options.database.end();
+  }
+}

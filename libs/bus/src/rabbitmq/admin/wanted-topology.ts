@@ -1,0 +1,145 @@
+import {
+  bindingKeyOf,
+  consumerDeclarations,
+  declareExchange,
+  declareQueue,
+  eventsDeclarations,
+  EVENTS_EXCHANGE,
+  shardQueue,
+  UNROUTED_NAME,
+  type ConsumerTopology,
+  type Declarations,
+} from '../topology.js';
+import { shards } from '../../shard.js';
+import type { AdminReply, AdminConnection } from './admin-connection.js';
+
+/** An exchange or a queue that is not there. */
+export interface MissingPart {
+  kind: 'exchange' | 'queue';
+  name: string;
+  /** null: it belongs to all of them. */
+  consumer: string | null;
+}
+
+export interface Inspection {
+  missing: MissingPart[];
+  /** Messages in the queue of events that nobody subscribes to. */
+  unrouted: number;
+}
+
+interface Check extends MissingPart {
+  look: (broker: AdminConnection) => Promise<AdminReply<{ messageCount: number }>>;
+}
+
+/**
+ * Looks whether all of it stands, and changes nothing. In good order this is one round trip: RabbitMQ answers for a
+ * queue without asking its leader.
+ * @throws BusUnavailableError
+ */
+export async function inspectTopology(
+  broker: AdminConnection,
+  wanted: readonly ConsumerTopology[],
+): Promise<Inspection> {
+  const checks = [
+    ...checksOf(null, eventsDeclarations),
+    ...wanted.flatMap(({ consumer, retryDelaysMs }) =>
+      checksOf(consumer, consumerDeclarations(consumer, retryDelaysMs)),
+    ),
+  ];
+  const atOnce = await broker.ask(async (channel) => {
+    const [unrouted] = await Promise.all([
+      channel.checkQueue(UNROUTED_NAME),
+      ...checks.map(({ kind, name }) =>
+        kind === 'queue' ? channel.checkQueue(name) : channel.checkExchange(name),
+      ),
+    ]);
+    return unrouted.messageCount;
+  });
+  if (atOnce.kind === 'value') return { missing: [], unrouted: atOnce.value };
+  // Some part is not there, which ends the channel for all: which one is asked one by one.
+  const inspection: Inspection = { missing: [], unrouted: 0 };
+  for (const { look, ...part } of checks) {
+    const answer = await look(broker);
+    if (answer.kind === 'missing') inspection.missing.push(part);
+    if (answer.kind === 'value' && isUnroutedQueue(part)) inspection.unrouted = answer.value.messageCount;
+  }
+  return inspection;
+}
+
+const isUnroutedQueue = ({ kind, name }: MissingPart): boolean => kind === 'queue' && name === UNROUTED_NAME;
+
+function checksOf(consumer: string | null, { exchanges, queues }: Declarations): Check[] {
+  return [
+    ...exchanges.map(({ name }): Check => ({
+      kind: 'exchange',
+      name,
+      consumer,
+      look: (broker) =>
+        broker.ask(async (channel) => {
+          await channel.checkExchange(name);
+          return { messageCount: 0 };
+        }),
+    })),
+    ...queues.map(({ name }): Check => ({
+      kind: 'queue',
+      name,
+      consumer,
+      look: (broker) => broker.ask((channel) => channel.checkQueue(name)),
+    })),
+  ];
+}
+
+/**
+ * Makes what is missing, exactly as the consumers themselves do, and binds it. A part that cannot be made, such as a queue
+ * that stands with other arguments, keeps nothing else back.
+ * @returns what could not be made, and why
+ * @throws BusUnavailableError
+ */
+export async function declareTopology(
+  broker: AdminConnection,
+  wanted: readonly ConsumerTopology[],
+): Promise<Map<string, string>> {
+  const failed = new Map<string, string>();
+  const make = async (name: string, answer: Promise<AdminReply<unknown>>): Promise<void> => {
+    const { kind, ...more } = await answer;
+    if (kind !== 'value') failed.set(name, 'detail' in more ? more.detail : kind);
+  };
+  const declareAll = async ({ exchanges, queues }: Declarations): Promise<void> => {
+    for (const queue of queues) {
+      await make(
+        queue.name,
+        broker.ask((channel) => declareQueue(channel, queue)),
+      );
+    }
+    for (const exchange of exchanges) {
+      await make(
+        exchange.name,
+        broker.ask((channel) => declareExchange(channel, exchange)),
+      );
+      // All but the one of events are named as the one queue that is bound to them.
+      if (exchange.type !== 'fanout') continue;
+      const bind = broker.ask((channel) => channel.bindQueue(exchange.name, exchange.name, ''));
+      await make(exchange.name, bind);
+    }
+  };
+  // Queues first: an event that finds the exchange finds them bound an instant later.
+  for (const { consumer, retryDelaysMs } of wanted) {
+    await declareAll(consumerDeclarations(consumer, retryDelaysMs));
+  }
+  await declareAll(eventsDeclarations);
+  // Event by event, not consumer by consumer: while this is under way, one that two of them want is bound for both or for
+  // neither, so that it is unrouted rather than lost for one.
+  for (const shard of shards) {
+    const standing = wanted.filter(({ consumer }) => !failed.has(shardQueue(consumer, shard)));
+    const bindings = standing
+      .flatMap(({ consumer, names }) =>
+        names.map((name) => ({ queue: shardQueue(consumer, shard), key: bindingKeyOf(name, shard) })),
+      )
+      .toSorted((one, other) => one.key.localeCompare(other.key));
+    const bind = broker.ask((channel) =>
+      Promise.all(bindings.map(({ queue, key }) => channel.bindQueue(queue, EVENTS_EXCHANGE, key))),
+    );
+    await make(`the bindings of shard ${shard}`, bind);
+  }
+  return failed;
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import type { Failure } from '../event-bus.js';
+
+/** What we keep beside a message's content; RabbitMQ's own `x-death` counts what is not ours. Times in milliseconds. */
+export interface RetryMetadata {
+  attempts: number;
+  firstFailedAt: number | undefined;
+}
+
+const headers = z.object({
+  'b24-attempts': z.int().nonnegative().catch(0),
+  'b24-first-failed-at': z.number().nonnegative().optional().catch(undefined),
+  /** Set by quorum queues. */
+  'x-delivery-count': z.int().nonnegative().catch(0),
+});
+
+export function readRetryMetadata(untrusted: unknown): RetryMetadata & { deliveryCount: number } {
+  const parsed = headers.parse(untrusted ?? {});
+  return {
+    attempts: parsed['b24-attempts'],
+    firstFailedAt: parsed['b24-first-failed-at'],
+    deliveryCount: parsed['x-delivery-count'],
+  };
+}
+
+/** On a message in a retry tier that has not failed since it was written. @param code why it waits there */
+export function deferralHeaders(
+  { attempts, firstFailedAt }: RetryMetadata,
+  code?: string,
+): Record<string, string | number> {
+  return {
+    ...(firstFailedAt !== undefined && { 'b24-attempts': attempts, 'b24-first-failed-at': firstFailedAt }),
+    ...(code !== undefined && { 'b24-code': code }),
+  };
+}
+
+/** On a message in a retry tier and on a dead letter, readable in RabbitMQ's management page. */
+export function failureHeaders(
+  consumer: string,
+  trail: RetryMetadata,
+  failure: Failure,
+  now = Date.now(),
+): Record<string, string | number> {
+  return {
+    'b24-consumer': consumer,
+    'b24-attempts': trail.attempts,
+    'b24-first-failed-at': trail.firstFailedAt ?? now,
+    'b24-last-failed-at': now,
+    'b24-code': failure.code,
+    'b24-message': failure.message,
+  };
+}

@@ -1,0 +1,222 @@
+import { formatEventName } from '@relay/events';
+import { waitAtMost } from '../backoff.js';
+import { DEFAULT_PREFETCH, type Delivery, type Receipt } from '../event-bus.js';
+import type { DispatcherState } from './dispatcher-state.js';
+import { type AdaptiveBatching, BatchLinger, DEFAULT_BATCHING } from './adaptive-batching.js';
+import { WaitBudget } from './wait-budget.js';
+import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
+import { Lanes } from './lanes.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import type { Batch, EventHandler, RunOptions } from './run-batch.js';
+import { LaneTimers } from './lane-timers.js';
+import { Settler, type SettlerOptions } from './settler.js';
+import type { CrashLog } from './crash-log.js';
+
+export type { EventHandler } from './run-batch.js';
+
+export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
+  handlers: readonly EventHandler[];
+  trials: CrashLog;
+  /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
+  maxBatches?: number;
+  /** Most deliveries in hand of one shard, as the bus was told: of one portal 0.8 of it, more of them come again later. */
+  prefetch?: number | undefined;
+  /** Milliseconds that a lane waits for its portal, before its events come again later. */
+  holdMs?: number;
+  gathering?: AdaptiveBatching;
+  /** How long `drain` waits for the batches in hand. Default a minute. */
+  drainWithinMs?: number;
+}
+
+const DEFAULT_MAX_BATCHES = 128;
+/** Of a shard's prefetch: a flood leaves room for the portals that share its shard. */
+const LANE_SHARE = 0.8;
+const DEFAULT_HOLD_MS = 60_000;
+/** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
+const DEFAULT_DRAIN_MS = 60_000;
+/** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
+const SETTLE_TIMEOUT_MS = 5_000;
+
+/**
+ * A delivery came for which this process has no handler: bindings stay when a consumer gives up an event, and while a
+ * version that wants a new one is rolled out, its older siblings get it too. Retried, so that the newer one gets it.
+ */
+class NoHandlerError extends Error {
+  override readonly name = 'NoHandlerError';
+  readonly code = 'NO_HANDLER';
+  readonly recovery = 'retry';
+}
+
+/** Deliveries in, batches of one portal to the handlers, every delivery settled by what became of its entry. */
+export class Dispatcher {
+  private readonly lanes = new Lanes<EventHandler, Receipt>();
+  private readonly handlers = new Map<string, EventHandler>();
+  private readonly settler: Settler;
+  private readonly laneWork: LaneProcessor;
+  private readonly holds: WaitBudget;
+  private readonly gathering: BatchLinger;
+  private readonly outage = new CircuitBreaker();
+  private readonly running = new Set<Promise<void>>();
+  /** Lanes that gather what comes together. */
+  private readonly gatherings = new LaneTimers();
+  /** Lanes whose portal cannot go on. */
+  private readonly waits = new LaneTimers();
+  /** For one line in the log each. */
+  private readonly unhandled = new Set<string>();
+  private probe: NodeJS.Timeout | undefined;
+  private pumpIsDue = false;
+  private draining = false;
+
+  constructor(private readonly options: DispatcherOptions) {
+    this.settler = new Settler(options);
+    this.holds = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
+    this.laneWork = new LaneProcessor({
+      ...options,
+      settler: this.settler,
+      holds: this.holds,
+      outage: this.outage,
+    });
+    this.gathering = new BatchLinger(options.gathering ?? DEFAULT_BATCHING);
+    for (const handler of options.handlers) {
+      for (const name of handler.names) this.handlers.set(name, handler);
+    }
+  }
+
+  receive({ event, receipt }: Delivery): void {
+    if (this.draining) return;
+    const handler =
+      this.handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.handlers.get(event.name);
+    if (!handler) {
+      this.refuse(formatEventName(event.name, event.entityTypeId), receipt);
+      return;
+    }
+    const lane = this.lanes.of(event.memberId);
+    if (this.isOverfull(lane)) {
+      this.settler.defer(receipt, lane.overflow.nextDelayMs(Date.now()));
+      return;
+    }
+    lane.add(handler, event, receipt);
+    if (lane.isFull || lane.held >= this.laneCap) this.gatherings.end(event.memberId);
+    this.schedulePump();
+  }
+
+  /** Something has changed at the portal: what waits for it in its lane is tried now. */
+  wake(memberId: string): void {
+    this.waits.end(memberId);
+  }
+
+  state(): DispatcherState {
+    return { ...this.lanes.summary(), batches: this.running.size, isPaused: this.outage.isOpen };
+  }
+
+  /**
+   * Starts no more batches; resolves when those in hand are finished and settled, or when they take too long: then
+   * they are not settled, and their events come again.
+   */
+  async drain(): Promise<void> {
+    this.draining = true;
+    clearTimeout(this.probe);
+    this.gatherings.endAll();
+    this.waits.endAll();
+    const { consumer, log, drainWithinMs = DEFAULT_DRAIN_MS } = this.options;
+    await waitAtMost(Promise.all(this.running), drainWithinMs);
+    const { batches, waiting } = this.state();
+    if (batches > 0) log.warn({ consumer, batches }, 'batches did not end in time; their events go back');
+    if (waiting > 0) log.info({ consumer, events: waiting }, 'events that waited go back');
+    await this.settler.settled(SETTLE_TIMEOUT_MS);
+  }
+
+  private refuse(name: string, receipt: Receipt): void {
+    if (!this.unhandled.has(name)) {
+      this.unhandled.add(name);
+      this.options.log.warn(
+        { consumer: this.options.consumer, event: name },
+        'no handler here for a delivered event',
+      );
+    }
+    this.settler.settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
+  }
+
+  private isOverfull(lane: PortalLane): boolean {
+    if (lane.held < this.laneCap) return false;
+    // After a connection has ended the same messages come again.
+    lane.dropLost();
+    return lane.held >= this.laneCap;
+  }
+
+  /** Most events of one portal that wait or are in hand. */
+  private get laneCap(): number {
+    return Math.max(1, Math.floor(LANE_SHARE * (this.options.prefetch ?? DEFAULT_PREFETCH)));
+  }
+
+  /** After what has arrived together, so that a burst makes one batch and not a batch of one first. */
+  private schedulePump(): void {
+    if (this.pumpIsDue) return;
+    this.pumpIsDue = true;
+    setImmediate(() => {
+      this.pumpIsDue = false;
+      this.pump();
+    });
+  }
+
+  private pump(): void {
+    const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
+    while (!this.draining && !this.laneWork.wantsSolitude && this.running.size < maxBatches) {
+      const lane = this.lanes.next((memberId) => this.outage.allows(memberId, Date.now()));
+      if (!lane) break;
+      this.outage.begin(lane.memberId, Date.now());
+      const run = this.work(lane).finally(() => {
+        this.running.delete(run);
+        this.outage.onHalfOpenDone(lane.memberId);
+        this.schedulePump();
+      });
+      this.running.add(run);
+    }
+    this.scheduleProbe();
+  }
+
+  private scheduleProbe(): void {
+    clearTimeout(this.probe);
+    const probeInMs = this.draining ? undefined : this.outage.probeInMs(Date.now());
+    if (probeInMs !== undefined) this.probe = setTimeout(() => this.pump(), probeInMs + 1);
+  }
+
+  private async work(lane: PortalLane): Promise<void> {
+    const beganAt = performance.now();
+    const { batch, waiting } = await this.laneWork.next(lane);
+    if (waiting) this.wait(lane, waiting);
+    else if (batch) this.gather(lane, batch, beganAt);
+    else this.lanes.release(lane);
+  }
+
+  /** The lane waits alone; when it has waited for too long, all that is in it comes again later. */
+  private wait(lane: PortalLane, { error, ms }: Waiting): void {
+    const until = Date.now() + ms;
+    if (!this.holds.extend(lane.memberId, ms, Date.now())) {
+      for (const { receipts } of lane.empty()) this.settler.settle(receipts, { ok: false, error });
+      this.lanes.release(lane);
+      return;
+    }
+    this.waits.start(
+      lane.memberId,
+      () => (this.draining ? 0 : until - Date.now()),
+      () => {
+        this.lanes.release(lane);
+        this.schedulePump();
+      },
+    );
+  }
+
+  /** Leaves the portal's lane alone for a moment, so that what comes together is handled together. */
+  private gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
+    const restMs = (): number => {
+      if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;
+      return this.gathering.remainingMs(memberId, performance.now() - beganAt, lane.entries);
+    };
+    this.gatherings.start(memberId, restMs, () => {
+      this.gathering.released(memberId, !lane.isEmpty);
+      this.lanes.release(lane);
+      this.schedulePump();
+    });
+  }
+}

@@ -1,0 +1,39 @@
+import { batchEntries, mergedTotal, processSeconds } from '../metrics.js';
+import { inBatchSpan } from '../spans.js';
+import type { FailedEntry } from './batch.js';
+
+/** As lanes hand it over, less what nobody measures. */
+export interface InstrumentedBatch {
+  consumer: string;
+  memberId: string;
+  entries: readonly { readonly receipts: readonly unknown[]; readonly traceparents?: readonly string[] }[];
+}
+
+/** Runs a handler on its batch, and tells of it: how large it is, how long it takes, what it costs in a trace. */
+export async function instrument(
+  { consumer, memberId, entries }: InstrumentedBatch,
+  handle: () => Promise<readonly FailedEntry[]>,
+): Promise<readonly FailedEntry[]> {
+  const events = entries.reduce((sum, { receipts }) => sum + receipts.length, 0);
+  const traceparents = entries.flatMap((entry) => entry.traceparents ?? []);
+  batchEntries.observe({ consumer }, entries.length);
+  mergedTotal.inc({ consumer }, events - entries.length);
+  const stopTimer = processSeconds.startTimer({
+    messaging_operation_name: 'process',
+    messaging_consumer_group_name: consumer,
+  });
+  try {
+    const batch = { consumer, memberId, entries: entries.length, events, traceparents };
+    const failed = await inBatchSpan(batch, handle, ([first]) => first);
+    stopTimer(failed[0] && { error_type: typeName(failed[0].error) });
+    return failed;
+  } catch (error) {
+    stopTimer({ error_type: typeName(error) });
+    throw error;
+  }
+}
+
+/** Not its code: that may be one of Bitrix24's, of which there is no end. */
+function typeName(error: unknown): string {
+  return error instanceof Error ? error.name : '_OTHER';
+}

@@ -1,0 +1,158 @@
+import type { Receipt } from '../event-bus.js';
+import { toFailure } from '../failure.js';
+import type { WaitBudget } from './wait-budget.js';
+import type { Lane } from './lane.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import {
+  type Batch,
+  type Entry,
+  type EventHandler,
+  type Outcomes,
+  runBatch,
+  type RunOptions,
+  judgeBatch,
+} from './run-batch.js';
+import type { Settler } from './settler.js';
+import { ExclusiveGate } from './exclusive-gate.js';
+import { type PoisonProbe, PoisonDetector } from './poison-detector.js';
+import { type CrashLog, CrashLogUnavailableError } from './crash-log.js';
+
+export interface LaneProcessorOptions extends RunOptions {
+  trials: CrashLog;
+  settler: Settler;
+  holds: WaitBudget;
+  outage: CircuitBreaker;
+}
+
+export type PortalLane = Lane<EventHandler, Receipt>;
+
+/** Why the entries that a batch has left in its lane wait, and for how many milliseconds. */
+export interface Waiting {
+  error: unknown;
+  ms: number;
+}
+
+/** Beyond it batches are small: of what is read for them all is in memory. */
+const MANY_ENTRIES_IN_FLIGHT = 16_000;
+const SMALL_BATCH = 50;
+/** Until a lane looks again whether its beginnings can be written down. */
+const CRASH_LOG_RETRY_MS = 500;
+/** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
+const EXCLUSIVE_TIMEOUT_MS = 90_000;
+
+/** Takes the next batch out of a lane, has it handled, and settles or puts back every entry by what came of it. */
+export class LaneProcessor {
+  private readonly suspects: PoisonDetector;
+  private readonly solitude = new ExclusiveGate(EXCLUSIVE_TIMEOUT_MS);
+  private entriesInHand = 0;
+
+  constructor(private readonly options: LaneProcessorOptions) {
+    this.suspects = new PoisonDetector(options.trials, options.log);
+  }
+
+  /** A batch has to be alone in this process: no other should begin. */
+  get wantsSolitude(): boolean {
+    return this.solitude.isExclusive;
+  }
+
+  /** @returns the batch that was handled, if any was, and why its lane has to wait, if it has */
+  async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
+    let batch: Batch | undefined;
+    let suspicion: PoisonProbe | undefined;
+    try {
+      const begun = await this.suspects.begin(lane);
+      suspicion = begun;
+      batch = lane.take(({ maxEntries }) => this.limit(begun?.limit(maxEntries) ?? maxEntries));
+      if (batch) return { batch, ...(await this.carryOut(lane, batch, suspicion)) };
+      // All of it has gone back to the bus: what comes next has not waited here yet.
+      this.options.holds.end(lane.memberId);
+      await suspicion?.end();
+    } catch (error) {
+      if (!(error instanceof CrashLogUnavailableError)) throw error;
+      // Nothing has begun, so nothing was tried.
+      if (batch) lane.putBack(batch.handler, batch.entries);
+      this.noteFailure(lane.memberId, error);
+      // Perhaps its beginning was written all the same, and only the answer did not come.
+      await suspicion?.end();
+      // During an outage one lane at a time is tried, which is rare enough.
+      return this.options.outage.isOpen ? {} : { waiting: { error, ms: CRASH_LOG_RETRY_MS } };
+    }
+    return {};
+  }
+
+  private limit(limit: number): number {
+    if (this.options.outage.isOpen) return 1;
+    return this.entriesInHand < MANY_ENTRIES_IN_FLIGHT ? limit : Math.min(limit, SMALL_BATCH);
+  }
+
+  private async carryOut(
+    lane: PortalLane,
+    batch: Batch,
+    suspicion: PoisonProbe | undefined,
+  ): Promise<{ waiting?: Waiting }> {
+    const isAlone = suspicion?.mustRunExclusively(batch) ?? false;
+    const work = async (): Promise<{ waiting?: Waiting }> => {
+      const poison = isAlone ? await suspicion?.poison(batch) : undefined;
+      const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
+      this.note(batch, outcomes);
+      const waiting = this.settle(lane, batch, outcomes);
+      await suspicion?.end({ isPoison: poison !== undefined });
+      return waiting ? { waiting } : {};
+    };
+    this.entriesInHand += batch.entries.length;
+    try {
+      return await (isAlone ? this.solitude.exclusive(work) : this.solitude.shared(work));
+    } finally {
+      this.entriesInHand -= batch.entries.length;
+      lane.handled();
+    }
+  }
+
+  private note({ memberId }: Batch, outcomes: Outcomes): void {
+    const { consumer, log } = this.options;
+    const verdict = judgeBatch(outcomes);
+    if (verdict === 'failed') this.noteFailure(memberId, firstError(outcomes));
+    if (verdict === 'worked' && this.options.outage.onSuccess())
+      log.info({ consumer }, 'handlers work again');
+  }
+
+  private noteFailure(memberId: string, error: unknown): void {
+    if (!this.options.outage.onFailure(memberId, Date.now())) return;
+    const { consumer, log } = this.options;
+    log.error(
+      { consumer, failure: toFailure(error) },
+      'everything fails: consumption pauses, and one event at a time is tried',
+    );
+  }
+
+  /**
+   * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
+   * @returns why and how long entries wait that are in the lane again
+   */
+  private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
+    const since = this.options.holds.since(memberId);
+    const waiting: Entry[] = [];
+    let why: Waiting | undefined;
+    for (const [entry, outcome] of outcomes) {
+      const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
+      if (outcome.ok || ms === undefined || ms > this.options.holds.maxMs) {
+        this.options.settler.settle(entry.receipts, outcome);
+      } else {
+        waiting.push(entry);
+        why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };
+      }
+    }
+    lane.putBack(handler, waiting);
+    if (!why) this.options.holds.end(memberId);
+    return why;
+  }
+}
+
+function allFailed({ entries }: Batch, error: unknown): Outcomes {
+  return new Map(entries.map((entry) => [entry, { ok: false, error }]));
+}
+
+function firstError(outcomes: Outcomes): unknown {
+  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome.error;
+  return undefined;
+}

@@ -1,0 +1,32 @@
+/** Lanes that are left alone for a while: one timer for each lane, whatever waits in it. */
+export class LaneTimers {
+  private readonly ends = new Map<string, () => void>();
+
+  /**
+   * @param restMs asked at once and whenever the time it gave is over: 0 when the rest is over
+   * @param onEnd called once, also when `end` comes first
+   */
+  start(memberId: string, restMs: () => number, onEnd: () => void): void {
+    let timer: NodeJS.Timeout | undefined;
+    const end = (): void => {
+      clearTimeout(timer);
+      this.ends.delete(memberId);
+      onEnd();
+    };
+    const look = (): void => {
+      const ms = restMs();
+      if (ms > 0) timer = setTimeout(look, ms);
+      else end();
+    };
+    this.ends.set(memberId, end);
+    look();
+  }
+
+  end(memberId: string): void {
+    this.ends.get(memberId)?.();
+  }
+
+  endAll(): void {
+    for (const end of this.ends.values()) end();
+  }
+}

@@ -1,0 +1,84 @@
+import type { PortalEvent } from '@relay/events';
+import type { PortalEntry } from './batch.js';
+
+/** What a lane needs to know of a receipt. */
+export interface LaneReceipt {
+  /** The message has gone back to the bus and will come again. */
+  readonly lost: boolean;
+  /** How often it was handed out before and came back unsettled. */
+  readonly deliveryCount: number;
+}
+
+/** Events that wait to be handled as one. */
+export interface PendingEntry<R> {
+  /** What later events of the same entity are merged by. */
+  readonly key: string;
+  readonly view: PortalEntry;
+  receipts: R[];
+  /** Of the first events that belong to a trace, not of all: a flood may be one entry. Undefined while none does. */
+  traceparents?: string[];
+}
+
+const MOST_TRACEPARENTS = 8;
+
+/** @param withData for handlers that get every event by itself */
+export function newEntry<R>(
+  key: string,
+  event: PortalEvent,
+  receipt: R,
+  { withData }: { withData: boolean },
+): PendingEntry<R> {
+  const view = {
+    entity: event.entity ?? event.id,
+    entityId: event.entityId,
+    entityTypeId: event.entityTypeId,
+    names: [event.name],
+    firstSeenAt: event.receivedAt,
+    lastTs: event.ts,
+    ...(withData && { data: event.data }),
+  };
+  const { traceparent } = event;
+  return {
+    key,
+    view,
+    receipts: [receipt],
+    ...(traceparent !== undefined && { traceparents: [traceparent] }),
+  };
+}
+
+export function addToEntry<R extends LaneReceipt>(
+  entry: PendingEntry<R>,
+  event: PortalEvent,
+  receipt: R,
+): void {
+  entry.receipts.push(receipt);
+  if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
+  mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
+}
+
+/** What waited before, and what came for the same entity since. */
+export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>): PendingEntry<R> {
+  mergeView(earlier.view, later.view);
+  earlier.receipts = earlier.receipts.concat(later.receipts);
+  if (later.traceparents) addTraces(earlier, later.traceparents);
+  return earlier;
+}
+
+/** Its every message will come again by itself. */
+export function isLost(entry: PendingEntry<LaneReceipt>): boolean {
+  return entry.receipts.every(({ lost }) => lost);
+}
+
+function addTraces<R>(entry: PendingEntry<R>, more: readonly string[]): void {
+  entry.traceparents ??= [];
+  entry.traceparents.push(...more.slice(0, MOST_TRACEPARENTS - entry.traceparents.length));
+}
+
+function mergeView(
+  view: PortalEntry,
+  { names, firstSeenAt, lastTs }: Pick<PortalEntry, 'names' | 'firstSeenAt' | 'lastTs'>,
+): void {
+  for (const name of names) if (!view.names.includes(name)) view.names.push(name);
+  view.firstSeenAt = Math.min(view.firstSeenAt, firstSeenAt);
+  view.lastTs = Math.max(view.lastTs, lastTs);
+}

@@ -1,0 +1,144 @@
+import type { Log } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { PortalError } from '../errors.js';
+import { SEALED_TABLES, type SealedTable } from './sealed-columns.js';
+import { SecretBox } from './secret-box.js';
+
+export interface RotationReport {
+  /** Rows that are sealed with the first key now and were not before. */
+  rewritten: number;
+  /** Rows that were sealed with it already. */
+  alreadyCurrent: number;
+  /** Rows that no key of TOKEN_KEYS opens, or that are damaged; left as they are. */
+  unreadable: number;
+  /** The key that seals: the first of TOKEN_KEYS. */
+  currentKeyId: string;
+  /** Sealed values by the id of their key, after all: a key that is not here can be taken out of TOKEN_KEYS. */
+  keysInUse: Record<string, number>;
+}
+
+type RowResult = 'rewritten' | 'alreadyCurrent' | 'unreadable';
+
+interface Row {
+  /** As text, a bytea in hexadecimal: what PostgreSQL takes back as a parameter. */
+  key: string[];
+  boundTo: string;
+  sealed: Record<string, string | null>;
+}
+
+const ROWS_AT_ONCE = 200;
+
+/**
+ * Seals everything anew with the first key of TOKEN_KEYS, a row at a time: a row is replaced only while it holds what
+ * was read, so that a renewal at the same moment is never undone; it is then looked at again. Run again after an
+ * interruption, it goes on where it stopped, for what is done is current.
+ *
+ * Processes that were started with the old order of the keys go on sealing with the old one: restart them first.
+ */
+export class KeyRotation {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly box: SecretBox,
+    private readonly log: Log,
+  ) {}
+
+  async run(): Promise<RotationReport> {
+    const counts: Record<RowResult, number> = { rewritten: 0, alreadyCurrent: 0, unreadable: 0 };
+    for (const table of SEALED_TABLES) {
+      for await (const row of this.rows(table)) {
+        const result = await this.rotate(table, row);
+        if (result) counts[result] += 1;
+      }
+    }
+    const report = { ...counts, currentKeyId: this.box.currentKeyId, keysInUse: await this.keysInUse() };
+    this.log.info(report, 'sealed values were rotated to the first key');
+    return report;
+  }
+
+  /** @returns undefined when the row is gone */
+  private async rotate(table: SealedTable, first: Row): Promise<RowResult | undefined> {
+    for (let row: Row | undefined = first; row; row = await this.reread(table, row)) {
+      const changes = this.resealed(table, row);
+      if (changes === undefined) return 'unreadable';
+      if (Object.keys(changes).length === 0) return 'alreadyCurrent';
+      if (await this.replace(table, row, changes)) return 'rewritten';
+    }
+    return undefined;
+  }
+
+  /** The values that another key seals, sealed with the first; undefined when one of them does not open. */
+  private resealed({ columns }: SealedTable, { boundTo, sealed }: Row): Record<string, string> | undefined {
+    const changes: Record<string, string> = {};
+    for (const [column, field] of Object.entries(columns)) {
+      const value = sealed[column];
+      if (typeof value !== 'string' || SecretBox.keyIdOf(value) === this.box.currentKeyId) continue;
+      try {
+        const context = { memberId: boundTo, field };
+        changes[column] = this.box.seal(this.box.open(value, context), context);
+      } catch (err) {
+        if (!(err instanceof PortalError)) throw err;
+        this.log.warn({ err, portal: boundTo, field }, 'a sealed value does not open and stays as it is');
+        return undefined;
+      }
+    }
+    return changes;
+  }
+
+  private async replace(table: SealedTable, row: Row, changes: Record<string, string>): Promise<boolean> {
+    const columns = Object.keys(changes);
+    const set = columns.map((column, at) => `${column} = $${at + 1}`);
+    const still = columns.map((column, at) => `${column} = $${columns.length + at + 1}`);
+    const [, replaced] = await this.dataSource.query<[unknown[], number]>(
+      `UPDATE ${table.name} SET ${set.join(', ')}
+       WHERE ${[...still, ...isRow(table, columns.length * 2)].join(' AND ')}`,
+      [...Object.values(changes), ...columns.map((column) => row.sealed[column]), ...row.key],
+    );
+    return replaced > 0;
+  }
+
+  private async reread(table: SealedTable, { key }: Row): Promise<Row | undefined> {
+    const [row] = await this.dataSource.query<Row[]>(
+      `${select(table)} WHERE ${isRow(table, 0).join(' AND ')}`,
+      key,
+    );
+    return row;
+  }
+
+  /** In the order of their key; what comes in behind is sealed by whoever puts it there. */
+  private async *rows(table: SealedTable): AsyncGenerator<Row> {
+    const key = table.key.join(', ');
+    let last: string[] | undefined;
+    for (;;) {
+      const after = last ? `WHERE (${key}) > (${table.key.map((_, at) => `$${at + 2}`).join(', ')})` : '';
+      const rows: Row[] = await this.dataSource.query<Row[]>(
+        `${select(table)} ${after} ORDER BY ${key} LIMIT $1`,
+        [ROWS_AT_ONCE, ...(last ?? [])],
+      );
+      yield* rows;
+      last = rows.at(-1)?.key;
+      if (rows.length < ROWS_AT_ONCE) return;
+    }
+  }
+
+  private async keysInUse(): Promise<Record<string, number>> {
+    const values = SEALED_TABLES.flatMap(({ name, columns }) =>
+      Object.keys(columns).map(
+        (column) => `SELECT split_part(${column}, ':', 2) AS id FROM ${name} WHERE ${column} IS NOT NULL`,
+      ),
+    );
+    const rows = await this.dataSource.query<{ id: string; count: number }[]>(
+      `SELECT id, count(*)::int AS count FROM (${values.join(' UNION ALL ')}) used GROUP BY id ORDER BY id`,
+    );
+    return Object.fromEntries(rows.map(({ id, count }) => [id, count]));
+  }
+}
+
+function select({ name, key, boundTo, columns }: SealedTable): string {
+  const sealed = Object.keys(columns).map((column) => `'${column}', ${column}`);
+  return `SELECT json_build_array(${key.join(', ')}) AS key, ${boundTo} AS "boundTo", json_build_object(${sealed.join(', ')}) AS sealed FROM ${name}`;
+}
+
+/** Conditions on the key, whose parameters come after so many others. */
+function isRow({ key }: SealedTable, parametersBefore: number): string[] {
+  return key.map((column, at) => `${column} = $${parametersBefore + at + 1}`);
+}

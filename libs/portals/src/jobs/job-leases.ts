@@ -1,0 +1,145 @@
+import type { DataSource } from 'typeorm';
+import { type PortalJob, JOB_COLUMNS, type JobProgress } from './portal-jobs.js';
+
+/** What a failure leads to. `afterMs` from now; `counts` as an attempt. */
+export type RetryDecision = { again: true; afterMs: number; counts: boolean } | { again: false };
+
+export interface LeaseOptions {
+  consumer: string;
+  kinds: readonly string[];
+  /** Of this process: one that was given back and taken again is not taken for the first. */
+  owner: string;
+  leaseMs: number;
+}
+
+/**
+ * A task whose process ended in the middle of it so often is done alone from then on: it may be what ends the process, or
+ * have been in hand beside that.
+ */
+export const SUSPECT_LOST_LEASES = 2;
+/** Three times alone; then it is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
+const MAX_LOST_LEASES = 5;
+/** Beside others all the same, where this process never has nothing else to do. */
+const MAX_SUSPECT_WAIT_MS = 10 * 60_000;
+const POISON = `poison: the process that did it ended or stood still ${MAX_LOST_LEASES} times in the middle of it`;
+
+/** The statements by which processes share tasks: a lease is lost when it is not extended, and its task taken by another. */
+export class JobLeases {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly options: LeaseOptions,
+  ) {}
+
+  /**
+   * The task that has waited longest, or whose owner is silent, which counts as an attempt and makes every next one wait
+   * longer; no second one of a portal that is being worked on.
+   * @param inHand what this process works on, not to be taken from itself; while there is nothing, a task that may end
+   *   the process does so alone
+   * @returns undefined when there is nothing to do
+   */
+  async take(inHand: readonly string[]): Promise<PortalJob | undefined> {
+    const { consumer, kinds, owner, leaseMs } = this.options;
+    const [[task]] = await this.dataSource.query<[PortalJob[], number]>(
+      `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL,
+         attempts = attempts + (state = 'running')::int, lost_leases = lost_leases + (state = 'running')::int,
+         lease_until = clock_timestamp() + make_interval(secs => $4 / 1000.0),
+         started_at = coalesce(started_at, clock_timestamp())
+       WHERE id = (
+         SELECT id FROM portals.tasks due
+         WHERE consumer = $1 AND kind = ANY ($2)
+           AND ((state = 'waiting' AND due_at <= clock_timestamp())
+             OR (state = 'running' AND lease_until + ${PAUSE_AFTER_LOSS} < clock_timestamp()))
+           AND id <> ALL ($5::uuid[])
+           AND ($5 = '{}' OR lost_leases + (state = 'running')::int < $6
+             OR coalesce(lease_until, due_at) < clock_timestamp() - make_interval(secs => $7 / 1000.0))
+           AND NOT EXISTS (
+             SELECT FROM portals.tasks other
+             WHERE other.consumer = due.consumer AND other.member_id = due.member_id AND other.id <> due.id
+               AND other.state = 'running' AND other.lease_until >= clock_timestamp())
+         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+       RETURNING ${JOB_COLUMNS}`,
+      [consumer, kinds, owner, leaseMs, inHand, SUSPECT_LOST_LEASES, MAX_SUSPECT_WAIT_MS],
+    );
+    return task;
+  }
+
+  /** Gives up what has ended or frozen its process too often. @returns these tasks */
+  async giveUpPoison(): Promise<PortalJob[]> {
+    const { consumer, kinds } = this.options;
+    const [tasks] = await this.dataSource.query<[PortalJob[], number]>(
+      `UPDATE portals.tasks SET state = 'failed', owner = NULL, lease_until = NULL, again = false, error = $4,
+         attempts = attempts + 1, lost_leases = lost_leases + 1, ended_at = clock_timestamp()
+       WHERE consumer = $1 AND kind = ANY ($2) AND state = 'running' AND lease_until < clock_timestamp()
+         AND lost_leases + 1 >= $3
+       RETURNING ${JOB_COLUMNS}`,
+      [consumer, kinds, MAX_LOST_LEASES, POISON],
+    );
+    return tasks;
+  }
+
+  /** @returns false when another process has the task by now */
+  async extend(id: string): Promise<boolean> {
+    return await this.change(id, `lease_until = clock_timestamp() + make_interval(secs => $3 / 1000.0)`, [
+      this.options.leaseMs,
+    ]);
+  }
+
+  /**
+   * Who gets on has not failed in vain before.
+   * @param isHarmless it has got on for so long in this process that it is not what ends processes
+   */
+  async report(id: string, progress: JobProgress, isHarmless: boolean): Promise<boolean> {
+    return await this.change(
+      id,
+      `progress = $3::jsonb, attempts = 0, error = NULL,
+       lost_leases = CASE WHEN $4 AND progress IS DISTINCT FROM $3::jsonb THEN 0 ELSE lost_leases END`,
+      [JSON.stringify(progress), isHarmless],
+    );
+  }
+
+  async done(id: string, progress: JobProgress): Promise<void> {
+    await this.change(
+      id,
+      `owner = NULL, lease_until = NULL, attempts = 0, lost_leases = 0, error = NULL,
+       progress = CASE WHEN again THEN '{}' ELSE $3::jsonb END,
+       state = CASE WHEN again THEN 'waiting' ELSE 'done' END, again = false, due_at = clock_timestamp(),
+       started_at = CASE WHEN again THEN NULL ELSE started_at END, ended_at = clock_timestamp()`,
+      [JSON.stringify(progress)],
+    );
+  }
+
+  async failed(id: string, error: string, verdict: RetryDecision): Promise<void> {
+    await this.change(
+      id,
+      `owner = NULL, lease_until = NULL, lost_leases = 0, error = $3, attempts = attempts + $4, again = false,
+       state = CASE WHEN $5 OR again THEN 'waiting' ELSE 'failed' END, ended_at = clock_timestamp(),
+       due_at = clock_timestamp() + make_interval(secs => $6 / 1000.0)`,
+      [
+        error,
+        verdict.again && verdict.counts ? 1 : 0,
+        verdict.again,
+        verdict.again ? Math.ceil(verdict.afterMs) : 0,
+      ],
+    );
+  }
+
+  /** For the next process, at once: this one ends. */
+  async giveBack(id: string): Promise<void> {
+    await this.change(
+      id,
+      `owner = NULL, lease_until = NULL, state = 'waiting', due_at = clock_timestamp()`,
+      [],
+    );
+  }
+
+  private async change(id: string, changes: string, parameters: unknown[]): Promise<boolean> {
+    const [, changed] = await this.dataSource.query<[unknown[], number]>(
+      `UPDATE portals.tasks SET ${changes} WHERE id = $1 AND owner = $2 AND state = 'running'`,
+      [id, this.options.owner, ...parameters],
+    );
+    return changed > 0;
+  }
+}
+
+/** The first loss costs nothing but the lease: a process was killed, by chance with this task in hand. */
+const PAUSE_AFTER_LOSS = `make_interval(secs => CASE WHEN lost_leases = 0 THEN 0 ELSE $4 / 1000.0 * 2 ^ least(lost_leases, 6) END)`;

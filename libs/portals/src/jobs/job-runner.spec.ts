@@ -1,0 +1,362 @@
+import { EventEmitter, once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Bitrix24Error } from '@relay/bitrix24';
+import { silentLog } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { PortalsDatabase } from '../../test/portals-database.js';
+import { PortalJobs, type PortalJob } from './portal-jobs.js';
+import { type JobHandler, JobRunner } from './job-runner.js';
+
+const consumer = 'smart-process-sync';
+
+/** Real: PostgreSQL; every runner plays a process of its own. */
+describe('tasks that a consumer is asked for', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+  let tasks: PortalJobs;
+  const runners: JobRunner[] = [];
+  let member = 0;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    tasks = new PortalJobs(source);
+  });
+  afterEach(async () => {
+    await Promise.all(runners.splice(0).map((one) => one.stop()));
+    await source.query('DELETE FROM portals.tasks');
+  });
+  afterAll(() => database.close());
+
+  async function portal(): Promise<string> {
+    const memberId = `m${++member}`;
+    await source.query(
+      `INSERT INTO portals.portals (member_id, domain, client_endpoint, state, scope, status)
+       VALUES ($1, $1, 'https://portal.example/rest/', 'installed', '{crm}', 'F')`,
+      [memberId],
+    );
+    return memberId;
+  }
+
+  function runner(handler: JobHandler, leaseMs = 60_000, concurrency = 8): JobRunner {
+    const made = new JobRunner({
+      dataSource: source,
+      consumer,
+      log: silentLog,
+      handlers: { backfill: handler, reconcile: handler },
+      pollMs: 20,
+      leaseMs,
+      concurrency,
+      harmlessAfterMs: 0,
+    });
+    runners.push(made);
+    made.start();
+    return made;
+  }
+
+  async function ended(id: string): Promise<PortalJob> {
+    return await eventually(async () => {
+      const task = await tasks.find(id);
+      if (!task || !['done', 'failed'].includes(task.state)) throw new Error(`still ${task?.state}`);
+      return task;
+    });
+  }
+
+  /** As if it had been done, so many seconds ago. */
+  async function wasDone(memberId: string, kind: string, secondsAgo: number): Promise<string> {
+    const { id } = await tasks.request(consumer, memberId, kind);
+    await source.query(
+      `UPDATE portals.tasks SET state = 'done', requested_at = now() - make_interval(secs => $2 + 1),
+         ended_at = now() - make_interval(secs => $2) WHERE id = $1`,
+      [id, secondsAgo],
+    );
+    return id;
+  }
+
+  async function isTaken(id: string, leaseLeft: string): Promise<void> {
+    await source.query(
+      `UPDATE portals.tasks SET state = 'running', owner = gen_random_uuid(), lease_until = now() + $2::interval
+       WHERE id = $1`,
+      [id, leaseLeft],
+    );
+  }
+
+  it('are done once, by whichever process looks first, and keep what came of them', async () => {
+    const done: string[] = [];
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const handler: JobHandler = async ({ task, report }) => {
+      await report({ items: 5 });
+      done.push(task.id);
+      return { items: 10 };
+    };
+    runner(handler);
+    runner(handler);
+    expect(await ended(id)).toMatchObject({ state: 'done', progress: { items: 10 }, error: null });
+    expect(done).toEqual([id]);
+  });
+
+  it('are one while they wait, and start once more when they are asked for while they run', async () => {
+    const memberId = await portal();
+    const first = await tasks.request(consumer, memberId, 'backfill');
+    expect((await tasks.request(consumer, memberId, 'backfill')).id).toBe(first.id);
+    let runs = 0;
+    runner(async () => {
+      runs += 1;
+      if (runs === 1) await tasks.request(consumer, memberId, 'backfill');
+      return { runs };
+    });
+    expect(await ended(first.id)).toMatchObject({ progress: { runs: 2 } });
+    expect(runs).toBe(2);
+  });
+
+  it('are not asked for at a portal that nobody knows', async () => {
+    await expect(tasks.request(consumer, 'nobody', 'backfill')).rejects.toMatchObject({
+      code: 'NOT_INSTALLED',
+    });
+  });
+
+  it('of one portal are done one after the other', async () => {
+    const memberId = await portal();
+    let atOnce = 0;
+    let mostAtOnce = 0;
+    const handler: JobHandler = async ({ report }) => {
+      mostAtOnce = Math.max(mostAtOnce, ++atOnce);
+      for (let i = 0; i < 5; i++) await report({ i });
+      atOnce -= 1;
+      return {};
+    };
+    const both = [
+      await tasks.request(consumer, memberId, 'backfill'),
+      await tasks.request(consumer, memberId, 'reconcile'),
+    ];
+    runner(handler);
+    for (const { id } of both) await ended(id);
+    expect(mostAtOnce).toBe(1);
+  });
+
+  it('of a process that is silent are taken over, and what it says afterwards is not heard', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const gate = new EventEmitter();
+    const asleep = once(gate, 'wake');
+    const frozen = once(gate, 'frozen');
+    runner(async ({ report, signal }) => {
+      // As if the whole process stood still: its lease is not extended.
+      await source.query(`UPDATE portals.tasks SET lease_until = now() - interval '1 s' WHERE id = $1`, [id]);
+      await asleep;
+      await report({ by: 'the first' }).catch(() => undefined);
+      gate.emit('frozen', signal.aborted);
+      return { by: 'the first' };
+    });
+    await eventually(async () => expect((await tasks.find(id))?.state).toBe('running'));
+    runner(async () => ({ by: 'the second' }));
+    expect(await ended(id)).toMatchObject({ progress: { by: 'the second' } });
+    gate.emit('wake');
+    expect(await frozen).toEqual([true]);
+    expect(await tasks.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
+  });
+
+  /** As if so many processes had been killed with it in hand, the last one this long ago. */
+  async function lostItsProcess(id: string, times: number, ago: string): Promise<void> {
+    await source.query(
+      `UPDATE portals.tasks SET state = 'running', owner = gen_random_uuid(), lost_leases = $2 - 1, attempts = $2 - 1,
+         lease_until = now() - $3::interval, due_at = now() - $3::interval WHERE id = $1`,
+      [id, times, ago],
+    );
+  }
+
+  it('count the end of their process as an attempt', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(id, 1, '1 ms');
+    let seen: PortalJob | undefined;
+    runner(async ({ task }) => {
+      seen = task;
+      return {};
+    });
+    expect(await ended(id)).toMatchObject({ state: 'done', attempts: 0, lostLeases: 0 });
+    expect(seen).toMatchObject({ attempts: 1, lostLeases: 1 });
+  });
+
+  it('wait longer each time that their process ends', async () => {
+    const [soon, late] = [
+      await tasks.request(consumer, await portal(), 'backfill'),
+      await tasks.request(consumer, await portal(), 'backfill'),
+    ];
+    await lostItsProcess(soon.id, 3, '9 minutes');
+    await lostItsProcess(late.id, 3, '1 minute');
+    runner(async () => ({}));
+    await ended(soon.id);
+    expect(await tasks.find(late.id)).toMatchObject({ state: 'running', lostLeases: 2 });
+  });
+
+  it('are done alone once they may be what ends the process', async () => {
+    const suspect = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(suspect.id, 3, '9 minutes');
+    const gate = new EventEmitter();
+    const released = once(gate, 'release');
+    const inHand = new Set<string>();
+    const beside: string[] = [];
+    const started: string[] = [];
+    runner(async ({ task }) => {
+      started.push(task.id);
+      inHand.add(task.id);
+      if (task.id === suspect.id) await released;
+      else if (inHand.has(suspect.id)) beside.push(task.id);
+      inHand.delete(task.id);
+      return {};
+    });
+    await eventually(async () => expect(started).toEqual([suspect.id]));
+    const other = await tasks.request(consumer, await portal(), 'backfill');
+    const looks = jest.spyOn(source, 'query');
+    await eventually(async () => expect(looks.mock.calls.length).toBeGreaterThan(5));
+    looks.mockRestore();
+    expect(started).toEqual([suspect.id]);
+    gate.emit('release');
+    await ended(other.id);
+    expect(beside).toEqual([]);
+  });
+
+  it('that end their process however often are given up as poison, and the others go on', async () => {
+    const memberId = await portal();
+    const poison = await tasks.request(consumer, memberId, 'backfill');
+    const other = await tasks.request(consumer, memberId, 'reconcile');
+    await lostItsProcess(poison.id, 5, '1 ms');
+    const started: string[] = [];
+    runner(async ({ task }) => {
+      started.push(task.id);
+      return {};
+    });
+    await ended(other.id);
+    expect(await tasks.find(poison.id)).toMatchObject({
+      state: 'failed',
+      attempts: 5,
+      error: expect.stringMatching(/^poison: the process that did it ended or stood still 5 times/),
+    });
+    expect(started).toEqual([other.id]);
+  });
+
+  it('that get on are no suspects any more', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    await lostItsProcess(id, 4, '1 hour');
+    let after: PortalJob | undefined;
+    runner(async ({ report }) => {
+      await report({ items: 1 });
+      after = await tasks.find(id);
+      return {};
+    });
+    await ended(id);
+    expect(after).toMatchObject({ lostLeases: 0, attempts: 0 });
+  });
+
+  it('of one slow portal hold one place, whatever they are', async () => {
+    const slow = await portal();
+    const gate = new EventEmitter();
+    const released = once(gate, 'release');
+    const started: string[] = [];
+    for (const kind of ['backfill', 'reconcile']) await tasks.request(consumer, slow, kind);
+    const quick = await tasks.request(consumer, await portal(), 'backfill');
+    runner(
+      async ({ task }) => {
+        started.push(task.memberId);
+        if (task.memberId === slow) await released;
+        return {};
+      },
+      60_000,
+      2,
+    );
+    await ended(quick.id);
+    expect(started.filter((memberId) => memberId === slow)).toHaveLength(1);
+    gate.emit('release');
+  });
+
+  it('of a process that ends are given back at once, with their progress', async () => {
+    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const first = runner(async ({ report, signal }) => {
+      await report({ items: 7 });
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      return {};
+    });
+    await eventually(async () => expect((await tasks.find(id))?.progress).toEqual({ items: 7 }));
+    await first.stop();
+    expect(await tasks.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
+    runner(async ({ task }) => ({ from: task.progress }));
+    expect(await ended(id)).toMatchObject({ progress: { from: { items: 7 } } });
+  });
+
+  it('that failed are tried again when that may help, and else say why', async () => {
+    const hopeless = await tasks.request(consumer, await portal(), 'backfill');
+    const busy = await tasks.request(consumer, await portal(), 'backfill');
+    runner(async ({ task }) => {
+      throw new Bitrix24Error(task.id === hopeless.id ? 'ACCESS_DENIED' : 'QUERY_LIMIT_EXCEEDED', {
+        method: 'crm.type.list',
+      });
+    });
+    expect(await ended(hopeless.id)).toMatchObject({ error: 'ACCESS_DENIED from crm.type.list' });
+    await eventually(async () => {
+      expect(await tasks.find(busy.id)).toMatchObject({
+        state: 'waiting',
+        attempts: 0,
+        error: expect.stringContaining('QUERY_LIMIT_EXCEEDED'),
+      });
+    });
+  });
+
+  it('show the last of each kind', async () => {
+    const memberId = await portal();
+    runner(async () => ({}));
+    await ended((await tasks.request(consumer, memberId, 'backfill')).id);
+    await ended((await tasks.request(consumer, memberId, 'reconcile')).id);
+    const again = await tasks.request(consumer, memberId, 'backfill');
+    const latest = await tasks.latest(consumer, memberId);
+    expect(latest.map(({ kind }) => kind)).toEqual(['backfill', 'reconcile']);
+    expect(latest[0]?.id).toBe(again.id);
+  });
+
+  describe('of all portals', () => {
+    const kinds = ['backfill', 'reconcile'];
+
+    it('are shown with what is done first, then what waits, then what ended last', async () => {
+      const [one, two] = [await portal(), await portal()];
+      await wasDone(one, 'backfill', 500);
+      const before = await wasDone(one, 'backfill', 100);
+      const endedLast = await wasDone(two, 'reconcile', 10);
+      await wasDone(two, 'count', 1);
+      await wasDone(two, 'backfill', 1_000);
+      const waiting = await tasks.request(consumer, two, 'backfill');
+      const running = await tasks.request(consumer, one, 'count');
+      await isTaken(running.id, '15 s');
+      await tasks.request('another-consumer', one, 'backfill');
+      const overview = await tasks.overview(consumer, kinds);
+      expect(overview.tasks.map(({ id }) => id)).toEqual([running.id, waiting.id, endedLast, before]);
+      expect(overview).toMatchObject({ running: 1, waiting: 1 });
+      expect(overview.tasks[0]).toMatchObject({
+        memberId: one,
+        domain: one,
+        state: 'running',
+        isSilent: false,
+      });
+    });
+
+    it('say when the process of one is not heard of any more', async () => {
+      const { id } = await tasks.request(consumer, await portal(), 'backfill');
+      await isTaken(id, '-1 s');
+      expect((await tasks.overview(consumer, kinds)).tasks).toMatchObject([{ id, isSilent: true }]);
+    });
+
+    it('are counted, where they are too many to be shown', async () => {
+      await source.query(
+        `INSERT INTO portals.portals (member_id, domain, client_endpoint, state, scope, status)
+         SELECT 'many' || n, 'many', 'https://portal.example/rest/', 'installed', '{crm}', 'F'
+         FROM generate_series(1, 300) n`,
+      );
+      await source.query(
+        `INSERT INTO portals.tasks (consumer, member_id, kind, state, ended_at)
+         SELECT $1, 'many' || n, kind, state, CASE state WHEN 'done' THEN now() END
+         FROM generate_series(1, 300) n, (VALUES ('reconcile', 'waiting'), ('backfill', 'done')) each (kind, state)`,
+        [consumer],
+      );
+      const { tasks: shown, waiting } = await tasks.overview(consumer, kinds);
+      expect([waiting, shown.length]).toEqual([300, 150]);
+    });
+  });
+});

@@ -1,0 +1,101 @@
+import type { DataSource } from 'typeorm';
+import type { PortalState } from './entities.js';
+
+/** What the gateway needs in order to judge an event, and what consumers ask about a portal. */
+export interface KnownPortal {
+  memberId: string;
+  domain: string;
+  clientEndpoint: string;
+  state: PortalState;
+  /** SHA-256 of each application token, 32 bytes. */
+  tokenHashes: Buffer[];
+  /** Those of them that are the application's own, not an outgoing webhook's. */
+  appTokenHashes: Buffer[];
+  language: string | null;
+  /** What an operator set, by consumer; read through `PortalSettings`. */
+  settings: Record<string, unknown>;
+}
+
+export type LoadPortals = (memberIds: string[]) => Promise<KnownPortal[]>;
+
+/** One query for any number of portals; the unknown are absent from the answer. */
+export function loadPortalsFrom(dataSource: DataSource): LoadPortals {
+  return (memberIds) =>
+    dataSource.query<KnownPortal[]>(
+      `SELECT member_id AS "memberId", domain, client_endpoint AS "clientEndpoint", state, language, settings,
+         ARRAY(SELECT hash FROM portals.application_tokens t WHERE t.member_id = p.member_id) AS "tokenHashes",
+         ARRAY(SELECT hash FROM portals.application_tokens t
+               WHERE t.member_id = p.member_id AND t.kind = 'app') AS "appTokenHashes"
+       FROM portals.portals p WHERE member_id = ANY($1)`,
+      [memberIds],
+    );
+}
+
+/** All who wait for one portal. */
+class Waiting {
+  resolve: (portal: KnownPortal | undefined) => void;
+  reject: (error: unknown) => void;
+  readonly result = new Promise<KnownPortal | undefined>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
+  });
+}
+
+const BATCH_SIZE = 500;
+/** A database that hangs must not keep an event waiting for longer; the next batch then goes its own way. */
+const ANSWER_TIMEOUT_MS = 2_000;
+
+/**
+ * Reads portals with one query at a time. Whoever asks meanwhile shares the next one, so a flood of events of unknown
+ * members costs the database one connection and a few hundred queries a second at most, however many they are.
+ */
+export class PortalLoader {
+  private readonly waiting = new Map<string, Waiting>();
+  private busy = false;
+
+  constructor(
+    private readonly readPortals: LoadPortals,
+    private readonly timeoutMs = ANSWER_TIMEOUT_MS,
+  ) {}
+
+  load(memberId: string): Promise<KnownPortal | undefined> {
+    const waiting = this.waiting.get(memberId) ?? new Waiting();
+    this.waiting.set(memberId, waiting);
+    if (!this.busy) void this.readAll();
+    return waiting.result;
+  }
+
+  private async readAll(): Promise<void> {
+    this.busy = true;
+    while (this.waiting.size > 0) await this.readBatch(this.takeBatch());
+    this.busy = false;
+  }
+
+  private takeBatch(): Map<string, Waiting> {
+    const batch = new Map([...this.waiting].slice(0, BATCH_SIZE));
+    for (const memberId of batch.keys()) this.waiting.delete(memberId);
+    return batch;
+  }
+
+  private async readBatch(batch: Map<string, Waiting>): Promise<void> {
+    try {
+      const portals = await within(this.timeoutMs, this.readPortals([...batch.keys()]));
+      const found = new Map(portals.map((portal) => [portal.memberId, portal]));
+      for (const [memberId, waiting] of batch) waiting.resolve(found.get(memberId));
+    } catch (error) {
+      for (const waiting of batch.values()) waiting.reject(error);
+    }
+  }
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`No answer from the database in ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,33 @@
+import type { DataSource } from 'typeorm';
+import type { ShownPortalState } from './entities.js';
+
+/** A portal as an operator sees it. */
+export interface ListedPortal {
+  memberId: string;
+  domain: string;
+  state: ShownPortalState;
+  /** How it is called; null after an uninstall. */
+  kind: 'oauth' | 'webhook' | null;
+  /** Why it is left alone, as Bitrix24 named it; null unless it is `suspended`. */
+  suspendedReason: string | null;
+  /** When it is tried again; null unless it is `suspended`. */
+  suspendedUntil: Date | null;
+  language: string | null;
+  settings: Record<string, unknown>;
+  installedAt: Date;
+}
+
+export class PortalQuery {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Every portal that was ever installed, by domain. */
+  all(): Promise<ListedPortal[]> {
+    return this.dataSource.query<ListedPortal[]>(
+      `SELECT member_id AS "memberId", domain, kind,
+         CASE WHEN state = 'installed' AND resuming_since IS NOT NULL THEN 'resuming' ELSE state END AS state,
+         suspended_reason AS "suspendedReason",
+         suspended_until AS "suspendedUntil", language, settings, installed_at AS "installedAt"
+       FROM portals.portals LEFT JOIN portals.credentials USING (member_id) ORDER BY domain, member_id`,
+    );
+  }
+}

@@ -1,0 +1,265 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  type Bucket,
+  emptyBucket,
+  releaseTicket,
+  throttleDown,
+  type RateLimit,
+  DistributedRateLimiter,
+  type Ticket,
+  takeTicket,
+  DEFAULT_LIMIT,
+  type Priority,
+} from '@relay/bitrix24';
+import { silentLog } from '@relay/platform';
+import fc from 'fast-check';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { PortalRepository } from '../portal-repository.js';
+import { type BucketRow, READ_BUCKET_SQL } from './bucket-row.js';
+import { DatabaseBucket } from './database-bucket.js';
+import { DatabaseOperatingTimes } from './database-operating-times.js';
+import { PortalLimits } from './portal-limits.js';
+
+/** Ten a second and a burst of forty: as the real one, in a fifth of the time. */
+const limit = { rate: 10, burst: 40 };
+const line = limit.burst - 2 * limit.rate;
+
+describe('DatabaseBucket', () => {
+  let database: PortalsDatabase;
+  let sources: DataSource[];
+  let source: DataSource;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+    sources = [source, await database.connect(), await database.connect()];
+  });
+  beforeEach(async () => {
+    await clear(source);
+    const registry = new PortalRepository(source, database.box, [], silentLog);
+    for (const memberId of ['m1', 'm2']) {
+      const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
+      await registry.registerWebhook({ memberId, webhookUrl, applicationToken: memberId });
+      await new PortalLimits(source).setLimit(memberId, limit);
+    }
+  });
+  afterAll(() => database.close());
+
+  const bucketOf = (memberId = 'm1', of = source): DatabaseBucket =>
+    new DatabaseBucket(of, memberId, silentLog);
+  const paceOf = (memberId = 'm1', of = source): DistributedRateLimiter =>
+    new DistributedRateLimiter(
+      bucketOf(memberId, of),
+      new DatabaseOperatingTimes(of, silentLog).of(memberId),
+    );
+
+  async function row(memberId = 'm1'): Promise<BucketRow & { nowMs: number }> {
+    const [found] = await source.query<(BucketRow & { nowMs: number })[]>(READ_BUCKET_SQL, [memberId]);
+    if (!found) throw new Error('no row');
+    return found;
+  }
+
+  /** When each of `count` requests was let through, in milliseconds from the start; by several processes' pools. */
+  async function times(count: number, memberId = 'm1', work: Priority = 'live'): Promise<number[]> {
+    const paces = sources.map((each) => paceOf(memberId, each));
+    const startedAt = performance.now();
+    const admitted = Array.from({ length: count }, async (_, index) => {
+      await paces[index % paces.length]?.admit({ work, methods: [] });
+      return performance.now() - startedAt;
+    });
+    return (await Promise.all(admitted)).toSorted((a, b) => a - b);
+  }
+
+  it('computes in SQL what the pure function computes, move by move', async () => {
+    const move = fc.record({
+      // Mostly at once, so that a line grows.
+      afterMs: fc.oneof(
+        { weight: 8, arbitrary: fc.constant(0) },
+        { weight: 4, arbitrary: fc.integer({ min: 0, max: 400 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
+        // A clock that is set back.
+        { weight: 1, arbitrary: fc.integer({ min: -3_000, max: -1 }) },
+      ),
+      kind: fc.oneof(
+        { weight: 6, arbitrary: fc.constant('live' as const) },
+        { weight: 4, arbitrary: fc.constant('bulk' as const) },
+        { weight: 2, arbitrary: fc.constant('refused' as const) },
+        { weight: 1, arbitrary: fc.constant('given back' as const) },
+      ),
+    });
+    const anyLimit = fc.oneof(
+      fc.constant(DEFAULT_LIMIT),
+      fc.record({ rate: fc.integer({ min: 1, max: 5 }), burst: fc.integer({ min: 1, max: 30 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        anyLimit,
+        fc.array(move, { maxLength: 60, size: 'max' }),
+        async (given: RateLimit, moves) => {
+          const bucket = bucketOf();
+          let nowMs = Date.UTC(2026, 0, 1);
+          await source.query(
+            `UPDATE portals.rate_buckets SET places = 0, leaked = 0, share = 1, refused_place = 0, bulk_from = 0,
+             leaked_at = to_timestamp($1::float8 / 1000), rate = $2, burst = $3 WHERE member_id = 'm1'`,
+            [nowMs, given.rate, given.burst],
+          );
+          let expected: Bucket = emptyBucket(nowMs);
+          const answers: [Ticket, Ticket][] = [];
+          for (const { afterMs, kind } of moves) {
+            nowMs += afterMs;
+            const at = new Date(nowMs);
+            if (kind === 'refused') {
+              expected = throttleDown(expected, given, nowMs);
+              await bucket.lower(at);
+            } else if (kind === 'given back') {
+              expected = releaseTicket(expected, Math.max(expected.places, 1));
+              await bucket.giveBack(expected.places + 1);
+            } else {
+              const asked = takeTicket(expected, given, kind, nowMs);
+              expected = asked.bucket;
+              answers.push([await bucket.take(kind, at), asked.taken]);
+            }
+            const { places, leaked, leakedAtMs, share, refusedPlace, bulkFrom } = await row();
+            const inSql = { places, leaked, leakedAtMs, share, refusedPlace, bulkFrom };
+            expect(inSql).toEqual(close(expected));
+          }
+          for (const [inSql, inTypeScript] of answers) {
+            expect(placeOf(inSql)).toBe(placeOf(inTypeScript));
+            // Rounded up to a millisecond, from numbers that may differ by the last digits.
+            expect(Math.abs(waitOf(inSql) - waitOf(inTypeScript))).toBeLessThanOrEqual(1);
+          }
+        },
+      ),
+      { numRuns: 40 },
+    );
+  }, 60_000);
+
+  it('lets a burst through at once, and then the rate, for all processes together', async () => {
+    const passed = await times(line + 10);
+    expect(passed[line - 1]).toBeLessThan(2_000);
+    // The tenth after the burst comes a second later: never sooner, and not much later.
+    expect(passed.at(-1)).toBeGreaterThan(900);
+    expect(passed.at(-1)).toBeLessThan(5_000);
+  });
+
+  it.each<Priority>(['live', 'bulk'])(
+    'never lets more %s work through than Bitrix24 allows',
+    async (work) => {
+      const passed = await times(line + 15, 'm1', work);
+      let level = 0;
+      let second = 0;
+      for (const ms of passed) {
+        for (; second < Math.floor(ms / 1_000); second += 1) level = Math.max(0, level - limit.rate);
+        level += 1;
+        expect(level).toBeLessThanOrEqual(limit.burst);
+      }
+    },
+  );
+
+  it('gives every place once, though all processes ask at the same time', async () => {
+    const buckets = sources.map((each) => bucketOf('m1', each));
+    const taken = await Promise.all(
+      Array.from({ length: 90 }, (_, index) => (buckets[index % buckets.length] ?? bucketOf()).take('live')),
+    );
+    const places = taken.flatMap((each) => (each?.granted ? [each.place] : []));
+    expect(places.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, index) => index + 1));
+    expect((await row()).places).toBe(90);
+  });
+
+  it('keeps portals apart', async () => {
+    await times(line);
+    await expect(bucketOf('m2').take('live')).resolves.toMatchObject({ place: 1, waitMs: 0 });
+  });
+
+  it('asks for one bulk request of a process at a time', async () => {
+    await new PortalLimits(source).setLimit('m1', { rate: 0.01, burst: 1 });
+    await bucketOf().take('live');
+    const bucket = bucketOf();
+    let asking = 0;
+    const counted = Object.assign(Object.create(bucket), {
+      take: (work: Priority) => ((asking += 1), bucket.take(work)),
+    });
+    const pace = new DistributedRateLimiter(counted, new DatabaseOperatingTimes(source, silentLog).of('m1'));
+    const end = new AbortController();
+    const waiting = Promise.allSettled(
+      Array.from({ length: 20 }, () => pace.admit({ work: 'bulk', methods: [] }, end.signal)),
+    );
+    // The first has its place and waits for its turn; the second is told to come back; the others ask nobody.
+    await eventually(() => expect(asking).toBe(2));
+    const reason = new Error('enough');
+    end.abort(reason);
+    expect(await waiting).toEqual(Array.from({ length: 20 }, () => ({ status: 'rejected', reason })));
+    expect(asking).toBe(2);
+  });
+
+  it('gives the place of an aborted wait to the next, if it is the last', async () => {
+    const bucket = bucketOf();
+    for (let index = 0; index < 2 * line; index += 1) await bucket.take('live');
+    const waiting = paceOf().admit({ work: 'live', methods: [] }, AbortSignal.timeout(20));
+    await expect(waiting).rejects.toThrow('aborted');
+    await eventually(async () => expect((await row()).places).toBe(2 * line));
+
+    await bucket.giveBack(2 * line - 1);
+    expect((await row()).places).toBe(2 * line);
+  });
+
+  it('moves those who already wait when another process is refused', async () => {
+    const bucket = bucketOf();
+    for (let index = 0; index < line; index += 1) await bucket.take('live');
+    const taken = await bucket.take('live');
+    if (!taken.granted) throw new Error('live work always gets a place');
+    expect(taken.waitMs).toBeLessThanOrEqual(100);
+    await bucketOf('m1', sources[1]).lower();
+    // X has to leak down to the line, at 0.7 of the rate.
+    expect(await bucket.untilTurn(taken.place)).toBeGreaterThan(1_500);
+  });
+
+  it('tells that a portal is not known, and leaves nothing of one that was deleted', async () => {
+    await expect(bucketOf('unknown').take('live')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
+    await expect(bucketOf('unknown').lower()).resolves.toBeUndefined();
+    await bucketOf().take('live');
+    await source.query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
+    await expect(row()).rejects.toThrow('no row');
+  });
+
+  it('does not make other statements of its connections forgettable', async () => {
+    await Promise.all(Array.from({ length: 16 }, () => bucketOf().take('live')));
+    const shown = await Promise.all(
+      Array.from({ length: 16 }, () =>
+        source.query<{ synchronous_commit: string }[]>('SHOW synchronous_commit'),
+      ),
+    );
+    expect(new Set(shown.map(([setting]) => setting?.synchronous_commit))).toEqual(new Set(['on']));
+  });
+
+  it('lets a refusal or a lost database pass without a word to the caller', async () => {
+    const gone = await database.connect();
+    await gone.destroy();
+    await expect(bucketOf('m1', gone).lower()).resolves.toBeUndefined();
+    await expect(bucketOf('m1', gone).giveBack(1)).resolves.toBeUndefined();
+    await expect(bucketOf('m1', gone).take('live')).rejects.toThrow(
+      /not connected|connection|not established/i,
+    );
+  });
+});
+
+/** Equal but for the last digits: both compute in floating point. */
+function close({ leaked, share, bulkFrom, refusedPlace, ...exact }: Bucket): unknown {
+  return {
+    ...exact,
+    leaked: expect.closeTo(leaked, 5),
+    share: expect.closeTo(share, 5),
+    bulkFrom: expect.closeTo(bulkFrom, 5),
+    refusedPlace: expect.closeTo(refusedPlace, 5),
+  };
+}
+
+function placeOf(taken: Ticket): number | undefined {
+  return taken.granted ? taken.place : undefined;
+}
+
+function waitOf(taken: Ticket): number {
+  return taken.granted ? taken.waitMs : taken.askAgainMs;
+}

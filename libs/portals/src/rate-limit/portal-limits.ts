@@ -1,0 +1,51 @@
+import { ENTERPRISE_LIMIT, type RateLimit, DEFAULT_LIMIT } from '@relay/bitrix24';
+import type { DataSource } from 'typeorm';
+import { notInstalled } from '../errors.js';
+import { type BucketRow, LOCKED_BUCKET, READ_BUCKET_SQL } from './bucket-row.js';
+import { INSERT_BUCKET_SQL } from './database-bucket.js';
+
+/** `free`: on-premise portals limit nothing unless their administrator says so. */
+export type PortalLimit = RateLimit | 'free';
+/** By the portal's plan, or in numbers (`limits.md`). `usual` is what a portal has of which nobody has said anything. */
+export type GivenLimit = PortalLimit | 'usual' | 'enterprise';
+
+/** What was counted until now keeps counting, as it did. */
+const SET_LIMIT_SQL = `
+  WITH ${LOCKED_BUCKET}
+  UPDATE portals.rate_buckets AS row
+  SET rate = $3, burst = $4, unlimited = $5, leaked = bucket.leaked, leaked_at = bucket.now, share = bucket.share
+  FROM bucket WHERE row.member_id = bucket.member_id
+  RETURNING row.member_id`;
+
+/** The rate limit of each portal's plan, as an operator tells it: no answer of Bitrix24 does. */
+export class PortalLimits {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /**
+   * Holds at once for new requests of all processes, within ten seconds for those that wait, and within a minute where
+   * the portal was `free` before.
+   * @throws RangeError for numbers that are no limit; Bitrix24Error NOT_INSTALLED for a portal that is unknown
+   */
+  async setLimit(memberId: string, given: GivenLimit): Promise<void> {
+    const limit = numbersOf(given);
+    await this.dataSource.query(INSERT_BUCKET_SQL, [memberId]);
+    const parameters = [memberId, null, limit?.rate, limit?.burst, given === 'free'];
+    const [changed] = await this.dataSource.query<[unknown[], number]>(SET_LIMIT_SQL, parameters);
+    if (changed.length === 0) throw notInstalled(memberId);
+  }
+
+  async limitOf(memberId: string): Promise<PortalLimit> {
+    const [row] = await this.dataSource.query<BucketRow[]>(READ_BUCKET_SQL, [memberId]);
+    if (!row) return DEFAULT_LIMIT;
+    return row.unlimited ? 'free' : { rate: row.rate, burst: row.burst };
+  }
+}
+
+function numbersOf(given: GivenLimit): RateLimit | undefined {
+  if (given === 'free' || given === 'usual') return undefined;
+  const limit = given === 'enterprise' ? ENTERPRISE_LIMIT : given;
+  const valid = [limit.rate, limit.burst].every((each) => Number.isFinite(each) && each > 0);
+  if (!valid)
+    throw new RangeError('A rate limit is two numbers above 0: requests a second, and a burst of requests');
+  return limit;
+}

@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { MethodUsage, RateLimiter } from '@relay/bitrix24';
+import { silentLog } from '@relay/platform';
+import { register } from 'prom-client';
+import type { DataSource } from 'typeorm';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
+import { PortalRepository } from '../portal-repository.js';
+import { PortalLimits } from './portal-limits.js';
+import { PortalRateLimiter } from './portal-rate-limiter.js';
+
+const list = 'crm.item.list';
+const bill = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
+  method: list,
+  operatingSeconds,
+  resetsInMs,
+  exhausted: false,
+});
+const refusal: MethodUsage = {
+  method: list,
+  operatingSeconds: undefined,
+  resetsInMs: 300_000,
+  exhausted: true,
+};
+
+describe('PortalPace', () => {
+  let database: PortalsDatabase;
+  let sources: [DataSource, DataSource];
+  /** Of two processes. */
+  let here: RateLimiter;
+  let there: RateLimiter;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    sources = [await database.connect(), await database.connect()];
+  });
+  beforeEach(async () => {
+    await clear(sources[0]);
+    const registry = new PortalRepository(sources[0], database.box, [], silentLog);
+    const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
+    await registry.registerWebhook({ memberId: 'm1', webhookUrl, applicationToken: 't' });
+    [here, there] = [
+      new PortalRateLimiter(sources[0], silentLog).of('m1'),
+      new PortalRateLimiter(sources[1], silentLog).of('m1'),
+    ];
+  });
+  afterAll(() => database.close());
+
+  const rows = async (): Promise<{ method: string }[]> =>
+    await sources[0].query('SELECT * FROM portals.operating_times');
+  const live = { work: 'live' as const, methods: [list] };
+
+  it('has one pace for a portal in a process', () => {
+    const pace = new PortalRateLimiter(sources[0], silentLog);
+    expect(pace.of('m1')).toBe(pace.of('m1'));
+    expect(pace.of('m1')).not.toBe(pace.of('m2'));
+  });
+
+  it('writes nothing of a method that is far from its limit', async () => {
+    await here.observe([bill(100), bill(383)]);
+    await expect(rows()).resolves.toEqual([]);
+  });
+
+  it('pauses a method for all processes when it was refused to one, and no other method', async () => {
+    await expect(there.throttled([list])).resolves.toEqual(new Map());
+    await here.observe([refusal]);
+    const paused = await eventually(async () => {
+      const found = await there.throttled([list, 'crm.item.get']);
+      expect(found.size).toBe(1);
+      return found;
+    });
+    expect(paused.get(list)).toBeGreaterThan(200_000);
+    expect(paused.get(list)).toBeLessThanOrEqual(300_000);
+    await expect(there.admit(live)).rejects.toMatchObject({ code: 'OPERATION_TIME_LIMIT', recovery: 'wait' });
+    await there.admit({ work: 'live', methods: ['crm.item.get'] });
+    await expect(here.throttled([list])).resolves.toEqual(new Map([[list, expect.any(Number)]]));
+  });
+
+  it('keeps portals apart', async () => {
+    await here.observe([refusal]);
+    await expect(new PortalRateLimiter(sources[0], silentLog).of('m2').throttled([list])).resolves.toEqual(
+      new Map(),
+    );
+  });
+
+  it('lets one process at a time call a slowed method, and the next when the bill has come', async () => {
+    await here.observe([bill(384)]);
+    await here.admit(live);
+    let admitted = false;
+    const second = (async () => {
+      await there.admit(live);
+      admitted = true;
+    })();
+    await eventually(async () => {
+      const [row] = await sources[0].query<{ waits: boolean }[]>(
+        'SELECT next_at > clock_timestamp() AS waits FROM portals.operating_times',
+      );
+      expect(row?.waits).toBe(true);
+    });
+    expect(admitted).toBe(false);
+    await here.observe([bill(384.1)]);
+    await second;
+  });
+
+  it('forgets a method whose bill is low again', async () => {
+    await here.observe([bill(470, 0)]);
+    await expect(rows()).resolves.toHaveLength(1);
+    await here.throttled([list]);
+    await here.observe([bill(200)]);
+    await expect(rows()).resolves.toEqual([]);
+    await expect(here.throttled([list])).resolves.toEqual(new Map());
+  });
+
+  it('forgets a method that nobody has called for ten minutes after its reset', async () => {
+    await here.observe([refusal]);
+    await sources[0].query(
+      `UPDATE portals.operating_times
+       SET resets_at = now() - interval '11 minutes', next_at = now() + interval '1 hour'`,
+    );
+    await expect(here.throttled([list])).resolves.toEqual(new Map());
+  });
+
+  it('leaves nothing of a portal that was deleted, and bears bills that come after that', async () => {
+    await here.observe([refusal]);
+    await sources[0].query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
+    await expect(rows()).resolves.toEqual([]);
+    const { log, lines } = keptLog();
+    await new PortalRateLimiter(sources[0], log).of('m1').observe([refusal]);
+    expect(lines.map(({ level }) => level)).toEqual(['warn']);
+  });
+
+  it('counts waits by work and refusals, never by portal', async () => {
+    await new PortalLimits(sources[0]).setLimit('m1', 'free');
+    await here.admit({ work: 'bulk', methods: [] });
+    await here.refused();
+    const text = await register.metrics();
+    expect(text).toMatch(/relay_rest_wait_seconds_count\{work="bulk"\} [1-9]/);
+    expect(text).toMatch(/relay_rest_refused_total [1-9]/);
+    expect(text).not.toContain('m1');
+  });
+});

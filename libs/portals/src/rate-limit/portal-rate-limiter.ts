@@ -1,0 +1,44 @@
+import { type RateLimiter, DistributedRateLimiter } from '@relay/bitrix24';
+import type { Log } from '@relay/platform';
+import type { DataSource } from 'typeorm';
+import { DatabaseBucket } from './database-bucket.js';
+import { DatabaseOperatingTimes } from './database-operating-times.js';
+import { bucketWaitSeconds, refusedTotal } from './metrics.js';
+
+/** The limits of all portals, kept by all processes together, through the database. */
+export class PortalRateLimiter {
+  private readonly paces = new Map<string, RateLimiter>();
+  private readonly operatingTimes: DatabaseOperatingTimes;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly log: Log,
+  ) {
+    this.operatingTimes = new DatabaseOperatingTimes(dataSource, log);
+  }
+
+  /** The one pace of the portal in this process: its bulk requests stand in one line there. */
+  of(memberId: string): RateLimiter {
+    let pace = this.paces.get(memberId);
+    if (!pace) this.paces.set(memberId, (pace = this.open(memberId)));
+    return pace;
+  }
+
+  private open(memberId: string): RateLimiter {
+    const bucket = new DatabaseBucket(this.dataSource, memberId, this.log);
+    const pace = new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
+    return {
+      throttled: (methods, signal) => pace.throttled(methods, signal),
+      observe: (usage) => pace.observe(usage),
+      admit: async (request, signal) => {
+        const waited = bucketWaitSeconds.startTimer({ work: request.work });
+        await pace.admit(request, signal);
+        waited();
+      },
+      refused: async () => {
+        refusedTotal.inc();
+        await pace.refused();
+      },
+    };
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Responsible for noticing that a portal does not take its stored token any more, though nobody says that the pair is
+ * dead: its user is gone, or the application is. One refusal proves nothing, so what is due waits; after half an hour of
+ * them the portal is `needs-reauth`, which people see. Should the portal have been wrong, it is found out within an hour.
+ */
+import type { Log } from '@relay/platform';
+import type { DataSource, EntityManager } from 'typeorm';
+import { lockPortal } from '../credentials.js';
+import { PortalEntity } from '../entities.js';
+import { inTransaction } from '../in-transaction.js';
+import { announce } from '../notifier.js';
+import { notSuspended } from '../suspension/state.js';
+
+export interface CredentialHealthTimings {
+  /** For how long a portal must refuse its token before it has to authorize again. */
+  readonly rejectionGraceMs: number;
+  /** Between tries of a refused token. */
+  readonly probeEveryMs: number;
+}
+
+export class CredentialHealth {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly log: Log,
+    private readonly timings: CredentialHealthTimings,
+  ) {}
+
+  /** The portal has refused the token that is stored. */
+  async refused(memberId: string): Promise<void> {
+    const { rejectionGraceMs, probeEveryMs } = this.timings;
+    const [[row]] = await this.dataSource.query<[{ isLong: boolean }[], number]>(
+      `UPDATE portals.credentials SET refused_since = coalesce(refused_since, clock_timestamp())
+       WHERE member_id = $1 AND kind = 'oauth'
+       RETURNING refused_since <= clock_timestamp() - make_interval(secs => $2) AS "isLong"`,
+      [memberId, rejectionGraceMs / 1_000],
+    );
+    if (row?.isLong !== true) return;
+    const isMarked = await inTransaction(this.dataSource, async (manager) => {
+      const portal = await lockPortal(manager, memberId);
+      if (portal?.state !== 'installed') return false;
+      // A pair that was stored meanwhile is another.
+      const [, stillRefused] = await manager.query<[unknown[], number]>(
+        `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
+         WHERE member_id = $1 AND refused_since IS NOT NULL`,
+        [memberId, probeEveryMs / 1_000],
+      );
+      if (stillRefused === 0) return false;
+      await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...notSuspended });
+      await announce(manager, 'portals', memberId);
+      return true;
+    });
+    if (isMarked) {
+      this.log.warn(
+        { memberId, code: 'TOKEN_REFUSED' },
+        'the portal refuses its token for long: it has to authorize the application again',
+      );
+    }
+  }
+
+  /** Whether a portal in `needs-reauth` may be tried once, since it was marked for refusals alone. */
+  async admitProbe(memberId: string): Promise<boolean> {
+    const [, count] = await this.dataSource.query<[unknown[], number]>(
+      `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
+       WHERE member_id = $1 AND refused_since IS NOT NULL AND next_probe_at <= clock_timestamp()`,
+      [memberId, this.timings.probeEveryMs / 1_000],
+    );
+    return count > 0;
+  }
+
+  /** The portal has taken the token that is stored. */
+  async accepted(memberId: string): Promise<void> {
+    const isHealed = await inTransaction(this.dataSource, async (manager) => {
+      const portal = await lockPortal(manager, memberId);
+      const [[before]] = await manager.query<[{ wasRefused: boolean }[], number]>(
+        `UPDATE portals.credentials new SET accepted_at = clock_timestamp(), refused_since = NULL, next_probe_at = NULL
+         FROM portals.credentials old WHERE new.member_id = $1 AND old.member_id = $1
+         RETURNING old.refused_since IS NOT NULL AS "wasRefused"`,
+        [memberId],
+      );
+      if (portal?.state !== 'needs-reauth' || before?.wasRefused !== true) return false;
+      await manager.update(PortalEntity, { memberId }, { state: 'installed' });
+      await announce(manager, 'portals', memberId);
+      return true;
+    });
+    if (isHealed) this.log.info({ memberId }, 'the portal takes its token again');
+  }
+}
+
+/** The pair is dead for certain, so there is nothing to try. */
+export async function forgetRefusals(manager: EntityManager, memberId: string): Promise<void> {
+  await manager.query(
+    'UPDATE portals.credentials SET refused_since = NULL, next_probe_at = NULL WHERE member_id = $1',
+    [memberId],
+  );
+}

@@ -1,0 +1,163 @@
+import {
+  OAuthError,
+  type PortalAccess,
+  type RequestOutcome,
+  type TokenStore,
+  unlessAborted,
+} from '@relay/bitrix24';
+import { openAccess, type ReadAccess, readCredentials } from '../credentials.js';
+import type { Suspensions } from '../suspension/suspensions.js';
+import { CredentialHealth } from './credential-health.js';
+import { needsReauth, unconfirmedAddress } from './token-refresh-errors.js';
+import { TokenRefresh, type TokenRefreshParts, type TokenRefreshPurpose } from './token-refresh.js';
+
+export interface TokenStoreParts extends TokenRefreshParts {
+  suspensions: Suspensions;
+}
+
+/** The token pair of one portal, shared by all processes through the database. */
+export class DatabaseTokenStore implements TokenStore {
+  readonly #refresher: TokenRefresh;
+  /** At most one of each purpose, whoever waits for it. */
+  readonly #running = new Map<string, Promise<PortalAccess>>();
+
+  readonly #health: CredentialHealth;
+  /** Whether the portal's next answer says something new about the token. */
+  #isInDoubt = false;
+
+  constructor(private readonly parts: TokenStoreParts) {
+    this.#refresher = new TokenRefresh(parts);
+    this.#health = new CredentialHealth(parts.dataSource, parts.log, parts.timings);
+  }
+
+  /**
+   * @throws Bitrix24Error NOT_INSTALLED, PORTAL_SUSPENDED; PortalError NEEDS_REAUTH, UNKNOWN_KEY, BROKEN_SEAL; the
+   * signal's reason
+   */
+  async access(signal?: AbortSignal): Promise<PortalAccess> {
+    const { dataSource, box, memberId, suspensions } = this.parts;
+    signal?.throwIfAborted();
+    const stored = await readCredentials(dataSource, memberId);
+    signal?.throwIfAborted();
+    this.#isInDoubt = stored.isInDoubt;
+    if (stored.portal.state === 'needs-reauth' && !(await this.#mayProbe(stored)))
+      throw needsReauth(memberId);
+    if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
+    if (stored.portal.state === 'needs-webhook') suspensions.noteWithoutWebhook(memberId);
+    if (stored.isResuming) suspensions.noteResuming(memberId);
+    return openAccess(box, stored);
+  }
+
+  /**
+   * Aborting the signal ends the caller's wait, never the renewal: its answer holds the only pair that still works.
+   * @throws as `access`, and PortalError WRONG_MEMBER, NO_OAUTH, CREDENTIALS_BUSY; OAuthError
+   */
+  async refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const isStale = (access: PortalAccess): boolean =>
+      access.kind === 'oauth' && access.accessToken === staleAccessToken;
+    const running = this.#running.get('renew');
+    if (running) {
+      const access = await unlessAborted(running, signal);
+      // The renewal that ran may have been about an older token than the caller's.
+      if (!isStale(access)) return access;
+    }
+    const renewal = this.#once('renew', { isRefusal: true, isNeeded: (_stored, access) => isStale(access) });
+    const renewed = await unlessAborted(renewal, signal);
+    this.#isInDoubt = true;
+    return renewed;
+  }
+
+  /**
+   * What is stored in place of a token that the portal refuses, or is about to be by another process: its old pair died when
+   * the OAuth server granted the new one, before that was stored.
+   * @returns the refused one where it is still the newest. @throws as `renew`
+   */
+  async latest(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const isRefused = (access: PortalAccess): boolean =>
+      access.kind === 'oauth' && access.accessToken === refusedAccessToken;
+    const stored = await this.access(signal);
+    if (!isRefused(stored)) return stored;
+    const readUnderLock = (): Promise<PortalAccess> =>
+      unlessAborted(this.#once('latest', { isNeeded: () => false }), signal);
+    const latest = await readUnderLock();
+    // One that was under way already may have read before the renewal began.
+    return isRefused(latest) ? await readUnderLock() : latest;
+  }
+
+  /** Hears how each request to the portal ended. Never rejects: the outcome is the caller's all the same. */
+  async note(outcome: RequestOutcome): Promise<void> {
+    const { memberId, log } = this.parts;
+    try {
+      if (outcome.ok) {
+        if (this.#isInDoubt) await this.#health.accepted(memberId);
+        this.#isInDoubt = false;
+      } else if (outcome.error.errorClass === 'authorization') {
+        await this.#health.refused(memberId);
+      }
+    } catch (err) {
+      log.warn({ err, memberId }, 'how a portal took its token could not be noted');
+    }
+  }
+
+  /**
+   * Where the portal is, that answered 302 at this address: what the OAuth server says, never what the portal says. It
+   * says so with a new pair, so it is asked once in ten minutes at most.
+   * @throws as `renew`, and Bitrix24Error REDIRECT when nobody names another address that may be called
+   */
+  async relocate(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const relocation = this.#once(`relocate ${staleEndpoint}`, {
+      isRelocation: true,
+      isNeeded: ({ portal, credentials }) => {
+        if (credentials.kind === 'webhook' || portal.clientEndpoint !== staleEndpoint) return false;
+        this.#refuseTooSoon(credentials.relocationAskedAt);
+        return true;
+      },
+    });
+    const access = await unlessAborted(relocation, signal);
+    if (access.endpoint === staleEndpoint) throw unconfirmedAddress(this.parts.memberId);
+    return access;
+  }
+
+  /**
+   * Renews a pair that nobody has used since then, so that its refresh token does not run out.
+   * @throws as `renew`
+   */
+  async refreshStale(idleSince: Date): Promise<PortalAccess> {
+    return this.#once('idle', { isNeeded: ({ credentials }) => credentials.updatedAt < idleSince });
+  }
+
+  /** Waits for the renewals that run, so that the process does not end with a new pair in hand. */
+  async settled(): Promise<void> {
+    // Whoever was refused the pair of one may have begun another.
+    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
+  }
+
+  #once(name: string, purpose: TokenRefreshPurpose): Promise<PortalAccess> {
+    const running = this.#running.get(name);
+    if (running) return running;
+    const started = this.#run(purpose).finally(() => this.#running.delete(name));
+    this.#running.set(name, started);
+    return started;
+  }
+
+  async #run(purpose: TokenRefreshPurpose): Promise<PortalAccess> {
+    try {
+      return await this.#refresher.run(purpose);
+    } catch (error) {
+      if (!(error instanceof OAuthError) || error.unreachable) throw error;
+      if (error.code.toUpperCase() !== 'PAYMENT_REQUIRED') throw error;
+      // Outside the transaction: it kept the portal's row locked.
+      throw await this.parts.suspensions.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
+    }
+  }
+
+  async #mayProbe({ isInDoubt }: ReadAccess): Promise<boolean> {
+    return isInDoubt && (await this.#health.admitProbe(this.parts.memberId));
+  }
+
+  #refuseTooSoon(askedAt: Date | null): void {
+    const { memberId, timings } = this.parts;
+    const restMs = askedAt === null ? 0 : askedAt.getTime() + timings.relocationEveryMs - Date.now();
+    if (restMs > 0) throw unconfirmedAddress(memberId, restMs);
+  }
+}
