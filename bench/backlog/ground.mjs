@@ -16,7 +16,7 @@ import { until } from '../support/wait.mjs';
 
 export const consumer = 'name-formatter';
 /** As usual in the cloud (`settings/performance/limits.md`). */
-const usualLimit = { rate: 2, burst: 50 };
+const defaultLimit = { rate: 2, burst: 50 };
 const installsAtOnce = 8;
 /** A few times what Bitrix24's queue of one portal has on its way. */
 const postsAtOnce = 32;
@@ -46,7 +46,7 @@ export async function openGround({ portals, events, latencyMs, bus }, closers, s
   const senders = [];
   const names = Array.from({ length: portals }, (_, index) => `portal-${index + 1}`);
   await inParallel(names, installsAtOnce, async (name) => {
-    const portal = await Portal.create(system.simulatorUrl, name, { ...usualLimit, latencyMs }, signal);
+    const portal = await Portal.create(system.simulatorUrl, name, { ...defaultLimit, latencyMs }, signal);
     await portal.seedWrong(contacts);
     senders.push(await portal.install(`${system.gatewayUrl}/b24/install`));
     const handler = `${system.gatewayUrl}/b24/events`;

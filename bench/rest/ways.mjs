@@ -33,7 +33,7 @@ import { until } from '../support/wait.mjs';
 /** @typedef {(portal: Portal) => Promise<Prepared>} Way */
 
 /** No way is waited for longer than this many times the least time, and a while. */
-const mostTimes = 10;
+const maxTimes = 10;
 const whileMs = 120_000;
 
 /** Events in, consumer, database, broker: the whole system. @type {(around: Surroundings) => Way} */
@@ -137,7 +137,7 @@ async function allRight(portal, contacts, { limit }, progress) {
     // The worst way asks twice for each contact, and once more for the echo.
     timeoutMs:
       Math.max(
-        leastSeconds(leastRequests(contacts), limit) * mostTimes,
+        leastSeconds(leastRequests(contacts), limit) * maxTimes,
         leastSeconds(3 * Math.min(contacts, 1_000), limit),
       ) *
         1_000 +

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
-const usualPlaces = [
+const defaultPlaces = [
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
@@ -31,7 +31,7 @@ export function findChromium() {
 }
 
 function isThere() {
-  return usualPlaces.find((path) => existsSync(path));
+  return defaultPlaces.find((path) => existsSync(path));
 }
 
 /** As root, on a machine with apt. */

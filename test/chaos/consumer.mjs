@@ -25,7 +25,7 @@ const {
 const hostile = new Set(hostileList.split(','));
 /** For a portal that answers never; a process that is to end waits for it. */
 const hostilePatienceMs = 5_000;
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 const begun = z.object({ run: z.int(), fail: z.array(z.string()) });
 
 /** By portal. @type {Map<string, number>} */
@@ -93,7 +93,7 @@ async function tell(path, what) {
   const answer = await fetch(`${ledgerUrl}${path}`, {
     method: 'POST',
     body: JSON.stringify(what),
-    signal: AbortSignal.timeout(patienceMs),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   if (!answer.ok) throw new Error(`The harness answered ${answer.status}`);
   return answer.json();

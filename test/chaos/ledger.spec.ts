@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Ledger } from './ledger.mjs';
-import { mostOverlaps } from './report.mjs';
+import { maxOverlaps } from './report.mjs';
 
 const [portal, thing] = ['acme', 'CRMCONTACT:82'];
 
@@ -12,7 +12,7 @@ describe('the ledger', () => {
     ledger.began({ process, portal, things: [thing], inHand: 0 });
   const handle = (): void => ledger.ended(begin(), []);
   const most = (...faultsAtMs: number[]): number =>
-    mostOverlaps(
+    maxOverlaps(
       ledger.summary().overlapsBetween,
       faultsAtMs.map((atMs) => ({ kind: 'any', target: 'any', atMs, plannedMs: 0, endedMs: undefined })),
     );

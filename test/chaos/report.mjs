@@ -6,7 +6,7 @@ const least = 0.8;
 /** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
 export function complaintsAbout({ ledger, lost, dead, unaskedEnds, stranded, faults }) {
   const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
-  const oftenOverlapped = mostOverlaps(ledger.overlapsBetween, faults);
+  const oftenOverlapped = maxOverlaps(ledger.overlapsBetween, faults);
   // What cannot start says why and ends, to be started again: that costs time, not events.
   const crashes = unaskedEnds.filter(({ whileStarting }) => !whileStarting);
   /** @type {[isWrong: boolean, complaint: string][]} */
@@ -66,7 +66,7 @@ export function textOf({
     ['overlaps in one process', ledger.overlapsWithin],
     [
       'overlaps around take-overs',
-      `${ledger.overlapsBetween.length}, with at most ${mostOverlaps(ledger.overlapsBetween, faults)} batches of a replaced owner of one portal after one fault`,
+      `${ledger.overlapsBetween.length}, with at most ${maxOverlaps(ledger.overlapsBetween, faults)} batches of a replaced owner of one portal after one fault`,
     ],
     ['dead letters', JSON.stringify(dead)],
     ['ended by themselves', `${unaskedEnds.length}, of them while starting: ${starting.length}`],
@@ -93,7 +93,7 @@ export function textOf({
  * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
-export function mostOverlaps(overlaps, faults) {
+export function maxOverlaps(overlaps, faults) {
   const faultsBefore = (/** @type {number} */ ms) => faults.filter(({ atMs }) => atMs <= ms).length;
   /** @type {Map<string, { overtaken: Set<number>, ofReplaced: Set<number> }>} */
   const groups = new Map();

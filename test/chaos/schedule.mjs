@@ -27,8 +27,8 @@ export function plan(faults, system, seconds, random) {
   let bag = [];
   /** @type {Map<string, number>} by target: when it is probably as it was */
   const busyUntil = new Map();
-  const mostMs = Math.min(gapMs.most, Math.max(gapMs.least, (2_000 * seconds) / possible.length));
-  for (let atMs = 0; ; atMs += random.between(gapMs.least, mostMs)) {
+  const maxMs = Math.min(gapMs.most, Math.max(gapMs.least, (2_000 * seconds) / possible.length));
+  for (let atMs = 0; ; atMs += random.between(gapMs.least, maxMs)) {
     const isOver = atMs >= seconds * 1_000 && planned.length >= possible.length;
     if (isOver) return planned;
     if (bag.length === 0) bag = random.shuffled(possible);

@@ -3,10 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 
 /** Of one event; Bitrix24 does not say its own. */
-const patienceMs = 5_000;
+const timeoutMs = 5_000;
 /** As a balancer does: a gateway that did not answer gets nothing for a moment, unless no other is there. */
 const outMs = 2_000;
-const mostInFlight = 32;
+const maxInFlight = 32;
 
 /** @typedef {{ url: string, isUp: () => boolean }} Gateway */
 /** @typedef {{ gateway: Gateway, inFlight: number, outUntil: number }} Way */
@@ -35,7 +35,7 @@ export class Sender {
 
   start() {
     this.#nextAt = performance.now();
-    this.#senders = Array.from({ length: mostInFlight }, () => this.#sendOnAndOn());
+    this.#senders = Array.from({ length: maxInFlight }, () => this.#sendOnAndOn());
   }
 
   /** Resolves when each event that was sent has its answer, or none. */
@@ -86,7 +86,7 @@ export class Sender {
       const answer = await fetch(`${way.gateway.url}/b24/events`, {
         method: 'POST',
         body: form,
-        signal: AbortSignal.timeout(patienceMs),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       await answer.arrayBuffer();
       return String(answer.status);

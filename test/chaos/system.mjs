@@ -176,10 +176,10 @@ async function registerPortals(url, key, portals, hostilePort) {
   const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
   try {
     const hosts = portals.map((_, index) => hostOf(index, hostilePort));
-    const registry = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), hosts);
+    const portalRepository = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), hosts);
     for (const [index, { memberId, domain, token, isHostile }] of portals.entries()) {
       const webhookUrl = `${isHostile ? `http://${hosts[index]}` : `https://${domain}`}/rest/1/${token}/`;
-      await registry.registerWebhook({ memberId, webhookUrl, applicationToken: token });
+      await portalRepository.registerWebhook({ memberId, webhookUrl, applicationToken: token });
     }
   } finally {
     await source.destroy();

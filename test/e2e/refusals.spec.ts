@@ -147,15 +147,15 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
 
   it('of a token that was replaced meanwhile keeps no event waiting', async () => {
     let stale = '';
-    let underWay = 0;
+    let inFlight = 0;
     const isGranted = (): boolean => portals.accessTokenOf('replaced') !== stale;
     portals.answer = async (call) => {
       const isHeld = call.memberId === 'replaced' && isOf(call, 'crm.item.update') && call.token === stale;
       if (!isHeld) return contacts(call);
       // Writes are under way with one token: the first makes us renew it, the others hear that it is dead.
-      underWay += 1;
-      const isFirst = underWay === 1;
-      await until(() => (isFirst ? underWay > 1 : isGranted()));
+      inFlight += 1;
+      const isFirst = inFlight === 1;
+      await until(() => (isFirst ? inFlight > 1 : isGranted()));
       return { status: 401, body: { error: isFirst ? 'expired_token' : 'NO_AUTH_FOUND' } };
     };
     await install('replaced');
@@ -172,7 +172,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       },
       { timeoutMs: 30_000, everyMs: 100 },
     );
-    expect(underWay).toBeGreaterThan(1);
+    expect(inFlight).toBeGreaterThan(1);
     expect(await deadAt('replaced')).toBe(0);
   }, 120_000);
 

@@ -6,7 +6,7 @@ import type { Answer, RenewalWorker } from '../support/renewal-workers.js';
 
 /** `RENEWAL_EXPIRIES=200 npm test -- test/e2e/renewal-kills` is the long run. */
 const expiries = Number(process.env['RENEWAL_EXPIRIES'] ?? 12);
-const longestRandomMs = 60;
+const maxRandomMs = 60;
 
 jest.setTimeout(120_000 + expiries * 30_000);
 
@@ -52,7 +52,7 @@ describe('a renewal whose process is', () => {
     if (moment !== 'any') await rig.close(moment);
     await rig.portal.expireTokens();
     const calls = rig.workers.map((worker) => ({ worker, answer: worker.order({ what: 'call' }) }));
-    if (moment === 'any') await pause(randomInt(longestRandomMs));
+    if (moment === 'any') await pause(randomInt(maxRandomMs));
     const victim = moment === 'any' ? rig.someWorker() : await rig.arrived(moment, pair);
 
     const others = calls.filter(({ worker }) => worker !== victim).map(({ answer }) => answer);

@@ -7,8 +7,8 @@ import { createServer } from 'node:net';
 
 /** Enough for every claim of a run to find its own; `npm start` takes its PostgreSQL's port from below. */
 const count = 10_000;
-const usualHighest = 29_999;
-const mostTries = 1_000;
+const defaultHighest = 29_999;
+const maxTries = 1_000;
 
 /**
  * Below the ports that the system hands out for connections and to whoever listens on 0: one of those can be taken in
@@ -17,7 +17,7 @@ const mostTries = 1_000;
  */
 export async function freePort() {
   const highest = highestPort();
-  for (let tries = 0; tries < mostTries; tries += 1) {
+  for (let tries = 0; tries < maxTries; tries += 1) {
     const port = randomInt(highest - count + 1, highest + 1);
     const claim = await claimed(port);
     if (!claim) continue;
@@ -68,9 +68,9 @@ function highestPort() {
       10,
     );
     // Where nearly all are handed out there is nothing below; the claims hold among ourselves even so.
-    return lowestHandedOut > count + 1_024 ? Math.min(usualHighest, lowestHandedOut - 1) : usualHighest;
+    return lowestHandedOut > count + 1_024 ? Math.min(defaultHighest, lowestHandedOut - 1) : defaultHighest;
   } catch {
-    return usualHighest;
+    return defaultHighest;
   }
 }
 

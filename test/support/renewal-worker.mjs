@@ -23,16 +23,17 @@ const dataSource = await new DataSource(databaseOptions(databaseUrl, name, porta
 const suspensions = new Suspensions(dataSource, log);
 const clients = new PortalClients({ dataSource, box, suspensions, oauth, allowHosts, log, timings });
 const client = new PortalClient({ memberId, tokens: clients.tokens(memberId), allowHosts });
-const registry = new PortalRegistry(dataSource, box, allowHosts, log);
+const portalRepository = new PortalRegistry(dataSource, box, allowHosts, log);
 const oauthServer = new OAuthServers({ ...oauth, allowHosts });
 
 const orders = {
   call: () => client.call('profile'),
   /** @param {{ refreshToken: string }} order */
   install: async ({ refreshToken }) =>
-    registry.install(await oauthServer.refresh(refreshToken), { applicationToken: 'token' }),
+    portalRepository.install(await oauthServer.refresh(refreshToken), { applicationToken: 'token' }),
   /** @param {{ refreshToken: string }} order */
-  reauthorize: async ({ refreshToken }) => registry.reauthorize(await oauthServer.refresh(refreshToken)),
+  reauthorize: async ({ refreshToken }) =>
+    portalRepository.reauthorize(await oauthServer.refresh(refreshToken)),
 };
 
 /** @param {object} message */

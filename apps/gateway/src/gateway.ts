@@ -61,22 +61,22 @@ export async function startGateway(
   host: ProcessContext = ownProcessContext('gateway', environment),
 ): Promise<RunningGateway> {
   const { log } = host;
-  const troubles = new BusHealth();
+  const busHealth = new BusHealth();
   let ready: JournalledBus | undefined;
   let topology: TopologyReconciler | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.startOpsServer({
-    bus: () => ({ healthy: readiness(ready, topology), reason: troubles.reason }),
+    bus: () => ({ healthy: readiness(ready, topology), reason: busHealth.reason }),
     database: () => databaseReadiness(environment.DATABASE_URL),
   });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
   const { AMQP_URL: amqpUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir } = environment;
   if (amqpUrl) {
-    topology = new TopologyReconciler({ amqpUrl, databaseUrl, wanted: activeSubscriptions, log, troubles });
+    topology = new TopologyReconciler({ amqpUrl, databaseUrl, wanted: activeSubscriptions, log, busHealth });
   }
   const prepare = async (): Promise<void> => topology?.prepare();
-  const opened = await openEventBus({ amqpUrl, databaseUrl, log, troubles, prepare });
+  const opened = await openEventBus({ amqpUrl, databaseUrl, log, busHealth, prepare });
   topology?.start();
   const bus = await JournalledBus.over(opened, { dataDir, log });
   const connectionLimits = defaultConnectionLimits('public');
@@ -94,9 +94,9 @@ export async function startGateway(
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
-  const care = openBusAdmin({ amqpUrl, databaseUrl, log });
+  const admin = openBusAdmin({ amqpUrl, databaseUrl, log });
   const consumers = new KnownConsumers({
-    care,
+    admin,
     subscriptions: app.get(Subscriptions),
     bindings: app.get(EventBindings),
   });
@@ -130,7 +130,7 @@ export async function startGateway(
       tasks: app.get(PortalJobs),
       keys: app.get(KeyRotation),
       tests: app.get(TestEvents),
-      care,
+      admin,
       mover,
       journal: bus,
       repairs: () => topology?.repairs() ?? [],
@@ -142,7 +142,7 @@ export async function startGateway(
   const waker = new PortalWaker({
     wakes: app.get(PortalWakes),
     tasks: app.get(PortalJobs),
-    care,
+    admin,
     consumers: () => consumers.names(),
     log,
   });
@@ -167,7 +167,7 @@ export async function startGateway(
           { what: 'jobs and database', close: () => app.close(), timeoutMs: 10_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), timeoutMs: 6_000 },
-          { what: 'care of the bus', close: () => care.close(), timeoutMs: 3_000 },
+          { what: 'care of the bus', close: () => admin.close(), timeoutMs: 3_000 },
           // A lot of the journal may be on its way.
           { what: 'bus and journal', close: () => bus.close(), timeoutMs: 15_000 },
         ],

@@ -131,7 +131,7 @@ export class TestHandler {
   }[] = [];
   status = 200;
   answer = '';
-  mostAtOnce = 0;
+  maxAtOnce = 0;
   private gate: Promise<void> = Promise.resolve();
   private atOnce = 0;
   private readonly server = createServer((request, response) => {
@@ -170,7 +170,7 @@ export class TestHandler {
 
   private async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.atOnce += 1;
-    this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
+    this.maxAtOnce = Math.max(this.maxAtOnce, this.atOnce);
     const body = await text(request);
     const contentType = request.headers['content-type'];
     const { searchParams: query } = new URL(request.url ?? '/', this.url);

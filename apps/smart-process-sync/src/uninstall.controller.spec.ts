@@ -30,7 +30,7 @@ describe('the mirror of a portal that is uninstalled', () => {
   const states = new Map<string, KnownPortal['state']>();
   const expired = new Set<string>();
 
-  const directory = {
+  const portalCache = {
     expire: (memberId: string) => expired.add(memberId),
     find: (memberId: string) => {
       const state = states.get(memberId);
@@ -49,7 +49,7 @@ describe('the mirror of a portal that is uninstalled', () => {
         TypeStore,
         ViewStore,
         { provide: DataSource, useValue: source },
-        { provide: PortalCache, useValue: directory },
+        { provide: PortalCache, useValue: portalCache },
       ],
     }).compile();
     store = app.get(MirrorStore);

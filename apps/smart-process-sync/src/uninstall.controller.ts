@@ -13,7 +13,7 @@ import { ViewStore } from './views/view-store.js';
 @Controller()
 export class UninstallController {
   constructor(
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly store: MirrorStore,
     private readonly types: TypeStore,
     private readonly views: ViewStore,
@@ -41,8 +41,8 @@ export class UninstallController {
   /** The event can come late, after the next install, whose items are live already. */
   private async isBack(memberId: string): Promise<boolean> {
     // What was known a moment ago may be from before the uninstall.
-    this.directory.expire(memberId);
-    const portal = await this.directory.find(memberId, { fresh: true });
+    this.portalCache.expire(memberId);
+    const portal = await this.portalCache.find(memberId, { fresh: true });
     return portal !== undefined && portal.state !== 'uninstalled';
   }
 }

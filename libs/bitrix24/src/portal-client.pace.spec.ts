@@ -8,17 +8,17 @@ import type { Command } from './batch.js';
 import { PortalClient } from './portal-client.js';
 
 let peer: Peer;
-let pace: RecordingPace;
+let rateLimiter: RecordingPace;
 let client: PortalClient;
 
 beforeEach(async () => {
   peer = await Peer.start();
-  pace = new RecordingPace();
+  rateLimiter = new RecordingPace();
   const tokens = new MemoryTokens(`${peer.url}/rest/`, 'token');
   client = new PortalClient({
     memberId: 'm1',
     tokens,
-    pace,
+    rateLimiter,
     work: 'bulk',
     allowHosts: [peer.host],
     repeatPauseMs: () => 0,
@@ -39,22 +39,22 @@ describe('a request', () => {
     answersBatch({});
     await client.batch({ a: list, b: update, c: list });
 
-    expect(pace.admitted).toEqual([
+    expect(rateLimiter.admitted).toEqual([
       { work: 'bulk', methods: ['crm.item.list'] },
       { work: 'bulk', methods: ['crm.item.list', 'crm.item.update', 'batch'] },
     ]);
-    expect(pace.asked).toEqual(pace.admitted.map(({ methods }) => methods));
+    expect(rateLimiter.asked).toEqual(rateLimiter.admitted.map(({ methods }) => methods));
   });
 
   it('is admitted again for each repeat', async () => {
     peer.answer = (_, count) => (count < 3 ? 'reset' : { body: { result: 1 } });
     await client.call('crm.item.list');
-    expect(pace.admitted).toHaveLength(3);
+    expect(rateLimiter.admitted).toHaveLength(3);
   });
 
   it('is not sent when the pace throws', async () => {
     const full = new Error('no room in the bucket');
-    pace.admit = () => Promise.reject(full);
+    rateLimiter.admit = () => Promise.reject(full);
     await expect(client.call('crm.item.list')).rejects.toBe(full);
     expect(peer.heard).toHaveLength(0);
   });
@@ -62,7 +62,7 @@ describe('a request', () => {
 
 describe('a paused method', () => {
   beforeEach(() => {
-    pace.pauses = new Map([['crm.item.list', 90_000]]);
+    rateLimiter.pauses = new Map([['crm.item.list', 90_000]]);
   });
 
   it('is not called', async () => {
@@ -73,7 +73,7 @@ describe('a paused method', () => {
       delivered: 'no',
       memberId: 'm1',
     });
-    expect(pace.admitted).toEqual([]);
+    expect(rateLimiter.admitted).toEqual([]);
     expect(peer.heard).toHaveLength(0);
   });
 
@@ -88,13 +88,13 @@ describe('a paused method', () => {
       c: { ok: false, error: { recovery: 'wait' } },
     });
     expect([...sentCommands(peer.heard[0]!).keys()]).toEqual(['b']);
-    expect(pace.admitted).toEqual([{ work: 'bulk', methods: ['crm.item.update', 'batch'] }]);
+    expect(rateLimiter.admitted).toEqual([{ work: 'bulk', methods: ['crm.item.update', 'batch'] }]);
   });
 
   it('makes no request of a batch in which there is nothing else', async () => {
     const outcomes = await client.batch({ a: list });
     expect(outcomes).toMatchObject({ a: { ok: false, error: { code: 'OPERATION_TIME_LIMIT' } } });
-    expect(pace.admitted).toEqual([]);
+    expect(rateLimiter.admitted).toEqual([]);
     expect(peer.heard).toHaveLength(0);
   });
 
@@ -106,7 +106,7 @@ describe('a paused method', () => {
       false,
     ],
   ])('refuses a batch that %s as a whole', async (_, commands, halt) => {
-    pace.pauses.set('crm.item.update', 120_000);
+    rateLimiter.pauses.set('crm.item.update', 120_000);
     expect(await failureOf(client.batch(commands, { halt }))).toMatchObject({
       code: 'OPERATION_TIME_LIMIT',
       message: 'OPERATION_TIME_LIMIT from batch',
@@ -116,7 +116,7 @@ describe('a paused method', () => {
   });
 
   it('refuses every batch when it is batch itself', async () => {
-    pace.pauses = new Map([['batch', 5_000]]);
+    rateLimiter.pauses = new Map([['batch', 5_000]]);
     expect(await failureOf(client.batch({ b: update }))).toMatchObject({ retryAfterMs: 5_000 });
     expect(peer.heard).toHaveLength(0);
   });
@@ -134,7 +134,7 @@ describe('what an answer says of operating time', () => {
       body: { result: 1, time: { finish: 1000, operating: 3.5, operating_reset_at: 1600 } },
     });
     await client.call('crm.Item.list');
-    expect(pace.observed).toEqual([
+    expect(rateLimiter.observed).toEqual([
       { method: 'crm.item.list', operatingSeconds: 3.5, resetsInMs: 600_000, exhausted: false },
     ]);
   });
@@ -143,7 +143,7 @@ describe('what an answer says of operating time', () => {
     const time = { finish: 1000, operating_reset_at: 1042 };
     peer.answer = () => ({ status: 429, body: { error: 'OPERATION_TIME_LIMIT', time } });
     await failureOf(client.call('crm.item.list'));
-    expect(pace.observed).toEqual([
+    expect(rateLimiter.observed).toEqual([
       { method: 'crm.item.list', operatingSeconds: undefined, resetsInMs: 42_000, exhausted: true },
     ]);
   });
@@ -168,7 +168,7 @@ describe('what an answer says of operating time', () => {
     const free = { method: 'profile' };
     await client.batch({ a: list, b: list, c: list, d: other, e: other, f: free });
 
-    expect(pace.observed).toEqual([
+    expect(rateLimiter.observed).toEqual([
       { method: 'crm.item.list', operatingSeconds: 481, resetsInMs: 30_000, exhausted: true },
       { method: 'user.get', operatingSeconds: 3, resetsInMs: 600_000, exhausted: false },
       { method: 'batch', operatingSeconds: 9, resetsInMs: 600_000, exhausted: false },
@@ -177,7 +177,7 @@ describe('what an answer says of operating time', () => {
 
   it('is nothing where the portal does not count', async () => {
     peer.answer = () => ({ body: { result: 1, time: { start: 1, finish: 2 } } });
-    pace.observe = () => Promise.reject(new Error('there is nothing to observe'));
+    rateLimiter.observe = () => Promise.reject(new Error('there is nothing to observe'));
     expect(await client.call('crm.item.list')).toMatchObject({ result: 1 });
   });
 });

@@ -40,7 +40,7 @@ function fails(times: number, behaviour: Behaviour): void {
   peer.answer = (_, count) => (count <= times ? behaviour : { body: { result: 'done' } });
 }
 
-const troubles: [string, Behaviour, string][] = [
+const busHealth: [string, Behaviour, string][] = [
   ['a broken connection', 'reset', 'TRANSPORT'],
   ['an answer that is cut', 'cut', 'BAD_ANSWER'],
   ['a page of HTML', { status: 502, body: '<html></html>' }, 'BAD_ANSWER'],
@@ -54,7 +54,7 @@ const troubles: [string, Behaviour, string][] = [
 ];
 const limited: Behaviour = { status: 503, body: { error: 'QUERY_LIMIT_EXCEEDED' } };
 
-describe.each(troubles)('after %s', (_, behaviour, code) => {
+describe.each(busHealth)('after %s', (_, behaviour, code) => {
   it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is sent again', async (method) => {
     fails(MAX_RETRIES, behaviour);
     expect(await client().call(method)).toEqual({ result: 'done' });
@@ -131,12 +131,12 @@ describe('a batch', () => {
 
 describe('without a connection', () => {
   it('even what adds is sent again, since nothing was done', async () => {
-    const pace = new RecordingPace();
-    const cut = client({ pace });
+    const rateLimiter = new RecordingPace();
+    const cut = client({ rateLimiter });
     await peer.stop();
     const error = await failureOf(cut.call('crm.item.add'));
     expect(error).toMatchObject({ delivered: 'no', cause: 'ECONNREFUSED' });
-    expect(pace.admitted).toHaveLength(1 + MAX_RETRIES);
+    expect(rateLimiter.admitted).toHaveLength(1 + MAX_RETRIES);
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.add', error }]);
     peer = await Peer.start();
   });
@@ -182,29 +182,31 @@ describe('no request is sent again', () => {
 
 describe('the rate limit', () => {
   it('is waited for by any kind of request, each time as the pace admits it', async () => {
-    const pace = new RecordingPace();
+    const rateLimiter = new RecordingPace();
     fails(MAX_THROTTLED, limited);
-    await client({ pace }).call('crm.item.add');
+    await client({ rateLimiter }).call('crm.item.add');
     expect(peer.heard).toHaveLength(1 + MAX_THROTTLED);
-    expect(pace.refusals).toBe(MAX_THROTTLED);
-    expect(pace.admitted).toHaveLength(1 + MAX_THROTTLED);
+    expect(rateLimiter.refusals).toBe(MAX_THROTTLED);
+    expect(rateLimiter.admitted).toHaveLength(1 + MAX_THROTTLED);
     expect(pauses).toEqual([]);
   });
 
   it('is an error when it does not end', async () => {
-    const pace = new RecordingPace();
+    const rateLimiter = new RecordingPace();
     peer.answer = () => limited;
-    expect(await failureOf(client({ pace }).call('crm.item.list'))).toMatchObject({
+    expect(await failureOf(client({ rateLimiter }).call('crm.item.list'))).toMatchObject({
       code: 'QUERY_LIMIT_EXCEEDED',
       recovery: 'wait',
     });
-    expect(pace.refusals).toBe(1 + MAX_THROTTLED);
+    expect(rateLimiter.refusals).toBe(1 + MAX_THROTTLED);
   });
 
   it('leaves the repeats after other errors untouched', async () => {
     const answers: Behaviour[] = ['reset', limited, 'cut', limited];
     peer.answer = (_, count) => answers[count - 1] ?? { body: { result: 'done' } };
-    expect(await client({ pace: new RecordingPace() }).call('crm.item.list')).toEqual({ result: 'done' });
+    expect(await client({ rateLimiter: new RecordingPace() }).call('crm.item.list')).toEqual({
+      result: 'done',
+    });
     expect(peer.heard).toHaveLength(5);
   });
 });

@@ -28,7 +28,7 @@ export interface PortalClientOptions {
   /** Unpacked. Default, and at most: what the methods that are called may answer (`answer-limits.ts`). */
   readonly maxAnswerBytes?: number;
   /** Keeps to the portal's limits; without it requests go as they come. */
-  readonly pace?: RateLimiter;
+  readonly rateLimiter?: RateLimiter;
   /** Default `live`. */
   readonly work?: Priority;
   /** Milliseconds before the first, second … repeat of a request. Default: about 0.3 s and 1.2 s. */
@@ -58,15 +58,15 @@ export interface CallOptions {
  */
 export class PortalClient {
   readonly #memberId: string;
-  readonly #pace: RateLimiter | undefined;
+  readonly #rateLimiter: RateLimiter | undefined;
   readonly #sender: Sender;
 
   constructor(options: PortalClientOptions, exchange = post) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    const { allowHosts = [], pace, work = 'live' } = options;
+    const { allowHosts = [], rateLimiter, work = 'live' } = options;
     this.#memberId = options.memberId;
-    this.#pace = pace;
-    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, pace, work }, exchange);
+    this.#rateLimiter = rateLimiter;
+    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, work }, exchange);
   }
 
   get memberId(): string {
@@ -165,8 +165,8 @@ export class PortalClient {
   }
 
   async #paused(methods: readonly string[], signal?: AbortSignal): Promise<Throttled> {
-    if (this.#pace === undefined || methods.length === 0) return new Map();
-    return await this.#pace.throttled(methods, signal);
+    if (this.#rateLimiter === undefined || methods.length === 0) return new Map();
+    return await this.#rateLimiter.throttled(methods, signal);
   }
 
   #asked(method: string): RequestContext {

@@ -29,11 +29,11 @@ export function reserveMemory(needed: Needed, heap: Heap = PROCESS_HEAP): 'no-ro
   heap.collect();
   const free = heap.free();
   if (free >= need) return undefined;
-  return need > heap.limit() * MOST_OF_HEAP ? 'too-long' : 'no-room';
+  return need > heap.limit() * MAX_OF_HEAP ? 'too-long' : 'no-room';
 }
 
 /** More than this is never free: the program itself lives there, too. */
-const MOST_OF_HEAP = 0.7;
+const MAX_OF_HEAP = 0.7;
 
 export interface Heap {
   limit(): number;

@@ -47,7 +47,7 @@ function options(url: string, hooked: boolean): PortalClientOptions {
   return {
     memberId: 'm1',
     tokens: credentials(url, hooked),
-    pace: new RecordingPace(),
+    rateLimiter: new RecordingPace(),
     allowHosts: ['127.0.0.1'],
     maxAnswerBytes: MAX_ANSWER_BYTES,
     repeatPauseMs: () => 0,

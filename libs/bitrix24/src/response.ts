@@ -115,11 +115,11 @@ export function errorFrom(
 }
 
 /** A minute's share of the operating time is forgotten ten minutes after it began (`limits.md`): no wait is longer. */
-const LONGEST_RESET_MS = 600_000;
+const MAX_RESET_MS = 600_000;
 
 /** In milliseconds. By the portal's own clock where the answer shows it, so that ours may be wrong. */
 export function untilReset(time: RequestTime | undefined): number | undefined {
   if (time?.operating_reset_at === undefined) return undefined;
   const now = time.finish ?? time.start ?? Date.now() / 1000;
-  return Math.min(Math.max(Math.ceil((time.operating_reset_at - now) * 1000), 0), LONGEST_RESET_MS);
+  return Math.min(Math.max(Math.ceil((time.operating_reset_at - now) * 1000), 0), MAX_RESET_MS);
 }

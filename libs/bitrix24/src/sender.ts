@@ -23,7 +23,7 @@ export interface SenderOptions {
   readonly allowHosts: readonly string[];
   readonly timeoutMs: number;
   readonly maxAnswerBytes?: number | undefined;
-  readonly pace: RateLimiter | undefined;
+  readonly rateLimiter: RateLimiter | undefined;
   readonly work: Priority;
   readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
   readonly onOutcome?: ((outcome: RequestOutcome) => Promise<void>) | undefined;
@@ -105,7 +105,7 @@ export class Sender {
     tried: Tried,
     signal?: AbortSignal,
   ): Promise<PortalAccess> {
-    const { tokens, pace } = this.options;
+    const { tokens, rateLimiter } = this.options;
     if (isExpiredToken(error) && access.kind === 'oauth' && !tried.renewed) {
       tried.renewed = true;
       return await tokens.refresh(access.accessToken, signal);
@@ -119,8 +119,8 @@ export class Sender {
       tried.relocated = true;
       return await tokens.relocate(access.endpoint, signal);
     }
-    if (error.code === 'QUERY_LIMIT_EXCEEDED' && pace !== undefined) {
-      await pace.refused();
+    if (error.code === 'QUERY_LIMIT_EXCEEDED' && rateLimiter !== undefined) {
+      await rateLimiter.refused();
       if (tried.refusals === MAX_THROTTLED) throw error;
       tried.refusals += 1;
       return access;
@@ -173,13 +173,13 @@ export class Sender {
     access: PortalAccess,
     signal?: AbortSignal,
   ): Promise<T> {
-    const { memberId, pace, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
+    const { memberId, rateLimiter, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
     const asked: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Asked first, since the error of `new URL` quotes what it was given.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
     const url = new URL(address);
-    await pace?.admit({ work, methods }, signal);
+    await rateLimiter?.admit({ work, methods }, signal);
     return await inRequestSpan({ memberId, method, methods, url }, async (span) => {
       const exchange = await this.exchange({
         url,
@@ -207,7 +207,7 @@ export class Sender {
   }
 
   async #observe(usage: MethodUsage[]): Promise<void> {
-    if (usage.length > 0) await this.options.pace?.observe(usage);
+    if (usage.length > 0) await this.options.rateLimiter?.observe(usage);
   }
 }
 

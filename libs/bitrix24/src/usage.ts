@@ -39,10 +39,10 @@ export function usageOfBatch(
       ...(outcome === undefined || outcome.ok ? [] : usageOfError(method, outcome.error)),
     ];
   });
-  return [...mostOfEach(all), ...usageOfCall('batch', answer)];
+  return [...maxOfEach(all), ...usageOfCall('batch', answer)];
 }
 
-function mostOfEach(all: readonly MethodUsage[]): Iterable<MethodUsage> {
+function maxOfEach(all: readonly MethodUsage[]): Iterable<MethodUsage> {
   const most = new Map<string, MethodUsage>();
   for (const next of all) {
     const before = most.get(next.method);

@@ -36,15 +36,15 @@ export class ModelPortal implements BatchClient {
   /** What the next requests do; those behind the last answer at once. */
   behaviours: Behaviour[] = [];
   /** Of a batch it does no more commands than this, and leaves out those behind them. */
-  mostCommands = 50;
+  maxCommands = 50;
   /** A batch of more commands than this it refuses as a whole. */
   takes = 50;
   /** By the command's name, what it answers; else its name. */
   answer: (command: Command) => CommandOutcome = (command) => ({ ok: true, result: nameOf(command) });
   /** Fails a request that has this command in it, before any of it is done. */
   spoils: (command: Command) => unknown = () => undefined;
-  underWay = 0;
-  mostUnderWay = 0;
+  inFlight = 0;
+  maxUnderWay = 0;
 
   get sent(): readonly SentRequest[] {
     return this.requests;
@@ -77,8 +77,8 @@ export class ModelPortal implements BatchClient {
     const names = entries.map(([, command]) => nameOf(command));
     const request: RunningRequest = { names, alone, options, failure, sentMeanwhile: undefined };
     this.requests.push(request);
-    this.underWay += 1;
-    this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
+    this.inFlight += 1;
+    this.maxUnderWay = Math.max(this.maxUnderWay, this.inFlight);
     try {
       await ticks(ticksBefore);
       const reached = failure === undefined ? entries : entries.slice(0, behaviour.done ?? 0);
@@ -87,13 +87,13 @@ export class ModelPortal implements BatchClient {
       if (failure !== undefined) throw failure;
       return Object.fromEntries(outcomes);
     } finally {
-      this.underWay -= 1;
+      this.inFlight -= 1;
       request.sentMeanwhile = this.requests.length;
     }
   }
 
   private run(command: Command, index: number): CommandOutcome {
-    if (index >= this.mostCommands) {
+    if (index >= this.maxCommands) {
       return { ok: false, error: tooLong() };
     }
     this.done.push(nameOf(command));

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const FIRST_MS = 100;
-const LONGEST_MS = 10_000;
+const MAX_MS = 10_000;
 
 /** Milliseconds before try number `failures + 1`: doubling up to 10 s, with jitter so that many do not come back at once. */
 export function backoffMs(failures: number, random: () => number = Math.random): number {
-  const fullMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20));
+  const fullMs = Math.min(MAX_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20));
   return fullMs * (0.5 + random() / 2);
 }
 

@@ -11,15 +11,15 @@ const minuteMs = 60_000;
 
 describe('how a connection fares', () => {
   let log: RecordedLog;
-  let troubles: BusHealth;
+  let busHealth: BusHealth;
   let nowMs: number;
   let report: ConnectionReport;
 
   beforeEach(() => {
     log = new RecordedLog();
-    troubles = new BusHealth();
+    busHealth = new BusHealth();
     nowMs = 0;
-    report = new ConnectionReport({ name: 'publish', address: 'AMQP_URL', log, troubles, now: () => nowMs });
+    report = new ConnectionReport({ name: 'publish', address: 'AMQP_URL', log, busHealth, now: () => nowMs });
   });
   const said = (): string[] => log.read().map(({ level }) => level);
 
@@ -45,14 +45,14 @@ describe('how a connection fares', () => {
   });
 
   it('is told to whoever asks what is wrong, while it is', () => {
-    const other = new ConnectionReport({ name: 'retry', address: 'AMQP_URL', log, troubles });
+    const other = new ConnectionReport({ name: 'retry', address: 'AMQP_URL', log, busHealth });
     report.down(refused);
     other.down(refused);
-    expect(troubles.reason).toBe('Nothing answers at the address in AMQP_URL (the connection is refused).');
+    expect(busHealth.reason).toBe('Nothing answers at the address in AMQP_URL (the connection is refused).');
     report.down(login);
-    expect(troubles.reason).toMatch(/refuses the user or the password.*Nothing answers/);
+    expect(busHealth.reason).toMatch(/refuses the user or the password.*Nothing answers/);
     report.up();
     other.close();
-    expect(troubles.reason).toBeUndefined();
+    expect(busHealth.reason).toBeUndefined();
   });
 });

@@ -11,7 +11,7 @@ export interface ConnectionReportOptions {
   name: string;
   address: AddressName;
   log: Log;
-  troubles?: BusHealth | undefined;
+  busHealth?: BusHealth | undefined;
   /** Milliseconds, for tests. */
   now?: () => number;
 }
@@ -29,9 +29,9 @@ export class ConnectionReport {
 
   /** @param fields for the log alone */
   down(cause: unknown, fields: Readonly<Record<string, number>> = {}): void {
-    const { name: connection, address, log, troubles, now = Date.now } = this.options;
+    const { name: connection, address, log, busHealth, now = Date.now } = this.options;
     const { sentence: reason, requiresOperator } = explainConnectionError(cause, address);
-    troubles?.set(connection, reason);
+    busHealth?.set(connection, reason);
     const isSaid = !this.isSaidUp && this.said?.sentence === reason && now() - this.said.at < REMIND_MS;
     if (isSaid) {
       log.debug({ connection, reason, ...fields }, 'bus connection is still down');
@@ -45,8 +45,8 @@ export class ConnectionReport {
   }
 
   up(): void {
-    const { name: connection, log, troubles } = this.options;
-    troubles?.set(connection, undefined);
+    const { name: connection, log, busHealth } = this.options;
+    busHealth?.set(connection, undefined);
     if (this.isSaidUp) return;
     this.isSaidUp = true;
     log.info({ connection }, 'bus connection is up');
@@ -54,6 +54,6 @@ export class ConnectionReport {
 
   /** The connection is no longer wanted. */
   close(): void {
-    this.options.troubles?.set(this.options.name, undefined);
+    this.options.busHealth?.set(this.options.name, undefined);
   }
 }

@@ -2,7 +2,7 @@ import { redactText } from '@relay/platform';
 import { z } from 'zod';
 import type { Failure } from './event-bus.js';
 
-const LONGEST_MESSAGE = 500;
+const MAX_MESSAGE = 500;
 
 const shape = z.object({
   code: z
@@ -36,5 +36,5 @@ export function redact(text: string): string {
     .replace(/[A-Za-z0-9_+-]{32,}/g, (word) => (/\d/.test(word) ? '[redacted]' : word))
     .replace(/\s+/g, ' ')
     .trim()
-    .slice(0, LONGEST_MESSAGE);
+    .slice(0, MAX_MESSAGE);
 }

@@ -19,7 +19,7 @@ export interface OpenEventBusOptions {
   retryDelaysMs?: readonly number[];
   publishDeadlineMs?: number;
   /** Kept up to date with what is wrong, for whoever shows it. */
-  troubles?: BusHealth;
+  busHealth?: BusHealth;
   /**
    * RabbitMQ only: runs on every new connection before its first event is published, such as to make the queues of
    * consumers that are away. While it rejects, nothing is published.
@@ -44,10 +44,10 @@ export async function openEventBus({
   retryDelaysMs = DEFAULT_RETRY_DELAYS_MS,
   publishDeadlineMs = DEFAULT_PUBLISH_DEADLINE_MS,
   pollMs = DEFAULT_POLL_MS,
-  troubles,
+  busHealth,
   prepare,
 }: OpenEventBusOptions): Promise<EventBus> {
-  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, troubles, prepare };
+  const options = { log, retryDelaysMs, publishDeadlineMs, pollMs, busHealth, prepare };
   const bus = amqpUrl ? new RabbitMqBus(amqpUrl, options) : postgresBus(databaseUrl, options);
   await bus.start();
   return new MeteredBus(bus, amqpUrl ? 'rabbitmq' : 'postgresql');

@@ -12,7 +12,7 @@ import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-te
 export interface CareUnderTest {
   underTest: BusUnderTest;
   bus: EventBus;
-  care: BusAdmin;
+  admin: BusAdmin;
   /** Where processes report themselves; with PostgreSQL also the bus. */
   database: pg.Pool;
   /** A name that no other test of the spec uses; forgotten by `endTest`. */
@@ -25,7 +25,7 @@ export interface CareUnderTest {
   end(): Promise<void>;
 }
 
-const usualFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
+const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 
 async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUnderTest> {
   const underTest = await setUp();
@@ -34,7 +34,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
   const databaseUrl = ownDatabase?.url ?? underTest.url;
   const amqpUrl = isRabbit ? underTest.url : undefined;
   const bus = await underTest.open();
-  const care = openBusAdmin({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
+  const admin = openBusAdmin({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
   const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   // Dropping the database ends a connection that has not gone by itself yet.
   database.on('error', () => undefined);
@@ -50,7 +50,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
   return {
     underTest,
     bus,
-    care,
+    admin,
     database,
     consume,
     newConsumer: () => {
@@ -58,8 +58,8 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
       consumers.push(consumer);
       return consumer;
     },
-    letDie: async (consumer, publish, count, failure = usualFailure) => {
-      const before = (await care.statusOf(consumer)).dead;
+    letDie: async (consumer, publish, count, failure = defaultFailure) => {
+      const before = (await admin.statusOf(consumer)).dead;
       const consumption = await consume({
         consumer,
         names: ['ONCRMCONTACTUPDATE'],
@@ -67,7 +67,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
       });
       await publish();
       await eventually(async () => {
-        const { dead } = await care.statusOf(consumer);
+        const { dead } = await admin.statusOf(consumer);
         if (dead !== before + count) throw new Error(`${dead} of ${before + count} lie dead`);
       });
       await consumption.stop();
@@ -79,7 +79,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
       await database.query('DELETE FROM bus.consumer_processes');
     },
     end: async () => {
-      await Promise.all([bus.close(), care.close(), database.end()]);
+      await Promise.all([bus.close(), admin.close(), database.end()]);
       await underTest.drop();
       await ownDatabase?.drop();
     },

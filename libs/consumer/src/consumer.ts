@@ -86,11 +86,11 @@ export async function startConsumer(
     throw new RangeError(`prefetch is a whole number from 1: ${prefetch}`);
   }
   const { log } = host;
-  const troubles = new BusHealth();
+  const busHealth = new BusHealth();
   let ready: PortalEventsServer | undefined;
   // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
   await host.startOpsServer({
-    bus: () => ({ healthy: ready?.isReady() ?? false, reason: troubles.reason }),
+    bus: () => ({ healthy: ready?.isReady() ?? false, reason: busHealth.reason }),
     // Without it no portal can be called.
     database: () => checkDatabase(environment.DATABASE_URL),
     handlers: () =>
@@ -104,12 +104,12 @@ export async function startConsumer(
     amqpUrl: environment.AMQP_URL,
     databaseUrl: environment.DATABASE_URL,
     log,
-    troubles,
+    busHealth,
   });
-  const trials = new DatabaseCrashLog(environment.DATABASE_URL, name, log);
+  const crashLog = new DatabaseCrashLog(environment.DATABASE_URL, name, log);
   const server = new PortalEventsServer({
     bus,
-    trials,
+    crashLog,
     consumer: name,
     log,
     drainWithinMs,
@@ -155,7 +155,7 @@ export async function startConsumer(
           { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
           { what: 'database', close: () => app.close(), timeoutMs: 3_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
-          { what: 'trials', close: () => trials.close(), timeoutMs: 1_000 },
+          { what: 'trials', close: () => crashLog.close(), timeoutMs: 1_000 },
           { what: 'bus', close: () => bus.close(), timeoutMs: 3_000 },
         ],
         log,

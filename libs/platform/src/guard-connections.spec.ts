@@ -18,7 +18,7 @@ const limits: ConnectionLimits = {
   maxConnections: 5,
   maxPendingBytes: 1_000,
 };
-const longestBody = 400;
+const maxBody = 400;
 
 describe('a server of ours', () => {
   let server: Server;
@@ -45,7 +45,7 @@ describe('a server of ours', () => {
         () => undefined,
       );
     });
-    guardConnections(server, all, longestBody);
+    guardConnections(server, all, maxBody);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     port = z.object({ port: z.number() }).parse(server.address()).port;

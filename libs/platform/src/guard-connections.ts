@@ -57,7 +57,7 @@ interface Connection {
  * a whole request. A sender who is slow on purpose makes room for those who are not, however many sockets it opens: what
  * sends its request within milliseconds is never the oldest.
  */
-export function guardConnections(server: Server, limits: ConnectionLimits, longestBody: number): void {
+export function guardConnections(server: Server, limits: ConnectionLimits, maxBody: number): void {
   /** In the order in which they began to wait: for their first request, or for the next. */
   const connections = new Map<Socket, Connection>();
   let pendingBytes = 0;
@@ -106,7 +106,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, longe
     const connection = connections.get(socket);
     if (connection === undefined) return;
     connection.request = request;
-    connection.pendingBytes = announcedBytes(request, longestBody);
+    connection.pendingBytes = announcedBytes(request, maxBody);
     pendingBytes += connection.pendingBytes;
     if (pendingBytes > limits.maxPendingBytes) makeRoomForBody(socket);
     response.once('close', () => {
@@ -120,10 +120,10 @@ export function guardConnections(server: Server, limits: ConnectionLimits, longe
 }
 
 /** Nothing for a request without a body; of a longer one than we take no more is read than that. */
-function announcedBytes({ headers }: IncomingMessage, longestBody: number): number {
-  if (headers['transfer-encoding'] !== undefined) return longestBody;
+function announcedBytes({ headers }: IncomingMessage, maxBody: number): number {
+  if (headers['transfer-encoding'] !== undefined) return maxBody;
   const announced = Number(headers['content-length'] ?? 0);
-  return Number.isFinite(announced) ? Math.min(Math.max(announced, 0), longestBody) : longestBody;
+  return Number.isFinite(announced) ? Math.min(Math.max(announced, 0), maxBody) : maxBody;
 }
 
 /** How many files this process may have open: Linux says so in a file; elsewhere what is usual there at the least. */

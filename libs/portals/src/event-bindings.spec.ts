@@ -22,9 +22,9 @@ describe('EventBindings', () => {
   });
   beforeEach(async () => {
     await clear(source);
-    const registry = new PortalRepository(source, database.box, []);
+    const portalRepository = new PortalRepository(source, database.box, []);
     for (const memberId of ['m1', 'm2']) {
-      await registry.registerWebhook({
+      await portalRepository.registerWebhook({
         memberId,
         webhookUrl: 'https://one.bitrix24.com/rest/1/secret/',
         applicationToken: 'token',

@@ -22,7 +22,7 @@ export type ChangeListener = (subject: string | undefined) => void;
 const HEARTBEAT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5_000;
+const MAX_PAUSE_MS = 5_000;
 /** A dead connection does not answer a good-bye. */
 const FAREWELL_MS = 1_000;
 
@@ -75,7 +75,7 @@ export class Notifier {
         );
       }
       await pause(pauseMs, this.stopping.signal);
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+      pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
   }
 

@@ -33,7 +33,7 @@ export interface WaitingInstall {
 }
 
 const FIRST_PAUSE_S = 5;
-const LONGEST_PAUSE_S = 3_600;
+const MAX_PAUSE_S = 3_600;
 /** Longer than one try takes: a gateway that dies over a claim leaves it to the others after this time. */
 const LEASE_S = 120;
 /** An access token lives an hour, a person waits less: after two days somebody has to install again anyway. */
@@ -227,7 +227,7 @@ export class PendingInstalls {
     { memberId, proofHash, tries }: Row,
     next: Pick<Row, 'proofHash' | 'sealedClaim'>,
   ): Promise<void> {
-    const pauseS = Math.min(FIRST_PAUSE_S * 2 ** Math.min(tries, 20), LONGEST_PAUSE_S);
+    const pauseS = Math.min(FIRST_PAUSE_S * 2 ** Math.min(tries, 20), MAX_PAUSE_S);
     await this.dataSource.query(
       `UPDATE portals.pending_installs
        SET next_try_at = now() + make_interval(secs => $4), proof_hash = $5, sealed_claim = $6

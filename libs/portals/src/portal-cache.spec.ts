@@ -16,14 +16,14 @@ const minuteMs = 60_000;
 describe('PortalDirectory', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
   let closeAfter: (() => unknown)[];
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
@@ -42,7 +42,7 @@ describe('PortalDirectory', () => {
 
   /** A directory on the real database, with a clock that a test moves and the queries counted. */
   function open({ from = source, notifier = deaf } = {}): {
-    directory: PortalCache;
+    portalCache: PortalCache;
     clock: { ms: number };
     queries: string[][];
   } {
@@ -53,26 +53,26 @@ describe('PortalDirectory', () => {
       queries.push(memberIds);
       return read(memberIds);
     };
-    return { directory: new PortalCache({ readPortals, notifier, now: () => clock.ms }), clock, queries };
+    return { portalCache: new PortalCache({ readPortals, notifier, now: () => clock.ms }), clock, queries };
   }
 
   async function openListening(): Promise<ReturnType<typeof open>> {
     const notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
     closeAfter.push(() => notifier.stop());
     const opened = open({ notifier });
-    await opened.directory.find('to-begin');
+    await opened.portalCache.find('to-begin');
     await eventually(() => expect(notifier.isListening()).toBe(true));
     opened.queries.length = 0;
     return opened;
   }
 
   async function install(memberId: string, applicationToken = `token-of-${memberId}`): Promise<void> {
-    await registry.install(oauth.grant(memberId), { applicationToken });
+    await portalRepository.install(oauth.grant(memberId), { applicationToken });
   }
 
   it('finds a portal with what is needed to judge its events', async () => {
     await install('m1');
-    const portal = await open().directory.find('m1');
+    const portal = await open().portalCache.find('m1');
     expect(portal).toMatchObject({
       memberId: 'm1',
       domain: 'one.bitrix24.com',
@@ -85,55 +85,57 @@ describe('PortalDirectory', () => {
 
   it('asks the database once for a portal, and once for a member that is unknown', async () => {
     await install('m1');
-    const { directory, queries } = open();
+    const { portalCache, queries } = open();
     for (let round = 0; round < 3; round += 1) {
-      await expect(directory.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
-      await expect(directory.find('nobody')).resolves.toBeUndefined();
+      await expect(portalCache.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
+      await expect(portalCache.find('nobody')).resolves.toBeUndefined();
     }
     expect(queries).toEqual([['m1'], ['nobody']]);
   });
 
   it('shares one read among all who ask at once', async () => {
     await install('m1');
-    const { directory, queries } = open();
-    await Promise.all(Array.from({ length: 100 }, () => directory.find('m1', { fresh: true })));
+    const { portalCache, queries } = open();
+    await Promise.all(Array.from({ length: 100 }, () => portalCache.find('m1', { fresh: true })));
     expect(queries).toEqual([['m1']]);
   });
 
   it('knows of an install, a new token and an uninstall as soon as they are announced', async () => {
-    const { directory } = await openListening();
-    await expect(directory.find('m1')).resolves.toBeUndefined();
+    const { portalCache } = await openListening();
+    await expect(portalCache.find('m1')).resolves.toBeUndefined();
     await install('m1');
-    await eventually(async () => expect(await directory.find('m1')).toMatchObject({ state: 'installed' }));
-    await registry.addApplicationToken('m1', 'another');
-    await eventually(async () => expect((await directory.find('m1'))?.tokenHashes).toHaveLength(2));
-    await registry.uninstall('m1');
-    await eventually(async () => expect(await directory.find('m1')).toMatchObject({ state: 'uninstalled' }));
+    await eventually(async () => expect(await portalCache.find('m1')).toMatchObject({ state: 'installed' }));
+    await portalRepository.addApplicationToken('m1', 'another');
+    await eventually(async () => expect((await portalCache.find('m1'))?.tokenHashes).toHaveLength(2));
+    await portalRepository.uninstall('m1');
+    await eventually(async () =>
+      expect(await portalCache.find('m1')).toMatchObject({ state: 'uninstalled' }),
+    );
   });
 
   it('keeps a portal for a minute while changes are announced, for two seconds while they are not', async () => {
     await install('m1');
     const listening = await openListening();
     const alone = open();
-    for (const { directory, clock } of [listening, alone]) {
-      await directory.find('m1');
+    for (const { portalCache, clock } of [listening, alone]) {
+      await portalCache.find('m1');
       clock.ms += 2_001;
-      await directory.find('m1');
+      await portalCache.find('m1');
     }
     expect(listening.queries).toHaveLength(1);
     expect(alone.queries).toHaveLength(2);
     listening.clock.ms += minuteMs;
-    await listening.directory.find('m1');
+    await listening.portalCache.find('m1');
     expect(listening.queries).toHaveLength(2);
   });
 
   it('reads a portal afresh when asked to, but once a second', async () => {
     await install('m1', 'old');
-    const { directory, clock, queries } = open();
-    await directory.find('m1');
+    const { portalCache, clock, queries } = open();
+    await portalCache.find('m1');
     await install('m1', 'new');
     const sees = async (token: string): Promise<boolean> => {
-      const portal = await directory.find('m1', { fresh: true });
+      const portal = await portalCache.find('m1', { fresh: true });
       return portal !== undefined && hasApplicationToken(portal, token);
     };
     clock.ms += 999;
@@ -145,29 +147,29 @@ describe('PortalDirectory', () => {
   });
 
   it('meets a flood of made-up members with a handful of queries', async () => {
-    const { directory, queries } = open();
+    const { portalCache, queries } = open();
     const ids = Array.from({ length: 5_000 }, (_, index) => `made-up-${index}`);
-    const found = await Promise.all(ids.map((memberId) => directory.find(memberId)));
+    const found = await Promise.all(ids.map((memberId) => portalCache.find(memberId)));
     expect(found.every((portal) => portal === undefined)).toBe(true);
     expect(queries.length).toBeLessThanOrEqual(11);
-    await Promise.all(ids.map((memberId) => directory.find(memberId, { fresh: true })));
+    await Promise.all(ids.map((memberId) => portalCache.find(memberId, { fresh: true })));
     expect(queries.length).toBeLessThanOrEqual(11);
   });
 
   it('does not forget a portal for all the members that were made up', async () => {
     await install('m1');
-    const { directory, queries } = open();
-    await directory.find('m1');
-    await Promise.all(Array.from({ length: 11_000 }, (_, index) => directory.find(`made-up-${index}`)));
+    const { portalCache, queries } = open();
+    await portalCache.find('m1');
+    await Promise.all(Array.from({ length: 11_000 }, (_, index) => portalCache.find(`made-up-${index}`)));
     queries.length = 0;
-    await directory.find('m1');
+    await portalCache.find('m1');
     expect(queries).toEqual([]);
   });
 
   it('does not trouble the database with what cannot be a member id', async () => {
-    const { directory, queries } = open();
+    const { portalCache, queries } = open();
     const ids = ['', 'a\0b', 'x'.repeat(65), 'two words', '\u{1F600}', '__proto__ '];
-    await expect(Promise.all(ids.map((memberId) => directory.find(memberId)))).resolves.toEqual(
+    await expect(Promise.all(ids.map((memberId) => portalCache.find(memberId)))).resolves.toEqual(
       ids.map(() => undefined),
     );
     expect(queries).toEqual([]);
@@ -176,26 +178,26 @@ describe('PortalDirectory', () => {
   it('answers from memory while the database is gone, and does not guess about others', async () => {
     await install('m1');
     const from = await database.connect();
-    const { directory, clock } = open({ from });
-    await directory.find('m1');
-    await directory.find('nobody');
+    const { portalCache, clock } = open({ from });
+    await portalCache.find('m1');
+    await portalCache.find('nobody');
     await from.destroy();
     clock.ms += minuteMs;
 
-    await expect(directory.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
+    await expect(portalCache.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
     const unavailable = expect.objectContaining({
       name: 'DirectoryUnavailableError',
       code: 'DIRECTORY_UNAVAILABLE',
       recovery: 'retry',
     });
-    await expect(directory.find('m1', { fresh: true })).rejects.toEqual(unavailable);
-    await expect(directory.find('m2')).rejects.toEqual(unavailable);
-    await expect(directory.find('nobody')).rejects.toEqual(unavailable);
-    await expect(directory.find('nobody', { fresh: true })).rejects.toEqual(unavailable);
+    await expect(portalCache.find('m1', { fresh: true })).rejects.toEqual(unavailable);
+    await expect(portalCache.find('m2')).rejects.toEqual(unavailable);
+    await expect(portalCache.find('nobody')).rejects.toEqual(unavailable);
+    await expect(portalCache.find('nobody', { fresh: true })).rejects.toEqual(unavailable);
 
     await from.initialize();
     clock.ms += 1_000;
-    await expect(directory.find('nobody')).resolves.toBeUndefined();
+    await expect(portalCache.find('nobody')).resolves.toBeUndefined();
     await from.destroy();
     await from.initialize();
   });
@@ -205,14 +207,14 @@ describe('PortalDirectory', () => {
     const proxy = await TcpProxy.open(database.url);
     closeAfter.push(() => proxy.close());
     const from = await database.connect(proxy.url);
-    const { directory, clock } = open({ from });
-    await directory.find('m1');
+    const { portalCache, clock } = open({ from });
+    await portalCache.find('m1');
     proxy.freeze();
     clock.ms += minuteMs;
 
     const begunAt = performance.now();
-    const unknown = directory.find('m2').catch((error: unknown) => error);
-    await expect(directory.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
+    const unknown = portalCache.find('m2').catch((error: unknown) => error);
+    await expect(portalCache.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
     expect(performance.now() - begunAt).toBeLessThan(1_500);
     await expect(unknown).resolves.toMatchObject({ code: 'DIRECTORY_UNAVAILABLE' });
     proxy.thaw();
@@ -230,7 +232,7 @@ describe('PortalDirectory', () => {
     };
     const read = loadPortalsFrom(source);
     let reads = 0;
-    const directory = new PortalCache({
+    const portalCache = new PortalCache({
       notifier,
       readPortals: async (memberIds) => {
         const seen = await read(memberIds);
@@ -242,8 +244,8 @@ describe('PortalDirectory', () => {
         return seen;
       },
     });
-    await directory.find('m1');
-    const portal = await directory.find('m1');
+    await portalCache.find('m1');
+    const portal = await portalCache.find('m1');
     expect(portal && hasApplicationToken(portal, 'new')).toBe(true);
   });
 });

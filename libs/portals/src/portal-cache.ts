@@ -10,7 +10,7 @@ const UNANNOUNCED_TTL_MS = 2_000;
 /** At most one read of a portal in this time, whoever asks for a fresh one. */
 const FRESH_EVERY_MS = 1_000;
 /** An event does not wait longer for news of a portal that is cached; Bitrix24 calls slow handlers less often. */
-const PATIENCE_MS = 250;
+const TIMEOUT_MS = 250;
 /** After a failed read the cache answers alone, instead of every event finding out again. */
 const PAUSE_AFTER_FAILURE_MS = 500;
 
@@ -92,7 +92,7 @@ export class PortalCache {
   /** What the database says, if it does so soon; else what is known already. */
   private async newsOf(memberId: string, known: KnownPortal): Promise<KnownPortal | undefined> {
     const patience = new AbortController();
-    const outOfPatience = delay(PATIENCE_MS, known, { signal: patience.signal });
+    const outOfPatience = delay(TIMEOUT_MS, known, { signal: patience.signal });
     outOfPatience.catch(() => undefined); // Aborted below, when the database was faster.
     try {
       return await Promise.race([this.read(memberId), outOfPatience]);

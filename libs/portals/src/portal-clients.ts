@@ -27,7 +27,7 @@ export interface PortalClientsOptions {
 /** What all callers of one portal in this process share. */
 interface PortalConnection {
   tokens: DatabaseTokenStore;
-  pace: RateLimiter;
+  rateLimiter: RateLimiter;
   clients: Partial<Record<Priority, PortalClient>>;
 }
 
@@ -36,13 +36,13 @@ export class PortalClients {
   private readonly known = new Map<string, PortalConnection>();
   private readonly semaphore = new Semaphore(RENEWALS_AT_ONCE);
   private readonly timings: TokenRefreshTimings;
-  private readonly pace: PortalRateLimiter;
+  private readonly rateLimiter: PortalRateLimiter;
   private readonly oauth: OAuthServers | undefined;
 
   constructor(private readonly options: PortalClientsOptions) {
     const { oauth, allowHosts, dataSource, log, timings = DEFAULT_TIMINGS } = options;
     this.timings = timings;
-    this.pace = new PortalRateLimiter(dataSource, log);
+    this.rateLimiter = new PortalRateLimiter(dataSource, log);
     const timeoutMs = timings.exchangeTimeoutMs;
     // One that hangs is no reason to leave another alone.
     this.oauth =
@@ -55,12 +55,12 @@ export class PortalClients {
    * to it. Both share the portal's tokens and its limits. A portal that is not installed shows at the first call.
    */
   for(memberId: string, { work = 'live' }: { work?: Priority } = {}): PortalClient {
-    const { tokens, pace, clients } = this.portal(memberId);
+    const { tokens, rateLimiter, clients } = this.portal(memberId);
     const { allowHosts, suspensions } = this.options;
     clients[work] ??= new PortalClient({
       memberId,
       tokens,
-      pace,
+      rateLimiter,
       work,
       allowHosts,
       onOutcome: async (outcome) => {
@@ -87,7 +87,7 @@ export class PortalClients {
       const { dataSource, box, log, suspensions } = this.options;
       const shared = { dataSource, box, log, suspensions, oauth: this.oauth, semaphore: this.semaphore };
       const tokens = new DatabaseTokenStore({ ...shared, memberId, timings: this.timings });
-      portal = { tokens, pace: this.pace.of(memberId), clients: {} };
+      portal = { tokens, rateLimiter: this.rateLimiter.of(memberId), clients: {} };
       this.known.set(memberId, portal);
     }
     return portal;

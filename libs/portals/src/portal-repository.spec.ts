@@ -14,14 +14,14 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
 describe('PortalRegistry', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let bindings: EventBindings;
   let oauth: SingleUseOAuth;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
     bindings = new EventBindings(source);
     oauth = await SingleUseOAuth.start();
   });
@@ -43,8 +43,8 @@ describe('PortalRegistry', () => {
 
   it('stores a portal with its credentials sealed and its token hashed', async () => {
     const grant = oauth.grant('m1');
-    await registry.install(grant, claim);
-    await expect(registry.installed()).resolves.toEqual(['m1']);
+    await portalRepository.install(grant, claim);
+    await expect(portalRepository.installed()).resolves.toEqual(['m1']);
     await expect(lets('token-1')).resolves.toBe(true);
     const stored = await dump(source);
     expect(stored).toContain('m1');
@@ -53,9 +53,9 @@ describe('PortalRegistry', () => {
   });
 
   it('replaces address, credentials and application token at the next install, and forgets the bindings', async () => {
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), claim);
     await bindings.save('m1', 'ONCRMCONTACTADD', 'https://relay.example.com/b24/events', 'bound');
-    await registry.install(
+    await portalRepository.install(
       { ...oauth.grant('m1'), clientEndpoint: 'https://moved.bitrix24.com/rest/' },
       { applicationToken: 'token-2' },
     );
@@ -69,66 +69,68 @@ describe('PortalRegistry', () => {
   });
 
   it('learns the language from an install that names one, and keeps it over one that does not', async () => {
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), claim);
     await expect(portal()).resolves.toMatchObject({ language: null });
-    await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'tr' });
+    await portalRepository.install(oauth.grant('m1'), claim);
     await expect(portal()).resolves.toMatchObject({ language: 'tr' });
-    await registry.install(oauth.grant('m1'), { ...claim, language: 'de' });
+    await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'de' });
     await expect(portal()).resolves.toMatchObject({ language: 'de' });
   });
 
   it('keeps the tokens of outgoing webhooks over an install', async () => {
-    await registry.install(oauth.grant('m1'), claim);
-    await registry.addApplicationToken('m1', 'token-of-an-update');
-    await registry.addApplicationToken('m1', 'token-of-a-webhook', 'webhook');
-    await registry.install(oauth.grant('m1'), { ...claim, applicationToken: 'token-2' });
+    await portalRepository.install(oauth.grant('m1'), claim);
+    await portalRepository.addApplicationToken('m1', 'token-of-an-update');
+    await portalRepository.addApplicationToken('m1', 'token-of-a-webhook', 'webhook');
+    await portalRepository.install(oauth.grant('m1'), { ...claim, applicationToken: 'token-2' });
     await expect(lets('token-of-a-webhook')).resolves.toBe(true);
     await expect(lets('token-of-an-update')).resolves.toBe(false);
   });
 
   it('lets both in when a token is added, and takes the same token twice', async () => {
-    await registry.install(oauth.grant('m1'), claim);
-    await registry.addApplicationToken('m1', 'token-2');
-    await registry.addApplicationToken('m1', 'token-2');
+    await portalRepository.install(oauth.grant('m1'), claim);
+    await portalRepository.addApplicationToken('m1', 'token-2');
+    await portalRepository.addApplicationToken('m1', 'token-2');
     await expect(lets('token-1')).resolves.toBe(true);
     await expect(lets('token-2')).resolves.toBe(true);
     expect((await portal()).tokenHashes).toHaveLength(2);
   });
 
   it('adds no token to a portal that it does not know', async () => {
-    await expect(registry.addApplicationToken('nobody', 'token')).rejects.toMatchObject({
+    await expect(portalRepository.addApplicationToken('nobody', 'token')).rejects.toMatchObject({
       code: 'NOT_INSTALLED',
     });
   });
 
   it('changes nothing at all when a part of an install fails', async () => {
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), claim);
     await bindings.save('m1', 'ONCRMCONTACTADD', 'https://relay.example.com/b24/events', 'bound');
     const before = await dump(source);
-    await expect(registry.install(oauth.grant('m1'), { ...claim, applicationToken: '' })).rejects.toThrow(
-      RangeError,
-    );
+    await expect(
+      portalRepository.install(oauth.grant('m1'), { ...claim, applicationToken: '' }),
+    ).rejects.toThrow(RangeError);
     await expect(dump(source)).resolves.toBe(before);
   });
 
   it('ends in one of the installs when many arrive at once', async () => {
     const tokens = Array.from({ length: 10 }, (_, index) => `token-${index}`);
     await Promise.all(
-      tokens.map((applicationToken) => registry.install(oauth.grant('m1'), { ...claim, applicationToken })),
+      tokens.map((applicationToken) =>
+        portalRepository.install(oauth.grant('m1'), { ...claim, applicationToken }),
+      ),
     );
     const let_ = await Promise.all(tokens.map(lets));
     expect(let_.filter(Boolean)).toHaveLength(1);
   });
 
   it('forgets credentials and bindings at an uninstall, yet still knows a repeated one by its token', async () => {
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), claim);
     await bindings.save('m1', 'ONCRMCONTACTADD', 'https://relay.example.com/b24/events', 'bound');
-    await registry.uninstall('m1');
-    await registry.uninstall('m1');
+    await portalRepository.uninstall('m1');
+    await portalRepository.uninstall('m1');
     await expect(portal()).resolves.toMatchObject({ state: 'uninstalled' });
     await expect(lets('token-1')).resolves.toBe(true);
-    await expect(registry.installed()).resolves.toEqual([]);
+    await expect(portalRepository.installed()).resolves.toEqual([]);
     await expect(bindings.of('m1')).resolves.toEqual(new Map());
     await expect(source.query('SELECT * FROM portals.credentials')).resolves.toEqual([]);
   });
@@ -137,48 +139,48 @@ describe('PortalRegistry', () => {
     [true, { settings: {}, language: null }],
     [false, { settings: { 'name-formatter': { particles: 'keep' } }, language: 'tr' }],
   ])('at an uninstall with clean %j leaves %j', async (clean, left) => {
-    await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
+    await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'tr' });
     await source.query(`UPDATE portals.portals SET settings = '{"name-formatter":{"particles":"keep"}}'`);
-    await registry.uninstall('m1', { clean });
+    await portalRepository.uninstall('m1', { clean });
     await expect(portal()).resolves.toMatchObject({ state: 'uninstalled', ...left });
   });
 
   it('forgets the claims of the installation that is gone, and not those that came after', async () => {
     const pending = new PendingInstalls(source, database.box, silentLog);
     const later = { ...claim, memberId: 'm1', accessToken: 'access' };
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), claim);
     await pending.keep({ ...later, refreshToken: 'before' });
-    await registry.uninstall('m1');
+    await portalRepository.uninstall('m1');
     await pending.keep({ ...later, refreshToken: 'after' });
-    await registry.uninstall('m1', { clean: true });
+    await portalRepository.uninstall('m1', { clean: true });
     await expect(source.query('SELECT member_id FROM portals.pending_installs')).resolves.toHaveLength(1);
   });
 
   it('keeps the application token where the next install brings none, and takes a portal without any', async () => {
-    await registry.install(oauth.grant('m1'), claim);
-    await registry.install(oauth.grant('m1'), {});
+    await portalRepository.install(oauth.grant('m1'), claim);
+    await portalRepository.install(oauth.grant('m1'), {});
     await expect(lets('token-1')).resolves.toBe(true);
-    await registry.install(oauth.grant('m2'), {});
+    await portalRepository.install(oauth.grant('m2'), {});
     await expect(portal('m2')).resolves.toMatchObject({ state: 'installed', tokenHashes: [] });
   });
 
   it('takes the uninstall of a portal that it never knew', async () => {
-    await expect(registry.uninstall('nobody')).resolves.toBeUndefined();
+    await expect(portalRepository.uninstall('nobody')).resolves.toBeUndefined();
   });
 
   it('installs again after an uninstall', async () => {
-    await registry.install(oauth.grant('m1'), claim);
-    await registry.uninstall('m1');
-    await registry.install(oauth.grant('m1'), claim);
-    await expect(registry.installed()).resolves.toEqual(['m1']);
+    await portalRepository.install(oauth.grant('m1'), claim);
+    await portalRepository.uninstall('m1');
+    await portalRepository.install(oauth.grant('m1'), claim);
+    await expect(portalRepository.installed()).resolves.toEqual(['m1']);
   });
 
   it('names only portals where the application works', async () => {
-    for (const memberId of ['m3', 'm1', 'm2']) await registry.install(oauth.grant(memberId), claim);
-    await registry.uninstall('m2');
+    for (const memberId of ['m3', 'm1', 'm2']) await portalRepository.install(oauth.grant(memberId), claim);
+    await portalRepository.uninstall('m2');
     const webhookUrl = 'https://four.bitrix24.com/rest/1/webhook-secret/';
-    await registry.registerWebhook({ memberId: 'm4', webhookUrl, ...claim });
-    await expect(registry.installed()).resolves.toEqual(['m1', 'm3']);
+    await portalRepository.registerWebhook({ memberId: 'm4', webhookUrl, ...claim });
+    await expect(portalRepository.installed()).resolves.toEqual(['m1', 'm3']);
   });
 
   describe('with webhooks', () => {
@@ -189,7 +191,7 @@ describe('PortalRegistry', () => {
     };
 
     it('stores the address sealed, and shows its harmless part only', async () => {
-      await registry.registerWebhook(webhook);
+      await portalRepository.registerWebhook(webhook);
       await expect(dump(source)).resolves.not.toContain('webhook-secret');
       await expect(portal()).resolves.toMatchObject({
         clientEndpoint: 'https://one.bitrix24.com/rest/',
@@ -199,16 +201,16 @@ describe('PortalRegistry', () => {
     });
 
     it('leaves the credentials of an installed application alone', async () => {
-      await registry.install(oauth.grant('m1'), claim);
-      await registry.registerWebhook({ ...webhook, applicationToken: 'token-of-a-webhook' });
-      await expect(registry.installed()).resolves.toEqual(['m1']);
+      await portalRepository.install(oauth.grant('m1'), claim);
+      await portalRepository.registerWebhook({ ...webhook, applicationToken: 'token-of-a-webhook' });
+      await expect(portalRepository.installed()).resolves.toEqual(['m1']);
       await expect(lets('token-of-a-webhook')).resolves.toBe(true);
     });
 
     it('does not believe the token of an application that was uninstalled again', async () => {
-      await registry.install(oauth.grant('m1'), claim);
-      await registry.uninstall('m1');
-      await registry.registerWebhook({ ...webhook, applicationToken: 'token-of-a-webhook' });
+      await portalRepository.install(oauth.grant('m1'), claim);
+      await portalRepository.uninstall('m1');
+      await portalRepository.registerWebhook({ ...webhook, applicationToken: 'token-of-a-webhook' });
       await expect(portal()).resolves.toMatchObject({ state: 'installed' });
       await expect(lets(claim.applicationToken)).resolves.toBe(false);
       await expect(lets('token-of-a-webhook')).resolves.toBe(true);
@@ -217,7 +219,7 @@ describe('PortalRegistry', () => {
     it('does not store an address that must not be called', async () => {
       const before = await dump(source);
       for (const webhookUrl of ['http://one.bitrix24.com/rest/1/s/', 'https://127.0.0.1/rest/1/s/']) {
-        await expect(registry.registerWebhook({ ...webhook, webhookUrl })).rejects.toMatchObject({
+        await expect(portalRepository.registerWebhook({ ...webhook, webhookUrl })).rejects.toMatchObject({
           code: 'BAD_ADDRESS',
         });
       }

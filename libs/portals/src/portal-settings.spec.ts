@@ -20,8 +20,8 @@ describe('PortalSettings', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let notifier: Notifier;
-  let directory: PortalCache;
-  let registry: PortalRepository;
+  let portalCache: PortalCache;
+  let portalRepository: PortalRepository;
   let settings: PortalSettings;
   let oauth: SingleUseOAuth;
 
@@ -29,20 +29,20 @@ describe('PortalSettings', () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
     notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
     await clear(source);
-    directory = new PortalCache({ readPortals: loadPortalsFrom(source), notifier });
+    portalCache = new PortalCache({ readPortals: loadPortalsFrom(source), notifier });
     warnings.length = 0;
-    settings = new PortalSettings(source, directory, log);
+    settings = new PortalSettings(source, portalCache, log);
     for (const consumer of ['radio', 'tv']) await settings.declare(consumer, volume);
-    await directory.find('to-begin');
+    await portalCache.find('to-begin');
     await eventually(() => expect(notifier.isListening()).toBe(true));
-    await registry.install(oauth.grant('m1'), { ...claim, language: 'tr' });
+    await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'tr' });
   });
-  afterEach(() => directory.close());
+  afterEach(() => portalCache.close());
   afterAll(async () => {
     await oauth.stop();
     await notifier.stop();
@@ -60,14 +60,14 @@ describe('PortalSettings', () => {
     await eventually(async () =>
       expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'tr', own: { volume: 11 } }),
     );
-    await registry.install(oauth.grant('m1'), { ...claim, language: 'de' });
+    await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'de' });
     await eventually(async () =>
       expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'de', own: { volume: 11 } }),
     );
   });
 
   it('replaces what one consumer had, and leaves the others’ and other portals’ alone', async () => {
-    await registry.install(oauth.grant('m2'), claim);
+    await portalRepository.install(oauth.grant('m2'), claim);
     await settings.set('m1', 'radio', { volume: 1 });
     await settings.set('m1', 'tv', { volume: 2 });
     await settings.set('m2', 'radio', { volume: 3 });
@@ -83,8 +83,8 @@ describe('PortalSettings', () => {
 
   it('keeps them over an uninstall and the next install', async () => {
     await settings.set('m1', 'radio', { volume: 7 });
-    await registry.uninstall('m1');
-    await registry.install(oauth.grant('m1'), claim);
+    await portalRepository.uninstall('m1');
+    await portalRepository.install(oauth.grant('m1'), claim);
     await eventually(async () =>
       expect(await settings.of('m1', 'radio', volume)).toEqual({ language: 'tr', own: { volume: 7 } }),
     );

@@ -28,7 +28,7 @@ export class PortalSettings {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly directory: Pick<PortalCache, 'find'>,
+    private readonly portalCache: Pick<PortalCache, 'find'>,
     private readonly log: Log,
   ) {}
 
@@ -39,7 +39,7 @@ export class PortalSettings {
    * @throws PortalError DIRECTORY_UNAVAILABLE
    */
   async of<T>(memberId: string, consumer: string, schema: ZodType<T>): Promise<SettingsOf<T>> {
-    const portal = await this.directory.find(memberId);
+    const portal = await this.portalCache.find(memberId);
     const stored = portal?.settings[consumer] ?? {};
     const language = portal?.language ?? undefined;
     const own = schema.safeParse(stored);

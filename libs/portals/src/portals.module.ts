@@ -38,12 +38,12 @@ export interface PortalsOptions {
 class Shutdown implements OnModuleDestroy {
   constructor(
     private readonly clients: PortalClients,
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly notifier: Notifier,
   ) {}
 
   async onModuleDestroy(): Promise<void> {
-    this.directory.close();
+    this.portalCache.close();
     await this.notifier.stop();
     await this.clients.close();
   }
@@ -69,8 +69,8 @@ export class PortalsModule {
       },
       {
         provide: PortalSettings,
-        useFactory: (dataSource: DataSource, directory: PortalCache) =>
-          new PortalSettings(dataSource, directory, log),
+        useFactory: (dataSource: DataSource, portalCache: PortalCache) =>
+          new PortalSettings(dataSource, portalCache, log),
         inject: [DataSource, PortalCache],
       },
       {
@@ -85,8 +85,8 @@ export class PortalsModule {
       },
       {
         provide: WebhookPairs,
-        useFactory: (dataSource: DataSource, registry: PortalRepository) =>
-          new WebhookPairs(dataSource, box, registry, allowHosts),
+        useFactory: (dataSource: DataSource, portalRepository: PortalRepository) =>
+          new WebhookPairs(dataSource, box, portalRepository, allowHosts),
         inject: [DataSource, PortalRepository],
       },
       {

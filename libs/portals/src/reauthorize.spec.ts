@@ -17,20 +17,20 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token', langu
 describe('a verified pair that comes without an install', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
   const { log, lines } = keptLog();
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, [], log);
+    portalRepository = new PortalRepository(source, database.box, [], log);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
     await clear(source);
     lines.length = 0;
-    await registry.install(oauth.grant(memberId), claim);
+    await portalRepository.install(oauth.grant(memberId), claim);
   });
   afterAll(async () => {
     await oauth.stop();
@@ -46,7 +46,7 @@ describe('a verified pair that comes without an install', () => {
     await new EventBindings(source).save(memberId, 'ONCRMCONTACTADD', 'https://here/', 'bound');
     await source.query(`UPDATE portals.portals SET state = 'needs-reauth', settings = '{"consumer":{}}'`);
     const grant = oauth.grant(memberId);
-    await registry.reauthorize(grant);
+    await portalRepository.reauthorize(grant);
 
     const portal = await known();
     expect(portal).toMatchObject({
@@ -65,22 +65,22 @@ describe('a verified pair that comes without an install', () => {
   it('does not end a suspension, which has other reasons', async () => {
     const error = new Bitrix24Error('OVERLOAD_LIMIT', { httpStatus: 503 });
     await new Suspensions(source, silentLog).note(memberId, { ok: false, method: 'profile', error });
-    await registry.reauthorize(oauth.grant(memberId));
+    await portalRepository.reauthorize(oauth.grant(memberId));
     await expect(known()).resolves.toMatchObject({ state: 'suspended' });
   });
 
   it('keeps an address that could be called when the new one must not be', async () => {
-    await registry.reauthorize({ ...oauth.grant(memberId), clientEndpoint: undefined });
+    await portalRepository.reauthorize({ ...oauth.grant(memberId), clientEndpoint: undefined });
     await expect(known()).resolves.toMatchObject({ clientEndpoint: 'https://one.bitrix24.com/rest/' });
   });
 
   it('installs nothing: not what is unknown, nor what is gone, nor what is known by webhooks', async () => {
-    await registry.uninstall(memberId);
+    await portalRepository.uninstall(memberId);
     const webhookUrl = 'https://two.bitrix24.com/rest/1/secret/';
-    await registry.registerWebhook({ memberId: 'm2', webhookUrl, applicationToken: 't' });
+    await portalRepository.registerWebhook({ memberId: 'm2', webhookUrl, applicationToken: 't' });
     const before = await dump(source);
     for (const member of [memberId, 'm2', 'm3']) {
-      await expect(registry.reauthorize(oauth.grant(member))).rejects.toMatchObject({
+      await expect(portalRepository.reauthorize(oauth.grant(member))).rejects.toMatchObject({
         code: 'NOT_INSTALLED',
         memberId: member,
       });

@@ -40,13 +40,13 @@ describe('secrets', () => {
 
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, box, []);
+    portalRepository = new PortalRepository(source, box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
@@ -62,7 +62,7 @@ describe('secrets', () => {
   async function install(): Promise<string> {
     const grant = oauth.grant(memberId);
     used.add(grant.accessToken).add(grant.refreshToken);
-    await registry.install(grant, claim);
+    await portalRepository.install(grant, claim);
     return grant.accessToken;
   }
 
@@ -94,7 +94,7 @@ describe('secrets', () => {
       return errorOf(() => store().access());
     },
     REDIRECT: async () => {
-      await registry.registerWebhook({
+      await portalRepository.registerWebhook({
         ...claim,
         memberId,
         webhookUrl: `https://one.bitrix24.com/rest/1/${secrets.webhook}/`,
@@ -105,7 +105,7 @@ describe('secrets', () => {
       const stale = await install();
       const grant = { ...oauth.grant(memberId), refreshToken: 'refresh-dead', accessToken: stale };
       used.add(grant.refreshToken);
-      await registry.install(grant, claim);
+      await portalRepository.install(grant, claim);
       return errorOf(() => store().refresh(stale));
     },
     WRONG_MEMBER: async () => {
@@ -161,20 +161,20 @@ describe('secrets', () => {
     ENDPOINT_NOT_ALLOWED: () => {
       const grant = { ...oauth.grant(memberId), clientEndpoint: undefined };
       used.add(grant.accessToken).add(grant.refreshToken);
-      return errorOf(() => registry.install(grant, claim));
+      return errorOf(() => portalRepository.install(grant, claim));
     },
     BAD_ADDRESS: () =>
       errorOf(() =>
-        registry.registerWebhook({
+        portalRepository.registerWebhook({
           ...claim,
           memberId,
           webhookUrl: `http://localhost/rest/1/${secrets.webhook}/`,
         }),
       ),
     OTHER_HOST: async () => {
-      await registry.install(oauth.grant(memberId), claim);
+      await portalRepository.install(oauth.grant(memberId), claim);
       return errorOf(() =>
-        registry.registerWebhook({
+        portalRepository.registerWebhook({
           ...claim,
           memberId,
           webhookUrl: `https://other.example/rest/1/${secrets.webhook}/`,

@@ -35,7 +35,7 @@ export class WebhookPairs {
   constructor(
     private readonly dataSource: DataSource,
     private readonly box: SecretBox,
-    private readonly registry: PortalRepository,
+    private readonly portalRepository: PortalRepository,
     private readonly allowHosts: readonly string[],
   ) {}
 
@@ -93,7 +93,7 @@ export class WebhookPairs {
         if (!pair) return await this.#wasClaimed(manager, memberId, tokenHash);
         const webhookUrl = this.box.open(pair.sealedUrl, { memberId: pair.host, field: 'webhook_url' });
         const registration = { memberId, webhookUrl, applicationToken, mayMove: pair.isNamed };
-        await this.registry.registerWebhookIn(manager, registration);
+        await this.portalRepository.registerWebhookIn(manager, registration);
         return true;
       });
     } catch (error) {

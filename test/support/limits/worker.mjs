@@ -16,9 +16,9 @@ const { databaseUrl, memberId, webhookUrl, limit, live, bulk } = JSON.parse(
 );
 const dataSource = await new DataSource(databaseOptions(databaseUrl, 'limits', portalEntities)).initialize();
 await new PortalLimits(dataSource).setLimit(memberId, limit);
-const pace = new PortalPace(dataSource, silentLog).of(memberId);
+const rateLimiter = new PortalPace(dataSource, silentLog).of(memberId);
 const { host } = new URL(webhookUrl);
-const shared = { memberId, tokens: webhookTokens(webhookUrl), pace, allowHosts: [host] };
+const shared = { memberId, tokens: webhookTokens(webhookUrl), rateLimiter, allowHosts: [host] };
 const clients = {
   live: new PortalClient({ ...shared, work: 'live' }),
   bulk: new PortalClient({ ...shared, work: 'bulk' }),

@@ -51,7 +51,7 @@ describe('an event is authenticated', () => {
       false,
       0,
     ];
-    const directory = new PortalCache({
+    const portalCache = new PortalCache({
       readPortals: async (members) => {
         reads += 1;
         if (isDatabaseAway) throw new Error('the database is away');
@@ -66,7 +66,7 @@ describe('an event is authenticated', () => {
         return isPairWaiting;
       },
     };
-    verifier = new EventVerifier(directory, pairs);
+    verifier = new EventVerifier(portalCache, pairs);
   });
 
   const notAuthorized = expect.objectContaining({ status: 401, reason: 'not-authorized' });

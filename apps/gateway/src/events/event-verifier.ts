@@ -7,7 +7,7 @@ import { RequestRejectedError } from '../http/request-rejected-error.js';
 @Injectable()
 export class EventVerifier {
   constructor(
-    @Inject(PortalCache) private readonly directory: Pick<PortalCache, 'find'>,
+    @Inject(PortalCache) private readonly portalCache: Pick<PortalCache, 'find'>,
     @Inject(WebhookPairs) private readonly webhookPairs: Pick<WebhookPairs, 'claim'>,
   ) {}
 
@@ -20,9 +20,9 @@ export class EventVerifier {
   async verify(envelope: EventEnvelope): Promise<KnownPortal | undefined> {
     const { memberId, name, credentials } = envelope;
     const { applicationToken } = credentials;
-    const cached = await this.directory.find(memberId);
+    const cached = await this.portalCache.find(memberId);
     if (isProved(cached, name, applicationToken)) return cached;
-    const fresh = await this.directory.find(memberId, { fresh: true });
+    const fresh = await this.portalCache.find(memberId, { fresh: true });
     if (isProved(fresh, name, applicationToken)) return fresh;
     const mayBeWebhook = !ABOUT_APPLICATION.has(name);
     if (mayBeWebhook && (await this.webhookPairs.claim(memberId, applicationToken))) return undefined;

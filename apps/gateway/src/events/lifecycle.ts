@@ -8,8 +8,8 @@ import { TestEvents } from './test-events.js';
 @Injectable()
 export class Lifecycle {
   constructor(
-    private readonly registry: PortalRepository,
-    private readonly directory: PortalCache,
+    private readonly portalRepository: PortalRepository,
+    private readonly portalCache: PortalCache,
     private readonly binder: EventBindingReconciler,
     private readonly tests: TestEvents,
   ) {}
@@ -24,8 +24,8 @@ export class Lifecycle {
 
   /** `CLEAN` says whether the user wants the data gone, too (api-reference/common/events/on-app-uninstall.md). */
   private async forget({ memberId, data }: PortalEvent): Promise<void> {
-    await this.registry.uninstall(memberId, { clean: data.CLEAN === '1' });
+    await this.portalRepository.uninstall(memberId, { clean: data.CLEAN === '1' });
     // Its last events may come in the moment before the announcement of it.
-    this.directory.expire(memberId);
+    this.portalCache.expire(memberId);
   }
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { PortalClients } from '@relay/portals';
 
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 /** A person has to change something meanwhile. */
 const PATIENCE_BY_HAND_MS = 60_000;
 
@@ -29,7 +29,7 @@ export class TestEvents {
 
   /** @returns milliseconds until it came; undefined when it did not. @throws Bitrix24Error */
   async probe(memberId: string): Promise<number | undefined> {
-    return this.waitFor(memberId, 'ONAPPTEST', PATIENCE_MS, async () => {
+    return this.waitFor(memberId, 'ONAPPTEST', TIMEOUT_MS, async () => {
       await this.clients.for(memberId).call('event.test', { sent_by: 'b24-relay' });
     });
   }

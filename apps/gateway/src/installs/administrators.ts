@@ -11,7 +11,7 @@ const TIMEOUT_MS = 15_000;
 export class Administrators {
   constructor(
     @Inject(ALLOW_HOSTS) private readonly allowHosts: readonly string[],
-    private readonly pace: PortalRateLimiter,
+    private readonly rateLimiter: PortalRateLimiter,
   ) {}
 
   /**
@@ -37,7 +37,7 @@ export class Administrators {
       tokens,
       timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
-      ...(isStored && { pace: this.pace.of(memberId) }),
+      ...(isStored && { rateLimiter: this.rateLimiter.of(memberId) }),
     });
     try {
       return (await client.call('user.admin', {}, { repeatable: true })).result === true;

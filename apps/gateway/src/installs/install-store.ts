@@ -18,24 +18,24 @@ export type AppliedClaim = Pick<InstallClaim, 'applicationToken' | 'language'>;
 @Injectable()
 export class InstallStore {
   constructor(
-    private readonly registry: PortalRepository,
-    private readonly directory: PortalCache,
+    private readonly portalRepository: PortalRepository,
+    private readonly portalCache: PortalCache,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
   /** @throws PortalError ENDPOINT_NOT_ALLOWED; what the database says when it has been away for seconds */
   async install(grant: TokenGrant, claim: AppliedClaim): Promise<void> {
-    await this.persist(grant.memberId, () => this.registry.install(grant, claim));
+    await this.persist(grant.memberId, () => this.portalRepository.install(grant, claim));
   }
 
   /** As `install`, unless the portal is known meanwhile. @returns whether it was not */
   async installUnknown(grant: TokenGrant, claim: Pick<AppliedClaim, 'language'>): Promise<boolean> {
-    return this.persist(grant.memberId, () => this.registry.installUnknown(grant, claim));
+    return this.persist(grant.memberId, () => this.portalRepository.installUnknown(grant, claim));
   }
 
   /** @throws as `install`, and Bitrix24Error NOT_INSTALLED */
   async reauthorize(grant: TokenGrant): Promise<void> {
-    await this.persist(grant.memberId, () => this.registry.reauthorize(grant));
+    await this.persist(grant.memberId, () => this.portalRepository.reauthorize(grant));
   }
 
   private async persist<T>(memberId: string, store: () => Promise<T>): Promise<T> {
@@ -43,7 +43,7 @@ export class InstallStore {
       return await this.patiently(memberId, store);
     } finally {
       // Events may come before the answer to this request has arrived.
-      this.directory.expire(memberId);
+      this.portalCache.expire(memberId);
     }
   }
 

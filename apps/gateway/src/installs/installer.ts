@@ -29,7 +29,7 @@ const installs = counter({
 /** Each waits for the OAuth server, and for the portal. */
 const CLAIMS_AT_ONCE = 8;
 /** For room in the budget of exchanges. */
-const PATIENCE_MS = 2_000;
+const TIMEOUT_MS = 2_000;
 const PAUSE_MS = 70;
 
 /**
@@ -43,8 +43,8 @@ export class Installer {
 
   constructor(
     @Inject(LOG) private readonly log: Log,
-    private readonly registry: PortalRepository,
-    private readonly directory: PortalCache,
+    private readonly portalRepository: PortalRepository,
+    private readonly portalCache: PortalCache,
     private readonly pending: PendingInstalls,
     private readonly budget: ExchangeBudget,
     private readonly proof: InstallVerifier,
@@ -67,7 +67,7 @@ export class Installer {
   async authorize(claim: InstallClaim, source: string): Promise<void> {
     await this.once(claim, async () => {
       if (this.inHand.size > CLAIMS_AT_ONCE) throw new RequestRejectedError(503, 'too-many-installs');
-      await this.registry.requireDatabase(claim.memberId);
+      await this.portalRepository.requireDatabase(claim.memberId);
       const admission = await this.room(claim, source);
       if (admission === 'refused-before') return this.repeated(claim);
       if (admission !== 'admitted') throw new RequestRejectedError(503, 'too-many-installs');
@@ -88,7 +88,7 @@ export class Installer {
    *   confirm; UnsettledInstall when it does, and what has to follow failed
    */
   async confirm(claim: InstallClaim, way: InstallSource = 'install'): Promise<InstallDecision> {
-    const before = await this.directory.find(claim.memberId, { fresh: true });
+    const before = await this.portalCache.find(claim.memberId, { fresh: true });
     let grant: TokenGrant;
     try {
       grant = await this.proof.exchange(claim);
@@ -113,7 +113,7 @@ export class Installer {
     const inTurn = { source, isDue: true, reason: 'too-many-installs' };
     if (this.inHand.size > CLAIMS_AT_ONCE) return this.keep(claim, inTurn);
     // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
-    await this.registry.requireDatabase(claim.memberId);
+    await this.portalRepository.requireDatabase(claim.memberId);
     const admission = await this.room(claim, source);
     if (admission === 'refused-before') return this.repeated(claim);
     if (admission === 'too-many') return this.keep(claim, inTurn);
@@ -148,7 +148,7 @@ export class Installer {
 
   /** Several installs that follow each other are slowed down; where others wait already, it is their turn. */
   private async room(claim: InstallClaim, source: string): Promise<Admission> {
-    const untilMs = performance.now() + PATIENCE_MS;
+    const untilMs = performance.now() + TIMEOUT_MS;
     for (;;) {
       const admission = await this.budget.admit({ ...claim, source });
       if (admission !== 'too-many' || performance.now() > untilMs || (await this.pending.hasDue())) {
@@ -173,7 +173,7 @@ export class Installer {
    * knows the application token may also send events.
    */
   private async wasConfirmed({ memberId, applicationToken = '' }: InstallClaim): Promise<boolean> {
-    const portal = await this.directory.find(memberId, { fresh: true });
+    const portal = await this.portalCache.find(memberId, { fresh: true });
     const isSo = portal !== undefined && works(portal.state) && knowsToken(portal, applicationToken);
     if (isSo) {
       installs.inc({ outcome: 'repeated' });

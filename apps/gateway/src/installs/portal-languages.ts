@@ -12,7 +12,7 @@ const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,
 export class PortalLanguages {
   constructor(
     private readonly clients: PortalClients,
-    private readonly registry: PortalRepository,
+    private readonly portalRepository: PortalRepository,
     @Inject(LOG) private readonly log: Log,
   ) {}
 
@@ -21,7 +21,7 @@ export class PortalLanguages {
     try {
       const { result } = await this.clients.for(memberId).call('app.info');
       const info = applicationInfo.safeParse(result);
-      if (info.success) await this.registry.setLanguage(memberId, info.data.LANGUAGE_ID);
+      if (info.success) await this.portalRepository.setLanguage(memberId, info.data.LANGUAGE_ID);
     } catch (error) {
       this.log.warn({ memberId, err: error }, "the portal's language could not be asked");
     }

@@ -20,7 +20,7 @@ export class Reauthorization implements OnModuleDestroy {
   private isStopped = false;
 
   constructor(
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly budget: ExchangeBudget,
     private readonly proof: InstallVerifier,
     private readonly settlement: InstallApplier,
@@ -44,7 +44,7 @@ export class Reauthorization implements OnModuleDestroy {
   private async attempt(pair: OfferedPair): Promise<void> {
     const { memberId } = pair;
     try {
-      const portal = await this.directory.find(memberId, { fresh: true });
+      const portal = await this.portalCache.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
       const admission = await this.budget.admit({ ...pair, source: sourceOfPortal(memberId) });
       if (admission === 'refused-before') throw new RequestRejectedError(401, 'not-confirmed');

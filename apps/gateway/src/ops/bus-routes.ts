@@ -6,7 +6,7 @@ import { OpsRejectedError } from './ops-rejected-error.js';
 import { formatRetireRejection } from './format-retire-rejection.js';
 
 export interface BusRouteParts extends KnownConsumersParts {
-  care: BusAdmin;
+  admin: BusAdmin;
   mover: Pick<BusMover, 'round'>;
   journal: Pick<JournalledBus, 'status'>;
   /** What was missing on the bus and made anew by this process, newest first. */
@@ -32,20 +32,20 @@ const replayBody = z.strictObject({
 /** What an operator asks of the bus, its consumers and the journal. */
 export function addBusRoutes(
   api: FastifyInstance,
-  { care, mover, journal, repairs, ...parts }: BusRouteParts,
+  { admin, mover, journal, repairs, ...parts }: BusRouteParts,
 ): void {
-  const consumers = new KnownConsumers({ care, ...parts });
+  const consumers = new KnownConsumers({ admin, ...parts });
 
   api.get('/ops/api/consumers', async () => ({ consumers: await consumers.statuses() }));
   api.get('/ops/api/journal', async () => journal.status());
-  api.get('/ops/api/unrouted', async () => ({ unrouted: await care.unrouted() }));
+  api.get('/ops/api/unrouted', async () => ({ unrouted: await admin.unrouted() }));
   api.post('/ops/api/unrouted/replay', async (request) => {
     const { portal: memberId, since, until } = replayBody.parse(request.body ?? {});
-    return care.replayUnrouted(await consumers.wanted(), { memberId, since, until });
+    return admin.replayUnrouted(await consumers.wanted(), { memberId, since, until });
   });
   api.post('/ops/api/bus/move', async () => mover.round());
   api.get('/ops/api/topology', async () => {
-    const topology = await care.topology(await consumers.events());
+    const topology = await admin.topology(await consumers.events());
     return { ok: topology.every(({ state }) => state === 'ok'), topology, repairs: repairs() };
   });
   api.post('/ops/api/consumers/:consumer/retire', async (request) => {
@@ -54,7 +54,7 @@ export function addBusRoutes(
     await consumers.require(consumer);
     // First, so that nobody makes its queues and bindings anew.
     const isFresh = await consumers.drain(consumer);
-    const retirement = await care.retire(consumer, { ...how, names: await consumers.everyEvent() });
+    const retirement = await admin.retire(consumer, { ...how, names: await consumers.everyEvent() });
     if (retirement.outcome === 'refused') {
       if (isFresh && !retirement.unsubscribed) await consumers.undrain(consumer);
       throw new OpsRejectedError(409, formatRetireRejection(retirement));

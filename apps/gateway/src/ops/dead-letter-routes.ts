@@ -12,14 +12,14 @@ import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
 import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface DeadLetterRouteParts extends KnownConsumersParts {
-  care: BusAdmin;
+  admin: BusAdmin;
 }
 
 /** One request replays for about so long; whoever has more to replay asks again. */
 const ROUND_MS = 5_000;
-const USUAL_RATE = 50;
+const DEFAULT_RATE = 50;
 const LIST_AT_MOST = 1_000;
-const USUAL_LIST = 100;
+const DEFAULT_LIST = 100;
 const DROP_AT_MOST = 50_000;
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
@@ -34,13 +34,13 @@ const filter = z.strictObject({
   until: time.optional(),
 });
 const listQuery = filter.extend({
-  limit: z.coerce.number().int().min(1).max(LIST_AT_MOST).default(USUAL_LIST),
+  limit: z.coerce.number().int().min(1).max(LIST_AT_MOST).default(DEFAULT_LIST),
 });
 const picked = filter.extend({
   id: z.string().min(1).max(64).optional(),
   limit: z.int().min(1).optional(),
 });
-const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(USUAL_RATE) });
+const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(DEFAULT_RATE) });
 const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMeantByName, {
   error: 'say which letters by a filter, or that all are meant',
 });
@@ -48,7 +48,7 @@ const letterPath = z.object({ consumer: consumerName, id: z.string().min(1).max(
 
 /** What an operator asks of dead letters, and does with them: bounded rounds, so that no request takes for ever. */
 export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRouteParts): void {
-  const { deadLetters } = parts.care;
+  const { deadLetters } = parts.admin;
   const consumers = new KnownConsumers(parts);
 
   api.get('/ops/api/dead-letters', async (request) => {

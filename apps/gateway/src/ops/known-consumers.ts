@@ -3,7 +3,7 @@ import type { EventBindings, Subscriptions } from '@relay/portals';
 import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface KnownConsumersParts {
-  care: BusAdmin;
+  admin: BusAdmin;
   subscriptions: Subscriptions;
   bindings: EventBindings;
 }
@@ -19,8 +19,8 @@ export class KnownConsumers {
 
   /** Sorted. */
   async names(): Promise<string[]> {
-    const { care, subscriptions } = this.parts;
-    const [recorded, traced] = await Promise.all([subscriptions.byConsumer(), care.knownConsumers()]);
+    const { admin, subscriptions } = this.parts;
+    const [recorded, traced] = await Promise.all([subscriptions.byConsumer(), admin.knownConsumers()]);
     return [...new Set([...recorded.keys(), ...traced])].toSorted();
   }
 
@@ -42,7 +42,7 @@ export class KnownConsumers {
   async statuses(): Promise<ListedConsumer[]> {
     const statuses: ListedConsumer[] = [];
     for (const [consumer, events] of await this.events()) {
-      statuses.push({ ...(await this.parts.care.statusOf(consumer)), events });
+      statuses.push({ ...(await this.parts.admin.statusOf(consumer)), events });
     }
     return statuses;
   }
@@ -50,7 +50,7 @@ export class KnownConsumers {
   /** @throws OpsRefusal 404 when neither the database nor the bus knows it */
   async require(consumer: string): Promise<void> {
     if ((await this.names()).includes(consumer)) return;
-    if (!(await this.parts.care.statusOf(consumer)).unknown) return;
+    if (!(await this.parts.admin.statusOf(consumer)).unknown) return;
     throw new OpsRejectedError(404, `There is no consumer ${consumer}`);
   }
 

@@ -6,7 +6,7 @@ const wrongTokens = counter({
 });
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5_000;
+const MAX_PAUSE_MS = 5_000;
 const FORGOTTEN_AFTER_MS = 10 * 60_000;
 const MAX_ADDRESSES = 1_000;
 /** Answers that are held back at once, of all addresses. */
@@ -40,7 +40,7 @@ export class WrongTokens {
     }
     if (this.held >= MAX_HELD) return undefined;
     this.held += 1;
-    return Math.min(FIRST_PAUSE_MS * 2 ** Math.min(tries - 1, 20), LONGEST_PAUSE_MS);
+    return Math.min(FIRST_PAUSE_MS * 2 ** Math.min(tries - 1, 20), MAX_PAUSE_MS);
   }
 
   release(): void {

@@ -16,7 +16,7 @@ import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js
 @Injectable()
 export class AppPage {
   constructor(
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly installer: Installer,
     private readonly subscriptions: Subscriptions,
     private readonly bindings: EventBindings,
@@ -25,14 +25,14 @@ export class AppPage {
   /** @param address of the client. @throws Refusal, DirectoryUnavailableError */
   async open(claim: InstallClaim, address: string): Promise<Page> {
     const { memberId } = claim;
-    const portal = await this.directory.find(memberId, { fresh: true });
+    const portal = await this.portalCache.find(memberId, { fresh: true });
     // An exchange for each opening would get the application blocked (settings/oauth/auto-renewal.md).
     if (portal !== undefined && works(portal.state)) {
       if (claim.applicationToken === undefined) return anonymousPage();
       if (knowsToken(portal, claim.applicationToken)) return this.show(portal);
     }
     await this.installer.authorize(claim, sourceOfPage(address));
-    const mended = await this.directory.find(memberId, { fresh: true });
+    const mended = await this.portalCache.find(memberId, { fresh: true });
     if (mended === undefined) throw new RequestRejectedError(503, 'not-finished');
     return this.show(mended);
   }

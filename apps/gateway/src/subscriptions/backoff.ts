@@ -1,5 +1,5 @@
 const FIRST_MS = 30_000;
-const LONGEST_MS = 3_600_000;
+const MAX_MS = 3_600_000;
 
 /** When each portal that failed may be tried again: after 30 s, then twice as long each time, at most an hour. */
 export class Backoff {
@@ -13,7 +13,7 @@ export class Backoff {
 
   fail(memberId: string): void {
     const times = (this.failed.get(memberId)?.times ?? 0) + 1;
-    const waitMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** (times - 1));
+    const waitMs = Math.min(MAX_MS, FIRST_MS * 2 ** (times - 1));
     this.failed.set(memberId, { times, dueAt: this.now() + waitMs });
   }
 

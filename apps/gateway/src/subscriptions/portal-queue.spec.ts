@@ -11,7 +11,7 @@ describe('the queue of portals whose events are to be bound', () => {
   beforeEach(() => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
     [begun, ends, signals] = [[], new Map(), new Map()];
-    queue = new PortalQueue({ run, patienceMs: 500, maxSlow: 6 });
+    queue = new PortalQueue({ run, timeoutMs: 500, maxSlow: 6 });
   });
   afterEach(() => {
     jest.useRealTimers();

@@ -4,14 +4,14 @@ import { ClaimLostError } from '@relay/portals';
 /** Runs that began a moment ago. */
 const MAX_QUICK = 4;
 /** Longer than a round at a portal that answers takes. */
-const PATIENCE_MS = 500;
+const TIMEOUT_MS = 500;
 /** Runs that take longer: they cost a socket each, and nobody waits for them. Others than fresh ones begin below it only. */
 const MAX_SLOW = 32;
 
 export interface PortalQueueOptions {
   /** Must not reject. The signal: the portal was pushed as fresh again, or has had its time while others wait. */
   run: (memberId: string, signal: AbortSignal) => Promise<void>;
-  patienceMs?: number;
+  timeoutMs?: number;
   maxSlow?: number;
 }
 
@@ -78,7 +78,7 @@ export class PortalQueue {
 
   private start(memberId: string): void {
     const controller = new AbortController();
-    const patience = setTimeout(() => this.makeSlow(memberId), this.options.patienceMs ?? PATIENCE_MS);
+    const patience = setTimeout(() => this.makeSlow(memberId), this.options.timeoutMs ?? TIMEOUT_MS);
     const ended = this.options.run(memberId, controller.signal).finally(() => {
       clearTimeout(patience);
       this.running.delete(memberId);

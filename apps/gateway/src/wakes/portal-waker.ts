@@ -9,7 +9,7 @@ const LOOK_EVERY_MS = 2_000;
 export interface PortalWakerOptions {
   wakes: PortalWakes;
   tasks: PortalJobs;
-  care: BusAdmin;
+  admin: BusAdmin;
   /** Everyone for whom something may wait. */
   consumers: () => Promise<string[]>;
   log: Log;
@@ -49,7 +49,7 @@ export class PortalWaker {
     let woken: number | undefined = 0;
     for (const consumer of await this.options.consumers()) {
       try {
-        const count = await this.options.care.wake(consumer, memberIds);
+        const count = await this.options.admin.wake(consumer, memberIds);
         if (woken !== undefined) woken += count;
       } catch (err) {
         woken = undefined;

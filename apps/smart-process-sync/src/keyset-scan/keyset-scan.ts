@@ -78,28 +78,28 @@ class KeysetScan {
   }
 
   async run(): Promise<void> {
-    const underWay = new Set<Promise<void>>();
+    const inFlight = new Set<Promise<void>>();
     try {
       for (;;) {
-        while (underWay.size < (this.options.concurrency ?? DEFAULT_CONCURRENCY)) {
+        while (inFlight.size < (this.options.concurrency ?? DEFAULT_CONCURRENCY)) {
           this.signal.throwIfAborted();
           const chains = planBatches([...this.cursors.values()], this.maxPages);
           if (chains.length === 0) break;
           // What the one under way leaves over may go with it: requests are what the portal is short of.
-          if (underWay.size > 0 && sumPages(chains) < this.maxPages) break;
+          if (inFlight.size > 0 && sumPages(chains) < this.maxPages) break;
           for (const { entityTypeId } of chains) this.cursor(entityTypeId).state = 'asked';
-          const asked: Promise<void> = this.sendBatches(chains).finally(() => underWay.delete(asked));
-          underWay.add(asked);
+          const asked: Promise<void> = this.sendBatches(chains).finally(() => inFlight.delete(asked));
+          inFlight.add(asked);
         }
-        if (underWay.size === 0) break;
-        await Promise.race(underWay);
+        if (inFlight.size === 0) break;
+        await Promise.race(inFlight);
       }
       await this.stored;
     } catch (error) {
       this.failed.abort(error);
       throw error;
     } finally {
-      await Promise.allSettled(underWay);
+      await Promise.allSettled(inFlight);
       await Promise.allSettled([this.stored]);
     }
   }

@@ -21,9 +21,9 @@ export function countPages(way: Pick<ScanCursor, 'after' | 'lastId'>): number {
  * many as there may be. So forty small types are one request, and the one page that shows that nothing came behind a full
  * one costs no request of its own while there is anything else to read.
  */
-export function planBatches(ways: readonly ScanCursor[], mostPages: number): ChainedBatch[] {
+export function planBatches(ways: readonly ScanCursor[], maxPages: number): ChainedBatch[] {
   const chains: ChainedBatch[] = [];
-  let left = mostPages;
+  let left = maxPages;
   for (const way of ways) {
     if (way.state !== 'waiting' || left === 0) continue;
     const chain = {

@@ -24,7 +24,7 @@ const offered = listOf(z.string());
 export class SuffixedEvents {
   constructor(
     private readonly subscriptions: Subscriptions,
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly clients: PortalClients,
     private readonly syncStates: PortalSyncStates,
   ) {}
@@ -41,7 +41,7 @@ export class SuffixedEvents {
   ): Promise<void> {
     // Before the consumer's first start has ended, nothing is recorded, and there is nothing to choose in place of.
     const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
-    if (!usual || !(await this.directory.find(memberId))) return;
+    if (!usual || !(await this.portalCache.find(memberId))) return;
     const suffixed = types.flatMap(({ entityTypeId }) =>
       ITEM_EVENTS.map((name) => formatEventName(name, entityTypeId)),
     );

@@ -12,13 +12,13 @@ const GUARD_BATCH_SIZE = 100;
 @Injectable()
 export class ViewSynchronizer {
   constructor(
-    private readonly directory: PortalCache,
+    private readonly portalCache: PortalCache,
     private readonly views: ViewStore,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
   async sync(memberId: string, types: readonly MirroredType[]): Promise<void> {
-    const portal = await this.directory.find(memberId);
+    const portal = await this.portalCache.find(memberId);
     for (const type of types) {
       const outcome = await this.views.refresh({ ...type, memberId, domain: portal?.domain ?? memberId });
       const { entityTypeId } = type;

@@ -70,7 +70,7 @@ const behaviours: fc.Arbitrary<Behaviour[]> = fc.array(
 const scenarios = fc.record({
   wishes,
   behaviours,
-  mostCommands: fc.oneof({ weight: 3, arbitrary: fc.constant(50) }, fc.integer({ min: 1, max: 50 })),
+  maxCommands: fc.oneof({ weight: 3, arbitrary: fc.constant(50) }, fc.integer({ min: 1, max: 50 })),
   requestsAtOnce: fc.integer({ min: 1, max: 5 }),
 });
 type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
@@ -80,7 +80,7 @@ interface NamedJob extends PlannedCommand {
   readonly fate: Fate;
 }
 
-async function play({ wishes: wished, behaviours: script, mostCommands, requestsAtOnce }: Scenario) {
+async function play({ wishes: wished, behaviours: script, maxCommands, requestsAtOnce }: Scenario) {
   const jobs = wished.map(({ entity, repeatable, alone, fate }, index): NamedJob => {
     const name = `w${index}`;
     const command = { method: 'crm.item.update', params: { name } };
@@ -89,7 +89,7 @@ async function play({ wishes: wished, behaviours: script, mostCommands, requests
   const byName = new Map(jobs.map((job) => [job.name, job]));
   const portal = new ModelPortal();
   portal.behaviours = [...script];
-  portal.mostCommands = mostCommands;
+  portal.maxCommands = maxCommands;
   portal.spoils = (command) => (byName.get(nameOf(command))?.fate === 'spoils' ? spoiled : undefined);
   portal.answer = (command) => {
     const name = nameOf(command);
@@ -160,21 +160,21 @@ describe('whatever fails, a plan', () => {
 
   it('has no more requests under way than it may, and sends none after it has heard that the portal takes none', async () => {
     await always(({ portal }, { requestsAtOnce }) => {
-      expect(portal.mostUnderWay).toBeLessThanOrEqual(requestsAtOnce);
+      expect(portal.maxUnderWay).toBeLessThanOrEqual(requestsAtOnce);
       const refused = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
       expect(refused.filter(({ sentMeanwhile }) => sentMeanwhile !== portal.sent.length)).toEqual([]);
     });
   });
 
   it('makes two requests more at most for each one that failed', async () => {
-    await always(({ jobs, portal }, { mostCommands }) => {
+    await always(({ jobs, portal }, { maxCommands }) => {
       const tooMany = ['TIMEOUT', nothingDone.code];
       const failed = portal.sent.filter(({ failure }) => failure !== undefined);
       const learns = failed.some(
         ({ failure }) => failure instanceof Bitrix24Error && tooMany.includes(failure.code),
       );
       // Else the plan has learned to send less at once, and least is no measure any more.
-      if (learns || mostCommands < 50) return;
+      if (learns || maxCommands < 50) return;
       expect(portal.sent.length).toBeLessThanOrEqual(pack(jobs).length + 2 * failed.length);
     });
   });

@@ -26,16 +26,16 @@ export async function executePlan<J extends PlannedCommand>(
   { signal, requestsAtOnce = REQUESTS_AT_ONCE }: PlanOptions = {},
 ): Promise<[job: J, outcome: Outcome][]> {
   const plan = new Plan(jobs);
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
   for (;;) {
-    while (underWay.size < requestsAtOnce) {
+    while (inFlight.size < requestsAtOnce) {
       const request = plan.next();
       if (!request) break;
-      const sent: Promise<void> = carry(client, plan, request, signal).finally(() => underWay.delete(sent));
-      underWay.add(sent);
+      const sent: Promise<void> = carry(client, plan, request, signal).finally(() => inFlight.delete(sent));
+      inFlight.add(sent);
     }
-    if (underWay.size === 0) break;
-    await Promise.race(underWay);
+    if (inFlight.size === 0) break;
+    await Promise.race(inFlight);
   }
   return jobs.map((job) => [job, plan.outcomeOf(job) ?? noOutcome(client, job)]);
 }

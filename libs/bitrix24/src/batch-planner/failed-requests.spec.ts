@@ -29,7 +29,7 @@ describe('a request that is too long', () => {
 
   it('of which the portal did the first commands is not done twice', async () => {
     const portal = new ModelPortal();
-    portal.mostCommands = 20;
+    portal.maxCommands = 20;
     const all = names(200);
 
     expect(
@@ -62,7 +62,7 @@ describe('a request that is too long', () => {
 
   it('though it has one command fails it', async () => {
     const portal = new ModelPortal();
-    portal.mostCommands = 0;
+    portal.maxCommands = 0;
     expect(results(await writeAll(portal, [add('a'), add('b')]))).toEqual([
       'ERROR_BATCH_LENGTH_EXCEEDED',
       'ERROR_BATCH_LENGTH_EXCEEDED',

@@ -26,7 +26,7 @@ export interface PlannedRequest {
 export class Plan {
   /** Those to be sent and those under way, so that of two with one entity the first is to be done first. */
   private requests: PlannedRequest[];
-  private readonly underWay = new Set<PlannedRequest>();
+  private readonly inFlight = new Set<PlannedRequest>();
   private readonly outcomes = new Map<PlannedCommand, Outcome>();
   /** Most commands that a request may have, as far as this plan has learned. */
   private largest = MAX_BATCH_COMMANDS;
@@ -49,7 +49,7 @@ export class Plan {
     const busy = new Set<string>();
     for (const request of this.requests) {
       const entities = request.jobs.flatMap(({ entity }) => entity ?? []);
-      if (!this.underWay.has(request) && !entities.some((entity) => busy.has(entity))) {
+      if (!this.inFlight.has(request) && !entities.some((entity) => busy.has(entity))) {
         return this.send(request);
       }
       for (const entity of entities) busy.add(entity);
@@ -92,14 +92,14 @@ export class Plan {
   private send(request: PlannedRequest): PlannedRequest {
     const [jobs = [], ...rest] = chunk(request.jobs, this.largest);
     const sent = { ...request, jobs };
-    this.underWay.add(sent);
+    this.inFlight.add(sent);
     this.replace(request, [sent, ...rest.map((piece) => ({ ...request, jobs: piece }))]);
     return sent;
   }
 
   private end(request: PlannedRequest, again: readonly (readonly PlannedCommand[])[]): void {
     if (again.length > 0) this.splitsLeft -= 1;
-    this.underWay.delete(request);
+    this.inFlight.delete(request);
     this.replace(
       request,
       again.map((jobs) => ({ jobs, again: true })),
@@ -119,10 +119,10 @@ export class Plan {
 
   /** What is not under way gets this error without being sent. */
   private stop(error: unknown): void {
-    for (const { jobs } of this.requests.filter((request) => !this.underWay.has(request))) {
+    for (const { jobs } of this.requests.filter((request) => !this.inFlight.has(request))) {
       for (const job of jobs) this.outcomes.set(job, { ok: false, error });
     }
-    this.requests = this.requests.filter((request) => this.underWay.has(request));
+    this.requests = this.requests.filter((request) => this.inFlight.has(request));
     this.splitsLeft = 0;
   }
 }

@@ -19,7 +19,7 @@ describe('writes', () => {
       ),
     ).toEqual(all);
     expect(sizes(portal)).toEqual([50, 50, 50, 50, 50, 1]);
-    expect(portal.mostUnderWay).toBe(4);
+    expect(portal.maxUnderWay).toBe(4);
   });
 
   it('that there are none of make no request', async () => {

@@ -19,12 +19,12 @@ const request = { work: 'live' as const, methods: ['crm.item.list'] };
 describe('SharedPace', () => {
   it('waits for a method that is free again soon, before it takes a place', async () => {
     const waits = [300, 200, 0];
-    const pace = new DistributedRateLimiter(
+    const rateLimiter = new DistributedRateLimiter(
       openBucket,
       timesThatClaim(() => waits.shift() ?? 0),
     );
     const before = places.length;
-    const admitted = pace.admit(request);
+    const admitted = rateLimiter.admit(request);
     await Promise.resolve();
     expect(places.length).toBe(before);
     await admitted;
@@ -34,11 +34,11 @@ describe('SharedPace', () => {
 
   it('gives up on a method that others always get first, and takes no place for it', async () => {
     const before = places.length;
-    const pace = new DistributedRateLimiter(
+    const rateLimiter = new DistributedRateLimiter(
       openBucket,
       timesThatClaim(() => 4_700),
     );
-    await expect(pace.admit(request)).rejects.toMatchObject({
+    await expect(rateLimiter.admit(request)).rejects.toMatchObject({
       code: 'OPERATION_TIME_LIMIT',
       retryAfterMs: 4_700,
       message: expect.stringContaining('crm.item.list'),

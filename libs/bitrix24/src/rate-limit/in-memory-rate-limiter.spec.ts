@@ -6,10 +6,14 @@ import type { Priority } from './rate-limiter.js';
 const limit = { rate: 20, burst: 80 };
 const line = 40;
 
-async function times(pace: InMemoryRateLimiter, count: number, work: Priority = 'live'): Promise<number[]> {
+async function times(
+  rateLimiter: InMemoryRateLimiter,
+  count: number,
+  work: Priority = 'live',
+): Promise<number[]> {
   const startedAt = performance.now();
   const each = Array.from({ length: count }, async () => {
-    await pace.admit({ work, methods: ['crm.item.get'] });
+    await rateLimiter.admit({ work, methods: ['crm.item.get'] });
     return performance.now() - startedAt;
   });
   return (await Promise.all(each)).toSorted((a, b) => a - b);
@@ -24,12 +28,12 @@ describe('LocalPace', () => {
   });
 
   it('leaves room to live work when bulk work comes in a flood', async () => {
-    const pace = new InMemoryRateLimiter(limit);
+    const rateLimiter = new InMemoryRateLimiter(limit);
     const end = new AbortController();
     const bulk = Promise.allSettled(
-      Array.from({ length: 200 }, () => pace.admit({ work: 'bulk', methods: [] }, end.signal)),
+      Array.from({ length: 200 }, () => rateLimiter.admit({ work: 'bulk', methods: [] }, end.signal)),
     );
-    const [first, second] = await times(pace, 5);
+    const [first, second] = await times(rateLimiter, 5);
     expect(first).toBeLessThan(200);
     expect(second).toBeLessThan(200);
     end.abort();
@@ -37,41 +41,41 @@ describe('LocalPace', () => {
   });
 
   it('waits after a refusal, also with who has a place already', async () => {
-    const pace = new InMemoryRateLimiter({ rate: 20, burst: 41 });
-    await times(pace, 1);
-    const waiting = times(pace, 15);
-    await pace.refused();
+    const rateLimiter = new InMemoryRateLimiter({ rate: 20, burst: 41 });
+    await times(rateLimiter, 1);
+    const waiting = times(rateLimiter, 15);
+    await rateLimiter.refused();
     // Behind them 40 have to leak at 0.7 of 20 a second.
     const passed = await waiting;
     expect(passed.at(-1)).toBeGreaterThan(2_000);
   });
 
   it('ends a wait with the signal’s own reason, and gives the place to the next', async () => {
-    const pace = new InMemoryRateLimiter({ rate: 0.5, burst: 2 });
-    await pace.admit({ work: 'live', methods: [] });
+    const rateLimiter = new InMemoryRateLimiter({ rate: 0.5, burst: 2 });
+    await rateLimiter.admit({ work: 'live', methods: [] });
     const reason = new Error('shutting down');
     for (const work of ['live', 'bulk'] as const) {
       const end = new AbortController();
-      const waiting = pace.admit({ work, methods: [] }, end.signal);
+      const waiting = rateLimiter.admit({ work, methods: [] }, end.signal);
       end.abort(reason);
       await expect(waiting).rejects.toBe(reason);
-      await expect(pace.admit({ work, methods: [] }, AbortSignal.abort(reason))).rejects.toBe(reason);
+      await expect(rateLimiter.admit({ work, methods: [] }, AbortSignal.abort(reason))).rejects.toBe(reason);
     }
-    const [passed] = await times(pace, 1);
+    const [passed] = await times(rateLimiter, 1);
     expect(passed).toBeLessThan(3_500);
   });
 
   it('reports a method without operating time as paused, and lets the others go', async () => {
-    const pace = new InMemoryRateLimiter();
+    const rateLimiter = new InMemoryRateLimiter();
     const usage = { operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true };
-    await pace.observe([{ method: 'crm.item.list', ...usage }]);
-    const paused = await pace.throttled(['crm.item.LIST', 'crm.item.get']);
+    await rateLimiter.observe([{ method: 'crm.item.list', ...usage }]);
+    const paused = await rateLimiter.throttled(['crm.item.LIST', 'crm.item.get']);
     expect([...paused.keys()]).toEqual(['crm.item.list']);
     expect(paused.get('crm.item.list')).toBeGreaterThan(80_000);
 
-    await pace.admit({ work: 'live', methods: ['crm.item.get'] });
+    await rateLimiter.admit({ work: 'live', methods: ['crm.item.get'] });
     await expect(
-      pace.admit({ work: 'live', methods: ['crm.item.get', 'crm.item.list'] }),
+      rateLimiter.admit({ work: 'live', methods: ['crm.item.get', 'crm.item.list'] }),
     ).rejects.toMatchObject({
       code: 'OPERATION_TIME_LIMIT',
       recovery: 'wait',
@@ -80,15 +84,18 @@ describe('LocalPace', () => {
   });
 
   it('sends one call of a slowed method at a time, the next when the bill has come', async () => {
-    const pace = new InMemoryRateLimiter();
+    const rateLimiter = new InMemoryRateLimiter();
     const bill = { method: 'crm.item.list', resetsInMs: 2_000, exhausted: false };
     const request = { work: 'live' as const, methods: ['crm.item.list'] };
-    await pace.observe([{ ...bill, operatingSeconds: 384 }]);
-    await pace.admit(request);
-    const second = pace.admit(request);
-    const early = await Promise.race([second.then(() => 'early'), pace.throttled([]).then(() => 'not yet')]);
+    await rateLimiter.observe([{ ...bill, operatingSeconds: 384 }]);
+    await rateLimiter.admit(request);
+    const second = rateLimiter.admit(request);
+    const early = await Promise.race([
+      second.then(() => 'early'),
+      rateLimiter.throttled([]).then(() => 'not yet'),
+    ]);
     expect(early).toBe('not yet');
-    await pace.observe([{ ...bill, operatingSeconds: 385 }]);
+    await rateLimiter.observe([{ ...bill, operatingSeconds: 385 }]);
     await second;
   });
 });

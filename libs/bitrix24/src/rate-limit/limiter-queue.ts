@@ -16,7 +16,7 @@ export interface SharedBucket {
 /** Who waited longer asks again before it goes: a refusal may have come meanwhile. */
 const TRUSTED_WAIT_MS = 500;
 /** Nobody sleeps longer without asking: the portal may have been given a higher limit. */
-const LONGEST_SLEEP_MS = 10_000;
+const MAX_SLEEP_MS = 10_000;
 
 /**
  * Those in this process who wait for one portal's bucket. Live requests keep a place there each; bulk requests wait
@@ -93,5 +93,5 @@ class Turn {
 
 /** At least a millisecond: what is due by a fraction of one must not be asked for in a tight loop. */
 function wakeAfter(ms: number): number {
-  return Math.min(Math.max(ms, 1), LONGEST_SLEEP_MS);
+  return Math.min(Math.max(ms, 1), MAX_SLEEP_MS);
 }

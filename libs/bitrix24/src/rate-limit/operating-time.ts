@@ -14,7 +14,7 @@ export const USAGE_SAMPLE_MS = 5_000;
 export const MAX_WAIT_MS = 5_000;
 /** A basket lasts a minute, so a new one is the oldest after that. */
 const BASKET_MS = 60_000;
-const LONGEST_RESET_MS = 10 * BASKET_MS;
+const MAX_RESET_MS = 10 * BASKET_MS;
 /** Clocks differ: a refusal whose reset is over already must not be answered by a stream of calls. */
 const SHORTEST_PAUSE_MS = 1_000;
 /** The reset comes in whole seconds, by the portal's clock; baskets are a minute apart. */
@@ -95,7 +95,7 @@ function resetOf(
   nowMs: number,
 ): number {
   const shortestMs = exhausted ? SHORTEST_PAUSE_MS : 0;
-  if (resetsInMs !== undefined) return nowMs + Math.min(Math.max(resetsInMs, shortestMs), LONGEST_RESET_MS);
+  if (resetsInMs !== undefined) return nowMs + Math.min(Math.max(resetsInMs, shortestMs), MAX_RESET_MS);
   // A refusal need not tell its reset: the last known, else the end of the next basket.
   return before && before.resetsAtMs > nowMs ? before.resetsAtMs : nowMs + BASKET_MS;
 }

@@ -58,7 +58,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     await reporter.start();
     for (const entityId of ['1', '2', '3', '4']) await test.bus.publish(anEvent({ entityId }));
     await eventually(async () => {
-      const status = await test.care.statusOf(consumer);
+      const status = await test.admin.statusOf(consumer);
       expect(status).toMatchObject({ dead: 1, inHand: 2, retrying: 1, missing: false, unknown: false });
       expect(status.oldestAt).not.toBeNull();
       // A process reports by a clock of its own, some time after its state has changed.
@@ -71,7 +71,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     await consumption.stop();
     await reporter.stop();
     await eventually(async () => {
-      expect(await test.care.statusOf(consumer)).toMatchObject({
+      expect(await test.admin.statusOf(consumer)).toMatchObject({
         waiting: 3,
         inHand: 0,
         retrying: 0,
@@ -88,7 +88,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     const consumption = await test.consume({ consumer, names, receive: () => undefined });
     await consumption.stop();
     await eventually(async () => {
-      expect(await test.care.statusOf(consumer)).toMatchObject({ shardsServed: 0, missing: false });
+      expect(await test.admin.statusOf(consumer)).toMatchObject({ shardsServed: 0, missing: false });
     });
   });
 
@@ -96,7 +96,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     const consumer = test.newConsumer();
     const reporter = report(consumer, () => undefined);
     await reporter.start();
-    await eventually(async () => expect((await test.care.statusOf(consumer)).processes).toHaveLength(1));
+    await eventually(async () => expect((await test.admin.statusOf(consumer)).processes).toHaveLength(1));
     // As of one that was killed.
     await test.database.query(
       `INSERT INTO bus.consumer_processes
@@ -105,14 +105,14 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
        FROM bus.consumer_processes WHERE consumer = $1`,
       [consumer],
     );
-    const { processes } = await test.care.statusOf(consumer);
+    const { processes } = await test.admin.statusOf(consumer);
     expect(processes.map(({ pid }) => pid)).toEqual([process.pid]);
     await reporter.stop();
-    expect((await test.care.statusOf(consumer)).processes).toEqual([]);
-    expect(await test.care.knownConsumers()).toContain(consumer);
+    expect((await test.admin.statusOf(consumer)).processes).toEqual([]);
+    expect(await test.admin.knownConsumers()).toContain(consumer);
   });
 
   it('is nothing of a consumer that never was', async () => {
-    expect(await test.care.statusOf('never-was')).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
+    expect(await test.admin.statusOf('never-was')).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
   });
 });

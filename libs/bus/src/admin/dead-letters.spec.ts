@@ -33,7 +33,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
       { code, message: 'No access' },
     );
   const list = (consumer: string, filter = {}, limit = 100) =>
-    test.care.deadLetters.list(consumer, filter, limit);
+    test.admin.deadLetters.list(consumer, filter, limit);
 
   it('are listed with what a person needs, the oldest first, and lie there as before', async () => {
     const consumer = test.newConsumer();
@@ -53,7 +53,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     });
     expect(first.letters[0]?.lastFailedAt?.getTime()).toBeGreaterThan(startedAt);
     expect(await list(consumer, {}, 2)).toEqual(first);
-    expect((await test.care.statusOf(consumer)).dead).toBe(3);
+    expect((await test.admin.statusOf(consumer)).dead).toBe(3);
   });
 
   it('are found by portal, by code, by time and by id', async () => {
@@ -78,10 +78,10 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     const event = anEvent({ memberId: one, data: { FIELDS: { ID: '82' }, password: 'hunter2hunter2' } });
     await test.letDie(consumer, () => test.bus.publish(event), 1);
     const [letter] = (await list(consumer)).letters;
-    const shown = await test.care.deadLetters.show(consumer, letter?.id ?? '');
+    const shown = await test.admin.deadLetters.show(consumer, letter?.id ?? '');
     expect(shown).toMatchObject({ ...letter, content: { id: event.id, data: { FIELDS: { ID: '82' } } } });
     expect(JSON.stringify(shown)).not.toContain('hunter2');
-    expect(await test.care.deadLetters.show(consumer, '404')).toBeUndefined();
+    expect(await test.admin.deadLetters.show(consumer, '404')).toBeUndefined();
   });
 
   it('show a message that cannot be read as text', async () => {
@@ -89,7 +89,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     await test.letDie(consumer, () => test.underTest.inject(consumer, shardOf(one), '{"v":0}'), 1);
     const [letter] = (await list(consumer)).letters;
     expect(letter).toMatchObject({ code: 'UNDECODABLE', memberId: null, event: null });
-    expect(await test.care.deadLetters.show(consumer, letter?.id ?? '')).toMatchObject({
+    expect(await test.admin.deadLetters.show(consumer, letter?.id ?? '')).toMatchObject({
       content: '{"v":0}',
     });
   });
@@ -100,7 +100,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     await test.consume({ consumer: sibling, names, receive: (delivery) => void siblings.push(delivery) });
     await letDie(consumer, [one, other, one]);
     await eventually(() => expect(siblings).toHaveLength(3));
-    const round = await test.care.deadLetters.replay(consumer, { memberId: one }, fast);
+    const round = await test.admin.deadLetters.replay(consumer, { memberId: one }, fast);
     expect(round).toEqual({ letters: 2, done: true, complete: true });
     expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
     const back: Delivery[] = [];
@@ -132,7 +132,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     const filter = { until, code: 'ACCESS_DENIED' };
     const rounds = [];
     for (let done = false; !done;) {
-      const round = await test.care.deadLetters.replay(consumer, filter, options);
+      const round = await test.admin.deadLetters.replay(consumer, filter, options);
       rounds.push(round.letters);
       ({ done } = round);
     }
@@ -150,21 +150,21 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
       consumer,
       Array.from({ length: 4 }, () => one),
     );
-    const round = await test.care.deadLetters.replay(consumer, {}, { rate: 5, limit: 1_000, forMs: 300 });
+    const round = await test.admin.deadLetters.replay(consumer, {}, { rate: 5, limit: 1_000, forMs: 300 });
     expect(round.done).toBe(false);
     expect(round.letters).toBeLessThan(4);
-    const { dead, waiting } = await test.care.statusOf(consumer);
+    const { dead, waiting } = await test.admin.statusOf(consumer);
     expect([dead, waiting]).toEqual([4 - round.letters, round.letters]);
   });
 
   it('are dropped by filter, and no others', async () => {
     const consumer = test.newConsumer();
     await letDie(consumer, [one, other, one]);
-    expect(await test.care.deadLetters.drop(consumer, { memberId: one }, 1)).toMatchObject({
+    expect(await test.admin.deadLetters.drop(consumer, { memberId: one }, 1)).toMatchObject({
       letters: 1,
       done: false,
     });
-    expect(await test.care.deadLetters.drop(consumer, { memberId: one }, 10)).toMatchObject({
+    expect(await test.admin.deadLetters.drop(consumer, { memberId: one }, 10)).toMatchObject({
       letters: 1,
       done: true,
     });
@@ -178,7 +178,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
       consumer,
       Array.from({ length: count }, () => one),
     );
-    const replay = (limit: number) => test.care.deadLetters.replay(consumer, {}, { ...fast, limit });
+    const replay = (limit: number) => test.admin.deadLetters.replay(consumer, {}, { ...fast, limit });
     const [rounds, listed] = await Promise.all([
       Promise.all([replay(25), replay(1_000), replay(1_000)]),
       list(consumer),
@@ -189,7 +189,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     await test.consume({ consumer, names, receive: ({ event }) => void back.push(event.id) });
     await eventually(() => expect(back).toHaveLength(count));
     expect(new Set(back).size).toBe(count);
-    expect((await test.care.statusOf(consumer)).dead).toBe(0);
+    expect((await test.admin.statusOf(consumer)).dead).toBe(0);
   });
 
   it('are all there again for whoever looks right after, and those that were settled are not', async () => {
@@ -208,11 +208,11 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     for (let looks = 0; looks < 4; looks++) {
       expect(await list(consumer, {}, 1)).toMatchObject({ matching: count, complete: true });
     }
-    expect(await test.care.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ letters: 1_000 });
+    expect(await test.admin.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ letters: 1_000 });
     expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 });
-    const { letters } = await test.care.deadLetters.replay(consumer, {}, fast);
+    const { letters } = await test.admin.deadLetters.replay(consumer, {}, fast);
     expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 - letters });
-    expect((await test.care.statusOf(consumer)).waiting).toBe(letters);
+    expect((await test.admin.statusOf(consumer)).waiting).toBe(letters);
   });
 
   it('of a consumer that there is not are refused by name', async () => {

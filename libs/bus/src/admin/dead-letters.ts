@@ -86,16 +86,16 @@ export class DeadLetters {
     const pick = (stored: DeadLetterRecord): 'no' | 'content' => (room.takes(stored) ? 'content' : 'no');
     return this.lock.hold(consumer, () =>
       this.store.scan(consumer, pick, async (picked, { more }) => {
-        const pace = new ReplayRateLimiter(rate);
+        const rateLimiter = new ReplayRateLimiter(rate);
         const deadline = performance.now() + forMs;
         let letters = 0;
         while (letters < picked.count && performance.now() < deadline) {
-          await pace.admit();
+          await rateLimiter.admit();
           await picked.replay(letters);
           letters += 1;
         }
         // A round that follows at once keeps the pace of this one.
-        await pace.idle();
+        await rateLimiter.idle();
         const done = letters === picked.count && !room.leftAny && !(more && letters > 0);
         return { letters, done, complete: !more };
       }),

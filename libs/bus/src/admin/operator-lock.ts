@@ -4,7 +4,7 @@ import { OperationInProgressError } from './bus-admin.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Longer than a round of another operator's. */
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 /** PostgreSQL's lock_not_available. */
 const LOCK_TIMED_OUT = '55P03';
 
@@ -23,7 +23,7 @@ export const TOPOLOGY = 'the topology';
 export class OperatorLock {
   constructor(
     private readonly databaseUrl: string,
-    private readonly waitMs = PATIENCE_MS,
+    private readonly waitMs = TIMEOUT_MS,
   ) {}
 
   /** @throws CareBusyError when it is not free in time */

@@ -4,37 +4,37 @@ import { ReplayRateLimiter } from './replay-rate-limiter.js';
 /** A clock that goes as fast as it is waited for; each wait takes `lateMs` longer than asked. */
 function paceAt(rate: number, lateMs = 0) {
   const clock = { now: 0 };
-  const pace = new ReplayRateLimiter(
+  const rateLimiter = new ReplayRateLimiter(
     rate,
     () => clock.now,
     async (ms) => {
       clock.now += ms + lateMs;
     },
   );
-  return { pace, clock };
+  return { rateLimiter, clock };
 }
 
 describe('the pace of a replay', () => {
   it('lets the first through at once, and the others at its rate', async () => {
-    const { pace, clock } = paceAt(10);
-    await pace.admit();
+    const { rateLimiter, clock } = paceAt(10);
+    await rateLimiter.admit();
     expect(clock.now).toBe(0);
-    for (let step = 0; step < 10; step++) await pace.admit();
+    for (let step = 0; step < 10; step++) await rateLimiter.admit();
     expect(clock.now).toBeCloseTo(1_000);
   });
 
   it('keeps its rate though timers are late', async () => {
-    const { pace, clock } = paceAt(500, 1);
-    for (let step = 0; step <= 500; step++) await pace.admit();
+    const { rateLimiter, clock } = paceAt(500, 1);
+    for (let step = 0; step <= 500; step++) await rateLimiter.admit();
     expect(clock.now).toBeGreaterThanOrEqual(1_000);
     expect(clock.now).toBeLessThan(1_010);
   });
 
   it('does not make up for a stall by a burst', async () => {
-    const { pace, clock } = paceAt(10);
-    await pace.admit();
+    const { rateLimiter, clock } = paceAt(10);
+    await rateLimiter.admit();
     clock.now += 60_000;
-    for (let step = 0; step < 12; step++) await pace.admit();
+    for (let step = 0; step < 12; step++) await rateLimiter.admit();
     expect(clock.now).toBeGreaterThanOrEqual(61_000 - 1);
   });
 });

@@ -19,9 +19,9 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
   afterAll(() => test.end());
 
   const retire = (consumer: string, how: { drain?: boolean; drop?: boolean } = {}) =>
-    test.care.retire(consumer, { names, ...how });
+    test.admin.retire(consumer, { names, ...how });
   const unserved = (consumer: string) =>
-    eventually(async () => expect((await test.care.statusOf(consumer)).shardsServed).toBe(0));
+    eventually(async () => expect((await test.admin.statusOf(consumer)).shardsServed).toBe(0));
   /** Stands, and no process of it runs. */
   const standing = async (): Promise<string> => {
     const consumer = test.newConsumer();
@@ -33,7 +33,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
   it('is gone with all that stood for it, when nothing is left of its work', async () => {
     const consumer = await standing();
     expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
-    expect(await test.care.statusOf(consumer)).toMatchObject({ unknown: true });
+    expect(await test.admin.statusOf(consumer)).toMatchObject({ unknown: true });
     await test.underTest.unrouted();
     const event = anEvent();
     await test.bus.publish(event);
@@ -93,11 +93,11 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     for (const entityId of ['1', '2', '3']) await test.bus.publish(anEvent({ entityId }));
     await eventually(async () => {
       expect(held).toHaveLength(2);
-      expect((await test.care.statusOf(consumer)).dead).toBe(1);
+      expect((await test.admin.statusOf(consumer)).dead).toBe(1);
     });
     await consumption.stop();
     await unserved(consumer);
-    await eventually(async () => expect((await test.care.statusOf(consumer)).waiting).toBe(2));
+    await eventually(async () => expect((await test.admin.statusOf(consumer)).waiting).toBe(2));
     expect(await retire(consumer)).toMatchObject({
       outcome: 'refused',
       because: 'messages',
@@ -106,10 +106,10 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     });
     await test.bus.publish(anEvent({ entityId: '4' }));
     await eventually(async () => {
-      expect(await test.care.statusOf(consumer)).toMatchObject({ waiting: 3, dead: 1 });
+      expect(await test.admin.statusOf(consumer)).toMatchObject({ waiting: 3, dead: 1 });
     });
     expect(await retire(consumer, { drop: true })).toEqual({ outcome: 'retired', dropped: 4 });
-    expect(await test.care.statusOf(consumer)).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
+    expect(await test.admin.statusOf(consumer)).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
   });
 
   it('gets no more events while it drains, and its process goes on with those that wait', async () => {

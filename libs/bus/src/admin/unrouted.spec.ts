@@ -34,8 +34,8 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
       { name: 'ONCRMDYNAMICITEMADD_147', events: 1, portals: 1, lastAt: expect.any(Date) },
       { name: 'ONCRMDYNAMICITEMADD_148', events: 1, portals: 1, lastAt: expect.any(Date) },
     ];
-    await eventually(async () => expect(await test.care.unrouted()).toEqual(expected));
-    expect(await test.care.unrouted()).toEqual(expected);
+    await eventually(async () => expect(await test.admin.unrouted()).toEqual(expected));
+    expect(await test.admin.unrouted()).toEqual(expected);
   });
 
   it('are brought to whoever wants them by now, every such consumer and no other; the rest stays', async () => {
@@ -66,13 +66,13 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     ]);
     const { memberId } = lead;
     const replay = (filter: UnroutedFilter): Promise<UnroutedReplay> =>
-      test.care.replayUnrouted(wanted, filter);
+      test.admin.replayUnrouted(wanted, filter);
     expect(await replay({ memberId, until: new Date(999) })).toMatchObject({ replayed: 0 });
     expect(await replay({ memberId, since: new Date(1_500) })).toMatchObject({ replayed: 1 });
     expect(await replay({ memberId })).toMatchObject({ replayed: 1 });
     const expected = [`${one} ${item.id}`, `${one} ${lead.id}`, `${two} ${lead.id}`];
     await eventually(() => expect(seen.toSorted()).toEqual(expected.toSorted()));
-    const left = (await test.care.unrouted()).map(({ name }) => name);
+    const left = (await test.admin.unrouted()).map(({ name }) => name);
     expect(left).toEqual(expect.arrayContaining(['ONCRMDYNAMICITEMUPDATE_148', 'ONCRMLEADADD']));
     expect(left).not.toContain('ONCRMDYNAMICITEMUPDATE_147');
     await test.underTest.unrouted();
@@ -99,7 +99,7 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     }
     await Promise.all(Array.from({ length: 50 }, () => test.bus.publish(anEvent({ name: 'ONNEW' }))));
     await eventually(async () => {
-      const counted = await test.care.unrouted();
+      const counted = await test.admin.unrouted();
       expect(counted.map(({ name, events }) => [name, events])).toEqual([
         ['ONOLD', bound - 50],
         ['ONNEW', 50],
@@ -115,7 +115,7 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
       );
     }
     await eventually(async () => {
-      const counted = await test.care.unrouted();
+      const counted = await test.admin.unrouted();
       const heavy = counted.find(({ name }) => name === 'ONHEAVY')?.events ?? 0;
       expect(heavy).toBeGreaterThan(55);
       expect(heavy).toBeLessThan(80);

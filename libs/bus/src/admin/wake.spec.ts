@@ -24,7 +24,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
   let underTest: BusUnderTest;
   let database: TestDatabase | undefined;
   let bus: EventBus;
-  let care: BusAdmin;
+  let admin: BusAdmin;
   const seen: Delivery[] = [];
 
   beforeAll(async () => {
@@ -40,11 +40,11 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
       publishDeadlineMs: 5_000,
     };
     bus = await openEventBus(common);
-    care = openBusAdmin(common);
+    admin = openBusAdmin(common);
     await bus.consume({ consumer, names, receive: (delivery) => void seen.push(delivery) });
   });
   afterAll(async () => {
-    await Promise.all([bus.close(), care.close()]);
+    await Promise.all([bus.close(), admin.close()]);
     await underTest.drop();
     await database?.drop();
   });
@@ -57,7 +57,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
     return seen.splice(0);
   }
   const retrying = (count: number) =>
-    eventually(async () => expect(await care.statusOf(consumer)).toMatchObject({ retrying: count }));
+    eventually(async () => expect(await admin.statusOf(consumer)).toMatchObject({ retrying: count }));
 
   it('is due now when it is woken, with its attempts; what waits for others waits on, and comes to nobody twice', async () => {
     const failure = { code: 'PORTAL_SUSPENDED', message: 'it takes no calls' };
@@ -71,7 +71,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
     }
     await retrying(3);
 
-    expect(await care.wake(consumer, new Set([one]))).toBe(2);
+    expect(await admin.wake(consumer, new Set([one]))).toBe(2);
     const woken = (await delivered(2)).toSorted((a, b) => a.attempts - b.attempts);
     expect(
       woken.map(({ event, attempts, deliveryCount }) => [event.entityId, attempts, deliveryCount]),
@@ -82,10 +82,10 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
     for (const { firstFailedAt } of woken) expect(firstFailedAt).toBeGreaterThan(Date.now() - minute);
     await Promise.all(woken.map((delivery) => delivery.done()));
     await retrying(1);
-    expect(await care.wake(consumer, new Set([one]))).toBe(0);
-    expect(await care.wake('nobody', new Set([one]))).toBe(0);
+    expect(await admin.wake(consumer, new Set([one]))).toBe(0);
+    expect(await admin.wake('nobody', new Set([one]))).toBe(0);
 
-    expect(await care.wake(consumer, new Set([one, other]))).toBe(1);
+    expect(await admin.wake(consumer, new Set([one, other]))).toBe(1);
     const [last] = await delivered(1);
     expect([last?.event.entityId, last?.event.data, last?.deliveryCount]).toEqual([
       '2',
@@ -105,7 +105,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
       await Promise.all((await delivered(200)).map((delivery) => delivery.retry(minute, failure)));
     }
     await retrying(2 * each);
-    expect(await care.wake(consumer, new Set([one]))).toBe(each);
+    expect(await admin.wake(consumer, new Set([one]))).toBe(each);
     const woken = await delivered(each);
     expect(woken.every(({ event }) => event.memberId === one)).toBe(true);
     expect(new Set(woken.map(({ event }) => event.entityId)).size).toBe(each);

@@ -63,10 +63,10 @@ export class JournalledBus implements EventBus {
   /** Resolves after the first try to open the journal, whatever came of it. */
   static async over(
     bus: EventBus,
-    { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...pace }: JournalOptions,
+    { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...rateLimiter }: JournalOptions,
   ): Promise<JournalledBus> {
     const folder = join(dataDir, 'journal');
-    const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...pace }, reopenMs);
+    const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...rateLimiter }, reopenMs);
     await journalled.open();
     return journalled;
   }

@@ -129,8 +129,8 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const left = await leaveWork(before);
     const mover = newMover(to, inUse);
     const amqpUrl = to === 'rabbitmq' ? vhost.url : undefined;
-    const care = openBusAdmin({ amqpUrl, databaseUrl: database.url, log: silentLog, retryDelaysMs });
-    opened.push(care);
+    const admin = openBusAdmin({ amqpUrl, databaseUrl: database.url, log: silentLog, retryDelaysMs });
+    opened.push(admin);
 
     // The one that nobody has taken may not have come back from the process that has just stopped.
     const moved = { messages: 0, letters: 0, unrouted: 0 };
@@ -154,13 +154,13 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const failed = deliveries.find(({ event }) => event.id === left.failed);
     expect(failed?.attempts).toBeGreaterThanOrEqual(1);
     expect(failed?.firstFailedAt).toBeGreaterThan(Date.now() - 60_000);
-    const { letters } = await care.deadLetters.list(CONSUMER, {}, 10);
+    const { letters } = await admin.deadLetters.list(CONSUMER, {}, 10);
     expect(letters).toMatchObject([{ ...failure, attempts: 1, event: 'ONCRMCONTACTUPDATE' }]);
-    expect((await care.deadLetters.show(CONSUMER, letters[0]?.id ?? ''))?.content).toMatchObject({
+    expect((await admin.deadLetters.show(CONSUMER, letters[0]?.id ?? ''))?.content).toMatchObject({
       id: left.dead,
     });
-    expect((await care.unrouted()).map(({ name }) => name)).toEqual(['ONNOBODYWANTS']);
-    await care.deadLetters.drop(CONSUMER, {}, 10);
+    expect((await admin.unrouted()).map(({ name }) => name)).toEqual(['ONNOBODYWANTS']);
+    await admin.deadLetters.drop(CONSUMER, {}, 10);
   });
 
   it('that breaks off in the middle loses nothing, and goes on', async () => {

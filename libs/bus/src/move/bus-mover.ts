@@ -37,7 +37,7 @@ export interface MoveReport extends MoveRound {
 const ROUND_MS = 10_000;
 const EVERY_MS = 30_000;
 /** One process moves; the others look again later. */
-const PATIENCE_MS = 500;
+const TIMEOUT_MS = 500;
 const PUBLISH_POOL = 4;
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
@@ -68,7 +68,7 @@ export class BusMover {
             }),
           ]),
     ];
-    this.lock = new OperatorLock(databaseUrl, PATIENCE_MS);
+    this.lock = new OperatorLock(databaseUrl, TIMEOUT_MS);
     this.database = databasePool({
       connectionString: databaseUrl,
       application_name: 'b24-relay bus move',

@@ -108,7 +108,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
       bus,
       consumer,
       log: silentLog,
-      trials: new MemoryTrials(),
+      crashLog: new MemoryTrials(),
       retryDelaysMs,
       ...options,
     });
@@ -226,7 +226,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
       bus,
       consumer: 'hybrid',
       log: silentLog,
-      trials: new MemoryTrials(),
+      crashLog: new MemoryTrials(),
     });
     const app = await NestFactory.create(
       moduleOf(ContactsController, ForeignController),

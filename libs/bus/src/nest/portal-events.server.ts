@@ -11,7 +11,7 @@ export interface PortalEventsServerOptions {
   bus: EventBus;
   consumer: string;
   log: Log;
-  trials: DispatcherOptions['trials'];
+  crashLog: DispatcherOptions['crashLog'];
   /** Called once with all event names, when the consumer's queues stand: now portals may be told to send them. */
   onSubscribed?: (names: string[]) => Promise<void>;
   /** Most deliveries in hand per shard. */

@@ -18,7 +18,7 @@ export class PostgresConsumption implements Consumption {
     url: string,
     names: ConsumeOptions['names'],
     options: Omit<SessionOptions, 'newer'>,
-    troubles?: BusHealth,
+    busHealth?: BusHealth,
   ) {
     this.newerMessages = new NewerMessages(options.consumer, options.log);
     const session = { ...options, newer: this.newerMessages };
@@ -27,7 +27,7 @@ export class PostgresConsumption implements Consumption {
         name: `consume ${options.consumer}`,
         address: 'DATABASE_URL',
         log: options.log,
-        troubles,
+        busHealth,
       }),
       open: (onEnd) =>
         ConsumeSession.open(url, session, onEnd, async (client) => {

@@ -12,15 +12,15 @@ describe('trials in PostgreSQL', () => {
     database = await freshDatabase(BUS_MIGRATIONS);
   });
   afterAll(async () => {
-    for (const trials of open) await trials.close();
+    for (const crashLog of open) await crashLog.close();
     await database.drop();
   });
 
   /** As the next process would have it. */
   function trialsOf(consumer: string): DatabaseCrashLog {
-    const trials = new DatabaseCrashLog(database.url, consumer, silentLog);
-    open.push(trials);
-    return trials;
+    const crashLog = new DatabaseCrashLog(database.url, consumer, silentLog);
+    open.push(crashLog);
+    return crashLog;
   }
 
   it('count batches that began and did not end, for every portal and consumer apart', async () => {
@@ -31,24 +31,24 @@ describe('trials in PostgreSQL', () => {
   });
 
   it('count a batch that has ended no more, and forget the portal when nothing is suspicious any more', async () => {
-    const trials = trialsOf('ending');
-    await trials.begin('a');
-    await trials.begin('a');
-    await trials.end('a', false);
-    expect(await trials.begin('a')).toBe(1);
-    await trials.end('a', true);
-    expect(await trials.begin('a')).toBe(0);
+    const crashLog = trialsOf('ending');
+    await crashLog.begin('a');
+    await crashLog.begin('a');
+    await crashLog.end('a', false);
+    expect(await crashLog.begin('a')).toBe(1);
+    await crashLog.end('a', true);
+    expect(await crashLog.begin('a')).toBe(0);
   });
 
   it('count how often one entity began alone in a row, until it ends or another one begins', async () => {
-    const trials = trialsOf('alone');
-    await trials.begin('a');
+    const crashLog = trialsOf('alone');
+    await crashLog.begin('a');
     const starts = [];
     for (const entity of ['X:1', 'X:1', 'X:1', 'X:2', 'X:2'])
-      starts.push(await trials.beginSolo('a', entity));
+      starts.push(await crashLog.beginSolo('a', entity));
     expect(starts).toEqual([0, 1, 2, 0, 1]);
-    await trials.end('a', false);
-    await trials.begin('a');
-    expect(await trials.beginSolo('a', 'X:2')).toBe(0);
+    await crashLog.end('a', false);
+    await crashLog.begin('a');
+    expect(await crashLog.beginSolo('a', 'X:2')).toBe(0);
   });
 });

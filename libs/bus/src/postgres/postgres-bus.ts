@@ -20,7 +20,7 @@ export class PostgresBus implements EventBus {
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { pollMs: number; troubles?: BusHealth },
+    private readonly options: BusOptions & { pollMs: number; busHealth?: BusHealth },
   ) {
     this.publisher = new PostgresPublisher(url, options);
   }
@@ -41,9 +41,9 @@ export class PostgresBus implements EventBus {
     receive,
     signal,
   }: ConsumeOptions): Promise<Consumption> {
-    const { log, retryDelaysMs, pollMs, troubles } = this.options;
+    const { log, retryDelaysMs, pollMs, busHealth } = this.options;
     const session = { consumer, prefetch, receive, log, retryDelaysMs, pollMs };
-    const consumption = new PostgresConsumption(this.url, names, session, troubles);
+    const consumption = new PostgresConsumption(this.url, names, session, busHealth);
     this.consumptions.add(consumption);
     try {
       await consumption.start(signal);

@@ -47,7 +47,7 @@ const TRIM_SQL = `
 /** Carries nothing out, and yet is refused whatever a publish would be refused: a missing table, column or permission. */
 const MAY_PUBLISH_SQL = `EXPLAIN ${PUBLISH_SQL}`;
 
-type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { troubles?: BusHealth };
+type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { busHealth?: BusHealth };
 
 /** SQLSTATE: rolled back for others' sake, cut off by a time limit or an operator. It is not about the event. */
 const PASSES = /^(?:40|57)/;
@@ -67,9 +67,9 @@ export class PostgresPublisher {
    */
   private unweighed = Math.random() * TRIM_EVERY_BYTES;
 
-  constructor(url: string, { log, troubles, publishDeadlineMs: deadlineMs }: PublisherOptions) {
+  constructor(url: string, { log, busHealth, publishDeadlineMs: deadlineMs }: PublisherOptions) {
     this.deadlineMs = deadlineMs;
-    this.report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, troubles });
+    this.report = new ConnectionReport({ name: 'publish', address: 'DATABASE_URL', log, busHealth });
     this.pool = databasePool(
       {
         connectionString: url,

@@ -20,7 +20,7 @@ describe('a PostgreSQL that refuses', () => {
   let database: TestDatabase;
   let owner: pg.Client;
   let log: RecordedLog;
-  let troubles: BusHealth;
+  let busHealth: BusHealth;
   let bus: EventBus | undefined;
   const role = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   const deliveries: Delivery[] = [];
@@ -30,7 +30,7 @@ describe('a PostgreSQL that refuses', () => {
     owner = new pg.Client({ connectionString: database.url });
     await owner.connect();
     log = new RecordedLog();
-    troubles = new BusHealth();
+    busHealth = new BusHealth();
     deliveries.length = 0;
   });
   afterEach(async () => {
@@ -56,7 +56,7 @@ describe('a PostgreSQL that refuses', () => {
     bus = await openEventBus({
       databaseUrl,
       log,
-      troubles,
+      busHealth,
       retryDelaysMs: [200],
       publishDeadlineMs: 5_000,
       pollMs: 50,
@@ -73,7 +73,7 @@ describe('a PostgreSQL that refuses', () => {
 
   /** However often it is tried, a person reads one line of each connection. */
   async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
-    await eventually(() => expect(troubles.reason).toMatch(reason));
+    await eventually(() => expect(busHealth.reason).toMatch(reason));
     for (const connection of connections) {
       const about = ({ fields }: { fields: object }): boolean =>
         'connection' in fields &&
@@ -96,7 +96,7 @@ describe('a PostgreSQL that refuses', () => {
     await deliveries[2]?.done();
     const { rows } = await owner.query('SELECT code FROM bus.dead_letters');
     expect(rows).toEqual([{ code: 'BAD' }]);
-    expect(troubles.reason).toBeUndefined();
+    expect(busHealth.reason).toBeUndefined();
   }
 
   it('because its tables are missing: says what to run, and works once that is done', async () => {
@@ -145,7 +145,7 @@ describe('a PostgreSQL that refuses', () => {
     expect(opened.isReady()).toBe(true);
     await expect(opened.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_REFUSED' });
     expect(opened.isReady()).toBe(false);
-    expect(troubles.reason).toMatch(/leads to a PostgreSQL that only reads/);
+    expect(busHealth.reason).toMatch(/leads to a PostgreSQL that only reads/);
     expect(log.read('error')).toHaveLength(1);
     await readOnly('off');
     await eventually(() => opened.publish(anEvent({ name: 'ONCRMDEALADD' })));

@@ -19,7 +19,7 @@ export interface PublisherOptions {
   /** For the log and the broker's list of connections. */
   name: string;
   log: Log;
-  troubles?: BusHealth | undefined;
+  busHealth?: BusHealth | undefined;
   deadlineMs: number;
   /** Makes what is published to, at every connect. */
   declare: (channel: Channel) => Promise<void>;

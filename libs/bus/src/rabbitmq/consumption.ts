@@ -27,7 +27,7 @@ export class RabbitConsumption implements Consumption {
   private readonly sessions: Reconnector<Session>;
   private readonly newerMessages: NewerMessages;
 
-  constructor(url: string, options: ConsumeOptions, settling: SettleContext, troubles?: BusHealth) {
+  constructor(url: string, options: ConsumeOptions, settling: SettleContext, busHealth?: BusHealth) {
     // The same for as long as this lives: a reconnection must not move shards about.
     this.newerMessages = new NewerMessages(options.consumer, settling.log);
     const context: SessionContext = { ...settling, replica: randomUUID(), newer: this.newerMessages };
@@ -36,7 +36,7 @@ export class RabbitConsumption implements Consumption {
         name: `consume ${options.consumer}`,
         address: 'AMQP_URL',
         log: context.log,
-        troubles,
+        busHealth,
       }),
       open: (onEnd) => openSession(url, options, context, onEnd),
     });

@@ -25,13 +25,13 @@ export class RabbitMqBus implements EventBus {
 
   constructor(
     private readonly url: string,
-    private readonly options: BusOptions & { troubles?: BusHealth; prepare?: () => Promise<void> },
+    private readonly options: BusOptions & { busHealth?: BusHealth; prepare?: () => Promise<void> },
   ) {
-    const { log, troubles, publishDeadlineMs, prepare } = options;
+    const { log, busHealth, publishDeadlineMs, prepare } = options;
     this.publisher = new ConfirmedPublisher({
       url,
       log,
-      troubles,
+      busHealth,
       name: 'publish',
       deadlineMs: publishDeadlineMs,
       declare: async (channel) => {
@@ -44,7 +44,7 @@ export class RabbitMqBus implements EventBus {
     this.mover = new ConfirmedPublisher({
       url,
       log,
-      troubles,
+      busHealth,
       name: 'retry',
       deadlineMs: RETRY_PUBLISH_DEADLINE_MS,
       declare: async (channel) => {
@@ -72,11 +72,11 @@ export class RabbitMqBus implements EventBus {
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
-    const { log, retryDelaysMs, troubles } = this.options;
+    const { log, retryDelaysMs, busHealth } = this.options;
     const { consumer, names } = options;
     await this.mover.start();
     const settling = { consumer, log, retryDelaysMs, publisher: this.mover };
-    const consumption = new RabbitConsumption(this.url, options, settling, troubles);
+    const consumption = new RabbitConsumption(this.url, options, settling, busHealth);
     this.consumptions.add(consumption);
     try {
       await consumption.start(options.signal);

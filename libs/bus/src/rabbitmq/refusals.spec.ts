@@ -34,7 +34,7 @@ const nothing = '^$';
   let vhost: TestVhost;
   let user: TestUser;
   let log: RecordedLog;
-  let troubles: BusHealth;
+  let busHealth: BusHealth;
   let bus: EventBus | undefined;
   const deliveries: Delivery[] = [];
 
@@ -42,7 +42,7 @@ const nothing = '^$';
     vhost = await freshVhost();
     user = await freshUser(vhost);
     log = new RecordedLog();
-    troubles = new BusHealth();
+    busHealth = new BusHealth();
     deliveries.length = 0;
   });
   afterEach(async () => {
@@ -54,7 +54,7 @@ const nothing = '^$';
   });
 
   async function open(amqpUrl = user.url): Promise<EventBus> {
-    bus = await openEventBus({ amqpUrl, log, troubles, retryDelaysMs, publishDeadlineMs: 5_000 });
+    bus = await openEventBus({ amqpUrl, log, busHealth, retryDelaysMs, publishDeadlineMs: 5_000 });
     return bus;
   }
 
@@ -92,7 +92,7 @@ const nothing = '^$';
         },
       ]);
     }
-    expect(troubles.reason).toMatch(reason);
+    expect(busHealth.reason).toMatch(reason);
   }
 
   /** An event goes all its ways: handled, retried, dead. */
@@ -109,7 +109,7 @@ const nothing = '^$';
         expect((await channel.checkQueue(deadQueue(consumer))).messageCount).toBe(1),
       );
     });
-    await eventually(() => expect(troubles.reason).toBeUndefined());
+    await eventually(() => expect(busHealth.reason).toBeUndefined());
   }
 
   it('does with the permissions that the log tells to grant', async () => {

@@ -27,7 +27,7 @@ const name = 'ONCRMDEALADD';
   let database: TestDatabase;
   let connection: ChannelModel;
   let log: RecordedLog;
-  let troubles: BusHealth;
+  let busHealth: BusHealth;
   let reconciler: TopologyReconciler;
   let bus: EventBus;
   let wanted: WantedSubscription[];
@@ -36,7 +36,7 @@ const name = 'ONCRMDEALADD';
   beforeEach(async () => {
     [vhost, database] = [await freshVhost(), await freshDatabase(BUS_MIGRATIONS)];
     connection = await amqp.connect(vhost.url);
-    [log, troubles] = [new RecordedLog(), new BusHealth()];
+    [log, busHealth] = [new RecordedLog(), new BusHealth()];
     wanted = [{ consumer: 'watcher', name, since: new Date(1_000) }];
     isDatabaseAway = false;
   });
@@ -57,7 +57,7 @@ const name = 'ONCRMDEALADD';
         return wanted;
       },
       log,
-      troubles,
+      busHealth,
       retryDelaysMs,
       lookEveryMs: 100,
     });
@@ -185,7 +185,7 @@ const name = 'ONCRMDEALADD';
     await opened.publish(event);
     await eventually(async () => expect(await count(queue)).toBe(1));
     expect(reconciler.isDegraded()).toBe(true);
-    expect(troubles.reason).toContain(`On RabbitMQ ${odd} cannot be made or bound`);
+    expect(busHealth.reason).toContain(`On RabbitMQ ${odd} cannot be made or bound`);
     expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be made or bound');
   });
 

@@ -26,7 +26,7 @@ export interface TopologyReconcilerOptions {
   /** What the consumers want that are to have queues, those that do not run included. */
   wanted: (database: Pick<pg.Pool, 'query'>) => Promise<WantedSubscription[]>;
   log: Log;
-  troubles?: BusHealth;
+  busHealth?: BusHealth;
   /** Those of the bus; for tests, as what follows. */
   retryDelaysMs?: readonly number[];
   lookEveryMs?: number;
@@ -66,8 +66,8 @@ const NEW_FOR_MS = 60_000;
  * When the database is away it goes by what it has read last; when it has read nothing yet, `prepare` rejects.
  */
 export class TopologyReconciler {
-  readonly #options: Required<Omit<TopologyReconcilerOptions, 'troubles'>> &
-    Pick<TopologyReconcilerOptions, 'troubles'>;
+  readonly #options: Required<Omit<TopologyReconcilerOptions, 'busHealth'>> &
+    Pick<TopologyReconcilerOptions, 'busHealth'>;
   readonly #database: pg.Pool;
   readonly #lock: OperatorLock;
   readonly #broker: AdminConnection;
@@ -137,7 +137,7 @@ export class TopologyReconciler {
     await waitAtMost(Promise.all([this.#loop, this.#restoring.catch(() => undefined)]), QUERY_TIMEOUT_MS);
     await this.#broker.close();
     await waitAtMost(this.#database.end(), QUERY_TIMEOUT_MS);
-    this.#options.troubles?.set('topology', undefined);
+    this.#options.busHealth?.set('topology', undefined);
   }
 
   async #run(): Promise<void> {
@@ -311,7 +311,7 @@ export class TopologyReconciler {
   }
 
   #say(): void {
-    this.#options.troubles?.set('topology', this.#reason());
+    this.#options.busHealth?.set('topology', this.#reason());
   }
 
   #reason(): string | undefined {

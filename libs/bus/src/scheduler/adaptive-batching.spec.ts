@@ -15,28 +15,28 @@ describe('the time in which a lane gathers events', () => {
   });
 
   it('doubles while there is always work, up to its bound', () => {
-    const gathering = times();
+    const batching = times();
     const rests = Array.from({ length: 7 }, () => {
-      const rest = gathering.remainingMs('a', 0, many);
-      gathering.released('a', true);
+      const rest = batching.remainingMs('a', 0, many);
+      batching.released('a', true);
       return rest;
     });
     expect(rests).toEqual([200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
   });
 
   it('is short for few entries, however long there has been work', () => {
-    const gathering = times();
-    for (let batch = 0; batch < 10; batch += 1) gathering.released('a', true);
-    expect([0, 1, 5, 100, 350, many].map((pending) => gathering.remainingMs('a', 0, pending))).toEqual([
+    const batching = times();
+    for (let batch = 0; batch < 10; batch += 1) batching.released('a', true);
+    expect([0, 1, 5, 100, 350, many].map((pending) => batching.remainingMs('a', 0, pending))).toEqual([
       500, 510, 550, 1_500, 4_000, 4_000,
     ]);
   });
 
   it('begins anew for a lane that became idle, and is no matter of the others', () => {
-    const gathering = times();
-    for (const portal of ['a', 'a', 'b']) gathering.released(portal, true);
-    gathering.released('a', false);
-    expect(gathering.remainingMs('a', 0, many)).toBe(200);
-    expect(gathering.remainingMs('b', 0, many)).toBe(400);
+    const batching = times();
+    for (const portal of ['a', 'a', 'b']) batching.released(portal, true);
+    batching.released('a', false);
+    expect(batching.remainingMs('a', 0, many)).toBe(200);
+    expect(batching.remainingMs('b', 0, many)).toBe(400);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { CircuitBreaker } from './circuit-breaker.js';
 
 /** Everything has just failed, at time 0. */
-function outage(): CircuitBreaker {
+function circuitBreaker(): CircuitBreaker {
   const begun = new CircuitBreaker();
   for (const memberId of ['a', 'b', 'a', 'b', 'a']) begun.onFailure(memberId, 0);
   return begun;
@@ -26,7 +26,7 @@ describe('an outage', () => {
   });
 
   it('lets one event through at a time, ever less often, at most every thirty seconds', () => {
-    const on = outage();
+    const on = circuitBreaker();
     const tries: number[] = [];
     for (let now = 0; now < 200_000; now += 100) {
       if (!on.allows('a', now)) continue;
@@ -40,7 +40,7 @@ describe('an outage', () => {
   });
 
   it('says when the next try is due', () => {
-    const on = outage();
+    const on = circuitBreaker();
     expect(on.probeInMs(400)).toBe(600);
     expect(on.probeInMs(5_000)).toBe(0);
     on.begin('a', 5_000);
@@ -51,21 +51,21 @@ describe('an outage', () => {
   });
 
   it('does not wait longer than thirty seconds for a try that hangs', () => {
-    const on = outage();
+    const on = circuitBreaker();
     on.begin('a', 5_000);
     expect([on.probeInMs(6_000), on.allows('b', 6_000)]).toEqual([29_000, false]);
     expect([on.probeInMs(35_000), on.allows('b', 35_000)]).toEqual([0, true]);
   });
 
   it('lets a portal through that has not failed, so that one broken portal is not everybody', () => {
-    const on = outage();
+    const on = circuitBreaker();
     expect(on.allows('healthy', 0)).toBe(true);
     on.onFailure('healthy', 0);
     expect(on.allows('healthy', 0)).toBe(false);
   });
 
   it('ends when something works', () => {
-    const on = outage();
+    const on = circuitBreaker();
     expect(on.onSuccess()).toBe(true);
     expect([on.isOpen, on.allows('a', 0), on.onSuccess()]).toEqual([false, true, false]);
   });

@@ -20,7 +20,7 @@ export interface History {
 
 /** A limit of Bitrix24 that does not say when it ends, or a portal that is down, has passed within seconds or takes long. */
 const SHORTEST_WAIT_MS = 5_000;
-const LONGEST_WAIT_MS = 10 * 60_000;
+const MAX_WAIT_MS = 10 * 60_000;
 /** A person has to authorise the application again; looking every ten minutes is soon enough. */
 const REAUTHORIZE_MS = 10 * 60_000;
 
@@ -64,7 +64,7 @@ export function decide(
 
 /** The longer it has failed, the less often it is worth a look. */
 function waitMs(firstFailedAt: number, now: number): number {
-  return Math.min(Math.max(SHORTEST_WAIT_MS, (now - firstFailedAt) / 2), LONGEST_WAIT_MS);
+  return Math.min(Math.max(SHORTEST_WAIT_MS, (now - firstFailedAt) / 2), MAX_WAIT_MS);
 }
 
 function assertUnreachable(value: never): never {

@@ -23,7 +23,7 @@ const handler = (
 });
 
 const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> = {}): Dispatcher =>
-  new Dispatcher({ consumer: 'test', handlers, log: silentLog, trials: new MemoryTrials(), ...options });
+  new Dispatcher({ consumer: 'test', handlers, log: silentLog, crashLog: new MemoryTrials(), ...options });
 
 const succeed: Handle = async () => [];
 const noBatch: PortalBatch = { memberId: '', entries: [] };
@@ -164,14 +164,14 @@ describe('the dispatcher', () => {
     /** A dispatcher that has handled one event of the portal, and the sizes of its batches. */
     async function afterFirst(
       merge: boolean,
-      gathering = hours,
+      batching = hours,
     ): Promise<{ dispatcher: Dispatcher; sizes: number[]; send: (entityId: string) => void }> {
       const sizes: number[] = [];
       const note: Handle = async ({ entries }) => {
         sizes.push(entries.length);
         return [];
       };
-      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], { gathering });
+      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], { batching });
       const send = (entityId: string): void => dispatcher.receive(recorded(anEvent({ entityId })).delivery);
       send('1');
       await eventually(() => expect(sizes).toEqual([1]));
@@ -432,16 +432,16 @@ describe('the dispatcher', () => {
   });
 
   it('begins nothing suspicious while that cannot be written down, and spends no attempt on it', async () => {
-    const trials = new MemoryTrials();
-    const begin = trials.begin.bind(trials);
+    const crashLog = new MemoryTrials();
+    const begin = crashLog.begin.bind(crashLog);
     let isAway = true;
-    trials.begin = (memberId) => (isAway ? Promise.reject(new Error('no database')) : begin(memberId));
+    crashLog.begin = (memberId) => (isAway ? Promise.reject(new Error('no database')) : begin(memberId));
     const seen: PortalBatch[] = [];
     const note: Handle = async (batch) => {
       seen.push(batch);
       return [];
     };
-    const dispatcher = dispatch([handler(note)], { trials });
+    const dispatcher = dispatch([handler(note)], { crashLog });
     const { delivery, receipt } = recorded(anEvent());
     receipt.deliveryCount = 1;
     dispatcher.receive(delivery);
@@ -449,18 +449,18 @@ describe('the dispatcher', () => {
     expect(seen).toEqual([]);
     isAway = false;
     await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
-    expect(trials.rows.size).toBe(0);
+    expect(crashLog.rows.size).toBe(0);
     await dispatcher.drain();
   });
 
   it('does not ask again and again for what is suspicious, while other portals are handled', async () => {
-    const trials = new MemoryTrials();
+    const crashLog = new MemoryTrials();
     let asked = 0;
-    trials.begin = () => {
+    crashLog.begin = () => {
       asked += 1;
       return Promise.reject(new Error('no database'));
     };
-    const dispatcher = dispatch([handler(succeed)], { trials });
+    const dispatcher = dispatch([handler(succeed)], { crashLog });
     const suspicious = recorded(anEvent({ memberId: 'suspicious' }));
     suspicious.receipt.deliveryCount = 1;
     dispatcher.receive(suspicious.delivery);
@@ -514,7 +514,7 @@ describe('the dispatcher', () => {
           return [];
         }),
       ],
-      { prefetch: 12_500, gathering: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 } },
+      { prefetch: 12_500, batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 } },
     );
     const large = 2_500;
     for (let portal = 0; portal < 9; portal++) {

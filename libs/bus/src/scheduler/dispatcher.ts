@@ -16,14 +16,14 @@ export type { EventHandler } from './run-batch.js';
 
 export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
   handlers: readonly EventHandler[];
-  trials: CrashLog;
+  crashLog: CrashLog;
   /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
   maxBatches?: number;
   /** Most deliveries in hand of one shard, as the bus was told: of one portal 0.8 of it, more of them come again later. */
   prefetch?: number | undefined;
   /** Milliseconds that a lane waits for its portal, before its events come again later. */
   holdMs?: number;
-  gathering?: AdaptiveBatching;
+  batching?: AdaptiveBatching;
   /** How long `drain` waits for the batches in hand. Default a minute. */
   drainWithinMs?: number;
 }
@@ -53,12 +53,12 @@ export class Dispatcher {
   private readonly handlers = new Map<string, EventHandler>();
   private readonly settler: Settler;
   private readonly laneWork: LaneProcessor;
-  private readonly holds: WaitBudget;
-  private readonly gathering: BatchLinger;
-  private readonly outage = new CircuitBreaker();
+  private readonly waitBudget: WaitBudget;
+  private readonly batching: BatchLinger;
+  private readonly circuitBreaker = new CircuitBreaker();
   private readonly running = new Set<Promise<void>>();
   /** Lanes that gather what comes together. */
-  private readonly gatherings = new LaneTimers();
+  private readonly lingerTimers = new LaneTimers();
   /** Lanes whose portal cannot go on. */
   private readonly waits = new LaneTimers();
   /** For one line in the log each. */
@@ -69,14 +69,14 @@ export class Dispatcher {
 
   constructor(private readonly options: DispatcherOptions) {
     this.settler = new Settler(options);
-    this.holds = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
+    this.waitBudget = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
     this.laneWork = new LaneProcessor({
       ...options,
       settler: this.settler,
-      holds: this.holds,
-      outage: this.outage,
+      waitBudget: this.waitBudget,
+      circuitBreaker: this.circuitBreaker,
     });
-    this.gathering = new BatchLinger(options.gathering ?? DEFAULT_BATCHING);
+    this.batching = new BatchLinger(options.batching ?? DEFAULT_BATCHING);
     for (const handler of options.handlers) {
       for (const name of handler.names) this.handlers.set(name, handler);
     }
@@ -96,7 +96,7 @@ export class Dispatcher {
       return;
     }
     lane.add(handler, event, receipt);
-    if (lane.isFull || lane.held >= this.laneCap) this.gatherings.end(event.memberId);
+    if (lane.isFull || lane.held >= this.laneCap) this.lingerTimers.end(event.memberId);
     this.schedulePump();
   }
 
@@ -106,7 +106,7 @@ export class Dispatcher {
   }
 
   state(): DispatcherState {
-    return { ...this.lanes.summary(), batches: this.running.size, isPaused: this.outage.isOpen };
+    return { ...this.lanes.summary(), batches: this.running.size, isPaused: this.circuitBreaker.isOpen };
   }
 
   /**
@@ -116,7 +116,7 @@ export class Dispatcher {
   async drain(): Promise<void> {
     this.draining = true;
     clearTimeout(this.probe);
-    this.gatherings.endAll();
+    this.lingerTimers.endAll();
     this.waits.endAll();
     const { consumer, log, drainWithinMs = DEFAULT_DRAIN_MS } = this.options;
     await waitAtMost(Promise.all(this.running), drainWithinMs);
@@ -162,12 +162,12 @@ export class Dispatcher {
   private pump(): void {
     const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
     while (!this.draining && !this.laneWork.wantsSolitude && this.running.size < maxBatches) {
-      const lane = this.lanes.next((memberId) => this.outage.allows(memberId, Date.now()));
+      const lane = this.lanes.next((memberId) => this.circuitBreaker.allows(memberId, Date.now()));
       if (!lane) break;
-      this.outage.begin(lane.memberId, Date.now());
+      this.circuitBreaker.begin(lane.memberId, Date.now());
       const run = this.work(lane).finally(() => {
         this.running.delete(run);
-        this.outage.onHalfOpenDone(lane.memberId);
+        this.circuitBreaker.onHalfOpenDone(lane.memberId);
         this.schedulePump();
       });
       this.running.add(run);
@@ -177,7 +177,7 @@ export class Dispatcher {
 
   private scheduleProbe(): void {
     clearTimeout(this.probe);
-    const probeInMs = this.draining ? undefined : this.outage.probeInMs(Date.now());
+    const probeInMs = this.draining ? undefined : this.circuitBreaker.probeInMs(Date.now());
     if (probeInMs !== undefined) this.probe = setTimeout(() => this.pump(), probeInMs + 1);
   }
 
@@ -192,7 +192,7 @@ export class Dispatcher {
   /** The lane waits alone; when it has waited for too long, all that is in it comes again later. */
   private wait(lane: PortalLane, { error, ms }: Waiting): void {
     const until = Date.now() + ms;
-    if (!this.holds.extend(lane.memberId, ms, Date.now())) {
+    if (!this.waitBudget.extend(lane.memberId, ms, Date.now())) {
       for (const { receipts } of lane.empty()) this.settler.settle(receipts, { ok: false, error });
       this.lanes.release(lane);
       return;
@@ -211,10 +211,10 @@ export class Dispatcher {
   private gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
     const restMs = (): number => {
       if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;
-      return this.gathering.remainingMs(memberId, performance.now() - beganAt, lane.entries);
+      return this.batching.remainingMs(memberId, performance.now() - beganAt, lane.entries);
     };
-    this.gatherings.start(memberId, restMs, () => {
-      this.gathering.released(memberId, !lane.isEmpty);
+    this.lingerTimers.start(memberId, restMs, () => {
+      this.batching.released(memberId, !lane.isEmpty);
       this.lanes.release(lane);
       this.schedulePump();
     });

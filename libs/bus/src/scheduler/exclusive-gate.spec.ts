@@ -5,7 +5,7 @@ import { ExclusiveGate } from './exclusive-gate.js';
 
 describe('solitude', () => {
   it('is kept: nobody else works meanwhile, whoever came first', async () => {
-    const solitude = new ExclusiveGate(60_000);
+    const exclusiveGate = new ExclusiveGate(60_000);
     let working = 0;
     const crowds: number[] = [];
     const work = (isAlone: boolean) => async (): Promise<void> => {
@@ -17,36 +17,36 @@ describe('solitude', () => {
       working -= 1;
     };
     const all = Array.from({ length: 30 }, (_, nth) =>
-      nth % 4 === 0 ? solitude.exclusive(work(true)) : solitude.shared(work(false)),
+      nth % 4 === 0 ? exclusiveGate.exclusive(work(true)) : exclusiveGate.shared(work(false)),
     );
-    expect(solitude.isExclusive).toBe(true);
+    expect(exclusiveGate.isExclusive).toBe(true);
     await Promise.all(all);
     expect(new Set(crowds)).toEqual(new Set([1]));
-    expect(solitude.isExclusive).toBe(false);
+    expect(exclusiveGate.isExclusive).toBe(false);
   });
 
   it('is given up on, rather than waiting for ever for work that hangs', async () => {
-    const solitude = new ExclusiveGate(10);
+    const exclusiveGate = new ExclusiveGate(10);
     const hanging = deferred<void>();
-    void solitude.shared(() => hanging.promise);
-    expect(await solitude.exclusive(async () => 'done')).toBe('done');
+    void exclusiveGate.shared(() => hanging.promise);
+    expect(await exclusiveGate.exclusive(async () => 'done')).toBe('done');
   });
 
   it('does not keep the others waiting for ever when the one that is alone hangs', async () => {
-    const solitude = new ExclusiveGate(10);
+    const exclusiveGate = new ExclusiveGate(10);
     const hanging = deferred<string>();
-    const alone = solitude.exclusive(() => hanging.promise);
-    expect(await solitude.shared(async () => 'beside')).toBe('beside');
-    expect(await solitude.exclusive(async () => 'next')).toBe('next');
+    const alone = exclusiveGate.exclusive(() => hanging.promise);
+    expect(await exclusiveGate.shared(async () => 'beside')).toBe('beside');
+    expect(await exclusiveGate.exclusive(async () => 'next')).toBe('next');
     hanging.resolve('late');
     expect(await alone).toBe('late');
   });
 
   it('ends with work that fails, and says so to who began it', async () => {
-    const solitude = new ExclusiveGate(60_000);
-    await expect(solitude.exclusive(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
-    await expect(solitude.shared(() => Promise.reject(new Error('neither')))).rejects.toThrow('neither');
-    await eventually(() => expect(solitude.isExclusive).toBe(false));
-    expect(await solitude.exclusive(async () => 'done')).toBe('done');
+    const exclusiveGate = new ExclusiveGate(60_000);
+    await expect(exclusiveGate.exclusive(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(exclusiveGate.shared(() => Promise.reject(new Error('neither')))).rejects.toThrow('neither');
+    await eventually(() => expect(exclusiveGate.isExclusive).toBe(false));
+    expect(await exclusiveGate.exclusive(async () => 'done')).toBe('done');
   });
 });

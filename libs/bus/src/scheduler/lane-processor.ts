@@ -18,10 +18,10 @@ import { type PoisonProbe, PoisonDetector } from './poison-detector.js';
 import { type CrashLog, CrashLogUnavailableError } from './crash-log.js';
 
 export interface LaneProcessorOptions extends RunOptions {
-  trials: CrashLog;
+  crashLog: CrashLog;
   settler: Settler;
-  holds: WaitBudget;
-  outage: CircuitBreaker;
+  waitBudget: WaitBudget;
+  circuitBreaker: CircuitBreaker;
 }
 
 export type PortalLane = Lane<EventHandler, Receipt>;
@@ -42,66 +42,66 @@ const EXCLUSIVE_TIMEOUT_MS = 90_000;
 
 /** Takes the next batch out of a lane, has it handled, and settles or puts back every entry by what came of it. */
 export class LaneProcessor {
-  private readonly suspects: PoisonDetector;
-  private readonly solitude = new ExclusiveGate(EXCLUSIVE_TIMEOUT_MS);
+  private readonly poisonDetector: PoisonDetector;
+  private readonly exclusiveGate = new ExclusiveGate(EXCLUSIVE_TIMEOUT_MS);
   private entriesInHand = 0;
 
   constructor(private readonly options: LaneProcessorOptions) {
-    this.suspects = new PoisonDetector(options.trials, options.log);
+    this.poisonDetector = new PoisonDetector(options.crashLog, options.log);
   }
 
   /** A batch has to be alone in this process: no other should begin. */
   get wantsSolitude(): boolean {
-    return this.solitude.isExclusive;
+    return this.exclusiveGate.isExclusive;
   }
 
   /** @returns the batch that was handled, if any was, and why its lane has to wait, if it has */
   async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
     let batch: Batch | undefined;
-    let suspicion: PoisonProbe | undefined;
+    let probe: PoisonProbe | undefined;
     try {
-      const begun = await this.suspects.begin(lane);
-      suspicion = begun;
+      const begun = await this.poisonDetector.begin(lane);
+      probe = begun;
       batch = lane.take(({ maxEntries }) => this.limit(begun?.limit(maxEntries) ?? maxEntries));
-      if (batch) return { batch, ...(await this.carryOut(lane, batch, suspicion)) };
+      if (batch) return { batch, ...(await this.carryOut(lane, batch, probe)) };
       // All of it has gone back to the bus: what comes next has not waited here yet.
-      this.options.holds.end(lane.memberId);
-      await suspicion?.end();
+      this.options.waitBudget.end(lane.memberId);
+      await probe?.end();
     } catch (error) {
       if (!(error instanceof CrashLogUnavailableError)) throw error;
       // Nothing has begun, so nothing was tried.
       if (batch) lane.putBack(batch.handler, batch.entries);
       this.noteFailure(lane.memberId, error);
       // Perhaps its beginning was written all the same, and only the answer did not come.
-      await suspicion?.end();
+      await probe?.end();
       // During an outage one lane at a time is tried, which is rare enough.
-      return this.options.outage.isOpen ? {} : { waiting: { error, ms: CRASH_LOG_RETRY_MS } };
+      return this.options.circuitBreaker.isOpen ? {} : { waiting: { error, ms: CRASH_LOG_RETRY_MS } };
     }
     return {};
   }
 
   private limit(limit: number): number {
-    if (this.options.outage.isOpen) return 1;
+    if (this.options.circuitBreaker.isOpen) return 1;
     return this.entriesInHand < MANY_ENTRIES_IN_FLIGHT ? limit : Math.min(limit, SMALL_BATCH);
   }
 
   private async carryOut(
     lane: PortalLane,
     batch: Batch,
-    suspicion: PoisonProbe | undefined,
+    probe: PoisonProbe | undefined,
   ): Promise<{ waiting?: Waiting }> {
-    const isAlone = suspicion?.mustRunExclusively(batch) ?? false;
+    const isAlone = probe?.mustRunExclusively(batch) ?? false;
     const work = async (): Promise<{ waiting?: Waiting }> => {
-      const poison = isAlone ? await suspicion?.poison(batch) : undefined;
+      const poison = isAlone ? await probe?.poison(batch) : undefined;
       const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
       this.note(batch, outcomes);
       const waiting = this.settle(lane, batch, outcomes);
-      await suspicion?.end({ isPoison: poison !== undefined });
+      await probe?.end({ isPoison: poison !== undefined });
       return waiting ? { waiting } : {};
     };
     this.entriesInHand += batch.entries.length;
     try {
-      return await (isAlone ? this.solitude.exclusive(work) : this.solitude.shared(work));
+      return await (isAlone ? this.exclusiveGate.exclusive(work) : this.exclusiveGate.shared(work));
     } finally {
       this.entriesInHand -= batch.entries.length;
       lane.handled();
@@ -112,12 +112,12 @@ export class LaneProcessor {
     const { consumer, log } = this.options;
     const verdict = judgeBatch(outcomes);
     if (verdict === 'failed') this.noteFailure(memberId, firstError(outcomes));
-    if (verdict === 'worked' && this.options.outage.onSuccess())
+    if (verdict === 'worked' && this.options.circuitBreaker.onSuccess())
       log.info({ consumer }, 'handlers work again');
   }
 
   private noteFailure(memberId: string, error: unknown): void {
-    if (!this.options.outage.onFailure(memberId, Date.now())) return;
+    if (!this.options.circuitBreaker.onFailure(memberId, Date.now())) return;
     const { consumer, log } = this.options;
     log.error(
       { consumer, failure: toFailure(error) },
@@ -130,12 +130,12 @@ export class LaneProcessor {
    * @returns why and how long entries wait that are in the lane again
    */
   private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
-    const since = this.options.holds.since(memberId);
+    const since = this.options.waitBudget.since(memberId);
     const waiting: Entry[] = [];
     let why: Waiting | undefined;
     for (const [entry, outcome] of outcomes) {
       const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
-      if (outcome.ok || ms === undefined || ms > this.options.holds.maxMs) {
+      if (outcome.ok || ms === undefined || ms > this.options.waitBudget.maxMs) {
         this.options.settler.settle(entry.receipts, outcome);
       } else {
         waiting.push(entry);
@@ -143,7 +143,7 @@ export class LaneProcessor {
       }
     }
     lane.putBack(handler, waiting);
-    if (!why) this.options.holds.end(memberId);
+    if (!why) this.options.waitBudget.end(memberId);
     return why;
   }
 }

@@ -19,7 +19,7 @@ export interface PendingEntry<R> {
   traceparents?: string[];
 }
 
-const MOST_TRACEPARENTS = 8;
+const MAX_TRACEPARENTS = 8;
 
 /** @param withData for handlers that get every event by itself */
 export function newEntry<R>(
@@ -71,7 +71,7 @@ export function isLost(entry: PendingEntry<LaneReceipt>): boolean {
 
 function addTraces<R>(entry: PendingEntry<R>, more: readonly string[]): void {
   entry.traceparents ??= [];
-  entry.traceparents.push(...more.slice(0, MOST_TRACEPARENTS - entry.traceparents.length));
+  entry.traceparents.push(...more.slice(0, MAX_TRACEPARENTS - entry.traceparents.length));
 }
 
 function mergeView(

@@ -27,7 +27,7 @@ interface Lives {
  * its death comes again, counted.
  */
 async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) => boolean): Promise<Lives> {
-  const trials = new MemoryTrials();
+  const crashLog = new MemoryTrials();
   const lives: Lives = { deaths: 0, codes: new Map(), alone: [] };
   let waiting: Waiting[] = events.map((event) => ({ event, deliveries: 0 }));
   while (waiting.length > 0 && lives.deaths < 30) {
@@ -37,9 +37,9 @@ async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) 
     const dispatcher = new Dispatcher({
       consumer: 'mortal',
       log: silentLog,
-      trials,
+      crashLog,
       prefetch: 12_500,
-      gathering: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 },
+      batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 },
       handlers: [
         {
           names: ['ONCRMCONTACTUPDATE'],
@@ -131,14 +131,14 @@ describe('events of a process that is ended from outside, as at a deployment', (
 /** One event whose portal was in hand at two deaths; it waits `waits` times for that portal, and is done then. */
 function suspected({ waits }: { waits: number }) {
   const event = contact('slow', 1);
-  const trials = new MemoryTrials();
-  trials.rows.set('slow', { unfinished: 2, entity: undefined, starts: 0 });
+  const crashLog = new MemoryTrials();
+  crashLog.rows.set('slow', { unfinished: 2, entity: undefined, starts: 0 });
   const work = { whileHandling: (): void => undefined };
   let runs = 0;
   const dispatcher = new Dispatcher({
     consumer: 'lonely',
     log: silentLog,
-    trials,
+    crashLog,
     handlers: [
       {
         names: ['ONCRMCONTACTUPDATE'],
@@ -154,18 +154,18 @@ function suspected({ waits }: { waits: number }) {
   });
   const { delivery, receipt } = recorded(event);
   receipt.deliveryCount = 3;
-  return { trials, work, receipt, begin: () => dispatcher.receive(delivery) };
+  return { crashLog, work, receipt, begin: () => dispatcher.receive(delivery) };
 }
 
 describe('an innocent event that has to be alone', () => {
   it('is not taken for poison though the database is away whenever it has ended', async () => {
-    const { trials, work, receipt, begin } = suspected({ waits: 5 });
-    const end = trials.end.bind(trials);
+    const { crashLog, work, receipt, begin } = suspected({ waits: 5 });
+    const end = crashLog.end.bind(crashLog);
     let isAway = false;
     work.whileHandling = () => {
       isAway = true;
     };
-    trials.end = (memberId, done) => {
+    crashLog.end = (memberId, done) => {
       const wasAway = isAway;
       isAway = false;
       return wasAway ? Promise.reject(new Error('no database')) : end(memberId, done);
@@ -175,10 +175,10 @@ describe('an innocent event that has to be alone', () => {
   });
 
   it('is not taken for poison though its beginnings were written and no answer came', async () => {
-    const { trials, receipt, begin } = suspected({ waits: 0 });
-    const alone = trials.beginSolo.bind(trials);
+    const { crashLog, receipt, begin } = suspected({ waits: 0 });
+    const alone = crashLog.beginSolo.bind(crashLog);
     let lost = 4;
-    trials.beginSolo = async (memberId, entity) => {
+    crashLog.beginSolo = async (memberId, entity) => {
       const before = await alone(memberId, entity);
       if (lost-- > 0) throw new Error('no answer');
       return before;

@@ -33,13 +33,13 @@ export class Settler {
     since: number | undefined,
     now: number,
   ): number | undefined {
-    let longestMs: number | undefined;
+    let maxMs: number | undefined;
     for (const { attempts, firstFailedAt = since } of receipts) {
       const decision = decide(outcome, { attempts, firstFailedAt }, this.rules, now);
       if (decision.kind !== 'wait') return undefined;
-      longestMs = Math.max(longestMs ?? 0, decision.afterMs);
+      maxMs = Math.max(maxMs ?? 0, decision.afterMs);
     }
-    return longestMs;
+    return maxMs;
   }
 
   settle(receipts: readonly Receipt[], outcome: Outcome): void {

@@ -45,17 +45,17 @@ describe('rotating to a new key', () => {
 
   async function install(memberId: string, box = oldBox): Promise<string> {
     const grant = oauth.grant(memberId);
-    const registry = new PortalRepository(source, box, []);
-    await registry.install(grant, { applicationToken: `token-${memberId}` });
+    const portalRepository = new PortalRepository(source, box, []);
+    await portalRepository.install(grant, { applicationToken: `token-${memberId}` });
     return grant.accessToken;
   }
 
   /** One of everything that is sealed. */
   async function fill(): Promise<{ accessToken: string; claim: PendingClaim }> {
     const accessToken = await install('oauth');
-    const registry = new PortalRepository(source, oldBox, []);
+    const portalRepository = new PortalRepository(source, oldBox, []);
     const webhook = { memberId: 'webhook', webhookUrl, applicationToken: 't1' };
-    await registry.registerWebhook(webhook);
+    await portalRepository.registerWebhook(webhook);
     const claim = {
       memberId: 'pending',
       domain: 'd',
@@ -64,7 +64,7 @@ describe('rotating to a new key', () => {
       refreshToken: 'r',
     };
     await new PendingInstalls(source, oldBox, silentLog).keep(claim);
-    await new WebhookPairs(source, oldBox, registry, []).add({ webhookUrl, applicationToken: 't3' });
+    await new WebhookPairs(source, oldBox, portalRepository, []).add({ webhookUrl, applicationToken: 't3' });
     return { accessToken, claim };
   }
 

@@ -119,9 +119,9 @@ describe('tasks that a consumer is asked for', () => {
   it('of one portal are done one after the other', async () => {
     const memberId = await portal();
     let atOnce = 0;
-    let mostAtOnce = 0;
+    let maxAtOnce = 0;
     const handler: JobHandler = async ({ report }) => {
-      mostAtOnce = Math.max(mostAtOnce, ++atOnce);
+      maxAtOnce = Math.max(maxAtOnce, ++atOnce);
       for (let i = 0; i < 5; i++) await report({ i });
       atOnce -= 1;
       return {};
@@ -132,7 +132,7 @@ describe('tasks that a consumer is asked for', () => {
     ];
     runner(handler);
     for (const { id } of both) await ended(id);
-    expect(mostAtOnce).toBe(1);
+    expect(maxAtOnce).toBe(1);
   });
 
   it('of a process that is silent are taken over, and what it says afterwards is not heard', async () => {

@@ -2,11 +2,11 @@ import { guidanceOf } from '@relay/platform';
 import type { RetryDecision } from './job-leases.js';
 
 const FIRST_PAUSE_MS = 2_000;
-const LONGEST_PAUSE_MS = 10 * 60_000;
+const MAX_PAUSE_MS = 10 * 60_000;
 /** The portal takes no calls for now, or a person has to authorize it again. */
 const WAIT_MS = 60_000;
 /** More than an hour of trying. */
-const MOST_ATTEMPTS = 12;
+const MAX_ATTEMPTS = 12;
 
 /** What to do about a task that failed, `attempts` times before this. An error that says nothing about itself may pass. */
 export function decideRetry(error: unknown, attempts: number): RetryDecision {
@@ -19,8 +19,8 @@ export function decideRetry(error: unknown, attempts: number): RetryDecision {
     case 'reauthorize':
       return { again: true, afterMs: Math.max(retryAfterMs, WAIT_MS), counts: false };
     case 'retry': {
-      if (attempts + 1 >= MOST_ATTEMPTS) return { again: false };
-      const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
+      if (attempts + 1 >= MAX_ATTEMPTS) return { again: false };
+      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
       return { again: true, afterMs: Math.max(pauseMs, retryAfterMs), counts: true };
     }
     default:

@@ -38,10 +38,10 @@ describe('DatabaseBucket', () => {
   });
   beforeEach(async () => {
     await clear(source);
-    const registry = new PortalRepository(source, database.box, [], silentLog);
+    const portalRepository = new PortalRepository(source, database.box, [], silentLog);
     for (const memberId of ['m1', 'm2']) {
       const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
-      await registry.registerWebhook({ memberId, webhookUrl, applicationToken: memberId });
+      await portalRepository.registerWebhook({ memberId, webhookUrl, applicationToken: memberId });
       await new PortalLimits(source).setLimit(memberId, limit);
     }
   });
@@ -63,10 +63,10 @@ describe('DatabaseBucket', () => {
 
   /** When each of `count` requests was let through, in milliseconds from the start; by several processes' pools. */
   async function times(count: number, memberId = 'm1', work: Priority = 'live'): Promise<number[]> {
-    const paces = sources.map((each) => paceOf(memberId, each));
+    const rateLimiters = sources.map((each) => paceOf(memberId, each));
     const startedAt = performance.now();
     const admitted = Array.from({ length: count }, async (_, index) => {
-      await paces[index % paces.length]?.admit({ work, methods: [] });
+      await rateLimiters[index % rateLimiters.length]?.admit({ work, methods: [] });
       return performance.now() - startedAt;
     });
     return (await Promise.all(admitted)).toSorted((a, b) => a - b);
@@ -181,10 +181,13 @@ describe('DatabaseBucket', () => {
     const counted = Object.assign(Object.create(bucket), {
       take: (work: Priority) => ((asking += 1), bucket.take(work)),
     });
-    const pace = new DistributedRateLimiter(counted, new DatabaseOperatingTimes(source, silentLog).of('m1'));
+    const rateLimiter = new DistributedRateLimiter(
+      counted,
+      new DatabaseOperatingTimes(source, silentLog).of('m1'),
+    );
     const end = new AbortController();
     const waiting = Promise.allSettled(
-      Array.from({ length: 20 }, () => pace.admit({ work: 'bulk', methods: [] }, end.signal)),
+      Array.from({ length: 20 }, () => rateLimiter.admit({ work: 'bulk', methods: [] }, end.signal)),
     );
     // The first has its place and waits for its turn; the second is told to come back; the others ask nobody.
     await eventually(() => expect(asking).toBe(2));

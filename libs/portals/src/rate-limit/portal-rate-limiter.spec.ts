@@ -36,9 +36,9 @@ describe('PortalPace', () => {
   });
   beforeEach(async () => {
     await clear(sources[0]);
-    const registry = new PortalRepository(sources[0], database.box, [], silentLog);
+    const portalRepository = new PortalRepository(sources[0], database.box, [], silentLog);
     const webhookUrl = 'https://one.bitrix24.com/rest/1/secret/';
-    await registry.registerWebhook({ memberId: 'm1', webhookUrl, applicationToken: 't' });
+    await portalRepository.registerWebhook({ memberId: 'm1', webhookUrl, applicationToken: 't' });
     [here, there] = [
       new PortalRateLimiter(sources[0], silentLog).of('m1'),
       new PortalRateLimiter(sources[1], silentLog).of('m1'),
@@ -51,9 +51,9 @@ describe('PortalPace', () => {
   const live = { work: 'live' as const, methods: [list] };
 
   it('has one pace for a portal in a process', () => {
-    const pace = new PortalRateLimiter(sources[0], silentLog);
-    expect(pace.of('m1')).toBe(pace.of('m1'));
-    expect(pace.of('m1')).not.toBe(pace.of('m2'));
+    const rateLimiter = new PortalRateLimiter(sources[0], silentLog);
+    expect(rateLimiter.of('m1')).toBe(rateLimiter.of('m1'));
+    expect(rateLimiter.of('m1')).not.toBe(rateLimiter.of('m2'));
   });
 
   it('writes nothing of a method that is far from its limit', async () => {

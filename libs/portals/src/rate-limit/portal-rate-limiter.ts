@@ -7,7 +7,7 @@ import { bucketWaitSeconds, refusedTotal } from './metrics.js';
 
 /** The limits of all portals, kept by all processes together, through the database. */
 export class PortalRateLimiter {
-  private readonly paces = new Map<string, RateLimiter>();
+  private readonly rateLimiters = new Map<string, RateLimiter>();
   private readonly operatingTimes: DatabaseOperatingTimes;
 
   constructor(
@@ -19,25 +19,25 @@ export class PortalRateLimiter {
 
   /** The one pace of the portal in this process: its bulk requests stand in one line there. */
   of(memberId: string): RateLimiter {
-    let pace = this.paces.get(memberId);
-    if (!pace) this.paces.set(memberId, (pace = this.open(memberId)));
-    return pace;
+    let rateLimiter = this.rateLimiters.get(memberId);
+    if (!rateLimiter) this.rateLimiters.set(memberId, (rateLimiter = this.open(memberId)));
+    return rateLimiter;
   }
 
   private open(memberId: string): RateLimiter {
     const bucket = new DatabaseBucket(this.dataSource, memberId, this.log);
-    const pace = new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
+    const rateLimiter = new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
     return {
-      throttled: (methods, signal) => pace.throttled(methods, signal),
-      observe: (usage) => pace.observe(usage),
+      throttled: (methods, signal) => rateLimiter.throttled(methods, signal),
+      observe: (usage) => rateLimiter.observe(usage),
       admit: async (request, signal) => {
         const waited = bucketWaitSeconds.startTimer({ work: request.work });
-        await pace.admit(request, signal);
+        await rateLimiter.admit(request, signal);
         waited();
       },
       refused: async () => {
         refusedTotal.inc();
-        await pace.refused();
+        await rateLimiter.refused();
       },
     };
   }

@@ -27,7 +27,7 @@ function refused(code: string): RequestOutcome {
 describe('a portal that comes to work again', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let suspensions: Suspensions;
   let wakes: PortalWakes;
   let oauth: SingleUseOAuth;
@@ -35,14 +35,14 @@ describe('a portal that comes to work again', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
     await clear(source);
     suspensions = new Suspensions(source, silentLog);
     wakes = new PortalWakes(source);
-    await registry.install(oauth.grant(memberId), claim);
+    await portalRepository.install(oauth.grant(memberId), claim);
   });
   afterAll(async () => {
     await oauth.stop();
@@ -72,9 +72,9 @@ describe('a portal that comes to work again', () => {
 
   it.each<[string, string, () => Promise<unknown>]>([
     ['an operator resumes', 'suspended', () => suspensions.resume(memberId)],
-    ['is installed again', 'suspended', () => registry.install(oauth.grant(memberId), claim)],
-    ['is installed again', 'needs-reauth', () => registry.install(oauth.grant(memberId), claim)],
-    ['has authorized again', 'needs-reauth', () => registry.reauthorize(oauth.grant(memberId))],
+    ['is installed again', 'suspended', () => portalRepository.install(oauth.grant(memberId), claim)],
+    ['is installed again', 'needs-reauth', () => portalRepository.install(oauth.grant(memberId), claim)],
+    ['has authorized again', 'needs-reauth', () => portalRepository.reauthorize(oauth.grant(memberId))],
     [
       'an older version has made so',
       'needs-reauth',
@@ -94,7 +94,7 @@ describe('a portal that comes to work again', () => {
   });
 
   it('is not to be woken by a first install, or by one more', async () => {
-    await registry.install(oauth.grant(memberId), claim);
+    await portalRepository.install(oauth.grant(memberId), claim);
     await letPass();
     await expect(wakes.claim()).resolves.toBeUndefined();
   });
@@ -141,14 +141,14 @@ describe('a portal that comes to work again', () => {
       await consumer.asks();
       await consumer.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
       await expect(state()).resolves.toBe('suspended');
-      await registry.install(oauth.grant(memberId), claim);
+      await portalRepository.install(oauth.grant(memberId), claim);
       await expect(state()).resolves.toBe('installed');
     });
   });
 
   it('has its tasks done now that were to be tried again later, and those of no other portal', async () => {
     const tasks = new PortalJobs(source);
-    await registry.install(oauth.grant('m2'), claim);
+    await portalRepository.install(oauth.grant('m2'), claim);
     for (const portal of [memberId, 'm2']) await tasks.request('sync', portal, 'backfill');
     await source.query(`UPDATE portals.tasks SET due_at = now() + interval '10 minutes'`);
     await tasks.wake(new Set([memberId]));

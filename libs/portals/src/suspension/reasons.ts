@@ -20,11 +20,11 @@ const firstPauseMs = {
 
 export type SuspensionReason = keyof typeof firstPauseMs;
 
-const LONGEST_PAUSE_MS = 6 * HOUR;
+const MAX_PAUSE_MS = 6 * HOUR;
 
 /** Until try number `failures + 1`, doubling up to six hours. */
 export function suspensionMs(reason: SuspensionReason, failures: number): number {
-  return Math.min(LONGEST_PAUSE_MS, firstPauseMs[reason] * 2 ** Math.min(failures, 20));
+  return Math.min(MAX_PAUSE_MS, firstPauseMs[reason] * 2 ** Math.min(failures, 20));
 }
 
 /** Why the portal should be left alone after this request; undefined when it need not. */

@@ -30,7 +30,7 @@ interface OneProcess {
 describe('a suspended portal', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
   let lines: LogLine[];
   let one: OneProcess;
@@ -39,14 +39,14 @@ describe('a suspended portal', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
     oauth = await SingleUseOAuth.start();
     const grant = oauth.grant(memberId);
     stale = grant.accessToken;
-    await registry.install(grant, claim);
+    await portalRepository.install(grant, claim);
     const kept = keptLog();
     lines = kept.lines;
     one = newProcess(source, kept.log);
@@ -230,13 +230,13 @@ describe('a suspended portal', () => {
     await expect(one.suspensions.resume(memberId)).resolves.toBe(false);
 
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await registry.install(oauth.grant(memberId), claim);
+    await portalRepository.install(oauth.grant(memberId), claim);
     expect(await row()).toEqual({ state: 'installed', reason: null, waitMs: null, times: 0 });
   });
 
   it('can be uninstalled, and is not tried or resumed any more', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await registry.uninstall(memberId);
+    await portalRepository.uninstall(memberId);
     expect(await row()).toMatchObject({ state: 'uninstalled', reason: null });
     await expect(one.suspensions.resume(memberId)).resolves.toBe(false);
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
@@ -245,7 +245,7 @@ describe('a suspended portal', () => {
 
   it('binds no handlers, and is listed with its reason and its next try', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await expect(registry.installed()).resolves.toEqual([]);
+    await expect(portalRepository.installed()).resolves.toEqual([]);
     await expect(new PortalQuery(source).all()).resolves.toMatchObject([
       { memberId, state: 'suspended', suspendedReason: 'OVERLOAD_LIMIT', suspendedUntil: expect.any(Date) },
     ]);
@@ -274,10 +274,10 @@ describe('a suspended portal', () => {
     };
 
     it.each(['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'])('asks for another webhook (%s)', async (code) => {
-      await registry.registerWebhook(webhook);
+      await portalRepository.registerWebhook(webhook);
       await one.suspensions.note(webhook.memberId, refused(code, { method: 'profile', httpStatus: 401 }));
       await expect(stateOf(webhook.memberId)).resolves.toBe('needs-webhook');
-      await registry.registerWebhook({ ...webhook, applicationToken: 'another' });
+      await portalRepository.registerWebhook({ ...webhook, applicationToken: 'another' });
       await expect(stateOf(webhook.memberId)).resolves.toBe('installed');
     });
 
@@ -287,7 +287,7 @@ describe('a suspended portal', () => {
     });
 
     it('works again as soon as the portal knows the webhook again', async () => {
-      await registry.registerWebhook(webhook);
+      await portalRepository.registerWebhook(webhook);
       await one.suspensions.note(webhook.memberId, refused('NO_AUTH_FOUND', { httpStatus: 401 }));
       const { suspensions } = newProcess(await database.connect());
       const { box } = database;

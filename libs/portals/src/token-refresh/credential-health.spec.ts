@@ -19,7 +19,7 @@ function refused(code: string, httpStatus = 401): RequestOutcome {
 describe('a portal that refuses its stored token', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
   let lines: LogLine[];
   let tokens: DatabaseTokenStore;
@@ -28,14 +28,14 @@ describe('a portal that refuses its stored token', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
     oauth = await SingleUseOAuth.start();
     const grant = oauth.grant(memberId);
     installed = grant.accessToken;
-    await registry.install(grant, claim);
+    await portalRepository.install(grant, claim);
     tokens = newProcess();
   });
   afterEach(() => oauth.stop());
@@ -134,7 +134,7 @@ describe('a portal that refuses its stored token', () => {
 
   it('works again with the next pair', async () => {
     await refuseForLong();
-    await registry.reauthorize(oauth.grant(memberId));
+    await portalRepository.reauthorize(oauth.grant(memberId));
     expect(await state()).toBe('installed');
     await tokens.note(refused('NO_AUTH_FOUND'));
     expect(await state()).toBe('installed');

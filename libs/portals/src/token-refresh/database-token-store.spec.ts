@@ -17,13 +17,13 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
 describe('DatabaseTokenStore', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
@@ -39,7 +39,7 @@ describe('DatabaseTokenStore', () => {
 
   async function install(): Promise<string> {
     const grant = oauth.grant(memberId);
-    await registry.install(grant, claim);
+    await portalRepository.install(grant, claim);
     return grant.accessToken;
   }
 
@@ -83,7 +83,7 @@ describe('DatabaseTokenStore', () => {
 
   it('gives the secret address of a portal that is known by its webhook', async () => {
     const webhookUrl = 'https://one.bitrix24.com/rest/1/webhook-secret/';
-    await registry.registerWebhook({ memberId, webhookUrl, ...claim });
+    await portalRepository.registerWebhook({ memberId, webhookUrl, ...claim });
     const webhook = { kind: 'webhook', endpoint: webhookUrl };
     await expect(store().access()).resolves.toEqual(webhook);
     await expect(store().refresh('anything')).resolves.toEqual(webhook);
@@ -94,7 +94,7 @@ describe('DatabaseTokenStore', () => {
     await expect(store().access()).rejects.toEqual(notInstalled);
     await expect(store().refresh('stale')).rejects.toEqual(notInstalled);
     await install();
-    await registry.uninstall(memberId);
+    await portalRepository.uninstall(memberId);
     await expect(store().access()).rejects.toEqual(notInstalled);
   });
 

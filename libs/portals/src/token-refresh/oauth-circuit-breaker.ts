@@ -1,6 +1,6 @@
 import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
 
-const USUAL_PAUSE_MS = 5_000;
+const DEFAULT_PAUSE_MS = 5_000;
 
 /**
  * The OAuth server, left alone for a moment after it did not answer in time. While it hangs, each renewal would wait for
@@ -11,7 +11,7 @@ export class OAuthCircuitBreaker {
 
   constructor(
     private readonly oauth: Pick<OAuthServer, 'refresh'>,
-    private readonly pauseMs = USUAL_PAUSE_MS,
+    private readonly pauseMs = DEFAULT_PAUSE_MS,
   ) {}
 
   /** @throws OAuthError; in the pause that of the last time, and the refresh token is not used up */

@@ -16,20 +16,20 @@ const needsReauth = expect.objectContaining({ code: 'NEEDS_REAUTH', recovery: 'r
 describe('a pair that the OAuth server refuses', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
   let stale: string;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
     oauth = await SingleUseOAuth.start();
     const grant = oauth.grant(memberId);
-    await registry.install(grant, claim);
+    await portalRepository.install(grant, claim);
     stale = grant.accessToken;
   });
   afterEach(() => oauth.stop());
@@ -91,7 +91,7 @@ describe('a pair that the OAuth server refuses', () => {
     await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
     await expect(store(source).refresh(stale)).rejects.toEqual(needsReauth);
     const opened = oauth.grant(memberId);
-    await registry.reauthorize(opened);
+    await portalRepository.reauthorize(opened);
     expect(await state()).toBe('installed');
     await late;
     await expect(store(source).access()).resolves.toMatchObject({ accessToken: opened.accessToken });

@@ -16,17 +16,17 @@ describe('a portal that answers 302', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let oauth: SingleUseOAuth;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
     oauth = await SingleUseOAuth.start();
-    await registry.install(oauth.grant(memberId), claim);
+    await portalRepository.install(oauth.grant(memberId), claim);
   });
   afterEach(() => oauth.stop());
   afterAll(() => database.close());
@@ -95,7 +95,7 @@ describe('a portal that answers 302', () => {
 
   it('and is known by a webhook stays where the operator said, until the operator says otherwise', async () => {
     const webhookUrl = 'https://two.bitrix24.com/rest/1/webhook-secret/';
-    await registry.registerWebhook({ memberId: 'm2', webhookUrl, applicationToken: 't' });
+    await portalRepository.registerWebhook({ memberId: 'm2', webhookUrl, applicationToken: 't' });
     const tokens = store({ memberId: 'm2' });
     await expect(tokens.relocate(webhookUrl)).rejects.toMatchObject({ code: 'REDIRECT', memberId: 'm2' });
     expect(oauth.exchanges.size).toBe(0);

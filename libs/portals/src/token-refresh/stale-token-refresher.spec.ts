@@ -13,13 +13,13 @@ import { StaleTokenRefresher } from './stale-token-refresher.js';
 describe('portals that nobody has called', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let registry: PortalRepository;
+  let portalRepository: PortalRepository;
   let oauth: SingleUseOAuth;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    registry = new PortalRepository(source, database.box, []);
+    portalRepository = new PortalRepository(source, database.box, []);
   });
   beforeEach(async () => {
     await clear(source);
@@ -42,7 +42,7 @@ describe('portals that nobody has called', () => {
   }
 
   async function installed(memberId: string, daysAgo: number): Promise<void> {
-    await registry.install(oauth.grant(memberId), {
+    await portalRepository.install(oauth.grant(memberId), {
       applicationToken: randomBytes(16).toString('hex'),
     });
     await source.query(
@@ -55,8 +55,8 @@ describe('portals that nobody has called', () => {
     await installed('idle', 151);
     await installed('used', 149);
     await installed('gone', 170);
-    await registry.uninstall('gone');
-    await registry.registerWebhook({
+    await portalRepository.uninstall('gone');
+    await portalRepository.registerWebhook({
       memberId: 'webhook',
       webhookUrl: 'https://two.bitrix24.com/rest/1/secret/',
       applicationToken: 't',
@@ -84,7 +84,7 @@ describe('portals that nobody has called', () => {
     await installed('blocked', 160);
     await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 1, failed: 0 });
-    await expect(registry.installed()).resolves.toEqual([]);
+    await expect(portalRepository.installed()).resolves.toEqual([]);
   });
 
   it('are no more in one go than asked for', async () => {
@@ -111,7 +111,7 @@ describe('portals that nobody has called', () => {
       database.box.seal('unknown', { memberId: 'dead', field: 'refresh_token' }),
     ]);
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 2, failed: 1 });
-    await expect(registry.installed()).resolves.toEqual(['a', 'z']);
+    await expect(portalRepository.installed()).resolves.toEqual(['a', 'z']);
   });
 
   it('wait for the next day when the OAuth server is away', async () => {
@@ -119,6 +119,6 @@ describe('portals that nobody has called', () => {
     const renewals = idleRenewals();
     await oauth.stop();
     await expect(renewals.refreshStaleTokens(100)).resolves.toEqual({ renewed: 0, failed: 0 });
-    await expect(registry.installed()).resolves.toEqual(['a', 'b']);
+    await expect(portalRepository.installed()).resolves.toEqual(['a', 'b']);
   });
 });

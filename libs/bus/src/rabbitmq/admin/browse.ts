@@ -7,7 +7,7 @@ import type { AdminConnection } from './admin-connection.js';
  * Somebody else took what was counted, by the management page say: then it is not waited for any longer. A broker under
  * load takes seconds before it hands out the first of many.
  */
-const USUAL_IDLE_MS = 15_000;
+const DEFAULT_IDLE_MS = 15_000;
 
 /**
  * Shows the queue's messages in their order, at most `limit`, while they stay unsettled: those that nobody acks are
@@ -22,7 +22,7 @@ export async function browse(
   queue: string,
   limit: number,
   see: (message: ConsumeMessage) => void,
-  idleMs = USUAL_IDLE_MS,
+  idleMs = DEFAULT_IDLE_MS,
 ): Promise<{ examined: number; more: boolean; found: number }> {
   const { messageCount } = await channel.checkQueue(queue);
   const expected = Math.min(messageCount, limit);
@@ -59,7 +59,7 @@ export async function browse(
   }
 }
 
-const USUAL_RETURN_MS = 15_000;
+const DEFAULT_RETURN_MS = 15_000;
 const POLL_MS = 50;
 
 /**
@@ -70,7 +70,7 @@ export async function awaitReturn(
   broker: AdminConnection,
   queue: string,
   count: number,
-  timeoutMs = USUAL_RETURN_MS,
+  timeoutMs = DEFAULT_RETURN_MS,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {
