@@ -15,6 +15,9 @@ const [QUOTE, COMMA, COLON, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x3a, 0x5c, 0x75
 const [OPEN_LIST, CLOSE_LIST, OPEN_MAP, CLOSE_MAP] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
 const SPACE = 0x20;
 
+/** Of the hash FNV-1a, 32 bits. */
+const FNV_PRIME = 16_777_619;
+
 /** Bits that remember which names were seen. Two names that share one count as the same, which is of no consequence. */
 const NAME_BITS = 1 << 19;
 
@@ -62,37 +65,52 @@ export class ResponseScan {
 
   /** In local variables, since it looks at every byte. @returns where it stopped: behind the text, or at the end */
   private readText(chunk: Uint8Array, from: number): number {
-    const isName = this.isName;
-    let [escape, chars, hash] = [this.escape, this.chars, this.hash];
-    let at = from;
-    for (; at < chunk.length; at += 1) {
+    const end = chunk.length;
+    let [escape, chars, at] = [this.escape, this.chars, from];
+    while (at < end) {
+      if (escape === 0) {
+        // Nearly all of nearly every text.
+        const plain = at;
+        at = this.isName ? this.hashPlain(chunk, at) : endOfPlain(chunk, at);
+        chars += at - plain;
+        if (at === end) break;
+      }
       const byte = chunk[at] ?? 0;
-      if (escape > 0) {
-        if (escape > 1) escape = escape === 2 ? 0 : escape - 1;
-        else if (byte === LETTER_U) {
-          escape = 5;
-          this.isWideText = true;
-        } else escape = 0;
+      if (this.isName) this.hash = Math.imul(this.hash ^ byte, FNV_PRIME);
+      at += 1;
+      if (escape > 1) escape = escape === 2 ? 0 : escape - 1;
+      else if (escape === 1) {
+        escape = byte === LETTER_U ? 5 : 0;
+        if (byte === LETTER_U) this.isWideText = true;
       } else if (byte === QUOTE) {
         this.inText = false;
         break;
+      } else if (byte === BACKSLASH) {
+        escape = 1;
+        chars += 1;
       } else {
-        if (byte === BACKSLASH) escape = 1;
-        if (byte < 0x80) chars += 1;
-        else {
-          this.isWideText = true;
-          // Bytes that go on with a character are none of their own.
-          if ((byte & 0xc0) !== 0x80) chars += 1;
-        }
+        this.isWideText = true;
+        // Bytes that go on with a character are none of their own.
+        if ((byte & 0xc0) !== 0x80) chars += 1;
       }
-      if (isName) hash = Math.imul(hash ^ byte, 16_777_619);
     }
     this.escape = escape;
     this.chars = chars;
+    if (!this.inText) this.endText();
+    return at;
+  }
+
+  /** @returns where `endOfPlain` does */
+  private hashPlain(chunk: Uint8Array, from: number): number {
+    const end = chunk.length;
+    let [hash, at] = [this.hash, from];
+    for (; at < end; at += 1) {
+      const byte = chunk[at] ?? 0;
+      if (byte === QUOTE || byte === BACKSLASH || byte >= 0x80) break;
+      hash = Math.imul(hash ^ byte, FNV_PRIME);
+    }
     this.hash = hash;
-    if (this.inText) return at;
-    this.endText();
-    return at + 1;
+    return at;
   }
 
   /** @returns where it stopped: inside a text, or at the end; less than nothing when it is too deep */
@@ -166,4 +184,15 @@ export class ResponseScan {
     this.names[bit >>> 3] = seen | mask;
     return (seen & mask) === 0;
   }
+}
+
+/** @returns where a quote, a backslash or a character beyond ASCII stands, or the end */
+function endOfPlain(chunk: Uint8Array, from: number): number {
+  const end = chunk.length;
+  let at = from;
+  for (; at < end; at += 1) {
+    const byte = chunk[at] ?? 0;
+    if (byte === QUOTE || byte === BACKSLASH || byte >= 0x80) break;
+  }
+  return at;
 }
