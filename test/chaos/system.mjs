@@ -171,12 +171,12 @@ const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (ind
  */
 async function registerPortals(url, key, portals, hostilePort) {
   const { databaseOptions } = await built('libs/platform/src/index.js');
-  const { PortalRegistry, portalEntities } = await built('libs/portals/src/index.js');
+  const { PortalRepository, portalEntities } = await built('libs/portals/src/index.js');
   const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
   const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
   try {
     const hosts = portals.map((_, index) => hostOf(index, hostilePort));
-    const portalRepository = new PortalRegistry(source, new SecretBox([{ id: 'chaos', key }]), hosts);
+    const portalRepository = new PortalRepository(source, new SecretBox([{ id: 'chaos', key }]), hosts);
     for (const [index, { memberId, domain, token, isHostile }] of portals.entries()) {
       const webhookUrl = `${isHostile ? `http://${hosts[index]}` : `https://${domain}`}/rest/1/${token}/`;
       await portalRepository.registerWebhook({ memberId, webhookUrl, applicationToken: token });

@@ -29,16 +29,16 @@ export const canFreezePostgres = process.platform === 'linux';
 /** @returns {Promise<PrivatePostgres>} */
 export async function privatePostgres() {
   const { startPostgres } = await built('postgres/server.js');
-  const { postgresPlace } = await built('postgres/place.js');
-  const { RunningParts } = await built('running-parts.js');
+  const { preparePostgresDataDir } = await built('postgres/postgres-data-dir.js');
+  const { ResourceStack } = await built('resource-stack.js');
   const folder = await mkdtemp(join(tmpdir(), 'relay-postgres-'));
   // As root the server runs as another user, who must reach its folder.
   await chmod(folder, 0o755);
-  const parts = new RunningParts();
-  const place = postgresPlace(folder);
+  const parts = new ResourceStack();
+  const place = preparePostgresDataDir(folder);
   const [port, password] = [await freePort(), randomBytes(16).toString('hex')];
   const options = {
-    place,
+    dataDir: place,
     password,
     logFile: join(folder, 'postgres.log'),
     onCrash: () => undefined,

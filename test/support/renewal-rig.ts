@@ -23,7 +23,7 @@ const timings = {
   peerPausesMs: [50, 100, 200, 400],
   rescuePausesMs: [50, 100, 400, 1_500, 3_000, 5_000],
   relocationEveryMs: 600_000,
-  earlyRenewalEveryMs: 0,
+  earlyRefreshEveryMs: 0,
   rejectionGraceMs: 1_800_000,
   probeEveryMs: 3_600_000,
 };

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
 const { OAuthServers, PortalClient } = await built('libs/bitrix24/src/index.js');
 const { databaseOptions, createLogger } = await built('libs/platform/src/index.js');
-const { PortalRegistry, Suspensions, PortalClients, portalEntities } =
+const { PortalRepository, Suspensions, PortalClients, portalEntities } =
   await built('libs/portals/src/index.js');
 const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
 const { DataSource } = await import('typeorm');
@@ -23,7 +23,7 @@ const dataSource = await new DataSource(databaseOptions(databaseUrl, name, porta
 const suspensions = new Suspensions(dataSource, log);
 const clients = new PortalClients({ dataSource, box, suspensions, oauth, allowHosts, log, timings });
 const client = new PortalClient({ memberId, tokens: clients.tokens(memberId), allowHosts });
-const portalRepository = new PortalRegistry(dataSource, box, allowHosts, log);
+const portalRepository = new PortalRepository(dataSource, box, allowHosts, log);
 const oauthServer = new OAuthServers({ ...oauth, allowHosts });
 
 const orders = {

@@ -78,6 +78,8 @@ export class TopologyReconciler {
   #restoring: Promise<unknown> = Promise.resolve();
   #restoredAt = -Infinity;
   #repairs: Repair[] = [];
+  /** Consumers all of whose queues this process has seen. */
+  readonly #standing = new Set<string>();
   /** Why the last look could not do all of its work. */
   #problem: string | undefined;
   #lookThrough = { ...NOT_LOOKED_THROUGH };
@@ -161,6 +163,7 @@ export class TopologyReconciler {
     await this.#read();
     const topology = this.#topology();
     const { missing, unrouted } = await inspectTopology(this.#broker, topology);
+    this.#noteStanding(topology, missing);
     const { bindEveryMs } = this.#options;
     const sinceMs = performance.now() - this.#restoredAt;
     const isDue = missing.length > 0 || this.#problem !== undefined || sinceMs >= bindEveryMs;
@@ -235,18 +238,19 @@ export class TopologyReconciler {
 
   async #restoreNow(): Promise<void> {
     const { amqpUrl, log } = this.#options;
-    const { missing, failed } = await this.#locked(() =>
+    const { missing, failed, topology } = await this.#locked(() =>
       AdminConnection.during(amqpUrl, async (broker) => {
         await this.#read();
         const topology = this.#topology();
         const inspection = await inspectTopology(broker, topology);
-        return { ...inspection, failed: await declareTopology(broker, topology) };
+        return { ...inspection, topology, failed: await declareTopology(broker, topology) };
       }),
     );
     this.#restoredAt = performance.now();
     const at = new Date();
     // Where nobody has wanted anything yet, nothing has ever stood.
     const lost = this.#wanted?.length === 0 ? [] : missing.filter(({ consumer }) => !this.#isNew(consumer));
+    this.#noteStanding(topology, [...failed.keys()].length > 0 ? missing : []);
     const repaired = lost.filter(({ name }) => !failed.has(name)).map((part) => ({ ...part, at }));
     this.#repairs = [...repaired, ...this.#repairs].slice(0, MAX_REPAIRS);
     for (const { kind } of repaired) restoredTotal.inc({ kind });
@@ -267,10 +271,16 @@ export class TopologyReconciler {
     this.#problem = problem;
   }
 
-  /** Its queues are made after it is known what it wants, by its own start or here: they have not stood yet. */
+  #noteStanding(topology: readonly ConsumerTopology[], missing: readonly MissingPart[]): void {
+    const incomplete = new Set(missing.map(({ consumer }) => consumer));
+    for (const { consumer } of topology) if (!incomplete.has(consumer)) this.#standing.add(consumer);
+  }
+
+  /** Its queues are made after it is known what it wants, by its own start or here: they may not have stood yet. */
   #isNew(consumer: string | null): boolean {
+    if (consumer === null || this.#standing.has(consumer)) return false;
     const its = (this.#wanted ?? []).filter((subscription) => subscription.consumer === consumer);
-    return its.length > 0 && its.every(({ since }) => Date.now() - since.getTime() < NEW_FOR_MS);
+    return its.every(({ since }) => Date.now() - since.getTime() < NEW_FOR_MS);
   }
 
   /** Not while a consumer is being removed, whose queues would come back. Without the database nobody removes one. */

@@ -212,7 +212,7 @@ describe('DatabaseTokenStore', () => {
   });
 
   it('asks the OAuth server no more than once a minute for a portal that calls every token expired', async () => {
-    const timings = { ...quickTimings, earlyRenewalEveryMs: DEFAULT_TIMINGS.earlyRefreshEveryMs };
+    const timings = { ...quickTimings, earlyRefreshEveryMs: DEFAULT_TIMINGS.earlyRefreshEveryMs };
     const first = tokenOf(await store(source, { timings }).refresh(await install()));
     for (const dataSource of [source, await database.connect()]) {
       await expect(store(dataSource, { timings }).refresh(first)).rejects.toMatchObject({
@@ -231,7 +231,7 @@ describe('DatabaseTokenStore', () => {
   });
 
   it('renews at once again after the portal has taken the token, as when its sessions are ended twice', async () => {
-    const timings = { ...quickTimings, earlyRenewalEveryMs: DEFAULT_TIMINGS.earlyRefreshEveryMs };
+    const timings = { ...quickTimings, earlyRefreshEveryMs: DEFAULT_TIMINGS.earlyRefreshEveryMs };
     const tokens = store(source, { timings });
     const first = tokenOf(await tokens.refresh(await install()));
     await tokens.note({ ok: true, method: 'profile' });
