@@ -11,7 +11,7 @@ export interface ShutdownStep {
 
 /** Some parts did not close, or not in time; each is in the log. */
 export class ShutdownError extends Error {
-  override readonly name = 'ClosingError';
+  override readonly name = 'ShutdownError';
   constructor(readonly parts: readonly string[]) {
     super(`Not closed in good order: ${parts.join(', ')}`);
   }

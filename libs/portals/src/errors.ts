@@ -50,7 +50,7 @@ export class PortalError extends Error {
 
 /** Whether the portal is known cannot be said now: answer 503, never 401. */
 export class PortalStoreUnavailableError extends PortalError {
-  override readonly name = 'DirectoryUnavailableError';
+  override readonly name = 'PortalStoreUnavailableError';
 
   constructor(memberId: string, cause: unknown) {
     super('DIRECTORY_UNAVAILABLE', 'The portal is not cached and the database cannot be reached', {

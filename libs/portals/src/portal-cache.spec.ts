@@ -186,7 +186,7 @@ describe('PortalDirectory', () => {
 
     await expect(portalCache.find('m1')).resolves.toMatchObject({ memberId: 'm1' });
     const unavailable = expect.objectContaining({
-      name: 'DirectoryUnavailableError',
+      name: 'PortalStoreUnavailableError',
       code: 'DIRECTORY_UNAVAILABLE',
       recovery: 'retry',
     });

@@ -43,7 +43,7 @@ export class PortalCache {
    * The portal, in whatever state, or undefined when the member is unknown.
    * `fresh` reads the database again, unless that was done within the last second, and never answers from the cache
    * instead. Otherwise, while the database cannot be reached, what is cached is the answer.
-   * @throws DirectoryUnavailableError when the database cannot be reached, and nothing is cached or a fresh answer wanted
+   * @throws PortalStoreUnavailableError when the database cannot be reached, and nothing is cached or a fresh answer wanted
    */
   async find(memberId: string, { fresh = false } = {}): Promise<KnownPortal | undefined> {
     if (!MEMBER_ID_SHAPE.test(memberId)) return undefined;

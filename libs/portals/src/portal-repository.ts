@@ -37,7 +37,7 @@ export class PortalRepository {
 
   /**
    * For whoever is about to use up a proof whose outcome must be stored.
-   * @throws DirectoryUnavailableError
+   * @throws PortalStoreUnavailableError
    */
   async requireDatabase(memberId: string): Promise<void> {
     try {

@@ -18,7 +18,7 @@ export class EventIntake {
     private readonly lifecycle: Lifecycle,
   ) {}
 
-  /** @throws EventError, Refusal 401, DirectoryUnavailableError, BusUnavailableError */
+  /** @throws EventError, Refusal 401, PortalStoreUnavailableError, BusUnavailableError */
   async accept(form: FormTree): Promise<void> {
     const receivedAt = Date.now();
     const envelope = parseEnvelope(form);

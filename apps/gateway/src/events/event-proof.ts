@@ -18,7 +18,7 @@ export class EventProof {
     private readonly reauthorization: Reauthorization,
   ) {}
 
-  /** @throws Refusal, DirectoryUnavailableError */
+  /** @throws Refusal, PortalStoreUnavailableError */
   async require(envelope: EventEnvelope, form: FormTree): Promise<void> {
     const { memberId, name, credentials } = envelope;
     const { refreshToken, oauthHost } = credentials;

@@ -15,7 +15,7 @@ export class EventVerifier {
    * Whoever fails by what the cache knows gets one look at the database, since the install may be a second old, and
    * may be the first event of a portal that was registered by its webhooks.
    * @returns the portal, as it was when the event came; undefined when it was registered by it
-   * @throws Refusal 401; DirectoryUnavailableError
+   * @throws Refusal 401; PortalStoreUnavailableError
    */
   async verify(envelope: EventEnvelope): Promise<KnownPortal | undefined> {
     const { memberId, name, credentials } = envelope;

@@ -3,7 +3,7 @@ import type { InstallClaim } from '@relay/events';
 
 /** The OAuth server has confirmed a claim, and what had to follow failed: its proof is used up, and a new one is here. */
 export class InstallIncompleteError extends Error {
-  override readonly name = 'UnsettledInstall';
+  override readonly name = 'InstallIncompleteError';
   /** Private, for it holds secrets, and whoever logs an error logs all that can be seen of it. */
   readonly #claim: InstallClaim;
 

@@ -85,7 +85,7 @@ export class Installer {
 
   /**
    * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not
-   *   confirm; UnsettledInstall when it does, and what has to follow failed
+   *   confirm; InstallIncompleteError when it does, and what has to follow failed
    */
   async confirm(claim: InstallClaim, way: InstallSource = 'install'): Promise<InstallDecision> {
     const before = await this.portalCache.find(claim.memberId, { fresh: true });

@@ -25,7 +25,7 @@ export class WebhookRegistration {
 
   /**
    * @returns the portal's host, and the events that its outgoing webhook has to be made for: nobody can bind them for it
-   * @throws AddressError for an address that must not be called; OpsRefusal when it is no webhook of the portal
+   * @throws AddressError for an address that must not be called; OpsRejectedError when it is no webhook of the portal
    */
   async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
     assertCallable(pair.webhookUrl, this.allowHosts);

@@ -47,7 +47,7 @@ export class KnownConsumers {
     return statuses;
   }
 
-  /** @throws OpsRefusal 404 when neither the database nor the bus knows it */
+  /** @throws OpsRejectedError 404 when neither the database nor the bus knows it */
   async require(consumer: string): Promise<void> {
     if ((await this.names()).includes(consumer)) return;
     if (!(await this.parts.admin.statusOf(consumer)).unknown) return;

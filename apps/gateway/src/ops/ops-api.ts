@@ -95,7 +95,7 @@ function answerTo(error: unknown): { status: number; message: string } {
 
 /**
  * What PostgreSQL cannot keep, or a walk over it would not survive, is refused before anything looks at it.
- * @throws OpsRefusal 400
+ * @throws OpsRejectedError 400
  */
 function requireStorable(given: unknown): void {
   let level = [given];

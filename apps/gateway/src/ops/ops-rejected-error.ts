@@ -1,6 +1,6 @@
 /** What an operator asked for is not done, and why: the message is for a person. */
 export class OpsRejectedError extends Error {
-  override readonly name = 'OpsRefusal';
+  override readonly name = 'OpsRejectedError';
   constructor(
     readonly statusCode: 400 | 404 | 409,
     message: string,

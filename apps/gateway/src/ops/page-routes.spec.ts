@@ -50,7 +50,7 @@ describe('the operator page', () => {
       for (const [, file = ''] of body.matchAll(/^import .* from '\.\/([^']+)'/gm))
         named.add(`/ops/page/${file}`);
     }
-    expect([...named]).toEqual(expect.arrayContaining(['/ops/page/page.css', '/ops/page/words.mjs']));
+    expect([...named]).toEqual(expect.arrayContaining(['/ops/page/page.css', '/ops/page/format.mjs']));
   });
 
   it.each([

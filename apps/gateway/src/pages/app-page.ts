@@ -22,7 +22,7 @@ export class AppPage {
     private readonly bindings: EventBindings,
   ) {}
 
-  /** @param address of the client. @throws Refusal, DirectoryUnavailableError */
+  /** @param address of the client. @throws Refusal, PortalStoreUnavailableError */
   async open(claim: InstallClaim, address: string): Promise<Page> {
     const { memberId } = claim;
     const portal = await this.portalCache.find(memberId, { fresh: true });

@@ -12,7 +12,7 @@ export interface BusAdmin {
   /**
    * Brings those that a consumer wants by now to every such consumer; all others stay.
    * @param wanted event names by consumer
-   * @throws CareBusyError, BusUnavailableError
+   * @throws OperationInProgressError, BusUnavailableError
    */
   replayUnrouted(
     wanted: ReadonlyMap<string, readonly string[]>,
@@ -22,7 +22,7 @@ export interface BusAdmin {
    * What waits for these portals, for its next attempt or for their portal to take calls again, is due now. It keeps what
    * is known of its attempts; all others wait as before.
    * @returns how many events
-   * @throws CareBusyError, BusUnavailableError; what was not woken comes at its time
+   * @throws OperationInProgressError, BusUnavailableError; what was not woken comes at its time
    */
   wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number>;
   /** Everything that must stand for these consumers to work, and how it stands. Changes nothing. */
@@ -30,7 +30,7 @@ export interface BusAdmin {
   /**
    * Removes all that stands for a consumer, when no process of it runs and none of its messages is left, or when they are
    * to be dropped.
-   * @throws CareBusyError while somebody else works on its dead letters
+   * @throws OperationInProgressError while somebody else works on its dead letters
    */
   retire(consumer: string, options: RetireOptions): Promise<Retirement>;
   close(): Promise<void>;
@@ -117,7 +117,7 @@ export function countMessages({ waiting, inHand, retrying, dead }: ConsumerStatu
 
 /** An operator works on the same thing at this moment, here or at another gateway. */
 export class OperationInProgressError extends Error {
-  override readonly name = 'CareBusyError';
+  override readonly name = 'OperationInProgressError';
   readonly code = 'CARE_BUSY';
   constructor(consumer: string) {
     super(`Somebody else works on the dead letters of ${consumer} at this moment; try again`);

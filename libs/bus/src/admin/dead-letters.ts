@@ -49,7 +49,7 @@ export class DeadLetters {
     private readonly lock: OperatorLock,
   ) {}
 
-  /** @throws NoSuchConsumerError, CareBusyError */
+  /** @throws NoSuchConsumerError, OperationInProgressError */
   async list(consumer: string, filter: DeadLetterFilter, limit: number): Promise<LetterList> {
     const letters: DeadLetter[] = [];
     let matching = 0;
@@ -65,7 +65,7 @@ export class DeadLetters {
     );
   }
 
-  /** @throws NoSuchConsumerError, CareBusyError */
+  /** @throws NoSuchConsumerError, OperationInProgressError */
   async show(consumer: string, id: string): Promise<DeadLetterDetail | undefined> {
     let shown: DeadLetterDetail | undefined;
     const pick = (stored: DeadLetterRecord): 'no' => {
@@ -77,7 +77,7 @@ export class DeadLetters {
 
   /**
    * One round of a replay. A letter that dies again lies behind the others: give `until`, or they are replayed for ever.
-   * @throws NoSuchConsumerError, CareBusyError, BusUnavailableError; what was replayed before is
+   * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; what was replayed before is
    */
   async replay(consumer: string, filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayPage> {
     const { rate, forMs } = options;
@@ -102,7 +102,7 @@ export class DeadLetters {
     );
   }
 
-  /** One round of throwing away. @throws NoSuchConsumerError, CareBusyError */
+  /** One round of throwing away. @throws NoSuchConsumerError, OperationInProgressError */
   async drop(consumer: string, filter: DeadLetterFilter, limit: number): Promise<ReplayPage> {
     const room = new ReplayBudget(filter, limit, Infinity);
     const pick = (stored: DeadLetterRecord): 'no' | 'handle' => (room.takes(stored) ? 'handle' : 'no');

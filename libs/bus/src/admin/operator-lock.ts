@@ -26,7 +26,7 @@ export class OperatorLock {
     private readonly waitMs = TIMEOUT_MS,
   ) {}
 
-  /** @throws CareBusyError when it is not free in time */
+  /** @throws OperationInProgressError when it is not free in time */
   async hold<T>(consumer: string, work: () => Promise<T>): Promise<T> {
     const client = new DatabaseClient({
       connectionString: this.databaseUrl,

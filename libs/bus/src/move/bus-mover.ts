@@ -89,7 +89,7 @@ export class BusMover {
     await this.database.end();
   }
 
-  /** One round of at most some ten seconds. @throws CareBusyError while another process moves */
+  /** One round of at most some ten seconds. @throws OperationInProgressError while another process moves */
   async round(): Promise<MoveReport> {
     const report: MoveReport = { ...emptyRound(), none: this.sources.length === 0, failed: [] };
     if (report.none) return report;

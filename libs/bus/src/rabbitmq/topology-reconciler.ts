@@ -8,7 +8,7 @@ import { isSubscribedTo, type UnroutedEvent } from '../admin/unrouted.js';
 import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
 import { restoredTotal, returnedTotal } from '../metrics.js';
 import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
-import { UNROUTED_MAX_LENGTH, type ConsumerTopology } from './topology.js';
+import { retryName, UNROUTED_MAX_LENGTH, type ConsumerTopology } from './topology.js';
 import { AdminConnection } from './admin/admin-connection.js';
 import { returnUnrouted } from './admin/return-unrouted.js';
 import { declareTopology, inspectTopology, type MissingPart } from './admin/wanted-topology.js';
@@ -78,8 +78,6 @@ export class TopologyReconciler {
   #restoring: Promise<unknown> = Promise.resolve();
   #restoredAt = -Infinity;
   #repairs: Repair[] = [];
-  /** Consumers all of whose queues this process has seen. */
-  readonly #standing = new Set<string>();
   /** Why the last look could not do all of its work. */
   #problem: string | undefined;
   #lookThrough = { ...NOT_LOOKED_THROUGH };
@@ -163,7 +161,6 @@ export class TopologyReconciler {
     await this.#read();
     const topology = this.#topology();
     const { missing, unrouted } = await inspectTopology(this.#broker, topology);
-    this.#noteStanding(topology, missing);
     const { bindEveryMs } = this.#options;
     const sinceMs = performance.now() - this.#restoredAt;
     const isDue = missing.length > 0 || this.#problem !== undefined || sinceMs >= bindEveryMs;
@@ -238,19 +235,19 @@ export class TopologyReconciler {
 
   async #restoreNow(): Promise<void> {
     const { amqpUrl, log } = this.#options;
-    const { missing, failed, topology } = await this.#locked(() =>
+    const { missing, failed } = await this.#locked(() =>
       AdminConnection.during(amqpUrl, async (broker) => {
         await this.#read();
         const topology = this.#topology();
         const inspection = await inspectTopology(broker, topology);
-        return { ...inspection, topology, failed: await declareTopology(broker, topology) };
+        return { ...inspection, failed: await declareTopology(broker, topology) };
       }),
     );
     this.#restoredAt = performance.now();
     const at = new Date();
     // Where nobody has wanted anything yet, nothing has ever stood.
-    const lost = this.#wanted?.length === 0 ? [] : missing.filter(({ consumer }) => !this.#isNew(consumer));
-    this.#noteStanding(topology, [...failed.keys()].length > 0 ? missing : []);
+    const lost =
+      this.#wanted?.length === 0 ? [] : missing.filter(({ consumer }) => !this.#isNew(consumer, missing));
     const repaired = lost.filter(({ name }) => !failed.has(name)).map((part) => ({ ...part, at }));
     this.#repairs = [...repaired, ...this.#repairs].slice(0, MAX_REPAIRS);
     for (const { kind } of repaired) restoredTotal.inc({ kind });
@@ -271,16 +268,15 @@ export class TopologyReconciler {
     this.#problem = problem;
   }
 
-  #noteStanding(topology: readonly ConsumerTopology[], missing: readonly MissingPart[]): void {
-    const incomplete = new Set(missing.map(({ consumer }) => consumer));
-    for (const { consumer } of topology) if (!incomplete.has(consumer)) this.#standing.add(consumer);
-  }
-
-  /** Its queues are made after it is known what it wants, by its own start or here: they may not have stood yet. */
-  #isNew(consumer: string | null): boolean {
-    if (consumer === null || this.#standing.has(consumer)) return false;
+  /** Its own start has not made all of its queues yet: the last part that it declares is missing as well. */
+  #isNew(consumer: string | null, missing: readonly MissingPart[]): boolean {
+    const { retryDelaysMs } = this.#options;
+    const last = consumer !== null && retryName(consumer, retryDelaysMs.at(-1) ?? 0);
     const its = (this.#wanted ?? []).filter((subscription) => subscription.consumer === consumer);
-    return its.every(({ since }) => Date.now() - since.getTime() < NEW_FOR_MS);
+    return (
+      its.every(({ since }) => Date.now() - since.getTime() < NEW_FOR_MS) &&
+      missing.some(({ kind, name }) => kind === 'exchange' && name === last)
+    );
   }
 
   /** Not while a consumer is being removed, whose queues would come back. Without the database nobody removes one. */

@@ -45,7 +45,7 @@ export class PoisonError extends Error {
 
 /** Before messages that a process may have died of are begun with, that is written down; here it could not be. */
 export class CrashLogUnavailableError extends Error {
-  override readonly name = 'TrialsUnavailableError';
+  override readonly name = 'CrashLogUnavailableError';
   readonly code = 'TRIALS_UNAVAILABLE';
   readonly recovery = 'wait';
   constructor(options: { cause: unknown }) {

@@ -19,7 +19,7 @@ export interface PoisonProbe {
   limit(maxEntries: number): number;
   /** Nothing else of this process may be in hand meanwhile. */
   mustRunExclusively(batch: Batch): boolean;
-  /** To be asked before a batch begins alone. @returns why it must not begin. @throws TrialsUnavailableError */
+  /** To be asked before a batch begins alone. @returns why it must not begin. @throws CrashLogUnavailableError */
   poison(batch: Batch): Promise<PoisonError | undefined>;
   /** After what has to wait is in its lane again. */
   end(options?: { isPoison?: boolean }): Promise<void>;
@@ -37,7 +37,7 @@ export class PoisonDetector {
     private readonly log: Log,
   ) {}
 
-  /** @returns undefined for a lane that nothing is suspected of. @throws TrialsUnavailableError */
+  /** @returns undefined for a lane that nothing is suspected of. @throws CrashLogUnavailableError */
   async begin(lane: Lane<EventHandler, Receipt>): Promise<PoisonProbe | undefined> {
     if (!lane.isSuspect) return undefined;
     const { memberId } = lane;

@@ -89,10 +89,10 @@ describe('what an operator is told of a database', () => {
     ['25006', 'cannot execute INSERT in a read-only transaction', /only reads/, true],
     ['53300', 'sorry, too many clients already', /max_connections/, true],
     ['57P03', 'the database system is starting up', /is starting/, false],
-  ])('%s %s', (code, message, sentence, needsPerson) => {
+  ])('%s %s', (code, message, sentence, requiresOperator) => {
     const fault = explainConnectionError(postgres(code, message), 'DATABASE_URL');
     expect(fault.sentence).toMatch(sentence);
-    expect(fault.requiresOperator).toBe(needsPerson);
+    expect(fault.requiresOperator).toBe(requiresOperator);
   });
 
   it.each([
