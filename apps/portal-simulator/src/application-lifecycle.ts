@@ -2,11 +2,11 @@ import { pageRequest, type Opening } from './application-page.js';
 import { grantedAuth, installationAuth, uninstallationAuth } from './event-form.js';
 import type { Posted } from './form-sender.js';
 import type { Handler } from './handlers.js';
-import { Installation, type ApplicationKeys } from './installation.js';
+import { newToken, Installation, type ApplicationKeys } from './installation.js';
 import type { Values } from './php.js';
 import { OWNER_ID } from './crm/actor.js';
 import type { Portal } from './portal.js';
-import { newToken, type TokenPair, type Tokens } from './tokens.js';
+import type { TokenPair, Tokens } from './tokens.js';
 
 export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
 
@@ -54,11 +54,11 @@ export class ApplicationLifecycle {
     const pair = this.issue(installation);
     if (url === undefined) return { installation, pair, posted: undefined };
     if (kind === 'page') {
-      const posted = await this.post(installation, pair, url, { placement: 'DEFAULT' });
+      const posted = await this.post(portal, installation, pair, url, { placement: 'DEFAULT' });
       if (finish !== false && posted.answer === '200') await this.finish(portal, installation);
       return { installation, pair, posted };
     }
-    const handler = this.bindItself(installation, 'ONAPPINSTALL', url);
+    const handler = this.bindItself(portal, installation, 'ONAPPINSTALL', url);
     const form =
       kind === 'callback'
         ? { auth: installationAuth(installation, pair) }
@@ -74,8 +74,14 @@ export class ApplicationLifecycle {
   }
 
   /** A user opens the application, with tokens of hers. */
-  async open(installation: Installation, url: string, userId: number, opening: Opening): Promise<Posted> {
-    return this.post(installation, this.tokens.issue(installation, userId, this.now()), url, opening);
+  async open(
+    portal: Portal,
+    installation: Installation,
+    url: string,
+    userId: number,
+    opening: Opening,
+  ): Promise<Posted> {
+    return this.post(portal, installation, this.tokens.issue(installation, userId, this.now()), url, opening);
   }
 
   /**
@@ -119,9 +125,8 @@ export class ApplicationLifecycle {
    * The portal has made the application a user of its own, and tells the install address of it: ONAPPUSERREADY, with long
    * tokens of that user's in `data` (api-reference/common/events/on-app-user-ready.md).
    */
-  async userReady(installation: Installation, url: string): Promise<Posted> {
-    const { portal } = installation;
-    const handler = this.bindItself(installation, 'ONAPPUSERREADY', url);
+  async userReady(portal: Portal, installation: Installation, url: string): Promise<Posted> {
+    const handler = this.bindItself(portal, installation, 'ONAPPUSERREADY', url);
     const pair = this.tokens.issue(installation, SYSTEM_USER_ID, this.now());
     const data = {
       ...grantedAuth(installation, pair),
@@ -144,13 +149,14 @@ export class ApplicationLifecycle {
   }
 
   private async post(
+    portal: Portal,
     installation: Installation,
     pair: TokenPair,
     address: string,
     opening: Opening,
   ): Promise<Posted> {
     const { url, form } = pageRequest(address, installation, pair, opening);
-    return installation.portal.post('PAGE', url, form);
+    return portal.post('PAGE', url, form);
   }
 
   private installedForm(installation: Installation, handler: Handler | undefined, pair: TokenPair): Values {
@@ -179,8 +185,13 @@ export class ApplicationLifecycle {
   }
 
   /** As the portal does unasked. */
-  private bindItself(installation: Installation, event: string, url: string): Handler | undefined {
-    const { handlers } = installation.portal;
+  private bindItself(
+    portal: Portal,
+    installation: Installation,
+    event: string,
+    url: string,
+  ): Handler | undefined {
+    const { handlers } = portal;
     const bound = handlers.bind(event, url, { kind: 'application', installation, authType: 0 });
     return bound ?? handlers.of(event).find((handler) => handler.url === url);
   }

@@ -1,8 +1,7 @@
 import type { Handler } from './handlers.js';
-import { clientEndpoint, serverEndpoint, type Installation } from './installation.js';
+import { clientEndpoint, serverEndpoint, type Installation, type InstalledPortal } from './installation.js';
 import type { Values } from './php.js';
 import type { Actor } from './crm/actor.js';
-import type { Portal } from './portal.js';
 import type { TokenPair, Tokens } from './tokens.js';
 
 export interface PortalEvent {
@@ -17,7 +16,12 @@ export interface PortalEvent {
  * nothing about the application; an application gets an access token if a user caused the event, and beside it what it may
  * do with it.
  */
-export function eventForm(portal: Portal, event: PortalEvent, tokens: Tokens, nowMs: number): Values {
+export function eventForm(
+  portal: InstalledPortal,
+  event: PortalEvent,
+  tokens: Tokens,
+  nowMs: number,
+): Values {
   return {
     event: event.name,
     event_handler_id: event.handler.id,
@@ -28,7 +32,7 @@ export function eventForm(portal: Portal, event: PortalEvent, tokens: Tokens, no
 }
 
 function authOf(
-  portal: Portal,
+  portal: InstalledPortal,
   { name, handler, actor }: PortalEvent,
   tokens: Tokens,
   nowMs: number,
@@ -105,7 +109,7 @@ export function grantedAuth(installation: Installation, { access, refreshToken }
   };
 }
 
-function addressOf({ identity }: Portal, baseUrl: string): Values {
+function addressOf({ identity }: InstalledPortal, baseUrl: string): Values {
   return {
     domain: identity.domain,
     server_endpoint: serverEndpoint(baseUrl),

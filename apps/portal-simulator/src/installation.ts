@@ -1,5 +1,7 @@
-import { newToken } from './tokens.js';
-import type { Portal } from './portal.js';
+import { randomBytes } from 'node:crypto';
+import type { Faults } from './faults.js';
+import type { Stats } from './stats.js';
+import type { SuspensionReason } from './suspension.js';
 
 /**
  * The application's keys, and the same for every portal: what `B24_CLIENT_ID` and `B24_CLIENT_SECRET` hold.
@@ -9,6 +11,19 @@ export interface ApplicationKeys {
   clientSecret: string;
 }
 
+/** What an installation knows of its portal. */
+export interface InstalledPortal {
+  readonly identity: { readonly name: string; readonly memberId: string; readonly domain: string };
+  readonly settings: {
+    readonly scope: readonly string[];
+    readonly accessTokenSeconds: number;
+    readonly language: string;
+  };
+  readonly suspension: SuspensionReason | null;
+  readonly stats: Stats;
+  readonly faults: Faults;
+}
+
 /** One installation of the application at one portal; another install makes another. */
 export class Installation {
   applicationToken = newToken();
@@ -16,7 +31,7 @@ export class Installation {
   isInstalled = true;
 
   constructor(
-    readonly portal: Portal,
+    readonly portal: InstalledPortal,
     readonly userId: number,
     /** Scheme and host under which the application reaches the simulator: `http://localhost:8080`. */
     public baseUrl: string,
@@ -60,4 +75,9 @@ export function showApplication(installation: Installation, clientId: string) {
     LICENSE_TYPE: 'ent250',
     LICENSE_FAMILY: 'ent',
   };
+}
+
+/** Of any kind: an access token, a refresh token, an application token, a webhook's secret. */
+export function newToken(): string {
+  return randomBytes(16).toString('hex');
 }

@@ -5,7 +5,8 @@ import type { OAuth } from './oauth.js';
 import type { Portal } from './portal.js';
 import type { Portals } from './portals.js';
 import type { Answer } from './rest/answer.js';
-import type { RestRequest, RestService } from './rest/rest-service.js';
+import type { RestRequest } from './rest/request.js';
+import type { RestService } from './rest/rest-service.js';
 import { sendNetworkFault, sendRedirect } from './network-fault.js';
 
 interface RestRoute {

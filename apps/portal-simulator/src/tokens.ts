@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import type { Installation } from './installation.js';
+import { newToken, type Installation } from './installation.js';
 
 export interface AccessToken {
   readonly token: string;
@@ -102,8 +101,4 @@ export class Tokens {
     this.access.set(access.token, access);
     return access;
   }
-}
-
-export function newToken(): string {
-  return randomBytes(16).toString('hex');
 }

@@ -1,4 +1,4 @@
-import type { ResponseDefect, Delivered } from './errors.js';
+import type { Delivered, ResponseDefect } from './outcome.js';
 
 /**
  * What can be done about an error:

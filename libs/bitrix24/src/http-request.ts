@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AddressError, checkOrigin } from './address.js';
 import { readBody } from './response-body.js';
-import type { ResponseDefect, Delivered } from './errors.js';
+import type { Delivered, ResponseDefect } from './outcome.js';
 import { type HttpAgents, createHttpAgents } from './http-agents.js';
 import { readResponse, type ReadResponse } from './response-reader.js';
 

@@ -2,7 +2,7 @@ import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { ResponseScan } from './response-scan.js';
 import { reserveMemory } from './response-budget.js';
-import type { ResponseDefect } from './errors.js';
+import type { ResponseDefect } from './outcome.js';
 
 export type Body =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly detail: ResponseDefect };

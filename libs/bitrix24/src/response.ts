@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type ResponseDefect, Bitrix24Error, readCode } from './errors.js';
+import { Bitrix24Error, readCode } from './errors.js';
+import type { ResponseDefect } from './outcome.js';
 import { parseJson } from './json.js';
 
 /** The part of `time` that matters for limits, in seconds as Bitrix24 sends it (`api-reference/data-types.md#time`). */

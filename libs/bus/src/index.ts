@@ -25,7 +25,8 @@ export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
 export { DatabaseCrashLog } from './postgres/database-crash-log.js';
 export { BUS_MIGRATIONS } from './postgres/migrations.js';
-export { OperationInProgressError, countMessages, NoSuchConsumerError } from './admin/bus-admin.js';
+export { countMessages } from './admin/bus-admin.js';
+export { NoSuchConsumerError, OperationInProgressError } from './admin/errors.js';
 export type {
   BusAdmin,
   ConsumerStatus,

@@ -31,9 +31,9 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
   };
 
   const open = async (request: FastifyRequest<NamedPortal>) => {
-    const installation = installationOf(namedPortal(portals, request));
+    const portal = namedPortal(portals, request);
     const { url, userId, ...opening } = parseControl(controlRequests.open, textBody(request));
-    return showPosted(await lifecycle.open(installation, url, userId, opening));
+    return showPosted(await lifecycle.open(portal, installationOf(portal), url, userId, opening));
   };
 
   const update = async (request: FastifyRequest<NamedPortal>) => {
@@ -50,9 +50,9 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
   };
 
   const userReady = async (request: FastifyRequest<NamedPortal>) => {
-    const installation = installationOf(namedPortal(portals, request));
+    const portal = namedPortal(portals, request);
     const { url } = parseControl(controlRequests.userReady, textBody(request));
-    return showPosted(await lifecycle.userReady(installation, url));
+    return showPosted(await lifecycle.userReady(portal, installationOf(portal), url));
   };
 
   const expireTokens = (request: FastifyRequest<NamedPortal>) => {

@@ -3,7 +3,7 @@ import { baseUrlOf, textBody } from '../http.js';
 import { OWNER_ID } from '../crm/actor.js';
 import { everySetting } from '../fields/standard-sets.js';
 import type { Portal } from '../portal.js';
-import { newToken } from '../tokens.js';
+import { newToken } from '../installation.js';
 import { ControlError } from './control-error.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { addFields } from './ordered-fields.js';

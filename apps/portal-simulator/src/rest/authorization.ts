@@ -3,7 +3,7 @@ import type { Portal } from '../portal.js';
 import type { Tokens } from '../tokens.js';
 import { argument, type Caller } from './method.js';
 import { systemErrors } from './rest-error.js';
-import type { RestRequest } from './rest-service.js';
+import type { RestRequest } from './request.js';
 
 /** Who calls: known by an access token, or by an incoming webhook's secret. @throws RestError */
 export function authorize(

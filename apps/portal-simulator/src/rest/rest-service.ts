@@ -9,23 +9,12 @@ import { authorize } from './authorization.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
 import type { Outcome } from './method.js';
 import { isMethod, MethodRuns } from './method-runs.js';
+import type { RestRequest } from './request.js';
 import { RestError, systemErrors, unknownMethod } from './rest-error.js';
 import { RequestClock, timeOf } from './time.js';
 import { answerV3 } from './v3.js';
 
 const BATCH = 'batch';
-
-export interface RestRequest {
-  /** 3: under `rest/api/` (api-reference/rest-v3.md). */
-  version: 2 | 3;
-  method: string;
-  params: Values;
-  /** Of an incoming webhook's address: `rest/<user>/<secret>/`. */
-  webhook?: { userId: string; secret: string };
-  /** A token in the header `Authorization`. */
-  bearer?: string | undefined;
-  callerAddress: string;
-}
 
 /** REST of all portals: bucket, suspension, authorization, faults, operating time, the method, `time`. */
 export class RestService {

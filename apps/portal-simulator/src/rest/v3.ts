@@ -2,7 +2,7 @@ import { isTree, listOf, textOf, type Value, type Values } from '../php.js';
 import type { Portal } from '../portal.js';
 import { answerOf, type Answer } from './answer.js';
 import { RestError } from './rest-error.js';
-import type { RestRequest } from './rest-service.js';
+import type { RestRequest } from './request.js';
 import { timeOf, type RequestClock } from './time.js';
 
 const DOCUMENTATION_NAMES = ['rest.documentation.openapi', 'documentation'];

@@ -3,8 +3,8 @@ import { checkMethod } from '../method.js';
 import { encodeQuery, holdsReference, type ParamValue } from '../query.js';
 
 /**
- * Whether a command can travel in a batch. Else it must go by `call`, whose JSON carries what the queries of a batch
- * cannot, such as empty lists, and in which a portal does not replace `$result[…]` by what another command returned.
+ * Whether a command can be sent in a batch. Otherwise it must be sent by `call`, whose JSON can carry what the query
+ * strings of a batch cannot, such as empty lists, and in which a portal does not substitute `$result[…]`.
  */
 export function canBatch({ method, params = {} }: Command): boolean {
   if ([...leavesOf(params)].some((value) => typeof value === 'string' && holdsReference(value))) return false;
@@ -17,7 +17,7 @@ export function canBatch({ method, params = {} }: Command): boolean {
   }
 }
 
-/** @throws TypeError for what JSON would change in silence: a number that is not finite becomes null, which clears a field */
+/** @throws TypeError for a number that is not finite: JSON silently makes it null, which clears a field */
 export function checkCallable({ params = {} }: Command): void {
   if ([...leavesOf(params)].some((value) => typeof value === 'number' && !Number.isFinite(value))) {
     throw new TypeError('a parameter is not a finite number');

@@ -6,19 +6,19 @@ import { Plan, type PlannedRequest } from './plan.js';
 
 export interface PlanOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Most requests under way at once. Default 4. */
+  /** Maximum concurrent requests. Default 4. */
   readonly requestsAtOnce?: number | undefined;
 }
 
 /**
- * Fifty updates take seconds in the cloud: sent one batch at a time, they would not use the two requests a second that a
- * portal takes.
+ * A batch of fifty updates takes seconds in the cloud: sequential batches would not use the two requests per second that
+ * a portal allows.
  */
 const REQUESTS_AT_ONCE = 4;
 
 /**
- * Does these jobs by as few requests as they fit into, and says of each what it came to, in the order given. Never
- * rejects: after an abort the signal's reason is the outcome of what was not done.
+ * Executes commands in as few requests as possible and returns the outcome of each, in the order given. Never rejects:
+ * after an abort the signal's reason is the outcome of the commands that were not sent.
  */
 export async function executePlan<J extends PlannedCommand>(
   client: BatchClient,
@@ -80,14 +80,14 @@ async function callBatch(
   signal: AbortSignal | undefined,
 ): Promise<Outcome[]> {
   const commands = Object.fromEntries(jobs.map(({ command }, index) => [keyOf(index), command]));
-  // The client repeats what may have met a passing trouble; in the parts of what has failed for good it would only
-  // send the command that is the cause three times.
+  // The client retries transient errors. In the parts of a failed request it does not: it would only send the command
+  // that causes the failure three times.
   const repeatable = !again && jobs.every((job) => job.repeatable);
   const outcomes = await client.batch(commands, { signal, repeatable });
   return jobs.map((job, index) => outcomes[keyOf(index)] ?? noOutcome(client, job));
 }
 
-/** No number: an object puts those first, and the commands are run in the order of their keys. */
+/** Not a number: objects put integer keys first, and a portal runs commands in the order of their keys. */
 function keyOf(index: number): string {
   return `c${index}`;
 }

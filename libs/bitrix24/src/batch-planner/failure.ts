@@ -1,31 +1,31 @@
 import { Bitrix24Error } from '../errors.js';
 
-/** What the failure of a request as a whole says about its commands and about the other requests. */
+/** Scope of a failed request: what it implies for its commands and for the other requests. */
 export type Failure =
-  /** Fewer commands at once may do better. */
+  /** Fewer commands per request may succeed. */
   | {
       readonly kind: 'split';
-      /** Some of the commands may have been done. */
+      /** Some of the commands may have been executed. */
       readonly maybeDone: boolean;
-      /** Their number is the cause, and would be in other requests. */
+      /** The number of commands is the cause, so other requests of this size fail, too. */
       readonly tooMany: boolean;
     }
-  /** The commands of this request have failed, and fewer of them would too. */
+  /** The commands of this request have failed; a smaller request would fail, too. */
   | { readonly kind: 'request' }
-  /** The portal takes no requests now, whatever is in them. */
+  /** The portal accepts no requests at present. */
   | { readonly kind: 'portal' };
 
 /**
- * What one command can do to the request that it is part of: end the portal's process, be refused by a firewall before
- * the portal (whose page is no answer), bring more than can be read.
+ * Failures that one command can cause for its whole request: a crash of the portal's process, a block page of a firewall
+ * in front of the portal, a response that is too large.
  */
 const SPOILED = new Set(['INTERNAL_SERVER_ERROR', 'ERROR_UNEXPECTED_ANSWER', 'BAD_ANSWER', 'TRANSPORT']);
 const BODY_TOO_LARGE = 413;
-/** What a gateway says for a portal that takes longer than a request may (`limits.md`). */
+/** Status of a gateway when the portal exceeds the request timeout (`limits.md`). */
 const OUT_OF_TIME = new Set([408, 504]);
 
 export function failureOf(error: unknown): Failure {
-  // Credentials that cannot be read, an abort, a defect.
+  // Unreadable credentials, an abort, a programming error.
   if (!(error instanceof Bitrix24Error)) return { kind: 'portal' };
   const { code, httpStatus = 0 } = error;
   if (isTooLong(error)) return { kind: 'split', maybeDone: false, tooMany: true };
@@ -42,30 +42,30 @@ function isOfPortal({ errorClass, recovery, delivered }: Bitrix24Error): boolean
     recovery === 'wait' ||
     recovery === 'reauthorize' ||
     delivered === 'no' ||
-    // The client has renewed it, and the portal refuses the new one too.
+    // The client has refreshed the token, and the portal rejects the new one, too.
     errorClass === 'expired'
   );
 }
 
-/** Whether the answer is more than may be read, whenever it comes. */
+/** Whether the response exceeds the size or depth limit, which a retry does not change. */
 export function isTooLarge(error: unknown): boolean {
   return error instanceof Bitrix24Error && (error.detail === 'too-long' || error.detail === 'too-deep');
 }
 
-/** Whether less at once may do better, for whoever asks for much without a plan. */
+/** Whether a smaller request may succeed; for callers that request many items without a plan. */
 export function isSplittable(error: unknown): boolean {
   return failureOf(error).kind === 'split';
 }
 
-/** Commands beyond the limit end so, and so may the whole batch (`settings/how-to-call-rest-api/batch.md`). */
+/** Commands above the limit fail with this code, and so may the whole batch (`settings/how-to-call-rest-api/batch.md`). */
 export function isTooLong(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.code === 'ERROR_BATCH_LENGTH_EXCEEDED';
 }
 
-/** Of one method, not of the portal (`limits.md`, `_includes/system-errors.md`). */
+/** Errors of one method, not of the portal (`limits.md`, `_includes/system-errors.md`). */
 const OF_METHOD = new Set(['OPERATION_TIME_LIMIT', 'INVALID_CREDENTIALS']);
 
-/** Whether what a lone call threw is the answer to this call, and says nothing of others. */
+/** Whether the error of a single `call` concerns this call only. */
 export function isOwnAnswer(error: unknown): boolean {
   if (error instanceof TypeError) return true;
   if (!(error instanceof Bitrix24Error)) return false;

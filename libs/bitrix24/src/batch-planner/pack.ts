@@ -2,13 +2,13 @@ import { MAX_BATCH_COMMANDS } from '../batch.js';
 import type { PlannedCommand } from './planned-command.js';
 
 /**
- * The fewest requests that these jobs can go by: 50 a request, beside each of those that go alone. The jobs of one entity
- * are never in an earlier request than the ones before them; requests that share an entity must be sent one by one.
+ * Packs commands into the fewest requests: up to 50 per batch, plus one request for each command that cannot be batched.
+ * Commands of one entity keep their order across requests; requests that share an entity must be sent sequentially.
  */
 export function pack(jobs: readonly PlannedCommand[]): PlannedCommand[][] {
   const requests: PlannedCommand[][] = [];
   let open: PlannedCommand[] = [];
-  /** Entities with a lone job behind the open request. */
+  /** Entities with an unbatched command after the open request. */
   let behind = new Set<string>();
 
   function begin(): void {

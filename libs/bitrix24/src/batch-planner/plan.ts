@@ -4,33 +4,33 @@ import { type Failure, failureOf, isTooLong } from './failure.js';
 import type { PlannedCommand, Outcome } from './planned-command.js';
 import { pack } from './pack.js';
 
-/** Enough to find five commands that spoil their requests: each takes six halvings of fifty. */
+/** Enough to isolate five commands that fail their requests: each takes six bisections of fifty. */
 const MAX_SPLITS = 32;
 /**
- * A portal that has answered none of so many requests will not answer the next one. Four bad commands spread over fifty
- * make up to eleven: the fifty, its halves, its quarters, and one of two in each of those.
+ * After this many consecutive failures the portal counts as down. Four bad commands spread over fifty cause up to
+ * eleven: the fifty, its halves, its quarters, and one of two in each quarter.
  */
 const MAX_FAILURES_IN_A_ROW = 12;
 
-/** A request of a plan: the jobs that go by it, in their order. */
+/** A request of a plan: its commands, in order. */
 export interface PlannedRequest {
   readonly jobs: readonly PlannedCommand[];
-  /** Is part of one that failed, and more of the same is not what it needs. */
+  /** A part of a request that failed; the client must not retry it. */
   readonly again: boolean;
 }
 
 /**
- * Which jobs go by which request and when, and what each of them came to. It knows no network: whoever carries it out
- * asks for the `next` request, as many at once as may be under way, and says how each of them ended.
+ * State machine that assigns commands to requests, orders the requests and collects the outcomes. It does no I/O: the
+ * executor takes the `next` request, up to its concurrency, and reports how each one ended.
  */
 export class Plan {
-  /** Those to be sent and those under way, so that of two with one entity the first is to be done first. */
+  /** Pending and in-flight requests. Of two requests with a common entity the earlier one is sent first. */
   private requests: PlannedRequest[];
   private readonly inFlight = new Set<PlannedRequest>();
   private readonly outcomes = new Map<PlannedCommand, Outcome>();
-  /** Most commands that a request may have, as far as this plan has learned. */
+  /** Maximum commands per request that this plan has found so far. */
   private largest = MAX_BATCH_COMMANDS;
-  /** Most commands that a request has been answered with. */
+  /** The largest number of commands for which a request has succeeded. */
   private proven = 0;
   private splitsLeft = MAX_SPLITS;
   private failuresInARow = 0;
@@ -39,12 +39,12 @@ export class Plan {
     this.requests = pack(jobs).map((packed) => ({ jobs: packed, again: false }));
   }
 
-  /** Undefined until the job's request has ended. */
+  /** Undefined until the command's request has ended. */
   outcomeOf(job: PlannedCommand): Outcome | undefined {
     return this.outcomes.get(job);
   }
 
-  /** A request to be sent now; undefined when there is none left, or all have to wait for one under way. */
+  /** The request to send now; undefined when none is left, or all must wait for one in flight. */
   next(): PlannedRequest | undefined {
     const busy = new Set<string>();
     for (const request of this.requests) {
@@ -57,9 +57,9 @@ export class Plan {
     return undefined;
   }
 
-  /** @param outcomes one for each job of the request, in their order */
+  /** @param outcomes one for each command of the request, in order */
   answered(request: PlannedRequest, outcomes: readonly Outcome[]): void {
-    // A portal that takes fewer commands than were sent does the first and leaves out those behind them.
+    // A portal that accepts fewer commands than were sent executes the first ones and skips the rest.
     const done = outcomes.findLastIndex((outcome) => outcome.ok || !isTooLong(outcome.error)) + 1;
     const [first] = outcomes;
     if (done === 0 && first?.ok === false) return this.failed(request, first.error);
@@ -75,7 +75,7 @@ export class Plan {
     this.end(request, sendAgain ? [request.jobs.slice(done)] : []);
   }
 
-  /** The request as a whole came to nothing, or nobody knows to what. */
+  /** The request as a whole failed, or its result is unknown. */
   failed(request: PlannedRequest, error: unknown): void {
     const failure = failureOf(error);
     const again = this.splitsLeft > 0 && request.jobs.length > 1 ? sendableAgain(request.jobs, failure) : [];
@@ -84,7 +84,7 @@ export class Plan {
     if (again.length > 0) this.learnFrom(failure, request.jobs.length);
     this.end(request, halves(again));
 
-    // A refusal for its size is the answer of a portal that works.
+    // A portal that rejects a request for its size is up.
     if (failure.kind !== 'split' || failure.maybeDone) this.failuresInARow += 1;
     if (failure.kind === 'portal' || this.failuresInARow >= MAX_FAILURES_IN_A_ROW) this.stop(error);
   }
@@ -106,18 +106,18 @@ export class Plan {
     );
   }
 
-  /** In its place, which keeps the order of its entities. */
+  /** Replaces in place, which keeps the order per entity. */
   private replace(request: PlannedRequest, others: readonly PlannedRequest[]): void {
     this.requests.splice(this.requests.indexOf(request), 1, ...others);
   }
 
-  /** Where requests as large as this one have been answered, the cause is in this one, and the others may stay as they are. */
+  /** If requests of this size have succeeded, the cause is in this request, and the size of the others stays. */
   private learnFrom(failure: Failure, commands: number): void {
     if (failure.kind !== 'split' || !failure.tooMany) return;
     this.largest = Math.min(this.largest, Math.max(this.proven, Math.ceil(commands / 2)));
   }
 
-  /** What is not under way gets this error without being sent. */
+  /** Fails all requests that are not in flight with this error, without sending them. */
   private stop(error: unknown): void {
     for (const { jobs } of this.requests.filter((request) => !this.inFlight.has(request))) {
       for (const job of jobs) this.outcomes.set(job, { ok: false, error });
@@ -132,8 +132,8 @@ function halves(jobs: readonly PlannedCommand[]): PlannedCommand[][] {
 }
 
 /**
- * The jobs of a failed request that may be sent again. One that may have been done and is not repeatable may not; nor may
- * the others of its entity, which would then be done after it or twice in another order.
+ * The commands of a failed request that may be retried. Excluded are commands that may have been executed and are not
+ * idempotent, and the other commands of their entities, whose order would no longer hold.
  */
 function sendableAgain(jobs: readonly PlannedCommand[], failure: Failure): PlannedCommand[] {
   if (failure.kind !== 'split') return [];

@@ -2,28 +2,28 @@ import type { RestResponse } from '../response.js';
 import type { Command, CommandOutcome } from '../batch.js';
 import type { Params } from '../query.js';
 
-/** One command that somebody wants done, and what a plan has to know of it. */
+/** A command with the properties that a plan needs. */
 export interface PlannedCommand {
   readonly command: Command;
-  /** Jobs of one entity are done in the order in which they were given; those without one in any. */
+  /** Commands of one entity are executed in the order given; commands without an entity in any order. */
   readonly entity?: string | undefined;
-  /** To do it twice does no harm, so it may be sent again when nobody knows whether it was done. */
+  /** Idempotent: it may be retried when it is unknown whether it was executed. */
   readonly repeatable: boolean;
-  /** It does not fit a batch and goes by itself. */
+  /** It cannot be batched and is sent by `call`. */
   readonly alone: boolean;
 }
 
-/** What a command came to. The error is the portal's own, or whatever kept the command from being sent or answered. */
+/** Outcome of a command. The error is the portal's, or the one that prevented the request or its response. */
 export type Outcome =
   ({ readonly ok: true } & Readonly<RestResponse>) | { readonly ok: false; readonly error: unknown };
 
 export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Whether the client may send it again by itself after a failure that leaves open whether it was done. */
+  /** Whether the client may retry after a failure that leaves unknown whether the request was executed. */
   readonly repeatable?: boolean | undefined;
 }
 
-/** The part of a `PortalClient` by which plans are carried out. */
+/** The part of a `PortalClient` that executes plans. */
 export interface BatchClient {
   readonly memberId: string;
   call(method: string, params?: Params, options?: RequestOptions): Promise<RestResponse>;

@@ -14,8 +14,8 @@ export interface ItemQuery {
 }
 
 /**
- * `absent`: the portal has answered and does not have the item, or does not show it to this user
- * (`api-reference/crm/universal/crm-item-list.md`). `failed`: nobody knows.
+ * `absent`: the portal has responded and does not have the item, or does not show it to this user
+ * (`api-reference/crm/universal/crm-item-list.md`). `failed`: unknown.
  */
 export type ItemOutcome =
   | { readonly state: 'found'; readonly item: Item }
@@ -23,12 +23,11 @@ export type ItemOutcome =
   | { readonly state: 'failed'; readonly error: unknown };
 
 /**
- * Reads items by id, of any number of types: fifty ids a command and fifty commands a request, so 2,500 items by one
- * request. Each query comes back, in the order given, with the outcome of each of its ids; what is no id at all is absent. A
- * command that fails is the outcome of the ids that it asked for, and leaves the others alone; one whose answer is more
- * than may be read is asked again in halves, down to the single item.
+ * Reads items by id, of any number of types: fifty ids per command and fifty commands per request, so 2,500 items per
+ * request. Returns each query, in the order given, with the outcome of each id; an invalid id is absent. A failed command
+ * is the outcome of its own ids only; a command whose response is too large is bisected, down to a single item.
  *
- * Never rejects; after an abort the signal's reason is the error of what was not read.
+ * Never rejects; after an abort the signal's reason is the error of the ids that were not read.
  */
 export async function readItems<Q extends ItemQuery>(
   client: BatchClient,

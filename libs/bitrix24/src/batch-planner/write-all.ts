@@ -5,26 +5,27 @@ import { executePlan, type PlanOptions } from './execute-plan.js';
 import type { BatchClient, Outcome } from './planned-command.js';
 
 export interface Write {
-  /** Names what is written, as in `contact:82`: the writes of one entity are done in the order given, others in any. */
+  /** Ordering key, such as `contact:82`: writes of one entity are executed in the order given, others in any order. */
   readonly entity: string;
-  /** Texts in it are written as they are: a `$result[…]` in them refers to nothing. */
+  /** Strings are written literally: `$result[…]` is not substituted. */
   readonly command: Command;
   /**
-   * Whether to do it twice does no harm. Default: by the method's name, true for `.update`, `.delete` and `.set`. False is
-   * right for an update that adds, such as one of `PHONE` without the `ID` of the value.
+   * Whether the write is idempotent. Default: by the method's name, true for `.update`, `.delete` and `.set`. Set false
+   * for an update that adds, such as one of `PHONE` without the `ID` of the value.
    */
   readonly repeatable?: boolean;
 }
 
 /**
- * Writes fifty commands a request, several requests at once, and says of each command what it came to, in the order given.
+ * Writes fifty commands per request, several requests concurrently, and returns the outcome of each command, in the order
+ * given.
  *
- * A command that fails leaves the others alone, also those behind it that write the same entity. A request that is too
- * long, takes too long or comes back broken is sent again in halves, without what may have been done and must not be done
- * twice: the outcome of that is the error, which says that nobody knows. When the portal takes no requests at all,
- * the rest gets its error without having been sent.
+ * A failed command does not affect the others, not even later ones of the same entity. A request that is too long, times
+ * out or has a damaged response is bisected and retried, without the commands that may have been executed and are not
+ * idempotent: their outcome is the error, and their result is unknown. When the portal accepts no requests at all, the
+ * remaining commands get its error without being sent.
  *
- * Never rejects; after an abort the signal's reason is the outcome of what was not done.
+ * Never rejects; after an abort the signal's reason is the outcome of the commands that were not sent.
  */
 export async function writeAll<W extends Write>(
   client: BatchClient,

@@ -1,12 +1,12 @@
 import type { Priority } from './rate-limiter.js';
 
 /**
- * The arithmetic of one portal's rate limit, free of clocks and stores (`limits.md`).
+ * Leaky bucket of one portal's rate limit: pure functions, without a clock or a store (`limits.md`).
  *
- * Bitrix24 adds 1 to a counter for each HTTP request of our address and takes Y off once a second; above X it refuses.
- * Here each request takes a numbered place, and places leak at the rate Y. The turn of a place has come when no more
- * than the line of X − 2Y places are in front that have not leaked: one Y because Bitrix24 leaks in steps of a second,
- * one because it counts at arrival, which may be up to a second after the turn. So its counter stays at X or below.
+ * Bitrix24 adds 1 to a counter for each HTTP request from our address, subtracts Y once a second and rejects above X.
+ * Here each request takes a ticket with a sequence number, and tickets leak at the rate Y. A request may be sent when at
+ * most X − 2Y tickets up to its own (the burst allowance) have not leaked: one Y because Bitrix24 leaks in steps of a
+ * second, one because it counts at arrival, up to a second after sending. Its counter therefore stays at X or below.
  */
 export interface RateLimit {
   /** Y, requests a second. */
@@ -15,22 +15,22 @@ export interface RateLimit {
   readonly burst: number;
 }
 
-/** All plans but Enterprise. */
+/** All plans except Enterprise. */
 export const DEFAULT_LIMIT: RateLimit = { rate: 2, burst: 50 };
 export const ENTERPRISE_LIMIT: RateLimit = { rate: 5, burst: 250 };
 
-/** What all processes that call one portal share. Times are of one clock, in milliseconds. */
+/** State that all processes that call one portal share. All times are of one clock, in milliseconds. */
 export interface Bucket {
-  /** Places given so far, those of waiting requests among them; each is known by its number, from 1. */
+  /** Tickets issued so far, including those of waiting requests. A ticket is identified by its number, from 1. */
   readonly places: number;
-  /** So many of them no longer count at `leakedAtMs`. Below 0 after a bucket was found fuller than its places say. */
+  /** Tickets that have leaked at `leakedAtMs`. Negative after a rejection showed the bucket fuller than its tickets. */
   readonly leaked: number;
   readonly leakedAtMs: number;
-  /** Of the rate, what is ours at `leakedAtMs`: below 1 after a refusal, since somebody else uses our address. */
+  /** Multiplier of the rate at `leakedAtMs`: below 1 after a rejection, because another client uses our address. */
   readonly share: number;
-  /** The last place that had its turn when Bitrix24 last refused; 0 if it never has. */
+  /** The last ticket that could be sent when Bitrix24 last rejected a request; 0 if it never has. */
   readonly refusedPlace: number;
-  /** As soon as so many have leaked, bulk work may stand in line like live work. */
+  /** Once this many tickets have leaked, the next bulk request gets a ticket on the same terms as a live one. */
   readonly bulkFrom: number;
 }
 
@@ -39,14 +39,14 @@ export type Ticket =
   | { readonly granted: false; readonly askAgainMs: number };
 
 export const BUCKET_RULES = {
-  /** Of the line, what bulk work leaves to live work: a burst of live work then need not wait at all. */
+  /** Part of the burst allowance that bulk work leaves free, so that a burst of live work does not wait. */
   bulkReserve: 0.2,
-  /** Under a flood of live work one place in so many is for bulk work. */
+  /** Under continuous live load, one ticket in this many goes to bulk work. */
   bulkEvery: 8,
-  /** By this the share is multiplied when Bitrix24 refuses. */
+  /** Multiplicative decrease of `share` on a rejection. */
   lowerBy: 0.7,
   leastShare: 0.05,
-  /** Of the whole rate, how much comes back each second: from half to all takes a minute, from the least two. */
+  /** Additive increase of `share` per second: from a half to 1 takes one minute, from the minimum two. */
   raisePerSecond: 1 / 120,
 };
 
@@ -54,7 +54,7 @@ export function emptyBucket(nowMs: number): Bucket {
   return { places: 0, leaked: 0, leakedAtMs: nowMs, share: 1, refusedPlace: 0, bulkFrom: 0 };
 }
 
-/** How many places may be in front, one's own included. A limit too small for the rule still lets one through. */
+/** Maximum unleaked tickets up to and including the own one. At least 1, also for a limit too small for the formula. */
 export function burstAllowance({ rate, burst }: RateLimit): number {
   return Math.max(1, burst - 2 * rate);
 }
@@ -63,7 +63,7 @@ export function bulkAllowance(limit: RateLimit): number {
   return Math.max(1, burstAllowance(limit) * (1 - BUCKET_RULES.bulkReserve));
 }
 
-/** The bucket at a later time. A clock that was set back takes nothing off and puts nothing on. */
+/** The bucket at a later time. A clock that was set back changes nothing. */
 export function leakBucket(bucket: Bucket, limit: RateLimit, nowMs: number): Bucket {
   const elapsed = Math.max(0, nowMs - bucket.leakedAtMs) / 1_000;
   const raising = Math.min(elapsed, (1 - bucket.share) / BUCKET_RULES.raisePerSecond);
@@ -77,7 +77,7 @@ export function leakBucket(bucket: Bucket, limit: RateLimit, nowMs: number): Buc
   };
 }
 
-/** Live work takes its place in line; bulk work only where it finds room below its own line, or when it is due. */
+/** Live work always gets a ticket; bulk work only below its own allowance, or when `bulkFrom` is reached. */
 export function takeTicket(
   before: Bucket,
   limit: RateLimit,
@@ -100,32 +100,32 @@ export function takeTicket(
   };
 }
 
-/** What `takePlace` says of a place in a bucket that has leaked until now. */
+/** The ticket with its delay; `bucket` must have leaked until now. */
 export function grantTicket(bucket: Bucket, limit: RateLimit, place: number): Ticket {
   return { granted: true, place, waitMs: delayUntilTurn(bucket, limit, place) };
 }
 
-/** What `takePlace` says to bulk work without a place: when it would find room, or be due, if nobody else came. */
+/** No ticket for bulk work: the delay until there would be room, or `bulkFrom` is reached, without other requests. */
 export function rejectTicket(bucket: Bucket, limit: RateLimit): Ticket {
   const room = untilLeaked(bucket, limit, bucket.places + 1 - bulkAllowance(limit));
   return { granted: false, askAgainMs: Math.min(room, untilLeaked(bucket, limit, bucket.bulkFrom)) };
 }
 
-/** Milliseconds, whole, from `leakedAtMs` until the request with this place may be sent. */
+/** Whole milliseconds from `leakedAtMs` until the request with this ticket may be sent. */
 export function delayUntilTurn(bucket: Bucket, limit: RateLimit, place: number): number {
   return untilLeaked(bucket, limit, place - burstAllowance(limit));
 }
 
-/** The request of this place will not be sent. Only the last place can be given to somebody else. */
+/** The request of this ticket will not be sent. Only the last ticket can be reused. */
 export function releaseTicket(bucket: Bucket, place: number): Bucket {
   if (bucket.places !== place) return bucket;
   return { ...bucket, places: place - 1, leaked: Math.min(bucket.leaked, place - 1) };
 }
 
 /**
- * Bitrix24 has refused: its counter is at X, whatever we believed, because somebody else calls from our address. Who
- * already waits keeps the order, and waits until X has leaked down to the line: some three seconds. A refusal before
- * anybody has gone after that is one of the requests that were under way, which tells nothing new.
+ * Bitrix24 has rejected a request: its counter is at X, whatever this bucket says, because another client calls from our
+ * address. Waiting requests keep their order and wait until X has leaked down to the burst allowance, about three
+ * seconds. A rejection before any later request was sent belongs to a request already in flight and is ignored.
  */
 export function throttleDown(before: Bucket, limit: RateLimit, nowMs: number): Bucket {
   const bucket = leakBucket(before, limit, nowMs);
@@ -142,7 +142,7 @@ export function throttleDown(before: Bucket, limit: RateLimit, nowMs: number): B
   };
 }
 
-/** Turns `leakBucket` round. */
+/** Inverse of `leakBucket`: milliseconds until `target` tickets have leaked. */
 function untilLeaked({ leaked, share }: Bucket, { rate }: RateLimit, target: number): number {
   const fullRateSeconds = (target - leaked) / rate;
   if (fullRateSeconds <= 0) return 0;

@@ -6,17 +6,17 @@ import { sleep } from './waiting.js';
 
 const ASK_AGAIN_MS = 500;
 
-/** Where the operating time of one portal's methods is kept. Methods are in lower case. */
+/** Store of the operating time of one portal's methods. Method names are in lower case. */
 export interface SharedOperatingTimes {
-  /** Those of the methods that have to wait too long to wait for, and how many milliseconds. */
+  /** The methods whose delay exceeds `MAX_WAIT_MS`, with the delay in milliseconds. */
   paused(methods: readonly string[]): Promise<ReadonlyMap<string, number>>;
-  /** Asks for one call of each of the methods: 0, or how many milliseconds to wait before asking again. */
+  /** Reserves one call of each method. @returns 0, or the milliseconds to wait before the next try */
   claim(methods: readonly string[]): Promise<number>;
   /** Must not reject. */
   observe(usage: readonly MethodUsage[]): Promise<void>;
 }
 
-/** How one portal's limits are kept, wherever bucket and operating times are. */
+/** Rate limiter of one portal on any store of its bucket and operating times. */
 export class DistributedRateLimiter implements RateLimiter {
   readonly #line: LimiterQueue;
 
@@ -32,7 +32,7 @@ export class DistributedRateLimiter implements RateLimiter {
     return await this.times.paused(lowered(methods));
   }
 
-  /** The bucket comes last: who had to wait after that would arrive when its place is no longer its own. */
+  /** The bucket comes last: a request that waits after it would arrive at Bitrix24 later than its ticket allows for. */
   async admit(
     { work, methods }: { work: Priority; methods: readonly string[] },
     signal?: AbortSignal,
@@ -60,7 +60,7 @@ export class DistributedRateLimiter implements RateLimiter {
         const named = methods.length === 1 && method !== undefined ? { method } : {};
         throw new Bitrix24Error('OPERATION_TIME_LIMIT', { retryAfterMs: waitMs, delivered: 'no', ...named });
       }
-      // The bill that is awaited may come at any moment.
+      // The awaited usage sample may arrive at any moment.
       const pauseMs = Math.min(waitMs, ASK_AGAIN_MS);
       await sleep(pauseMs, signal);
       waitedMs += pauseMs;

@@ -16,11 +16,11 @@ import type { MethodUsage, Priority } from './rate-limiter.js';
 import { DistributedRateLimiter, type SharedOperatingTimes } from './distributed-rate-limiter.js';
 
 /**
- * One portal's limits for a program that is one process, and the only one that calls the portal from its address.
- * Several processes need a common store: `SharedPace` on their own `SharedBucket`.
+ * Rate limiter of one portal for a program that is one process and the only client of the portal from its address.
+ * Several processes need a shared store: `DistributedRateLimiter` on their own `SharedBucket`.
  */
 export class InMemoryRateLimiter extends DistributedRateLimiter {
-  /** @param limit that of the portal's plan */
+  /** @param limit of the portal's plan */
   constructor(limit: RateLimit = DEFAULT_LIMIT) {
     super(new LocalBucket(limit), new LocalOperatingTimes());
   }

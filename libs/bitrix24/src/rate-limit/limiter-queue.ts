@@ -2,25 +2,25 @@ import type { Ticket } from './bucket.js';
 import type { Priority } from './rate-limiter.js';
 import { sleep, unlessAborted } from './waiting.js';
 
-/** Where a portal's bucket is kept: in this process, or for many in a database. */
+/** Store of a portal's bucket: in this process, or in a database that several processes share. */
 export interface SharedBucket {
   take(work: Priority): Promise<Ticket>;
-  /** Milliseconds until the turn of a place, as things are now: a refusal, or another limit, moves it. */
+  /** Milliseconds until the ticket may be used, as of now: a rejection or a changed limit moves it. */
   untilTurn(place: number): Promise<number>;
-  /** The request of this place will not be sent. Must not reject. */
+  /** Releases a ticket whose request will not be sent. Must not reject. */
   giveBack(place: number): Promise<void>;
-  /** Bitrix24 has refused a request. Must not reject. */
+  /** Throttles down after Bitrix24 has rejected a request. Must not reject. */
   lower(): Promise<void>;
 }
 
-/** Who waited longer asks again before it goes: a refusal may have come meanwhile. */
+/** After a longer wait the ticket is checked again before sending: there may have been a rejection meanwhile. */
 const TRUSTED_WAIT_MS = 500;
-/** Nobody sleeps longer without asking: the portal may have been given a higher limit. */
+/** Upper bound of one sleep between checks: the portal may have been given a higher limit. */
 const MAX_SLEEP_MS = 10_000;
 
 /**
- * Those in this process who wait for one portal's bucket. Live requests keep a place there each; bulk requests wait
- * here, one behind the other, so that only the first of them asks.
+ * Requests of this process that wait for one portal's bucket. Each live request holds a ticket in the bucket; bulk
+ * requests wait in a local FIFO queue, and only its head asks the bucket.
  */
 export class LimiterQueue {
   private bulkBefore: Promise<unknown> = Promise.resolve();
@@ -41,7 +41,7 @@ export class LimiterQueue {
       signal?.throwIfAborted();
       await this.awaitTurn(place, waitMs, signal);
     } catch (error) {
-      // Not awaited: the store may be the very reason why somebody gives up.
+      // Not awaited: an unavailable store may be the reason for the error.
       void this.bucket.giveBack(place);
       throw error;
     }
@@ -91,7 +91,7 @@ class Turn {
   }
 }
 
-/** At least a millisecond: what is due by a fraction of one must not be asked for in a tight loop. */
+/** At least one millisecond: a delay of a fraction of it must not cause a busy loop. */
 function wakeAfter(ms: number): number {
   return Math.min(Math.max(ms, 1), MAX_SLEEP_MS);
 }

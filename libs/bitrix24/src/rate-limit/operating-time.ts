@@ -1,43 +1,43 @@
 import type { MethodUsage } from './rate-limiter.js';
 
 /**
- * The arithmetic of operating time, free of clocks and stores (`limits.md`, facts 22): a method may cost one
- * application 480 seconds in ten minutes, counted in one-minute baskets; beyond, it answers 429 until the oldest basket
- * is forgotten. In the last fifth of it the method is slowed down, so that what is left lasts until then.
+ * Operating time limit: pure functions, without a clock or a store (`limits.md`, facts 22). A method may use 480 seconds
+ * per application in ten minutes, counted in one-minute buckets; above that it responds 429 until the oldest bucket
+ * expires. In the last fifth of the budget the method is throttled, so that the rest lasts until then.
  */
 export const OPERATING_LIMIT_SECONDS = 480;
-/** From here on a method is slowed down. */
+/** Usage from which on a method is throttled. */
 export const SLOW_FROM_SECONDS = 0.8 * OPERATING_LIMIT_SECONDS;
-/** While a method is slowed down, its next call waits so long for the bill of the one before. */
+/** While a method is throttled, its next call waits at most this long for the usage sample of the previous one. */
 export const USAGE_SAMPLE_MS = 5_000;
-/** A wait that long is worth it; for a longer one the method counts as paused. */
+/** The longest delay that a call waits for; with a longer one the method counts as paused. */
 export const MAX_WAIT_MS = 5_000;
-/** A basket lasts a minute, so a new one is the oldest after that. */
+/** Length of a bucket of the portal's sliding window. */
 const BASKET_MS = 60_000;
 const MAX_RESET_MS = 10 * BASKET_MS;
-/** Clocks differ: a refusal whose reset is over already must not be answered by a stream of calls. */
+/** Clock skew: a 429 whose reset time is already past must not be followed by a stream of calls. */
 const SHORTEST_PAUSE_MS = 1_000;
-/** The reset comes in whole seconds, by the portal's clock; baskets are a minute apart. */
+/** Tolerance for an equal reset time: it comes in whole seconds by the portal's clock; buckets are a minute apart. */
 const SAME_RESET_MS = 15_000;
 
-/** A method that is slowed down; one that is not has no record. Times are of one clock, in milliseconds. */
+/** A throttled method; others have no record. All times are of one clock, in milliseconds. */
 export interface ThrottledMethod {
   readonly usedSeconds: number;
-  /** When the budget that is left began to be spread, and when it ends: the oldest basket is forgotten. */
+  /** Start of the period over which the remaining budget is spread, and its end: the oldest bucket expires. */
   readonly slowSinceMs: number;
   readonly resetsAtMs: number;
-  /** Until then no call. */
+  /** Earliest time of the next call. */
   readonly nextAtMs: number;
 }
 
-/** The bill says nothing that has to be kept, unless there is a record of the method already. */
+/** The usage sample need not be stored, unless the method has a record already. */
 export function isBelowThreshold({ operatingSeconds, exhausted }: MethodUsage): boolean {
   return !exhausted && (operatingSeconds ?? 0) < SLOW_FROM_SECONDS;
 }
 
 /**
- * The method after one more bill; undefined when it is not, or no longer, slowed down. Bills of requests that ran side
- * by side come in any order, so that only a new reset can make the method cheaper.
+ * The method after one more usage sample; undefined when it is not, or no longer, throttled. Samples of concurrent
+ * requests arrive in any order, so only a new reset time can lower the usage.
  */
 export function observeUsage(
   before: ThrottledMethod | undefined,
@@ -60,7 +60,7 @@ export function observeUsage(
   };
 }
 
-/** Those that have to wait longer than it is worth, and how many milliseconds. */
+/** The methods whose delay exceeds `MAX_WAIT_MS`, with the delay in milliseconds. */
 export function throttledOf(
   slowed: ReadonlyMap<string, ThrottledMethod>,
   nowMs: number,
@@ -73,8 +73,8 @@ export function throttledOf(
 }
 
 /**
- * One request with a call of each of these is about to go: the next waits for its bill. If one of them has to wait, all
- * do, and nothing is claimed.
+ * Reserves one call of each method for a request that is about to be sent; the next call waits for its usage sample. If
+ * one method has to wait, all wait and nothing is reserved.
  */
 export function reserveCalls(
   slowed: ReadonlyMap<string, ThrottledMethod>,
@@ -96,6 +96,6 @@ function resetOf(
 ): number {
   const shortestMs = exhausted ? SHORTEST_PAUSE_MS : 0;
   if (resetsInMs !== undefined) return nowMs + Math.min(Math.max(resetsInMs, shortestMs), MAX_RESET_MS);
-  // A refusal need not tell its reset: the last known, else the end of the next basket.
+  // A 429 may come without a reset time: use the last known one, else the end of the next bucket.
   return before && before.resetsAtMs > nowMs ? before.resetsAtMs : nowMs + BASKET_MS;
 }

@@ -1,36 +1,36 @@
-/** `live` answers an event that somebody waits for; `bulk` is a backfill or a reconciliation, which can wait. */
+/** `live`: interactive, an event whose result a person waits for. `bulk`: background, a backfill or a reconciliation. */
 export type Priority = 'live' | 'bulk';
 
-/** What an answer says of one method's operating time (`limits.md`). */
+/** Operating time of one method as a response reports it (`limits.md`). */
 export interface MethodUsage {
-  /** As it was called, in lower case. */
+  /** The called method's name in lower case. */
   readonly method: string;
-  /** Seconds that it has cost this application in the last ten minutes; undefined where the answer does not say. */
+  /** Seconds used by this application in the last ten minutes; undefined if the response does not report it. */
   readonly operatingSeconds: number | undefined;
-  /** Milliseconds until the oldest of these minutes is forgotten. */
+  /** Milliseconds until the oldest of these minutes expires. */
   readonly resetsInMs: number | undefined;
-  /** It was refused with `OPERATION_TIME_LIMIT`. */
+  /** The call failed with `OPERATION_TIME_LIMIT`. */
   readonly exhausted: boolean;
 }
 
-/** Keeps all requests to one portal within its limits; shared by everything that calls this portal from one address. */
+/** Keeps all requests to one portal within its limits. All callers of the portal from one address must share it. */
 export interface RateLimiter {
   /**
-   * Those of these methods that must not be called now, and for how many milliseconds: their operating time is used
-   * up. The others may be called.
+   * The methods that must not be called now because their operating time is used up, with the delay in milliseconds.
+   * The others may be called.
    */
   throttled(methods: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, number>>;
   /**
-   * Resolves when one HTTP request may be sent, of these methods (for a batch: those of its commands).
-   * @throws Bitrix24Error OPERATION_TIME_LIMIT when one of them became paused since `paused` was asked; what a store
-   *   that several processes share throws; the signal's reason
+   * Resolves when one HTTP request with these methods (for a batch: those of its commands) may be sent.
+   * @throws Bitrix24Error OPERATION_TIME_LIMIT when a method was paused after the call of `throttled`; the error of a
+   *   shared store; the signal's reason
    */
   admit(request: { work: Priority; methods: readonly string[] }, signal?: AbortSignal): Promise<void>;
   /**
-   * A request was refused with `QUERY_LIMIT_EXCEEDED`: somebody else calls this portal from our address. Must not
-   * reject: the call is asked for again, not lost.
+   * A request failed with `QUERY_LIMIT_EXCEEDED`: another client calls this portal from our address. Must not reject:
+   * the request is retried, not lost.
    */
   refused(): Promise<void>;
-  /** What an answer said. Must not reject: an answer is not lost because its bill could not be kept. */
+  /** Records usage samples. Must not reject: a response is not lost because its sample could not be stored. */
   observe(usage: readonly MethodUsage[]): Promise<void>;
 }

@@ -12,7 +12,7 @@ export async function sleep(ms: number, signal: AbortSignal | undefined): Promis
   }
 }
 
-/** Ends the wait when the signal aborts, with the signal's reason; the work goes on whether or not anybody waits. */
+/** Rejects with the signal's reason when the signal aborts; `work` itself continues. */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   expectMany(signal);
@@ -24,7 +24,7 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefin
   });
 }
 
-/** Many requests may wait under one signal, such as a process's own: no leak that Node should warn of. */
+/** Many requests may wait on one signal, such as that of the process: Node's leak warning would be false. */
 function expectMany(signal: AbortSignal | undefined): void {
   if (signal) setMaxListeners(0, signal);
 }

@@ -1,6 +1,6 @@
 import { DatabaseClient } from '@relay/platform';
 import pg from 'pg';
-import { OperationInProgressError } from './bus-admin.js';
+import { OperationInProgressError } from './errors.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Longer than a round of another operator's. */

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decodeMessage, type PortalEvent } from '@relay/events';
 import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
-import { OperationInProgressError } from '../admin/bus-admin.js';
+import { OperationInProgressError } from '../admin/errors.js';
 import { OperatorLock } from '../admin/operator-lock.js';
 import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
 import { emptyRound, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';

@@ -2,7 +2,7 @@ import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
 import { pause, waitAtMost } from '../backoff.js';
 import type { BusHealth } from '../bus-health.js';
-import { OperationInProgressError } from '../admin/bus-admin.js';
+import { OperationInProgressError } from '../admin/errors.js';
 import { OperatorLock, TOPOLOGY, UNROUTED } from '../admin/operator-lock.js';
 import { isSubscribedTo, type UnroutedEvent } from '../admin/unrouted.js';
 import { explainConnectionError } from '../connection-errors/explain-connection-error.js';

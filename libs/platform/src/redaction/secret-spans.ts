@@ -1,9 +1,6 @@
 import type { DecodedText } from './decoded-text.js';
 import { SECRET_NAMES_IN_TEXT } from './secret-names.js';
-import { valueSpan } from './value-span.js';
-
-/** From the first character to before the last one, in the decoded text. */
-export type Span = readonly [from: number, to: number];
+import { type Span, valueSpan } from './value-span.js';
 
 /** Where secrets stand, as far as their surroundings or their looks show. In no order, and they may overlap. Linear. */
 export function secretSpans(view: DecodedText): Span[] {

@@ -1,6 +1,8 @@
 import type { DecodedText } from './decoded-text.js';
 import { PLACEHOLDER } from './secret-names.js';
-import type { Span } from './secret-spans.js';
+
+/** From the first character to before the last one, in the decoded text. */
+export type Span = readonly [from: number, to: number];
 
 export interface ValueStart {
   /** The `=` or `:` after the name. */

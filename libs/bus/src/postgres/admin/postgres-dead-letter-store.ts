@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { NoSuchConsumerError } from '../../admin/bus-admin.js';
+import { NoSuchConsumerError } from '../../admin/errors.js';
 import {
   SCAN_LIMIT,
   type DeadLetterStore,

@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { NoSuchConsumerError } from '../../admin/bus-admin.js';
+import { NoSuchConsumerError } from '../../admin/errors.js';
 import {
   SCAN_LIMIT,
   type DeadLetterStore,
