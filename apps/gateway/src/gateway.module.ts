@@ -7,11 +7,9 @@ import { PORTAL_ENTITIES, PortalRateLimiter, PortalsModule } from '@relay/portal
 import { DataSource } from 'typeorm';
 import { EventBindingReconciler } from './subscriptions/event-binding-reconciler.js';
 import { InstallEvent } from './subscriptions/install-event.js';
-import { EventIntake } from './events/event-intake.js';
-import { EventProof } from './events/event-proof.js';
-import { EventVerifier } from './events/event-verifier.js';
+import { EventIngress } from './events/event-ingress.js';
+import { EventAuthenticator } from './events/event-authenticator.js';
 import { EventsController } from './events/events.controller.js';
-import { Lifecycle } from './events/lifecycle.js';
 import { TestEvents } from './events/test-events.js';
 import { HealthController } from './http/health.controller.js';
 import { Administrators } from './installs/administrators.js';
@@ -81,10 +79,8 @@ export class GatewayModule {
           useFactory: (dataSource: DataSource) => new PortalRateLimiter(dataSource, log),
           inject: [DataSource],
         },
-        EventIntake,
-        EventVerifier,
-        EventProof,
-        Lifecycle,
+        EventIngress,
+        EventAuthenticator,
         TestEvents,
         EventBindingReconciler,
         InstallEvent,

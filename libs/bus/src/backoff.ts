@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const FIRST_MS = 100;
 const MAX_MS = 10_000;
 
-/** Milliseconds before try number `failures + 1`: doubling up to 10 s, with jitter so that many do not come back at once. */
+/** Delay in milliseconds before attempt `failures + 1`: doubles up to 10 s, with jitter to spread reconnects. */
 export function backoffMs(failures: number, random: () => number = Math.random): number {
   const fullMs = Math.min(MAX_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20));
   return fullMs * (0.5 + random() / 2);
@@ -18,7 +18,7 @@ export async function pause(delayMs: number, signal: AbortSignal): Promise<void>
   }
 }
 
-/** The work's outcome, or undefined when it takes longer; the work itself goes on. */
+/** The result of the work, or undefined on timeout; the work itself continues. */
 export async function waitAtMost<T>(work: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {

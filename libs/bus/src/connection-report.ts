@@ -3,7 +3,7 @@ import { explainConnectionError } from './connection-errors/explain-connection-e
 import type { AddressName } from './connection-errors/explanation.js';
 import type { BusHealth } from './bus-health.js';
 
-/** A trouble that lasts is said again after this time, for whoever looks at the log of today only. */
+/** A persistent problem is logged again after this time, so that it also appears in today's log. */
 const REMIND_MS = 10 * 60_000;
 
 export interface ConnectionReportOptions {
@@ -12,22 +12,22 @@ export interface ConnectionReportOptions {
   address: AddressName;
   log: Log;
   busHealth?: BusHealth | undefined;
-  /** Milliseconds, for tests. */
+  /** Clock in milliseconds, for tests. */
   now?: () => number;
 }
 
 /**
- * Says how one connection fares: in the log each trouble once, and not at every attempt, and to whoever asks whether
- * the process can work.
+ * Reports the state of one connection: to the log once per problem rather than at every attempt, and to the health
+ * check.
  */
 export class ConnectionReport {
   private said: { sentence: string; at: number } | undefined;
-  /** `up` was said and nothing else since. */
+  /** `up` was the last thing logged. */
   private isSaidUp = false;
 
   constructor(private readonly options: ConnectionReportOptions) {}
 
-  /** @param fields for the log alone */
+  /** @param fields for the log only */
   down(cause: unknown, fields: Readonly<Record<string, number>> = {}): void {
     const { name: connection, address, log, busHealth, now = Date.now } = this.options;
     const { sentence: reason, requiresOperator } = explainConnectionError(cause, address);
@@ -52,7 +52,7 @@ export class ConnectionReport {
     log.info({ connection }, 'bus connection is up');
   }
 
-  /** The connection is no longer wanted. */
+  /** The connection is no longer needed. */
   close(): void {
     this.options.busHealth?.set(this.options.name, undefined);
   }

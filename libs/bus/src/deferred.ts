@@ -4,7 +4,7 @@ export interface Deferred<T> {
   reject: (cause: Error) => void;
 }
 
-/** A promise settled from outside, for what is told by a listener. */
+/** A promise settled from outside, for results that arrive through a listener. */
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (cause: Error) => void;

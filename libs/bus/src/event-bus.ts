@@ -2,94 +2,104 @@ import type { PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 
 /**
- * Carries events from the gateway to the consumers, at least once: what `publish` has resolved for is handed to every
- * consumer that wants it until that consumer settles it. Two implementations: RabbitMQ and PostgreSQL.
+ * Carries events from the gateway to the consumers, at least once: an event for which `publish` has resolved is
+ * delivered to every subscribed consumer until that consumer settles it. Two implementations: RabbitMQ and PostgreSQL.
  */
 export interface EventBus {
   /**
-   * Resolves when the event is stored durably for every consumer that wants it.
-   * @param deadlineMs for whom nobody waits; else 500 ms
+   * Resolves when the event is stored durably for every subscribed consumer.
+   * @param deadlineMs default 500 ms; callers that nobody waits for pass a longer one
    * @throws BusUnavailableError at once when the bus is known to be down, else after the deadline. The event may have
-   * been stored all the same: to publish it again is right, and consumers bear the repeat.
+   * been stored anyway: publish it again; consumers tolerate duplicates.
    */
   publish(event: PortalEvent, deadlineMs?: number): Promise<void>;
   /**
-   * Resolves when the consumer's queues stand and are bound, however long the bus is away; from then on nothing that
-   * the consumer wants is missed, also while it is not running.
+   * Resolves when the consumer's queues exist and are bound, however long the bus is down. From then on the consumer
+   * misses no event that it subscribes to, even while it is not running.
    */
   consume(options: ConsumeOptions): Promise<Consumption>;
   /** An event published now would be stored. */
   isReady(): boolean;
-  /** Ends every consumption, then the connections. */
+  /** Ends every consumption, then closes the connections. */
   close(): Promise<void>;
 }
 
 /**
- * Sixteen shards of so many are about forty megabytes. Fewer would make more requests of a flood: a batch reads up to
- * 2,500 items with one.
+ * With sixteen shards, this many deliveries take about forty megabytes. A lower value would cost more requests in a
+ * flood: one batch reads up to 2,500 items with a single request.
  */
 export const DEFAULT_PREFETCH = 2_000;
 
 export interface ConsumeOptions {
-  /** Names the queues: lower case letters, digits and `-`, at most 40. All processes of one consumer share the name. */
+  /**
+   * Part of the queue names: lower-case letters, digits and `-`, at most 40. All processes of one consumer share it.
+   */
   consumer: string;
-  /** Event names, base (`ONCRMDYNAMICITEMADD`: every type) or suffixed (`ONCRMDYNAMICITEMADD_147`: that type alone). */
+  /** Event names: base (`ONCRMDYNAMICITEMADD`, every type) or suffixed (`ONCRMDYNAMICITEMADD_147`, only that type). */
   names: readonly string[];
-  /** Most deliveries in hand per shard. Default {@link DEFAULT_PREFETCH}. */
+  /** Maximum unacknowledged deliveries per shard. Default {@link DEFAULT_PREFETCH}. */
   prefetch?: number;
-  /** Takes a delivery; it must not throw, and every delivery must be settled in the end. */
+  /** Takes a delivery. It must not throw, and every delivery must eventually be settled. */
   receive: (delivery: Delivery) => void;
-  /** Gives up waiting for the bus; the promise rejects with BusClosedError. */
+  /** Stops waiting for the bus; the promise rejects with BusClosedError. */
   signal?: AbortSignal;
 }
 
 export interface Consumption {
-  /** The queues stand and deliveries come, to this process or to another one of the same consumer. */
+  /** The queues exist and deliveries arrive, at this process or at another one of the same consumer. */
   isReady(): boolean;
-  /** Messages that a newer version wrote and that this process has sent back for now, as far as it has seen them. */
+  /**
+   * Messages written by a newer version that this process has returned to the bus for now, as far as it has seen them.
+   */
   newer(): number;
-  /** Takes no more; what is not settled goes back and is delivered again, here or elsewhere, in its order. */
+  /** Takes no more deliveries; unsettled ones return to the bus and are redelivered, here or elsewhere, in order. */
   stop(): Promise<void>;
 }
 
-/** The obligation to settle one message: exactly one of `done`, `retry`, `defer`, `dead`. Small, so that many can be held. */
+/**
+ * The obligation to settle one message with exactly one of `done`, `retry`, `defer`, `dead`. Small, so that many fit
+ * in memory.
+ */
 export interface Receipt {
   /** Failed attempts before this delivery. */
   readonly attempts: number;
-  /** How often this very message was handed out before and came back unsettled, as after a crash. */
+  /** How often this message was delivered before and came back unsettled, for example after a crash. */
   readonly deliveryCount: number;
-  /** Milliseconds; undefined before the first failure. */
+  /** Unix time in milliseconds; undefined before the first failure. */
   readonly firstFailedAt: number | undefined;
-  /** The message has gone back to the bus and will come again: settling this receipt does nothing any more. */
+  /** The message has returned to the bus and will be redelivered: settling this receipt has no effect. */
   readonly lost: boolean;
   done(): Promise<void>;
-  /** Hands the message back after about `afterMs`, rounded up to a tier of the bus. Counts as an attempt unless told otherwise. */
+  /**
+   * Redelivers the message after about `afterMs`, rounded up to a retry tier. Counts as an attempt unless told
+   * otherwise.
+   */
   retry(afterMs: number, failure: Failure, options?: { countsAsAttempt?: boolean }): Promise<void>;
   /**
-   * Hands the message back for later without anything having failed: it keeps its attempts and its history.
-   * @param code what stands beside it meanwhile, for whoever looks at what waits
+   * Redelivers the message later although nothing failed: it keeps its attempts and its history.
+   * @param code stored with the waiting message, for operators
    */
   defer(afterMs: number, code?: string): Promise<void>;
-  /** Puts the message among the dead letters, for a person to read and replay. */
+  /** Moves the message to the dead letters, for an operator to inspect and replay. */
   dead(failure: Failure): Promise<void>;
 }
 
 export interface Delivery extends Receipt {
   readonly event: PortalEvent;
-  /** The same obligation without the event, for keeping. */
+  /** The same obligation without the event, for long-term keeping. */
   readonly receipt: Receipt;
 }
 
-/** Why a delivery was not handled; `message` holds no secret. */
+/** Why a delivery failed; `message` contains no secret. */
 export interface Failure {
   code: string;
   message: string;
 }
 
-/** What both implementations take beside their address. */
+/** Options that both implementations take besides their address. */
 export interface BusOptions {
   log: Log;
-  /** Milliseconds of the retry tiers, ascending. RabbitMQ makes a queue for each. */
+  /** Delays of the retry tiers in milliseconds, ascending. RabbitMQ declares one queue per tier. */
   retryDelaysMs: readonly number[];
   publishDeadlineMs: number;
 }
@@ -116,7 +126,7 @@ export class BusUnavailableError extends Error {
   }
 }
 
-/** The bus, or the wait for it, was closed by this process. */
+/** This process closed the bus, or aborted the wait for it. */
 export class BusClosedError extends Error {
   override readonly name = 'BusClosedError';
   readonly code = 'BUS_CLOSED';

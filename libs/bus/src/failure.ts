@@ -13,7 +13,7 @@ const shape = z.object({
   message: z.string().catch(''),
 });
 
-/** What may be stored of an error: its code (else its name) and its message without secrets, on one line. */
+/** The part of an error that may be stored: its code (else its name) and its message, without secrets, on one line. */
 export function toFailure(error: unknown): Failure {
   const parsed = shape.safeParse(error);
   if (!parsed.success) return { code: 'UNKNOWN', message: redact(String(error)) };
@@ -21,15 +21,15 @@ export function toFailure(error: unknown): Failure {
   return { code: redactText(String(code ?? name ?? 'UNKNOWN')), message: redact(message) };
 }
 
-/** The code that an operator finds all such dead letters by, to replay them once the portal is back. */
+/** The code by which an operator finds all such dead letters, to replay them once the portal is back. */
 export function heldTooLong({ code, message }: Failure, days: number): Failure {
   const what = `the portal could not be called for ${days} days`;
   return { code: 'portal-unavailable', message: redact(`${what}; the last reason: ${code}: ${message}`) };
 }
 
 /**
- * Stricter than a log line: an unnamed word that is long and random may be an application token as well as a member id,
- * and beside a dead letter nobody misses either.
+ * Stricter than log redaction: a long random word without a label may be an application token as well as a member id,
+ * and a dead letter needs neither.
  */
 export function redact(text: string): string {
   return redactText(text)

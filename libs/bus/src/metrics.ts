@@ -1,9 +1,10 @@
 import { counter, histogram } from '@relay/platform';
 
 /*
- * What OpenTelemetry's conventions for messaging have a name for bears it, in Prometheus' spelling
- * (open-telemetry/semantic-conventions, docs/messaging/messaging-metrics.md); a label is left out where they say so, such
- * as `error_type` when nothing failed. The rest is ours. No label is a portal, or anything else that a portal can name.
+ * Metrics that OpenTelemetry's messaging conventions name use those names, in Prometheus spelling
+ * (open-telemetry/semantic-conventions, docs/messaging/messaging-metrics.md); a label is omitted where the conventions
+ * say so, such as `error_type` when nothing failed. The other metrics are specific to this project. No label holds a
+ * portal, or anything else that a portal can choose.
  */
 
 /** As `messaging.client.operation.duration` and `messaging.process.duration` advise, in seconds. */
@@ -32,7 +33,7 @@ export const processSeconds = histogram({
   name: 'messaging_process_duration_seconds',
   help: 'How long a handler took for one batch; error_type when the batch, or entries of it, failed',
   labelNames: ['messaging_operation_name', 'messaging_consumer_group_name', 'error_type'],
-  // A batch may wait a minute for an answer of Bitrix24, and more than once.
+  // A batch may wait a minute for a Bitrix24 response, and more than once.
   buckets: [...ADVISED_BUCKETS, 30, 60, 300],
 });
 

@@ -1,24 +1,24 @@
 import type { Log } from '@relay/platform';
 import { newerTotal } from './metrics.js';
 
-/** The code beside a message that waits for the upgrade. */
+/** The failure code of a message that waits for the upgrade. */
 export const NEWER_CODE = 'unknown-version';
 
-/** While versions are replaced one by one, a sibling or a successor can read it within seconds. */
+/** During a rolling update another process may be able to read it within seconds. */
 const SOONEST_MS = 5_000;
-/** After a rollback it takes hours, and a long queue of them must take no part of a process's time. */
+/** After a rollback it takes hours, and a long queue of such messages must not use up a process's time. */
 const LATEST_MS = 10 * 60_000;
-/** One that has not come for so long has been read by somebody else. */
+/** A message that has not come back for this long has been read by another process. */
 const FORGET_AFTER_MS = 2 * LATEST_MS;
 const MAX_REMEMBERED = 100_000;
 const SAY_AGAIN_MS = 10 * 60_000;
 
 /**
- * The messages that a newer version wrote, and that came to this process after a rollback: each goes back, with its attempts
- * and its history as they were, and comes again until a process can read it.
+ * Messages written by a newer version that reach this process after a rollback. Each is deferred with its attempts and
+ * history unchanged, and redelivered until a process can read it.
  */
 export class NewerMessages {
-  /** By id, in the order in which they came last. */
+  /** By id, in the order of their last delivery. */
   private readonly known = new Map<string, { firstAt: number; lastAt: number }>();
   private saidAt = -Infinity;
 
@@ -28,7 +28,7 @@ export class NewerMessages {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** One has come. @returns after how many milliseconds it is to come again: the longer it has waited, the later */
+  /** Records one delivery. @returns the delay in milliseconds; it grows with the time that the message has waited */
   note(id: string): number {
     newerTotal.inc({ consumer: this.consumer });
     const now = this.now();
@@ -41,7 +41,7 @@ export class NewerMessages {
     return Math.min(Math.max(SOONEST_MS, (now - firstAt) / 2), LATEST_MS);
   }
 
-  /** How many wait, as far as this process has seen them. */
+  /** How many are waiting, as far as this process has seen them. */
   get count(): number {
     for (const [id, { lastAt }] of this.known) {
       if (this.now() - lastAt < FORGET_AFTER_MS) break;

@@ -10,22 +10,24 @@ import { DEFAULT_RETRY_DELAYS_MS } from './retry-delays.js';
 import { inPublishSpan } from './spans.js';
 
 export interface OpenEventBusOptions {
-  /** Set: the bus is RabbitMQ (3.10 to 4.x). */
+  /** When set, the bus is RabbitMQ (3.10 to 4.x). */
   amqpUrl?: string;
-  /** Used when `amqpUrl` is not set: the bus lives in this PostgreSQL (15 or later, `busMigrations` run). */
+  /**
+   * Used when `amqpUrl` is not set: the bus is this PostgreSQL database (15 or later, with `busMigrations` applied).
+   */
   databaseUrl?: string;
   log: Log;
-  /** Ascending, milliseconds; for tests, since every process of an installation must agree on them. */
+  /** Ascending, milliseconds. For tests: every process of an installation must use the same values. */
   retryDelaysMs?: readonly number[];
   publishDeadlineMs?: number;
-  /** Kept up to date with what is wrong, for whoever shows it. */
+  /** Receives the current problems of the bus, for health checks. */
   busHealth?: BusHealth;
   /**
-   * RabbitMQ only: runs on every new connection before its first event is published, such as to make the queues of
-   * consumers that are away. While it rejects, nothing is published.
+   * RabbitMQ only: runs on every new connection before its first publish, for example to declare the queues of
+   * consumers that are not running. While it rejects, nothing is published.
    */
   prepare?: () => Promise<void>;
-  /** PostgreSQL only: how often to look for messages whose delay is over. */
+  /** PostgreSQL only: how often to poll for messages whose delay has expired. */
   pollMs?: number;
 }
 
@@ -33,9 +35,9 @@ const DEFAULT_PUBLISH_DEADLINE_MS = 500;
 const DEFAULT_POLL_MS = 1_000;
 
 /**
- * Opens the bus that the addresses choose. Resolves after the first attempt to connect, whatever came of it: from then
- * on the bus connects again by itself, for ever, and `isReady()` tells.
- * @throws TypeError without any address
+ * Opens the bus selected by the addresses. Resolves after the first connection attempt, successful or not: from then
+ * on the bus reconnects by itself, for ever, and `isReady()` reports its state.
+ * @throws TypeError when no address is set
  */
 export async function openEventBus({
   amqpUrl,
@@ -61,10 +63,10 @@ function postgresBus(
   return new PostgresBus(databaseUrl, options);
 }
 
-/** Part of the names of queues, and of a channel of PostgreSQL, which takes no more than 63 bytes. */
+/** Part of queue names and of a PostgreSQL NOTIFY channel, whose name is limited to 63 bytes. */
 const CONSUMER_NAME = /^[a-z][a-z0-9-]{0,39}$/;
 
-/** What both implementations have in common: names are checked, and what goes through is counted and traced in one place. */
+/** Common to both implementations: validates names, and counts and traces all messages in one place. */
 class MeteredBus implements EventBus {
   private readonly published;
 
@@ -75,7 +77,7 @@ class MeteredBus implements EventBus {
     this.published = {
       messaging_system: system,
       messaging_operation_name: 'publish',
-      // The same name in PostgreSQL, where there is none.
+      // The same name for PostgreSQL, which has no exchange.
       messaging_destination_name: EVENTS_EXCHANGE,
     };
   }

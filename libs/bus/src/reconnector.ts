@@ -3,40 +3,43 @@ import type { ConnectionReport } from './connection-report.js';
 import { deferred } from './deferred.js';
 import { BusClosedError } from './event-bus.js';
 
-/** A connection with all that was made on it. It is never mended: when a part of it ends, the whole is made anew. */
+/**
+ * A connection with everything opened on it. It is never repaired: when a part of it fails, the whole session is
+ * reopened.
+ */
 export interface Session {
-  /** Ends it in good order where the other side still answers; never rejects. */
+  /** Closes it gracefully where the peer still answers; never rejects. */
   close(): Promise<void>;
 }
 
 export interface ReconnectorOptions<S extends Session> {
   report: ConnectionReport;
-  /** Opens one session; that session calls `onEnd` once or more when it is over. */
+  /** Opens one session, which calls `onEnd` at least once when it ends. */
   open: (onEnd: (cause: Error) => void) => Promise<S>;
 }
 
 /**
- * A session that lasted this long was sound: the next back-off starts from the beginning. After one that did not, the
- * next is not said to be up before: a permission that is missing shows at the first publish only.
+ * A session that lasted this long was healthy: the next back-off starts from the beginning. After a shorter one, the
+ * next session is not reported as up before this time: a missing permission shows only at the first publish.
  */
 const SOUND_MS = 10_000;
 /** How long `close` waits for an attempt that cannot be interrupted. */
 const CLOSE_TIMEOUT_MS = 3_000;
 
-/** Keeps one session open: opens the next when it ends, with back-off and jitter, for ever, and reports how it fares. */
+/** Keeps one session open: reopens it when it ends, with back-off and jitter, for ever, and reports its state. */
 export class Reconnector<S extends Session> {
   private currentSession: S | undefined;
   private lastError: Error | undefined;
   private readonly closing = new AbortController();
   private readonly watchers = new Set<() => void>();
   private attempts = 0;
-  /** The last session that was open ended soon. */
+  /** The last session ended too soon after it was opened. */
   private wasUnsound = false;
   private loop: Promise<void> | undefined;
 
   constructor(private readonly options: ReconnectorOptions<S>) {}
 
-  /** Begins; resolves after the first attempt, whatever came of it. */
+  /** Starts; resolves after the first attempt, successful or not. */
   async start(): Promise<void> {
     this.loop ??= this.run();
     await this.until(() => this.attempts > 0 || this.currentSession !== undefined);
@@ -78,7 +81,7 @@ export class Reconnector<S extends Session> {
     }
   }
 
-  /** Opens one session and holds it to its end; says why it ended or could not be opened, nothing when closing. */
+  /** Opens one session and waits for its end. @returns why it ended or could not be opened; undefined when closing */
   private async hold(): Promise<Error | undefined> {
     const ended = deferred<Error>();
     let session: S;

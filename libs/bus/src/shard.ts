@@ -1,6 +1,6 @@
 /**
- * A portal's events always travel through the same one of 16 shards, so one process at a time serves a portal. The
- * number and the hash are part of what is stored: with another value, waiting messages would sit in the wrong shard.
+ * A portal's events always use the same one of 16 shards, so one process at a time serves a portal. The count and the
+ * hash are part of the stored data: with other values, waiting messages would be in the wrong shard.
  */
 export const SHARD_COUNT = 16;
 

@@ -15,14 +15,15 @@ import { toFailure } from './failure.js';
 
 const tracer = trace.getTracer('@relay/bus');
 
-/** The event as a part of what is traced now; the same one while nothing is, or when it belongs to a trace already. */
+/** The event with the active trace context; unchanged when there is none or the event already belongs to a trace. */
 export function withCurrentTrace(event: PortalEvent): PortalEvent {
   return event.traceparent === undefined ? inCurrentTrace(event) : event;
 }
 
 /**
- * The span of one publish (`messaging.operation.type` send). It goes on with what is traced now, else with the trace that
- * the event brought, as one out of the journal; `publish` gets the event with this span as what its consumers go on with.
+ * The span of one publish (`messaging.operation.type` send). Its parent is the active span, else the trace context of
+ * the event (for example of one read from the journal). `publish` gets the event with this span as the parent for its
+ * consumers.
  */
 export function inPublishSpan(
   event: PortalEvent,
@@ -45,23 +46,23 @@ export function inPublishSpan(
   return inSpan(`publish ${destination}`, options, parent, () => publish(inCurrentTrace(event)));
 }
 
-/** What a process span tells of a batch. */
+/** The batch attributes of a process span. */
 export interface TracedBatch {
   consumer: string;
   memberId: string;
-  /** Entries, and the events that they stand for. */
+  /** Entries, and the events merged into them. */
   entries: number;
   events: number;
-  /** Of these events, or of some of them. */
+  /** Trace contexts of these events, or of some of them. */
   traceparents: readonly string[];
 }
 
-/** The limit of the SDK, and far more than anybody looks at. */
+/** The limit of the SDK, and far more than anybody reads. */
 const MAX_LINKS = 128;
 
 /**
- * The span of one batch in its handler's hands (`messaging.operation.type` process): a child of the first event's trace
- * that is recorded, with links to the others'. `failureOf` finds the failure in a result that is one in part.
+ * The span of one batch while its handler runs (`messaging.operation.type` process): a child of the first event's
+ * sampled trace, with links to the others. `failureOf` extracts the failure from a partly failed result.
  */
 export function inBatchSpan<T>(
   { consumer, memberId, entries, events, traceparents }: TracedBatch,
@@ -95,7 +96,7 @@ interface Origin {
   spanContext: SpanContext;
 }
 
-/** Each once. A batch of which one event is recorded has to be, too, whatever was decided for the rest. */
+/** Each once. A batch with one sampled event is sampled too, whatever was decided for the others. */
 function recordedFirst(traceparents: readonly string[]): Origin[] {
   const origins: Origin[] = [];
   for (const traceparent of new Set(traceparents)) {
@@ -132,7 +133,7 @@ function inSpan<T>(
   });
 }
 
-/** Not `recordException`, which would keep the stack and the message as they are. */
+/** Not `recordException`, which would store the stack and the message unredacted. */
 function markFailed(span: Span, error: unknown): void {
   const { code, message } = toFailure(error);
   span.setAttribute('error.type', code);

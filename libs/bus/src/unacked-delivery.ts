@@ -1,7 +1,7 @@
 import type { PortalEvent } from '@relay/events';
 import type { Delivery, Failure, Receipt } from './event-bus.js';
 
-/** A decoded event together with its receipt. Whoever keeps many keeps the receipts and lets the events go. */
+/** A decoded event with its receipt. To hold many, keep the receipts and drop the events. */
 export class UnackedDelivery implements Delivery {
   constructor(
     readonly event: PortalEvent,

@@ -38,6 +38,12 @@ export class InstallStore {
     await this.persist(grant.memberId, () => this.portalRepository.reauthorize(grant));
   }
 
+  async uninstall(memberId: string, options: { clean: boolean }): Promise<void> {
+    await this.portalRepository.uninstall(memberId, options);
+    // Its last events may come in the moment before the announcement of it.
+    this.portalCache.expire(memberId);
+  }
+
   private async persist<T>(memberId: string, store: () => Promise<T>): Promise<T> {
     try {
       return await this.patiently(memberId, store);

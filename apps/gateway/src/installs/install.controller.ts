@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { EventIntake } from '../events/event-intake.js';
+import { EventIngress } from '../events/event-ingress.js';
 import { InstallEvent } from '../subscriptions/install-event.js';
 import { RequestRejectedError } from '../http/request-rejected-error.js';
 import type { Page } from '../pages/html.js';
@@ -16,7 +16,7 @@ export class InstallController {
   constructor(
     private readonly installer: Installer,
     private readonly installEvent: InstallEvent,
-    private readonly intake: EventIntake,
+    private readonly ingress: EventIngress,
   ) {}
 
   @Post()
@@ -31,7 +31,7 @@ export class InstallController {
     if (isPage(form))
       return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request)), request.ip));
     if (isUserReady(form)) {
-      await this.intake.accept(form);
+      await this.ingress.accept(form);
       return undefined;
     }
     const claim = parseInstall(form);

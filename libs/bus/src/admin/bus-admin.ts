@@ -1,16 +1,16 @@
 import type { DeadLetters } from './dead-letters.js';
 import type { ConsumerProcess } from './process-reports.js';
 
-/** What an operator sees of the bus and does to it. Two implementations: RabbitMQ and PostgreSQL. */
+/** The admin API of the bus, for operators. Two implementations: RabbitMQ and PostgreSQL. */
 export interface BusAdmin {
   readonly deadLetters: DeadLetters;
-  /** Names of consumers that the bus itself has traces of. RabbitMQ cannot list queues: only of those that run. */
+  /** Names of consumers found on the bus itself. RabbitMQ cannot list queues: there, only running consumers. */
   knownConsumers(): Promise<string[]>;
   statusOf(consumer: string): Promise<ConsumerStatus>;
-  /** Events that nobody subscribes to, by name; the most frequent first. */
+  /** Events without a subscriber, counted by name; the most frequent first. */
   unrouted(): Promise<UnroutedEvents[]>;
   /**
-   * Brings those that a consumer wants by now to every such consumer; all others stay.
+   * Republishes the unrouted events that consumers subscribe to by now, to every such consumer; all others stay.
    * @param wanted event names by consumer
    * @throws OperationInProgressError, BusUnavailableError
    */
@@ -19,18 +19,18 @@ export interface BusAdmin {
     filter: UnroutedFilter,
   ): Promise<UnroutedReplay>;
   /**
-   * What waits for these portals, for its next attempt or for their portal to take calls again, is due now. It keeps what
-   * is known of its attempts; all others wait as before.
+   * Makes everything that waits for these portals due now: retries, and events held until their portal accepts calls
+   * again. Retry metadata is kept; all other messages wait as before.
    * @returns how many events
-   * @throws OperationInProgressError, BusUnavailableError; what was not woken comes at its time
+   * @throws OperationInProgressError, BusUnavailableError; messages that were not woken become due at their time
    */
   wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number>;
-  /** Everything that must stand for these consumers to work, and how it stands. Changes nothing. */
+  /** Everything that must exist for these consumers to work, with its state. Read-only. */
   topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]>;
   /**
-   * Removes all that stands for a consumer, when no process of it runs and none of its messages is left, or when they are
-   * to be dropped.
-   * @throws OperationInProgressError while somebody else works on its dead letters
+   * Removes everything that belongs to a consumer, if no process of it runs and none of its messages is left or they
+   * are to be dropped.
+   * @throws OperationInProgressError while another operation on its dead letters is running
    */
   retire(consumer: string, options: RetireOptions): Promise<Retirement>;
   close(): Promise<void>;
@@ -40,27 +40,30 @@ export interface ConsumerStatus {
   consumer: string;
   /** Events in its queues that no process has taken. */
   waiting: number;
-  /** Events that its processes have taken and not settled; on RabbitMQ those that wait in lanes, as processes report. */
+  /**
+   * Events that its processes have taken and not settled. On RabbitMQ: those that wait in lanes, as reported by
+   * processes.
+   */
   inHand: number;
   /** Events that wait for their next attempt. */
   retrying: number;
-  /** Of those, events that a newer version wrote: they wait for the upgrade. On RabbitMQ as processes report. */
+  /** Of those, events written by a newer version: they wait for the upgrade. On RabbitMQ, as reported by processes. */
   newer: number;
   dead: number;
-  /** When the oldest event that waits or is in hand was received; null when there is none, or nobody can tell. */
+  /** When the oldest event, waiting or in flight, was received; null when there is none or it is unknown. */
   oldestAt: Date | null;
   /** Of the 16 shards, those that a process serves at this moment. */
   shardsServed: number;
-  /** As they report; one that could not report for a while is not among them. */
+  /** As they report; a process that has not reported for a while is not listed. */
   processes: ConsumerProcess[];
-  /** It has work and no process that does it. */
+  /** It has work and no process to do it. */
   missing: boolean;
-  /** Nothing stands for it on the bus: it never ran, or it was retired. */
+  /** Nothing exists for it on the bus: it never ran, or it was retired. */
   unknown: boolean;
 }
 
 export interface UnroutedEvents {
-  /** With its suffix where the event had one, as a consumer would subscribe to it. */
+  /** With its suffix if the event has one, in the form that a consumer would subscribe to. */
   name: string;
   events: number;
   portals: number;
@@ -70,19 +73,19 @@ export interface UnroutedEvents {
 
 export interface UnroutedFilter {
   memberId?: string;
-  /** By the time at which the gateway received it. */
+  /** Compared with the time at which the gateway received the event. */
   since?: Date;
   until?: Date;
 }
 
 export interface UnroutedReplay {
-  /** Events that are with their consumers now. */
+  /** Events that were handed to their consumers. */
   replayed: number;
-  /** Events that stay: nobody wants them, or the filter does not mean them. */
+  /** Events that stay: without a subscriber, or not matched by the filter. */
   left: number;
 }
 
-/** `unavailable`: it stands, and does not answer, as a queue without a leader. */
+/** `unavailable`: it exists but does not answer, like a queue without a leader. */
 export type TopologyState = 'ok' | 'missing' | 'different' | 'unavailable';
 
 export interface TopologyPart {
@@ -96,21 +99,21 @@ export interface TopologyPart {
 }
 
 export interface RetireOptions {
-  /** Every event name that it may ever have subscribed to; more do no harm. */
+  /** Every event name that it may ever have subscribed to; extra names do no harm. */
   names: readonly string[];
-  /** From now on it gets no more events; its processes go on with those that wait. Nothing is removed. */
+  /** It receives no more events from now on; its processes finish the waiting ones. Nothing is removed. */
   drain?: boolean;
-  /** What waits, retries or lies dead is thrown away. */
+  /** Waiting, retrying and dead messages are deleted. */
   drop?: boolean;
 }
 
 export type Retirement =
   | { outcome: 'retired'; dropped: number }
   | { outcome: 'draining'; status: ConsumerStatus }
-  /** Nothing was removed. `unsubscribed`: events came while it was being retired, and it gets no more. */
+  /** Nothing was removed. `unsubscribed`: events arrived during the retirement, and it receives no more. */
   | { outcome: 'refused'; because: 'processes' | 'messages'; status: ConsumerStatus; unsubscribed: boolean };
 
-/** How many messages stand in the way of retiring it. */
+/** How many messages prevent its retirement. */
 export function countMessages({ waiting, inHand, retrying, dead }: ConsumerStatus): number {
   return waiting + inHand + retrying + dead;
 }

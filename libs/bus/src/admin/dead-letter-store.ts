@@ -1,10 +1,10 @@
 import type { DeadLetterRecord } from './dead-letter.js';
 
-/** One consumer's dead letters on either bus. Whoever uses it holds the operators' lock. */
+/** One consumer's dead letters on either bus. The caller holds the operator lock. */
 export interface DeadLetterStore {
   /**
-   * Shows every letter to `pick`, the oldest first, and hands those that it wants to `work`. All others, and those that
-   * `work` leaves, lie there afterwards as before. Contents are in memory for those picked alone.
+   * Passes every dead letter to `pick`, the oldest first, and the selected ones to `work`. All others, and those that
+   * `work` does not settle, stay unchanged. Only the contents of selected letters are kept in memory.
    * @throws NoSuchConsumerError
    */
   scan<T>(
@@ -14,23 +14,23 @@ export interface DeadLetterStore {
   ): Promise<T>;
 }
 
-/** `handle`: to be dropped later; `content`: to be replayed, its content is kept as well. */
+/** `handle`: select without content, to drop it; `content`: select with content, to replay it. */
 export type LetterSelector = (letter: DeadLetterRecord) => 'no' | 'handle' | 'content';
 
 export interface LetterSelection {
   readonly count: number;
-  /** Back to its consumer, as if it had never failed: stored there before it is gone here. Each index once. */
+  /** Returns it to its consumer with fresh retry metadata: stored there before it is deleted here. Each index once. */
   replay(index: number): Promise<void>;
-  /** All of them. */
+  /** Deletes all of the selection. */
   drop(): Promise<void>;
 }
 
 export interface ScanResult {
-  /** Letters that `pick` saw. */
+  /** Letters that `pick` examined. */
   examined: number;
-  /** There are more than one look takes. */
+  /** There are more than one scan examines. */
   more: boolean;
 }
 
-/** What one look examines: a limit for the time and for what the broker has handed out at once. */
+/** Maximum letters per scan: bounds the time and the number of unacknowledged messages on the broker. */
 export const SCAN_LIMIT = 50_000;

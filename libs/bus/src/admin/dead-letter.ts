@@ -1,21 +1,21 @@
 import { decodeMessage, formatEventName, type PortalEvent } from '@relay/events';
 import { redactText, redactValue } from '@relay/platform';
 
-/** What a message that was given up looks like on either bus. */
+/** A dead letter as either bus stores it. */
 export interface DeadLetterRecord {
-  /** The same at every look. */
+  /** Stable across scans. */
   id: string;
   consumer: string;
   code: string;
   message: string;
   attempts: number;
-  /** Milliseconds; undefined where nobody wrote it down. */
+  /** Unix time in milliseconds; undefined if not recorded. */
   firstFailedAt: number | undefined;
   lastFailedAt: number | undefined;
   content: Buffer;
 }
 
-/** What an operator reads in a list. */
+/** One row of an operator's list. */
 export interface DeadLetter {
   id: string;
   consumer: string;
@@ -24,7 +24,7 @@ export interface DeadLetter {
   attempts: number;
   firstFailedAt: Date | null;
   lastFailedAt: Date | null;
-  /** Of the event; null in a message that cannot be read. */
+  /** From the event; null for an unreadable message. */
   memberId: string | null;
   event: string | null;
   entity: string | null;
@@ -32,7 +32,7 @@ export interface DeadLetter {
 }
 
 export interface DeadLetterDetail extends DeadLetter {
-  /** The event as it came, without secrets; a text where the message cannot be read. */
+  /** The event as it arrived, without secrets; plain text for an unreadable message. */
   content: unknown;
 }
 
@@ -40,7 +40,7 @@ export interface DeadLetterFilter {
   id?: string;
   memberId?: string;
   code?: string;
-  /** By the time of its last failure. */
+  /** Compared with the time of the last failure. */
   since?: Date;
   until?: Date;
 }
@@ -72,7 +72,7 @@ export function toDeadLetterDetail(stored: DeadLetterRecord): DeadLetterDetail {
   return { ...toDeadLetter(stored), content };
 }
 
-/** A letter whose time nobody wrote down is older than any time that one can name. */
+/** A letter without a recorded time counts as older than any time. */
 export function matchesFilter(
   letter: DeadLetter,
   { id, memberId, code, since, until }: DeadLetterFilter,
@@ -87,7 +87,7 @@ export function matchesFilter(
   );
 }
 
-/** Undefined for what is no message of ours, or of another version. */
+/** Undefined for a message that is not ours, or of another version. */
 export function eventIn(content: Buffer): PortalEvent | undefined {
   try {
     return decodeMessage(content);

@@ -12,37 +12,37 @@ import type { OperatorLock } from './operator-lock.js';
 import { ReplayRateLimiter } from './replay-rate-limiter.js';
 
 export interface LetterList {
-  /** The oldest, at most as many as asked for. */
+  /** The oldest matches, at most as many as requested. */
   letters: DeadLetter[];
-  /** All that match, as far as one look goes. */
+  /** All matches within one scan. */
   matching: number;
-  /** False: more letters lie there than one look examines. */
+  /** False: there are more letters than one scan examines. */
   complete: boolean;
 }
 
 export interface ReplayPage {
   /** Letters replayed or dropped in this round. */
   letters: number;
-  /** Nothing that matches is left, as far as one look goes; else the next round goes on. */
+  /** No match is left within one scan; else the next round continues. */
   done: boolean;
-  /** False: more letters lie there than one look examines. */
+  /** False: there are more letters than one scan examines. */
   complete: boolean;
 }
 
 export interface ReplayOptions {
-  /** Letters a second. */
+  /** Letters per second. */
   rate: number;
-  /** At most in this round. */
+  /** Maximum letters in this round. */
   limit: number;
-  /** How long the round may take, about. */
+  /** Approximate maximum duration of the round, in milliseconds. */
   forMs: number;
 }
 
-/** A round's contents are in memory at once. */
+/** The contents of one round are in memory at once. */
 const MAX_REPLAY_LETTERS = 1_000;
 const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
 
-/** What an operator does with dead letters, in rounds: each ends in bounded time, whatever lies there. */
+/** The operations on dead letters, in rounds: each ends in bounded time, however many letters there are. */
 export class DeadLetters {
   constructor(
     private readonly store: DeadLetterStore,
@@ -76,8 +76,9 @@ export class DeadLetters {
   }
 
   /**
-   * One round of a replay. A letter that dies again lies behind the others: give `until`, or they are replayed for ever.
-   * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; what was replayed before is
+   * One round of a replay. A letter that dies again is appended behind the others: pass `until`, or the replay never
+   * ends.
+   * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; letters replayed before stay replayed
    */
   async replay(consumer: string, filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayPage> {
     const { rate, forMs } = options;
@@ -94,7 +95,7 @@ export class DeadLetters {
           await picked.replay(letters);
           letters += 1;
         }
-        // A round that follows at once keeps the pace of this one.
+        // A following round keeps the rate of this one.
         await rateLimiter.idle();
         const done = letters === picked.count && !room.leftAny && !(more && letters > 0);
         return { letters, done, complete: !more };
@@ -102,7 +103,7 @@ export class DeadLetters {
     );
   }
 
-  /** One round of throwing away. @throws NoSuchConsumerError, OperationInProgressError */
+  /** One round of deletion. @throws NoSuchConsumerError, OperationInProgressError */
   async drop(consumer: string, filter: DeadLetterFilter, limit: number): Promise<ReplayPage> {
     const room = new ReplayBudget(filter, limit, Infinity);
     const pick = (stored: DeadLetterRecord): 'no' | 'handle' => (room.takes(stored) ? 'handle' : 'no');
@@ -116,7 +117,7 @@ export class DeadLetters {
   }
 }
 
-/** Takes what is meant, until the round is full. */
+/** Selects matching letters until the round is full. */
 class ReplayBudget {
   leftAny = false;
   private letters = 0;

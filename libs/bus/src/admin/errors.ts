@@ -1,4 +1,4 @@
-/** An operator works on the same thing at this moment, here or at another gateway. */
+/** Another operation on the same object is running, from this gateway or another one. */
 export class OperationInProgressError extends Error {
   override readonly name = 'OperationInProgressError';
   readonly code = 'CARE_BUSY';
@@ -7,7 +7,7 @@ export class OperationInProgressError extends Error {
   }
 }
 
-/** Nothing on the bus has this name. */
+/** The bus has no consumer of this name. */
 export class NoSuchConsumerError extends Error {
   override readonly name = 'NoSuchConsumerError';
   readonly code = 'NO_SUCH_CONSUMER';

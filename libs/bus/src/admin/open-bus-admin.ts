@@ -5,12 +5,12 @@ import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
 import type { BusAdmin } from './bus-admin.js';
 
 export interface OpenBusAdminOptions {
-  /** Set: the bus is RabbitMQ. */
+  /** When set, the bus is RabbitMQ. */
   amqpUrl?: string;
-  /** The bus when `amqpUrl` is not set; in any case what processes report, and how operators take turns. */
+  /** The bus when `amqpUrl` is not set; in any case the database for process reports and the operator lock. */
   databaseUrl: string;
   log: Log;
-  /** Those of the bus; for tests. */
+  /** The same as those of the bus; for tests. */
   retryDelaysMs?: readonly number[];
 }
 
@@ -18,7 +18,7 @@ const POOL_SIZE = 2;
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
 
-/** Opens no connection before it is asked something. */
+/** Opens no connection before the first call. */
 export function openBusAdmin({
   amqpUrl,
   databaseUrl,

@@ -3,22 +3,22 @@ import pg from 'pg';
 import { OperationInProgressError } from './errors.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-/** Longer than a round of another operator's. */
+/** Longer than one round of another operator. */
 const TIMEOUT_MS = 15_000;
 /** PostgreSQL's lock_not_available. */
 const LOCK_TIMED_OUT = '55P03';
 
-// Not committed, a row keeps everybody else who would insert it waiting until its transaction is over. An advisory lock
-// would as well, but any user of the database may take one.
+// Until it commits, an inserted row blocks every other transaction that inserts the same key. An advisory lock would
+// too, but any user of the database may take one.
 const TURN_SQL = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
 
-/** What is locked beside a consumer, in a form that no consumer can be named. */
+/** A lock name that no consumer can have. */
 export const UNROUTED = 'unrouted events';
 export const TOPOLOGY = 'the topology';
 
 /**
- * Operators take turns on one consumer's dead letters, whichever gateway they ask: on RabbitMQ, who looks at letters
- * holds them meanwhile, and another one would see too few.
+ * Serializes operators on one consumer's dead letters across gateways: on RabbitMQ, a scan holds the letters
+ * unacknowledged, and a second scan would see too few.
  */
 export class OperatorLock {
   constructor(
@@ -26,7 +26,7 @@ export class OperatorLock {
     private readonly waitMs = TIMEOUT_MS,
   ) {}
 
-  /** @throws OperationInProgressError when it is not free in time */
+  /** @throws OperationInProgressError when the lock is not free in time */
   async hold<T>(consumer: string, work: () => Promise<T>): Promise<T> {
     const client = new DatabaseClient({
       connectionString: this.databaseUrl,
@@ -40,8 +40,8 @@ export class OperatorLock {
       await client.query('SET idle_in_transaction_session_timeout = 0');
       await client.query('BEGIN');
       await client.query(TURN_SQL, [consumer]);
-      // Ended with its connection, without a trace in the table: then two look at once, each at fewer, and what is settled
-      // is settled once all the same.
+      // If its connection ends, the lock is lost without a trace in the table: two scans may then run at once, each on
+      // a part of the letters; every letter is still settled only once.
       return await work();
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === LOCK_TIMED_OUT)

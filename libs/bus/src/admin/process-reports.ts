@@ -6,25 +6,25 @@ import type { ConsumerState } from '../scheduler/dispatcher-state.js';
 /** One process of a consumer, as it reported itself. */
 export interface ConsumerProcess {
   replica: string;
-  /** For people: with containers, the container's id. */
+  /** For display; in a container, the container id. */
   host: string;
   pid: number;
   /** Portals with work. */
   lanes: number;
   /** Events that wait in lanes. */
   waiting: number;
-  /** In handlers' hands. */
+  /** Batches in flight. */
   batches: number;
-  /** Everything fails, and one event at a time is tried. */
+  /** The circuit breaker is open: one event at a time is tried. */
   isPaused: boolean;
   oldestAt: Date | null;
-  /** Messages that a newer version wrote, and that it has sent back lately. */
+  /** Messages written by a newer version that it has returned to the bus lately. */
   newer: number;
   startedAt: Date;
   reportedAt: Date;
 }
 
-/** What reads and writes the reports; TypeORM's DataSource does. */
+/** Database access for reports; TypeORM's DataSource implements it. */
 export interface ReportDatabase {
   query(sql: string, parameters: unknown[]): Promise<unknown>;
 }
@@ -39,7 +39,7 @@ export interface ProcessReporterOptions {
 }
 
 const REPORT_EVERY_MS = 5_000;
-/** By the database's clock: a process that has been silent for so long is not counted on. */
+/** By the database's clock: a process that has been silent this long is not counted. */
 export const STALE_AFTER_SECONDS = 30;
 
 /** A process that waits for its queues. */
@@ -63,7 +63,7 @@ const REPORT_SQL = `
   SET lanes = excluded.lanes, waiting = excluded.waiting, batches = excluded.batches,
       oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, newer = excluded.newer, reported_at = excluded.reported_at`;
 
-/** Tells operators, every few seconds, what this process holds. Whatever fails here disturbs nothing else. */
+/** Reports the state of this process to the database every few seconds. Its failures affect nothing else. */
 export class ProcessReporter {
   private readonly replica = randomUUID();
   private timer: NodeJS.Timeout | undefined;
@@ -72,14 +72,14 @@ export class ProcessReporter {
 
   constructor(private readonly options: ProcessReporterOptions) {}
 
-  /** Resolves after the first report, whatever came of it: from then on operators see the process. */
+  /** Resolves after the first report, successful or not: from then on operators see the process. */
   async start(): Promise<void> {
     this.timer = setInterval(() => this.reportUnlessBusy(), this.options.everyMs ?? REPORT_EVERY_MS);
     this.reportUnlessBusy();
     await this.reporting;
   }
 
-  /** Takes the process off the list; never rejects. */
+  /** Removes the process from the list; never rejects. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await this.reporting;
@@ -92,7 +92,7 @@ export class ProcessReporter {
     );
   }
 
-  /** A database that answers slowly is not asked twice at once. */
+  /** A slow database gets no second concurrent query. */
   private reportUnlessBusy(): void {
     this.reporting ??= this.attempt(() => this.report()).finally(() => {
       this.reporting = undefined;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Timers are late by a millisecond or more; so much is made up for, a longer stall is not. */
+/** Timers are late by a millisecond or more; this much is made up for, a longer stall is not. */
 const SLACK_MS = 100;
 
-/** Lets `rate` steps a second through, the first at once. */
+/** Allows `rate` steps per second, the first at once. */
 export class ReplayRateLimiter {
   private nextAt: number;
 
@@ -20,7 +20,7 @@ export class ReplayRateLimiter {
     this.nextAt = Math.max(this.nextAt, this.now() - SLACK_MS) + 1_000 / this.rate;
   }
 
-  /** Until the next step is due, without taking it. */
+  /** Waits until the next step is due, without taking it. */
   async idle(): Promise<void> {
     const waitMs = this.nextAt - this.now();
     if (waitMs > 0) await this.wait(waitMs);

@@ -14,7 +14,7 @@ export async function reportedProcesses(database: pg.Pool, consumer: string): Pr
   return rows;
 }
 
-/** Also those whose last report is old, for they may have left work behind. */
+/** Includes consumers whose last report is old: they may have left work behind. */
 export async function reportedConsumers(database: pg.Pool): Promise<string[]> {
   const { rows } = await database.query<{ consumer: string }>(
     'SELECT DISTINCT consumer FROM bus.consumer_processes',

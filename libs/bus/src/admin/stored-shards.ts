@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { SHARD_COUNT } from '../shard.js';
 import type { TopologyPart } from './bus-admin.js';
 
-/** The row that every start compares with. */
+/** The row that every process start compares its shard count with. */
 export async function storedShards(database: pg.Pool): Promise<TopologyPart> {
   const { rows } = await database.query<{ shards: number }>('SELECT shards FROM bus.topology');
   const stored = rows[0]?.shards;

@@ -2,7 +2,7 @@ import { formatEventName, parseEventName } from '@relay/events';
 import type { UnroutedEvents, UnroutedFilter } from './bus-admin.js';
 import { eventIn } from './dead-letter.js';
 
-/** Counts events by the name under which a consumer would subscribe to them; contents are looked at and let go. */
+/** Counts events by the name that a consumer would subscribe to; contents are not kept. */
 export class UnroutedCounts {
   private readonly byName = new Map<string, { events: number; portals: Set<string>; lastAt: number }>();
 
@@ -29,16 +29,18 @@ export class UnroutedCounts {
   }
 }
 
-/** What is known of an event that nobody subscribed to; undefined in one that this version cannot read. */
+/** The known fields of an unrouted event; undefined for one that this version cannot read. */
 export interface UnroutedEvent {
   name: string;
   entityTypeId: number;
   memberId: string | undefined;
-  /** Milliseconds. */
+  /** Unix time in milliseconds. */
   receivedAt: number | undefined;
 }
 
-/** Whether a consumer that subscribes to `name` gets it: a base name is for every type, a suffixed one for its own. */
+/**
+ * Whether a subscription to `name` includes the event: a base name includes every type, a suffixed one only its own.
+ */
 export function isSubscribedTo(name: string, event: UnroutedEvent): boolean {
   const wanted = parseEventName(name);
   return wanted.name === event.name && [0, event.entityTypeId].includes(wanted.entityTypeId);

@@ -1,8 +1,8 @@
 import { permanent, transient, type ConnectionErrorExplanation } from './explanation.js';
 
 /**
- * RabbitMQ's refusals as amqplib hands them on: one text, in which the broker's own words are quoted (tried on 3.10.8;
- * 4.x puts the kind of access before `access to`). The texts hold names of queues, exchanges, virtual hosts and users.
+ * RabbitMQ's rejections as amqplib reports them: one text that quotes the broker's message (tested on 3.10.8; 4.x puts
+ * the kind of access before `access to`). The texts hold names of queues, exchanges, virtual hosts and users.
  */
 const refusals: readonly [words: RegExp, describe: (...names: string[]) => ConnectionErrorExplanation][] = [
   [
@@ -32,7 +32,7 @@ const refusals: readonly [words: RegExp, describe: (...names: string[]) => Conne
       ),
   ],
   [
-    // amqplib says no more than this when the broker closes instead of opening the virtual host.
+    // amqplib reports only this when the broker closes instead of opening the virtual host.
     /Expected ConnectionOpenOk; got <ConnectionClose|access to vhost .* refused|vhost .* not found/,
     () =>
       permanent(
@@ -72,7 +72,7 @@ const refusals: readonly [words: RegExp, describe: (...names: string[]) => Conne
   ],
 ];
 
-/** @returns undefined where the text is not one of RabbitMQ's known refusals */
+/** @returns undefined when the text is not a known RabbitMQ rejection */
 export function explainAmqpError({ message }: Error): ConnectionErrorExplanation | undefined {
   for (const [words, describe] of refusals) {
     const match = words.exec(message);

@@ -6,7 +6,7 @@ import { explainPostgresError } from './explain-postgres-error.js';
 
 const MAX_CAUSES = 5;
 
-/** An error of a broker or a database in an operator's words; the first of its causes that is known decides. */
+/** Explains a broker or database error to an operator; the first known error in its chain of causes decides. */
 export function explainConnectionError(error: unknown, address: AddressName): ConnectionErrorExplanation {
   let cause = error;
   for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth += 1) {

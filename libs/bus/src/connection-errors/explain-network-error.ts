@@ -14,7 +14,7 @@ const byCode: Readonly<Record<string, (address: AddressName) => ConnectionErrorE
   EPIPE: (address) => transient(`The connection to ${address} was cut.`),
 };
 
-/** What pg says without a code. */
+/** pg errors without a code. */
 const byText: readonly [RegExp, (address: AddressName) => ConnectionErrorExplanation][] = [
   [
     /connect ETIMEDOUT|connection timeout|timeout exceeded when trying to connect/,
@@ -31,7 +31,7 @@ const byText: readonly [RegExp, (address: AddressName) => ConnectionErrorExplana
   ],
 ];
 
-/** Of what lies between this process and the server. @returns undefined where it is not the network's */
+/** Errors of the network path to the server. @returns undefined when it is not a network error */
 export function explainNetworkError(
   error: Error,
   address: AddressName,

@@ -21,7 +21,7 @@ const EXPLANATIONS: Readonly<Record<string, ConnectionErrorExplanation>> = {
   '57P05': transient('PostgreSQL ended the connection because it had heard nothing for too long.'),
 };
 
-/** @returns undefined where PostgreSQL did not say it, or what it says is rare and speaks for itself */
+/** @returns undefined when it is not a PostgreSQL error, or a rare one whose message is clear by itself */
 export function explainPostgresError(error: Error): ConnectionErrorExplanation | undefined {
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return undefined;
   if (error.code === '42501') return mayNot(error.message);
@@ -31,7 +31,7 @@ export function explainPostgresError(error: Error): ConnectionErrorExplanation |
   return sentence === undefined ? undefined : permanent(sentence);
 }
 
-/** `permission denied for table messages` */
+/** Parses `permission denied for table messages`. */
 function mayNot(message: string): ConnectionErrorExplanation {
   const what = /permission denied for (.*)/.exec(message)?.[1] ?? 'what is needed';
   return permanent(

@@ -1,11 +1,11 @@
-/** The variable that an operator would look at. */
+/** The environment variable that an operator would check. */
 export type AddressName = 'AMQP_URL' | 'DATABASE_URL';
 
-/** What an operator is told of a bus that does not work. */
+/** Tells an operator why the bus does not work. */
 export interface ConnectionErrorExplanation {
-  /** What is wrong, of which queue or table, and what to do. One line, without a secret. */
+  /** What is wrong, with which queue or table, and what to do. One line, without secrets. */
   sentence: string;
-  /** Waiting does not mend it. */
+  /** The error is permanent: it does not go away without an operator. */
   requiresOperator: boolean;
 }
 

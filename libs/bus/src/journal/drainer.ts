@@ -15,9 +15,9 @@ export interface DrainerOptions {
   limits: JournalLimits;
   bus: DrainTarget;
   log: Log;
-  /** Told after each lot. */
+  /** Called after each batch. */
   onDrained?: () => void;
-  /** How often to look. */
+  /** How often to poll. */
   pollMs?: number;
   /** How often to look for slots that a process left behind. */
   orphansMs?: number;
@@ -25,20 +25,20 @@ export interface DrainerOptions {
 
 const BATCH_SIZE = 200;
 /**
- * Nobody waits for these, and the bus may store after a deadline what it then gets once more: a bus that is merely slow
- * must not be given the same lot at every look.
+ * No caller waits for these, and the bus may store an event after its deadline and then again from the retry: a bus
+ * that is only slow must not be given the same batch at every poll.
  */
 const PUBLISH_DEADLINE_MS = 10_000;
 const DEFAULT_POLL_MS = 500;
 const DEFAULT_ORPHANS_MS = 30_000;
-/** A slot with nothing but events of a newer version is read as a whole at each look. */
+/** A slot that holds only events of a newer version is read in full at each poll. */
 const QUARANTINE_RETRY_MS = 10 * 60_000;
 
-/** Brings the journal's events onto the bus, under the ids that they had, as soon as it takes them. */
+/** Publishes the journal's events under their original ids as soon as the bus accepts them. */
 export class Drainer {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
-  /** Milliseconds since 1970, by slot: when to look once more at what this version cannot read there. */
+  /** By slot, Unix time in milliseconds: when to read its quarantined events again. */
   private readonly asideUntil = new Map<number, number>();
 
   constructor(
@@ -69,7 +69,7 @@ export class Drainer {
     }
   }
 
-  /** Whatever fails is tried at the next look: nothing has been removed that is not on the bus. */
+  /** Failed work is repeated at the next poll: only events that are on the bus have been removed. */
   private async attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -91,7 +91,8 @@ export class Drainer {
       refused += lot.length - outcome.published.length;
       refusal ??= outcome.refusal;
       this.options.onDrained?.();
-      // What is refused for itself keeps nothing back that came later; what comes meanwhile is for the next look.
+      // An event that is rejected for itself does not block later ones; events that arrive meanwhile wait for the next
+      // poll.
       behind = lot.at(-1)?.key;
       if (outcome.isAway || lot.length < BATCH_SIZE) break;
     }
@@ -103,7 +104,7 @@ export class Drainer {
     }
   }
 
-  /** @returns those that the bus has stored, whether it takes no others either for now, and why it refused one */
+  /** @returns the events that the bus has stored, whether it accepts no others for now, and why it rejected one */
   private async publish(
     lot: readonly Entry[],
   ): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
@@ -127,7 +128,7 @@ export class Drainer {
     for (const number of await listSlots(folder)) {
       if (number === this.own.number || !bus.isReady() || this.stopping.signal.aborted) continue;
       if (Date.now() < (this.asideUntil.get(number) ?? 0)) continue;
-      // One that cannot be read keeps none of the others back.
+      // A slot that cannot be read does not block the others.
       await this.attempt(() => this.drainOrphan(number));
     }
   }

@@ -2,35 +2,35 @@ import type { Log } from '@relay/platform';
 import { Journal, type JournalLimits } from './journal.js';
 import { listSlots, openSlot } from './slot.js';
 
-/** What lies in one slot of the journal. */
+/** The contents of one slot of the journal. */
 export interface SlotContents {
   slot: number;
   events: number;
-  /** Of their messages. */
+  /** Total size of their messages. */
   bytes: number;
-  /** When the journal took its oldest event; null when it is empty. */
+  /** When the journal stored its oldest event; null when it is empty. */
   oldestAt: Date | null;
-  /** Events that a newer version has written, beside `events`: this one leaves them where they are, for the upgrade. */
+  /** Events written by a newer version, not counted in `events`: this version leaves them for the upgrade. */
   newer: number;
-  /** Events that no version reads, beside `events`: they stay for a person. */
+  /** Events that no version can read, not counted in `events`: they stay for an operator. */
   unreadable: number;
 }
 
 export type OtherSlot =
-  /** Another process has it open; or this one is emptying it at this moment. */
+  /** Another process has it open, or this one is draining it at this moment. */
   | { slot: number; state: 'held' }
-  /** Nobody has it open; this gateway empties it as soon as the bus is there. */
+  /** No process has it open; this gateway drains it as soon as the bus is available. */
   | (SlotContents & { state: 'orphaned' })
-  /** It stays for a person; the gateway's log says what is wrong with it. */
+  /** It stays for an operator; the gateway's log has the reason. */
   | { slot: number; state: 'unreadable' };
 
 export interface JournalStatus extends Omit<SlotContents, 'slot'> {
   /** Null while none can be opened. */
   slot: number | null;
   limits: JournalLimits;
-  /** An event that the bus does not take now would be taken. */
+  /** The journal accepts events that the bus does not. */
   isOpen: boolean;
-  /** So that events go here. */
+  /** The bus is down, so events go to the journal. */
   isBusAway: boolean;
   others: OtherSlot[];
 }
@@ -54,7 +54,7 @@ export function contentsOf(
   };
 }
 
-/** Every other slot of the folder. One that nobody has open is opened for the moment of the look. */
+/** Every other slot of the folder. A slot that no process has open is opened only to read its status. */
 export async function otherSlots(
   folder: string,
   own: number | undefined,

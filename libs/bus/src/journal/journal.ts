@@ -4,16 +4,16 @@ import { openFreeSlot, type Slot } from './slot.js';
 import { JournalError } from './journal-error.js';
 
 export interface JournalLimits {
-  /** What the events may take, bytes of their messages. */
+  /** Maximum total size of the messages, in bytes. */
   maxBytes: number;
-  /** While the oldest event is older than this, nothing more is taken. */
+  /** While the oldest event is older than this, no event is accepted. */
   maxAgeMs: number;
 }
 
 export interface Entry {
   key: string;
   event: PortalEvent;
-  /** Of its message. */
+  /** Size of its message. */
   bytes: number;
 }
 
@@ -25,7 +25,7 @@ interface Waiting {
   settle: (error?: JournalError) => void;
 }
 
-/** One synced write takes as long for many as for one; more than this only makes the first ones wait. */
+/** One synced write takes as long for many events as for one; a larger group only delays the first ones. */
 const GROUP_SIZE = 256;
 /**
  * Sorts behind every time: set aside, for this version cannot read it. Whoever opens the slot looks at it once more, for
@@ -33,33 +33,34 @@ const GROUP_SIZE = 256;
  */
 const ASIDE_PREFIX = 'x';
 const asideRange = { gt: ASIDE_PREFIX, lt: 'y' };
-/** In one write. */
+/** Maximum events moved in one write. */
 const BRING_BACK_GROUP = 200;
 
-/** Events that are not given out. */
+/** Quarantined events, which are not handed out. */
 interface Aside {
   /** They wait for the next upgrade. */
   newer: number;
-  /** Nobody will ever read them; they stay for a person. */
+  /** No version can read them; they stay for an operator. */
   unreadable: number;
   bytes: number;
 }
 
 /**
- * Events that the bus would not take, on the local disk: `append` resolves when the event is synced. Ended at any
- * byte, it holds all that `append` has resolved for. It refuses before it drops: what it took was answered with 200.
+ * Events that the bus did not accept, on the local disk: `append` resolves when the event is synced. After a crash at
+ * any byte, it holds everything that `append` has resolved for. It rejects new events rather than dropping old ones,
+ * which were already answered with 200.
  */
 export class Journal {
   #waiting: Waiting[] = [];
   #committing: Promise<void> | undefined;
-  /** Ends when no write is under way. */
+  /** Ends when no write is in progress. */
   #turns: Promise<void> = Promise.resolve();
   #sequence = 0;
-  /** Of the youngest key: keys ascend though the clock may go back, lest one takes the place of another. */
+  /** Time of the last key: keys ascend even if the clock goes back, so that no event overwrites another. */
   #lastTime = 0;
-  /** No event has a lower key. Keys that were deleted below it would cost a look at each, again and again. */
+  /** No event has a lower key. Without it, every read would scan the tombstones of all deleted keys again. */
   #firstKey = '';
-  /** To be given out no more, though the disk has not let go of them yet. */
+  /** Not to be handed out again, although the disk has not deleted them yet. */
   readonly #removed = new Map<string, number>();
   #closed = false;
   #isBroken = false;
@@ -75,12 +76,12 @@ export class Journal {
     private readonly log: Log,
   ) {}
 
-  /** Takes the first slot of the folder that is free, with what a predecessor left there. */
+  /** Opens the first free slot of the folder, with the events that a previous process left there. */
   static async open(folder: string, limits: JournalLimits, log: Log): Promise<Journal> {
     return openFreeSlot(folder, log, (slot, number) => Journal.over(slot, number, limits, log));
   }
 
-  /** @throws what LevelDB says of a slot that it cannot read, which is closed then */
+  /** @throws the LevelDB error of a slot that it cannot read; the slot is closed then */
   static async over(slot: Slot, number: number, limits: JournalLimits, log: Log): Promise<Journal> {
     const journal = new Journal(slot, number, limits, log);
     try {
@@ -92,43 +93,43 @@ export class Journal {
     }
   }
 
-  /** Events in it. */
+  /** Number of events. */
   get size(): number {
     return this.#size;
   }
 
-  /** Bytes of their messages. */
+  /** Total size of their messages. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Events of a newer version, beside `size`: they are given out when a process that reads them opens the slot. */
+  /** Events of a newer version, not counted in `size`: handed out once a process that can read them opens the slot. */
   get newer(): number {
     return this.#aside.newer;
   }
 
-  /** Events that no version reads, beside `size`. */
+  /** Events that no version can read, not counted in `size`. */
   get unreadable(): number {
     return this.#aside.unreadable;
   }
 
-  /** Milliseconds since 1970; undefined when it is empty. */
+  /** Unix time in milliseconds; undefined when it is empty. */
   get oldestAt(): number | undefined {
     return this.#oldestAt;
   }
 
-  /** Whether `append` would probably take an event. */
+  /** Whether `append` would probably accept an event. */
   isOpen(): boolean {
     return !this.#closed && !this.#isBroken && !this.#isFull(0);
   }
 
-  /** After a write that failed: finds out whether the disk takes writes again. @throws what it says when it does not */
+  /** After a failed write: checks whether the disk accepts writes again. @throws the disk's error if it does not */
   async mend(): Promise<void> {
     if (this.#isBroken && !this.#closed)
       await this.#inTurn(() => this.slot.del(ASIDE_PREFIX, { sync: true }));
   }
 
-  /** @throws JournalError; the event is then not kept */
+  /** @throws JournalError; the event is then not stored */
   append(event: PortalEvent): Promise<void> {
     const content = encodeMessage(event);
     if (this.#closed) return Promise.reject(new JournalError('JOURNAL_CLOSED'));
@@ -144,9 +145,9 @@ export class Journal {
   }
 
   /**
-   * The oldest events, or those behind one; one that this version cannot read is set aside, and is said in the log.
-   * @param behind its key
-   * @throws while the disk does not take what was removed before: it would be given out again
+   * The oldest events, or the oldest after a key; events that this version cannot read are quarantined and logged.
+   * @param behind the key
+   * @throws while the disk rejects earlier removals: those events would be handed out again
    */
   async oldest(limit: number, behind?: string): Promise<Entry[]> {
     if (this.#removed.size > 0) await this.remove([]);
@@ -165,8 +166,8 @@ export class Journal {
   }
 
   /**
-   * Unsynced: after a power cut they are published once more, which does no harm.
-   * @throws when the disk does not take it; the next call makes up for that
+   * Not synced: after a power failure the events are published again, which does no harm.
+   * @throws when the disk rejects it; the next call removes them too
    */
   async remove(entries: readonly Stored[]): Promise<void> {
     for (const { key, bytes } of entries) this.#removed.set(key, bytes);
@@ -184,7 +185,7 @@ export class Journal {
     });
   }
 
-  /** What is under way is written; what comes later is refused. */
+  /** Finishes pending writes; later ones are rejected. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#committing;
@@ -225,13 +226,13 @@ export class Journal {
     this.#aside.bytes += bytes;
   }
 
-  /** Of what was set aside, what this version reads goes to its place again; the rest is counted. */
+  /** Moves quarantined events that this version can read back into the queue; counts the rest. */
   async #bringBack(): Promise<void> {
     this.#aside = { newer: 0, unreadable: 0, bytes: 0 };
     let readable: { key: string; content: Buffer }[] = [];
     let broughtBack = 0;
     const putBack = async (): Promise<void> => {
-      // Both or neither, though the power goes.
+      // Atomic, even on a power failure.
       await this.slot.batch(
         readable.flatMap(({ key, content }) => [
           { type: 'put' as const, key: key.slice(ASIDE_PREFIX.length), value: content },
@@ -273,9 +274,9 @@ export class Journal {
     this.#oldestAt ??= timeOf(key);
   }
 
-  /** Group commit: what came while one write was synced goes into the next. */
+  /** Group commit: events that arrive during a synced write go into the next one. */
   async #commit(): Promise<void> {
-    // After what has arrived together.
+    // Runs after everything that arrived together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, GROUP_SIZE);
@@ -295,8 +296,8 @@ export class Journal {
   }
 
   /**
-   * One write after the other, for what a failed one left at the end of LevelDB's log makes those after it unreadable:
-   * the next one begins a new log, even when the disk has room by then.
+   * Serializes writes, because a failed write leaves bytes at the end of LevelDB's log that make later records
+   * unreadable: the next write starts a new log, even when the disk has space again.
    */
   #inTurn(write: () => Promise<void>): Promise<void> {
     const written = this.#writeAfter(this.#turns, write);
@@ -322,7 +323,9 @@ export class Journal {
     this.#isBroken = false;
   }
 
-  /** Of a failed write some may be on the disk after all; and while it was closed a sibling may have drained it. */
+  /**
+   * Part of a failed write may be on the disk after all, and while it was closed another process may have drained it.
+   */
   async #count(): Promise<void> {
     await this.#bringBack();
     this.#firstKey = '';
@@ -337,7 +340,7 @@ export class Journal {
   }
 }
 
-/** Enough until the year 33658; keys sort as their times do. */
+/** Enough until the year 33658; keys sort by time. */
 const TIME_DIGITS = 15;
 
 function timeOf(key: string): number {

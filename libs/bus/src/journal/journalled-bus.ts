@@ -28,26 +28,26 @@ const journalAside = gauge({
   labelNames: ['what'],
 });
 
-/** Half a day of a busy installation; a week is longer than any outage that nobody looks at. */
+/** Half a day of a busy installation; a week is longer than any outage that goes unnoticed. */
 const DEFAULT_LIMITS: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 3_600_000 };
 
 const DEFAULT_REOPEN_MS = 10_000;
 
 export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
-  /** Below it each process takes a slot of its own: `<dataDir>/journal/<slot>`. */
+  /** Each process takes a slot of its own below it: `<dataDir>/journal/<slot>`. */
   dataDir: string;
   log: Log;
   limits?: JournalLimits;
-  /** How often to try to open the journal when that did not work. */
+  /** How often to retry a failed open of the journal. */
   reopenMs?: number;
 }
 
 /**
- * A bus whose events go to the local disk while it is away, and onto it afterwards. For the process whose callers do
- * not repeat themselves: the gateway.
+ * A bus that writes events to the local disk while it is down, and publishes them afterwards. For a process whose
+ * callers do not retry: the gateway.
  */
 export class JournalledBus implements EventBus {
-  /** Undefined while it cannot be opened: a full disk must not keep a gateway from starting whose bus is there. */
+  /** Undefined while it cannot be opened: a full disk must not prevent a gateway start while the bus is available. */
   private journal: Journal | undefined;
   private drainer: Drainer | undefined;
   private opening: Promise<void> | undefined;
@@ -60,7 +60,7 @@ export class JournalledBus implements EventBus {
     private readonly reopenMs: number,
   ) {}
 
-  /** Resolves after the first try to open the journal, whatever came of it. */
+  /** Resolves after the first attempt to open the journal, successful or not. */
   static async over(
     bus: EventBus,
     { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...rateLimiter }: JournalOptions,
@@ -94,7 +94,9 @@ export class JournalledBus implements EventBus {
     }
   }
 
-  /** Resolves when the event is on the bus, or synced to the disk. @throws BusUnavailableError when neither takes it */
+  /**
+   * Resolves when the event is on the bus or synced to the disk. @throws BusUnavailableError when neither accepts it
+   */
   async publish(event: PortalEvent): Promise<void> {
     try {
       await this.bus.publish(event);
@@ -129,12 +131,12 @@ export class JournalledBus implements EventBus {
     return this.bus.consume(options);
   }
 
-  /** An event published now would be stored, here or there. */
+  /** An event published now would be stored, on the bus or on disk. */
   isReady(): boolean {
     return this.bus.isReady() || this.isJournalOpen;
   }
 
-  /** One of the two takes nothing: events are kept here only for now, or would be lost if the bus went away. */
+  /** Bus or journal is unavailable: events are only journalled, or would be lost if the bus went down. */
   isDegraded(): boolean {
     return !this.bus.isReady() || !this.isJournalOpen;
   }
@@ -143,7 +145,7 @@ export class JournalledBus implements EventBus {
     return this.journal?.isOpen() ?? false;
   }
 
-  /** For operators; of this gateway's folder alone. */
+  /** For operators; covers only this gateway's folder. */
   async status(): Promise<JournalStatus> {
     const { folder, limits, log } = this.options;
     return {

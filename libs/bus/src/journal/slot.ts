@@ -4,16 +4,16 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-/** One opener at a time, by the operating system's lock: whoever has it open owns it. */
+/** One opener at a time, by a lock of the operating system: the process that has it open owns it. */
 export type Slot = ClassicLevel<string, Buffer>;
 
 /** Far more gateways than share one folder. */
 const SLOTS_AT_MOST = 64;
 
 /**
- * Opens the first slot `0`, `1`, … below the folder that no other process has open: so a gateway that comes back finds
- * what it left, and several can share a folder. A slot that cannot be opened for another reason, or that `use` cannot
- * read, is left as it is, for a person, and said in the log.
+ * Opens the first slot `0`, `1`, … of the folder that no other process has open: a restarted gateway finds its own
+ * events, and several gateways can share a folder. A slot that cannot be opened for another reason, or that `use`
+ * cannot read, is left untouched for an operator, and logged.
  * @throws the last reason when there is none
  */
 export async function openFreeSlot<T>(
@@ -50,13 +50,13 @@ export async function openSlot(folder: string, number: number): Promise<Slot | u
   }
 }
 
-/** The numbers of all slots there are. */
+/** The numbers of all existing slots. */
 export async function listSlots(folder: string): Promise<number[]> {
   const names = await readdir(folder);
   return names.filter((name) => /^\d{1,2}$/.test(name)).map(Number);
 }
 
-/** By its code alone: what native code throws is not always an `Error` of this realm. */
+/** Matches by code only: errors from native code are not always an `Error` of this realm. */
 const lockedError = z.object({ cause: z.object({ code: z.literal('LEVEL_LOCKED') }) });
 
 function isLocked(error: unknown): boolean {

@@ -11,40 +11,43 @@ import { RabbitSource } from './rabbit-source.js';
 import { openPostgresTarget, openRabbitTarget } from './targets.js';
 
 export interface BusMoverOptions {
-  /** Set: RabbitMQ is the bus in use, and what lies in the tables of PostgreSQL is brought to it. */
+  /** When set, RabbitMQ is the bus in use, and messages in the PostgreSQL tables are moved to it. */
   amqpUrl: string | undefined;
-  /** Set: what lies in that RabbitMQ is brought to the bus in use. */
+  /** When set, messages in that RabbitMQ are moved to the bus in use. */
   previousAmqpUrl: string | undefined;
   databaseUrl: string;
   /** The bus in use. */
   bus: { publish(event: PortalEvent): Promise<void> };
-  /** Every consumer that there is or was. */
+  /** Every current and former consumer. */
   consumers: () => Promise<readonly string[]>;
   log: Log;
   retryDelaysMs?: readonly number[];
-  /** How often to look, for what a process of before may still put there. */
+  /** How often to look: a process that still uses the previous bus may add messages. */
   everyMs?: number;
 }
 
-/** What one round did, all buses of before together. */
+/** The result of one round over all previous buses. */
 export interface MoveReport extends MoveRound {
-  /** There is none. */
+  /** There is no previous bus. */
   none: boolean;
-  /** Those that could not be reached, or whose messages the bus in use did not take; the log says why. */
+  /** Buses that could not be reached, or whose messages the bus in use did not accept; the log says why. */
   failed: string[];
 }
 
 const ROUND_MS = 10_000;
 const EVERY_MS = 30_000;
-/** One process moves; the others look again later. */
+/** One process moves; the others retry later. */
 const TIMEOUT_MS = 500;
 const PUBLISH_POOL = 4;
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
-/** What is wrong for hours is not said at each look. */
+/** A persistent problem is not logged at every round. */
 const SAY_AGAIN_MS = 10 * 60_000;
 
-/** Brings what waits, retries or lies dead on a bus that is not in use any more to the one that is: nobody else looks there. */
+/**
+ * Moves waiting, retrying and dead messages from a bus that is no longer in use to the current one: nothing else reads
+ * them there.
+ */
 export class BusMover {
   private readonly sources: MoveSource[];
   private readonly lock: OperatorLock;
@@ -78,7 +81,7 @@ export class BusMover {
     });
   }
 
-  /** Looks at once and from then on; does not wait for it. */
+  /** Starts the first round at once and repeats it; does not wait for it. */
   start(): void {
     if (this.sources.length > 0) this.running = this.run();
   }
@@ -89,7 +92,7 @@ export class BusMover {
     await this.database.end();
   }
 
-  /** One round of at most some ten seconds. @throws OperationInProgressError while another process moves */
+  /** One round of about ten seconds at most. @throws OperationInProgressError while another process moves */
   async round(): Promise<MoveReport> {
     const report: MoveReport = { ...emptyRound(), none: this.sources.length === 0, failed: [] };
     if (report.none) return report;

@@ -1,21 +1,21 @@
 import type { DeadLetterRecord } from '../admin/dead-letter.js';
 
-/** A message that waits on the bus of before, as either bus can store it. */
+/** A message that waits on the previous bus, in a form that either bus can store. */
 export interface WaitingMessage {
   shard: number;
   content: Buffer;
   attempts: number;
-  /** Milliseconds; undefined before the first failure. */
+  /** Unix time in milliseconds; undefined before the first failure. */
   firstFailedAt: number | undefined;
-  /** Of its last failure, or why it waits. */
+  /** Code of its last failure, or why it waits. */
   code: string | undefined;
-  /** Milliseconds until it is to be handed out. */
+  /** Milliseconds until its delivery is due. */
   dueInMs: number;
 }
 
 export type MovedLetter = Omit<DeadLetterRecord, 'id' | 'consumer'>;
 
-/** One consumer's place on the bus in use. What these have resolved for is stored there. */
+/** One consumer on the bus in use. When these methods resolve, the message is stored there. */
 export interface MoveTarget {
   message(message: WaitingMessage): Promise<void>;
   letter(letter: MovedLetter): Promise<void>;
@@ -23,11 +23,11 @@ export interface MoveTarget {
 }
 
 export interface MoveParts {
-  /** Makes what the consumer needs there. @throws BusUnavailableError */
+  /** Declares what the consumer needs there. @throws BusUnavailableError */
   openTarget: (consumer: string) => Promise<MoveTarget>;
-  /** For what nobody wanted: the bus in use routes it anew. */
+  /** For unrouted events: the bus in use routes them again. */
   publish: (content: Buffer) => Promise<void>;
-  /** The round has taken its time: what is left is for the next one. */
+  /** The time of the round is over: the rest is for the next one. */
   isOver: () => boolean;
 }
 
@@ -37,16 +37,16 @@ export interface MoveRound {
   unrouted: number;
   /** Nothing is left that this process could move. */
   done: boolean;
-  /** Consumers whose processes still work on the bus of before: theirs is left to them. */
+  /** Consumers whose processes still use the previous bus: their messages are left to them. */
   served: string[];
 }
 
 export const emptyRound = (): MoveRound => ({ messages: 0, letters: 0, unrouted: 0, done: true, served: [] });
 
-/** Where messages lie that nobody works on any more. */
+/** A bus whose messages no process handles any more. */
 export interface MoveSource {
   /** For the log and for operators. */
   readonly name: string;
-  /** Stored in the target before it is gone here: a kill in the middle doubles what it was at, and loses nothing. */
+  /** Stores each message in the target before deleting it here: a crash in between duplicates it and loses nothing. */
   round(parts: MoveParts): Promise<MoveRound>;
 }

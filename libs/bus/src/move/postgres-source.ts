@@ -51,7 +51,7 @@ interface UnroutedRow {
   content: string;
 }
 
-/** The tables of the bus in PostgreSQL, while RabbitMQ is the one in use. */
+/** The tables of the PostgreSQL bus, while RabbitMQ is the bus in use. */
 export class PostgresSource implements MoveSource {
   readonly name = 'the tables of schema bus';
 
@@ -65,7 +65,7 @@ export class PostgresSource implements MoveSource {
     try {
       const round = emptyRound();
       const { rows } = await client.query<{ consumer: string }>(CONSUMERS_SQL);
-      // One that the other bus does not take, such as for a queue with other arguments, keeps none of the others back.
+      // A message that the target rejects, for example for a queue with other arguments, does not block the others.
       const failures: unknown[] = [];
       for (const { consumer } of rows) {
         await this.moveConsumer(consumer, parts, round).catch((error: unknown) => failures.push(error));
@@ -78,7 +78,10 @@ export class PostgresSource implements MoveSource {
     }
   }
 
-  /** On a session of its own, which holds the shards like a process of the consumer: none begins with them meanwhile. */
+  /**
+   * Uses its own session, which holds the shard leases like a process of the consumer: no process takes them
+   * meanwhile.
+   */
   private async moveConsumer(consumer: string, parts: MoveParts, round: MoveRound): Promise<void> {
     const client = await this.connect();
     let target: MoveTarget | undefined;
@@ -147,7 +150,7 @@ async function moveLetters(
   await moveRows(client, 'dead_letters', { read, move }, parts, round);
 }
 
-/** What no version reads stays; what a newer one wrote, for that one. */
+/** Unreadable messages stay; those of a newer version stay for that version. */
 async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveRound): Promise<void> {
   const move = async (row: UnroutedRow): Promise<boolean> => {
     const content = Buffer.from(row.content);
@@ -163,9 +166,9 @@ async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveRoun
 const COUNTED_AS = { messages: 'messages', dead_letters: 'letters', unrouted: 'unrouted' } as const;
 
 /**
- * One that the other bus does not take stays, and keeps none behind it back.
- * @param work `read`: the oldest behind an id; `move`: false when it stays and nothing is wrong
- * @throws what the first that was not taken was refused with, when the others are moved
+ * A message that the target rejects stays and does not block those behind it.
+ * @param work `read`: the oldest after an id; `move`: false when the message stays without an error
+ * @throws the first rejection, after the others were moved
  */
 async function moveRows<R extends { id: string }>(
   client: pg.Client,
@@ -196,7 +199,7 @@ async function moveRows<R extends { id: string }>(
   if (failure) throw failure.reason;
 }
 
-/** Whether it can be routed anew. */
+/** Whether it can be routed again. */
 export function isReadable(content: Buffer): boolean {
   try {
     decodeMessage(content);

@@ -12,9 +12,9 @@ import { shardOf, shards } from '../shard.js';
 import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 import { isReadable } from './postgres-source.js';
 
-/** Acknowledged one by one: the broker forgets acks of a channel that closes with more than 32 of them under way. */
+/** Acknowledged one by one: the broker loses acks of a channel that closes with more than 32 of them in flight. */
 const LOT = 16;
-/** Those that stay lie before the others and are looked at again with each lot. */
+/** Messages that stay are ahead of the others and are read again with each batch. */
 const MAX_STAYING = 1_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -26,9 +26,9 @@ const memberIdIn = z.looseObject({ memberId: z.string() });
 export interface RabbitSourceOptions {
   /** PREVIOUS_AMQP_URL. */
   url: string;
-  /** Of the bus in use, where that is RabbitMQ too. */
+  /** The bus in use, if it is RabbitMQ too. */
   amqpUrl: string | undefined;
-  /** RabbitMQ cannot list its queues. */
+  /** Needed because RabbitMQ cannot list its queues. */
   consumers: () => Promise<readonly string[]>;
   retryDelaysMs: readonly number[];
 }
@@ -44,7 +44,7 @@ export class RabbitSource implements MoveSource {
     return AdminConnection.during(url, async (broker) => {
       const round = emptyRound();
       if (await this.isInUse(broker)) return round;
-      // One that the other bus does not take keeps none of the others back.
+      // A message that the target rejects does not block the others.
       const failures: unknown[] = [];
       for (const consumer of await consumers()) {
         const { queues, shardsServed, waiting, retrying, dead } = await queueDepths(
@@ -65,7 +65,10 @@ export class RabbitSource implements MoveSource {
     });
   }
 
-  /** The same virtual host, by whatever name: moving would never end. An exclusive queue is seen in its own alone. */
+  /**
+   * Detects the same virtual host under another address, where moving would never end: an exclusive queue is visible
+   * only in its own virtual host.
+   */
   private async isInUse(broker: AdminConnection): Promise<boolean> {
     const { amqpUrl } = this.options;
     if (amqpUrl === undefined) return false;
@@ -118,7 +121,7 @@ async function moveMessage(
   tierMs: number,
 ): Promise<boolean> {
   const { attempts, firstFailedAt } = readRetryMetadata(properties.headers);
-  // One that has not failed since it was put there has no such time, and may as well come at once.
+  // A message that has not failed since it entered the tier has no such time, and may be due at once.
   const failedAt = readLetter('', { content, properties }).lastFailedAt ?? 0;
   await target.message({
     shard,
@@ -131,13 +134,13 @@ async function moveMessage(
   return true;
 }
 
-/** It went into the tier with the name of its shard's queue. */
+/** It entered the tier with the name of its shard's queue as routing key. */
 function shardIn(consumer: string, { fields, content }: ConsumeMessage): number {
   const named = shards.find((shard) => shardQueue(consumer, shard) === fields.routingKey);
   return named ?? shardOfContent(content);
 }
 
-/** Also of a message that this version cannot read. */
+/** Works also for a message that this version cannot read. */
 function shardOfContent(content: Buffer): number {
   try {
     return shardOf(memberIdIn.parse(JSON.parse(content.toString())).memberId);
@@ -147,10 +150,10 @@ function shardOfContent(content: Buffer): number {
 }
 
 /**
- * One that cannot be moved stays in its place, and keeps none behind it back.
- * @param move false: it stays, and nothing is wrong
+ * A message that cannot be moved stays in its position and does not block those behind it.
+ * @param move false: it stays without an error
  * @returns how many were moved
- * @throws what the first that was not taken was refused with, when the others are moved
+ * @throws the first rejection, after the others were moved
  */
 async function empty(
   broker: AdminConnection,
@@ -181,12 +184,12 @@ async function empty(
 
 interface Lot {
   moved: number;
-  /** Back in their places. */
+  /** Returned to their positions. */
   staying: number;
   failure: PromiseRejectedResult | undefined;
 }
 
-/** The oldest of the queue; what is not acknowledged goes back to its place. */
+/** Moves the oldest messages of the queue; unacknowledged ones return to their positions. */
 async function moveLot(
   broker: AdminConnection,
   queue: string,
@@ -221,7 +224,7 @@ async function moveLot(
   }
 }
 
-/** What cannot be read cannot be routed anew. */
+/** Unreadable messages cannot be routed again. */
 async function moveUnrouted(broker: AdminConnection, parts: MoveParts, round: MoveRound): Promise<void> {
   round.unrouted += await empty(broker, UNROUTED_NAME, parts, round, async ({ content }) => {
     if (!isReadable(content)) return false;

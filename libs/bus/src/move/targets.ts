@@ -8,12 +8,12 @@ import { tierFor } from '../retry-delays.js';
 import { shardOf } from '../shard.js';
 import type { MovedLetter, MoveTarget, WaitingMessage } from './moved.js';
 
-/** Nobody waits for one of them in particular. */
+/** No caller waits for a single one of them. */
 const DEADLINE_MS = 10_000;
-/** What is due so soon comes at once. */
+/** A message due this soon is delivered at once. */
 const DUE_MS = 1_000;
 
-/** The consumer's queues, made when they are not there yet; what it wants is bound by itself at its start. */
+/** The consumer's queues, declared if they do not exist; the consumer binds its events itself when it starts. */
 export async function openRabbitTarget(
   url: string,
   consumer: string,
@@ -72,7 +72,7 @@ const LETTER_SQL = `
   INSERT INTO bus.dead_letters (consumer, shard, code, message, attempts, first_failed_at, last_failed_at, content)
   VALUES ($1, $2, $3, $4, $5, coalesce(to_timestamp($6::float8 / 1000), now()), coalesce(to_timestamp($7::float8 / 1000), now()), $8::json)`;
 
-/** The consumer's rows. @param database not closed with this */
+/** The consumer's rows. @param database is not closed with the target */
 export function openPostgresTarget(database: pg.Pool, consumer: string): MoveTarget {
   return {
     message: async ({ shard, content, attempts, firstFailedAt, code, dueInMs }: WaitingMessage) => {
@@ -89,17 +89,19 @@ export function openPostgresTarget(database: pg.Pool, consumer: string): MoveTar
   };
 }
 
-/** A queue takes any bytes, a column of PostgreSQL only JSON: what is none goes there as a text, for a person to read. */
+/**
+ * A queue takes any bytes, a PostgreSQL column only JSON: other content is stored as text, for an operator to read.
+ */
 function jsonOf(content: Buffer): string {
   const text = content.toString('utf8');
   try {
     JSON.parse(text);
     if (!text.includes('\0')) return text;
   } catch {
-    // Said below.
+    // Handled below.
   }
   return JSON.stringify(text);
 }
 
-/** PostgreSQL's text takes every character but this one. */
+/** PostgreSQL's text type accepts every character but this one. */
 const storable = (text: string): string => text.replaceAll('\0', '');

@@ -4,7 +4,7 @@ import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
 import type { EventHandler } from '../scheduler/dispatcher.js';
 import { PORTAL_HANDLER_KEY, type PortalHandlerExtras } from './on-portal-events.decorator.js';
 
-/** The consumer's controllers are put together wrongly: it must not start. */
+/** The consumer's controllers are declared wrongly: it must not start. */
 export class HandlerSetupError extends Error {
   override readonly name = 'HandlerSetupError';
   constructor(
@@ -15,7 +15,7 @@ export class HandlerSetupError extends Error {
   }
 }
 
-/** Nest's functions, one for each event name, gathered into handlers, one for each method. @throws HandlerSetupError */
+/** Groups Nest's functions, one per event name, into handlers, one per method. @throws HandlerSetupError */
 export function gatherHandlers(
   consumer: string,
   messageHandlers: ReadonlyMap<string, MessageHandler>,
@@ -52,7 +52,9 @@ function extrasOf(callback: MessageHandler): PortalHandlerExtras | undefined {
   return extras?.[PORTAL_HANDLER_KEY];
 }
 
-/** Nest's function resolves to the method's result, or to an Observable of it (an interceptor), or of its error. */
+/**
+ * Nest's function resolves to the method's result, or to an Observable of it (from an interceptor) or of its error.
+ */
 async function call(callback: MessageHandler, batch: PortalBatch): Promise<readonly FailedEntry[]> {
   const returned: unknown = await callback(batch);
   const result: unknown = isObservable(returned)

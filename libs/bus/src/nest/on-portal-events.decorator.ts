@@ -3,23 +3,23 @@ import { EventPattern } from '@nestjs/microservices';
 import { formatEventName, parseEventName } from '@relay/events';
 import { throwError, type Observable } from 'rxjs';
 
-/** Ties our handlers to our server: no other transport of a hybrid application registers them. */
+/** Ties these handlers to this server: no other transport of a hybrid application registers them. */
 export const portalEventsTransport = Symbol('PORTAL_EVENTS');
 
 export const PORTAL_HANDLER_KEY = 'portalEventsHandler';
 
-/** One object for each decorated method, carried in `extras`: Nest registers a function for every pattern of it. */
+/** One object per decorated method, carried in `extras`: Nest registers one function per pattern of it. */
 export interface PortalHandlerExtras {
   readonly merge: boolean;
   readonly maxEntries: number;
 }
 
-/** What one batch request of Bitrix24 reads: 50 commands of 50 items. */
+/** The maximum that one Bitrix24 batch request reads: 50 commands of 50 items. */
 const LARGEST_BATCH = 2_500;
 
 /**
- * Nest answers a caller with `Internal server error` whatever a handler threw; what decides about retries must see the
- * error itself. On the method, so that it works in hybrid applications without `inheritAppConfig`, too.
+ * By default Nest replaces whatever a handler threw by `Internal server error`; the retry decision needs the original
+ * error. Applied to the method, so that it also works in hybrid applications without `inheritAppConfig`.
  */
 @Catch()
 class RethrowFilter implements RpcExceptionFilter<unknown> {
@@ -28,20 +28,20 @@ class RethrowFilter implements RpcExceptionFilter<unknown> {
   }
 }
 
-/** One spelling, so that two methods for one event are noticed. @throws EventError */
+/** Canonical spelling, so that two methods for one event are detected. @throws EventError */
 function canonicalName(eventName: string): string {
   const { name, entityTypeId } = parseEventName(eventName);
   return formatEventName(name, entityTypeId);
 }
 
 /**
- * Makes a controller's method the handler of these events: `(batch: PortalBatch) => Promise<void | FailedEntry[]>`.
- * It throws when the whole batch failed, or returns the entries that did; what it does not name is done. It may be
- * called again for what it has done already, so it must bear repeats. `names` are base (`ONCRMDYNAMICITEMADD`) or
- * suffixed (`ONCRMDYNAMICITEMADD_147`); the suffixed one goes before.
+ * Makes a controller's method the handler of these events: `(batch: PortalBatch) => Promise<void | FailedEntry[]>`. It
+ * throws when the whole batch failed, or returns the failed entries; entries not listed are done. It may be called
+ * again for entries that it has completed, so it must be idempotent. `names` are base (`ONCRMDYNAMICITEMADD`) or
+ * suffixed (`ONCRMDYNAMICITEMADD_147`); the suffixed handler takes precedence.
  *
- * `merge` (true): pending events of one entity become one entry without `data`, right for events that only say "look
- * again". False: an entry for each event, with its data, in order. `maxEntries`: at most 2,500.
+ * `merge` (default true): pending events of one entity become one entry without `data`, for events that only say "read
+ * it again". False: one entry per event, with its data, in order. `maxEntries`: at most 2,500.
  */
 export function OnPortalEvents(
   names: string | string[],

@@ -7,24 +7,27 @@ import { gatherHandlers } from './event-handlers.js';
 import { portalEventsTransport } from './on-portal-events.decorator.js';
 
 export interface PortalEventsServerOptions {
-  /** Not closed by the server: whoever opened it closes it after. */
+  /** Not closed by the server: its opener closes it afterwards. */
   bus: EventBus;
   consumer: string;
   log: Log;
   crashLog: DispatcherOptions['crashLog'];
-  /** Called once with all event names, when the consumer's queues stand: now portals may be told to send them. */
+  /**
+   * Called once with all event names, when the consumer's queues exist: portals may be told to send the events from
+   * now on.
+   */
   onSubscribed?: (names: string[]) => Promise<void>;
-  /** Most deliveries in hand per shard. */
+  /** Maximum unacknowledged deliveries per shard. */
   prefetch?: number;
   maxBatches?: DispatcherOptions['maxBatches'];
   retryDelaysMs?: DispatcherOptions['retryDelaysMs'];
   drainWithinMs?: DispatcherOptions['drainWithinMs'];
 }
 
-/** Nest's transport for a consumer: its `@OnPortalEvents` methods get what the bus delivers. */
+/** Nest transport strategy of a consumer: its `@OnPortalEvents` methods handle what the bus delivers. */
 export class PortalEventsServer extends Server implements CustomTransportStrategy {
   override readonly transportId = portalEventsTransport;
-  /** The error goes to `decide`, so Nest need not log it as lost. */
+  /** The error goes to `decide`, so Nest need not log it as unhandled. */
   override readonly propagatesEventHandlerErrors = true;
   private readonly closing = new AbortController();
   private dispatcher: Dispatcher | undefined;
@@ -35,7 +38,10 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     super();
   }
 
-  /** Hands HandlerSetupError, BusClosedError and errors of `onSubscribed` to the callback; waits for a bus that is away. */
+  /**
+   * Passes HandlerSetupError, BusClosedError and errors of `onSubscribed` to the callback; waits for a bus that is
+   * down.
+   */
   async listen(callback: (error?: unknown) => void): Promise<void> {
     let failure: unknown;
     try {
@@ -47,8 +53,8 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
   }
 
   /**
-   * Takes no new batch, finishes those in hand, then lets go of the rest: it is delivered again, here or elsewhere.
-   * Once: Nest closes it again with the app.
+   * Starts no new batch, finishes those in flight, then releases the rest for redelivery, here or elsewhere.
+   * Idempotent: Nest closes the server again with the app.
    */
   close(): Promise<void> {
     this.closed ??= this.closeAll();
@@ -61,12 +67,12 @@ export class PortalEventsServer extends Server implements CustomTransportStrateg
     await this.consumption?.stop();
   }
 
-  /** The queues stand and deliveries come. */
+  /** The queues exist and deliveries arrive. */
   isReady(): boolean {
     return this.consumption?.isReady() ?? false;
   }
 
-  /** What waits in this process for the portal to take calls is tried now. */
+  /** Retries at once what waits in this process for the portal to accept calls. */
   wake(memberId: string): void {
     this.dispatcher?.wake(memberId);
   }

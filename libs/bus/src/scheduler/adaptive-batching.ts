@@ -1,15 +1,15 @@
-/** How long a portal's lane gathers events before its next batch: milliseconds since the last one began. */
+/** How long a portal's lane collects events before its next batch, in milliseconds since the last batch began. */
 export interface AdaptiveBatching {
   /** After the first batch of a lane that was idle. */
   firstMs: number;
   /** Doubled from batch to batch while the lane does not become idle, up to this. */
   maxMs: number;
-  /** Never longer than this, and this for each entry that waits: what a portal needs for them, if it gives no burst. */
+  /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
   lingerMs: number;
   lingerPerEntryMs: number;
 }
 
-/** Two requests a second, one to read, and one for fifty writes (`settings/performance/limits.md`). */
+/** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
   firstMs: 200,
   maxMs: 4_000,
@@ -18,23 +18,23 @@ export const DEFAULT_BATCHING: AdaptiveBatching = {
 };
 
 /**
- * When events keep coming, more of them in fewer batches: each batch costs the portal a request to read and one that
- * is not full to write, and a flood would spend the whole burst on batches of thirty. What comes to an idle lane, or
- * after a batch that took longer, does not wait.
+ * Adaptive linger, like Kafka's `linger.ms`: under a steady flow, more events in fewer batches. Each batch costs the
+ * portal one read request and one write request even when not full, and a flood would spend the whole burst allowance
+ * on batches of thirty. Events for an idle lane, or after a batch that took longer than the linger, do not wait.
  */
 export class BatchLinger {
   private readonly intervals = new Map<string, number>();
 
   constructor(private readonly batching: AdaptiveBatching) {}
 
-  /** Milliseconds for which the lane is to be left alone; 0 when its next batch may begin. */
+  /** Milliseconds that the lane still has to wait; 0 when its next batch may begin. */
   remainingMs(memberId: string, sinceBatchMs: number, pending: number): number {
     const { lingerMs, lingerPerEntryMs } = this.batching;
     const interval = Math.min(this.intervalOf(memberId), lingerMs + lingerPerEntryMs * pending);
     return Math.max(0, interval - sinceBatchMs);
   }
 
-  /** The lane is free again, with work or idle. */
+  /** The lane has finished a batch, with more work or idle. */
   released(memberId: string, hasWork: boolean): void {
     if (hasWork) {
       this.intervals.set(memberId, Math.min(this.intervalOf(memberId) * 2, this.batching.maxMs));

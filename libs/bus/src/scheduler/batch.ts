@@ -1,28 +1,30 @@
 import type { FormTree } from '@relay/events';
 
-/** What a handler gets: pending work of one portal. No other batch of this portal runs in this process meanwhile. */
+/**
+ * What a handler receives: pending work of one portal. No other batch of this portal runs in this process meanwhile.
+ */
 export interface PortalBatch {
   memberId: string;
   entries: PortalEntry[];
 }
 
 export interface PortalEntry {
-  /** Equal for every event of one thing, as in `CRMCONTACT:82`; the event's own id when it names no thing. */
+  /** Equal for all events of one entity, such as `CRMCONTACT:82`; the event's own id when it names no entity. */
   entity: string;
   entityId: string | null;
-  /** 0 when the event tells none. */
+  /** 0 when the event has none. */
   entityTypeId: number;
-  /** Base names of the events that this entry stands for, each once, in their order of arrival. */
+  /** Base names of the events merged into this entry, each once, in order of arrival. */
   names: string[];
-  /** Milliseconds: when the gateway received the first of them. */
+  /** Unix time in milliseconds at which the gateway received the first of them. */
   firstSeenAt: number;
-  /** Seconds: Bitrix24's `ts` of the last of them. */
+  /** Bitrix24's `ts` of the last of them, in seconds. */
   lastTs: number;
-  /** The event's data; only for handlers with `merge: false`, whose entries stand for one event each. */
+  /** The event's data; only for handlers with `merge: false`, where each entry is one event. */
   data?: FormTree;
 }
 
-/** An entry of the batch that the handler could not handle, and why. Those not named are done. */
+/** An entry that the handler could not process, and why. Entries not listed are done. */
 export interface FailedEntry {
   entity: string;
   error: unknown;

@@ -1,20 +1,20 @@
-/** So many batches in a row, with none that worked among them, are no longer the fault of what is in them. */
+/** After this many failed batches in a row, without a success between, the events are no longer to blame. */
 const FAILURE_THRESHOLD = 5;
 const FIRST_PROBE_MS = 1_000;
 const MAX_PROBE_MS = 30_000;
 
 /**
- * Everything fails, as when the database is down: then it is not the events' fault, and the backlog must not be sent up
- * the tiers for it. One event at a time is tried, ever less often, until one works. A portal that has not failed
- * meanwhile is let through, with one event: perhaps only the others are broken. What is tried spends an attempt, so that
- * one broken event in a quiet night still ends as a dead letter.
+ * Opens when every batch fails, as when the database is down: the events are not to blame, so the backlog must not be
+ * sent through the retry tiers. While open, one event at a time is tried (half-open), with growing delays, until one
+ * succeeds. A portal that has not failed meanwhile may also run one event: perhaps only the other portals are broken.
+ * A probe does spend an attempt, so that one broken event in a quiet night still ends as a dead letter.
  */
 export class CircuitBreaker {
   private readonly failedPortals = new Set<string>();
   private failures = 0;
   private probes = 0;
   private nextProbeAt = 0;
-  /** The portal whose event is being tried. */
+  /** The portal whose event is the current probe. */
   private probing: string | undefined;
   private probingSince = 0;
 
@@ -22,7 +22,7 @@ export class CircuitBreaker {
     return this.failures >= FAILURE_THRESHOLD;
   }
 
-  /** Whether the portal's next batch may begin; while an outage is on, `begin` must follow. */
+  /** Whether the portal's next batch may begin; while the breaker is open, `begin` must follow. */
   allows(memberId: string, now: number): boolean {
     if (!this.isOpen || !this.failedPortals.has(memberId)) return true;
     return !this.isProbing(now) && now >= this.nextProbeAt;
@@ -34,7 +34,7 @@ export class CircuitBreaker {
     this.probingSince = now;
   }
 
-  /** Something came of a batch, be it a refusal for good. @returns whether that ended an outage */
+  /** A batch had a result, even a permanent rejection. @returns whether this closed the breaker */
   onSuccess(): boolean {
     const wasOn = this.isOpen;
     this.failedPortals.clear();
@@ -42,7 +42,7 @@ export class CircuitBreaker {
     return wasOn;
   }
 
-  /** All of a batch failed, and may not the next time. @returns whether that began an outage */
+  /** All of a batch failed with retryable errors. @returns whether this opened the breaker */
   onFailure(memberId: string, now: number): boolean {
     const wasOn = this.isOpen;
     if (this.probing === memberId) {
@@ -55,19 +55,19 @@ export class CircuitBreaker {
     return !wasOn && this.isOpen;
   }
 
-  /** What `begin` was told of is over, whether or not it said anything. */
+  /** The batch passed to `begin` has ended, with or without a result. */
   onHalfOpenDone(memberId: string): void {
     if (this.probing === memberId) this.probing = undefined;
   }
 
-  /** Milliseconds until a portal that has failed may be tried; undefined while there is no outage. */
+  /** Milliseconds until a portal that has failed may be probed; undefined while the breaker is closed. */
   probeInMs(now: number): number | undefined {
     if (!this.isOpen) return undefined;
     if (this.probing === undefined) return Math.max(0, this.nextProbeAt - now);
     return Math.max(0, this.probingSince + MAX_PROBE_MS - now);
   }
 
-  /** A handler that hangs must not be what everybody waits for. */
+  /** A handler that hangs must not block the probe of the other portals. */
   private isProbing(now: number): boolean {
     return this.probing !== undefined && now - this.probingSince < MAX_PROBE_MS;
   }

@@ -1,39 +1,41 @@
 /**
- * What a process writes down before it begins with messages that were in a process's hands before, so that the next one
- * knows when it died of them. The delivery count alone does not tell: it rises for all that a process had fetched, at
- * every deployment.
+ * Records, before a batch begins, that it contains redelivered messages, so that the next process can tell when they
+ * crashed this one. The delivery count alone cannot tell: it rises at every deployment, for every message that the
+ * process had prefetched.
  */
 export interface CrashLog {
   /**
    * A batch of the portal begins.
-   * @returns how many began before it and did not end
+   * @returns how many earlier batches began and did not end
    */
   begin(memberId: string): Promise<number>;
   /**
-   * Of a batch that has begun: it has one entry.
-   * @returns how often this entity's batch of one began before, in a row, and did not end
+   * The batch that has begun has exactly one entry.
+   * @returns how often in a row a batch with only this entity began before and did not end
    */
   beginSolo(memberId: string, entity: string): Promise<number>;
-  /** The batch has ended, whatever came of it. @param done nothing suspicious is left: all of the portal is forgotten */
+  /**
+   * The batch has ended, whatever its result. @param done no suspect message is left: the portal's record is removed
+   */
   end(memberId: string, done: boolean): Promise<void>;
 }
 
-/** How many batches of one message may begin and not end before it is taken for what kills the process. */
+/** After this many unfinished batches of one message, the message is taken as the cause of the crashes. */
 export const MAX_SOLO_CRASHES = 3;
 
 const SHRINK_FACTOR = 8;
 const GROWTH_FACTOR = 2;
 
 /**
- * How many entries the next batch of a suspect lane may have: an eighth for each that did not end, so that the culprit
- * is soon alone; twice as many for each that has ended since, so that the innocent do not stay alone.
+ * Maximum entries of the next batch of a suspect lane: an eighth for each batch that did not end, so that the culprit
+ * is soon isolated; doubled for each that has ended since, so that harmless events do not stay isolated.
  */
 export function suspectLimit(maxEntries: number, unfinished: number, ended: number): number {
   const limit = Math.floor(maxEntries / SHRINK_FACTOR ** unfinished) || 1;
   return Math.min(maxEntries, limit * GROWTH_FACTOR ** ended);
 }
 
-/** Begins again and again, alone, and is never heard of again. For a person to look at. */
+/** A message that repeatedly began in a batch of its own and never finished. For an operator to inspect. */
 export class PoisonError extends Error {
   override readonly name = 'PoisonError';
   readonly code = 'poison';
@@ -43,7 +45,7 @@ export class PoisonError extends Error {
   }
 }
 
-/** Before messages that a process may have died of are begun with, that is written down; here it could not be. */
+/** A batch with suspect messages must be recorded before it begins, and the record could not be written. */
 export class CrashLogUnavailableError extends Error {
   override readonly name = 'CrashLogUnavailableError';
   readonly code = 'TRIALS_UNAVAILABLE';

@@ -1,37 +1,37 @@
 import { guidanceOf } from '@relay/platform';
 
-/** How a handler's run ended for one entry. */
+/** The result of a handler run for one entry. */
 export type Outcome = { ok: true } | { ok: false; error: unknown };
 
 export type Decision =
   | { kind: 'done' }
   | { kind: 'retry'; afterMs: number }
-  /** Not the event's fault: comes back without having spent an attempt. */
+  /** The event is not to blame: it comes back without having spent an attempt. */
   | { kind: 'wait'; afterMs: number }
-  /** `failed`: by its own error. `held`: nothing is wrong with it, but its portal could not be called for too long. */
+  /** `failed`: by its own error. `held`: the event is fine, but its portal could not be called for too long. */
   | { kind: 'dead'; because: 'failed' | 'held' };
 
 export interface History {
   /** Failed attempts before this one. */
   attempts: number;
-  /** Milliseconds; undefined when this is the first failure. */
+  /** Unix time in milliseconds; undefined when this is the first failure. */
   firstFailedAt: number | undefined;
 }
 
-/** A limit of Bitrix24 that does not say when it ends, or a portal that is down, has passed within seconds or takes long. */
+/** A Bitrix24 limit without a retry-after, or a portal that is down, either recovers within seconds or takes long. */
 const SHORTEST_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 10 * 60_000;
-/** A person has to authorise the application again; looking every ten minutes is soon enough. */
+/** An operator has to authorise the application again; checking every ten minutes is enough. */
 const REAUTHORIZE_MS = 10 * 60_000;
 
 export interface DecisionRules {
-  /** A failed attempt waits for the next of these; after the last one the message is dead. */
+  /** Delay of each failed attempt in turn; after the last one the message becomes a dead letter. */
   retryDelaysMs: readonly number[];
-  /** A portal that could not be called for so long is not coming back by itself: its events become dead letters, to be replayed. */
+  /** After this time a portal is not expected to recover by itself: its events become dead letters, to be replayed. */
   holdMs: number;
 }
 
-/** The one place that decides done, retry, wait or dead. An error that says nothing about itself is retried. */
+/** The only place that decides between done, retry, wait and dead. An unclassified error is retried. */
 export function decide(
   outcome: Outcome,
   { attempts, firstFailedAt }: History,
@@ -62,7 +62,7 @@ export function decide(
   }
 }
 
-/** The longer it has failed, the less often it is worth a look. */
+/** The longer it has failed, the less often it is tried. */
 function waitMs(firstFailedAt: number, now: number): number {
   return Math.min(Math.max(SHORTEST_WAIT_MS, (now - firstFailedAt) / 2), MAX_WAIT_MS);
 }

@@ -1,19 +1,19 @@
 /** What a consumer process has taken from the bus and not settled yet, at one moment. */
 export interface DispatcherState {
-  /** Portals with work: waiting, or in a handler's hands. */
+  /** Portals with work, waiting or in flight. */
   lanes: number;
-  /** Events that wait in lanes or are in handlers' hands, each counted though it was merged with others. */
+  /** Events that wait in lanes or are in flight, each counted although merged with others. */
   waiting: number;
-  /** Batches in handlers' hands. */
+  /** Batches in flight. */
   batches: number;
-  /** Everything fails, and one event at a time is tried. */
+  /** The circuit breaker is open: one event at a time is tried. */
   isPaused: boolean;
-  /** Milliseconds since 1970: when the gateway received the oldest of them; undefined when there are none. */
+  /** Unix time in milliseconds at which the gateway received the oldest of them; undefined when there are none. */
   oldestAt: number | undefined;
 }
 
-/** The same with what the process does not even take. */
+/** The dispatcher state, with messages that the process does not take. */
 export interface ConsumerState extends DispatcherState {
-  /** Messages that a newer version wrote: they come again until a process can read them. */
+  /** Messages written by a newer version: they are redelivered until a process can read them. */
   newer: number;
 }

@@ -17,29 +17,33 @@ export type { EventHandler } from './run-batch.js';
 export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
   handlers: readonly EventHandler[];
   crashLog: CrashLog;
-  /** Most batches in hand at once, each of another portal. Most of a batch's time is waiting for that portal. */
+  /** Maximum batches in flight, each of another portal. A batch spends most of its time waiting for that portal. */
   maxBatches?: number;
-  /** Most deliveries in hand of one shard, as the bus was told: of one portal 0.8 of it, more of them come again later. */
+  /**
+   * Maximum unacknowledged deliveries per shard, as passed to the bus. One portal may hold 0.8 of it; the excess is
+   * deferred.
+   */
   prefetch?: number | undefined;
-  /** Milliseconds that a lane waits for its portal, before its events come again later. */
+  /** Milliseconds that a lane waits for its portal before its events are deferred. */
   holdMs?: number;
   batching?: AdaptiveBatching;
-  /** How long `drain` waits for the batches in hand. Default a minute. */
+  /** How long `drain` waits for batches in flight. Default one minute. */
   drainWithinMs?: number;
 }
 
 const DEFAULT_MAX_BATCHES = 128;
-/** Of a shard's prefetch: a flood leaves room for the portals that share its shard. */
+/** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
 const LANE_SHARE = 0.8;
 const DEFAULT_HOLD_MS = 60_000;
-/** Under the grace period of docker-compose.yml, so that what comes after is closed in good order, too. */
+/** Below the grace period of docker-compose.yml, so that the remaining steps of the shutdown also complete. */
 const DEFAULT_DRAIN_MS = 60_000;
-/** Settling needs the bus, which may be away: what is not settled by then goes back when the connection closes. */
+/** Settling needs the bus, which may be down: what is not settled by then is requeued when the connection closes. */
 const SETTLE_TIMEOUT_MS = 5_000;
 
 /**
- * A delivery came for which this process has no handler: bindings stay when a consumer gives up an event, and while a
- * version that wants a new one is rolled out, its older siblings get it too. Retried, so that the newer one gets it.
+ * This process has no handler for the delivery: bindings remain when a consumer gives up an event, and during a
+ * rolling update older processes also receive events that only the newer version handles. Retried, so that the newer
+ * one gets it.
  */
 class NoHandlerError extends Error {
   override readonly name = 'NoHandlerError';
@@ -47,7 +51,9 @@ class NoHandlerError extends Error {
   readonly recovery = 'retry';
 }
 
-/** Deliveries in, batches of one portal to the handlers, every delivery settled by what became of its entry. */
+/**
+ * Turns deliveries into per-portal batches for the handlers, and settles every delivery by the result of its entry.
+ */
 export class Dispatcher {
   private readonly lanes = new Lanes<EventHandler, Receipt>();
   private readonly handlers = new Map<string, EventHandler>();
@@ -57,11 +63,11 @@ export class Dispatcher {
   private readonly batching: BatchLinger;
   private readonly circuitBreaker = new CircuitBreaker();
   private readonly running = new Set<Promise<void>>();
-  /** Lanes that gather what comes together. */
+  /** Lanes that linger to collect a larger batch. */
   private readonly lingerTimers = new LaneTimers();
-  /** Lanes whose portal cannot go on. */
+  /** Lanes whose portal cannot be called now. */
   private readonly waits = new LaneTimers();
-  /** For one line in the log each. */
+  /** Event names already logged as unhandled. */
   private readonly unhandled = new Set<string>();
   private probe: NodeJS.Timeout | undefined;
   private pumpIsDue = false;
@@ -100,7 +106,7 @@ export class Dispatcher {
     this.schedulePump();
   }
 
-  /** Something has changed at the portal: what waits for it in its lane is tried now. */
+  /** The state of the portal has changed: retries its waiting lane now. */
   wake(memberId: string): void {
     this.waits.end(memberId);
   }
@@ -110,8 +116,8 @@ export class Dispatcher {
   }
 
   /**
-   * Starts no more batches; resolves when those in hand are finished and settled, or when they take too long: then
-   * they are not settled, and their events come again.
+   * Starts no more batches. Resolves when those in flight are finished and settled, or on timeout: then they stay
+   * unsettled, and their events are redelivered.
    */
   async drain(): Promise<void> {
     this.draining = true;
@@ -139,17 +145,17 @@ export class Dispatcher {
 
   private isOverfull(lane: PortalLane): boolean {
     if (lane.held < this.laneCap) return false;
-    // After a connection has ended the same messages come again.
+    // After a connection loss the same messages are redelivered.
     lane.dropLost();
     return lane.held >= this.laneCap;
   }
 
-  /** Most events of one portal that wait or are in hand. */
+  /** Maximum events of one portal that wait or are in flight. */
   private get laneCap(): number {
     return Math.max(1, Math.floor(LANE_SHARE * (this.options.prefetch ?? DEFAULT_PREFETCH)));
   }
 
-  /** After what has arrived together, so that a burst makes one batch and not a batch of one first. */
+  /** Runs after everything that arrived together, so that a burst makes one batch instead of a batch of one first. */
   private schedulePump(): void {
     if (this.pumpIsDue) return;
     this.pumpIsDue = true;
@@ -189,7 +195,7 @@ export class Dispatcher {
     else this.lanes.release(lane);
   }
 
-  /** The lane waits alone; when it has waited for too long, all that is in it comes again later. */
+  /** Pauses only this lane. When its wait budget is spent, everything in it is deferred. */
   private wait(lane: PortalLane, { error, ms }: Waiting): void {
     const until = Date.now() + ms;
     if (!this.waitBudget.extend(lane.memberId, ms, Date.now())) {
@@ -207,7 +213,7 @@ export class Dispatcher {
     );
   }
 
-  /** Leaves the portal's lane alone for a moment, so that what comes together is handled together. */
+  /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
   private gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
     const restMs = (): number => {
       if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;

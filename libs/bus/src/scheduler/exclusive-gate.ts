@@ -2,41 +2,41 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitAtMost } from '../backoff.js';
 import { deferred } from '../deferred.js';
 
-/** Lets many work side by side, or one alone. */
+/** A readers–writer lock with timeouts: many shared runs at once, or one exclusive run. */
 export class ExclusiveGate {
   private readonly sharedWork = new Set<Promise<unknown>>();
-  /** The one that works alone, and those that wait to. */
+  /** The exclusive run, and those that wait for theirs. */
   private exclusiveQueue: Promise<void>[] = [];
 
   /**
-   * @param timeoutMs who wants to be alone does not wait longer than this for what is under way, which may hang; nor
-   * do the others wait longer for who is alone
+   * @param timeoutMs maximum time an exclusive run waits for running work, which may hang, and maximum time shared
+   * runs wait for an exclusive one
    */
   constructor(private readonly timeoutMs: number) {}
 
-  /** Somebody works alone, or waits to: nothing else should begin. */
+  /** An exclusive run is active or waiting: nothing else should begin. */
   get isExclusive(): boolean {
     return this.exclusiveQueue.length > 0;
   }
 
-  /** Works beside others, when nobody is alone. */
+  /** Runs together with other shared work, while no exclusive run is active. */
   async shared<T>(work: () => Promise<T>): Promise<T> {
     while (this.isExclusive) await this.exclusiveQueue.at(-1);
     const working = work();
     const noted = working.finally(() => this.sharedWork.delete(noted));
     this.sharedWork.add(noted);
-    // Whoever called has the error; here it is only noted that it has ended.
+    // The caller handles the error; here only the end is tracked.
     noted.catch(() => undefined);
     return working;
   }
 
-  /** Works when all that is under way has ended, one after the other. */
+  /** Runs when everything that is running has ended; exclusive runs follow one another. */
   async exclusive<T>(work: () => Promise<T>): Promise<T> {
     const { working } = await this.beginExclusive(work);
     return working;
   }
 
-  /** Resolves when the others may work again. */
+  /** Resolves when shared work may run again. */
   private async beginExclusive<T>(work: () => Promise<T>): Promise<{ working: Promise<T> }> {
     const before = this.exclusiveQueue.at(-1);
     const mine = deferred<void>();
@@ -45,7 +45,7 @@ export class ExclusiveGate {
       await before;
       await waitAtMost(Promise.allSettled(this.sharedWork), this.timeoutMs);
       const working = work();
-      // Only a wait: it must not keep a process that has nothing else to do from ending.
+      // Only a timeout: it must not keep an otherwise idle process alive.
       const isEnough = sleep(this.timeoutMs, undefined, { ref: false });
       await Promise.race([Promise.allSettled([working]), isEnough]);
       return { working };

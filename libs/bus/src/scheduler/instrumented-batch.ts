@@ -2,14 +2,14 @@ import { batchEntries, mergedTotal, processSeconds } from '../metrics.js';
 import { inBatchSpan } from '../spans.js';
 import type { FailedEntry } from './batch.js';
 
-/** As lanes hand it over, less what nobody measures. */
+/** A batch as lanes produce it, without the fields that are not measured. */
 export interface InstrumentedBatch {
   consumer: string;
   memberId: string;
   entries: readonly { readonly receipts: readonly unknown[]; readonly traceparents?: readonly string[] }[];
 }
 
-/** Runs a handler on its batch, and tells of it: how large it is, how long it takes, what it costs in a trace. */
+/** Runs a handler on its batch and records its size, its duration and its trace span. */
 export async function instrument(
   { consumer, memberId, entries }: InstrumentedBatch,
   handle: () => Promise<readonly FailedEntry[]>,
@@ -33,7 +33,7 @@ export async function instrument(
   }
 }
 
-/** Not its code: that may be one of Bitrix24's, of which there is no end. */
+/** Not the error code: Bitrix24 codes are unbounded, which would be too many label values. */
 function typeName(error: unknown): string {
   return error instanceof Error ? error.name : '_OTHER';
 }

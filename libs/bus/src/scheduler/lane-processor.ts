@@ -26,21 +26,21 @@ export interface LaneProcessorOptions extends RunOptions {
 
 export type PortalLane = Lane<EventHandler, Receipt>;
 
-/** Why the entries that a batch has left in its lane wait, and for how many milliseconds. */
+/** Why the entries that a batch left in its lane wait, and for how many milliseconds. */
 export interface Waiting {
   error: unknown;
   ms: number;
 }
 
-/** Beyond it batches are small: of what is read for them all is in memory. */
+/** Above this, batches are small: the data read for all of them is in memory. */
 const MANY_ENTRIES_IN_FLIGHT = 16_000;
 const SMALL_BATCH = 50;
-/** Until a lane looks again whether its beginnings can be written down. */
+/** Delay before a lane retries a failed write to the crash log. */
 const CRASH_LOG_RETRY_MS = 500;
-/** Who wants to be alone waits for what is in hand; and not for a handler that hangs. */
+/** An exclusive batch waits for batches in flight, but not for a handler that hangs. */
 const EXCLUSIVE_TIMEOUT_MS = 90_000;
 
-/** Takes the next batch out of a lane, has it handled, and settles or puts back every entry by what came of it. */
+/** Takes the next batch from a lane, runs its handler, and settles or requeues every entry by its result. */
 export class LaneProcessor {
   private readonly poisonDetector: PoisonDetector;
   private readonly exclusiveGate = new ExclusiveGate(EXCLUSIVE_TIMEOUT_MS);
@@ -50,12 +50,12 @@ export class LaneProcessor {
     this.poisonDetector = new PoisonDetector(options.crashLog, options.log);
   }
 
-  /** A batch has to be alone in this process: no other should begin. */
+  /** A batch must run exclusively in this process: no other should begin. */
   get wantsSolitude(): boolean {
     return this.exclusiveGate.isExclusive;
   }
 
-  /** @returns the batch that was handled, if any was, and why its lane has to wait, if it has */
+  /** @returns the batch that was handled, if any, and why its lane has to wait, if it does */
   async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
     let batch: Batch | undefined;
     let probe: PoisonProbe | undefined;
@@ -64,17 +64,17 @@ export class LaneProcessor {
       probe = begun;
       batch = lane.take(({ maxEntries }) => this.limit(begun?.limit(maxEntries) ?? maxEntries));
       if (batch) return { batch, ...(await this.carryOut(lane, batch, probe)) };
-      // All of it has gone back to the bus: what comes next has not waited here yet.
+      // All of it was returned to the bus: later events have not waited here yet.
       this.options.waitBudget.end(lane.memberId);
       await probe?.end();
     } catch (error) {
       if (!(error instanceof CrashLogUnavailableError)) throw error;
-      // Nothing has begun, so nothing was tried.
+      // The batch has not begun, so no attempt was made.
       if (batch) lane.putBack(batch.handler, batch.entries);
       this.noteFailure(lane.memberId, error);
-      // Perhaps its beginning was written all the same, and only the answer did not come.
+      // The record may have been written although no response came.
       await probe?.end();
-      // During an outage one lane at a time is tried, which is rare enough.
+      // While the breaker is open, one lane at a time is tried, which is rare enough.
       return this.options.circuitBreaker.isOpen ? {} : { waiting: { error, ms: CRASH_LOG_RETRY_MS } };
     }
     return {};
@@ -127,7 +127,7 @@ export class LaneProcessor {
 
   /**
    * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
-   * @returns why and how long entries wait that are in the lane again
+   * @returns why and how long the entries put back into the lane wait
    */
   private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
     const since = this.options.waitBudget.since(memberId);

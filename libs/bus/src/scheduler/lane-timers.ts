@@ -1,9 +1,9 @@
-/** Lanes that are left alone for a while: one timer for each lane, whatever waits in it. */
+/** Cool-down timers of lanes: one for each lane, whatever waits in it. */
 export class LaneTimers {
   private readonly ends = new Map<string, () => void>();
 
   /**
-   * @param restMs asked at once and whenever the time it gave is over: 0 when the rest is over
+   * @param restMs called at once and whenever the returned time has passed: 0 when the cool-down is over
    * @param onEnd called once, also when `end` comes first
    */
   start(memberId: string, restMs: () => number, onEnd: () => void): void {

@@ -12,7 +12,7 @@ import {
 export interface LaneRules {
   /** Pending events of one entity become one entry. */
   readonly merge: boolean;
-  /** Most entries of one batch. */
+  /** Maximum entries of one batch. */
   readonly maxEntries: number;
 }
 
@@ -25,32 +25,32 @@ export interface LaneBatch<H, R> {
 type Pending<R> = Map<string, PendingEntry<R>>;
 
 /**
- * What waits of one portal. An event is merged only into an entry that waits, never into one in hand: that one's read
- * may be older than the event.
+ * Pending work of one portal. An event is merged only into an entry that waits, never into one in flight: the read of
+ * that one may be older than the event.
  */
 export class Lane<H extends LaneRules, R extends LaneReceipt> {
-  /** By handler, in their turn; within one, entries in their order of arrival. */
+  /** By handler, in round-robin order; within one, entries in order of arrival. */
   private readonly pending = new Map<H, Pending<R>>();
   private entryCount = 0;
   /** Of the batch that was taken last, until it is handled. */
   private inHand: { events: number; oldestAt: number } | undefined;
   private unmerged = 0;
-  /** What it has no room for. */
+  /** For events that exceed the lane's capacity. */
   readonly overflow = new DeferralPolicy();
 
   constructor(readonly memberId: string) {}
 
-  /** Events that wait, each counted though it was merged. */
+  /** Waiting events, each counted although merged. */
   get size(): number {
     return this.entryCount;
   }
 
-  /** Events that wait or are in hand. */
+  /** Events that wait or are in flight. */
   get held(): number {
     return this.entryCount + (this.inHand?.events ?? 0);
   }
 
-  /** Entries that wait. */
+  /** Waiting entries. */
   get entries(): number {
     let count = 0;
     for (const pending of this.pending.values()) count += pending.size;
@@ -67,7 +67,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  /** Some of what waits was in a process's hands before, and that process may have died of it. */
+  /** Some waiting messages were delivered to a process before, and may have crashed it. */
   get isSuspect(): boolean {
     for (const { receipts } of this.waiting()) {
       if (receipts.some(({ lost, deliveryCount }) => !lost && deliveryCount > 0)) return true;
@@ -75,7 +75,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  /** Milliseconds: when the oldest that waits or is in hand was received. */
+  /** Unix time in milliseconds at which the oldest event, waiting or in flight, was received. */
   get oldestAt(): number | undefined {
     let oldestAt = this.inHand?.oldestAt;
     for (const { view } of this.waiting()) oldestAt = Math.min(oldestAt ?? Infinity, view.firstSeenAt);
@@ -93,8 +93,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   }
 
   /**
-   * The next batch, of the handler whose turn it is; undefined when nothing waits that has not gone back to the bus.
-   * @param limitFor most entries of the batch
+   * The next batch, of the handler that is next in turn; undefined when everything waiting has returned to the bus.
+   * @param limitFor maximum entries of the batch
    */
   take(limitFor: (handler: H) => number = ({ maxEntries }) => maxEntries): LaneBatch<H, R> | undefined {
     for (const [handler, pending] of this.pending) {
@@ -119,12 +119,12 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return undefined;
   }
 
-  /** What was taken is no longer in hand: settled, or put back. */
+  /** The batch taken last is no longer in flight: settled, or put back. */
   handled(): void {
     this.inHand = undefined;
   }
 
-  /** Entries of a batch that are to wait once more: before all that came since, and merged with it. */
+  /** Puts entries of a batch back: before everything that arrived since, and merged with it. */
   putBack(handler: H, entries: readonly PendingEntry<R>[]): void {
     this.handled();
     const since = this.pending.get(handler) ?? new Map<string, PendingEntry<R>>();
@@ -139,7 +139,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     if (pending.size > 0) this.pending.set(handler, pending);
   }
 
-  /** All that waits, which then waits here no more. */
+  /** Removes and returns everything that waits. */
   empty(): PendingEntry<R>[] {
     const entries = [...this.waiting()];
     this.pending.clear();
@@ -148,8 +148,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   }
 
   /**
-   * Forgets what has gone back to the bus, and will come again. Asked for each event that finds the lane full, so it looks
-   * at all of them only when the oldest has gone back.
+   * Drops messages that have returned to the bus and will be redelivered. Called for each event that finds the lane
+   * full, so it scans all of them only when the oldest has returned.
    */
   dropLost(): void {
     const [oldest] = this.waiting();

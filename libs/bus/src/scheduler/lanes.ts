@@ -1,14 +1,14 @@
 import { Lane, type LaneRules } from './lane.js';
 import type { LaneReceipt } from './pending-entry.js';
 
-/** Decides which portal is worked on next: a lane for each that has work, at most one batch of it in hand, in turns. */
+/** Decides which portal is next: one lane per portal with work, at most one batch of it in flight, round-robin. */
 export class Lanes<H extends LaneRules, R extends LaneReceipt> {
   private readonly lanes = new Map<string, Lane<H, R>>();
-  /** Lanes that have work and are not in hand; the order of insertion is the order of turns. */
+  /** Lanes that have work and are not in flight; the order of insertion is the round-robin order. */
   private readonly waiting = new Set<Lane<H, R>>();
   private readonly inHand = new Set<Lane<H, R>>();
 
-  /** The portal's lane, made when it has none; to be given work before anything else happens. */
+  /** The portal's lane, created on demand; the caller must add work at once. */
   of(memberId: string): Lane<H, R> {
     let lane = this.lanes.get(memberId);
     if (!lane) {
@@ -20,8 +20,8 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
   }
 
   /**
-   * The lane whose turn it is, now in hand until `release`; undefined when none waits that `admits` lets through.
-   * Those that it does not keep their turn.
+   * The next lane in turn, in flight until `release`; undefined when `admits` rejects all waiting lanes. Rejected
+   * lanes keep their position.
    */
   next(admits: (memberId: string) => boolean = () => true): Lane<H, R> | undefined {
     for (const lane of this.waiting) {
@@ -33,14 +33,14 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
     return undefined;
   }
 
-  /** No longer in hand; the lane goes to the end of the row, or away when it has no work. */
+  /** The lane is no longer in flight: it goes to the end of the row, or is removed when it has no work. */
   release(lane: Lane<H, R>): void {
     this.inHand.delete(lane);
     if (lane.isEmpty) this.lanes.delete(lane.memberId);
     else this.waiting.add(lane);
   }
 
-  /** Of all lanes: how many there are, how many events they hold, and when the oldest of those was received. */
+  /** Totals of all lanes: their number, their events, and when the oldest event was received. */
   summary(): { lanes: number; waiting: number; oldestAt: number | undefined } {
     let waiting = 0;
     let oldestAt: number | undefined;

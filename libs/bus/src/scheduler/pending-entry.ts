@@ -3,25 +3,25 @@ import type { PortalEntry } from './batch.js';
 
 /** What a lane needs to know of a receipt. */
 export interface LaneReceipt {
-  /** The message has gone back to the bus and will come again. */
+  /** The message has returned to the bus and will be redelivered. */
   readonly lost: boolean;
-  /** How often it was handed out before and came back unsettled. */
+  /** How often it was delivered before and came back unsettled. */
   readonly deliveryCount: number;
 }
 
-/** Events that wait to be handled as one. */
+/** Waiting events that are handled as one. */
 export interface PendingEntry<R> {
-  /** What later events of the same entity are merged by. */
+  /** Later events of the same entity are merged by this key. */
   readonly key: string;
   readonly view: PortalEntry;
   receipts: R[];
-  /** Of the first events that belong to a trace, not of all: a flood may be one entry. Undefined while none does. */
+  /** Of the first events with a trace, not of all: a flood may be one entry. Undefined while none has one. */
   traceparents?: string[];
 }
 
 const MAX_TRACEPARENTS = 8;
 
-/** @param withData for handlers that get every event by itself */
+/** @param withData for handlers that get every event separately */
 export function newEntry<R>(
   key: string,
   event: PortalEvent,
@@ -56,7 +56,7 @@ export function addToEntry<R extends LaneReceipt>(
   mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
 }
 
-/** What waited before, and what came for the same entity since. */
+/** Merges a waiting entry with a later one of the same entity. */
 export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>): PendingEntry<R> {
   mergeView(earlier.view, later.view);
   earlier.receipts = earlier.receipts.concat(later.receipts);
@@ -64,7 +64,7 @@ export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>
   return earlier;
 }
 
-/** Its every message will come again by itself. */
+/** All of its messages will be redelivered. */
 export function isLost(entry: PendingEntry<LaneReceipt>): boolean {
   return entry.receipts.every(({ lost }) => lost);
 }

@@ -10,26 +10,26 @@ import {
   CrashLogUnavailableError,
 } from './crash-log.js';
 
-/** A batch whose process died before begins alone in the process, so that its death, too, can be laid at its door. */
+/** A batch whose process crashed before runs exclusively, so that a further crash can be attributed to it. */
 const UNFINISHED_BEFORE_EXCLUSIVE = 2;
 
-/** Of one batch with messages that were in hand before: how to begin it, and that it must be ended. */
+/** How to run one batch of redelivered messages, whose end must be recorded. */
 export interface PoisonProbe {
-  /** Most entries of it, for a handler that takes so many. */
+  /** Maximum entries of the batch, for a handler with this maximum. */
   limit(maxEntries: number): number;
-  /** Nothing else of this process may be in hand meanwhile. */
+  /** Nothing else may be in flight in this process meanwhile. */
   mustRunExclusively(batch: Batch): boolean;
-  /** To be asked before a batch begins alone. @returns why it must not begin. @throws CrashLogUnavailableError */
+  /** Call before an exclusive batch begins. @returns why it must not begin. @throws CrashLogUnavailableError */
   poison(batch: Batch): Promise<PoisonError | undefined>;
-  /** After what has to wait is in its lane again. */
+  /** Call after the entries that have to wait are back in their lane. */
   end(options?: { isPoison?: boolean }): Promise<void>;
 }
 
-/** Finds the one event that ends the process, among thousands that were in hand with it. */
+/** Finds the one event that crashes the process, among thousands that were in flight with it. */
 export class PoisonDetector {
   /** By portal: batches that have ended since the last one that did not. */
   private readonly ended = new Map<string, number>();
-  /** Portals whose last batch has ended, which could not be written down. */
+  /** Portals whose last batch ended without that being recorded. */
   private readonly unwritten = new Set<string>();
 
   constructor(
@@ -37,11 +37,11 @@ export class PoisonDetector {
     private readonly log: Log,
   ) {}
 
-  /** @returns undefined for a lane that nothing is suspected of. @throws CrashLogUnavailableError */
+  /** @returns undefined for a lane without suspect messages. @throws CrashLogUnavailableError */
   async begin(lane: Lane<EventHandler, Receipt>): Promise<PoisonProbe | undefined> {
     if (!lane.isSuspect) return undefined;
     const { memberId } = lane;
-    // This process lives: nothing died of that batch, and three of them must not look like three deaths.
+    // This process is alive: that batch crashed nothing, and three of them must not look like three crashes.
     if (this.unwritten.has(memberId)) await available(this.writeEnd(memberId, false));
     const unfinished = await available(this.crashLog.begin(memberId));
     const ended = this.ended.get(memberId) ?? 0;
@@ -64,7 +64,7 @@ export class PoisonDetector {
     return deaths >= MAX_SOLO_CRASHES ? new PoisonError(deaths) : undefined;
   }
 
-  /** What is not written now is written before the portal's next suspicious batch begins. */
+  /** An end that cannot be recorded now is recorded before the portal's next suspect batch begins. */
   private async end(memberId: string, done: boolean): Promise<void> {
     try {
       await this.writeEnd(memberId, done);

@@ -7,11 +7,11 @@ import type { LaneBatch, LaneRules } from './lane.js';
 import { instrument } from './instrumented-batch.js';
 import type { PendingEntry } from './pending-entry.js';
 
-/** One method under `@OnPortalEvents`, whatever number of events it is for. */
+/** One method under `@OnPortalEvents`, for any number of event names. */
 export interface EventHandler extends LaneRules {
   /** Base or suffixed, in upper case. */
   readonly names: readonly string[];
-  /** Throws when the whole batch failed, else returns the entries that did, by their `entity`. */
+  /** Throws when the whole batch failed, else returns the failed entries by their `entity`. */
   handle(batch: PortalBatch): Promise<readonly FailedEntry[]>;
 }
 
@@ -19,7 +19,7 @@ export type Batch = LaneBatch<EventHandler, Receipt>;
 export type Entry = PendingEntry<Receipt>;
 export type Outcomes = ReadonlyMap<Entry, Outcome>;
 
-/** All of its batch is tried again, since nobody knows what has failed. */
+/** The whole batch is retried, since it is unknown what failed. */
 class UnknownEntryError extends Error {
   override readonly name = 'UnknownEntryError';
   readonly code = 'UNKNOWN_ENTRY';
@@ -33,13 +33,13 @@ class UnknownEntryError extends Error {
 export interface RunOptions {
   consumer: string;
   log: Log;
-  /** How long a handler may take before it is said that it does, and again for as long. Default ten minutes. */
+  /** After this time a running handler is logged as slow, and again at the same interval. Default ten minutes. */
   handlerNoticeMs?: number;
 }
 
 const DEFAULT_NOTICE_MS = 10 * 60_000;
 
-/** Has the handler do its work, whatever comes of it. */
+/** Runs the handler; never throws. */
 export async function runBatch(batch: Batch, options: RunOptions): Promise<Outcomes> {
   const notice = noticeIfLong(batch, options);
   const outcomeOf = await handle(batch, options.consumer, options.log);
@@ -48,8 +48,8 @@ export async function runBatch(batch: Batch, options: RunOptions): Promise<Outco
 }
 
 /**
- * There is no more to be done about one that does not end: the portal's next batch must not run beside it, and what was
- * in its hands comes again when the process is started anew.
+ * Nothing more can be done about a handler that does not end: the portal's next batch must not run in parallel, and
+ * its messages are redelivered when the process restarts.
  */
 function noticeIfLong(
   { memberId, handler, entries }: Batch,
@@ -78,7 +78,7 @@ async function handle(
     if (failed.length === 0) return () => ({ ok: true });
     const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
     const known = new Set(entries.map(({ view }) => view.entity));
-    // Taken as it is, it would make done what has failed.
+    // Accepting the list would mark failed entries as done.
     if (failed.some(({ entity }) => !known.has(entity))) throw new UnknownEntryError(handler.names);
     log.warn(
       { consumer, memberId, failed: errors.size, of: entries.length, failure: toFailure(failed[0]?.error) },
@@ -93,8 +93,8 @@ async function handle(
 }
 
 /**
- * What a batch says about the world around it: `worked`, something came of it, be it a refusal for good; `failed`, all of
- * it failed and may not the next time; `undecided`, all of what failed waits for its portal.
+ * What a batch says about its environment: `worked`, something had a result, even a permanent rejection; `failed`,
+ * everything failed with retryable errors; `undecided`, everything that failed waits for its portal.
  */
 export function judgeBatch(outcomes: Outcomes): 'worked' | 'failed' | 'undecided' {
   let verdict: 'failed' | 'undecided' = 'undecided';

@@ -17,14 +17,14 @@ export interface SettlerOptions {
 const DEFAULT_HOLD_DAYS = 7;
 const DAY_MS = 24 * 3_600_000;
 
-/** Settles every delivery by what became of its entry. It does not wait for the bus; `settled` does. */
+/** Settles every delivery by the result of its entry. It does not wait for the bus; `settled` does. */
 export class Settler {
   private readonly settling = new Set<Promise<void>>();
 
   constructor(private readonly options: SettlerOptions) {}
 
   /**
-   * Milliseconds that an entry has to wait before it is tried again; undefined when it is to be settled.
+   * Milliseconds that an entry has to wait in the lane before it is retried; undefined when it must be settled.
    * @param since when its lane began to wait
    */
   waitMs(
@@ -46,12 +46,12 @@ export class Settler {
     for (const receipt of receipts) this.track(this.settleOne(receipt, outcome));
   }
 
-  /** Hands a delivery back for later though nothing is wrong with it, and nothing was tried. */
+  /** Defers a delivery although nothing failed and nothing was tried. */
   defer(receipt: Receipt, afterMs: number): void {
     this.track(receipt.defer(afterMs));
   }
 
-  /** Resolves when what has been told to settle is settled, or after the time. */
+  /** Resolves when everything submitted is settled, or on timeout. */
   async settled(timeoutMs: number): Promise<void> {
     await waitAtMost(Promise.all(this.settling), timeoutMs);
   }

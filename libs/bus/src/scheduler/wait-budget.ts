@@ -1,9 +1,9 @@
 /**
- * How long lanes wait that cannot go on: for the portal's limit, for a portal that is down. Longer than `mostMs` in all
- * none does: RabbitMQ gives a shard to another process only when this one has settled all of it.
+ * Limits how long lanes wait for a portal that is throttled or down. No lane waits longer than the budget in total:
+ * RabbitMQ gives a shard to another process only when this one has settled all of it.
  */
 export class WaitBudget {
-  /** By portal, milliseconds: since when its lane has waited, without a batch that got through. */
+  /** By portal, in milliseconds: since when its lane has waited without a batch that got through. */
   private readonly sinceByPortal = new Map<string, number>();
 
   constructor(readonly maxMs: number) {}
@@ -12,7 +12,7 @@ export class WaitBudget {
     return this.sinceByPortal.get(memberId);
   }
 
-  /** Whether the lane may wait for so long, beside what it has waited; else its wait is over here. */
+  /** Whether the lane may wait this long on top of what it has waited; else its wait in this process ends. */
   extend(memberId: string, waitMs: number, now: number): boolean {
     const since = this.sinceByPortal.get(memberId) ?? now;
     const mayWait = now + waitMs - since <= this.maxMs;

@@ -1,0 +1,71 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { type EventEnvelope, type FormTree, parseInstall } from '@relay/events';
+import { hasApplicationToken, PortalCache, WebhookPairs, type KnownPortal } from '@relay/portals';
+import { RequestRejectedError } from '../http/request-rejected-error.js';
+import { sourceOfPortal } from '../installs/claim-source.js';
+import { Installer } from '../installs/installer.js';
+import { Reauthorization } from '../installs/reauthorization.js';
+
+/** Events that can bring an application token which is not known yet. */
+const BRING_TOKENS = new Set(['ONAPPINSTALL', 'ONAPPUPDATE']);
+
+/**
+ * These prove themselves by the application's own token alone: that of an outgoing webhook is known to whoever made the
+ * webhook, who must not remove the application, and all of its data, by it.
+ */
+const ABOUT_APPLICATION = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
+
+/**
+ * The application token is the only proof that an event has (api-reference/events/safe-event-handlers.md). An event that
+ * brings a new one is proved as an install is: by its refresh token, at the OAuth server.
+ */
+@Injectable()
+export class EventAuthenticator {
+  constructor(
+    @Inject(PortalCache) private readonly portalCache: Pick<PortalCache, 'find'>,
+    @Inject(WebhookPairs) private readonly webhookPairs: Pick<WebhookPairs, 'claim'>,
+    @Inject(Installer) private readonly installer: Pick<Installer, 'install'>,
+    @Inject(Reauthorization) private readonly reauthorization: Pick<Reauthorization, 'enqueue'>,
+  ) {}
+
+  /** @throws RequestRejectedError 401 or 503, PortalStoreUnavailableError */
+  async authenticate(envelope: EventEnvelope, form: FormTree): Promise<void> {
+    const { memberId, name, credentials } = envelope;
+    const { refreshToken, oauthHost } = credentials;
+    try {
+      const portal = await this.findByToken(envelope);
+      if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
+        this.reauthorization.enqueue({ memberId, refreshToken, oauthHost });
+      }
+    } catch (error) {
+      const canInstall = BRING_TOKENS.has(name) && refreshToken !== undefined;
+      if (!(error instanceof RequestRejectedError) || !canInstall) throw error;
+      await this.installer.install(parseInstall(form), sourceOfPortal(memberId));
+    }
+  }
+
+  /**
+   * An event that the cached portal does not prove causes one read of the database: the install may be a second old, and
+   * the event may be the first of a portal that is registered by its webhooks.
+   * @returns the portal, as it was when the event came; undefined when the event registered it
+   */
+  private async findByToken(envelope: EventEnvelope): Promise<KnownPortal | undefined> {
+    const { memberId, name, credentials } = envelope;
+    const { applicationToken } = credentials;
+    const cached = await this.portalCache.find(memberId);
+    if (isProved(cached, name, applicationToken)) return cached;
+    const fresh = await this.portalCache.find(memberId, { fresh: true });
+    if (isProved(fresh, name, applicationToken)) return fresh;
+    const mayBeWebhook = !ABOUT_APPLICATION.has(name);
+    if (mayBeWebhook && (await this.webhookPairs.claim(memberId, applicationToken))) return undefined;
+    throw new RequestRejectedError(401, 'not-authorized');
+  }
+}
+
+/** A portal that is gone has nothing more to say than, once again, that it is gone. */
+function isProved(portal: KnownPortal | undefined, name: string, applicationToken: string): boolean {
+  if (portal === undefined) return false;
+  const tokenHashes = ABOUT_APPLICATION.has(name) ? portal.appTokenHashes : portal.tokenHashes;
+  if (!hasApplicationToken({ tokenHashes }, applicationToken)) return false;
+  return portal.state !== 'uninstalled' || name === 'ONAPPUNINSTALL';
+}
