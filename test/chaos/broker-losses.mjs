@@ -1,6 +1,7 @@
 /**
- * What RabbitMQ may lose though no event is lost: a queue and all of a broker's disk, each while nothing lies there, since
- * what is deleted is gone; and the exchange at any time. Consumers are away meanwhile, and events go on being answered.
+ * Losses of RabbitMQ state that must not lose events: a queue or the broker's whole disk, each only while it is empty,
+ * since deleted messages are gone; and the exchange at any time. Consumers are disconnected meanwhile, and events are
+ * still answered.
  */
 import { execFile } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -11,13 +12,13 @@ import { deadLettersIn } from './bus-view.mjs';
 
 /** @typedef {import('./system.mjs').System} System */
 
-/** Until what is under way is worked off, a retry among it. */
+/** Time until everything in flight is handled, including a retry. */
 const emptyTimeoutMs = 75_000;
 const lookEveryMs = 500;
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const settleMs = 10_000;
 const shards = 16;
-/** Runs that are shorter than this have no time for them. */
+/** Shorter runs skip these faults. */
 const leastSeconds = 60;
 
 /** @type {import('./faults.mjs').Fault[]} */
@@ -61,7 +62,7 @@ export const brokerLosses = [
 ];
 
 /**
- * No gateway reaches the broker (what comes goes to the journals), then no consumer either, and nothing lies there.
+ * Disconnects the gateways from the broker (events go to the journals), then the consumers once the broker is empty.
  * @param {System} system
  * @param {() => Promise<void>} work
  * @returns {Promise<string | void>} why it was left out
@@ -76,7 +77,7 @@ async function whileEmpty(system, work) {
       await pause(lookEveryMs);
     }
     doors.consumers.shut();
-    // Something may have been on its way back.
+    // A message may have been on its way back.
     if ((await messagesIn(system)) > 0) return 'left out, since the broker was not empty any more';
     system.savedLetters.push(...(await deadLettersIn(system)));
     await work();
@@ -87,7 +88,7 @@ async function whileEmpty(system, work) {
   await pause(settleMs);
 }
 
-/** That wait, are in hand or are to be retried, and those that went to nobody. @param {System} system */
+/** Waiting, unacked, retrying and unrouted messages. @param {System} system */
 async function messagesIn({ broker }) {
   if (!broker) return 0;
   const { stdout } = await promisify(execFile)(

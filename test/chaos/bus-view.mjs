@@ -1,4 +1,4 @@
-/** What the bus still holds for the consumer, asked of the broker and the database themselves. */
+/** What the bus still holds for the consumer, read from the broker and the database directly. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import amqp from 'amqplib';
@@ -15,7 +15,7 @@ const consumer = 'ledger';
  * @property {string} content
  */
 
-/** Messages that wait, are in hand, or wait to be retried. @param {import('./system.mjs').System} system @returns {Promise<number>} */
+/** Waiting, unacked and retrying messages. @param {import('./system.mjs').System} system @returns {Promise<number>} */
 export async function waitingIn({ broker, database }) {
   if (!broker) {
     const [row] = await rowsOf(database.url, 'SELECT count(*)::int AS waiting FROM bus.messages');
@@ -32,7 +32,7 @@ export async function waitingIn({ broker, database }) {
     .reduce((sum, [, messages]) => sum + Number(messages), 0);
 }
 
-/** What came while the consumer's queues were not bound. @param {import('./system.mjs').System} system */
+/** Events that arrived while the consumer's queues were not bound. @param {import('./system.mjs').System} system */
 export async function unroutedIn({ broker, database }) {
   if (!broker) {
     const [row] = await rowsOf(database.url, 'SELECT count(*)::int AS unrouted FROM bus.unrouted');
@@ -47,7 +47,10 @@ export async function unroutedIn({ broker, database }) {
   }
 }
 
-/** What lies in the database though the bus is RabbitMQ; the other way round there is no broker. @param {import('./system.mjs').System} system */
+/**
+ * Messages in the database although the bus is RabbitMQ; in the opposite case there is no broker. @param
+ * {import('./system.mjs').System} system
+ */
 export async function elsewhereIn({ broker, database }) {
   if (!broker) return 0;
   const [row] = await rowsOf(
@@ -62,7 +65,10 @@ const count = z.number().default(0);
 const slot = z.looseObject({ events: count, newer: count, unreadable: count });
 const journal = slot.extend({ others: z.array(slot) });
 
-/** In every slot, those that a gateway of another version would read included. @param {import('./system.mjs').System} system */
+/**
+ * Events in every slot, including those that only a gateway of another version can read. @param
+ * {import('./system.mjs').System} system
+ */
 export async function journalledIn({ gateways }) {
   let found = 0;
   for (const [index, { replica }] of gateways.entries()) {
@@ -70,7 +76,7 @@ export async function journalledIn({ gateways }) {
       headers: { authorization: `Bearer ${replica.options.env['OPS_TOKEN']}` },
     });
     const { others, ...own } = journal.parse(await answer.json());
-    // All share one folder: of the slots that nobody has open each would tell.
+    // All gateways share one folder: each would report the orphaned slots.
     for (const { events, newer, unreadable } of index === 0 ? [own, ...others] : [own]) {
       found += events + newer + unreadable;
     }

@@ -1,4 +1,4 @@
-/** One run: load, faults, and then time to work off what is left; its outcome is the ledger. */
+/** One run: load, faults, and then time to drain; its result is the ledger. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { deadLettersIn, elsewhereIn, journalledIn, unroutedIn, waitingIn } from './bus-view.mjs';
@@ -15,7 +15,7 @@ import { Traffic, makePortals } from './traffic.mjs';
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const warmUpMs = 10_000;
 const drainTimeoutMs = 300_000;
-/** Nothing on the bus for so long: not even in a slot of the journal that nobody has open (30 s). */
+/** The bus must be empty for this long: longer than an orphaned journal slot waits to be drained (30 s). */
 const quietMs = 60_000;
 
 /**
@@ -193,7 +193,10 @@ function countBy(names) {
   return counts;
 }
 
-/** A process that is killed takes its counter along, so it is looked at every second. @param {readonly import('./system.mjs').Member[]} members @param {AbortSignal} signal */
+/**
+ * A killed process loses its counter, so it is read every second. @param {readonly import('./system.mjs').Member[]}
+ * members @param {AbortSignal} signal
+ */
 function countJournalled(members, signal) {
   /** @type {Map<string, number>} by process */
   const counts = new Map();
@@ -208,7 +211,7 @@ function countJournalled(members, signal) {
           /^relay_journal_events_total\{outcome="stored"\} (\d+)/m.exec(await answer.text()) ?? [];
         counts.set(process, Number(count ?? 0));
       } catch {
-        // It is down, or frozen.
+        // It is down or frozen.
       }
     }
   };

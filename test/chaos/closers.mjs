@@ -1,4 +1,4 @@
-/** Whoever opens something puts here how it is closed; the last is closed first, and none keeps the others open. */
+/** A resource stack: closes in reverse order of opening, and a failed close does not stop the others. */
 export class Closers {
   /** @type {(() => unknown)[]} */
   #closers = [];

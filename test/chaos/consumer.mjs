@@ -1,13 +1,13 @@
 /**
- * The consumer under test, a real one: events of contacts merge, messages come each for itself. What a handler reads and
- * does is a word with the harness, without whose answer nothing is done.
+ * The consumer under test, a real one: contact events merge, message events do not. Its handlers read from and report
+ * to the harness, and nothing counts as done without its answer.
  */
 import { join } from 'node:path';
 import { Controller, Inject, Module } from '@nestjs/common';
 import { z } from 'zod';
 import 'reflect-metadata';
 
-/** Of the next version, once there was a rollback. */
+/** The build of the next version after a rollback. */
 const dist = process.env['CHAOS_DIST'] ?? join(import.meta.dirname, '../../dist');
 /** @param {string} path below dist/ */
 const built = (path) => import(join(dist, path));
@@ -23,7 +23,7 @@ const {
   .object({ LEDGER_URL: z.url(), LEDGER_PROCESS: z.string(), HOSTILE_PORTALS: z.string() })
   .parse(process.env);
 const hostile = new Set(hostileList.split(','));
-/** For a portal that answers never; a process that is to end waits for it. */
+/** Timeout for a portal that never answers; a stopping process waits for it. */
 const hostilePatienceMs = 5_000;
 const timeoutMs = 10_000;
 const begun = z.object({ run: z.int(), fail: z.array(z.string()) });
@@ -59,7 +59,10 @@ class LedgerController {
     return handle(memberId, heard);
   }
 
-  /** It must cost the process and the other portals nothing; that the call fails is no matter. @param {string} memberId */
+  /**
+   * Must cost neither the process nor the other portals anything; the failure itself does not matter. @param {string}
+   * memberId
+   */
   async #callHostile(memberId) {
     if (!hostile.has(memberId)) return;
     const signal = AbortSignal.timeout(hostilePatienceMs);

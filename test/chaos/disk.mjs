@@ -1,4 +1,6 @@
-/** The disk of the gateways' journal, which can be full: a real one of its own, or where that may not be, a limit. */
+/**
+ * The disk of the gateways' journal, which can be filled: a real mount, or a size limit where mounting is not allowed.
+ */
 import { execFile } from 'node:child_process';
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +41,7 @@ async function mounted(path, folder) {
     fill: async () => fillUp(filler),
     free: async () => rmSync(filler, { force: true }),
     close: async () => {
-      // What was left in it goes with it, and says perhaps why something is missing.
+      // Its contents are deleted with it, and may explain why an event is missing.
       const left = join(path, 'journal');
       if (existsSync(left)) cpSync(left, join(folder, 'journal'), { recursive: true });
       await run('umount', ['--lazy', path]);
@@ -64,7 +66,10 @@ function fillUp(file) {
   }
 }
 
-/** What a process writes to files fails, by RLIMIT_FSIZE; Node ignores the signal. @param {string} path @returns {Promise<JournalDisk | undefined>} */
+/**
+ * Makes file writes of the process fail by RLIMIT_FSIZE; Node ignores the signal. @param {string} path @returns
+ * {Promise<JournalDisk | undefined>}
+ */
 async function limited(path) {
   try {
     await run('prlimit', ['--version']);
@@ -81,10 +86,10 @@ async function limited(path) {
   };
 }
 
-/** Its soft limit, which can be taken back. @param {readonly number[]} pids @param {string} size */
+/** Sets the soft limit, which can be reverted. @param {readonly number[]} pids @param {string} size */
 async function limit(pids, size) {
   for (const pid of pids) {
-    // One that has ended meanwhile has no disk any more.
+    // The process may have ended meanwhile.
     await run('prlimit', [`--fsize=${size}:`, '--pid', String(pid)]).catch(() => undefined);
   }
 }

@@ -1,4 +1,4 @@
-/** Every fault there is: what it hits, and how it ends by itself. */
+/** All faults: what each one affects, and how it ends by itself. */
 import { execFile } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -19,9 +19,9 @@ import { rollback } from './rollback.mjs';
  *   reason why it was left out
  */
 
-/** Long enough that its siblings take over: heartbeats miss it (RabbitMQ), or the server ends its session (PostgreSQL). */
+/** Long enough that another process takes over: RabbitMQ misses heartbeats, PostgreSQL terminates the session. */
 const ownerIsReplaced = { rabbitmq: [14, 20], postgresql: [33, 40] };
-/** What a memory alarm is made with, and Debian's usual value. */
+/** The setting that causes a memory alarm, and Debian's default. */
 const watermark = { low: ['absolute', '1MB'], usual: ['0.4'] };
 
 /** @param {System['bus']} bus @returns {Fault[]} */
@@ -103,7 +103,7 @@ const brokerFaults = [
   },
 ];
 
-/** Matters only while the bus is away, so it is. @type {Fault} */
+/** Takes the bus down too, because a full disk matters only then. @type {Fault} */
 const diskFull = {
   kind: 'disk of the journal full, and no way to the bus',
   targets: ({ disk }) => (disk.canFill ? ['disk'] : []),
@@ -115,7 +115,7 @@ const diskFull = {
     const pids = members.flatMap(({ replica }) => replica.pid ?? []);
     for (const way of ways) way.shut();
     try {
-      // First some that the journal takes, which must outlast it.
+      // First some events that the journal accepts and must keep.
       await pause(ms);
       await disk.fill(pids);
       await pause(ms);

@@ -1,4 +1,4 @@
-/** Portals that answer whatever does most harm, each request another kind: they may cost the others nothing. */
+/** Portals with harmful responses, a different one for each request: they must not affect other portals. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
@@ -15,7 +15,7 @@ const with_ = (status, body, type) => (response) => {
 };
 const json = 'application/json';
 
-/** 60 KB that unpack to 60 MB of values. @type {() => Answer} */
+/** 60 KB that decompress to 60 MB of values. @type {() => Answer} */
 const bomb = () => {
   const body = gzipSync(`{"result":[${'[],'.repeat(20_000_000)}[]]}`);
   return (response) => {
@@ -35,7 +35,7 @@ const usual = [
   (response) => {
     response.writeHead(302, { location: '/rest/again' }).end();
   },
-  // Answers never.
+  // Never answers.
   () => undefined,
   (response) => {
     response.writeHead(200, { 'content-type': json });

@@ -1,4 +1,4 @@
-/** Where the consumers under test read, and say what they have done: their Bitrix24, and the ledger's ears. */
+/** The server that the consumers under test read from and report to: their Bitrix24 and the input of the ledger. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';
@@ -13,9 +13,9 @@ const beginning = z.object({
 });
 const ending = z.object({ run: z.int(), failed: z.array(z.string()) });
 
-/** What a portal takes for an answer. */
+/** Response time of a portal. */
 const latencyMs = { least: 20, most: 400 };
-/** Of runs: those whose handler throws, and those of which one entry fails. No thing is told to fail twice. */
+/** Share of runs whose handler throws, and of which one entry fails. No thing fails twice on purpose. */
 const failing = { all: 0.01, one: 0.02 };
 
 /**
@@ -58,7 +58,7 @@ export async function ledgerServer(ledger, random) {
         const answer = await routes[request.url ?? '']?.(await json(request));
         response.writeHead(answer ? 200 : 404).end(JSON.stringify(answer ?? {}));
       } catch {
-        // Whoever asked was killed, or froze in the middle of its request.
+        // The client was killed, or froze in the middle of its request.
         response.destroy();
       }
     })();

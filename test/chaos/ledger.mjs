@@ -1,6 +1,6 @@
 /**
- * What was sent, what was answered, what was handled. Everything has its place in one order: the harness is where events
- * come from and where handlers read, so no clocks are compared.
+ * Records what was sent, answered and handled, in one total order: the harness both sends the events and serves the
+ * reads, so no clocks are compared.
  */
 
 /**
@@ -51,7 +51,7 @@
  */
 /** @typedef {ReturnType<Ledger['summary']>} Summary */
 
-/** Nobody listened, or the gateway refused it: an event that got one of these must not be handled. */
+/** No listener, or rejected by the gateway: an event with one of these answers must not be handled. */
 const cannotBeStored = /^(?:refused|4\d\d)$/;
 
 export class Ledger {
@@ -94,7 +94,9 @@ export class Ledger {
     };
   }
 
-  /** A handler reads: whatever was sent before is in what it sees. @param {Beginning} beginning @returns {number} the run */
+  /**
+   * A handler reads: it sees everything that was sent before. @param {Beginning} beginning @returns {number} the run
+   */
   began({ process, portal, things, inHand }) {
     const place = ++this.#place;
     const atMs = this.now();
@@ -103,8 +105,8 @@ export class Ledger {
     for (const run of this.#runs.values()) {
       if (run.portal !== portal || run.isOver) continue;
       if (run.process !== process) this.#noteOverlap(run, { process, run: place, atMs });
-      // It says itself that it has no other in hand. The end of that one may still come: what a process has given up
-      // asking can get here after what it asked next.
+      // The process reports no other run in flight. The end of the earlier one may still arrive: a request that the
+      // process has given up can get here after its next one.
       else if (inHand === 0) run.isOver = true;
     }
     for (const thing of things) {
@@ -128,7 +130,7 @@ export class Ledger {
   /** @param {number} number the run @param {readonly string[]} failed things of it that were not handled */
   ended(number, failed) {
     const run = this.#runs.get(number);
-    // Of a process that has died: it never heard that this was noted, so it has settled nothing.
+    // The process has died: it never received the answer, so it has settled nothing.
     if (!run) return;
     this.#runs.delete(number);
     this.#counts.ended += 1;
@@ -150,12 +152,12 @@ export class Ledger {
     for (const [number, run] of this.#runs) if (run.process === process) this.#runs.delete(number);
   }
 
-  /** Things with an accepted event that no run has seen which began later and ended well. */
+  /** Things with an accepted event and without a later run that succeeded. */
   missing() {
     return [...this.#things].flatMap(([key, { acceptedAt, readAt }]) => (acceptedAt > readAt ? [key] : []));
   }
 
-  /** What happened to it, with places and times. @param {string} key */
+  /** The history of a thing, with places and times. @param {string} key */
   historyOf(key) {
     return this.#things.get(key)?.history ?? [];
   }
@@ -169,11 +171,11 @@ export class Ledger {
       ...this.#counts,
       answers: { ...this.#answers },
       things: things.filter(({ sent }) => sent > 0).length,
-      /** Their last run began while the 200 was on its way: right all the same, since the change came before the event. */
+      /** Their last run began while the 200 was on its way: correct, since the change came before the event. */
       readBeforeAnswer: things.filter(
         ({ readAt, acceptedAt, answeredAt }) => readAt > acceptedAt && readAt < answeredAt,
       ).length,
-      /** Handled, though none of their events can have been stored. */
+      /** Handled although none of their events can have been stored. */
       strangers: strangers.map(([key]) => key),
       overlapsWithin: this.#overlapsWithin,
       overlapsBetween: [...this.#overlapsBetween],

@@ -23,14 +23,14 @@ describe('the ledger', () => {
     ledger = new Ledger(() => now);
   });
 
-  it('misses what was accepted and handled by nobody', () => {
+  it('reports accepted events that nobody handled as missing', () => {
     send()('200');
     expect(ledger.missing()).toEqual([`${portal} ${thing}`]);
     handle();
     expect(ledger.missing()).toEqual([]);
   });
 
-  it('misses the last event of an entity that was only read before it', () => {
+  it('reports the last event of an entity that was only read before it as missing', () => {
     send()('200');
     const run = begin();
     send()('200');
@@ -40,7 +40,7 @@ describe('the ledger', () => {
     expect(ledger.missing()).toEqual([]);
   });
 
-  it('misses what a run began with and did not end, and what it failed at', () => {
+  it('reports entries of an unfinished run, and failed entries, as missing', () => {
     send()('200');
     begin('consumer-1#1');
     ledger.died('consumer-1#1');
@@ -49,23 +49,23 @@ describe('the ledger', () => {
     expect(ledger.missing()).toHaveLength(1);
   });
 
-  it('does not miss what a run handled that was overtaken by one which its process had given up', () => {
+  it('does not report what a run handled that was overtaken by one which its process had given up', () => {
     send()('200');
     const answered = begin();
-    // A request that timed out at its process, and is read here only now.
+    // A request that timed out in its process, and is read here only now.
     begin();
     ledger.ended(answered, []);
     expect(ledger.missing()).toEqual([]);
   });
 
-  it('does not ask for what was not accepted, handled or not', () => {
+  it('does not require events that were not accepted', () => {
     for (const answer of ['503', 'broken', 'timeout', 'refused']) send()(answer);
     expect(ledger.missing()).toEqual([]);
     handle();
     expect(ledger.summary()).toMatchObject({ strangers: [], acceptedWhileUp: 0, sentWhileUp: 4 });
   });
 
-  it('notices what is handled though it cannot have been stored', () => {
+  it('detects handled events that cannot have been stored', () => {
     send()('refused');
     send()('401');
     handle();
@@ -73,7 +73,7 @@ describe('the ledger', () => {
     expect(ledger.summary().strangers).toEqual([`${portal} ${thing}`, `${portal} never sent`]);
   });
 
-  it('counts as a repeat what is handled once more with nothing new', () => {
+  it('counts handling without a new event as a duplicate', () => {
     send()('200');
     handle();
     expect(ledger.summary().repeats).toBe(0);
@@ -92,7 +92,7 @@ describe('the ledger', () => {
     expect(ledger.summary().readBeforeAnswer).toBe(1);
   });
 
-  it('notices batches of one portal that overlap, in one process and between two', () => {
+  it('detects overlapping batches of one portal, in one process and between two', () => {
     send()('200');
     const stalled = begin('consumer-1');
     const other = begin('consumer-2');
@@ -114,7 +114,7 @@ describe('the ledger', () => {
   });
 
   describe('of an owner that was replaced', () => {
-    it('counts the batch that it had in hand once, whatever ran beside it', () => {
+    it('counts its in-flight batch once, whatever ran beside it', () => {
       handleBy('old');
       begin('old');
       for (let run = 0; run < 100; run += 1) handleBy('new');

@@ -1,4 +1,4 @@
-/** Numbers that are the same for the same seed (mulberry32), so that a run's plan can be had once more. */
+/** A seeded generator (mulberry32), so that a run's plan can be repeated. */
 export class Random {
   #state;
 
@@ -39,7 +39,7 @@ export class Random {
     return list.flatMap(() => rest.splice(this.between(0, rest.length - 1), 1));
   }
 
-  /** Another sequence, which does not depend on how much of this one is used later. */
+  /** An independent sequence, whatever amount of this one is used later. */
   fork() {
     return new Random(this.between(0, 2 ** 32 - 1));
   }

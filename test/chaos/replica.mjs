@@ -1,4 +1,4 @@
-/** One process of the system under test, which is ended and frozen, and started again as its supervisor would. */
+/** One process of the system under test, which is killed, frozen, and restarted as a supervisor would do. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
@@ -12,7 +12,7 @@ const lookEveryMs = 200;
 const lookTimeoutMs = 2_000;
 const startTimeoutMs = 180_000;
 const stopTimeoutMs = 75_000;
-/** What a supervisor waits before it starts what has ended by itself. */
+/** Delay of the supervisor before it restarts a process that has exited. */
 const restartMs = 1_000;
 
 /** @typedef {'down' | 'starting' | 'up' | 'frozen'} State */
@@ -60,7 +60,7 @@ export class Replica {
     return this.#state;
   }
 
-  /** Of this start of it. */
+  /** The name of the current process. */
   get processName() {
     return `${this.name}#${this.#generation}`;
   }
@@ -69,17 +69,17 @@ export class Replica {
     return this.#child?.pid;
   }
 
-  /** From its next start on. @param {Partial<Pick<ReplicaOptions, 'entry' | 'env'>>} version beside what it has */
+  /** Takes effect at its next start. @param {Partial<Pick<ReplicaOptions, 'entry' | 'env'>>} version overrides */
   use(version) {
     this.#version = version;
   }
 
-  /** The process that runs is of the version that it is to have. */
+  /** The running process has the configured version. */
   get isCurrent() {
     return this.#runs === JSON.stringify(this.#version);
   }
 
-  /** Resolves when it is ready to take work, however long what it needs is away. */
+  /** Resolves when it is ready to take work, however long its dependencies are down. */
   async start() {
     this.#launch();
     const child = this.#child;
@@ -116,10 +116,10 @@ export class Replica {
     if (this.#state === 'frozen') this.#state = 'up';
   }
 
-  /** For good. */
+  /** Permanently. */
   async close() {
     this.#isClosed = true;
-    // What is frozen hears of no other signal.
+    // A frozen process handles no other signal.
     this.#child?.kill('SIGCONT');
     await this.end('SIGTERM');
     this.#log.end();
@@ -137,7 +137,7 @@ export class Replica {
       cwd: root,
       env: { PATH: process.env['PATH'], ...this.options.env, ...env, LEDGER_PROCESS: processName },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // Ctrl-C is for the harness, which ends this one in its turn.
+      // Ctrl-C must reach only the harness, which then stops this process.
       detached: true,
     });
     this.#child = child;

@@ -1,13 +1,13 @@
-/** The ledger for people, and what is wrong with it. */
+/** Formats the ledger and lists what is wrong with it. */
 import { lineOf } from './chaos.mjs';
 
 const least = 0.8;
 
-/** Nothing wrong: an empty list. @param {import('./chaos.mjs').Report} report @returns {string[]} */
+/** Empty when nothing is wrong. @param {import('./chaos.mjs').Report} report @returns {string[]} */
 export function complaintsAbout({ ledger, lost, dead, unaskedEnds, stranded, faults }) {
   const share = ledger.acceptedWhileUp / ledger.sentWhileUp;
   const oftenOverlapped = maxOverlaps(ledger.overlapsBetween, faults);
-  // What cannot start says why and ends, to be started again: that costs time, not events.
+  // A process that cannot start logs why, exits and is restarted: that costs time, not events.
   const crashes = unaskedEnds.filter(({ whileStarting }) => !whileStarting);
   /** @type {[isWrong: boolean, complaint: string][]} */
   const all = [
@@ -20,7 +20,7 @@ export function complaintsAbout({ ledger, lost, dead, unaskedEnds, stranded, fau
       oftenOverlapped > 1,
       `${oftenOverlapped} batches of a portal overlapped between processes after one fault`,
     ],
-    // Started alone three times, and killed each time: by our own doing.
+    // Killed by this run during three solo batches in a row.
     [Object.keys(dead).some((code) => code !== 'poison'), `dead letters: ${JSON.stringify(dead)}`],
     [crashes.length > 0, `${crashes.length} processes ended in the middle of their work`],
     [faults.some(({ failure }) => failure), 'not every fault could be made and ended'],
@@ -87,9 +87,9 @@ export function textOf({
 }
 
 /**
- * Around one take-over a stalled owner may have one more batch of a portal in hand, which it finishes or gives up, and any
- * number of the new owner's may run beside it. What may not be is that both go on: more than one batch was overtaken, or
- * more than one was begun by a process that another one had followed.
+ * Around one take-over a frozen owner may have one more batch of a portal in flight, which it finishes or gives up,
+ * beside any number of the new owner's. Both must not continue: a violation is more than one overtaken batch, or more
+ * than one batch begun by a process that another one had replaced.
  * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
@@ -103,7 +103,7 @@ export function maxOverlaps(overlaps, faults) {
     const group = groups.get(key) ?? { overtaken: new Set(), ofReplaced: new Set() };
     groups.set(key, group);
     group.overtaken.add(earlier.run);
-    // With a fault between them the process may have been made the owner again.
+    // After a fault between them the process may be the owner again.
     if (goesOn && faultsBefore(earlier.atMs) === after) group.ofReplaced.add(later.run);
   }
   const counts = [...groups.values()].map(({ overtaken, ofReplaced }) =>

@@ -1,4 +1,7 @@
-/** A version that writes messages which the running one cannot read: rolled out, rolled back in the middle, and rolled out again. */
+/**
+ * A version that writes messages which the current one cannot read: rolled out, rolled back halfway, and rolled out
+ * again.
+ */
 import { setTimeout as pause } from 'node:timers/promises';
 import { join } from 'node:path';
 
@@ -6,15 +9,15 @@ import { join } from 'node:path';
 /** @typedef {import('./system.mjs').Member} Member */
 
 /**
- * Of one gateway: what it wrote meanwhile is for consumers, and for a journal, of the version before. From its end on every
- * process is of the next version from its next start.
+ * For one gateway: consumers and a journal of the previous version get the messages that it wrote meanwhile. After it
+ * ends, every process starts as the next version.
  * @type {import('./faults.mjs').Fault}
  */
 export const rollback = {
   kind: 'rollback',
   targets: ({ gateways }) => gateways.map(({ replica }) => replica.name),
   seconds: [2, 6],
-  // It starts a process three times, and has a spec of its own.
+  // It starts a process three times, and has its own spec.
   leastSeconds: 60,
   make: async (system, target, ms) => {
     const member = system.gateways.find(({ replica }) => replica.name === target);
@@ -31,7 +34,7 @@ export const rollback = {
   },
 };
 
-/** Ends what still runs the version of before, one by one. Nothing when there was no rollback. @param {System} system */
+/** Restarts the processes of the previous version one by one. No-op without a rollback. @param {System} system */
 export async function finishUpgrade(system) {
   if (!system.isUpgraded) return;
   for (const { replica } of everybody(system)) {

@@ -1,7 +1,7 @@
 /**
  * `npm run chaos -- --minutes 10 --seed 7 --bus postgresql`: events under load, while everything that can be killed,
- * frozen, cut or filled is, at random times that the seed decides. Prints the ledger; ends with 1 when anything is wrong
- * with it.
+ * frozen, disconnected or filled is, at random times chosen by the seed. Prints the ledger; exits with 1 when anything
+ * is wrong.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -20,11 +20,11 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '60' },
     gateways: { type: 'string', default: '2' },
     consumers: { type: 'string', default: '3' },
-    /** Kinds of faults with this in their name alone, such as `broker`. */
+    /** Only kinds of faults whose name contains this, such as `broker`. */
     only: { type: 'string', default: '' },
     /** A file for the report as JSON. */
     report: { type: 'string' },
-    /** Leave the logs where they are, also when nothing is wrong. */
+    /** Keep the logs even when nothing is wrong. */
     keep: { type: 'boolean', default: false },
   },
 });

@@ -1,12 +1,12 @@
-/** Which fault hits what, and when: decided before the run, from the seed alone. */
+/** Decides before the run which fault hits what and when, from the seed alone. */
 
 /** @typedef {import('./faults.mjs').Fault} Fault */
 /** @typedef {{ atMs: number, fault: Fault, target: string, ms: number }} Planned */
 /** @typedef {{ kind: string, target: string, atMs: number, plannedMs: number, endedMs: number | undefined, failure?: string, leftOut?: string }} Made */
 
-/** Between two faults: some come while others last. */
+/** Between two faults: some overlap. */
 const gapMs = { least: 500, most: 6_000 };
-/** Until what was hit is as it was. */
+/** Recovery time of a target. */
 const recoveryMs = 5_000;
 
 /**
@@ -45,10 +45,11 @@ export function plan(faults, system, seconds, random) {
 }
 
 /**
- * Makes them. One target has one fault at a time: the next waits for its end, and what it takes until all is well again.
+ * Runs the planned faults. One target has one fault at a time: the next waits for its end and for the recovery.
  * @param {readonly Planned[]} planned
  * @param {import('./system.mjs').System} system
- * @param {{ wait: (ms: number) => Promise<void>, tell: (made: Made) => void }} hooks `tell`: at the beginning and at the end of each
+ * @param {{ wait: (ms: number) => Promise<void>, tell: (made: Made) => void }} hooks `tell`: at the beginning and at
+ * the end of each
  * @returns {Promise<Made[]>} when the last has ended
  */
 export async function make(planned, system, { wait, tell }) {

@@ -11,17 +11,17 @@ const faults = [
 ];
 const planFor = (seed: number, forSeconds: number) => plan(faults, undefined, forSeconds, new Random(seed));
 
-describe('the plan of faults', () => {
+describe('the fault plan', () => {
   it('is the same for the same seed, and another for another', () => {
     expect(planFor(7, 60)).toEqual(planFor(7, 60));
     expect(planFor(7, 60)).not.toEqual(planFor(8, 60));
   });
 
-  it('has every kind that can be had, however short it is', () => {
+  it('has every available kind, however short the run is', () => {
     expect(new Set(planFor(7, 1).map(({ fault }) => fault.kind))).toEqual(new Set(['kill', 'freeze']));
   });
 
-  it('leaves alone what is probably not well again, as long as there is something else', () => {
+  it('avoids targets that are probably still recovering, as long as there are others', () => {
     const planned = planFor(7, 300);
     expect(planned.length).toBeGreaterThan(50);
     const hitTooSoon = planned.filter(({ atMs, target }, index) => {

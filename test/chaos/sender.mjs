@@ -1,10 +1,10 @@
-/** Sends events to the gateways as Bitrix24 would through a balancer, and writes in the ledger what came of each. */
+/** Sends events to the gateways as Bitrix24 would through a load balancer, and records each result in the ledger. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 
-/** Of one event; Bitrix24 does not say its own. */
+/** Timeout of one event; Bitrix24 does not document its own. */
 const timeoutMs = 5_000;
-/** As a balancer does: a gateway that did not answer gets nothing for a moment, unless no other is there. */
+/** Like a load balancer: a gateway that did not answer is skipped for a moment, unless no other is available. */
 const outMs = 2_000;
 const maxInFlight = 32;
 
@@ -17,7 +17,7 @@ export class Sender {
   #isOver = false;
   /** @type {Promise<void>[]} */
   #senders = [];
-  /** The moment of the next event. */
+  /** Time of the next event. */
   #nextAt = 0;
 
   /**
@@ -47,7 +47,7 @@ export class Sender {
   async #sendOnAndOn() {
     while (!this.#isOver) {
       const now = performance.now();
-      // What could not be sent in time is not made up for: a portal does not change more because we were slow.
+      // Events that could not be sent in time are skipped: portals do not change more because the harness was slow.
       this.#nextAt = Math.max(this.#nextAt + this.everyMs, now);
       await pause(this.#nextAt - now);
       if (!this.#isOver) await this.#send(this.traffic.next());
@@ -66,7 +66,7 @@ export class Sender {
       tried.push(way);
       const answer = await this.#post(way, form);
       if (answer === 'refused' || answer === 'timeout') way.outUntil = performance.now() + outMs;
-      // Where nobody listened, nothing was sent: the other one may have it.
+      // With no listener nothing was sent: another gateway may get it.
       if (answer !== 'refused') return answered(answer);
     }
   }

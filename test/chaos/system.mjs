@@ -1,4 +1,6 @@
-/** The system under test: gateways and consumers as built, each behind links of its own to a broker and a database of this run. */
+/**
+ * The system under test: built gateways and consumers, each behind its own proxies to a private broker and database.
+ */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
@@ -86,7 +88,7 @@ export async function startSystem(options, closers) {
     TOKEN_KEYS: `chaos:${key.toString('base64')}`,
     OPS_TOKEN: randomBytes(16).toString('hex'),
     LEDGER_URL: options.ledgerUrl,
-    // As in docker-compose.yml: what grows without bound ends the process, and is seen.
+    // As in docker-compose.yml: unbounded growth ends the process and is noticed.
     NODE_OPTIONS: '--max-old-space-size=160 --max-semi-space-size=4',
   };
   await promisify(execFile)(process.execPath, [join(dist, 'libs/platform/src/migrate.js')], {
@@ -159,7 +161,10 @@ export async function startSystem(options, closers) {
   return system;
 }
 
-/** An address of this machine for each, since a host is one portal's. @param {number} index @param {number} port */
+/**
+ * One address of this machine per portal, since each host belongs to one portal. @param {number} index @param {number}
+ * port
+ */
 const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (index % 250)}:${port}`;
 
 /**
@@ -171,9 +176,9 @@ const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (ind
  */
 async function registerPortals(url, key, portals, hostilePort) {
   const { databaseOptions } = await built('libs/platform/src/index.js');
-  const { PortalRepository, portalEntities } = await built('libs/portals/src/index.js');
+  const { PortalRepository, PORTAL_ENTITIES } = await built('libs/portals/src/index.js');
   const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
-  const source = await new DataSource(databaseOptions(url, 'chaos', portalEntities)).initialize();
+  const source = await new DataSource(databaseOptions(url, 'chaos', PORTAL_ENTITIES)).initialize();
   try {
     const hosts = portals.map((_, index) => hostOf(index, hostilePort));
     const portalRepository = new PortalRepository(source, new SecretBox([{ id: 'chaos', key }]), hosts);

@@ -1,4 +1,4 @@
-/** What portals send: changes of contacts, several to each, messages one by one, and now and then a flood. */
+/** What portals send: contact changes, several per contact, messages one by one, and now and then a flood. */
 const share = { contacts: 0.6, freshContact: 0.35, flood: 1 / 400 };
 const flood = { least: 50, most: 150 };
 
@@ -16,7 +16,7 @@ const flood = { least: 50, most: 150 };
  * @property {URLSearchParams} form as Bitrix24 posts it
  */
 
-/** Of all portals. */
+/** Share of all portals. */
 const hostileShare = 0.1;
 
 /** @param {number} count @param {import('./random.mjs').Random} random @returns {Portal[]} */
@@ -26,12 +26,12 @@ export function makePortals(count, random) {
     memberId: hex(),
     domain: `portal${index + 1}.example`,
     token: hex(),
-    // The first are the busiest.
+    // The first portals are the busiest.
     isHostile: index >= count * (1 - hostileShare),
   }));
 }
 
-/** An endless row of events. */
+/** An endless sequence of events. */
 export class Traffic {
   /** @type {Map<Portal, number>} the contact whose changes come now */
   #contacts = new Map();

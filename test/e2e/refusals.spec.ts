@@ -155,7 +155,9 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       // Writes are under way with one token: the first makes us renew it, the others hear that it is dead.
       inFlight += 1;
       const isFirst = inFlight === 1;
-      await until(() => (isFirst ? inFlight > 1 : isGranted()));
+      // On a busy machine its batch is alone: the consumer began with the few events that had arrived.
+      const giveUpAt = performance.now() + 5_000;
+      await until(() => (isFirst ? inFlight > 1 || performance.now() > giveUpAt : isGranted()));
       return { status: 401, body: { error: isFirst ? 'expired_token' : 'NO_AUTH_FOUND' } };
     };
     await install('replaced');

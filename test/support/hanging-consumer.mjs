@@ -6,7 +6,7 @@ import { Controller } from '@nestjs/common';
 /** @param {string} path below dist/ */
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
 const { OnPortalEvents } = await built('libs/bus/src/index.js');
-const { consumerVariables, startConsumer } = await built('libs/consumer/src/index.js');
+const { CONSUMER_VARIABLES, startConsumer } = await built('libs/consumer/src/index.js');
 const { readEnvironment, runMain, runUntilSignal } = await built('libs/platform/src/index.js');
 
 class HangingController {
@@ -23,6 +23,6 @@ const module = { module: HangingController, controllers: [HangingController] };
 const drainWithinMs = Number(process.env['DRAIN_WITHIN_MS']);
 await runMain('hanging', () =>
   runUntilSignal(() =>
-    startConsumer({ name: 'hanging', module, drainWithinMs }, readEnvironment(consumerVariables)),
+    startConsumer({ name: 'hanging', module, drainWithinMs }, readEnvironment(CONSUMER_VARIABLES)),
   ),
 );

@@ -1,33 +1,33 @@
-/** The credential of one portal. `endpoint` ends in `/`; a method's name is appended to it. */
+/** The credential of one portal. `endpoint` ends in `/`; the method's name is appended to it. */
 export type PortalAccess =
   | { readonly kind: 'oauth'; readonly endpoint: string; readonly accessToken: string }
   /** `https://<portal>/rest/<user>/<secret>/`: the whole address is a secret. */
   | { readonly kind: 'webhook'; readonly endpoint: string };
 
-/** Where the credentials of one portal live. */
+/** Store of the credentials of one portal. */
 export interface TokenStore {
   /**
-   * @throws Bitrix24Error `NOT_INSTALLED`; `PORTAL_SUSPENDED` with `retryAfterMs` when the portal is not to be called
-   *   for now; or whatever keeps the store from answering
+   * @throws Bitrix24Error `NOT_INSTALLED`; `PORTAL_SUSPENDED` with `retryAfterMs` while the portal must not be called;
+   *   or the store's own error
    */
   access(signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal refused `staleAccessToken` as expired. Returns newer credentials than that, renewing them
-   * only if nobody else has: a second renewal of the same pair kills the first (`settings/oauth/auto-renewal.md`).
+   * Called when the portal rejected `staleAccessToken` as expired. Returns newer credentials, and refreshes them only if
+   * no other caller has: a second refresh of the same pair invalidates the first (`settings/oauth/auto-renewal.md`).
    */
   refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal refused `refusedAccessToken` for another reason. Returns the credentials that are stored now,
-   * waiting for a renewal that is under way elsewhere: another process may have replaced the token, and so killed it, while
-   * the request was under way. Without it `access` is asked.
+   * Called when the portal rejected `refusedAccessToken` for another reason. Returns the stored credentials after waiting
+   * for a token refresh in flight elsewhere: another process may have replaced, and so invalidated, the token during the
+   * request. Without this method the caller uses `access`.
    */
   latest?(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal answered with a redirect from `staleEndpoint`: it was renamed
+   * Called when the portal responded with a redirect at `staleEndpoint`: it was renamed
    * (`settings/how-to-call-rest-api/change-domen.md`). Returns credentials with an address that the OAuth server has
-   * confirmed, never one that the redirect named: tokens would go wherever an answer points to.
+   * confirmed, never the redirect's target: any response could then obtain the tokens.
    *
-   * @throws Bitrix24Error `REDIRECT` when nobody confirms another address
+   * @throws Bitrix24Error `REDIRECT` when no other address is confirmed
    */
   relocate?(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess>;
 }
@@ -45,7 +45,7 @@ export function webhookTokens(address: string): TokenStore {
   return { access: () => Promise.resolve(access), refresh: () => Promise.resolve(access) };
 }
 
-/** What of a credential must not come back in an error. */
+/** The secrets of a credential, which an error must not contain. */
 export function secretsOf(access: PortalAccess): string[] {
   if (access.kind === 'oauth') return [access.accessToken];
   const code = access.endpoint.split('/').findLast((segment) => segment !== '');

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 
-/** Why an address is not called. The address itself is not in the error: a webhook's is a secret. */
+/** An address that must not be called. The error does not contain the address: a webhook's is a secret. */
 export class AddressError extends Error {
   override readonly name: string = 'AddressError';
   readonly code = 'BAD_ADDRESS';
@@ -11,7 +11,7 @@ export class AddressError extends Error {
   }
 }
 
-/** Networks that are not the internet (RFC 6890 and its registries), and those that lead to one through a gateway. */
+/** Networks that are not public (RFC 6890 and its registries), and those that reach one through a gateway. */
 const NOT_PUBLIC = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -27,7 +27,7 @@ for (const [network, prefix] of [
 ] as const) {
   NOT_PUBLIC.addSubnet(network, prefix, 'ipv4');
 }
-/** Of IPv6 only 2000::/3 is public; inside it 6to4 and Teredo wrap an IPv4 address. */
+/** In IPv6 only 2000::/3 is public; inside it 6to4 and Teredo embed an IPv4 address. */
 const PUBLIC_V6 = new BlockList();
 PUBLIC_V6.addSubnet('2000::', 3, 'ipv6');
 const WRAPPED_V4 = new BlockList();
@@ -35,12 +35,12 @@ WRAPPED_V4.addSubnet('2002::', 16, 'ipv6');
 WRAPPED_V4.addSubnet('2001::', 32, 'ipv6');
 
 /**
- * Checks an address before it is believed: https, a public host, no credentials, nothing behind the path.
- * A host in `allowHosts` may be plain http and private (a portal in one's own network, a test).
- * Names are not resolved here; what a name leads to is checked when a socket is connected (`lines.ts`).
+ * Validates an address: https, a public host, no credentials, no query or fragment.
+ * A host in `allowHosts` may be plain http and private (a portal in the operator's network, a test).
+ * Names are not resolved here; the resolved address is checked when a socket is connected (`http-agents.ts`).
  *
  * @param allowHosts `host` for any port, or `host:port`; an IPv6 address in brackets
- * @returns the address as the URL standard spells it, its path ending in `/`
+ * @returns the normalized URL, whose path ends in `/`
  * @throws AddressError
  */
 export function assertCallable(address: string, allowHosts: readonly string[]): string {
@@ -53,8 +53,8 @@ export function assertCallable(address: string, allowHosts: readonly string[]): 
 }
 
 /**
- * @returns whether the host is one of `allowHosts`, so that it may have any address
- * @throws AddressError for what must not be called
+ * @returns whether the host is in `allowHosts`, so that it may have any address
+ * @throws AddressError for an address that must not be called
  */
 export function checkOrigin(url: URL, allowHosts: readonly string[]): { allowed: boolean } {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new AddressError('not-a-url');
@@ -73,22 +73,22 @@ function isAllowed(url: URL, allowHosts: readonly string[]): boolean {
   });
 }
 
-/** The URL parser has already turned every spelling of an IPv4 address (decimal, octal, hexadecimal) into four numbers. */
+/** The URL parser has already normalized every form of an IPv4 address (decimal, octal, hexadecimal). */
 function isPublicHost(hostname: string): boolean {
   const address = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
   if (isIP(address) !== 0) return isPublicAddress(address);
-  // A name of one label belongs to the own network, and `localhost` with everything under it to the own machine.
+  // A name of one label is of the local network; `localhost` and its subdomains are of this machine.
   const labels = hostname.replace(/\.$/, '').split('.');
   return labels.length > 1 && labels.at(-1) !== 'localhost';
 }
 
-/** An IP address as a resolver gives it; what is none is not public. */
+/** @param address an IP address as a resolver returns it; any other string is not public */
 export function isPublicAddress(address: string): boolean {
   switch (isIP(address)) {
     case 4:
       return !NOT_PUBLIC.check(address, 'ipv4');
     case 6:
-      // A zone (`fe80::1%eth0`) is of the own network.
+      // A scoped address (`fe80::1%eth0`) is of the local network.
       return !address.includes('%') && PUBLIC_V6.check(address, 'ipv6') && !WRAPPED_V4.check(address, 'ipv6');
     default:
       return false;

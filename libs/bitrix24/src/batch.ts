@@ -27,7 +27,7 @@ export type CommandOutcome =
 /**
  * The parameters of the method `batch`.
  *
- * @throws RangeError for more than 50 commands; TypeError for what a query cannot carry
+ * @throws RangeError for more than 50 commands; TypeError for parameters that a query string cannot carry
  */
 export function batchParams(commands: Readonly<Record<string, Command>>, halt: boolean): Params {
   const entries = Object.entries(commands);
@@ -43,7 +43,7 @@ function spellCommand({ method, params = {} }: Command): string {
   return query === '' ? checkMethod(method) : `${checkMethod(method)}?${query}`;
 }
 
-/** PHP writes an empty map as `[]`, and one whose keys happen to be 0, 1, 2 … as a list. */
+/** PHP serializes an empty map as `[]`, and a map with the keys 0, 1, 2 … as a list. */
 const section = z
   .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
   .transform((entries) => new Map(Object.entries(entries)));
@@ -58,10 +58,10 @@ const batchResult = z.object({
 const commandError = z.union([errorCode, z.object({ error: errorCode }).transform(({ error }) => error)]);
 
 /**
- * The outcome of every command, in their order. A command that is in neither section was not reached, because an
- * earlier one failed and the batch was to halt: `NOT_RUN`.
+ * The outcome of every command, in order. A command in neither section was not run, because an earlier one failed and
+ * the batch has `halt`: `NOT_RUN`.
  *
- * @throws Bitrix24Error `BAD_ANSWER` when this is no batch result
+ * @throws Bitrix24Error `BAD_ANSWER` when `result` is not a batch result
  */
 export function readOutcomes(
   result: unknown,

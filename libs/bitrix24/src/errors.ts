@@ -2,22 +2,22 @@ import { classify, type ErrorClass, recoveryFor, type Recovery } from './classif
 import type { Delivered, ResponseDefect } from './outcome.js';
 
 export interface Bitrix24ErrorDetails {
-  /** Default: what `classify` says of the other details. */
+  /** Default: `classify` of the code and the other details. */
   readonly errorClass?: ErrorClass | undefined;
-  /** Default: what helps against its class. */
+  /** Default: `recoveryFor` the class. */
   readonly recovery?: Recovery | undefined;
   readonly httpStatus?: number | undefined;
   readonly retryAfterMs?: number | undefined;
   readonly memberId?: string;
   /** The REST method, for the message. */
   readonly method?: string;
-  /** Default: `yes` with an HTTP status, `no` for codes that say that nothing was sent, else `unknown`. */
+  /** Default: `yes` with an HTTP status, `no` for the codes in `NOT_SENT`, else `unknown`. */
   readonly delivered?: Delivered | undefined;
   readonly detail?: ResponseDefect | undefined;
   readonly cause?: unknown;
 }
 
-/** Ours, for what was not sent at all. */
+/** Our codes for requests that were not sent. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   'BAD_ADDRESS',
   'BAD_ENDPOINT',
@@ -27,28 +27,28 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A REST call that gave no result. Its texts hold the code, the method and the HTTP status, never a token, an address
- * or anything else that the portal sent: a webhook's address is its secret, and an error page can quote a request.
+ * A failed REST call. The message contains the code, the method and the HTTP status, never a token, an address or other
+ * content from the portal: a webhook's address is its secret, and an error page can quote a request.
  */
 export class Bitrix24Error extends Error {
   override readonly name: string = 'Bitrix24Error';
   /**
-   * As Bitrix24 spells it, in upper case (`QUERY_LIMIT_EXCEEDED`, `NOT_FOUND`, `200040300010`), or one of ours:
-   * `TRANSPORT` no connection, `TIMEOUT` no answer in time, `REDIRECT` the portal has moved and nobody confirms where to,
-   * `BAD_ANSWER` not what the documentation promises (`detail` says in what way), `NOT_RUN` a batch stopped before this
-   * command, `UNNAMED_ERROR` an error without a usable code, `BAD_ENDPOINT` a stored address that is no URL,
-   * `BAD_ADDRESS` an address that must not be called (plain http, or not public, by its name or by what that leads to),
-   * `NOT_INSTALLED` a token store that knows no such portal, `PORTAL_SUSPENDED` one that is not called for now.
+   * The code of Bitrix24 in upper case (`QUERY_LIMIT_EXCEEDED`, `NOT_FOUND`, `200040300010`), or one of ours:
+   * `TRANSPORT` connection failure, `TIMEOUT` no response in time, `REDIRECT` the portal has moved to an unconfirmed
+   * address, `BAD_ANSWER` a response not as documented (see `detail`), `NOT_RUN` a batch halted before this command,
+   * `UNNAMED_ERROR` an error without a usable code, `BAD_ENDPOINT` a stored address that is not a URL, `BAD_ADDRESS` an
+   * address that must not be called (plain http, or not public, by its name or its DNS records), `NOT_INSTALLED` a portal
+   * that the token store does not know, `PORTAL_SUSPENDED` a portal to which calls are suspended.
    */
   readonly code: string;
   readonly errorClass: ErrorClass;
   readonly recovery: Recovery;
   readonly httpStatus: number | undefined;
-  /** How long to wait, where the portal said so. */
+  /** Delay before a retry, if the portal sent one. */
   readonly retryAfterMs: number | undefined;
   readonly memberId: string | undefined;
   readonly delivered: Delivered;
-  /** Of `BAD_ANSWER` only. */
+  /** For `BAD_ANSWER` only. */
   readonly detail: ResponseDefect | undefined;
 
   constructor(code: string, details: Bitrix24ErrorDetails = {}) {
@@ -76,8 +76,8 @@ function describe(code: string, { method, httpStatus, detail }: Bitrix24ErrorDet
 }
 
 /**
- * An error code as it may be shown: upper case, or `UNNAMED_ERROR` for what is empty (old methods send `""`),
- * does not look like a code, holds one of the secrets that the request carried, or looks like a secret itself.
+ * An error code that is safe to show: upper case, or `UNNAMED_ERROR` for a code that is empty (old methods send `""`),
+ * malformed, contains one of the request's secrets, or looks like a secret itself.
  */
 export function readCode(sent: string, secrets: readonly string[]): string {
   const code = sent.trim();
@@ -87,7 +87,7 @@ export function readCode(sent: string, secrets: readonly string[]): string {
   return leaks ? 'UNNAMED_ERROR' : code.toUpperCase();
 }
 
-/** Tokens and webhook codes are long words that mix letters and digits; codes are words, or numbers. */
+/** Tokens and webhook codes are long words of letters and digits; error codes are words or numbers. */
 function looksLikeSecret(code: string): boolean {
   return code.split(/[_.:\\-]/).some((word) => word.length >= 12 && /\d/.test(word) && /[a-z]/i.test(word));
 }

@@ -3,26 +3,26 @@ import { isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { AddressError, isPublicAddress } from './address.js';
 
-/** For name, socket and TLS together; the deadline of the request goes on beside it. */
+/** For DNS, TCP and TLS together; the request's own deadline applies as well. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The connections of a process. Those that are idle are kept for a few seconds and do not keep the process alive. */
+/** The connection pools of a process. Idle connections stay open for a few seconds and do not keep the process alive. */
 export interface HttpAgents {
-  /** For hosts that the operator has named: any address. */
+  /** For hosts that the operator has allowed: any address. */
   readonly unrestricted: Dispatcher;
-  /** For all others: an address that is not public is refused with `AddressError` when the socket is to be connected. */
+  /** For all other hosts: connecting to an address that is not public fails with `AddressError` (SSRF protection). */
   readonly ssrfGuarded: Dispatcher;
 }
 
 /**
- * A name is resolved once, and only the addresses that passed are connected to: a name that is public when it is
- * checked and private when it is called (DNS rebinding) leads nowhere.
+ * A name is resolved once, and only addresses that passed the check are connected to. This prevents DNS rebinding, where
+ * a name is public when it is checked and private when it is called.
  */
 export function createHttpAgents({
   lookup = resolve,
   connectTimeoutMs = CONNECT_TIMEOUT_MS,
 }: { readonly lookup?: LookupFunction; readonly connectTimeoutMs?: number } = {}): HttpAgents {
-  // The deadline of each request is its caller's.
+  // The caller sets the deadline of each request.
   const limits = { headersTimeout: 0, bodyTimeout: 0 };
   return {
     unrestricted: new Agent({ ...limits, connect: { timeout: connectTimeoutMs } }),
@@ -33,7 +33,7 @@ export function createHttpAgents({
 function publicConnector(lookup: LookupFunction, timeout: number): buildConnector.connector {
   const connect = buildConnector({ timeout, lookup: publicLookup(lookup) });
   return (options, callback) => {
-    // An address in numbers is never looked up.
+    // A literal IP address is never resolved.
     if (isIP(options.hostname) !== 0 && !isPublicAddress(options.hostname)) {
       process.nextTick(callback, new AddressError('private-host'), null);
       return;

@@ -5,7 +5,7 @@ import type { Delivered, ResponseDefect } from './outcome.js';
 import { type HttpAgents, createHttpAgents } from './http-agents.js';
 import { readResponse, type ReadResponse } from './response-reader.js';
 
-/** One POST and its answer, bounded in time and size. Nothing is followed, nothing is repeated. */
+/** One POST request, bounded in time and size. No redirects, no retries. */
 export interface PostRequest {
   readonly url: URL;
   readonly contentType: string;
@@ -13,7 +13,7 @@ export interface PostRequest {
   /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
   readonly maxAnswerBytes: number;
-  /** `host[:port]` that may be plain http and have any address; all others must be https and public. */
+  /** `host[:port]` that may be plain http and have any address. All other hosts must be https and public. */
   readonly allowHosts: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -26,27 +26,27 @@ export type HttpResult =
       readonly delivered: Delivered;
       readonly httpStatus?: number;
       readonly detail?: ResponseDefect;
-      /** The system's code (`ECONNREFUSED`). Not the error itself: its message can quote the address or the answer. */
+      /** The system error code (`ECONNREFUSED`), not the error: its message can quote the address or the response. */
       readonly cause?: string;
     };
 
-/** Every client of the process shares these connections. */
+/** Shared by all clients of the process. */
 const AGENTS = createHttpAgents();
 
 /**
- * A renamed portal answers 302, and a followed POST may turn into a GET without its parameters
- * (`settings/how-to-call-rest-api/change-domen.md`): so redirects are reported, not followed.
+ * Sends a POST. Redirects are reported, not followed: a renamed portal responds 302, and a followed POST may become a GET
+ * without its parameters (`settings/how-to-call-rest-api/change-domen.md`).
  *
  * @throws the signal's reason when the caller aborts
  */
-export async function post(request: PostRequest, lines: HttpAgents = AGENTS): Promise<HttpResult> {
+export async function post(request: PostRequest, agents: HttpAgents = AGENTS): Promise<HttpResult> {
   const { url, signal, timeoutMs, maxAnswerBytes } = request;
   signal?.throwIfAborted();
-  const line = agentFor(request, lines);
-  if (line === undefined) return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
+  const agent = agentFor(request, agents);
+  if (agent === undefined) return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
 
-  const reception = await readResponse(
-    line,
+  const response = await readResponse(
+    agent,
     {
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
@@ -61,45 +61,45 @@ export async function post(request: PostRequest, lines: HttpAgents = AGENTS): Pr
     },
     { timeoutMs, maxBytes: maxAnswerBytes, signal },
   );
-  return await toHttpResult(reception, maxAnswerBytes);
+  return await toHttpResult(response, maxAnswerBytes);
 }
 
 function agentFor(
   { url, allowHosts }: PostRequest,
-  lines: HttpAgents,
+  agents: HttpAgents,
 ): HttpAgents['unrestricted'] | undefined {
   try {
-    return checkOrigin(url, allowHosts).allowed ? lines.unrestricted : lines.ssrfGuarded;
+    return checkOrigin(url, allowHosts).allowed ? agents.unrestricted : agents.ssrfGuarded;
   } catch (error) {
     if (error instanceof AddressError) return undefined;
     throw error;
   }
 }
 
-/** What became of a request, in the words of this client. Nothing of the answer but its text goes on. */
-export async function toHttpResult(reception: ReadResponse, maxAnswerBytes: number): Promise<HttpResult> {
-  switch (reception.kind) {
+/** Maps a response to an `HttpResult`, which keeps only the status and the text. */
+export async function toHttpResult(response: ReadResponse, maxAnswerBytes: number): Promise<HttpResult> {
+  switch (response.kind) {
     case 'answer': {
-      const { httpStatus, bytes, encoding } = reception;
+      const { httpStatus, bytes, encoding } = response;
       const body = await readBody(bytes, encoding, maxAnswerBytes);
       return body.ok ? { ...body, httpStatus } : badAnswer(httpStatus, body.detail);
     }
     case 'too-long':
     case 'cut':
-      return badAnswer(reception.httpStatus, reception.kind);
+      return badAnswer(response.httpStatus, response.kind);
     case 'redirect':
-      return { ok: false, code: 'REDIRECT', delivered: 'yes', httpStatus: reception.httpStatus };
+      return { ok: false, code: 'REDIRECT', delivered: 'yes', httpStatus: response.httpStatus };
     case 'timeout':
-      return { ok: false, code: 'TIMEOUT', delivered: reception.sent ? 'unknown' : 'no' };
+      return { ok: false, code: 'TIMEOUT', delivered: response.sent ? 'unknown' : 'no' };
     case 'failed': {
-      if (reception.error instanceof AddressError) {
+      if (response.error instanceof AddressError) {
         return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
       }
-      const delivered = reception.sent ? 'unknown' : 'no';
-      return { ok: false, code: 'TRANSPORT', delivered, cause: systemCode(reception.error) };
+      const delivered = response.sent ? 'unknown' : 'no';
+      return { ok: false, code: 'TRANSPORT', delivered, cause: systemCode(response.error) };
     }
     default:
-      return reception satisfies never;
+      return response satisfies never;
   }
 }
 
@@ -107,7 +107,7 @@ function badAnswer(httpStatus: number, detail: ResponseDefect): HttpResult {
   return { ok: false, code: 'BAD_ANSWER', delivered: 'yes', httpStatus, detail };
 }
 
-/** Read by shape: the runtime's errors can come from another realm than ours. */
+/** Parsed by shape, not by `instanceof`: runtime errors can come from another realm. */
 const systemError = z.object({ code: z.string().regex(/^[A-Z0-9_]{1,40}$/) });
 
 function systemCode(error: unknown): string {

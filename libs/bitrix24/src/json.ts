@@ -1,4 +1,4 @@
-/** The value, or undefined for what is not JSON. The syntax error is dropped: its message quotes the text. */
+/** The value, or undefined for invalid JSON. The syntax error is dropped: its message quotes the text. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,8 +1,8 @@
 import { z, type ZodType } from 'zod';
 
 /**
- * A list that is given up at its first bad entry. `z.array` makes an issue of each, some 500 bytes, and a sentence of all of
- * them: a portal that answers a million numbers where texts belong would end the process.
+ * An array schema that fails at the first invalid entry. `z.array` creates an issue of some 500 bytes for each entry and
+ * one message of all: a portal that sends a million numbers instead of strings would exhaust the memory.
  */
 export function listOf<T>(entry: ZodType<T>): ZodType<T[]> {
   return z.array(z.unknown()).transform((entries, context) => {

@@ -5,14 +5,14 @@ import { chunk } from './chunk.js';
 import { listOf } from './list-of.js';
 import type { Params } from './query.js';
 
-/** One entry of a list, fields as Bitrix24 names them. `id` is always there, also where the method spells it `ID`. */
+/** One entry of a list, fields as Bitrix24 names them. `id` is always set, also for methods that spell it `ID`. */
 export type Item = Record<string, unknown> & { id: number | string };
 
-/** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+/** The page size is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
 export const PAGE_SIZE = 50;
 
 const records = listOf(z.looseObject({}));
-/** `crm.item.list` answers `{items: […]}`, older methods the list itself. */
+/** `crm.item.list` returns `{items: […]}`, older methods the list itself. */
 const listResult = z.union([records, z.object({ items: records }).transform(({ items }) => items)]);
 const idValue = z.union([z.int().positive(), z.string().regex(/^[1-9]\d*$/)]);
 
@@ -29,16 +29,16 @@ function readEntries(result: unknown, idField: 'id' | 'ID', asked: RequestContex
 export interface ListParams extends Params {
   readonly filter?: Params;
   readonly select?: readonly string[];
-  /** Both belong to the walk. */
+  /** Reserved for keyset pagination, as is `start`. */
   readonly order?: never;
   readonly start?: never;
 }
 
 /**
- * Walks a list by id, each page behind the last id of the one before, uncounted (`settings/performance/huge-data.md`:
- * 49.9 s against 0.1 s for 2.4 million rows). A bound `>id` in the caller's filter is where it begins.
+ * Keyset pagination by id, without the total count (`settings/performance/huge-data.md`: 49.9 s against 0.1 s for 2.4
+ * million rows). A bound `>id` in the caller's filter is the start.
  *
- * @throws Bitrix24Error `BAD_ANSWER` also when a page does not advance, which would go on for ever
+ * @throws Bitrix24Error `BAD_ANSWER` also when a page does not advance, which would be an endless loop
  */
 export async function* walkList(
   call: (params: Params) => Promise<RestResponse>,
@@ -66,19 +66,19 @@ export async function* walkList(
   }
 }
 
-/** One command and the ids that it asks for. */
+/** A command and the ids that it requests. */
 export interface Read {
   readonly ids: ReadonlySet<string>;
   readonly command: Command;
 }
 
-/** The reads that these items of one type need: 50 ids a command. What is no id is left out. */
+/** The commands that read these items of one type: 50 ids per command. Invalid ids are left out. */
 export function readsOf(
   entityTypeId: number,
   ids: readonly (number | string)[],
   select: readonly string[] = [],
 ): Read[] {
-  // What is no id cannot be in the portal; sent along it would be read as 0.
+  // The portal would read an invalid id as 0.
   const wanted = [...new Set(ids.map(String))].filter((id) => idValue.safeParse(id).success);
   return chunk(wanted, PAGE_SIZE).map((page): Read => {
     const params = { entityTypeId, filter: { '@id': page }, order: { id: 'ASC' }, start: -1 };
@@ -93,8 +93,8 @@ export function readsOf(
 }
 
 /**
- * The items that a read brought. One that was not asked for means that the filter was ignored, and then the absence
- * of the others says nothing: taking them for deleted would lose data.
+ * The items in the result of a read. An item that was not requested means that the portal ignored the filter; then a
+ * missing item is not proof of deletion, and treating it as deleted would lose data.
  *
  * @throws Bitrix24Error `BAD_ANSWER`
  */

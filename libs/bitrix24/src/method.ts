@@ -1,5 +1,5 @@
 /**
- * A method's name becomes part of an address or of a batch command, where `/`, `?` or `..` would change what is asked.
+ * A method's name becomes part of a URL or of a batch command, where `/`, `?` or `..` would change the request.
  *
  * @throws TypeError
  */

@@ -7,34 +7,34 @@ import { parseJson } from './json.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** `settings/oauth/index.md`; used if the answer does not say. */
+/** `settings/oauth/index.md`; used if the response has no valid `expires_in`. */
 const TOKEN_LIFETIME_SECONDS = 3600;
-/** Of the refresh token beside it, 180 days: an access token outlives that on no server. */
+/** Lifetime of the refresh token, 180 days: no server grants an access token for longer. */
 const MAX_LIFETIME_SECONDS = 180 * 86_400;
 
 /**
- * What the OAuth server grants for one portal. The answer's `domain` is left out on purpose: it is the OAuth host's,
- * not the portal's (`settings/oauth/auto-renewal.md`).
+ * A token grant for one portal. The response's `domain` is left out on purpose: it is the OAuth server's host, not the
+ * portal's (`settings/oauth/auto-renewal.md`).
  */
 export interface TokenGrant {
   readonly memberId: string;
   /**
-   * Checked, ends in `/`. Undefined when the server named one that must not be called: the tokens are handed out all the
-   * same, since the pair before them is dead.
+   * Validated, ends in `/`. Undefined when the server sent one that must not be called: the tokens are returned all the
+   * same, because the previous pair is already invalid.
    */
   readonly clientEndpoint: string | undefined;
   readonly accessToken: string;
   readonly refreshToken: string;
-  /** Milliseconds since 1970, by our clock. */
+  /** Unix time in milliseconds, by our clock. */
   readonly expiresAt: number;
   readonly scope: string[];
   /** `F` free, `D` demo, `T` trial, `P` paid, `L` local, `S` subscription (`api-reference/common/system/app-info.md`). */
   readonly status: string;
-  /** The `host[:port]` of the OAuth server that the portal belongs to: the next renewal goes there. */
+  /** The `host[:port]` of the portal's OAuth server, for the next refresh. */
   readonly oauthHost: string;
 }
 
-/** No grant. Holds neither tokens nor anything else of the answer but its code. */
+/** A failed token request. Contains the code only, no tokens and no other content of the response. */
 export class OAuthError extends Error {
   override readonly name: string = 'OAuthError';
   readonly recovery: Recovery;
@@ -42,7 +42,7 @@ export class OAuthError extends Error {
   /**
    * @param code as the server spells it (`invalid_grant`, `PAYMENT_REQUIRED`), or `TRANSPORT`, `TIMEOUT`, `REDIRECT`,
    *   `BAD_ANSWER`, `UNNAMED_ERROR`
-   * @param unreachable whether there was no verdict: ask again later. False means that the server refused
+   * @param unreachable true without a valid response: retry later. False when the server rejected the request
    */
   constructor(
     readonly code: string,
@@ -61,7 +61,7 @@ export class OAuthError extends Error {
 const refusal = z.object({ error: z.string() });
 const filled = z.string().min(1);
 /**
- * The old pair is dead as soon as this arrives, so only what a portal cannot be called without is required.
+ * The old pair is invalid once this response is sent, so only the fields needed to call the portal are required.
  */
 const grant = z.object({
   access_token: filled,
@@ -75,29 +75,29 @@ const grant = z.object({
 });
 
 export interface OAuthServerOptions {
-  /** `https://oauth.bitrix.info`: one that is configured, never one that a request named. */
+  /** `https://oauth.bitrix.info`: from the configuration, never from a request. */
   readonly url: string;
   readonly clientId: string;
   readonly clientSecret: string;
-  /** Hosts that a `client_endpoint` may have though they are private or plain http: `host` or `host:port`. */
+  /** Hosts for which a private or plain http `client_endpoint` is accepted: `host` or `host:port`. */
   readonly allowHosts?: readonly string[];
   readonly timeoutMs?: number;
 }
 
-/** An authorization server, the only source of tokens that is believed (`settings/oauth/index.md`). */
+/** Client of an authorization server, the only trusted source of tokens (`settings/oauth/index.md`). */
 export class OAuthServer {
   readonly #tokenUrl: URL;
   readonly #options: OAuthServerOptions;
 
-  /** @throws TypeError if `url` is none */
+  /** @throws TypeError if `url` is not a URL */
   constructor(options: OAuthServerOptions) {
     this.#tokenUrl = new URL(`${options.url.replace(/\/+$/, '')}/oauth/token/`);
     this.#options = options;
   }
 
   /**
-   * Exchanges a refresh token for a new pair; the old one is dead afterwards. Sent as a POST form, which the server takes as
-   * well as the documented GET, so that no secret gets into a log of addresses.
+   * Exchanges a refresh token for a new pair; the old pair is invalid afterwards. Sent as a POST form, which the server
+   * accepts besides the documented GET, so that no secret gets into an access log.
    *
    * @throws OAuthError, or the signal's reason
    */
@@ -109,24 +109,24 @@ export class OAuthServer {
       client_secret: clientSecret,
       refresh_token: refreshToken,
     });
-    const exchange = await post({
+    const response = await post({
       url: this.#tokenUrl,
       contentType: 'application/x-www-form-urlencoded',
       body: form.toString(),
       timeoutMs,
       maxAnswerBytes: MAX_ANSWER_BYTES,
-      // The operator has named this server, wherever it is.
+      // The operator has configured this server, so any address is allowed.
       allowHosts: [this.#tokenUrl.host],
       signal,
     });
-    if (!exchange.ok) throw noVerdict(exchange.code, exchange.cause);
-    const body = parseJson(exchange.text);
+    if (!response.ok) throw noVerdict(response.code, response.cause);
+    const body = parseJson(response.text);
     const refused = refusal.safeParse(body);
     if (refused.success) {
-      throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), exchange.httpStatus);
+      throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), response.httpStatus);
     }
     const granted = grant.safeParse(body);
-    if (!granted.success || exchange.httpStatus >= 300) throw noVerdict('BAD_ANSWER');
+    if (!granted.success || response.httpStatus >= 300) throw noVerdict('BAD_ANSWER');
     return this.#accept(granted.data);
   }
 

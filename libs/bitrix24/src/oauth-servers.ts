@@ -1,7 +1,7 @@
 import { OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
 
 export interface OAuthServersOptions extends Omit<OAuthServerOptions, 'url'> {
-  /** The servers that are believed; the first is asked where nothing says which. */
+  /** The trusted servers; the first is the default. */
   readonly urls: readonly string[];
 }
 
@@ -13,15 +13,15 @@ interface BelievedServer {
 }
 
 /**
- * The authorization servers that are believed. A portal belongs to one of them, which its tokens name as
- * `server_endpoint`: `oauth.bitrix.info`, or, for eastern portals, `oauth.bitrix24.tech`
- * (`settings/oauth/auto-renewal.md`). What is named only chooses from the list; no other address is ever asked.
+ * The trusted authorization servers. A portal belongs to one of them, which its tokens name as `server_endpoint`:
+ * `oauth.bitrix.info`, or, for eastern portals, `oauth.bitrix24.tech` (`settings/oauth/auto-renewal.md`). That name only
+ * selects from the list; no other address is ever called.
  */
 export class OAuthServers {
   readonly #servers: readonly BelievedServer[];
   readonly #first: BelievedServer;
 
-  /** @param wrap what stands before each of them. @throws TypeError if there is no server, or a `url` is none */
+  /** @param wrap a decorator of each server. @throws TypeError if the list is empty, or an entry is not a URL */
   constructor(
     { urls, ...options }: OAuthServersOptions,
     wrap: (server: OAuthServer) => TokenSource = (server) => server,
@@ -36,9 +36,9 @@ export class OAuthServers {
   }
 
   /**
-   * Exchanges a refresh token at the server that it belongs to; see `OAuthServer.refresh`.
-   * @param oauthHost `host[:port]` as the tokens named it; one that is not believed counts as none
-   * @returns `oauthHost` of the grant is always that of a believed server
+   * Exchanges a refresh token at the portal's server; see `OAuthServer.refresh`.
+   * @param oauthHost `host[:port]` as the tokens named it; an untrusted one is ignored
+   * @returns a grant whose `oauthHost` is always a trusted server
    * @throws OAuthError
    */
   async refresh(refreshToken: string, oauthHost?: string): Promise<TokenGrant> {

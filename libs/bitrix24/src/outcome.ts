@@ -1,23 +1,23 @@
 /**
- * Whether a request reached the other side: `no`, surely not, so that nothing can have been done of it; `yes`, it was
- * answered, be it by what stands before the portal; `unknown`, it was sent and the connection broke or the time ran out.
+ * Whether a request was delivered: `no`, certainly not, so that it was not executed; `yes`, there was a response, possibly
+ * from a server in front of the portal; `unknown`, it was sent and then the connection failed or the request timed out.
  */
 export type Delivered = 'no' | 'unknown' | 'yes';
 
-/** In what way a `BAD_ANSWER` was bad. */
+/** The defect of a `BAD_ANSWER`. */
 export type ResponseDefect =
   | 'html'
   | 'empty'
-  /** It ended too early. */
+  /** Truncated. */
   | 'cut'
   | 'not-json'
-  /** JSON, but not what the documentation promises. */
+  /** JSON, but not as documented. */
   | 'wrong-shape'
   | 'too-long'
-  /** Nested deeper than any answer of Bitrix24. */
+  /** Nested deeper than any response of Bitrix24. */
   | 'too-deep'
-  /** This process has too much in hand to read it now. */
+  /** This process has not enough free memory to read it now. */
   | 'no-room'
   | 'not-utf8'
-  /** Packed in a way that was not asked for, or that cannot be unpacked. */
+  /** A content encoding that was not requested, or that cannot be decoded. */
   | 'bad-encoding';

@@ -12,30 +12,30 @@ import { idempotencyOf, type Idempotency, weakestIdempotency } from './retryabil
 import { type RequestOutcome, Sender } from './sender.js';
 import { usageOfBatch, usageOfCall } from './usage.js';
 
-/** The cloud cuts a request off after 60 s (`limits.md`); its answer should still reach us. */
+/** The cloud aborts a request after 60 s (`limits.md`); the client waits longer to receive that response. */
 const DEFAULT_TIMEOUT_MS = 65_000;
 
 export interface PortalClientOptions {
   readonly memberId: string;
   readonly tokens: TokenStore;
   /**
-   * `host` or `host:port` of portals that may be plain http and have any address. All others must be https, and what
-   * their names lead to must be public when the socket is connected. Default: none.
+   * `host` or `host:port` of portals that may be plain http and have any address. All others must be https, and their
+   * resolved address must be public when the socket is connected. Default: none.
    */
   readonly allowHosts?: readonly string[];
-  /** For one HTTP request, its answer included. */
+  /** For one HTTP request including its response. */
   readonly timeoutMs?: number;
-  /** Unpacked. Default, and at most: what the methods that are called may answer (`answer-limits.ts`). */
+  /** Decompressed. Default, and upper bound: the limit of the called methods (`response-limits.ts`). */
   readonly maxAnswerBytes?: number;
-  /** Keeps to the portal's limits; without it requests go as they come. */
+  /** Enforces the portal's limits; without it requests are sent immediately. */
   readonly rateLimiter?: RateLimiter;
   /** Default `live`. */
   readonly work?: Priority;
-  /** Milliseconds before the first, second … repeat of a request. Default: about 0.3 s and 1.2 s. */
+  /** Milliseconds before the first, second … retry of a request. Default: about 0.3 s and 1.2 s. */
   readonly repeatPauseMs?: (repeat: number) => number;
   /**
-   * Awaited after the last word on each HTTP request: after its repeats, and for a batch as a whole. Must not reject.
-   * Not called for what was never sent, nor for an aborted call.
+   * Awaited with the final outcome of each HTTP request: after its retries, and for a batch as a whole. Must not reject.
+   * Not called for requests that were not sent, nor for an aborted call.
    */
   readonly onOutcome?: (outcome: RequestOutcome) => Promise<void>;
 }
@@ -43,18 +43,18 @@ export interface PortalClientOptions {
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether a second run does no harm, so that the request may be repeated though the first may have been done.
-   * Default: by the methods' names, true for reads and for `.update`, `.delete` and `.set`. False is right for an update
-   * that adds, such as one of `PHONE` without the `ID` of the value.
+   * Whether the request is idempotent, so that it may be retried although the first attempt may have been executed.
+   * Default: by the methods' names, true for reads and for `.update`, `.delete` and `.set`. Set false for an update that
+   * adds, such as one of `PHONE` without the `ID` of the value.
    */
   readonly repeatable?: boolean | undefined;
 }
 
 /**
- * REST of one portal (`settings/how-to-call-rest-api/general-principles.md`).
+ * REST client of one portal (`settings/how-to-call-rest-api/general-principles.md`).
  *
- * Every method throws `Bitrix24Error`, what the token store or the pace throws, or the signal's reason once it is
- * aborted. What is repeated, and when, says `Sender`.
+ * Every method throws `Bitrix24Error`, the error of the token store or the rate limiter, or the signal's reason after an
+ * abort. For retries see `Sender`.
  */
 export class PortalClient {
   readonly #memberId: string;
@@ -74,8 +74,8 @@ export class PortalClient {
   }
 
   /**
-   * @throws TypeError for a method's name that is none; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request,
-   *   while the pace says that the method is paused
+   * @throws TypeError for an invalid method name; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request, while the
+   *   rate limiter reports the method as paused
    */
   async call(
     method: string,
@@ -92,13 +92,13 @@ export class PortalClient {
   }
 
   /**
-   * Up to 50 commands in one request, run in the order of their keys; keys that are whole numbers come first, as in
-   * any JavaScript object. Later commands can use `$result[<key>][<field>]` of earlier ones.
+   * Up to 50 commands in one request, run in the order of their keys; integer keys come first, as in any JavaScript
+   * object. Later commands can use `$result[<key>][<field>]` of earlier ones.
    * With `halt` the commands after the first failed one are `NOT_RUN`.
    *
-   * Commands of paused methods are left out, their outcome is `OPERATION_TIME_LIMIT`; where commands depend on one
-   * another the batch is refused so as a whole. A token that expires while the commands run (`EXPIRED_TOKEN` as the
-   * outcome of some) is not renewed here: the portal refuses the next request with it, and that renews it.
+   * Commands of paused methods are not sent, their outcome is `OPERATION_TIME_LIMIT`; if commands depend on one another,
+   * the batch as a whole fails with it. A token that expires while the commands run (`EXPIRED_TOKEN` as the outcome of
+   * some) is not refreshed here: the portal rejects the next request with it, which triggers the refresh.
    *
    * @throws RangeError for more than 50 commands; TypeError for parameters that a command cannot carry
    */
@@ -129,8 +129,8 @@ export class PortalClient {
   }
 
   /**
-   * Items of one CRM type by id, 2,500 a request. Ids that the portal does not have, or does not show to this user,
-   * are absent from the map; so is what is no id at all.
+   * Items of one CRM type by id, 2,500 per request. Ids that the portal does not have, or does not show to this user, are
+   * absent from the map, as are invalid ids.
    *
    * @param select field names; all fields if absent
    * @throws Bitrix24Error also when any of the reads failed
@@ -152,9 +152,9 @@ export class PortalClient {
   }
 
   /**
-   * Every entry of a list method that filters and orders by id, in order of id, 50 a request.
+   * Every entry of a list method that filters and orders by id, in order of id, 50 per request.
    *
-   * @param idField `ID` for the older methods, whose fields are in upper case
+   * @param idField `ID` for older methods, whose fields are in upper case
    */
   list(
     method: string,
@@ -179,7 +179,7 @@ function kindBy(repeatable: boolean | undefined): Idempotency | undefined {
   return repeatable ? 'idempotent' : 'other';
 }
 
-/** With `batch` itself, which may be billed too (`usage.ts`); nothing for no commands. */
+/** Includes `batch` itself, which may use operating time, too (`usage.ts`); empty without commands. */
 function methodsOf(commands: Readonly<Record<string, Command>>): string[] {
   const methods = new Set(Object.values(commands).map(({ method }) => method.toLowerCase()));
   return methods.size === 0 ? [] : [...methods, 'batch'];

@@ -1,7 +1,7 @@
 /**
- * What a REST parameter can be. `undefined` is left out, as JSON does.
- * Bitrix24's booleans are mostly the strings `Y` and `N` (`api-reference/data-types.md`): which of them a method wants
- * is the caller's knowledge, so nothing is turned into them here.
+ * The value of a REST parameter. `undefined` is omitted, as in JSON.
+ * Bitrix24's booleans are mostly the strings `Y` and `N` (`api-reference/data-types.md`). The caller knows what a method
+ * expects, so booleans are not converted here.
  */
 export type ParamValue =
   | string
@@ -17,12 +17,12 @@ export interface Params {
 }
 
 /**
- * Parameters as the query of a batch command, spelled as PHP's `http_build_query` does and its `parse_str` reads:
- * `filter[@id][0]=1`, `true` and `false` as 1 and 0. Everything is escaped, a colon too, on which PHP's `parse_url` trips.
+ * Encodes parameters as the query string of a batch command, in the format of PHP's `http_build_query` and `parse_str`:
+ * `filter[@id][0]=1`, `true` and `false` as 1 and 0. Everything is escaped, also a colon, on which `parse_url` fails.
  *
- * Two differences, both so that nothing is lost on the way: `null` becomes the empty string, which clears a field
- * (`api-reference/crm/universal/crm-item-update.md`), where PHP would drop it; and what a query cannot carry is refused,
- * where PHP would drop it too: an update would do less, a filter would let more through.
+ * Two differences from PHP, which would drop such values: `null` becomes the empty string, which clears a field
+ * (`api-reference/crm/universal/crm-item-update.md`); and a value that a query string cannot carry is an error, because
+ * without it an update would change less, and a filter would match more.
  *
  * @throws TypeError for an empty list or object, a number that is not finite, a name with brackets
  */
@@ -66,9 +66,9 @@ function checkName(name: string): string {
 }
 
 /**
- * Whether a text has something in it that a portal replaces inside a batch: `$result[read][ID]`, and likewise
- * `$total`, `$next`, `$time`, `$error`, in any case and anywhere in the text. There is no way to escape it, so a
- * text from outside (a contact's name, a comment) of which this is true must be sent by `call`, not by `batch`.
+ * Whether a string contains a reference that a portal substitutes inside a batch: `$result[read][ID]`, and likewise
+ * `$total`, `$next`, `$time`, `$error`, in any case and at any position. It cannot be escaped, so external text (a
+ * contact's name, a comment) with a reference must be sent by `call`, not by `batch`.
  */
 export function holdsReference(text: string): boolean {
   return /\$(?:result|next|total|time|error)\S*\[[^\]]+\]/i.test(text);

@@ -6,14 +6,14 @@ const tracer = trace.getTracer('@relay/bitrix24');
 export interface TracedRequest {
   readonly memberId: string;
   readonly method: string;
-  /** What is run by it, in lower case. */
+  /** The executed methods, in lower case. */
   readonly methods: readonly string[];
   readonly url: URL;
 }
 
 /**
- * The span of one HTTP request, each repeat by itself; it begins when the pace has let the request go. The API does
- * nothing unless the process has set up an SDK. Of the address only the host is told: a webhook's path is its secret.
+ * Runs in a span of one HTTP request; each retry has its own span. The span starts after the rate limiter has admitted the
+ * request. The API is a no-op without an SDK. The span has only the host of the address: a webhook's path is its secret.
  */
 export function inRequestSpan<T>(
   { memberId, method, methods, url }: TracedRequest,
@@ -42,7 +42,7 @@ export function noteHttpStatus(span: Span, httpStatus: number | undefined): void
   if (httpStatus !== undefined) span.setAttribute('http.response.status_code', httpStatus);
 }
 
-/** The message of our own error holds no secret; another's is not repeated. */
+/** The message of our own error contains no secret; messages of other errors are not recorded. */
 function noteFailure(span: Span, error: unknown): void {
   if (error instanceof Bitrix24Error) {
     span.setAttribute('error.type', error.code);

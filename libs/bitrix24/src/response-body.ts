@@ -8,10 +8,10 @@ export type Body =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly detail: ResponseDefect };
 
 /**
- * The bytes of an answer as text. What it unpacks to, and what it would be made into, is counted while it is unpacked: a
- * few packed bytes cannot fill the memory.
+ * Decodes the body of a response as text. The decompressed size and the memory of the parsed value are counted during
+ * decompression, so that a few compressed bytes cannot exhaust the memory.
  *
- * @param encoding the header `content-encoding`; gzip is all that is asked for
+ * @param encoding the header `content-encoding`; the client accepts gzip only
  * @param maxBytes of the text
  */
 export async function readBody(
@@ -37,7 +37,7 @@ interface Unpacked {
   readonly fault: ResponseDefect | undefined;
 }
 
-/** Leaving the loop ends the unpacking. */
+/** Leaving the loop stops the decompression. */
 async function unpack(bytes: Uint8Array, scan: ResponseScan): Promise<Unpacked> {
   const chunks: Uint8Array[] = [];
   const gunzip = createGunzip();
@@ -67,7 +67,7 @@ function decode(chunks: readonly Uint8Array[]): Body {
   }
 }
 
-/** Read by shape: the runtime's errors can come from another realm than ours. */
+/** Parsed by shape, not by `instanceof`: runtime errors can come from another realm. */
 const zlibError = z.object({ code: z.string() });
 
 function faultOf(error: unknown): ResponseDefect {

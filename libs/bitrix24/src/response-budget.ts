@@ -2,24 +2,23 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { z } from 'zod';
 
-/** What an answer needs at its worst, in bytes: its text, what it is made into, and what is made of that to store it. */
+/** Worst-case memory of a response in bytes: its text, the parsed value, and the serialized form for storage. */
 export interface Needed {
   readonly bytes: number;
   readonly memoryBytes: number;
   readonly isWide: boolean;
 }
 
-/** Less than this is not worth a look: many of them fit beside each other. */
+/** Smaller responses are not checked: many of them fit at the same time. */
 const SMALL = 2 * 1024 * 1024;
-/** Left for everything else that goes on meanwhile. */
+/** Kept free for concurrent work. */
 const RESERVE = 8 * 1024 * 1024;
-/** Between collections that are asked for here. */
+/** Minimum interval between garbage collections that are forced here. */
 const COLLECT_EVERY_MS = 1_000;
 
 /**
- * Whether this process has room for an answer, beside what it has in hand for other portals: `no-room` when it has not now,
- * `too-long` when it would not have even if it had nothing else to do. Without the question several large answers at
- * once, each of which may be, would end the process.
+ * Checks the free heap for a response: `no-room` when it does not fit now, `too-long` when it would not fit into an idle
+ * process either. Without the check several large responses at once, each within its limit, would crash the process.
  */
 export function reserveMemory(needed: Needed, heap: Heap = PROCESS_HEAP): 'no-room' | 'too-long' | undefined {
   const { bytes, memoryBytes, isWide } = needed;
@@ -32,14 +31,14 @@ export function reserveMemory(needed: Needed, heap: Heap = PROCESS_HEAP): 'no-ro
   return need > heap.limit() * MAX_OF_HEAP ? 'too-long' : 'no-room';
 }
 
-/** More than this is never free: the program itself lives there, too. */
+/** The heap of an idle process that can be free; the program itself uses the rest. */
 const MAX_OF_HEAP = 0.7;
 
 export interface Heap {
   limit(): number;
-  /** Garbage counts as used. */
+  /** Uncollected garbage counts as used. */
   free(): number;
-  /** Makes free what is garbage, now and then. */
+  /** Forces a garbage collection, at most once per `COLLECT_EVERY_MS`. */
   collect(): void;
 }
 
@@ -55,7 +54,7 @@ const PROCESS_HEAP: Heap = {
   collect() {
     if (performance.now() - collectedAtMs < COLLECT_EVERY_MS) return;
     collectedAtMs = performance.now();
-    // The one way to it in a program that was not started for it; it takes tenths of a second.
+    // The only access to gc() without the flag at start; a collection takes tenths of a second.
     setFlagsFromString('--expose-gc');
     collector.parse(runInNewContext('gc'))();
   },

@@ -1,21 +1,21 @@
 const MIB = 1024 * 1024;
 
-/** What a program asks about itself, its user and its events. */
+/** Methods about the application, its user and its events. */
 const ABOUT_APPLICATION =
   /^(?:app\.|user\.(?:admin|access|current)$|access\.|scope$|methods?$|method\.|feature\.|profile$|server\.|event\.(?:bind|unbind|get|test)$|events$)/;
 const MAX_ABOUT_APPLICATION = MIB;
 
-/** What describes a portal: its types, their fields and the values of those. */
+/** Metadata of a portal: types, fields and their values. */
 const DESCRIPTIONS =
   /^(?:crm\.(?:type|status|category|enum|currency)\.|userfieldconfig\.|userfieldtype\.)|\.(?:fields|getfields|userfield\.\w+)$/;
 const MAX_DESCRIPTIONS = 8 * MIB;
 
-/** One item of the largest that is taken, with what stands round it, or 2,500 of the usual ones. */
+/** One item of the maximum size with its envelope, or 2,500 typical items. */
 const MAX_ITEMS = 16 * MIB + 64 * 1024;
 
 /**
- * How many bytes the answer to a request may have, unpacked: what the largest of its methods brings. The answer that
- * somebody waits for at a door is small; a request for many items can be made smaller.
+ * Maximum decompressed bytes of a response: the largest limit of its methods. Responses that an incoming request waits
+ * for are small; a request for many items can be split.
  *
  * @param methods in lower case
  */

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 
-/** How a request ended on the line. `sent` is false when surely no byte of it was written. */
+/** How a request ended at the transport level. `sent` is false when certainly no byte of it was written. */
 export type ReadResponse =
   | {
       readonly kind: 'answer';
@@ -11,29 +11,28 @@ export type ReadResponse =
     }
   | { readonly kind: 'redirect'; readonly httpStatus: number }
   | { readonly kind: 'too-long'; readonly httpStatus: number }
-  /** The connection broke after the head of the answer. */
+  /** The connection failed after the response headers. */
   | { readonly kind: 'cut'; readonly httpStatus: number }
   | { readonly kind: 'timeout'; readonly sent: boolean }
   | { readonly kind: 'failed'; readonly sent: boolean; readonly error: unknown };
 
 export interface ReadLimits {
-  /** From now to the last byte of the answer. */
+  /** From the call to the last byte of the response. */
   readonly timeoutMs: number;
   readonly maxBytes: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A deadline that fires so much too late was kept up by this process, not by the other side. */
+/** A timer that fires this late shows a blocked event loop, not a slow peer. */
 const LATE_MS = 250;
-/** For what is in the socket by then: reading it takes a turn of the event loop, or a few. */
+/** Time to read what is in the socket by then: one or a few iterations of the event loop. */
 const GRACE_MS = 1_000;
 
 /**
- * Dispatches one request and gathers its answer. Nothing is followed, nothing is repeated, and nothing more is taken
- * from the line than may be kept.
+ * Dispatches one request and reads its response. No redirects, no retries, and no bytes are read beyond `maxBytes`.
  *
- * A process that stood still beyond the deadline (stopped, starved, in a long computation) meets its timers before its
- * sockets: it looks into them once more, since the answer may have come in time, and may hold the only new token pair.
+ * A process that was blocked beyond the deadline (stopped, starved, in a long computation) runs its timers before its
+ * sockets. It then reads the socket once more: the response may have arrived in time and may hold the only new token pair.
  *
  * @throws the signal's reason when the caller aborts
  */
@@ -49,7 +48,7 @@ export function readResponse(
     let line: Dispatcher.DispatchController | undefined;
     let over = false;
 
-    /** The first ending counts. The line is given up, unless it has brought the whole answer. */
+    /** Only the first call counts. The connection is aborted, unless the response is complete. */
     const end = (settle: () => void, whole = false): void => {
       if (over) return;
       over = true;
@@ -69,7 +68,7 @@ export function readResponse(
 
     dispatcher.dispatch(request, {
       onRequestStart(controller) {
-        // Called when there is a connection, which can be after the end.
+        // Called when there is a connection, possibly after the end.
         if (over) controller.abort(givenUp());
         else line = controller;
       },
@@ -100,7 +99,7 @@ export function readResponse(
   });
 }
 
-/** Goes no further than the line. */
+/** Seen by the connection only. */
 function givenUp(): Error {
   return new Error('the request was given up');
 }

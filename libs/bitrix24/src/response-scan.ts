@@ -1,13 +1,13 @@
-/** Of a portal's JSON; what Bitrix24 nests deepest, a batch of items with files in them, has about ten. */
+/** Of a portal's JSON; the deepest known response, a batch of items with files, has about ten levels. */
 const MAX_DEPTH = 64;
 
 /**
- * What a value of JSON takes in memory once it is parsed, in bytes: measured on Node 20 and 24, rounded up. A name that no
- * object before it had costs the most, since a new shape of an object has a description of its own.
+ * Memory of a parsed JSON value in bytes: measured on Node 20 and 24, rounded up. A property name that no earlier object
+ * had costs the most, because it creates a new hidden class.
  */
 const COST = { container: 64, text: 40, scalar: 16, knownName: 8, newName: 160 } as const;
 
-/** How much more than its bytes an answer may take in memory; what portals send takes about twice. */
+/** Maximum ratio of memory to bytes; real responses have about 2. */
 const MEMORY_FACTOR = 3;
 const MEMORY_FLOOR = 256 * 1024;
 
@@ -15,24 +15,24 @@ const [QUOTE, COMMA, COLON, BACKSLASH, LETTER_U] = [0x22, 0x2c, 0x3a, 0x5c, 0x75
 const [OPEN_LIST, CLOSE_LIST, OPEN_MAP, CLOSE_MAP] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
 const SPACE = 0x20;
 
-/** Of the hash FNV-1a, 32 bits. */
+/** FNV-1a, 32 bits. */
 const FNV_PRIME = 16_777_619;
 
-/** Bits that remember which names were seen. Two names that share one count as the same, which is of no consequence. */
+/** Size of the bit set of seen names. A hash collision counts a name as seen, which is harmless. */
 const NAME_BITS = 1 << 19;
 
 export type ScanDefect = 'too-long' | 'too-deep';
 
 /**
- * Adds up what a JSON text will take in memory, byte by byte as it arrives or is unpacked, so that an answer is given up
- * before it is made into values: a few packed bytes can hold millions of them (`[[],[],…]`). It reads any bytes and judges
- * nothing else; what is no JSON is refused by who parses it.
+ * Estimates the memory of a JSON text incrementally while it is received or decompressed, so that a response is rejected
+ * before it is parsed: a few compressed bytes can hold millions of values (`[[],[],…]`). It accepts any bytes; invalid
+ * JSON is rejected by the parser.
  */
 export class ResponseScan {
   bytes = 0;
-  /** As far as it goes. */
+  /** Of the bytes fed so far. */
   memoryBytes = 0;
-  /** Whether the text as a whole may take two bytes a character. */
+  /** Whether the text may need two bytes per character. */
   isWide = false;
   private readonly maxMemory: number;
   private readonly stack = new Uint8Array(MAX_DEPTH);
@@ -41,7 +41,7 @@ export class ResponseScan {
   private expectsName = false;
   private inText = false;
   private inScalar = false;
-  /** 1 behind a backslash; 2 to 5 for the digits of `\uXXXX` that are left, and one. */
+  /** 1 after a backslash; 2 to 5: the remaining digits of `\uXXXX` plus one. */
   private escape = 0;
   private isName = false;
   private chars = 0;
@@ -52,7 +52,7 @@ export class ResponseScan {
     this.maxMemory = maxBytes * MEMORY_FACTOR + MEMORY_FLOOR;
   }
 
-  /** @returns what is wrong with the answer so far; then nothing more of it should be read */
+  /** @returns the defect of the response so far; then reading should stop */
   feed(chunk: Uint8Array): ScanDefect | undefined {
     this.bytes += chunk.byteLength;
     if (this.bytes > this.maxBytes) return 'too-long';
@@ -63,13 +63,13 @@ export class ResponseScan {
     return this.memoryBytes > this.maxMemory ? 'too-long' : undefined;
   }
 
-  /** In local variables, since it looks at every byte. @returns where it stopped: behind the text, or at the end */
+  /** Uses local variables for speed per byte. @returns the position after the text, or the end of the chunk */
   private readText(chunk: Uint8Array, from: number): number {
     const end = chunk.length;
     let [escape, chars, at] = [this.escape, this.chars, from];
     while (at < end) {
       if (escape === 0) {
-        // Nearly all of nearly every text.
+        // Fast path.
         const plain = at;
         at = this.isName ? this.hashPlain(chunk, at) : endOfPlain(chunk, at);
         chars += at - plain;
@@ -90,7 +90,7 @@ export class ResponseScan {
         chars += 1;
       } else {
         this.isWideText = true;
-        // Bytes that go on with a character are none of their own.
+        // UTF-8 continuation bytes are not characters.
         if ((byte & 0xc0) !== 0x80) chars += 1;
       }
     }
@@ -100,7 +100,7 @@ export class ResponseScan {
     return at;
   }
 
-  /** @returns where `endOfPlain` does */
+  /** @returns the same position as `endOfPlain` */
   private hashPlain(chunk: Uint8Array, from: number): number {
     const end = chunk.length;
     let [hash, at] = [this.hash, from];
@@ -113,7 +113,7 @@ export class ResponseScan {
     return at;
   }
 
-  /** @returns where it stopped: inside a text, or at the end; less than nothing when it is too deep */
+  /** @returns the position inside a text, or the end of the chunk; negative when nested too deep */
   private readValues(chunk: Uint8Array, from: number): number {
     let [depth, expectsName, inScalar, memory] = [this.depth, this.expectsName, this.inScalar, 0];
     let at = from;
@@ -186,7 +186,7 @@ export class ResponseScan {
   }
 }
 
-/** @returns where a quote, a backslash or a character beyond ASCII stands, or the end */
+/** @returns the position of the next quote, backslash or non-ASCII byte, or the end of the chunk */
 function endOfPlain(chunk: Uint8Array, from: number): number {
   const end = chunk.length;
   let at = from;

@@ -3,18 +3,21 @@ import { Bitrix24Error, readCode } from './errors.js';
 import type { ResponseDefect } from './outcome.js';
 import { parseJson } from './json.js';
 
-/** The part of `time` that matters for limits, in seconds as Bitrix24 sends it (`api-reference/data-types.md#time`). */
+/** The part of `time` that is relevant for limits, in seconds (`api-reference/data-types.md#time`). */
 export interface RequestTime {
   start?: number | undefined;
   finish?: number | undefined;
   duration?: number | undefined;
-  /** Time that the method has cost this application in the last ten minutes. */
+  /** Operating time of the method for this application in the last ten minutes. */
   operating?: number | undefined;
-  /** Unix time at which the oldest minute of `operating` is forgotten. */
+  /** Unix time at which the oldest minute of `operating` expires. */
   operating_reset_at?: number | undefined;
 }
 
-/** `total` and `next` come with list methods that were asked to count (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+/**
+ * `total` and `next` are set by list methods with counting
+ * (`settings/how-to-call-rest-api/list-methods-pecularities.md`).
+ */
 export interface RestResponse {
   result: unknown;
   total?: number | undefined;
@@ -22,14 +25,14 @@ export interface RestResponse {
   time?: RequestTime | undefined;
 }
 
-/** Who was asked what, and what must not come back in an error. */
+/** The request of a response, and the secrets that an error must not contain. */
 export interface RequestContext {
   readonly memberId: string;
   readonly method: string;
   readonly secrets: readonly string[];
 }
 
-/** Extras never spoil an answer whose result is good: what is not as documented is left out. */
+/** Optional fields never invalidate a response with a result: a field that is not as documented is dropped. */
 const second = z.number().optional().catch(undefined);
 export const wholeNumber = z
   .union([
@@ -56,10 +59,10 @@ const success = z.object({
 });
 
 /**
- * `{result, total, next, time}` or `{error, error_description}` (`error-codes.md`), by what the body says: errors
- * have come with status 200, and results never do with an error's status.
+ * Parses `{result, total, next, time}` or `{error, error_description}` (`error-codes.md`). The body decides: errors also
+ * come with status 200, results never with an error status.
  *
- * @throws Bitrix24Error the portal's code, or `BAD_ANSWER` for HTML, cut or other bodies
+ * @throws Bitrix24Error the portal's code, or `BAD_ANSWER` for HTML, truncated or other bodies
  */
 export function parseResponse(httpStatus: number, text: string, asked: RequestContext): RestResponse {
   const body = parseJson(text);
@@ -72,7 +75,7 @@ export function parseResponse(httpStatus: number, text: string, asked: RequestCo
   throw invalidResponse(asked, httpStatus, body === undefined ? defectOf(text) : 'wrong-shape');
 }
 
-/** What a text is that is no JSON. Judged by its ends alone: an answer can have 64 MB. */
+/** The defect of a text that is not JSON. Only its ends are examined: a response can have 64 MB. */
 function defectOf(text: string): ResponseDefect {
   const start = text.slice(0, 200).trimStart();
   if (start === '') return text.trim() === '' ? 'empty' : 'not-json';
@@ -81,7 +84,7 @@ function defectOf(text: string): ResponseDefect {
   return opened && !/[}\]]\s*$/.test(text.slice(-200)) ? 'cut' : 'not-json';
 }
 
-/** Large answers are read and stored within seconds. */
+/** Large responses are read and stored within seconds. */
 const NO_ROOM_WAIT_MS = 2_000;
 
 export function invalidResponse(
@@ -99,7 +102,7 @@ export function invalidResponse(
   });
 }
 
-/** The error of a call or of one command in a batch, which has no status of its own. */
+/** The error of a call, or of one command in a batch, which has no HTTP status of its own. */
 export function errorFrom(
   sent: string,
   { memberId, method, secrets }: RequestContext,
@@ -115,10 +118,10 @@ export function errorFrom(
   });
 }
 
-/** A minute's share of the operating time is forgotten ten minutes after it began (`limits.md`): no wait is longer. */
+/** A one-minute bucket of operating time expires ten minutes after its start (`limits.md`): no delay is longer. */
 const MAX_RESET_MS = 600_000;
 
-/** In milliseconds. By the portal's own clock where the answer shows it, so that ours may be wrong. */
+/** Milliseconds until the reset, by the portal's clock if the response contains it, so that clock skew does not matter. */
 export function untilReset(time: RequestTime | undefined): number | undefined {
   if (time?.operating_reset_at === undefined) return undefined;
   const now = time.finish ?? time.start ?? Date.now() / 1000;

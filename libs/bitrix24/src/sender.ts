@@ -12,7 +12,7 @@ import { inRequestSpan, noteHttpStatus } from './request-span.js';
 import { MAX_THROTTLED, MAX_RETRIES, isRetryable, type Idempotency, retryDelayMs } from './retryability.js';
 import { usageOfCall, usageOfError } from './usage.js';
 
-/** The last word on one HTTP request and its repeats; a batch counts as one, whatever became of its commands. */
+/** Final outcome of one HTTP request including its retries. A batch is one request, whatever its commands return. */
 export type RequestOutcome =
   | { readonly ok: true; readonly method: string }
   | { readonly ok: false; readonly method: string; readonly error: Bitrix24Error };
@@ -33,32 +33,32 @@ export interface SenderOptions {
 export interface RestRequest<T> {
   readonly method: string;
   readonly params: Params;
-  /** What is run by it, in lower case: the method, or the commands' methods and `batch`. */
+  /** The executed methods in lower case: the method, or the commands' methods and `batch`. */
   readonly methods: readonly string[];
   readonly kind: Idempotency;
-  /** Reads the answer; what it throws counts as the request's error, so that a damaged answer is asked for again. */
+  /** Parses the response; its error counts as the request's error, so that a damaged response is retried. */
   readonly read: (
     answer: RestResponse,
     asked: RequestContext,
   ) => { readonly value: T; readonly usage: MethodUsage[] };
 }
 
-/** What has been tried for a request, each thing so many times. */
-interface Tried {
-  renewed: boolean;
+/** Recovery steps already taken for a request. */
+interface AttemptState {
+  refreshed: boolean;
   reread: boolean;
   relocated: boolean;
-  refusals: number;
-  repeats: number;
+  throttled: number;
+  retries: number;
 }
 
 /**
- * Sends requests to one portal, and again where that is harmless: when nothing was done of it (an expired token, a
- * renamed portal, the rate limit, no connection), and after other errors as its kind allows. Each one, repeats
- * included, is admitted by the pace first.
+ * Sends requests to one portal and retries them where that is safe: when the request was not executed (an expired token, a
+ * renamed portal, the rate limit, no connection), and after other errors according to its idempotency class. The rate
+ * limiter admits each attempt.
  */
 export class Sender {
-  /** The look at a portal's plan that is under way, for all requests that were refused meanwhile. */
+  /** The plan check in flight, shared by all requests that fail meanwhile. */
   #planLook: Promise<ErrorClass> | undefined;
 
   constructor(
@@ -66,14 +66,14 @@ export class Sender {
     private readonly exchange: (request: PostRequest) => Promise<HttpResult> = post,
   ) {}
 
-  /** @throws Bitrix24Error; what token store and pace throw; the signal's reason */
+  /** @throws Bitrix24Error; the error of the token store or the rate limiter; the signal's reason */
   async send<T>(request: RestRequest<T>, signal?: AbortSignal): Promise<T> {
     const { tokens, onOutcome } = this.options;
     const { method } = request;
     const access = await tokens.access(signal);
     let value: T;
     try {
-      value = await this.#persist(request, access, signal);
+      value = await this.#sendWithRetries(request, access, signal);
     } catch (error) {
       if (error instanceof Bitrix24Error) await onOutcome?.({ ok: false, method, error });
       throw error;
@@ -82,32 +82,36 @@ export class Sender {
     return value;
   }
 
-  async #persist<T>(request: RestRequest<T>, access: PortalAccess, signal?: AbortSignal): Promise<T> {
-    const tried: Tried = { renewed: false, reread: false, relocated: false, refusals: 0, repeats: 0 };
+  async #sendWithRetries<T>(
+    request: RestRequest<T>,
+    access: PortalAccess,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const tried: AttemptState = { refreshed: false, reread: false, relocated: false, throttled: 0, retries: 0 };
     for (let by = access; ;) {
       try {
         return await this.#attempt(request, by, signal);
       } catch (error) {
         if (!(error instanceof Bitrix24Error)) throw error;
-        by = await this.#prepareRepeat(error, request, by, tried, signal);
+        by = await this.#prepareRetry(error, request, by, tried, signal);
       }
     }
   }
 
   /**
-   * @returns the credentials to repeat the request with
-   * @throws the error itself when a repeat would not help or could do harm
+   * @returns the credentials for the retry
+   * @throws the error itself when a retry would not help or is not safe
    */
-  async #prepareRepeat(
+  async #prepareRetry(
     error: Bitrix24Error,
     { method, kind }: RestRequest<unknown>,
     access: PortalAccess,
-    tried: Tried,
+    tried: AttemptState,
     signal?: AbortSignal,
   ): Promise<PortalAccess> {
     const { tokens, rateLimiter } = this.options;
-    if (isExpiredToken(error) && access.kind === 'oauth' && !tried.renewed) {
-      tried.renewed = true;
+    if (isExpiredToken(error) && access.kind === 'oauth' && !tried.refreshed) {
+      tried.refreshed = true;
       return await tokens.refresh(access.accessToken, signal);
     }
     if (isOfToken(error) && access.kind === 'oauth' && !tried.reread) {
@@ -121,13 +125,13 @@ export class Sender {
     }
     if (error.code === 'QUERY_LIMIT_EXCEEDED' && rateLimiter !== undefined) {
       await rateLimiter.refused();
-      if (tried.refusals === MAX_THROTTLED) throw error;
-      tried.refusals += 1;
+      if (tried.throttled === MAX_THROTTLED) throw error;
+      tried.throttled += 1;
       return access;
     }
-    if (tried.repeats < MAX_RETRIES && isRetryable(error, kind)) {
-      tried.repeats += 1;
-      await pause((this.options.repeatPauseMs ?? retryDelayMs)(tried.repeats), signal);
+    if (tried.retries < MAX_RETRIES && isRetryable(error, kind)) {
+      tried.retries += 1;
+      await pause((this.options.repeatPauseMs ?? retryDelayMs)(tried.retries), signal);
       return access;
     }
     if (error.errorClass === 'plan') throw await this.#judgePlan(error, method, access, signal);
@@ -135,8 +139,8 @@ export class Sender {
   }
 
   /**
-   * Whether a refusal that may be about the portal's plan is: it is asked once what anybody may ask. A portal that
-   * answers has REST, and the refusal was an accident.
+   * Checks whether an error that may concern the portal's plan does, by one call that needs no rights. If it succeeds, the
+   * plan includes REST, and the error was transient.
    */
   async #judgePlan(
     refusal: Bitrix24Error,
@@ -145,7 +149,7 @@ export class Sender {
     signal?: AbortSignal,
   ): Promise<Bitrix24Error> {
     const { memberId } = this.options;
-    // An application asks about itself; a webhook is none.
+    // `app.info` needs an application; a webhook is none.
     const asked = access.kind === 'oauth' ? 'app.info' : 'scope';
     if (method === asked) return refusal;
     this.#planLook ??= this.#lookAtPlan(asked, access).finally(() => (this.#planLook = undefined));
@@ -162,12 +166,12 @@ export class Sender {
     } catch (error) {
       if (!(error instanceof Bitrix24Error)) throw error;
       if (error.code === 'ACCESS_DENIED') return 'plan';
-      // Refused for another reason, it was served; else nobody knows.
+      // Another error of the method shows that REST works; otherwise the plan is unknown.
       return error.errorClass === 'permanent' ? 'transient' : 'unavailable';
     }
   }
 
-  /** The token goes into the body: addresses end up in logs. */
+  /** The token is in the body: URLs end up in logs. */
   async #attempt<T>(
     { method, methods, params, read }: RestRequest<T>,
     access: PortalAccess,
@@ -176,7 +180,7 @@ export class Sender {
     const { memberId, rateLimiter, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
     const asked: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
-    // Asked first, since the error of `new URL` quotes what it was given.
+    // Checked first: the error of `new URL` quotes its argument.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
     const url = new URL(address);
     await rateLimiter?.admit({ work, methods }, signal);
@@ -219,12 +223,15 @@ function answerOf(exchange: HttpResult, asked: RequestContext): RestResponse {
   throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });
 }
 
-/** Only this one: renewing for other refusals, or ahead of time, can get an application blocked (`settings/oauth/auto-renewal.md`). */
+/**
+ * Only this code: a refresh after other errors, or ahead of time, can get an application blocked
+ * (`settings/oauth/auto-renewal.md`).
+ */
 function isExpiredToken({ code, httpStatus }: Bitrix24Error): boolean {
   return code === 'EXPIRED_TOKEN' && httpStatus === 401;
 }
 
-/** Whatever a portal says of a token that was replaced meanwhile is no news of the one in its place. */
+/** An error of a token that was replaced during the request says nothing about its successor. */
 function isOfToken({ errorClass }: Bitrix24Error): boolean {
   return errorClass === 'authorization' || errorClass === 'expired';
 }

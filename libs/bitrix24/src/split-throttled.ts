@@ -2,25 +2,25 @@ import type { Command, CommandOutcome } from './batch.js';
 import { Bitrix24Error } from './errors.js';
 import { holdsReference } from './query.js';
 
-/** Milliseconds for which a method is not to be called, by its name in lower case. */
+/** Milliseconds during which a method must not be called, by its name in lower case. */
 export type Throttled = ReadonlyMap<string, number>;
 
-/** A method whose operating time is known to be used up is not even asked: it would only be refused. */
+/** Error without a request: a call of a method with exhausted operating time would only be rejected. */
 export function throttledError(memberId: string, method: string, retryAfterMs: number): Bitrix24Error {
   return new Bitrix24Error('OPERATION_TIME_LIMIT', { memberId, method, retryAfterMs, delivered: 'no' });
 }
 
 export interface SplitBatch {
   readonly sent: Record<string, Command>;
-  /** Outcomes of those that are held back. */
+  /** Outcomes of the commands that are not sent. */
   readonly held: Record<string, CommandOutcome>;
 }
 
 /**
- * Takes the commands of paused methods out of a batch.
+ * Removes the commands of paused methods from a batch.
  *
- * @throws Bitrix24Error `OPERATION_TIME_LIMIT` for the batch as a whole where commands depend on one another, since it
- *   halts at the first error or one refers to another's result; and when `batch` itself is paused
+ * @throws Bitrix24Error `OPERATION_TIME_LIMIT` for the batch as a whole if commands depend on one another (`halt`, or a
+ *   reference to another's result), and when `batch` itself is paused
  */
 export function splitThrottled(
   commands: Readonly<Record<string, Command>>,
@@ -45,7 +45,7 @@ export function splitThrottled(
   return { sent: Object.fromEntries(sent), held: Object.fromEntries(held) };
 }
 
-/** Taken for one when in doubt: then the whole batch waits. */
+/** True when in doubt: then the whole batch waits. */
 function refersToOthers(params: Command['params']): boolean {
   return params !== undefined && holdsReference(JSON.stringify(params));
 }

@@ -4,12 +4,12 @@ import type { Command, CommandOutcome } from './batch.js';
 import type { Bitrix24Error } from './errors.js';
 import type { MethodUsage } from './rate-limit/rate-limiter.js';
 
-/** What the answer to one call says; nothing where the portal does not count, as on-premise portals do (`limits.md`). */
+/** Usage in the response to one call; empty for a portal that does not count, such as on-premise ones (`limits.md`). */
 export function usageOfCall(method: string, { time }: RestResponse): MethodUsage[] {
   return time?.operating === undefined ? [] : [usage(method, time)];
 }
 
-/** What a refusal says. */
+/** Usage in an error. */
 export function usageOfError(method: string, { code, retryAfterMs }: Bitrix24Error): MethodUsage[] {
   if (code !== 'OPERATION_TIME_LIMIT') return [];
   const name = method.toLowerCase();
@@ -21,8 +21,8 @@ const batchTimes = z.object({
 });
 
 /**
- * What the answer to a batch says of each method in it, and of `batch` itself: it is disputed which of the two is
- * billed, the documentation (`limits.md`) says the methods. Each method once, by the most that was counted.
+ * Usage of each method in the response to a batch, and of `batch` itself: it is disputed which of the two is counted; the
+ * documentation (`limits.md`) says the methods. Each method once, with its maximum.
  */
 export function usageOfBatch(
   commands: Readonly<Record<string, Command>>,
@@ -51,7 +51,7 @@ function maxOfEach(all: readonly MethodUsage[]): Iterable<MethodUsage> {
   return most.values();
 }
 
-/** A refused method says when it is free again; that outweighs what the commands before it have cost. */
+/** The error of an exhausted method has its reset time, which takes precedence over the usage of earlier commands. */
 function more(one: MethodUsage, other: MethodUsage): MethodUsage {
   const [first, second] = weight(one) >= weight(other) ? [one, other] : [other, one];
   return {

@@ -18,8 +18,8 @@ describe('the back-off', () => {
   });
 });
 
-describe('waiting at most', () => {
-  it('gives what the work gives, or nothing when it takes longer', async () => {
+describe('a wait with a timeout', () => {
+  it('returns the result of the work, or undefined on timeout', async () => {
     expect(await waitAtMost(Promise.resolve('done'), 1_000)).toBe('done');
     expect(await waitAtMost(new Promise(() => undefined), 1)).toBeUndefined();
     await expect(waitAtMost(Promise.reject(new Error('boom')), 1_000)).rejects.toThrow('boom');

@@ -9,7 +9,7 @@ const login = new Error(
 );
 const minuteMs = 60_000;
 
-describe('how a connection fares', () => {
+describe('the state report of a connection', () => {
   let log: RecordedLog;
   let busHealth: BusHealth;
   let nowMs: number;
@@ -23,12 +23,12 @@ describe('how a connection fares', () => {
   });
   const said = (): string[] => log.read().map(({ level }) => level);
 
-  it('is said once however often it fails, and again after ten minutes, for ever', () => {
+  it('logs a failure once however often it repeats, and again every ten minutes', () => {
     for (; nowMs < 30 * minuteMs; nowMs += 10_000) report.down(refused);
     expect(said()).toEqual(['warn', 'warn', 'warn']);
   });
 
-  it('is said again when the reason is another one, and louder when a person must mend it', () => {
+  it('logs a new reason again, at a higher level when it requires an operator', () => {
     report.down(refused);
     report.down(login);
     report.down(login);
@@ -36,7 +36,7 @@ describe('how a connection fares', () => {
     expect(said()).toEqual(['warn', 'error', 'warn']);
   });
 
-  it('is said again when it fails after it was up', () => {
+  it('logs again when the connection fails after it was up', () => {
     report.down(refused);
     report.up();
     report.up();
@@ -44,7 +44,7 @@ describe('how a connection fares', () => {
     expect(said()).toEqual(['warn', 'info', 'warn']);
   });
 
-  it('is told to whoever asks what is wrong, while it is', () => {
+  it('reports the problem to the bus health while it lasts', () => {
     const other = new ConnectionReport({ name: 'retry', address: 'AMQP_URL', log, busHealth });
     report.down(refused);
     other.down(refused);

@@ -30,11 +30,11 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
     await underTest.drop();
   });
 
-  /** Tries again until it is stored, as the gateway's journal does. */
+  /** Retries until it is stored, as the gateway's journal does. */
   const publishInTheEnd = (event: PortalEvent): Promise<void> =>
     eventually(() => bus.publish(event), { timeoutMs: 30_000, everyMs: 50 });
 
-  it('says within its deadline that a frozen server did not confirm, and publishes again after', async () => {
+  it('reports within its deadline that a frozen server did not confirm, and publishes again after', async () => {
     const impatient = await underTest.open({ url: proxy.url, publishDeadlineMs: 500 });
     try {
       await eventually(() => impatient.publish(anEvent()));
@@ -42,7 +42,7 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
       const startedAt = performance.now();
       await expect(impatient.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_TIMEOUT' });
       expect(performance.now() - startedAt).toBeGreaterThan(450);
-      // Below the deadline that the other tests give.
+      // Below the deadline of the other tests.
       expect(performance.now() - startedAt).toBeLessThan(4_000);
       proxy.thaw();
       await eventually(() => impatient.publish(anEvent()));
@@ -52,7 +52,7 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
     }
   });
 
-  it('refuses to publish while there is no connection, is not ready, and publishes again after', async () => {
+  it('rejects a publish while there is no connection, is not ready, and publishes again after', async () => {
     expect(bus.isReady()).toBe(true);
     proxy.shut();
     await eventually(() => expect(bus.isReady()).toBe(false));
@@ -62,7 +62,7 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
     await eventually(() => expect(bus.isReady()).toBe(true));
   });
 
-  it('gets back what it held when its connection was cut, in order, and drops what is settled late', async () => {
+  it('redelivers what it held when its connection was cut, in order, and ignores late settlements', async () => {
     const deliveries: Delivery[] = [];
     await bus.consume({ consumer: 'holder', names, receive: (delivery) => deliveries.push(delivery) });
     const events = Array.from({ length: 20 }, () => anEvent());
@@ -93,7 +93,7 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
       names,
       receive: (delivery) => {
         const { id, entityId } = delivery.event;
-        // Every third one fails at first, so that retries are cut, too.
+        // Every third one fails at first, so that retries are interrupted too.
         const fails = Number(entityId) % 3 === 0 && delivery.attempts === 0;
         if (fails) void delivery.retry(1, { code: 'TIMEOUT', message: '' });
         else void delivery.done().then(() => settled.add(id));
@@ -131,7 +131,7 @@ describe.each([
   ['RabbitMQ', (port: number) => ({ amqpUrl: `amqp://guest:guest@127.0.0.1:${port}` })],
   ['PostgreSQL', (port: number) => ({ databaseUrl: `postgres://postgres@127.0.0.1:${port}/none` })],
 ])('a bus on %s that cannot be reached', (_, address) => {
-  it('opens all the same, is not ready, refuses events, and waits with its consumers until it is closed', async () => {
+  it('opens anyway, is not ready, rejects events, and waits with its consumers until it is closed', async () => {
     const bus = await openEventBus({ ...address(await freePort()), log: silentLog });
     expect(bus.isReady()).toBe(false);
     await expect(bus.publish(anEvent())).rejects.toThrow(BusUnavailableError);
@@ -146,7 +146,7 @@ describe.each([
     await waiting[1];
   });
 
-  it('says so in the log, without the password of the address', async () => {
+  it('logs it, without the password of the address', async () => {
     const lines: string[] = [];
     const note = (fields: object, message: string): void => {
       lines.push(

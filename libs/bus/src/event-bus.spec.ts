@@ -52,7 +52,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     for (const consumer of consumers.splice(0)) await underTest.forget(consumer);
   });
 
-  /** Consumes into a list; settles nothing unless `receive` does. */
+  /** Collects deliveries in a list; settles nothing unless `receive` does. */
   const collect = async (
     options: Omit<ConsumeOptions, 'receive'> & { receive?: ConsumeOptions['receive']; from?: EventBus },
   ): Promise<{ deliveries: Delivery[]; ids: () => string[]; consumption: Consumption }> => {
@@ -68,7 +68,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     return { deliveries, ids: () => deliveries.map(({ event }) => event.id), consumption };
   };
 
-  it('hands an event over as it was published', async () => {
+  it('delivers an event as it was published', async () => {
     const { deliveries } = await collect({
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
@@ -81,7 +81,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(deliveries[0]).toMatchObject({ attempts: 0, deliveryCount: 0, firstFailedAt: undefined });
   });
 
-  it('gives every consumer the events that it wants, each once, and no others', async () => {
+  it('delivers to every consumer the events that it subscribes to, each once, and no others', async () => {
     const contacts = await collect({
       consumer: newConsumer(),
       names: ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'],
@@ -120,7 +120,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     });
   });
 
-  it('keeps an event whose name has dots apart from longer and shorter ones', async () => {
+  it('distinguishes an event name with dots from longer and shorter ones', async () => {
     const { ids } = await collect({
       consumer: newConsumer(),
       names: ['CATALOG.PRICE'],
@@ -133,7 +133,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     await eventually(() => expect(ids()).toEqual([wanted.id]));
   });
 
-  it('keeps an event that nobody wants where a person can find it', async () => {
+  it('keeps an unrouted event where an operator can find it', async () => {
     await underTest.unrouted();
     const event = anEvent({ name: 'ONNOBODYWANTSTHIS' });
     await bus.publish(event);
@@ -155,7 +155,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(first.deliveries).toEqual([]);
   });
 
-  it('brings an event back after its delay, and counts the attempt', async () => {
+  it('redelivers an event after its delay, and counts the attempt', async () => {
     const { deliveries } = await collect({
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
@@ -202,14 +202,14 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
           : delivery.done()),
     });
     const good = anEvent({ entityId: '2' });
-    // Together, for on a slow machine the retry would else be back before the second is published.
+    // Published together, because on a slow machine the retry could be back before the second is published.
     await Promise.all([bus.publish(bad), bus.publish(good)]);
     await eventually(() => expect(ids()).toHaveLength(3));
     expect(ids().toSorted()).toEqual([bad.id, bad.id, good.id].toSorted());
     expect(ids().at(-1)).toBe(bad.id);
   });
 
-  it('keeps a dead letter with all that a person needs', async () => {
+  it('keeps a dead letter with the details for an operator', async () => {
     const consumer = newConsumer();
     await collect({
       consumer,
@@ -234,7 +234,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(letter?.lastFailedAt).toBeGreaterThan(letter?.firstFailedAt ?? Infinity);
   });
 
-  it('brings a deferred delivery back later, with nothing counted against it', async () => {
+  it('redelivers a deferred delivery later, without counting an attempt', async () => {
     const consumer = newConsumer();
     const { deliveries } = await collect({
       consumer,
@@ -259,7 +259,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     ]);
   });
 
-  it('puts a message that cannot be read among the dead letters, and goes on', async () => {
+  it('moves an unreadable message to the dead letters, and goes on', async () => {
     const consumer = newConsumer();
     const { ids } = await collect({ consumer, names: ['ONCRMCONTACTUPDATE'], receive: settleAtOnce });
     const event = anEvent();
@@ -273,7 +273,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     });
   });
 
-  it('keeps a message of a newer version, however often it comes, and counts it', async () => {
+  it('keeps a message of a newer version, however often it is delivered, and counts it', async () => {
     const consumer = newConsumer();
     const { ids, consumption } = await collect({
       consumer,
@@ -285,7 +285,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     await bus.publish(event);
     await eventually(() => expect(ids()).toEqual([event.id]));
     await eventually(() => expect(consumption.newer()).toBe(1));
-    // More than there are tiers, so that it would be dead by now if it had spent an attempt each time.
+    // More than there are tiers: if each delivery spent an attempt, it would be dead by now.
     const before = await timesNewer(consumer);
     await eventually(async () =>
       expect(await timesNewer(consumer)).toBeGreaterThan(before + retryDelaysMs.length),
@@ -310,7 +310,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(await underTest.deadLetters(consumer)).toEqual([]);
   });
 
-  it('hands what a stopped process held to the next one, in order, and nothing that was settled', async () => {
+  it('redelivers what a stopped process held to the next one, in order, and nothing that was settled', async () => {
     const consumer = newConsumer();
     const names = ['ONCRMCONTACTUPDATE'];
     const other = await open();
@@ -335,7 +335,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(first.deliveries.at(-1)?.lost).toBe(true);
   });
 
-  it('hands over no more than the prefetch, and goes on as deliveries are settled', async () => {
+  it('delivers no more than the prefetch, and goes on as deliveries are settled', async () => {
     const { deliveries } = await collect({
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
@@ -350,7 +350,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     await eventually(() => expect(deliveries).toHaveLength(30));
   });
 
-  it('settles a delivery once, however often it is told to, and keeps its connection', async () => {
+  it('settles a delivery once, however often it is settled, and keeps its connection', async () => {
     const warnings: string[] = [];
     const log = { ...silentLog, warn: (_fields: object, message: string) => void warnings.push(message) };
     const consumer = newConsumer();
@@ -374,7 +374,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     expect(warnings).toEqual([]);
   });
 
-  it('refuses a consumer whose name would not make a queue', async () => {
+  it('rejects a consumer whose name is not valid in a queue name', async () => {
     await expect(bus.consume({ consumer: 'A b', names: ['ONX'], receive: settleAtOnce })).rejects.toThrow(
       TypeError,
     );

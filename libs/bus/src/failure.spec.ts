@@ -42,12 +42,12 @@ describe('a failure as it is stored', () => {
     expect(toFailure(new Error(message)).message).not.toContain(secret);
   });
 
-  it('does not hold a secret that stands for a code', () => {
+  it('does not keep a secret in the place of a code', () => {
     const error = Object.assign(new Error('no'), { code: 'client_secret=s3cr3t' });
     expect(toFailure(error).code).toBe('client_secret=[redacted]');
   });
 
-  it('leaves an ordinary message as it is', () => {
+  it('leaves an ordinary message unchanged', () => {
     const message = "Element '82' is not found (code 404): the token of the parser was unexpected";
     expect(redact(message)).toBe(message);
     expect(redact('UNABLE_TO_GET_ISSUER_CERT_LOCALLY')).toBe('UNABLE_TO_GET_ISSUER_CERT_LOCALLY');

@@ -17,7 +17,7 @@ async function valueOf(series: string): Promise<number> {
   return Number(line?.slice(series.length + 1) ?? 0);
 }
 
-describe.each(busesUnderTest)('what goes through the bus on %s', (name, setUp) => {
+describe.each(busesUnderTest)('instrumentation of the bus on %s', (name, setUp) => {
   const system = name.toLowerCase();
   const published = `messaging_system="${system}",messaging_operation_name="publish",messaging_destination_name="b24.events"`;
   let underTest: BusUnderTest;
@@ -32,7 +32,7 @@ describe.each(busesUnderTest)('what goes through the bus on %s', (name, setUp) =
     await underTest.drop();
   });
 
-  it('is counted and timed, by what OpenTelemetry calls it, and never by portal', async () => {
+  it('counts and times by OpenTelemetry names, and never by portal', async () => {
     const deliveries: Delivery[] = [];
     await bus.consume({
       consumer: `counted-${system}`,
@@ -51,7 +51,7 @@ describe.each(busesUnderTest)('what goes through the bus on %s', (name, setUp) =
     expect(await register.metrics()).not.toContain(anEvent().memberId);
   });
 
-  it('is counted with the reason when it is refused', async () => {
+  it('counts a rejected publish with its reason', async () => {
     const proxy = await tcpProxy(underTest.url);
     const cutOff = await underTest.open({ url: proxy.url, publishDeadlineMs: 2_000 });
     proxy.shut();
@@ -64,7 +64,7 @@ describe.each(busesUnderTest)('what goes through the bus on %s', (name, setUp) =
     await expect(valueOf(`messaging_client_operation_duration_seconds_count{${refused}}`)).resolves.toBe(1);
   });
 
-  it('keeps the trace that it belongs to, through a retry, too', async () => {
+  it('keeps the trace context of an event, through a retry too', async () => {
     const attempts: Delivery[] = [];
     await bus.consume({
       consumer: `traced-${system}`,

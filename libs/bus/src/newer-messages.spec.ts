@@ -6,7 +6,7 @@ import { NewerMessages } from './newer-messages.js';
 const MINUTE_MS = 60_000;
 
 describe('messages of a newer version', () => {
-  it('come again soon at first, as versions are replaced one by one, and seldom after hours', () => {
+  it('are redelivered soon at first, for a rolling update, and rarely after hours', () => {
     let now = 0;
     const newer = new NewerMessages('formatter', silentLog, () => now);
     const delays: number[] = [];
@@ -20,7 +20,7 @@ describe('messages of a newer version', () => {
     expect(delays.length).toBeLessThan(20);
   });
 
-  it('are counted once each, and no longer when they have not come for a while', () => {
+  it('are counted once each, until they have not been delivered for a while', () => {
     let now = 0;
     const newer = new NewerMessages('formatter', silentLog, () => now);
     newer.note('a');
@@ -34,7 +34,7 @@ describe('messages of a newer version', () => {
     expect(newer.count).toBe(0);
   });
 
-  it('are said in the log now and then, not one by one', () => {
+  it('are logged periodically, not one by one', () => {
     let now = 0;
     const log = new RecordedLog();
     const newer = new NewerMessages('formatter', log, () => now);

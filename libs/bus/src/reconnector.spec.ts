@@ -8,7 +8,7 @@ const session: Session = { close: () => Promise.resolve() };
 let closing: (() => Promise<void>) | undefined;
 afterEach(() => closing?.());
 
-/** Every session fails in this way: at its opening, or right after it. */
+/** Every session fails, when it is opened or right after it. */
 async function failing(log: RecordedLog, when: 'opening' | 'open'): Promise<() => number> {
   let attempts = 0;
   const reconnector = new Reconnector({
@@ -25,14 +25,14 @@ async function failing(log: RecordedLog, when: 'opening' | 'open'): Promise<() =
   return () => attempts;
 }
 
-it('tries on and says once that it cannot connect', async () => {
+it('retries, and logs once that it cannot connect', async () => {
   const log = new RecordedLog();
   const attempts = await failing(log, 'opening');
   await eventually(() => expect(attempts()).toBeGreaterThan(4));
   expect(log.read().map(({ message }) => message)).toEqual(['bus connection is down, will connect again']);
 });
 
-it('does not say again and again that it is up when what it opens ends at once', async () => {
+it('does not log again and again that it is up when sessions end at once', async () => {
   const log = new RecordedLog();
   const attempts = await failing(log, 'open');
   await eventually(() => expect(attempts()).toBeGreaterThan(4));

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { SHARD_COUNT, shardOf } from './shard.js';
 
 describe('the shard of a portal', () => {
-  it('never changes: messages wait under it in queues and tables', () => {
+  it('never changes: messages are stored under it in queues and tables', () => {
     const known = [
       'a223c6b3710f85df22e9377d6c4f7553',
       'da45a03b265edd8787f8a258d793cc5d',

@@ -29,9 +29,9 @@ async function publish(event: PortalEvent): Promise<PortalEvent> {
   return published;
 }
 
-// First, for a tracer that has met an SDK keeps to it.
+// First, because a tracer that has seen an SDK keeps using it.
 describe('without an SDK', () => {
-  it('an event goes through as the very object that came, with the trace that it may have', async () => {
+  it('passes an event through as the same object, with its trace if it has one', async () => {
     for (const event of [anEvent(), anEvent({ traceparent: traceparent(1) })]) {
       expect(await publish(event)).toBe(event);
       expect(withCurrentTrace(event)).toBe(event);
@@ -51,7 +51,7 @@ describe('spans of the bus', () => {
   });
   afterEach(() => exporter.reset());
 
-  /** The one span that ended. */
+  /** The only span that ended. */
   function theSpan() {
     const [span, ...more] = exporter.getFinishedSpans();
     expect(more).toEqual([]);
@@ -59,7 +59,7 @@ describe('spans of the bus', () => {
     return span;
   }
 
-  it('hand on the publish as what the consumers go on with, and change nothing else of the event', async () => {
+  it('pass the publish span on as the parent for the consumers, and change nothing else of the event', async () => {
     const event = anEvent();
     const published = await publish(event);
     const span = theSpan();
@@ -68,7 +68,7 @@ describe('spans of the bus', () => {
     expect(span).toMatchObject({ name: 'publish b24.events', kind: SpanKind.PRODUCER });
   });
 
-  it('go on with the request that is traced now, whatever trace the event brings', async () => {
+  it('continue the active trace, whatever trace the event has', async () => {
     await trace.getTracer('spec').startActiveSpan('request', async (request) => {
       await publish(anEvent({ traceparent: traceparent(1) }));
       request.end();
@@ -77,7 +77,7 @@ describe('spans of the bus', () => {
     expect(published?.parentSpanContext?.spanId).toBe(request?.spanContext().spanId);
   });
 
-  it('go on with the trace that an event out of the journal brings', async () => {
+  it('continue the trace of an event from the journal', async () => {
     const kept = await trace
       .getTracer('spec')
       .startActiveSpan('request', async () => withCurrentTrace(anEvent()));
@@ -85,7 +85,7 @@ describe('spans of the bus', () => {
     expect(theSpan().parentSpanContext?.traceId).toBe(kept.traceparent?.slice(3, 35));
   });
 
-  it('tell why a publish was refused', async () => {
+  it('record why a publish was rejected', async () => {
     const refusal = new BusUnavailableError('BUS_DOWN');
     await expect(inPublishSpan(anEvent(), bus, () => Promise.reject(refusal))).rejects.toBe(refusal);
     expect(theSpan().status.code).toBe(SpanStatusCode.ERROR);
@@ -110,13 +110,13 @@ describe('spans of the bus', () => {
     expect(exporter.getFinishedSpans()).toEqual([]);
   });
 
-  it('have 128 links at most, however many events a batch is of', async () => {
+  it('have 128 links at most, however many events the batch has', async () => {
     const traceparents = Array.from({ length: 2_500 }, (_, n) => traceparent(n + 1));
     await inBatchSpan({ ...batch, traceparents }, async () => [], nothingFailed);
     expect(theSpan().links).toHaveLength(128);
   });
 
-  it('begin a trace for events that bring none, and for what is none', async () => {
+  it('begin a trace for events without one or with an invalid one', async () => {
     await inBatchSpan({ ...batch, traceparents: [] }, async () => [], nothingFailed);
     await inBatchSpan({ ...batch, traceparents: ['00-nonsense'] }, async () => [], nothingFailed);
     expect(exporter.getFinishedSpans().map(({ parentSpanContext }) => parentSpanContext)).toEqual([
@@ -125,7 +125,7 @@ describe('spans of the bus', () => {
     ]);
   });
 
-  it('tell of a batch that failed, wholly or in part, and never a secret or a stack', async () => {
+  it('record a full or partial failure of a batch, and never a secret or a stack', async () => {
     const error = new Error('refused: access_token=abcdef0123456789');
     const failing = inBatchSpan({ ...batch, traceparents: [] }, () => Promise.reject(error), nothingFailed);
     await expect(failing).rejects.toBe(error);

@@ -19,19 +19,19 @@ export interface DeadLetter {
   content: string;
 }
 
-/** One real broker or database of this spec alone, and a look into it that does not go through our own code. */
+/** A real broker or database used only by this spec, with access that bypasses our own code. */
 export interface BusUnderTest {
   /** The address that the buses are opened with. */
   url: string;
-  /** One bus, as one process would have it. */
+  /** One bus, as one process would open it. */
   open(
     options?: Pick<OpenEventBusOptions, 'publishDeadlineMs'> & { url?: string; log?: Log },
   ): Promise<EventBus>;
   deadLetters(consumer: string): Promise<DeadLetter[]>;
   unrouted(): Promise<string[]>;
-  /** Puts a message among the consumer's, whatever it says. */
+  /** Puts a raw message into the consumer's queue, valid or not. */
   inject(consumer: string, shard: number, content: string): Promise<void>;
-  /** Removes all that stands for a consumer: every quorum queue holds files of the broker open. */
+  /** Deletes everything of a consumer: every quorum queue keeps files open on the broker. */
   forget(consumer: string): Promise<void>;
   drop(): Promise<void>;
 }
@@ -87,7 +87,7 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
 async function postgresUnderTest(): Promise<BusUnderTest> {
   const database = await freshDatabase(BUS_MIGRATIONS);
   const pool = new pg.Pool({ connectionString: database.url, max: 2 });
-  // Dropping the database ends a connection that has not gone by itself yet.
+  // Dropping the database ends a connection that has not closed by itself yet.
   pool.on('error', () => undefined);
   return {
     url: database.url,
@@ -128,7 +128,7 @@ async function postgresUnderTest(): Promise<BusUnderTest> {
   };
 }
 
-/** For `describe.each`: every contract is tested on both, where a broker can be had. */
+/** For `describe.each`: every contract is tested on both buses, where a broker is available. */
 export const busesUnderTest: [name: string, setUp: () => Promise<BusUnderTest>][] = [
   ...(hasBroker ? [['RabbitMQ', rabbitMqUnderTest] satisfies [string, unknown]] : []),
   ['PostgreSQL', postgresUnderTest],

@@ -8,18 +8,21 @@ import type { ConsumeOptions, Consumption, EventBus, Failure } from '../src/even
 import { BUS_MIGRATIONS } from '../src/postgres/migrations.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-test.js';
 
-/** A bus as a process has it, and as an operator sees it, for one spec. */
+/** A bus with its admin API, for one spec. */
 export interface CareUnderTest {
   underTest: BusUnderTest;
   bus: EventBus;
   admin: BusAdmin;
-  /** Where processes report themselves; with PostgreSQL also the bus. */
+  /** Holds process reports; with PostgreSQL also the bus. */
   database: pg.Pool;
-  /** A name that no other test of the spec uses; forgotten by `endTest`. */
+  /** A name that no other test of the spec uses; deleted by `endTest`. */
   newConsumer(): string;
   /** Consumes until `endTest`, or until stopped. */
   consume(options: ConsumeOptions): Promise<Consumption>;
-  /** Subscribes, publishes, and lets every event die with this failure; resolves when all lie dead and nobody consumes. */
+  /**
+   * Subscribes, publishes, and fails every event with this failure; resolves when all are dead letters and nobody
+   * consumes.
+   */
   letDie(consumer: string, publish: () => Promise<void>, count: number, failure?: Failure): Promise<void>;
   endTest(): Promise<void>;
   end(): Promise<void>;
@@ -36,7 +39,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
   const bus = await underTest.open();
   const admin = openBusAdmin({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
   const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-  // Dropping the database ends a connection that has not gone by itself yet.
+  // Dropping the database ends a connection that has not closed by itself yet.
   database.on('error', () => undefined);
   const running = new Set<Consumption>();
   const consumers: string[] = [];
@@ -86,7 +89,7 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
   };
 }
 
-/** For `describe.each`, as `busesUnderTest`. */
+/** For `describe.each`, like `busesUnderTest`. */
 export const caresUnderTest: [name: string, setUp: () => Promise<CareUnderTest>][] = busesUnderTest.map(
   ([name, setUp]) => [name, () => careUnderTest(setUp)],
 );

@@ -1,6 +1,6 @@
 import type { CrashLog } from '../src/scheduler/crash-log.js';
 
-/** Trials that outlive a dispatcher, not the test. */
+/** A crash log in memory that outlives a dispatcher within one test. */
 export class MemoryTrials implements CrashLog {
   readonly rows = new Map<string, { unfinished: number; entity: string | undefined; starts: number }>();
 

@@ -8,7 +8,7 @@ export type Settled =
   | { as: 'defer'; afterMs: number; code?: string }
   | { as: 'dead'; failure: Failure };
 
-/** A delivery without a bus, which remembers how it was settled. */
+/** A delivery without a bus that records how it was settled. */
 export class RecordedReceipt implements Receipt {
   readonly settled: Settled[] = [];
   lost = false;

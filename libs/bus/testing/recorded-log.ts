@@ -7,7 +7,7 @@ export interface Line {
   message: string;
 }
 
-/** What a process would have logged. */
+/** Records what a process would log. */
 export class RecordedLog implements Log {
   readonly lines: Line[] = [];
 
@@ -24,12 +24,12 @@ export class RecordedLog implements Log {
     this.lines.push({ level: 'error', fields, message });
   }
 
-  /** What a person reads: not `debug`. */
+  /** Lines that an operator reads: without `debug`. */
   read(level?: Line['level']): Line[] {
     return this.lines.filter((line) => (level ? line.level === level : line.level !== 'debug'));
   }
 
-  /** Of all levels, with every property of every error. */
+  /** Lines of all levels, with every property of every error. */
   text(): string {
     return inspect(this.lines, { depth: 10, maxStringLength: null });
   }

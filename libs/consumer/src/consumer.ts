@@ -43,33 +43,33 @@ export const CONSUMER_VARIABLES = [
 export type ConsumerEnvironment = Pick<Environment, (typeof CONSUMER_VARIABLES)[number]>;
 
 export interface ConsumerOptions {
-  /** Names its queues, so it must stay the same: lower case letters, digits and hyphens. */
+  /** Part of its queue names, so it must stay the same: lower-case letters, digits and hyphens. */
   name: string;
   /** The app's own module: its controllers have methods under `@OnPortalEvents`. */
   module: Type | DynamicModule;
   /**
-   * At its end the process waits so long for the batches in hand, by default a minute: as long as Bitrix24 may take to
-   * answer. Whoever ends it must give it 15 s more.
+   * How long a shutdown waits for batches in flight, by default one minute: as long as Bitrix24 may take to answer.
+   * The grace period of the process must be 15 s longer.
    */
   drainWithinMs?: number;
-  /** What an operator may set for it at one portal, as an object (`PortalSettings.of`); left out, nothing. */
+  /** Schema of the per-portal settings that an operator may set, an object (`PortalSettings.of`); omitted: none. */
   settings?: ZodType;
-  /** Most events in hand of each of 16 shards, by default 2,000: fewer for events that carry much data. */
+  /** Maximum unacknowledged events per shard (of 16), by default 2,000: lower it for events that carry much data. */
   prefetch?: number;
 }
 
 const DEFAULT_DRAIN_TIMEOUT_MS = 55_000;
-/** To settle what is finished, and to let go of the rest. */
+/** Time to settle finished deliveries and to release the rest. */
 const HAND_BACK_TIMEOUT_MS = 8_000;
 
 export interface RunningConsumer {
-  /** Takes no more events, finishes the batches in hand, then closes bus and database. */
+  /** Takes no more events, finishes the batches in flight, then closes bus and database. */
   close(): Promise<void>;
 }
 
 /**
- * Starts one consumer: its queues are declared and bound first, then its events are recorded, from which the gateway
- * binds them at every portal. Resolves when it takes events and its ops server listens.
+ * Starts one consumer: first its queues are declared and bound, then its event names are stored, from which the
+ * gateway binds them at every portal. Resolves when it takes events and its ops server listens.
  */
 export async function startConsumer(
   {
@@ -88,7 +88,7 @@ export async function startConsumer(
   const { log } = host;
   const busHealth = new BusHealth();
   let ready: PortalEventsServer | undefined;
-  // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
+  // First, because the start waits for services that are down: probes meanwhile see `live` and `not ready`.
   await host.startOpsServer({
     bus: () => ({ healthy: ready?.isReady() ?? false, reason: busHealth.reason }),
     // Without it no portal can be called.
@@ -135,7 +135,7 @@ export async function startConsumer(
     state: () => server.state(),
     log,
   });
-  // Before it takes its first event: nobody may remove the queues of a process that is about to consume.
+  // Before its first event, so that nobody removes the queues of a process that is about to consume.
   await reporter.start();
   app.get(PortalCache).onChange((memberId) => server.wake(memberId));
   await app.listen();
@@ -151,7 +151,7 @@ export async function startConsumer(
             close: () => server.close(),
             timeoutMs: drainWithinMs + HAND_BACK_TIMEOUT_MS,
           },
-          // While batches are finished the process still shows itself; with the app goes its database.
+          // The process stays visible while batches finish; its database closes with the app.
           { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
           { what: 'database', close: () => app.close(), timeoutMs: 3_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },

@@ -1,7 +1,7 @@
 import { readEnvironment, runMain, runUntilSignal, traced } from '@relay/platform';
 import { CONSUMER_VARIABLES, startConsumer, type ConsumerOptions } from './consumer.js';
 
-/** All that a consumer's `main.ts` says: a process of its own, configured by the environment, ended by a signal. */
+/** The whole `main.ts` of a consumer: its own process, configured by the environment, ended by a signal. */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
   await runMain(options.name, async () => {
     await runUntilSignal(async () => {

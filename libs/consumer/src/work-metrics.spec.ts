@@ -11,7 +11,7 @@ async function shown(): Promise<string[]> {
   return text.split('\n').filter((line) => line.startsWith('relay_bus_'));
 }
 
-describe('the metrics of what a consumer holds', () => {
+describe('the metrics of in-flight work', () => {
   afterEach(() => {
     for (const end of endings.splice(0)) end();
   });
@@ -39,7 +39,7 @@ describe('the metrics of what a consumer holds', () => {
     expect(await shown()).toContain('relay_bus_oldest_waiting_seconds{consumer="one"} 0');
   });
 
-  it('show nothing of a consumer that has not begun, and of one that has ended', async () => {
+  it('show nothing for a consumer that has not started or has ended', async () => {
     show('one', () => undefined);
     show('other', () => ({ lanes: 3, waiting: 3, batches: 3, isPaused: false, oldestAt: 0 }));
     expect((await shown()).join('\n')).not.toContain('"one"');

@@ -30,7 +30,9 @@ const gauges = [
   ),
 ];
 
-/** Asked at each scrape alone, since it looks at everything that waits. @returns what ends it */
+/**
+ * Reads the state only at each scrape, since it visits everything that waits. @returns a function that unregisters it
+ */
 export function registerWorkMetrics(consumer: string, look: StateReader): () => void {
   readers.set(consumer, look);
   return () => {

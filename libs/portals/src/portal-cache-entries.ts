@@ -2,17 +2,17 @@ import { LruMap } from './lru-map.js';
 import type { KnownPortal } from './portal-loader.js';
 
 export interface CachedPortal {
-  /** undefined: the database does not know the member. */
+  /** undefined: unknown to the database (negative entry). */
   portal: KnownPortal | undefined;
-  /** When its read began; -Infinity when it is known to be out of date. */
+  /** When its read began; -Infinity for an expired entry. */
   readAtMs: number;
 }
 
 const KNOWN_LIMIT = 50_000;
-/** Whoever makes up member ids fills this and no more, and never crowds out a portal that exists. */
+/** Separate limit for negative entries, so that made-up member ids cannot evict existing portals. */
 const UNKNOWN_LIMIT = 10_000;
 
-/** Portals that exist and members that do not, apart from each other, each bounded. */
+/** Positive and negative entries in separate bounded LRU maps. */
 export class PortalCacheEntries {
   private readonly known = new LruMap<string, CachedPortal>(KNOWN_LIMIT);
   private readonly unknown = new LruMap<string, CachedPortal>(UNKNOWN_LIMIT);
@@ -27,7 +27,7 @@ export class PortalCacheEntries {
     its.set(memberId, { portal, readAtMs });
   }
 
-  /** Keeps what is known, for when the database cannot be asked, and has it read again. */
+  /** Expires entries. Their values stay as a fallback while the database is unavailable. */
   expire(memberId: string | undefined): void {
     const entry = memberId === undefined ? undefined : this.get(memberId);
     if (entry) entry.readAtMs = -Infinity;

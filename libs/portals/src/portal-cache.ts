@@ -4,20 +4,20 @@ import type { Notifier } from './notifier.js';
 import { PortalCacheEntries, type CachedPortal } from './portal-cache-entries.js';
 import { PortalLoader, type KnownPortal, type LoadPortals } from './portal-loader.js';
 
-/** While changes are announced, the TTL only bounds what a lost announcement could do. */
+/** While notifications arrive, the TTL only bounds the effect of a lost notification. */
 const ANNOUNCED_TTL_MS = 60_000;
 const UNANNOUNCED_TTL_MS = 2_000;
-/** At most one read of a portal in this time, whoever asks for a fresh one. */
+/** Minimum interval of `fresh` reads of one portal. */
 const FRESH_EVERY_MS = 1_000;
-/** An event does not wait longer for news of a portal that is cached; Bitrix24 calls slow handlers less often. */
+/** Maximum wait for a revalidation before the stale entry is used; Bitrix24 calls slow handlers less often. */
 const TIMEOUT_MS = 250;
-/** After a failed read the cache answers alone, instead of every event finding out again. */
+/** After a failed read only the cache is used for this time, instead of a failing read per event. */
 const PAUSE_AFTER_FAILURE_MS = 500;
 
-/** Bitrix24 makes 32 hex digits. Anything unlike an id, a NUL above all, is not worth a query, which it would break. */
+/** Bitrix24 ids have 32 hex digits. Other strings are not queried; a NUL would make the query fail. */
 const MEMBER_ID_SHAPE = /^[\w.:-]{1,64}$/;
 
-/** Who is installed, from memory: as new as announcements and a TTL make it. */
+/** In-memory cache of the portals, invalidated by notifications and a TTL. */
 export class PortalCache {
   private readonly cache = new PortalCacheEntries();
   private readonly reader: PortalLoader;
@@ -40,10 +40,10 @@ export class PortalCache {
   }
 
   /**
-   * The portal, in whatever state, or undefined when the member is unknown.
-   * `fresh` reads the database again, unless that was done within the last second, and never answers from the cache
-   * instead. Otherwise, while the database cannot be reached, what is cached is the answer.
-   * @throws PortalStoreUnavailableError when the database cannot be reached, and nothing is cached or a fresh answer wanted
+   * The portal, in any state, or undefined for an unknown member.
+   * `fresh` reads the database, unless that was done within the last second, and does not fall back to the cache.
+   * Otherwise the cached entry is returned while the database is unavailable.
+   * @throws PortalStoreUnavailableError when the database is unavailable, and nothing is cached or `fresh` is set
    */
   async find(memberId: string, { fresh = false } = {}): Promise<KnownPortal | undefined> {
     if (!MEMBER_ID_SHAPE.test(memberId)) return undefined;
@@ -51,7 +51,7 @@ export class PortalCache {
 
     const cached = this.cache.get(memberId);
     if (cached && this.ageMs(cached) < (fresh ? FRESH_EVERY_MS : this.ttlMs())) return cached.portal;
-    if (cached?.portal && !fresh) return await this.newsOf(memberId, cached.portal);
+    if (cached?.portal && !fresh) return await this.revalidate(memberId, cached.portal);
     try {
       return await this.read(memberId);
     } catch (error) {
@@ -59,14 +59,14 @@ export class PortalCache {
     }
   }
 
-  /** Forgets how old its knowledge of the portal is, for whoever has just changed it: the announcement takes its time. */
+  /** Expires the entry, for a caller that has just changed the portal: the notification arrives later. */
   expire(memberId: string): void {
     this.expireLocally(memberId);
   }
 
   /**
-   * Calls the listener whenever a change of a portal is announced, until `close`. It must not throw. What was announced
-   * while the connection was away is not told.
+   * Calls the listener on every notified change of a portal, until `close`. It must not throw. Notifications are lost
+   * while the connection is down.
    */
   onChange(listener: (memberId: string) => void): void {
     const tell = (changed: string | undefined): void => {
@@ -75,7 +75,7 @@ export class PortalCache {
     this.listening.push(this.options.notifier.on('portals', tell));
   }
 
-  /** Hears no more announcements. */
+  /** Unsubscribes from notifications. */
   close(): void {
     this.unsubscribe?.();
     for (const end of this.listening.splice(0)) end();
@@ -89,21 +89,21 @@ export class PortalCache {
     return this.now() - readAtMs;
   }
 
-  /** What the database says, if it does so soon; else what is known already. */
-  private async newsOf(memberId: string, known: KnownPortal): Promise<KnownPortal | undefined> {
-    const patience = new AbortController();
-    const outOfPatience = delay(TIMEOUT_MS, known, { signal: patience.signal });
-    outOfPatience.catch(() => undefined); // Aborted below, when the database was faster.
+  /** Revalidates the entry; returns the stale one after a timeout or an error. */
+  private async revalidate(memberId: string, known: KnownPortal): Promise<KnownPortal | undefined> {
+    const timer = new AbortController();
+    const timeout = delay(TIMEOUT_MS, known, { signal: timer.signal });
+    timeout.catch(() => undefined); // Aborted below, when the database was faster.
     try {
-      return await Promise.race([this.read(memberId), outOfPatience]);
+      return await Promise.race([this.read(memberId), timeout]);
     } catch {
       return known;
     } finally {
-      patience.abort();
+      timer.abort();
     }
   }
 
-  /** One read of a portal at a time; all who ask meanwhile get its outcome. */
+  /** One read of a portal at a time, shared by all concurrent callers. */
   private read(memberId: string): Promise<KnownPortal | undefined> {
     const running = this.reading.get(memberId);
     if (running) return running;
@@ -121,7 +121,7 @@ export class PortalCache {
     const readAtMs = this.now();
     try {
       const portal = await this.reader.load(memberId);
-      // A read that a change overtook may have seen the time before it.
+      // A read that was in flight during a change may have returned the old state.
       if (isStillWanted()) this.cache.put(memberId, portal, readAtMs);
       return portal;
     } catch (cause) {

@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import type { PortalState } from './entities.js';
 
-/** What the gateway needs in order to judge an event, and what consumers ask about a portal. */
+/** The data of a portal that the gateway needs to authenticate an event, and that consumers use. */
 export interface KnownPortal {
   memberId: string;
   domain: string;
@@ -9,16 +9,16 @@ export interface KnownPortal {
   state: PortalState;
   /** SHA-256 of each application token, 32 bytes. */
   tokenHashes: Buffer[];
-  /** Those of them that are the application's own, not an outgoing webhook's. */
+  /** The subset of the application's own tokens, without those of outgoing webhooks. */
   appTokenHashes: Buffer[];
   language: string | null;
-  /** What an operator set, by consumer; read through `PortalSettings`. */
+  /** Operator settings by consumer; read through `PortalSettings`. */
   settings: Record<string, unknown>;
 }
 
 export type LoadPortals = (memberIds: string[]) => Promise<KnownPortal[]>;
 
-/** One query for any number of portals; the unknown are absent from the answer. */
+/** One query for any number of portals; unknown ones are absent from the result. */
 export function loadPortalsFrom(dataSource: DataSource): LoadPortals {
   return (memberIds) =>
     dataSource.query<KnownPortal[]>(
@@ -31,7 +31,7 @@ export function loadPortalsFrom(dataSource: DataSource): LoadPortals {
     );
 }
 
-/** All who wait for one portal. */
+/** The callers that wait for one portal. */
 class Waiting {
   resolve: (portal: KnownPortal | undefined) => void;
   reject: (error: unknown) => void;
@@ -42,12 +42,12 @@ class Waiting {
 }
 
 const BATCH_SIZE = 500;
-/** A database that hangs must not keep an event waiting for longer; the next batch then goes its own way. */
+/** A hanging database must not delay an event for longer; the next batch then uses its own query. */
 const ANSWER_TIMEOUT_MS = 2_000;
 
 /**
- * Reads portals with one query at a time. Whoever asks meanwhile shares the next one, so a flood of events of unknown
- * members costs the database one connection and a few hundred queries a second at most, however many they are.
+ * Batch loader (as DataLoader): one query at a time, and all concurrent callers share the next one. A flood of events of
+ * unknown members costs the database one connection and at most a few hundred queries per second.
  */
 export class PortalLoader {
   private readonly waiting = new Map<string, Waiting>();

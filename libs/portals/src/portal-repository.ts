@@ -26,7 +26,7 @@ export interface WebhookRegistration {
   mayMove?: boolean;
 }
 
-/** Installs and removes portals. Each change is one transaction, and is announced when it is committed. */
+/** Repository of the portals. Each change is one transaction, with a notification at its commit. */
 export class PortalRepository {
   constructor(
     private readonly dataSource: DataSource,
@@ -36,7 +36,7 @@ export class PortalRepository {
   ) {}
 
   /**
-   * For whoever is about to use up a proof whose outcome must be stored.
+   * Checks the database before the caller consumes a refresh token whose result must be stored.
    * @throws PortalStoreUnavailableError
    */
   async requireDatabase(memberId: string): Promise<void> {
@@ -48,11 +48,11 @@ export class PortalRepository {
   }
 
   /**
-   * Stores a portal whose install the OAuth server has confirmed by `grant`; a portal installed before is updated.
-   * Its handlers vanished at the install (`settings/app-installation/`), so what is known of them is forgotten; an
-   * older application token is no longer good, while those of outgoing webhooks of the same host stay: a pair of another
-   * host proves nothing of the portal that the OAuth server has confirmed. So do its settings, and, where the claim names
-   * no language or no application token, those that are known. The domain is the host of the confirmed address.
+   * Upserts a portal whose install the OAuth server has confirmed by `grant`.
+   * An install removes the portal's event handlers (`settings/app-installation/`), so the stored bindings are deleted. The
+   * old application token is replaced. Tokens of outgoing webhooks of the same host stay; those of another host are not
+   * proof of the confirmed portal and are deleted. Settings stay, as do language and application token if `claim` has
+   * none. The domain is the host of the confirmed address.
    * @throws PortalError ENDPOINT_NOT_ALLOWED
    */
   async install(
@@ -75,8 +75,8 @@ export class PortalRepository {
   }
 
   /**
-   * Stores a portal that nobody has installed before, without an application token. What a portal that is known has stays.
-   * @returns whether it was unknown
+   * Inserts an unknown portal, without an application token. A known portal is not changed.
+   * @returns whether it was inserted
    * @throws PortalError ENDPOINT_NOT_ALLOWED
    */
   async installUnknown(grant: TokenGrant, claim: { language?: string | undefined }): Promise<boolean> {
@@ -91,9 +91,9 @@ export class PortalRepository {
   }
 
   /**
-   * Stores a pair that the OAuth server has granted for an installed portal, as when its application was opened there,
-   * and takes back `needs-reauth`. Application tokens, bindings and settings stay: nothing was installed.
-   * @throws Bitrix24Error NOT_INSTALLED, also for a portal that is known by webhooks only
+   * Stores a pair that the OAuth server has granted for an installed portal, for example when its application was opened,
+   * and ends `needs-reauth`. Application tokens, bindings and settings stay, because this is not an install.
+   * @throws Bitrix24Error NOT_INSTALLED, also for a portal with webhooks only
    */
   async reauthorize(grant: TokenGrant): Promise<void> {
     const { memberId } = grant;
@@ -101,12 +101,12 @@ export class PortalRepository {
       const { portal, credentials } = await lockCredentials(manager, memberId);
       if (credentials.kind !== 'oauth') throw notInstalled(memberId);
       await storeGrant({ manager, box: this.box, log: this.log }, portal, grant, 0);
-      // What failed with the pair of before says nothing about this one.
+      // Failures with the old pair do not apply to the new one.
       await forgetBindingAttempts(manager, memberId);
     });
   }
 
-  /** As the portal spells it, such as `tr`. */
+  /** @param language as the portal spells it, such as `tr` */
   async setLanguage(memberId: string, language: string): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
       await manager.update(PortalEntity, { memberId }, { language });
@@ -115,11 +115,11 @@ export class PortalRepository {
   }
 
   /**
-   * Stores a portal known by a webhook pair: an incoming webhook to call, the token of an outgoing one to believe. The
-   * domain is the host of the former. Where the application itself is installed, its credentials stay and only the token
-   * is added. A portal that is known is changed by a pair of its own host alone.
-   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `mayMove`: the operator has said whose
-   *   it is, so that a portal without an application may have another host than before
+   * Stores a portal with a webhook pair: the URL of an incoming webhook for calls, and the token of an outgoing one for
+   * events. The domain is the URL's host. If the application is installed, its credentials stay and only the token is
+   * added. A known portal is changed only by a pair of its own host.
+   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `mayMove`: the operator has named the
+   *   portal, so that a portal without an application may change its host
    * @throws AddressError for an address that must not be called; PortalError OTHER_HOST
    */
   async registerWebhook(pair: WebhookRegistration): Promise<void> {
@@ -149,7 +149,7 @@ export class PortalRepository {
         });
       }
       if (!installed) await savePortal(manager, fields);
-      // Those of an application that is gone, kept to know a repeated uninstall by; this is another installation.
+      // Tokens of the uninstalled application were kept to authenticate a repeated uninstall; this is a new installation.
       if (known?.state === 'uninstalled')
         await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
       if (installed) {
@@ -164,7 +164,7 @@ export class PortalRepository {
     await announce(manager, 'portals', memberId);
   }
 
-  /** Tokens of outgoing webhooks that came with pairs of other hosts than the portal's. */
+  /** Deletes tokens of outgoing webhooks whose pair has another host than the portal. */
   private async dropForeignTokens(manager: EntityManager, memberId: string, endpoint: string): Promise<void> {
     const [, dropped] = await manager.query<[unknown[], number]>(
       `DELETE FROM portals.application_tokens
@@ -176,10 +176,10 @@ export class PortalRepository {
   }
 
   /**
-   * Forgets the credentials and the bindings of a portal; harmless when repeated or unknown. The hash of its
-   * application token stays, so that a repeated ONAPPUNINSTALL is still told from a forged one; the state
-   * `uninstalled` tells the gateway to let no other event in.
-   * @param clean whether its settings go, too: `CLEAN` of `api-reference/common/events/on-app-uninstall.md`
+   * Deletes the credentials and the bindings of a portal. Idempotent; an unknown portal is ignored. The hash of its
+   * application token stays, to distinguish a repeated ONAPPUNINSTALL from a forged one; in the state `uninstalled` the
+   * gateway rejects all other events.
+   * @param clean also delete the settings: `CLEAN` of `api-reference/common/events/on-app-uninstall.md`
    */
   async uninstall(memberId: string, { clean = false } = {}): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
@@ -187,7 +187,7 @@ export class PortalRepository {
       if (!portal) return;
       const forgotten = { ...notSuspended, ...(clean ? { settings: {}, language: null } : {}) };
       await manager.update(PortalEntity, { memberId }, { state: 'uninstalled', ...forgotten });
-      // Claims of the installation that is gone; a repeat must not take those of the next one.
+      // Pending claims of this installation; a repeated uninstall must not delete those of the next one.
       if (portal.state !== 'uninstalled') await manager.delete(PendingInstallEntity, { memberId });
       await manager.delete(CredentialsEntity, { memberId });
       await forgetBindings(manager, memberId);
@@ -196,8 +196,8 @@ export class PortalRepository {
   }
 
   /**
-   * One more token that events of the portal may carry: what ONAPPUPDATE brought, or that of an outgoing webhook,
-   * which survives the next install.
+   * Adds a token that authenticates events of the portal: from ONAPPUPDATE, or of an outgoing webhook, which survives the
+   * next install.
    * @throws Bitrix24Error NOT_INSTALLED
    */
   async addApplicationToken(
@@ -213,7 +213,7 @@ export class PortalRepository {
     });
   }
 
-  /** Member ids of the portals where the application works; webhook pairs, which cannot bind events, are none. */
+  /** Member ids of the portals with a working application, without webhook pairs, which cannot bind events. */
   async installed(): Promise<string[]> {
     const rows = await this.dataSource.query<{ memberId: string }[]>(
       `SELECT member_id AS "memberId" FROM portals.portals JOIN portals.credentials USING (member_id)
@@ -227,7 +227,7 @@ type PortalFields = Pick<PortalEntity, 'memberId' | 'domain' | 'clientEndpoint' 
   language?: string | undefined;
 };
 
-/** What the OAuth server has said of a portal. @throws PortalError ENDPOINT_NOT_ALLOWED */
+/** The portal's columns from a grant. @throws PortalError ENDPOINT_NOT_ALLOWED */
 function confirmedFields({ memberId, clientEndpoint, scope, status }: TokenGrant): PortalFields {
   if (clientEndpoint === undefined) {
     const message = 'The portal has a private or plain http address: name its host in B24_ALLOW_HOSTS';
@@ -236,12 +236,12 @@ function confirmedFields({ memberId, clientEndpoint, scope, status }: TokenGrant
   return { memberId, domain: domainOf(clientEndpoint) ?? memberId, clientEndpoint, scope, status };
 }
 
-/** A column that is left out, or undefined, stays as it is. */
+/** Upserts the portal. A missing or undefined column keeps its value. */
 async function savePortal(manager: EntityManager, portal: PortalFields): Promise<void> {
   await manager.upsert(PortalEntity, { ...portal, ...asInstalledNow }, ['memberId']);
 }
 
-/** @returns false when the portal is known, and left as it is */
+/** @returns false when the portal exists; it is not changed */
 async function insertPortal(manager: EntityManager, portal: PortalFields): Promise<boolean> {
   const { raw } = await manager
     .createQueryBuilder()
@@ -261,7 +261,7 @@ const asInstalledNow = {
   updatedAt: () => 'now()',
 };
 
-/** `https://portal/rest/1/secret/` without what is the webhook's own. */
+/** `https://portal/rest/1/secret/` without the user and the secret. */
 function restAddress(webhookUrl: string): string {
   return webhookUrl.replace(/\/rest\/.*$/, '/rest/');
 }

@@ -9,12 +9,12 @@ import { DataSource } from 'typeorm';
 const built = (path) => import(join(import.meta.dirname, '../../../dist', path));
 const { PortalClient, webhookTokens } = await built('libs/bitrix24/src/index.js');
 const { databaseOptions, silentLog } = await built('libs/platform/src/index.js');
-const { PortalLimits, PortalRateLimiter, portalEntities } = await built('libs/portals/src/index.js');
+const { PortalLimits, PortalRateLimiter, PORTAL_ENTITIES } = await built('libs/portals/src/index.js');
 
 const { databaseUrl, memberId, webhookUrl, limit, live, bulk } = JSON.parse(
   process.env['LIMITS_WORKER'] ?? '{}',
 );
-const dataSource = await new DataSource(databaseOptions(databaseUrl, 'limits', portalEntities)).initialize();
+const dataSource = await new DataSource(databaseOptions(databaseUrl, 'limits', PORTAL_ENTITIES)).initialize();
 await new PortalLimits(dataSource).setLimit(memberId, limit);
 const rateLimiter = new PortalRateLimiter(dataSource, silentLog).of(memberId);
 const { host } = new URL(webhookUrl);

@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 
 const names = ['ONCRMCONTACTUPDATE'];
 
-describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, setUp) => {
+describe.each(caresUnderTest)('the status of a consumer on %s', (_, setUp) => {
   let test: CareUnderTest;
   const reporters: ProcessReporter[] = [];
   beforeAll(async () => {
@@ -35,7 +35,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     return reporter;
   };
 
-  it('is what waits, what is in hand, what retries and what lies dead', async () => {
+  it('counts waiting, in-flight, retrying and dead messages', async () => {
     const consumer = test.newConsumer();
     const deliveries: Delivery[] = [];
     const consumption = await test.consume({
@@ -61,7 +61,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
       const status = await test.admin.statusOf(consumer);
       expect(status).toMatchObject({ dead: 1, inHand: 2, retrying: 1, missing: false, unknown: false });
       expect(status.oldestAt).not.toBeNull();
-      // A process reports by a clock of its own, some time after its state has changed.
+      // A process reports periodically, some time after its state has changed.
       expect(status).toMatchObject({
         shardsServed: 16,
         processes: [{ pid: process.pid, lanes: 1, waiting: 2, batches: 0, isPaused: true }],
@@ -83,7 +83,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     });
   });
 
-  it('is that nobody is missing where there is nothing to do', async () => {
+  it('does not report missing processes when there is no work', async () => {
     const consumer = test.newConsumer();
     const consumption = await test.consume({ consumer, names, receive: () => undefined });
     await consumption.stop();
@@ -92,12 +92,12 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     });
   });
 
-  it('is no process that has been silent for long, but its consumer is remembered', async () => {
+  it('omits a process that has been silent for long, but keeps its consumer', async () => {
     const consumer = test.newConsumer();
     const reporter = report(consumer, () => undefined);
     await reporter.start();
     await eventually(async () => expect((await test.admin.statusOf(consumer)).processes).toHaveLength(1));
-    // As of one that was killed.
+    // The row of a killed process.
     await test.database.query(
       `INSERT INTO bus.consumer_processes
        SELECT consumer, gen_random_uuid(), host, 4711, lanes, waiting, batches, oldest_at, is_paused, started_at,
@@ -112,7 +112,7 @@ describe.each(caresUnderTest)('what an operator sees of a consumer on %s', (_, s
     expect(await test.admin.knownConsumers()).toContain(consumer);
   });
 
-  it('is nothing of a consumer that never was', async () => {
+  it('is empty for an unknown consumer', async () => {
     expect(await test.admin.statusOf('never-was')).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
   });
 });

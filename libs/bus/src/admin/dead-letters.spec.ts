@@ -20,7 +20,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
   afterEach(() => test.endTest());
   afterAll(() => test.end());
 
-  /** One letter for each member id, in this order. */
+  /** One letter per member id, in this order. */
   const letDie = (consumer: string, memberIds: readonly string[], code = 'ACCESS_DENIED'): Promise<void> =>
     test.letDie(
       consumer,
@@ -35,7 +35,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
   const list = (consumer: string, filter = {}, limit = 100) =>
     test.admin.deadLetters.list(consumer, filter, limit);
 
-  it('are listed with what a person needs, the oldest first, and lie there as before', async () => {
+  it('are listed with the details for an operator, the oldest first, and stay unchanged', async () => {
     const consumer = test.newConsumer();
     const startedAt = Date.now() - 1_000;
     await letDie(consumer, [one, other, one]);
@@ -94,7 +94,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     });
   });
 
-  it('come back to their consumer alone, as if they had never failed', async () => {
+  it('are replayed only to their consumer, with fresh retry metadata', async () => {
     const [consumer, sibling] = [test.newConsumer(), test.newConsumer()];
     const siblings: Delivery[] = [];
     await test.consume({ consumer: sibling, names, receive: (delivery) => void siblings.push(delivery) });
@@ -111,7 +111,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect(siblings).toHaveLength(3);
   });
 
-  it('come back in rounds, at a rate, and those that die again are not taken twice', async () => {
+  it('are replayed in rounds at a limited rate, and those that die again are not taken twice', async () => {
     const consumer = test.newConsumer();
     await letDie(
       consumer,
@@ -144,7 +144,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect(lives).toHaveLength(5);
   });
 
-  it('end a round when its time is over, and say that more is left', async () => {
+  it('end a round when its time is over, and report that more is left', async () => {
     const consumer = test.newConsumer();
     await letDie(
       consumer,
@@ -171,7 +171,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
   });
 
-  it('are neither doubled nor lost by two operators at once', async () => {
+  it('are neither duplicated nor lost by two concurrent operators', async () => {
     const consumer = test.newConsumer();
     const count = 60;
     await letDie(
@@ -192,7 +192,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect((await test.admin.statusOf(consumer)).dead).toBe(0);
   });
 
-  it('are all there again for whoever looks right after, and those that were settled are not', async () => {
+  it('are all visible to the next scan, except the settled ones', async () => {
     const consumer = test.newConsumer();
     const count = 3_000;
     await test.letDie(
@@ -215,7 +215,7 @@ describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
     expect((await test.admin.statusOf(consumer)).waiting).toBe(letters);
   });
 
-  it('of a consumer that there is not are refused by name', async () => {
+  it('of an unknown consumer are rejected with its name', async () => {
     await expect(list('nobody')).rejects.toMatchObject({ code: 'NO_SUCH_CONSUMER' });
   });
 });

@@ -15,9 +15,9 @@ function rig(database: ReportDatabase): { reporter: ProcessReporter; lines: stri
   };
 }
 
-/** Real: the reporter and its timer. Not real: the database, which fails when told to. */
-describe('a process that reports itself', () => {
-  it('says once that it cannot, and once that it can again', async () => {
+/** Real: the reporter and its timer. Fake: the database, which fails on demand. */
+describe('the process reporter', () => {
+  it('logs once that it fails, and once that it works again', async () => {
     let asked = 0;
     const { reporter, lines } = rig({
       query: async () => {
@@ -34,7 +34,7 @@ describe('a process that reports itself', () => {
     ]);
   });
 
-  it('never asks a slow database twice at once, and waits for it at its stop', async () => {
+  it('never runs two queries at once on a slow database, and waits for it when it stops', async () => {
     const waiting: (() => void)[] = [];
     const { reporter } = rig({
       query: () =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { ReplayRateLimiter } from './replay-rate-limiter.js';
 
-/** A clock that goes as fast as it is waited for; each wait takes `lateMs` longer than asked. */
+/** A fake clock that advances by each wait; each wait takes `lateMs` longer than requested. */
 function paceAt(rate: number, lateMs = 0) {
   const clock = { now: 0 };
   const rateLimiter = new ReplayRateLimiter(
@@ -14,8 +14,8 @@ function paceAt(rate: number, lateMs = 0) {
   return { rateLimiter, clock };
 }
 
-describe('the pace of a replay', () => {
-  it('lets the first through at once, and the others at its rate', async () => {
+describe('the rate limiter of a replay', () => {
+  it('allows the first step at once, and the others at its rate', async () => {
     const { rateLimiter, clock } = paceAt(10);
     await rateLimiter.admit();
     expect(clock.now).toBe(0);

@@ -10,7 +10,7 @@ jest.setTimeout(60_000);
 
 const names = ['ONCRMCONTACTUPDATE', 'ONCRMDYNAMICITEMADD_147'];
 
-describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => {
+describe.each(caresUnderTest)('retiring a consumer on %s', (_, setUp) => {
   let test: CareUnderTest;
   beforeAll(async () => {
     test = await setUp();
@@ -22,7 +22,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     test.admin.retire(consumer, { names, ...how });
   const unserved = (consumer: string) =>
     eventually(async () => expect((await test.admin.statusOf(consumer)).shardsServed).toBe(0));
-  /** Stands, and no process of it runs. */
+  /** A consumer with a topology and without a running process. */
   const standing = async (): Promise<string> => {
     const consumer = test.newConsumer();
     await (await test.consume({ consumer, names, receive: () => undefined })).stop();
@@ -30,7 +30,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     return consumer;
   };
 
-  it('is gone with all that stood for it, when nothing is left of its work', async () => {
+  it('removes everything of the consumer when it has no messages left', async () => {
     const consumer = await standing();
     expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
     expect(await test.admin.statusOf(consumer)).toMatchObject({ unknown: true });
@@ -41,7 +41,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
   });
 
-  it('stays, and goes on, while a process of it runs', async () => {
+  it('is rejected, and the consumer goes on, while a process of it runs', async () => {
     const consumer = test.newConsumer();
     const seen: string[] = [];
     await test.consume({
@@ -65,7 +65,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     await eventually(() => expect(seen).toEqual([event.id]));
   });
 
-  it('stays while a process that is about to consume has reported itself', async () => {
+  it('is rejected while a process that is about to consume has reported itself', async () => {
     const consumer = await standing();
     const reporter = new ProcessReporter({
       consumer,
@@ -79,7 +79,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     expect(await retire(consumer)).toMatchObject({ outcome: 'retired' });
   });
 
-  it('stays, with all of its messages, while some wait, retry or lie dead', async () => {
+  it('is rejected, with all messages kept, while some wait, retry or are dead letters', async () => {
     const consumer = test.newConsumer();
     const held: Delivery[] = [];
     const consumption = await test.consume({
@@ -112,7 +112,7 @@ describe.each(caresUnderTest)('a consumer that is retired on %s', (_, setUp) => 
     expect(await test.admin.statusOf(consumer)).toMatchObject({ unknown: true, waiting: 0, dead: 0 });
   });
 
-  it('gets no more events while it drains, and its process goes on with those that wait', async () => {
+  it('stops new events while draining, and its process goes on with the waiting ones', async () => {
     const consumer = test.newConsumer();
     const held: Delivery[] = [];
     const consumption = await test.consume({

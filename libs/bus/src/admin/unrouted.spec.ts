@@ -12,14 +12,14 @@ jest.setTimeout(120_000);
 const bound = 10_000;
 const other = 'b'.repeat(32);
 
-describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) => {
+describe.each(caresUnderTest)('unrouted events on %s', (kind, setUp) => {
   let test: CareUnderTest;
   beforeAll(async () => {
     test = await setUp();
   });
   afterAll(() => test.end());
 
-  it('are counted by the name that one would subscribe to, and stay', async () => {
+  it('are counted by subscription name, and stay', async () => {
     const deal = anEvent({ name: 'ONCRMDEALADD', receivedAt: 1_800_000_000_000 });
     const events = [
       deal,
@@ -38,7 +38,7 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     expect(await test.admin.unrouted()).toEqual(expected);
   });
 
-  it('are brought to whoever wants them by now, every such consumer and no other; the rest stays', async () => {
+  it('are replayed to every consumer that subscribes to them by now and to no other; the rest stays', async () => {
     const names = ['ONCRMLEADADD', 'ONCRMDYNAMICITEMUPDATE_147'];
     const [one, two] = [test.newConsumer(), test.newConsumer()];
     const seen: string[] = [];
@@ -79,8 +79,8 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     await test.endTest();
   });
 
-  it('are the latest ten thousand, and no more', async () => {
-    // Filled by the shortest way, then pushed out by the usual one.
+  it('are limited to the latest ten thousand', async () => {
+    // Inserted directly for speed, then evicted by regular publishes.
     const old = anEvent({ name: 'ONOLD' });
     if (kind === 'RabbitMQ') {
       const connection = await amqp.connect(test.underTest.url);
@@ -107,7 +107,7 @@ describe.each(caresUnderTest)('events that nobody wants, on %s', (kind, setUp) =
     });
   });
 
-  it('are the latest sixteen megabytes, and not much more', async () => {
+  it('are limited to about the latest sixteen megabytes', async () => {
     const text = 'x'.repeat(250_000);
     for (let sent = 0; sent < 120; sent += 1) {
       await test.bus.publish(

@@ -20,7 +20,7 @@ const names = ['ONCRMCONTACTUPDATE'];
 const one = '1'.repeat(32);
 const other = '2'.repeat(32);
 
-describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
+describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp) => {
   let underTest: BusUnderTest;
   let database: TestDatabase | undefined;
   let bus: EventBus;
@@ -36,7 +36,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
       databaseUrl: database?.url ?? underTest.url,
       log: silentLog,
       retryDelaysMs,
-      // Nobody answers Bitrix24 here; the machine may be busy.
+      // No Bitrix24 caller waits here, and the machine may be busy.
       publishDeadlineMs: 5_000,
     };
     bus = await openEventBus(common);
@@ -59,10 +59,10 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
   const retrying = (count: number) =>
     eventually(async () => expect(await admin.statusOf(consumer)).toMatchObject({ retrying: count }));
 
-  it('is due now when it is woken, with its attempts; what waits for others waits on, and comes to nobody twice', async () => {
+  it('makes them due now and keeps their attempts; those of other portals wait on, and nothing is delivered twice', async () => {
     const failure = { code: 'PORTAL_SUSPENDED', message: 'it takes no calls' };
     await publish(one, '1');
-    // What is no text to PostgreSQL's functions for JSON, and of the same shard or not: it hinders nobody.
+    // Invalid text for PostgreSQL's JSON functions, in the same shard or another one: it must not affect other rows.
     await publish(other, '2', { odd: '\ud800 \u0000' });
     await publish(one, '3');
     for (const delivery of await delivered(3)) {
@@ -96,7 +96,7 @@ describe.each(busesUnderTest)('what waits for a portal, on %s', (_, setUp) => {
     await retrying(0);
   });
 
-  it('is woken to the last of some thousands, beside as many of another portal', async () => {
+  it('wakes all of several thousand, beside as many of another portal', async () => {
     const each = 1_200;
     const failure = { code: 'PORTAL_SUSPENDED', message: 'it takes no calls' };
     for (let sent = 0; sent < each; sent += 100) {

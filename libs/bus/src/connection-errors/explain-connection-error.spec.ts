@@ -14,7 +14,7 @@ function postgres(code: string, message: string): Error {
 
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code });
 
-describe('what an operator is told of a broker', () => {
+describe('explanations of broker errors', () => {
   it.each([
     [
       "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'b24.a.retry.5s' in vhost '/': received the value '5000' of type 'signedint' but current is none",
@@ -65,7 +65,7 @@ describe('what an operator is told of a broker', () => {
     expect(fault.sentence).toMatch(sentence);
   });
 
-  it('finds the reason below what our own code says', () => {
+  it('finds the reason in the chain of causes', () => {
     const error = new Error('The queues could not be made', {
       cause: new Error('outer', { cause: coded('ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:5672') }),
     });
@@ -75,7 +75,7 @@ describe('what an operator is told of a broker', () => {
   });
 });
 
-describe('what an operator is told of a database', () => {
+describe('explanations of database errors', () => {
   it.each([
     [
       '42501',
@@ -105,7 +105,7 @@ describe('what an operator is told of a database', () => {
   });
 });
 
-it('says what it does not know in its own words, without secrets, on one line', () => {
+it('passes an unknown error on without secrets, on one line', () => {
   const error = new Error('no luck at\namqp://relay:s3cr3t@broker:5672/x');
   const { sentence } = explainConnectionError(error, 'AMQP_URL');
   expect(sentence).toMatch(/^no luck at amqp:/);

@@ -17,8 +17,8 @@ const busThatIsAway: EventBus = {
   close: () => Promise.resolve(),
 };
 
-/** Real: the journal and its folder. Not real: a bus, which is away. */
-describe('what an operator sees of the journal', () => {
+/** Real: the journal and its folder. Fake: a bus that is down. */
+describe('the journal status', () => {
   let dataDir: string;
   let bus: JournalledBus;
   beforeEach(async () => {
@@ -30,7 +30,7 @@ describe('what an operator sees of the journal', () => {
     rmSync(dataDir, { recursive: true, force: true });
   });
 
-  it('is what this gateway holds, how much it may hold, and that the bus is away', async () => {
+  it('shows the events of this gateway, its limits, and that the bus is down', async () => {
     expect(await bus.status()).toEqual({
       slot: 0,
       events: 0,
@@ -52,7 +52,7 @@ describe('what an operator sees of the journal', () => {
     expect(status.oldestAt?.getTime()).toBeGreaterThanOrEqual(before);
   });
 
-  it('is that it takes no more', async () => {
+  it('shows that the journal accepts no more events', async () => {
     const folder = join(dataDir, 'elsewhere');
     const strict = { maxBytes: 10_000, maxAgeMs: -1 };
     const full = await JournalledBus.over(busThatIsAway, { dataDir: folder, log: silentLog, limits: strict });
@@ -61,7 +61,7 @@ describe('what an operator sees of the journal', () => {
     await full.close();
   });
 
-  it('is which other slots are held, left behind, or cannot be read; and looking changes none', async () => {
+  it('shows which other slots are held, orphaned or unreadable, without changing any', async () => {
     const folder = join(dataDir, 'journal');
     const sibling = await Journal.open(folder, limits, silentLog);
     const left = await Journal.open(folder, limits, silentLog);

@@ -45,7 +45,10 @@ describe('the journal', () => {
     return journal;
   }
 
-  /** As if another version had written the event. @returns where it lies after that, without the mark of what is aside */
+  /**
+   * Rewrites the event as if another version had written it. @returns its key afterwards, without the quarantine
+   * prefix
+   */
   async function rewriteVersion(id: string, v: number): Promise<string | undefined> {
     const slot = await openSlot(folder, 0);
     let found: string | undefined;
@@ -59,7 +62,7 @@ describe('the journal', () => {
     return found;
   }
 
-  it('gives back what was appended, in its order and with its ids', async () => {
+  it('returns appended events in order and with their ids', async () => {
     const journal = await open();
     const events = Array.from({ length: 600 }, () => anEvent());
     await Promise.all(events.map((event) => journal.append(event)));
@@ -84,7 +87,7 @@ describe('the journal', () => {
     expect(writes.map(([, options]) => options)).toEqual([{ sync: true }, { sync: true }]);
   });
 
-  it('holds after a restart what was there before, and counts it', async () => {
+  it('keeps and counts its events across a restart', async () => {
     const first = await open();
     const events = [anEvent(), anEvent(), anEvent()];
     for (const event of events) await first.append(event);
@@ -99,14 +102,14 @@ describe('the journal', () => {
     expect(left.map(({ event }) => event)).toEqual(events.slice(1));
   });
 
-  it('is one for each process: a second opener takes the next slot', async () => {
+  it('has one slot per process: a second opener takes the next slot', async () => {
     const [first, second] = [await open(), await open()];
     expect([first.number, second.number]).toEqual([0, 1]);
     await close(first);
     expect(await open()).toMatchObject({ number: 0 });
   });
 
-  it('refuses what is beyond its size, and takes more when there is room again', async () => {
+  it('rejects events beyond its size limit, and accepts them when there is room again', async () => {
     const journal = await open({ maxBytes: 1_000 });
     const event = anEvent();
     while (journal.bytes < 700) await journal.append(event);
@@ -120,7 +123,7 @@ describe('the journal', () => {
     expect(journal.size).toBe(1);
   });
 
-  it('refuses while its oldest event is too old, and drops nothing', async () => {
+  it('rejects events while its oldest is too old, and drops nothing', async () => {
     const journal = await open({ maxAgeMs: 1_000 });
     await journal.append(anEvent());
     jest.useFakeTimers({
@@ -132,7 +135,7 @@ describe('the journal', () => {
     expect(await journal.oldest(10)).toHaveLength(1);
   });
 
-  it('refuses what could not be synced, and takes the next when the disk does', async () => {
+  it('rejects an event that could not be synced, and accepts the next when the disk does', async () => {
     const journal = await overSlot((slot) => {
       jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
         throw new Error('IO error: No space left on device');
@@ -144,7 +147,7 @@ describe('the journal', () => {
     expect((await journal.oldest(10)).map((entry) => entry.event)).toEqual([event]);
   });
 
-  it('is not open after a write that failed, until a look finds that the disk takes writes again', async () => {
+  it('is not open after a failed write until a probe finds that the disk accepts writes again', async () => {
     const journal = await overSlot((slot) => {
       jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
         throw new Error('IO error: No space left on device');
@@ -156,7 +159,7 @@ describe('the journal', () => {
     expect(journal.isOpen()).toBe(true);
   });
 
-  it('gives out nothing again whose removal the disk refused', async () => {
+  it('does not return events again whose removal the disk rejected', async () => {
     let isFull = false;
     const journal = await overSlot((slot) => {
       const batch = slot.batch.bind(slot);
@@ -176,7 +179,7 @@ describe('the journal', () => {
     expect(journal.size).toBe(1);
   });
 
-  it('counts what is there after a failed write, which may have come through', async () => {
+  it('recounts its events after a failed write, which may have succeeded', async () => {
     let written: Promise<void> | undefined;
     const journal = await overSlot((slot) => {
       jest.spyOn(slot, 'batch').mockImplementationOnce(() => {
@@ -192,7 +195,7 @@ describe('the journal', () => {
     expect(journal).toMatchObject({ size: 0, bytes: 0, oldestAt: undefined });
   });
 
-  it('puts no event in the place of another when the clock goes back', async () => {
+  it('does not overwrite an event when the clock goes back', async () => {
     const first = await open();
     const events = [anEvent(), anEvent(), anEvent(), anEvent()];
     const later = Date.now() + 5_000;
@@ -207,7 +210,7 @@ describe('the journal', () => {
     expect((await second.oldest(10)).map(({ event }) => event)).toEqual(events);
   });
 
-  it('keeps what a newer version wrote, counts it, and gives it out once it can be read', async () => {
+  it('quarantines and counts events of a newer version, and returns them once they can be read', async () => {
     const journal = await open();
     const [read, later] = [anEvent(), anEvent()];
     await journal.append(read);
@@ -231,7 +234,7 @@ describe('the journal', () => {
     expect(upgraded).toMatchObject({ size: 0, newer: 0, unreadable: 0 });
   });
 
-  it('sets aside what it cannot read, and goes on with the others', async () => {
+  it('quarantines unreadable events, and goes on with the others', async () => {
     const journal = await overSlot(() => undefined);
     const event = anEvent();
     await journal.append(event);
@@ -251,7 +254,7 @@ describe('the journal', () => {
     await after?.close();
   });
 
-  it('refuses after it was closed', async () => {
+  it('rejects events after it was closed', async () => {
     const journal = await open();
     await close(journal);
     await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_CLOSED' });

@@ -28,8 +28,8 @@ interface Waiting {
 /** One synced write takes as long for many events as for one; a larger group only delays the first ones. */
 const GROUP_SIZE = 256;
 /**
- * Sorts behind every time: set aside, for this version cannot read it. Whoever opens the slot looks at it once more, for
- * a newer version wrote it, as a rule, and the next upgrade brings it back.
+ * Key prefix of quarantined events, which this version cannot read; sorts after every time. Every open of the slot tries
+ * them again: as a rule a newer version wrote them, and the next upgrade recovers them.
  */
 const ASIDE_PREFIX = 'x';
 const asideRange = { gt: ASIDE_PREFIX, lt: 'y' };

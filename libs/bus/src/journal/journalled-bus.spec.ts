@@ -13,11 +13,11 @@ import { JournalledBus } from './journalled-bus.js';
 
 const limits = { maxBytes: 10_000, maxAgeMs: 60_000 };
 
-/** A bus that is there or not; what it stored can be read. */
+/** A bus that can be switched up and down; its stored events can be read. */
 class SwitchedBus implements EventBus {
   readonly stored: string[] = [];
   isUp = true;
-  /** Refuses these, though it is up. */
+  /** Rejects these although it is up. */
   readonly refused = new Set<string>();
   /** How long it takes to store an event. */
   slowMs = 0;
@@ -45,7 +45,7 @@ class SwitchedBus implements EventBus {
   }
 }
 
-describe('a bus with a journal', () => {
+describe('the journalled bus', () => {
   let dataDir: string;
   let inner: SwitchedBus;
   const opened: JournalledBus[] = [];
@@ -66,7 +66,7 @@ describe('a bus with a journal', () => {
     return journalled;
   }
 
-  it('keeps what the bus does not take, and brings it there under its id', async () => {
+  it('stores events that the bus does not accept, and publishes them later under their ids', async () => {
     const bus = await open();
     inner.isUp = false;
     const events = [anEvent(), anEvent(), anEvent()];
@@ -79,7 +79,7 @@ describe('a bus with a journal', () => {
     expect(bus.isDegraded()).toBe(false);
   });
 
-  it('keeps in the journal what the bus refuses again, and tries on', async () => {
+  it('keeps events in the journal that the bus rejects again, and retries', async () => {
     const bus = await open();
     inner.isUp = false;
     const [bad, good] = [anEvent(), anEvent()];
@@ -92,7 +92,7 @@ describe('a bus with a journal', () => {
     await eventually(() => expect(inner.stored).toContain(bad.id));
   });
 
-  it('lets nothing wait behind hundreds that the bus refuses', async () => {
+  it('does not delay events behind hundreds that the bus rejects', async () => {
     const bus = await JournalledBus.over(inner, { dataDir, log: silentLog, pollMs: 20 });
     opened.push(bus);
     inner.isUp = false;
@@ -106,7 +106,7 @@ describe('a bus with a journal', () => {
     await eventually(() => expect(inner.stored.slice(450)).toEqual(bad.map(({ id }) => id)));
   });
 
-  it('refuses when neither takes it', async () => {
+  it('rejects an event when neither bus nor journal accepts it', async () => {
     const bus = await open();
     inner.isUp = false;
     const large = anEvent({ data: { TEXT: 'x'.repeat(20_000) } });
@@ -114,9 +114,9 @@ describe('a bus with a journal', () => {
     expect(inner.stored).toEqual([]);
   });
 
-  it('starts without a journal that cannot be opened, says so, and opens it as soon as it can', async () => {
+  it('starts without a journal that cannot be opened, logs it, and opens it later', async () => {
     const folder = join(dataDir, 'journal');
-    // No folder can be made where a file is, whoever asks.
+    // A file in its place prevents the creation of the folder, even for root.
     writeFileSync(folder, '');
     const options = { dataDir, log: silentLog, limits, pollMs: 20, orphansMs: 20, reopenMs: 20 };
     const bus = await JournalledBus.over(inner, options);
@@ -139,7 +139,7 @@ describe('a bus with a journal', () => {
     expect(bus.isDegraded()).toBe(false);
   });
 
-  it('brings what a sibling left that is gone', async () => {
+  it('drains the slot of a process that is gone', async () => {
     const gone = await Journal.open(join(dataDir, 'journal'), limits, silentLog);
     const bus = await open();
     const event = anEvent();
@@ -149,7 +149,7 @@ describe('a bus with a journal', () => {
     expect(bus.isReady()).toBe(true);
   });
 
-  it('brings that also where another slot cannot be read', async () => {
+  it('drains it even when another slot cannot be read', async () => {
     const folder = join(dataDir, 'journal');
     mkdirSync(join(folder, '0'), { recursive: true });
     writeFileSync(join(folder, '0', 'CURRENT'), 'no manifest');
@@ -161,7 +161,7 @@ describe('a bus with a journal', () => {
     await eventually(() => expect(inner.stored).toEqual([event.id]));
   });
 
-  it('does not give a bus that is slow the same events again and again', async () => {
+  it('does not publish the same events again and again to a slow bus', async () => {
     const bus = await open();
     inner.isUp = false;
     const event = anEvent();
@@ -176,7 +176,7 @@ describe('a bus with a journal', () => {
     await left.close();
   });
 
-  it('leaves alone what a sibling has in its own hands', async () => {
+  it('does not touch the slot that another process has open', async () => {
     const down = new SwitchedBus();
     const sibling = await open(down);
     down.isUp = false;
@@ -190,7 +190,7 @@ describe('a bus with a journal', () => {
     expect(inner.stored).toEqual([marker.id]);
   });
 
-  it('gives what it holds to the next process', async () => {
+  it('leaves its events to the next process', async () => {
     const first = await open();
     inner.isUp = false;
     const event = anEvent();

@@ -20,8 +20,8 @@ jest.setTimeout(180_000);
 
 const limits = { maxBytes: 1024 ** 2, maxAgeMs: 60_000 };
 
-/** LevelDB writes every batch into a log file and syncs it; ended in the middle, that file ends at any byte. */
-describe('a journal whose process was ended at any byte', () => {
+/** LevelDB writes every batch into a log file and syncs it; after a kill, that file ends at any byte. */
+describe('a journal whose process was killed at any byte', () => {
   let folder: string;
   let written: string;
   let torn: string;
@@ -38,7 +38,7 @@ describe('a journal whose process was ended at any byte', () => {
       await journal.append(event);
       synced.push({ event, upTo: statSync(logOf(written)).size });
     }
-    // As the disk is at a SIGKILL: not closed.
+    // The disk state after a SIGKILL: not closed.
     cpSync(written, join(folder, 'killed'), { recursive: true });
     await journal.close();
   });
@@ -60,7 +60,7 @@ describe('a journal whose process was ended at any byte', () => {
   const syncedBy = (size: number): PortalEvent[] =>
     synced.filter(({ upTo }) => upTo <= size).map(({ event }) => event);
 
-  it('opens, and holds all that had been synced by then, at every single byte', async () => {
+  it('opens with everything that had been synced by then, at every single byte', async () => {
     const size = synced.at(-1)?.upTo ?? 0;
     expect(size).toBeGreaterThan(400);
     for (let cut = 0; cut <= size; cut += 1) {
@@ -85,7 +85,7 @@ describe('a journal whose process was ended at any byte', () => {
     }
   });
 
-  it('takes more afterwards, and keeps it', async () => {
+  it('accepts and keeps further events', async () => {
     const last = synced.at(-1)?.upTo ?? 0;
     await reopened((log) => truncateSync(log, last - 1));
     const journal = await Journal.open(torn, limits, silentLog);

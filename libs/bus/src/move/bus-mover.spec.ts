@@ -23,7 +23,7 @@ const CONSUMER = 'formatter';
 const names = ['ONCRMCONTACTUPDATE'];
 const failure = { code: 'ACCESS_DENIED', message: 'No access' };
 
-/** Consumes until it has what `isEnough`; returns what came. */
+/** Consumes until `isEnough` is true; returns the deliveries. */
 async function collect(bus: EventBus, isEnough: (all: Delivery[]) => boolean): Promise<Delivery[]> {
   const deliveries: Delivery[] = [];
   const consumption = await bus.consume({
@@ -39,7 +39,7 @@ async function collect(bus: EventBus, isEnough: (all: Delivery[]) => boolean): P
   return deliveries;
 }
 
-/** Leaves one that failed once, one dead letter and one that nobody has taken; and one that nobody wants. */
+/** Leaves a failed message, a dead letter, a waiting message and an unrouted one. */
 async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string; waiting: string }> {
   const [failed, dead, waiting] = [anEvent(), anEvent(), anEvent()];
   let settled = 0;
@@ -63,7 +63,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
   return { failed: failed.id, dead: dead.id, waiting: waiting.id };
 }
 
-/** Real: PostgreSQL and RabbitMQ, each as the bus of before and as the one in use. */
+/** Real: PostgreSQL and RabbitMQ, each as the previous bus and as the one in use. */
 (hasBroker ? describe : describe.skip)('moving to another bus', () => {
   let database: TestDatabase;
   let vhost: TestVhost;
@@ -100,7 +100,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     return bus;
   }
 
-  /** As the gateway has it whose bus in use is of this kind. */
+  /** As in a gateway whose bus in use is of this kind. */
   function newMover(
     to: 'rabbitmq' | 'postgresql',
     bus: EventBus,
@@ -132,7 +132,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const admin = openBusAdmin({ amqpUrl, databaseUrl: database.url, log: silentLog, retryDelaysMs });
     opened.push(admin);
 
-    // The one that nobody has taken may not have come back from the process that has just stopped.
+    // The waiting one may not have returned from the process that has just stopped.
     const moved = { messages: 0, letters: 0, unrouted: 0 };
     await eventually(async () => {
       const round = await mover.round();
@@ -163,7 +163,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     await admin.deadLetters.drop(CONSUMER, {}, 10);
   });
 
-  it('that breaks off in the middle loses nothing, and goes on', async () => {
+  it('loses nothing when interrupted, and goes on', async () => {
     const [before, inUse] = [await openBus('postgresql'), await openBus('rabbitmq')];
     await (await before.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
     const ids = new Set<string>();
@@ -198,7 +198,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     expect(new Set(deliveries.map(({ event }) => event.id))).toEqual(ids);
   });
 
-  it('brings the others over when the new bus does not take one consumer, and says so', async () => {
+  it('moves the others when the new bus rejects one consumer, and logs it', async () => {
     const inUse = await openBus('rabbitmq');
     const broker = await amqp.connect(vhost.url);
     const channel = await broker.createChannel();
@@ -221,7 +221,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     expect(moved?.event.id).toBe(event.id);
   });
 
-  it('leaves a consumer alone whose processes still work on the bus of before, until they end', async () => {
+  it('skips a consumer whose processes still use the previous bus, until they end', async () => {
     const [before, inUse] = [await openBus('postgresql'), await openBus('rabbitmq')];
     const held: Delivery[] = [];
     const consumption = await before.consume({
@@ -248,13 +248,13 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     await expect(newMover('rabbitmq', inUse).round()).rejects.toMatchObject({ code: 'CARE_BUSY' });
     await client.query('ROLLBACK');
     client.release();
-    // What a newer version wrote stays where it is.
+    // Messages of a newer version stay where they are.
     expect(await newMover('rabbitmq', inUse).round()).toMatchObject({ unrouted: 0, done: true });
     const { rows } = await pool.query('SELECT FROM bus.unrouted');
     expect(rows).toHaveLength(10);
   });
 
-  it('never takes the bus in use for the one before, whatever its address is called', async () => {
+  it('never takes the bus in use for the previous one, whatever its address', async () => {
     const inUse = await openBus('rabbitmq');
     await leaveWork(inUse);
     const same = new URL(vhost.url);
@@ -272,7 +272,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     await collect(inUse, (all) => all.length >= 2);
   });
 
-  it('says that the bus of before cannot be reached, and what to do', async () => {
+  it('logs that the previous bus cannot be reached, and what to do', async () => {
     const inUse = await openBus('postgresql');
     const log = new RecordedLog();
     const mover = newMover('postgresql', inUse, { previousAmqpUrl: 'amqp://127.0.0.1:1', log });
@@ -283,7 +283,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
   });
 
   it.each(['postgresql', 'rabbitmq'] as const)(
-    'what is unreadable on %s keeps nothing behind it back',
+    'does not block messages behind an unreadable one on %s',
     async (from) => {
       const inUse = await openBus(from === 'postgresql' ? 'rabbitmq' : 'postgresql');
       await (await inUse.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
@@ -306,7 +306,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     },
   );
 
-  it('brings the others over when the new bus refuses one message, and says so', async () => {
+  it('moves the others when the new bus rejects one message, and logs it', async () => {
     const [before, inUse] = [await openBus('rabbitmq'), await openBus('postgresql')];
     await (await before.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
     const connection = await amqp.connect(vhost.url);
@@ -334,7 +334,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     });
   });
 
-  it('keeps what is no JSON as a text, which a person can read', async () => {
+  it('keeps content that is not JSON as text for an operator', async () => {
     const [before, inUse] = [await openBus('rabbitmq'), await openBus('postgresql')];
     await (await before.consume({ consumer: CONSUMER, names, receive: () => undefined })).stop();
     const connection = await amqp.connect(vhost.url);

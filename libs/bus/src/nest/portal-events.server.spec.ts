@@ -29,7 +29,7 @@ jest.setTimeout(60_000);
 
 const names = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'];
 
-/** What the one handler of a test does, and the batches it got. */
+/** The body of the test's only handler, and the batches that it received. */
 let handle: (batch: PortalBatch) => Promise<void | FailedEntry[]>;
 let batches: PortalBatch[] = [];
 const note = (batch: PortalBatch): Promise<void | FailedEntry[]> => {
@@ -121,7 +121,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     return { app, consumer, server };
   };
 
-  it('does not lose an event whose handler throws: it comes again, and its code reaches the decision', async () => {
+  it('does not lose an event whose handler throws: it is redelivered, and its code reaches the decision', async () => {
     handle = async () => {
       if (batches.length === 1)
         throw Object.assign(new Error('no answer'), { code: 'TIMEOUT', recovery: 'retry' });
@@ -135,7 +135,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     });
   });
 
-  it('has the error of a handler behind an interceptor, too', async () => {
+  it('receives the error of a handler behind an interceptor, too', async () => {
     handle = () => Promise.reject(Object.assign(new Error('not allowed'), { code: 'NO', recovery: 'never' }));
     const { consumer } = await start([InterceptedController]);
     await bus.publish(anEvent());
@@ -144,7 +144,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     );
   });
 
-  it('gives one method the events of all of its names, merged by entity', async () => {
+  it('calls one method with the events of all of its names, merged by entity', async () => {
     const gate = deferred<void>();
     handle = () => (batches.length === 1 ? gate.promise : Promise.resolve());
     await start([ContactsController]);
@@ -152,7 +152,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     await eventually(() => expect(batches).toHaveLength(1));
     await bus.publish(anEvent({ name: 'ONCRMCONTACTADD', entityId: '2' }));
     await bus.publish(anEvent({ name: 'ONCRMCONTACTUPDATE', entityId: '2' }));
-    // Another portal's event, published last and handled at once, says that those before it have come.
+    // Another portal's event, published last and handled at once, proves that the earlier ones have arrived.
     await bus.publish(anEvent({ memberId: 'a223c6b3710f85df22e9377d6c4f7554' }));
     await eventually(() => expect(batches).toHaveLength(2));
     gate.resolve();
@@ -173,7 +173,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     });
   });
 
-  it('says what it wants once its queues stand, so that nothing sent from then on is missed', async () => {
+  it('announces its subscriptions once its queues exist, so that nothing sent from then on is missed', async () => {
     handle = () => Promise.resolve();
     const early = anEvent();
     const onSubscribed = jest.fn(async () => bus.publish(early));
@@ -182,7 +182,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     await eventually(() => expect(batches).toHaveLength(1));
   });
 
-  it('does not start when it cannot say what it wants', async () => {
+  it('does not start when it cannot announce its subscriptions', async () => {
     await expect(
       start([ContactsController], { onSubscribed: () => Promise.reject(new Error('no database')) }),
     ).rejects.toThrow('no database');
@@ -198,7 +198,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     });
   });
 
-  it('finishes what is in hand when it closes, and leaves the rest to the next process', async () => {
+  it('finishes batches in flight when it closes, and leaves the rest to the next process', async () => {
     const gate = deferred<void>();
     handle = () => gate.promise;
     const { app, consumer, server } = await start([ContactsController]);
@@ -219,7 +219,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     await next.stop();
   });
 
-  it('works in a hybrid application, and leaves handlers of other transports alone', async () => {
+  it('works in a hybrid application, and ignores handlers of other transports', async () => {
     handle = () => Promise.reject(Object.assign(new Error('not allowed'), { code: 'NO', recovery: 'never' }));
     consumers.push('hybrid');
     const server = new PortalEventsServer({
@@ -246,6 +246,6 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
   });
 });
 
-it('refuses batches larger than Bitrix24 can read in one request', () => {
+it('rejects batches larger than Bitrix24 can read in one request', () => {
   expect(() => OnPortalEvents('ONCRMDEALADD', { maxEntries: 2_501 })).toThrow(RangeError);
 });

@@ -16,23 +16,24 @@ import { takeRows, type MessageRow } from './take-rows.js';
 export interface SessionOptions {
   consumer: string;
   receive: ConsumeOptions['receive'];
-  /** Most deliveries in hand per shard. */
+  /** Maximum unacknowledged deliveries per shard. */
   prefetch: number;
   retryDelaysMs: readonly number[];
   log: Log;
   newer: NewerMessages;
-  /** How often to look without having been woken: for messages whose delay is over and for shards left behind. */
+  /** How often to poll without a notification: for messages whose delay has expired and for abandoned shards. */
   pollMs: number;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
-/** A database that does not answer for so long is taken for gone. */
+/** A database that does not answer for this long is taken as down. */
 const QUERY_TIMEOUT_MS = 15_000;
 
 /**
- * Takes, settles and holds its shards' leases on one connection: whatever ends that connection ends all three at once,
- * so a process that has lost its leases cannot settle, and another one takes over as soon as PostgreSQL sees the end.
+ * Takes messages, settles them and holds the shard leases on one connection: whatever ends the connection ends all
+ * three at once, so a process that has lost its leases cannot settle, and another one takes over as soon as PostgreSQL
+ * notices the end.
  */
 export class ConsumeSession implements Session, SettleContext {
   open = true;
@@ -41,7 +42,7 @@ export class ConsumeSession implements Session, SettleContext {
   readonly retryDelaysMs: readonly number[];
   private readonly settlements: Settlements;
   private readonly leases: ShardLeases;
-  /** Free room by owned shard. */
+  /** Free capacity by owned shard. */
   private readonly room = new Map<number, number>();
   private poll: NodeJS.Timeout | undefined;
   private isTaking = false;
@@ -128,7 +129,7 @@ export class ConsumeSession implements Session, SettleContext {
     for (const shard of await this.leases.keep()) this.room.set(shard, this.options.prefetch);
   }
 
-  /** One taking at a time; a call meanwhile makes another one follow. */
+  /** One query at a time; a call during a query triggers another one after it. */
   private wake(): void {
     if (!this.open) return;
     if (this.isTaking) {

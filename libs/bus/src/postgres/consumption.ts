@@ -6,10 +6,12 @@ import { Reconnector } from '../reconnector.js';
 import { ConsumeSession, type SessionOptions } from './consume-session.js';
 import { subscribe } from './subscriptions.js';
 
-/** One consumer of this process: a session that takes its shards' messages, opened again whenever it ends. */
+/** One consumer of this process: a session that takes its shards' messages, reopened whenever it ends. */
 export class PostgresConsumption implements Consumption {
   private readonly sessions: Reconnector<ConsumeSession>;
-  /** Once for each start of a consumer: a reconnect must not undo what a newer version of it has written since. */
+  /**
+   * Subscribes once per start: a reconnect must not undo what a newer version of the consumer has subscribed since.
+   */
   private subscribed = false;
 
   private readonly newerMessages: NewerMessages;
@@ -37,7 +39,7 @@ export class PostgresConsumption implements Consumption {
     });
   }
 
-  /** Resolves when the subscription stands. */
+  /** Resolves when the subscription is stored. */
   async start(signal?: AbortSignal): Promise<void> {
     await this.sessions.start();
     await this.sessions.opened(signal);

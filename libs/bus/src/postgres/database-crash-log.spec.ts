@@ -4,7 +4,7 @@ import { freshDatabase, type TestDatabase } from '../../../../test/support/datab
 import { DatabaseCrashLog } from './database-crash-log.js';
 import { BUS_MIGRATIONS } from './migrations.js';
 
-describe('trials in PostgreSQL', () => {
+describe('the crash log in PostgreSQL', () => {
   let database: TestDatabase;
   const open: DatabaseCrashLog[] = [];
 
@@ -16,21 +16,21 @@ describe('trials in PostgreSQL', () => {
     await database.drop();
   });
 
-  /** As the next process would have it. */
+  /** As the next process would open it. */
   function trialsOf(consumer: string): DatabaseCrashLog {
     const crashLog = new DatabaseCrashLog(database.url, consumer, silentLog);
     open.push(crashLog);
     return crashLog;
   }
 
-  it('count batches that began and did not end, for every portal and consumer apart', async () => {
+  it('counts unfinished batches separately for every portal and consumer', async () => {
     const first = trialsOf('counting');
     expect([await first.begin('a'), await first.begin('a'), await first.begin('b')]).toEqual([0, 1, 0]);
     expect(await trialsOf('another').begin('a')).toBe(0);
     expect(await trialsOf('counting').begin('a')).toBe(2);
   });
 
-  it('count a batch that has ended no more, and forget the portal when nothing is suspicious any more', async () => {
+  it('no longer counts a batch that has ended, and removes the portal when nothing is suspect', async () => {
     const crashLog = trialsOf('ending');
     await crashLog.begin('a');
     await crashLog.begin('a');
@@ -40,7 +40,7 @@ describe('trials in PostgreSQL', () => {
     expect(await crashLog.begin('a')).toBe(0);
   });
 
-  it('count how often one entity began alone in a row, until it ends or another one begins', async () => {
+  it('counts consecutive solo batches of one entity, until it ends or another one begins', async () => {
     const crashLog = trialsOf('alone');
     await crashLog.begin('a');
     const starts = [];

@@ -7,7 +7,7 @@ const BEGIN_SQL = `
   ON CONFLICT (consumer, member_id) DO UPDATE SET unfinished = t.unfinished + 1, began_at = clock_timestamp()
   RETURNING unfinished - 1 AS before`;
 
-// The right-hand sides see the row as it was.
+// The right-hand sides see the row before the update.
 const ALONE_SQL = `
   UPDATE bus.trials SET starts = CASE WHEN entity = $3 THEN starts + 1 ELSE 1 END, entity = $3
   WHERE consumer = $1 AND member_id = $2
@@ -19,11 +19,14 @@ const END_SQL = `
 
 const DONE_SQL = 'DELETE FROM bus.trials WHERE consumer = $1 AND member_id = $2';
 
-/** Asked before and after batches with messages that came again, and never else. */
+/** Used only before and after batches with redelivered messages. */
 const POOL_SIZE = 2;
 const TIMEOUT_MS = 5_000;
 
-/** The trials of one consumer, in `bus.trials`: whichever process owns the portal next reads what the last one began. */
+/**
+ * The crash log of one consumer, in table `bus.trials`: the next process that serves the portal reads what the last
+ * one began.
+ */
 export class DatabaseCrashLog implements CrashLog {
   private readonly pool: pg.Pool;
 

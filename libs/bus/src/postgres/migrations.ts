@@ -6,7 +6,7 @@ import { ReportNewer1766100000600 } from './migrations/1766100000600-report-newe
 import { LeaseShards1766100000610 } from './migrations/1766100000610-lease-shards.js';
 import { WeighUnrouted1766100000620 } from './migrations/1766100000620-weigh-unrouted.js';
 
-/** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
+/** Outside the folder, because `npm run migrate` treats every export of a file in it as a migration. */
 export const BUS_MIGRATIONS = [
   CreateBus1764000000100,
   FixShardCount1764600000100,

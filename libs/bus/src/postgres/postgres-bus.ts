@@ -11,8 +11,8 @@ import { PostgresConsumption } from './consumption.js';
 import { PostgresPublisher } from './publisher.js';
 
 /**
- * The bus of a small installation, in tables of schema `bus`; the same promises as RabbitMQ's. It needs connections of
- * its own to PostgreSQL: a pooler that shares sessions breaks LISTEN and the leases of shards.
+ * The bus of a small installation, in tables of schema `bus`, with the same guarantees as the RabbitMQ bus. It needs
+ * direct connections to PostgreSQL: a pooler that shares sessions breaks LISTEN and the shard leases.
  */
 export class PostgresBus implements EventBus {
   private readonly publisher: PostgresPublisher;
@@ -25,7 +25,7 @@ export class PostgresBus implements EventBus {
     this.publisher = new PostgresPublisher(url, options);
   }
 
-  /** Resolves after the first look at the database: one that is away does not keep a gateway from starting. */
+  /** Resolves after the first connection attempt: a database that is down does not prevent a gateway start. */
   start(): Promise<void> {
     return this.publisher.start();
   }

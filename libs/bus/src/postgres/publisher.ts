@@ -8,22 +8,26 @@ import { BusUnavailableError, type BusOptions } from '../event-bus.js';
 import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
 import { shardOf } from '../shard.js';
 
-/** A publish is one short statement; more connections would only queue for the disk. */
+/** A publish is one short statement; more connections would only wait for the disk. */
 const POOL_SIZE = 4;
-/** A statement whose caller has long given up must not keep its connection: the server ends it, or we the connection. */
+/**
+ * A statement whose caller has given up must not hold its connection: the server ends the statement, or this process
+ * the connection.
+ */
 const STATEMENT_TIMEOUT_MS = 5_000;
 const PROBE_EVERY_MS = 2_000;
 const REFUSAL_PAUSE_MS = 10_000;
 const UNROUTED_MAX_ROWS = 10_000;
-/** As RabbitMQ keeps of them. */
+/** The same limit as on RabbitMQ. */
 const UNROUTED_MAX_BYTES = 16 * 1024 * 1024;
-/** To weigh them costs a look at each: so much may come of this process before it does. */
+/** Measuring reads every row, so it runs only after this process has added this many bytes. */
 const TRIM_EVERY_BYTES = 2 * 1024 * 1024;
 
-/** The channel on which the processes of a consumer hear that there is work. */
+/** The NOTIFY channel on which the processes of a consumer learn of new work. */
 export const wakeChannel = (consumer: string): string => `b24.bus.${consumer}`;
 
-// One row for every consumer that wants the event by its base name (0) or by its type, whichever it named, and not two.
+// One row per consumer that subscribes to the event by its base name (0) or by its type; one row also when it names
+// both.
 const PUBLISH_SQL = `
   WITH targets AS (
     SELECT DISTINCT consumer FROM bus.subscriptions WHERE name = $1 AND entity_type_id IN (0, $2)
@@ -44,26 +48,29 @@ const TRIM_SQL = `
     WHERE newer > $1 ORDER BY id DESC LIMIT 1
   )`;
 
-/** Carries nothing out, and yet is refused whatever a publish would be refused: a missing table, column or permission. */
+/** Executes nothing, but fails on whatever a publish would fail on: a missing table, column or permission. */
 const MAY_PUBLISH_SQL = `EXPLAIN ${PUBLISH_SQL}`;
 
 type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { busHealth?: BusHealth };
 
-/** SQLSTATE: rolled back for others' sake, cut off by a time limit or an operator. It is not about the event. */
+/**
+ * SQLSTATE classes of transient errors: transaction rollback, or cancelled by a timeout or an operator. Not about the
+ * event.
+ */
 const PASSES = /^(?:40|57)/;
 
-/** Stores an event for all of its consumers in one statement: either all have it or none. */
+/** Stores an event for all of its consumers in one statement: all or none of them have it. */
 export class PostgresPublisher {
   private readonly pool: pg.Pool;
   private readonly deadlineMs: number;
   private readonly report: ConnectionReport;
   private ready = false;
-  /** When, by `performance.now()`, to try again what was refused though a look found nothing wrong, as with a full disk. */
+  /** When (`performance.now()`) to retry after a rejection that the check does not reproduce, such as a full disk. */
   private refusedUntil: number | undefined;
   private probe: NodeJS.Timeout | undefined;
   /**
-   * Bytes of unrouted events since they were weighed. By chance at the start, so that processes that end early weigh them as
-   * often as others, and not with the first event, whose publisher needs the connection.
+   * Bytes of unrouted events since the last measurement. Random at the start, so that short-lived processes measure as
+   * often as others, and not at the first event, whose publisher needs the connection.
    */
   private unweighed = Math.random() * TRIM_EVERY_BYTES;
 
@@ -84,7 +91,7 @@ export class PostgresPublisher {
     );
   }
 
-  /** Resolves after the first look at the database, whatever it found. */
+  /** Resolves after the first check of the database, successful or not. */
   async start(): Promise<void> {
     await this.look();
     this.probe = setInterval(() => void this.look(), PROBE_EVERY_MS).unref();
@@ -106,7 +113,8 @@ export class PostgresPublisher {
       })
       .catch((cause: unknown) => {
         const isRefused = cause instanceof pg.DatabaseError && !PASSES.test(cause.code ?? '');
-        // Of one event, as a rule; but what the next one will meet as well is not to be found out by each.
+        // Usually about one event; but an error that affects the next ones too must not be rediscovered by each of
+        // them.
         if (isRefused && explainConnectionError(cause, 'DATABASE_URL').requiresOperator)
           this.isRefused(cause);
         throw new BusUnavailableError(isRefused ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
@@ -118,7 +126,7 @@ export class PostgresPublisher {
       if (result.rowCount === 0) this.weigh(Buffer.byteLength(content));
       return;
     }
-    // Nobody waits for it any more; its own end is of no interest.
+    // The caller no longer waits; a late failure is ignored.
     stored.catch(() => undefined);
     throw new BusUnavailableError('BUS_TIMEOUT');
   }
@@ -129,7 +137,7 @@ export class PostgresPublisher {
     await waitAtMost(this.pool.end(), STATEMENT_TIMEOUT_MS);
   }
 
-  /** Of an event that nobody wanted. Nobody waits for it; what fails is made up for by the next one. */
+  /** Counts an unrouted event. Nobody waits for the trim; the next one makes up for a failure. */
   private weigh(bytes: number): void {
     this.unweighed += bytes;
     if (this.unweighed < TRIM_EVERY_BYTES) return;

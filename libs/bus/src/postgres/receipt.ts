@@ -4,14 +4,14 @@ import { deadTotal, retriedTotal } from '../metrics.js';
 import { tierFor, tierName } from '../retry-delays.js';
 import type { Settlement } from './settlements.js';
 
-/** What all receipts of one session share. */
+/** Shared by all receipts of one session. */
 export interface SettleContext {
   readonly consumer: string;
   readonly log: Log;
   readonly retryDelaysMs: readonly number[];
-  /** False once the session has ended: its leases are gone, and the rows it had taken are another's. */
+  /** False once the session has ended: its leases are gone, and the rows that it took belong to another process. */
   readonly open: boolean;
-  /** Resolves when it is written, or when the session has ended instead; never rejects. */
+  /** Resolves when the settlement is written, or when the session has ended instead; never rejects. */
   settle(shard: number, settlement: Settlement): Promise<void>;
 }
 

@@ -15,8 +15,8 @@ jest.setTimeout(60_000);
 
 const consumer = 'refused';
 
-/** Real: PostgreSQL, with a role that may no more than a test grants. */
-describe('a PostgreSQL that refuses', () => {
+/** Real: PostgreSQL, with a role that has only the permissions that a test grants. */
+describe('a PostgreSQL that rejects requests', () => {
   let database: TestDatabase;
   let owner: pg.Client;
   let log: RecordedLog;
@@ -71,7 +71,7 @@ describe('a PostgreSQL that refuses', () => {
       receive: (delivery) => deliveries.push(delivery),
     });
 
-  /** However often it is tried, a person reads one line of each connection. */
+  /** However often it retries, the log has one line per connection for the operator. */
   async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
     await eventually(() => expect(busHealth.reason).toMatch(reason));
     for (const connection of connections) {
@@ -99,7 +99,7 @@ describe('a PostgreSQL that refuses', () => {
     expect(busHealth.reason).toBeUndefined();
   }
 
-  it('because its tables are missing: says what to run, and works once that is done', async () => {
+  it('with missing tables: logs what to run, and works once that is done', async () => {
     const opened = await openAs('postgres');
     const consuming = consume(opened);
     await isSaidOnce(['publish', `consume ${consumer}`], /run `npm run migrate`/);
@@ -110,7 +110,7 @@ describe('a PostgreSQL that refuses', () => {
     await works(opened);
   });
 
-  it('because its role may not write: says what to grant, and works with just that', async () => {
+  it('without write permission: logs what to grant, and works with just that', async () => {
     await migrate();
     await owner.query(`CREATE ROLE ${role} LOGIN`);
     const opened = await openAs(role);
@@ -128,7 +128,7 @@ describe('a PostgreSQL that refuses', () => {
     await works(opened);
   });
 
-  it('because its role does not exist: says so, and works once it does', async () => {
+  it('with a role that does not exist: logs it, and works once it does', async () => {
     await migrate();
     const opened = await openAs(role);
     await isSaidOnce(['publish'], /PostgreSQL refuses the user in DATABASE_URL/);
@@ -138,7 +138,7 @@ describe('a PostgreSQL that refuses', () => {
     await works(opened);
   });
 
-  it('because it only reads: finds that out with the first event, and works once it writes', async () => {
+  it('that is read-only: detects it with the first event, and works once it is writable', async () => {
     await migrate();
     await readOnly('on');
     const opened = await openAs('postgres');
@@ -153,7 +153,7 @@ describe('a PostgreSQL that refuses', () => {
     await works(opened);
   });
 
-  /** As after a fail-over: those that were connected must connect again. */
+  /** As after a fail-over: connected clients must reconnect. */
   async function readOnly(value: 'on' | 'off'): Promise<void> {
     const { pathname } = new URL(database.url);
     await owner.query(`ALTER DATABASE ${pathname.slice(1)} SET default_transaction_read_only = ${value}`);

@@ -3,7 +3,7 @@ import type { Failure } from '../event-bus.js';
 
 export type Settlement =
   | { kind: 'done'; id: string }
-  /** `failed`: else the message only comes later; `code`: why, null leaves the last one. */
+  /** `failed`: counts as a failure, else the message is only delayed; `code`: why, null keeps the last one. */
   | {
       kind: 'retry';
       id: string;
@@ -36,7 +36,7 @@ const DEAD_SQL = `
   SELECT consumer, shard, code, message, attempts + 1, coalesce(first_failed_at, now()), now(), content
   FROM gone ORDER BY id`;
 
-/** Gathers what is settled while the connection is busy and writes it in bulk: one statement for each kind. */
+/** Collects settlements while the connection is busy and writes them in bulk: one statement per kind. */
 export class Settlements {
   private gathered: Settlement[] = [];
   private next: Promise<void> | undefined;
@@ -44,7 +44,7 @@ export class Settlements {
 
   constructor(private readonly client: pg.Client) {}
 
-  /** Resolves when it is written. Rejects when the connection ended first: then the message will come again. */
+  /** Resolves when it is written. Rejects when the connection ended first: then the message is redelivered. */
   add(settlement: Settlement): Promise<void> {
     this.gathered.push(settlement);
     this.next ??= this.writeAfter(this.last);
@@ -89,5 +89,5 @@ export class Settlements {
 
 const idsOf = (settlements: readonly Settlement[]): string[] => settlements.map(({ id }) => id);
 
-/** PostgreSQL's text takes every character but this one. */
+/** PostgreSQL's text type accepts every character but this one. */
 const storable = (text: string): string => text.replaceAll('\0', '');

@@ -3,7 +3,7 @@ import { freshDatabase, type TestDatabase } from '../../../../test/support/datab
 import { BUS_MIGRATIONS } from './migrations.js';
 import { requireShardCount } from './shard-count.js';
 
-describe('the number of shards', () => {
+describe('the shard count', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
@@ -11,13 +11,13 @@ describe('the number of shards', () => {
   });
   afterAll(() => database.drop());
 
-  it('is fixed by whoever starts first, and checked at every start', async () => {
+  it('is stored by the first process, and checked at every start', async () => {
     await Promise.all([requireShardCount(database.url, 16), requireShardCount(database.url, 16)]);
     await requireShardCount(database.url, 16);
     await expect(requireShardCount(database.url, 8)).rejects.toThrow(
       'set up with 16 shards, and this version works with 8',
     );
-    // A refused start has changed nothing.
+    // A rejected start has changed nothing.
     await requireShardCount(database.url, 16);
   });
 });

@@ -4,8 +4,8 @@ import { SHARD_COUNT } from '../shard.js';
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * The first process writes down how many shards there are, every later one compares: with another number it would look
- * for waiting messages where they are not, and two processes could serve one portal.
+ * The first process stores the shard count, every later one compares: with another count it would look for waiting
+ * messages in the wrong shards, and two processes could serve one portal.
  * @throws StartupError when they differ
  */
 export async function requireShardCount(databaseUrl: string, count = SHARD_COUNT): Promise<void> {
@@ -13,7 +13,7 @@ export async function requireShardCount(databaseUrl: string, count = SHARD_COUNT
     connectionString: databaseUrl,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
-  // A connection that breaks while it is closed must not end the process.
+  // A connection that breaks while it is being closed must not end the process.
   await client.connect();
   try {
     await client.query('INSERT INTO bus.topology (shards) VALUES ($1) ON CONFLICT DO NOTHING', [count]);

@@ -9,11 +9,11 @@ import { BUS_MIGRATIONS } from './migrations.js';
 import { ShardLeases } from './shard-leases.js';
 
 const CONSUMER = 'formatter';
-/** As versions before the leases lock a shard. */
+/** How versions before the leases lock a shard. */
 const LOCK_SQL = `SELECT pg_try_advisory_lock(hashtextextended('b24.bus.${CONSUMER}.' || shard, 0)) FROM unnest($1::int[]) AS shard`;
 
-/** Real: PostgreSQL, each process a session of its own. */
-describe('leases of shards', () => {
+/** Real: PostgreSQL, with one session per process. */
+describe('shard leases', () => {
   let database: TestDatabase;
   let admin: pg.Client;
   const clients = new Set<pg.Client>();
@@ -46,7 +46,7 @@ describe('leases of shards', () => {
     return { client, leases: new ShardLeases(client, CONSUMER, silentLog) };
   }
 
-  it('are claimed once, however many claim at once', async () => {
+  it('are claimed once, however many sessions claim at once', async () => {
     const processes = await Promise.all(Array.from({ length: 8 }, newProcess));
     const claimed = await Promise.all(processes.map(({ leases }) => leases.keep()));
     expect(claimed.flat().toSorted((one, other) => one - other)).toEqual(shards);
@@ -63,7 +63,7 @@ describe('leases of shards', () => {
     await eventually(async () => expect(await heir.leases.keep()).toHaveLength(shards.length));
   });
 
-  it('of an owner that stands still are free once they expire, and its session is ended first', async () => {
+  it('of a frozen owner are free once they expire, after its session is terminated', async () => {
     const owner = await newProcess();
     const heir = await newProcess();
     await owner.leases.keep();
@@ -72,7 +72,7 @@ describe('leases of shards', () => {
     await expect(owner.client.query('SELECT')).rejects.toThrow('not queryable');
   });
 
-  it('are renewed by whoever holds them, who stops where one of them is another one’s', async () => {
+  it('are renewed by their owner, which stops when another process holds one of them', async () => {
     let now = 0;
     const client = await connect();
     const leases = new ShardLeases(client, CONSUMER, silentLog, () => now);
@@ -88,7 +88,7 @@ describe('leases of shards', () => {
     await expect(leases.keep()).rejects.toThrow('taken over');
   });
 
-  it('are not claimed beside a process of an older version, which knows locks only', async () => {
+  it('are not claimed beside a process of an older version that uses only advisory locks', async () => {
     const older = await connect();
     await older.query(LOCK_SQL, [shards.slice(0, 4)]);
     const newer = await newProcess();
@@ -99,7 +99,7 @@ describe('leases of shards', () => {
     await eventually(async () => expect(await newer.leases.keep()).toHaveLength(4));
   });
 
-  it('are not taken from a process that came while the claim waited', async () => {
+  it('are not taken from a process that started while the claim waited', async () => {
     const gone = await newProcess();
     await gone.leases.keep();
     await gone.client.end();
@@ -125,7 +125,7 @@ describe('leases of shards', () => {
     expect((await claim).toSorted((one, other) => one - other)).toEqual(shards.slice(4));
   });
 
-  it('are claimed though a stranger has taken the locks of older versions', async () => {
+  it('are claimed even if another role has taken the locks of older versions', async () => {
     const [role, password] = [
       `relay_stranger_${randomBytes(6).toString('hex')}`,
       randomBytes(8).toString('hex'),

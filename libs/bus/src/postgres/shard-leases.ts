@@ -2,8 +2,8 @@ import type { Log } from '@relay/platform';
 import pg from 'pg';
 import { shards } from '../shard.js';
 
-// A host that vanishes, or a process that is frozen, says no goodbye: the server must end the session by itself, so
-// that another process gets the shards. Ours polls far more often than this.
+// A lost host or a frozen process does not close its connection: the server must end the session by itself, so that
+// another process gets the shards. This session polls far more often than this timeout.
 const SETTINGS = [
   'SET idle_session_timeout = 30000',
   'SET tcp_keepalives_idle = 10',
@@ -11,7 +11,10 @@ const SETTINGS = [
   'SET tcp_keepalives_count = 3',
 ];
 
-/** A session that has not renewed its leases for so long stands still, and is ended by whoever waits for its shards. */
+/**
+ * A session that has not renewed its leases for this long is frozen; a process that waits for its shards terminates
+ * it.
+ */
 const LEASE_SECONDS = 30;
 const RENEW_EVERY_MS = 5_000;
 const END_TIMEOUT_MS = 5_000;
@@ -19,8 +22,8 @@ const END_TIMEOUT_MS = 5_000;
 const NOT_PERMITTED = '42501';
 
 /**
- * Whether the session of a lease is still there. Of another role's session the server shows no start: then it passes for the
- * one that is meant.
+ * Whether the session of a lease still exists. For another role's session the server hides the start time: it is then
+ * taken as the session of the lease.
  */
 export const leaseIsHeld = (lease: string): string => `EXISTS (
     SELECT FROM pg_stat_activity AS holder
@@ -30,16 +33,17 @@ export const leaseIsHeld = (lease: string): string => `EXISTS (
 
 const SELF = 'SELECT pid, backend_start, usesysid FROM pg_stat_activity WHERE pid = pg_backend_pid()';
 
-/** What versions before the leases held a shard by. */
+/** The advisory lock by which versions before the leases held a shard. */
 const lockKey = (consumer: string, shard: string): string =>
   `hashtextextended('b24.bus.' || ${consumer}::text || '.' || ${shard}, 0)`;
 
-// Whatever comes of it: a process of such a version keeps off the shards that are locked.
+// Taken whether or not it succeeds: a process of such a version skips locked shards.
 const LOCK_SQL = `SELECT pg_try_advisory_lock(${lockKey('$1', 'shard')}) FROM unnest($2::int[]) AS shard`;
 
-// Who is there is read once for the statement, and it may then wait for another claim: a row that is not the one seen at its
-// start belongs to somebody who came after that. A lock of another role than the services' own, which is free to anybody, says nothing. In the order of the shards, so
-// that two who claim at once wait for each other and not in a circle.
+// The list of sessions is read once per statement, which may then wait for another claim: a row that changed since the
+// statement began belongs to a session that started after that. A lock held by another role than the services' own
+// proves nothing, because anybody may take one. Rows are locked in shard order, so that two concurrent claims cannot
+// deadlock.
 const CLAIM_SQL = `
   WITH self AS (${SELF}), locked AS MATERIALIZED (
     SELECT l.classid::bigint << 32 | l.objid::bigint AS key
@@ -67,7 +71,8 @@ const CLAIM_SQL = `
   )
   RETURNING l.shard`;
 
-// Its session is not only forbidden to go on, but gone: so none of what it was at can come after what its successor does.
+// The session is terminated, not only forbidden to continue: nothing that it had in progress can complete after its
+// successor starts.
 const END_EXPIRED_SQL = `
   SELECT pg_terminate_backend(pid, ${END_TIMEOUT_MS}) FROM (
     SELECT DISTINCT pid FROM bus.shard_leases AS l
@@ -83,11 +88,11 @@ const RENEW_SQL = `
   FROM mine WHERE l.consumer = $1 AND l.shard = mine.shard
   RETURNING l.shard`;
 
-// A statement of its own, because only its snapshot is younger than the lease: in the claim's, the last rows that the
-// former owner took would not be seen yet.
+// A separate statement, because only its snapshot is newer than the lease: the claim's snapshot would miss the last
+// rows that the former owner took.
 const FREE_SQL = `UPDATE bus.messages SET taken = false WHERE consumer = $1 AND shard = ANY ($2::int[]) AND taken`;
 
-/** Makes the session the owner of those of the shards that nobody owns. @returns them, in no order */
+/** Claims those of the shards that nobody owns. @returns them, in no order */
 export async function claimLeases(
   client: pg.ClientBase,
   consumer: string,
@@ -98,8 +103,8 @@ export async function claimLeases(
 }
 
 /**
- * Rows that say which session serves a shard: one at a time, until that session ends or stands still. An advisory lock would
- * say so too, but any user of the database may take one.
+ * Lease rows that record which session serves a shard: one at a time, until that session ends or freezes. An advisory
+ * lock would do so too, but any user of the database may take one.
  */
 export class ShardLeases {
   private readonly owned = new Set<number>();
@@ -118,9 +123,9 @@ export class ShardLeases {
   }
 
   /**
-   * Keeps what is ours, claims what nobody else holds, and frees what a former owner had taken.
-   * @returns what is newly ours
-   * @throws when another process has what was ours
+   * Renews the leases held, claims free ones, and frees the rows that a former owner had taken.
+   * @returns the newly claimed shards
+   * @throws when another process holds one of the leases of this one
    */
   async keep(): Promise<number[]> {
     await this.renew();
@@ -145,7 +150,7 @@ export class ShardLeases {
     try {
       await this.client.query(END_EXPIRED_SQL, [this.consumer]);
     } catch (error) {
-      // A session of another role than this one's, as during a change of roles: the server ends it when it is idle.
+      // The session belongs to another role, as during a change of roles: the server ends it when it is idle.
       if (!(error instanceof pg.DatabaseError) || error.code !== NOT_PERMITTED) throw error;
       if (!this.mayNotEnd)
         this.log.warn({ consumer: this.consumer }, 'the owner of shards stands still and may not be ended');

@@ -11,7 +11,9 @@ const SUBSCRIBE_SQL = `
   INSERT INTO bus.subscriptions (consumer, name, entity_type_id) SELECT $1, name, entity_type_id FROM wanted
   ON CONFLICT DO NOTHING`;
 
-/** From here on every event of these names is kept for the consumer; those it no longer names are not. */
+/**
+ * From now on every event of these names is stored for the consumer, and no event of a name that it no longer lists.
+ */
 export async function subscribe(
   client: pg.Client,
   consumer: string,

@@ -7,14 +7,14 @@ export interface MessageRow {
   content: string;
   attempts: number;
   deliveryCount: number;
-  /** Milliseconds. */
+  /** Unix time in milliseconds. */
   firstFailedAt: number | undefined;
 }
 
-/** Rows of one shard in one answer: bounds the memory of a start on a long backlog. */
+/** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
 const MAX_ROWS_PER_SHARD = 1_000;
 
-// The lease of the shard is ours, so nobody else takes these rows and none need be locked or skipped.
+// This session holds the shard's lease, so no other process takes these rows and no row lock or SKIP LOCKED is needed.
 const TAKE_SQL = `
   WITH next AS (
     SELECT m.id FROM unnest($2::int[], $3::int[]) AS room (shard, free)
@@ -34,8 +34,8 @@ const TAKE_SQL = `
   FROM took ORDER BY available_at, id`;
 
 /**
- * Takes what is due, at most as many rows of a shard as it has room for; the oldest first. Asks without any room, too:
- * the server ends a session that it does not hear from.
+ * Takes due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
+ * the server ends a session that sends nothing.
  */
 export async function takeRows(
   client: pg.Client,

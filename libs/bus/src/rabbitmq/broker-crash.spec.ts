@@ -16,7 +16,7 @@ jest.setTimeout(180_000);
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const quorumQueuesSettleMs = 10_000;
 
-/** Two hundred confirmations at once take longer than one, the more so beside other tests. */
+/** Two hundred confirms at once take longer than one, and longer still beside other tests. */
 const publishDeadlineMs = 10_000;
 
 const whereABrokerCanBeStarted = canStartBroker() ? describe : describe.skip;
@@ -40,7 +40,7 @@ whereABrokerCanBeStarted('a broker of our own', () => {
     await broker.stop();
   });
 
-  it('in alarm counts as down at once, while consumers go on; and the alarm passes', async () => {
+  it('counts as down at once in an alarm, while consumers go on; and recovers after it', async () => {
     const handled: string[] = [];
     const held: Delivery[] = [];
     await bus.consume({
@@ -56,7 +56,7 @@ whereABrokerCanBeStarted('a broker of our own', () => {
     await eventually(() => expect(handled).toEqual([event.id]));
 
     await control(broker, 'set_vm_memory_high_watermark', 'absolute', '1MB');
-    // The broker tells those that publish, and only then.
+    // The broker notifies only connections that publish.
     await eventually(() => expect(bus.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_BLOCKED' }));
     expect(bus.isReady()).toBe(false);
     await held[0]?.done();
@@ -67,7 +67,7 @@ whereABrokerCanBeStarted('a broker of our own', () => {
     expect(handled).toEqual([event.id]);
   });
 
-  it('killed, loses nothing that it confirmed, settled events apart, and both sides are back by themselves', async () => {
+  it('loses nothing confirmed when killed, except settled events, and both sides reconnect by themselves', async () => {
     const seen = new Map<string, number>();
     let isHolding = false;
     await bus.consume({

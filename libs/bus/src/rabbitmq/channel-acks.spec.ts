@@ -22,7 +22,7 @@ const properties: MessageProperties = {
 };
 const aMessage: ConsumeMessage = { fields, properties, content: Buffer.alloc(0) };
 
-/** A channel as a broker keeps it: it refuses a tag that is not in hand. */
+/** A channel with the broker's checks: it rejects a tag that is not unacked. */
 class StrictChannel {
   readonly inHand = new Set<number>();
   readonly frames: [tag: number, allUpTo: boolean][] = [];
@@ -65,7 +65,7 @@ describe('the acknowledgements of a channel', () => {
     expect(channel.frames).toEqual([[1_000, true]]);
   });
 
-  it('go one by one past a delivery that is still in hand, and together when it is done', async () => {
+  it('are sent one by one past an unsettled delivery, and together when it is done', async () => {
     deliver(6);
     for (const tag of [3, 5]) acks.ack(tag);
     await setImmediate();
@@ -75,7 +75,7 @@ describe('the acknowledgements of a channel', () => {
     ]);
     for (const tag of [2, 1]) acks.ack(tag);
     await setImmediate();
-    // 3 has been heard of: the broker takes no tag twice.
+    // 3 is already acked: the broker accepts no tag twice.
     expect(channel.frames.splice(0)).toEqual([[2, true]]);
     for (const tag of [6, 4]) acks.ack(tag);
     await setImmediate();
@@ -84,7 +84,7 @@ describe('the acknowledgements of a channel', () => {
     expect(ends).toEqual([]);
   });
 
-  it('acknowledge each delivery once, and no other, in any order and in turns of any size', async () => {
+  it('acknowledge each delivery once, and no other, in any order and grouping', async () => {
     deliver(500);
     const left = new Set(channel.inHand);
     while (left.size > 0) {
@@ -111,7 +111,7 @@ describe('the acknowledgements of a channel', () => {
     expect(channel.frames).toHaveLength(1);
   });
 
-  it('end with the channel that takes no more of them', async () => {
+  it('end with a channel that rejects them', async () => {
     deliver(2);
     channel.inHand.clear();
     acks.ack(2);

@@ -2,16 +2,16 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { AckChannel } from './receipt.js';
 
 /**
- * Acknowledges the deliveries of one channel, those of one turn of the event loop at once: all up to the oldest that is
- * still in hand in a single frame. A queue stores every frame as an entry of its log, so a batch of a thousand events,
- * acknowledged one by one, would keep the broker from those of other portals.
+ * Acknowledges the deliveries of one channel once per event-loop iteration: all up to the oldest unsettled one in a
+ * single frame with `multiple`. A quorum queue stores every ack frame as a log entry, so a thousand single acks would
+ * delay other portals on the broker.
  */
 export class ChannelAcks implements AckChannel {
-  /** amqplib acks by message; a receipt keeps its number alone, so one message stands for all. */
+  /** amqplib acks by message object, but a receipt keeps only the delivery tag, so one object stands for all. */
   private envelope: ConsumeMessage | undefined;
-  /** Told to ack in this turn. */
+  /** Tags to ack in this iteration. */
   private tags: number[] = [];
-  /** Not acknowledged yet, in the order in which they came: tags count up on a channel. */
+  /** Unacknowledged tags in delivery order: tags are ascending on a channel. */
   private readonly inHand = new Set<number>();
 
   constructor(
@@ -20,7 +20,9 @@ export class ChannelAcks implements AckChannel {
     private readonly end: (cause: Error) => void,
   ) {}
 
-  /** Every message of the channel must pass here: one that is not known of would be acknowledged with those after it. */
+  /**
+   * Every message of the channel must be registered here: an unknown one would be acknowledged with those after it.
+   */
   of({ fields, properties }: ConsumeMessage): this {
     this.inHand.add(fields.deliveryTag);
     this.envelope ??= { fields: { ...fields }, properties, content: Buffer.alloc(0) };
@@ -37,13 +39,13 @@ export class ChannelAcks implements AckChannel {
     if (this.tags.length === 1) setImmediate(() => this.flush());
   }
 
-  /** Before the channel is closed: what was told to ack is sent now. */
+  /** Call before the channel is closed: sends the pending acks now. */
   flush(): void {
     const tags = this.tags.splice(0);
     if (!this.state.open) return;
     for (const tag of tags) this.inHand.delete(tag);
     const [oldest = Infinity] = this.inHand;
-    // The broker closes the channel for a tag that it has heard before, so it has to be one of this turn.
+    // The broker closes the channel for an already acked tag, so the tag must be one of this iteration.
     const covered = tags.reduce((most, tag) => (tag < oldest ? Math.max(most, tag) : most), 0);
     if (covered > 0) this.send(covered, true);
     for (const tag of tags) if (tag > oldest) this.send(tag, false);
@@ -55,7 +57,7 @@ export class ChannelAcks implements AckChannel {
     try {
       this.channel.ack(this.envelope, allUpTo);
     } catch (cause) {
-      // The channel is closing, and has not said so yet; the message will come again.
+      // The channel is closing but has not reported it yet; the message is redelivered.
       this.end(new Error('The channel takes no more acknowledgements', { cause }));
     }
   }

@@ -17,7 +17,7 @@ jest.setTimeout(180_000);
 
 const consumer = 'listener';
 
-/** Real: a RabbitMQ of our own, whose settings a test may change. */
+/** Real: a private RabbitMQ whose settings a test may change. */
 (canStartBroker() ? describe : describe.skip)(
   'a consumer whose channel ends while its connection lives',
   () => {
@@ -25,7 +25,7 @@ const consumer = 'listener';
     let bus: EventBus;
     let consumption: Consumption | undefined;
     let log: RecordedLog;
-    /** What the consumer opened, in order: the last is in use. */
+    /** The channels that the consumer opened, in order: the last is in use. */
     const channels: Channel[] = [];
     /** Whether it was ready while it opened the last of them. */
     let wasReady: boolean | undefined;
@@ -74,7 +74,7 @@ const consumer = 'listener';
       await promisify(execFile)(brokerControl, ['-n', broker.node, '-q', ...args], { env });
     }
 
-    /** It was seen, an operator can read why, what was held is another's, and events come again. */
+    /** The end was noticed and its reason logged, held messages were redelivered, and new events arrive again. */
     async function isBackAfter(end: () => unknown, reason: RegExp): Promise<void> {
       const held = anEvent();
       await bus.publish(held);
@@ -121,10 +121,10 @@ const consumer = 'listener';
     });
 
     it('because it held an event for too long: is not ready, and consumes again', async () => {
-      // RabbitMQ's own are half an hour and a minute.
+      // RabbitMQ's defaults are half an hour and a minute.
       await control('eval', 'application:set_env(rabbit, consumer_timeout, 300).');
       await control('eval', 'application:set_env(rabbit, channel_tick_interval, 200).');
-      // Channels take both settings when they open.
+      // Channels read both settings when they are opened.
       await channelInUse().close();
       await eventually(() => expect(consumption?.isReady()).toBe(true));
       try {

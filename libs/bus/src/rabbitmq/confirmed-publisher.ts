@@ -21,23 +21,23 @@ export interface PublisherOptions {
   log: Log;
   busHealth?: BusHealth | undefined;
   deadlineMs: number;
-  /** Makes what is published to, at every connect. */
+  /** Declares what is published to, at every connect. */
   declare: (channel: Channel) => Promise<void>;
 }
 
 interface PublishSession extends Session {
   channel: ConfirmChannel;
   blocked: boolean;
-  /** Waiting for their confirmation, by correlation id. */
+  /** Publishes that wait for their confirm, by correlation id. */
   pending: Map<string, (refusal?: BusUnavailableError) => void>;
-  /** Sent and not answered by the broker, with those whose deadline is over. */
+  /** Messages sent and not confirmed by the broker, including those whose deadline has passed. */
   unconfirmed: number;
 }
 
-/** A frozen broker must not fill our memory until its heartbeat is missed. */
+/** A frozen broker must not fill this process's memory before the heartbeat timeout. */
 const MAX_UNCONFIRMED = 20_000;
 
-/** Publishes on a connection of its own; a publish resolves when the broker has stored the message. */
+/** Publishes on its own connection; a publish resolves when the broker has confirmed the message. */
 export class ConfirmedPublisher {
   readonly #sessions: Reconnector<PublishSession>;
   #published = 0;
@@ -61,7 +61,7 @@ export class ConfirmedPublisher {
     return this.#sessions.close();
   }
 
-  /** @throws BusUnavailableError at once when the broker is away or in alarm, else at the deadline. */
+  /** @throws BusUnavailableError at once when the broker is down or blocks publishers, else at the deadline. */
   publish(message: OutgoingMessage, deadlineMs = this.options.deadlineMs): Promise<void> {
     const session = this.#sessions.current;
     if (!session) return refuse('BUS_DOWN', this.#sessions.lastCause);
@@ -122,13 +122,13 @@ function openSession(options: PublisherOptions, onEnd: (cause: Error) => void): 
       unconfirmed: 0,
       close: () => closeQuietly(connection, channel),
     };
-    // `mandatory`: what no queue took comes back, and is confirmed right after all the same.
+    // `mandatory`: a message that no queue took is returned, and then confirmed all the same.
     channel.on('return', ({ fields, properties }) => {
       const cause = new Error(`No queue takes messages of ${fields.exchange || 'the default exchange'}`);
       session.pending.get(String(properties.correlationId))?.(
         new BusUnavailableError('BUS_REFUSED', { cause }),
       );
-      // Somebody has deleted what was declared; the next session declares it again.
+      // A declared queue or exchange was deleted; the next session declares it again.
       onEnd(cause);
     });
     connection.on('blocked', () => {

@@ -12,7 +12,7 @@ import { closeQuietly, connect } from './connection.js';
   });
   afterAll(() => vhost.drop());
 
-  it('sends what is published in one turn with few calls of the system, and all of it', async () => {
+  it('sends everything published in one event-loop iteration with few system calls', async () => {
     const messages = 2_000;
     const connection = await connect(
       vhost.url,
@@ -31,7 +31,7 @@ import { closeQuietly, connect } from './connection.js';
     await closeQuietly(connection, channel);
   });
 
-  it('tells of its end when the broker ends it', async () => {
+  it('reports its end when the broker closes it', async () => {
     const accepted: Socket[] = [];
     const proxy = createServer({ allowHalfOpen: true }, (inner) => {
       const { hostname, port: brokerPort } = new URL(vhost.url);

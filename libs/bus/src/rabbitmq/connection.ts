@@ -3,16 +3,16 @@ import { Writable } from 'node:stream';
 import { waitAtMost } from '../backoff.js';
 import { deferred } from '../deferred.js';
 
-/** Seconds. A broker that is frozen, not gone, is noticed after two to three of these. */
+/** A frozen broker, as opposed to a lost one, is detected after two to three heartbeats. */
 const HEARTBEAT_SECONDS = 5;
 const CONNECT_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
-/** Right after a broker's restart a quorum queue may be without a leader, and an operation on it without an answer. */
+/** Right after a broker restart a quorum queue may have no leader, and an operation on it gets no answer. */
 const SET_UP_TIMEOUT_MS = 60_000;
 
 /**
- * Opens a connection and makes on it what `setUp` makes, or closes it again. `onEnd` hears of the end of the
- * connection; a listener stands on every `error` event, which would end the process otherwise.
+ * Opens a connection and runs `setUp` on it, or closes it again. `onEnd` receives the end of the connection; every
+ * `error` event has a listener, because an unhandled one would end the process.
  */
 export async function connect<T>(
   url: string,
@@ -49,12 +49,12 @@ export async function connect<T>(
 }
 
 /**
- * amqplib writes every frame with a system call of its own. What it writes in one turn of the event loop goes out at
- * once instead: thousands of retries or acks of one portal take a small part of the time in which others wait.
+ * amqplib writes every frame with its own system call. This buffers what it writes in one event-loop iteration into a
+ * single write: thousands of retries or acks of one portal then delay others only a little.
  */
 function gatherWrites({ connection }: ChannelModel): void {
   const stream: unknown = Reflect.get(connection, 'stream');
-  // It is no public name; without it all is as before, only slower.
+  // A private field of amqplib; without it everything works, only slower.
   if (!(stream instanceof Writable)) return;
   const write = stream.write.bind(stream);
   const gathered = (...args: unknown[]): unknown => {
@@ -64,11 +64,11 @@ function gatherWrites({ connection }: ChannelModel): void {
     }
     return Reflect.apply(write, undefined, args);
   };
-  // To be written over: Node puts another one in its place when the other side has ended.
+  // Writable, because Node replaces it when the peer has ended.
   Object.defineProperty(stream, 'write', { value: gathered, writable: true, configurable: true });
 }
 
-/** A channel that ends takes its session with it: nothing of ours goes on after a channel's error. */
+/** The end of a channel ends its session: nothing continues after a channel error. */
 export function watchChannel<C extends Channel>(channel: C, onEnd: (cause: Error) => void): C {
   channel.on('error', onEnd);
   channel.on('close', () => onEnd(new Error('The channel was closed')));
@@ -76,8 +76,8 @@ export function watchChannel<C extends Channel>(channel: C, onEnd: (cause: Error
 }
 
 /**
- * Also of a connection that is already gone, or whose broker does not answer any more. The channel goes first: what it
- * has still to send, as its last acks, would be overtaken by the connection's own goodbye.
+ * Also works for a connection that is already gone, or whose broker no longer answers. The channel closes first: the
+ * connection's close would overtake frames that it still has to send, such as its last acks.
  */
 export async function closeQuietly(connection: ChannelModel, channel?: Channel): Promise<void> {
   if (channel) await waitAtMost(channel.close().catch(nothing), CLOSE_TIMEOUT_MS);

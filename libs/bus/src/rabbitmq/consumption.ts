@@ -17,18 +17,18 @@ import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
 interface SessionContext extends SettleContext {
-  /** Names this subscriber among its siblings. */
+  /** Identifies this subscriber among the consumer's replicas. */
   readonly replica: string;
   readonly newer: NewerMessages;
 }
 
-/** One consumer's 16 shard queues on a connection of its own, subscribed again whenever that connection ends. */
+/** One consumer's 16 shard queues on its own connection, subscribed again whenever that connection ends. */
 export class RabbitConsumption implements Consumption {
   private readonly sessions: Reconnector<Session>;
   private readonly newerMessages: NewerMessages;
 
   constructor(url: string, options: ConsumeOptions, settling: SettleContext, busHealth?: BusHealth) {
-    // The same for as long as this lives: a reconnection must not move shards about.
+    // Constant for the lifetime of this object: a reconnect must not move shards.
     this.newerMessages = new NewerMessages(options.consumer, settling.log);
     const context: SessionContext = { ...settling, replica: randomUUID(), newer: this.newerMessages };
     this.sessions = new Reconnector({
@@ -94,7 +94,7 @@ async function subscribe(
   const channel = watchChannel(await connection.createChannel(), end);
   await declareEvents(channel);
   await declareConsumer(channel, { consumer, names, retryDelaysMs: context.retryDelaysMs });
-  // Counts for each consumer of the channel by itself, that is for each shard; quorum queues know no other.
+  // Applies per consumer of the channel, that is per shard; quorum queues have no other prefetch.
   await channel.prefetch(prefetch);
   const acks = new ChannelAcks(channel, state, end);
   for (const shard of shards) {
@@ -123,12 +123,12 @@ function takeMessage(
   const trail = readRetryMetadata(message.properties.headers);
   const receipt = new RabbitReceipt(context, channel.of(message), {
     ...trail,
-    // Not every version counts every way in which a message goes back.
+    // Not every broker version counts every kind of requeue.
     deliveryCount: Math.max(trail.deliveryCount, message.fields.redelivered ? 1 : 0),
     deliveryTag: message.fields.deliveryTag,
     queue,
     messageId: typeof messageId === 'string' ? messageId : undefined,
-    // A copy: the content is a view into a far larger buffer of the socket, which must not be held for hours.
+    // Copies the content, a view into a far larger socket buffer that must not be held for hours.
     content: Buffer.from(message.content),
   });
   let event: PortalEvent;
@@ -136,7 +136,7 @@ function takeMessage(
     event = decodeMessage(message.content);
   } catch (error) {
     if (isOfNewerVersion(error)) {
-      // Of its content: the id that an event bears in a later version is not ours to know.
+      // Hashes the content: this version cannot know the id field of a later version.
       const id = createHash('sha256').update(message.content).digest('base64');
       void receipt.defer(context.newer.note(id), NEWER_CODE);
       return;

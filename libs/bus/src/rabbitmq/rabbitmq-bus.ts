@@ -12,15 +12,15 @@ import {
   type ConsumerTopology,
 } from './topology.js';
 
-/** A retry has nobody waiting for it; it is tried again for as long as its delivery is ours. */
+/** No caller waits for a retry; it is repeated for as long as this process holds its delivery. */
 const RETRY_PUBLISH_DEADLINE_MS = 10_000;
 
-/** Publishing, moving failed messages, and each consumption have a connection of their own: RabbitMQ blocks by connection. */
+/** Publishing, retries, and each consumption use separate connections: RabbitMQ blocks publishers per connection. */
 export class RabbitMqBus implements EventBus {
   private readonly publisher: ConfirmedPublisher;
   private readonly mover: ConfirmedPublisher;
   private readonly consumptions = new Set<RabbitConsumption>();
-  /** What stood once: made again when a retry finds a part of it gone. */
+  /** Topologies declared once: declared again when a retry finds a part missing. */
   private readonly declared: ConsumerTopology[] = [];
 
   constructor(
@@ -35,7 +35,7 @@ export class RabbitMqBus implements EventBus {
       name: 'publish',
       deadlineMs: publishDeadlineMs,
       declare: async (channel) => {
-        // First: as long as the exchange is gone, nobody's event is routed past a consumer.
+        // First: while the exchange does not exist, no event can miss a consumer whose queues are not declared yet.
         await prepare?.();
         await declareEvents(channel);
         await requireWritable(channel, EVENTS_EXCHANGE);
@@ -54,7 +54,7 @@ export class RabbitMqBus implements EventBus {
     });
   }
 
-  /** Resolves after the first attempt to connect: a broker that is away does not keep a gateway from starting. */
+  /** Resolves after the first connection attempt: a broker that is down does not prevent a gateway start. */
   start(): Promise<void> {
     return this.publisher.start();
   }
@@ -65,7 +65,7 @@ export class RabbitMqBus implements EventBus {
       routingKey: routingKeyOf(event),
       content: encodeMessage(event),
       messageId: event.id,
-      // For tools that look at the broker; ours read the message, which a retry leaves as it is.
+      // For tools that inspect the broker; our consumers read the message itself, which a retry leaves unchanged.
       ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
     };
     return this.publisher.publish(message, deadlineMs);

@@ -8,18 +8,18 @@ import type { ConfirmedPublisher, OutgoingMessage } from './confirmed-publisher.
 import { deferralHeaders, failureHeaders, type RetryMetadata } from './retry-metadata.js';
 import { deadQueue, retryName } from './topology.js';
 
-/** The channel that a delivery came by: a delivery tag means nothing on another one. */
+/** The channel of a delivery: a delivery tag is valid only on its own channel. */
 export interface AckChannel {
   readonly open: boolean;
   ack(deliveryTag: number): void;
 }
 
-/** What all receipts of a consumption share. */
+/** Shared by all receipts of a consumption. */
 export interface SettleContext {
   consumer: string;
   log: Log;
   retryDelaysMs: readonly number[];
-  /** Retries and dead letters go out on a connection of their own, so that a blocked one does not stop the acks. */
+  /** Retries and dead letters use a separate connection, so that a blocked publisher does not stop the acks. */
   publisher: ConfirmedPublisher;
 }
 
@@ -34,7 +34,7 @@ export interface UnackedMessage extends RetryMetadata {
   content: Buffer;
 }
 
-/** Holds the message as it came, undecoded: it may have to go on to a retry tier or to the dead letters. */
+/** Keeps the message as it arrived, undecoded: it may have to be republished to a retry tier or the dead letters. */
 export class RabbitReceipt implements Receipt {
   private settled = false;
 
@@ -95,7 +95,7 @@ export class RabbitReceipt implements Receipt {
     if (await this.republish(target)) retriedTotal.inc({ consumer, tier: tierName(delayMs) });
   }
 
-  /** A tag must not be acked twice: the broker would close the channel for it. */
+  /** A tag must not be acked twice: the broker would close the channel. */
   private settle(): boolean {
     if (this.settled || this.lost) return false;
     this.settled = true;
@@ -108,7 +108,7 @@ export class RabbitReceipt implements Receipt {
     return { content, messageId, headers: failureHeaders(this.context.consumer, trail, failure) };
   }
 
-  /** The copy is stored before the original is acked: a crash between the two repeats the message, never loses it. */
+  /** The copy is stored before the original is acked: a crash in between duplicates the message and never loses it. */
   private async republish(target: OutgoingMessage): Promise<boolean> {
     for (let failures = 1; !this.lost; failures++) {
       try {
@@ -117,7 +117,7 @@ export class RabbitReceipt implements Receipt {
         return true;
       } catch (error) {
         const { consumer, log } = this.context;
-        // Thousands may say so at once; that the connection is away, or refused, is said by itself.
+        // Thousands may fail at once; the lost or rejected connection is reported separately.
         log.debug({ consumer, err: error, failures }, 'a failed message could not be moved, will try again');
         await sleep(backoffMs(failures), undefined, { ref: false });
       }

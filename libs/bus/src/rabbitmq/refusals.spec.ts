@@ -25,12 +25,12 @@ jest.setTimeout(120_000);
 
 const consumer = 'refused';
 const names = ['ONCRMCONTACTUPDATE'];
-/** What the log tells an operator to grant. */
+/** The permissions that the log recommends to grant. */
 const sufficient = { configure: '^b24\\.', write: '^(b24\\.|amq\\.default$)', read: '^b24\\.' };
 const nothing = '^$';
 
-/** Real: RabbitMQ, with a user who may no more than a test grants. */
-(hasBroker ? describe : describe.skip)('a RabbitMQ that refuses', () => {
+/** Real: RabbitMQ, with a user that has only the permissions that a test grants. */
+(hasBroker ? describe : describe.skip)('a RabbitMQ that rejects requests', () => {
   let vhost: TestVhost;
   let user: TestUser;
   let log: RecordedLog;
@@ -70,7 +70,7 @@ const nothing = '^$';
     }
   }
 
-  /** Each connection tries on, and yet a person reads one line of it. */
+  /** Every connection retries, and yet the log has one line of each for the operator. */
   async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
     await eventually(() => {
       for (const connection of connections) {
@@ -95,7 +95,7 @@ const nothing = '^$';
     expect(busHealth.reason).toMatch(reason);
   }
 
-  /** An event goes all its ways: handled, retried, dead. */
+  /** Events take every path: handled, retried, dead. */
   async function works(working: EventBus): Promise<void> {
     const events = [anEvent(), anEvent()];
     for (const event of events) await eventually(() => working.publish(event));
@@ -112,7 +112,7 @@ const nothing = '^$';
     await eventually(() => expect(busHealth.reason).toBeUndefined());
   }
 
-  it('does with the permissions that the log tells to grant', async () => {
+  it('works with the permissions that the log recommends', async () => {
     await user.may(sufficient);
     const opened = await open();
     await consume(opened);
@@ -148,7 +148,7 @@ const nothing = '^$';
         ['publish', `consume ${consumer}`],
         /may not do what is needed with the (queue|exchange) \S+: rabbitmqctl set_permissions/,
       );
-      // Wanted by nobody, so that it is known where they end.
+      // Without a subscriber, so that it is known where they end up.
       for (let kept = 0; kept < 2; kept += 1) await journalled.publish(anEvent({ name: 'ONCRMDEALADD' }));
       expect([journalled.isReady(), journalled.isDegraded()]).toEqual([true, true]);
 
@@ -197,7 +197,7 @@ const nothing = '^$';
     expect(said).toEqual([...new Set(said)]);
   });
 
-  it('in which somebody deletes queues, one of each kind: they are made anew', async () => {
+  it('in which queues of each kind are deleted: they are declared again', async () => {
     await user.may(sufficient);
     const opened = await open();
     await consume(opened);

@@ -10,7 +10,7 @@ function ownerOf(shard: number, among: readonly string[]): string | undefined {
 }
 
 describe('rendezvous priorities', () => {
-  it('are numbers that AMQP takes as a priority, the same at each reconnection', () => {
+  it('are valid AMQP priorities, the same at each reconnect', () => {
     fc.assert(
       fc.property(fc.uuid(), fc.constantFrom(...shards), (replica, shard) => {
         const priority = priorityOf(replica, shard);
@@ -30,7 +30,7 @@ describe('rendezvous priorities', () => {
     );
   });
 
-  it('give each replica its part of many', () => {
+  it('distribute shards among the replicas', () => {
     const three = ['a', 'b', 'c'];
     const owners = Array.from({ length: 3_000 }, (_, shard) => ownerOf(shard, three));
     for (const replica of three) {

@@ -13,13 +13,16 @@ jest.setTimeout(60_000);
 
 const consumer = 'replicated';
 
-/** One portal for each shard. */
+/** One portal per shard. */
 const portals = shards.map((shard) => {
   const numbers = Array.from({ length: 1_000 }, (_, number) => `portal-${number}`);
   return numbers.find((name) => shardOf(name) === shard) ?? '';
 });
 
-/** Processes of one consumer on one broker: RabbitMQ 4 lets them share the shards, RabbitMQ 3 one after the other. */
+/**
+ * Processes of one consumer on one broker: RabbitMQ 4 shares the shards among them, RabbitMQ 3 uses one after the
+ * other.
+ */
 (hasBroker ? describe : describe.skip)('replicas of a consumer', () => {
   let vhost: TestVhost;
   let sharing: boolean;
@@ -68,7 +71,7 @@ const portals = shards.map((shard) => {
     await vhost.drop();
   });
 
-  /** Publishes one event for each shard, and waits until each has arrived somewhere, once. */
+  /** Publishes one event per shard, and waits until each has arrived at some replica, once. */
   async function round(): Promise<void> {
     for (const replica of replicas) replica.portals.length = 0;
     for (const memberId of portals) await gateway.publish(anEvent({ memberId }));
@@ -78,7 +81,7 @@ const portals = shards.map((shard) => {
     });
   }
 
-  it('leaves none idle on RabbitMQ 4, and lets the next take over on RabbitMQ 3', async () => {
+  it('leave none idle on RabbitMQ 4, and let the next take over on RabbitMQ 3', async () => {
     const [first, second] = [await Replica.start(), await Replica.start()];
     await eventually(async () => {
       await round();
@@ -92,7 +95,7 @@ const portals = shards.map((shard) => {
     expect(second.portals).toHaveLength(16);
   });
 
-  it('keeps a portal with one of them from event to event', async () => {
+  it('keep a portal on one replica from event to event', async () => {
     await Replica.start();
     await Replica.start();
     // A new replica takes its shards over at once, but not in the same instant.

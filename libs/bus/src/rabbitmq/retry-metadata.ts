@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Failure } from '../event-bus.js';
 
-/** What we keep beside a message's content; RabbitMQ's own `x-death` counts what is not ours. Times in milliseconds. */
+/**
+ * Our retry headers beside a message's content; RabbitMQ's `x-death` counts other things. Times are Unix milliseconds.
+ */
 export interface RetryMetadata {
   attempts: number;
   firstFailedAt: number | undefined;
@@ -23,7 +25,7 @@ export function readRetryMetadata(untrusted: unknown): RetryMetadata & { deliver
   };
 }
 
-/** On a message in a retry tier that has not failed since it was written. @param code why it waits there */
+/** Headers of a message in a retry tier that was deferred without a failure. @param code why it waits there */
 export function deferralHeaders(
   { attempts, firstFailedAt }: RetryMetadata,
   code?: string,
@@ -34,7 +36,7 @@ export function deferralHeaders(
   };
 }
 
-/** On a message in a retry tier and on a dead letter, readable in RabbitMQ's management page. */
+/** Headers of a failed message in a retry tier and of a dead letter, readable in RabbitMQ's management UI. */
 export function failureHeaders(
   consumer: string,
   trail: RetryMetadata,

@@ -22,7 +22,7 @@ jest.setTimeout(60_000);
 const name = 'ONCRMDEALADD';
 
 /** Real: RabbitMQ, PostgreSQL. No consumer runs. */
-(hasBroker ? describe : describe.skip)('the reconciler of queues', () => {
+(hasBroker ? describe : describe.skip)('the topology reconciler', () => {
   let vhost: TestVhost;
   let database: TestDatabase;
   let connection: ChannelModel;
@@ -72,7 +72,7 @@ const name = 'ONCRMDEALADD';
     });
     return bus;
   }
-  /** On a channel of its own: what is not there ends it. */
+  /** Uses its own channel: a missing object closes it. */
   const ask = async <T>(question: (channel: amqp.Channel) => Promise<T>): Promise<T> => {
     const channel = await connection.createChannel();
     channel.on('error', () => undefined);
@@ -85,14 +85,14 @@ const name = 'ONCRMDEALADD';
   const event = anEvent({ name, receivedAt: 2_000 });
   const queue = shardQueue('watcher', shardOf(event.memberId));
 
-  it('has made the queues of a consumer that never ran here before the first event is published', async () => {
+  it('declares the queues of a consumer that never ran before the first event is published', async () => {
     make();
     await (await open()).publish(event);
     expect(await count(UNROUTED_NAME)).toBe(0);
     await eventually(async () => expect(await count(queue)).toBe(1));
   });
 
-  it('does not take the queues of a new consumer for lost ones', async () => {
+  it('does not report the queues of a new consumer as lost', async () => {
     make();
     await open();
     wanted = [...wanted, { consumer: 'new', name, since: new Date() }];
@@ -103,7 +103,7 @@ const name = 'ONCRMDEALADD';
     expect(log.read('error').filter(({ fields }) => JSON.stringify(fields).includes('new'))).toEqual([]);
   });
 
-  it('publishes nothing while it is not known what is wanted, and from what was known last later', async () => {
+  it('publishes nothing while the subscriptions are unknown, and uses the last known ones later', async () => {
     isDatabaseAway = true;
     make();
     const opened = await open();
@@ -112,19 +112,19 @@ const name = 'ONCRMDEALADD';
     await eventually(() => opened.publish(event));
     isDatabaseAway = true;
     await ask((channel) => channel.deleteExchange('b24.events'));
-    // Refused by the exchange that is gone; on the next connection it is back, with its bindings.
+    // Rejected because the exchange is gone; the next connection declares it again, with its bindings.
     await eventually(() => opened.publish(event));
     await eventually(async () => expect(await count(queue)).toBe(2));
     expect(await count(UNROUTED_NAME)).toBe(0);
   });
 
-  it('goes on without the lock that keeps operators apart when the database is away', async () => {
+  it('goes on without the operator lock when the database is down', async () => {
     make('postgres://nobody@127.0.0.1:1/none');
     await (await open()).publish(event);
     await eventually(async () => expect(await count(queue)).toBe(1));
   });
 
-  it('waits while a consumer is being retired, and does not make what is retired then', async () => {
+  it('waits while a consumer is being retired, and does not declare it again', async () => {
     make();
     await open();
     const lock = new OperatorLock(database.url);
@@ -142,13 +142,13 @@ const name = 'ONCRMDEALADD';
       wanted = [];
     });
     await client.end();
-    // A whole round later: the exchange comes back, the queue does not.
+    // One full round later: the exchange is declared again, the queue is not.
     await ask((channel) => channel.deleteExchange('b24.events'));
     await eventually(() => ask((channel) => channel.checkExchange('b24.events')));
     await expect(count(queue)).rejects.toThrow(/NOT_FOUND/);
   });
 
-  it('lets events be published while somebody holds that lock for longer than one waits for it', async () => {
+  it('does not block publishing while the operator lock is held beyond its timeout', async () => {
     make();
     const lock = new OperatorLock(database.url);
     await lock.hold(TOPOLOGY, async () => {
@@ -159,7 +159,7 @@ const name = 'ONCRMDEALADD';
     await eventually(async () => expect(await count(queue)).toBe(1));
   });
 
-  it('leaves events that came before the wish, and brings those that came after it', async () => {
+  it('leaves events from before the subscription, and returns those from after it', async () => {
     make();
     wanted = [];
     const opened = await open();
@@ -176,7 +176,7 @@ const name = 'ONCRMDEALADD';
     await eventually(() => expect([...ids]).toEqual([event.id]));
   });
 
-  it('keeps nothing else back for a queue that stands with other arguments, and says which it is', async () => {
+  it('does not block other queues for one that exists with other arguments, and names it', async () => {
     const odd = shardQueue('watcher', (shardOf(event.memberId) + 1) % 16);
     await ask((channel) => channel.assertQueue(odd, { durable: true }));
     make();
@@ -189,7 +189,7 @@ const name = 'ONCRMDEALADD';
     expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be made or bound');
   });
 
-  it('brings back what is for others beside queues that take nothing or cannot be made, and does not repeat itself', async () => {
+  it('returns events of other queues beside full or undeclarable ones, without duplicates', async () => {
     const full = { 'x-max-length': 0, 'x-overflow': 'reject-publish' };
     const closed = shardQueue('closed', shardOf(event.memberId));
     await ask((channel) => channel.assertQueue(closed, { durable: true, arguments: full }));
@@ -224,7 +224,7 @@ const name = 'ONCRMDEALADD';
     await user.drop();
   });
 
-  it('says nothing on the first start of an installation', async () => {
+  it('reports nothing on the first start of an installation', async () => {
     make();
     wanted = [];
     await open();

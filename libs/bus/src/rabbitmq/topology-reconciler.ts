@@ -13,7 +13,7 @@ import { AdminConnection } from './admin/admin-connection.js';
 import { returnUnrouted } from './admin/return-unrouted.js';
 import { declareTopology, inspectTopology, type MissingPart } from './admin/wanted-topology.js';
 
-/** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
+/** One subscription of a consumer, and since when: the consumer has not missed older events. */
 export interface WantedSubscription {
   consumer: string;
   name: string;
@@ -23,47 +23,51 @@ export interface WantedSubscription {
 export interface TopologyReconcilerOptions {
   amqpUrl: string;
   databaseUrl: string;
-  /** What the consumers want that are to have queues, those that do not run included. */
+  /** The subscriptions of all consumers that must have queues, including those that are not running. */
   wanted: (database: Pick<pg.Pool, 'query'>) => Promise<WantedSubscription[]>;
   log: Log;
   busHealth?: BusHealth;
-  /** Those of the bus; for tests, as what follows. */
+  /** The same as those of the bus; this and the following options are for tests. */
   retryDelaysMs?: readonly number[];
   lookEveryMs?: number;
   bindEveryMs?: number;
 }
 
-/** Something that was missing and was made anew. */
+/** A missing part that was declared again. */
 export interface Repair extends MissingPart {
   at: Date;
 }
 
 const DEFAULT_LOOK_EVERY_MS = 3_000;
-/** AMQP cannot list bindings, so they are made again and again: of some hundred that stand this takes 0.1 s. */
+/**
+ * AMQP cannot list bindings, so they are bound again periodically: for some hundred existing ones this takes 0.1 s.
+ */
 const DEFAULT_BIND_EVERY_MS = 60_000;
-/** Making the queues of an empty broker takes seconds; one whose queues do not answer must not keep events off it for ever. */
+/**
+ * Declaring the queues of an empty broker takes seconds; queues that do not answer must not block publishing for ever.
+ */
 const PREPARE_TIMEOUT_MS = 30_000;
 const QUERY_TIMEOUT_MS = 5_000;
-/** Of the time, so much at most goes into looking through events that nobody wants. */
+/** After a scan of unrouted events, wait this many times its duration. */
 const REST_SHARE = 20;
-/** What cannot be made waits for a person, and each try is an error in the broker's log. */
+/** A failed declaration waits for an operator, and each attempt logs an error on the broker. */
 const PROBLEM_REST_MS = 15_000;
 const NOT_LOOKED_THROUGH = { count: -1, restUntil: -Infinity };
-/** Those that are looked through change places unseen when the queue is full. */
+/** When the queue is full, scanned events are replaced by new ones without a change of the count. */
 const FULL_REST_MS = 60_000;
-/** So long `/health/ready` says what was lost, and `relay topology` what was made anew. */
+/** How long `/health/ready` reports a loss; `relay topology` reports repairs for longer. */
 const SAY_LOSS_FOR_MS = 10 * 60_000;
 const SAY_REPAIRS_FOR_MS = 24 * 3_600_000;
 const MAX_REPAIRS = 200;
-/** From the first word of a consumer until its queues stand: some seconds, and what clocks differ by. */
+/** Time from a consumer's first subscription until its queues exist: some seconds, plus clock differences. */
 const NEW_FOR_MS = 60_000;
 
 /**
- * Keeps what the consumers want standing on RabbitMQ while they are away: it makes their queues and bindings before the
- * first publish of a connection, looks every few seconds whether one is gone, and brings what lies in `b24.unrouted` and
- * is wanted to whom it is for. Any number of processes may do so at once; each look is one round trip.
+ * Keeps the topology of all consumers in place on RabbitMQ, even while they are not running: declares their queues and
+ * bindings before the first publish of a connection, checks every few seconds whether one is missing, and moves events
+ * from `b24.unrouted` to their subscribers. Any number of processes may do so at once; each check is one round trip.
  *
- * When the database is away it goes by what it has read last; when it has read nothing yet, `prepare` rejects.
+ * While the database is down it uses what it has read last; if it has read nothing yet, `prepare` rejects.
  */
 export class TopologyReconciler {
   readonly #options: Required<Omit<TopologyReconcilerOptions, 'busHealth'>> &
@@ -74,11 +78,11 @@ export class TopologyReconciler {
   readonly #closing = new AbortController();
   #loop: Promise<void> | undefined;
   #wanted: WantedSubscription[] | undefined;
-  /** Restorations, one after the other. */
+  /** Serializes restorations. */
   #restoring: Promise<unknown> = Promise.resolve();
   #restoredAt = -Infinity;
   #repairs: Repair[] = [];
-  /** Why the last look could not do all of its work. */
+  /** Why the last check could not complete. */
   #problem: string | undefined;
   #lookThrough = { ...NOT_LOOKED_THROUGH };
 
@@ -101,13 +105,16 @@ export class TopologyReconciler {
     this.#broker = new AdminConnection(options.amqpUrl);
   }
 
-  /** Before the first publish of a connection. @throws when it is not known what is wanted, or RabbitMQ cannot be reached */
+  /**
+   * Runs before the first publish of a connection. @throws when the subscriptions are unknown or RabbitMQ is
+   * unreachable
+   */
   async prepare(): Promise<void> {
     await this.#read();
     const made = this.#restore().then(
       () => true,
       (error: unknown) => {
-        // An operator's turn, or one whose process was cut off in the middle of it, must not keep events off the bus.
+        // The lock may be held by an operator, or by a process that was cut off: that must not block publishing.
         if (error instanceof OperationInProgressError) return undefined;
         throw error;
       },
@@ -127,7 +134,7 @@ export class TopologyReconciler {
     return this.#reason() !== undefined;
   }
 
-  /** The latest, newest first. */
+  /** Recent repairs, newest first. */
   repairs(): readonly Repair[] {
     return this.#repairs.filter(({ at }) => Date.now() - at.getTime() < SAY_REPAIRS_FOR_MS);
   }
@@ -147,7 +154,7 @@ export class TopologyReconciler {
       try {
         await this.#look();
       } catch (error) {
-        // That the broker is away is said by those who publish.
+        // The publishers report that the broker is down.
         if (error instanceof OperationInProgressError)
           log.warn({ err: error }, 'the queues could not be seen to, will be tried again');
         else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
@@ -169,7 +176,7 @@ export class TopologyReconciler {
     if (this.#isDue(unrouted)) await this.#bringBack(unrouted);
   }
 
-  /** Again whenever the number has changed; but what nobody wants is not read all the time. */
+  /** Again whenever the count has changed; events without a subscriber are not scanned all the time. */
   #isDue(unrouted: number): boolean {
     const { count, restUntil } = this.#lookThrough;
     if (unrouted === 0 || performance.now() < restUntil) return false;
@@ -185,7 +192,7 @@ export class TopologyReconciler {
           url,
           log,
           ownersOf: (event) => this.#ownersOf(event),
-          // They are here since a binding was missing.
+          // A missing binding brought them here.
           beforeFirst: () => this.#restore(),
         }),
       ),
@@ -194,7 +201,7 @@ export class TopologyReconciler {
     const isFull = unrouted >= UNROUTED_MAX_LENGTH / 2;
     const restMs = Math.max((now - startedAt) * REST_SHARE, isFull ? FULL_REST_MS : 0);
     this.#lookThrough = { count: left, restUntil: returned > 0 ? now : now + restMs };
-    // Each try may store an event anew at those of its consumers that took it.
+    // Each attempt may store an event again at those of its consumers that accepted it.
     if (waiting > 0) {
       this.#lookThrough = {
         count: NOT_LOOKED_THROUGH.count,
@@ -215,7 +222,9 @@ export class TopologyReconciler {
     }
   }
 
-  /** Those that wanted it when it came; what a message of a newer version says of that cannot be read. */
+  /**
+   * The subscribers at the time of its arrival; unknown for a message of a newer version, whose time cannot be read.
+   */
   #ownersOf(event: UnroutedEvent): string[] {
     const { receivedAt = Infinity } = event;
     const owners = (this.#wanted ?? [])
@@ -245,7 +254,7 @@ export class TopologyReconciler {
     );
     this.#restoredAt = performance.now();
     const at = new Date();
-    // Where nobody has wanted anything yet, nothing has ever stood.
+    // Without any subscription there was never a topology to lose.
     const lost =
       this.#wanted?.length === 0 ? [] : missing.filter(({ consumer }) => !this.#isNew(consumer, missing));
     const repaired = lost.filter(({ name }) => !failed.has(name)).map((part) => ({ ...part, at }));
@@ -268,7 +277,7 @@ export class TopologyReconciler {
     this.#problem = problem;
   }
 
-  /** Its own start has not made all of its queues yet: the last part that it declares is missing as well. */
+  /** The consumer's first start is not complete yet: the last part that it declares is missing too. */
   #isNew(consumer: string | null, missing: readonly MissingPart[]): boolean {
     const { retryDelaysMs } = this.#options;
     const last = consumer !== null && retryName(consumer, retryDelaysMs.at(-1) ?? 0);
@@ -279,7 +288,10 @@ export class TopologyReconciler {
     );
   }
 
-  /** Not while a consumer is being removed, whose queues would come back. Without the database nobody removes one. */
+  /**
+   * Excludes a concurrent retirement, whose queues would be declared again. Without the database nobody retires a
+   * consumer.
+   */
   async #locked<T>(work: () => Promise<T>): Promise<T> {
     let isHeld = false;
     const held = (): Promise<T> => {
@@ -294,7 +306,7 @@ export class TopologyReconciler {
     }
   }
 
-  /** @throws when the database is away and nothing was read before */
+  /** @throws when the database is down and nothing was read before */
   async #read(): Promise<void> {
     try {
       const wanted = await this.#options.wanted(this.#database);

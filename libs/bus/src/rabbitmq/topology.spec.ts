@@ -13,13 +13,13 @@ import { bindingKeyOf, parseRoutingKey, routingKeyOf } from './topology.js';
 jest.setTimeout(60_000);
 
 describe('routing keys', () => {
-  it('are made of event, type and shard', () => {
+  it('consist of event, type and shard', () => {
     const event = anEvent({ name: 'ONCRMDYNAMICITEMADD', entityTypeId: 147 });
     expect(routingKeyOf(event)).toBe(`ONCRMDYNAMICITEMADD.147.${shardOf(event.memberId)}`);
     expect(routingKeyOf(anEvent())).toBe(`ONCRMCONTACTUPDATE.0.${shardOf(event.memberId)}`);
   });
 
-  it('are read as they were made, and what is none of ours is not', () => {
+  it('are parsed as they were built, and other formats are rejected', () => {
     const event = anEvent({ name: 'CATALOG.PRICE.ON.ADD', entityTypeId: 147 });
     const shard = shardOf(event.memberId);
     expect(parseRoutingKey(routingKeyOf(event))).toEqual({ name: event.name, entityTypeId: 147, shard });
@@ -54,7 +54,7 @@ describe('routing keys', () => {
     await bus.consume({ consumer: 'formatter', names: ['ONCRMCONTACTADD'], receive: () => undefined });
     const limit = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     const channel = await connection.createChannel();
-    // Declaring a queue that stands succeeds with exactly its own arguments only.
+    // Declaring an existing queue succeeds only with its exact arguments.
     for (let shard = 0; shard < 16; shard++) {
       await channel.assertQueue(`b24.formatter.${shard}`, {
         arguments: { ...limit, 'x-single-active-consumer': true },
@@ -84,7 +84,7 @@ describe('routing keys', () => {
     await channel.close();
   });
 
-  it('are made anew and subscribed again when the broker cancels a subscription', async () => {
+  it('are declared again and resubscribed when the broker cancels a subscription', async () => {
     const seen: string[] = [];
     await bus.consume({
       consumer: 'cancelled',
@@ -107,7 +107,7 @@ describe('routing keys', () => {
     expect(published).toEqual(expect.arrayContaining(seen));
   });
 
-  it('a message that no queue takes is refused, though the broker confirms it', async () => {
+  it('a publish that no queue takes is rejected, although the broker confirms it', async () => {
     const publisher = new ConfirmedPublisher({
       url: vhost.url,
       name: 'test',

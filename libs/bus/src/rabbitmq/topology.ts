@@ -3,7 +3,7 @@ import type { Channel } from 'amqplib';
 import { tierName } from '../retry-delays.js';
 import { shardOf, shards } from '../shard.js';
 
-/** What the topology is made with. RabbitMQ cannot change a queue's arguments later: a new value needs a new name. */
+/** Parameters of the declarations. RabbitMQ cannot change a queue's arguments later: a new value needs a new name. */
 export interface ConsumerTopology {
   consumer: string;
   names: readonly string[];
@@ -11,18 +11,18 @@ export interface ConsumerTopology {
 }
 
 export const EVENTS_EXCHANGE = 'b24.events';
-/** Exchange and queue of events that nobody subscribes to. */
+/** Exchange and queue of events without a subscriber. */
 export const UNROUTED_NAME = 'b24.unrouted';
 export const UNROUTED_MAX_LENGTH = 10_000;
 const UNROUTED_MAX_BYTES = 16 * 1024 * 1024;
 
 export const shardQueue = (consumer: string, shard: number): string => `b24.${consumer}.${shard}`;
-/** Queue and the fanout exchange before it. */
+/** The queue and the fanout exchange in front of it. */
 export const retryName = (consumer: string, delayMs: number): string =>
   `b24.${consumer}.retry.${tierName(delayMs)}`;
 export const deadQueue = (consumer: string): string => `b24.${consumer}.dead`;
 
-/** `<EVENT>.<entityTypeId or 0>.<shard>`. A name may have dots of its own (`CATALOG.PRICE.ON.ADD`): only words more. */
+/** `<EVENT>.<entityTypeId or 0>.<shard>`. Dots in the name (`CATALOG.PRICE.ON.ADD`) only add words to the key. */
 export function routingKeyOf({ name, entityTypeId, memberId }: PortalEvent): string {
   return `${name}.${entityTypeId}.${shardOf(memberId)}`;
 }
@@ -33,7 +33,7 @@ export function bindingKeyOf(eventName: string, shard: number): string {
   return `${name}.${entityTypeId === 0 ? '*' : entityTypeId}.${shard}`;
 }
 
-/** What a routing key says; undefined for one that is none of ours. */
+/** Parses a routing key; undefined for one of another format. */
 export function parseRoutingKey(
   routingKey: string,
 ): { name: string; entityTypeId: number; shard: number } | undefined {
@@ -44,7 +44,7 @@ export function parseRoutingKey(
 
 const QUORUM = {
   'x-queue-type': 'quorum',
-  // Absent means 20 on RabbitMQ 4 and silent loss after it; -1 loses at the first redelivery on 3.10.
+  // If absent, RabbitMQ 4 uses 20 and then drops the message silently; -1 drops it at the first redelivery on 3.10.
   'x-delivery-limit': 1_000_000,
 };
 
@@ -64,7 +64,7 @@ export interface Declarations {
   queues: readonly QueueDeclaration[];
 }
 
-/** The exchange that the gateway publishes to, and the room for what nobody wants. */
+/** The exchange that the gateway publishes to, and the queue of unrouted events. */
 export const eventsDeclarations: Declarations = {
   exchanges: [
     { name: UNROUTED_NAME, type: 'fanout' },
@@ -84,8 +84,8 @@ export const eventsDeclarations: Declarations = {
 };
 
 /**
- * All that one consumer has of its own. The shard queues have no length limit: one full queue would make the broker
- * refuse the publish for all of its siblings.
+ * Everything that belongs to one consumer. The shard queues have no length limit: one full queue would make the broker
+ * reject the publish for all other consumers.
  */
 export function consumerDeclarations(consumer: string, retryDelaysMs: readonly number[]): Declarations {
   return {
@@ -104,7 +104,7 @@ export function consumerDeclarations(consumer: string, retryDelaysMs: readonly n
           'x-message-ttl': delayMs,
           'x-dead-letter-exchange': '',
           'x-dead-letter-strategy': 'at-least-once',
-          // At-least-once dead-lettering asks for it.
+          // Required by at-least-once dead-lettering.
           'x-overflow': 'reject-publish',
         },
       })),
@@ -129,21 +129,21 @@ export async function declareEvents(channel: Channel): Promise<void> {
 }
 
 /**
- * The broker looks at the permission to write at the first publish only, and closes the channel then. To take away a
- * binding that is not there needs the same permission (and to read `unroutedName`), and does nothing else.
+ * The broker checks the write permission only at the first publish, and closes the channel then. Removing a missing
+ * binding needs the same permission (and read permission on `unroutedName`), and has no other effect.
  */
 export async function requireWritable(channel: Channel, exchange: string): Promise<void> {
   await channel.unbindExchange(exchange, UNROUTED_NAME, 'never-bound');
 }
 
 /**
- * Bound last, so that a consumer whose queues cannot be made gets no events yet.
- * Bindings of an event that the consumer has given up stay: AMQP cannot list them, and a sibling process of another
- * version may still want them. A person removes them; until then the dispatcher treats such an event as NO_HANDLER.
+ * Bound last, so that a consumer whose queues cannot be declared receives no events yet. Bindings of an event that the
+ * consumer has given up stay: AMQP cannot list them, and another process of another version may still need them. An
+ * operator removes them; until then the dispatcher treats such an event as NO_HANDLER.
  *
- * A message for a retry tier is published with the shard queue as its routing key; the fanout exchange ignores that, and
- * when the TTL is over the default exchange follows it. A fixed TTL for each queue, since one for each message blocks
- * behind a longer one; tiers for each consumer, since a missing queue freezes its tier for everybody behind.
+ * A message for a retry tier is published with the shard queue as its routing key; the fanout exchange ignores the
+ * key, and when the TTL expires the default exchange routes by it. TTLs are per queue, since a per-message TTL blocks
+ * behind a longer one; tiers are per consumer, since a missing target queue blocks its tier for everything behind it.
  */
 export async function declareConsumer(channel: Channel, topology: ConsumerTopology): Promise<void> {
   const { consumer, names, retryDelaysMs } = topology;

@@ -5,12 +5,12 @@ const many = 10_000;
 const times = (): BatchLinger =>
   new BatchLinger({ firstMs: 200, maxMs: 4_000, lingerMs: 500, lingerPerEntryMs: 10 });
 
-describe('the time in which a lane gathers events', () => {
+describe('the linger of a lane', () => {
   it('counts from the beginning of the last batch', () => {
     expect(times().remainingMs('a', 50, 1)).toBe(150);
   });
 
-  it('is none after a batch that took longer', () => {
+  it('is zero after a batch that took longer', () => {
     expect(times().remainingMs('a', 30_000, many)).toBe(0);
   });
 
@@ -32,7 +32,7 @@ describe('the time in which a lane gathers events', () => {
     ]);
   });
 
-  it('begins anew for a lane that became idle, and is no matter of the others', () => {
+  it('restarts for a lane that became idle, independently of the others', () => {
     const batching = times();
     for (const portal of ['a', 'a', 'b']) batching.released(portal, true);
     batching.released('a', false);

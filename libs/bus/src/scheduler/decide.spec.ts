@@ -10,12 +10,12 @@ const fresh = { attempts: 0, firstFailedAt: undefined };
 const failed = (error: unknown): Outcome => ({ ok: false, error });
 const decideFresh = (error: unknown) => decide(failed(error), fresh, rules);
 
-describe('deciding what becomes of a delivery', () => {
-  it('is done when the handler is', () => {
+describe('the outcome of a delivery', () => {
+  it('is done when the handler succeeds', () => {
     expect(decide({ ok: true }, fresh, rules)).toEqual({ kind: 'done' });
   });
 
-  it('retries an error that says nothing about itself', () => {
+  it('retries an unclassified error', () => {
     for (const error of [new Error('boom'), 'boom', undefined, null, 7, {}, { recovery: 'perhaps' }]) {
       expect(decideFresh(error)).toEqual({ kind: 'retry', afterMs: 5_000 });
     }
@@ -49,7 +49,7 @@ describe('deciding what becomes of a delivery', () => {
     expect(decideFresh({ recovery: 'wait' })).toEqual({ kind: 'wait', afterMs: 5_000 });
   });
 
-  it('waits longer for what does not say when it ends, the longer it lasts, but at most ten minutes', () => {
+  it('waits longer, up to ten minutes, for an error without a retry-after, the longer it lasts', () => {
     const now = Date.now();
     const after = (heldMs: number) =>
       decide(failed({ recovery: 'wait' }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
@@ -73,14 +73,14 @@ describe('deciding what becomes of a delivery', () => {
     }
   });
 
-  it('gives up at once on what never works', () => {
+  it('gives up at once on a permanent error', () => {
     expect(decideFresh({ code: 'ACCESS_DENIED', recovery: 'never' })).toEqual({
       kind: 'dead',
       because: 'failed',
     });
   });
 
-  it('has an answer to whatever is thrown', () => {
+  it('handles any thrown value', () => {
     fc.assert(
       fc.property(fc.anything({ withNullPrototype: true }), fc.nat(10), (error, attempts) => {
         expect(['retry', 'wait', 'dead']).toContain(

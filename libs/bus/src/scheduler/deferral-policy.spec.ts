@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { DeferralPolicy } from './deferral-policy.js';
 
-/** How many of `events` at one moment wait how long. */
+/** Number of `events` at one moment, by their delay. */
 function delays(overflow: DeferralPolicy, events: number, now: number): Record<number, number> {
   const counts: Record<number, number> = {};
   for (let sent = 0; sent < events; sent++) {
@@ -11,21 +11,21 @@ function delays(overflow: DeferralPolicy, events: number, now: number): Record<n
   return counts;
 }
 
-describe('what a lane has no room for', () => {
-  it('comes again soon while it is not much, and the rest of a flood later', () => {
+describe('the deferral policy', () => {
+  it('defers a few events for a short time, and the rest of a flood for longer', () => {
     const overflow = new DeferralPolicy();
     expect(delays(overflow, 100_000, 0)).toEqual({ 5_000: 2_000, 30_000: 12_000, 120_000: 86_000 });
     expect(delays(overflow, 10, 4_999)).toEqual({ 120_000: 10 });
   });
 
-  it('may come again soon once more when the first has come', () => {
+  it('uses the short delay again when the first events have returned', () => {
     const overflow = new DeferralPolicy();
     delays(overflow, 100_000, 0);
     expect(delays(overflow, 3_000, 5_000)).toEqual({ 5_000: 2_000, 120_000: 1_000 });
     expect(delays(overflow, 3_000, 30_000)).toEqual({ 5_000: 2_000, 30_000: 1_000 });
   });
 
-  it('never costs the bus more than so many returns a second, however large the flood', () => {
+  it('limits the redeliveries per second, however large the flood', () => {
     const overflow = new DeferralPolicy();
     const returns = new Map<number, number>();
     let waiting = 50_000;

@@ -109,7 +109,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  it('puts what was held for too long among the dead letters, with the last reason', async () => {
+  it('moves events that were held for too long to the dead letters, with the last reason', async () => {
     const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', message: 'no calls (OVERLOAD_LIMIT)' };
     const dispatcher = dispatch([handler(() => Promise.reject(suspended))], { holdDays: 2 });
     const [held, young] = [heldFor(2.1), heldFor(1.9)];
@@ -129,7 +129,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  it('never has two batches of one portal in hand, and goes on with what came meanwhile', async () => {
+  it('never runs two batches of one portal, and goes on with what came meanwhile', async () => {
     const inHand: PortalBatch[] = [];
     const release = [deferred<void>(), deferred<void>()];
     const dispatcher = dispatch([
@@ -178,7 +178,7 @@ describe('the dispatcher', () => {
       return { dispatcher, sizes, send };
     }
 
-    it('gathers what comes, until a batch is full', async () => {
+    it('lingers until a batch is full', async () => {
       const { dispatcher, sizes, send } = await afterFirst(true);
       for (const entityId of ['2', '3']) {
         send(entityId);
@@ -191,21 +191,21 @@ describe('the dispatcher', () => {
       await dispatcher.drain();
     });
 
-    it('goes on with fewer when the time is over', async () => {
+    it('runs a smaller batch when the linger is over', async () => {
       const { dispatcher, sizes, send } = await afterFirst(true, { ...hours, firstMs: 20 });
       send('2');
       await eventually(() => expect(sizes).toEqual([1, 1]));
       await dispatcher.drain();
     });
 
-    it('does not let the other portals wait', async () => {
+    it('does not delay the other portals', async () => {
       const { dispatcher, sizes } = await afterFirst(true);
       dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
       await eventually(() => expect(sizes).toEqual([1, 1]));
       await dispatcher.drain();
     });
 
-    it('goes on at once with events that carry data, which are not merged', async () => {
+    it('does not linger for events with data, which are not merged', async () => {
       const { dispatcher, sizes, send } = await afterFirst(false);
       send('2');
       await eventually(() => expect(sizes).toEqual([1, 1]));
@@ -213,10 +213,10 @@ describe('the dispatcher', () => {
     });
   });
 
-  describe('whose portal has to wait', () => {
+  describe('with a portal that has to wait', () => {
     const busy = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
 
-    it('tries again from the lane, together with what has come since, and settles nothing meanwhile', async () => {
+    it('retries from the lane, together with later events, and settles nothing meanwhile', async () => {
       const batches: PortalBatch[] = [];
       const later = recorded(anEvent({ entityId: '83' }));
       const dispatcher = dispatch([
@@ -242,7 +242,7 @@ describe('the dispatcher', () => {
       ]);
     });
 
-    it('tries again at once when it is woken, and no other portal does', async () => {
+    it('retries at once when it is woken, and no other portal does', async () => {
       const calls: string[] = [];
       const dispatcher = dispatch([
         handler(async ({ memberId }) => {
@@ -277,7 +277,7 @@ describe('the dispatcher', () => {
       expect(calls).toBe(2);
     });
 
-    it('hands all of the lane to a tier when it has waited for too long, which is no attempt', async () => {
+    it('defers the whole lane when its wait budget is spent, without counting an attempt', async () => {
       let calls = 0;
       const more = recorded(anEvent({ entityId: '83' }));
       const dispatcher = dispatch(
@@ -304,7 +304,7 @@ describe('the dispatcher', () => {
       expect(calls).toBeLessThan(6);
     });
 
-    it('hands an entry to a tier at once whose wait is longer than any hold, and goes on with the others of its portal', async () => {
+    it('defers an entry at once whose wait exceeds the budget, and goes on with the others of its portal', async () => {
       const later = recorded(anEvent({ entityId: '2' }));
       const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', retryAfterMs: 60_001 };
       let calls = 0;
@@ -324,7 +324,7 @@ describe('the dispatcher', () => {
         expect(first.receipt.settled).toMatchObject([
           { as: 'retry', afterMs: 60_001, countsAsAttempt: false, failure: { code: 'PORTAL_SUSPENDED' } },
         ]);
-        // Not with an error that is not its own.
+        // Not failed with the error of another entry.
         expect(later.receipt.settled).toEqual([{ as: 'done' }]);
       });
       await dispatcher.drain();
@@ -349,7 +349,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  it('hands on what one portal sends beyond its share, as no failure, and takes the others', async () => {
+  it('defers events beyond the share of one portal, without a failure, and takes the others', async () => {
     const release = deferred<void>();
     const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 4 });
     const flood = Array.from({ length: 5 }, (_, id) => recorded(anEvent({ entityId: String(id) })));
@@ -366,7 +366,7 @@ describe('the dispatcher', () => {
     await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
   });
 
-  it('counts what is in hand to the share of a portal, and has room again when that is done', async () => {
+  it('counts in-flight events towards the share of a portal, and has room again when they are done', async () => {
     const release = [deferred<void>(), deferred<void>()];
     let calls = 0;
     const dispatcher = dispatch(
@@ -390,7 +390,7 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
-  it('does not count what has gone back to the bus among what one portal may have waiting', async () => {
+  it('does not count messages that have returned to the bus towards the share of a portal', async () => {
     const release = deferred<void>();
     const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 3 });
     const gone = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
@@ -402,7 +402,7 @@ describe('the dispatcher', () => {
     await eventually(() => expect(again.receipt.settled).toEqual([{ as: 'done' }]));
   });
 
-  it('pauses when everything fails, tries one event at a time, and goes on when that works', async () => {
+  it('opens the circuit breaker when everything fails, probes with one event at a time, and closes it on success', async () => {
     let isDown = true;
     const sizes: number[] = [];
     const dispatcher = dispatch([
@@ -431,7 +431,7 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
-  it('begins nothing suspicious while that cannot be written down, and spends no attempt on it', async () => {
+  it('does not begin suspect batches while the crash log is unavailable, and spends no attempt on them', async () => {
     const crashLog = new MemoryTrials();
     const begin = crashLog.begin.bind(crashLog);
     let isAway = true;
@@ -453,7 +453,7 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
-  it('does not ask again and again for what is suspicious, while other portals are handled', async () => {
+  it('does not retry the crash log in a busy loop while other portals are handled', async () => {
     const crashLog = new MemoryTrials();
     let asked = 0;
     crashLog.begin = () => {
@@ -475,7 +475,7 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
-  it('says of a handler that does not end that its portal waits for it', async () => {
+  it('logs that a handler does not end and its portal waits', async () => {
     const log = new RecordedLog();
     const dispatcher = dispatch([handler(() => new Promise(() => undefined))], {
       log,
@@ -494,7 +494,7 @@ describe('the dispatcher', () => {
     await dispatcher.drain();
   });
 
-  it('ends in time though a handler does not', async () => {
+  it('drains in time even if a handler hangs', async () => {
     const dispatcher = dispatch([handler(() => new Promise(() => undefined))], { drainWithinMs: 20 });
     const { delivery, receipt } = recorded(anEvent());
     dispatcher.receive(delivery);
@@ -503,7 +503,7 @@ describe('the dispatcher', () => {
     expect(receipt.settled).toEqual([]);
   });
 
-  it('begins with small batches while sixteen thousand entries are in hand, and with large ones again after that', async () => {
+  it('runs small batches while sixteen thousand entries are in flight, and large ones again after that', async () => {
     const sizes: number[] = [];
     const release = deferred<void>();
     const dispatcher = dispatch(
@@ -523,14 +523,14 @@ describe('the dispatcher', () => {
       }
     }
     await eventually(() => expect(sizes).toHaveLength(9));
-    // Seven large ones are 17,500.
+    // Seven large batches have 17,500 entries.
     expect(sizes).toEqual([...Array.from({ length: 7 }, () => large), 50, 50]);
     release.resolve();
     await eventually(() => expect(sizes.slice(9)).toEqual([large - 50, large - 50]));
     await dispatcher.drain();
   });
 
-  it('has no more batches in hand than it may', async () => {
+  it('limits the batches in flight', async () => {
     let inHand = 0;
     let most = 0;
     const dispatcher = dispatch(
@@ -579,7 +579,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  it('works on nothing that has gone back to the bus', async () => {
+  it('does not handle messages that have returned to the bus', async () => {
     const seen: PortalBatch[] = [];
     const dispatcher = dispatch([
       handler(async (batch) => {
@@ -595,7 +595,7 @@ describe('the dispatcher', () => {
     expect(seen[0]?.memberId).toBe('another');
   });
 
-  it('finishes what is in hand when it is drained, and starts nothing more', async () => {
+  it('finishes batches in flight when it is drained, and starts nothing more', async () => {
     const release = deferred<void>();
     const started: PortalBatch[] = [];
     const dispatcher = dispatch([

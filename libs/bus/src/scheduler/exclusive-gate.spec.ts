@@ -3,8 +3,8 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { deferred } from '../deferred.js';
 import { ExclusiveGate } from './exclusive-gate.js';
 
-describe('solitude', () => {
-  it('is kept: nobody else works meanwhile, whoever came first', async () => {
+describe('the exclusive gate', () => {
+  it('runs nothing else beside an exclusive run, whichever came first', async () => {
     const exclusiveGate = new ExclusiveGate(60_000);
     let working = 0;
     const crowds: number[] = [];
@@ -25,14 +25,14 @@ describe('solitude', () => {
     expect(exclusiveGate.isExclusive).toBe(false);
   });
 
-  it('is given up on, rather than waiting for ever for work that hangs', async () => {
+  it('does not wait for ever for shared work that hangs', async () => {
     const exclusiveGate = new ExclusiveGate(10);
     const hanging = deferred<void>();
     void exclusiveGate.shared(() => hanging.promise);
     expect(await exclusiveGate.exclusive(async () => 'done')).toBe('done');
   });
 
-  it('does not keep the others waiting for ever when the one that is alone hangs', async () => {
+  it('does not block shared work for ever when the exclusive run hangs', async () => {
     const exclusiveGate = new ExclusiveGate(10);
     const hanging = deferred<string>();
     const alone = exclusiveGate.exclusive(() => hanging.promise);
@@ -42,7 +42,7 @@ describe('solitude', () => {
     expect(await alone).toBe('late');
   });
 
-  it('ends with work that fails, and says so to who began it', async () => {
+  it('ends an exclusive run that fails, and passes the error to its caller', async () => {
     const exclusiveGate = new ExclusiveGate(60_000);
     await expect(exclusiveGate.exclusive(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     await expect(exclusiveGate.shared(() => Promise.reject(new Error('neither')))).rejects.toThrow('neither');

@@ -46,9 +46,9 @@ describe.each(busesUnderTest)('events of a portal that cannot be called, on %s',
     });
   }
 
-  it('come back more often than they have retries, and are handled when it works again', async () => {
+  it('are redelivered more often than they have retries, and are handled when it works again', async () => {
     let calls = 0;
-    // More than the two retries that the tiers give.
+    // More than the two retries of the configured tiers.
     const handle = async (): Promise<never[]> => {
       calls += 1;
       if (calls > 4) return [];
@@ -60,7 +60,7 @@ describe.each(busesUnderTest)('events of a portal that cannot be called, on %s',
     expect(await underTest.deadLetters('held')).toEqual([]);
   });
 
-  it('become dead letters after the time they are held for, which name the last reason', async () => {
+  it('become dead letters after the hold time, with the last reason', async () => {
     const guidance = { code: 'NEEDS_REAUTH', recovery: 'reauthorize', retryAfterMs: 10 };
     const error = Object.assign(new Error('authorize it again'), guidance);
     await consume('given-up', () => Promise.reject(error), 500);

@@ -18,7 +18,7 @@ async function shown(consumer: string): Promise<string[]> {
 }
 
 describe('the metrics of batches', () => {
-  it('are how large they are, and how many events needed no entry of their own', async () => {
+  it('record their size, and how many events were merged', async () => {
     const batch = { consumer: 'sizes', memberId: 'm1', entries: [entry(1), entry(5)] };
     await expect(instrument(batch, async () => [])).resolves.toEqual([]);
     expect(await shown('sizes')).toEqual([
@@ -29,7 +29,7 @@ describe('the metrics of batches', () => {
     ]);
   });
 
-  it('tell what kind of error a batch failed with, wholly or in part, and neither code nor portal', async () => {
+  it('record the error type of a full or partial failure, and neither code nor portal', async () => {
     const batch = { consumer: 'failures', memberId: 'm1', entries: [entry(1)] };
     const error = new OddError();
     await expect(instrument(batch, () => Promise.reject(error))).rejects.toBe(error);

@@ -13,7 +13,7 @@ const slip = (deliveryCount = 0): Slip => ({ lost: false, deliveryCount });
 const merging: LaneRules = { merge: true, maxEntries: 2_500 };
 const inOrder: LaneRules = { merge: false, maxEntries: 2_500 };
 
-/** Whoever takes a batch from them and gives the lane back. */
+/** Takes a batch from the lanes and releases the lane. */
 class Worker {
   readonly lanes = new Lanes<LaneRules, Slip>();
   private readonly inHand = new Map<string, Lane<LaneRules, Slip>>();
@@ -22,7 +22,7 @@ class Worker {
     this.lanes.of(event.memberId).add(rules, event, receipt);
   }
 
-  /** Of the first lane in the row that has any; lanes without leave the row. */
+  /** From the first waiting lane with work; lanes without work are removed. */
   take(): LaneBatch<LaneRules, Slip> | undefined {
     for (let lane = this.lanes.next(); lane; lane = this.lanes.next()) {
       const batch = lane.take();
@@ -44,7 +44,7 @@ class Worker {
 const newLanes = (): Worker => new Worker();
 
 describe('lanes', () => {
-  it('merge what is pending of one entity into one entry', () => {
+  it('merge pending events of one entity into one entry', () => {
     const lanes = newLanes();
     const receipts = [slip(), slip(), slip()];
     lanes.add(merging, anEvent({ name: 'ONCRMCONTACTADD', ts: 20, receivedAt: 300 }), receipts[0] ?? slip());
@@ -75,7 +75,7 @@ describe('lanes', () => {
     ]);
   });
 
-  it('do not merge into an entry that is in hand: its read may be older than the event', () => {
+  it('do not merge into an entry in flight: its read may be older than the event', () => {
     const lanes = newLanes();
     lanes.add(merging, anEvent(), slip());
     const first = lanes.take();
@@ -85,7 +85,7 @@ describe('lanes', () => {
     expect(lanes.take()?.entries).toHaveLength(1);
   });
 
-  it('know when the next batch of a portal would not grow any more, and when there is none', () => {
+  it('report when the next batch of a portal is full, and when there is none', () => {
     const lanes = newLanes();
     const small: LaneRules = { merge: true, maxEntries: 2 };
     const lane = lanes.lanes.of(anEvent().memberId);
@@ -98,7 +98,7 @@ describe('lanes', () => {
     expect([lane.isFull, lane.isEmpty, lane.size]).toEqual([false, true, 0]);
   });
 
-  it('tell how many portals have work, how many events wait, and since when', () => {
+  it('report how many portals have work, how many events wait, and since when', () => {
     const lanes = newLanes();
     expect(lanes.lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
     lanes.add(merging, anEvent({ receivedAt: 300 }), slip());
@@ -111,7 +111,7 @@ describe('lanes', () => {
     expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 1, oldestAt: 250 });
   });
 
-  it('keep events that carry data apart and in order', () => {
+  it('keep events with data separate and in order', () => {
     const lanes = newLanes();
     const events = ['a', 'b', 'c'].map((text) => anEvent({ data: { text } }));
     for (const event of events) lanes.add(inOrder, event, slip());
@@ -125,7 +125,7 @@ describe('lanes', () => {
     expect(lanes.take()?.entries.map(({ view }) => view.entity)).toEqual(events.map(({ id }) => id));
   });
 
-  it('hold back a portal while a batch of it is in hand, and only that portal', () => {
+  it('pause a portal while a batch of it is in flight, and only that portal', () => {
     const lanes = newLanes();
     lanes.add(merging, anEvent({ memberId: 'a', entityId: '1' }), slip());
     expect(lanes.take()?.memberId).toBe('a');
@@ -137,7 +137,7 @@ describe('lanes', () => {
     expect(lanes.take()?.entries.map(({ view }) => view.entityId)).toEqual(['2']);
   });
 
-  it('give no more than the most entries of one batch', () => {
+  it('limit the entries of one batch', () => {
     const lanes = newLanes();
     const rules = { merge: true, maxEntries: 2 };
     for (const entityId of ['1', '2', '3']) lanes.add(rules, anEvent({ entityId }), slip());
@@ -149,7 +149,7 @@ describe('lanes', () => {
     expect([...sizes, lanes.take()]).toEqual([2, 1, undefined]);
   });
 
-  it('take turns, so that a flood does not hold up a single event', () => {
+  it('run round-robin, so that a flood does not delay a single event', () => {
     const lanes = newLanes();
     const rules = { merge: true, maxEntries: 10 };
     for (let index = 0; index < 1_000; index++) {
@@ -164,7 +164,7 @@ describe('lanes', () => {
     expect(turns).toEqual(['flood', 'quiet', 'flood', 'flood']);
   });
 
-  it('let the handlers of one portal take turns, too', () => {
+  it('run the handlers of one portal round-robin, too', () => {
     const lanes = newLanes();
     const [busy, calm] = [
       { merge: true, maxEntries: 1 },
@@ -185,7 +185,7 @@ describe('lanes', () => {
     ]);
   });
 
-  it('leave a portal where it is in the row while it is not let through', () => {
+  it('keep the position of a portal that is not admitted', () => {
     const lanes = newLanes();
     for (const memberId of ['a', 'b', 'c']) lanes.add(merging, anEvent({ memberId }), slip());
     expect(lanes.lanes.next((memberId) => memberId === 'b')?.memberId).toBe('b');
@@ -193,7 +193,7 @@ describe('lanes', () => {
     expect(lanes.take()?.memberId).toBe('a');
   });
 
-  it('have what was put back wait first, and merge with it what came since', () => {
+  it('queue returned entries first, and merge later events into them', () => {
     const lanes = newLanes();
     for (const entityId of ['1', '2']) lanes.add(merging, anEvent({ entityId, receivedAt: 100 }), slip());
     const batch = lanes.take();
@@ -211,7 +211,7 @@ describe('lanes', () => {
     expect(lane.size).toBe(0);
   });
 
-  it('keep events that carry data in order when they are put back', () => {
+  it('keep events with data in order when they are put back', () => {
     const lanes = newLanes();
     const send = (text: string): void => lanes.add(inOrder, anEvent({ data: { text } }), slip());
     for (const text of ['a', 'b']) send(text);
@@ -222,7 +222,7 @@ describe('lanes', () => {
     expect(lane.take()?.entries.map(({ view }) => view.data?.['text'])).toEqual(['a', 'b', 'c']);
   });
 
-  it('hand out all that waits at once, and know of nothing afterwards', () => {
+  it('return everything that waits at once, and are empty afterwards', () => {
     const lanes = newLanes();
     for (const entityId of ['1', '2', '2']) lanes.add(merging, anEvent({ entityId }), slip());
     const lane = lanes.lanes.of(anEvent().memberId);
@@ -230,7 +230,7 @@ describe('lanes', () => {
     expect([lane.size, lane.isEmpty]).toEqual([0, true]);
   });
 
-  it('are suspect while something waits in them that came back unsettled', () => {
+  it('are suspect while a redelivered message waits in them', () => {
     const lanes = newLanes();
     const rules = { merge: true, maxEntries: 1 };
     lanes.add(rules, anEvent({ entityId: '1' }), slip(1));
@@ -241,7 +241,7 @@ describe('lanes', () => {
     expect(lane.isSuspect).toBe(false);
   });
 
-  it('can forget what has gone back to the bus', () => {
+  it('drop messages that have returned to the bus', () => {
     const lanes = newLanes();
     const lost = slip();
     lanes.add(merging, anEvent({ entityId: '1' }), lost);
@@ -253,7 +253,7 @@ describe('lanes', () => {
     expect([lane.size, lane.entries]).toEqual([1, 1]);
   });
 
-  it('leave out entries that have gone back to the bus', () => {
+  it('leave out entries that have returned to the bus', () => {
     const lanes = newLanes();
     const lost = slip();
     lanes.add(merging, anEvent({ entityId: '1' }), lost);
@@ -290,14 +290,14 @@ const steps = fc.array(
   { maxLength: 200 },
 );
 
-describe('the laws of lanes', () => {
+describe('properties of lanes', () => {
   const handlers: LaneRules[] = [
     { merge: true, maxEntries: 3 },
     { merge: false, maxEntries: 2 },
     { merge: true, maxEntries: 2_500 },
   ];
 
-  it('every receipt is handed out exactly once, and never two batches of one portal at once', () => {
+  it('every receipt is taken exactly once, and never two batches of one portal at once', () => {
     fc.assert(
       fc.property(steps, (run) => {
         const lanes = newLanes();

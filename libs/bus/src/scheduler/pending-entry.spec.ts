@@ -16,7 +16,7 @@ describe('a pending entry', () => {
     expect(entry.receipts).toHaveLength(100);
   });
 
-  it('has none to keep while nothing is traced, and begins with the first', () => {
+  it('has no traces while nothing is traced, and begins with the first', () => {
     const entry = newEntry('a', anEvent(), receipt, rules);
     addToEntry(entry, anEvent(), receipt);
     expect(entry).not.toHaveProperty('traceparents');
@@ -24,7 +24,7 @@ describe('a pending entry', () => {
     expect(entry.traceparents).toEqual(traces(1));
   });
 
-  it('keeps the traces of what waited before, then of what came since', () => {
+  it('keeps the traces of earlier events, then of later ones', () => {
     const earlier = newEntry('a', ofTrace(0), receipt, rules);
     const later = newEntry('a', ofTrace(1), receipt, rules);
     for (let n = 2; n < 20; n++) addToEntry(later, ofTrace(n), receipt);

@@ -15,7 +15,7 @@ interface Waiting {
   deliveries: number;
 }
 
-/** Deaths of the process, and how every event was settled in the end. */
+/** Number of crashes, and how every event was settled in the end. */
 interface Lives {
   deaths: number;
   codes: Map<PortalEvent, string>;
@@ -23,8 +23,8 @@ interface Lives {
 }
 
 /**
- * A consumer that dies of some events, and is started again each time, until all is settled: what was not settled at
- * its death comes again, counted.
+ * A consumer that crashes on some events and is restarted each time until everything is settled: what was unsettled at
+ * the crash is redelivered with a higher delivery count.
  */
 async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) => boolean): Promise<Lives> {
   const crashLog = new MemoryTrials();
@@ -51,7 +51,7 @@ async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) 
               for (const receipt of receipts.values()) receipt.lost = true;
               died.resolve();
             }
-            // The dead say nothing any more.
+            // A crashed process does not settle anything.
             if (isDead) await new Promise(() => undefined);
             return [];
           },
@@ -86,8 +86,8 @@ async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) 
 
 const contact = (memberId: string, id: number): PortalEvent => anEvent({ memberId, entityId: String(id) });
 
-describe('an event that ends the process', () => {
-  it('is found among thousands, and nothing else is laid aside', async () => {
+describe('a poison event that crashes the process', () => {
+  it('is found among thousands, and nothing else is quarantined', async () => {
     const flood = Array.from({ length: 3_000 }, (_, id) => contact('flood', id));
     const others = Array.from({ length: 500 }, (_, portal) => contact(`portal${portal}`, 1));
     const culprit = flood[1_700];
@@ -100,7 +100,7 @@ describe('an event that ends the process', () => {
     expect(deaths).toBe(13);
   });
 
-  it('is found after six deaths when it is the only one of its portal', async () => {
+  it('is found after six crashes when it is the only one of its portal', async () => {
     const events = Array.from({ length: 50 }, (_, portal) => contact(`portal${portal}`, 1));
     const { codes, deaths } = await live(events, ({ memberId }) => memberId === 'portal20');
     expect([...codes.values()].filter((code) => code !== 'done')).toEqual(['poison']);
@@ -118,8 +118,8 @@ describe('an event that ends the process', () => {
   });
 });
 
-describe('events of a process that is ended from outside, as at a deployment', () => {
-  it('are never laid aside, however often it happens and whatever their count', async () => {
+describe('events of a process that is stopped from outside, as at a deployment', () => {
+  it('are never quarantined, however often it happens and whatever their delivery count', async () => {
     const events = Array.from({ length: 40 }, (_, id) => contact(`portal${id % 4}`, id));
     let kills = 20;
     const { codes, deaths } = await live(events, () => kills-- > 0 && kills % 2 === 0);
@@ -128,7 +128,7 @@ describe('events of a process that is ended from outside, as at a deployment', (
   });
 });
 
-/** One event whose portal was in hand at two deaths; it waits `waits` times for that portal, and is done then. */
+/** One event whose portal was in flight at two crashes; it waits `waits` times for that portal, and then succeeds. */
 function suspected({ waits }: { waits: number }) {
   const event = contact('slow', 1);
   const crashLog = new MemoryTrials();
@@ -157,8 +157,8 @@ function suspected({ waits }: { waits: number }) {
   return { crashLog, work, receipt, begin: () => dispatcher.receive(delivery) };
 }
 
-describe('an innocent event that has to be alone', () => {
-  it('is not taken for poison though the database is away whenever it has ended', async () => {
+describe('a harmless event that has to run exclusively', () => {
+  it('is not taken for poison even if the database is down whenever it has ended', async () => {
     const { crashLog, work, receipt, begin } = suspected({ waits: 5 });
     const end = crashLog.end.bind(crashLog);
     let isAway = false;
@@ -174,7 +174,7 @@ describe('an innocent event that has to be alone', () => {
     await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
   });
 
-  it('is not taken for poison though its beginnings were written and no answer came', async () => {
+  it('is not taken for poison even if its beginnings were recorded and no response came', async () => {
     const { crashLog, receipt, begin } = suspected({ waits: 0 });
     const alone = crashLog.beginSolo.bind(crashLog);
     let lost = 4;
@@ -188,8 +188,8 @@ describe('an innocent event that has to be alone', () => {
   });
 });
 
-describe('the most entries of a suspicious batch', () => {
-  it('shrink with each that did not end, down to one, and grow with each that did', () => {
+describe('the entry limit of a suspect batch', () => {
+  it('shrinks with each batch that did not end, down to one, and grows with each that did', () => {
     expect([0, 1, 2, 3, 4, 9].map((unfinished) => suspectLimit(2_500, unfinished, 0))).toEqual([
       2_500, 312, 39, 4, 1, 1,
     ]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { WaitBudget } from './wait-budget.js';
 
 describe('the wait budget', () => {
-  it('let a lane wait again and again, and in all never longer than the most', () => {
+  it('lets a lane wait repeatedly, and never longer than the maximum in total', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(2_000), { minLength: 1, maxLength: 50 }), (waits) => {
         const budget = new WaitBudget(1_000);
@@ -19,7 +19,7 @@ describe('the wait budget', () => {
     );
   });
 
-  it('begin anew when a batch got through', () => {
+  it('restarts when a batch got through', () => {
     const budget = new WaitBudget(1_000);
     expect(budget.extend('a', 900, 0)).toBe(true);
     budget.end('a');

@@ -1,29 +1,29 @@
 import type { DataSource } from 'typeorm';
 import { type PortalJob, JOB_COLUMNS, type JobProgress } from './portal-jobs.js';
 
-/** What a failure leads to. `afterMs` from now; `counts` as an attempt. */
+/** Decision after a failure: retry `afterMs` from now, or not. `counts`: the failure counts as an attempt. */
 export type RetryDecision = { again: true; afterMs: number; counts: boolean } | { again: false };
 
 export interface LeaseOptions {
   consumer: string;
   kinds: readonly string[];
-  /** Of this process: one that was given back and taken again is not taken for the first. */
+  /** Unique id of this runner, so that a job that was released and taken by another runner is not mistaken for its own. */
   owner: string;
   leaseMs: number;
 }
 
 /**
- * A task whose process ended in the middle of it so often is done alone from then on: it may be what ends the process, or
- * have been in hand beside that.
+ * A job whose process ended this often during its run is run exclusively from then on: it may be the cause of the crash,
+ * or have run concurrently with it.
  */
 export const SUSPECT_LOST_LEASES = 2;
-/** Three times alone; then it is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
+/** After three exclusive runs the job is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
 const MAX_LOST_LEASES = 5;
-/** Beside others all the same, where this process never has nothing else to do. */
+/** After this wait a suspect runs concurrently, because a busy process may never be idle. */
 const MAX_SUSPECT_WAIT_MS = 10 * 60_000;
 const POISON = `poison: the process that did it ended or stood still ${MAX_LOST_LEASES} times in the middle of it`;
 
-/** The statements by which processes share tasks: a lease is lost when it is not extended, and its task taken by another. */
+/** SQL of the leases by which processes share jobs: a lease that is not extended expires, and another process takes the job. */
 export class JobLeases {
   constructor(
     private readonly dataSource: DataSource,
@@ -31,11 +31,10 @@ export class JobLeases {
   ) {}
 
   /**
-   * The task that has waited longest, or whose owner is silent, which counts as an attempt and makes every next one wait
-   * longer; no second one of a portal that is being worked on.
-   * @param inHand what this process works on, not to be taken from itself; while there is nothing, a task that may end
-   *   the process does so alone
-   * @returns undefined when there is nothing to do
+   * Takes the job that has waited longest, or one with an expired lease, which counts as an attempt and increases the
+   * delay of the next takeover. Jobs of one portal run one at a time.
+   * @param inHand the jobs of this process, which must not be taken again; a suspect is taken only while this is empty
+   * @returns undefined when no job is due
    */
   async take(inHand: readonly string[]): Promise<PortalJob | undefined> {
     const { consumer, kinds, owner, leaseMs } = this.options;
@@ -63,7 +62,7 @@ export class JobLeases {
     return task;
   }
 
-  /** Gives up what has ended or frozen its process too often. @returns these tasks */
+  /** Fails the jobs that have lost too many leases. @returns these jobs */
   async giveUpPoison(): Promise<PortalJob[]> {
     const { consumer, kinds } = this.options;
     const [tasks] = await this.dataSource.query<[PortalJob[], number]>(
@@ -77,7 +76,7 @@ export class JobLeases {
     return tasks;
   }
 
-  /** @returns false when another process has the task by now */
+  /** @returns false when another process has taken the job */
   async extend(id: string): Promise<boolean> {
     return await this.change(id, `lease_until = clock_timestamp() + make_interval(secs => $3 / 1000.0)`, [
       this.options.leaseMs,
@@ -85,8 +84,8 @@ export class JobLeases {
   }
 
   /**
-   * Who gets on has not failed in vain before.
-   * @param isHarmless it has got on for so long in this process that it is not what ends processes
+   * Stores the progress and resets the attempts.
+   * @param isHarmless the job has run long enough in this process not to be a suspect
    */
   async report(id: string, progress: JobProgress, isHarmless: boolean): Promise<boolean> {
     return await this.change(
@@ -123,7 +122,7 @@ export class JobLeases {
     );
   }
 
-  /** For the next process, at once: this one ends. */
+  /** Releases the job for the next process at once, because this one shuts down. */
   async giveBack(id: string): Promise<void> {
     await this.change(
       id,
@@ -141,5 +140,5 @@ export class JobLeases {
   }
 }
 
-/** The first loss costs nothing but the lease: a process was killed, by chance with this task in hand. */
+/** The first lost lease causes no extra delay: a process was killed and happened to run this job. */
 const PAUSE_AFTER_LOSS = `make_interval(secs => CASE WHEN lost_leases = 0 THEN 0 ELSE $4 / 1000.0 * 2 ^ least(lost_leases, 6) END)`;

@@ -1,9 +1,8 @@
 /**
- * Responsible for doing, in this process, the tasks that its consumer is asked for. It takes one at a time for each
- * portal, a few at once, and keeps a lease on each while it works. A process that is killed or stands still loses its
- * leases, and the next one to look goes on where it was; so a handler keeps its place in the database, and bears
- * repeats. A task that has lost two is done alone, and one that ends its process all the same is given up as poison. When no
- * process runs, tasks wait.
+ * Runs the jobs of one consumer in this process: several concurrently, one at a time per portal, each under a lease. A
+ * process that is killed or stalls loses its leases, and the next process to poll continues the job. A handler therefore
+ * stores its position in the database and is idempotent. A job that has lost two leases is run exclusively; if it still
+ * crashes its process, it fails as poison. While no process runs, jobs wait.
  */
 import { randomUUID } from 'node:crypto';
 import { type Log, redactText } from '@relay/platform';
@@ -14,35 +13,35 @@ import { decideRetry } from './retry-policy.js';
 
 export interface JobRun {
   task: PortalJob;
-  /** Aborted when this process ends or has lost the task. */
+  /** Aborted when this process shuts down or has lost the lease. */
   signal: AbortSignal;
-  /** Says how far it is. Cheap enough for every request, too dear for every item. */
+  /** Stores the progress. Cheap enough per request, too expensive per item. */
   readonly report: (progress: JobProgress) => Promise<void>;
 }
 
-/** Returns what came of it, as its last progress. What it throws decides whether it is tried again (`verdict.ts`). */
+/** Returns the result as the final progress. The thrown error decides whether the job is retried (`retry-policy.ts`). */
 export type JobHandler = (run: JobRun) => Promise<JobProgress>;
 
 export interface JobRunnerOptions {
   dataSource: DataSource;
   consumer: string;
   log: Log;
-  /** By kind. */
+  /** Handlers by job kind. */
   handlers: Readonly<Record<string, JobHandler>>;
-  /** Tasks in hand at once, of as many portals: a slow one holds one place, and no more. */
+  /** Maximum concurrent jobs, each of another portal: a slow portal occupies one slot only. */
   concurrency?: number;
-  /** How often it looks for tasks when nobody wakes it. */
+  /** Poll interval without `wake`. */
   pollMs?: number;
-  /** After how long a silent process is taken for dead. */
+  /** Time without a heartbeat after which a process counts as dead. */
   leaseMs?: number;
-  /** Who gets on for so long in one process is not what ended those before. */
+  /** A job that makes progress for this long in one process is no longer a suspect. */
   harmlessAfterMs?: number;
 }
 
 const DEFAULT_CONCURRENCY = 8;
 const HARMLESS_AFTER_MS = 60_000;
 
-/** The process has lost its lease: another one does the task by now. */
+/** The lease has expired: another process runs the job. */
 class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
@@ -52,8 +51,8 @@ export class JobRunner {
   private readonly running = new Map<string, Promise<void>>();
   private readonly stopping = new AbortController();
   private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
-  /** A task in hand that may end this process: nothing is taken beside it. */
+  private polling: Promise<void> | undefined;
+  /** A running job that may crash this process: no other job is taken meanwhile. */
   private suspect: PortalJob | undefined;
 
   constructor(private readonly options: JobRunnerOptions) {
@@ -70,27 +69,27 @@ export class JobRunner {
     this.wake();
   }
 
-  /** Looks now, rather than at the next poll. */
+  /** Polls now. */
   wake(): void {
-    if (this.stopping.signal.aborted || this.looking) return;
+    if (this.stopping.signal.aborted || this.polling) return;
     clearTimeout(this.timer);
-    this.looking = this.look().finally(() => {
-      this.looking = undefined;
+    this.polling = this.poll().finally(() => {
+      this.polling = undefined;
       if (this.stopping.signal.aborted) return;
       this.timer = setTimeout(() => this.wake(), this.options.pollMs ?? 1_000);
       this.timer.unref();
     });
   }
 
-  /** Takes nothing more; what is in hand stops where it is, and waits for the next process. */
+  /** Takes no more jobs; running jobs are aborted and released for the next process. */
   async stop(): Promise<void> {
     this.stopping.abort(new Error('the process ends'));
     clearTimeout(this.timer);
-    await this.looking;
+    await this.polling;
     await Promise.all(this.running.values());
   }
 
-  private async look(): Promise<void> {
+  private async poll(): Promise<void> {
     try {
       for (const task of await this.leases.giveUpPoison()) {
         this.options.log.error({ ...named(task), error: task.error }, 'task failed');
@@ -115,18 +114,18 @@ export class JobRunner {
   private async run(task: PortalJob): Promise<void> {
     const lost = new AbortController();
     const signal = AbortSignal.any([this.stopping.signal, lost.signal]);
-    const heart = this.keep(task, lost);
+    const heartbeat = this.startHeartbeat(task, lost);
     try {
-      await this.end(task, signal, lost);
+      await this.execute(task, signal, lost);
     } catch (err) {
-      // The database is away: the lease runs out, and somebody goes on.
+      // The database is unavailable: the lease expires, and some process continues the job.
       this.options.log.warn({ err, ...named(task) }, 'what became of a task could not be noted');
     } finally {
-      clearInterval(heart);
+      clearInterval(heartbeat);
     }
   }
 
-  private async end(task: PortalJob, signal: AbortSignal, lost: AbortController): Promise<void> {
+  private async execute(task: PortalJob, signal: AbortSignal, lost: AbortController): Promise<void> {
     const { log, handlers } = this.options;
     const handler = handlers[task.kind];
     if (!handler) throw new TypeError(`nobody does ${task.kind}`);
@@ -148,8 +147,8 @@ export class JobRunner {
       if (lost.signal.aborted) return log.warn(named(task), 'a task was taken over by another process');
       if (this.stopping.signal.aborted) return await this.leases.giveBack(task.id);
       const verdict = decideRetry(err, attempts);
-      const said = redactText(err instanceof Error ? err.message : String(err));
-      await this.leases.failed(task.id, said, verdict);
+      const message = redactText(err instanceof Error ? err.message : String(err));
+      await this.leases.failed(task.id, message, verdict);
       log.warn(
         { ...named(task), err, verdict },
         verdict.again ? 'a task is tried again later' : 'task failed',
@@ -157,8 +156,8 @@ export class JobRunner {
     }
   }
 
-  /** A lease that cannot be extended for its whole length is another's by now. */
-  private keep(task: PortalJob, lost: AbortController): NodeJS.Timeout {
+  /** Extends the lease periodically. A lease that could not be extended for its whole duration counts as lost. */
+  private startHeartbeat(task: PortalJob, lost: AbortController): NodeJS.Timeout {
     const { leaseMs = 15_000 } = this.options;
     let extendedAt = performance.now();
     const extend = async (): Promise<void> => {

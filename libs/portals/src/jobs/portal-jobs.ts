@@ -3,10 +3,10 @@ import type { TaskState } from '../entities.js';
 import { notInstalled } from '../errors.js';
 import { inTransaction } from '../in-transaction.js';
 
-/** What a consumer says of a task while it does it, and at the end what came of it. Of its own making, no secrets. */
+/** Progress, and at the end the result, of a job. The consumer defines the shape; it must not contain secrets. */
 export type JobProgress = Record<string, unknown>;
 
-/** Work on one portal that somebody asked a consumer for: an operator, or a schedule. */
+/** A job of a consumer for one portal, requested by an operator or a schedule. */
 export interface PortalJob {
   id: string;
   consumer: string;
@@ -14,26 +14,26 @@ export interface PortalJob {
   kind: string;
   state: TaskState;
   progress: JobProgress;
-  /** Why it failed, or is tried again. */
+  /** Why it failed or is retried. */
   error: string | null;
-  /** Failures since it last got on. */
+  /** Failures since the last progress. */
   attempts: number;
-  /** How often its process ended or stood still in the middle of it, without an end of the task between. */
+  /** How often its process ended or stalled during the job, since the job last ended. */
   lostLeases: number;
   requestedAt: Date;
   startedAt: Date | null;
   endedAt: Date | null;
 }
 
-/** The work at all portals, for somebody who looks at all of it. */
+/** The jobs of a consumer at all portals. */
 export interface JobOverview {
-  /** How many there are, shown or not. */
+  /** Total counts, also of jobs that `tasks` does not list. */
   running: number;
   waiting: number;
-  /** Running ones first, then those that wait, then those that ended last: of each kind and portal the last one. */
+  /** Running jobs first, then waiting ones, then the most recently ended: of each kind and portal the latest. */
   tasks: (PortalJob & {
     domain: string;
-    /** It is running, and its process has not been heard of: another one will go on with it. */
+    /** It is running with an expired lease: another process will continue it. */
     isSilent: boolean;
   })[];
 }
@@ -41,21 +41,21 @@ export interface JobOverview {
 export const JOB_COLUMNS = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts, lost_leases AS "lostLeases",
   requested_at AS "requestedAt", started_at AS "startedAt", ended_at AS "endedAt"`;
 
-/** Long enough to see what the schedule did; short enough that nobody has to clean up. */
+/** Retention of ended jobs. */
 const KEPT_DAYS = 30;
 
-/** So that an overview of thousands of portals can be read, and asked for every few seconds. */
+/** Limits that keep the overview of thousands of portals readable, and cheap enough to poll every few seconds. */
 const OVERVIEW_PENDING = 100;
 const OVERVIEW_ENDED = 50;
 
-/** The work that consumers are asked for, portal by portal: who asks, and who wants to know how far it is. */
+/** Job queue of the consumers, per portal: requests jobs and reports their progress. */
 export class PortalJobs {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Asks for the work. While the same is waiting already, that one is the answer; while it is running, it starts
-   * once more when it ends, since it may have passed by what is meant.
-   * @throws Bitrix24Error NOT_INSTALLED for a portal that is unknown
+   * Enqueues a job. An equal waiting job is returned instead; an equal running job is rerun when it ends, because it may
+   * have passed the data that the request concerns.
+   * @throws Bitrix24Error NOT_INSTALLED for an unknown portal
    */
   async request(consumer: string, memberId: string, kind: string): Promise<PortalJob> {
     return await inTransaction(this.dataSource, async (manager) => {
@@ -78,7 +78,7 @@ export class PortalJobs {
     });
   }
 
-  /** The last task of each kind at this portal, the one asked for last first. */
+  /** The latest job of each kind at this portal, most recently requested first. */
   async latest(consumer: string, memberId: string): Promise<PortalJob[]> {
     const tasks = await this.dataSource.query<PortalJob[]>(
       `SELECT DISTINCT ON (kind) ${JOB_COLUMNS} FROM portals.tasks
@@ -88,7 +88,7 @@ export class PortalJobs {
     return tasks.toSorted((a, b) => b.requestedAt.getTime() - a.requestedAt.getTime());
   }
 
-  /** @param kinds of those that have ended, what is worth a look */
+  /** @param kinds the kinds of ended jobs to list */
   async overview(consumer: string, kinds: readonly string[]): Promise<JobOverview> {
     const columns = `${JOB_COLUMNS}, state = 'running' AND lease_until < clock_timestamp() AS "isSilent",
       (SELECT domain FROM portals.portals portal WHERE portal.member_id = one.member_id)`;
@@ -114,7 +114,7 @@ export class PortalJobs {
     return { running: 0, waiting: 0, ...counts, tasks };
   }
 
-  /** What is to be tried again later at these portals, by whichever consumer, is due now. */
+  /** Makes the waiting retries of these portals due now, for all consumers. */
   async wake(memberIds: ReadonlySet<string>): Promise<void> {
     await this.dataSource.query(
       `UPDATE portals.tasks SET due_at = clock_timestamp()
@@ -123,7 +123,7 @@ export class PortalJobs {
     );
   }
 
-  /** Undefined when there is none, or it was long ago. */
+  /** Undefined for an unknown id, or after the retention time. */
   async find(id: string): Promise<PortalJob | undefined> {
     const [task] = await this.dataSource.query<PortalJob[]>(
       `SELECT ${JOB_COLUMNS} FROM portals.tasks WHERE id = $1`,

@@ -3,12 +3,12 @@ import type { RetryDecision } from './job-leases.js';
 
 const FIRST_PAUSE_MS = 2_000;
 const MAX_PAUSE_MS = 10 * 60_000;
-/** The portal takes no calls for now, or a person has to authorize it again. */
+/** Delay while the portal accepts no calls, or must be authorized again. */
 const WAIT_MS = 60_000;
-/** More than an hour of trying. */
+/** More than an hour of retries. */
 const MAX_ATTEMPTS = 12;
 
-/** What to do about a task that failed, `attempts` times before this. An error that says nothing about itself may pass. */
+/** Decides on a failed job after `attempts` earlier failures. An error without a recovery counts as transient. */
 export function decideRetry(error: unknown, attempts: number): RetryDecision {
   const { recovery, retryAfterMs = 0 } = guidanceOf(error);
   switch (recovery) {

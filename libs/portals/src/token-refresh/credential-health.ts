@@ -1,7 +1,7 @@
 /**
- * Responsible for noticing that a portal does not take its stored token any more, though nobody says that the pair is
- * dead: its user is gone, or the application is. One refusal proves nothing, so what is due waits; after half an hour of
- * them the portal is `needs-reauth`, which people see. Should the portal have been wrong, it is found out within an hour.
+ * Detects a portal that rejects its stored token although the OAuth server has not invalidated the pair: its user or the
+ * application is gone. One rejection proves nothing, so pending work waits; after half an hour of rejections the portal
+ * becomes `needs-reauth`, which operators see. An hourly probe detects a portal that was wrong.
  */
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
@@ -12,9 +12,9 @@ import { announce } from '../notifier.js';
 import { notSuspended } from '../suspension/state.js';
 
 export interface CredentialHealthTimings {
-  /** For how long a portal must refuse its token before it has to authorize again. */
+  /** How long a portal must reject its token before it becomes `needs-reauth`. */
   readonly rejectionGraceMs: number;
-  /** Between tries of a refused token. */
+  /** Interval between probes with a rejected token. */
   readonly probeEveryMs: number;
 }
 
@@ -25,7 +25,7 @@ export class CredentialHealth {
     private readonly timings: CredentialHealthTimings,
   ) {}
 
-  /** The portal has refused the token that is stored. */
+  /** The portal has rejected the stored token. */
   async refused(memberId: string): Promise<void> {
     const { rejectionGraceMs, probeEveryMs } = this.timings;
     const [[row]] = await this.dataSource.query<[{ isLong: boolean }[], number]>(
@@ -38,7 +38,7 @@ export class CredentialHealth {
     const isMarked = await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
       if (portal?.state !== 'installed') return false;
-      // A pair that was stored meanwhile is another.
+      // A pair stored meanwhile has no rejections.
       const [, stillRefused] = await manager.query<[unknown[], number]>(
         `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
          WHERE member_id = $1 AND refused_since IS NOT NULL`,
@@ -57,7 +57,7 @@ export class CredentialHealth {
     }
   }
 
-  /** Whether a portal in `needs-reauth` may be tried once, since it was marked for refusals alone. */
+  /** Whether one probe of a portal in `needs-reauth` is due; only if rejections alone were the reason for that state. */
   async admitProbe(memberId: string): Promise<boolean> {
     const [, count] = await this.dataSource.query<[unknown[], number]>(
       `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
@@ -67,7 +67,7 @@ export class CredentialHealth {
     return count > 0;
   }
 
-  /** The portal has taken the token that is stored. */
+  /** The portal has accepted the stored token. */
   async accepted(memberId: string): Promise<void> {
     const isHealed = await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
@@ -86,7 +86,7 @@ export class CredentialHealth {
   }
 }
 
-/** The pair is dead for certain, so there is nothing to try. */
+/** The pair is certainly invalid, so there is nothing to probe. */
 export async function forgetRefusals(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query(
     'UPDATE portals.credentials SET refused_since = NULL, next_probe_at = NULL WHERE member_id = $1',

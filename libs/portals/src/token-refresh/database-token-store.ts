@@ -15,14 +15,14 @@ export interface TokenStoreParts extends TokenRefreshParts {
   suspensions: Suspensions;
 }
 
-/** The token pair of one portal, shared by all processes through the database. */
+/** Token store of one portal, shared by all processes through the database. */
 export class DatabaseTokenStore implements TokenStore {
   readonly #refresher: TokenRefresh;
-  /** At most one of each purpose, whoever waits for it. */
+  /** Refreshes in flight, at most one per purpose, shared by all callers. */
   readonly #running = new Map<string, Promise<PortalAccess>>();
 
   readonly #health: CredentialHealth;
-  /** Whether the portal's next answer says something new about the token. */
+  /** Whether the portal's next response tells something new about the token. */
   #isInDoubt = false;
 
   constructor(private readonly parts: TokenStoreParts) {
@@ -49,7 +49,7 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /**
-   * Aborting the signal ends the caller's wait, never the renewal: its answer holds the only pair that still works.
+   * The signal aborts the caller's wait, never the refresh itself: its response holds the only valid pair.
    * @throws as `access`, and PortalError WRONG_MEMBER, NO_OAUTH, CREDENTIALS_BUSY; OAuthError
    */
   async refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
@@ -58,19 +58,19 @@ export class DatabaseTokenStore implements TokenStore {
     const running = this.#running.get('renew');
     if (running) {
       const access = await unlessAborted(running, signal);
-      // The renewal that ran may have been about an older token than the caller's.
+      // The refresh in flight may have been for an older token than the caller's.
       if (!isStale(access)) return access;
     }
-    const renewal = this.#once('renew', { isRefusal: true, isNeeded: (_stored, access) => isStale(access) });
-    const renewed = await unlessAborted(renewal, signal);
+    const refresh = this.#once('renew', { isRefusal: true, isNeeded: (_stored, access) => isStale(access) });
+    const refreshed = await unlessAborted(refresh, signal);
     this.#isInDoubt = true;
-    return renewed;
+    return refreshed;
   }
 
   /**
-   * What is stored in place of a token that the portal refuses, or is about to be by another process: its old pair died when
-   * the OAuth server granted the new one, before that was stored.
-   * @returns the refused one where it is still the newest. @throws as `renew`
+   * The successor of a token that the portal rejects, also one that another process is about to store: the old pair became
+   * invalid when the OAuth server granted the new one, before that was stored.
+   * @returns the rejected token if it is still the newest. @throws as `refresh`
    */
   async latest(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
     const isRefused = (access: PortalAccess): boolean =>
@@ -80,11 +80,11 @@ export class DatabaseTokenStore implements TokenStore {
     const readUnderLock = (): Promise<PortalAccess> =>
       unlessAborted(this.#once('latest', { isNeeded: () => false }), signal);
     const latest = await readUnderLock();
-    // One that was under way already may have read before the renewal began.
+    // A read in flight may have begun before the refresh.
     return isRefused(latest) ? await readUnderLock() : latest;
   }
 
-  /** Hears how each request to the portal ended. Never rejects: the outcome is the caller's all the same. */
+  /** Records the outcome of each request to the portal. Never rejects: the caller gets the outcome in any case. */
   async note(outcome: RequestOutcome): Promise<void> {
     const { memberId, log } = this.parts;
     try {
@@ -100,9 +100,9 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /**
-   * Where the portal is, that answered 302 at this address: what the OAuth server says, never what the portal says. It
-   * says so with a new pair, so it is asked once in ten minutes at most.
-   * @throws as `renew`, and Bitrix24Error REDIRECT when nobody names another address that may be called
+   * The address of a portal that responded 302 at `staleEndpoint`, as confirmed by the OAuth server, never by the portal.
+   * It takes a token refresh, so it happens at most once in ten minutes.
+   * @throws as `refresh`, and Bitrix24Error REDIRECT without another address that may be called
    */
   async relocate(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess> {
     const relocation = this.#once(`relocate ${staleEndpoint}`, {
@@ -119,16 +119,16 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /**
-   * Renews a pair that nobody has used since then, so that its refresh token does not run out.
-   * @throws as `renew`
+   * Refreshes a pair that was not used since `idleSince`, so that its refresh token does not expire.
+   * @throws as `refresh`
    */
   async refreshStale(idleSince: Date): Promise<PortalAccess> {
     return this.#once('idle', { isNeeded: ({ credentials }) => credentials.updatedAt < idleSince });
   }
 
-  /** Waits for the renewals that run, so that the process does not end with a new pair in hand. */
+  /** Waits for the refreshes in flight, so that the process does not exit with an unstored pair. */
   async settled(): Promise<void> {
-    // Whoever was refused the pair of one may have begun another.
+    // A caller whose new pair was rejected may have started another refresh.
     while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
 
@@ -146,7 +146,7 @@ export class DatabaseTokenStore implements TokenStore {
     } catch (error) {
       if (!(error instanceof OAuthError) || error.unreachable) throw error;
       if (error.code.toUpperCase() !== 'PAYMENT_REQUIRED') throw error;
-      // Outside the transaction: it kept the portal's row locked.
+      // Outside the transaction, which locked the portal's row.
       throw await this.parts.suspensions.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
     }
   }

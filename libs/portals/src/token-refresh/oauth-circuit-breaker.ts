@@ -3,8 +3,8 @@ import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
 const DEFAULT_PAUSE_MS = 5_000;
 
 /**
- * The OAuth server, left alone for a moment after it did not answer in time. While it hangs, each renewal would wait for
- * it as long as it may, a few at once, and all other portals behind those; so most of them learn at once that it is away.
+ * Circuit breaker that opens for `pauseMs` after a timeout of the OAuth server. While the server hangs, each refresh would
+ * occupy the semaphore for the whole timeout, and all other portals would queue behind it; an open circuit fails fast.
  */
 export class OAuthCircuitBreaker {
   private open: { untilMs: number; error: OAuthError } | undefined;
@@ -14,7 +14,7 @@ export class OAuthCircuitBreaker {
     private readonly pauseMs = DEFAULT_PAUSE_MS,
   ) {}
 
-  /** @throws OAuthError; in the pause that of the last time, and the refresh token is not used up */
+  /** @throws OAuthError; while open the last one, without consuming the refresh token */
   async refresh(refreshToken: string): Promise<TokenGrant> {
     if (this.open && performance.now() < this.open.untilMs) throw this.open.error;
     try {

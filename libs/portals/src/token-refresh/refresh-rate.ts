@@ -1,17 +1,17 @@
 import type { CredentialsEntity } from '../entities.js';
 
-/** Once in a while a portal forgets a token before its time: when its administrator ends all sessions, say. */
+/** Early refreshes without delay: a portal can invalidate a token early, for example when all sessions are ended. */
 const FREE_IF_ACCEPTED = 5;
-/** The pair of an install may be dead on arrival; one that we were granted for it is not. */
+/** The pair of an install may be invalid on arrival; its refreshed successor is not. */
 const FREE_IF_UNPROVEN = 1;
 const MAX_PAUSE_MS = 3_600_000;
 
 /**
- * May the pair be renewed, of which the portal says that its token has expired? A portal that says so for ever, of every
- * token that it is sent, must not make us ask the OAuth server for ever: an application is blocked for that
- * (`settings/oauth/auto-renewal.md`). So a token that should live on is renewed at once only while that is rare, then
- * after `everyMs`, and ever later. What counts is stored with the pair, for all processes.
- * @returns how many early renewals there are in a row with this one, or how long it has to wait
+ * Rate limit of token refreshes that a portal causes by `expired_token`. A portal that rejects every token as expired must
+ * not cause endless requests to the OAuth server, which blocks an application for that (`settings/oauth/auto-renewal.md`).
+ * A token that has not expired by its lifetime is refreshed at once a few times, then after `everyMs` with exponential
+ * backoff. The counter is stored with the pair, for all processes.
+ * @returns the number of consecutive early refreshes including this one, or the delay
  */
 export function checkRefreshRate(
   {
@@ -25,7 +25,7 @@ export function checkRefreshRate(
 ): { readonly earlyRenewals: number } | { readonly waitMs: number } {
   const ageMs = nowMs - updatedAt.getTime();
   const lifetimeMs = expiresAt === null ? 0 : expiresAt.getTime() - updatedAt.getTime();
-  // A little before its time is in time: nobody's clock is right. And no lifetime is shorter than the pause.
+  // A tenth of the lifetime is tolerance for clock skew. A lifetime shorter than `everyMs` does not raise the rate.
   if (ageMs >= Math.max(lifetimeMs * 0.9, everyMs)) {
     return { earlyRenewals: acceptedAt === null ? earlyRenewals : 0 };
   }

@@ -4,24 +4,24 @@ import { domainOf } from '../portal-domain.js';
 
 type Refreshable = Pick<PortalEntity, 'domain' | 'clientEndpoint' | 'state' | 'scope' | 'status'>;
 
-/** What a renewal says that is not stored yet; undefined when it is all known. */
+/** The portal's columns that a grant changes; undefined when nothing changes. */
 export function refreshedPortal(portal: Refreshable, grant: TokenGrant): Refreshable | undefined {
-  // An address that must not be called does not replace one that could be.
+  // An address that must not be called does not replace a callable one.
   const clientEndpoint = grant.clientEndpoint ?? portal.clientEndpoint;
-  const renewed: Refreshable = {
-    // Also where a form once said what the domain is.
+  const refreshed: Refreshable = {
+    // Also replaces a domain that came from a form.
     domain: domainOf(clientEndpoint) ?? portal.domain,
     clientEndpoint,
-    // A new pair heals a dead one; it says nothing about why a portal is suspended.
+    // A new pair ends `needs-reauth`; it does not end a suspension, which has other reasons.
     state: portal.state === 'needs-reauth' ? 'installed' : portal.state,
     scope: grant.scope,
     status: grant.status,
   };
   const same =
-    renewed.domain === portal.domain &&
-    renewed.clientEndpoint === portal.clientEndpoint &&
-    renewed.state === portal.state &&
-    renewed.status === portal.status &&
-    renewed.scope.join() === portal.scope.join();
-  return same ? undefined : renewed;
+    refreshed.domain === portal.domain &&
+    refreshed.clientEndpoint === portal.clientEndpoint &&
+    refreshed.state === portal.state &&
+    refreshed.status === portal.status &&
+    refreshed.scope.join() === portal.scope.join();
+  return same ? undefined : refreshed;
 }

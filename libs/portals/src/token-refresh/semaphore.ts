@@ -1,4 +1,4 @@
-/** Lets at most `limit` pieces of work run at once; the others wait in their order. */
+/** FIFO semaphore: at most `limit` calls run concurrently. */
 export class Semaphore {
   private free: number;
   private readonly waiting: (() => void)[] = [];

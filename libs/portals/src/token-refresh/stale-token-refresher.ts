@@ -3,20 +3,20 @@ import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { PortalClients } from '../portal-clients.js';
 
-/** A refresh token lives 180 days: a month is left for what may go wrong (`settings/oauth/auto-renewal.md`). */
+/** A refresh token lives 180 days; a month is left for failures and retries (`settings/oauth/auto-renewal.md`). */
 const IDLE_DAYS = 150;
-/** Read at once; each is renewed on its own. */
-const LOT_SIZE = 20;
+/** Portals read per query; each is refreshed on its own. */
+const BATCH_SIZE = 20;
 
 export interface StaleTokenReport {
   renewed: number;
-  /** Refused or impossible; each is in the log. */
+  /** Each failure is logged. */
   failed: number;
 }
 
 /**
- * Renews the pairs of portals that nobody has called for so long that their refresh token would run out. The one
- * renewal that is not asked for by an expired token: for anything more often an application can be blocked.
+ * Refreshes the pairs of portals that were not called for so long that their refresh token would expire. It is the only
+ * refresh without an expired token: an application that refreshes more often can be blocked.
  */
 export class StaleTokenRefresher {
   constructor(
@@ -26,36 +26,36 @@ export class StaleTokenRefresher {
   ) {}
 
   /**
-   * Renews at most `limit` portals, one after the other, and ends early when the OAuth server is away, or behind the one
-   * in hand when the signal aborts. To be called once a day; several processes may do so at the same time, a portal is
-   * renewed once.
+   * Refreshes at most `limit` portals sequentially. Stops early when the OAuth server is unreachable, or after the current
+   * portal when the signal aborts. Call it once a day; several processes may run it concurrently, a portal is refreshed
+   * once.
    */
   async refreshStaleTokens(limit: number, signal?: AbortSignal): Promise<StaleTokenReport> {
     const report: StaleTokenReport = { renewed: 0, failed: 0 };
     const idleSince = new Date(Date.now() - IDLE_DAYS * 24 * 3_600_000);
     const failed = new Set<string>();
     while (report.renewed + report.failed < limit) {
-      const size = Math.min(LOT_SIZE, limit - report.renewed - report.failed);
-      const lot = await this.due(idleSince, [...failed], size);
-      for (const memberId of lot) {
+      const size = Math.min(BATCH_SIZE, limit - report.renewed - report.failed);
+      const batch = await this.due(idleSince, [...failed], size);
+      for (const memberId of batch) {
         if (signal?.aborted) return report;
-        const isRenewed = await this.refresh(memberId, idleSince);
-        if (isRenewed === 'oauth-away') return report;
-        if (isRenewed) report.renewed += 1;
+        const isRefreshed = await this.refresh(memberId, idleSince);
+        if (isRefreshed === 'oauth-away') return report;
+        if (isRefreshed) report.renewed += 1;
         else {
           report.failed += 1;
           failed.add(memberId);
         }
       }
-      if (lot.length < size) break;
+      if (batch.length < size) break;
     }
     return report;
   }
 
   /**
-   * Suspended ones, too: who pays again, or is let in again, is to find a pair that works. Not those whose row is
-   * locked: they are being renewed, or changed, at this moment. In no order, so that portals whose renewal fails every
-   * day do not keep the others from their turn.
+   * Includes suspended portals: they need a valid pair when the suspension ends. Skips locked rows: they are being
+   * refreshed or changed at this moment. In random order, so that portals whose refresh fails every day do not starve the
+   * others.
    */
   private async due(idleSince: Date, except: readonly string[], size: number): Promise<string[]> {
     const rows = await this.dataSource.query<{ memberId: string }[]>(

@@ -9,8 +9,8 @@ import { hostOf } from '../portal-domain.js';
 import { refreshedPortal } from './refreshed-portal.js';
 
 /**
- * Stores the new pair of a portal that the caller has locked, with what else the OAuth server said of it: the address it
- * has now, and that it works again.
+ * Stores the new pair of a portal that the caller has locked, with the other data of the grant: the current address, and
+ * the end of `needs-reauth`.
  * @returns the address to call
  */
 export async function storeGrant(
@@ -26,7 +26,7 @@ export async function storeGrant(
   await manager.update(PortalEntity, { memberId }, changes);
   await announce(manager, 'portals', memberId);
   if (changes.clientEndpoint !== portal.clientEndpoint) {
-    // Its outgoing webhooks have moved with it.
+    // The portal's outgoing webhooks have moved, too.
     await manager.query(
       `UPDATE portals.application_tokens SET host = $3 WHERE member_id = $1 AND kind = 'webhook' AND host = $2`,
       [memberId, hostOf(portal.clientEndpoint), hostOf(changes.clientEndpoint)],

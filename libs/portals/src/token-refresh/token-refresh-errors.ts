@@ -17,14 +17,14 @@ export function noOAuth(memberId: string): PortalError {
   return new PortalError('NO_OAUTH', message, { memberId });
 }
 
-/** The portal calls tokens expired that were granted a moment ago (`early-renewals.ts`). */
+/** The portal rejects recently granted tokens as expired (`refresh-rate.ts`). */
 export function refreshedTooOften(memberId: string, retryAfterMs: number): Bitrix24Error {
   return new Bitrix24Error('EXPIRED_TOKEN', { memberId, recovery: 'wait', retryAfterMs, delivered: 'yes' });
 }
 
 /**
- * The portal answers 302 at its stored address, and neither the OAuth server nor the operator names another: its tokens
- * go nowhere else (`settings/how-to-call-rest-api/change-domen.md`).
+ * The portal responds 302 at its stored address, and neither the OAuth server nor the operator names another one: its
+ * tokens are sent nowhere else (`settings/how-to-call-rest-api/change-domen.md`).
  */
 export function unconfirmedAddress(memberId: string, retryAfterMs?: number): Bitrix24Error {
   const wait = retryAfterMs === undefined ? {} : { retryAfterMs };

@@ -1,22 +1,22 @@
-/** How long each part of a renewal may take; tests make them short. Milliseconds. */
+/** Timeouts and intervals of a token refresh in milliseconds; tests make them short. */
 export interface TokenRefreshTimings {
-  /** For one exchange with the OAuth server. */
+  /** Of one request to the OAuth server. */
   exchangeTimeoutMs: number;
-  /** Frees the lock of a process that stands still; longer than an exchange may take. */
+  /** Releases the lock of a stalled process; longer than `exchangeTimeoutMs`. */
   idleTimeoutMs: number;
-  /** A holder needs one exchange; waiters have patience for two. */
+  /** A holder needs one token request; waiters wait for two. */
   lockTimeoutMs: number;
-  /** Between looks for the pair that a peer may still be storing, after the OAuth server refused the stored one. */
+  /** Delays between reads for a pair that a peer may still be storing, after the OAuth server rejected the stored one. */
   peerPausesMs: readonly number[];
-  /** Between tries to store a pair that the database did not take. */
+  /** Delays between attempts to store a new pair after a database error. */
   rescuePausesMs: readonly number[];
-  /** A portal that answers 302 for ever must not make us ask the OAuth server for ever. */
+  /** Minimum interval of relocation requests: a portal may respond 302 permanently. */
   relocationEveryMs: number;
-  /** Nor one that calls every token expired: after a renewal for such a reason, the least time until the next. */
+  /** Minimum interval of early refreshes: a portal may reject every token as expired. */
   earlyRefreshEveryMs: number;
-  /** For how long a portal must refuse its token before it has to authorize again. */
+  /** How long a portal must reject its token before it becomes `needs-reauth`. */
   rejectionGraceMs: number;
-  /** Between tries of a token that was refused for so long. */
+  /** Interval between probes with a rejected token. */
   probeEveryMs: number;
 }
 
@@ -24,9 +24,9 @@ export const DEFAULT_TIMINGS: TokenRefreshTimings = {
   exchangeTimeoutMs: 15_000,
   idleTimeoutMs: 25_000,
   lockTimeoutMs: 30_000,
-  // Three seconds in all: a peer stores within milliseconds, or its database connection was cut.
+  // Three seconds in total: a peer stores within milliseconds, unless its database connection failed.
   peerPausesMs: [100, 200, 400, 800, 1_500],
-  // Half a minute in all: a restart of the database.
+  // Half a minute in total: a restart of the database.
   rescuePausesMs: [100, 400, 1_500, 3_000, 5_000, 10_000, 10_000],
   relocationEveryMs: 10 * 60_000,
   earlyRefreshEveryMs: 60_000,

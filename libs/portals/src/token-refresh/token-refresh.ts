@@ -26,48 +26,47 @@ export interface TokenRefreshParts {
   memberId: string;
   dataSource: DataSource;
   box: SecretBox;
-  /** Without it a stored pair cannot be renewed. */
+  /** Without it a stored pair cannot be refreshed. */
   oauth: Pick<OAuthServers, 'refresh'> | undefined;
   log: Log;
-  /** Renewals hold a connection each while the OAuth server thinks: they must not take the whole pool. */
+  /** Each refresh holds a database connection during the OAuth request: refreshes must not exhaust the pool. */
   semaphore: Semaphore;
   timings: TokenRefreshTimings;
 }
 
 export interface TokenRefreshPurpose {
-  /** Asked under the lock: whether what is stored is still what the caller could not work with. May throw. */
+  /** Called under the lock: whether the stored pair is still the one that the caller could not use. May throw. */
   isNeeded: (stored: LockedCredentials, access: PortalAccess) => boolean;
-  /** The portal calls the token expired, which it may be before its time. */
+  /** The portal rejected the token as expired, possibly before the end of its lifetime. */
   isRefusal?: boolean;
-  /** It is about the portal's address; noted, for the next one must not come too soon. */
+  /** The purpose is the portal's address; its time is stored to limit the rate. */
   isRelocation?: boolean;
 }
 
-/** A new pair in hand, not stored yet. */
-interface Exchanged {
+/** A granted pair that is not stored yet. */
+interface UnstoredGrant {
   grant: TokenGrant;
-  /** The refresh token that it was exchanged for. */
-  spent: string;
+  consumedRefreshToken: string;
   earlyRenewals: number;
 }
 
-/** One that was marked for refusals alone may still have a pair that works. */
-function isForPeople({ portal, credentials }: LockedCredentials): boolean {
+/** False if rejections alone were the reason for `needs-reauth`: then the pair may still be valid. */
+function requiresReauthorization({ portal, credentials }: LockedCredentials): boolean {
   return portal.state === 'needs-reauth' && credentials.refusedSince === null;
 }
 
-/** A pair that the OAuth server does not know any more: a peer has renewed it, or it is dead. */
+/** A refresh token that the OAuth server rejected: a peer has consumed it, or it is invalid. */
 class RejectedGrant {
   constructor(
-    readonly spent: string,
+    readonly consumedRefreshToken: string,
     readonly accessToken: string,
     readonly reason: PortalError,
   ) {}
 }
 
 /**
- * One renewal of one portal's pair. A refresh token works once, so the credentials row is locked from reading it until
- * the new pair is stored (`settings/oauth/`; two that renew at once is the best known loss in the field).
+ * Token refresh of one portal. A refresh token can be used once, so the credentials row is locked from reading it until
+ * the new pair is stored (`settings/oauth/`; concurrent refreshes are the best known cause of lost tokens in the field).
  */
 export class TokenRefresh {
   constructor(private readonly parts: TokenRefreshParts) {}
@@ -77,7 +76,7 @@ export class TokenRefresh {
     const { semaphore } = this.parts;
     const outcome = await semaphore.run(() => this.#exchangeUnderLock(purpose));
     if (!(outcome instanceof RejectedGrant)) return outcome;
-    return (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore.run(() => this.#giveUp(outcome)));
+    return (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore.run(() => this.#markNeedsReauth(outcome)));
   }
 
   async #exchangeUnderLock({
@@ -86,35 +85,35 @@ export class TokenRefresh {
     isRelocation = false,
   }: TokenRefreshPurpose): Promise<PortalAccess | RejectedGrant> {
     const { box, memberId } = this.parts;
-    let exchanged: Exchanged | undefined;
+    let unstored: UnstoredGrant | undefined;
     try {
       return await this.#locked(async (manager, stored) => {
-        if (isForPeople(stored)) throw needsReauth(memberId);
+        if (requiresReauthorization(stored)) throw needsReauth(memberId);
         const access = openAccess(box, stored);
         if (!isNeeded(stored, access) || access.kind === 'webhook') return access;
         const earlyRenewals = isRefusal ? this.#checkRefreshRate(stored) : stored.credentials.earlyRenewals;
-        const spent = this.#openRefreshToken(stored);
-        const grant = await this.#exchange(spent, stored.credentials.oauthHost ?? undefined);
-        if (!('refreshToken' in grant)) return new RejectedGrant(spent, access.accessToken, grant);
-        exchanged = { grant, spent, earlyRenewals };
+        const refreshToken = this.#openRefreshToken(stored);
+        const grant = await this.#requestGrant(refreshToken, stored.credentials.oauthHost ?? undefined);
+        if (!('refreshToken' in grant)) return new RejectedGrant(refreshToken, access.accessToken, grant);
+        unstored = { grant, consumedRefreshToken: refreshToken, earlyRenewals };
         if (isRelocation) await noteRelocation(manager, memberId);
-        return await this.#store(manager, stored, exchanged);
+        return await this.#store(manager, stored, unstored);
       });
     } catch (error) {
-      if (!exchanged) throw error;
-      return await this.#persistOrphanedGrant(exchanged, error);
+      if (!unstored) throw error;
+      return await this.#persistOrphanedGrant(unstored, error);
     }
   }
 
-  /** @returns an error where the pair is dead, as far as the OAuth server knows */
-  async #exchange(refreshToken: string, oauthHost?: string): Promise<TokenGrant | PortalError> {
+  /** @returns an error if the OAuth server rejects the refresh token */
+  async #requestGrant(refreshToken: string, oauthHost?: string): Promise<TokenGrant | PortalError> {
     const { oauth, memberId } = this.parts;
     if (!oauth) throw noOAuth(memberId);
     try {
       const grant = await oauth.refresh(refreshToken, oauthHost);
       return grant.memberId === memberId ? grant : wrongMember(memberId);
     } catch (error) {
-      // Only this says so: a refusal of our own keys must not send every portal to its administrator.
+      // Only this class: an error of our own client credentials must not mark every portal as `needs-reauth`.
       if (error instanceof OAuthError && error.errorClass === 'authorization') {
         return needsReauth(memberId, error);
       }
@@ -125,14 +124,14 @@ export class TokenRefresh {
   async #store(
     manager: EntityManager,
     { portal }: LockedCredentials,
-    { grant, earlyRenewals }: Exchanged,
+    { grant, earlyRenewals }: UnstoredGrant,
   ): Promise<PortalAccess> {
     const { box, log } = this.parts;
     const endpoint = await storeGrant({ manager, box, log }, portal, grant, earlyRenewals);
     return { kind: 'oauth', endpoint, accessToken: grant.accessToken };
   }
 
-  /** A peer whose connection was cut, or that stood still, may have the new pair in hand and be about to store it. */
+  /** A peer whose database connection failed, or that stalled, may be about to store the new pair. */
   async #awaitPeerRefresh({ accessToken }: RejectedGrant): Promise<PortalAccess | undefined> {
     const { dataSource, memberId, box, timings } = this.parts;
     for (const pauseMs of timings.peerPausesMs) {
@@ -143,11 +142,11 @@ export class TokenRefresh {
     return undefined;
   }
 
-  /** Marks the portal, unless a new pair has come. A pair that is stored after it takes the mark back. */
-  async #giveUp({ spent, reason }: RejectedGrant): Promise<PortalAccess> {
+  /** Marks the portal `needs-reauth`, unless a new pair was stored. A pair that is stored later reverts it. */
+  async #markNeedsReauth({ consumedRefreshToken, reason }: RejectedGrant): Promise<PortalAccess> {
     const { box, log, memberId } = this.parts;
     const newer = await this.#locked(async (manager, stored) => {
-      if (!this.#isStill(spent, stored)) return openAccess(box, stored);
+      if (!this.#isStill(consumedRefreshToken, stored)) return openAccess(box, stored);
       await forgetRefusals(manager, memberId);
       if (stored.portal.state === 'needs-reauth') return undefined;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...notSuspended });
@@ -160,10 +159,10 @@ export class TokenRefresh {
   }
 
   /**
-   * The old pair is dead and the new one is only here: the database failed between. It is stored as soon as the
-   * database answers, unless something newer (or, after a lost answer to COMMIT, the pair itself) is there already.
+   * The old pair is invalid and the new one is only in memory, because the database failed in between. Retries until the
+   * database stores it, unless a newer pair (or, after a lost response to COMMIT, this pair) is stored already.
    */
-  async #persistOrphanedGrant(exchanged: Exchanged, firstError: unknown): Promise<PortalAccess> {
+  async #persistOrphanedGrant(unstored: UnstoredGrant, firstError: unknown): Promise<PortalAccess> {
     const { box, log, memberId, timings } = this.parts;
     let lastError = firstError;
     for (const pauseMs of timings.rescuePausesMs) {
@@ -171,12 +170,12 @@ export class TokenRefresh {
       await delay(pauseMs);
       try {
         return await this.#locked((manager, stored) =>
-          this.#isStill(exchanged.spent, stored)
-            ? this.#store(manager, stored, exchanged)
+          this.#isStill(unstored.consumedRefreshToken, stored)
+            ? this.#store(manager, stored, unstored)
             : Promise.resolve(openAccess(box, stored)),
         );
       } catch (error) {
-        // Uninstalled meanwhile: there is nothing left that the pair could be for.
+        // Uninstalled meanwhile: the pair is of no use.
         if (error instanceof Bitrix24Error && error.code === 'NOT_INSTALLED') throw error;
         lastError = error;
       }
@@ -188,16 +187,16 @@ export class TokenRefresh {
     throw lastError;
   }
 
-  /** @throws Bitrix24Error EXPIRED_TOKEN, with the time until it may be renewed */
+  /** @throws Bitrix24Error EXPIRED_TOKEN, with the delay until a refresh is allowed */
   #checkRefreshRate({ credentials }: LockedCredentials): number {
     const { memberId, timings } = this.parts;
-    const judged = checkRefreshRate(credentials, timings.earlyRefreshEveryMs);
-    if ('waitMs' in judged) throw refreshedTooOften(memberId, judged.waitMs);
-    return judged.earlyRenewals;
+    const checked = checkRefreshRate(credentials, timings.earlyRefreshEveryMs);
+    if ('waitMs' in checked) throw refreshedTooOften(memberId, checked.waitMs);
+    return checked.earlyRenewals;
   }
 
-  #isStill(spent: string, stored: LockedCredentials): boolean {
-    return stored.credentials.kind === 'oauth' && this.#openRefreshToken(stored) === spent;
+  #isStill(refreshToken: string, stored: LockedCredentials): boolean {
+    return stored.credentials.kind === 'oauth' && this.#openRefreshToken(stored) === refreshToken;
   }
 
   #openRefreshToken({ credentials: { refreshToken } }: LockedCredentials): string {

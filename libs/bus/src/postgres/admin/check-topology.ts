@@ -14,7 +14,7 @@ const TABLES = [
   'operator_turns',
 ];
 
-/** The tables that the bus lives in, and for each consumer the subscriptions that it asked for. */
+/** Checks the tables of the bus, and for each consumer the subscriptions that it asked for. */
 export async function checkTopology(
   database: pg.Pool,
   wanted: ReadonlyMap<string, readonly string[]>,

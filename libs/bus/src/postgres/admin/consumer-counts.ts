@@ -26,7 +26,7 @@ const COUNT_SQL = `
     ) AS "shardsServed"
   FROM bus.messages WHERE consumer = $1`;
 
-/** By what stands in the tables. */
+/** Counts from the tables. */
 export async function countsOf(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<ConsumerCounts> {
   const { rows } = await database.query<ConsumerCounts>(COUNT_SQL, [consumer]);
   const [counts] = rows;

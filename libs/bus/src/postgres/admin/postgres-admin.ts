@@ -22,15 +22,15 @@ import { wakeRetries } from './wake-retries.js';
 import { removeConsumer, unsubscribe } from './retire.js';
 
 export interface PostgresAdminOptions {
-  /** Closed with this. */
+  /** Closed with this object. */
   database: pg.Pool;
   databaseUrl: string;
 }
 
-/** One may have a quarter of a megabyte. */
+/** One row may have a quarter of a megabyte. */
 const UNROUTED_PAGE_ROWS = 100;
 
-/** What an operator sees and does where the bus lives in PostgreSQL: all of it is in the tables of schema `bus`. */
+/** The admin API of the PostgreSQL bus: all of its state is in the tables of schema `bus`. */
 export class PostgresAdmin implements BusAdmin {
   readonly deadLetters: DeadLetters;
   private readonly database: pg.Pool;
@@ -53,7 +53,7 @@ export class PostgresAdmin implements BusAdmin {
       knowsConsumer(this.database, consumer),
     ]);
     const { taken, retrying, newer, dead, oldestAt, shardsServed } = counts;
-    // Of a process that was killed: the next one frees what it had taken.
+    // Taken by a process that was killed: the next owner of the shard frees these rows.
     const abandoned = shardsServed === 0 ? taken : 0;
     const waiting = counts.waiting + abandoned;
     return {

@@ -18,7 +18,7 @@ const PAGE_SQL = `
          (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"
   FROM bus.dead_letters WHERE consumer = $1 AND id > $2 ORDER BY id LIMIT $3`;
 
-// One statement: a letter is either here or there, and whoever comes second finds none.
+// One statement, so that a letter exists in exactly one table, and a concurrent replay finds none.
 const REPLAY_SQL = `
   WITH gone AS (
     DELETE FROM bus.dead_letters WHERE consumer = $1 AND id = $2 RETURNING consumer, shard, content

@@ -7,7 +7,7 @@ import { wakeChannel } from '../publisher.js';
 
 const PAGE_ROWS = 1_000;
 
-/** Each event leaves `bus.unrouted` in the transaction in which all of its consumers get it. */
+/** Each event leaves `bus.unrouted` in the same transaction in which all of its consumers receive it. */
 export async function replayUnrouted(
   database: pg.Pool,
   wanted: ReadonlyMap<string, readonly string[]>,

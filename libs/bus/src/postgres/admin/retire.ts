@@ -5,7 +5,7 @@ import { claimLeases } from '../shard-leases.js';
 
 const LOCK_TIMEOUT_MS = 5_000;
 
-/** What removing found: nothing was changed unless `removed`. */
+/** The result of a removal: nothing was changed unless `removed`. */
 export type Removal =
   { removed: true; dropped: number } | { removed: false; because: 'processes' | 'messages' };
 
@@ -17,14 +17,15 @@ const LEFT_SQL = `
   SELECT ((SELECT count(*) FROM bus.messages WHERE consumer = $1)
         + (SELECT count(*) FROM bus.dead_letters WHERE consumer = $1))::int AS left`;
 
-/** From now on no event is kept for it. */
+/** No further event is stored for the consumer. */
 export async function unsubscribe(database: Pick<pg.Pool, 'query'>, consumer: string): Promise<void> {
   await database.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumer]);
 }
 
 /**
- * All rows of a consumer, in one transaction. It takes the leases that a process would serve the shards by, and for its
- * milliseconds nobody publishes: so none can start, and no event can come, between the look and the removal.
+ * Deletes all rows of a consumer in one transaction. It takes the leases that a process would serve the shards with,
+ * and blocks publishes for some milliseconds: no process can start and no event can arrive between the check and the
+ * removal.
  */
 export async function removeConsumer(database: pg.Pool, consumer: string, drop: boolean): Promise<Removal> {
   const client = await database.connect();

@@ -5,7 +5,8 @@ import { wakeChannel } from '../publisher.js';
 
 const PAGE_ROWS = 500;
 
-// Whose they are is read here, not by the database: its JSON functions refuse a whole query for one escape in one text.
+// Member ids are parsed here, not in SQL: PostgreSQL's JSON functions reject a whole query for one invalid escape in
+// one row.
 const PAGE_SQL = `
   SELECT id, content::text AS content FROM bus.messages
   WHERE consumer = $1 AND shard = ANY ($2::smallint[]) AND NOT taken AND available_at > clock_timestamp() AND id > $3
@@ -20,7 +21,7 @@ const WAKE_SQL = `
   )
   SELECT count(*)::int AS count, pg_notify($1, '') FROM woken`;
 
-/** What waits for these portals is due now. @returns how many messages */
+/** Makes everything that waits for these portals due now. @returns how many messages */
 export async function wakeRetries(
   database: pg.Pool,
   consumer: string,

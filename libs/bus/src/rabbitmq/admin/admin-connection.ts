@@ -4,16 +4,16 @@ import { waitAtMost } from '../../backoff.js';
 import { BusUnavailableError } from '../../event-bus.js';
 import { closeQuietly, connect } from '../connection.js';
 
-/** For what the broker has to look up only; a queue without a leader may take for ever. */
+/** For plain look-ups on the broker; a queue without a leader may never answer. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
-/** AMQP's reply codes, on the errors of amqplib. */
+/** AMQP reply codes on amqplib's errors. */
 const channelError = z.object({ code: z.number() });
 const NOT_FOUND = 404;
 const LOCKED = 405;
 const PRECONDITION_FAILED = 406;
 
-/** What the broker said, or why it did not. */
+/** The broker's answer, or why there is none. */
 export type AdminReply<T> =
   | { kind: 'value'; value: T }
   | { kind: 'missing' }
@@ -22,9 +22,9 @@ export type AdminReply<T> =
   | { kind: 'unavailable'; detail: string };
 
 /**
- * A connection for one look at the broker. An error of AMQP ends its channel, a queue that cannot be reached ends the
- * whole connection, and one without a leader may not answer at all: so every question goes through `ask`, and what it
- * cost is made anew for the next.
+ * A connection for one admin operation. An AMQP error ends its channel, an unreachable queue ends the whole
+ * connection, and a queue without a leader may not answer at all: so every request goes through `ask`, which reopens
+ * what the previous one lost.
  */
 export class AdminConnection {
   private connection: ChannelModel | undefined;
@@ -32,7 +32,10 @@ export class AdminConnection {
 
   constructor(private readonly url: string) {}
 
-  /** Closes it again, whatever came of the work. @throws BusUnavailableError when the broker cannot be reached */
+  /**
+   * Closes the connection after the work, successful or not. @throws BusUnavailableError when the broker is
+   * unreachable
+   */
   static async during<T>(url: string, work: (broker: AdminConnection) => Promise<T>): Promise<T> {
     const broker = new AdminConnection(url);
     try {
@@ -42,7 +45,7 @@ export class AdminConnection {
     }
   }
 
-  /** One that the caller closes; a listener stands on its errors. @throws BusUnavailableError */
+  /** Opens a channel that the caller closes, with an error listener attached. @throws BusUnavailableError */
   async openChannel(): Promise<Channel> {
     try {
       const channel = await (await this.open()).createChannel();
@@ -53,7 +56,7 @@ export class AdminConnection {
     }
   }
 
-  /** @throws BusUnavailableError when the broker cannot be reached at all */
+  /** @throws BusUnavailableError when the broker is unreachable */
   async ask<T>(question: (channel: Channel) => Promise<T>): Promise<AdminReply<T>> {
     const channel = (this.channel ??= await this.openChannel());
     const asked = question(channel).then(

@@ -4,18 +4,19 @@ import { deferred } from '../../deferred.js';
 import type { AdminConnection } from './admin-connection.js';
 
 /**
- * Somebody else took what was counted, by the management page say: then it is not waited for any longer. A broker under
- * load takes seconds before it hands out the first of many.
+ * After this time without a message, the rest was taken elsewhere, for example in the management UI. A broker under
+ * load takes seconds before it delivers the first of many.
  */
 const DEFAULT_IDLE_MS = 15_000;
 
 /**
- * Shows the queue's messages in their order, at most `limit`, while they stay unsettled: those that nobody acks are
- * back in their places when the channel closes. `see` says at once whether it needs a message later; the content of every
- * other one is let go, so that a long queue does not fill the memory.
+ * Passes the queue's messages to `see` in order, at most `limit`, while they stay unacked: unacked messages return to
+ * their positions when the channel closes. `see` decides at once whether it needs a message later; the content of
+ * every other one is released, so that a long queue does not fill the memory.
  *
- * `found` messages were ready when it began. Every look adds one to a message's delivery count, of which it may have a million.
- * @throws amqplib's error with code 404 when there is no such queue
+ * `found` messages were ready at the start. Every scan adds one to a message's delivery count, whose limit is a
+ * million.
+ * @throws amqplib's error with code 404 when the queue does not exist
  */
 export async function browse(
   channel: Channel,
@@ -63,8 +64,8 @@ const DEFAULT_RETURN_MS = 15_000;
 const POLL_MS = 50;
 
 /**
- * The broker puts back what a closed channel held when it comes to it, after it has said that the channel is closed:
- * who looks before that finds an empty queue. Resolves when at least `count` messages are ready again, or after a while.
+ * The broker requeues a closed channel's messages asynchronously, after it has confirmed the close: a scan before that
+ * finds an empty queue. Resolves when at least `count` messages are ready again, or on timeout.
  */
 export async function awaitReturn(
   broker: AdminConnection,

@@ -31,7 +31,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
 
   const look = (consumers: string[]) => checkTopology(vhost.url, consumers, retryDelaysMs);
 
-  it('finds everything in order: exchanges, shards, tiers, dead letters, what is unrouted', async () => {
+  it('finds everything in order: exchanges, shards, tiers, dead letters, unrouted events', async () => {
     const parts = await look(['formatter', 'sync']);
     expect(parts.filter(({ state }) => state !== 'ok')).toEqual([]);
     const names = parts.map(({ name }) => name);
@@ -43,7 +43,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     );
   });
 
-  it('names what is missing, and makes nothing', async () => {
+  it('names what is missing, and declares nothing', async () => {
     const channel = await connection.createChannel();
     await channel.deleteQueue('b24.formatter.retry.400ms');
     await channel.close();
@@ -63,7 +63,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     expect(new Set(missing.map(({ state }) => state))).toEqual(new Set(['missing']));
   });
 
-  it('names what was made with other arguments, and which', async () => {
+  it('names what was declared with other arguments, and which', async () => {
     const channel = await connection.createChannel();
     await channel.deleteQueue('b24.sync.dead');
     await channel.assertQueue('b24.sync.dead', { arguments: { 'x-queue-type': 'quorum' } });
@@ -78,7 +78,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     expect(wrong[1]?.detail).toContain('x-delivery-limit');
   });
 
-  it('names a queue that stands and has no leader, though it is declared as if nothing were wrong', async () => {
+  it('names a queue without a leader, although it can be declared', async () => {
     const channel = await connection.createChannel();
     await channel.assertQueue('b24.left.3', {
       arguments: { ...quorum, 'x-single-active-consumer': true },
@@ -92,7 +92,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
   });
 });
 
-/** Ends the Raft server of a quorum queue, as the loss of its nodes does. */
+/** Stops the Raft server of a quorum queue, like the loss of its nodes. */
 async function endLeader(vhost: string, queue: string): Promise<void> {
   await rabbitmqctl(
     'eval',

@@ -10,12 +10,12 @@ import {
 } from '../topology.js';
 import { AdminConnection, type AdminReply } from './admin-connection.js';
 
-/** So many at once, each on a connection of its own: a queue without a leader takes seconds to find out. */
+/** Concurrent checks, each on its own connection: a queue without a leader takes seconds to detect. */
 const AT_ONCE = 4;
 
 type Check = (broker: AdminConnection) => Promise<TopologyPart>;
 
-/** Exchanges and queues, each looked at as `declareEvents` and `declareConsumer` make them; nothing is made. */
+/** Compares exchanges and queues with what `declareEvents` and `declareConsumer` declare; declares nothing new. */
 export async function checkTopology(
   url: string,
   consumers: Iterable<string>,
@@ -56,7 +56,7 @@ async function checkExchange(
   exchange: ExchangeDeclaration,
 ): Promise<TopologyPart> {
   const there = await broker.ask((channel) => channel.checkExchange(exchange.name));
-  // Declared anew only where it stands: then it is compared, and not made.
+  // Redeclared only where it exists: the broker then compares the arguments and creates nothing.
   const answer =
     there.kind === 'value' ? await broker.ask((channel) => declareExchange(channel, exchange)) : there;
   return partOf('exchange', exchange.name, consumer, answer);
@@ -71,14 +71,15 @@ async function checkQueue(
   if (there.kind !== 'value') return partOf('queue', queue.name, consumer, there);
   const same = await broker.ask((channel) => declareQueue(channel, queue));
   if (same.kind !== 'value') return partOf('queue', queue.name, consumer, same);
-  // Its leader has counted its messages.
+  // A message count comes from the leader, so there is one.
   if (there.value.messageCount > 0) return partOf('queue', queue.name, consumer, same);
   return partOf('queue', queue.name, consumer, await askLeader(broker, queue.name));
 }
 
 /**
- * Declarations are answered without the queue's leader; only taking a message asks for it. One with a single active
- * consumer refuses that, and it is its leader who does. A message that came this very moment goes back.
+ * Declarations are answered without the queue's leader; only a `basic.get` needs it. A queue with a single active
+ * consumer rejects the get, and that answer comes from its leader. A message that arrives at this very moment is
+ * requeued.
  */
 async function askLeader(broker: AdminConnection, queue: string): Promise<AdminReply<unknown>> {
   const answer = await broker.ask(async (channel) => {

@@ -3,7 +3,9 @@ import type { ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import type { DeadLetterRecord } from '../../admin/dead-letter.js';
 
-/** As `writeTrail` left them. Somebody may have put anything into the queue: what cannot be read is as if absent. */
+/**
+ * As `failureHeaders` writes them. Anybody may have put a message into the queue: unreadable headers count as absent.
+ */
 const headers = z.object({
   'b24-code': z.string().catch('UNKNOWN'),
   'b24-message': z.string().catch(''),
@@ -31,7 +33,10 @@ export function readLetter(
   };
 }
 
-/** Of what a dead letter keeps for good, so that old ones have one as well; one event that dies twice makes two. */
+/**
+ * Derived from fields that a dead letter keeps for good, so that old ones have an id too; an event that dies twice has
+ * two.
+ */
 function idOf(messageId: string, lastFailedAt: number | undefined, content: Buffer): string {
   return createHash('sha256')
     .update(`${messageId}/${lastFailedAt ?? ''}/`)

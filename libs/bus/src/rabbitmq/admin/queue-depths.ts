@@ -6,13 +6,13 @@ export interface QueueDepths {
   waiting: number;
   retrying: number;
   dead: number;
-  /** Shard queues that a process is subscribed to. */
+  /** Shard queues with a subscribed process. */
   shardsServed: number;
-  /** Queues that there are. */
+  /** Existing queues. */
   queues: number;
 }
 
-/** By passive declares, which need no plugin; they count what no process has taken. */
+/** From passive declares, which need no plugin and count messages that no process has taken. */
 export async function queueDepths(
   broker: AdminConnection,
   consumer: string,

@@ -34,19 +34,19 @@ import { wakeRetries } from './wake-retries.js';
 
 export interface RabbitAdminOptions {
   url: string;
-  /** Where processes report themselves, and operators take turns; closed with this. */
+  /** Holds process reports and the operator lock; closed with this object. */
   database: pg.Pool;
   databaseUrl: string;
   retryDelaysMs: readonly number[];
   log: Log;
 }
 
-/** An event that was routed before its binding was removed may be on its way into the queue for so long. */
+/** An event that was routed before its binding was removed may take this long to reach the queue. */
 const inFlightMs = 1_000;
 /** More than the queue holds. */
 const UNROUTED_LIMIT = 20_000;
 
-/** Each look has a connection of its own, closed after it: operators come seldom. No plugin of RabbitMQ is needed. */
+/** Each operation opens its own connection and closes it afterwards: operators are rare. Needs no RabbitMQ plugin. */
 export class RabbitAdmin implements BusAdmin {
   readonly deadLetters: DeadLetters;
   private readonly lock: OperatorLock;
@@ -136,11 +136,12 @@ export class RabbitAdmin implements BusAdmin {
   retire(consumer: string, options: RetireOptions): Promise<Retirement> {
     const retire = (): Promise<Retirement> =>
       AdminConnection.during(this.options.url, (broker) => this.removeConsumer(broker, consumer, options));
-    // Nobody makes queues anew meanwhile, who may have read before that this consumer wants them.
+    // The topology lock stops a reconciler that read this consumer's subscriptions earlier from declaring its queues
+    // again.
     return this.lock.hold(consumer, () => this.lock.hold(TOPOLOGY, retire));
   }
 
-  /** Looks before it cuts the consumer off, so that a refusal changes nothing, and once more after. */
+  /** Checks before it unbinds the consumer, so that a rejection changes nothing, and checks once more afterwards. */
   private async removeConsumer(
     broker: AdminConnection,
     consumer: string,

@@ -18,9 +18,11 @@ import { AdminConnection } from './admin-connection.js';
 import { readLetter } from './letter-headers.js';
 import { openReplayPublisher } from './replay-publisher.js';
 
-/** Half of what the broker lets be on its way. */
+/** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
-/** The queue `b24.<consumer>.dead`, looked at by taking without settling: closing the channel puts all back in place. */
+/**
+ * The queue `b24.<consumer>.dead`, read by consuming without acks: closing the channel requeues everything in place.
+ */
 export class RabbitDeadLetterStore implements DeadLetterStore {
   constructor(
     private readonly url: string,
@@ -49,7 +51,7 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
         return await work(picked, sight);
       } finally {
         await picked.close();
-        // Before the connection, whose goodbye would overtake the last acks.
+        // Before the connection, whose close would overtake the last acks.
         await channel.close().catch(() => undefined);
         await awaitReturn(broker, queue, found - picked.settled);
       }
@@ -72,7 +74,7 @@ class SelectedMessages implements LetterSelection {
     return this.messages.length;
   }
 
-  /** A copy of the content: it is a view into a far larger buffer of the socket. */
+  /** Copies the content, which is a view into a far larger socket buffer. */
   add(message: ConsumeMessage, withContent: boolean): void {
     const content = withContent ? Buffer.from(message.content) : Buffer.alloc(0);
     this.messages.push({ fields: message.fields, properties: message.properties, content });
@@ -89,7 +91,7 @@ class SelectedMessages implements LetterSelection {
     for (const message of this.messages) await this.settle(message);
   }
 
-  /** What was settled is so for good. */
+  /** Waits until all settlements are final. */
   async close(): Promise<void> {
     try {
       if (this.settled > 0) await this.flush();
@@ -105,15 +107,15 @@ class SelectedMessages implements LetterSelection {
   }
 
   /**
-   * The broker keeps acks back when more than 32 of one channel are on their way to a quorum queue, and forgets those when
-   * the channel closes: the letters would come back. Taking a message is answered after all that came before it.
+   * The broker delays acks when more than 32 of one channel are in flight to a quorum queue, and drops those when the
+   * channel closes: the letters would come back. A `basic.get` is answered after everything that was sent before it.
    */
   private async flush(): Promise<void> {
     await this.channel.get(this.queue);
   }
 }
 
-/** Publishes on a connection of its own, opened with the first message. */
+/** Publishes on its own connection, opened with the first message. */
 class Replays {
   private publisher: ConfirmedPublisher | undefined;
 
@@ -122,13 +124,16 @@ class Replays {
     private readonly log: Log,
   ) {}
 
-  /** Resolves when the consumer's queue has it, without a trail: it counts as never tried. @throws BusUnavailableError */
+  /**
+   * Resolves when the consumer's queue has it, without retry metadata: it counts as never tried. @throws
+   * BusUnavailableError
+   */
   async publish(consumer: string, { content, properties }: ConsumeMessage): Promise<void> {
     const publisher = (this.publisher ??= await openReplayPublisher(this.url, this.log));
     const { messageId }: { messageId?: unknown } = properties;
     await publisher.publish({
       exchange: '',
-      // What cannot be read comes back from any shard; which one it was in is not written down.
+      // An unreadable message may return through any shard; its original shard is not recorded.
       routingKey: shardQueue(consumer, shardOf(eventIn(content)?.memberId ?? '')),
       content,
       messageId: typeof messageId === 'string' ? messageId : undefined,

@@ -1,10 +1,10 @@
 import type { Log } from '@relay/platform';
 import { ConfirmedPublisher } from '../confirmed-publisher.js';
 
-/** Nobody waits for one message of a replay in particular. */
+/** No caller waits for a single message of a replay. */
 const REPLAY_DEADLINE_MS = 10_000;
 
-/** Puts messages into queues that stand, on a connection of its own, and makes nothing. Whoever opens it closes it. */
+/** Publishes to existing queues on its own connection, and declares nothing. The caller closes it. */
 export async function openReplayPublisher(url: string, log: Log): Promise<ConfirmedPublisher> {
   const publisher = new ConfirmedPublisher({
     url,

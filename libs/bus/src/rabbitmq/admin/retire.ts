@@ -3,7 +3,10 @@ import { shards } from '../../shard.js';
 import { bindingKeyOf, consumerDeclarations, EVENTS_EXCHANGE, shardQueue } from '../topology.js';
 import type { AdminReply, AdminConnection } from './admin-connection.js';
 
-/** From now on its queues get none of these events. A queue or a binding that is not there is no error in RabbitMQ. */
+/**
+ * Its queues receive none of these events from now on. RabbitMQ does not report a missing queue or binding as an
+ * error.
+ */
 export async function unbindEvents(
   broker: AdminConnection,
   consumer: string,
@@ -21,9 +24,9 @@ export async function unbindEvents(
 }
 
 /**
- * Quorum queues know no `if-empty`: the caller has seen to it that they are. The dead letters go last, so that a
- * retirement that breaks off can be seen and done once more.
- * @returns how many messages went with them
+ * Quorum queues do not support `if-empty`: the caller has checked that they are empty. The dead letters go last, so
+ * that an interrupted retirement stays visible and can be repeated.
+ * @returns how many messages were deleted with them
  */
 export async function deleteQueues(
   broker: AdminConnection,

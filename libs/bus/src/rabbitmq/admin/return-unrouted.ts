@@ -9,28 +9,28 @@ import { awaitReturn, browse } from './browse.js';
 import type { AdminConnection } from './admin-connection.js';
 import { openReplayPublisher } from './replay-publisher.js';
 
-/** Half of what the broker lets be on its way. */
+/** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
-/** More than lie there, whose number is counted before they are taken. */
+/** More than the queue holds; its messages are counted before they are taken. */
 const BROWSE_LIMIT = 2 * UNROUTED_MAX_LENGTH;
 
 export interface ReturnOptions {
   url: string;
   log: Log;
-  /** Consumers that an event is for; none: it stays. */
+  /** The consumers that subscribe to an event; none: it stays. */
   ownersOf: (event: UnroutedEvent) => readonly string[];
-  /** Called once before the first is brought back: the queues that they go to must stand. */
+  /** Called once before the first event is returned: the target queues must exist. */
   beforeFirst?: () => Promise<void>;
 }
 
 export interface Returned {
-  /** Events brought back. */
+  /** Events returned to their consumers. */
   returned: number;
   /** Events that stay. */
   left: number;
-  /** Of these, the ones that are wanted: a queue that they go to does not stand or takes none. */
+  /** Of these, events with a subscriber: one of their target queues is missing or accepts nothing. */
   waiting: number;
-  /** Events by consumer: one that two want counts for both. */
+  /** Events by consumer: an event with two subscribers counts for both. */
   byOwner: Map<string, number>;
 }
 
@@ -41,9 +41,10 @@ interface Owned {
 }
 
 /**
- * Brings events out of `b24.unrouted` to the queues of those whom they are for: stored there before they are gone here.
- * Nobody had a queue for them when they came, so no consumer has got them already. Whoever calls holds the operators' lock.
- * @throws BusUnavailableError; what was not brought back lies there as before
+ * Moves events from `b24.unrouted` to the queues of their subscribers: stored there before they are acked here. No
+ * subscriber had a queue for them when they arrived, so none has received them already. The caller holds the operator
+ * lock.
+ * @throws BusUnavailableError; events that were not moved stay unchanged
  */
 export async function returnUnrouted(
   broker: AdminConnection,
@@ -65,7 +66,7 @@ export async function returnUnrouted(
     }));
     if (owned.length > 0) {
       await beforeFirst?.();
-      // Publishing to one that is not there ends the connection for all others.
+      // A publish to a missing queue ends the connection for all others.
       const missing = await missingQueues(broker, owned);
       const ready = owned.filter(({ queues }) => !queues.some((queue) => missing.has(queue)));
       const opened = (publisher = await openReplayPublisher(url, log));
@@ -81,7 +82,7 @@ export async function returnUnrouted(
           channel.ack(message);
           for (const owner of owners) byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1);
         }
-        // The broker forgets acks that are still on their way when the channel closes; this is answered after them.
+        // The broker drops acks that are still in flight when the channel closes; this get is answered after them.
         await channel.get(UNROUTED_NAME);
         returned += group.length;
       }
@@ -94,7 +95,7 @@ export async function returnUnrouted(
   return { returned, left: found - returned, waiting: owned.length - returned, byOwner };
 }
 
-/** One that takes nothing keeps back what is for the others no longer than its own. */
+/** A queue that rejects messages delays only its own, not those of other queues. */
 function isOfOneQueue(reason: unknown): boolean {
   return (
     reason instanceof BusUnavailableError && (reason.code === 'BUS_REFUSED' || reason.code === 'BUS_TIMEOUT')
@@ -110,7 +111,7 @@ async function missingQueues(broker: AdminConnection, owned: readonly Owned[]): 
   return missing;
 }
 
-/** By its routing key, which tells also of a message that a newer version wrote. */
+/** Uses the routing key, which is readable even for a message of a newer version. */
 function owns(message: ConsumeMessage, ownersOf: ReturnOptions['ownersOf']): Owned | undefined {
   const key = parseRoutingKey(message.fields.routingKey);
   if (!key) return undefined;
@@ -119,7 +120,7 @@ function owns(message: ConsumeMessage, ownersOf: ReturnOptions['ownersOf']): Own
   if (owners.length === 0) return undefined;
   const { fields, properties } = message;
   return {
-    // A copy of the content: it is a view into a far larger buffer of the socket.
+    // Copies the content, which is a view into a far larger socket buffer.
     message: { fields, properties, content: Buffer.from(message.content) },
     queues: owners.map((owner) => shardQueue(owner, key.shard)),
     owners,

@@ -10,16 +10,19 @@ import { awaitReturn, browse } from './browse.js';
 import type { AdminConnection } from './admin-connection.js';
 import { openReplayPublisher } from './replay-publisher.js';
 
-/** Half of what the broker lets be on its way. */
+/** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
-/** Their contents are in memory at once; what is beyond follows in the next round. */
+/** The contents of a round are in memory at once; further messages follow in the next round. */
 const ROUND_MESSAGES = 10_000;
 const ROUND_BYTES = 32 * 1024 * 1024;
-/** All that one look sees. No more: at a portal that refuses again, what was woken comes back here. */
+/** Everything that one scan covers. No more: at a portal that throttles again, woken messages return to the tiers. */
 const MAX_ROUNDS = SCAN_LIMIT / ROUND_MESSAGES;
-/** A tier's own time takes messages away during a look: then fewer come than were counted, and all others wait for its end. */
+/**
+ * The tier's TTL removes messages during a scan: then fewer arrive than were counted, and the rest is not waited for
+ * any longer.
+ */
 const IDLE_MS = 2_000;
-/** So for those that were put back. */
+/** The same for messages that were requeued. */
 const RETURN_MS = 1_000;
 
 export interface WakeOptions {
@@ -30,10 +33,10 @@ export interface WakeOptions {
 }
 
 /**
- * Brings what waits for these portals in a consumer's retry tiers back to its shard queues, with what is known of its
- * attempts: stored there before it is gone here. All others lie there afterwards as before. Whoever calls holds the operators' lock.
- * @returns how many were brought
- * @throws BusUnavailableError; what was not brought comes at its time
+ * Moves what waits for these portals from a consumer's retry tiers back to its shard queues, with its retry metadata:
+ * stored there before it is acked here. All other messages stay unchanged. The caller holds the operator lock.
+ * @returns how many were moved
+ * @throws BusUnavailableError; messages that were not moved become due at their time
  */
 export async function wakeRetries(
   broker: AdminConnection,
@@ -76,7 +79,7 @@ async function wakeTier(
     const see = (message: ConsumeMessage): void => {
       const memberId = eventIn(message.content)?.memberId;
       if (memberId === undefined || !memberIds.has(memberId) || isFull()) return;
-      // A copy of the content: it is a view into a far larger buffer of the socket.
+      // Copies the content, which is a view into a far larger socket buffer.
       const { fields, properties } = message;
       meant.push({ message: { fields, properties, content: Buffer.from(message.content) }, memberId });
       bytes += message.content.length;
@@ -90,7 +93,7 @@ async function wakeTier(
         const group = meant.slice(at, at + ACK_GROUP);
         await Promise.all(group.map((one) => publish(opened, consumer, one)));
         for (const { message } of group) channel.ack(message);
-        // The broker forgets acks that are still on their way when the channel closes; this is answered after them.
+        // The broker drops acks that are still in flight when the channel closes; this get is answered after them.
         await channel.get(tier);
         woken += group.length;
       }
@@ -115,7 +118,7 @@ async function publish(
 ): Promise<void> {
   const { content, properties, fields } = message;
   const { messageId, headers }: { messageId?: unknown; headers?: unknown } = properties;
-  // What a tier's messages are routed by when their time is over; a person may have put in others.
+  // The routing key by which a tier's messages are dead-lettered; a person may have put in messages with other keys.
   const isShardQueue = shards.some((shard) => shardQueue(consumer, shard) === fields.routingKey);
   await publisher.publish({
     exchange: '',
@@ -126,7 +129,7 @@ async function publish(
   });
 }
 
-/** Not the broker's, which it makes anew. */
+/** Without the broker's own headers, which it sets again. */
 function ownHeaders(headers: unknown): Record<string, string | number> {
   const own: Record<string, string | number> = {};
   for (const [name, value] of Object.entries(Object(headers))) {

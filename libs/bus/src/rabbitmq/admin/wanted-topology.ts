@@ -13,7 +13,7 @@ import {
 import { shards } from '../../shard.js';
 import type { AdminReply, AdminConnection } from './admin-connection.js';
 
-/** An exchange or a queue that is not there. */
+/** An exchange or a queue that does not exist. */
 export interface MissingPart {
   kind: 'exchange' | 'queue';
   name: string;
@@ -23,7 +23,7 @@ export interface MissingPart {
 
 export interface Inspection {
   missing: MissingPart[];
-  /** Messages in the queue of events that nobody subscribes to. */
+  /** Messages in the queue of unrouted events. */
   unrouted: number;
 }
 
@@ -32,8 +32,8 @@ interface Check extends MissingPart {
 }
 
 /**
- * Looks whether all of it stands, and changes nothing. In good order this is one round trip: RabbitMQ answers for a
- * queue without asking its leader.
+ * Checks whether everything exists; changes nothing. If it does, this is one round trip: RabbitMQ answers for a queue
+ * without asking its leader.
  * @throws BusUnavailableError
  */
 export async function inspectTopology(
@@ -56,7 +56,7 @@ export async function inspectTopology(
     return unrouted.messageCount;
   });
   if (atOnce.kind === 'value') return { missing: [], unrouted: atOnce.value };
-  // Some part is not there, which ends the channel for all: which one is asked one by one.
+  // A missing part ended the channel for all checks: each part is now checked separately.
   const inspection: Inspection = { missing: [], unrouted: 0 };
   for (const { look, ...part } of checks) {
     const answer = await look(broker);
@@ -90,9 +90,9 @@ function checksOf(consumer: string | null, { exchanges, queues }: Declarations):
 }
 
 /**
- * Makes what is missing, exactly as the consumers themselves do, and binds it. A part that cannot be made, such as a queue
- * that stands with other arguments, keeps nothing else back.
- * @returns what could not be made, and why
+ * Declares and binds what is missing, exactly as the consumers themselves do. A part that cannot be declared, such as
+ * a queue that exists with other arguments, does not block the others.
+ * @returns what could not be declared, and why
  * @throws BusUnavailableError
  */
 export async function declareTopology(
@@ -116,18 +116,18 @@ export async function declareTopology(
         exchange.name,
         broker.ask((channel) => declareExchange(channel, exchange)),
       );
-      // All but the one of events are named as the one queue that is bound to them.
+      // Every exchange but the events exchange has the name of the only queue that is bound to it.
       if (exchange.type !== 'fanout') continue;
       const bind = broker.ask((channel) => channel.bindQueue(exchange.name, exchange.name, ''));
       await make(exchange.name, bind);
     }
   };
-  // Queues first: an event that finds the exchange finds them bound an instant later.
+  // Queues first, so that they are bound an instant after the exchange appears.
   for (const { consumer, retryDelaysMs } of wanted) {
     await declareAll(consumerDeclarations(consumer, retryDelaysMs));
   }
   await declareAll(eventsDeclarations);
-  // Event by event, not consumer by consumer: while this is under way, one that two of them want is bound for both or for
+  // Event by event, not consumer by consumer: meanwhile an event with two subscribers is bound for both or for
   // neither, so that it is unrouted rather than lost for one.
   for (const shard of shards) {
     const standing = wanted.filter(({ consumer }) => !failed.has(shardQueue(consumer, shard)));
