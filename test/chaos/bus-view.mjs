@@ -48,8 +48,8 @@ export async function unroutedIn({ broker, database }) {
 }
 
 /**
- * Messages in the database although the bus is RabbitMQ; in the opposite case there is no broker. @param
- * {import('./system.mjs').System} system
+ * Messages in the database although the bus is RabbitMQ; in the opposite case there is no broker.
+ * @param {import('./system.mjs').System} system
  */
 export async function elsewhereIn({ broker, database }) {
   if (!broker) return 0;
@@ -66,8 +66,8 @@ const slot = z.looseObject({ events: count, newer: count, unreadable: count });
 const journal = slot.extend({ others: z.array(slot) });
 
 /**
- * Events in every slot, including those that only a gateway of another version can read. @param
- * {import('./system.mjs').System} system
+ * Events in every slot, including those that only a gateway of another version can read.
+ * @param {import('./system.mjs').System} system
  */
 export async function journalledIn({ gateways }) {
   let found = 0;

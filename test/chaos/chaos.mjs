@@ -194,8 +194,9 @@ function countBy(names) {
 }
 
 /**
- * A killed process loses its counter, so it is read every second. @param {readonly import('./system.mjs').Member[]}
- * members @param {AbortSignal} signal
+ * A killed process loses its counter, so it is read every second.
+ * @param {readonly import('./system.mjs').Member[]} members
+ * @param {AbortSignal} signal
  */
 function countJournalled(members, signal) {
   /** @type {Map<string, number>} by process */

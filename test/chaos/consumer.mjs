@@ -60,8 +60,8 @@ class LedgerController {
   }
 
   /**
-   * Must cost neither the process nor the other portals anything; the failure itself does not matter. @param {string}
-   * memberId
+   * Must cost neither the process nor the other portals anything; the failure itself does not matter.
+   * @param {string} memberId
    */
   async #callHostile(memberId) {
     if (!hostile.has(memberId)) return;

@@ -67,8 +67,9 @@ function fillUp(file) {
 }
 
 /**
- * Makes file writes of the process fail by RLIMIT_FSIZE; Node ignores the signal. @param {string} path @returns
- * {Promise<JournalDisk | undefined>}
+ * Makes file writes of the process fail by RLIMIT_FSIZE; Node ignores the signal.
+ * @param {string} path
+ * @returns {Promise<JournalDisk | undefined>}
  */
 async function limited(path) {
   try {

@@ -95,7 +95,9 @@ export class Ledger {
   }
 
   /**
-   * A handler reads: it sees everything that was sent before. @param {Beginning} beginning @returns {number} the run
+   * A handler reads: it sees everything that was sent before.
+   * @param {Beginning} beginning
+   * @returns {number} the run
    */
   began({ process, portal, things, inHand }) {
     const place = ++this.#place;

@@ -162,8 +162,9 @@ export async function startSystem(options, closers) {
 }
 
 /**
- * One address of this machine per portal, since each host belongs to one portal. @param {number} index @param {number}
- * port
+ * One address of this machine per portal, since each host belongs to one portal.
+ * @param {number} index
+ * @param {number} port
  */
 const hostOf = (index, port) => `127.0.${1 + Math.floor(index / 250)}.${1 + (index % 250)}:${port}`;
 

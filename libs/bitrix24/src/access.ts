@@ -12,14 +12,14 @@ export interface TokenStore {
    */
   access(signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal rejected `staleAccessToken` as expired. Returns newer credentials, and refreshes them only if
-   * no other caller has: a second refresh of the same pair invalidates the first (`settings/oauth/auto-renewal.md`).
+   * Called when the portal rejected `staleAccessToken` as expired. Returns newer credentials, and refreshes them only
+   * if no other caller has: a second refresh of the same pair invalidates the first (`settings/oauth/auto-renewal.md`).
    */
   refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal rejected `refusedAccessToken` for another reason. Returns the stored credentials after waiting
-   * for a token refresh in flight elsewhere: another process may have replaced, and so invalidated, the token during the
-   * request. Without this method the caller uses `access`.
+   * Called when the portal rejected `refusedAccessToken` for another reason. Returns the stored credentials after
+   * waiting for a token refresh in flight elsewhere: another process may have replaced, and so invalidated, the token
+   * during the request. Without this method the caller uses `access`.
    */
   latest?(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**

@@ -66,7 +66,8 @@ export const CLASS_OF_CODE: ReadonlyMap<string, ErrorClass> = new Map<string, Er
   ['AUTHORIZATION_ERROR', 'authorization'],
   ['ERROR_OAUTH', 'authorization'],
   ['USER_ACCESS_ERROR', 'authorization'],
-  // The portal has moved, and the OAuth server did not confirm where to: the next verified credentials have the address.
+  // The portal has moved, and the OAuth server did not confirm where to: the next verified credentials have the
+  // address.
   ['REDIRECT', 'moved'],
 
   ['INTERNAL_SERVER_ERROR', 'transient'],
@@ -159,8 +160,8 @@ function isOfCommand({ httpStatus, method, delivered }: ErrorContext): boolean {
 
 /**
  * `ACCESS_DENIED` has two meanings. From a CRM method it concerns the rights to an item. With 401, or from `batch` as a
- * whole, which needs no rights, the portal's plan does not include REST (`_includes/system-errors.md`): it can be paid for
- * again.
+ * whole, which needs no rights, the portal's plan does not include REST (`_includes/system-errors.md`): it can be paid
+ * for again.
  */
 function isPlanRefusal({ httpStatus, method }: ErrorContext): boolean {
   return httpStatus === 401 || (httpStatus !== undefined && method?.toLowerCase() === 'batch');

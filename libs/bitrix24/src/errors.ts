@@ -37,8 +37,8 @@ export class Bitrix24Error extends Error {
    * `TRANSPORT` connection failure, `TIMEOUT` no response in time, `REDIRECT` the portal has moved to an unconfirmed
    * address, `BAD_ANSWER` a response not as documented (see `detail`), `NOT_RUN` a batch halted before this command,
    * `UNNAMED_ERROR` an error without a usable code, `BAD_ENDPOINT` a stored address that is not a URL, `BAD_ADDRESS` an
-   * address that must not be called (plain http, or not public, by its name or its DNS records), `NOT_INSTALLED` a portal
-   * that the token store does not know, `PORTAL_SUSPENDED` a portal to which calls are suspended.
+   * address that must not be called (plain http, or not public, by its name or its DNS records), `NOT_INSTALLED` a
+   * portal that the token store does not know, `PORTAL_SUSPENDED` a portal to which calls are suspended.
    */
   readonly code: string;
   readonly errorClass: ErrorClass;

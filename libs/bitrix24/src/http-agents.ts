@@ -6,7 +6,9 @@ import { AddressError, isPublicAddress } from './address.js';
 /** For DNS, TCP and TLS together; the request's own deadline applies as well. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The connection pools of a process. Idle connections stay open for a few seconds and do not keep the process alive. */
+/**
+ * The connection pools of a process. Idle connections stay open for a few seconds and do not keep the process alive.
+ */
 export interface HttpAgents {
   /** For hosts that the operator has allowed: any address. */
   readonly unrestricted: Dispatcher;
@@ -15,8 +17,8 @@ export interface HttpAgents {
 }
 
 /**
- * A name is resolved once, and only addresses that passed the check are connected to. This prevents DNS rebinding, where
- * a name is public when it is checked and private when it is called.
+ * A name is resolved once, and only addresses that passed the check are connected to. This prevents DNS rebinding,
+ * where a name is public when it is checked and private when it is called.
  */
 export function createHttpAgents({
   lookup = resolve,

@@ -172,7 +172,7 @@ describe('whether a request arrived', () => {
   });
 });
 
-describe('an answer', () => {
+describe('a response', () => {
   const packed = { 'content-encoding': 'gzip' };
 
   it('may come packed', async () => {

@@ -34,8 +34,8 @@ export type HttpResult =
 const AGENTS = createHttpAgents();
 
 /**
- * Sends a POST. Redirects are reported, not followed: a renamed portal responds 302, and a followed POST may become a GET
- * without its parameters (`settings/how-to-call-rest-api/change-domen.md`).
+ * Sends a POST. Redirects are reported, not followed: a renamed portal responds 302, and a followed POST may become a
+ * GET without its parameters (`settings/how-to-call-rest-api/change-domen.md`).
  *
  * @throws the signal's reason when the caller aborts
  */

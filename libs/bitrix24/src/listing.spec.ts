@@ -50,7 +50,7 @@ describe('a list', () => {
     },
   );
 
-  it('is walked by id, uncounted, within the filter of the caller', async () => {
+  it('is paginated by id (keyset), uncounted, within the filter of the caller', async () => {
     peer.answer = listOf(upTo(60), 'id');
     await collect(client.list('crm.item.list', { filter: { '>id': 9, categoryId: 2 }, select: ['title'] }));
 
@@ -60,7 +60,7 @@ describe('a list', () => {
     ]);
   });
 
-  it('of an older method is walked by ID, and its items have an id all the same', async () => {
+  it('of an older method is paginated by ID, and its items have an id all the same', async () => {
     peer.answer = listOf(upTo(51), 'ID');
     const items = await collect(client.list('crm.contact.list', {}, { idField: 'ID' }));
 

@@ -28,7 +28,9 @@ export interface TokenGrant {
   /** Unix time in milliseconds, by our clock. */
   readonly expiresAt: number;
   readonly scope: string[];
-  /** `F` free, `D` demo, `T` trial, `P` paid, `L` local, `S` subscription (`api-reference/common/system/app-info.md`). */
+  /**
+   * `F` free, `D` demo, `T` trial, `P` paid, `L` local, `S` subscription (`api-reference/common/system/app-info.md`).
+   */
   readonly status: string;
   /** The `host[:port]` of the portal's OAuth server, for the next refresh. */
   readonly oauthHost: string;

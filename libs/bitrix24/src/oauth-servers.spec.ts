@@ -6,7 +6,7 @@ const hostOf = (peer: Peer): string => new URL(peer.url).host;
 
 const keys = { clientId: 'app.1', clientSecret: 'cl1ent-s3cret' };
 
-describe('the OAuth servers that are believed', () => {
+describe('the trusted OAuth servers', () => {
   let west: Peer;
   let east: Peer;
   let stranger: Peer;

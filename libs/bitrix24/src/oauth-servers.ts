@@ -14,8 +14,8 @@ interface BelievedServer {
 
 /**
  * The trusted authorization servers. A portal belongs to one of them, which its tokens name as `server_endpoint`:
- * `oauth.bitrix.info`, or, for eastern portals, `oauth.bitrix24.tech` (`settings/oauth/auto-renewal.md`). That name only
- * selects from the list; no other address is ever called.
+ * `oauth.bitrix.info`, or, for eastern portals, `oauth.bitrix24.tech` (`settings/oauth/auto-renewal.md`). That name
+ * only selects from the list; no other address is ever called.
  */
 export class OAuthServers {
   readonly #servers: readonly BelievedServer[];

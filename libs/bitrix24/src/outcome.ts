@@ -1,6 +1,7 @@
 /**
- * Whether a request was delivered: `no`, certainly not, so that it was not executed; `yes`, there was a response, possibly
- * from a server in front of the portal; `unknown`, it was sent and then the connection failed or the request timed out.
+ * Whether a request was delivered: `no`, certainly not, so that it was not executed; `yes`, there was a response,
+ * possibly from a server in front of the portal; `unknown`, it was sent and then the connection failed or the request
+ * timed out.
  */
 export type Delivered = 'no' | 'unknown' | 'yes';
 

@@ -34,7 +34,7 @@ function answersBatch(sections: object, time: object = {}): void {
 }
 
 describe('a request', () => {
-  it('is admitted with its class of work and its methods in lower case', async () => {
+  it('is admitted with its priority and its methods in lower case', async () => {
     await client.call('crm.item.List');
     answersBatch({});
     await client.batch({ a: list, b: update, c: list });
@@ -46,13 +46,13 @@ describe('a request', () => {
     expect(rateLimiter.asked).toEqual(rateLimiter.admitted.map(({ methods }) => methods));
   });
 
-  it('is admitted again for each repeat', async () => {
+  it('is admitted again for each retry', async () => {
     peer.answer = (_, count) => (count < 3 ? 'reset' : { body: { result: 1 } });
     await client.call('crm.item.list');
     expect(rateLimiter.admitted).toHaveLength(3);
   });
 
-  it('is not sent when the pace throws', async () => {
+  it('is not sent when the rate limiter throws', async () => {
     const full = new Error('no room in the bucket');
     rateLimiter.admit = () => Promise.reject(full);
     await expect(client.call('crm.item.list')).rejects.toBe(full);
@@ -77,7 +77,7 @@ describe('a paused method', () => {
     expect(peer.heard).toHaveLength(0);
   });
 
-  it('is left out of a batch, whose other commands go', async () => {
+  it('is left out of a batch, whose other commands are sent', async () => {
     answersBatch({ result: { b: 'done' } });
     const outcomes = await client.batch({ a: list, b: update, c: list });
 
@@ -128,7 +128,7 @@ describe('a paused method', () => {
   });
 });
 
-describe('what an answer says of operating time', () => {
+describe('the operating time in a response', () => {
   it('is observed under the method that was called', async () => {
     peer.answer = () => ({
       body: { result: 1, time: { finish: 1000, operating: 3.5, operating_reset_at: 1600 } },
@@ -139,7 +139,7 @@ describe('what an answer says of operating time', () => {
     ]);
   });
 
-  it('is observed of a refusal', async () => {
+  it('is observed in an error', async () => {
     const time = { finish: 1000, operating_reset_at: 1042 };
     peer.answer = () => ({ status: 429, body: { error: 'OPERATION_TIME_LIMIT', time } });
     await failureOf(client.call('crm.item.list'));

@@ -55,7 +55,7 @@ const busHealth: [string, Behaviour, string][] = [
 const limited: Behaviour = { status: 503, body: { error: 'QUERY_LIMIT_EXCEEDED' } };
 
 describe.each(busHealth)('after %s', (_, behaviour, code) => {
-  it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is sent again', async (method) => {
+  it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is retried', async (method) => {
     fails(MAX_RETRIES, behaviour);
     expect(await client().call(method)).toEqual({ result: 'done' });
     expect(peer.heard).toHaveLength(1 + MAX_RETRIES);
@@ -101,7 +101,7 @@ describe('a batch', () => {
   const update = { method: 'crm.item.update' };
   const add = { method: 'crm.item.add' };
 
-  it('of reads and updates is sent again', async () => {
+  it('of reads and updates is retried', async () => {
     batchFails();
     const done = await client().batch({ a: list, b: update });
     expect(done).toMatchObject({ a: { ok: true, result: 1 }, b: { ok: true, result: 2 } });
@@ -115,12 +115,12 @@ describe('a batch', () => {
     expect(peer.heard).toHaveLength(1);
   });
 
-  it('whose answer is no batch result is sent again', async () => {
+  it('whose response is not a batch result is retried', async () => {
     peer.answer = (_, count) => ({ body: { result: count === 1 ? 'odd' : { result: { a: 1 } } } });
     expect(await client().batch({ a: list })).toMatchObject({ a: { ok: true } });
   });
 
-  it('is not sent again for a command that failed, and counts as done', async () => {
+  it('is not retried for a failed command, and counts as successful', async () => {
     const result_error = { a: { error: 'INTERNAL_SERVER_ERROR' } };
     peer.answer = () => ({ body: { result: { result: [], result_error } } });
     expect(await client().batch({ a: list })).toMatchObject({ a: { ok: false } });
@@ -130,7 +130,7 @@ describe('a batch', () => {
 });
 
 describe('without a connection', () => {
-  it('even what adds is sent again, since nothing was done', async () => {
+  it('even a method that adds is retried, because it was not delivered', async () => {
     const rateLimiter = new RecordingPace();
     const cut = client({ rateLimiter });
     await peer.stop();
@@ -142,7 +142,7 @@ describe('without a connection', () => {
   });
 });
 
-describe('no request is sent again', () => {
+describe('no request is retried', () => {
   it.each<[string, Behaviour]>([
     ['its own fault', { status: 400, body: { error: 'NOT_FOUND' } }],
     ['a block by hand', { status: 503, body: { error: 'OVERLOAD_LIMIT' } }],
@@ -181,7 +181,7 @@ describe('no request is sent again', () => {
 });
 
 describe('the rate limit', () => {
-  it('is waited for by any kind of request, each time as the pace admits it', async () => {
+  it('is retried for any idempotency class, each time when the rate limiter admits it', async () => {
     const rateLimiter = new RecordingPace();
     fails(MAX_THROTTLED, limited);
     await client({ rateLimiter }).call('crm.item.add');
@@ -201,7 +201,7 @@ describe('the rate limit', () => {
     expect(rateLimiter.refusals).toBe(1 + MAX_THROTTLED);
   });
 
-  it('leaves the repeats after other errors untouched', async () => {
+  it('does not count as a retry after other errors', async () => {
     const answers: Behaviour[] = ['reset', limited, 'cut', limited];
     peer.answer = (_, count) => answers[count - 1] ?? { body: { result: 'done' } };
     expect(await client({ rateLimiter: new RecordingPace() }).call('crm.item.list')).toEqual({

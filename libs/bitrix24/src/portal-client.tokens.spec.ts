@@ -44,7 +44,7 @@ describe('an aborted call', () => {
 });
 
 describe('an expired token', () => {
-  it('is renewed once and the call repeated with the new one', async () => {
+  it('is refreshed once and the call retried with the new one', async () => {
     peer.answer = ({ text }) => (text.includes('token-1') ? expired : { body: { result: 'done' } });
 
     expect(await client().call('user.get')).toEqual({ result: 'done' });
@@ -55,7 +55,7 @@ describe('an expired token', () => {
     ]);
   });
 
-  it('that is refused again after its renewal is an error', async () => {
+  it('that is rejected again after the refresh is an error', async () => {
     peer.answer = () => expired;
 
     expect(await failureOf(client().call('user.get'))).toMatchObject({
@@ -77,7 +77,7 @@ describe('an expired token', () => {
     },
   );
 
-  it('is renewed for no other status than 401', async () => {
+  it('is refreshed for no other status than 401', async () => {
     peer.answer = () => ({ status: 403, body: { error: 'expired_token' } });
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'EXPIRED_TOKEN',
@@ -86,7 +86,7 @@ describe('an expired token', () => {
     expect(tokens.renewedFrom).toEqual([]);
   });
 
-  it('of a webhook is not renewed', async () => {
+  it('of a webhook is not refreshed', async () => {
     peer.answer = () => expired;
     const hook = client({ tokens: webhookTokens(`${peer.url}/rest/1/s3cret/`) });
 
@@ -94,7 +94,7 @@ describe('an expired token', () => {
     expect(peer.heard).toHaveLength(1);
   });
 
-  it('is let out as the error of the store when it cannot be renewed', async () => {
+  it('gives the error of the token store when it cannot be refreshed', async () => {
     peer.answer = () => expired;
     const refused = new Bitrix24Error('NOT_INSTALLED', { recovery: 'reauthorize' });
     const store = {
@@ -123,7 +123,7 @@ function sentTokens(): unknown[] {
   return peer.heard.map(({ text }) => z.object({ auth: z.string() }).parse(JSON.parse(text)).auth);
 }
 
-describe('a token that was replaced while a request was under way', () => {
+describe('a token that was replaced during a request', () => {
   /** The one that the portal takes. */
   const good = 'token-7';
   it.each(['NO_AUTH_FOUND', 'invalid_token', 'authorization_error', 'ERROR_OAUTH', 'SOMETHING_NEW'])(
@@ -139,7 +139,7 @@ describe('a token that was replaced while a request was under way', () => {
     },
   );
 
-  it('is looked for once: the refusal of the one in its place is the answer', async () => {
+  it('is reread once: a rejection of its successor is the error', async () => {
     peer.answer = () => ({ status: 401, body: { error: 'NO_AUTH_FOUND' } });
     const store = replaced('token-6');
     const error = await failureOf(client({ tokens: store }).call('user.get'));
@@ -187,7 +187,7 @@ describe('a renamed portal', () => {
     await elsewhere.stop();
   });
 
-  it('that answers with a redirect there too is an error', async () => {
+  it('that responds with a redirect there, too, is an error', async () => {
     const store = relocating(() => tokens.access());
     expect(await failureOf(client({ tokens: store }).call('user.get'))).toMatchObject({
       code: 'REDIRECT',

@@ -34,8 +34,8 @@ export interface PortalClientOptions {
   /** Milliseconds before the first, second … retry of a request. Default: about 0.3 s and 1.2 s. */
   readonly repeatPauseMs?: (repeat: number) => number;
   /**
-   * Awaited with the final outcome of each HTTP request: after its retries, and for a batch as a whole. Must not reject.
-   * Not called for requests that were not sent, nor for an aborted call.
+   * Awaited with the final outcome of each HTTP request: after its retries, and for a batch as a whole. Must not
+   * reject. Not called for requests that were not sent, nor for an aborted call.
    */
   readonly onOutcome?: (outcome: RequestOutcome) => Promise<void>;
 }
@@ -44,8 +44,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether the request is idempotent, so that it may be retried although the first attempt may have been executed.
-   * Default: by the methods' names, true for reads and for `.update`, `.delete` and `.set`. Set false for an update that
-   * adds, such as one of `PHONE` without the `ID` of the value.
+   * Default: by the methods' names, true for reads and for `.update`, `.delete` and `.set`. Set false for an update
+   * that adds, such as one of `PHONE` without the `ID` of the value.
    */
   readonly repeatable?: boolean | undefined;
 }
@@ -53,8 +53,8 @@ export interface CallOptions {
 /**
  * REST client of one portal (`settings/how-to-call-rest-api/general-principles.md`).
  *
- * Every method throws `Bitrix24Error`, the error of the token store or the rate limiter, or the signal's reason after an
- * abort. For retries see `Sender`.
+ * Every method throws `Bitrix24Error`, the error of the token store or the rate limiter, or the signal's reason after
+ * an abort. For retries see `Sender`.
  */
 export class PortalClient {
   readonly #memberId: string;
@@ -74,8 +74,8 @@ export class PortalClient {
   }
 
   /**
-   * @throws TypeError for an invalid method name; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request, while the
-   *   rate limiter reports the method as paused
+   * @throws TypeError for an invalid method name; Bitrix24Error `OPERATION_TIME_LIMIT` also without a request, while
+   *   the rate limiter reports the method as paused
    */
   async call(
     method: string,
@@ -96,9 +96,9 @@ export class PortalClient {
    * object. Later commands can use `$result[<key>][<field>]` of earlier ones.
    * With `halt` the commands after the first failed one are `NOT_RUN`.
    *
-   * Commands of paused methods are not sent, their outcome is `OPERATION_TIME_LIMIT`; if commands depend on one another,
-   * the batch as a whole fails with it. A token that expires while the commands run (`EXPIRED_TOKEN` as the outcome of
-   * some) is not refreshed here: the portal rejects the next request with it, which triggers the refresh.
+   * Commands of paused methods are not sent, their outcome is `OPERATION_TIME_LIMIT`; if commands depend on one
+   * another, the batch as a whole fails with it. A token that expires while the commands run (`EXPIRED_TOKEN` as the
+   * outcome of some) is not refreshed here: the portal rejects the next request with it, which triggers the refresh.
    *
    * @throws RangeError for more than 50 commands; TypeError for parameters that a command cannot carry
    */
@@ -129,8 +129,8 @@ export class PortalClient {
   }
 
   /**
-   * Items of one CRM type by id, 2,500 per request. Ids that the portal does not have, or does not show to this user, are
-   * absent from the map, as are invalid ids.
+   * Items of one CRM type by id, 2,500 per request. Ids that the portal does not have, or does not show to this user,
+   * are absent from the map, as are invalid ids.
    *
    * @param select field names; all fields if absent
    * @throws Bitrix24Error also when any of the reads failed

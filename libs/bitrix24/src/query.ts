@@ -1,7 +1,6 @@
 /**
- * The value of a REST parameter. `undefined` is omitted, as in JSON.
- * Bitrix24's booleans are mostly the strings `Y` and `N` (`api-reference/data-types.md`). The caller knows what a method
- * expects, so booleans are not converted here.
+ * The value of a REST parameter. `undefined` is omitted, as in JSON. Bitrix24's booleans are mostly the strings `Y` and
+ * `N` (`api-reference/data-types.md`). The caller knows what a method expects, so booleans are not converted here.
  */
 export type ParamValue =
   | string

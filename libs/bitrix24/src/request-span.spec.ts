@@ -59,7 +59,7 @@ describe('the span of a request', () => {
     });
   });
 
-  it('is one for each repeat, with what it failed with', async () => {
+  it('is one for each retry, with its error', async () => {
     peer.answer = (_, count) =>
       count < 3 ? { status: 500, body: { error: 'INTERNAL_SERVER_ERROR' } } : { body: { result: 1 } };
     await client().call('crm.item.get', { id: 82 });

@@ -12,8 +12,9 @@ export interface TracedRequest {
 }
 
 /**
- * Runs in a span of one HTTP request; each retry has its own span. The span starts after the rate limiter has admitted the
- * request. The API is a no-op without an SDK. The span has only the host of the address: a webhook's path is its secret.
+ * Runs in a span of one HTTP request; each retry has its own span. The span starts after the rate limiter has admitted
+ * the request. The API is a no-op without an SDK. The span has only the host of the address: a webhook's path is its
+ * secret.
  */
 export function inRequestSpan<T>(
   { memberId, method, methods, url }: TracedRequest,

@@ -17,8 +17,9 @@ const RESERVE = 8 * 1024 * 1024;
 const COLLECT_EVERY_MS = 1_000;
 
 /**
- * Checks the free heap for a response: `no-room` when it does not fit now, `too-long` when it would not fit into an idle
- * process either. Without the check several large responses at once, each within its limit, would crash the process.
+ * Checks the free heap for a response: `no-room` when it does not fit now, `too-long` when it would not fit into an
+ * idle process either. Without the check several large responses at once, each within its limit, would crash the
+ * process.
  */
 export function reserveMemory(needed: Needed, heap: Heap = PROCESS_HEAP): 'no-room' | 'too-long' | undefined {
   const { bytes, memoryBytes, isWide } = needed;

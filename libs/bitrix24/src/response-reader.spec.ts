@@ -26,7 +26,7 @@ const PORTAL = `
 `;
 const [MAY_ANSWER, HAS_ANSWERED, NEVER] = [0, 1, 2];
 
-describe('a process that stands still beyond the deadline of a request', () => {
+describe('a process that is blocked beyond the deadline of a request', () => {
   let flags: Int32Array;
   let portal: Worker;
   let host: string;
@@ -54,7 +54,7 @@ describe('a process that stands still beyond the deadline of a request', () => {
     Atomics.wait(flags, NEVER, 0, ms);
   }
 
-  it('still takes the answer that came meanwhile', async () => {
+  it('still reads the response that arrived meanwhile', async () => {
     const timeoutMs = 2_000;
     const asked = ask(timeoutMs);
     await once(portal, 'message');

@@ -32,7 +32,8 @@ const GRACE_MS = 1_000;
  * Dispatches one request and reads its response. No redirects, no retries, and no bytes are read beyond `maxBytes`.
  *
  * A process that was blocked beyond the deadline (stopped, starved, in a long computation) runs its timers before its
- * sockets. It then reads the socket once more: the response may have arrived in time and may hold the only new token pair.
+ * sockets. It then reads the socket once more: the response may have arrived in time and may hold the only new token
+ * pair.
  *
  * @throws the signal's reason when the caller aborts
  */

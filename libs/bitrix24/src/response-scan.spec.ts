@@ -23,7 +23,7 @@ function nested(depth: number): string {
   return '['.repeat(depth) + ']'.repeat(depth);
 }
 
-describe('what an answer takes in memory', () => {
+describe('the estimated memory of a response', () => {
   it('is the same in whatever pieces it comes', () => {
     fc.assert(
       fc.property(fc.json(), fc.integer({ min: 1, max: 50 }), (text, pieceSize) => {
@@ -41,7 +41,7 @@ describe('what an answer takes in memory', () => {
   });
 });
 
-describe('an answer without bounds', () => {
+describe('an unbounded response', () => {
   it.each(['[],', '{},', '"",', '0,', '[[[]]],'])(
     'of many %s is given up while it is unpacked',
     async (unit) => {
@@ -80,7 +80,7 @@ describe('how much a request may bring', () => {
   });
 });
 
-describe('room for an answer', () => {
+describe('free memory for a response', () => {
   const large = { bytes: 10 * MIB, memoryBytes: 20 * MIB, isWide: false };
   const heap = (free: number, afterwards = free) => {
     let isCollected = false;

@@ -2,8 +2,8 @@
 const MAX_DEPTH = 64;
 
 /**
- * Memory of a parsed JSON value in bytes: measured on Node 20 and 24, rounded up. A property name that no earlier object
- * had costs the most, because it creates a new hidden class.
+ * Memory of a parsed JSON value in bytes: measured on Node 20 and 24, rounded up. A property name that no earlier
+ * object had costs the most, because it creates a new hidden class.
  */
 const COST = { container: 64, text: 40, scalar: 16, knownName: 8, newName: 160 } as const;
 
@@ -24,9 +24,9 @@ const NAME_BITS = 1 << 19;
 export type ScanDefect = 'too-long' | 'too-deep';
 
 /**
- * Estimates the memory of a JSON text incrementally while it is received or decompressed, so that a response is rejected
- * before it is parsed: a few compressed bytes can hold millions of values (`[[],[],…]`). It accepts any bytes; invalid
- * JSON is rejected by the parser.
+ * Estimates the memory of a JSON text incrementally while it is received or decompressed, so that a response is
+ * rejected before it is parsed: a few compressed bytes can hold millions of values (`[[],[],…]`). It accepts any bytes;
+ * invalid JSON is rejected by the parser.
  */
 export class ResponseScan {
   bytes = 0;

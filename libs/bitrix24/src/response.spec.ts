@@ -77,7 +77,7 @@ const reception: fc.Arbitrary<ReadResponse> = fc.oneof(
   },
 );
 
-describe('whatever a portal answers', () => {
+describe('any response of a portal', () => {
   it.each(Object.keys(ask))(
     '%s gives a result or a Bitrix24Error that shows no secret',
     async (name) => {
@@ -96,7 +96,7 @@ describe('whatever a portal answers', () => {
   );
 });
 
-describe('whatever comes over the line', () => {
+describe('any bytes on the connection', () => {
   let peer: Peer;
   beforeAll(async () => {
     peer = await Peer.start();

@@ -59,8 +59,8 @@ const success = z.object({
 });
 
 /**
- * Parses `{result, total, next, time}` or `{error, error_description}` (`error-codes.md`). The body decides: errors also
- * come with status 200, results never with an error status.
+ * Parses `{result, total, next, time}` or `{error, error_description}` (`error-codes.md`). The body decides: errors
+ * also come with status 200, results never with an error status.
  *
  * @throws Bitrix24Error the portal's code, or `BAD_ANSWER` for HTML, truncated or other bodies
  */
@@ -121,7 +121,9 @@ export function errorFrom(
 /** A one-minute bucket of operating time expires ten minutes after its start (`limits.md`): no delay is longer. */
 const MAX_RESET_MS = 600_000;
 
-/** Milliseconds until the reset, by the portal's clock if the response contains it, so that clock skew does not matter. */
+/**
+ * Milliseconds until the reset, by the portal's clock if the response contains it, so that clock skew does not matter.
+ */
 export function untilReset(time: RequestTime | undefined): number | undefined {
   if (time?.operating_reset_at === undefined) return undefined;
   const now = time.finish ?? time.start ?? Date.now() / 1000;

@@ -8,7 +8,7 @@ import {
   weakestIdempotency,
 } from './retryability.js';
 
-describe('the kind of a method', () => {
+describe('the idempotency class of a method', () => {
   it.each([
     ['crm.item.list', 'read'],
     ['crm.item.get', 'read'],
@@ -34,7 +34,7 @@ describe('the kind of a method', () => {
     ['get', 'read'],
   ])('%s is %s', (method, kind) => expect(idempotencyOf(method)).toBe(kind));
 
-  it('of several is the worst of them', () => {
+  it('of several is the weakest of them', () => {
     expect(weakestIdempotency(['crm.item.list', 'user.get'])).toBe('read');
     expect(weakestIdempotency(['crm.item.list', 'crm.item.update'])).toBe('idempotent');
     expect(weakestIdempotency(['crm.item.add', 'crm.item.list', 'crm.item.update'])).toBe('other');
@@ -49,7 +49,7 @@ function repeatable(code: string, details: Bitrix24ErrorDetails = {}): Idempoten
   return kinds.filter((kind) => isRetryable(error, kind));
 }
 
-describe('a repeat', () => {
+describe('a retry', () => {
   it.each<[string, Bitrix24ErrorDetails, Idempotency[]]>([
     ['TRANSPORT', { delivered: 'no' }, ['read', 'idempotent', 'other']],
     ['TRANSPORT', { delivered: 'unknown' }, ['read', 'idempotent']],
@@ -76,7 +76,7 @@ describe('a repeat', () => {
     expect(repeatable(code, details)).toEqual(allowed);
   });
 
-  it('is made after a pause that grows and is left to chance by half', () => {
+  it('has exponential backoff with jitter', () => {
     expect([1, 2].map((repeat) => retryDelayMs(repeat, () => 0))).toEqual([150, 600]);
     expect([1, 2].map((repeat) => retryDelayMs(repeat, () => 0.999))).toEqual([450, 1799]);
   });

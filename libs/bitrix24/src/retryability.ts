@@ -54,8 +54,8 @@ export const MAX_RETRIES = 2;
 export const MAX_THROTTLED = 8;
 
 /**
- * Whether the same request may be retried after this error. Not after a `TIMEOUT`: the request would take as long again.
- * The caller can split a large request instead.
+ * Whether the same request may be retried after this error. Not after a `TIMEOUT`: the request would take as long
+ * again. The caller can split a large request instead.
  */
 export function isRetryable(
   { code, recovery, delivered, httpStatus }: Bitrix24Error,
@@ -70,8 +70,8 @@ export function isRetryable(
 }
 
 /**
- * Milliseconds before the first, second … retry: exponential backoff, about 0.3 s, then 1.2 s, with ±50 % jitter, so that
- * requests that failed together are not retried together.
+ * Milliseconds before the first, second … retry: exponential backoff, about 0.3 s, then 1.2 s, with ±50 % jitter, so
+ * that requests that failed together are not retried together.
  */
 export function retryDelayMs(repeat: number, random: () => number = Math.random): number {
   return Math.round(300 * 4 ** (repeat - 1) * (0.5 + random()));

@@ -53,9 +53,9 @@ interface AttemptState {
 }
 
 /**
- * Sends requests to one portal and retries them where that is safe: when the request was not executed (an expired token, a
- * renamed portal, the rate limit, no connection), and after other errors according to its idempotency class. The rate
- * limiter admits each attempt.
+ * Sends requests to one portal and retries them where that is safe: when the request was not executed (an expired
+ * token, a renamed portal, the rate limit, no connection), and after other errors according to its idempotency class.
+ * The rate limiter admits each attempt.
  */
 export class Sender {
   /** The plan check in flight, shared by all requests that fail meanwhile. */
@@ -82,12 +82,14 @@ export class Sender {
     return value;
   }
 
-  async #sendWithRetries<T>(
-    request: RestRequest<T>,
-    access: PortalAccess,
-    signal?: AbortSignal,
-  ): Promise<T> {
-    const tried: AttemptState = { refreshed: false, reread: false, relocated: false, throttled: 0, retries: 0 };
+  async #sendWithRetries<T>(request: RestRequest<T>, access: PortalAccess, signal?: AbortSignal): Promise<T> {
+    const tried: AttemptState = {
+      refreshed: false,
+      reread: false,
+      relocated: false,
+      throttled: 0,
+      retries: 0,
+    };
     for (let by = access; ;) {
       try {
         return await this.#attempt(request, by, signal);
@@ -139,8 +141,8 @@ export class Sender {
   }
 
   /**
-   * Checks whether an error that may concern the portal's plan does, by one call that needs no rights. If it succeeds, the
-   * plan includes REST, and the error was transient.
+   * Checks whether an error that may concern the portal's plan does, by one call that needs no rights. If it succeeds,
+   * the plan includes REST, and the error was transient.
    */
   async #judgePlan(
     refusal: Bitrix24Error,

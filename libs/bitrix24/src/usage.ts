@@ -21,8 +21,8 @@ const batchTimes = z.object({
 });
 
 /**
- * Usage of each method in the response to a batch, and of `batch` itself: it is disputed which of the two is counted; the
- * documentation (`limits.md`) says the methods. Each method once, with its maximum.
+ * Usage of each method in the response to a batch, and of `batch` itself: it is disputed which of the two is counted;
+ * the documentation (`limits.md`) says the methods. Each method once, with its maximum.
  */
 export function usageOfBatch(
   commands: Readonly<Record<string, Command>>,

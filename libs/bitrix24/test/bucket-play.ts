@@ -10,7 +10,7 @@ import {
 } from '../src/rate-limit/bucket.js';
 import type { Priority } from '../src/rate-limit/rate-limiter.js';
 
-/** What Bitrix24 counts: refuses above X, takes Y off in one step a second, at a phase of its own (`limits.md`). */
+/** Bitrix24's counter: rejects above X, subtracts Y in one step a second, at its own phase (`limits.md`). */
 export class Counter {
   refusals = 0;
   highest = 0;

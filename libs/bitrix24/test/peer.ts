@@ -18,7 +18,7 @@ export interface Reply {
 /** `hang` never answers, `reset` breaks the connection, `cut` breaks it in the middle of the body. */
 export type Behaviour = Reply | 'hang' | 'reset' | 'cut';
 
-/** The other end of the line: a real HTTP server on the loopback that says what a spec lets it say. */
+/** A real HTTP server on the loopback interface whose responses a spec scripts. */
 export class Peer {
   readonly heard: Heard[] = [];
   answer: (heard: Heard, count: number) => Behaviour = () => ({ body: { result: true } });

@@ -1,6 +1,6 @@
 import type { MethodUsage, RateLimiter, Priority } from '../src/rate-limit/rate-limiter.js';
 
-/** Admits everything, and remembers what it was told, in order. */
+/** Rate limiter that admits everything and records its calls, in order. */
 export class RecordingPace implements RateLimiter {
   readonly admitted: { work: Priority; methods: readonly string[] }[] = [];
   readonly asked: (readonly string[])[] = [];

@@ -3,14 +3,14 @@ export class BusHealth {
   private readonly reasons = new Map<string, string>();
 
   /** @param sentence undefined when the connection is healthy */
-  set(connection: string, sentence: string | undefined): void {
-    if (sentence === undefined) this.reasons.delete(connection);
-    else this.reasons.set(connection, sentence);
+  set(connection: string, reason: string | undefined): void {
+    if (reason === undefined) this.reasons.delete(connection);
+    else this.reasons.set(connection, reason);
   }
 
   /** One line, each problem once; undefined when there is none. Contains no secrets. */
   get reason(): string | undefined {
-    const sentences = new Set(this.reasons.values());
-    return sentences.size === 0 ? undefined : [...sentences].join(' ');
+    const unique = new Set(this.reasons.values());
+    return unique.size === 0 ? undefined : [...unique].join(' ');
   }
 }

@@ -23,7 +23,7 @@ export interface ConnectionReportOptions {
 export class ConnectionReport {
   private said: { sentence: string; at: number } | undefined;
   /** `up` was the last thing logged. */
-  private isSaidUp = false;
+  private isUpLogged = false;
 
   constructor(private readonly options: ConnectionReportOptions) {}
 
@@ -32,13 +32,13 @@ export class ConnectionReport {
     const { name: connection, address, log, busHealth, now = Date.now } = this.options;
     const { sentence: reason, requiresOperator } = explainConnectionError(cause, address);
     busHealth?.set(connection, reason);
-    const isSaid = !this.isSaidUp && this.said?.sentence === reason && now() - this.said.at < REMIND_MS;
+    const isSaid = !this.isUpLogged && this.said?.sentence === reason && now() - this.said.at < REMIND_MS;
     if (isSaid) {
       log.debug({ connection, reason, ...fields }, 'bus connection is still down');
       return;
     }
     this.said = { sentence: reason, at: now() };
-    this.isSaidUp = false;
+    this.isUpLogged = false;
     const line = { connection, reason, err: cause, ...fields };
     if (requiresOperator) log.error(line, 'the bus cannot be used until a person mends it; trying on');
     else log.warn(line, 'bus connection is down, will connect again');
@@ -47,8 +47,8 @@ export class ConnectionReport {
   up(): void {
     const { name: connection, log, busHealth } = this.options;
     busHealth?.set(connection, undefined);
-    if (this.isSaidUp) return;
-    this.isSaidUp = true;
+    if (this.isUpLogged) return;
+    this.isUpLogged = true;
     log.info({ connection }, 'bus connection is up');
   }
 

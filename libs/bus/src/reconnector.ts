@@ -69,7 +69,7 @@ export class Reconnector<S extends Session> {
   private async run(): Promise<void> {
     for (let failures = 0; !this.closing.signal.aborted;) {
       const startedAt = performance.now();
-      const cause = await this.hold();
+      const cause = await this.runSession();
       this.attempts += 1;
       this.wake();
       if (cause === undefined) return;
@@ -82,7 +82,7 @@ export class Reconnector<S extends Session> {
   }
 
   /** Opens one session and waits for its end. @returns why it ended or could not be opened; undefined when closing */
-  private async hold(): Promise<Error | undefined> {
+  private async runSession(): Promise<Error | undefined> {
     const ended = deferred<Error>();
     let session: S;
     try {

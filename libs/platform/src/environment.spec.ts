@@ -38,7 +38,7 @@ describe('the environment', () => {
     expect(problems.join()).not.toMatch(/eighty|secret|c2hvcnQ/);
   });
 
-  it('says how to mend a variable that is missing', () => {
+  it('says how to fix a missing variable', () => {
     expect(problemsOf(['TOKEN_KEYS'], {})).toEqual([expect.stringContaining('openssl rand -base64 32')]);
   });
 

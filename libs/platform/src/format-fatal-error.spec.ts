@@ -3,8 +3,8 @@ import { EnvironmentError } from './environment.js';
 import { formatFatalError } from './format-fatal-error.js';
 import { StartupError } from './startup-error.js';
 
-describe('the last words of a process', () => {
-  it('are one sentence where a person can mend it', () => {
+describe('formatFatalError', () => {
+  it('is one sentence if a person can fix the cause', () => {
     expect(formatFatalError(new StartupError('Start it again.'))).toBe('Start it again.');
     expect(formatFatalError(new EnvironmentError(['PORT must be a number']))).toMatch(
       /complete:\n {2}PORT must be/,
@@ -16,13 +16,13 @@ describe('the last words of a process', () => {
     );
   });
 
-  it('are else the stack, with its causes', () => {
+  it('is the stack with its causes otherwise', () => {
     const cause = new Error('inner', { cause: new StartupError('innermost') });
     const words = formatFatalError(new TypeError('outer', { cause }));
     expect(words).toMatch(/^TypeError: outer\n +at [^]* caused by: Error: inner\n[^]* caused by: innermost$/);
   });
 
-  it('hold no secret', () => {
+  it('contains no secret', () => {
     const cause = new Error('connect amqp://relay:s3cr3t@broker:5672');
     const thrown = [
       new Error('refused', { cause }),
@@ -35,7 +35,7 @@ describe('the last words of a process', () => {
     for (const error of thrown) expect(formatFatalError(error)).not.toContain('s3cr3t');
   });
 
-  it('end, whatever was thrown', () => {
+  it('terminates for any thrown value', () => {
     const circle = new Error('circle');
     circle.cause = circle;
     expect(formatFatalError(circle).split('caused by').length).toBeLessThan(10);

@@ -6,7 +6,7 @@ const slowly = async (): Promise<void> => new Promise((resolve) => void setTimeo
 const fails = (): Promise<never> => Promise.reject(new Error('away'));
 const hangs = (): Promise<never> => new Promise(() => undefined);
 
-describe('closing in order', () => {
+describe('graceful shutdown in order', () => {
   const closed: string[] = [];
   const step = (what: string, close: () => Promise<unknown> = async () => undefined): ShutdownStep => ({
     what,

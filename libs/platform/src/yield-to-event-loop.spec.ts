@@ -5,8 +5,8 @@ const busy = (ms: number): void => {
   for (const until = performance.now() + ms; performance.now() < until;);
 };
 
-describe('a computation in turns', () => {
-  it('lets others have theirs', async () => {
+describe('a computation that yields to the event loop', () => {
+  it('lets other callbacks run', async () => {
     let turnsOfOthers = 0;
     const other = setInterval(() => (turnsOfOthers += 1), 1);
     const giveWay = createEventLoopYielder(2);
@@ -18,7 +18,7 @@ describe('a computation in turns', () => {
     expect(turnsOfOthers).toBeGreaterThanOrEqual(10);
   });
 
-  it('goes on at once while its turn has just begun', async () => {
+  it('goes on at once while its time slice has just begun', async () => {
     let hasOtherHadTurn = false;
     setImmediate(() => (hasOtherHadTurn = true));
     const giveWay = createEventLoopYielder(60_000);

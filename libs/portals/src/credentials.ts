@@ -1,11 +1,11 @@
-/** The one place that knows which column is sealed, and which row is locked before which. */
+/** Row access to portals and credentials: the only place that defines the sealed columns and the lock order. */
 import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
 import { CredentialsEntity, PortalEntity } from './entities.js';
 import { notInstalled } from './errors.js';
 import type { SecretBox } from './encryption/secret-box.js';
 
-/** What is known of how a portal takes a credential that is new. */
+/** Health columns of a new credential. */
 const UNTRIED = { earlyRenewals: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;
 
 export async function saveOAuthCredentials(
@@ -46,7 +46,7 @@ export async function saveWebhookCredentials(
   });
 }
 
-/** The OAuth server was asked where the portal is now. */
+/** Stores the time of a relocation request to the OAuth server. */
 export async function noteRelocation(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query(
     'UPDATE portals.credentials SET relocation_asked_at = clock_timestamp() WHERE member_id = $1',
@@ -54,16 +54,16 @@ export async function noteRelocation(manager: EntityManager, memberId: string): 
   );
 }
 
-/** What a call needs. */
+/** The stored data that a call needs. */
 export interface StoredAccess {
   portal: Pick<PortalEntity, 'clientEndpoint' | 'state'>;
   credentials: Pick<CredentialsEntity, 'memberId' | 'accessToken' | 'webhookUrl'>;
 }
 
 export interface ReadAccess extends StoredAccess {
-  /** Whether the next answer of the portal says something new about the token. */
+  /** Whether the portal's next response tells something new about the token. */
   isInDoubt: boolean;
-  /** An operator has resumed the portal, and it has not answered since. */
+  /** An operator has resumed the portal, and it has not responded since. */
   isResuming: boolean;
 }
 
@@ -93,13 +93,15 @@ export function openAccess(box: SecretBox, { portal, credentials }: StoredAccess
   return { kind: 'webhook', endpoint: box.open(webhookUrl ?? '', { memberId, field: 'webhook_url' }) };
 }
 
-/** Whoever changes a portal does this first. It leaves room for what refers to the row, and for all who only read. */
+/**
+ * The first lock of every change of a portal. It does not block readers, nor inserts of rows that reference the portal.
+ */
 export async function lockPortal(manager: EntityManager, memberId: string): Promise<PortalEntity | null> {
   return manager.findOne(PortalEntity, { where: { memberId }, lock: { mode: 'for_no_key_update' } });
 }
 
 /**
- * The right to renew the pair, until the transaction ends; what it returns is as it was after the lock came.
+ * Takes the exclusive lock for refreshing the pair, until the transaction ends. Returns the rows as of after the lock.
  * @throws Bitrix24Error NOT_INSTALLED
  */
 export async function lockCredentials(

@@ -3,20 +3,20 @@ import { Column, CreateDateColumn, Entity, PrimaryColumn, UpdateDateColumn } fro
 const SCHEMA = 'portals';
 
 /**
- * `needs-reauth`: the refresh token is dead, or the portal refuses its token for long: the application must be opened or
- * installed again in the portal.
- * `needs-webhook`: the portal does not know its incoming webhook any more, another one must be made there.
- * `suspended`: the portal refuses everything, and is left alone until `suspendedUntil`.
+ * `needs-reauth`: the refresh token is invalid, or the portal has rejected its token for long: the application must be
+ * opened or installed again in the portal.
+ * `needs-webhook`: the portal rejects its incoming webhook; another one must be created there.
+ * `suspended`: the portal rejects all requests and is not called until `suspendedUntil`.
  */
 export type PortalState = 'installed' | 'needs-reauth' | 'needs-webhook' | 'suspended' | 'uninstalled';
-/** `resuming`: an operator has resumed it, and it has not answered since; else as `installed`. */
+/** `resuming`: an operator has resumed it, and it has not responded since; otherwise as `installed`. */
 export type ShownPortalState = PortalState | 'resuming';
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
 /**
- * What `event.bind` has done: Bitrix24 keeps a handler; or the portal does not know the event, or gives it to applications
- * with another permission only.
+ * What `event.bind` has done: Bitrix24 keeps a handler; or the portal does not know the event, or gives it to
+ * applications with another permission only.
  */
 export type BindingState = 'bound' | 'unknown-event' | 'out-of-scope';
 /** What a portal is asked for: to keep the handlers that are wanted, or to drop those that nobody wants any more. */
@@ -25,7 +25,7 @@ export type BindingWork = 'bind' | 'unbind';
 /** `failed`: a repeat would not help, or many did not. */
 export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
 
-/** Whoever changes a portal locks its row here first, the credentials after it: one order, no deadlock. */
+/** Every change of a portal locks this row first and the credentials second, which prevents deadlocks. */
 @Entity({ schema: SCHEMA, name: 'portals' })
 export class PortalEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -39,23 +39,23 @@ export class PortalEntity {
   @Column('text') status: string;
   /** `LANGUAGE_ID` of the last install that brought one. */
   @Column('text', { nullable: true }) language: string | null;
-  /** What an operator set, by consumer. */
+  /** Operator settings by consumer. */
   @Column('jsonb') settings: Record<string, unknown>;
-  /** Which refusal it was; null in every other state than `suspended`. */
+  /** The error code that suspended it; null in every state except `suspended`. */
   @Column('text', { name: 'suspended_reason', nullable: true }) suspendedReason: string | null;
-  /** When it is tried again; while a process tries it, the end of that process's lease. */
+  /** Time of the next probe; during a probe the end of that process's lease. */
   @Column('timestamptz', { name: 'suspended_until', nullable: true }) suspendedUntil: Date | null;
-  /** Failed tries since it last worked. */
+  /** Failed probes since it last worked. */
   @Column('int', { name: 'suspended_times' }) suspendedTimes: number;
-  /** An operator has resumed it, and it has not answered since; means something in the state `installed` alone. */
+  /** An operator has resumed it, and it has not responded since; only used in the state `installed`. */
   @Column('timestamptz', { name: 'resuming_since', nullable: true }) resumingSince: Date | null;
-  /** From when on what waits for it is to be made due. Written by a trigger when it comes to be `installed` again. */
+  /** When its waiting work becomes due. Set by a trigger when the portal becomes `installed` again. */
   @Column('timestamptz', { name: 'wake_at', nullable: true }) wakeAt: Date | null;
   @Column('timestamptz', { name: 'installed_at' }) installedAt: Date;
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }
 
-/** Every secret column is sealed by SecretBox. A lock on this row is the right to renew the pair. */
+/** Every secret column is sealed by SecretBox. The lock on this row serializes token refreshes. */
 @Entity({ schema: SCHEMA, name: 'credentials' })
 export class CredentialsEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -64,17 +64,17 @@ export class CredentialsEntity {
   @Column('text', { name: 'refresh_token', nullable: true }) refreshToken: string | null;
   @Column('text', { name: 'webhook_url', nullable: true }) webhookUrl: string | null;
   @Column('timestamptz', { name: 'expires_at', nullable: true }) expiresAt: Date | null;
-  /** The OAuth server that the pair belongs to; null where it was stored before there was a choice. */
+  /** The OAuth server of the pair; null for pairs stored before there was more than one. */
   @Column('text', { name: 'oauth_host', nullable: true }) oauthHost: string | null;
-  /** Renewals in a row of tokens that the portal called expired before their time (`early-renewals.ts`). */
+  /** Consecutive refreshes of tokens that the portal rejected as expired too early (`refresh-rate.ts`). */
   @Column('int', { name: 'early_renewals' }) earlyRenewals: number;
-  /** When the portal took the token, where that was in doubt; null after each renewal. */
+  /** When the portal accepted the token after doubt; null after each refresh. */
   @Column('timestamptz', { name: 'accepted_at', nullable: true }) acceptedAt: Date | null;
-  /** Since when the portal refuses the token (`credential-health.ts`). */
+  /** Since when the portal rejects the token (`credential-health.ts`). */
   @Column('timestamptz', { name: 'refused_since', nullable: true }) refusedSince: Date | null;
-  /** When it is tried again, in `needs-reauth`. */
+  /** Time of the next probe in `needs-reauth`. */
   @Column('timestamptz', { name: 'next_probe_at', nullable: true }) nextProbeAt: Date | null;
-  /** When the OAuth server was last asked for the address of a portal that answered 302. */
+  /** Last relocation request to the OAuth server, after a 302 of the portal. */
   @Column('timestamptz', { name: 'relocation_asked_at', nullable: true }) relocationAskedAt: Date | null;
   /** When the pair was stored; a change of the key that seals it does not count. */
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
@@ -94,11 +94,11 @@ export class ApplicationTokenEntity {
 @Entity({ schema: SCHEMA, name: 'pending_installs' })
 export class PendingInstallEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
-  /** SHA-256 of the refresh token: a forged claim cannot take the place of the true one. */
+  /** SHA-256 of the refresh token: a forged claim cannot replace the true one. */
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
   @Column('text', { name: 'sealed_claim' }) sealedClaim: string;
   @Column('int') tries: number;
-  /** Hash of what is counted together with it, such as a client's address; null: it is counted by itself. */
+  /** Hash of the key by which claims are counted together, such as a client's address; null: counted by itself. */
   @Column('bytea', { nullable: true }) source: Buffer | null;
   @Column('timestamptz', { name: 'next_try_at' }) nextTryAt: Date;
   @CreateDateColumn({ type: 'timestamptz', name: 'kept_at' }) keptAt: Date;
@@ -113,7 +113,7 @@ export class ExchangeBudgetEntity {
   @Column('timestamptz', { name: 'filled_at' }) filledAt: Date;
 }
 
-/** An exchange of the last hour that a claim has caused. */
+/** A token request of the last hour that a claim has caused. */
 @Entity({ schema: SCHEMA, name: 'claim_exchanges' })
 export class ClaimExchangeEntity {
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
@@ -133,7 +133,7 @@ export class SubscriptionEntity {
   @Column('timestamptz', { name: 'drained_at', nullable: true }) drainedAt: Date | null;
 }
 
-/** What a consumer wants of one portal, in place of its subscriptions. */
+/** Subscription override: the events that a consumer wants of one portal, instead of its subscriptions. */
 @Entity({ schema: SCHEMA, name: 'chosen_subscriptions' })
 export class ChosenSubscriptionEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -197,7 +197,7 @@ export class RateBucketEntity {
   @Column('float8', { name: 'bulk_from' }) bulkFrom: number;
 }
 
-/** A method whose operating time is nearly used up, as `SlowedMethod` of libs/bitrix24 describes it. */
+/** A method near its operating time limit, as `ThrottledMethod` of libs/bitrix24 describes it. */
 @Entity({ schema: SCHEMA, name: 'operating_times' })
 export class OperatingTimeEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
@@ -209,7 +209,7 @@ export class OperatingTimeEntity {
   @Column('timestamptz', { name: 'next_at' }) nextAt: Date;
 }
 
-/** Work on one portal that a consumer is asked for, and its lease on it while it does it. */
+/** A job of a consumer for one portal, with the lease of the process that runs it. */
 @Entity({ schema: SCHEMA, name: 'tasks' })
 export class TaskEntity {
   @PrimaryColumn('uuid') id: string;
@@ -221,9 +221,9 @@ export class TaskEntity {
   @Column('text', { nullable: true }) error: string | null;
   /** Failures since it last got on. */
   @Column('int') attempts: number;
-  /** How often its process ended or stood still in the middle of it, without an end of the task between. */
+  /** How often its process ended or stalled during the job, since the job last ended. */
   @Column('int', { name: 'lost_leases' }) lostLeases: number;
-  /** Asked for once more while it was running. */
+  /** Rerun: requested again while it was running. */
   @Column('boolean') again: boolean;
   @Column('uuid', { nullable: true }) owner: string | null;
   @Column('timestamptz', { name: 'lease_until', nullable: true }) leaseUntil: Date | null;

@@ -1,12 +1,12 @@
 import { Bitrix24Error, type Recovery } from '@relay/bitrix24';
 
-/** Each code with the one recovery that helps against it. */
+/** The recovery of each code. */
 const RECOVERIES = {
-  /** Nothing usable is cached and the database does not answer. */
+  /** Nothing usable is cached and the database is unavailable. */
   DIRECTORY_UNAVAILABLE: 'retry',
-  /** The refresh token is dead. */
+  /** The refresh token is invalid. */
   NEEDS_REAUTH: 'reauthorize',
-  /** The OAuth server renewed another portal than the one asked for. */
+  /** The OAuth server returned tokens of another portal. */
   WRONG_MEMBER: 'reauthorize',
   /** B24_CLIENT_ID and B24_CLIENT_SECRET are not set. */
   NO_OAUTH: 'wait',
@@ -29,8 +29,8 @@ const RECOVERIES = {
 export type PortalErrorCode = keyof typeof RECOVERIES;
 
 /**
- * Every error of this lib, beside `Bitrix24Error` NOT_INSTALLED, which is the REST client's word for a portal without
- * credentials. Message and fields name portal and remedy, never a secret.
+ * Every error of this lib, except `Bitrix24Error` NOT_INSTALLED, the REST client's code for a portal without
+ * credentials. Message and fields name the portal and the remedy, never a secret.
  */
 export class PortalError extends Error {
   override readonly name: string = 'PortalError';
@@ -48,7 +48,7 @@ export class PortalError extends Error {
   }
 }
 
-/** Whether the portal is known cannot be said now: answer 503, never 401. */
+/** It is unknown at present whether the portal exists: respond 503, never 401. */
 export class PortalStoreUnavailableError extends PortalError {
   override readonly name = 'PortalStoreUnavailableError';
 

@@ -15,7 +15,7 @@ const claim = (memberId: string): PendingClaim => ({
   refreshToken: made(),
 });
 
-describe('the budget of exchanges', () => {
+describe('the budget of token requests for claims', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let here: ExchangeBudget;

@@ -1,28 +1,28 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 
-/** Exchanges that may follow each other at once, and how many come back in a second: 600 claims take 40 seconds. */
+/** Short-term token bucket: burst size and refill per second; 600 claims take 40 seconds. */
 const BURST = { size: 30, perSecond: 15 };
-/** The same over hours: whoever claims without end costs one exchange a second, 1,500 first. */
+/** Long-term token bucket: endless claims cost one OAuth request per second after the first 1,500. */
 const STOCK = { size: 1_500, perSecond: 1 };
-/** What a claim that arrives leaves to those that wait. */
+/** Tokens that a newly arrived claim leaves to pending ones. */
 const LEFT = { usually: 10, byHeavy: 20 };
-/** A source with more exchanges than this in the last minute is heavy: it gets what the others leave. */
+/** A source with more OAuth requests than this in the last minute is heavy and gets only what the others leave. */
 const MAX_LIGHT_PER_MINUTE = 60;
-/** Of the stock, what a heavy source leaves to the others. */
+/** Tokens of the long-term bucket that a heavy source leaves to the others. */
 const STOCK_LEFT_BY_HEAVY = STOCK.size / 2;
-/** How long the OAuth server is not asked again about a proof that it has refused. */
+/** How long a refresh token that the OAuth server has rejected is not sent again. */
 const REMEMBERED_FOR = '1 hour';
 
 /**
- * `admitted`: exchange it now, that is counted. `refused-before`: the OAuth server has refused it, and would again.
- * `too-many`: there is no room now. `too-many-of-source`: nor will there be, for what comes from there.
+ * `admitted`: send the token request now; it is counted. `refused-before`: the OAuth server has rejected it already.
+ * `too-many`: the budget is exhausted now. `too-many-of-source`: the source has exhausted its part.
  */
 export type Admission = 'admitted' | 'refused-before' | 'too-many' | 'too-many-of-source';
 
 export interface OfferedProof {
   refreshToken: string;
-  /** Whose exchanges are counted together, such as those of a client's address. */
+  /** Key by which requests are counted together, such as a client's address. */
   source: string;
 }
 
@@ -33,14 +33,14 @@ const TAKE_ONE = `UPDATE portals.exchange_budget
   SET burst = ${BURST_NOW} - 1, stock = ${STOCK_NOW} - 1, filled_at = clock_timestamp()`;
 
 /**
- * Anybody may post a claim, and each makes us ask the OAuth server, which blocks an application that asks too much
- * (`settings/oauth/auto-renewal.md`). So all exchanges that claims cause, in all processes, come out of one token bucket.
- * Renewals of stored pairs do not: those are our own.
+ * Rate limit of OAuth requests that install claims cause. Anybody may post a claim, and the OAuth server blocks an
+ * application that sends too many requests (`settings/oauth/auto-renewal.md`). All processes share one token bucket.
+ * Refreshes of stored pairs are not counted, because outsiders cannot cause them.
  */
 export class ExchangeBudget {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** For a claim that arrives; one that is not admitted can wait among the pending installs. */
+  /** For an arriving claim; one that is not admitted can become a pending install. */
   async admit(proof: OfferedProof): Promise<Admission> {
     const [row] = await this.dataSource.query<{ refused: boolean; heavy: boolean; taken: boolean }[]>(
       `WITH refused AS MATERIALIZED (
@@ -70,7 +70,7 @@ export class ExchangeBudget {
     return row?.heavy ? 'too-many-of-source' : 'too-many';
   }
 
-  /** For the next of the claims that wait, whichever it is. @returns whether there is room */
+  /** For the next pending claim. @returns whether the budget admits it */
   async admitWaiting(): Promise<boolean> {
     const [, taken] = await this.dataSource.query<[unknown[], number]>(
       `${TAKE_ONE} WHERE ${BURST_NOW} >= 1 AND ${STOCK_NOW} >= 1`,
@@ -78,7 +78,7 @@ export class ExchangeBudget {
     return taken > 0;
   }
 
-  /** The OAuth server has refused it, or it was another portal's: it is worth nothing any more. */
+  /** Remembers a refresh token that the OAuth server has rejected, or that belonged to another portal. */
   async noteRefused(refreshToken: string): Promise<void> {
     await this.dataSource.query(
       'UPDATE portals.claim_exchanges SET refused = true, begun_at = clock_timestamp() WHERE proof_hash = $1',
@@ -86,7 +86,7 @@ export class ExchangeBudget {
     );
   }
 
-  /** Forgets what is too old to count. The bucket bounds how much there can be. */
+  /** Deletes expired rows. The bucket bounds their number. */
   async prune(): Promise<void> {
     await this.dataSource.query(
       `DELETE FROM portals.claim_exchanges WHERE begun_at < clock_timestamp() - interval '${REMEMBERED_FOR}'`,
@@ -98,7 +98,7 @@ export function hashOfProof(refreshToken: string): Buffer {
   return createHash('sha256').update(refreshToken).digest();
 }
 
-/** A client's address is nobody's business but for being the same. */
+/** Hashed for privacy: a client's address is only compared. */
 export function hashOfSource(source: string): Buffer {
   return createHash('sha256').update(source).digest();
 }

@@ -1,11 +1,11 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
-/** Far longer than the statements of a transaction are apart. */
+/** Much longer than the time between two statements of a transaction. */
 const IDLE_TIMEOUT_MS = 10_000;
 
 /**
- * A transaction whose rows a process that stands still, or whose machine is gone, does not keep locked from all others:
- * the database ends it when no statement comes for ten seconds.
+ * Runs `work` in a transaction that a stalled or lost process cannot keep open: the database ends it after ten seconds
+ * without a statement, which releases its row locks.
  * @throws whatever `work` or the database throws
  */
 export async function inTransaction<T>(

@@ -1,4 +1,4 @@
-/** A map that forgets what was least recently set or got when it is full. */
+/** A bounded map that evicts the least recently used entry. */
 export class LruMap<K, V> {
   private readonly entries = new Map<K, V>();
 

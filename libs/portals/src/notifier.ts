@@ -1,37 +1,37 @@
 /**
- * Responsible for hearing, within milliseconds, what another process changed in the database: it keeps the one
- * LISTEN connection of this process, made when the first listener asks and made again whenever it is lost.
+ * PostgreSQL LISTEN/NOTIFY: receives changes of other processes within milliseconds. It holds the one LISTEN connection
+ * of this process, opened by the first listener and reopened whenever it is lost.
  *
- * When it is not there (not started, connection lost, database down), nothing is announced and nothing else breaks:
- * the directory lives on its short TTL, `isListening()` says so, and as soon as the connection is back every listener
- * is told that anything may have changed, since announcements of the time between are gone.
+ * Without the connection (not started, lost, database down) no notifications arrive and nothing else fails: the portal
+ * cache uses its short TTL, `isListening()` is false, and after a reconnect every listener is called with `undefined`
+ * (anything may have changed), because the notifications in between are lost.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '@relay/platform';
 import pg from 'pg';
 import type { EntityManager } from 'typeorm';
 
-/** PostgreSQL channels; each announcement carries a member id or a consumer's name. */
+/** PostgreSQL channels; the payload is a member id or a consumer's name. */
 const CHANNELS = { portals: 'relay_portals', subscriptions: 'relay_subscriptions' } as const;
 export type Topic = keyof typeof CHANNELS;
 
 /** `subject` is the member id or consumer that changed; undefined: anything may have. */
 export type ChangeListener = (subject: string | undefined) => void;
 
-/** A half-open connection hears nothing and says nothing: only asking finds it out. */
+/** Interval of heartbeat queries, which detect a half-open connection. */
 const HEARTBEAT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
-/** A dead connection does not answer a good-bye. */
+/** Timeout of the disconnect, to which a dead connection does not respond. */
 const FAREWELL_MS = 1_000;
 
 export interface NotifierOptions {
   databaseUrl: string;
   log: Log;
-  /** Time between two questions whether the connection is alive. */
+  /** Interval of heartbeat queries. */
   heartbeatMs?: number;
-  /** Time for the answer to one, and for connecting. */
+  /** Timeout of a heartbeat query and of connecting. */
   answerTimeoutMs?: number;
 }
 
@@ -46,19 +46,19 @@ export class Notifier {
 
   constructor(private readonly options: NotifierOptions) {}
 
-  /** Whether announcements arrive now. */
+  /** Whether notifications arrive now. */
   isListening(): boolean {
     return this.listening;
   }
 
-  /** Calls the listener on every change until the function that it returns is called. A listener must not throw. */
+  /** Calls the listener on every change. The returned function unsubscribes. A listener must not throw. */
   on(topic: Topic, listener: ChangeListener): () => void {
     this.listeners[topic].add(listener);
     this.running ??= this.run();
     return () => this.listeners[topic].delete(listener);
   }
 
-  /** Closes the connection; nothing is announced after it. */
+  /** Closes the connection; no listener is called after it. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
@@ -121,7 +121,7 @@ export class Notifier {
   }
 }
 
-/** Announces a change to every process; PostgreSQL delivers it when the transaction commits, and only then. */
+/** Sends NOTIFY to every process; PostgreSQL delivers it only when the transaction commits. */
 export async function announce(manager: EntityManager, topic: Topic, subject: string): Promise<void> {
   await manager.query('SELECT pg_notify($1, $2)', [CHANNELS[topic], subject]);
 }

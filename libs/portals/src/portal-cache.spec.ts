@@ -13,7 +13,7 @@ import { PortalRepository } from './portal-repository.js';
 
 const minuteMs = 60_000;
 
-describe('PortalDirectory', () => {
+describe('PortalCache', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let portalRepository: PortalRepository;

@@ -53,7 +53,7 @@ describe('the clients of one portal in a process', () => {
   });
   afterAll(() => database.close());
 
-  it('are one for each class of work, and renew an expired token once for both', async () => {
+  it('are one for each priority, and refresh an expired token once for both', async () => {
     portal.answer = (token) => (token === stale ? expired : done);
     const [live, bulk] = [clients.for(memberId), clients.for(memberId, { work: 'bulk' })];
     expect(live).not.toBe(bulk);

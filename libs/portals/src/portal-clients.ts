@@ -9,14 +9,14 @@ import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token
 import { Semaphore } from './token-refresh/semaphore.js';
 import type { Suspensions } from './suspension/suspensions.js';
 
-/** A part of the pool: each renewal keeps a connection while the OAuth server thinks. */
+/** A part of the pool: each token refresh holds a connection during the OAuth request. */
 const RENEWALS_AT_ONCE = 3;
 
 export interface PortalClientsOptions {
   dataSource: DataSource;
   box: SecretBox;
   suspensions: Suspensions;
-  /** The application's keys; without them expired tokens cannot be renewed, and only webhooks last. */
+  /** The application's client credentials; without them expired tokens cannot be refreshed, and only webhooks work. */
   oauth?: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: readonly string[];
@@ -44,15 +44,15 @@ export class PortalClients {
     this.timings = timings;
     this.rateLimiter = new PortalRateLimiter(dataSource, log);
     const timeoutMs = timings.exchangeTimeoutMs;
-    // One that hangs is no reason to leave another alone.
+    // One circuit breaker per OAuth server.
     this.oauth =
       oauth &&
       new OAuthServers({ ...oauth, allowHosts, timeoutMs }, (server) => new OAuthCircuitBreaker(server));
   }
 
   /**
-   * The one client of the portal in this process for work that somebody waits for, or for bulk work, which leaves room
-   * to it. Both share the portal's tokens and its limits. A portal that is not installed shows at the first call.
+   * The portal's client of this process, one per priority (`live` or `bulk`). Both share the token store and the rate
+   * limiter. A portal that is not installed causes an error at the first call.
    */
   for(memberId: string, { work = 'live' }: { work?: Priority } = {}): PortalClient {
     const { tokens, rateLimiter, clients } = this.portal(memberId);
@@ -76,7 +76,7 @@ export class PortalClients {
     return this.portal(memberId).tokens;
   }
 
-  /** Returns when no renewal is in hand any more: an unstored pair would be lost with the process. */
+  /** Returns when no token refresh is in flight: an unstored pair would be lost with the process. */
   async close(): Promise<void> {
     await Promise.all([...this.known.values()].map(({ tokens }) => tokens.settled()));
   }

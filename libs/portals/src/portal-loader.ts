@@ -46,8 +46,8 @@ const BATCH_SIZE = 500;
 const ANSWER_TIMEOUT_MS = 2_000;
 
 /**
- * Batch loader (as DataLoader): one query at a time, and all concurrent callers share the next one. A flood of events of
- * unknown members costs the database one connection and at most a few hundred queries per second.
+ * Batch loader (as DataLoader): one query at a time, and all concurrent callers share the next one. A flood of events
+ * of unknown members costs the database one connection and at most a few hundred queries per second.
  */
 export class PortalLoader {
   private readonly waiting = new Map<string, Waiting>();

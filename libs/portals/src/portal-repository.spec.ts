@@ -11,7 +11,7 @@ import { PortalRepository } from './portal-repository.js';
 
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
 
-describe('PortalRegistry', () => {
+describe('PortalRepository', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let portalRepository: PortalRepository;

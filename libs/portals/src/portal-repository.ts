@@ -48,11 +48,11 @@ export class PortalRepository {
   }
 
   /**
-   * Upserts a portal whose install the OAuth server has confirmed by `grant`.
-   * An install removes the portal's event handlers (`settings/app-installation/`), so the stored bindings are deleted. The
-   * old application token is replaced. Tokens of outgoing webhooks of the same host stay; those of another host are not
-   * proof of the confirmed portal and are deleted. Settings stay, as do language and application token if `claim` has
-   * none. The domain is the host of the confirmed address.
+   * Upserts a portal whose install the OAuth server has confirmed by `grant`. An install removes the portal's event
+   * handlers (`settings/app-installation/`), so the stored bindings are deleted. The old application token is replaced.
+   * Tokens of outgoing webhooks of the same host stay; those of another host are not proof of the confirmed portal and
+   * are deleted. Settings stay, as do language and application token if `claim` has none. The domain is the host of the
+   * confirmed address.
    * @throws PortalError ENDPOINT_NOT_ALLOWED
    */
   async install(
@@ -91,8 +91,8 @@ export class PortalRepository {
   }
 
   /**
-   * Stores a pair that the OAuth server has granted for an installed portal, for example when its application was opened,
-   * and ends `needs-reauth`. Application tokens, bindings and settings stay, because this is not an install.
+   * Stores a pair that the OAuth server has granted for an installed portal, for example when its application was
+   * opened, and ends `needs-reauth`. Application tokens, bindings and settings stay, because this is not an install.
    * @throws Bitrix24Error NOT_INSTALLED, also for a portal with webhooks only
    */
   async reauthorize(grant: TokenGrant): Promise<void> {
@@ -118,8 +118,8 @@ export class PortalRepository {
    * Stores a portal with a webhook pair: the URL of an incoming webhook for calls, and the token of an outgoing one for
    * events. The domain is the URL's host. If the application is installed, its credentials stay and only the token is
    * added. A known portal is changed only by a pair of its own host.
-   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `mayMove`: the operator has named the
-   *   portal, so that a portal without an application may change its host
+   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `mayMove`: the operator has named
+   *   the portal, so that a portal without an application may change its host
    * @throws AddressError for an address that must not be called; PortalError OTHER_HOST
    */
   async registerWebhook(pair: WebhookRegistration): Promise<void> {
@@ -149,7 +149,8 @@ export class PortalRepository {
         });
       }
       if (!installed) await savePortal(manager, fields);
-      // Tokens of the uninstalled application were kept to authenticate a repeated uninstall; this is a new installation.
+      // Tokens of the uninstalled application were kept to authenticate a repeated uninstall; this is a new
+      // installation.
       if (known?.state === 'uninstalled')
         await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
       if (installed) {
@@ -196,8 +197,8 @@ export class PortalRepository {
   }
 
   /**
-   * Adds a token that authenticates events of the portal: from ONAPPUPDATE, or of an outgoing webhook, which survives the
-   * next install.
+   * Adds a token that authenticates events of the portal: from ONAPPUPDATE, or of an outgoing webhook, which survives
+   * the next install.
    * @throws Bitrix24Error NOT_INSTALLED
    */
   async addApplicationToken(

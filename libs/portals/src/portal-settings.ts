@@ -11,7 +11,10 @@ import type { PortalCache } from './portal-cache.js';
 export interface SettingsOf<T> {
   /** As the portal named it when it installed the application, such as `tr`; a webhook pair brings none. */
   language?: string;
-  /** What an operator set for the consumer; where nothing was, or what it no longer takes, what the schema makes of `{}`. */
+  /**
+   * What an operator set for the consumer; where nothing was, or what it no longer takes, what the schema makes of
+   * `{}`.
+   */
   own: T;
 }
 
@@ -33,8 +36,8 @@ export class PortalSettings {
   ) {}
 
   /**
-   * From the directory's memory, so it may be asked for every batch; as new as that. What was stored before the consumer
-   * declared its schema, or by an older version, may not fit: then its defaults hold, and the log says so once.
+   * Read from the portal cache, so it may be called for every batch. Settings that were stored before the consumer
+   * declared its schema, or by an older version, may be invalid: then the defaults apply, with one warning in the log.
    * @param schema the consumer's own; it takes `{}`
    * @throws PortalError DIRECTORY_UNAVAILABLE
    */

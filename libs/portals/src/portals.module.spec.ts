@@ -111,7 +111,7 @@ describe('PortalsModule', () => {
     await eventually(async () => expect(await connections()).toEqual([]));
   });
 
-  it('calls an installed portal, renews its expired token on the way, and is known to the directory', async () => {
+  it('calls an installed portal, refreshes its expired token on the way, and is found in the cache', async () => {
     const grant = oauth.grant('m1');
     const { clientEndpoint, asked } = await startPortal(grant.accessToken);
     const app = await start();
@@ -128,7 +128,7 @@ describe('PortalsModule', () => {
     await app.close();
   });
 
-  it('waits with closing until a renewal in hand is stored', async () => {
+  it('waits with closing until a refresh in flight is stored', async () => {
     const grant = oauth.grant('m3');
     const release = oauth.hold();
     const { clientEndpoint } = await startPortal(grant.accessToken);

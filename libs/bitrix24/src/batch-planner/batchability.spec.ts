@@ -8,7 +8,7 @@ function command(params: Params, method = 'crm.item.update'): Command {
 }
 
 describe('a command', () => {
-  it('fits a batch with anything that a query can carry', () => {
+  it('can be batched with anything that a query string can carry', () => {
     const params = {
       id: 1,
       fields: { name: 'Ärger & Söhne #1 [x]=100%', tags: ['a', 'b'], empty: '', none: null },
@@ -34,7 +34,7 @@ describe('a command', () => {
     expect(() => checkCallable(command({ fields: { price } }))).toThrow(TypeError);
   });
 
-  it('with the name of no method does not fit a batch', () => {
+  it('with an invalid method name cannot be batched', () => {
     expect(canBatch(command({}, 'user.get?ID=1'))).toBe(false);
   });
 });

@@ -158,7 +158,7 @@ describe('whatever fails, a plan', () => {
     });
   });
 
-  it('has no more requests under way than it may, and sends none after it has heard that the portal takes none', async () => {
+  it('keeps to its concurrency, and sends no request after the portal has turned out to accept none', async () => {
     await always(({ portal }, { requestsAtOnce }) => {
       expect(portal.maxUnderWay).toBeLessThanOrEqual(requestsAtOnce);
       const refused = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
@@ -184,7 +184,7 @@ function isUnknown(failure: unknown): boolean {
   return unknownOutcome.some((error) => error === failure);
 }
 
-describe('packed jobs', () => {
+describe('packed commands', () => {
   it('need one request for fifty, beside one for each that goes alone and one for what must follow it', () => {
     const job = fc.record({ entity: fc.nat(30).map((entity) => `e${entity}`), alone: fc.boolean() });
     fc.assert(

@@ -11,8 +11,8 @@ export interface PlanOptions {
 }
 
 /**
- * A batch of fifty updates takes seconds in the cloud: sequential batches would not use the two requests per second that
- * a portal allows.
+ * A batch of fifty updates takes seconds in the cloud: sequential batches would not use the two requests per second
+ * that a portal allows.
  */
 const REQUESTS_AT_ONCE = 4;
 

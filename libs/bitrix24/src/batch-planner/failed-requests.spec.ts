@@ -85,7 +85,7 @@ describe('a request that is too long', () => {
   });
 });
 
-describe('a request of which nobody knows what was done', () => {
+describe('a request with an unknown outcome', () => {
   it.each([
     ['that timed out', timeout],
     ['that a gateway gave up', new Bitrix24Error('BAD_ANSWER', { httpStatus: 504 })],
@@ -172,7 +172,7 @@ describe('a request of which nobody knows what was done', () => {
     },
   );
 
-  it('is repeated as it is by the client if that does no harm, its parts are not', async () => {
+  it('is retried as a whole by the client if it is idempotent, its parts are not', async () => {
     const portal = new ModelPortal();
     await writeAll(portal, [add('a'), update('b')]);
     portal.behaviours = [{ failure: internal }];
@@ -221,7 +221,7 @@ describe('a portal that takes no requests', () => {
     expect(outcomes.every((outcome) => !outcome.ok && outcome.error === timeout)).toBe(true);
   });
 
-  it('loses nothing of what was under way when another request found out', async () => {
+  it('loses no request that was in flight when another one failed', async () => {
     const portal = new ModelPortal();
     portal.behaviours = [{ ticksAfter: 20 }, { failure: new Bitrix24Error('OVERLOAD_LIMIT') }];
     const outcomes = await writeAll(

@@ -16,8 +16,8 @@ export type Failure =
   | { readonly kind: 'portal' };
 
 /**
- * Failures that one command can cause for its whole request: a crash of the portal's process, a block page of a firewall
- * in front of the portal, a response that is too large.
+ * Failures that one command can cause for its whole request: a crash of the portal's process, a block page of a
+ * firewall in front of the portal, a response that is too large.
  */
 const SPOILED = new Set(['INTERNAL_SERVER_ERROR', 'ERROR_UNEXPECTED_ANSWER', 'BAD_ANSWER', 'TRANSPORT']);
 const BODY_TOO_LARGE = 413;
@@ -57,7 +57,9 @@ export function isSplittable(error: unknown): boolean {
   return failureOf(error).kind === 'split';
 }
 
-/** Commands above the limit fail with this code, and so may the whole batch (`settings/how-to-call-rest-api/batch.md`). */
+/**
+ * Commands above the limit fail with this code, and so may the whole batch (`settings/how-to-call-rest-api/batch.md`).
+ */
 export function isTooLong(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.code === 'ERROR_BATCH_LENGTH_EXCEEDED';
 }

@@ -2,8 +2,9 @@ import { MAX_BATCH_COMMANDS } from '../batch.js';
 import type { PlannedCommand } from './planned-command.js';
 
 /**
- * Packs commands into the fewest requests: up to 50 per batch, plus one request for each command that cannot be batched.
- * Commands of one entity keep their order across requests; requests that share an entity must be sent sequentially.
+ * Packs commands into the fewest requests: up to 50 per batch, plus one request for each command that cannot be
+ * batched. Commands of one entity keep their order across requests; requests that share an entity must be sent
+ * sequentially.
  */
 export function pack(jobs: readonly PlannedCommand[]): PlannedCommand[][] {
   const requests: PlannedCommand[][] = [];

@@ -24,8 +24,8 @@ export type ItemOutcome =
 
 /**
  * Reads items by id, of any number of types: fifty ids per command and fifty commands per request, so 2,500 items per
- * request. Returns each query, in the order given, with the outcome of each id; an invalid id is absent. A failed command
- * is the outcome of its own ids only; a command whose response is too large is bisected, down to a single item.
+ * request. Returns each query, in the order given, with the outcome of each id; an invalid id is absent. A failed
+ * command is the outcome of its own ids only; a command whose response is too large is bisected, down to a single item.
  *
  * Never rejects; after an abort the signal's reason is the error of the ids that were not read.
  */

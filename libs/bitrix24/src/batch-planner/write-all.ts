@@ -17,13 +17,13 @@ export interface Write {
 }
 
 /**
- * Writes fifty commands per request, several requests concurrently, and returns the outcome of each command, in the order
- * given.
+ * Writes fifty commands per request, several requests concurrently, and returns the outcome of each command, in the
+ * order given.
  *
- * A failed command does not affect the others, not even later ones of the same entity. A request that is too long, times
- * out or has a damaged response is bisected and retried, without the commands that may have been executed and are not
- * idempotent: their outcome is the error, and their result is unknown. When the portal accepts no requests at all, the
- * remaining commands get its error without being sent.
+ * A failed command does not affect the others, not even later ones of the same entity. A request that is too long,
+ * times out or has a damaged response is bisected and retried, without the commands that may have been executed and are
+ * not idempotent: their outcome is the error, and their result is unknown. When the portal accepts no requests at all,
+ * the remaining commands get its error without being sent.
  *
  * Never rejects; after an abort the signal's reason is the outcome of the commands that were not sent.
  */

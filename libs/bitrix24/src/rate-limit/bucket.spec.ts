@@ -43,7 +43,7 @@ describe('the bucket', () => {
     }
   });
 
-  it('is never idle while there is room: a turn comes as soon as the line allows, in the order of asking', () => {
+  it('is never idle while there is room: a ticket is due as soon as the burst allowance permits, in FIFO order', () => {
     fc.assert(
       fc.property(limits, fc.array(asker, { maxLength: 200, size: 'max' }), (limit, askers) => {
         const live = askers.map((each) => ({ ...each, work: 'live' as Priority, givesUp: false }));
@@ -62,7 +62,7 @@ describe('the bucket', () => {
     );
   });
 
-  it('gives bulk work room at once while there is some below its line, and leaves the rest to live work', () => {
+  it('admits bulk work at once below its allowance, and leaves the rest to live work', () => {
     for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
       const bulk = flood(burstAllowance(limit), 'bulk');
       const { sent } = play(limit, bulk);
@@ -117,7 +117,7 @@ describe('the bucket', () => {
     );
   });
 
-  it('takes a place back only if it is the last', () => {
+  it('releases a ticket only if it is the last', () => {
     const three = play(DEFAULT_LIMIT, flood(3, 'live')).bucket;
     expect(releaseTicket(three, 3).places).toBe(2);
     expect(releaseTicket(three, 2)).toBe(three);
@@ -131,7 +131,7 @@ describe('the bucket', () => {
     expect(sent.map(({ turnAtMs }) => turnAtMs)).toEqual([0, 100, 200, 300]);
   });
 
-  it('stands a clock that is set back', () => {
+  it('tolerates a clock that is set back', () => {
     const bucket = play(DEFAULT_LIMIT, flood(60, 'live')).bucket;
     const back = leakBucket(bucket, DEFAULT_LIMIT, -3_600_000);
     expect(back.leaked).toBe(bucket.leaked);

@@ -4,9 +4,9 @@ import type { Priority } from './rate-limiter.js';
  * Leaky bucket of one portal's rate limit: pure functions, without a clock or a store (`limits.md`).
  *
  * Bitrix24 adds 1 to a counter for each HTTP request from our address, subtracts Y once a second and rejects above X.
- * Here each request takes a ticket with a sequence number, and tickets leak at the rate Y. A request may be sent when at
- * most X − 2Y tickets up to its own (the burst allowance) have not leaked: one Y because Bitrix24 leaks in steps of a
- * second, one because it counts at arrival, up to a second after sending. Its counter therefore stays at X or below.
+ * Here each request takes a ticket with a sequence number, and tickets leak at the rate Y. A request may be sent when
+ * at most X − 2Y tickets up to its own (the burst allowance) have not leaked: one Y because Bitrix24 leaks in steps of
+ * a second, one because it counts at arrival, up to a second after sending. Its counter therefore stays at X or below.
  */
 export interface RateLimit {
   /** Y, requests a second. */
@@ -123,8 +123,8 @@ export function releaseTicket(bucket: Bucket, place: number): Bucket {
 }
 
 /**
- * Bitrix24 has rejected a request: its counter is at X, whatever this bucket says, because another client calls from our
- * address. Waiting requests keep their order and wait until X has leaked down to the burst allowance, about three
+ * Bitrix24 has rejected a request: its counter is at X, whatever this bucket says, because another client calls from
+ * our address. Waiting requests keep their order and wait until X has leaked down to the burst allowance, about three
  * seconds. A rejection before any later request was sent belongs to a request already in flight and is ignored.
  */
 export function throttleDown(before: Bucket, limit: RateLimit, nowMs: number): Bucket {

@@ -16,8 +16,8 @@ const timesThatClaim = (claim: () => number): SharedOperatingTimes => ({
 });
 const request = { work: 'live' as const, methods: ['crm.item.list'] };
 
-describe('SharedPace', () => {
-  it('waits for a method that is free again soon, before it takes a place', async () => {
+describe('DistributedRateLimiter', () => {
+  it('waits for a method that is free again soon, before it takes a ticket', async () => {
     const waits = [300, 200, 0];
     const rateLimiter = new DistributedRateLimiter(
       openBucket,
@@ -32,7 +32,7 @@ describe('SharedPace', () => {
     expect(places.length).toBe(before + 1);
   });
 
-  it('gives up on a method that others always get first, and takes no place for it', async () => {
+  it('gives up on a method that others always get first, and takes no ticket for it', async () => {
     const before = places.length;
     const rateLimiter = new DistributedRateLimiter(
       openBucket,

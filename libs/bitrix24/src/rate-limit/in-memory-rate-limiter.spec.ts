@@ -19,7 +19,7 @@ async function times(
   return (await Promise.all(each)).toSorted((a, b) => a - b);
 }
 
-describe('LocalPace', () => {
+describe('InMemoryRateLimiter', () => {
   it('lets the burst through at once, and then the rate', async () => {
     const passed = await times(new InMemoryRateLimiter(limit), line + 10);
     expect(passed[line - 1]).toBeLessThan(400);
@@ -40,7 +40,7 @@ describe('LocalPace', () => {
     expect((await bulk).filter(({ status }) => status === 'fulfilled').length).toBeLessThan(line);
   });
 
-  it('waits after a refusal, also with who has a place already', async () => {
+  it('waits after a rejection, also with requests that have a ticket', async () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 20, burst: 41 });
     await times(rateLimiter, 1);
     const waiting = times(rateLimiter, 15);
@@ -50,7 +50,7 @@ describe('LocalPace', () => {
     expect(passed.at(-1)).toBeGreaterThan(2_000);
   });
 
-  it('ends a wait with the signal’s own reason, and gives the place to the next', async () => {
+  it('ends a wait with the signal’s own reason, and gives the ticket to the next', async () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 0.5, burst: 2 });
     await rateLimiter.admit({ work: 'live', methods: [] });
     const reason = new Error('shutting down');
@@ -83,7 +83,7 @@ describe('LocalPace', () => {
     });
   });
 
-  it('sends one call of a slowed method at a time, the next when the bill has come', async () => {
+  it('sends one call of a throttled method at a time, the next after its usage sample', async () => {
     const rateLimiter = new InMemoryRateLimiter();
     const bill = { method: 'crm.item.list', resetsInMs: 2_000, exhausted: false };
     const request = { work: 'live' as const, methods: ['crm.item.list'] };

@@ -31,7 +31,7 @@ class ScriptedBucket implements SharedBucket {
 const granted = (place: number, waitMs = 0): Ticket => ({ granted: true, place, waitMs });
 const refused = (askAgainMs: number): Ticket => ({ granted: false, askAgainMs });
 
-describe('BucketLine', () => {
+describe('LimiterQueue', () => {
   let bucket: ScriptedBucket;
   let line: LimiterQueue;
   beforeEach(() => {
@@ -39,7 +39,7 @@ describe('BucketLine', () => {
     line = new LimiterQueue(bucket);
   });
 
-  it('asks again after a long wait, and waits on if the turn has moved', async () => {
+  it('checks again after a long wait, and waits on if the ticket is due later', async () => {
     bucket.answers = [granted(1, 510)];
     bucket.turns = [600, 0];
     const startedAt = performance.now();
@@ -74,13 +74,13 @@ describe('BucketLine', () => {
     expect(order).toEqual(['live', 'first', 'second', 'third']);
   });
 
-  it('gives a place back that nobody waits for any more', async () => {
+  it('releases a ticket that nobody waits for any more', async () => {
     bucket.answers = [granted(7, 60_000)];
     await expect(line.admit('live', AbortSignal.timeout(20))).rejects.toThrow('timeout');
     expect(bucket.givenBack).toEqual([7]);
   });
 
-  it('goes on with the others when one in the bulk line fails or gives up', async () => {
+  it('goes on with the others when one in the bulk queue fails or gives up', async () => {
     const end = new AbortController();
     bucket.answers = [refused(50), granted(1), granted(2)];
     const first = line.admit('bulk');

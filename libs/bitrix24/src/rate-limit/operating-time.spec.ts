@@ -61,18 +61,18 @@ describe('operating time', () => {
     expect(waitOf(observeUsage(undefined, refusal(-5_000), 0), 0)).toBe(1_000);
   });
 
-  it('takes the reset of an exhausted method from the bill before, when the refusal does not tell', () => {
+  it('takes the reset of an exhausted method from the previous sample, when the error has none', () => {
     const slowed = observeUsage(undefined, bill(470, 200_000), 0);
     expect(observeUsage(slowed, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
   });
 
-  it('is not misled by the late bill of an earlier call', () => {
+  it('is not misled by the late usage sample of an earlier call', () => {
     const exhausted = observeUsage(undefined, refusal(200_000), 0);
     expect(observeUsage(exhausted, bill(300, 195_000), 5_000)).toEqual(exhausted);
     expect(waitOf(observeUsage(exhausted, bill(470, 195_000), 5_000), 5_000)).toBe(195_000);
   });
 
-  it('resumes by itself at the reset, one call at a time until the first bill, and then as that says', () => {
+  it('resumes by itself at the reset, one call at a time until the first usage sample, and then by that', () => {
     const exhausted = slowedBy(refusal(200_000));
     const first = reserveCalls(new Map([[method, exhausted]]), 200_000);
     expect(first.waitMs).toBe(0);
@@ -82,7 +82,7 @@ describe('operating time', () => {
     expect(observeUsage(claimed, bill(200, 60_000), 201_000)).toBeUndefined();
   });
 
-  it('claims nothing when one of several methods has to wait', () => {
+  it('reserves nothing when one of several methods has to wait', () => {
     const slowed = slowedBy(bill(SLOW_FROM_SECONDS));
     const methods = new Map([
       ['a', slowed],
@@ -94,7 +94,9 @@ describe('operating time', () => {
     expect(throttledOf(methods, 3_000 - MAX_WAIT_MS).size).toBe(0);
   });
 
-  /** The method's ten one-minute baskets at Bitrix24, each counted for ten minutes from its first call (`limits.md`). */
+  /**
+   * The method's ten one-minute baskets at Bitrix24, each counted for ten minutes from its first call (`limits.md`).
+   */
   class Baskets {
     refusals = 0;
     private baskets: { startMs: number; seconds: number }[] = [];

@@ -1,9 +1,9 @@
 import type { MethodUsage } from './rate-limiter.js';
 
 /**
- * Operating time limit: pure functions, without a clock or a store (`limits.md`, facts 22). A method may use 480 seconds
- * per application in ten minutes, counted in one-minute buckets; above that it responds 429 until the oldest bucket
- * expires. In the last fifth of the budget the method is throttled, so that the rest lasts until then.
+ * Operating time limit: pure functions, without a clock or a store (`limits.md`, facts 22). A method may use 480
+ * seconds per application in ten minutes, counted in one-minute buckets; above that it responds 429 until the oldest
+ * bucket expires. In the last fifth of the budget the method is throttled, so that the rest lasts until then.
  */
 export const OPERATING_LIMIT_SECONDS = 480;
 /** Usage from which on a method is throttled. */

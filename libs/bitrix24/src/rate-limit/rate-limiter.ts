@@ -1,4 +1,6 @@
-/** `live`: interactive, an event whose result a person waits for. `bulk`: background, a backfill or a reconciliation. */
+/**
+ * `live`: interactive, an event whose result a person waits for. `bulk`: background, a backfill or a reconciliation.
+ */
 export type Priority = 'live' | 'bulk';
 
 /** Operating time of one method as a response reports it (`limits.md`). */

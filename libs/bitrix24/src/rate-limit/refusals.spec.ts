@@ -51,8 +51,8 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
   return { between, refused };
 }
 
-describe('a bucket after a refusal', () => {
-  it('says how long until a turn in the same formula by which the bucket leaks, also while the share comes back', () => {
+describe('a bucket after a rejection', () => {
+  it('computes the delay of a ticket by the formula of the leak, also while the share recovers', () => {
     const state = fc.record({
       share: fc.double({ min: BUCKET_RULES.leastShare, max: 1, noNaN: true }),
       places: fc.integer({ min: 0, max: 300 }),
@@ -87,7 +87,7 @@ describe('a bucket after a refusal', () => {
     );
   });
 
-  it('counts once for all requests that were under way, and again for one that was sent after it', () => {
+  it('counts once for all requests in flight, and again for one that was sent after it', () => {
     let bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
     for (let index = 0; index < 46; index += 1)
       bucket = throttleDown(bucket, DEFAULT_LIMIT, 1_000 + index * 10);

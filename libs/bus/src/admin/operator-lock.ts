@@ -10,7 +10,7 @@ const LOCK_TIMED_OUT = '55P03';
 
 // Until it commits, an inserted row blocks every other transaction that inserts the same key. An advisory lock would
 // too, but any user of the database may take one.
-const TURN_SQL = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
+const LOCK_SQL = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
 
 /** A lock name that no consumer can have. */
 export const UNROUTED = 'unrouted events';
@@ -39,7 +39,7 @@ export class OperatorLock {
       await client.query(`SET lock_timeout = ${this.waitMs}`);
       await client.query('SET idle_in_transaction_session_timeout = 0');
       await client.query('BEGIN');
-      await client.query(TURN_SQL, [consumer]);
+      await client.query(LOCK_SQL, [consumer]);
       // If its connection ends, the lock is lost without a trace in the table: two scans may then run at once, each on
       // a part of the letters; every letter is still settled only once.
       return await work();

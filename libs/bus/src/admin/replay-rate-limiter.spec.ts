@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ReplayRateLimiter } from './replay-rate-limiter.js';
 
 /** A fake clock that advances by each wait; each wait takes `lateMs` longer than requested. */
-function paceAt(rate: number, lateMs = 0) {
+function limiterAt(rate: number, lateMs = 0) {
   const clock = { now: 0 };
   const rateLimiter = new ReplayRateLimiter(
     rate,
@@ -16,7 +16,7 @@ function paceAt(rate: number, lateMs = 0) {
 
 describe('the rate limiter of a replay', () => {
   it('allows the first step at once, and the others at its rate', async () => {
-    const { rateLimiter, clock } = paceAt(10);
+    const { rateLimiter, clock } = limiterAt(10);
     await rateLimiter.admit();
     expect(clock.now).toBe(0);
     for (let step = 0; step < 10; step++) await rateLimiter.admit();
@@ -24,14 +24,14 @@ describe('the rate limiter of a replay', () => {
   });
 
   it('keeps its rate though timers are late', async () => {
-    const { rateLimiter, clock } = paceAt(500, 1);
+    const { rateLimiter, clock } = limiterAt(500, 1);
     for (let step = 0; step <= 500; step++) await rateLimiter.admit();
     expect(clock.now).toBeGreaterThanOrEqual(1_000);
     expect(clock.now).toBeLessThan(1_010);
   });
 
   it('does not make up for a stall by a burst', async () => {
-    const { rateLimiter, clock } = paceAt(10);
+    const { rateLimiter, clock } = limiterAt(10);
     await rateLimiter.admit();
     clock.now += 60_000;
     for (let step = 0; step < 12; step++) await rateLimiter.admit();

@@ -10,9 +10,9 @@ const MAX_CAUSES = 5;
 export function explainConnectionError(error: unknown, address: AddressName): ConnectionErrorExplanation {
   let cause = error;
   for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth += 1) {
-    const fault =
+    const explanation =
       explainPostgresError(cause) ?? explainAmqpError(cause) ?? explainNetworkError(cause, address);
-    if (fault) return fault;
+    if (explanation) return explanation;
     cause = cause.cause;
   }
   return transient(toFailure(error).message);

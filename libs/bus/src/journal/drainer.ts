@@ -39,7 +39,7 @@ export class Drainer {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
   /** By slot, Unix time in milliseconds: when to read its quarantined events again. */
-  private readonly asideUntil = new Map<number, number>();
+  private readonly quarantineRetryAt = new Map<number, number>();
 
   constructor(
     private readonly own: Journal,
@@ -84,17 +84,17 @@ export class Drainer {
     let behind: string | undefined;
     let refusal: unknown;
     while (journal.size > 0 && bus.isReady() && !this.stopping.signal.aborted) {
-      const lot = await journal.oldest(BATCH_SIZE, behind);
-      const outcome = await this.publish(lot);
+      const batch = await journal.oldest(BATCH_SIZE, behind);
+      const outcome = await this.publish(batch);
       await journal.remove(outcome.published);
       drained += outcome.published.length;
-      refused += lot.length - outcome.published.length;
+      refused += batch.length - outcome.published.length;
       refusal ??= outcome.refusal;
       this.options.onDrained?.();
       // An event that is rejected for itself does not block later ones; events that arrive meanwhile wait for the next
       // poll.
-      behind = lot.at(-1)?.key;
-      if (outcome.isAway || lot.length < BATCH_SIZE) break;
+      behind = batch.at(-1)?.key;
+      if (outcome.isAway || batch.length < BATCH_SIZE) break;
     }
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
@@ -106,10 +106,10 @@ export class Drainer {
 
   /** @returns the events that the bus has stored, whether it accepts no others for now, and why it rejected one */
   private async publish(
-    lot: readonly Entry[],
+    batch: readonly Entry[],
   ): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
     const outcomes = await Promise.allSettled(
-      lot.map(({ event }) => this.options.bus.publish(event, PUBLISH_DEADLINE_MS)),
+      batch.map(({ event }) => this.options.bus.publish(event, PUBLISH_DEADLINE_MS)),
     );
     let isAway = false;
     let refusal: unknown;
@@ -119,7 +119,11 @@ export class Drainer {
       if (reason instanceof BusUnavailableError && reason.code !== 'BUS_REFUSED') isAway = true;
       else refusal ??= reason;
     }
-    return { published: lot.filter((_, index) => outcomes[index]?.status === 'fulfilled'), isAway, refusal };
+    return {
+      published: batch.filter((_, index) => outcomes[index]?.status === 'fulfilled'),
+      isAway,
+      refusal,
+    };
   }
 
   /** A gateway that was scaled away leaves its slot; no process has it open any more. */
@@ -127,7 +131,7 @@ export class Drainer {
     const { folder, bus } = this.options;
     for (const number of await listSlots(folder)) {
       if (number === this.own.number || !bus.isReady() || this.stopping.signal.aborted) continue;
-      if (Date.now() < (this.asideUntil.get(number) ?? 0)) continue;
+      if (Date.now() < (this.quarantineRetryAt.get(number) ?? 0)) continue;
       // A slot that cannot be read does not block the others.
       await this.attempt(() => this.drainOrphan(number));
     }
@@ -140,7 +144,8 @@ export class Drainer {
     const orphan = await Journal.over(slot, number, limits, log);
     try {
       await this.drain(orphan);
-      if (orphan.newer + orphan.unreadable > 0) this.asideUntil.set(number, Date.now() + QUARANTINE_RETRY_MS);
+      if (orphan.newer + orphan.unreadable > 0)
+        this.quarantineRetryAt.set(number, Date.now() + QUARANTINE_RETRY_MS);
     } finally {
       await orphan.close();
     }

@@ -63,12 +63,17 @@ export async function otherSlots(
 ): Promise<OtherSlot[]> {
   const slots = await listSlots(folder).catch(() => []);
   const others = slots.filter((slot) => slot !== own).toSorted((one, two) => one - two);
-  const looked: OtherSlot[] = [];
-  for (const slot of others) looked.push(await lookInto(folder, slot, limits, log));
-  return looked;
+  const inspected: OtherSlot[] = [];
+  for (const slot of others) inspected.push(await inspectSlot(folder, slot, limits, log));
+  return inspected;
 }
 
-async function lookInto(folder: string, slot: number, limits: JournalLimits, log: Log): Promise<OtherSlot> {
+async function inspectSlot(
+  folder: string,
+  slot: number,
+  limits: JournalLimits,
+  log: Log,
+): Promise<OtherSlot> {
   try {
     const opened = await openSlot(folder, slot);
     if (!opened) return { slot, state: 'held' };

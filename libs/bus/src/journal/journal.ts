@@ -28,16 +28,16 @@ interface Waiting {
 /** One synced write takes as long for many events as for one; a larger group only delays the first ones. */
 const GROUP_SIZE = 256;
 /**
- * Key prefix of quarantined events, which this version cannot read; sorts after every time. Every open of the slot tries
- * them again: as a rule a newer version wrote them, and the next upgrade recovers them.
+ * Key prefix of quarantined events, which this version cannot read; sorts after every time. Every open of the slot
+ * tries them again: as a rule a newer version wrote them, and the next upgrade recovers them.
  */
-const ASIDE_PREFIX = 'x';
-const asideRange = { gt: ASIDE_PREFIX, lt: 'y' };
+const QUARANTINE_PREFIX = 'x';
+const QUARANTINE_RANGE = { gt: QUARANTINE_PREFIX, lt: 'y' };
 /** Maximum events moved in one write. */
-const BRING_BACK_GROUP = 200;
+const RECOVER_GROUP_SIZE = 200;
 
 /** Quarantined events, which are not handed out. */
-interface Aside {
+interface Quarantined {
   /** They wait for the next upgrade. */
   newer: number;
   /** No version can read them; they stay for an operator. */
@@ -54,7 +54,7 @@ export class Journal {
   #waiting: Waiting[] = [];
   #committing: Promise<void> | undefined;
   /** Ends when no write is in progress. */
-  #turns: Promise<void> = Promise.resolve();
+  #lastWrite: Promise<void> = Promise.resolve();
   #sequence = 0;
   /** Time of the last key: keys ascend even if the clock goes back, so that no event overwrites another. */
   #lastTime = 0;
@@ -67,7 +67,7 @@ export class Journal {
   #size = 0;
   #bytes = 0;
   #oldestAt: number | undefined;
-  #aside: Aside = { newer: 0, unreadable: 0, bytes: 0 };
+  #quarantined: Quarantined = { newer: 0, unreadable: 0, bytes: 0 };
 
   private constructor(
     private readonly slot: Slot,
@@ -105,12 +105,12 @@ export class Journal {
 
   /** Events of a newer version, not counted in `size`: handed out once a process that can read them opens the slot. */
   get newer(): number {
-    return this.#aside.newer;
+    return this.#quarantined.newer;
   }
 
   /** Events that no version can read, not counted in `size`. */
   get unreadable(): number {
-    return this.#aside.unreadable;
+    return this.#quarantined.unreadable;
   }
 
   /** Unix time in milliseconds; undefined when it is empty. */
@@ -126,7 +126,7 @@ export class Journal {
   /** After a failed write: checks whether the disk accepts writes again. @throws the disk's error if it does not */
   async mend(): Promise<void> {
     if (this.#isBroken && !this.#closed)
-      await this.#inTurn(() => this.slot.del(ASIDE_PREFIX, { sync: true }));
+      await this.#serialize(() => this.slot.del(QUARANTINE_PREFIX, { sync: true }));
   }
 
   /** @throws JournalError; the event is then not stored */
@@ -153,7 +153,7 @@ export class Journal {
     if (this.#removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
     const unread: { key: string; content: Buffer; error: unknown }[] = [];
-    const range = behind === undefined ? this.#range() : { gt: behind, lt: ASIDE_PREFIX };
+    const range = behind === undefined ? this.#range() : { gt: behind, lt: QUARANTINE_PREFIX };
     for await (const [key, content] of this.slot.iterator({ ...range, limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
@@ -161,7 +161,7 @@ export class Journal {
         unread.push({ key, content, error });
       }
     }
-    if (unread.length > 0) await this.#setAside(unread);
+    if (unread.length > 0) await this.#quarantine(unread);
     return entries;
   }
 
@@ -171,7 +171,7 @@ export class Journal {
    */
   async remove(entries: readonly Stored[]): Promise<void> {
     for (const { key, bytes } of entries) this.#removed.set(key, bytes);
-    await this.#inTurn(async () => {
+    await this.#serialize(async () => {
       const removed = [...this.#removed];
       await this.slot.batch(removed.map(([key]) => ({ type: 'del', key })));
       for (const [key, bytes] of removed) {
@@ -189,71 +189,71 @@ export class Journal {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#committing;
-    await this.#turns;
+    await this.#lastWrite;
     await this.slot.close();
   }
 
   #range(): { gte: string; lt: string } {
-    return { gte: this.#firstKey, lt: ASIDE_PREFIX };
+    return { gte: this.#firstKey, lt: QUARANTINE_PREFIX };
   }
 
   #isFull(more: number): boolean {
     const isTooOld = this.#oldestAt !== undefined && Date.now() - this.#oldestAt > this.limits.maxAgeMs;
-    return isTooOld || this.#bytes + this.#aside.bytes + more > this.limits.maxBytes;
+    return isTooOld || this.#bytes + this.#quarantined.bytes + more > this.limits.maxBytes;
   }
 
-  async #setAside(unread: readonly { key: string; content: Buffer; error: unknown }[]): Promise<void> {
+  async #quarantine(unread: readonly { key: string; content: Buffer; error: unknown }[]): Promise<void> {
     for (const { key, error } of unread) {
       if (!isOfNewerVersion(error))
         this.log.error({ err: error, key }, 'an event of the journal cannot be read; it is set aside there');
     }
     const puts = unread.map(({ key, content }) => ({
       type: 'put' as const,
-      key: ASIDE_PREFIX + key,
+      key: QUARANTINE_PREFIX + key,
       value: content,
     }));
-    await this.#inTurn(() => this.slot.batch(puts, { sync: true }));
-    for (const { content, error } of unread) this.#noteAside(error, content.length);
+    await this.#serialize(() => this.slot.batch(puts, { sync: true }));
+    for (const { content, error } of unread) this.#countQuarantined(error, content.length);
     await this.remove(unread.map(({ key, content }) => ({ key, bytes: content.length })));
     const newer = unread.filter(({ error }) => isOfNewerVersion(error)).length;
     if (newer > 0)
       this.log.warn({ events: newer, slot: this.number }, 'events of a newer version wait for the upgrade');
   }
 
-  #noteAside(error: unknown, bytes: number): void {
-    if (isOfNewerVersion(error)) this.#aside.newer += 1;
-    else this.#aside.unreadable += 1;
-    this.#aside.bytes += bytes;
+  #countQuarantined(error: unknown, bytes: number): void {
+    if (isOfNewerVersion(error)) this.#quarantined.newer += 1;
+    else this.#quarantined.unreadable += 1;
+    this.#quarantined.bytes += bytes;
   }
 
   /** Moves quarantined events that this version can read back into the queue; counts the rest. */
-  async #bringBack(): Promise<void> {
-    this.#aside = { newer: 0, unreadable: 0, bytes: 0 };
+  async #recoverQuarantined(): Promise<void> {
+    this.#quarantined = { newer: 0, unreadable: 0, bytes: 0 };
     let readable: { key: string; content: Buffer }[] = [];
     let broughtBack = 0;
     const putBack = async (): Promise<void> => {
       // Atomic, even on a power failure.
       await this.slot.batch(
         readable.flatMap(({ key, content }) => [
-          { type: 'put' as const, key: key.slice(ASIDE_PREFIX.length), value: content },
+          { type: 'put' as const, key: key.slice(QUARANTINE_PREFIX.length), value: content },
           { type: 'del' as const, key },
         ]),
       );
       broughtBack += readable.length;
       readable = [];
     };
-    for await (const [key, content] of this.slot.iterator(asideRange)) {
-      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(ASIDE_PREFIX.length)) + 1);
+    for await (const [key, content] of this.slot.iterator(QUARANTINE_RANGE)) {
+      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(QUARANTINE_PREFIX.length)) + 1);
       try {
         decodeMessage(content);
         readable.push({ key, content });
       } catch (error) {
-        this.#noteAside(error, content.length);
+        this.#countQuarantined(error, content.length);
       }
-      if (readable.length >= BRING_BACK_GROUP) await putBack();
+      if (readable.length >= RECOVER_GROUP_SIZE) await putBack();
     }
     if (readable.length > 0) await putBack();
-    const { newer, unreadable } = this.#aside;
+    const { newer, unreadable } = this.#quarantined;
     if (broughtBack > 0)
       this.log.info(
         { events: broughtBack, slot: this.number },
@@ -281,7 +281,7 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, GROUP_SIZE);
       try {
-        await this.#inTurn(async () => {
+        await this.#serialize(async () => {
           const puts = group.map(({ key, content }) => ({ type: 'put' as const, key, value: content }));
           await this.slot.batch(puts, { sync: true });
           for (const { key, content } of group) this.#note(key, content.length);
@@ -299,9 +299,9 @@ export class Journal {
    * Serializes writes, because a failed write leaves bytes at the end of LevelDB's log that make later records
    * unreadable: the next write starts a new log, even when the disk has space again.
    */
-  #inTurn(write: () => Promise<void>): Promise<void> {
-    const written = this.#writeAfter(this.#turns, write);
-    this.#turns = written.catch(() => undefined);
+  #serialize(write: () => Promise<void>): Promise<void> {
+    const written = this.#writeAfter(this.#lastWrite, write);
+    this.#lastWrite = written.catch(() => undefined);
     return written;
   }
 
@@ -327,7 +327,7 @@ export class Journal {
    * Part of a failed write may be on the disk after all, and while it was closed another process may have drained it.
    */
   async #count(): Promise<void> {
-    await this.#bringBack();
+    await this.#recoverQuarantined();
     this.#firstKey = '';
     [this.#size, this.#bytes, this.#oldestAt] = [0, 0, undefined];
     const stillThere = new Set<string>();

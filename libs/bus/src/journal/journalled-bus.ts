@@ -22,7 +22,7 @@ const journalBytes = gauge({
   name: 'relay_journal_bytes',
   help: 'Bytes of their messages',
 });
-const journalAside = gauge({
+const journalQuarantined = gauge({
   name: 'relay_journal_aside_events',
   help: 'Events in this process’ slot that it cannot read: newer, which wait for the upgrade, and unreadable',
   labelNames: ['what'],
@@ -123,8 +123,8 @@ export class JournalledBus implements EventBus {
   private count(): void {
     journalEntries.set(this.journal?.size ?? 0);
     journalBytes.set(this.journal?.bytes ?? 0);
-    journalAside.set({ what: 'newer' }, this.journal?.newer ?? 0);
-    journalAside.set({ what: 'unreadable' }, this.journal?.unreadable ?? 0);
+    journalQuarantined.set({ what: 'newer' }, this.journal?.newer ?? 0);
+    journalQuarantined.set({ what: 'unreadable' }, this.journal?.unreadable ?? 0);
   }
 
   consume(options: ConsumeOptions): Promise<Consumption> {

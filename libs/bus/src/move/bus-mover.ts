@@ -42,7 +42,7 @@ const PUBLISH_POOL = 4;
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
 /** A persistent problem is not logged at every round. */
-const SAY_AGAIN_MS = 10 * 60_000;
+const LOG_AGAIN_MS = 10 * 60_000;
 
 /**
  * Moves waiting, retrying and dead messages from a bus that is no longer in use to the current one: nothing else reads
@@ -53,7 +53,7 @@ export class BusMover {
   private readonly lock: OperatorLock;
   private readonly database: pg.Pool;
   private readonly stop = new AbortController();
-  private readonly saidAt = new Map<string, number>();
+  private readonly loggedAt = new Map<string, number>();
   private running: Promise<void> | undefined;
 
   constructor(private readonly options: BusMoverOptions) {
@@ -113,7 +113,11 @@ export class BusMover {
         isDone = (await this.round()).done;
       } catch (error) {
         if (!(error instanceof OperationInProgressError))
-          this.say('error', { err: error }, 'the bus of before could not be looked at; trying again');
+          this.logThrottled(
+            'error',
+            { err: error },
+            'the bus of before could not be looked at; trying again',
+          );
       }
       if (isDone) await this.pause();
     }
@@ -138,7 +142,7 @@ export class BusMover {
       if (messages + letters + unrouted > 0)
         log.info({ from: source.name, messages, letters, unrouted, done }, 'moved from the bus of before');
       if (served.length > 0)
-        this.say(
+        this.logThrottled(
           'warn',
           { from: source.name, consumers: served },
           'processes still work on the bus of before: what waits there is theirs until they end',
@@ -150,7 +154,7 @@ export class BusMover {
       report.served.push(...served);
     } catch (error) {
       report.failed.push(source.name);
-      this.say(
+      this.logThrottled(
         'error',
         { err: error, from: source.name },
         'what lies on the bus of before cannot be moved now; tried again, and at once by: relay bus move',
@@ -165,9 +169,9 @@ export class BusMover {
       : openRabbitTarget(amqpUrl, consumer, { retryDelaysMs: this.retryDelaysMs, log });
   }
 
-  private say(level: 'warn' | 'error', fields: object, message: string): void {
-    if (performance.now() - (this.saidAt.get(message) ?? -Infinity) < SAY_AGAIN_MS) return;
-    this.saidAt.set(message, performance.now());
+  private logThrottled(level: 'warn' | 'error', fields: object, message: string): void {
+    if (performance.now() - (this.loggedAt.get(message) ?? -Infinity) < LOG_AGAIN_MS) return;
+    this.loggedAt.set(message, performance.now());
     this.options.log[level](fields, message);
   }
 }

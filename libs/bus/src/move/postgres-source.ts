@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { ShardLeases } from '../postgres/shard-leases.js';
 import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 
-const LOT = 100;
+const BATCH_SIZE = 100;
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
 
@@ -130,7 +130,7 @@ async function moveMessages(
     return true;
   };
   const read = async (after: string): Promise<MessageRow[]> =>
-    (await client.query<MessageRow>(MESSAGES_SQL, [after, LOT, consumer, owned])).rows;
+    (await client.query<MessageRow>(MESSAGES_SQL, [after, BATCH_SIZE, consumer, owned])).rows;
   await moveRows(client, 'messages', { read, move }, parts, round);
 }
 
@@ -146,7 +146,7 @@ async function moveLetters(
     return true;
   };
   const read = async (after: string): Promise<LetterRow[]> =>
-    (await client.query<LetterRow>(LETTERS_SQL, [after, LOT, consumer])).rows;
+    (await client.query<LetterRow>(LETTERS_SQL, [after, BATCH_SIZE, consumer])).rows;
   await moveRows(client, 'dead_letters', { read, move }, parts, round);
 }
 
@@ -159,7 +159,7 @@ async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveRoun
     return true;
   };
   const read = async (after: string): Promise<UnroutedRow[]> =>
-    (await client.query<UnroutedRow>(UNROUTED_SQL, [after, LOT])).rows;
+    (await client.query<UnroutedRow>(UNROUTED_SQL, [after, BATCH_SIZE])).rows;
   await moveRows(client, 'unrouted', { read, move }, parts, round);
 }
 

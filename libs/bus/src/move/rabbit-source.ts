@@ -13,7 +13,7 @@ import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveT
 import { isReadable } from './postgres-source.js';
 
 /** Acknowledged one by one: the broker loses acks of a channel that closes with more than 32 of them in flight. */
-const LOT = 16;
+const BATCH_SIZE = 16;
 /** Messages that stay are ahead of the others and are read again with each batch. */
 const MAX_STAYING = 1_000;
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -172,17 +172,17 @@ async function empty(
       round.done = false;
       break;
     }
-    const lot = await moveLot(broker, queue, staying + LOT, move);
-    moved += lot.moved;
-    staying = lot.staying;
-    failure = lot.failure;
-    if (lot.moved + lot.staying === 0) break;
+    const batch = await moveBatch(broker, queue, staying + BATCH_SIZE, move);
+    moved += batch.moved;
+    staying = batch.staying;
+    failure = batch.failure;
+    if (batch.moved + batch.staying === 0) break;
   }
   if (failure) throw failure.reason;
   return moved;
 }
 
-interface Lot {
+interface MovedBatch {
   moved: number;
   /** Returned to their positions. */
   staying: number;
@@ -190,12 +190,12 @@ interface Lot {
 }
 
 /** Moves the oldest messages of the queue; unacknowledged ones return to their positions. */
-async function moveLot(
+async function moveBatch(
   broker: AdminConnection,
   queue: string,
   size: number,
   move: (message: ConsumeMessage) => Promise<boolean>,
-): Promise<Lot> {
+): Promise<MovedBatch> {
   const channel: Channel = await broker.openChannel();
   let staying = 0;
   try {

@@ -17,21 +17,21 @@ describe('the crash log in PostgreSQL', () => {
   });
 
   /** As the next process would open it. */
-  function trialsOf(consumer: string): DatabaseCrashLog {
+  function crashLogOf(consumer: string): DatabaseCrashLog {
     const crashLog = new DatabaseCrashLog(database.url, consumer, silentLog);
     open.push(crashLog);
     return crashLog;
   }
 
   it('counts unfinished batches separately for every portal and consumer', async () => {
-    const first = trialsOf('counting');
+    const first = crashLogOf('counting');
     expect([await first.begin('a'), await first.begin('a'), await first.begin('b')]).toEqual([0, 1, 0]);
-    expect(await trialsOf('another').begin('a')).toBe(0);
-    expect(await trialsOf('counting').begin('a')).toBe(2);
+    expect(await crashLogOf('another').begin('a')).toBe(0);
+    expect(await crashLogOf('counting').begin('a')).toBe(2);
   });
 
   it('no longer counts a batch that has ended, and removes the portal when nothing is suspect', async () => {
-    const crashLog = trialsOf('ending');
+    const crashLog = crashLogOf('ending');
     await crashLog.begin('a');
     await crashLog.begin('a');
     await crashLog.end('a', false);
@@ -41,7 +41,7 @@ describe('the crash log in PostgreSQL', () => {
   });
 
   it('counts consecutive solo batches of one entity, until it ends or another one begins', async () => {
-    const crashLog = trialsOf('alone');
+    const crashLog = crashLogOf('alone');
     await crashLog.begin('a');
     const starts = [];
     for (const entity of ['X:1', 'X:1', 'X:1', 'X:2', 'X:2'])

@@ -8,7 +8,7 @@ const BEGIN_SQL = `
   RETURNING unfinished - 1 AS before`;
 
 // The right-hand sides see the row before the update.
-const ALONE_SQL = `
+const SOLO_SQL = `
   UPDATE bus.trials SET starts = CASE WHEN entity = $3 THEN starts + 1 ELSE 1 END, entity = $3
   WHERE consumer = $1 AND member_id = $2
   RETURNING starts - 1 AS before`;
@@ -52,7 +52,7 @@ export class DatabaseCrashLog implements CrashLog {
   }
 
   beginSolo(memberId: string, entity: string): Promise<number> {
-    return this.before(ALONE_SQL, [memberId, entity]);
+    return this.before(SOLO_SQL, [memberId, entity]);
   }
 
   async end(memberId: string, done: boolean): Promise<void> {

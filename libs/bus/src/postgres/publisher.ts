@@ -93,8 +93,8 @@ export class PostgresPublisher {
 
   /** Resolves after the first check of the database, successful or not. */
   async start(): Promise<void> {
-    await this.look();
-    this.probe = setInterval(() => void this.look(), PROBE_EVERY_MS).unref();
+    await this.check();
+    this.probe = setInterval(() => void this.check(), PROBE_EVERY_MS).unref();
   }
 
   isReady(): boolean {
@@ -147,7 +147,7 @@ export class PostgresPublisher {
     });
   }
 
-  private async look(): Promise<void> {
+  private async check(): Promise<void> {
     try {
       await this.pool.query(MAY_PUBLISH_SQL, [null, null, null, null, null]);
       this.ready = performance.now() >= (this.refusedUntil ?? 0);

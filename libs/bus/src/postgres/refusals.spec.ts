@@ -72,7 +72,7 @@ describe('a PostgreSQL that rejects requests', () => {
     });
 
   /** However often it retries, the log has one line per connection for the operator. */
-  async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
+  async function isLoggedOnce(connections: readonly string[], reason: RegExp): Promise<void> {
     await eventually(() => expect(busHealth.reason).toMatch(reason));
     for (const connection of connections) {
       const about = ({ fields }: { fields: object }): boolean =>
@@ -102,7 +102,7 @@ describe('a PostgreSQL that rejects requests', () => {
   it('with missing tables: logs what to run, and works once that is done', async () => {
     const opened = await openAs('postgres');
     const consuming = consume(opened);
-    await isSaidOnce(['publish', `consume ${consumer}`], /run `npm run migrate`/);
+    await isLoggedOnce(['publish', `consume ${consumer}`], /run `npm run migrate`/);
     expect(opened.isReady()).toBe(false);
     await expect(opened.publish(anEvent())).rejects.toMatchObject({ name: 'BusUnavailableError' });
     await migrate();
@@ -115,10 +115,10 @@ describe('a PostgreSQL that rejects requests', () => {
     await owner.query(`CREATE ROLE ${role} LOGIN`);
     const opened = await openAs(role);
     const consuming = consume(opened);
-    await isSaidOnce(['publish', `consume ${consumer}`], /no permission for schema bus/);
+    await isLoggedOnce(['publish', `consume ${consumer}`], /no permission for schema bus/);
     await owner.query(`GRANT USAGE ON SCHEMA bus TO ${role}`);
     await owner.query(`GRANT SELECT ON ALL TABLES IN SCHEMA bus TO ${role}`);
-    await isSaidOnce(
+    await isLoggedOnce(
       ['publish', `consume ${consumer}`],
       /no permission for table .*GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES/,
     );
@@ -131,7 +131,7 @@ describe('a PostgreSQL that rejects requests', () => {
   it('with a role that does not exist: logs it, and works once it does', async () => {
     await migrate();
     const opened = await openAs(role);
-    await isSaidOnce(['publish'], /PostgreSQL refuses the user in DATABASE_URL/);
+    await isLoggedOnce(['publish'], /PostgreSQL refuses the user in DATABASE_URL/);
     await owner.query(`CREATE ROLE ${role} LOGIN SUPERUSER`);
     await eventually(() => expect(opened.isReady()).toBe(true));
     await consume(opened);

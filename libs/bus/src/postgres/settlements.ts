@@ -38,7 +38,7 @@ const DEAD_SQL = `
 
 /** Collects settlements while the connection is busy and writes them in bulk: one statement per kind. */
 export class Settlements {
-  private gathered: Settlement[] = [];
+  private pending: Settlement[] = [];
   private next: Promise<void> | undefined;
   private last: Promise<void> = Promise.resolve();
 
@@ -46,7 +46,7 @@ export class Settlements {
 
   /** Resolves when it is written. Rejects when the connection ended first: then the message is redelivered. */
   add(settlement: Settlement): Promise<void> {
-    this.gathered.push(settlement);
+    this.pending.push(settlement);
     this.next ??= this.writeAfter(this.last);
     return this.next;
   }
@@ -56,8 +56,8 @@ export class Settlements {
     await new Promise((resolve) => {
       setImmediate(resolve);
     });
-    const settlements = this.gathered;
-    this.gathered = [];
+    const settlements = this.pending;
+    this.pending = [];
     this.last = this.next ?? Promise.resolve();
     this.next = undefined;
     await this.write(settlements);

@@ -12,7 +12,7 @@ export class ChannelAcks implements AckChannel {
   /** Tags to ack in this iteration. */
   private tags: number[] = [];
   /** Unacknowledged tags in delivery order: tags are ascending on a channel. */
-  private readonly inHand = new Set<number>();
+  private readonly unacked = new Set<number>();
 
   constructor(
     private readonly channel: Pick<Channel, 'ack'>,
@@ -24,7 +24,7 @@ export class ChannelAcks implements AckChannel {
    * Every message of the channel must be registered here: an unknown one would be acknowledged with those after it.
    */
   of({ fields, properties }: ConsumeMessage): this {
-    this.inHand.add(fields.deliveryTag);
+    this.unacked.add(fields.deliveryTag);
     this.envelope ??= { fields: { ...fields }, properties, content: Buffer.alloc(0) };
     return this;
   }
@@ -43,8 +43,8 @@ export class ChannelAcks implements AckChannel {
   flush(): void {
     const tags = this.tags.splice(0);
     if (!this.state.open) return;
-    for (const tag of tags) this.inHand.delete(tag);
-    const [oldest = Infinity] = this.inHand;
+    for (const tag of tags) this.unacked.delete(tag);
+    const [oldest = Infinity] = this.unacked;
     // The broker closes the channel for an already acked tag, so the tag must be one of this iteration.
     const covered = tags.reduce((most, tag) => (tag < oldest ? Math.max(most, tag) : most), 0);
     if (covered > 0) this.send(covered, true);

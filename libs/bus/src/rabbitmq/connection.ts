@@ -26,7 +26,7 @@ export async function connect<T>(
     keepAlive: true,
     clientProperties: { connection_name: `b24-relay ${name}` },
   });
-  gatherWrites(connection);
+  batchWrites(connection);
   const failed = deferred<never>();
   failed.promise.catch(nothing);
   const end = (cause: Error): void => {
@@ -52,12 +52,12 @@ export async function connect<T>(
  * amqplib writes every frame with its own system call. This buffers what it writes in one event-loop iteration into a
  * single write: thousands of retries or acks of one portal then delay others only a little.
  */
-function gatherWrites({ connection }: ChannelModel): void {
+function batchWrites({ connection }: ChannelModel): void {
   const stream: unknown = Reflect.get(connection, 'stream');
   // A private field of amqplib; without it everything works, only slower.
   if (!(stream instanceof Writable)) return;
   const write = stream.write.bind(stream);
-  const gathered = (...args: unknown[]): unknown => {
+  const bufferedWrite = (...args: unknown[]): unknown => {
     if (stream.writableCorked === 0) {
       stream.cork();
       process.nextTick(() => stream.uncork());
@@ -65,7 +65,7 @@ function gatherWrites({ connection }: ChannelModel): void {
     return Reflect.apply(write, undefined, args);
   };
   // Writable, because Node replaces it when the peer has ended.
-  Object.defineProperty(stream, 'write', { value: gathered, writable: true, configurable: true });
+  Object.defineProperty(stream, 'write', { value: bufferedWrite, writable: true, configurable: true });
 }
 
 /** The end of a channel ends its session: nothing continues after a channel error. */

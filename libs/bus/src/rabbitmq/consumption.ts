@@ -120,11 +120,11 @@ function takeMessage(
   receive: ConsumeOptions['receive'],
 ): void {
   const { messageId }: { messageId?: unknown } = message.properties;
-  const trail = readRetryMetadata(message.properties.headers);
+  const metadata = readRetryMetadata(message.properties.headers);
   const receipt = new RabbitReceipt(context, channel.of(message), {
-    ...trail,
+    ...metadata,
     // Not every broker version counts every kind of requeue.
-    deliveryCount: Math.max(trail.deliveryCount, message.fields.redelivered ? 1 : 0),
+    deliveryCount: Math.max(metadata.deliveryCount, message.fields.redelivered ? 1 : 0),
     deliveryTag: message.fields.deliveryTag,
     queue,
     messageId: typeof messageId === 'string' ? messageId : undefined,

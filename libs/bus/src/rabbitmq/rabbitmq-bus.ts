@@ -18,7 +18,7 @@ const RETRY_PUBLISH_DEADLINE_MS = 10_000;
 /** Publishing, retries, and each consumption use separate connections: RabbitMQ blocks publishers per connection. */
 export class RabbitMqBus implements EventBus {
   private readonly publisher: ConfirmedPublisher;
-  private readonly mover: ConfirmedPublisher;
+  private readonly retryPublisher: ConfirmedPublisher;
   private readonly consumptions = new Set<RabbitConsumption>();
   /** Topologies declared once: declared again when a retry finds a part missing. */
   private readonly declared: ConsumerTopology[] = [];
@@ -41,7 +41,7 @@ export class RabbitMqBus implements EventBus {
         await requireWritable(channel, EVENTS_EXCHANGE);
       },
     });
-    this.mover = new ConfirmedPublisher({
+    this.retryPublisher = new ConfirmedPublisher({
       url,
       log,
       busHealth,
@@ -74,8 +74,8 @@ export class RabbitMqBus implements EventBus {
   async consume(options: ConsumeOptions): Promise<Consumption> {
     const { log, retryDelaysMs, busHealth } = this.options;
     const { consumer, names } = options;
-    await this.mover.start();
-    const settling = { consumer, log, retryDelaysMs, publisher: this.mover };
+    await this.retryPublisher.start();
+    const settling = { consumer, log, retryDelaysMs, publisher: this.retryPublisher };
     const consumption = new RabbitConsumption(this.url, options, settling, busHealth);
     this.consumptions.add(consumption);
     try {
@@ -94,6 +94,6 @@ export class RabbitMqBus implements EventBus {
 
   async close(): Promise<void> {
     await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
-    await Promise.all([this.publisher.close(), this.mover.close()]);
+    await Promise.all([this.publisher.close(), this.retryPublisher.close()]);
   }
 }

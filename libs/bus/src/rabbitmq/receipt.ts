@@ -104,8 +104,8 @@ export class RabbitReceipt implements Receipt {
 
   private copy(failure: Failure, failedAttempts: number): Copy {
     const { attempts, firstFailedAt, content, messageId } = this.message;
-    const trail = { attempts: attempts + failedAttempts, firstFailedAt };
-    return { content, messageId, headers: failureHeaders(this.context.consumer, trail, failure) };
+    const metadata = { attempts: attempts + failedAttempts, firstFailedAt };
+    return { content, messageId, headers: failureHeaders(this.context.consumer, metadata, failure) };
   }
 
   /** The copy is stored before the original is acked: a crash in between duplicates the message and never loses it. */

@@ -71,7 +71,7 @@ const nothing = '^$';
   }
 
   /** Every connection retries, and yet the log has one line of each for the operator. */
-  async function isSaidOnce(connections: readonly string[], reason: RegExp): Promise<void> {
+  async function isLoggedOnce(connections: readonly string[], reason: RegExp): Promise<void> {
     await eventually(() => {
       for (const connection of connections) {
         const tries = log.lines.filter(
@@ -126,7 +126,7 @@ const nothing = '^$';
     await asAdministrator((channel) => channel.assertQueue(queue, { durable: true }));
     const opened = await open();
     const consuming = consume(opened);
-    await isSaidOnce(
+    await isLoggedOnce(
       [`consume ${consumer}`],
       new RegExp(`The queue ${queue.replaceAll('.', '\\.')} of the virtual host ${vhost.name}`),
     );
@@ -144,7 +144,7 @@ const nothing = '^$';
       const journalled = await JournalledBus.over(await open(), { dataDir, log, pollMs: 20 });
       bus = journalled;
       const consuming = consume(journalled);
-      await isSaidOnce(
+      await isLoggedOnce(
         ['publish', `consume ${consumer}`],
         /may not do what is needed with the (queue|exchange) \S+: rabbitmqctl set_permissions/,
       );
@@ -166,7 +166,7 @@ const nothing = '^$';
     await user.may(sufficient);
     await user.changePassword('another');
     const opened = await open();
-    await isSaidOnce(['publish'], /^RabbitMQ refuses the user or the password in AMQP_URL/);
+    await isLoggedOnce(['publish'], /^RabbitMQ refuses the user or the password in AMQP_URL/);
     await user.changePassword(user.password);
     await eventually(() => expect(opened.isReady()).toBe(true));
     await consume(opened);
@@ -175,7 +175,10 @@ const nothing = '^$';
 
   it('with a virtual host that is not there, or not for this user: says so, and connects once it is', async () => {
     const opened = await open();
-    await isSaidOnce(['publish'], /^The virtual host in AMQP_URL does not exist, or its user may not use it/);
+    await isLoggedOnce(
+      ['publish'],
+      /^The virtual host in AMQP_URL does not exist, or its user may not use it/,
+    );
     await user.may(sufficient);
     await eventually(() => expect(opened.isReady()).toBe(true));
     await consume(opened);
@@ -188,7 +191,7 @@ const nothing = '^$';
     await consume(opened);
     await user.may({ ...sufficient, read: nothing });
     await closeConnections(vhost);
-    await isSaidOnce([`consume ${consumer}`], /may not do what is needed with the/);
+    await isLoggedOnce([`consume ${consumer}`], /may not do what is needed with the/);
     await user.may(sufficient);
     await works(opened);
     const said = log

@@ -39,14 +39,14 @@ export function deferralHeaders(
 /** Headers of a failed message in a retry tier and of a dead letter, readable in RabbitMQ's management UI. */
 export function failureHeaders(
   consumer: string,
-  trail: RetryMetadata,
+  metadata: RetryMetadata,
   failure: Failure,
   now = Date.now(),
 ): Record<string, string | number> {
   return {
     'b24-consumer': consumer,
-    'b24-attempts': trail.attempts,
-    'b24-first-failed-at': trail.firstFailedAt ?? now,
+    'b24-attempts': metadata.attempts,
+    'b24-first-failed-at': metadata.firstFailedAt ?? now,
     'b24-last-failed-at': now,
     'b24-code': failure.code,
     'b24-message': failure.message,

@@ -49,15 +49,15 @@ const DEFAULT_BIND_EVERY_MS = 60_000;
 const PREPARE_TIMEOUT_MS = 30_000;
 const QUERY_TIMEOUT_MS = 5_000;
 /** After a scan of unrouted events, wait this many times its duration. */
-const REST_SHARE = 20;
+const SCAN_DELAY_FACTOR = 20;
 /** A failed declaration waits for an operator, and each attempt logs an error on the broker. */
-const PROBLEM_REST_MS = 15_000;
-const NOT_LOOKED_THROUGH = { count: -1, restUntil: -Infinity };
+const PROBLEM_RETRY_MS = 15_000;
+const NOT_SCANNED = { count: -1, nextScanAt: -Infinity };
 /** When the queue is full, scanned events are replaced by new ones without a change of the count. */
-const FULL_REST_MS = 60_000;
+const FULL_SCAN_DELAY_MS = 60_000;
 /** How long `/health/ready` reports a loss; `relay topology` reports repairs for longer. */
-const SAY_LOSS_FOR_MS = 10 * 60_000;
-const SAY_REPAIRS_FOR_MS = 24 * 3_600_000;
+const REPORT_LOSS_FOR_MS = 10 * 60_000;
+const REPORT_REPAIRS_FOR_MS = 24 * 3_600_000;
 const MAX_REPAIRS = 200;
 /** Time from a consumer's first subscription until its queues exist: some seconds, plus clock differences. */
 const NEW_FOR_MS = 60_000;
@@ -84,7 +84,7 @@ export class TopologyReconciler {
   #repairs: Repair[] = [];
   /** Why the last check could not complete. */
   #problem: string | undefined;
-  #lookThrough = { ...NOT_LOOKED_THROUGH };
+  #lastScan = { ...NOT_SCANNED };
 
   constructor(options: TopologyReconcilerOptions) {
     this.#options = {
@@ -130,13 +130,13 @@ export class TopologyReconciler {
 
   /** Something is missing, or was lost a short while ago. */
   isDegraded(): boolean {
-    this.#say();
+    this.#report();
     return this.#reason() !== undefined;
   }
 
   /** Recent repairs, newest first. */
   repairs(): readonly Repair[] {
-    return this.#repairs.filter(({ at }) => Date.now() - at.getTime() < SAY_REPAIRS_FOR_MS);
+    return this.#repairs.filter(({ at }) => Date.now() - at.getTime() < REPORT_REPAIRS_FOR_MS);
   }
 
   async close(): Promise<void> {
@@ -152,38 +152,38 @@ export class TopologyReconciler {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        await this.#look();
+        await this.#check();
       } catch (error) {
         // The publishers report that the broker is down.
         if (error instanceof OperationInProgressError)
           log.warn({ err: error }, 'the queues could not be seen to, will be tried again');
         else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
       }
-      this.#say();
+      this.#report();
       await pause(lookEveryMs, signal);
     }
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     await this.#read();
     const topology = this.#topology();
     const { missing, unrouted } = await inspectTopology(this.#broker, topology);
     const { bindEveryMs } = this.#options;
     const sinceMs = performance.now() - this.#restoredAt;
     const isDue = missing.length > 0 || this.#problem !== undefined || sinceMs >= bindEveryMs;
-    if (isDue && (this.#problem === undefined || sinceMs >= PROBLEM_REST_MS)) await this.#restore();
-    if (missing.length > 0) this.#lookThrough = { ...NOT_LOOKED_THROUGH };
-    if (this.#isDue(unrouted)) await this.#bringBack(unrouted);
+    if (isDue && (this.#problem === undefined || sinceMs >= PROBLEM_RETRY_MS)) await this.#restore();
+    if (missing.length > 0) this.#lastScan = { ...NOT_SCANNED };
+    if (this.#isDue(unrouted)) await this.#returnUnrouted(unrouted);
   }
 
   /** Again whenever the count has changed; events without a subscriber are not scanned all the time. */
   #isDue(unrouted: number): boolean {
-    const { count, restUntil } = this.#lookThrough;
-    if (unrouted === 0 || performance.now() < restUntil) return false;
+    const { count, nextScanAt } = this.#lastScan;
+    if (unrouted === 0 || performance.now() < nextScanAt) return false;
     return unrouted !== count || unrouted >= UNROUTED_MAX_LENGTH / 2;
   }
 
-  async #bringBack(unrouted: number): Promise<void> {
+  async #returnUnrouted(unrouted: number): Promise<void> {
     const { amqpUrl: url, log } = this.#options;
     const startedAt = performance.now();
     const { returned, left, waiting, byOwner } = await this.#lock.hold(UNROUTED, () =>
@@ -199,13 +199,13 @@ export class TopologyReconciler {
     );
     const now = performance.now();
     const isFull = unrouted >= UNROUTED_MAX_LENGTH / 2;
-    const restMs = Math.max((now - startedAt) * REST_SHARE, isFull ? FULL_REST_MS : 0);
-    this.#lookThrough = { count: left, restUntil: returned > 0 ? now : now + restMs };
+    const delayMs = Math.max((now - startedAt) * SCAN_DELAY_FACTOR, isFull ? FULL_SCAN_DELAY_MS : 0);
+    this.#lastScan = { count: left, nextScanAt: returned > 0 ? now : now + delayMs };
     // Each attempt may store an event again at those of its consumers that accepted it.
     if (waiting > 0) {
-      this.#lookThrough = {
-        count: NOT_LOOKED_THROUGH.count,
-        restUntil: now + Math.max(restMs, PROBLEM_REST_MS),
+      this.#lastScan = {
+        count: NOT_SCANNED.count,
+        nextScanAt: now + Math.max(delayMs, PROBLEM_RETRY_MS),
       };
       log.warn(
         { events: waiting },
@@ -310,8 +310,7 @@ export class TopologyReconciler {
   async #read(): Promise<void> {
     try {
       const wanted = await this.#options.wanted(this.#database);
-      if (JSON.stringify(wanted) !== JSON.stringify(this.#wanted))
-        this.#lookThrough = { ...NOT_LOOKED_THROUGH };
+      if (JSON.stringify(wanted) !== JSON.stringify(this.#wanted)) this.#lastScan = { ...NOT_SCANNED };
       this.#wanted = wanted;
     } catch (error) {
       if (this.#wanted === undefined)
@@ -328,13 +327,13 @@ export class TopologyReconciler {
     }));
   }
 
-  #say(): void {
+  #report(): void {
     this.#options.busHealth?.set('topology', this.#reason());
   }
 
   #reason(): string | undefined {
     if (this.#problem !== undefined) return this.#problem;
-    const lost = this.#repairs.filter(({ at }) => Date.now() - at.getTime() < SAY_LOSS_FOR_MS);
+    const lost = this.#repairs.filter(({ at }) => Date.now() - at.getTime() < REPORT_LOSS_FOR_MS);
     const [latest] = lost;
     if (!latest) return undefined;
     const owners = new Set(lost.map(({ consumer }) => consumer ?? 'all'));

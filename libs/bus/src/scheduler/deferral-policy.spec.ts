@@ -2,10 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { DeferralPolicy } from './deferral-policy.js';
 
 /** Number of `events` at one moment, by their delay. */
-function delays(overflow: DeferralPolicy, events: number, now: number): Record<number, number> {
+function delays(policy: DeferralPolicy, events: number, now: number): Record<number, number> {
   const counts: Record<number, number> = {};
   for (let sent = 0; sent < events; sent++) {
-    const delayMs = overflow.nextDelayMs(now);
+    const delayMs = policy.nextDelayMs(now);
     counts[delayMs] = (counts[delayMs] ?? 0) + 1;
   }
   return counts;
@@ -13,26 +13,26 @@ function delays(overflow: DeferralPolicy, events: number, now: number): Record<n
 
 describe('the deferral policy', () => {
   it('defers a few events for a short time, and the rest of a flood for longer', () => {
-    const overflow = new DeferralPolicy();
-    expect(delays(overflow, 100_000, 0)).toEqual({ 5_000: 2_000, 30_000: 12_000, 120_000: 86_000 });
-    expect(delays(overflow, 10, 4_999)).toEqual({ 120_000: 10 });
+    const policy = new DeferralPolicy();
+    expect(delays(policy, 100_000, 0)).toEqual({ 5_000: 2_000, 30_000: 12_000, 120_000: 86_000 });
+    expect(delays(policy, 10, 4_999)).toEqual({ 120_000: 10 });
   });
 
   it('uses the short delay again when the first events have returned', () => {
-    const overflow = new DeferralPolicy();
-    delays(overflow, 100_000, 0);
-    expect(delays(overflow, 3_000, 5_000)).toEqual({ 5_000: 2_000, 120_000: 1_000 });
-    expect(delays(overflow, 3_000, 30_000)).toEqual({ 5_000: 2_000, 30_000: 1_000 });
+    const policy = new DeferralPolicy();
+    delays(policy, 100_000, 0);
+    expect(delays(policy, 3_000, 5_000)).toEqual({ 5_000: 2_000, 120_000: 1_000 });
+    expect(delays(policy, 3_000, 30_000)).toEqual({ 5_000: 2_000, 30_000: 1_000 });
   });
 
   it('limits the redeliveries per second, however large the flood', () => {
-    const overflow = new DeferralPolicy();
+    const policy = new DeferralPolicy();
     const returns = new Map<number, number>();
     let waiting = 50_000;
     for (let now = 0; now < 120_000; now += 1_000) {
       const back = waiting + (returns.get(now) ?? 0);
       waiting = 0;
-      for (const [delayMs, count] of Object.entries(delays(overflow, back, now))) {
+      for (const [delayMs, count] of Object.entries(delays(policy, back, now))) {
         const at = now + Number(delayMs);
         returns.set(at, (returns.get(at) ?? 0) + count);
       }

@@ -58,7 +58,7 @@ export class Dispatcher {
   private readonly lanes = new Lanes<EventHandler, Receipt>();
   private readonly handlers = new Map<string, EventHandler>();
   private readonly settler: Settler;
-  private readonly laneWork: LaneProcessor;
+  private readonly laneProcessor: LaneProcessor;
   private readonly waitBudget: WaitBudget;
   private readonly batching: BatchLinger;
   private readonly circuitBreaker = new CircuitBreaker();
@@ -76,7 +76,7 @@ export class Dispatcher {
   constructor(private readonly options: DispatcherOptions) {
     this.settler = new Settler(options);
     this.waitBudget = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
-    this.laneWork = new LaneProcessor({
+    this.laneProcessor = new LaneProcessor({
       ...options,
       settler: this.settler,
       waitBudget: this.waitBudget,
@@ -167,7 +167,7 @@ export class Dispatcher {
 
   private pump(): void {
     const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
-    while (!this.draining && !this.laneWork.wantsSolitude && this.running.size < maxBatches) {
+    while (!this.draining && !this.laneProcessor.wantsSolitude && this.running.size < maxBatches) {
       const lane = this.lanes.next((memberId) => this.circuitBreaker.allows(memberId, Date.now()));
       if (!lane) break;
       this.circuitBreaker.begin(lane.memberId, Date.now());
@@ -189,9 +189,9 @@ export class Dispatcher {
 
   private async work(lane: PortalLane): Promise<void> {
     const beganAt = performance.now();
-    const { batch, waiting } = await this.laneWork.next(lane);
+    const { batch, waiting } = await this.laneProcessor.next(lane);
     if (waiting) this.wait(lane, waiting);
-    else if (batch) this.gather(lane, batch, beganAt);
+    else if (batch) this.linger(lane, batch, beganAt);
     else this.lanes.release(lane);
   }
 
@@ -214,12 +214,12 @@ export class Dispatcher {
   }
 
   /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
-  private gather(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
-    const restMs = (): number => {
+  private linger(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
+    const remainingMs = (): number => {
       if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;
       return this.batching.remainingMs(memberId, performance.now() - beganAt, lane.entries);
     };
-    this.lingerTimers.start(memberId, restMs, () => {
+    this.lingerTimers.start(memberId, remainingMs, () => {
       this.batching.released(memberId, !lane.isEmpty);
       this.lanes.release(lane);
       this.schedulePump();

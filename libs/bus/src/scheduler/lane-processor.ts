@@ -90,9 +90,9 @@ export class LaneProcessor {
     batch: Batch,
     probe: PoisonProbe | undefined,
   ): Promise<{ waiting?: Waiting }> {
-    const isAlone = probe?.mustRunExclusively(batch) ?? false;
+    const isExclusive = probe?.mustRunExclusively(batch) ?? false;
     const work = async (): Promise<{ waiting?: Waiting }> => {
-      const poison = isAlone ? await probe?.poison(batch) : undefined;
+      const poison = isExclusive ? await probe?.poison(batch) : undefined;
       const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
       this.note(batch, outcomes);
       const waiting = this.settle(lane, batch, outcomes);
@@ -101,7 +101,7 @@ export class LaneProcessor {
     };
     this.entriesInHand += batch.entries.length;
     try {
-      return await (isAlone ? this.exclusiveGate.exclusive(work) : this.exclusiveGate.shared(work));
+      return await (isExclusive ? this.exclusiveGate.exclusive(work) : this.exclusiveGate.shared(work));
     } finally {
       this.entriesInHand -= batch.entries.length;
       lane.handled();

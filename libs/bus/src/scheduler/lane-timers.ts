@@ -3,23 +3,23 @@ export class LaneTimers {
   private readonly ends = new Map<string, () => void>();
 
   /**
-   * @param restMs called at once and whenever the returned time has passed: 0 when the cool-down is over
+   * @param remainingMs called at once and whenever the returned time has passed: 0 when the cool-down is over
    * @param onEnd called once, also when `end` comes first
    */
-  start(memberId: string, restMs: () => number, onEnd: () => void): void {
+  start(memberId: string, remainingMs: () => number, onEnd: () => void): void {
     let timer: NodeJS.Timeout | undefined;
     const end = (): void => {
       clearTimeout(timer);
       this.ends.delete(memberId);
       onEnd();
     };
-    const look = (): void => {
-      const ms = restMs();
-      if (ms > 0) timer = setTimeout(look, ms);
+    const check = (): void => {
+      const ms = remainingMs();
+      if (ms > 0) timer = setTimeout(check, ms);
       else end();
     };
     this.ends.set(memberId, end);
-    look();
+    check();
   }
 
   end(memberId: string): void {

@@ -33,7 +33,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   private readonly pending = new Map<H, Pending<R>>();
   private entryCount = 0;
   /** Of the batch that was taken last, until it is handled. */
-  private inHand: { events: number; oldestAt: number } | undefined;
+  private inFlight: { events: number; oldestAt: number } | undefined;
   private unmerged = 0;
   /** For events that exceed the lane's capacity. */
   readonly overflow = new DeferralPolicy();
@@ -47,7 +47,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** Events that wait or are in flight. */
   get held(): number {
-    return this.entryCount + (this.inHand?.events ?? 0);
+    return this.entryCount + (this.inFlight?.events ?? 0);
   }
 
   /** Waiting entries. */
@@ -77,7 +77,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** Unix time in milliseconds at which the oldest event, waiting or in flight, was received. */
   get oldestAt(): number | undefined {
-    let oldestAt = this.inHand?.oldestAt;
+    let oldestAt = this.inFlight?.oldestAt;
     for (const { view } of this.waiting()) oldestAt = Math.min(oldestAt ?? Infinity, view.firstSeenAt);
     return oldestAt;
   }
@@ -110,7 +110,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
       if (pending.size > 0) this.pending.set(handler, pending);
       if (entries.length === 0) continue;
-      this.inHand = {
+      this.inFlight = {
         events: entries.reduce((sum, { receipts }) => sum + receipts.length, 0),
         oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
       };
@@ -121,7 +121,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** The batch taken last is no longer in flight: settled, or put back. */
   handled(): void {
-    this.inHand = undefined;
+    this.inFlight = undefined;
   }
 
   /** Puts entries of a batch back: before everything that arrived since, and merged with it. */

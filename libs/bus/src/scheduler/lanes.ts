@@ -6,7 +6,7 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
   private readonly lanes = new Map<string, Lane<H, R>>();
   /** Lanes that have work and are not in flight; the order of insertion is the round-robin order. */
   private readonly waiting = new Set<Lane<H, R>>();
-  private readonly inHand = new Set<Lane<H, R>>();
+  private readonly inFlight = new Set<Lane<H, R>>();
 
   /** The portal's lane, created on demand; the caller must add work at once. */
   of(memberId: string): Lane<H, R> {
@@ -15,7 +15,7 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
       lane = new Lane(memberId);
       this.lanes.set(memberId, lane);
     }
-    if (!this.inHand.has(lane)) this.waiting.add(lane);
+    if (!this.inFlight.has(lane)) this.waiting.add(lane);
     return lane;
   }
 
@@ -27,7 +27,7 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
     for (const lane of this.waiting) {
       if (!admits(lane.memberId)) continue;
       this.waiting.delete(lane);
-      this.inHand.add(lane);
+      this.inFlight.add(lane);
       return lane;
     }
     return undefined;
@@ -35,7 +35,7 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
 
   /** The lane is no longer in flight: it goes to the end of the row, or is removed when it has no work. */
   release(lane: Lane<H, R>): void {
-    this.inHand.delete(lane);
+    this.inFlight.delete(lane);
     if (lane.isEmpty) this.lanes.delete(lane.memberId);
     else this.waiting.add(lane);
   }

@@ -149,7 +149,7 @@ describe('rotating to a new key', () => {
     expect(await source.query(`SELECT * FROM portals.credentials WHERE member_id = 'lost'`)).toEqual(before);
   });
 
-  it('loses no pair that is renewed at the same moment', async () => {
+  it('loses no pair that is refreshed at the same moment', async () => {
     const stale = await install('busy');
     const release = oauth.hold();
     const tokens = tokenStore({

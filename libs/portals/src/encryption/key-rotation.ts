@@ -29,11 +29,11 @@ interface Row {
 const ROWS_AT_ONCE = 200;
 
 /**
- * Seals everything anew with the first key of TOKEN_KEYS, a row at a time: a row is replaced only while it holds what
- * was read, so that a renewal at the same moment is never undone; it is then looked at again. Run again after an
- * interruption, it goes on where it stopped, for what is done is current.
+ * Re-encrypts all sealed columns with the first key of TOKEN_KEYS, row by row: a row is updated only while it still has
+ * the values that were read (compare-and-set), so that a concurrent token refresh is never undone; it is then read
+ * again. It can be interrupted and run again, because finished rows are current.
  *
- * Processes that were started with the old order of the keys go on sealing with the old one: restart them first.
+ * Processes started with the old order of the keys continue to seal with the old key: restart them first.
  */
 export class KeyRotation {
   constructor(

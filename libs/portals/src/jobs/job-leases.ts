@@ -7,14 +7,16 @@ export type RetryDecision = { again: true; afterMs: number; counts: boolean } | 
 export interface LeaseOptions {
   consumer: string;
   kinds: readonly string[];
-  /** Unique id of this runner, so that a job that was released and taken by another runner is not mistaken for its own. */
+  /**
+   * Unique id of this runner, so that a job that was released and taken by another runner is not mistaken for its own.
+   */
   owner: string;
   leaseMs: number;
 }
 
 /**
- * A job whose process ended this often during its run is run exclusively from then on: it may be the cause of the crash,
- * or have run concurrently with it.
+ * A job whose process ended this often during its run is run exclusively from then on: it may be the cause of the
+ * crash, or have run concurrently with it.
  */
 export const SUSPECT_LOST_LEASES = 2;
 /** After three exclusive runs the job is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
@@ -23,7 +25,10 @@ const MAX_LOST_LEASES = 5;
 const MAX_SUSPECT_WAIT_MS = 10 * 60_000;
 const POISON = `poison: the process that did it ended or stood still ${MAX_LOST_LEASES} times in the middle of it`;
 
-/** SQL of the leases by which processes share jobs: a lease that is not extended expires, and another process takes the job. */
+/**
+ * SQL of the leases by which processes share jobs: a lease that is not extended expires, and another process takes the
+ * job.
+ */
 export class JobLeases {
   constructor(
     private readonly dataSource: DataSource,

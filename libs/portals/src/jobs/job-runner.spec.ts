@@ -11,7 +11,7 @@ import { type JobHandler, JobRunner } from './job-runner.js';
 const consumer = 'smart-process-sync';
 
 /** Real: PostgreSQL; every runner plays a process of its own. */
-describe('tasks that a consumer is asked for', () => {
+describe('jobs of a consumer', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let tasks: PortalJobs;
@@ -135,7 +135,7 @@ describe('tasks that a consumer is asked for', () => {
     expect(maxAtOnce).toBe(1);
   });
 
-  it('of a process that is silent are taken over, and what it says afterwards is not heard', async () => {
+  it('of a process without heartbeat are taken over, and its later reports are ignored', async () => {
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
     const gate = new EventEmitter();
     const asleep = once(gate, 'wake');
@@ -189,7 +189,7 @@ describe('tasks that a consumer is asked for', () => {
     expect(await tasks.find(late.id)).toMatchObject({ state: 'running', lostLeases: 2 });
   });
 
-  it('are done alone once they may be what ends the process', async () => {
+  it('run exclusively once they are suspected of crashing the process', async () => {
     const suspect = await tasks.request(consumer, await portal(), 'backfill');
     await lostItsProcess(suspect.id, 3, '9 minutes');
     const gate = new EventEmitter();
@@ -216,7 +216,7 @@ describe('tasks that a consumer is asked for', () => {
     expect(beside).toEqual([]);
   });
 
-  it('that end their process however often are given up as poison, and the others go on', async () => {
+  it('that keep crashing their process fail as poison, and the others go on', async () => {
     const memberId = await portal();
     const poison = await tasks.request(consumer, memberId, 'backfill');
     const other = await tasks.request(consumer, memberId, 'reconcile');
@@ -235,7 +235,7 @@ describe('tasks that a consumer is asked for', () => {
     expect(started).toEqual([other.id]);
   });
 
-  it('that get on are no suspects any more', async () => {
+  it('that make progress are no suspects any more', async () => {
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
     await lostItsProcess(id, 4, '1 hour');
     let after: PortalJob | undefined;
@@ -248,7 +248,7 @@ describe('tasks that a consumer is asked for', () => {
     expect(after).toMatchObject({ lostLeases: 0, attempts: 0 });
   });
 
-  it('of one slow portal hold one place, whatever they are', async () => {
+  it('of one slow portal occupy one slot, whatever they are', async () => {
     const slow = await portal();
     const gate = new EventEmitter();
     const released = once(gate, 'release');
@@ -269,7 +269,7 @@ describe('tasks that a consumer is asked for', () => {
     gate.emit('release');
   });
 
-  it('of a process that ends are given back at once, with their progress', async () => {
+  it('of a process that shuts down are released at once, with their progress', async () => {
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
     const first = runner(async ({ report, signal }) => {
       await report({ items: 7 });

@@ -1,8 +1,8 @@
 /**
  * Runs the jobs of one consumer in this process: several concurrently, one at a time per portal, each under a lease. A
- * process that is killed or stalls loses its leases, and the next process to poll continues the job. A handler therefore
- * stores its position in the database and is idempotent. A job that has lost two leases is run exclusively; if it still
- * crashes its process, it fails as poison. While no process runs, jobs wait.
+ * process that is killed or stalls loses its leases, and the next process to poll continues the job. A handler
+ * therefore stores its position in the database and is idempotent. A job that has lost two leases is run exclusively;
+ * if it still crashes its process, it fails as poison. While no process runs, jobs wait.
  */
 import { randomUUID } from 'node:crypto';
 import { type Log, redactText } from '@relay/platform';
@@ -19,7 +19,9 @@ export interface JobRun {
   readonly report: (progress: JobProgress) => Promise<void>;
 }
 
-/** Returns the result as the final progress. The thrown error decides whether the job is retried (`retry-policy.ts`). */
+/**
+ * Returns the result as the final progress. The thrown error decides whether the job is retried (`retry-policy.ts`).
+ */
 export type JobHandler = (run: JobRun) => Promise<JobProgress>;
 
 export interface JobRunnerOptions {

@@ -53,8 +53,8 @@ export class PortalJobs {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Enqueues a job. An equal waiting job is returned instead; an equal running job is rerun when it ends, because it may
-   * have passed the data that the request concerns.
+   * Enqueues a job. An equal waiting job is returned instead; an equal running job is rerun when it ends, because it
+   * may have passed the data that the request concerns.
    * @throws Bitrix24Error NOT_INSTALLED for an unknown portal
    */
   async request(consumer: string, memberId: string, kind: string): Promise<PortalJob> {

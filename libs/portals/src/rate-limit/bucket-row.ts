@@ -1,16 +1,16 @@
 import { type Bucket, BUCKET_RULES, type RateLimit, DEFAULT_LIMIT } from '@relay/bitrix24';
 
 /**
- * The arithmetic of `Bucket` in PostgreSQL, for what has to be one statement. Its numbers and its formulas are those of
- * libs/bitrix24/src/rate-limit/bucket.ts; a spec plays both on the same moves.
+ * The leaky bucket in SQL, so that taking a ticket is one statement. Same constants and formulas as
+ * libs/bitrix24/src/rate-limit/bucket.ts; a spec runs both on the same operations.
  */
 const { bulkReserve, raisePerSecond } = BUCKET_RULES;
 
 const LIMIT_COLUMNS = `coalesce(rate, ${DEFAULT_LIMIT.rate}) AS y, coalesce(burst, ${DEFAULT_LIMIT.burst}) AS x`;
 
 /**
- * Tables for a WITH, of which `bucket` holds the row of portal $1, locked, as it is at `now`: the time $2, or the
- * clock's, read after the lock was got, since whoever waited for it must not count from before.
+ * CTEs of which `bucket` is the locked row of portal $1 at the time `now`: $2, or the clock read after the lock was
+ * acquired, because the time before the wait for the lock would be too early.
  */
 export const LOCKED_BUCKET = `
   locked AS MATERIALIZED (
@@ -39,7 +39,7 @@ export const LOCKED_BUCKET = `
 /** The columns of `SELECT ${bucketColumns} FROM bucket`. */
 export const bucketColumns = columns('now');
 
-/** $1: the portal. The row as it was left, with the time now, and no lock. */
+/** $1: the portal. The stored row with the current time, without a lock. */
 export const READ_BUCKET_SQL = `
   SELECT ${columns('leaked_at')}, extract(epoch FROM clock_timestamp())::float8 * 1000 AS "nowMs"
   FROM (SELECT *, ${LIMIT_COLUMNS} FROM portals.rate_buckets WHERE member_id = $1) AS bucket`;

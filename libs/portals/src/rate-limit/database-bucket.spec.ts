@@ -158,7 +158,7 @@ describe('DatabaseBucket', () => {
     },
   );
 
-  it('gives every place once, though all processes ask at the same time', async () => {
+  it('issues every ticket once, though all processes ask at the same time', async () => {
     const buckets = sources.map((each) => bucketOf('m1', each));
     const taken = await Promise.all(
       Array.from({ length: 90 }, (_, index) => (buckets[index % buckets.length] ?? bucketOf()).take('live')),
@@ -197,7 +197,7 @@ describe('DatabaseBucket', () => {
     expect(asking).toBe(2);
   });
 
-  it('gives the place of an aborted wait to the next, if it is the last', async () => {
+  it('gives the ticket of an aborted wait to the next request, if it is the last', async () => {
     const bucket = bucketOf();
     for (let index = 0; index < 2 * line; index += 1) await bucket.take('live');
     const waiting = paceOf().admit({ work: 'live', methods: [] }, AbortSignal.timeout(20));
@@ -208,7 +208,7 @@ describe('DatabaseBucket', () => {
     expect((await row()).places).toBe(2 * line);
   });
 
-  it('moves those who already wait when another process is refused', async () => {
+  it('moves waiting requests when another process is rejected', async () => {
     const bucket = bucketOf();
     for (let index = 0; index < line; index += 1) await bucket.take('live');
     const taken = await bucket.take('live');

@@ -14,10 +14,10 @@ import { notInstalled } from '../errors.js';
 import { bucketColumns, type BucketRow, LOCKED_BUCKET, READ_BUCKET_SQL } from './bucket-row.js';
 
 /**
- * $3: whether it is bulk work. What it says of the row is from before the place was taken.
+ * $3: whether it is bulk work. The returned row is the one before the ticket was taken.
  *
- * Its commit does not wait for the disk, so that the row is locked a third as long: after a crash of the database the
- * places of its last moments are forgotten, and a refusal would tell.
+ * The commit is asynchronous, which shortens the row lock to a third: after a crash of the database the most recent
+ * tickets are lost, which a rejection by Bitrix24 would correct.
  */
 const TAKE_SQL = `
   WITH ${LOCKED_BUCKET},
@@ -51,19 +51,19 @@ const GIVE_BACK_SQL = `
   UPDATE portals.rate_buckets SET places = places - 1, leaked = least(leaked, places - 1)
   WHERE member_id = $1 AND places = $2`;
 
-/** A portal's row comes with its first request. */
+/** A portal's row is created by its first request. */
 export const INSERT_BUCKET_SQL = `
   INSERT INTO portals.rate_buckets (member_id) SELECT member_id FROM portals.portals WHERE member_id = $1
   ON CONFLICT DO NOTHING`;
 
-/** A portal without limit is not asked about before every request. */
+/** How long a portal counts as unlimited without another query. */
 const UNLIMITED_FOR_MS = 60_000;
-/** The place of a request that needs none. */
+/** The ticket number of a request to an unlimited portal. */
 const NO_PLACE = 0;
 
 /**
- * One portal's bucket, shared by all processes: Bitrix24 counts every request that comes from our address, whichever
- * process sent it. One statement takes a place, by the database's clock; no lock is held while its turn is awaited.
+ * Bucket of one portal, shared by all processes: Bitrix24 counts every request from our address, whichever process sent
+ * it. One statement takes a ticket, by the database's clock; no lock is held while the request waits.
  */
 export class DatabaseBucket implements SharedBucket {
   private unlimitedUntilMs = -Infinity;
@@ -102,7 +102,7 @@ export class DatabaseBucket implements SharedBucket {
     try {
       await this.dataSource.query(GIVE_BACK_SQL, [this.memberId, place]);
     } catch (err) {
-      // The portal is asked one request less than it would take.
+      // The only effect is one request less than the limit allows.
       this.log.debug({ err, memberId: this.memberId }, 'a place in the rate bucket could not be given back');
     }
   }

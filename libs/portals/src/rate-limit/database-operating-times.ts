@@ -11,16 +11,16 @@ import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { changeThrottled, readAllThrottled, type ThrottledMethods } from './throttled-methods.js';
 
-/** How old may be what this process knows of the slowed methods of all portals. */
+/** Maximum age of the cached throttled methods of all portals. */
 const FRESH_FOR_MS = 1_000;
 
 /**
- * The operating time of the methods of all portals, shared by all processes. Only a method that is near its limit has a
- * row, so that all rows are read at once, at most once a second, and most answers write nothing.
+ * Operating time of the methods of all portals, shared by all processes. Only a method near its limit has a row, so all
+ * rows are read in one query, at most once a second, and most responses cause no write.
  */
 export class DatabaseOperatingTimes {
   #known = new Map<string, ThrottledMethods>();
-  /** From this process's clock to the database's. */
+  /** Offset from this process's clock to the database's. */
   #clockOffsetMs = 0;
   #readAtMs = -Infinity;
   #reading: Promise<void> | undefined;
@@ -44,10 +44,10 @@ export class DatabaseOperatingTimes {
     };
   }
 
-  /** Those of the methods that are slowed down, as of a second ago. */
+  /** The throttled ones of these methods; at most a second old. */
   async #slowed(memberId: string, methods: readonly string[]): Promise<ThrottledMethods> {
     if (performance.now() - this.#readAtMs > FRESH_FOR_MS) {
-      // Everybody who asks meanwhile waits for the same answer.
+      // Concurrent callers share one query.
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;
       });

@@ -4,12 +4,12 @@ import { notInstalled } from '../errors.js';
 import { type BucketRow, LOCKED_BUCKET, READ_BUCKET_SQL } from './bucket-row.js';
 import { INSERT_BUCKET_SQL } from './database-bucket.js';
 
-/** `free`: on-premise portals limit nothing unless their administrator says so. */
+/** `free`: on-premise portals have no limit unless their administrator sets one. */
 export type PortalLimit = RateLimit | 'free';
-/** By the portal's plan, or in numbers (`limits.md`). `usual` is what a portal has of which nobody has said anything. */
+/** By the portal's plan, or in numbers (`limits.md`). `usual` is the default. */
 export type GivenLimit = PortalLimit | 'usual' | 'enterprise';
 
-/** What was counted until now keeps counting, as it did. */
+/** Tickets issued so far keep counting at the old rate. */
 const SET_LIMIT_SQL = `
   WITH ${LOCKED_BUCKET}
   UPDATE portals.rate_buckets AS row
@@ -17,12 +17,12 @@ const SET_LIMIT_SQL = `
   FROM bucket WHERE row.member_id = bucket.member_id
   RETURNING row.member_id`;
 
-/** The rate limit of each portal's plan, as an operator tells it: no answer of Bitrix24 does. */
+/** The rate limit of each portal's plan, set by an operator: no response of Bitrix24 contains it. */
 export class PortalLimits {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Holds at once for new requests of all processes, within ten seconds for those that wait, and within a minute where
+   * Takes effect at once for new requests of all processes, within ten seconds for waiting ones, and within a minute if
    * the portal was `free` before.
    * @throws RangeError for numbers that are no limit; Bitrix24Error NOT_INSTALLED for a portal that is unknown
    */

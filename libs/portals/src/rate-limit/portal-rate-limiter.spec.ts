@@ -23,7 +23,7 @@ const refusal: MethodUsage = {
   exhausted: true,
 };
 
-describe('PortalPace', () => {
+describe('PortalRateLimiter', () => {
   let database: PortalsDatabase;
   let sources: [DataSource, DataSource];
   /** Of two processes. */
@@ -50,7 +50,7 @@ describe('PortalPace', () => {
     await sources[0].query('SELECT * FROM portals.operating_times');
   const live = { work: 'live' as const, methods: [list] };
 
-  it('has one pace for a portal in a process', () => {
+  it('has one rate limiter per portal in a process', () => {
     const rateLimiter = new PortalRateLimiter(sources[0], silentLog);
     expect(rateLimiter.of('m1')).toBe(rateLimiter.of('m1'));
     expect(rateLimiter.of('m1')).not.toBe(rateLimiter.of('m2'));
@@ -83,7 +83,7 @@ describe('PortalPace', () => {
     );
   });
 
-  it('lets one process at a time call a slowed method, and the next when the bill has come', async () => {
+  it('lets one process at a time call a throttled method, and the next after its usage sample', async () => {
     await here.observe([bill(384)]);
     await here.admit(live);
     let admitted = false;
@@ -102,7 +102,7 @@ describe('PortalPace', () => {
     await second;
   });
 
-  it('forgets a method whose bill is low again', async () => {
+  it('forgets a method whose usage is low again', async () => {
     await here.observe([bill(470, 0)]);
     await expect(rows()).resolves.toHaveLength(1);
     await here.throttled([list]);
@@ -120,7 +120,7 @@ describe('PortalPace', () => {
     await expect(here.throttled([list])).resolves.toEqual(new Map());
   });
 
-  it('leaves nothing of a portal that was deleted, and bears bills that come after that', async () => {
+  it('leaves nothing of a portal that was deleted, and tolerates usage samples that come after that', async () => {
     await here.observe([refusal]);
     await sources[0].query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
     await expect(rows()).resolves.toEqual([]);

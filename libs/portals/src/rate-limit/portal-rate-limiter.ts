@@ -5,7 +5,7 @@ import { DatabaseBucket } from './database-bucket.js';
 import { DatabaseOperatingTimes } from './database-operating-times.js';
 import { bucketWaitSeconds, refusedTotal } from './metrics.js';
 
-/** The limits of all portals, kept by all processes together, through the database. */
+/** Rate limiters of all portals, distributed over all processes through the database. */
 export class PortalRateLimiter {
   private readonly rateLimiters = new Map<string, RateLimiter>();
   private readonly operatingTimes: DatabaseOperatingTimes;
@@ -17,7 +17,7 @@ export class PortalRateLimiter {
     this.operatingTimes = new DatabaseOperatingTimes(dataSource, log);
   }
 
-  /** The one pace of the portal in this process: its bulk requests stand in one line there. */
+  /** The portal's rate limiter, one per process, which holds the process's queue of bulk requests. */
   of(memberId: string): RateLimiter {
     let rateLimiter = this.rateLimiters.get(memberId);
     if (!rateLimiter) this.rateLimiters.set(memberId, (rateLimiter = this.open(memberId)));

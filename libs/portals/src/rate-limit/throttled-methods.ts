@@ -15,7 +15,7 @@ const COLUMNS = `member_id AS "memberId", method, used_seconds AS "usedSeconds",
   extract(epoch FROM resets_at)::float8 * 1000 AS "resetsAtMs",
   extract(epoch FROM next_at)::float8 * 1000 AS "nextAtMs"`;
 const CLOCK = `extract(epoch FROM clock_timestamp())::float8 * 1000 AS "nowMs"`;
-/** After its reset a method is tried again, and the answer renews or removes its row. What nobody calls is forgotten. */
+/** After its reset a method is called again, and the response updates or deletes its row. Unused rows expire. */
 const FORGOTTEN = `resets_at < clock_timestamp() - interval '10 minutes'`;
 
 const SAVE_SQL = `
@@ -25,7 +25,7 @@ const SAVE_SQL = `
     SET used_seconds = excluded.used_seconds, slow_since = excluded.slow_since, resets_at = excluded.resets_at,
       next_at = excluded.next_at`;
 
-/** The slowed methods of all portals, by member_id, and the database's clock. */
+/** The throttled methods of all portals, by member_id, and the database's clock. */
 export async function readAllThrottled(
   dataSource: DataSource,
 ): Promise<{ portals: Map<string, ThrottledMethods>; nowMs: number }> {
@@ -37,7 +37,7 @@ export async function readAllThrottled(
     const methods = portals.get(memberId) ?? new Map<string, ThrottledMethod>();
     portals.set(memberId, methods.set(method, slowed));
   }
-  // Without rows nobody asks for the time.
+  // Without rows the time is not used.
   return { portals, nowMs: rows[0]?.nowMs ?? 0 };
 }
 

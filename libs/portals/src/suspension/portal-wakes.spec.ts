@@ -146,7 +146,7 @@ describe('a portal that comes to work again', () => {
     });
   });
 
-  it('has its tasks done now that were to be tried again later, and those of no other portal', async () => {
+  it('has its waiting job retries due now, and those of no other portal', async () => {
     const tasks = new PortalJobs(source);
     await portalRepository.install(oauth.grant('m2'), claim);
     for (const portal of [memberId, 'm2']) await tasks.request('sync', portal, 'backfill');

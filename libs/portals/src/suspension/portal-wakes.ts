@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 const LEASE_MS = 60_000;
 const MAX_CLAIMED = 500;
 
-/** Portals that this process is to wake what waits for, until `until`. */
+/** Portals whose waiting work this process must wake, leased until `until`. */
 export interface ClaimedWakes {
   memberIds: ReadonlySet<string>;
   /** As PostgreSQL writes it, with its microseconds. */
@@ -12,15 +12,15 @@ export interface ClaimedWakes {
 }
 
 /**
- * Portals that have come to work again, by whatever way: the database notes each, and whoever claims it wakes what
- * waits for it. Nothing is forgotten when that fails: it is claimed again.
+ * Portals that work again, for any reason: a database trigger records each one, and the process that claims it wakes
+ * its waiting work. After a failure it is claimed again.
  */
 export class PortalWakes {
   constructor(private readonly dataSource: DataSource) {}
 
   /** Undefined when there is none. One that has been refused again meanwhile is left until it works. */
   async claim(): Promise<ClaimedWakes | undefined> {
-    // A portal whose row is locked, by a renewal say, keeps none of the others waiting.
+    // A portal whose row is locked, for example by a token refresh, does not block the others.
     const [rows] = await this.dataSource.query<[{ memberId: string; until: string }[], number]>(
       `WITH lease AS MATERIALIZED (SELECT clock_timestamp() + make_interval(secs => $1) AS until)
        UPDATE portals.portals SET wake_at = (SELECT until FROM lease)

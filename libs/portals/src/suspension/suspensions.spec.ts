@@ -207,7 +207,7 @@ describe('a suspended portal', () => {
     expect((await row()).state).toBe('installed');
   });
 
-  it('is what an unpaid application gets at its renewal; the pair is kept', async () => {
+  it('is what an unpaid application gets at its token refresh; the pair is kept', async () => {
     oauth.refusal = 'PAYMENT_REQUIRED';
     await expect(one.tokens.refresh(stale)).rejects.toMatchObject({
       code: 'PORTAL_SUSPENDED',

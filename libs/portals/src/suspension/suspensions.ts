@@ -13,7 +13,7 @@ import {
   type SuspensionReason,
 } from './reasons.js';
 
-/** Longer than one request takes, with its turn at the bucket and a renewal; a process that dies leaves it to the others. */
+/** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
 
 const suspended = counter({
@@ -22,7 +22,7 @@ const suspended = counter({
   labelNames: ['reason'],
 });
 
-/** A process's right to try a suspended portal: it holds while the row still says `until`. */
+/** A process's lease for probing a suspended portal: valid while the row still has this `until`. */
 interface Lease {
   /** As PostgreSQL writes it, with its microseconds. */
   until: string;
@@ -30,14 +30,15 @@ interface Lease {
 }
 
 /**
- * Portals that refuse everything are left alone: nobody calls them until the next try, which one process makes. What
- * that process hears decides: served, the portal is `installed` again; refused, the next try is later.
+ * Circuit breaker per portal, shared through the database. A portal that rejects all requests is suspended: it is not
+ * called until the next probe, which one process makes. If the probe succeeds, the portal is `installed` again;
+ * otherwise the next probe is later.
  */
 export class Suspensions {
   private readonly leases = new Map<string, Lease>();
-  /** Portals that this process has read as `needs-webhook`: whether one is served again tells its next request. */
+  /** Portals that this process has read as `needs-webhook`: the next request shows whether one works again. */
   private readonly withoutWebhook = new Set<string>();
-  /** Portals that this process has read as resumed: whether one is, tells its next request. */
+  /** Portals that this process has read as `resuming`: the next request shows whether one works. */
   private readonly resuming = new Set<string>();
 
   constructor(
@@ -46,8 +47,8 @@ export class Suspensions {
   ) {}
 
   /**
-   * Resolves when a portal that was read as suspended may be called by this process: its next try is due and is ours,
-   * or it has been resumed.
+   * Resolves when this process may call a portal that was read as suspended: it has the lease for the due probe, or the
+   * portal has been resumed.
    * @throws Bitrix24Error PORTAL_SUSPENDED
    */
   async admit(memberId: string): Promise<void> {
@@ -72,7 +73,7 @@ export class Suspensions {
     if (state) throw new PortalSuspendedError(memberId, state.reason, state.waitMs);
   }
 
-  /** Hears how each request to the portal ended. Never rejects: the outcome is the caller's all the same. */
+  /** Records the outcome of each request to the portal. Never rejects: the caller gets the outcome in any case. */
   async note(memberId: string, outcome: RequestOutcome): Promise<void> {
     try {
       const reason = suspensionReason(outcome);
@@ -85,13 +86,13 @@ export class Suspensions {
   }
 
   /**
-   * Suspends a working portal; one that this process was trying is put off for longer. One that is suspended already,
-   * by what other requests heard at the same time, stays as it is.
-   * @returns the error for who wanted to call it
+   * Suspends a working portal; after a failed probe of this process the suspension is extended. A portal that
+   * concurrent requests have suspended already is not changed.
+   * @returns the error for the caller
    */
   async suspend(memberId: string, reason: SuspensionReason, cause?: unknown): Promise<PortalSuspendedError> {
     const lease = this.leaseOf(memberId);
-    // At once: what else this process has under way at the portal will hear the same.
+    // Before the first await: other requests of this process in flight at the portal will fail the same way.
     this.leases.delete(memberId);
     this.resuming.delete(memberId);
     const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
@@ -123,25 +124,27 @@ export class Suspensions {
   }
 
   /**
-   * An operator's word that the portal can be called: it is, and is `resuming` until its first answer, which may be the
-   * refusal that suspends it again. @returns false when it was not suspended
+   * Ends a suspension by an operator: the portal is called again and is `resuming` until its first response, which may
+   * suspend it again. @returns false when it was not suspended
    */
   async resume(memberId: string): Promise<boolean> {
     this.leases.delete(memberId);
     return await this.end(memberId, { isProved: false }, 'a suspended portal was resumed by an operator');
   }
 
-  /** The portal was read as one that has not answered since it was resumed. */
+  /** The portal was read as `resuming`. */
   noteResuming(memberId: string): void {
     this.resuming.add(memberId);
   }
 
-  /** The portal was read as one whose webhook is refused: it may have been made valid again, as with its user. */
+  /** The portal was read as `needs-webhook`: the webhook may be valid again, for example together with its user. */
   noteWithoutWebhook(memberId: string): void {
     this.withoutWebhook.add(memberId);
   }
 
-  /** Nothing but another webhook helps. Of a portal with an application the same refusal is about a token. */
+  /**
+   * Sets `needs-webhook`: only another webhook helps. For a portal with an application the same error concerns a token.
+   */
   private async askForWebhook(memberId: string): Promise<void> {
     const changed = await inTransaction(this.dataSource, async (manager) => {
       const [, count] = await manager.query<[unknown[], number]>(

@@ -16,7 +16,7 @@ function refused(code: string, httpStatus = 401): RequestOutcome {
   return { ok: false, method, error: new Bitrix24Error(code, { method, httpStatus, delivered: 'yes' }) };
 }
 
-describe('a portal that refuses its stored token', () => {
+describe('a portal that rejects its stored token', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let portalRepository: PortalRepository;

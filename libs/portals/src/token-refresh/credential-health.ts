@@ -1,7 +1,7 @@
 /**
- * Detects a portal that rejects its stored token although the OAuth server has not invalidated the pair: its user or the
- * application is gone. One rejection proves nothing, so pending work waits; after half an hour of rejections the portal
- * becomes `needs-reauth`, which operators see. An hourly probe detects a portal that was wrong.
+ * Detects a portal that rejects its stored token although the OAuth server has not invalidated the pair: its user or
+ * the application is gone. One rejection proves nothing, so pending work waits; after half an hour of rejections the
+ * portal becomes `needs-reauth`, which operators see. An hourly probe detects a portal that was wrong.
  */
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
@@ -57,7 +57,9 @@ export class CredentialHealth {
     }
   }
 
-  /** Whether one probe of a portal in `needs-reauth` is due; only if rejections alone were the reason for that state. */
+  /**
+   * Whether one probe of a portal in `needs-reauth` is due; only if rejections alone were the reason for that state.
+   */
   async admitProbe(memberId: string): Promise<boolean> {
     const [, count] = await this.dataSource.query<[unknown[], number]>(
       `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)

@@ -98,7 +98,7 @@ describe('DatabaseTokenStore', () => {
     await expect(store().access()).rejects.toEqual(notInstalled);
   });
 
-  it('renews once when ten processes meet one expired token twenty times', async () => {
+  it('refreshes once when ten processes meet one expired token twenty times', async () => {
     const stale = await install();
     // Answered when the nine others stand at the lock, so that they do meet.
     oauth.beforeAnswer = () => eventually(async () => expect(await waitingForLocks()).toBe(9));
@@ -116,14 +116,14 @@ describe('DatabaseTokenStore', () => {
     expect(renewed).toContain(tokenOf(await store().access()));
   });
 
-  it('uses what another process has renewed already', async () => {
+  it('uses what another process has refreshed already', async () => {
     const stale = await install();
     const renewed = await store(await database.connect()).refresh(stale);
     await expect(store().refresh(stale)).resolves.toEqual(renewed);
     expect(oauth.exchanges.get(memberId)).toBe(1);
   });
 
-  it('renews a pair again and again, each time with the newest refresh token', async () => {
+  it('refreshes a pair repeatedly, each time with the newest refresh token', async () => {
     let token = await install();
     for (let round = 0; round < 5; round += 1) token = tokenOf(await store().refresh(token));
     expect(oauth.exchanges.get(memberId)).toBe(5);
@@ -146,7 +146,7 @@ describe('DatabaseTokenStore', () => {
     }
   });
 
-  it('needs one connection for any number of renewals of a portal in one process', async () => {
+  it('needs one connection for any number of refreshes of a portal in one process', async () => {
     const stale = await install();
     const release = oauth.hold();
     // As many as there may be: it is the shared renewal that keeps the others from a connection, not the turns.
@@ -159,7 +159,7 @@ describe('DatabaseTokenStore', () => {
     expect(new Set((await Promise.all(renewals)).map(tokenOf)).size).toBe(1);
   });
 
-  it('does not take the outcome of a renewal that was about an older token', async () => {
+  it('does not take the outcome of a refresh of an older token', async () => {
     const oldest = await install();
     const tokens = store(source, { semaphore: new Semaphore(100) });
     // Of the same process: one is about a token that is replaced already, and ends late; the others share the next.
@@ -230,7 +230,7 @@ describe('DatabaseTokenStore', () => {
     await expect(state()).resolves.toBe('installed');
   });
 
-  it('renews at once again after the portal has taken the token, as when its sessions are ended twice', async () => {
+  it('refreshes at once again after the portal has accepted the token, as when its sessions are ended twice', async () => {
     const timings = { ...quickTimings, earlyRefreshEveryMs: DEFAULT_TIMINGS.earlyRefreshEveryMs };
     const tokens = store(source, { timings });
     const first = tokenOf(await tokens.refresh(await install()));
@@ -238,7 +238,7 @@ describe('DatabaseTokenStore', () => {
     await expect(tokens.refresh(first)).resolves.toMatchObject({ kind: 'oauth' });
   });
 
-  it('finishes and stores a renewal whose caller has gone', async () => {
+  it('finishes and stores a refresh whose caller has aborted', async () => {
     const stale = await install();
     const release = oauth.hold();
     const tokens = store();

@@ -68,8 +68,8 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /**
-   * The successor of a token that the portal rejects, also one that another process is about to store: the old pair became
-   * invalid when the OAuth server granted the new one, before that was stored.
+   * The successor of a token that the portal rejects, also one that another process is about to store: the old pair
+   * became invalid when the OAuth server granted the new one, before that was stored.
    * @returns the rejected token if it is still the newest. @throws as `refresh`
    */
   async latest(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
@@ -100,8 +100,8 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /**
-   * The address of a portal that responded 302 at `staleEndpoint`, as confirmed by the OAuth server, never by the portal.
-   * It takes a token refresh, so it happens at most once in ten minutes.
+   * The address of a portal that responded 302 at `staleEndpoint`, as confirmed by the OAuth server, never by the
+   * portal. It takes a token refresh, so it happens at most once in ten minutes.
    * @throws as `refresh`, and Bitrix24Error REDIRECT without another address that may be called
    */
   async relocate(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess> {

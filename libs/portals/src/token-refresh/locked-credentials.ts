@@ -13,8 +13,8 @@ export interface LockedCredentials {
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * Runs `work` in a transaction with the exclusive lock for refreshing the portal's pair. A stalled holder loses the lock
- * after `idleTimeoutMs`; a waiter gives up after `lockTimeoutMs`.
+ * Runs `work` in a transaction with the exclusive lock for refreshing the portal's pair. A stalled holder loses the
+ * lock after `idleTimeoutMs`; a waiter gives up after `lockTimeoutMs`.
  * @throws Bitrix24Error NOT_INSTALLED; PortalError CREDENTIALS_BUSY; whatever `work` or the database throws
  */
 export async function withLockedCredentials<T>(

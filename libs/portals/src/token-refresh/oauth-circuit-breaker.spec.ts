@@ -6,7 +6,7 @@ import { OAuthCircuitBreaker } from './oauth-circuit-breaker.js';
 
 const away = { code: 'TIMEOUT', unreachable: true, recovery: 'wait' };
 
-describe('an OAuth server that hangs', () => {
+describe('OAuthCircuitBreaker, while the OAuth server hangs', () => {
   let oauth: SingleUseOAuth;
   beforeEach(async () => {
     oauth = await SingleUseOAuth.start();
@@ -18,7 +18,7 @@ describe('an OAuth server that hangs', () => {
     return new OAuthCircuitBreaker(server, pauseMs);
   }
 
-  it('is not asked for every portal in turn', async () => {
+  it('is open after a timeout and fails fast', async () => {
     oauth.hold();
     const server = patient(60_000);
     await expect(server.refresh(oauth.grant('a').refreshToken)).rejects.toMatchObject(away);
@@ -28,7 +28,7 @@ describe('an OAuth server that hangs', () => {
     expect([...oauth.exchanges.keys()]).toEqual(['a']);
   });
 
-  it('is asked again after a moment', async () => {
+  it('closes again after the pause', async () => {
     const release = oauth.hold();
     const server = patient(50);
     await expect(server.refresh(oauth.grant('a').refreshToken)).rejects.toMatchObject(away);
@@ -37,7 +37,7 @@ describe('an OAuth server that hangs', () => {
     await eventually(async () => expect(await server.refresh(refreshToken)).toMatchObject({ memberId: 'b' }));
   });
 
-  it('is asked at once after a refusal, which is an answer', async () => {
+  it('stays closed after a rejection, which is a response', async () => {
     const server = patient(60_000);
     await expect(server.refresh('spent')).rejects.toMatchObject({ code: 'invalid_grant' });
     await expect(server.refresh(oauth.grant('a').refreshToken)).resolves.toMatchObject({ memberId: 'a' });

@@ -3,8 +3,9 @@ import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
 const DEFAULT_PAUSE_MS = 5_000;
 
 /**
- * Circuit breaker that opens for `pauseMs` after a timeout of the OAuth server. While the server hangs, each refresh would
- * occupy the semaphore for the whole timeout, and all other portals would queue behind it; an open circuit fails fast.
+ * Circuit breaker that opens for `pauseMs` after a timeout of the OAuth server. While the server hangs, each refresh
+ * would occupy the semaphore for the whole timeout, and all other portals would queue behind it; an open circuit fails
+ * fast.
  */
 export class OAuthCircuitBreaker {
   private open: { untilMs: number; error: OAuthError } | undefined;

@@ -11,7 +11,7 @@ function judged(ageMs: number, earlyRenewals: number, acceptedAt: Date | null = 
   return checkRefreshRate(pair, MINUTE, granted.getTime() + ageMs);
 }
 
-describe('a renewal that a portal asks for', () => {
+describe('a token refresh caused by a portal', () => {
   it('is made at once when the token has lived its time; if the portal took it, the row of early ones is over', () => {
     for (const earlyRenewals of [0, 1, 50]) {
       expect(judged(HOUR, earlyRenewals, granted)).toEqual({ earlyRenewals: 0 });

@@ -7,10 +7,10 @@ const FREE_IF_UNPROVEN = 1;
 const MAX_PAUSE_MS = 3_600_000;
 
 /**
- * Rate limit of token refreshes that a portal causes by `expired_token`. A portal that rejects every token as expired must
- * not cause endless requests to the OAuth server, which blocks an application for that (`settings/oauth/auto-renewal.md`).
- * A token that has not expired by its lifetime is refreshed at once a few times, then after `everyMs` with exponential
- * backoff. The counter is stored with the pair, for all processes.
+ * Rate limit of token refreshes that a portal causes by `expired_token`. A portal that rejects every token as expired
+ * must not cause endless requests to the OAuth server, which blocks an application for that
+ * (`settings/oauth/auto-renewal.md`). A token that has not expired by its lifetime is refreshed at once a few times,
+ * then after `everyMs` with exponential backoff. The counter is stored with the pair, for all processes.
  * @returns the number of consecutive early refreshes including this one, or the delay
  */
 export function checkRefreshRate(

@@ -13,7 +13,7 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
 const needsReauth = expect.objectContaining({ code: 'NEEDS_REAUTH', recovery: 'reauthorize' });
 
 /** One process has exchanged the pair and could not store the new one; another one meets the spent pair meanwhile. */
-describe('a pair that the OAuth server refuses', () => {
+describe('a pair that the OAuth server rejects', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let portalRepository: PortalRepository;

@@ -12,7 +12,7 @@ const oldEndpoint = 'https://one.bitrix24.com/rest/';
 const newEndpoint = 'https://renamed.bitrix24.com/rest/';
 const moved = expect.objectContaining({ code: 'REDIRECT', recovery: 'reauthorize', memberId });
 
-describe('a portal that answers 302', () => {
+describe('a portal that responds 302', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let oauth: SingleUseOAuth;

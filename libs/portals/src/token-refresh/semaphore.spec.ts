@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Semaphore } from './semaphore.js';
 
-describe('Turns', () => {
+describe('Semaphore', () => {
   it('runs everything, in order, and never more at once than allowed, whatever fails', async () => {
     await fc.assert(
       fc.asyncProperty(

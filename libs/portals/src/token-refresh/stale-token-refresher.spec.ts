@@ -70,7 +70,7 @@ describe('portals that nobody has called', () => {
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 0, failed: 0 });
   });
 
-  it('are renewed once each by two processes at the same time, also more than one lot of them', async () => {
+  it('are refreshed once each by two concurrent processes, also more than one batch of them', async () => {
     const members = Array.from({ length: 45 }, (_, number) => `m${number}`);
     for (const memberId of members) await installed(memberId, 160);
     const processes = [idleRenewals(), idleRenewals(await database.connect())];
@@ -80,7 +80,7 @@ describe('portals that nobody has called', () => {
     expect(oauth.refused).toBe(0);
   });
 
-  it('are renewed while they are suspended, too, and stay so', async () => {
+  it('are refreshed while they are suspended, too, and stay so', async () => {
     await installed('blocked', 160);
     await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 1, failed: 0 });
@@ -105,7 +105,7 @@ describe('portals that nobody has called', () => {
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 2, failed: 0 });
   });
 
-  it('do not keep one another from their turn: a dead one is marked, the rest is renewed', async () => {
+  it('do not starve one another: a dead one is marked, the rest is refreshed', async () => {
     for (const memberId of ['a', 'dead', 'z']) await installed(memberId, 160);
     await source.query(`UPDATE portals.credentials SET refresh_token = $1 WHERE member_id = 'dead'`, [
       database.box.seal('unknown', { memberId: 'dead', field: 'refresh_token' }),

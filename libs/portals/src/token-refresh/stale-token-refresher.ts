@@ -26,9 +26,9 @@ export class StaleTokenRefresher {
   ) {}
 
   /**
-   * Refreshes at most `limit` portals sequentially. Stops early when the OAuth server is unreachable, or after the current
-   * portal when the signal aborts. Call it once a day; several processes may run it concurrently, a portal is refreshed
-   * once.
+   * Refreshes at most `limit` portals sequentially. Stops early when the OAuth server is unreachable, or after the
+   * current portal when the signal aborts. Call it once a day; several processes may run it concurrently, a portal is
+   * refreshed once.
    */
   async refreshStaleTokens(limit: number, signal?: AbortSignal): Promise<StaleTokenReport> {
     const report: StaleTokenReport = { renewed: 0, failed: 0 };
@@ -54,8 +54,8 @@ export class StaleTokenRefresher {
 
   /**
    * Includes suspended portals: they need a valid pair when the suspension ends. Skips locked rows: they are being
-   * refreshed or changed at this moment. In random order, so that portals whose refresh fails every day do not starve the
-   * others.
+   * refreshed or changed at this moment. In random order, so that portals whose refresh fails every day do not starve
+   * the others.
    */
   private async due(idleSince: Date, except: readonly string[], size: number): Promise<string[]> {
     const rows = await this.dataSource.query<{ memberId: string }[]>(

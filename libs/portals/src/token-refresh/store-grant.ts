@@ -9,8 +9,8 @@ import { hostOf } from '../portal-domain.js';
 import { refreshedPortal } from './refreshed-portal.js';
 
 /**
- * Stores the new pair of a portal that the caller has locked, with the other data of the grant: the current address, and
- * the end of `needs-reauth`.
+ * Stores the new pair of a portal that the caller has locked, with the other data of the grant: the current address,
+ * and the end of `needs-reauth`.
  * @returns the address to call
  */
 export async function storeGrant(

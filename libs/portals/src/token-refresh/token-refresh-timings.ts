@@ -6,7 +6,9 @@ export interface TokenRefreshTimings {
   idleTimeoutMs: number;
   /** A holder needs one token request; waiters wait for two. */
   lockTimeoutMs: number;
-  /** Delays between reads for a pair that a peer may still be storing, after the OAuth server rejected the stored one. */
+  /**
+   * Delays between reads for a pair that a peer may still be storing, after the OAuth server rejected the stored one.
+   */
   peerPausesMs: readonly number[];
   /** Delays between attempts to store a new pair after a database error. */
   rescuePausesMs: readonly number[];

@@ -66,7 +66,8 @@ class RejectedGrant {
 
 /**
  * Token refresh of one portal. A refresh token can be used once, so the credentials row is locked from reading it until
- * the new pair is stored (`settings/oauth/`; concurrent refreshes are the best known cause of lost tokens in the field).
+ * the new pair is stored (`settings/oauth/`; concurrent refreshes are the best known cause of lost tokens in the
+ * field).
  */
 export class TokenRefresh {
   constructor(private readonly parts: TokenRefreshParts) {}
@@ -76,7 +77,9 @@ export class TokenRefresh {
     const { semaphore } = this.parts;
     const outcome = await semaphore.run(() => this.#exchangeUnderLock(purpose));
     if (!(outcome instanceof RejectedGrant)) return outcome;
-    return (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore.run(() => this.#markNeedsReauth(outcome)));
+    return (
+      (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore.run(() => this.#markNeedsReauth(outcome)))
+    );
   }
 
   async #exchangeUnderLock({
@@ -159,8 +162,8 @@ export class TokenRefresh {
   }
 
   /**
-   * The old pair is invalid and the new one is only in memory, because the database failed in between. Retries until the
-   * database stores it, unless a newer pair (or, after a lost response to COMMIT, this pair) is stored already.
+   * The old pair is invalid and the new one is only in memory, because the database failed in between. Retries until
+   * the database stores it, unless a newer pair (or, after a lost response to COMMIT, this pair) is stored already.
    */
   async #persistOrphanedGrant(unstored: UnstoredGrant, firstError: unknown): Promise<PortalAccess> {
     const { box, log, memberId, timings } = this.parts;

@@ -71,13 +71,13 @@ export async function returnUnrouted(
       const ready = owned.filter(({ queues }) => !queues.some((queue) => missing.has(queue)));
       const opened = (publisher = await openReplayPublisher(url, log));
       for (let at = 0; at < ready.length; at += ACK_GROUP) {
-        const lot = ready.slice(at, at + ACK_GROUP);
-        const outcomes = await Promise.allSettled(lot.map((one) => publish(opened, one)));
+        const batch = ready.slice(at, at + ACK_GROUP);
+        const outcomes = await Promise.allSettled(batch.map((one) => publish(opened, one)));
         const isAway = outcomes.find(
           (outcome) => outcome.status === 'rejected' && !isOfOneQueue(outcome.reason),
         );
         if (isAway?.status === 'rejected') throw isAway.reason;
-        const group = lot.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+        const group = batch.filter((_, index) => outcomes[index]?.status === 'fulfilled');
         for (const { message, owners } of group) {
           channel.ack(message);
           for (const owner of owners) byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1);

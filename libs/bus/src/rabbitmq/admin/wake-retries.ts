@@ -84,9 +84,9 @@ async function wakeTier(
       meant.push({ message: { fields, properties, content: Buffer.from(message.content) }, memberId });
       bytes += message.content.length;
     };
-    const look = await browse(channel, tier, SCAN_LIMIT, see, IDLE_MS);
-    ({ found } = look);
-    if (look.more) log.warn({ consumer, tier }, 'more waits in a retry tier than one look takes');
+    const scan = await browse(channel, tier, SCAN_LIMIT, see, IDLE_MS);
+    ({ found } = scan);
+    if (scan.more) log.warn({ consumer, tier }, 'more waits in a retry tier than one look takes');
     if (meant.length > 0) {
       const opened = (publisher = await openReplayPublisher(url, log));
       for (let at = 0; at < meant.length; at += ACK_GROUP) {
