@@ -19,17 +19,17 @@ const refused: Import[] = [
   ['libs/portals/src/portals.module.ts', '../../platform/src/index.js'],
   ['libs/bus/src/nest/event-handlers.ts', '../../../portals/src/index.js'],
   ['libs/bus/src/event-bus.spec.ts', '../../portals/test/portals-database.js'],
-  ['libs/portals/src/notifier.spec.ts', '../../bus/testing/tcp-proxy.js'],
+  ['libs/portals/src/notifier.spec.ts', '../../bus/test/tcp-proxy.js'],
   ['libs/consumer/src/consumer.ts', '../../bus/src/dispatcher.js'],
   ['apps/gateway/src/gateway.ts', '../../../libs/bus/src/index.js'],
-  ['apps/gateway/src/events/event-intake.ts', '../../../../libs/events/src/form.js'],
+  ['apps/gateway/src/events/event-ingress.ts', '../../../../libs/events/src/form.js'],
   ['apps/gateway/src/gateway.ts', '@relay/bus/src/dispatcher.js'],
   // An app imports no app.
   ['apps/gateway/src/gateway.ts', '../../name-formatter/src/format-name.js'],
-  ['apps/gateway/src/events/event-intake.ts', '../../../name-formatter/src/format-name.js'],
+  ['apps/gateway/src/events/event-ingress.ts', '../../../name-formatter/src/format-name.js'],
   ['apps/cli/src/main.ts', '../../../apps/gateway/src/gateway.js'],
   ['libs/platform/src/run-main.ts', '../../../apps/gateway/src/gateway.js'],
-  ['apps/standalone/src/standalone.ts', '../../gateway/src/events/event-intake.js'],
+  ['apps/standalone/src/standalone.ts', '../../gateway/src/events/event-ingress.js'],
   ['apps/standalone/src/standalone.ts', '../../../libs/bus/src/index.js'],
   // Who may import whom.
   ['libs/events/src/event.ts', '@relay/platform'],
@@ -54,12 +54,12 @@ const allowed: Import[] = [
   ['apps/portal-simulator/src/main.ts', '@relay/platform'],
   ['apps/standalone/src/standalone.ts', '../../gateway/src/gateway.js'],
   ['libs/bus/src/rabbitmq/receipt.ts', '../event-bus.js'],
-  ['libs/bus/src/nest/portal-events.server.spec.ts', '../../testing/events.js'],
-  ['libs/bus/testing/bus-under-test.ts', '../src/event-bus.js'],
+  ['libs/bus/src/nest/portal-events.server.spec.ts', '../../test/events.js'],
+  ['libs/bus/test/bus-under-test.ts', '../src/event-bus.js'],
   ['libs/bus/src/event-bus.spec.ts', '../../../test/support/eventually.js'],
   ['libs/bus/src/rabbitmq/topology.spec.ts', '../../../../test/support/broker.js'],
   ['libs/events/src/samples/samples.spec.ts', '../../test/samples.js'],
-  ['apps/gateway/src/events/event-intake.ts', '../installs/installer.js'],
+  ['apps/gateway/src/events/event-ingress.ts', '../installs/installer.js'],
 ];
 
 /** Real: oxlint with this repository's settings, over files that each do one import and no more. */

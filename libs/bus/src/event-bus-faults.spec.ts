@@ -5,9 +5,9 @@ import { freePort } from '../../../test/support/broker.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { BusUnavailableError, type Delivery, type EventBus } from './event-bus.js';
 import { openEventBus } from './open-event-bus.js';
-import { busesUnderTest, type BusUnderTest } from '../testing/bus-under-test.js';
-import { anEvent } from '../testing/events.js';
-import { tcpProxy, type TcpProxy } from '../testing/tcp-proxy.js';
+import { busesUnderTest, type BusUnderTest } from '../test/bus-under-test.js';
+import { anEvent } from '../test/events.js';
+import { tcpProxy, type TcpProxy } from '../test/tcp-proxy.js';
 
 jest.setTimeout(60_000);
 

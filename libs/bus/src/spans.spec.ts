@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PortalEvent } from '@relay/events';
-import { anEvent } from '../testing/events.js';
+import { anEvent } from '../test/events.js';
 import { BusUnavailableError } from './event-bus.js';
 import { inBatchSpan, inPublishSpan, withCurrentTrace } from './spans.js';
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { eventually } from '../../../../test/support/eventually.js';
-import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
-import { anEvent } from '../../testing/events.js';
+import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
+import { anEvent } from '../../test/events.js';
 import type { Delivery } from '../event-bus.js';
 import { shardOf } from '../shard.js';
 
@@ -12,8 +12,8 @@ const one = 'a'.repeat(32);
 const other = 'b'.repeat(32);
 const fast = { rate: 10_000, limit: 1_000, forMs: 20_000 };
 
-describe.each(caresUnderTest)('dead letters on %s', (_, setUp) => {
-  let test: CareUnderTest;
+describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
+  let test: BusAdminUnderTest;
   beforeAll(async () => {
     test = await setUp();
   });

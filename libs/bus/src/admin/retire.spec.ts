@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
-import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
-import { anEvent } from '../../testing/events.js';
+import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
+import { anEvent } from '../../test/events.js';
 import type { Delivery } from '../event-bus.js';
 import { ProcessReporter } from './process-reports.js';
 
@@ -10,8 +10,8 @@ jest.setTimeout(60_000);
 
 const names = ['ONCRMCONTACTUPDATE', 'ONCRMDYNAMICITEMADD_147'];
 
-describe.each(caresUnderTest)('retiring a consumer on %s', (_, setUp) => {
-  let test: CareUnderTest;
+describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
+  let test: BusAdminUnderTest;
   beforeAll(async () => {
     test = await setUp();
   });

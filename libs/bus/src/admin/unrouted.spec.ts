@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { encodeMessage } from '@relay/events';
 import amqp from 'amqplib';
 import { eventually } from '../../../../test/support/eventually.js';
-import { caresUnderTest, type CareUnderTest } from '../../testing/care-under-test.js';
-import { anEvent } from '../../testing/events.js';
+import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
+import { anEvent } from '../../test/events.js';
 import type { UnroutedFilter, UnroutedReplay } from './bus-admin.js';
 import { EVENTS_EXCHANGE, routingKeyOf } from '../rabbitmq/topology.js';
 
@@ -12,8 +12,8 @@ jest.setTimeout(120_000);
 const bound = 10_000;
 const other = 'b'.repeat(32);
 
-describe.each(caresUnderTest)('unrouted events on %s', (kind, setUp) => {
-  let test: CareUnderTest;
+describe.each(busAdminsUnderTest)('unrouted events on %s', (kind, setUp) => {
+  let test: BusAdminUnderTest;
   beforeAll(async () => {
     test = await setUp();
   });

@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 import { BusUnavailableError, type EventBus } from '../event-bus.js';
 import { Journal } from './journal.js';
 import { JournalledBus } from './journalled-bus.js';

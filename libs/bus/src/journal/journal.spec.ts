@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 import { Journal, type JournalLimits } from './journal.js';
 import { openSlot, type Slot } from './slot.js';
 

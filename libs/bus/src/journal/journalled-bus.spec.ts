@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../../../../test/support/eventually.js';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 import { BusUnavailableError, type EventBus } from '../event-bus.js';
 import { Journal } from './journal.js';
 import { JournalledBus } from './journalled-bus.js';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 import { Journal } from './journal.js';
 
 jest.setTimeout(180_000);

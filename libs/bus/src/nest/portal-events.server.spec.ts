@@ -19,9 +19,9 @@ import { eventually } from '../../../../test/support/eventually.js';
 import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
 import { deferred } from '../deferred.js';
 import type { Delivery, EventBus } from '../event-bus.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';
-import { anEvent } from '../../testing/events.js';
-import { MemoryTrials } from '../../testing/memory-trials.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../test/bus-under-test.js';
+import { anEvent } from '../../test/events.js';
+import { MemoryCrashLog } from '../../test/memory-crash-log.js';
 import { OnPortalEvents } from './on-portal-events.decorator.js';
 import { PortalEventsServer, type PortalEventsServerOptions } from './portal-events.server.js';
 
@@ -108,7 +108,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
       bus,
       consumer,
       log: silentLog,
-      crashLog: new MemoryTrials(),
+      crashLog: new MemoryCrashLog(),
       retryDelaysMs,
       ...options,
     });
@@ -226,7 +226,7 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
       bus,
       consumer: 'hybrid',
       log: silentLog,
-      crashLog: new MemoryTrials(),
+      crashLog: new MemoryCrashLog(),
     });
     const app = await NestFactory.create(
       moduleOf(ContactsController, ForeignController),

@@ -12,9 +12,9 @@ import {
   type TestVhost,
 } from '../../../../test/support/broker.js';
 import { eventually } from '../../../../test/support/eventually.js';
-import { retryDelaysMs } from '../../testing/bus-under-test.js';
-import { anEvent } from '../../testing/events.js';
-import { RecordedLog } from '../../testing/recorded-log.js';
+import { retryDelaysMs } from '../../test/bus-under-test.js';
+import { anEvent } from '../../test/events.js';
+import { RecordedLog } from '../../test/recorded-log.js';
 import { BusHealth } from '../bus-health.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { JournalledBus } from '../journal/journalled-bus.js';

@@ -4,10 +4,10 @@ import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
 import { deferred } from '../deferred.js';
 import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatcher.js';
-import { anEvent } from '../../testing/events.js';
-import { MemoryTrials } from '../../testing/memory-trials.js';
-import { recorded } from '../../testing/recorded-delivery.js';
-import { RecordedLog } from '../../testing/recorded-log.js';
+import { anEvent } from '../../test/events.js';
+import { MemoryCrashLog } from '../../test/memory-crash-log.js';
+import { recorded } from '../../test/recorded-delivery.js';
+import { RecordedLog } from '../../test/recorded-log.js';
 
 type Handle = EventHandler['handle'];
 
@@ -23,7 +23,7 @@ const handler = (
 });
 
 const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> = {}): Dispatcher =>
-  new Dispatcher({ consumer: 'test', handlers, log: silentLog, crashLog: new MemoryTrials(), ...options });
+  new Dispatcher({ consumer: 'test', handlers, log: silentLog, crashLog: new MemoryCrashLog(), ...options });
 
 const succeed: Handle = async () => [];
 const noBatch: PortalBatch = { memberId: '', entries: [] };
@@ -432,7 +432,7 @@ describe('the dispatcher', () => {
   });
 
   it('does not begin suspect batches while the crash log is unavailable, and spends no attempt on them', async () => {
-    const crashLog = new MemoryTrials();
+    const crashLog = new MemoryCrashLog();
     const begin = crashLog.begin.bind(crashLog);
     let isAway = true;
     crashLog.begin = (memberId) => (isAway ? Promise.reject(new Error('no database')) : begin(memberId));
@@ -454,7 +454,7 @@ describe('the dispatcher', () => {
   });
 
   it('does not retry the crash log in a busy loop while other portals are handled', async () => {
-    const crashLog = new MemoryTrials();
+    const crashLog = new MemoryCrashLog();
     let asked = 0;
     crashLog.begin = () => {
       asked += 1;

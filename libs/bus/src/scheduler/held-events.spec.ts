@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../testing/bus-under-test.js';
-import { anEvent } from '../../testing/events.js';
-import { MemoryTrials } from '../../testing/memory-trials.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../test/bus-under-test.js';
+import { anEvent } from '../../test/events.js';
+import { MemoryCrashLog } from '../../test/memory-crash-log.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Consumption, EventBus } from '../event-bus.js';
 
@@ -34,7 +34,7 @@ describe.each(busesUnderTest)('events of a portal that cannot be called, on %s',
       consumer,
       handlers: [handler],
       log: silentLog,
-      crashLog: new MemoryTrials(),
+      crashLog: new MemoryCrashLog(),
       holdMs: 0,
       retryDelaysMs,
       holdDays,

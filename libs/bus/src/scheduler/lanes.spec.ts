@@ -4,7 +4,7 @@ import type { PortalEvent } from '@relay/events';
 import type { Lane, LaneBatch, LaneRules } from './lane.js';
 import { Lanes } from './lanes.js';
 import type { LaneReceipt } from './pending-entry.js';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 
 interface Slip extends LaneReceipt {
   lost: boolean;

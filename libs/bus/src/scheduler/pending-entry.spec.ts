@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { anEvent } from '../../testing/events.js';
+import { anEvent } from '../../test/events.js';
 import { addToEntry, type LaneReceipt, mergeEntries, newEntry } from './pending-entry.js';
 
 const receipt: LaneReceipt = { lost: false, deliveryCount: 0 };

@@ -2,9 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { PortalEvent } from '@relay/events';
 import { silentLog } from '@relay/platform';
 import { deferred } from '../deferred.js';
-import { anEvent } from '../../testing/events.js';
-import { MemoryTrials } from '../../testing/memory-trials.js';
-import { recorded, type RecordedReceipt } from '../../testing/recorded-delivery.js';
+import { anEvent } from '../../test/events.js';
+import { MemoryCrashLog } from '../../test/memory-crash-log.js';
+import { recorded, type RecordedReceipt } from '../../test/recorded-delivery.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
 import { Dispatcher } from './dispatcher.js';
@@ -27,7 +27,7 @@ interface Lives {
  * the crash is redelivered with a higher delivery count.
  */
 async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) => boolean): Promise<Lives> {
-  const crashLog = new MemoryTrials();
+  const crashLog = new MemoryCrashLog();
   const lives: Lives = { deaths: 0, codes: new Map(), alone: [] };
   let waiting: Waiting[] = events.map((event) => ({ event, deliveries: 0 }));
   while (waiting.length > 0 && lives.deaths < 30) {
@@ -131,7 +131,7 @@ describe('events of a process that is stopped from outside, as at a deployment',
 /** One event whose portal was in flight at two crashes; it waits `waits` times for that portal, and then succeeds. */
 function suspected({ waits }: { waits: number }) {
   const event = contact('slow', 1);
-  const crashLog = new MemoryTrials();
+  const crashLog = new MemoryCrashLog();
   crashLog.rows.set('slow', { unfinished: 2, entity: undefined, starts: 0 });
   const work = { whileHandling: (): void => undefined };
   let runs = 0;

@@ -9,7 +9,7 @@ import { BUS_MIGRATIONS } from '../src/postgres/migrations.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-test.js';
 
 /** A bus with its admin API, for one spec. */
-export interface CareUnderTest {
+export interface BusAdminUnderTest {
   underTest: BusUnderTest;
   bus: EventBus;
   admin: BusAdmin;
@@ -30,7 +30,7 @@ export interface CareUnderTest {
 
 const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 
-async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUnderTest> {
+async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
   const ownDatabase = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
@@ -90,6 +90,5 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<CareUn
 }
 
 /** For `describe.each`, like `busesUnderTest`. */
-export const caresUnderTest: [name: string, setUp: () => Promise<CareUnderTest>][] = busesUnderTest.map(
-  ([name, setUp]) => [name, () => careUnderTest(setUp)],
-);
+export const busAdminsUnderTest: [name: string, setUp: () => Promise<BusAdminUnderTest>][] =
+  busesUnderTest.map(([name, setUp]) => [name, () => careUnderTest(setUp)]);

@@ -1,7 +1,7 @@
 import type { CrashLog } from '../src/scheduler/crash-log.js';
 
 /** A crash log in memory that outlives a dispatcher within one test. */
-export class MemoryTrials implements CrashLog {
+export class MemoryCrashLog implements CrashLog {
   readonly rows = new Map<string, { unfinished: number; entity: string | undefined; starts: number }>();
 
   async begin(memberId: string): Promise<number> {
