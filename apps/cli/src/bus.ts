@@ -13,7 +13,7 @@ const round = z.object({
 });
 type Round = z.output<typeof round>;
 
-/** In rounds of some seconds. Ends with 1 when something could not be moved. */
+/** Runs in rounds of some seconds. The exit code is 1 if something could not be moved. */
 export async function moveBus(api: OpsClient): Promise<Report> {
   let total = round.parse(await api.send('POST', '/bus/move'));
   while (!total.done && total.failed.length === 0) {

@@ -1,7 +1,7 @@
 import type { OpsClient } from './ops-client.js';
 import type { Report } from './report.js';
 
-/** Every option that some command has; all of them have `--json`. */
+/** All options of all commands; each command has `--json`. */
 export const OPTIONS_OF_COMMANDS = {
   consumer: { type: 'string' },
   portal: { type: 'string' },
@@ -22,12 +22,12 @@ export type GivenOptions = {
 };
 
 export interface Command {
-  /** What it is called by, such as `dead list`. */
+  /** Its name, such as `dead list`. */
   name: string;
-  /** Words that come after it, each with a value. */
+  /** Positional arguments. */
   positionals?: readonly string[];
   options?: readonly OptionName[];
-  /** What it does, in one line. */
+  /** Its description, in one line. */
   summary: string;
   run(api: OpsClient, words: readonly string[], options: GivenOptions): Promise<Report>;
 }

@@ -11,7 +11,7 @@ import { listUnrouted, replayUnrouted } from './unrouted.js';
 
 const FILTERS = ['consumer', 'portal', 'error', 'since', 'until'] as const;
 
-/** The longer name of two that begin alike comes first. */
+/** Of two names with the same beginning the longer one comes first. */
 export const commands: readonly Command[] = [
   {
     name: 'portals test',

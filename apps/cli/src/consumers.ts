@@ -55,7 +55,7 @@ function noteOn({ missing, unknown, newer, processes, shardsServed }: Status): s
   return '';
 }
 
-/** The gateway refuses where something would be lost, and says what to do. */
+/** The gateway refuses if events would be lost, and says what to do. */
 export async function retireConsumer(
   api: OpsClient,
   consumer: string,

@@ -66,7 +66,7 @@ export async function showDead(api: OpsClient, consumer: string, id: string): Pr
   return { value: one, text: lines.join('\n') };
 }
 
-/** In rounds of some seconds; each says how far it came, and Ctrl-C between them loses nothing. */
+/** Runs in rounds of some seconds; each reports its progress, and Ctrl-C between them loses nothing. */
 export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const rate = numberIn(options, 'rate');
   const total = await runRounds(options, async (body) => {

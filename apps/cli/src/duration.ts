@@ -4,14 +4,14 @@ const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
 
 /**
  * `2026-11-25T08:00:00Z`, or how long ago: `90s`, `30m`, `2h`, `7d`.
- * @returns the time as ISO 8601 says it. @throws StartupError when it is neither
+ * @returns the time in ISO 8601. @throws StartupError if it is neither
  */
 export function parseTime(text: string, now = Date.now()): string {
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   if (count !== undefined && (unit === 's' || unit === 'm' || unit === 'h' || unit === 'd')) {
     return new Date(now - Number(count) * UNIT_MS[unit]).toISOString();
   }
-  // A time without a zone would be taken for local, and the gateway's zone may be another.
+  // A time without a zone would be local, and the gateway's zone may differ.
   const isComplete = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
   const time = isComplete ? new Date(text) : undefined;
   if (time && !Number.isNaN(time.getTime())) return time.toISOString();
@@ -20,7 +20,7 @@ export function parseTime(text: string, now = Date.now()): string {
   );
 }
 
-/** `45 s`, `12 min`, `3 h`, `2 d`: as exact as a person at night needs. */
+/** `45 s`, `12 min`, `3 h`, `2 d`: rounded for reading. */
 export function formatAge(iso: string | null, now = Date.now()): string {
   if (iso === null) return '-';
   const ms = Math.max(0, now - new Date(iso).getTime());

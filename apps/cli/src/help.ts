@@ -13,7 +13,7 @@ const VALUES_OF: Partial<Record<OptionName, string>> = {
   rate: '<per second>',
 };
 
-/** Made of the table of commands, so that none is missing. */
+/** Generated from the table of commands, so that none is missing. */
 export function formatHelp(commands: readonly Command[]): string {
   const lines = commands.flatMap((command) => [
     `  ${formatUsage(command).padEnd(USAGE_WIDTH)}${command.summary}`,

@@ -10,7 +10,7 @@ const rotated = z.object({
   keysInUse: z.record(z.string(), z.number()),
 });
 
-/** Seals everything with the first key of TOKEN_KEYS, and says which keys can go. */
+/** Encrypts everything with the first key of TOKEN_KEYS, and says which keys can be removed. */
 export async function rotateKeys(api: OpsClient): Promise<Report> {
   const answer = rotated.parse(await api.send('POST', '/keys/rotate'));
   const { rewritten, alreadyCurrent, unreadable, currentKeyId } = answer;

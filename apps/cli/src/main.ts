@@ -26,7 +26,7 @@ interface Arguments {
   positionals: string[];
 }
 
-/** @throws StartupError for an option that there is not */
+/** @throws StartupError for an unknown option */
 function readArguments(): Arguments {
   try {
     const { values, positionals } = parseArgs({
@@ -63,7 +63,7 @@ function matchesCommand({ name, positionals = [] }: Command, given: readonly str
   );
 }
 
-/** An option that is passed over could be a filter, and more be meant than was said. @throws StartupError */
+/** An ignored option could be a filter, and the command would affect more than intended. @throws StartupError */
 function requireOwnOptions(command: Command, given: GivenOptions): void {
   const own: readonly string[] = command.options ?? [];
   const foreign = Object.keys(given).find((name) => !own.includes(name));

@@ -15,7 +15,7 @@ export class OpsClient {
 
   /**
    * OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR.
-   * @param isForTerminal every text of an answer then is as `printable` has it: much of it was written by others
+   * @param isForTerminal whether to pass every text of a response through `printable`: much of it is foreign text
    * @throws StartupError
    */
   static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): OpsClient {
@@ -26,7 +26,7 @@ export class OpsClient {
     return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 
-  /** @returns the answer's JSON, undefined where there is none. @throws StartupError with what the gateway says */
+  /** @returns the JSON of the response, undefined without one. @throws StartupError with the gateway's message */
   async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
     const answer = await this.reach(method, path, body);
     const text = await answer.text();

@@ -39,7 +39,7 @@ const limited = z.object({
   limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
 });
 
-/** Portals, and what may become one: pairs of webhooks that no event has claimed, installs that wait. */
+/** Portals, and future ones: webhook pairs that no event has claimed, pending installs. */
 export async function listPortals(api: OpsClient): Promise<Report> {
   const answer = listed.parse(await api.send('GET', '/portals'));
   const { portals, webhookPairs, pendingInstalls } = answer;
@@ -64,7 +64,7 @@ function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: L
   return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
 }
 
-/** What is to be done, or what happens next, stands behind the domain. */
+/** The next action, or what happens next, comes after the domain. */
 function lineOf(portal: ListedPortal): string {
   const { memberId, domain, state, kind, suspendedReason, suspendedUntil, bindings } = portal;
   const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
@@ -76,7 +76,7 @@ function lineOf(portal: ListedPortal): string {
   return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
 }
 
-/** @param memberId of the portal that the pair is for, where it is known: no other can claim it then */
+/** @param memberId of the portal that the pair is for, if known: no other portal can claim it then */
 export async function addWebhookPair(api: OpsClient, memberId?: string): Promise<Report> {
   const [webhookUrl = '', applicationToken = ''] = await prompt([
     'Address of the incoming webhook (https://<portal>/rest/<user>/<secret>/)',
@@ -99,7 +99,7 @@ function wantedEvents(events: readonly string[]): string[] {
   return ['The outgoing webhook must be made for these events; nobody can add them for you:', ...list];
 }
 
-/** @throws StartupError when no event comes */
+/** @throws StartupError if no event comes */
 export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
   const { portals } = listed.parse(await api.send('GET', '/portals'));
   const portal = portals.find((one) => one.memberId === memberId);
@@ -121,7 +121,7 @@ export async function testPortal(api: OpsClient, memberId: string): Promise<Repo
   );
 }
 
-/** @throws StartupError when `json` is no object */
+/** @throws StartupError if `json` is no object */
 export async function setSettings(
   api: OpsClient,
   memberId: string,
@@ -137,7 +137,7 @@ export async function setSettings(
 
 /**
  * @param limit `usual`, `enterprise`, `free`, or requests a second and a burst, such as `5/250`
- * @throws StartupError when it is none of these
+ * @throws StartupError if it is none of these
  */
 export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
   const answer = limited.parse(await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }));
@@ -155,7 +155,7 @@ function limitIn(text: string): string | { rate: number; burst: number } {
   throw new StartupError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
 }
 
-/** Ends a suspension at once, instead of at the next try. */
+/** Ends a suspension at once, instead of at the next attempt. */
 export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
   const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
   const text = answer.resumed

@@ -14,7 +14,7 @@ describe('a bar', () => {
   it.each([
     [0, 0, '  0 %'],
     [0.5, 15, ' 50 %'],
-    // Not yet all: it never says so.
+    // Not complete yet: it never shows 100 %.
     [0.999, 30, ' 99 %'],
     [1, 30, '100 %'],
   ])('of %d is %d wide', (part, full, percent) => {

@@ -1,10 +1,10 @@
 import type { WriteStream } from 'node:tty';
 
 const BAR_WIDTH = 30;
-/** Where nobody watches, in a log say. */
+/** Interval without a terminal, in a log say. */
 const LINE_INTERVAL_MS = 5_000;
 
-/** A bar that moves, on a terminal; else a line every few seconds. */
+/** A progress bar on a terminal; otherwise a line every few seconds. */
 export class ProgressLine {
   private writtenAtMs = -Infinity;
 
@@ -22,7 +22,7 @@ export class ProgressLine {
     this.stream.write(`${Math.floor(part * 100)} % ${text}\n`);
   }
 
-  /** Leaves the screen as it was. */
+  /** Clears the bar. */
   end(): void {
     if (this.stream.isTTY) this.stream.write('\r\u001b[K');
   }

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 
 /**
- * Asks for values that must not stand on a command line, where every user of the machine can read them. Piped input
+ * Asks for values that must not be on a command line, where every user of the machine can read them. Piped input
  * answers line by line.
  */
 export async function prompt(questions: readonly string[]): Promise<string[]> {

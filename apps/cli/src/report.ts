@@ -1,7 +1,7 @@
-/** What a command has to say: `value` for `--json`, `text` for a person. */
+/** The result of a command: `value` for `--json`, `text` for a person. */
 export interface Report {
   value: unknown;
   text: string;
-  /** Something is wrong, though the command worked: it ends with 1. */
+  /** A problem was found, though the command worked: the exit code is 1. */
   isBad?: boolean;
 }

@@ -8,7 +8,7 @@ import { runSync, syncStatus } from './sync.js';
 const token = 'a token of sixteen characters';
 const requestedAt = '2026-11-25T12:00:00.000Z';
 
-/** One task as the gateway tells of it. */
+/** One job as the gateway reports it. */
 function task(change: object): object {
   return {
     id: 'mine',
@@ -33,7 +33,7 @@ const done = task({
   progress: { items: 12_345, itemsPerSecond: 290, part: 1, types },
 });
 
-/** A gateway as its operator API is seen: it answers each look at the tasks with the next of `looks`, the last one again and again. */
+/** A gateway's operator API: it answers each request for jobs with the next of `looks`, and repeats the last one. */
 describe('relay sync', () => {
   let gateway: Server;
   let api: OpsClient;
@@ -131,7 +131,7 @@ describe('relay sync', () => {
     const waiting = task({ state: 'waiting', startedAt: null });
 
     beforeEach(() => {
-      // A quarter of a minute passes between two looks at the clock, so that nobody has to wait for it.
+      // The clock advances a quarter of a minute between two reads, so that the test does not wait.
       let now = 0;
       jest.spyOn(performance, 'now').mockImplementation(() => (now += 15_001));
     });

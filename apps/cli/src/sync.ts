@@ -19,7 +19,7 @@ const progress = z.looseObject({
   secondsLeft: z.number().optional(),
   found: z.record(z.string(), z.number()).default({}),
   types: z.array(typeProgress).default([]),
-  /** What the portal says of its types and could not be taken. */
+  /** Descriptions of the portal's types that are invalid. */
   leftOut: z.record(z.string(), z.number()).default({}),
 });
 const task = z.looseObject({
@@ -39,13 +39,13 @@ const latest = z.object({ tasks: z.array(task) });
 const portals = z.object({ portals: z.array(z.looseObject({ memberId: z.string(), domain: z.string() })) });
 
 const POLL_INTERVAL_MS = 500;
-/** The consumer looks for work every second: one that has not begun by then is not there, or busy with this portal. */
+/** The consumer polls every second: a job that has not begun by then has no consumer, or one busy with this portal. */
 const START_TIMEOUT_MS = 15_000;
 
 /**
- * Reads all items of the portal once more, or compares them and mends what differs; shows how far it is until it ends. It
- * goes on when this command is stopped.
- * @throws StartupError when it failed
+ * Reads all items of the portal again, or compares them and repairs differences; shows the progress until the end. The
+ * job continues if this command is stopped.
+ * @throws StartupError if it failed
  */
 export async function runSync(
   api: OpsClient,
@@ -61,7 +61,7 @@ export async function runSync(
   return { value: ended, text: `${summarize(ended)}\n${typeLines(ended).join('\n')}` };
 }
 
-/** What is being done, and what the last of each kind came to. */
+/** Running jobs, and the last result of each kind. */
 export async function syncStatus(api: OpsClient, portal: string): Promise<Report> {
   const { tasks } = latest.parse(await api.send('GET', pathOf(await memberIdOf(api, portal))));
   const text = tasks.map((one) => [summarize(one), ...typeLines(one)].join('\n')).join('\n\n');
@@ -132,7 +132,7 @@ function typeLines({ progress: { types } }: SyncTask): string[] {
   );
 }
 
-/** The portal by its member_id, its domain, or the first label of it. @throws StartupError when it is none, or several */
+/** The portal by its member_id, its domain, or the domain's first label. @throws StartupError for none, or several */
 async function memberIdOf(api: OpsClient, name: string): Promise<string> {
   const all = portals.parse(await api.send('GET', '/portals')).portals;
   const meant = [

@@ -1,4 +1,4 @@
-/** Rows under their titles, each column as wide as its widest; numbers to the right. */
+/** Rows under their titles; each column is as wide as its widest cell; numbers are right-aligned. */
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly (string | number)[])[],

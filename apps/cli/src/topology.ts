@@ -19,12 +19,12 @@ const repair = z.object({
 const checked = z.object({
   ok: z.boolean(),
   topology: z.array(part),
-  /** Not of a gateway of an older version. */
+  /** Missing from a gateway of an older version. */
   repairs: z.array(repair).default([]),
 });
 type Part = z.output<typeof part>;
 
-/** Ends with 1 when anything is wrong, for a check by a script. */
+/** The exit code is 1 if anything is wrong, for scripts. */
 export async function checkTopology(api: OpsClient): Promise<Report> {
   const answer = checked.parse(await api.send('GET', '/topology'));
   const wrong = answer.topology.filter(({ state }) => state !== 'ok');
@@ -38,7 +38,7 @@ export async function checkTopology(api: OpsClient): Promise<Report> {
   return { value: answer, text: lines.join('\n'), isBad: !answer.ok };
 }
 
-/** One line for what belongs to all, and one for each consumer. */
+/** One line for shared objects, and one for each consumer. */
 function summaries(parts: readonly Part[]): string[] {
   const owners = new Set(parts.map(({ consumer }) => consumer));
   return [...owners].map((owner) => {

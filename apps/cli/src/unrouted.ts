@@ -27,7 +27,7 @@ export async function listUnrouted(api: OpsClient): Promise<Report> {
 
 const replayed = z.object({ replayed: z.number(), left: z.number() });
 
-/** Brings back what consumers want by now; whatever nobody wants stays. */
+/** Replays the events to which consumers subscribe by now; the others stay. */
 export async function replayUnrouted(
   api: OpsClient,
   { portal, since, until }: GivenOptions,

@@ -100,7 +100,7 @@ export class GatewayModule {
   }
 }
 
-/** Without keys of an application there are no installs, only portals registered by webhook. */
+/** Without client keys there are no installs, only portals registered by webhook. */
 function oauthOptions(environment: GatewayEnvironment) {
   const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret, B24_OAUTH_URL: urls } = environment;
   return clientId && clientSecret ? { urls, clientId, clientSecret } : undefined;

@@ -51,7 +51,7 @@ import { checkPublicUrl } from './public-url.js';
 import { PortalWaker } from './wakes/portal-waker.js';
 
 export interface RunningGateway {
-  /** Stops taking requests, finishes those in hand, then closes the bus. */
+  /** Stops accepting requests, finishes those in flight, then closes the bus. */
   close(): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ export async function startGateway(
   const busHealth = new BusHealth();
   let ready: JournalledBus | undefined;
   let topology: TopologyReconciler | undefined;
-  // First, for what is away is waited for: whoever asks meanwhile hears `live` and `not ready`.
+  // Started first, because the gateway waits for missing dependencies: meanwhile health says `live` and `not ready`.
   await host.startOpsServer({
     bus: () => ({ healthy: readiness(ready, topology), reason: busHealth.reason }),
     database: () => databaseReadiness(environment.DATABASE_URL),
@@ -87,9 +87,9 @@ export async function startGateway(
       bodyLimit: BODY_LIMIT_BYTES,
       ...serverOptions(connectionLimits),
       frameworkErrors: refuseMalformed,
-      // Bitrix24 does not send again what comes on an open connection while this process ends.
+      // During shutdown open connections are still served, since Bitrix24 does not repeat a request.
       return503OnClosing: false,
-      // Whoever writes the address by hand into Bitrix24's form may end it so, and would hear nothing of a 404.
+      // An address that was typed into Bitrix24's form may end with a slash, and nobody would notice the 404.
       routerOptions: { ignoreTrailingSlash: true },
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
@@ -159,16 +159,16 @@ export async function startGateway(
       ready = undefined;
       await closeInOrder(
         [
-          // Before the app: what requests need is there until the last one is answered.
+          // Registered before the app: dependencies of requests stay open until the last one is answered.
           { what: 'requests in hand', close: () => stopRequests(app), timeoutMs: 30_000 },
-          // Before the database, which it asks for the consumers.
+          // Registered before the database, from which it reads the consumers.
           { what: 'move from the bus of before', close: () => mover.close(), timeoutMs: 10_000 },
           { what: 'events to be woken', close: () => waker.stop(), timeoutMs: 5_000 },
           { what: 'jobs and database', close: () => app.close(), timeoutMs: 10_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), timeoutMs: 6_000 },
           { what: 'care of the bus', close: () => admin.close(), timeoutMs: 3_000 },
-          // A lot of the journal may be on its way.
+          // A batch of the journal may be in flight.
           { what: 'bus and journal', close: () => bus.close(), timeoutMs: 15_000 },
         ],
         log,
@@ -177,7 +177,7 @@ export async function startGateway(
   };
 }
 
-/** The sender's own X-Forwarded-For comes first in the list: only what trusted proxies have added counts. */
+/** The sender's own X-Forwarded-For comes first in the list: only entries of trusted proxies count. */
 function trustProxyOf(trusted: TrustProxy): string[] | false | ((address: string, hop: number) => boolean) {
   return typeof trusted === 'number' ? (_address, hop) => hop < trusted : trusted;
 }
@@ -186,13 +186,13 @@ async function stopRequests(app: NestFastifyApplication): Promise<void> {
   await app.getHttpAdapter().close();
 }
 
-/** Events of portals that are known are taken without it; installs and new portals are not. */
+/** Without the database, events of known portals are accepted; installs and new portals are not. */
 async function databaseReadiness(url: string): Promise<HealthResult> {
   const standing = await checkDatabase(url);
   return standing.healthy === false ? { ...standing, healthy: 'degraded' } : standing;
 }
 
-/** Events that the broker does not take are kept here: that is work done, and a reason to look. */
+/** Events that the broker does not accept are stored here: the gateway works, but an operator should look. */
 function readiness(bus: JournalledBus | undefined, topology: TopologyReconciler | undefined): Readiness {
   if (!bus?.isReady()) return false;
   return bus.isDegraded() || topology?.isDegraded() ? 'degraded' : true;

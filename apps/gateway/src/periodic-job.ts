@@ -1,9 +1,9 @@
 import type { Log } from '@relay/platform';
 
-/** A job that failed found the database away, most likely: soon after, it may be back. */
+/** A failure is most likely an unavailable database, which may recover soon. */
 const PAUSE_AFTER_FAILURE_MS = 5_000;
 
-/** Runs one job again and again: at the start, when woken, and after each pause. Never two at once; errors are logged. */
+/** Runs one job periodically: at the start, when triggered, and after each pause. Never twice at once; errors are logged. */
 export class PeriodicJob {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
@@ -22,14 +22,14 @@ export class PeriodicJob {
     this.trigger();
   }
 
-  /** Runs the job now, or once more right after the run that is under way. */
+  /** Runs the job now, or once more right after the current run. */
   trigger(): void {
     if (this.isStopped) return;
     this.isWoken = true;
     this.running ??= this.run();
   }
 
-  /** Resolves when the run that is under way has ended. */
+  /** Resolves when the current run has ended. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);

@@ -5,8 +5,8 @@ const TIMEOUT_MS = 10_000;
 const healthy = z.object({ status: z.literal('live') });
 
 /**
- * Asks itself by the address that Bitrix24 is given, and warns when that is not heard: no event would ever come, and
- * nothing else would say why. Only a warning, since some networks do not let a machine reach its own public address.
+ * Requests its own public address, and warns if that fails: no event would arrive, and nothing else would
+ * say why. Only a warning, since in some networks a machine cannot reach its own public address.
  */
 export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void> {
   if (!new URL(publicUrl).hostname.includes('.')) {

@@ -1,4 +1,4 @@
-/** Injection tokens of what is no class of ours. */
+/** Injection tokens of values that are not our classes. */
 export const ALLOW_HOSTS = Symbol('AllowHosts');
 export const EVENT_BUS = Symbol('EventBus');
 export const HANDLER_URL = Symbol('HandlerUrl');

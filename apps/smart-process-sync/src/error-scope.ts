@@ -1,6 +1,6 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 
-/** The portal takes no calls for now, or none of ours: this says nothing about the type or the item that was asked for. */
+/** The portal accepts no calls for now, or none of ours: the error does not concern the type or the item. */
 export function isPortalError(error: unknown): boolean {
   return (
     error instanceof Bitrix24Error &&
@@ -9,15 +9,15 @@ export function isPortalError(error: unknown): boolean {
 }
 
 /**
- * For the end of work that such errors did not keep from going on with the rest: all of it is tried again.
- * @throws the first of the errors that may pass
+ * Call at the end of work that continued after such errors: all of it is retried.
+ * @throws the first transient error
  */
 export function throwIfTransient(errors: readonly unknown[]): void {
   const passing = errors.find(isTransient);
   if (passing !== undefined) throw passing;
 }
 
-/** The same question may have another answer in a while. What came whole and is not as documented comes again. */
+/** A retry may have another result. A complete response with an undocumented format is not transient. */
 function isTransient(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.recovery === 'retry' && error.detail !== 'wrong-shape';
 }

@@ -1,7 +1,7 @@
-/** An id that PostgreSQL's bigint holds, spelled in the one way in which the portal spells it. */
+/** An id that fits PostgreSQL's bigint, in the portal's canonical form. */
 export const ITEM_ID = /^[1-9]\d{0,17}$/;
 
-/** Also as JSON has it: `2e0` is no id, though JavaScript takes it for one. */
+/** Also in JSON: `2e0` is no id, though JavaScript accepts it as one. */
 export function isItemId(value: unknown): value is number | string {
   return typeof value === 'number'
     ? Number.isSafeInteger(value) && value > 0

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { toItemRow } from './item-row.js';
 
-/** As `api-reference/crm/universal/crm-item-get.md` shows an item, shortened. */
+/** An item of `api-reference/crm/universal/crm-item-get.md`, shortened. */
 const item = {
   id: 250,
   title: 'Order #250',

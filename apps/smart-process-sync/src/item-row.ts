@@ -1,7 +1,7 @@
 import type { Item } from '@relay/bitrix24';
 import { type Json, type JsonRecord, sanitizeFields } from './sanitize-for-postgres.js';
 
-/** A row of `mirror.items`, keys aside, under the names of its columns. */
+/** A row of `mirror.items` without its keys, by column name. */
 export interface ItemRow {
   item_id: string;
   title: string | null;
@@ -14,15 +14,15 @@ export interface ItemRow {
   created_time: string | null;
   updated_time: string | null;
   moved_time: string | null;
-  /** A decimal number as Bitrix24 wrote it. */
+  /** A decimal number in Bitrix24's format. */
   opportunity: string | null;
   currency_id: string | null;
   fields: JsonRecord;
 }
 
 /*
- * What does not fit its column becomes null there, and is still to be found in `fields`. By hand: a backfill brings
- * thousands of items a second, and a schema took as long for eleven fields of an item as it takes to read its whole text.
+ * A value that does not fit its column becomes null there, and stays in `fields`. Written by hand: a backfill reads
+ * thousands of items a second, and a schema took as long for eleven fields as the parser for the whole text of an item.
  */
 
 function text(value: Json | undefined): string | null {
@@ -42,19 +42,19 @@ function amount(value: Json | undefined): string | null {
 }
 
 /**
- * `updatedTime` and its like as the mirror keeps them: ISO 8601 in UTC, null for what is no time. PHP's zero date,
- * `-0001-11-30T00:00:00+00:00`, is none; nor is what PostgreSQL would refuse.
+ * `updatedTime` and other times as the mirror stores them: ISO 8601 in UTC, null for an invalid time. PHP's zero date,
+ * `-0001-11-30T00:00:00+00:00`, is invalid, and so is what PostgreSQL would reject.
  */
 export function storedTime(value: unknown): string | null {
   if (typeof value !== 'string' || !/^(?!0000)\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(value)) return null;
   const date = new Date(value);
   const year = date.getUTCFullYear();
-  // NaN, of a date that is none, is in no range.
+  // NaN, of an invalid date, is in no range.
   return year >= 1 && year <= 9999 ? date.toISOString() : null;
 }
 
 /**
- * An item of `crm.item.list` as a row that PostgreSQL takes, whatever is in it
+ * Converts an item of `crm.item.list` to a row that PostgreSQL accepts, whatever it contains
  * (`api-reference/crm/universal/object-fields.md`).
  */
 export function toItemRow(itemId: string, item: Item): ItemRow {

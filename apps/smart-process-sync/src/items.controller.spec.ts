@@ -18,15 +18,15 @@ const storedRows = z.array(
   z.object({ item: z.string(), title: z.string().nullable(), deleted: z.boolean() }),
 );
 
-/** A portal's smart process items behind `batch`, over HTTP. */
+/** Simulates a portal's smart process items for `batch`, over HTTP. */
 class ItemPortal {
   /** By `<entityTypeId>:<id>`. */
   readonly items = new Map<string, Record<string, unknown>>();
   /** Smart processes that answer with an error. */
   readonly refusals = new Map<string, string>();
-  /** There, but not shown to this user. */
+  /** Existing, but hidden from this user. */
   readonly hidden = new Set<string>();
-  /** Whether a command that asks for these ids fails. */
+  /** Whether a command for these ids fails. */
   unreadable: (ids: readonly string[]) => boolean = () => false;
   requests = 0;
   private readonly server: Server = createServer((request, response) => {

@@ -9,12 +9,12 @@ import { type ItemRead, MirrorStore } from './mirror-store.js';
 import { resolveMissing } from './reconcile/resolve-missing.js';
 import { isWanted, settingsOf } from './settings.js';
 
-/** Custom fields by their own wild card, which other list methods need; here `*` may or may not bring them. */
+/** Custom fields have their own wildcard, which other list methods need; here `*` may or may not include them. */
 export const ALL_FIELDS = ['*', 'uf_*'];
 
 /**
- * Keeps `mirror.items` equal to the portal. What happened to an item is not asked: it is there, or it is not. The items of
- * all smart processes are read together; one that is gone, or that this user may not read, leaves the others alone.
+ * Keeps `mirror.items` equal to the portal. The kind of event does not matter: the item exists, or it does not. The items of
+ * all smart processes are read together; a deleted or unreadable type does not affect the others.
  */
 @Controller()
 export class ItemsController {
@@ -45,7 +45,7 @@ export class ItemsController {
     return failed;
   }
 
-  /** Of an item that could not be read nothing is known, so its row stays as it is. */
+  /** The state of an unreadable item is unknown, so its row stays. */
   private async mirrorType(
     client: PortalClient,
     { read, itemEntries }: TypeQuery,
@@ -65,7 +65,7 @@ export class ItemsController {
     await this.store.saveItems(read, rows);
     await this.store.markDeleted(read, deleted);
     itemsTotal.inc({ work: 'live' }, rows.length + deleted.length);
-    // Said to have changed, and not shown: deleted meanwhile, or not for this user.
+    // An event said that it changed, and the list lacks it: deleted meanwhile, or hidden from this user.
     const { memberId, entityTypeId } = read;
     const settled = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: absent });
     for (const [id, error] of settled.failed) {
@@ -76,13 +76,13 @@ export class ItemsController {
   }
 }
 
-/** The items of one smart process to be read, with the read that has begun and the entries that asked for it. */
+/** The items of one smart process to be read, with their read number and the entries that requested it. */
 interface TypeQuery extends ItemQuery {
   readonly read: ItemRead;
   readonly itemEntries: ReadonlyMap<string, PortalEntry>;
 }
 
-/** By smart process, then by item id. Events without either name nothing that could be read. */
+/** By smart process, then by item id. Events without either have nothing to read. */
 function groupByType(entries: PortalEntry[]): Map<number, Map<string, PortalEntry>> {
   const types = new Map<number, Map<string, PortalEntry>>();
   for (const entry of entries) {

@@ -5,7 +5,7 @@ import { CreateCasts1764960000200 } from './migrations/1764960000200-create-cast
 import { LetPeopleRead1764960000300 } from './migrations/1764960000300-let-people-read.js';
 import { AsciiCasts1766100000100 } from './migrations/1766100000100-ascii-casts.js';
 
-/** Kept outside the folder: `npm run migrate` takes every export of a file in there for a migration. */
+/** Outside the folder, because `npm run migrate` treats every export of a file in there as a migration. */
 export const MIRROR_MIGRATIONS = [
   CreateMirror1764100000000,
   ForgetPortals1764800000000,

@@ -3,26 +3,26 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import type { ItemRow } from './item-row.js';
 
-/** A read of the portal that has begun: what it brings may replace only what older reads brought. */
+/** A started read of the portal: its rows may replace only rows of older reads. */
 export interface ItemRead {
   memberId: string;
   entityTypeId: number;
-  /** Of a sequence: it has no ties and, unlike a clock, never goes back. */
+  /** From a sequence: it has no ties and, unlike a clock, never goes back. */
   number: string;
-  /** When it began, by the database's clock. */
+  /** Its start, by the database's clock. */
   at: Date;
 }
 
 /** The part of a `DataSource` or of a transaction's `EntityManager` that statements need. */
 export type Statements = Pick<EntityManager, 'query'>;
 
-/** Measured: PostgreSQL takes a quarter less time for five of these than for 2,500 rows at once, and the text is never large. */
+/** Measured: five of these take PostgreSQL a quarter less time than 2,500 rows at once, and the text is never large. */
 const SAVE_BATCH_SIZE = 500;
 
-/** Within the time that a statement may take. */
+/** Fits into the statement timeout. */
 const FORGET_BATCH_SIZE = 10_000;
 
-/** One row, unless the portal was forgotten after the read began; nobody can forget it while it is locked. */
+/** One row, unless the portal was forgotten after the read began; the lock prevents that it is forgotten meanwhile. */
 const WANTED_PORTAL = `wanted AS MATERIALIZED (
   SELECT FROM mirror.portals WHERE member_id = $1 AND forgotten_to < $3::bigint FOR SHARE)`;
 
@@ -49,14 +49,14 @@ const replaced = Object.keys(COLUMNS).map((name) => `${name} = excluded.${name}`
 
 /**
  * `mirror.items`. Reads overlap, here and in other processes, and may be stored in any order: the one that began last wins,
- * and the last to begin has seen every change whose event led to a read. A row keeps the number of its read for that, and
- * deleted items keep their rows, lest an older read bring them back.
+ * since it has seen every change whose event caused a read. Each row has the number of its read for this, and
+ * deleted items keep their rows, so that an older read does not restore them.
  */
 @Injectable()
 export class MirrorStore {
   constructor(private readonly source: DataSource) {}
 
-  /** To be called before the portal is asked. */
+  /** Call before the portal is asked. */
   async beginRead(memberId: string, entityTypeId: number): Promise<ItemRead> {
     const rows: unknown = await this.source.query(
       `WITH portal AS (INSERT INTO mirror.portals (member_id) VALUES ($1) ON CONFLICT DO NOTHING)
@@ -69,7 +69,7 @@ export class MirrorStore {
 
   /** @param rows each item once */
   async saveItems(read: ItemRead, rows: readonly ItemRow[], within: Statements = this.source): Promise<void> {
-    // In order of their ids, so that whoever else stores at the same time locks them in the same order.
+    // Ordered by id, so that concurrent transactions lock the rows in the same order.
     const ordered = rows.toSorted(byId);
     for (let from = 0; from < ordered.length; from += SAVE_BATCH_SIZE) {
       await this.saveSome(read, ordered.slice(from, from + SAVE_BATCH_SIZE), within);
@@ -92,9 +92,9 @@ export class MirrorStore {
   }
 
   /**
-   * Items that are gone from the portal. Also one that the mirror never had gets a row: an older read may still be on its
-   * way.
-   * @param itemIds each once
+   * Marks items that the portal has deleted. An item that the mirror never had gets a row too: an older read may still be
+   * in progress.
+   * @param itemIds without duplicates
    */
   async markDeleted(read: ItemRead, itemIds: readonly string[]): Promise<void> {
     await this.mark(
@@ -106,8 +106,8 @@ export class MirrorStore {
   }
 
   /**
-   * Items that the portal has, but does not show to the user by whose right we ask.
-   * @param itemIds each once
+   * Marks items that exist, but are hidden from the user of the token.
+   * @param itemIds without duplicates
    */
   async markHidden(read: ItemRead, itemIds: readonly string[]): Promise<void> {
     await this.mark(
@@ -118,7 +118,7 @@ export class MirrorStore {
     );
   }
 
-  /** What was last known of them stays. */
+  /** Their last known fields stay. */
   private async mark(
     read: ItemRead,
     itemIds: readonly string[],
@@ -138,7 +138,7 @@ export class MirrorStore {
     );
   }
 
-  /** Comes after every read that has begun until now. */
+  /** Later than every read that has begun until now. */
   async latestRead(): Promise<string> {
     const rows: unknown = await this.source.query(
       `SELECT nextval('mirror.read_numbers') AS number, clock_timestamp() AS at`,
@@ -147,11 +147,11 @@ export class MirrorStore {
   }
 
   /**
-   * All that reads of the portal up to this one brought, or will bring yet, gone for good. Also harmless where there is
-   * nothing.
+   * Deletes all rows of the portal that reads up to this one stored, and rejects later rows of these reads. Harmless if
+   * there are none.
    */
   async forgetPortal(memberId: string, upTo: string): Promise<void> {
-    // Waits for whoever is storing; whoever comes after it stores nothing.
+    // Waits for concurrent transactions; later ones of older reads store nothing.
     await this.source.query(
       `INSERT INTO mirror.portals AS old (member_id, forgotten_to) VALUES ($1, $2)
        ON CONFLICT (member_id) DO UPDATE SET forgotten_to = greatest(old.forgotten_to, excluded.forgotten_to)`,
@@ -167,7 +167,7 @@ export class MirrorStore {
   }
 }
 
-/** As `ORDER BY item_id` has them: positive numbers, without leading zeros. */
+/** In the order of `ORDER BY item_id`: positive numbers, without leading zeros. */
 function byId({ item_id: a }: ItemRow, { item_id: b }: ItemRow): number {
   if (a.length !== b.length) return a.length - b.length;
   return a < b ? -1 : Number(a > b);

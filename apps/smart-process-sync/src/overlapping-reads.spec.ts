@@ -35,7 +35,7 @@ async function livingItems(memberId: string): Promise<z.output<typeof storedRows
 
 type Step =
   | { kind: 'change'; id: number; exists: boolean }
-  /** An event's handler: takes its number, asks the portal, stores the answer; other steps come between. */
+  /** An event handler: takes its read number, asks the portal, stores the response; other steps come between. */
   | { kind: 'begin'; ids: number[] }
   | { kind: 'ask' | 'store'; which: number };
 
@@ -82,7 +82,7 @@ class Scenario {
     }
   }
 
-  /** The events of the last changes lead to one more read of every item; whatever else runs may end before or after it. */
+  /** The events of the last changes cause one more read of every item; other reads may end before or after it. */
   async end(order: readonly number[]): Promise<void> {
     await this.take({ kind: 'begin', ids: itemIds });
     const rest = this.reads.map((running, i) => ({ running, place: order[i] ?? 0 }));

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** How far one type is. */
+/** The progress of one type. */
 const typeProgress = z.object({
   entityTypeId: z.number(),
   title: z.string(),
@@ -15,11 +15,11 @@ export type TypeProgress = z.output<typeof typeProgress>;
 const counts = z.object({
   missing: z.number(),
   stale: z.number(),
-  /** Read once more, for they changed in the second in which they were read. */
+  /** Read again, because they changed in the second in which they were read. */
   rechecked: z.number(),
   deleted: z.number(),
   hidden: z.number(),
-  /** Could not be read, nor told what became of them: they stay as they were. */
+  /** Unreadable items whose state is unknown: their rows stay. */
   unreadable: z.number(),
 });
 export type Findings = z.output<typeof counts>;
@@ -33,11 +33,11 @@ export interface Speed {
   itemsPerSecond: number;
   /** From 0 to 1. */
   part: number;
-  /** Missing while nobody can tell. */
+  /** Missing while unknown. */
   secondsLeft?: number;
 }
 
-/** How far a task has come; its `toJSON` is what operators see, and what a killed task goes on from. */
+/** The progress of a job; operators see its `toJSON`, and a killed job continues from it. */
 export class Progress {
   readonly found: Findings;
   private readonly types: Map<number, TypeProgress>;
@@ -55,7 +55,7 @@ export class Progress {
     this.startedAtMs = nowMs();
   }
 
-  /** Goes on from what was there before; else from `start`. */
+  /** Continues from the stored progress; otherwise from `start`. */
   open(start: TypeProgress): TypeProgress {
     const type = this.types.get(start.entityTypeId) ?? start;
     this.types.set(start.entityTypeId, { ...type, lastId: start.lastId });
@@ -87,7 +87,7 @@ export class Progress {
     };
   }
 
-  /** By ids, since nothing is counted beforehand: as if no id were missing. */
+  /** By ids, since items are not counted beforehand: as if no id were missing. */
   private part(): number {
     const types = [...this.types.values()];
     const all = types.reduce((sum, { lastId }) => sum + Number(lastId) + 1, 0);
@@ -100,7 +100,7 @@ export class Progress {
   }
 }
 
-/** Says it at most twice a second. */
+/** Reports at most twice a second. */
 export class Reporter {
   private reportedAtMs = -Infinity;
 

@@ -4,13 +4,13 @@ import type { Speed } from './progress.js';
 type JobKind = 'backfill' | 'reconcile';
 type RunningJobs = ReadonlySet<{ speed: () => Speed }>;
 
-/** Of this process. */
+/** Jobs of this process. */
 const runningJobs: Record<JobKind, Set<{ speed: () => Speed }>> = {
   backfill: new Set(),
   reconcile: new Set(),
 };
 
-/** Shows a task in the metrics until the work on it has ended, one way or the other. */
+/** Shows a job in the metrics until it ends, with or without an error. */
 export async function track<T>(
   work: JobKind,
   progress: { speed: () => Speed },
@@ -45,7 +45,7 @@ createJobGauge(
   (running) => Math.max(0, ...[...running].map((progress) => progress.speed().secondsLeft ?? 0)),
 );
 
-/** By work, over all portals: there are thousands. Asked at each scrape alone. */
+/** By kind of work, over all portals, since there are thousands. Computed only at a scrape. */
 function createJobGauge(name: string, help: string, read: (running: RunningJobs) => number): void {
   const made = gauge({
     name,

@@ -5,7 +5,7 @@ import { sanitizeForPostgres } from './sanitize-for-postgres.js';
 describe('storable', () => {
   it('leaves ordinary values as they are', () => {
     const fields = { id: 5, title: 'Order 😀', opened: true, ufCrm5_1: ['a', null], file: { id: 1.5 } };
-    // The same, not only equal: nothing is copied without need.
+    // The same object, not only an equal one: nothing is copied without need.
     expect(sanitizeForPostgres(fields)).toBe(fields);
   });
 

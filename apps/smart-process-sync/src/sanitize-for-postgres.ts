@@ -1,21 +1,23 @@
 export type Json = string | number | boolean | null | Json[] | JsonRecord;
 export type JsonRecord = { [key: string]: Json };
 
-/** Far more than any field of Bitrix24 has, far less than PostgreSQL's stack takes. */
+/** Far deeper than any field of Bitrix24, far less than PostgreSQL's stack allows. */
 const MAX_DEPTH = 50;
 
 /**
- * The address at which a program loads a file has the caller's own credentials in it: a webhook's secret, or a token that is
- * dead within the hour (`api-reference/crm/universal/object-fields.md`). It is not for people who query; `url` is.
+ * The address at which a program loads a file contains the caller's credentials: a webhook's secret, or a token that
+ * expires within the hour (`api-reference/crm/universal/object-fields.md`).
+ * Readers of the mirror must not see it; they use `url`.
  */
 const NOT_KEPT = 'urlMachine';
 
 /**
- * A JSON value that PostgreSQL can keep as `jsonb`: it knows no NUL character and no half of a surrogate pair
- * (https://www.postgresql.org/docs/current/datatype-json.html); both become U+FFFD. What is nested too deeply becomes null.
+ * A JSON value that PostgreSQL can store as `jsonb`, which has no NUL character and no lone surrogate
+ * (https://www.postgresql.org/docs/current/datatype-json.html); both become U+FFFD. Values
+ * that are nested too deeply become null.
  *
- * What may stay as it is is returned itself, and only the way to what changes is copied: items come by the thousand, and
- * to build each anew took longer than to read it from its text.
+ * An unchanged value is returned itself, and only the path to a change is copied: items come by the thousand, and
+ * a copy of each took longer than parsing its text.
  */
 export function sanitizeForPostgres(value: unknown, depth = 0): Json {
   switch (typeof value) {
@@ -34,7 +36,7 @@ export function sanitizeForPostgres(value: unknown, depth = 0): Json {
   }
 }
 
-/** The same of an item's fields. */
+/** The same for an item's fields. */
 export function sanitizeFields(fields: Readonly<Record<string, unknown>>): JsonRecord {
   return isRecord(fields) ? sanitizeRecord(fields, 1) : {};
 }
@@ -51,7 +53,7 @@ function sanitizeList(list: Json[], depth: number): Json[] {
 }
 
 function sanitizeRecord(record: JsonRecord, depth: number): JsonRecord {
-  // Before any value is looked at: to look twice at each level would be to look 2^50 times at the innermost.
+  // Before the values: two visits per level would visit the innermost value 2^50 times.
   for (const key in record) if (!isKept(key)) return sanitizeKeys(record, depth);
   let kept = record;
   for (const key in record) {
@@ -79,12 +81,12 @@ function isList(value: object | null): value is Json[] {
   return Array.isArray(value);
 }
 
-/** It comes from a JSON text, where nothing else is an object. */
+/** The value comes from JSON, which has no other objects. */
 function isRecord(value: object | null): value is JsonRecord {
   return value !== null;
 }
 
-/** Most texts have nothing of the kind, and to look is much cheaper than to replace. */
+/** Most texts have none, and the check is much cheaper than a replacement. */
 const UNSTORABLE = /[\0\uD800-\uDFFF]/;
 
 function sanitizeText(text: string): string {

@@ -1,7 +1,7 @@
 import type { PortalSettings } from '@relay/portals';
 import { z } from 'zod';
 
-/** The name under which this consumer's queues, settings and tasks stand. */
+/** The name of this consumer for its queues, settings and jobs. */
 export const CONSUMER = 'smart-process-sync';
 
 /** New invoices (`api-reference/crm/data-types.md#object_type`). */
@@ -11,16 +11,16 @@ const FIRST_SMART_PROCESS = 128;
 
 const typeId = z.int32().positive();
 
-/** What an operator may set for a portal: `relay portals set <member_id> smart-process-sync <json>`. */
+/** Settings of a portal: `relay portals set <member_id> smart-process-sync <json>`. */
 export const mirrorSettings = z.strictObject({
   types: z
     .strictObject({
-      /** These and no others. */
+      /** Only these types. */
       include: z.array(typeId).optional(),
       exclude: z.array(typeId).default([]),
     })
     .default({ exclude: [] }),
-  /** New invoices too. */
+  /** Also new invoices. */
   invoices: z.boolean().default(false),
 });
 export type MirrorSettings = z.output<typeof mirrorSettings>;
@@ -30,7 +30,7 @@ export async function settingsOf(settings: PortalSettings, memberId: string): Pr
   return (await settings.of(memberId, CONSUMER, mirrorSettings)).own;
 }
 
-/** Whether items of this type are kept. */
+/** Whether items of this type are mirrored. */
 export function isWanted({ types, invoices }: MirrorSettings, entityTypeId: number): boolean {
   if (types.exclude.includes(entityTypeId)) return false;
   if (entityTypeId === INVOICE) return invoices;

@@ -16,10 +16,10 @@ import { CastFailures } from './views/cast-failures.js';
 import { ViewSynchronizer } from './views/view-synchronizer.js';
 
 const SWEEP_INTERVAL_MS = 3_000;
-/** A view that cannot be guarded now has a reader who keeps it for long, or another owner. */
+/** A view that cannot get its barrier now has a long-running reader, or another owner. */
 const GUARD_INTERVAL_MS = 60_000;
 
-/** Does, beside the events, what operators and the schedule ask for. Stops before the database is closed. */
+/** Runs, beside the events, the jobs that operators and the schedule request. Stops before the database is closed. */
 @Injectable()
 export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly runner: JobRunner;
@@ -52,9 +52,9 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
       log,
       concurrency,
       handlers: {
-        /** Asked for by an operator: everything. */
+        /** Requested by an operator: reads everything. */
         backfill: thenCount((run) => backfill.all(run)),
-        /** Asked for by the schedule, or because the list of types has changed: what was not read before. */
+        /** Requested by the schedule, or because the list of types changed: reads what was not read before. */
         complete: thenCount((run) => backfill.missing(run)),
         reconcile: thenCount((run) => reconciliation.run(run)),
         count: (run) => misfits.count(run),
@@ -92,7 +92,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  /** At the start, until all are done: whoever makes views from then on makes them with their barrier. */
+  /** At the start, until all are done: views that are created later have their barrier. */
   private async guardViews(): Promise<void> {
     const now = performance.now();
     if (now < this.guardAtMs) return;

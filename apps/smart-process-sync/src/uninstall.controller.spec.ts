@@ -20,7 +20,7 @@ function entry(data: PortalEntry['data']): PortalEntry {
   return { entity: 'an id', entityId: null, entityTypeId: 0, names: ['ONAPPUNINSTALL'], ...times, data };
 }
 
-/** Real: the mirror in PostgreSQL. Given: what the directory says. */
+/** Real: the mirror in PostgreSQL. Stubbed: the portal cache. */
 describe('the mirror of a portal that is uninstalled', () => {
   let database: TestDatabase;
   let source: DataSource;
@@ -115,7 +115,7 @@ describe('the mirror of a portal that is uninstalled', () => {
     states.set('storing', 'uninstalled');
     await fill('storing');
     const read = await store.beginRead('storing', 147);
-    // One connection, so that what is said after BEGIN is one transaction.
+    // One connection, so that the statements after BEGIN are one transaction.
     const saver = await new DataSource({ type: 'postgres', url: database.url, poolSize: 1 }).initialize();
     try {
       await saver.query('BEGIN');

@@ -7,8 +7,8 @@ import { TypeStore } from './types/type-store.js';
 import { ViewStore } from './views/view-store.js';
 
 /**
- * Forgets a portal whose user wanted the application's data gone when they uninstalled it: `CLEAN` is 1
- * (api-reference/common/events/on-app-uninstall.md). With 0 the mirror stays as it was, for the next install.
+ * Deletes the data of a portal whose user requested this at the uninstall: `CLEAN` is 1
+ * (api-reference/common/events/on-app-uninstall.md). With 0 the mirror stays, for the next install.
  */
 @Controller()
 export class UninstallController {
@@ -23,7 +23,7 @@ export class UninstallController {
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
   async forget({ memberId, entries }: PortalBatch): Promise<void> {
     if (!entries.some(({ data }) => data?.CLEAN === '1')) return;
-    // Before the portal is looked up: an install that comes after that look keeps what its events lead to.
+    // Before the portal is read: data of an install after that read stay.
     const upTo = await this.store.latestRead();
     if (await this.isBack(memberId)) return;
     await this.store.forgetPortal(memberId, upTo);
@@ -38,9 +38,9 @@ export class UninstallController {
     await this.syncStates.forget(memberId);
   }
 
-  /** The event can come late, after the next install, whose items are live already. */
+  /** The event can come late, after the next install, whose items are current already. */
   private async isBack(memberId: string): Promise<boolean> {
-    // What was known a moment ago may be from before the uninstall.
+    // The cached state may be older than the uninstall.
     this.portalCache.expire(memberId);
     const portal = await this.portalCache.find(memberId, { fresh: true });
     return portal !== undefined && portal.state !== 'uninstalled';

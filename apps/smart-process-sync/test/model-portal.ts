@@ -14,24 +14,24 @@ const listParams = z.object({
 });
 const getParams = z.object({ entityTypeId: z.number(), id: z.string() });
 
-/** How the model fails, by its own choice or a test's. */
+/** How the model fails, at random or as a test sets it. */
 export interface ModelFaults {
   /** The request as a whole. */
   request?: (commands: number) => Error | undefined;
   /** A command that would bring these items. */
   page?: (items: readonly Item[]) => Bitrix24Error | undefined;
-  /** What a list answers in place of the items behind this id. */
+  /** What a list returns instead of the items after this id. */
   instead?: (entityTypeId: number, behind: number) => unknown;
 }
 
 /**
- * A portal's item lists in memory, with the surprise of the real one: a reference to a page's fiftieth item that is not there is
+ * A portal's item lists in memory, with a quirk of the real one: a reference to a page's missing fiftieth item is
  * empty, and a filter by an empty `>id` lists from the beginning.
  */
 export class ModelPortal implements BatchClient {
   readonly memberId = 'model';
   readonly types = new Map<number, Map<number, Record<string, unknown>>>();
-  /** By `<entityTypeId>:<id>`: there, but not for this user. */
+  /** By `<entityTypeId>:<id>`: existing, but hidden from this user. */
   readonly hidden = new Set<string>();
   requests = 0;
   faults: ModelFaults = {};

@@ -39,7 +39,7 @@ function formOf(
 }
 
 describe('an event is authenticated', () => {
-  /** What the database holds. */
+  /** The portals in the database. */
   let stored: KnownPortal[];
   let isDatabaseAway: boolean;
   let reads: number;

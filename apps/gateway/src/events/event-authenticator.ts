@@ -6,18 +6,18 @@ import { sourceOfPortal } from '../installs/claim-source.js';
 import { Installer } from '../installs/installer.js';
 import { Reauthorization } from '../installs/reauthorization.js';
 
-/** Events that can bring an application token which is not known yet. */
+/** Events that can contain an unknown application token. */
 const BRING_TOKENS = new Set(['ONAPPINSTALL', 'ONAPPUPDATE']);
 
 /**
- * These prove themselves by the application's own token alone: that of an outgoing webhook is known to whoever made the
- * webhook, who must not remove the application, and all of its data, by it.
+ * Only the application's own token authenticates these. The creator of an outgoing webhook knows its token, and must not
+ * be able to remove the application and all of its data with it.
  */
 const ABOUT_APPLICATION = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDATE']);
 
 /**
- * The application token is the only proof that an event has (api-reference/events/safe-event-handlers.md). An event that
- * brings a new one is proved as an install is: by its refresh token, at the OAuth server.
+ * The application token is the only proof of an event (api-reference/events/safe-event-handlers.md). An event with a new
+ * token is verified like an install: by its refresh token, at the OAuth server.
  */
 @Injectable()
 export class EventAuthenticator {
@@ -45,9 +45,9 @@ export class EventAuthenticator {
   }
 
   /**
-   * An event that the cached portal does not prove causes one read of the database: the install may be a second old, and
-   * the event may be the first of a portal that is registered by its webhooks.
-   * @returns the portal, as it was when the event came; undefined when the event registered it
+   * An event that does not match the cached portal causes one read of the database: the install may be a second old, or
+   * this is the first event of a portal that is registered by webhooks.
+   * @returns the portal before the event; undefined if the event registered it
    */
   private async findByToken(envelope: EventEnvelope): Promise<KnownPortal | undefined> {
     const { memberId, name, credentials } = envelope;
@@ -62,7 +62,7 @@ export class EventAuthenticator {
   }
 }
 
-/** A portal that is gone has nothing more to say than, once again, that it is gone. */
+/** An uninstalled portal may only repeat its uninstall. */
 function isProved(portal: KnownPortal | undefined, name: string, applicationToken: string): boolean {
   if (portal === undefined) return false;
   const tokenHashes = ABOUT_APPLICATION.has(name) ? portal.appTokenHashes : portal.tokenHashes;

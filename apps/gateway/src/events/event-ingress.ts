@@ -11,7 +11,7 @@ import { TestEvents } from './test-events.js';
 
 const accepted = counter({ name: 'relay_gateway_accepted_total', help: 'Events answered with 200.' });
 
-/** Form in, stored event out. When `accept` resolves, the event is on the bus and may be answered with 200. */
+/** Decodes a form and stores its event. When `accept` resolves, the event is on the bus and may be answered with 200. */
 @Injectable()
 export class EventIngress {
   constructor(
@@ -34,11 +34,11 @@ export class EventIngress {
     accepted.inc();
   }
 
-  /** What the gateway itself does about an event, before it goes to whoever subscribed. */
+  /** What the gateway itself does about an event before it is published. */
   private async applyLifecycle({ name, memberId, data }: PortalEvent): Promise<void> {
-    // The handlers stay (settings/app-installation/); older versions dropped them, and said it only here.
+    // The handlers stay (settings/app-installation/); older versions removed them, and announced it only here.
     if (name === 'ONAPPUPDATE') await this.bindings.rebind(memberId);
-    // `CLEAN` says whether the user wants the data gone, too (api-reference/common/events/on-app-uninstall.md).
+    // `CLEAN` says whether the user wants the data deleted, too (api-reference/common/events/on-app-uninstall.md).
     if (name === 'ONAPPUNINSTALL') await this.installs.uninstall(memberId, { clean: data.CLEAN === '1' });
     this.tests.onTestEvent(memberId, name);
   }

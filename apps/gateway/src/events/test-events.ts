@@ -2,19 +2,19 @@ import { Injectable } from '@nestjs/common';
 import { PortalClients } from '@relay/portals';
 
 const TIMEOUT_MS = 15_000;
-/** A person has to change something meanwhile. */
+/** The operator has to change something meanwhile. */
 const PATIENCE_BY_HAND_MS = 60_000;
 
 interface Waiting {
-  /** Undefined: any. */
+  /** Undefined: any event. */
   name: string | undefined;
   arrived: () => void;
 }
 
 /**
- * Whether events find their way: `event.test` has the portal send ONAPPTEST to our handler, as it would any other event
- * (api-reference/events/test-handler.md). Where there is no application, any event is waited for. Heard by this process
- * alone; behind a load balancer another may get it.
+ * Tests the delivery of events: with `event.test` the portal sends ONAPPTEST to our handler, like any other event
+ * (api-reference/events/test-handler.md). Without an application, any event counts. Only this process sees the event;
+ * behind a load balancer another gateway may get it.
  */
 @Injectable()
 export class TestEvents {
@@ -27,14 +27,14 @@ export class TestEvents {
     if (waiting && (waiting.name === undefined || waiting.name === name)) waiting.arrived();
   }
 
-  /** @returns milliseconds until it came; undefined when it did not. @throws Bitrix24Error */
+  /** @returns milliseconds until the event came; undefined after the timeout. @throws Bitrix24Error */
   async probe(memberId: string): Promise<number | undefined> {
     return this.waitFor(memberId, 'ONAPPTEST', TIMEOUT_MS, async () => {
       await this.clients.for(memberId).call('event.test', { sent_by: 'b24-relay' });
     });
   }
 
-  /** As `tryOut`, of whichever event comes. */
+  /** Like `probe`, for any event. */
   async waitForAny(memberId: string): Promise<number | undefined> {
     return this.waitFor(memberId, undefined, PATIENCE_BY_HAND_MS, () => Promise.resolve());
   }

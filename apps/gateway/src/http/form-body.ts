@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-/** An event is one to two kilobytes; a chat message with attachments can have tens. */
+/** An event has one to two kilobytes; a chat message with attachments can have tens. */
 export const BODY_LIMIT_BYTES = 256 * 1024;
 
-/** What Fastify refuses before it looks for a route, such as `/%zz`: its own answer would echo the address. */
+/** Fastify rejects some requests before routing, such as `/%zz`: its default response would echo the address. */
 export function refuseMalformed(_error: unknown, _request: FastifyRequest, reply: FastifyReply): void {
   void reply.code(400).header('cache-control', 'no-store').send({ error: 'bad-request' });
 }
 
-/** What is answered is about one request, and some of it about one portal. Before the routes are made. */
+/** Responses belong to one request, some to one portal, so they must not be cached. Call before the routes are registered. */
 export function keepOutOfCaches(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (_request, reply, done) => {
     void reply.header('cache-control', 'no-store');
@@ -17,8 +17,8 @@ export function keepOutOfCaches(fastify: FastifyInstance): void {
 }
 
 /**
- * Leaves form bodies as bytes, for our own decoder has PHP's semantics and the limits; everything else is not a form
- * and gets 415 from Fastify, a body over the limit 413 before it is read to its end.
+ * Leaves form bodies as bytes, for our own decoder with PHP's semantics and limits. Fastify answers other types with 415,
+ * and a body over the limit with 413 before it is read completely.
  */
 export function takeFormBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();

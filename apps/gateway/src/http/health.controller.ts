@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 
-/** The only health answer on the public port; readiness and metrics are on the ops port. */
+/** The only health endpoint on the public port; readiness and metrics are on the ops port. */
 @Controller('health')
 export class HealthController {
   @Get('live')

@@ -2,7 +2,7 @@ import type { Log } from '@relay/platform';
 
 const WINDOW_MS = 10_000;
 const LINES_A_WINDOW = 5;
-/** Kinds are few, since they are ours; should one hold foreign text after all, the map must not grow by it. */
+/** The kinds are few constants; the limit keeps the map small if one contains foreign text after all. */
 const MAX_KINDS = 500;
 
 interface Kind {
@@ -11,8 +11,8 @@ interface Kind {
 }
 
 /**
- * What strangers can cause any number of times is logged a few times in each while, and counted: a flood must not fill the
- * disk, nor hide the rest of the log.
+ * Limits log lines that strangers can cause: a few in each interval are logged, the others counted. A flood must not fill
+ * the disk, nor hide the rest of the log.
  */
 export class LogSample {
   private readonly kinds = new Map<string, Kind>();
@@ -21,7 +21,7 @@ export class LogSample {
 
   /**
    * @param kind lines of one kind are counted together
-   * @param write writes the line; not called for those that are left out
+   * @param write writes the line; not called for omitted lines
    */
   add(kind: string, write: () => void): void {
     const known = this.kinds.get(kind) ?? this.begin(kind);

@@ -6,7 +6,7 @@ const received = counter({
   help: 'Requests from Bitrix24, and from whoever claims to be it, by route; counted as they begin.',
   labelNames: ['route'],
 });
-/** Bitrix24 calls slow handlers less often (settings/performance/index.md): this is what to watch for it. */
+/** Bitrix24 calls slow handlers less often (settings/performance/index.md): this metric shows it. */
 const duration = histogram({
   name: 'http_server_request_duration_seconds',
   help: 'How long the gateway took for its answers.',
@@ -15,13 +15,13 @@ const duration = histogram({
   buckets: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
 });
 
-/** The routes of Bitrix24 alone: what strangers ask for has no end of names. */
+/** Only the routes for Bitrix24: the paths that strangers request are unlimited in number. */
 export function routeOf(request: FastifyRequest): string | undefined {
   const route = request.routeOptions.url;
   return route?.startsWith('/b24/') ? route : undefined;
 }
 
-/** Before the routes are made. */
+/** Call before the routes are registered. */
 export function measureRequests(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const route = routeOf(request);

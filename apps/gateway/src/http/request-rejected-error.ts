@@ -1,4 +1,4 @@
-/** Why the gateway did not answer 200; `status` is bound in the README, `reason` is what the caller and the metric see. */
+/** Why the gateway did not answer 200; the README defines `status`, and the caller and the metric see `reason`. */
 export class RequestRejectedError extends Error {
   override readonly name = 'RequestRejectedError';
   constructor(

@@ -17,7 +17,7 @@ const refused = counter({
   labelNames: ['route', 'reason'],
 });
 
-/** Turns whatever was thrown into one of the bound answers: never a stack, never an echo of what was sent. */
+/** Maps every thrown value to one of the defined responses, without a stack and without an echo of the request. */
 @Catch()
 export class RequestRejectedFilter implements ExceptionFilter {
   private readonly sample: LogSample;
@@ -60,7 +60,7 @@ function answerTo(error: unknown): { status: number; reason: string } {
   if (fromFastify.success) {
     return { status: fromFastify.data.statusCode, reason: reasonOf(fromFastify.data.statusCode) };
   }
-  // A database that went away in the middle, or a fault of ours: either way the event is not stored.
+  // The database failed during the request, or a bug: either way the event is not stored.
   return { status: 503, reason: 'internal' };
 }
 

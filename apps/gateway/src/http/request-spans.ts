@@ -5,9 +5,9 @@ import { routeOf } from './request-metrics.js';
 const tracer = trace.getTracer('@relay/gateway');
 
 /**
- * A span for each request of Bitrix24's routes, active while it is worked on. Always the first of a trace: a
- * `traceparent` that the sender brings is not believed, or strangers would choose what is recorded and where it belongs.
- * Before the routes are made.
+ * A span for each request of Bitrix24's routes, active during its processing. It is always the root of a trace: the
+ * sender's `traceparent` is ignored, or strangers would decide what is recorded and where it belongs.
+ * Call before the routes are registered.
  */
 export function traceRequests(fastify: FastifyInstance): void {
   const spans = new WeakMap<FastifyRequest, Span>();
@@ -16,7 +16,7 @@ export function traceRequests(fastify: FastifyInstance): void {
     if (route !== undefined) spans.set(request, begin(request.method, route, reply));
     done();
   });
-  // Not before: between the two the body is read, on the socket's own events, which know no context.
+  // Not earlier: the body is read in between, in socket events, which have no context.
   fastify.addHook('preValidation', (request, _reply, done) => {
     const span = spans.get(request);
     if (span) context.with(trace.setSpan(ROOT_CONTEXT, span), done);
@@ -30,7 +30,7 @@ function begin(method: string, route: string, reply: FastifyReply): Span {
     { kind: SpanKind.SERVER, attributes: { 'http.request.method': method, 'http.route': route } },
     ROOT_CONTEXT,
   );
-  // Also of one that the sender gave up, which gets no answer.
+  // Also for a request that the sender aborted, which gets no response.
   reply.raw.once('close', () => end(span, reply));
   return span;
 }

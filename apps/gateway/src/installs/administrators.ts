@@ -3,10 +3,10 @@ import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from 
 import { PortalError, PortalRateLimiter } from '@relay/portals';
 import { ALLOW_HOSTS } from '../tokens.js';
 
-/** Somebody waits for it, in front of a page. */
+/** A user waits for the response, in front of a page. */
 const TIMEOUT_MS = 15_000;
 
-/** Who may stand for a portal. */
+/** Checks whether a user may install the application for a portal. */
 @Injectable()
 export class Administrators {
   constructor(
@@ -15,11 +15,10 @@ export class Administrators {
   ) {}
 
   /**
-   * Asks the portal, at the address that the OAuth server named, whether the grant is an administrator's
-   * (`user.admin`, api-reference/common/users/user-admin.md). A portal that does not know the method cannot say, and is
-   * taken at its word.
-   * @param isStored whether the portal is: then the request counts among its others
-   * @throws Bitrix24Error when there is no answer; PortalError ENDPOINT_NOT_ALLOWED when the address must not be called
+   * Asks the portal, at the address that the OAuth server named, whether the grant belongs to an administrator
+   * (`user.admin`, api-reference/common/users/user-admin.md). A portal without this method is trusted.
+   * @param isStored whether the portal is stored: then the request counts toward its rate limit
+   * @throws Bitrix24Error without a response; PortalError ENDPOINT_NOT_ALLOWED for an address that must not be called
    */
   async isAdministrator(
     { memberId, clientEndpoint, accessToken }: TokenGrant,
@@ -30,7 +29,7 @@ export class Administrators {
       throw new PortalError('ENDPOINT_NOT_ALLOWED', message, { memberId });
     }
     const access: PortalAccess = { kind: 'oauth', endpoint: clientEndpoint, accessToken };
-    // Not by the portal's own client: its tokens are others, and nothing of these is stored.
+    // Not with the portal's own client: that one has other tokens, and this grant is not stored.
     const tokens = { access: () => Promise.resolve(access), refresh: () => Promise.resolve(access) };
     const client = new PortalClient({
       memberId,

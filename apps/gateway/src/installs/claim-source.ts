@@ -1,14 +1,14 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * Whose exchanges are counted together. A page comes from the browser of whoever opens it: by its address, of IPv6 by the
- * network of a subscriber.
+ * The source by which token requests are counted. For a page it is the address of the browser; for IPv6, the network
+ * of a subscriber.
  */
 export function sourceOfPage(address: string): string {
   return `page ${networkOf(address)}`;
 }
 
-/** Events and callbacks come from few addresses of Bitrix24: by the portal that they name. */
+/** Events and callbacks come from few addresses of Bitrix24, so their source is the portal that they name. */
 export function sourceOfPortal(memberId: string): string {
   return `portal ${memberId}`;
 }

@@ -16,7 +16,7 @@ import {
   type InstallSource,
 } from './install-policy.js';
 
-/** Carries out what follows from a pair that the OAuth server has confirmed: see `verdictOn`. */
+/** Applies a token pair that the OAuth server has confirmed: see `decideInstall`. */
 @Injectable()
 export class InstallApplier {
   constructor(
@@ -28,10 +28,10 @@ export class InstallApplier {
   ) {}
 
   /**
-   * Resolves when what is to be stored is stored, and known in this process; binding the portal's events goes on after.
-   * @param portal as it was before the exchange
-   * @returns what became of it, but for `refuse`
-   * @throws Refusal 401 for a user who must not stand for the portal; then, or on any other error, nothing is stored
+   * Resolves when the install is stored, and known in this process; the binding of the portal's events continues after.
+   * @param portal its state before the token request
+   * @returns the applied action, except `refuse`
+   * @throws RequestRejectedError 401 for a user who may not install; then, or on any other error, nothing is stored
    */
   async apply(
     way: InstallSource,
@@ -53,7 +53,7 @@ export class InstallApplier {
         this.afterInstall(memberId, claim);
         break;
       case 'install-without-token':
-        // Somebody else's install, which may be an administrator's, can have come since we looked.
+        // Another install, perhaps an administrator's, can have come since the portal was read.
         if (!(await this.confirmed.installUnknown(grant, { language: claim.language })))
           return this.refuse(fields);
         this.log.warn(

@@ -1,10 +1,10 @@
 import type { TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 
-/** The OAuth server has confirmed a claim, and what had to follow failed: its proof is used up, and a new one is here. */
+/** The OAuth server confirmed a claim, but a later step failed. The refresh token is used up; this error has the new one. */
 export class InstallIncompleteError extends Error {
   override readonly name = 'InstallIncompleteError';
-  /** Private, for it holds secrets, and whoever logs an error logs all that can be seen of it. */
+  /** Private, because it holds secrets, and a logged error shows all its visible fields. */
   readonly #claim: InstallClaim;
 
   constructor(claim: InstallClaim, { accessToken, refreshToken, oauthHost }: TokenGrant, cause: unknown) {
@@ -12,7 +12,7 @@ export class InstallIncompleteError extends Error {
     this.#claim = { ...claim, accessToken, refreshToken, oauthHost };
   }
 
-  /** The same claim with the pair that its own was exchanged for, as good a proof as that was. */
+  /** The same claim with the new pair, which is an equal proof. */
   get claim(): InstallClaim {
     return this.#claim;
   }

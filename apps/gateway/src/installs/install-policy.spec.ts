@@ -14,7 +14,7 @@ const states: State[] = ['unknown', 'installed', 'suspended', 'needs-reauth', 'n
 const ways: InstallSource[] = ['install', 'app-page', 'event'];
 const tokens: Token[] = ['known', 'new', 'none'];
 
-/** As the table in docs/installing.md says it; `[administrator, anybody else]`, with a known application token. */
+/** The table in docs/installing.md: `[administrator, other user]`, with a known application token. */
 const table: [InstallSource, Record<State, [InstallDecision, InstallDecision]>][] = [
   [
     'install',

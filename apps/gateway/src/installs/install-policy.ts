@@ -1,44 +1,44 @@
 import type { PortalState } from '@relay/portals';
 
 /**
- * How a token pair came to us: with an install in any of its forms (and an update that the known token does not prove),
- * with the application's page, or with an event that the application token proves.
+ * The source of a token pair: an install in any form (or an update without the known token),
+ * the application's page, or an event that the application token authenticates.
  */
 export type InstallSource = 'install' | 'app-page' | 'event';
 
-/** What we know of the portal that the pair belongs to, before anything of it is stored. */
+/** The state of the portal before anything of the pair is stored. */
 export interface PortalStatus {
   state: PortalState | 'unknown';
   /**
-   * The application token that came with the pair: one that the portal's events may bring already, another, or none, as a
-   * page of an older portal comes.
+   * The application token that came with the pair: the current one of the portal, another one, or none, as from
+   * a page of an older portal.
    */
   token: 'known' | 'new' | 'none';
 }
 
 /**
  * - `install`: store portal, pair and application token, and bind everything;
- * - `install-without-token`: the same of a portal that is not known yet, but its application token is not believed;
- * - `reauthorize`: store the pair, all else is as it was;
- * - `refuse`: the user whose pair it is must not stand for the portal;
- * - `nothing`: there is nothing to mend, or to say, that is not known.
+ * - `install-without-token`: the same for an unknown portal, but its application token is not trusted;
+ * - `reauthorize`: store only the pair;
+ * - `refuse`: the user of the pair may not install;
+ * - `nothing`: nothing to change.
  */
 export type InstallDecision = 'install' | 'install-without-token' | 'reauthorize' | 'refuse' | 'nothing';
 
 /**
- * Whether it matters that the pair is an administrator's. Every user who opens the application holds a pair that the
- * OAuth server confirms, and what came with it came through that user's browser, who may have changed it. As the portal's
- * pair it would read what that user may see, and what they may not would count as deleted; an application token that
- * they chose would let them forge every event.
+ * Whether the pair must be an administrator's. Every user who opens the application holds a pair that the OAuth server
+ * confirms, and its form came through that user's browser, who may have changed it. With a user's pair the mirror would
+ * treat everything that this user may not see as deleted; with an application token of their choice a user could forge
+ * every event.
  */
 export function needsAdministrator(way: InstallSource, { state }: Pick<PortalStatus, 'state'>): boolean {
   return way !== 'event' || state === 'needs-reauth';
 }
 
 /**
- * The one place where a confirmed pair moves a portal from state to state; the diagram is in `docs/installing.md`.
+ * The only place where a confirmed pair changes the state of a portal; the diagram is in `docs/installing.md`.
  *
- * @param isAdministrator only asked for where `needsAdministrator` says so
+ * @param isAdministrator only called if `needsAdministrator` is true
  */
 export function decideInstall(
   way: InstallSource,
@@ -54,13 +54,13 @@ export function decideInstall(
   return way === 'app-page' && state === 'needs-reauth' && token !== 'new' ? 'reauthorize' : 'install';
 }
 
-/** Bitrix24 lets some users install who are no administrators; of a portal that is known they change nothing. */
+/** Bitrix24 lets some users install who are not administrators; they change nothing at a known portal. */
 function withoutAdministrator(way: InstallSource, { state, token }: PortalStatus): InstallDecision {
   if (state === 'unknown') return way === 'install' ? 'install-without-token' : 'refuse';
   return works(state) && token === 'known' ? 'nothing' : 'refuse';
 }
 
-/** Whether there is a pair that works, or will once the portal takes calls again. */
+/** Whether the stored pair works, or will work when the portal accepts calls again. */
 export function works(state: PortalStatus['state']): boolean {
   return state === 'installed' || state === 'suspended';
 }

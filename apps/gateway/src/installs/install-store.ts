@@ -8,12 +8,12 @@ import { LOG } from '../tokens.js';
 
 const STORE_PAUSES_MS = [200, 1_000, 3_000];
 
-/** What came with a pair; an event brings no more than its portal. */
+/** The data that came with a pair; an event has only its portal. */
 export type AppliedClaim = Pick<InstallClaim, 'applicationToken' | 'language'>;
 
 /**
- * Stores what the OAuth server has confirmed. The proof is used up, and what it was exchanged for is nowhere but here:
- * one failure of the database must not lose it. What is stored is known in this process at once.
+ * Stores confirmed installs. The refresh token of the claim is used up, and only this process has the new pair: one
+ * failure of the database must not lose it. A stored install is known in this process at once.
  */
 @Injectable()
 export class InstallStore {
@@ -23,24 +23,24 @@ export class InstallStore {
     @Inject(LOG) private readonly log: Log,
   ) {}
 
-  /** @throws PortalError ENDPOINT_NOT_ALLOWED; what the database says when it has been away for seconds */
+  /** @throws PortalError ENDPOINT_NOT_ALLOWED; the database error after some seconds of retries */
   async install(grant: TokenGrant, claim: AppliedClaim): Promise<void> {
     await this.persist(grant.memberId, () => this.portalRepository.install(grant, claim));
   }
 
-  /** As `install`, unless the portal is known meanwhile. @returns whether it was not */
+  /** Like `install`, unless the portal is known meanwhile. @returns whether it was unknown */
   async installUnknown(grant: TokenGrant, claim: Pick<AppliedClaim, 'language'>): Promise<boolean> {
     return this.persist(grant.memberId, () => this.portalRepository.installUnknown(grant, claim));
   }
 
-  /** @throws as `install`, and Bitrix24Error NOT_INSTALLED */
+  /** @throws like `install`, and Bitrix24Error NOT_INSTALLED */
   async reauthorize(grant: TokenGrant): Promise<void> {
     await this.persist(grant.memberId, () => this.portalRepository.reauthorize(grant));
   }
 
   async uninstall(memberId: string, options: { clean: boolean }): Promise<void> {
     await this.portalRepository.uninstall(memberId, options);
-    // Its last events may come in the moment before the announcement of it.
+    // Its last events may arrive just before its notification.
     this.portalCache.expire(memberId);
   }
 
@@ -48,7 +48,7 @@ export class InstallStore {
     try {
       return await this.patiently(memberId, store);
     } finally {
-      // Events may come before the answer to this request has arrived.
+      // Events may arrive before the response to this request does.
       this.portalCache.expire(memberId);
     }
   }
@@ -58,7 +58,7 @@ export class InstallStore {
       try {
         return await store();
       } catch (error) {
-        // Ours say that it would be the same again.
+        // Our own errors would be the same at the next attempt.
         if (error instanceof PortalError || error instanceof Bitrix24Error) throw error;
         this.log.warn({ memberId, err: error }, 'an install could not be stored yet; trying again');
         await pause(pauseMs);

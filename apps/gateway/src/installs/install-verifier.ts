@@ -5,10 +5,10 @@ import type { Log } from '@relay/platform';
 import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { LOG, OAUTH_SERVERS } from '../tokens.js';
 
-/** What is exchanged, and which of the OAuth servers that are believed it names. */
+/** The refresh token to exchange, and the trusted OAuth server that the claim names. */
 export type OfferedPair = Pick<InstallClaim, 'memberId' | 'refreshToken' | 'oauthHost'>;
 
-/** The only proof of whose a refresh token is: an OAuth server that we are configured with exchanges it. */
+/** The only proof of a refresh token's owner: a configured OAuth server exchanges it. */
 @Injectable()
 export class InstallVerifier {
   constructor(
@@ -16,15 +16,15 @@ export class InstallVerifier {
     @Inject(LOG) private readonly log: Log,
   ) {}
 
-  /** Without keys of an application nothing can be proved. */
+  /** Without client keys no claim can be verified. */
   get isPossible(): boolean {
     return this.oauth !== undefined;
   }
 
   /**
-   * Uses the refresh token up.
-   * @returns a pair of the claimed portal: the old one is dead, and this is nowhere but here
-   * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when the server
+   * Consumes the refresh token.
+   * @returns a pair of the claimed portal: the old pair is invalid, and only this process has the new one
+   * @throws OAuthError without a decision: the server is down, or rejects our keys; RequestRejectedError 401 if the server
    *   does not confirm, 503 without keys
    */
   async exchange({ memberId, refreshToken, oauthHost }: OfferedPair): Promise<TokenGrant> {

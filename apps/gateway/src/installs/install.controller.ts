@@ -10,7 +10,7 @@ import { answerWithPage, queryOf } from '../pages/page-request.js';
 import { sourceOfPage, sourceOfPortal } from './claim-source.js';
 import { Installer } from './installer.js';
 
-/** An install in any of its forms: ONAPPINSTALL, the callback, the page. */
+/** The install in any form: ONAPPINSTALL, the callback, the page. */
 @Controller('b24/install')
 export class InstallController {
   constructor(
@@ -41,7 +41,7 @@ export class InstallController {
 
   private async openPage(claim: InstallClaim, address: string): Promise<Page> {
     const verdict = await this.installer.install(claim, sourceOfPage(address));
-    // Before the page ends the installation, for that is when the event is sent.
+    // Before the page ends the installation, because the event is sent then.
     if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
     return installPage({ needsAdministrator: verdict === 'install-without-token' });
   }

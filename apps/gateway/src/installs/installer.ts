@@ -26,19 +26,19 @@ const installs = counter({
   labelNames: ['outcome'],
 });
 
-/** Each waits for the OAuth server, and for the portal. */
+/** Each worker waits for the OAuth server, and for the portal. */
 const CLAIMS_AT_ONCE = 8;
-/** For room in the budget of exchanges. */
+/** The wait for a token of the shared budget. */
 const TIMEOUT_MS = 2_000;
 const PAUSE_MS = 70;
 
 /**
- * An install is a claim until the OAuth server has confirmed it: the claim's refresh token is exchanged there, and
- * the answer's member must be the one claimed. The answer's endpoint is the one stored (settings/oauth/).
+ * An install is a claim until the OAuth server has confirmed it: its refresh token is exchanged there, and
+ * the `member_id` of the response must be the claimed one. The endpoint of the response is stored (settings/oauth/).
  */
 @Injectable()
 export class Installer {
-  /** By what was claimed: a page that is loaded twice, or an event sent twice, brings one proof, which works once. */
+  /** By claim: a page that is loaded twice, or an event sent twice, has one refresh token, which works once. */
   private readonly inHand = new Map<string, Promise<InstallDecision>>();
 
   constructor(
@@ -52,17 +52,17 @@ export class Installer {
   ) {}
 
   /**
-   * @returns what became of it; `nothing` where it was known already
-   * @throws Refusal 401 when the claim is not confirmed, 503 when it cannot be checked now; it is then kept, sealed,
-   * and tried again
+   * @returns the applied action; `nothing` if the install was known already
+   * @throws RequestRejectedError 401 if the claim is not confirmed, 503 if it cannot be checked now; the claim is then
+   * stored, encrypted, and tried again
    */
   async install(claim: InstallClaim, source: string): Promise<InstallDecision> {
     return this.once(claim, () => this.installOrKeep(claim, source));
   }
 
   /**
-   * For the application's page: what cannot be checked now is not kept, for the page is opened again, with another pair.
-   * @throws Refusal 401 when the claim is not confirmed or its user is no administrator, 503 when it cannot be checked now
+   * For the application's page: a claim that cannot be checked now is not stored, since the next opening brings a new pair.
+   * @throws RequestRejectedError 401 if not confirmed or not an administrator's, 503 if it cannot be checked now
    */
   async authorize(claim: InstallClaim, source: string): Promise<void> {
     await this.once(claim, async () => {
@@ -84,8 +84,8 @@ export class Installer {
   }
 
   /**
-   * @throws OAuthError when there is no verdict: the server is away, or refuses our keys; Refusal 401 when it does not
-   *   confirm; InstallIncompleteError when it does, and what has to follow failed
+   * @throws OAuthError without a decision: the server is down, or rejects our keys; RequestRejectedError 401 if it does not
+   *   confirm; InstallIncompleteError if it does, and a later step failed
    */
   async confirm(claim: InstallClaim, way: InstallSource = 'install'): Promise<InstallDecision> {
     const before = await this.portalCache.find(claim.memberId, { fresh: true });
@@ -112,12 +112,12 @@ export class Installer {
     if (!this.proof.isPossible) return this.keep(claim, { source, reason: 'no-client-id' });
     const inTurn = { source, isDue: true, reason: 'too-many-installs' };
     if (this.inHand.size > CLAIMS_AT_ONCE) return this.keep(claim, inTurn);
-    // The exchange uses the refresh token up: without a database to keep its answer it must not begin.
+    // The token request consumes the refresh token, so it must not begin without a database to store the response.
     await this.portalRepository.requireDatabase(claim.memberId);
     const admission = await this.room(claim, source);
     if (admission === 'refused-before') return this.repeated(claim);
     if (admission === 'too-many') return this.keep(claim, inTurn);
-    // Whoever sends so many gets no place among those that wait, either.
+    // A source with so many claims gets no entry in the pending installs either.
     if (admission === 'too-many-of-source') throw new RequestRejectedError(503, 'too-many-installs');
     try {
       return await this.confirm(claim);
@@ -146,7 +146,7 @@ export class Installer {
     throw new RequestRejectedError(503, reason, { cause });
   }
 
-  /** Several installs that follow each other are slowed down; where others wait already, it is their turn. */
+  /** Consecutive installs are slowed down; if others wait already, this one waits behind them. */
   private async room(claim: InstallClaim, source: string): Promise<Admission> {
     const untilMs = performance.now() + TIMEOUT_MS;
     for (;;) {
@@ -158,7 +158,7 @@ export class Installer {
     }
   }
 
-  /** A proof that is worth nothing any more. @throws Refusal 401 unless it was used up here */
+  /** A consumed or invalid refresh token. @throws RequestRejectedError 401 unless it was consumed here */
   private async repeated(
     claim: InstallClaim,
     refusal = new RequestRejectedError(401, 'not-confirmed'),
@@ -169,8 +169,8 @@ export class Installer {
   }
 
   /**
-   * A proof that was used up here: the page was loaded again, or the install told by two ways. Nothing changes; who
-   * knows the application token may also send events.
+   * A refresh token that was consumed here: the page was loaded again, or the install came twice. Nothing changes; a
+   * sender who knows the application token may send events anyway.
    */
   private async wasConfirmed({ memberId, applicationToken = '' }: InstallClaim): Promise<boolean> {
     const portal = await this.portalCache.find(memberId, { fresh: true });
@@ -182,7 +182,7 @@ export class Installer {
     return isSo;
   }
 
-  /** Whoever posts the same at the same time gets the same answer. */
+  /** Identical claims at the same time share one result. */
   private async once(claim: InstallClaim, work: () => Promise<InstallDecision>): Promise<InstallDecision> {
     const { memberId, refreshToken, applicationToken } = claim;
     const key = createHash('sha256')
@@ -198,7 +198,7 @@ export class Installer {
   }
 }
 
-/** Not such as an unpaid licence, which may be paid the next minute. A pair of another portal is used up. */
+/** Excludes errors such as an unpaid licence, which may be paid soon. A pair of another portal is consumed. */
 function isAboutToken({ cause }: RequestRejectedError): boolean {
   return !(cause instanceof OAuthError) || cause.errorClass === 'authorization';
 }

@@ -11,12 +11,12 @@ import { Installer } from './installer.js';
 import { InstallIncompleteError } from './install-incomplete-error.js';
 
 const EVERY_MS = 2_000;
-/** Claims for which there was no room when they came are many: each worker asks for one after the other. */
+/** Many claims can be pending when the budget is empty: each worker takes one after the other. */
 const WORKERS = 4;
-/** Until the budget has another place. */
+/** Wait for the next token of the budget. */
 const PAUSE_MS = 70;
 
-/** Tries again the installs that came while the OAuth server could not be reached. */
+/** Retries the installs that could not be checked when they came. */
 @Injectable()
 export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly loop: PeriodicJob;
@@ -49,7 +49,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
     await this.loop.stop();
   }
 
-  /** Waits for room. @returns false when the process ends */
+  /** Waits for the budget. @returns false during shutdown */
   private async room(): Promise<boolean> {
     while (!this.isStopped) {
       if (await this.budget.admitWaiting()) return true;

@@ -7,7 +7,7 @@ import { LOG } from '../tokens.js';
 /** api-reference/common/system/app-info.md */
 const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,16}$/) });
 
-/** The portal's language, for where an install does not bring it: names are written by its rules. */
+/** The portal's language, if the install does not contain it: names are written by its rules. */
 @Injectable()
 export class PortalLanguages {
   constructor(
@@ -16,7 +16,7 @@ export class PortalLanguages {
     @Inject(LOG) private readonly log: Log,
   ) {}
 
-  /** Asks the portal and stores what it says; a portal that does not say keeps what is known. */
+  /** Asks the portal and stores the language; without a response the stored one stays. */
   async learn(memberId: string): Promise<void> {
     try {
       const { result } = await this.clients.for(memberId).call('app.info');

@@ -1,7 +1,7 @@
 import { hasApplicationToken, type KnownPortal } from '@relay/portals';
 import type { PortalStatus } from './install-policy.js';
 
-/** What a claim is to a portal as we know it. The token of an outgoing webhook is none of the application's. */
+/** How a claim relates to the known portal. The token of an outgoing webhook is not the application's. */
 export function portalStatusOf(
   { applicationToken }: { applicationToken?: string | undefined },
   portal: KnownPortal | undefined,
@@ -11,7 +11,7 @@ export function portalStatusOf(
   return { state, token: knowsToken(portal, applicationToken) ? 'known' : 'new' };
 }
 
-/** Whether it is the application's own token at this portal. */
+/** Whether it is the current application token of this portal. */
 export function knowsToken(portal: KnownPortal | undefined, applicationToken: string): boolean {
   return (
     portal !== undefined && hasApplicationToken({ tokenHashes: portal.appTokenHashes }, applicationToken)

@@ -9,9 +9,9 @@ import { type OfferedPair, InstallVerifier } from './install-verifier.js';
 import { InstallApplier } from './install-applier.js';
 
 /**
- * Mends a portal that has to authorize the application again by a pair that came with one of its events. One try at a
- * time for each portal, and after one that failed a pause that doubles: a flood of events is no flood of exchanges,
- * for which the OAuth server would block the application (settings/oauth/auto-renewal.md).
+ * Repairs a portal in `needs-reauth` with a token pair from one of its events. One attempt at a time per portal, and a
+ * pause that doubles after a failure: a flood of events must not become a flood of token requests, for which the OAuth
+ * server would block the application (settings/oauth/auto-renewal.md).
  */
 @Injectable()
 export class Reauthorization implements OnModuleDestroy {
@@ -27,13 +27,13 @@ export class Reauthorization implements OnModuleDestroy {
     @Inject(LOG) private readonly log: Log,
   ) {}
 
-  /** An exchange under way holds the only pair that works: it is stored before the database is closed. */
+  /** A running token request returns the only valid pair: it is stored before the database is closed. */
   async onModuleDestroy(): Promise<void> {
     this.isStopped = true;
     await Promise.all(this.inHand.values());
   }
 
-  /** Returns at once, for the event must be answered. It must be proved, by its application token. */
+  /** Returns at once, because the event must be answered. Its application token must have been verified. */
   enqueue(pair: OfferedPair): void {
     const { memberId } = pair;
     if (this.isStopped || this.inHand.has(memberId) || !this.backoff.isDue(memberId)) return;
@@ -48,7 +48,7 @@ export class Reauthorization implements OnModuleDestroy {
       if (portal?.state !== 'needs-reauth') return;
       const admission = await this.budget.admit({ ...pair, source: sourceOfPortal(memberId) });
       if (admission === 'refused-before') throw new RequestRejectedError(401, 'not-confirmed');
-      // The next event of the portal brings another.
+      // The next event of the portal contains another pair.
       if (admission !== 'admitted') return;
       const grant = await this.proof.exchange(pair);
       await this.settlement.apply('event', grant, {}, portal);

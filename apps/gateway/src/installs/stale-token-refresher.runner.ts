@@ -5,10 +5,10 @@ import { PeriodicJob } from '../periodic-job.js';
 import { LOG } from '../tokens.js';
 
 const EVERY_MS = 24 * 3_600_000;
-/** With a month to go that is enough for sixty thousand that were installed on one day; at one a second, half an hour. */
+/** Sixty thousand portals of one install day fit into the month that is left; at one a second it takes half an hour a day. */
 const PORTALS_A_DAY = 2_000;
 
-/** Once a day, keeps the tokens of portals that nobody calls from running out. */
+/** Once a day, refreshes the tokens of idle portals before they expire. */
 @Injectable()
 export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: PeriodicJob;
@@ -25,7 +25,7 @@ export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModu
     this.loop.start();
   }
 
-  /** Before the database is closed: a pair that has been granted is stored. */
+  /** Runs before the database is closed: a granted pair is stored. */
   async onModuleDestroy(): Promise<void> {
     this.ending.abort();
     await this.loop.stop();

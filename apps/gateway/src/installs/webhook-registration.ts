@@ -5,7 +5,7 @@ import { Subscriptions, WebhookPairs } from '@relay/portals';
 import { OpsRejectedError } from '../ops/ops-rejected-error.js';
 import { ALLOW_HOSTS } from '../tokens.js';
 
-/** Somebody waits for it, at a command line. */
+/** An operator waits for it, at a command line. */
 const TIMEOUT_MS = 15_000;
 
 export interface OfferedWebhooks {
@@ -14,7 +14,7 @@ export interface OfferedWebhooks {
   memberId?: string | undefined;
 }
 
-/** A pair of webhooks, from an operator: looked at before it is kept, for nothing would say later that it is wrong. */
+/** A pair of webhooks from an operator. It is tested before it is stored, because no later error would name the mistake. */
 @Injectable()
 export class WebhookRegistration {
   constructor(
@@ -24,8 +24,8 @@ export class WebhookRegistration {
   ) {}
 
   /**
-   * @returns the portal's host, and the events that its outgoing webhook has to be made for: nobody can bind them for it
-   * @throws AddressError for an address that must not be called; OpsRejectedError when it is no webhook of the portal
+   * @returns the portal's host, and the events that its outgoing webhook must have: the gateway cannot bind them
+   * @throws AddressError for an address that must not be called; OpsRejectedError if it is no webhook of the portal
    */
   async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
     assertCallable(pair.webhookUrl, this.allowHosts);
@@ -34,7 +34,7 @@ export class WebhookRegistration {
     return { host, events: await this.eventsWanted() };
   }
 
-  /** By their basic names: an outgoing webhook knows no others. */
+  /** By basic names: an outgoing webhook has no suffixed ones. */
   async eventsWanted(): Promise<string[]> {
     const names = await this.subscriptions.wanted();
     return [...new Set(names.map((name) => parseEventName(name).name))].toSorted();
@@ -47,7 +47,7 @@ export class WebhookRegistration {
       timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
     });
-    // Neither needs a permission of its own (api-reference/common/users/profile.md, common/system/scope.md).
+    // Neither method needs a permission (api-reference/common/users/profile.md, common/system/scope.md).
     for (const method of ['profile', 'scope']) {
       try {
         await client.call(method, {}, { repeatable: true });

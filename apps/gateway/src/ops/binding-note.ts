@@ -11,7 +11,7 @@ const ERROR_SENTENCES = new Map([
   ['TRANSPORT', 'the portal cannot be reached (TRANSPORT)'],
 ]);
 
-/** What keeps events from coming, and whose turn it is; undefined where all that is wanted is bound, or soon will be. */
+/** Why events are not bound, and who must act; undefined if all wanted events are bound, or will be soon. */
 export function bindingNote({ bound, error, nextAttemptAt, notOffered }: BindingReport): string | undefined {
   const notes: string[] = [];
   if (error !== null) {

@@ -9,7 +9,7 @@ export interface BusRouteParts extends KnownConsumersParts {
   admin: BusAdmin;
   mover: Pick<BusMover, 'round'>;
   journal: Pick<JournalledBus, 'status'>;
-  /** What was missing on the bus and made anew by this process, newest first. */
+  /** What was missing on the bus and declared again by this process, newest first. */
   repairs: () => readonly Repair[];
 }
 
@@ -29,7 +29,7 @@ const replayBody = z.strictObject({
   until: time.optional(),
 });
 
-/** What an operator asks of the bus, its consumers and the journal. */
+/** Operator routes for the bus, its consumers and the journal. */
 export function addBusRoutes(
   api: FastifyInstance,
   { admin, mover, journal, repairs, ...parts }: BusRouteParts,
@@ -52,7 +52,7 @@ export function addBusRoutes(
     const { consumer } = consumerPath.parse(request.params);
     const how = retireBody.parse(request.body ?? {});
     await consumers.require(consumer);
-    // First, so that nobody makes its queues and bindings anew.
+    // First, so that no gateway declares its queues and bindings again.
     const isFresh = await consumers.drain(consumer);
     const retirement = await admin.retire(consumer, { ...how, names: await consumers.everyEvent() });
     if (retirement.outcome === 'refused') {

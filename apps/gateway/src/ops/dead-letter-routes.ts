@@ -15,7 +15,7 @@ export interface DeadLetterRouteParts extends KnownConsumersParts {
   admin: BusAdmin;
 }
 
-/** One request replays for about so long; whoever has more to replay asks again. */
+/** One request replays for about this long; the client repeats it for the rest. */
 const ROUND_MS = 5_000;
 const DEFAULT_RATE = 50;
 const LIST_AT_MOST = 1_000;
@@ -46,7 +46,7 @@ const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMea
 });
 const letterPath = z.object({ consumer: consumerName, id: z.string().min(1).max(64) });
 
-/** What an operator asks of dead letters, and does with them: bounded rounds, so that no request takes for ever. */
+/** Operator routes for dead letters: in bounded rounds, so that no request takes for ever. */
 export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRouteParts): void {
   const { deadLetters } = parts.admin;
   const consumers = new KnownConsumers(parts);
@@ -71,7 +71,7 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   });
   api.post('/ops/api/dead-letters/replay', async (request) => {
     const { consumer, rate, limit = Infinity, ...given } = replayBody.parse(request.body ?? {});
-    // What dies again meanwhile is not meant; whoever asks for the next round gives this back.
+    // Events that become dead letters during the replay are excluded; the client returns this in the next round.
     const until = given.until ?? new Date();
     const deadline = performance.now() + ROUND_MS;
     const { letters, ...round } = await rounds(consumer, limit, deadline, (one, left) => {
@@ -89,7 +89,7 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     return { dropped: letters, ...round, until };
   });
 
-  /** One consumer after the other, until the limit or the deadline is reached. `done`: nothing that was meant is left. */
+  /** One consumer after the other, until the limit or the deadline. `done`: no matching dead letter is left. */
   async function rounds(
     consumer: string | undefined,
     limit: number,
@@ -111,7 +111,7 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     return { ...total, done: total.done || total.letters >= limit };
   }
 
-  /** The one that was named, or all. Of those that were not named, one may have no queues yet. */
+  /** The named consumer, or all. One that was not named may have no queues yet. */
   async function each(
     consumer: string | undefined,
     work: (consumer: string) => Promise<void>,
@@ -127,7 +127,7 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   }
 }
 
-/** Too easily forgotten, and nothing brings them back. A limit alone says how many, not which. */
+/** A filter is easily forgotten, and dropped events are lost. A limit alone says how many, not which. */
 function isMeantByName(body: z.output<typeof picked> & { all?: boolean }): boolean {
   const { all, consumer, portal, error, since, until, id } = body;
   return all === true || [consumer, portal, error, since, until, id].some((one) => one !== undefined);

@@ -2,7 +2,7 @@ import type { ConsumerStatus, Retirement } from '@relay/bus';
 
 type Refused = Extract<Retirement, { outcome: 'refused' }>;
 
-/** Which and how many stand in the way, and what to do. */
+/** The remaining messages or processes, and what to do about them. */
 export function formatRetireRejection({ because, status, unsubscribed }: Refused): string {
   const { consumer } = status;
   const already = unsubscribed ? ' It gets no more events already.' : '';

@@ -9,11 +9,11 @@ export interface KnownConsumersParts {
 }
 
 export interface ListedConsumer extends ConsumerStatus {
-  /** Names under which it subscribed at its last start. */
+  /** Event names to which it subscribed at its last start. */
   events: string[];
 }
 
-/** RabbitMQ cannot be asked which consumers there are: those that recorded their events, and those the bus has traces of. */
+/** RabbitMQ cannot list consumers: these have recorded their events, or have queues or reports on the bus. */
 export class KnownConsumers {
   constructor(private readonly parts: KnownConsumersParts) {}
 
@@ -24,13 +24,13 @@ export class KnownConsumers {
     return [...new Set([...recorded.keys(), ...traced])].toSorted();
   }
 
-  /** By consumer; of one that the bus alone knows, none. */
+  /** By consumer; empty for one that only the bus knows. */
   async events(): Promise<Map<string, string[]>> {
     const recorded = await this.parts.subscriptions.byConsumer();
     return new Map((await this.names()).map((name) => [name, recorded.get(name) ?? []]));
   }
 
-  /** Event names by consumer, of those that are to get events. */
+  /** Event names by consumer, for those that are to get events. */
   async wanted(): Promise<Map<string, string[]>> {
     const wanted = new Map<string, string[]>();
     for (const { consumer, name } of await this.parts.subscriptions.active()) {
@@ -47,20 +47,20 @@ export class KnownConsumers {
     return statuses;
   }
 
-  /** @throws OpsRejectedError 404 when neither the database nor the bus knows it */
+  /** @throws OpsRejectedError 404 if neither the database nor the bus knows it */
   async require(consumer: string): Promise<void> {
     if ((await this.names()).includes(consumer)) return;
     if (!(await this.parts.admin.statusOf(consumer)).unknown) return;
     throw new OpsRejectedError(404, `There is no consumer ${consumer}`);
   }
 
-  /** Every event name that any consumer may have subscribed to, in case one has given some up. */
+  /** Every event name to which any consumer may have subscribed, in case one has dropped some. */
   async everyEvent(): Promise<string[]> {
     const { subscriptions, bindings } = this.parts;
     return [...new Set([...(await subscriptions.wanted()), ...(await bindings.names())])];
   }
 
-  /** From now on nobody makes its queues anew. @returns whether that was not so before */
+  /** From now on no gateway declares its queues again. @returns whether this is a change */
   drain(consumer: string): Promise<boolean> {
     return this.parts.subscriptions.drain(consumer);
   }
@@ -69,7 +69,7 @@ export class KnownConsumers {
     await this.parts.subscriptions.undrain(consumer);
   }
 
-  /** So that the gateway asks the portals for its events no more. */
+  /** So that the gateway no longer binds its events at the portals. */
   async forget(consumer: string): Promise<void> {
     await this.parts.subscriptions.remove(consumer);
   }

@@ -15,24 +15,24 @@ import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 import { WrongTokens } from './wrong-tokens.js';
 
 export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
-  /** What an operator has to bring, as a bearer token. */
+  /** The bearer token that operators send. */
   token: string;
   keys: KeyRotation;
 }
 
-/** Settings are the deepest that is sent. */
+/** Settings are the deepest input. */
 const MAX_DEPTH = 16;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Shown to anybody who reaches the port. */
+    /** Shown to everyone who reaches the port. */
     needsNoToken?: boolean;
   }
 }
 
 /**
- * The operator API under `/ops/api`, for the command line `relay`, the operator page and scripts; and that page. No answer
- * holds a secret.
+ * The operator API under `/ops/api`, for the command line `relay`, the operator page and scripts; and that page. No
+ * response contains a secret.
  */
 export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts): Promise<FastifyInstance> {
   const api = fastify();
@@ -94,7 +94,7 @@ function answerTo(error: unknown): { status: number; message: string } {
 }
 
 /**
- * What PostgreSQL cannot keep, or a walk over it would not survive, is refused before anything looks at it.
+ * Rejects input that PostgreSQL cannot store, or that is nested too deeply, before anything reads it.
  * @throws OpsRejectedError 400
  */
 function requireStorable(given: unknown): void {

@@ -1,4 +1,4 @@
-/** What an operator asked for is not done, and why: the message is for a person. */
+/** Why an operator's request is rejected: the message is for a person. */
 export class OpsRejectedError extends Error {
   override readonly name = 'OpsRejectedError';
   constructor(

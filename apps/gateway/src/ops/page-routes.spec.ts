@@ -41,7 +41,7 @@ describe('the operator page', () => {
     const named = new Set(['/ops/page/main.mjs']);
     const { body: page } = await get('/ops');
     for (const [, path = ''] of page.matchAll(/"(\/ops\/page\/[^"]+)"/g)) named.add(path);
-    // A set also walks what is added to it on the way.
+    // Iteration over a set includes elements that are added meanwhile.
     for (const path of named) {
       const { status, headers, body } = await get(path);
       const type = types[path.split('.').at(-1) ?? ''] ?? 'of no kind';

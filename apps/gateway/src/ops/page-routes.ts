@@ -18,7 +18,7 @@ const POLICY = {
   'base-uri': `'none'`,
   'form-action': `'none'`,
   'frame-ancestors': `'none'`,
-  // Titles and domains are foreign text: where the browser knows this, no script can make markup of any text.
+  // Titles and domains are foreign text: browsers that support this forbid scripts to turn text into markup.
   'require-trusted-types-for': `'script'`,
   'trusted-types': `'none'`,
 };
@@ -33,7 +33,7 @@ const headers = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** The operator page. It is shown to anybody, since it holds nothing: what it shows it asks the API for, with the token. */
+/** The operator page. Everyone may load it, since it contains no data: it requests its data from the API, with the token. */
 export function addPageRoutes(api: FastifyInstance): void {
   const options = { config: { needsNoToken: true } };
   const sendFile = pageFiles(folder, headers);
@@ -44,7 +44,7 @@ export function addPageRoutes(api: FastifyInstance): void {
   );
 }
 
-/** What becomes of a value on its way through JSON. */
+/** The type of a value after JSON serialization. */
 type Seen<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Seen<T[K]> } : T;
 
 /** What the page's scripts get from the API. */

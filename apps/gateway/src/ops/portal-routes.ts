@@ -32,17 +32,17 @@ export interface PortalRouteParts {
   tests: TestEvents;
 }
 
-/** A portal, and what became of its handlers; null where none were asked for yet, or none can be. */
+/** A portal, and the state of its bindings; null if none were requested yet, or none are possible. */
 export interface PortalWithBindings extends ListedPortal {
   bindings: (BindingReport & { note: string | null }) | null;
 }
 
-/** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method behind, which is not part of it. */
+/** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method appended, which is not part of it. */
 const WEBHOOK_PATH = /\/rest\/\d+\/[^/]+\/?$/;
 const webhookUrl = z
   .string()
   .min(1)
-  // What is no address at all is told by whoever calls it.
+  // The caller reports what is no valid address.
   .refine((url) => !URL.canParse(url) || WEBHOOK_PATH.test(new URL(url).pathname), {
     error: 'must be https://<portal>/rest/<user>/<secret>/, without a method',
   });
@@ -61,7 +61,7 @@ const settingsBody = z.record(z.string(), z.json());
 const limitBody = z.strictObject({
   limit: z.union([
     z.enum(['usual', 'enterprise', 'free']),
-    // Beyond these the bucket's arithmetic overflows, or a portal waits for days: slips of a finger.
+    // Beyond these the arithmetic of the bucket overflows, or a portal waits for days: typing errors.
     z.strictObject({
       rate: z.number().positive().min(0.01).max(10_000),
       burst: z.number().positive().min(1).max(1_000_000),
@@ -69,10 +69,10 @@ const limitBody = z.strictObject({
   ]),
 });
 
-/** Anybody can make some wait. */
+/** Limited, because anybody can create pending installs. */
 const MAX_PENDING_SHOWN = 50;
 
-/** What an operator asks of portals, and does to them. */
+/** Operator routes for portals. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
   const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions } = parts;
   const { clients, tests, log } = parts;
@@ -109,7 +109,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
   api.post('/ops/api/portals/:memberId/test', async (request) => {
     const { memberId } = portalPath.parse(request.params);
     const portal = (await portals.all()).find((one) => one.memberId === memberId);
-    // Without an application there is no `event.test`: somebody has to change something there.
+    // Without an application there is no `event.test`: a person has to change something there.
     const byHand = portal?.kind === 'webhook';
     const heardAfterMs = byHand ? await tests.waitForAny(memberId) : await tests.probe(memberId);
     return { heard: heardAfterMs !== undefined, heardAfterMs, byHand };
@@ -123,9 +123,9 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     });
   }
 
-  /** Its answer, which nobody waits for, tells whether the portal takes calls again, also when nothing else is to be asked. */
+  /** The response, which nobody waits for, shows whether the portal accepts calls again, also without other requests. */
   function tryOut(memberId: string): void {
-    // Needs no permission of its own (api-reference/common/users/profile.md).
+    // Needs no permission (api-reference/common/users/profile.md).
     const asked = clients.for(memberId).call('profile', {}, { repeatable: true });
     asked.catch((err: unknown) =>
       log.info({ err, memberId }, 'a portal that was resumed refuses, or does not answer'),

@@ -8,15 +8,15 @@ export interface SyncRouteParts {
   tasks: PortalJobs;
 }
 
-/** The consumer whose tasks these are; it does them, and tells how far it is, through the database. */
+/** The consumer that runs these jobs, and reports its progress through the database. */
 const CONSUMER = 'smart-process-sync';
-/** What it does with items; the count of misfits that follows each of these is nothing to come back to. */
+/** Its jobs for items; the count of cast failures that follows each of them is not shown. */
 const KINDS = ['complete', 'backfill', 'reconcile'];
 
 const path = z.object({ memberId: z.string().regex(/^[\w-]{1,64}$/, 'is no member_id') });
 const taskPath = path.extend({ kind: z.enum(['backfill', 'reconcile']) });
 
-/** What an operator asks of the mirror: of all portals, or of one. */
+/** Operator routes for the mirror: of all portals, or of one. */
 export function addSyncRoutes(api: FastifyInstance, { portals, tasks }: SyncRouteParts): void {
   api.post('/ops/api/sync/:memberId/:kind', async (request, reply) => {
     const { memberId, kind } = taskPath.parse(request.params);

@@ -9,7 +9,7 @@ const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
 const FORGOTTEN_AFTER_MS = 10 * 60_000;
 const MAX_ADDRESSES = 1_000;
-/** Answers that are held back at once, of all addresses. */
+/** Maximum delayed responses at once, of all addresses. */
 const MAX_HELD = 50;
 
 interface Guesser {
@@ -18,17 +18,17 @@ interface Guesser {
 }
 
 /**
- * How long a wrong token waits for its 401: each of one address twice as long as the one before. The right token never
- * waits, from whatever address it comes, so that nobody can lock the operators out.
+ * The delay of the 401 for a wrong token: it doubles with each attempt of an address. A request with the right token is
+ * never delayed, whatever its address, so that nobody can lock the operators out.
  */
 export class WrongTokens {
-  /** In the order of their last tries. */
+  /** In the order of their last attempts. */
   private readonly guessers = new Map<string, Guesser>();
   private held = 0;
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** @returns the pause before the answer, to be ended by `release`; undefined when too many wait already */
+  /** @returns the delay of the response, to be ended by `release`; undefined if too many are delayed already */
   hold(address: string): number | undefined {
     wrongTokens.inc();
     const tries = this.triesOf(address) + 1;

@@ -10,7 +10,7 @@ import type { Page } from './html.js';
 import { anonymousPage, type ConsumerEvents, statusPage } from './status-page.js';
 
 /**
- * The application's page, which shows how the portal stands, and mends it where it can: each opening brings a token pair
+ * The application's page. It shows the state of the portal, and repairs it if possible: each opening brings a token pair
  * of the user who opens it (settings/oauth/simple-way.md).
  */
 @Injectable()
@@ -22,11 +22,11 @@ export class AppPage {
     private readonly bindings: EventBindings,
   ) {}
 
-  /** @param address of the client. @throws Refusal, PortalStoreUnavailableError */
+  /** @param address of the client. @throws RequestRejectedError, PortalStoreUnavailableError */
   async open(claim: InstallClaim, address: string): Promise<Page> {
     const { memberId } = claim;
     const portal = await this.portalCache.find(memberId, { fresh: true });
-    // An exchange for each opening would get the application blocked (settings/oauth/auto-renewal.md).
+    // A token request for each opening would get the application blocked (settings/oauth/auto-renewal.md).
     if (portal !== undefined && works(portal.state)) {
       if (claim.applicationToken === undefined) return anonymousPage();
       if (knowsToken(portal, claim.applicationToken)) return this.show(portal);

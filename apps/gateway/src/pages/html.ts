@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Where Bitrix24 publishes the library of application frames (sdk/bx24-js-sdk/index.md). */
+/** The address of Bitrix24's library for application frames (sdk/bx24-js-sdk/index.md). */
 const FRAME_LIBRARY = 'https://api.bitrix24.com/api/v1/';
 
 const STYLE = `
@@ -12,12 +12,12 @@ const STYLE = `
   th { font-weight: 600; }
 `;
 
-/** Text that stands for itself in a page: made by `html` alone, so that nothing gets there unescaped. */
+/** Escaped markup: only `html` creates it, so that no unescaped text gets into a page. */
 export class Markup {
   constructor(readonly source: string) {}
 }
 
-/** Markup with the values escaped; markup in it stays. */
+/** Markup with escaped values; nested markup stays. */
 export function html(
   parts: TemplateStringsArray,
   ...values: (string | number | Markup | Markup[])[]
@@ -32,7 +32,7 @@ function markupOf(value: string | number | Markup | Markup[]): string {
   return String(value).replaceAll(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
-/** A whole page, and the headers that it is sent with. */
+/** A page, and its response headers. */
 export interface Page {
   status: number;
   headers: Record<string, string>;
@@ -40,7 +40,7 @@ export interface Page {
 }
 
 /**
- * @param script runs in the page, after Bitrix24's library for frames; without it the page runs no script at all
+ * @param script runs in the page, after Bitrix24's library for frames; without it the page runs no script
  */
 export function page(
   {
@@ -53,7 +53,7 @@ export function page(
 ): Page {
   const scripts =
     script === undefined ? '' : `<script src="${FRAME_LIBRARY}"></script><script>${script}</script>`;
-  // Both as they are, for their hashes are in the headers.
+  // Both unchanged, because their hashes are in the headers.
   const styled = new Markup(`<style>${STYLE}</style>`);
   const { source } = html`<!doctype html>
     <html lang="en">
@@ -75,8 +75,8 @@ export function page(
 }
 
 /**
- * Framed by portals, which have domains of their own, so no `frame-ancestors`: there is nothing in a page that a click
- * could be stolen for.
+ * Portals with their own domains frame the page, so there is no `frame-ancestors`: no click in a page
+ * is worth hijacking.
  */
 function headersWith(script: string | undefined): Record<string, string> {
   const scripts = script === undefined ? `'none'` : `${new URL(FRAME_LIBRARY).origin} ${sourceHash(script)}`;
@@ -93,7 +93,7 @@ function headersWith(script: string | undefined): Record<string, string> {
       .map((directive) => directive.join(' '))
       .join('; '),
     'x-content-type-options': 'nosniff',
-    // The address holds the session of the frame.
+    // The address contains the session of the frame.
     'referrer-policy': 'strict-origin-when-cross-origin',
     'cache-control': 'no-store',
   };

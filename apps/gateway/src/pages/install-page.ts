@@ -1,8 +1,8 @@
 import { html, page, type Page } from './html.js';
 
 /**
- * Bitrix24 takes the application for installed, and sends events, when the page that it shows first says so
- * (settings/app-installation/installation-finish.md); it then loads the application's own page in place of this one.
+ * Bitrix24 considers the application installed, and sends events, when its first page says so
+ * (settings/app-installation/installation-finish.md); it then loads the application's own page instead of this one.
  */
 const SCRIPT = `
   (function () {
@@ -19,8 +19,8 @@ const SCRIPT = `
 `;
 
 /**
- * Only for an install that is confirmed and stored: it ends the installation.
- * @param needsAdministrator whether the user is none, whose application token is not believed
+ * Only for a confirmed and stored install: it ends the installation.
+ * @param needsAdministrator whether the user is not an administrator, so that the application token is not trusted
  */
 export function installPage({ needsAdministrator = false } = {}): Page {
   const connected = needsAdministrator

@@ -1,4 +1,4 @@
-/** Says that whoever asked is a person in front of a page; the answer is by `cause`, as for everybody else. */
+/** Marks a request of a person in front of a page; `cause` decides the response, as for other requests. */
 export class PageFailure extends Error {
   override readonly name = 'PageFailure';
   constructor(override readonly cause: unknown) {

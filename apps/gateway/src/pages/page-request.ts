@@ -3,13 +3,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Page } from './html.js';
 import { PageFailure } from './page-failure.js';
 
-/** The address's query, read as Bitrix24 writes it, which is as it writes a form. @throws FormError */
+/** The query of the address, which Bitrix24 encodes like a form. @throws FormError */
 export function queryOf({ url }: FastifyRequest): FormTree {
   const [, query = ''] = url.split(/\?(.*)/s);
   return decodeForm(Buffer.from(query, 'latin1'));
 }
 
-/** What goes wrong is told as a page, too: a person looks at it. */
+/** Errors are shown as a page, too, for the person who looks at it. */
 export async function answerWithPage(reply: FastifyReply, open: () => Promise<Page>): Promise<string> {
   try {
     const { headers, body } = await open();

@@ -1,11 +1,11 @@
 import { html, page, type Page } from './html.js';
 
-/** Seconds: about as long as a kept install waits between its first tries. */
+/** Seconds: about the delay between the first retries of a stored install. */
 const RETRY_AFTER_S = 30;
 
 const AGAIN = 'Open the application again in a minute.';
 
-/** What a person can do about a refusal. Nothing of what was sent is in it. */
+/** What a person can do about a rejection. It contains nothing of the request. */
 function advice(status: number, reason: string): string {
   if (reason === 'not-an-administrator') {
     return 'Whoever connects this portal must be one of its administrators: ask one to open the application.';
@@ -23,7 +23,7 @@ function advice(status: number, reason: string): string {
   return 'Open this page as an application in Bitrix24: it did not get what Bitrix24 sends with it.';
 }
 
-/** Runs no script, so the installation goes on being unfinished for Bitrix24. */
+/** Runs no script, so the installation stays unfinished for Bitrix24. */
 export function rejectionPage(status: number, reason: string): Page {
   const title = status === 503 ? 'b24-relay is not connected yet' : 'b24-relay is not connected';
   const content = html`<p>${advice(status, reason)}</p>

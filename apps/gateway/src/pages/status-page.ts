@@ -1,7 +1,7 @@
 import type { KnownPortal } from '@relay/portals';
 import { html, type Markup, page, type Page } from './html.js';
 
-/** Events that one consumer wants, and how many of them this portal sends. */
+/** Events that one consumer needs, and how many of them this portal sends. */
 export interface ConsumerEvents {
   consumer: string;
   wanted: number;
@@ -18,7 +18,7 @@ const IN_WORDS: Record<KnownPortal['state'], string> = {
   uninstalled: 'Not connected.',
 };
 
-/** For a user of the portal: proved to be one, so it may name the portal, and no more than they could see anyway. */
+/** For a verified user of the portal: it may name the portal, and only what the user can see anyway. */
 export function statusPage({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): Page {
   const content = html`<p>${IN_WORDS[state]}</p>
     <table>
@@ -38,7 +38,7 @@ function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
   </tr> `;
 }
 
-/** For a portal whose version does not send what would prove that the page is its own. */
+/** For a portal whose version does not send the data that authenticate the page. */
 export function anonymousPage(): Page {
   const content = html`<p>This application works in the background: there is nothing to do here.</p>`;
   return page({ title: TITLE, content });

@@ -1,7 +1,7 @@
 const FIRST_MS = 30_000;
 const MAX_MS = 3_600_000;
 
-/** When each portal that failed may be tried again: after 30 s, then twice as long each time, at most an hour. */
+/** When each failed portal may be tried again: after 30 s, then doubled each time, an hour at most. */
 export class Backoff {
   private readonly failed = new Map<string, { times: number; dueAt: number }>();
 

@@ -12,7 +12,7 @@ const binds = counter({
   labelNames: ['outcome'],
 });
 
-/** How often it is looked whether somebody else has bound what we were told is being bound. */
+/** How often to check whether another process has finished a binding that is in progress. */
 const MAX_LOOKS = 4;
 const LOOK_PAUSE_MS = 500;
 
@@ -28,14 +28,14 @@ export interface BindingRoundParts {
 /** Binds events at one portal, once. All its methods throw Bitrix24Error, ClaimLostError and the signal's reason. */
 export class BindingRound {
   private readonly memberId: string;
-  /** What was noted before it. */
+  /** The recorded bindings before it. */
   private saved = new Map<string, { handler: string; state: BindingState }>();
 
   constructor(private readonly parts: BindingRoundParts) {
     this.memberId = parts.claim.memberId;
   }
 
-  /** What cannot be bound (for want of a permission, say) keeps none of the others back. */
+  /** An event that cannot be bound (without a permission, say) does not block the others. */
   async bind(names: readonly string[]): Promise<void> {
     this.saved = await this.parts.bindings.of(this.memberId);
     const failures: unknown[] = [];
@@ -47,7 +47,7 @@ export class BindingRound {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** @returns those that the portal says it has not */
+  /** @returns the events that the portal does not have */
   private async bindAll(names: readonly string[], failures: unknown[]): Promise<string[]> {
     const unknown: string[] = [];
     let open = names;
@@ -62,7 +62,7 @@ export class BindingRound {
       )) {
         const code = codeOf(outcome);
         if (code === 'ERROR_EVENT_NOT_FOUND') unknown.push(event);
-        // It is bound, or being bound, by another process: "Handler already binded", "Process of binding the handler has
+        // Another process has bound it, or is binding it: "Handler already binded", "Process of binding the handler has
         // already started".
         else if (code === 'ERROR_CORE' && look < MAX_LOOKS) contested.push(event);
         else failures.push(outcome?.ok === false ? outcome.error : new Error(`no answer for ${event}`));
@@ -73,7 +73,7 @@ export class BindingRound {
     return unknown;
   }
 
-  /** @returns what was not bound */
+  /** @returns the events that were not bound */
   private async bindMissing(
     names: readonly string[],
     handlers: Handler[],
@@ -95,7 +95,7 @@ export class BindingRound {
     return others;
   }
 
-  /** @returns the basic names, to be bound in place of suffixed ones that the portal does not know */
+  /** @returns the basic names, to be bound instead of suffixed ones that the portal does not know */
   private async noteNotOffered(names: readonly string[]): Promise<string[]> {
     if (names.length === 0) return [];
     const { bindings, client, handlerUrl, claim, signal } = this.parts;
@@ -121,8 +121,8 @@ export class BindingRound {
   }
 
   /**
-   * These are bound. What we bound under a former `PUBLIC_URL` is unbound before the new address is noted: after a
-   * crash in between, the note still names the old one, and all is done again.
+   * Records bound events. Handlers under a former `PUBLIC_URL` are unbound before the new address is recorded: after a
+   * crash in between, the record still has the old one, and everything is repeated.
    */
   private async keep(names: readonly string[], handlers: Handler[]): Promise<void> {
     const { bindings, handlerUrl, claim } = this.parts;
@@ -135,7 +135,7 @@ export class BindingRound {
     for (const name of names) await bindings.save(this.memberId, name, handlerUrl, 'bound', { claim });
   }
 
-  /** A handler that stays costs the portal a call for each event, and us nothing: a failure holds nothing up. */
+  /** A stale handler costs the portal a call for each event, and us nothing: a failure blocks nothing. */
   private async unbind(former: Handler[]): Promise<void> {
     const { client, log, signal } = this.parts;
     const what = { memberId: this.memberId, handlers: former };

@@ -26,7 +26,7 @@ class Root {}
 const withToken = z.object({ auth: z.string() });
 
 describe('binding handlers at many portals', () => {
-  /** The tokens of the portals that were asked. */
+  /** The tokens of the called portals. */
   const asked = new Set<string>();
   let whenAsked: () => void;
   let portal: Server;

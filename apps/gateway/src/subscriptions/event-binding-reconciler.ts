@@ -13,14 +13,14 @@ import { BindingRound } from './binding-round.js';
 import { PortalQueue } from './portal-queue.js';
 import { unbindStaleHandlers } from './stale-handlers.js';
 
-/** The gateway's own: without them it would not learn that a portal left, or dropped our handlers. */
+/** The gateway's own events: without them it would not notice that a portal uninstalled, or dropped our handlers. */
 const OWN_EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONAPPTEST'];
 const SWEEP_EVERY_MS = 60_000;
 
 /**
- * Sees to it that every installed portal sends the events that consumers recorded, to the address of `PUBLIC_URL`:
- * after an install, when a consumer records something new, when the address changed, and once a minute for what is due
- * again. Of several gateways one asks a portal (`BindingAttempts`).
+ * Makes every installed portal send the events that consumers recorded to the address of `PUBLIC_URL`: after an
+ * install, when a consumer records a new event, when the address changed, and once a minute for portals that are due
+ * again. Only one of several gateways binds at a portal (`BindingAttempts`).
  */
 @Injectable()
 export class EventBindingReconciler
@@ -28,7 +28,7 @@ export class EventBindingReconciler
 {
   private readonly loop: PeriodicJob;
   private readonly queue: PortalQueue;
-  /** Portals whose notes of what is bound are no longer true. */
+  /** Portals whose recorded bindings are outdated. */
   private readonly toForget = new Set<string>();
   private unsubscribe: () => void = () => undefined;
   private stopped: Promise<void> | undefined;
@@ -50,7 +50,7 @@ export class EventBindingReconciler
     this.loop.start();
   }
 
-  /** Thousands of portals end behind those in hand: killed for its length, a process can lose a token pair. */
+  /** With thousands of portals this takes long; a process that is killed meanwhile can lose a token pair. */
   onModuleDestroy(): void {
     this.stopped = this.queue.stop();
   }
@@ -61,14 +61,14 @@ export class EventBindingReconciler
     await this.stopped;
   }
 
-  /** Right after an install, which has taken away the marks of what failed before. */
+  /** Called right after an install, which has deleted the records of failed attempts. */
   enqueue(memberId: string): void {
     this.queue.pushFresh(memberId);
   }
 
   /**
-   * The portal may have dropped our handlers (settings/app-installation/): it is looked which are there, and the others are
-   * bound again, also when the database is away just now, for Bitrix24 does not say it twice.
+   * The portal may have dropped our handlers (settings/app-installation/): the existing ones are read, and the others
+   * bound again, also while the database is down, since Bitrix24 does not repeat this event.
    */
   async rebind(memberId: string): Promise<void> {
     this.toForget.add(memberId);
@@ -116,7 +116,7 @@ export class EventBindingReconciler
       const round = new BindingRound({ bindings, handlerUrl, log, client, claim, signal });
       await round.bind(await this.missingAt(memberId));
     });
-    // A sweep that was to bring what a consumer recorded meanwhile left out a portal that was being asked.
+    // A sweep for newly recorded events skipped a portal whose binding was running.
     if (isAsked && (await this.missingAt(memberId)).length > 0) this.queue.push(memberId);
   }
 
@@ -125,7 +125,7 @@ export class EventBindingReconciler
     return missing.get(memberId) ?? [];
   }
 
-  /** A handler that nobody wants costs the portal a call for every event, and us nothing: its failures hold nothing up. */
+  /** A stale handler costs the portal a call for every event, and us nothing: its failures block nothing. */
   private async unbind(memberId: string, signal: AbortSignal): Promise<void> {
     const { bindings, handlerUrl, log } = this;
     const unwanted = await bindings.unwanted(await this.wanted(), handlerUrl, memberId);
@@ -140,7 +140,7 @@ export class EventBindingReconciler
   }
 
   private warn(memberId: string, error: unknown, message: string): void {
-    // Whoever took it from us binds them.
+    // The gateway that took the claim binds them.
     if (error instanceof ClaimLostError) return;
     this.log.warn({ memberId, err: error }, message);
   }

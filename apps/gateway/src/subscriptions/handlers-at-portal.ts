@@ -1,12 +1,12 @@
 import { type Command, listOf, type PortalClient } from '@relay/bitrix24';
 import { z } from 'zod';
 
-/** As `event.get` shows it and `event.unbind` wants it: `handler` is the address. */
+/** The format of `event.get` and `event.unbind`: `handler` is the address. */
 export type Handler = { event: string; handler: string };
 
 const shown = listOf(z.object({ event: z.string(), handler: z.string().optional() }));
 
-/** What the portal sends to us already, such as after a crash between event.bind and our note of it. */
+/** What the portal already sends to us, for example after a crash between event.bind and its record. */
 export async function boundAt(client: PortalClient, signal?: AbortSignal): Promise<Handler[]> {
   const { result } = await client.call('event.get', {}, { signal });
   // An offline event has no handler.
@@ -20,8 +20,8 @@ export function has(handlers: Handler[], event: string, handler: string): boolea
 }
 
 /**
- * Both are always named: some portals take `event.unbind` without an event, or without a handler, for one of all, those of
- * others included (api-reference/events/event-unbind.md).
+ * Both are always passed: without an event or a handler, some portals unbind all of them, also those of
+ * other applications (api-reference/events/event-unbind.md).
  * @throws TypeError
  */
 export function unbindCommand({ event, handler }: Handler): Command {

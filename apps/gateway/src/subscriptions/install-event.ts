@@ -7,8 +7,8 @@ import { boundAt, has } from './handlers-at-portal.js';
 const NAME = 'ONAPPINSTALL';
 
 /**
- * A page of an older portal brings no application token, without which no event can be believed. ONAPPINSTALL brings
- * it, with a proof of its own, as soon as the page has ended the installation; its handler is bound by the page
+ * A page of an older portal sends no application token, without which no event is trusted. ONAPPINSTALL contains it,
+ * with its own refresh token, as soon as the page has ended the installation; the page binds its handler
  * (api-reference/common/events/on-app-install.md).
  */
 @Injectable()
@@ -25,7 +25,7 @@ export class InstallEvent {
     try {
       await client.call('event.bind', { event: NAME, handler: this.handlerUrl });
     } catch (error) {
-      // Another request for the same page is binding it, or has.
+      // Another request for the same page binds it, or has bound it.
       if (!(error instanceof Bitrix24Error) || error.code !== 'ERROR_CORE') throw error;
       if (!has(await boundAt(client), NAME, this.handlerUrl)) throw error;
     }

@@ -9,9 +9,9 @@ const names = listOf(z.string());
 const permission = z.string().regex(/^[a-z][a-z\d_.]{0,63}$/i);
 
 /**
- * Why `event.bind` said ERROR_EVENT_NOT_FOUND, which is its word for an event that the portal does not know and for one
- * that the application's permissions do not include: `events` with FULL has the second kind
- * (api-reference/events/events.md). What the portal does not answer leaves it at `unknown-event`.
+ * Why `event.bind` returned ERROR_EVENT_NOT_FOUND. It means that the portal does not know the event, or that the
+ * application lacks its permission: `events` with FULL lists the second kind (api-reference/events/events.md). Without a
+ * response the reason is `unknown-event`.
  * @throws Bitrix24Error
  */
 export async function whyNotOffered(
@@ -41,7 +41,7 @@ export async function whyNotOffered(
   );
 }
 
-/** Which permission would bring each event. */
+/** The permission that each event needs. */
 async function permissionsOf(
   client: PortalClient,
   lacking: readonly string[],

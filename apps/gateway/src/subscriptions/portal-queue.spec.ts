@@ -17,7 +17,7 @@ describe('the queue of portals whose events are to be bound', () => {
     jest.useRealTimers();
   });
 
-  /** Until the test ends it, or its signal does. */
+  /** Until the test or the signal ends it. */
   async function run(memberId: string, signal: AbortSignal): Promise<void> {
     begun.push(memberId);
     signals.set(memberId, signal);
@@ -51,7 +51,7 @@ describe('the queue of portals whose events are to be bound', () => {
     expect(begun).toEqual(['m0', 'm1', 'm2', 'm3']);
     await end('m1');
     expect(begun).toEqual(['m0', 'm1', 'm2', 'm3', 'm4']);
-    // Pushed while it ran: once more, when that has ended.
+    // Pushed during a run: it runs once more after that.
     await end('m0');
     await end('m2');
     expect(begun.slice(5)).toEqual(['m5', 'm0']);

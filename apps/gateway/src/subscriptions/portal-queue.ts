@@ -1,15 +1,15 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import { ClaimLostError } from '@relay/portals';
 
-/** Runs that began a moment ago. */
+/** Maximum runs that began a moment ago. */
 const MAX_QUICK = 4;
-/** Longer than a round at a portal that answers takes. */
+/** Longer than a round at a responsive portal takes. */
 const TIMEOUT_MS = 500;
-/** Runs that take longer: they cost a socket each, and nobody waits for them. Others than fresh ones begin below it only. */
+/** Maximum slow runs: each costs a socket, and nobody waits for it. Above it, only fresh portals begin. */
 const MAX_SLOW = 32;
 
 export interface PortalQueueOptions {
-  /** Must not reject. The signal: the portal was pushed as fresh again, or has had its time while others wait. */
+  /** Must not reject. The signal: the portal was pushed as fresh again, or used up its time while others wait. */
   run: (memberId: string, signal: AbortSignal) => Promise<void>;
   timeoutMs?: number;
   maxSlow?: number;
@@ -22,14 +22,14 @@ interface Run {
 }
 
 /**
- * One run at a time for each portal, fresh portals first, the newest of them before all: what a portal does before its
- * events are bound is never heard of. A run that takes long gives its place to the next one and goes on beside it; beyond
- * the bound on such runs the eldest ends, and only fresh portals begin.
+ * One run at a time per portal, fresh portals first, the newest of them before all: events before the binding are lost.
+ * A slow run frees its slot for the next one and continues beside it; beyond the maximum of such runs the oldest is
+ * aborted, and only fresh portals begin.
  */
 export class PortalQueue {
   private readonly fresh: string[] = [];
   private readonly waiting = new Set<string>();
-  /** In the order in which they began. */
+  /** In the order of their start. */
   private readonly running = new Map<string, Run>();
   private isStopped = false;
 
@@ -40,17 +40,17 @@ export class PortalQueue {
     this.startNext();
   }
 
-  /** What is under way for this portal is the old one's, and ends. */
+  /** The current run of this portal is outdated, and ends. */
   pushFresh(memberId: string): void {
     this.running.get(memberId)?.controller.abort(new ClaimLostError(memberId));
-    // Once, however often it says so: events of a portal can come by the thousand.
+    // Once, however often it is pushed: events of a portal can come by the thousand.
     const earlier = this.fresh.indexOf(memberId);
     if (earlier >= 0) this.fresh.splice(earlier, 1);
     this.fresh.push(memberId);
     this.startNext();
   }
 
-  /** Starts nothing more. Resolves when the runs in hand have ended. */
+  /** Starts nothing more. Resolves when the running ones have ended. */
   async stop(): Promise<void> {
     this.isStopped = true;
     await Promise.all([...this.running.values()].map(({ ended }) => ended));

@@ -15,7 +15,7 @@ interface Portal {
 }
 
 /**
- * Handlers for events that no consumer wants any more, because one was retired or subscribes to something else.
+ * Unbinds handlers for events that no consumer needs any more, because one was retired or changed its subscriptions.
  * @throws Bitrix24Error, the signal's reason
  */
 export async function unbindStaleHandlers(

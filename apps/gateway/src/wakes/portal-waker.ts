@@ -3,19 +3,19 @@ import type { Log } from '@relay/platform';
 import type { PortalJobs, PortalWakes } from '@relay/portals';
 import { PeriodicJob } from '../periodic-job.js';
 
-/** A person who has resumed a portal watches; one look is a look at an index that is empty as a rule. */
+/** An operator who resumes a portal watches it; a check reads an index that is usually empty. */
 const LOOK_EVERY_MS = 2_000;
 
 export interface PortalWakerOptions {
   wakes: PortalWakes;
   tasks: PortalJobs;
   admin: BusAdmin;
-  /** Everyone for whom something may wait. */
+  /** Every consumer for which events may wait. */
   consumers: () => Promise<string[]>;
   log: Log;
 }
 
-/** Has what waits for a portal done now when the portal has come to work again, rather than when its time is over. */
+/** Makes what waits for a portal due when the portal works again, instead of at its scheduled time. */
 export class PortalWaker {
   private readonly loop: PeriodicJob;
 
@@ -37,14 +37,14 @@ export class PortalWaker {
       const { memberIds } = claimed;
       await tasks.wake(memberIds);
       const woken = await this.wakeEvents(memberIds);
-      // Else they are claimed once more when this process's lease is over.
+      // Otherwise they are claimed again when this process's lease expires.
       if (woken === undefined) continue;
       await wakes.done(claimed);
       if (woken > 0) log.info({ portals: memberIds.size, events: woken }, 'events that waited are due now');
     }
   }
 
-  /** @returns undefined when it failed for a consumer; that keeps none of the others waiting */
+  /** @returns undefined if it failed for a consumer; the others are not affected */
   private async wakeEvents(memberIds: ReadonlySet<string>): Promise<number | undefined> {
     let woken: number | undefined = 0;
     for (const consumer of await this.options.consumers()) {

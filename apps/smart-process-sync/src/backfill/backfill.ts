@@ -15,9 +15,9 @@ import { track } from '../running-jobs.js';
 import { type ScanPage, scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
 
 /**
- * Fills the mirror of a portal from the beginning: all items of its types by ascending id, as bulk work, which leaves room to
- * live work. Each chunk is stored in one transaction with its checkpoint, so a killed backfill goes on where it was. Events
- * that come meanwhile win, for their reads begin later.
+ * Fills the mirror of a portal from the beginning: all items of its types by ascending id, with background priority.
+ * Each page is stored in one transaction with its checkpoint, so a killed backfill continues there. Events that come
+ * meanwhile win, because their reads begin later.
  */
 @Injectable()
 export class Backfill {
@@ -30,12 +30,12 @@ export class Backfill {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /** Everything once more that was not read since the task was asked for. */
+  /** Reads everything again that was not read since the job was requested. */
   async all(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.task.requestedAt);
   }
 
-  /** What no backfill has brought yet: a new portal, a new type. */
+  /** Reads what no backfill has read yet: a new portal, a new type. */
   async missing(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt);
   }
@@ -45,13 +45,13 @@ export class Backfill {
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const progress = new Progress();
     const lost = await this.fill(run, types.filter(isDue), progress);
-    // One of them may be gone, which the portal's list tells.
+    // One of them may be deleted, which the portal's list shows.
     if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
     throwIfTransient([...failures, ...lost.values()]);
     return { ...progress.toJSON(), lost: [...lost.keys()], leftOut: leftOut.counts };
   }
 
-  /** @returns the types that could not be read to their end, and why */
+  /** @returns the types that could not be read completely, and why */
   async fill(
     run: JobRun,
     types: readonly RefreshedType[],
@@ -92,7 +92,7 @@ export class Backfill {
     return lost;
   }
 
-  /** The run that has begun goes on; one that has ended begins anew. */
+  /** Continues the current run; after a complete one, starts again. */
   private async beginOrResume(
     memberId: string,
     { entityTypeId, backfillRun, backfilledAt, backfillAfter, backfillItems }: RefreshedType,

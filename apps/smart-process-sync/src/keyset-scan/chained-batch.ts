@@ -2,13 +2,13 @@ import { Bitrix24Error, type Command, type CommandOutcome, type Item, listOf } f
 import { z } from 'zod';
 import { isItemId } from '../item-id.js';
 
-/** The size of a page is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
+/** The page size is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
 export const PAGE_SIZE = 50;
 
-/** Some pages of one type, one behind the other, in one batch request. */
+/** Consecutive pages of one type in one batch request. */
 export interface ChainedBatch {
   entityTypeId: number;
-  /** Behind this id. */
+  /** Ids above this one. */
   after: string;
   pages: number;
 }
@@ -16,18 +16,18 @@ export interface ChainedBatch {
 export interface ChainedBatchResult {
   /** By ascending id. */
   items: Item[];
-  /** There was nothing behind them when the portal was asked. */
+  /** No items followed when the portal was asked. */
   isEnd: boolean;
-  /** Of the first page that could not be read; those before it are good. */
+  /** Error of the first page that could not be read; the pages before it are valid. */
   error?: unknown;
-  /** The portal's clock when it began to answer, in milliseconds. */
+  /** The portal's clock at the start of the response, in milliseconds. */
   portalClockMs?: number;
 }
 
 /**
- * The commands of a chain: each page begins behind the last id of the one before, which the portal fills in
- * (`settings/how-to-call-rest-api/batch.md`, `settings/performance/huge-data.md`). A page of fewer than fifty has no
- * such id; then the reference is empty, and what comes after it lists from anywhere.
+ * The commands of a chained batch: each page begins after the last id of the previous page, which the portal inserts
+ * (`settings/how-to-call-rest-api/batch.md`, `settings/performance/huge-data.md`). A page of fewer than fifty items has no
+ * such id; then the reference is empty, and the following pages are meaningless.
  */
 export function buildCommands(
   { entityTypeId, after, pages }: ChainedBatch,
@@ -53,7 +53,7 @@ function isItem(value: unknown): boolean {
   return isItemId(value.id);
 }
 
-/** What a chain brought: whole pages in order, until one that is short, failed, or not as it must be. Nothing is inferred from what comes behind that one. */
+/** The valid pages of a response, in order, until one that is short, failed, or invalid. Later pages are ignored. */
 export function readChainedBatch(
   { entityTypeId, after, pages }: ChainedBatch,
   outcomes: Readonly<Record<string, CommandOutcome>>,
@@ -73,7 +73,7 @@ export function readChainedBatch(
     const read = page.safeParse(outcome.result);
     if (!read.success) return answer({ isEnd: false, error: badAnswer(memberId) });
     for (const item of read.data.items) {
-      // A list that does not go on behind the last id has not understood the filter.
+      // A list that does not continue after the last id has ignored the filter.
       if (BigInt(item.id) <= last) return answer({ isEnd: false, error: badAnswer(memberId) });
       last = BigInt(item.id);
     }

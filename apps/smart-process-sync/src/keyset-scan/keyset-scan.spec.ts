@@ -77,7 +77,7 @@ describe('a walk through all items', () => {
   it('reads 2,500 items a request, and small types together', async () => {
     const large = filled({ 147: 10_000 });
     await walked(large);
-    // Whether one has come since shows by one page more.
+    // One more page shows whether an item was added since.
     expect(large.requests).toBe(5);
     const small = filled(Object.fromEntries(Array.from({ length: 24 }, (_, index) => [128 + index, 30])));
     await walked(small);
@@ -87,7 +87,7 @@ describe('a walk through all items', () => {
   it('takes no request more for types whose last pages are full', async () => {
     const portal = filled({ 128: 2_500, 131: 2_500, 147: 2_500, 150: 2_500, 155: 2_500 });
     const chunks = await walked(portal);
-    // Whether one has come since shows by one page more of each: five pages.
+    // One more page of each shows whether items were added since: five pages.
     expect(portal.requests).toBe(6);
     for (const type of portal.types.keys()) expect(idsOf(chunks, type)).toHaveLength(2_500);
   });
@@ -101,7 +101,7 @@ describe('a walk through all items', () => {
         inHand += 1;
         handed += 1;
         expect(inHand).toBe(1);
-        // Until nothing is asked for any more.
+        // Until no more requests come.
         for (let before = -1; before !== portal.requests;) {
           before = portal.requests;
           await new Promise((resolve) => setImmediate(resolve));
@@ -163,7 +163,7 @@ describe('a walk through all items', () => {
       const portal = filled({ 147: 500, 150: 500 });
       const firstPage = Array.from({ length: 50 }, (_, index) => ({ id: index + 1 }));
       portal.faults.instead = (type, behind) => (type === 147 && behind >= end ? firstPage : undefined);
-      // Taken, it would be asked for without end.
+      // If it were accepted, the scan would not end.
       portal.faults.request = () => (portal.requests > 20 ? new Error('it goes on for ever') : undefined);
       const lost: number[] = [];
       const chunks = await walked(portal, {

@@ -17,18 +17,18 @@ import {
 } from './chained-batch.js';
 import { planBatches, type ScanCursor } from './scan-cursor.js';
 
-/** What is read of one type between two ids. */
+/** The items of one type between two ids. */
 export interface ScanPage {
   entityTypeId: number;
   after: string;
-  /** Everything behind `after` up to here has been read. */
+  /** Everything above `after` up to this id has been read. */
   last: string;
-  /** Nothing was behind `last`. */
+  /** No items followed `last`. */
   isEnd: boolean;
   items: Item[];
-  /** There, but they could not be read, each for itself: ten megabytes of text, say. */
+  /** Existing items that could not be read, even singly: ten megabytes of text, say. */
   unreadable: string[];
-  /** Began before the portal was asked. */
+  /** Started before the portal was asked. */
   read: ItemRead;
   portalClockMs?: number | undefined;
 }
@@ -38,27 +38,27 @@ export interface ScanOptions {
   types: readonly Pick<ScanCursor, 'entityTypeId' | 'after' | 'lastId'>[];
   select: readonly string[];
   beginRead: (entityTypeId: number) => Promise<ItemRead>;
-  /** One after the other, those of a type in order; the next are being read meanwhile. */
+  /** Called one after the other, in order within a type; the next pages are read meanwhile. */
   onPage: (chunk: ScanPage) => Promise<void>;
-  /** This type cannot be read on: it is gone, or not for this user, or its list makes no sense. The others go on. */
+  /** This type cannot be read further: it is deleted, hidden from this user, or its list is invalid. The others continue. */
   onTypeUnavailable: (entityTypeId: number, error: unknown) => void;
   signal: AbortSignal;
   concurrency?: number;
 }
 
 /**
- * Fifty pages take seconds in the cloud. Each request in hand can hold 2,500 items in memory, beside those that are being
+ * Fifty pages take seconds in the cloud. Each request in flight can hold 2,500 items in memory, beside those that are being
  * stored.
  */
 const DEFAULT_CONCURRENCY = 2;
 
-/** Items of a page that is too large as a whole: some megabytes each. */
+/** Page size if a page is too large as a whole: some megabytes per item. */
 const PART_OF_PAGE = 5;
 
 /**
- * Walks through all items of some types by ascending id, 2,500 a request. An answer that is too large, or takes too long,
- * is asked for in smaller parts; what is left of it at last are single items, which are named and passed by.
- * @throws Bitrix24Error and whatever `onChunk` throws, after everything under way has ended
+ * Scans all items of some types by ascending id, 2,500 per request. If a response is too large or takes too long,
+ * the page is read in smaller parts, down to single items; unreadable items are reported and skipped.
+ * @throws Bitrix24Error and errors of `onChunk`, after all requests in flight have ended
  */
 export async function scan(options: ScanOptions): Promise<void> {
   await new KeysetScan(options).run();
@@ -66,7 +66,7 @@ export async function scan(options: ScanOptions): Promise<void> {
 
 class KeysetScan {
   private readonly cursors: Map<number, ScanCursor>;
-  /** The last chunk, and so all before it. */
+  /** Resolves after the last chunk, and so all before it. */
   private stored: Promise<void> = Promise.resolve();
   private readonly failed = new AbortController();
   private readonly signal: AbortSignal;
@@ -85,7 +85,7 @@ class KeysetScan {
           this.signal.throwIfAborted();
           const chains = planBatches([...this.cursors.values()], this.maxPages);
           if (chains.length === 0) break;
-          // What the one under way leaves over may go with it: requests are what the portal is short of.
+          // Pages that the request in flight leaves over can join this one: the portal limits the number of requests.
           if (inFlight.size > 0 && sumPages(chains) < this.maxPages) break;
           for (const { entityTypeId } of chains) this.cursor(entityTypeId).state = 'asked';
           const asked: Promise<void> = this.sendBatches(chains).finally(() => inFlight.delete(asked));
@@ -128,13 +128,13 @@ class KeysetScan {
     await this.storePage({ ...chain, last, isEnd, items, unreadable: [], read, portalClockMs });
   }
 
-  /** Not even the first page came. */
+  /** Not even the first page was read. */
   private async handleStuckBatch(chain: ChainedBatch, error: unknown): Promise<void> {
     if (isSplittable(error)) await this.scanSingly(chain);
     else this.giveUpType(chain, error);
   }
 
-  /** What is about this type alone ends its way, and no other. */
+  /** An error of this type ends its scan, and no other. */
   private giveUpType({ entityTypeId }: ChainedBatch, error: unknown): void {
     if (!(error instanceof Bitrix24Error) || isPortalError(error)) throw error;
     this.cursor(entityTypeId).state = 'ended';
@@ -150,8 +150,8 @@ class KeysetScan {
   }
 
   /**
-   * The items of one page in small parts, each stored before the next is asked for, so that no more of them is in memory
-   * than one part. What cannot be read by itself is named and passed by.
+   * Reads one page in small parts, each stored before the next is requested, so that at most one part is in
+   * memory. Unreadable items are reported and skipped.
    */
   private async scanSingly({ entityTypeId, after }: ChainedBatch): Promise<void> {
     const { client, beginRead } = this.options;
@@ -207,11 +207,11 @@ class KeysetScan {
     return { items, unreadable };
   }
 
-  /** Its type is read on as soon as its turn has come: so no more than one chunk of a type waits for its turn. */
+  /** The type is read further as soon as its chunk is next: at most one chunk of a type waits to be stored. */
   private async storePage(chunk: ScanPage, isPageDone = true): Promise<void> {
     const turn = this.stored;
     this.stored = turn.then(() => this.options.onPage(chunk));
-    // Whoever waits for it hears of its failure.
+    // The caller that awaits it gets the error.
     this.stored.catch(() => undefined);
     await turn;
     const way = this.cursor(chunk.entityTypeId);
@@ -226,7 +226,7 @@ class KeysetScan {
   }
 }
 
-/** Part of it was read, and there is room for that. */
+/** The whole response does not fit into memory, but a part of it does. */
 function hasNoRoom(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.detail === 'no-room';
 }

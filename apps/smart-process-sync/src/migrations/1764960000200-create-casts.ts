@@ -1,9 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * What the typed views make of a JSON value: null where it does not fit, never an error, which would stop a whole query
- * for one bad item. PostgreSQL 15 has no `pg_input_is_valid`, and an EXCEPTION block costs a subtransaction a value; so
- * each looks at the text before it casts. All depend on their argument alone; times without an offset do not fit.
+ * The casts of the typed views: null for a JSON value that does not fit, never an error, which would stop a whole query
+ * for one bad item. PostgreSQL 15 has no `pg_input_is_valid`, and an EXCEPTION block costs a subtransaction per value, so
+ * each checks the text before it casts. All depend on their argument alone; times without an offset do not fit.
  */
 export class CreateCasts1764960000200 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,9 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * `mirror_reader`, a role without a login that reads the mirror and nothing else: whoever is to query is made a member
- * (docs/mirror.md). Roles belong to the whole server, so it may be there already; and the user of the migrations may not be
- * allowed to make one, which a person then does.
+ * `mirror_reader`, a role without a login that reads the mirror and nothing else: readers become members of it
+ * (docs/mirror.md). Roles belong to the whole server, so it may exist already; if the user of the migrations may not
+ * create roles, an operator does.
  */
 export class LetPeopleRead1764960000300 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -23,7 +23,7 @@ export class LetPeopleRead1764960000300 implements MigrationInterface {
     `);
   }
 
-  /** The role stays: other databases of the server may know it. */
+  /** The role stays: other databases of the server may use it. */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DO $$ BEGIN

@@ -1,10 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Casts take ASCII digits and spaces only: what `\d` and `\s` match hangs on the server's locale, and a digit or a space of another
- * script is none to the cast behind them, which then stopped the whole query. What is too long for its kind is not looked at,
- * since it is copied for that. `text[]` is spelled out: an operator of somebody else's, for two texts, would come before
- * PostgreSQL's own.
+ * Casts accept ASCII digits and spaces only: `\d` and `\s` depend on the server's locale, and the cast fails for digits or
+ * spaces of other scripts, which then stopped the whole query. Text that is too long for its type is not checked,
+ * because the check copies it. `text[]` is explicit: otherwise a user's own operator for two texts would take precedence
+ * over PostgreSQL's.
  */
 export class AsciiCasts1766100000100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -64,6 +64,6 @@ export class AsciiCasts1766100000100 implements MigrationInterface {
     `);
   }
 
-  /** The older ones took the same values, and failed on some that are null now. */
+  /** The older ones accepted the same values, and failed on some that are null now. */
   async down(): Promise<void> {}
 }

@@ -4,16 +4,16 @@ import { storedTime } from '../item-row.js';
 import type { ScanPage } from '../keyset-scan/keyset-scan.js';
 
 /**
- * - `missing`: the portal shows it, the mirror does not;
- * - `stale`: their times of the last change differ. Not "is older": a restored portal turns times back;
- * - `unsettled`: the times are equal, but the item was read in the very second of its last change, so that another change
+ * - `missing`: the portal lists it, the mirror does not;
+ * - `stale`: their change times differ. Not "is older": a restored portal turns times back;
+ * - `unsettled`: the times are equal, but the item was read in the second of its last change, so that another change
  *   in that second, whose event was lost, would not show;
- * - `absent`: the mirror shows it, the portal does not;
- * - `hidden`: neither does, but the portal had it when it was last asked.
+ * - `absent`: the mirror has it, the portal does not list it;
+ * - `hidden`: neither has it, but the portal hid it at the last check.
  */
 export type Difference = 'missing' | 'stale' | 'unsettled' | 'absent' | 'hidden';
 
-/** A second of the portal's clock, and one for what the clocks' difference was measured with. */
+/** A second of the portal's clock, and one for the error of the measured clock difference. */
 const SETTLED_AFTER_SECONDS = 2;
 
 @Injectable()
@@ -21,9 +21,9 @@ export class Comparison {
   constructor(private readonly source: DataSource) {}
 
   /**
-   * Compares what the portal lists between two ids with the rows of the mirror. Rows of reads that began after the chunk's
-   * are left out: they know better.
-   * @returns ids by what is different about them
+   * Compares the portal's items between two ids with the rows of the mirror. Rows of reads that began after the chunk's
+   * read are excluded: they are newer.
+   * @returns ids by kind of difference
    */
   async compare({
     read,

@@ -8,11 +8,11 @@ import {
 import { z } from 'zod';
 
 /**
- * What became of an item that a list does not show:
- * - `deleted`: the portal does not have it;
- * - `hidden`: it has it, and this user may not see it;
- * - `found`: it is there after all;
- * - `failed`: nobody knows.
+ * The state of an item that a list lacks:
+ * - `deleted`: it does not exist;
+ * - `hidden`: it exists, and this user may not see it;
+ * - `found`: it exists after all;
+ * - `failed`: unknown.
  */
 export type MissingItem =
   | { readonly state: 'deleted' | 'hidden' }
@@ -22,9 +22,9 @@ export type MissingItem =
 const answer = z.object({ item: z.looseObject({ id: z.union([z.int().positive(), z.string()]) }) });
 
 /**
- * Lists leave out what the user may not see as they do what is not there (`api-reference/crm/universal/crm-item-list.md`).
- * `crm.item.get` tells: `NOT_FOUND` for an item that does not exist, `ACCESS_DENIED` for one that the user has no right
- * to (`crm-item-get.md`). Fifty a request.
+ * Lists omit hidden items just like deleted ones (`api-reference/crm/universal/crm-item-list.md`).
+ * `crm.item.get` distinguishes them: `NOT_FOUND` for an item that does not exist, `ACCESS_DENIED` for one without
+ * access rights (`crm-item-get.md`). Fifty per request.
  */
 export async function probeMissing(
   client: BatchClient,

@@ -12,12 +12,12 @@ import { track } from '../running-jobs.js';
 import { scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
 import { RepairStep } from './repair-step.js';
 
-/** What a comparison needs of an item. */
+/** The fields of an item that a comparison needs. */
 const COMPARED_FIELDS = ['id', 'updatedTime'];
 
 /**
- * Makes good what no event told: walks the ids and times of change of all items, reads what is different, and finds out
- * what became of items that the portal does not list any more. A killed one goes on where it was last reported to be.
+ * Repairs what events missed: scans the ids and change times of all items, reads those that differ, and finds out whether
+ * unlisted items are deleted or hidden. After a crash it continues at its last reported progress.
  */
 @Injectable()
 export class Reconciliation {
@@ -31,7 +31,7 @@ export class Reconciliation {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /** @returns what it found, by what was wrong with it */
+  /** @returns the number of differences, by kind */
   async run(run: JobRun): Promise<JobProgress> {
     const { memberId } = run.task;
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);

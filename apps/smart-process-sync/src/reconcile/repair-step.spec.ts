@@ -18,11 +18,11 @@ const rowsShape = z.array(z.object({ id: z.string(), title: z.string().nullable(
 const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}+00:00`;
 
 type Step =
-  /** `told`: its event led to a read. */
+  /** `told`: its event caused a read. */
   | { kind: 'change'; id: number; exists: boolean; told: boolean }
   | { kind: 'hide'; id: number; hidden: boolean }
   | { kind: 'backup' | 'restore' | 'backfill' }
-  /** Two reads that overlap: what the first one saw is stored last. */
+  /** Two overlapping reads: the result of the first one is stored last. */
   | { kind: 'begin' | 'store'; id: number };
 
 const ids = [1, 2, 3, 4];
@@ -59,7 +59,7 @@ describe('a reconciliation', () => {
     await database.drop();
   });
 
-  /** A portal of its own for each run, and what has become of it in the mirror. */
+  /** Each run has its own portal, and this is its state in the mirror. */
   class Scenario {
     readonly portal = new ModelPortal();
     private readonly reads: { read: ItemRead; id: number; item: Record<string, unknown> | undefined }[] = [];

@@ -9,7 +9,7 @@ import type { ScanPage } from '../keyset-scan/keyset-scan.js';
 import { Comparison, type Difference } from './comparison.js';
 import { resolveMissing } from './resolve-missing.js';
 
-/** Makes the rows of the mirror equal to the items of the portal, where they differ. */
+/** Updates the rows of the mirror that differ from the items of the portal. */
 @Injectable()
 export class RepairStep {
   constructor(
@@ -17,7 +17,7 @@ export class RepairStep {
     private readonly comparison: Comparison,
   ) {}
 
-  /** @param found what was wrong is added to it */
+  /** @param found counts the differences */
   async repair(client: BatchClient, chunk: ScanPage, found: Findings, signal: AbortSignal): Promise<void> {
     const { memberId, entityTypeId } = chunk.read;
     const differences = await this.comparison.compare(chunk);
@@ -43,7 +43,7 @@ export class RepairStep {
     found.rechecked += ids('unsettled').length;
   }
 
-  /** @returns what is not listed any more by now */
+  /** @returns items that are no longer listed */
   private async rereadItems(
     client: BatchClient,
     memberId: string,
@@ -74,7 +74,7 @@ export class RepairStep {
   }
 }
 
-/** A portal that takes no calls for now is no reason to pass anything by. */
+/** If the portal accepts no calls for now, nothing may be skipped. */
 function throwUnlessItemError(error: unknown): void {
   const isOfItem =
     error instanceof Bitrix24Error && error.recovery !== 'wait' && error.recovery !== 'reauthorize';

@@ -6,13 +6,13 @@ import { probeMissing } from './probe-missing.js';
 export interface ResolvedMissingItems {
   deleted: string[];
   hidden: string[];
-  /** There after all. */
+  /** Existing after all. */
   found: string[];
-  /** Their rows stay as they were. */
+  /** Their rows stay unchanged. */
   failed: Map<string, unknown>;
 }
 
-/** Finds out of each item that a list does not show what became of it, and marks its row so. */
+/** Finds out whether a missing item is deleted or hidden, and marks its row. */
 export async function resolveMissing(
   store: MirrorStore,
   client: BatchClient,

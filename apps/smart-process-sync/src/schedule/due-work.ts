@@ -5,16 +5,16 @@ import { ITEM_EVENTS } from '../types/suffixed-events.js';
 import type { PortalSyncState } from './portal-sync-state.js';
 
 /**
- * What a portal needs now:
- * - `first`: it was not seen before, so all of it is to be read;
+ * The work that a portal needs now:
+ * - `first`: it is new, so everything must be read;
  * - `settings`: an operator has changed what is mirrored;
- * - `back`: it was uninstalled, and nobody told us what changed meanwhile;
- * - `day`: its last comparison was a day ago;
+ * - `back`: it is installed again, and changes of the meantime are unknown;
+ * - `day`: its last reconciliation was a day ago;
  * - `away`: it is uninstalled.
  */
 export type DueWork = 'first' | 'settings' | 'back' | 'day' | 'away';
 
-/** A portal whose handlers cannot be bound is mirrored all the same; what it changes meanwhile shows a day later. */
+/** A portal whose handlers cannot be bound is mirrored nevertheless; its changes show a day later. */
 const BINDING_TIMEOUT_MS = 120_000;
 
 export function findDueWork(
@@ -34,7 +34,7 @@ export function findDueWork(
   return notes.isReconcileDue ? 'day' : undefined;
 }
 
-/** Its changes come as events by now: what is read after this misses none. A pair of webhooks is bound by hand. */
+/** Its changes come as events by now, so a later read misses none. A pair of webhooks is bound by hand. */
 function isBound({ kind }: Pick<ListedPortal, 'kind'>, boundNames: Iterable<string>): boolean {
   if (kind === 'webhook') return true;
   const names = [...boundNames];

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 
-/** What the schedule knows of a portal. */
+/** The schedule's state of a portal. */
 export interface PortalSyncState {
   memberId: string;
   backfillAskedAt: Date | null;
@@ -10,7 +10,7 @@ export interface PortalSyncState {
   isAway: boolean;
 }
 
-/** Each portal at a time of its own, so that a thousand of them are not compared at once. */
+/** Each portal at its own time, so that a thousand of them are not reconciled at once. */
 const NEXT_RECONCILIATION = `clock_timestamp() + interval '1 day'`;
 const FIRST_RECONCILIATION = `clock_timestamp() + random() * interval '1 day'`;
 
@@ -27,7 +27,7 @@ export class PortalSyncStates {
     return new Map(rows.map((row) => [row.memberId, row]));
   }
 
-  /** Its first backfill was asked for, with these settings. */
+  /** Its first backfill was requested, with these settings. */
   async recordFirst(memberId: string, settings: unknown): Promise<void> {
     await this.source.query(
       `INSERT INTO mirror.portals AS old (member_id, backfill_asked_at, settings_seen, reconcile_due_at)
@@ -56,7 +56,7 @@ export class PortalSyncStates {
     );
   }
 
-  /** Of a new type events may have been missed before its handlers were bound. */
+  /** Events of a new type may have been missed before its handlers were bound. */
   async reconcileSoon(memberId: string): Promise<void> {
     await this.source.query(
       `UPDATE mirror.portals SET reconcile_due_at = least(reconcile_due_at, clock_timestamp() + interval '3 minutes')
@@ -65,7 +65,7 @@ export class PortalSyncStates {
     );
   }
 
-  /** As if it had never been seen; what was forgotten stays forgotten. */
+  /** As if the portal were new; forgotten rows stay forgotten. */
   async forget(memberId: string): Promise<void> {
     await this.source.query(
       `UPDATE mirror.portals SET backfill_asked_at = NULL, settings_seen = NULL, reconcile_due_at = NULL, is_away = false

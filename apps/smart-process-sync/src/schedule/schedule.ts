@@ -6,7 +6,7 @@ import { CONSUMER } from '../settings.js';
 import { findDueWork, type DueWork } from './due-work.js';
 import { type PortalSyncState, PortalSyncStates } from './portal-sync-state.js';
 
-/** Asks for the work that no operator asks for. Several processes may: one task comes of it. */
+/** Requests the work that no operator requests. Several processes may do this: only one job results. */
 @Injectable()
 export class Schedule {
   constructor(
@@ -17,7 +17,7 @@ export class Schedule {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /** Looks at every portal once. One that fails keeps none of the others back. */
+  /** Checks every portal once. A failure does not block the others. */
   async sweep(now = new Date()): Promise<void> {
     const notes = await this.syncStates.all();
     for (const portal of await this.portals.all()) {
@@ -40,7 +40,7 @@ export class Schedule {
     return findDueWork(portal, notes, bound, now);
   }
 
-  /** Asked for first, noted after: killed in between, it is asked for twice. */
+  /** Requested first, recorded after: a crash in between causes a second request. */
   private async enqueue({ memberId, settings }: ListedPortal, due: DueWork): Promise<void> {
     const own = settings[CONSUMER] ?? null;
     switch (due) {

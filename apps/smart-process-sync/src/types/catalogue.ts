@@ -8,16 +8,16 @@ import type { FoundType, MirroredType } from './type-store.js';
 
 export type Description = DescribedType | { error: unknown };
 
-/** What a portal says of its types now. */
+/** The types of a portal as it lists them now. */
 export interface Catalogue {
   found: FoundType[];
-  /** Known before, and not listed any more. */
+  /** Known before, and no longer listed. */
   unlisted: MirroredType[];
-  /** Of those that are mirrored, and of the unlisted. */
+  /** For mirrored types, and for unlisted ones. */
   described: Map<number, Description>;
 }
 
-/** Asks a portal for its smart processes, and which of them are wanted. */
+/** Reads a portal's smart processes, and selects those that the settings include. */
 @Injectable()
 export class Catalogues {
   constructor(
@@ -26,7 +26,7 @@ export class Catalogues {
   ) {}
 
   /**
-   * @param leftOut what cannot be taken of it is added to it
+   * @param leftOut collects invalid descriptions
    * @throws Bitrix24Error, PortalError
    */
   async read(
@@ -56,12 +56,12 @@ async function find(
   signal?: AbortSignal,
 ): Promise<FoundType[]> {
   const listed = await listTypes(client, leftOut, signal).catch((error: unknown) => {
-    // The user is no administrator of the CRM; types that the settings name can be mirrored all the same.
+    // The user is no administrator of the CRM; types that the settings name can be mirrored nevertheless.
     const named = settings.types.include;
     if (!named || !isCode(error, 'ACCESS_DENIED')) throw error;
     return named.map((entityTypeId) => ({ entityTypeId, title: `${entityTypeId}`, code: null }));
   });
-  // Invoices are in no list.
+  // No list contains invoices.
   const hasInvoices = settings.invoices || known.some(({ entityTypeId }) => entityTypeId === INVOICE);
   const invoices = { entityTypeId: INVOICE, title: 'Invoices', code: 'SMART_INVOICE' };
   const types = listed.filter(({ entityTypeId }) => entityTypeId !== INVOICE);

@@ -2,28 +2,28 @@ import { z } from 'zod';
 import { LeftOut } from './left-out.js';
 import { readText } from './portal-text.js';
 
-/** What `crm.item.fields` says of one field (`api-reference/crm/data-types.md#crm_rest_field_description`). */
+/** One field as `crm.item.fields` describes it (`api-reference/crm/data-types.md#crm_rest_field_description`). */
 export interface Field {
-  /** As items name it: `stageId`, `ufCrm5_1720019876534`. */
+  /** The name in items: `stageId`, `ufCrm5_1720019876534`. */
   name: string;
   /** `STAGE_ID`, `UF_CRM_5_1720019876534`. */
   upperName: string;
   type: string;
   title: string;
   isMultiple: boolean;
-  /** Of an enumeration: the texts that its values stand for, by their ids. */
+  /** For an enumeration: the texts of its values, by id. */
   texts?: Record<string, string>;
 }
 
-/** As the documentation spells names; nothing else gets into SQL, not even quoted. */
+/** The documented format of names; nothing else gets into SQL, not even quoted. */
 const FIELD_NAME = /^[A-Za-z0-9_]{1,64}$/;
-/** As a value of an enumeration is spelled once it is a number. */
+/** The format of an enumeration value's id. */
 const OPTION_ID = /^(0|[1-9]\d{0,17})$/;
-/** A view has no more columns; far more than any type has fields. */
+/** The maximum of columns of a view; far more than any type has fields. */
 const MAX_FIELDS = 1_500;
 
 const optionId = z.union([z.string().regex(OPTION_ID), z.int().nonnegative().transform(String)]);
-/** PHP writes them as a list; the documentation does not show them, portals do. */
+/** PHP encodes them as a list; the documentation does not show them, portals send them. */
 const option = z.object({
   ID: optionId,
   VALUE: z.union([z.string(), z.number()]).transform(readText),
@@ -40,7 +40,7 @@ const description = z.object({
   items: z.array(z.unknown()).optional().catch(undefined),
 });
 const answer = z.object({
-  // PHP writes an empty map as a list. Not a schema of a record, which passes over `__proto__` without a word.
+  // PHP encodes an empty map as a list. Not a zod record, which silently drops `__proto__`.
   fields: z.union([z.array(z.unknown()).transform(() => ({})), z.custom<Record<string, unknown>>(isObject)]),
 });
 
@@ -49,9 +49,9 @@ function isObject(value: unknown): boolean {
 }
 
 /**
- * The fields of one type, in the portal's order. What is said of a field and cannot be understood is left out, and the
- * field kept; a field whose name is none is left out itself.
- * @throws ZodError when it is no answer of `crm.item.fields` at all
+ * The fields of one type, in the portal's order. Invalid properties of a field are omitted, and the
+ * field stays; a field with an invalid name is omitted.
+ * @throws ZodError if it is not a response of `crm.item.fields` at all
  */
 export function readFields(result: unknown, leftOut: LeftOut = new LeftOut()): Field[] {
   const fields: Field[] = [];
@@ -87,7 +87,7 @@ function textsOf(name: string, items: readonly unknown[], leftOut: LeftOut): Rec
   return Object.fromEntries(texts);
 }
 
-/** `assignedById` is `ASSIGNED_BY_ID`. */
+/** `assignedById` becomes `ASSIGNED_BY_ID`. */
 function snakeCase(name: string): string {
   return name.replaceAll(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase();
 }

@@ -2,14 +2,14 @@ import { leftOutTotal } from '../metrics.js';
 
 export type Described = 'types' | 'fields' | 'options';
 
-/** So that a log line stays one. */
+/** Keeps a log line short. */
 const MAX_EXAMPLES = 5;
 const MAX_EXAMPLE_LENGTH = 100;
 
-/** What a portal says of its types and cannot be taken: it is counted and said, and everything else stands. */
+/** Invalid parts of a portal's type descriptions: they are counted and logged, and everything else is used. */
 export class LeftOut {
   readonly counts: Record<Described, number> = { types: 0, fields: 0, options: 0 };
-  /** Of the portal's own texts. */
+  /** Texts of the portal. */
   readonly examples: string[] = [];
 
   add(what: Described, example: string, count = 1): void {

@@ -1,7 +1,7 @@
-/** Bitrix24 keeps names, labels and options in 255 characters. */
+/** Bitrix24 limits names, labels and options to 255 characters. */
 const MAX_LENGTH = 1_000;
 
-/** A name, title or option of a portal's as PostgreSQL keeps it, alone and in JSON: no NUL, no half of a surrogate pair. */
+/** A portal's name, title or option as PostgreSQL can store it, in text and in JSON: without NUL and lone surrogates. */
 export function readText(told: string | number): string {
   return String(told)
     .slice(0, MAX_LENGTH)

@@ -38,12 +38,12 @@ const listedType = z
   .transform((type) => ({ ...type, code: type.code || null }));
 const listed = z.object({ types: z.array(z.unknown()) });
 const PAGE_SIZE = 50;
-/** Far more than any portal has: a list that does not end is none. */
+/** Far more than any portal has: protects from an endless list. */
 const MAX_TYPES = 5_000;
 
 /**
- * Every smart process of the portal (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`). One that is
- * not described as it must be is left out.
+ * Every smart process of the portal (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`). One with an
+ * invalid description is omitted.
  * @throws Bitrix24Error ACCESS_DENIED for a user without administrative rights in the CRM
  */
 export async function listTypes(
@@ -84,8 +84,8 @@ const lastItems = z.object({ items: listOf(z.object({ id: z.custom<number | stri
 const TYPES_A_REQUEST = 25;
 
 /**
- * The fields of each type and how far its ids go, 25 types a request. For a type that could not be asked, the error: it
- * may be gone (`NOT_FOUND`) or not for this user (`ACCESS_DENIED`).
+ * The fields and the largest item id of each type, 25 types per request. For a type that could not be read, the error: it
+ * may be deleted (`NOT_FOUND`) or hidden from this user (`ACCESS_DENIED`).
  */
 export async function describeTypes(
   client: PortalClient,

@@ -6,18 +6,18 @@ import { z } from 'zod';
 import { PortalSyncStates } from '../schedule/portal-sync-state.js';
 import { CONSUMER } from '../settings.js';
 
-/** The basic events, of all smart processes at once. */
+/** The basic events, for all smart processes at once. */
 export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'];
 
-/** Three handlers each. */
+/** Each has three handlers. */
 const FEW_TYPES = 5;
 
 const offered = listOf(z.string());
 
 /**
- * Which item events a portal is to send: those of a single smart process each (`ONCRMDYNAMICITEMADD_147`), where it offers
- * them and few of its types are mirrored, so that it does not call us for the others; else the basic ones, which know a new
- * type at once
+ * Chooses the item events that a portal sends: those of single smart processes (`ONCRMDYNAMICITEMADD_147`), if the portal
+ * offers them and few of its types are mirrored, so that it does not send the others; otherwise the basic ones, which
+ * include new types at once
  * (`api-reference/crm/universal/events/index.md`).
  */
 @Injectable()
@@ -30,16 +30,16 @@ export class SuffixedEvents {
   ) {}
 
   /**
-   * @param hasOthers the portal has types that are not mirrored: without any, the basic events bring nothing else
-   * @param hasNewType one whose events are not bound yet: what it misses until then is made good soon after
-   * @throws Bitrix24Error when the portal cannot be asked now
+   * @param hasOthers the portal has types that are not mirrored: otherwise the basic events send nothing else
+   * @param hasNewType one whose events are not bound yet: what it misses until then is read soon after
+   * @throws Bitrix24Error if the portal cannot be asked now
    */
   async updateOverrides(
     memberId: string,
     types: readonly { entityTypeId: number }[],
     { hasOthers, hasNewType }: { hasOthers: boolean; hasNewType: boolean },
   ): Promise<void> {
-    // Before the consumer's first start has ended, nothing is recorded, and there is nothing to choose in place of.
+    // Before the end of the consumer's first start no events are recorded, so there are none to override.
     const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
     if (!usual || !(await this.portalCache.find(memberId))) return;
     const suffixed = types.flatMap(({ entityTypeId }) =>

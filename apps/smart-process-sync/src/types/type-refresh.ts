@@ -9,22 +9,22 @@ import { LeftOut } from './left-out.js';
 import { SuffixedEvents } from './suffixed-events.js';
 import { type MirroredType, TypeStore } from './type-store.js';
 
-/** A type that is mirrored, and can be read now. */
+/** A type that is mirrored and readable. */
 export interface RefreshedType extends MirroredType {
   /** The largest id of its items. */
   lastId: string;
 }
 
-/** What came of a look at the portal's types. */
+/** The result of a refresh of the portal's types. */
 export interface RefreshedTypes {
-  /** Their items are to be read. */
+  /** Types whose items must be read. */
   types: RefreshedType[];
   leftOut: LeftOut;
   /** Why types could not be described. */
   failures: unknown[];
 }
 
-/** Brings `mirror.types` and the views to what the portal lists and describes now. */
+/** Updates `mirror.types` and the views to the types and fields of the portal. */
 @Injectable()
 export class TypeRefresh {
   constructor(
@@ -39,7 +39,7 @@ export class TypeRefresh {
   /** @throws Bitrix24Error, PortalError */
   async refresh(memberId: string, signal?: AbortSignal): Promise<RefreshedTypes> {
     const leftOut = new LeftOut();
-    // Before the portal is asked: what later reads bring of a type that was made again is not taken away.
+    // Before the portal is asked: items that later reads bring of a recreated type are not removed.
     const upTo = await this.items.latestRead();
     const known = await this.store.all(memberId);
     const catalogue = await this.catalogues.read(memberId, known, leftOut, signal);
@@ -67,7 +67,7 @@ export class TypeRefresh {
     );
   }
 
-  /** Not listed and not known: gone. Not listed, yet described: the list was not whole, and it stays. */
+  /** Not listed and not found: deleted. Not listed, yet described: the list was incomplete, and the type stays. */
   private async markUnlistedDeleted(
     memberId: string,
     { unlisted, described }: Catalogue,
@@ -82,7 +82,7 @@ export class TypeRefresh {
     }
   }
 
-  /** One that cannot be read now, by this user, keeps none of the others back. */
+  /** A type that this user cannot read now does not block the others. */
   private async saveDescribed(
     memberId: string,
     { found, described }: Catalogue,

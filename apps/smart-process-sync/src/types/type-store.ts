@@ -5,7 +5,7 @@ import type { Field } from './field.js';
 
 export type TypeState = 'mirrored' | 'excluded' | 'deleted';
 
-/** A smart process of a portal, as `mirror.types` knows it. */
+/** A smart process of a portal, as `mirror.types` stores it. */
 export interface MirroredType {
   entityTypeId: number;
   code: string | null;
@@ -13,17 +13,17 @@ export interface MirroredType {
   state: TypeState;
   fields: Field[];
   viewName: string | null;
-  /** All items up to this id are stored by the backfill that has begun. */
+  /** The current backfill has stored all items up to this id. */
   backfillAfter: string;
   backfillItems: number;
-  /** Of the backfill that has begun. */
+  /** Start of the current backfill. */
   backfillRun: string | null;
-  /** The last backfill got to the end then; null while none has. */
+  /** End of the last complete backfill; null without one. */
   backfilledAt: Date | null;
   misfits: Record<string, number>;
 }
 
-/** A type as the portal tells it now. */
+/** A type as the portal describes it now. */
 export interface FoundType {
   entityTypeId: number;
   code: string | null;
@@ -37,7 +37,7 @@ const COLUMNS = `entity_type_id AS "entityTypeId", code, title, state,
   backfill_after AS "backfillAfter", backfill_items::int AS "backfillItems", backfill_run AS "backfillRun",
   backfilled_at AS "backfilledAt", misfits`;
 
-/** Also the checkpoints of backfills, which are written in one transaction with the rows that they tell of. */
+/** Stores also the checkpoints of backfills, which are written in one transaction with their rows. */
 @Injectable()
 export class TypeStore {
   constructor(private readonly source: DataSource) {}
@@ -51,7 +51,7 @@ export class TypeStore {
   }
 
   /**
-   * What the portal lists now. A type that was excluded or deleted before has missed what happened since, so its
+   * Stores the types that the portal lists now. A type that was excluded or deleted before has missed changes, so its
    * backfill starts from the beginning.
    */
   async save(memberId: string, found: readonly FoundType[]): Promise<void> {
@@ -76,7 +76,7 @@ export class TypeStore {
     );
   }
 
-  /** The type is gone from the portal, and its items with it: they keep their rows, as every deleted item does. */
+  /** The portal has deleted the type and its items: the rows stay, as for every deleted item. */
   async markDeleted(memberId: string, entityTypeId: number, upTo: string): Promise<void> {
     await this.source.query(
       `UPDATE mirror.types SET state = 'deleted', deleted_at = coalesce(deleted_at, clock_timestamp())
@@ -90,7 +90,7 @@ export class TypeStore {
     );
   }
 
-  /** From the beginning. @param run orders backfills of one type: what an older one says is not noted any more */
+  /** Starts from the beginning. @param run orders backfills of one type: checkpoints of an older one are ignored */
   async beginBackfill(memberId: string, entityTypeId: number, run: string): Promise<void> {
     await this.source.query(
       `UPDATE mirror.types SET backfill_run = $3, backfill_after = 0, backfill_items = 0, backfilled_at = NULL
@@ -99,7 +99,7 @@ export class TypeStore {
     );
   }
 
-  /** In the transaction that stores the rows. A stalled process may come late with what is done already. */
+  /** Call in the transaction that stores the rows. A stalled process may repeat an old checkpoint. */
   async checkpoint(
     within: Statements,
     memberId: string,
@@ -120,7 +120,7 @@ export class TypeStore {
     );
   }
 
-  /** The views must be gone before. */
+  /** Drop the views before. */
   async forget(memberId: string): Promise<void> {
     await this.source.query('DELETE FROM mirror.types WHERE member_id = $1', [memberId]);
   }
@@ -133,7 +133,7 @@ export class TypeStore {
   }
 }
 
-/** The items behind `after`, up to `last`, are stored now: so many. */
+/** Items after `after`, up to `last`, are stored: their number. */
 export interface Checkpoint {
   entityTypeId: number;
   run: string;

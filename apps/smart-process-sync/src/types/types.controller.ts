@@ -4,7 +4,7 @@ import { PortalJobs } from '@relay/portals';
 import { CONSUMER } from '../settings.js';
 
 /**
- * Hears that the list of smart processes has changed, or the fields of one, and has them looked at. Which one it was does not
+ * Requests a refresh when the list of smart processes changes, or the fields of one. Which one it is does not
  * matter: they are read together (`api-reference/crm/universal/events/type/index.md`,
  * `api-reference/crm/universal/userfieldconfig/events/index.md`).
  */

@@ -6,7 +6,7 @@ import { TypeStore } from '../types/type-store.js';
 import { ViewStore } from './view-store.js';
 
 /**
- * Counts the values that do not fit the typed views. A task of its own, after a backfill or a reconciliation: it looks at every
+ * Counts the values that do not fit the typed views. A separate job, after a backfill or a reconciliation: it reads every
  * value, which takes longer than to store it.
  */
 @Injectable()
@@ -17,7 +17,7 @@ export class CastFailures {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /** A count that fails, of millions of items say, takes nothing from the mirror. */
+  /** A failed count, of millions of items say, does not affect the mirror. */
   async count({ task: { memberId }, signal }: JobRun): Promise<JobProgress> {
     for (const type of await this.types.all(memberId)) {
       if (type.state !== 'mirrored') continue;

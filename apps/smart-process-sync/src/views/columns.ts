@@ -8,11 +8,11 @@ export interface Column {
   sql: string;
   type: string;
   comment: string;
-  /** The field, and how its values are cast; null where no value can fail to fit. */
+  /** The field, and how its values are cast; null if every value fits. */
   check: FieldCheck | null;
 }
 
-/** By this it shows whether a value fits: it is there, and the cast makes nothing of it. */
+/** This shows whether a value fits: it exists, and the cast returns null. */
 export interface FieldCheck {
   field: string;
   cast: SqlCast;
@@ -22,11 +22,11 @@ export interface FieldCheck {
 /** SQL of a value, from the SQL of the portal's JSON value. */
 type SqlCast = (value: string) => string;
 
-/** How a value of the portal's becomes one of SQL. */
+/** How a value of the portal becomes an SQL value. */
 interface Cast {
   cast: SqlCast;
   type: string;
-  /** Behind the field's name. */
+  /** Suffix of the field's name. */
   suffix?: string;
 }
 
@@ -69,7 +69,7 @@ const CASTS = new Map<string, readonly Cast[]>([
   ['hlblock', [integer]],
 ]);
 
-/** They are columns of the table, which has looked at them when it stored the item. */
+/** Columns of the table, which were checked when the item was stored. */
 const OF_TABLE = new Map<string, { column: string; type: string }>([
   ['ID', { column: 'item_id', type: 'bigint' }],
   ['TITLE', { column: 'title', type: 'text' }],
@@ -85,7 +85,7 @@ const OF_TABLE = new Map<string, { column: string; type: string }>([
   ['CURRENCY_ID', { column: 'currency_id', type: 'text' }],
 ]);
 
-/** At the end of every view: all fields, so that one that came since can be asked for, and how old the row is. */
+/** At the end of every view: all fields, so that new ones can be queried, and the age of the row. */
 const last: readonly Column[] = [
   {
     name: 'fields',
@@ -103,12 +103,12 @@ const last: readonly Column[] = [
   },
 ];
 
-/** PostgreSQL's limit for a table is 1,600, and for a view's target list 1,664; what is beyond is in `fields`. */
+/** PostgreSQL's limit is 1,600 columns for a table and 1,664 for a view; the other fields are only in `fields`. */
 const MAX_COLUMNS = 1_500;
 
 /**
  * The columns of a type's view: every field under its own name in lower case (`uf_crm_5_1720019876534`), its title as the
- * comment. Where names meet, the later one gets a number.
+ * comment. If names collide, the later one gets a number.
  */
 export function columnsOf(fields: readonly Field[]): Column[] {
   const taken = new Set(last.map(({ name }) => name));
@@ -127,7 +127,7 @@ function toColumns(field: Field, free: (name: string) => string): Column[] {
   }
   const value = `(i.fields -> ${asLiteral(field.name)})`;
   return castsOf(field).map(({ cast, type, suffix = '' }, index) => {
-    // A currency, an id or a text beside it that is missing is not one more value that does not fit.
+    // A missing currency, id or text is not counted as another value that does not fit.
     const check = index === 0 ? { field: field.name, cast, isMultiple: field.isMultiple } : null;
     const one = { name: free(`${base}${suffix}`), comment: field.title, check };
     return field.isMultiple
@@ -149,7 +149,7 @@ function castsOf({ type, texts }: Field): readonly Cast[] {
   ];
 }
 
-/** SQL: this value of the field does not fit, so that the column is null, or has a null in its list. */
+/** SQL: this value of the field does not fit, so that the column, or an element of its array, is null. */
 export function buildCastFailureTest({ cast, isMultiple }: FieldCheck, value: string): string {
   const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${cast(one)} IS NULL)`;
   if (!isMultiple) return isMisfit(value);
@@ -157,10 +157,10 @@ export function buildCastFailureTest({ cast, isMultiple }: FieldCheck, value: st
     SELECT FROM jsonb_array_elements(mirror.to_list(${value})) AS e WHERE ${isMisfit('e')}))`;
 }
 
-/** PostgreSQL cuts names longer than 63 bytes; room is left for a suffix and a number. */
+/** PostgreSQL cuts names longer than 63 bytes; there is room for a suffix and a number. */
 const MAX_BASE_LENGTH = 48;
 
-/** Letters, digits and `_`, lower case, so that nobody has to quote it. */
+/** Lower-case letters, digits and `_`, so that the name needs no quotes. */
 export function columnName(upperName: string): string {
   const name = upperName.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
   return (/^[a-z_]/.test(name) ? name : `_${name}`).slice(0, MAX_BASE_LENGTH);

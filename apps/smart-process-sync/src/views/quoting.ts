@@ -1,7 +1,7 @@
-/** A string constant. Names and texts of fields come from outside, and DDL takes no parameters. */
+/** A string literal. Names and texts of fields are foreign, and DDL takes no parameters. */
 export function asLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
-  // With a backslash in it, what it means would hang on a setting of the server.
+  // The meaning of a backslash would depend on a setting of the server.
   return text.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** PostgreSQL cuts longer names without a word. */
+/** PostgreSQL silently cuts longer names. */
 const MAX_NAME_LENGTH = 63;
 
 export interface NamedType {
@@ -11,15 +11,15 @@ export interface NamedType {
 }
 
 export interface ViewNames {
-  /** `<portal>_<type>`, portal = first label of its domain, type = its code or `type_<entityTypeId>`. */
+  /** `<portal>_<type>`: the first label of the portal's domain, and the type's code or `type_<entityTypeId>`. */
   preferred: string;
-  /** Where another type of the same portal has the usual one: with the type's number. */
+  /** If another type of the same portal has the default name: with the type's number. */
   numbered: string;
-  /** Where the others are taken: no portal can choose its texts so that one of its views gets this name. */
+  /** If the others are taken: no portal can choose its texts so that one of its views gets this name. */
   own: string;
 }
 
-/** In lower case, characters other than letters and digits as `_`, so that nobody has to quote them. */
+/** In lower case, other characters than letters and digits as `_`, so that the name needs no quotes. */
 export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): ViewNames {
   const portal = plain(domain.split(/[.:/]/)[0] ?? '').replace(/^_+/, '') || 'portal';
   const type = plain(code ?? '') || `type_${entityTypeId}`;

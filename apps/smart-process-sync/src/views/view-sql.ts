@@ -8,15 +8,15 @@ export interface ViewOf {
   title: string;
 }
 
-/** A column as it stands in the database. */
+/** A column in the database. */
 export interface ExistingColumn {
   name: string;
   type: string;
 }
 
 /**
- * In an order in which the view can be replaced, if there is one: PostgreSQL takes new columns at the end only.
- * `isReplaceable` is false where a column went away or has another type now; then the view has to be made anew.
+ * Orders the columns so that the view can be replaced, if possible: PostgreSQL adds new columns at the end only.
+ * `isReplaceable` is false if a column was removed or has another type; then the view must be dropped and created.
  */
 export function arrange(
   columns: readonly Column[],
@@ -33,9 +33,9 @@ export function arrange(
 }
 
 /**
- * Living items only: what is deleted or hidden is to be found in `mirror.items`. Behind a barrier, for without it PostgreSQL may
- * call a cheap function of the reader's on rows that the view leaves out, those of other portals; said anew each time, since
- * a replaced view keeps no option that is not.
+ * Current items only: deleted and hidden ones are in `mirror.items`. With a barrier, because otherwise PostgreSQL may
+ * call a cheap function of the reader on rows outside the view, those of other portals. The option is repeated each time,
+ * since a replaced view loses options that are not named.
  */
 export function createView({ name, memberId, entityTypeId }: ViewOf, columns: readonly Column[]): string {
   const list = columns.map((column) => `${column.sql} AS ${asName(column.name)}`);
@@ -46,7 +46,7 @@ WHERE i.member_id = ${asLiteral(memberId)} AND i.entity_type_id = ${entityTypeId
   AND i.deleted_at IS NULL AND i.hidden_at IS NULL`;
 }
 
-/** Of a view that was made before views had one. */
+/** For a view that was created without one. */
 export function setBarrier(name: string): string {
   return `ALTER VIEW mirror.${asName(name)} SET (security_barrier)`;
 }
@@ -55,7 +55,7 @@ export function dropView(name: string): string {
   return `DROP VIEW IF EXISTS mirror.${asName(name)}`;
 }
 
-/** What a person sees in psql's `\d+`, and a tool as a description. */
+/** Shown by `\d+` of psql, and by tools as a description. */
 export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): string {
   const view = `mirror.${asName(name)}`;
   const ofColumns = columns.map(
@@ -65,8 +65,8 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
 }
 
 /**
- * By column, how many living items behind the id $3 and up to $4 have a value there that does not fit. Each item is unpacked once, not once for
- * every field: PostgreSQL keeps large ones compressed.
+ * By column, the number of current items with an id above $3, up to $4, whose value does not fit. Each item is decompressed
+ * once, not once per field: PostgreSQL stores large ones compressed.
  */
 export function countCastFailures(columns: readonly Column[]): string | undefined {
   const checks = columns.flatMap(({ name, check }) => (check ? [{ name, check }] : []));

@@ -9,7 +9,7 @@ import { readFields } from '../types/field.js';
 import { TypeStore } from '../types/type-store.js';
 import { type ViewedType, ViewStore } from './view-store.js';
 
-/** As portals answer, shortened. */
+/** Responses of portals, shortened. */
 function described(fields: Record<string, object>): ReturnType<typeof readFields> {
   return readFields({ fields });
 }

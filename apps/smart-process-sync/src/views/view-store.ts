@@ -16,7 +16,7 @@ import {
   setBarrier,
 } from './view-sql.js';
 
-/** A view waits so long for whoever reads it, and whoever comes after waits behind it. */
+/** Lock timeout: the change waits for readers of the view, and later readers wait behind it. */
 const LOCK_TIMEOUT_MS = 500;
 
 export interface ViewedType {
@@ -28,10 +28,10 @@ export interface ViewedType {
   fields: readonly Field[];
 }
 
-/** What became of a type's view. */
+/** The result for a type's view. */
 export type ViewOutcome =
   | { made: 'new' | 'replaced' | 'unchanged'; name: string }
-  /** It is as it was: a reader kept it locked, or somebody's own view stands on it. */
+  /** Unchanged: a reader kept it locked, or another view depends on it. */
   | { made: 'failed'; error: unknown };
 
 interface ExistingView {
@@ -43,15 +43,15 @@ interface ExistingView {
 const castFailureRows = z.array(z.object({ column: z.string(), count: z.number() }));
 const lastRow = z.tuple([z.object({ last: z.string().nullable() })]);
 
-/** Counted by one statement: a second or two. A query may take a minute, and a type may have millions. */
+/** Counted by one statement, in a second or two. A query may take a minute, and a type may have millions of items. */
 const COUNT_BATCH_SIZE = 5_000;
 
-/** The typed views: made of what the portal says of its fields, each in one transaction. */
+/** The typed views, generated from the portal's fields, each in one transaction. */
 @Injectable()
 export class ViewStore {
   constructor(private readonly source: DataSource) {}
 
-  /** Makes the type's view, or makes it anew where its fields have changed. Says in `view_error` why it could not. */
+  /** Creates the type's view, or replaces it if its fields have changed. `view_error` says why this failed. */
   async refresh(type: ViewedType): Promise<ViewOutcome> {
     try {
       const outcome = await inTransaction(this.source, (manager) => this.createOrReplace(manager, type));
@@ -66,7 +66,7 @@ export class ViewStore {
     }
   }
 
-  /** Of a type that is not mirrored any more: what people query must not look alive. */
+  /** Drops the view of a type that is not mirrored any more: outdated data must not look current. */
   async remove(memberId: string, entityTypeId: number): Promise<void> {
     await inTransaction(this.source, async (manager) => {
       await this.lockExclusively(manager);
@@ -77,7 +77,7 @@ export class ViewStore {
     });
   }
 
-  /** Counts, by column, the values that do not fit, and keeps the counts. It reads every item of the type. */
+  /** Counts, by column, the values that do not fit, and stores the counts. It reads every item of the type. */
   async countCastFailures(
     { memberId, entityTypeId, fields }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>,
     { signal, itemsAtOnce = COUNT_BATCH_SIZE }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
@@ -103,7 +103,7 @@ export class ViewStore {
     return counted;
   }
 
-  /** The id of the last of so many items behind one; null when there is none. */
+  /** The id of the last of so many items after an id; null without any. */
   private async lastOf(
     memberId: string,
     entityTypeId: number,
@@ -119,7 +119,7 @@ export class ViewStore {
     return lastRow.parse(rows)[0].last;
   }
 
-  /** Some of the views that stand without a barrier, made by an older version; never the same ones first. */
+  /** Some views of an older version without a barrier; not always the same ones first. */
   async unguarded(limit: number): Promise<string[]> {
     const rows = await this.source.query<{ name: string }[]>(
       `SELECT view_name AS name FROM mirror.types
@@ -131,7 +131,7 @@ export class ViewStore {
     return rows.map(({ name }) => name);
   }
 
-  /** @throws whatever the database throws, where somebody reads it for long, say */
+  /** @throws the database error, for example if a reader locks the view for long */
   async guard(name: string): Promise<void> {
     await inTransaction(this.source, async (manager) => {
       await this.lockExclusively(manager);
@@ -148,7 +148,7 @@ export class ViewStore {
     const statements = [createView(view, columns), commentOn(view, columns)];
     const hash = createHash('sha256').update(statements.join(';')).digest('hex');
     if (hash === made.hash) return { made: 'unchanged', name };
-    // In one transaction, so that nobody ever finds it missing.
+    // In one transaction, so that the view is never missing.
     if (made.name !== null && !isReplaceable) await manager.query(dropView(name));
     for (const statement of statements) await manager.query(statement);
     await this.recordView(manager, type, name, columns, hash);
@@ -198,7 +198,7 @@ export class ViewStore {
   }
 }
 
-/** What stands in the database: a view that somebody has dropped by hand is made again. */
+/** Reads the database: a view that somebody has dropped by hand is created again. */
 async function readExistingView(
   manager: EntityManager,
   memberId: string,

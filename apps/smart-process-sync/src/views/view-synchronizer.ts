@@ -5,10 +5,10 @@ import { PortalCache } from '@relay/portals';
 import type { MirroredType } from '../types/type-store.js';
 import { ViewStore } from './view-store.js';
 
-/** Half a second of work: whoever calls has other things to do. */
+/** About half a second of work: the caller has other work. */
 const GUARD_BATCH_SIZE = 100;
 
-/** Keeps a portal's views as its types are; one that cannot be made now keeps none of the others back. */
+/** Updates a portal's views to its types; one that cannot be created now does not block the others. */
 @Injectable()
 export class ViewSynchronizer {
   constructor(
@@ -31,8 +31,8 @@ export class ViewSynchronizer {
   }
 
   /**
-   * Puts the barrier into some of the views that an older version made, which else get it with their next change.
-   * @returns whether all have it, more are to be done, or one could not be done now
+   * Adds the barrier to some views of an older version, which otherwise get it with their next change.
+   * @returns whether all have it, more remain, or one could not be changed now
    */
   async guardOld(): Promise<'done' | 'more' | 'failed'> {
     const names = await this.views.unguarded(GUARD_BATCH_SIZE);

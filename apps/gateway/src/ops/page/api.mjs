@@ -1,7 +1,7 @@
-/** The operator API, with the token of whoever has signed in. The token is in this tab's storage and nowhere else. */
+/** The operator API, with the token of the signed-in operator. The token is only in this tab's storage. */
 
 const tokenKey = 'OPS_TOKEN';
-/** The bus of a broker in trouble may take its time. */
+/** A bus with a failing broker may answer late. */
 const patienceMs = 15_000;
 
 export function isSignedIn() {
@@ -17,7 +17,7 @@ export function forgetToken() {
   sessionStorage.removeItem(tokenKey);
 }
 
-/** `refused`: the token is wrong. `away`: nobody answers. `failed`: the gateway says why. */
+/** `refused`: the token is wrong. `away`: no response. `failed`: the gateway says why. */
 export class ApiError extends Error {
   /** @param {'refused' | 'away' | 'failed'} kind @param {string} message */
   constructor(kind, message) {
@@ -63,7 +63,7 @@ function headersWith(token) {
   try {
     return new Headers({ authorization: `Bearer ${token}` });
   } catch {
-    // It has signs that no header can carry, so it is none.
+    // It has characters that no header allows, so it is wrong.
     throw new ApiError('refused', 'That is not the OPS_TOKEN of this gateway.');
   }
 }

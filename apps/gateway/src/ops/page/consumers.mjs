@@ -1,4 +1,4 @@
-/** Every consumer: what waits, is in hand, retries, lies dead; who works on it. */
+/** Every consumer: waiting, held, retrying and dead events; its processes. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
 import { age, consumerNote, grouped, plural } from './format.mjs';

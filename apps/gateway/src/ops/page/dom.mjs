@@ -1,4 +1,4 @@
-/** Small ways to the document. Whatever comes from the API becomes text, never markup. */
+/** Small DOM helpers. Everything from the API becomes text, never markup. */
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
@@ -40,7 +40,7 @@ export function announce(text) {
 }
 
 /**
- * Elements that stay the same while what they show changes: what has the focus keeps it.
+ * Elements that stay the same while their content changes: the focus stays.
  *
  * @template T
  */

@@ -1,4 +1,4 @@
-/** What the page says, as `relay` says it on a command line. No document here. */
+/** The texts of the page, the same as of the `relay` command. No DOM here. */
 
 /** @typedef {import('../page-routes.js').SeenTask} SeenTask */
 /** @typedef {import('../page-routes.js').SeenConsumer} SeenConsumer */
@@ -54,7 +54,7 @@ export function age(iso, now = Date.now()) {
 }
 
 /**
- * A task's progress is of its consumer's making: what is missing is not known yet.
+ * The consumer defines a job's progress: what is missing is not known yet.
  *
  * @param {SeenTask} task
  */
@@ -85,7 +85,7 @@ function counted(counts) {
   );
 }
 
-/** How far it is, or what came of it, in one line. @param {SeenTask} task @param {number} now */
+/** Progress or result, in one line. @param {SeenTask} task @param {number} now */
 export function taskText(task, now = Date.now()) {
   const { kind, state, startedAt, endedAt } = task;
   const { items, itemsPerSecond, secondsLeft, found, lost, leftOut } = progressOf(task);
@@ -107,7 +107,7 @@ export function taskText(task, now = Date.now()) {
 }
 
 /**
- * Why it has not begun, where that can be told.
+ * Why it has not begun, if known.
  *
  * @param {SeenTask} task @param {readonly SeenTask[]} all @param {number} now
  */
@@ -116,12 +116,12 @@ export function waitingReason({ state, memberId, error, requestedAt }, all, now 
   const isRunning = all.filter((other) => other.state === 'running');
   const before = isRunning.find((other) => other.memberId === memberId);
   if (before) return `begins when the other work at this portal has ended: ${workName(before.kind)}`;
-  // The consumer looks every second, and does a few at once.
+  // The consumer polls every second, and runs a few at once.
   const isLate = isRunning.length === 0 && now - Date.parse(requestedAt) > patienceMs;
   return isLate ? 'does smart-process-sync run?' : '';
 }
 
-/** What a person should know beside the numbers; empty when all is well. @param {SeenTask} task */
+/** Warnings beside the numbers; empty if all is well. @param {SeenTask} task */
 export function taskTrouble({ state, error, isSilent }) {
   if (state === 'failed') return error ?? 'the log of smart-process-sync says why';
   if (isSilent)
@@ -188,7 +188,10 @@ function slotText({ slot, events, bytes, oldestAt }) {
   return `Slot ${slot}: ${plural(events, 'event')}, ${(bytes / megabyte).toFixed(1)} MB${oldest}`;
 }
 
-/** What a slot holds that is not given out. @param {{ slot: number | null, newer: number, unreadable: number }} contents */
+/**
+ * Contents of a slot that are not delivered. @param {{ slot: number
+ * null, newer: number, unreadable: number }} contents
+ */
 function asideLines({ slot, newer, unreadable }) {
   const lines = [];
   if (newer > 0) {
@@ -206,7 +209,7 @@ function asideLines({ slot, newer, unreadable }) {
   return lines;
 }
 
-/** What is to be done about a portal, or happens next. @param {SeenPortal} portal */
+/** What to do about a portal, or what happens next. @param {SeenPortal} portal */
 export function portalNote({ state, suspendedReason, suspendedUntil, bindings }) {
   if (state === 'needs-reauth') return 'An administrator must open the application there.';
   if (state === 'needs-webhook')

@@ -1,4 +1,4 @@
-/** What waits on the gateway's own disk, because the bus was away. */
+/** What waits on the gateway's own disk, because the bus was down. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
 import { journalLines } from './format.mjs';

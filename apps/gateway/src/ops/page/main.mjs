@@ -1,4 +1,4 @@
-/** Puts the page together: who may look, and what is asked for while somebody does. */
+/** Assembles the page: sign-in, and what is polled while it is visible. */
 import { ApiError, ask, forgetToken, isSignedIn, keepToken } from './api.mjs';
 import { consumers } from './consumers.mjs';
 import { find, setText } from './dom.mjs';
@@ -43,7 +43,7 @@ if (isSignedIn()) {
 async function signIn(token) {
   setText(failure, '');
   try {
-    // What needs neither database nor broker: an operator signs in because one of them is away.
+    // A request that needs neither database nor broker: an operator may sign in because one of them is down.
     await ask('/journal', { token });
   } catch (error) {
     if (!(error instanceof ApiError) || error.kind !== 'failed') {
@@ -65,7 +65,7 @@ function open() {
   followIfSeen();
 }
 
-/** Loaded anew, the page knows nothing any more. @param {string} why */
+/** After a reload the page has no data. @param {string} why */
 function signOut(why = '') {
   for (const poll of polls) poll.stop();
   forgetToken();

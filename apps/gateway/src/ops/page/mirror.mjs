@@ -1,4 +1,4 @@
-/** The work on the mirror: what is being done at which portal, how far it is, and what ended last. */
+/** The jobs of the mirror: what runs at which portal, its progress, and what ended last. */
 import { element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
 import { grouped, progressOf, taskText, taskTrouble, waitingReason, workName } from './format.mjs';
@@ -31,7 +31,7 @@ function makeTask(first) {
   const typesTitle = element('summary');
   const types = element('ul');
   const details = element('details', {}, typesTitle, types);
-  // What is being read is worth a look; what has ended is one line, until somebody asks.
+  // Running jobs show details; ended ones are one line until opened.
   details.open = first.state === 'running' || first.state === 'waiting';
   /** @type {KeyedList<ReturnType<typeof progressOf>['types'][number]>} */
   const typeList = new KeyedList(types, ({ entityTypeId }) => entityTypeId, makeType);

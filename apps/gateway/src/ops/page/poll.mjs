@@ -1,8 +1,8 @@
-/** Asks for one thing again and again, as long as somebody looks. */
+/** Polls one resource as long as the page is visible. */
 import { ApiError, ask } from './api.mjs';
 
 const everyMs = 2_000;
-/** What takes long, as a list of thousands of portals by a slow line, is asked for less often. */
+/** A slow resource, such as a list of thousands of portals over a slow line, is polled less often. */
 const restPerWork = 5;
 
 export class Poll {
@@ -34,7 +34,7 @@ export class Poll {
     clearTimeout(this.#timer);
   }
 
-  /** Rather than at the next turn. */
+  /** Instead of at the next poll. */
   now() {
     if (!this.#running) return;
     this.stop();

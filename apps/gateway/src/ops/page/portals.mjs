@@ -1,4 +1,4 @@
-/** Every portal, with its state, and the two works that may be asked for. */
+/** Every portal with its state, and the two jobs that can be started. */
 import { ask } from './api.mjs';
 import { announce, element, find, KeyedList, setText } from './dom.mjs';
 import { Section } from './section.mjs';
@@ -6,9 +6,9 @@ import { grouped, portalNote, workName } from './format.mjs';
 
 /** @typedef {import('./format.mjs').SeenPortal} SeenPortal */
 
-/** Thousands would make the page slow; whoever looks for one filters. */
+/** Thousands of rows would make the page slow; the filter finds the others. */
 const shownAtMost = 200;
-/** A second click within so long does it. */
+/** A second click within this time confirms. */
 const sureMs = 4_000;
 
 const section = new Section('#portals');
@@ -47,7 +47,7 @@ export const portals = {
   path: '/portals',
   section,
   show,
-  /** @param {() => void} listener hears that work was asked for */
+  /** @param {() => void} listener called when a job was requested */
   onAsked: (listener) => {
     whenAsked = listener;
   },
@@ -82,14 +82,14 @@ function makePortal({ memberId }) {
 }
 
 /**
- * Says all there is to say in its own text: what it does, whether that is meant, and what became of it.
+ * Its own text says what it does, asks for confirmation, and shows the result.
  *
  * @param {string} memberId @param {string} kind
  */
 function workButton(memberId, kind) {
   const usual = kind === 'backfill' ? 'Backfill' : 'Reconcile';
   const text = element('span', {}, usual);
-  // Two hundred buttons with one name would be told apart by nobody who hears them.
+  // A screen reader could not distinguish two hundred buttons with one name.
   const where = element('span', { class: 'unseen' });
   const button = element('button', { type: 'button' }, text, ' ', where);
   /** @type {ReturnType<typeof setTimeout> | undefined} */

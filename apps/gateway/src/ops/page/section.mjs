@@ -1,4 +1,4 @@
-/** A part of the page, and how old it is: what cannot be read any more stays, and is marked as old. */
+/** A section of the page, and its age: data that can no longer be read stay, and are marked as old. */
 import { announce, find, setText } from './dom.mjs';
 
 export class Section {
@@ -22,7 +22,7 @@ export class Section {
     setText(this.#count, text);
   }
 
-  /** @param {boolean} isEmpty @param {string} [text] why, where that differs */
+  /** @param {boolean} isEmpty @param {string} [text] why, if it differs */
   nothing(isEmpty, text) {
     if (!(this.#nothing instanceof HTMLElement)) return;
     this.#nothing.hidden = !isEmpty;
@@ -35,7 +35,7 @@ export class Section {
     setText(this.#trouble, '');
   }
 
-  /** @param {string} why empty where the top of the page says it for all of them */
+  /** @param {string} why empty if the top of the page shows it for all sections */
   isOld(why) {
     this.#element.dataset['old'] = why === '' ? 'away' : 'failed';
     const since = this.#readAt ? `What you see is of ${this.#readAt.toLocaleTimeString()}.` : '';
