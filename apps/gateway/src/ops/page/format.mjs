@@ -188,10 +188,7 @@ function slotText({ slot, events, bytes, oldestAt }) {
   return `Slot ${slot}: ${plural(events, 'event')}, ${(bytes / megabyte).toFixed(1)} MB${oldest}`;
 }
 
-/**
- * Contents of a slot that are not delivered. @param {{ slot: number
- * null, newer: number, unreadable: number }} contents
- */
+/** Contents of a slot that are not delivered. @param {{ slot: number | null, newer: number, unreadable: number }} contents */
 function asideLines({ slot, newer, unreadable }) {
   const lines = [];
   if (newer > 0) {
