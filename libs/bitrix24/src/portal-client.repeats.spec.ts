@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
 import { type Behaviour, Peer } from '../test/peer.js';
-import { RecordingPace } from '../test/recording-pace.js';
+import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { MemoryTokens } from '../test/token-store.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
 import { MAX_THROTTLED, MAX_RETRIES } from './retryability.js';
@@ -131,7 +131,7 @@ describe('a batch', () => {
 
 describe('without a connection', () => {
   it('even a method that adds is retried, because it was not delivered', async () => {
-    const rateLimiter = new RecordingPace();
+    const rateLimiter = new RecordingRateLimiter();
     const cut = client({ rateLimiter });
     await peer.stop();
     const error = await failureOf(cut.call('crm.item.add'));
@@ -182,7 +182,7 @@ describe('no request is retried', () => {
 
 describe('the rate limit', () => {
   it('is retried for any idempotency class, each time when the rate limiter admits it', async () => {
-    const rateLimiter = new RecordingPace();
+    const rateLimiter = new RecordingRateLimiter();
     fails(MAX_THROTTLED, limited);
     await client({ rateLimiter }).call('crm.item.add');
     expect(peer.heard).toHaveLength(1 + MAX_THROTTLED);
@@ -192,7 +192,7 @@ describe('the rate limit', () => {
   });
 
   it('is an error when it does not end', async () => {
-    const rateLimiter = new RecordingPace();
+    const rateLimiter = new RecordingRateLimiter();
     peer.answer = () => limited;
     expect(await failureOf(client({ rateLimiter }).call('crm.item.list'))).toMatchObject({
       code: 'QUERY_LIMIT_EXCEEDED',
@@ -204,7 +204,7 @@ describe('the rate limit', () => {
   it('does not count as a retry after other errors', async () => {
     const answers: Behaviour[] = ['reset', limited, 'cut', limited];
     peer.answer = (_, count) => answers[count - 1] ?? { body: { result: 'done' } };
-    expect(await client({ rateLimiter: new RecordingPace() }).call('crm.item.list')).toEqual({
+    expect(await client({ rateLimiter: new RecordingRateLimiter() }).call('crm.item.list')).toEqual({
       result: 'done',
     });
     expect(peer.heard).toHaveLength(5);

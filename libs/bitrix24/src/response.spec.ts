@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { oddAnswer, OWN_SECRET, SECRETS } from '../test/odd-answers.js';
 import { type Behaviour, Peer } from '../test/peer.js';
-import { RecordingPace } from '../test/recording-pace.js';
+import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
 import { Bitrix24Error } from './errors.js';
 import { toHttpResult } from './http-request.js';
@@ -47,7 +47,7 @@ function options(url: string, hooked: boolean): PortalClientOptions {
   return {
     memberId: 'm1',
     tokens: credentials(url, hooked),
-    rateLimiter: new RecordingPace(),
+    rateLimiter: new RecordingRateLimiter(),
     allowHosts: ['127.0.0.1'],
     maxAnswerBytes: MAX_ANSWER_BYTES,
     repeatPauseMs: () => 0,

@@ -5,8 +5,9 @@ import { saveOAuthCredentials } from '../credentials.js';
 import { PortalEntity } from '../entities.js';
 import { announce } from '../notifier.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { hostOf } from '../portal-domain.js';
-import { refreshedPortal } from './refreshed-portal.js';
+import { domainOf, hostOf } from '../portal-domain.js';
+
+type Refreshable = Pick<PortalEntity, 'domain' | 'clientEndpoint' | 'state' | 'scope' | 'status'>;
 
 /**
  * Stores the new pair of a portal that the caller has locked, with the other data of the grant: the current address,
@@ -35,4 +36,26 @@ export async function storeGrant(
   }
   if (portal.state === 'needs-reauth') log.info({ memberId }, 'the portal is authorized again');
   return changes.clientEndpoint;
+}
+
+/** The portal's columns that a grant changes; undefined when nothing changes. */
+function refreshedPortal(portal: Refreshable, grant: TokenGrant): Refreshable | undefined {
+  // An address that must not be called does not replace a callable one.
+  const clientEndpoint = grant.clientEndpoint ?? portal.clientEndpoint;
+  const refreshed: Refreshable = {
+    // Also replaces a domain that came from a form.
+    domain: domainOf(clientEndpoint) ?? portal.domain,
+    clientEndpoint,
+    // A new pair ends `needs-reauth`; it does not end a suspension, which has other reasons.
+    state: portal.state === 'needs-reauth' ? 'installed' : portal.state,
+    scope: grant.scope,
+    status: grant.status,
+  };
+  const same =
+    refreshed.domain === portal.domain &&
+    refreshed.clientEndpoint === portal.clientEndpoint &&
+    refreshed.state === portal.state &&
+    refreshed.status === portal.status &&
+    refreshed.scope.join() === portal.scope.join();
+  return same ? undefined : refreshed;
 }

@@ -1,7 +1,7 @@
 import type { MethodUsage, RateLimiter, Priority } from '../src/rate-limit/rate-limiter.js';
 
 /** Rate limiter that admits everything and records its calls, in order. */
-export class RecordingPace implements RateLimiter {
+export class RecordingRateLimiter implements RateLimiter {
   readonly admitted: { work: Priority; methods: readonly string[] }[] = [];
   readonly asked: (readonly string[])[] = [];
   readonly observed: MethodUsage[] = [];

@@ -1,19 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
 import { Peer } from '../test/peer.js';
-import { RecordingPace } from '../test/recording-pace.js';
+import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { sentCommands } from '../test/sent.js';
 import { MemoryTokens } from '../test/token-store.js';
 import type { Command } from './batch.js';
 import { PortalClient } from './portal-client.js';
 
 let peer: Peer;
-let rateLimiter: RecordingPace;
+let rateLimiter: RecordingRateLimiter;
 let client: PortalClient;
 
 beforeEach(async () => {
   peer = await Peer.start();
-  rateLimiter = new RecordingPace();
+  rateLimiter = new RecordingRateLimiter();
   const tokens = new MemoryTokens(`${peer.url}/rest/`, 'token');
   client = new PortalClient({
     memberId: 'm1',
