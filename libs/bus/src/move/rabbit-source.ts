@@ -16,9 +16,12 @@ import { isReadable } from './postgres-source.js';
 const BATCH_SIZE = 16;
 /** Messages that stay are ahead of the others and are read again with each batch. */
 const MAX_STAYING = 1_000;
+const MAX_STAYING_BYTES = 32 * 1024 * 1024;
 const CLOSE_TIMEOUT_MS = 5_000;
 
 const nothing = (): void => undefined;
+const bytesOf = (messages: readonly ConsumeMessage[]): number =>
+  messages.reduce((sum, { content }) => sum + content.byteLength, 0);
 
 const codeHeader = z.object({ 'b24-code': z.string().optional().catch(undefined) }).catch({});
 const memberIdIn = z.looseObject({ memberId: z.string() });
@@ -163,18 +166,19 @@ async function empty(
   move: (message: ConsumeMessage) => Promise<boolean>,
 ): Promise<number> {
   let moved = 0;
-  let staying = 0;
+  let [staying, stayingBytes] = [0, 0];
   let failure: PromiseRejectedResult | undefined;
   for (;;) {
     const there = await broker.ask((channel) => channel.checkQueue(queue));
     if (there.kind !== 'value' || there.value.messageCount <= staying || staying > MAX_STAYING) break;
+    if (stayingBytes > MAX_STAYING_BYTES) break;
     if (isOver()) {
       round.done = false;
       break;
     }
     const batch = await moveBatch(broker, queue, staying + BATCH_SIZE, move);
     moved += batch.moved;
-    staying = batch.staying;
+    [staying, stayingBytes] = [batch.staying, batch.stayingBytes];
     failure = batch.failure;
     if (batch.moved + batch.staying === 0) break;
   }
@@ -186,6 +190,7 @@ interface MovedBatch {
   moved: number;
   /** Returned to their positions. */
   staying: number;
+  stayingBytes: number;
   failure: PromiseRejectedResult | undefined;
 }
 
@@ -213,6 +218,7 @@ async function moveBatch(
     return {
       moved: moved.length,
       staying,
+      stayingBytes: bytesOf(messages) - bytesOf(moved),
       failure: results.find((result) => result.status === 'rejected'),
     };
   } finally {
