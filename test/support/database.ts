@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { DataSource, type DataSourceOptions } from 'typeorm';
-
-export type MigrationClasses = NonNullable<DataSourceOptions['migrations']>;
+import { DataSource } from 'typeorm';
+// Not by its lib: most specs need no more of it.
+import { loadMigrations, type Migrations } from '../../libs/platform/src/migrations.js';
 
 export interface TestDatabase {
   url: string;
@@ -12,9 +12,12 @@ export interface TestDatabase {
 /** `npm test` sets DATABASE_URL to the server it chose; a single spec started by hand uses the local one. */
 const serverUrl = process.env['DATABASE_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
 
-/** A database of this spec alone. The name holds our process id, so that `npm test` can drop what a killed run left. */
+/**
+ * A database of this spec alone. The name holds our process id, so that `npm test` can drop what a killed run left.
+ * @param migrations those of a lib or app, such as `libs/bus`
+ */
 export async function freshDatabase(
-  migrations: MigrationClasses = [],
+  migrations: string | Migrations = [],
   /** Of `CREATE DATABASE`. */
   options = '',
 ): Promise<TestDatabase> {
@@ -27,8 +30,9 @@ export async function freshDatabase(
   return database;
 }
 
-async function migrate(url: string, migrations: MigrationClasses): Promise<void> {
-  const source = new DataSource({ type: 'postgres', url, migrations });
+async function migrate(url: string, migrations: string | Migrations): Promise<void> {
+  const classes = typeof migrations === 'string' ? await loadMigrations(migrations) : migrations;
+  const source = new DataSource({ type: 'postgres', url, migrations: classes });
   await source.initialize();
   try {
     await source.runMigrations();

@@ -5,13 +5,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { Bitrix24Error } from '@relay/bitrix24';
 import type { PortalEntry } from '@relay/bus';
 import { databaseOptions, silentLog } from '@relay/platform';
-import {
-  PORTAL_ENTITIES,
-  PORTAL_MIGRATIONS,
-  PortalRepository,
-  PortalSettings,
-  PortalsModule,
-} from '@relay/portals';
+import { PORTAL_ENTITIES, PortalRepository, PortalSettings, PortalsModule } from '@relay/portals';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { ContactPortal } from '../test/contact-portal.js';
@@ -25,7 +19,7 @@ describe('ContactNamesController', () => {
   let memberId: string;
 
   beforeAll(async () => {
-    database = await freshDatabase(PORTAL_MIGRATIONS);
+    database = await freshDatabase('libs/portals');
     module = await Test.createTestingModule({
       imports: [
         TypeOrmModule.forRoot(databaseOptions(database.url, 'spec', PORTAL_ENTITIES)),

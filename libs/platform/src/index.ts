@@ -17,7 +17,7 @@ export { formatFatalError } from './format-fatal-error.js';
 export { createLogger, NestLogger, silentLog } from './logger.js';
 export type { Log } from './logger.js';
 export { counter, gauge, histogram } from './metrics.js';
-export { runMigrations } from './migrations.js';
+export { loadMigrations, runMigrations } from './migrations.js';
 export { OpsServer } from './ops-server.js';
 export type { Readiness, ReadinessCheck, HealthResult } from './ops-server.js';
 export { pageFiles } from './page-files.js';

@@ -1,4 +1,6 @@
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { databaseOptions } from './database.js';
 import type { Log } from './logger.js';
@@ -7,12 +9,34 @@ import { StartupError } from './startup-error.js';
 /** Any number will do, as long as it is always the same: two runs at once take turns on it. */
 const LOCK_ID = 24_000_001;
 
-/** Every lib and app keeps its own migrations; a new consumer's are found without a line here. */
-const migrationFiles = join(import.meta.dirname, '../../../{libs,apps}/*/src/**/migrations/*.js');
+const ROOT = join(import.meta.dirname, '../../..');
+/** `.js` in the build; `.ts` where Jest runs the sources. */
+const EXTENSION = extname(import.meta.filename);
+
+export type Migrations = NonNullable<DataSourceOptions['migrations']>;
+
+/**
+ * Every export of the files in the folders `migrations/` of libs and apps: those of a new consumer are found without a
+ * line here. Production and specs load them by this function alone.
+ * @param room only those of one lib or app, such as `libs/portals`
+ */
+export async function loadMigrations(room?: string): Promise<Migrations> {
+  const folders = room === undefined ? ['libs', 'apps'] : [join(room, 'src')];
+  const files = await Promise.all(folders.map((folder) => migrationFiles(join(ROOT, folder))));
+  const modules: object[] = await Promise.all(files.flat().map((file) => import(pathToFileURL(file).href)));
+  return modules.flatMap((module) => Object.values(module));
+}
+
+async function migrationFiles(folder: string): Promise<string[]> {
+  const files = await readdir(folder, { recursive: true });
+  return files
+    .filter((file) => basename(dirname(file)) === 'migrations' && extname(file) === EXTENSION)
+    .map((file) => join(folder, file));
+}
 
 /** Brings the database to the state that this version's apps expect. Safe to run twice at once. */
 export async function runMigrations(url: string, log: Log): Promise<void> {
-  const source = await new DataSource(options(url)).initialize();
+  const source = await new DataSource(await options(url)).initialize();
   const lock = source.createQueryRunner();
   try {
     await lock.query('SELECT pg_advisory_lock($1)', [LOCK_ID]);
@@ -29,7 +53,7 @@ export async function runMigrations(url: string, log: Log): Promise<void> {
 
 /** @throws StartupError when this version's migrations have not been run */
 export async function requireMigrations(url: string): Promise<void> {
-  const source = await new DataSource(options(url)).initialize();
+  const source = await new DataSource(await options(url)).initialize();
   try {
     if (!(await source.showMigrations())) return;
     throw new StartupError('The database is older than this version: run `npm run migrate` first.');
@@ -38,7 +62,11 @@ export async function requireMigrations(url: string): Promise<void> {
   }
 }
 
-function options(url: string): DataSourceOptions {
+async function options(url: string): Promise<DataSourceOptions> {
   // Without the usual time limit: a migration of a large table takes as long as it takes.
-  return { ...databaseOptions(url, 'migrate'), extra: { keepAlive: true }, migrations: [migrationFiles] };
+  return {
+    ...databaseOptions(url, 'migrate'),
+    extra: { keepAlive: true },
+    migrations: await loadMigrations(),
+  };
 }

@@ -18,7 +18,6 @@ export type { Admission, OfferedProof } from './exchange-budget.js';
 export { inTransaction } from './in-transaction.js';
 export { KeyRotation } from './encryption/key-rotation.js';
 export type { RotationReport } from './encryption/key-rotation.js';
-export { PORTAL_MIGRATIONS } from './migrations.js';
 export { PortalLimits } from './rate-limit/portal-limits.js';
 export type { GivenLimit, PortalLimit } from './rate-limit/portal-limits.js';
 export { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';

@@ -1,8 +1,8 @@
+import { loadMigrations } from '@relay/platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { PORTAL_ENTITIES } from './entities.js';
-import { PORTAL_MIGRATIONS } from './migrations.js';
 
 describe('the migrations of portals', () => {
   let database: TestDatabase;
@@ -10,11 +10,12 @@ describe('the migrations of portals', () => {
 
   beforeAll(async () => {
     database = await freshDatabase();
+    const migrations = await loadMigrations('libs/portals');
     source = new DataSource({
       type: 'postgres',
       url: database.url,
       entities: PORTAL_ENTITIES,
-      migrations: PORTAL_MIGRATIONS,
+      migrations,
       installExtensions: false,
     });
     await source.initialize();
@@ -43,7 +44,7 @@ describe('the migrations of portals', () => {
     );
     expect(made).toEqual(named.toSorted());
 
-    for (const _ of PORTAL_MIGRATIONS) await source.undoLastMigration();
+    for (const _ of source.migrations) await source.undoLastMigration();
     await expect(columns()).resolves.toEqual([]);
     await source.runMigrations();
     await expect(columns()).resolves.toEqual(made);

@@ -3,7 +3,6 @@ import { databaseOptions, type Log } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { PORTAL_ENTITIES } from '../src/entities.js';
-import { PORTAL_MIGRATIONS } from '../src/migrations.js';
 import { SecretBox } from '../src/encryption/secret-box.js';
 
 /** A migrated database of one spec, and as many pools on it as it takes to play several processes. */
@@ -14,7 +13,7 @@ export class PortalsDatabase {
   private constructor(private readonly database: TestDatabase) {}
 
   static async create(): Promise<PortalsDatabase> {
-    return new PortalsDatabase(await freshDatabase(PORTAL_MIGRATIONS));
+    return new PortalsDatabase(await freshDatabase('libs/portals'));
   }
 
   get url(): string {

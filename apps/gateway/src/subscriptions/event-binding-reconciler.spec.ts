@@ -10,7 +10,6 @@ import {
   EventBindings,
   PortalClients,
   PORTAL_ENTITIES,
-  PORTAL_MIGRATIONS,
   PortalRepository,
   PortalsModule,
   Subscriptions,
@@ -39,7 +38,7 @@ describe('binding handlers at many portals', () => {
     await new Promise<void>((resolve) => portal.listen(0, '127.0.0.1', resolve));
     const address = portal.address();
     endpoint = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/rest/`;
-    database = await freshDatabase(PORTAL_MIGRATIONS);
+    database = await freshDatabase('libs/portals');
     const portals = PortalsModule.forRoot({
       tokenKeys: [{ id: 'k1', key: randomBytes(32) }],
       allowHosts: ['127.0.0.1'],
