@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..');
 /** Texts that show a secret on purpose, to whom it belongs: on the screen of `npm start`, and the simulator's guide. */
 const showsItsSecret = new Set([
   'apps/standalone/src/welcome.ts',
-  'apps/portal-simulator/src/control-guide.ts',
+  'apps/portal-simulator/src/control/control-guide.ts',
 ]);
 
 interface Text {

@@ -19,7 +19,7 @@ export async function shardMates(memberId) {
   return (/** @type {string} */ name) => shardOf(memberIdOf(name)) === shard;
 }
 
-/** As the simulator makes them of names (apps/portal-simulator/src/portals.ts). @param {string} name */
+/** As the simulator makes them of names (apps/portal-simulator/src/portal/portals.ts). @param {string} name */
 function memberIdOf(name) {
   return createHash('md5').update(`portal of the simulator: ${name}`).digest('hex');
 }

@@ -2,7 +2,7 @@
 import { DemoFailure, SystemGone } from './failure.mjs';
 import { wait } from './wait.mjs';
 
-/** @typedef {ReturnType<import('../../apps/portal-simulator/src/stats.js').Stats['read']>} Stats */
+/** @typedef {ReturnType<import('../../apps/portal-simulator/src/limits/stats.js').Stats['read']>} Stats */
 /** @typedef {{ id: number, name?: string, secondName?: string, lastName?: string, title?: string, originatorId?: string }} Item */
 /**
  * @typedef {object} Portal

@@ -1,8 +1,8 @@
 import { OWNER_ID } from './crm/actor.js';
 import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { everySetting } from './fields/standard-sets.js';
-import type { Portal } from './portal.js';
-import type { Portals } from './portals.js';
+import type { Portal } from './portal/portal.js';
+import type { Portals } from './portal/portals.js';
 
 const DEMO_NAME = 'demo';
 const DELIVERIES_TYPE_ID = 147;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { pageFiles } from '@relay/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { pageFiles } from '@relay/platform';
 import { at, namedPortal, type NamedPortal } from './control/named-portal.js';
 import { viewOf } from './portal-view.js';
-import type { Portals } from './portals.js';
+import type { Portals } from './portal/portals.js';
 import { ViewStreams } from './view-streams.js';
 
 const folder = join(import.meta.dirname, 'page');

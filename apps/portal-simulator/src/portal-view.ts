@@ -1,11 +1,11 @@
 import type { Author } from './crm/last-changes.js';
 import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { smartProcessValue } from './crm/smart-processes.js';
-import { everything } from './filter.js';
-import type { Item } from './items/item.js';
+import { everything } from './items/filter.js';
 import type { ItemStore } from './items/item-store.js';
-import { textOf } from './php.js';
-import type { Portal } from './portal.js';
+import type { Item } from './items/item.js';
+import type { Portal } from './portal/portal.js';
+import { textOf } from './protocol/php.js';
 
 /** More than anybody reads, and little enough to be sent ten times a second. */
 const MAX_ROWS = 100;

@@ -1,23 +1,23 @@
 import type { Log } from '@relay/platform';
-import { ApplicationLifecycle } from './application-lifecycle.js';
 import { addApplicationRoutes } from './control/application-routes.js';
-import { addItemRoutes } from './control/item-routes.js';
+import { controlGuide } from './control/control-guide.js';
 import { addDataGeneratorRoutes } from './control/data-generator-routes.js';
+import { addItemRoutes } from './control/item-routes.js';
 import { addObservationRoutes } from './control/observation-routes.js';
 import { addPortalRoutes } from './control/portal-routes.js';
 import { addTypeRoutes } from './control/type-routes.js';
-import { controlGuide } from './control-guide.js';
-import { addDemoPortal } from './demo.js';
 import { DemoInstaller } from './demo-installer.js';
-import { FormSender } from './form-sender.js';
-import { createHttpServer } from './http-server.js';
-import { baseUrlOf } from './http.js';
-import { OAuth } from './oauth.js';
+import { addDemoPortal } from './demo.js';
+import { FormSender } from './events/form-sender.js';
+import { createHttpServer } from './http/http-server.js';
+import { baseUrlOf } from './http/http.js';
+import { OAuth } from './oauth/oauth-server.js';
+import { Tokens } from './oauth/tokens.js';
 import { addPageRoutes } from './page-routes.js';
-import { Portals } from './portals.js';
-import { addRestRoutes } from './rest-routes.js';
+import { ApplicationLifecycle } from './portal/application-lifecycle.js';
+import { Portals } from './portal/portals.js';
+import { addRestRoutes } from './rest/rest-routes.js';
 import { RestService } from './rest/rest-service.js';
-import { Tokens } from './tokens.js';
 
 export interface SimulatorOptions {
   /** 0: a free one. */

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Posted } from '../form-sender.js';
-import { baseUrlOf, textBody } from '../http.js';
-import type { Installation } from '../installation.js';
-import type { Portal } from '../portal.js';
-import { ControlError } from './control-error.js';
+import type { Posted } from '../events/form-sender.js';
+import { ControlError } from '../http/control-error.js';
+import { baseUrlOf, textBody } from '../http/http.js';
+import type { Installation } from '../oauth/installation.js';
+import type { Portal } from '../portal/portal.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 

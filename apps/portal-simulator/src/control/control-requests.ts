@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { INSTALL_KINDS } from '../application-lifecycle.js';
-import { FAULT_KINDS } from '../faults.js';
-import { USER_FIELD_TYPES } from '../fields/user-field.js';
-import { MISSING_REFERENCES } from '../rest/references.js';
 import { OWNER_ID } from '../crm/actor.js';
-import { SUSPENSION_REASONS } from '../suspension.js';
-import { ControlError } from './control-error.js';
+import { FAULT_KINDS } from '../faults/faults.js';
+import { SUSPENSION_REASONS } from '../faults/suspension.js';
+import { USER_FIELD_TYPES } from '../fields/user-field.js';
+import { ControlError } from '../http/control-error.js';
+import { INSTALL_KINDS } from '../portal/application-lifecycle.js';
+import { MISSING_REFERENCES } from '../portal/portal.js';
 
 const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
 const url = z.url({ protocol: /^https?$/ });

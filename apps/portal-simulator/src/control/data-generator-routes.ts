@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { OWNER_ID } from '../crm/actor.js';
-import { textBody } from '../http.js';
 import { generateItems } from '../data-generator/generate-items.js';
 import { changeAtRandom } from '../data-generator/random-changes.js';
-import { ControlError } from './control-error.js';
+import { ControlError } from '../http/control-error.js';
+import { textBody } from '../http/http.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { at, namedPortal, numberIn, type ControlParts, type NamedPortal } from './named-portal.js';
 

@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify';
-import type { ApplicationLifecycle } from '../application-lifecycle.js';
-import { clientEndpoint } from '../installation.js';
-import { integerOf } from '../php.js';
-import type { Portal } from '../portal.js';
-import type { Portals } from '../portals.js';
-import type { Tokens } from '../tokens.js';
-import { ControlError } from './control-error.js';
+import { ControlError } from '../http/control-error.js';
+import { clientEndpoint } from '../oauth/installation.js';
+import type { Tokens } from '../oauth/tokens.js';
+import type { ApplicationLifecycle } from '../portal/application-lifecycle.js';
+import type { Portal } from '../portal/portal.js';
+import type { Portals } from '../portal/portals.js';
+import { integerOf } from '../protocol/php.js';
 
 /** What the control routes work with. */
 export interface ControlParts {

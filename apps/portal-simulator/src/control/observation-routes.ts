@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { textBody } from '../http.js';
+import { textBody } from '../http/http.js';
 import { controlRequests, parseControl } from './control-requests.js';
 import { at, namedPortal, type ControlParts, type NamedPortal } from './named-portal.js';
 

@@ -3,7 +3,7 @@ import type { Crm } from '../crm/crm.js';
 import type { UserField, UserFieldType } from '../fields/user-field.js';
 import { USER_FIELD_TYPES } from '../fields/user-field.js';
 import type { NewUserField } from '../fields/user-fields.js';
-import { ControlError } from './control-error.js';
+import { ControlError } from '../http/control-error.js';
 
 export type FieldOrder = Omit<NewUserField, 'fieldName'> & { fieldName?: string | undefined };
 

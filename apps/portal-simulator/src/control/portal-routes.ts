@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { baseUrlOf, textBody } from '../http.js';
 import { OWNER_ID } from '../crm/actor.js';
 import { everySetting } from '../fields/standard-sets.js';
-import type { Portal } from '../portal.js';
-import { newToken } from '../installation.js';
-import { ControlError } from './control-error.js';
+import { ControlError } from '../http/control-error.js';
+import { baseUrlOf, textBody } from '../http/http.js';
+import { newToken } from '../oauth/installation.js';
+import type { Portal } from '../portal/portal.js';
 import { controlRequests, parseControl } from './control-requests.js';
-import { addFields } from './ordered-fields.js';
 import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
+import { addFields } from './ordered-fields.js';
 
 /** Portals themselves: made, shown, set, renamed, suspended, removed; their outgoing webhooks; events of any name. */
 export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {

@@ -1,15 +1,16 @@
-import type { ItemChange } from '../event-names.js';
-import type { Item } from '../items/item.js';
 import type { ItemStore } from '../items/item-store.js';
-import type { Values } from '../php.js';
-import { missingItem, RestError } from '../rest/rest-error.js';
-import type { Emit } from './emit.js';
+import type { Item } from '../items/item.js';
+import type { Values } from '../protocol/php.js';
+import { missingItem, RestError } from '../protocol/rest-error.js';
 import { OWNER_ID, userOf, type Actor } from './actor.js';
+import type { Emit } from './emit.js';
 import { LastChanges } from './last-changes.js';
 import { CONTACT_TYPE_ID, ObjectTypes, type ObjectsBackup } from './object-types.js';
 import { Rights } from './rights.js';
 import type { SmartProcess, SmartProcesses } from './smart-processes.js';
 import { UserFieldSettings } from './user-field-settings.js';
+
+export type ItemChange = 'ADD' | 'UPDATE' | 'DELETE';
 
 export interface ChangeOptions {
   /** Nobody hears of it: data for a test, or an event that got lost. */

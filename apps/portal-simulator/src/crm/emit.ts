@@ -1,4 +1,4 @@
-import type { Values } from '../php.js';
+import type { Values } from '../protocol/php.js';
 import type { Actor } from './actor.js';
 
 /** Tells every handler of an event of this name. */

@@ -1,5 +1,5 @@
 import type { Item } from '../items/item.js';
-import type { Values } from '../php.js';
+import type { Values } from '../protocol/php.js';
 import type { Actor } from './actor.js';
 
 export type Author = 'user' | 'application' | 'webhook' | 'robot';

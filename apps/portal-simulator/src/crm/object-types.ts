@@ -1,11 +1,11 @@
 import type { FieldSet } from '../fields/field-set.js';
-import { contactFields, smartProcessItemFields } from '../fields/standard-sets.js';
 import type { Parent } from '../fields/parents.js';
+import { contactFields, smartProcessItemFields } from '../fields/standard-sets.js';
+import type { UserField } from '../fields/user-field.js';
 import { UserFields, type Sequences } from '../fields/user-fields.js';
 import { ItemStore, type ItemsBackup } from '../items/item-store.js';
-import { textOf } from '../php.js';
-import { unknownSmartProcess } from '../rest/rest-error.js';
-import type { UserField } from '../fields/user-field.js';
+import { textOf } from '../protocol/php.js';
+import { unknownSmartProcess } from '../protocol/rest-error.js';
 import { SmartProcesses, smartProcessValue, type TypesBackup } from './smart-processes.js';
 
 export const CONTACT_TYPE_ID = 3;

@@ -1,7 +1,7 @@
 import { smartProcessFields } from '../fields/standard-sets.js';
-import { formatTimestamp } from '../timestamp.js';
-import type { Value, Values } from '../php.js';
-import { invalidArgument } from '../rest/rest-error.js';
+import type { Value, Values } from '../protocol/php.js';
+import { invalidArgument } from '../protocol/rest-error.js';
+import { formatTimestamp } from '../protocol/timestamp.js';
 
 /** A smart process: a CRM object type that a portal's users made themselves. */
 export interface SmartProcess {

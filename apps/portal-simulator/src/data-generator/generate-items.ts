@@ -1,8 +1,8 @@
 import type { UserField } from '../fields/user-field.js';
-import type { ValueGenerator } from '../items/item.js';
 import type { ItemStore } from '../items/item-store.js';
-import { textOf, type Value, type Values } from '../php.js';
-import { STAGE_CODES, generateStandardValue, generateUserValue } from './generated-values.js';
+import type { ValueGenerator } from '../items/item.js';
+import { textOf, type Value, type Values } from '../protocol/php.js';
+import { generateStandardValue, generateUserValue, STAGE_CODES } from './generated-values.js';
 import { roll, type Random } from './random.js';
 
 /** Made items were created in these two years, whenever they are made. */

@@ -1,6 +1,6 @@
 import type { UserField } from '../fields/user-field.js';
-import { formatTimestamp } from '../timestamp.js';
-import type { Value } from '../php.js';
+import type { Value } from '../protocol/php.js';
+import { formatTimestamp } from '../protocol/timestamp.js';
 import { roll } from './random.js';
 
 const DAY_MS = 86_400_000;

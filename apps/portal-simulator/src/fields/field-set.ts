@@ -1,6 +1,6 @@
-import { listOf, textOf, type Value } from '../php.js';
-import { normalizeDate, normalizeTimestamp } from '../timestamp.js';
-import { invalidFieldValue } from '../rest/rest-error.js';
+import { listOf, textOf, type Value } from '../protocol/php.js';
+import { invalidFieldValue } from '../protocol/rest-error.js';
+import { normalizeDate, normalizeTimestamp } from '../protocol/timestamp.js';
 import type { FieldKind } from './field-kind.js';
 import type { Parent } from './parents.js';
 import { kindOfStandard, type StandardField } from './standard-field.js';

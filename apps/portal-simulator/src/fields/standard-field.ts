@@ -1,4 +1,4 @@
-import type { Value, Values } from '../php.js';
+import type { Value, Values } from '../protocol/php.js';
 import type { FieldKind } from './field-kind.js';
 
 /** A field that every portal has (api-reference/crm/universal/crm-item-fields.md). */

@@ -1,4 +1,4 @@
-import type { Value, Values } from '../php.js';
+import type { Value, Values } from '../protocol/php.js';
 import { FieldSet, type FieldSetDependencies } from './field-set.js';
 import type { StandardField } from './standard-field.js';
 

@@ -1,4 +1,4 @@
-import type { Values } from '../php.js';
+import type { Values } from '../protocol/php.js';
 import type { UserFieldType } from './user-field.js';
 
 const MOMENT = { DEFAULT_VALUE: { TYPE: 'NONE', VALUE: '' } };

@@ -1,4 +1,4 @@
-import type { Values } from '../php.js';
+import type { Values } from '../protocol/php.js';
 import type { FieldKind } from './field-kind.js';
 
 const KINDS = {

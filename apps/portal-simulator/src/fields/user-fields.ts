@@ -1,6 +1,6 @@
-import type { Values } from '../php.js';
-import { restName, type EnumerationItem, type UserField, type UserFieldType } from './user-field.js';
+import type { Values } from '../protocol/php.js';
 import { initialSettings } from './user-field-settings.js';
+import { restName, type EnumerationItem, type UserField, type UserFieldType } from './user-field.js';
 
 /** The last numbers that one portal gave to user fields, to options of lists, to files. */
 export interface Sequences {

@@ -1,6 +1,6 @@
-import { integerOf, isTree, listOf, textOf, type Value } from '../php.js';
-import { invalidFieldValue, notIterable } from '../rest/rest-error.js';
-import { normalizeDate, normalizeTimestamp } from '../timestamp.js';
+import { integerOf, isTree, listOf, textOf, type Value } from '../protocol/php.js';
+import { invalidFieldValue, notIterable } from '../protocol/rest-error.js';
+import { normalizeDate, normalizeTimestamp } from '../protocol/timestamp.js';
 import type { UserField } from './user-field.js';
 
 /** What a field shows for which nothing was given. */

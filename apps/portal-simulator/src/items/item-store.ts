@@ -1,9 +1,9 @@
-import { actualKey } from '../comparison.js';
 import type { FieldSet } from '../fields/field-set.js';
-import { isWithin, type Filter } from '../filter.js';
-import { formatTimestamp } from '../timestamp.js';
-import { textOf, type Value, type Values } from '../php.js';
-import type { Item, ValueGenerator, Order } from './item.js';
+import { textOf, type Value, type Values } from '../protocol/php.js';
+import { formatTimestamp } from '../protocol/timestamp.js';
+import { actualKey } from './comparison.js';
+import { isWithin, type Filter } from './filter.js';
+import type { Item, Order, ValueGenerator } from './item.js';
 import { ItemsByTime } from './items-by-time.js';
 import { SortedIds } from './sorted-ids.js';
 

@@ -1,4 +1,4 @@
-import type { Value, Values } from '../php.js';
+import type { Value, Values } from '../protocol/php.js';
 
 /** Values of an item that was made on demand, worked out when they are read. */
 export interface ValueGenerator {

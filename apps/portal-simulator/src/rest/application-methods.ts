@@ -1,8 +1,8 @@
-import { showApplication } from '../installation.js';
-import { formatTimestamp } from '../timestamp.js';
-import { textOf } from '../php.js';
-import { argument, isAdministrator, userIdOf, type Method } from './method.js';
-import { RestError } from './rest-error.js';
+import { showApplication } from '../oauth/installation.js';
+import { argument, textOf } from '../protocol/php.js';
+import { RestError } from '../protocol/rest-error.js';
+import { formatTimestamp } from '../protocol/timestamp.js';
+import { isAdministrator, userIdOf, type Method } from './method.js';
 
 /** What every portal answers to anyone (api-reference/common/). */
 export const applicationMethods: Record<string, Method> = {

@@ -1,8 +1,8 @@
-import { textOf, type Values } from '../php.js';
-import type { Portal } from '../portal.js';
-import type { Tokens } from '../tokens.js';
-import { argument, type Caller } from './method.js';
-import { systemErrors } from './rest-error.js';
+import { accessTokenOf } from '../http/http.js';
+import type { Tokens } from '../oauth/tokens.js';
+import type { Portal } from '../portal/portal.js';
+import { systemErrors } from '../protocol/rest-error.js';
+import type { Caller } from './method.js';
 import type { RestRequest } from './request.js';
 
 /** Who calls: known by an access token, or by an incoming webhook's secret. @throws RestError */
@@ -23,18 +23,4 @@ export function authorize(
   if (!access || access.installation !== portal.installation) throw systemErrors.unknownToken;
   if (nowMs >= access.expiresAtMs) throw systemErrors.expired;
   return { kind: 'application', access };
-}
-
-/** The parameters under which a token comes, if not in a header (settings/how-to-call-rest-api/). */
-const TOKEN_PARAMETERS = ['auth', 'access_token'];
-
-/** Empty: there is none. `bearer`: of the header `Authorization`. */
-export function accessTokenOf(params: Values, bearer: string | undefined): string {
-  const [given] = TOKEN_PARAMETERS.flatMap((name) => textOf(argument(params, name)) ?? []);
-  return bearer ?? given ?? '';
-}
-
-export function withoutTokens(params: Values): Values {
-  const rest = Object.entries(params).filter(([name]) => !TOKEN_PARAMETERS.includes(name.toLowerCase()));
-  return Object.fromEntries(rest);
 }

@@ -1,7 +1,16 @@
-import { decodeForm, isTree, isTruthy, phpArray, type Value, type Values } from '../php.js';
-import { argument, type Outcome } from './method.js';
-import { resolveTree, type MissingReference, type Sections } from './references.js';
-import { RestError } from './rest-error.js';
+import type { MissingReference } from '../portal/portal.js';
+import {
+  argument,
+  decodeForm,
+  isTree,
+  isTruthy,
+  phpArray,
+  type Value,
+  type Values,
+} from '../protocol/php.js';
+import { RestError } from '../protocol/rest-error.js';
+import type { Outcome } from './method.js';
+import { resolveTree, type Sections } from './references.js';
 
 const MAX_COMMANDS = 50;
 

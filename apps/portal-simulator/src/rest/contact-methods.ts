@@ -1,20 +1,11 @@
 import { CONTACT_TYPE_ID } from '../crm/object-types.js';
 import { contactFields } from '../fields/standard-sets.js';
-import { parseFilter } from '../filter.js';
+import { parseFilter } from '../items/filter.js';
 import type { Item } from '../items/item.js';
-import { integerOf, isTree, textOf, type Value, type Values } from '../php.js';
-import type { Portal } from '../portal.js';
-import {
-  argument,
-  actorOf,
-  nextOf,
-  PAGE_SIZE,
-  parseOrder,
-  parseStart,
-  selected,
-  type Method,
-} from './method.js';
-import { RestError } from './rest-error.js';
+import type { Portal } from '../portal/portal.js';
+import { argument, integerOf, isTree, textOf, type Value, type Values } from '../protocol/php.js';
+import { RestError } from '../protocol/rest-error.js';
+import { actorOf, nextOf, PAGE_SIZE, parseOrder, parseStart, selected, type Method } from './method.js';
 
 /**
  * `crm.contact.*` (api-reference/crm/contacts/): deprecated, but users have it. Names in upper case, every

@@ -1,7 +1,7 @@
-import { integerOf, isTruthy, textOf, type Values } from '../php.js';
-import { withoutTokens } from './authorization.js';
-import { applicationOf, argument, actorOf, isAdministrator, type Call, type Method } from './method.js';
-import { administratorWanted, missingArgument, RestError } from './rest-error.js';
+import { withoutTokens } from '../http/http.js';
+import { argument, integerOf, isTruthy, textOf, type Values } from '../protocol/php.js';
+import { administratorWanted, missingArgument, RestError } from '../protocol/rest-error.js';
+import { actorOf, applicationOf, isAdministrator, type Call, type Method } from './method.js';
 
 const EVENT_TYPES = ['online', 'offline'];
 

@@ -2,7 +2,7 @@ import type { FieldSet } from '../fields/field-set.js';
 import type { StandardField } from '../fields/standard-field.js';
 import type { UserField } from '../fields/user-field.js';
 import type { ItemStore } from '../items/item-store.js';
-import { textOf, type Values } from '../php.js';
+import { textOf, type Values } from '../protocol/php.js';
 import type { Naming } from './naming.js';
 
 /**

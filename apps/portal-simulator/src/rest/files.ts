@@ -1,5 +1,5 @@
-import { clientEndpoint } from '../installation.js';
-import { textOf } from '../php.js';
+import { clientEndpoint } from '../oauth/installation.js';
+import { textOf } from '../protocol/php.js';
 import type { Call } from './method.js';
 import type { ShowFile } from './item-view.js';
 

@@ -1,6 +1,7 @@
-import { parseFilter } from '../filter.js';
+import { parseFilter } from '../items/filter.js';
 import type { ItemStore } from '../items/item-store.js';
-import { treeOf } from '../php.js';
+import { treeOf } from '../protocol/php.js';
+import { accessDenied } from '../protocol/rest-error.js';
 import { describeFields } from './field-descriptions.js';
 import { fileView } from './files.js';
 import { ItemView } from './item-view.js';
@@ -18,7 +19,6 @@ import {
   type Method,
 } from './method.js';
 import { namingOf } from './naming.js';
-import { accessDenied } from './rest-error.js';
 
 /** `crm.item.*` (api-reference/crm/universal/) */
 export const itemMethods: Record<string, Method> = {

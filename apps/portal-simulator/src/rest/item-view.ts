@@ -1,6 +1,6 @@
 import type { Item } from '../items/item.js';
 import type { ItemStore } from '../items/item-store.js';
-import { isTree, type Value, type Values } from '../php.js';
+import { isTree, type Value, type Values } from '../protocol/php.js';
 
 export interface ViewOptions {
   /** Only these fields, by the names of crm.item.*. */

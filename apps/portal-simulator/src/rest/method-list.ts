@@ -1,6 +1,6 @@
-import { EVENT_SCOPES } from '../event-names.js';
-import { isTruthy, textOf } from '../php.js';
-import { argument, type Call, type Method } from './method.js';
+import { EVENT_SCOPES } from '../events/event-names.js';
+import { argument, isTruthy, textOf } from '../protocol/php.js';
+import type { Call, Method } from './method.js';
 
 const USER_SCOPES = ['user', 'user_basic', 'user_brief'];
 

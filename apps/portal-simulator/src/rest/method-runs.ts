@@ -1,13 +1,13 @@
-import type { OperatingReading, OperatingRequest } from '../operating.js';
-import type { Values } from '../php.js';
-import type { Portal } from '../portal.js';
+import type { OperatingReading, OperatingRequest } from '../limits/operating.js';
+import type { Portal } from '../portal/portal.js';
+import type { Values } from '../protocol/php.js';
+import { systemErrors, unknownMethod } from '../protocol/rest-error.js';
 import { applicationMethods } from './application-methods.js';
 import { contactMethods } from './contact-methods.js';
 import { eventMethods } from './event-methods.js';
 import { itemMethods } from './item-methods.js';
-import type { Caller, Method, Outcome } from './method.js';
 import { mayCall, methodListMethods } from './method-list.js';
-import { systemErrors, unknownMethod } from './rest-error.js';
+import type { Caller, Method, Outcome } from './method.js';
 import { timeOf, type RequestClock } from './time.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';

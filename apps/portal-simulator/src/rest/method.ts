@@ -1,10 +1,10 @@
-import type { AccessToken } from '../tokens.js';
 import { OWNER_ID, type Actor } from '../crm/actor.js';
-import type { Portal } from '../portal.js';
-import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../php.js';
 import type { FieldSet } from '../fields/field-set.js';
 import type { Order } from '../items/item.js';
-import { invalidArgument, missingParameter, RestError } from './rest-error.js';
+import type { AccessToken } from '../oauth/tokens.js';
+import type { Portal } from '../portal/portal.js';
+import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
+import { invalidArgument, missingParameter, RestError } from '../protocol/rest-error.js';
 
 /** Who calls: an application with an access token, or an incoming webhook. */
 export type Caller =
@@ -42,12 +42,6 @@ export function isAdministrator(caller: Caller): boolean {
 
 export function actorOf(call: Call): Actor {
   return { userId: userIdOf(call.caller), through: call.caller.kind };
-}
-
-/** The classic methods take their parameters' names in any case. */
-export function argument(params: Values, name: string): Value | undefined {
-  const key = Object.keys(params).find((one) => one.toLowerCase() === name.toLowerCase());
-  return key === undefined ? undefined : params[key];
 }
 
 /** @throws RestError 100 */

@@ -1,5 +1,5 @@
 import type { FieldSet } from '../fields/field-set.js';
-import { integerOf, isTree, textOf, treeOf, type Value, type Values } from '../php.js';
+import { integerOf, isTree, textOf, treeOf, type Value, type Values } from '../protocol/php.js';
 
 /** How a call writes the names of user fields: as crm.item.* does, or as they are (`useOriginalUfNames`). */
 export interface Naming {

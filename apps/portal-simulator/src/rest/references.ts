@@ -1,15 +1,7 @@
-import { emptyTree, isTree, textOf, type Value, type Values } from '../php.js';
+import { emptyTree, isTree, textOf, type Value, type Values } from '../protocol/php.js';
+import type { MissingReference } from '../portal/portal.js';
 
 export type Sections = Record<'result' | 'error' | 'total' | 'next' | 'time', [string, Value][]>;
-
-/**
- * What a reference is worth whose path leads nowhere. `stop`: what the path got to, as in the published `rest` module
- * (CRestUtil::processBatchElement), so that a keyset chain whose page came out short filters by the whole page then, which is
- * no valid value. `empty`: an empty text, with which `>id` begins again with the first page: an answer that looks like
- * any other. The documentation does not say, so nobody may rely on either.
- */
-export const MISSING_REFERENCES = ['stop', 'empty'] as const;
-export type MissingReference = (typeof MISSING_REFERENCES)[number];
 
 /** The parameters of a command, with what earlier commands answered put in. */
 export function resolveTree(tree: Values, sections: Sections, missing: MissingReference): Values {

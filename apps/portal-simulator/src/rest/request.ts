@@ -1,4 +1,4 @@
-import type { Values } from '../php.js';
+import type { Values } from '../protocol/php.js';
 
 export interface RestRequest {
   /** 3: under `rest/api/` (api-reference/rest-v3.md). */

@@ -1,16 +1,16 @@
-import type { NetworkFault } from '../faults.js';
-import type { ApplicationKeys } from '../installation.js';
-import type { Value, Values } from '../php.js';
-import type { Portal } from '../portal.js';
-import { restRefusal } from '../suspension.js';
-import type { Tokens } from '../tokens.js';
-import { answerOf, unexecutedAnswer, type Answer } from './answer.js';
+import type { NetworkFault } from '../faults/faults.js';
+import { restRefusal } from '../faults/suspension.js';
+import { answerOf, unexecutedAnswer, type Answer } from '../http/answer.js';
+import type { ApplicationKeys } from '../oauth/installation.js';
+import type { Tokens } from '../oauth/tokens.js';
+import type { Portal } from '../portal/portal.js';
+import type { Value, Values } from '../protocol/php.js';
+import { RestError, systemErrors, unknownMethod } from '../protocol/rest-error.js';
 import { authorize } from './authorization.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
-import type { Outcome } from './method.js';
 import { isMethod, MethodRuns } from './method-runs.js';
+import type { Outcome } from './method.js';
 import type { RestRequest } from './request.js';
-import { RestError, systemErrors, unknownMethod } from './rest-error.js';
 import { RequestClock, timeOf } from './time.js';
 import { answerV3 } from './v3.js';
 

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
-import { formatTimestamp } from '../timestamp.js';
-import type { OperatingReading } from '../operating.js';
-import type { Values } from '../php.js';
+import type { OperatingReading } from '../limits/operating.js';
+import type { Values } from '../protocol/php.js';
+import { formatTimestamp } from '../protocol/timestamp.js';
 
 /** What time it is for one HTTP request: the simulator's own time when it came, and finely on from there. */
 export class RequestClock {

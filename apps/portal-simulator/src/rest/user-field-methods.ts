@@ -1,7 +1,7 @@
 import type { FieldOfType } from '../crm/user-field-settings.js';
 import { isUserFieldType } from '../fields/user-field.js';
 import type { NewOption } from '../fields/user-fields.js';
-import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } from '../php.js';
+import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } from '../protocol/php.js';
 import {
   actorOf,
   nextOf,
@@ -12,7 +12,7 @@ import {
   type Call,
   type Method,
 } from './method.js';
-import { missingParameter, RestError } from './rest-error.js';
+import { missingParameter, RestError } from '../protocol/rest-error.js';
 import { showUserField } from './user-field-view.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { UserField } from '../fields/user-field.js';
-import type { Value, Values } from '../php.js';
+import type { Value, Values } from '../protocol/php.js';
 
 const LANGUAGE = 'en';
 

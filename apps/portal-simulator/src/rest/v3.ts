@@ -1,7 +1,7 @@
-import { isTree, listOf, textOf, type Value, type Values } from '../php.js';
-import type { Portal } from '../portal.js';
-import { answerOf, type Answer } from './answer.js';
-import { RestError } from './rest-error.js';
+import { isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
+import type { Portal } from '../portal/portal.js';
+import { answerOf, type Answer } from '../http/answer.js';
+import { RestError } from '../protocol/rest-error.js';
 import type { RestRequest } from './request.js';
 import { timeOf, type RequestClock } from './time.js';
 

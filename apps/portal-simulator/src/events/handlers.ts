@@ -1,0 +1,75 @@
+import type { Installation } from '../oauth/installation.js';
+
+/**
+ * Who is called when an event happens: an application's handler, or an outgoing webhook with a token of its
+ * own.
+ */
+export type HandlerOwner =
+  | {
+      kind: 'application';
+      installation: Installation;
+      /** 0: the user who caused the event. */ authType: number;
+    }
+  | { kind: 'outgoing-webhook'; applicationToken: string; baseUrl: string };
+
+export interface Handler {
+  readonly id: number;
+  readonly event: string;
+  readonly url: string;
+  readonly owner: HandlerOwner;
+}
+
+/** The online event handlers of one portal. */
+export class Handlers {
+  private handlers: Handler[] = [];
+  private lastId = 0;
+  private readonly beginning = new Map<string, { request: object; untilMs: number }>();
+
+  /**
+   * A request begins to bind what `key` says, and is at it for as long as the portal takes for an answer. False: another
+   * one is at it, and Bitrix24 lets only one in.
+   */
+  begin(key: string, request: object, nowMs: number, forMs: number): boolean {
+    const other = this.beginning.get(key);
+    if (other && other.request !== request && nowMs < other.untilMs) return false;
+    this.beginning.set(key, { request, untilMs: nowMs + forMs });
+    return true;
+  }
+
+  /** Undefined: the same event, address and user are bound already. */
+  bind(event: string, url: string, owner: HandlerOwner): Handler | undefined {
+    const isBound = this.of(event).some(
+      (handler) => handler.url === url && isSameOwner(handler.owner, owner),
+    );
+    if (isBound) return undefined;
+    this.lastId += 1;
+    const handler: Handler = { id: this.lastId, event, url, owner };
+    this.handlers.push(handler);
+    return handler;
+  }
+
+  of(event: string): Handler[] {
+    return this.handlers.filter((handler) => handler.event === event);
+  }
+
+  all(): readonly Handler[] {
+    return this.handlers;
+  }
+
+  has(handler: Handler): boolean {
+    return this.handlers.includes(handler);
+  }
+
+  remove(isMeant: (handler: Handler) => boolean): number {
+    const before = this.handlers.length;
+    this.handlers = this.handlers.filter((handler) => !isMeant(handler));
+    return before - this.handlers.length;
+  }
+}
+
+function isSameOwner(one: HandlerOwner, other: HandlerOwner): boolean {
+  if (one.kind === 'application' && other.kind === 'application') {
+    return one.installation === other.installation && one.authType === other.authType;
+  }
+  return false;
+}

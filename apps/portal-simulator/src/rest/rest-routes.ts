@@ -1,0 +1,92 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { sendNetworkFault, sendRedirect } from '../faults/network-fault.js';
+import type { Answer } from '../http/answer.js';
+import { baseUrlOf, bearerOf, parametersOf } from '../http/http.js';
+import type { OAuth } from '../oauth/oauth-server.js';
+import type { Portal } from '../portal/portal.js';
+import type { Portals } from '../portal/portals.js';
+import type { RestRequest } from './request.js';
+import type { RestService } from './rest-service.js';
+
+interface RestRoute {
+  Params: { name: string; method: string; user?: string; secret?: string };
+}
+
+export interface RestParts {
+  portals: Portals;
+  rest: RestService;
+  oauth: OAuth;
+  publicUrl: string | undefined;
+}
+
+/** REST of every portal, with a token or by incoming webhook, and the OAuth server. */
+export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publicUrl }: RestParts): void {
+  const answerRest = async (request: FastifyRequest<RestRoute>, reply: FastifyReply): Promise<void> => {
+    const { name, method, user, secret } = request.params;
+    const portal = portals.find(name);
+    if (!portal) {
+      await answerElsewhere(request, reply, portals.findMoved(name));
+      return;
+    }
+    const version = request.routeOptions.url?.includes('/rest/api/') === true ? 3 : 2;
+    const call: RestRequest = {
+      version,
+      method,
+      params: parametersOf(request),
+      bearer: bearerOf(request),
+      callerAddress: request.ip,
+    };
+    if (user !== undefined && secret !== undefined) call.webhook = { userId: user, secret };
+    await send(request, reply, rest.answer(portal, call), portal.settings.latencyMs);
+  };
+
+  const answerElsewhere = async (
+    request: FastifyRequest<RestRoute>,
+    reply: FastifyReply,
+    moved: Portal | undefined,
+  ): Promise<void> => {
+    if (!moved) {
+      await reply.code(404).send({ error: 'PORTAL_NOT_FOUND', error_description: 'There is no such portal' });
+      return;
+    }
+    const path = request.url.replace(/^\/+portals\/+[^/]+/, `/portals/${moved.identity.name}`);
+    await sendRedirect(reply, baseUrlOf(request, publicUrl) + path);
+  };
+
+  const send = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { status, body, fault }: Answer,
+    latencyMs: number,
+  ): Promise<void> => {
+    const waitMs = latencyMs + (fault?.ms ?? 0);
+    // Nobody waits for this timer: a simulator that closes ends its connections.
+    if (waitMs > 0) await wait(waitMs, undefined, { ref: false });
+    reply.code(status);
+    const elsewhere = `${baseUrlOf(request, publicUrl)}/moved/`;
+    if (fault) await sendNetworkFault(request, reply, fault, { body, elsewhere });
+    else await reply.send(body);
+  };
+
+  const method = ['GET', 'POST'];
+  const webhook = '/:user/:secret';
+  for (const under of ['/portals/:name/rest', `/portals/:name/rest${webhook}`]) {
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+  }
+  for (const under of ['/portals/:name/rest/api', `/portals/:name/rest/api${webhook}`]) {
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+  }
+  app.route({
+    method,
+    url: '/oauth/token',
+    handler: (request, reply) =>
+      send(request, reply, oauth.refresh(parametersOf(request), baseUrlOf(request, publicUrl)), 0),
+  });
+  app.route({
+    method,
+    url: '/rest/app.info',
+    handler: (request, reply) =>
+      send(request, reply, oauth.applicationInfo(parametersOf(request), bearerOf(request)), 0),
+  });
+}
