@@ -39,6 +39,7 @@ const refused: Import[] = [
   ['libs/bus/src/event-bus.ts', '@relay/bitrix24'],
   ['libs/portals/src/portals.module.ts', '@relay/events'],
   ['libs/portals/src/portals.module.ts', '@relay/bus'],
+  ['libs/jobs/src/job-runner.ts', '@relay/portals'],
   ['libs/consumer/src/consumer.ts', '@relay/bitrix24'],
   ['libs/consumer/src/consumer.ts', '@relay/events'],
   ['apps/portal-simulator/src/portal.ts', '@relay/bitrix24'],
@@ -49,6 +50,7 @@ const refused: Import[] = [
 const allowed: Import[] = [
   ['libs/portals/src/portals.module.ts', '@relay/bitrix24'],
   ['libs/bus/src/event-bus.ts', '@relay/events'],
+  ['libs/jobs/src/job-runner.ts', '@relay/platform'],
   ['libs/consumer/src/consumer.ts', '@relay/portals'],
   ['apps/gateway/src/gateway.ts', '@relay/events'],
   ['apps/portal-simulator/src/main.ts', '@relay/platform'],

@@ -2,6 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { OAuthServers } from '@relay/bitrix24';
 import type { EventBus } from '@relay/bus';
+import { JobsModule } from '@relay/jobs';
 import { databaseOptions, type Environment, type Log } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalRateLimiter, PortalsModule } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -56,6 +57,7 @@ export class GatewayModule {
       module: GatewayModule,
       imports: [
         TypeOrmModule.forRoot(databaseOptions(environment.DATABASE_URL, 'gateway', PORTAL_ENTITIES)),
+        JobsModule,
         PortalsModule.forRoot({
           tokenKeys: environment.TOKEN_KEYS,
           oauth,

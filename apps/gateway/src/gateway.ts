@@ -23,6 +23,7 @@ import {
   defaultConnectionLimits,
   type TrustProxy,
 } from '@relay/platform';
+import { PortalJobs } from '@relay/jobs';
 import {
   activeSubscriptions,
   EventBindings,
@@ -32,7 +33,6 @@ import {
   PortalLimits,
   PortalQuery,
   PortalSettings,
-  PortalJobs,
   PortalWakes,
   Subscriptions,
   Suspensions,

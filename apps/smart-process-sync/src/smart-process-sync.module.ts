@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { JobsModule } from '@relay/jobs';
 import { Backfill } from './backfill/backfill.js';
 import { ItemsController } from './items.controller.js';
 import { MirrorStore } from './mirror-store.js';
@@ -19,6 +20,7 @@ import { ViewSynchronizer } from './views/view-synchronizer.js';
 import { ViewStore } from './views/view-store.js';
 
 @Module({
+  imports: [JobsModule],
   controllers: [ItemsController, TypesController, UninstallController],
   providers: [
     Backfill,

@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import { CONSUMER_LOG, TASK_CONCURRENCY } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { PortalJobs, type JobHandler, JobRunner } from '@relay/portals';
+import { PortalJobs, type JobHandler, JobRunner } from '@relay/jobs';
 import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
 import { Reconciliation } from './reconcile/reconciliation.js';

@@ -2,13 +2,7 @@ export { hasApplicationToken } from './application-token.js';
 export { BindingAttempts, ClaimLostError } from './binding-attempts.js';
 export type { BindingClaim } from './binding-attempts.js';
 export { PORTAL_ENTITIES } from './entities.js';
-export type {
-  ApplicationTokenKind,
-  BindingState,
-  PortalState,
-  ShownPortalState,
-  TaskState,
-} from './entities.js';
+export type { ApplicationTokenKind, BindingState, PortalState, ShownPortalState } from './entities.js';
 export { PortalStoreUnavailableError, PortalError } from './errors.js';
 export type { PortalErrorCode } from './errors.js';
 export { EventBindings } from './event-bindings.js';
@@ -40,9 +34,5 @@ export type { ActiveSubscription } from './subscriptions.js';
 export type { SuspensionReason } from './suspension/reasons.js';
 export { PortalWakes } from './suspension/portal-wakes.js';
 export { Suspensions } from './suspension/suspensions.js';
-export { PortalJobs } from './jobs/portal-jobs.js';
-export type { PortalJob, JobOverview, JobProgress } from './jobs/portal-jobs.js';
-export { JobRunner } from './jobs/job-runner.js';
-export type { JobHandler, JobRun, JobRunnerOptions } from './jobs/job-runner.js';
 export { WebhookPairs } from './webhook-pairs.js';
 export type { WaitingPair } from './webhook-pairs.js';

@@ -19,7 +19,6 @@ import { StaleTokenRefresher } from './token-refresh/stale-token-refresher.js';
 import { Subscriptions } from './subscriptions.js';
 import { PortalWakes } from './suspension/portal-wakes.js';
 import { Suspensions } from './suspension/suspensions.js';
-import { PortalJobs } from './jobs/portal-jobs.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 export interface PortalsOptions {
@@ -112,11 +111,6 @@ export class PortalsModule {
       {
         provide: BindingAttempts,
         useFactory: (dataSource: DataSource) => new BindingAttempts(dataSource, log),
-        inject: [DataSource],
-      },
-      {
-        provide: PortalJobs,
-        useFactory: (dataSource: DataSource) => new PortalJobs(dataSource),
         inject: [DataSource],
       },
       {

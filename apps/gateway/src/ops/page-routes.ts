@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { JournalStatus } from '@relay/bus';
 import { pageFiles } from '@relay/platform';
-import type { JobOverview } from '@relay/portals';
+import type { JobOverview } from '@relay/jobs';
 import type { FastifyInstance } from 'fastify';
 import type { ListedConsumer } from './known-consumers.js';
 import type { PortalWithBindings } from './portal-routes.js';

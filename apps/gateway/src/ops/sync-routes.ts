@@ -1,5 +1,6 @@
 import { Bitrix24Error } from '@relay/bitrix24';
-import type { PortalQuery, PortalJobs } from '@relay/portals';
+import type { PortalJobs } from '@relay/jobs';
+import type { PortalQuery } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 

@@ -1,6 +1,7 @@
 import type { BusAdmin } from '@relay/bus';
 import type { Log } from '@relay/platform';
-import type { PortalJobs, PortalWakes } from '@relay/portals';
+import type { PortalJobs } from '@relay/jobs';
+import type { PortalWakes } from '@relay/portals';
 import { PeriodicJob } from '../periodic-job.js';
 
 /** An operator who resumes a portal watches it; a check reads an index that is usually empty. */

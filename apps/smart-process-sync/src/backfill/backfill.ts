@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { inTransaction, PortalClients, type JobProgress, type JobRun } from '@relay/portals';
+import { type JobProgress, type JobRun } from '@relay/jobs';
+import { inTransaction, PortalClients } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { ALL_FIELDS } from '../items.controller.js';
 import { toItemRow } from '../item-row.js';

@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { PortalClients, type JobProgress, type JobRun } from '@relay/portals';
+import { type JobProgress, type JobRun } from '@relay/jobs';
+import { PortalClients } from '@relay/portals';
 import { Backfill } from '../backfill/backfill.js';
 import { throwIfTransient } from '../error-scope.js';
 import { MirrorStore } from '../mirror-store.js';

@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { EventBindings, type ListedPortal, PortalQuery, PortalJobs } from '@relay/portals';
+import { PortalJobs } from '@relay/jobs';
+import { EventBindings, type ListedPortal, PortalQuery } from '@relay/portals';
 import { CONSUMER } from '../settings.js';
 import { findDueWork, type DueWork } from './due-work.js';
 import { type PortalSyncState, PortalSyncStates } from './portal-sync-state.js';

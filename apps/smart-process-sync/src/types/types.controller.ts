@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { PortalJobs } from '@relay/portals';
+import { PortalJobs } from '@relay/jobs';
 import { CONSUMER } from '../settings.js';
 
 /**

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import type { JobProgress, JobRun } from '@relay/portals';
+import type { JobProgress, JobRun } from '@relay/jobs';
 import { TypeStore } from '../types/type-store.js';
 import { ViewStore } from './view-store.js';
 

@@ -8,7 +8,6 @@ import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
 import { PortalQuery } from '../portal-query.js';
 import { PortalRepository } from '../portal-repository.js';
-import { PortalJobs } from '../jobs/portal-jobs.js';
 import { PortalWakes, type ClaimedWakes } from './portal-wakes.js';
 import { Suspensions } from './suspensions.js';
 
@@ -144,16 +143,5 @@ describe('a portal that comes to work again', () => {
       await portalRepository.install(oauth.grant(memberId), claim);
       await expect(state()).resolves.toBe('installed');
     });
-  });
-
-  it('has its waiting job retries due now, and those of no other portal', async () => {
-    const tasks = new PortalJobs(source);
-    await portalRepository.install(oauth.grant('m2'), claim);
-    for (const portal of [memberId, 'm2']) await tasks.request('sync', portal, 'backfill');
-    await source.query(`UPDATE portals.tasks SET due_at = now() + interval '10 minutes'`);
-    await tasks.wake(new Set([memberId]));
-    await expect(
-      source.query('SELECT member_id AS of FROM portals.tasks WHERE due_at <= clock_timestamp()'),
-    ).resolves.toEqual([{ of: memberId }]);
   });
 });

@@ -12,7 +12,11 @@ export interface LeaseOptions {
    */
   owner: string;
   leaseMs: number;
+  order: JobOrder;
 }
+
+/** `fifo`: what waits longest is taken first; `lifo`: the newest, for jobs whose value fades as they wait. */
+export type JobOrder = 'fifo' | 'lifo';
 
 /**
  * A job whose process ended this often during its run is run exclusively from then on: it may be the cause of the
@@ -36,13 +40,13 @@ export class JobLeases {
   ) {}
 
   /**
-   * Takes the job that has waited longest, or one with an expired lease, which counts as an attempt and increases the
+   * Takes the next job by the order, or one with an expired lease, which counts as an attempt and increases the
    * delay of the next takeover. Jobs of one portal run one at a time.
-   * @param inHand the jobs of this process, which must not be taken again; a suspect is taken only while this is empty
+   * @param inFlight the jobs of this process, which must not be taken again; a suspect is taken only while this is empty
    * @returns undefined when no job is due
    */
-  async take(inHand: readonly string[]): Promise<PortalJob | undefined> {
-    const { consumer, kinds, owner, leaseMs } = this.options;
+  async take(inFlight: readonly string[]): Promise<PortalJob | undefined> {
+    const { consumer, kinds, owner, leaseMs, order } = this.options;
     const [[task]] = await this.dataSource.query<[PortalJob[], number]>(
       `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL,
          attempts = attempts + (state = 'running')::int, lost_leases = lost_leases + (state = 'running')::int,
@@ -60,9 +64,9 @@ export class JobLeases {
              SELECT FROM portals.tasks other
              WHERE other.consumer = due.consumer AND other.member_id = due.member_id AND other.id <> due.id
                AND other.state = 'running' AND other.lease_until >= clock_timestamp())
-         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+         ORDER BY due_at ${order === 'lifo' ? 'DESC' : 'ASC'} LIMIT 1 FOR UPDATE SKIP LOCKED)
        RETURNING ${JOB_COLUMNS}`,
-      [consumer, kinds, owner, leaseMs, inHand, SUSPECT_LOST_LEASES, MAX_SUSPECT_WAIT_MS],
+      [consumer, kinds, owner, leaseMs, inFlight, SUSPECT_LOST_LEASES, MAX_SUSPECT_WAIT_MS],
     );
     return task;
   }
@@ -79,6 +83,16 @@ export class JobLeases {
       [consumer, kinds, MAX_LOST_LEASES, POISON],
     );
     return tasks;
+  }
+
+  /** @returns the ids of this owner's running jobs that were requested again */
+  async rerunRequested(): Promise<string[]> {
+    const { consumer, owner } = this.options;
+    const rows = await this.dataSource.query<{ id: string }[]>(
+      `SELECT id FROM portals.tasks WHERE consumer = $1 AND owner = $2 AND state = 'running' AND again`,
+      [consumer, owner],
+    );
+    return rows.map(({ id }) => id);
   }
 
   /** @returns false when another process has taken the job */

@@ -1,7 +1,6 @@
 import type { DataSource } from 'typeorm';
-import type { TaskState } from '../entities.js';
-import { notInstalled } from '../errors.js';
-import { inTransaction } from '../in-transaction.js';
+
+export type JobState = 'waiting' | 'running' | 'done' | 'failed';
 
 /** Progress, and at the end the result, of a job. The consumer defines the shape; it must not contain secrets. */
 export type JobProgress = Record<string, unknown>;
@@ -12,7 +11,7 @@ export interface PortalJob {
   consumer: string;
   memberId: string;
   kind: string;
-  state: TaskState;
+  state: JobState;
   progress: JobProgress;
   /** Why it failed or is retried. */
   error: string | null;
@@ -48,33 +47,55 @@ const KEPT_DAYS = 30;
 const OVERVIEW_PENDING = 100;
 const OVERVIEW_ENDED = 50;
 
-/** Job queue of the consumers, per portal: requests jobs and reports their progress. */
+/** A job was requested for a portal that is not in the database. */
+export class UnknownPortalError extends Error {
+  override readonly name = 'UnknownPortalError';
+  readonly code = 'NOT_INSTALLED';
+  readonly recovery = 'never';
+
+  constructor(readonly memberId: string) {
+    super('There is no such portal');
+  }
+}
+
+/** Much longer than the time between two statements of a transaction. */
+const IDLE_TIMEOUT_MS = 10_000;
+
+/** Job queue per consumer and portal: requests jobs and reports their progress. */
 export class PortalJobs {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
    * Enqueues a job. An equal waiting job is returned instead; an equal running job is rerun when it ends, because it
    * may have passed the data that the request concerns.
-   * @throws Bitrix24Error NOT_INSTALLED for an unknown portal
+   * @param consumer the service that runs it
+   * @throws UnknownPortalError
    */
   async request(consumer: string, memberId: string, kind: string): Promise<PortalJob> {
-    return await inTransaction(this.dataSource, async (manager) => {
+    const [job] = await this.requestAll(consumer, [memberId], kind);
+    if (!job) throw new UnknownPortalError(memberId);
+    return job;
+  }
+
+  /** Like `request`, for many portals. @returns the jobs of those that are known */
+  async requestAll(consumer: string, memberIds: readonly string[], kind: string): Promise<PortalJob[]> {
+    return await this.dataSource.transaction(async (manager) => {
+      // A process that stalls must not keep the rows locked.
+      await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS}`);
       await manager.query(
-        `DELETE FROM portals.tasks WHERE consumer = $1 AND member_id = $2
+        `DELETE FROM portals.tasks WHERE consumer = $1 AND member_id = ANY ($2)
            AND ended_at < now() - make_interval(days => $3) AND state IN ('done', 'failed')`,
-        [consumer, memberId, KEPT_DAYS],
+        [consumer, memberIds, KEPT_DAYS],
       );
-      const [task] = await manager.query<PortalJob[]>(
+      return await manager.query<PortalJob[]>(
         `INSERT INTO portals.tasks AS pending (consumer, member_id, kind)
-         SELECT $1, member_id, $3 FROM portals.portals WHERE member_id = $2
+         SELECT $1, member_id, $3 FROM portals.portals WHERE member_id = ANY ($2) ORDER BY member_id
          ON CONFLICT (consumer, member_id, kind) WHERE state IN ('waiting', 'running') DO UPDATE SET
            again = pending.state = 'running',
            due_at = CASE pending.state WHEN 'waiting' THEN least(pending.due_at, clock_timestamp()) ELSE pending.due_at END
          RETURNING ${JOB_COLUMNS}`,
-        [consumer, memberId, kind],
+        [consumer, memberIds, kind],
       );
-      if (!task) throw notInstalled(memberId);
-      return task;
     });
   }
 

@@ -5,11 +5,10 @@
  * if it still crashes its process, it fails as poison. While no process runs, jobs wait.
  */
 import { randomUUID } from 'node:crypto';
-import { type Log, redactText } from '@relay/platform';
+import { guidanceOf, type Log, redactText } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { PortalJob, JobProgress } from './portal-jobs.js';
-import { SUSPECT_LOST_LEASES, JobLeases } from './job-leases.js';
-import { decideRetry } from './retry-policy.js';
+import { SUSPECT_LOST_LEASES, JobLeases, type JobOrder, type RetryDecision } from './job-leases.js';
 
 export interface JobRun {
   task: PortalJob;
@@ -20,7 +19,7 @@ export interface JobRun {
 }
 
 /**
- * Returns the result as the final progress. The thrown error decides whether the job is retried (`retry-policy.ts`).
+ * Returns the result as the final progress. The thrown error decides whether the job is retried (`decideRetry`).
  */
 export type JobHandler = (run: JobRun) => Promise<JobProgress>;
 
@@ -38,10 +37,24 @@ export interface JobRunnerOptions {
   leaseMs?: number;
   /** A job that makes progress for this long in one process is no longer a suspect. */
   harmlessAfterMs?: number;
+  order?: JobOrder;
+  /** A job that is requested again is aborted and starts anew at once, instead of when it ends. */
+  restartOnRequest?: boolean;
 }
 
 const DEFAULT_CONCURRENCY = 8;
 const HARMLESS_AFTER_MS = 60_000;
+const FIRST_PAUSE_MS = 2_000;
+const MAX_PAUSE_MS = 10 * 60_000;
+/** Delay while the portal accepts no calls, or must be authorized again. */
+const WAIT_MS = 60_000;
+/** More than an hour of retries. */
+const MAX_ATTEMPTS = 12;
+
+/** The job was requested again, and starts anew. */
+export class JobRestartedError extends Error {
+  override readonly name = 'JobRestartedError';
+}
 
 /** The lease has expired: another process runs the job. */
 class LeaseLostError extends Error {
@@ -50,7 +63,7 @@ class LeaseLostError extends Error {
 
 export class JobRunner {
   private readonly leases: JobLeases;
-  private readonly running = new Map<string, Promise<void>>();
+  private readonly running = new Map<string, { ended: Promise<void>; restart: AbortController }>();
   private readonly stopping = new AbortController();
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | undefined;
@@ -58,12 +71,13 @@ export class JobRunner {
   private suspect: PortalJob | undefined;
 
   constructor(private readonly options: JobRunnerOptions) {
-    const { dataSource, consumer, handlers, leaseMs = 15_000 } = options;
+    const { dataSource, consumer, handlers, leaseMs = 15_000, order = 'fifo' } = options;
     this.leases = new JobLeases(dataSource, {
       consumer,
       kinds: Object.keys(handlers),
       owner: randomUUID(),
       leaseMs,
+      order,
     });
   }
 
@@ -88,7 +102,7 @@ export class JobRunner {
     this.stopping.abort(new Error('the process ends'));
     clearTimeout(this.timer);
     await this.polling;
-    await Promise.all(this.running.values());
+    await Promise.all([...this.running.values()].map(({ ended }) => ended));
   }
 
   private async poll(): Promise<void> {
@@ -96,29 +110,37 @@ export class JobRunner {
       for (const task of await this.leases.giveUpPoison()) {
         this.options.log.error({ ...named(task), error: task.error }, 'task failed');
       }
-      const { concurrency = DEFAULT_CONCURRENCY } = this.options;
+      const { concurrency = DEFAULT_CONCURRENCY, restartOnRequest } = this.options;
+      if (restartOnRequest && this.running.size > 0) await this.restartRequested();
       while (!this.stopping.signal.aborted && this.running.size < concurrency && !this.suspect) {
         const task = await this.leases.take([...this.running.keys()]);
         if (!task) return;
         if (task.lostLeases >= SUSPECT_LOST_LEASES) this.suspect = task;
-        const run: Promise<void> = this.run(task).finally(() => {
+        const restart = new AbortController();
+        const ended = this.run(task, restart).finally(() => {
           this.running.delete(task.id);
           if (this.suspect === task) this.suspect = undefined;
           this.wake();
         });
-        this.running.set(task.id, run);
+        this.running.set(task.id, { ended, restart });
       }
     } catch (err) {
       this.options.log.warn({ err }, 'tasks cannot be looked for, will be tried again');
     }
   }
 
-  private async run(task: PortalJob): Promise<void> {
+  private async restartRequested(): Promise<void> {
+    for (const id of await this.leases.rerunRequested()) {
+      this.running.get(id)?.restart.abort(new JobRestartedError());
+    }
+  }
+
+  private async run(task: PortalJob, restart: AbortController): Promise<void> {
     const lost = new AbortController();
-    const signal = AbortSignal.any([this.stopping.signal, lost.signal]);
+    const signal = AbortSignal.any([this.stopping.signal, lost.signal, restart.signal]);
     const heartbeat = this.startHeartbeat(task, lost);
     try {
-      await this.execute(task, signal, lost);
+      await this.execute(task, signal, lost, restart.signal);
     } catch (err) {
       // The database is unavailable: the lease expires, and some process continues the job.
       this.options.log.warn({ err, ...named(task) }, 'what became of a task could not be noted');
@@ -127,7 +149,12 @@ export class JobRunner {
     }
   }
 
-  private async execute(task: PortalJob, signal: AbortSignal, lost: AbortController): Promise<void> {
+  private async execute(
+    task: PortalJob,
+    signal: AbortSignal,
+    lost: AbortController,
+    restart: AbortSignal,
+  ): Promise<void> {
     const { log, handlers } = this.options;
     const handler = handlers[task.kind];
     if (!handler) throw new TypeError(`nobody does ${task.kind}`);
@@ -148,6 +175,8 @@ export class JobRunner {
     } catch (err) {
       if (lost.signal.aborted) return log.warn(named(task), 'a task was taken over by another process');
       if (this.stopping.signal.aborted) return await this.leases.giveBack(task.id);
+      // `done` makes a job that was requested again wait once more.
+      if (restart.aborted) return await this.leases.done(task.id, {});
       const verdict = decideRetry(err, attempts);
       const message = redactText(err instanceof Error ? err.message : String(err));
       await this.leases.failed(task.id, message, verdict);
@@ -174,4 +203,28 @@ export class JobRunner {
 
 function named({ id, kind, memberId }: PortalJob): { task: string; kind: string; memberId: string } {
   return { task: id, kind, memberId };
+}
+
+/** Decides on a failed job after `attempts` earlier failures. An error without a recovery counts as transient. */
+function decideRetry(error: unknown, attempts: number): RetryDecision {
+  const { recovery, retryAfterMs = 0 } = guidanceOf(error);
+  switch (recovery) {
+    case 'never':
+      return { again: false };
+    case 'wait':
+      return { again: true, afterMs: retryAfterMs || WAIT_MS, counts: false };
+    case 'reauthorize':
+      return { again: true, afterMs: Math.max(retryAfterMs, WAIT_MS), counts: false };
+    case 'retry': {
+      if (attempts + 1 >= MAX_ATTEMPTS) return { again: false };
+      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
+      return { again: true, afterMs: Math.max(pauseMs, retryAfterMs), counts: true };
+    }
+    default:
+      return assertUnreachable(recovery);
+  }
+}
+
+function assertUnreachable(value: never): never {
+  throw new TypeError(`Unknown recovery: ${String(value)}`);
 }
