@@ -1,7 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { databaseOptions, silentLog } from '@relay/platform';
-import { PORTAL_MIGRATIONS } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
@@ -19,7 +18,7 @@ describe('jobs of a consumer', () => {
   let member = 0;
 
   beforeAll(async () => {
-    database = await freshDatabase(PORTAL_MIGRATIONS);
+    database = await freshDatabase('libs/portals');
     source = await new DataSource(databaseOptions(database.url, 'spec')).initialize();
     tasks = new PortalJobs(source);
   });
