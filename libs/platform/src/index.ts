@@ -14,6 +14,8 @@ export type { ConnectionLimits } from './guard-connections.js';
 export { guidanceOf } from './guidance.js';
 export type { Guidance } from './guidance.js';
 export { formatFatalError } from './format-fatal-error.js';
+export { LeaderLease } from './leader-lease.js';
+export type { LeaderLeaseOptions } from './leader-lease.js';
 export { createLogger, NestLogger, silentLog } from './logger.js';
 export type { Log } from './logger.js';
 export { counter, gauge, histogram } from './metrics.js';
