@@ -104,7 +104,7 @@ const answer = z.object({
     );
     expect(await command(relay, ['bus', 'move'])).toMatchObject({
       code: 0,
-      screen: expect.stringContaining('Moved from the bus of before: 0 events'),
+      screen: expect.stringContaining('Moved from the previous bus: 0 events'),
     });
   }, 180_000);
 });

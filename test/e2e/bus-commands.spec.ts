@@ -123,7 +123,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       expect(listed.screen).toMatch(/ACCESS_DENIED .*ONCRMDEALADD +CRMDEAL:82\n/);
       expect(listed.screen).toContain('and 1 more');
       const none = await run('dead', 'list', '--error', 'NOT_FOUND');
-      expect(none).toEqual({ code: 0, screen: 'No dead letter.\n' });
+      expect(none).toEqual({ code: 0, screen: 'No dead letters.\n' });
       expect(await json('dead', 'list', '--portal', portal.memberId)).toMatchObject({ matching: 3 });
 
       const [, id = ''] = /^deal-watcher +(\w+)/m.exec(listed.screen) ?? [];
@@ -134,7 +134,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
 
       handled.length = 0;
       const replayed = await run('dead', 'replay', '--portal', portal.memberId, '--rate', '100');
-      expect(replayed).toEqual({ code: 0, screen: '3 dead letters are back with their consumers.\n' });
+      expect(replayed).toEqual({ code: 0, screen: '3 dead letters replayed to their consumers.\n' });
       await eventually(() => expect(handled).toEqual(['CRMDEAL:82', 'CRMDEAL:82', 'CRMDEAL:82']));
       await lettersAre(0);
     }, 240_000);
@@ -144,7 +144,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const unsaid = await run('dead', 'drop');
       expect([unsaid.code, unsaid.screen]).toEqual([1, expect.stringContaining('say which letters')]);
       expect(await run('dead', 'drop', '--error', 'NOT_FOUND')).toMatchObject({
-        screen: '0 dead letters are dropped.\n',
+        screen: '0 dead letters dropped.\n',
       });
       expect(await json('dead', 'drop', '--all', '--limit', '1')).toEqual({ dropped: 1 });
       expect(await json('dead', 'drop', '--error', 'ACCESS_DENIED')).toEqual({ dropped: 1 });
@@ -181,7 +181,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const whole = await run('topology');
       expect([whole.code, whole.screen]).toEqual([
         0,
-        expect.stringContaining('All of it stands as it must.'),
+        expect.stringContaining('Every queue and exchange is as it must be.'),
       ]);
       const broken = await breakSomething();
       const checked = await run('topology');
@@ -231,7 +231,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const retired = await run('consumer', 'retire', consumerName, '--drop');
       expect(retired).toEqual({
         code: 0,
-        screen: `${consumerName} is retired: nothing stands for it any more. 2 events were dropped with it.\n`,
+        screen: `${consumerName} is retired: its queues are deleted. 2 events were deleted with it.\n`,
       });
       expect(await run('queues')).toEqual({ code: 0, screen: 'No consumer has ever started here.\n' });
       const handlerUrl = `${relay.gatewayUrl}/b24/events`;

@@ -158,7 +158,7 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
       status: 'degraded',
       reasons: { bus: expect.stringContaining('missing on RabbitMQ and are made anew') },
     });
-    expect(await topology()).toContain(`queue ${queue} was missing and was made anew`);
+    expect(await topology()).toContain(`queue ${queue} was missing and was declared again`);
     await start();
     expect(await missed(leads, handled.both)).toEqual([]);
   });
@@ -176,7 +176,7 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
         reasons: { bus: expect.stringMatching(/ of .*deals.*: what they held is lost/) },
       }),
     );
-    expect(await topology()).toContain(`queue ${queue} was missing and was made anew`);
+    expect(await topology()).toContain(`queue ${queue} was missing and was declared again`);
     const deals = await send('ONCRMDEALADD', 5);
     await start();
     expect(await missed(deals, handled.deals)).toEqual([]);
@@ -249,10 +249,11 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
     // Started again, it has not missed them: it was to get none. An operator may think otherwise.
     await start();
     expect(await command(relay, ['unrouted', 'replay', '--until', '1d'])).toMatchObject({
-      screen: '0 are with their consumers now, 2 stay: nobody subscribes to them, or they are not meant.\n',
+      screen:
+        '0 replayed to their consumers, 2 stay: no consumer subscribes to them, or the filter excludes them.\n',
     });
     expect(await command(relay, ['unrouted', 'replay'])).toMatchObject({
-      screen: '2 are with their consumers now.\n',
+      screen: '2 replayed to their consumers.\n',
     });
     await eventually(() => expect(handled.both.size).toBe(2));
   });

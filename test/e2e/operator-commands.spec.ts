@@ -124,7 +124,7 @@ describe('an operator', () => {
     const rotated = await command(relay, ['keys', 'rotate']);
     expect([rotated.code, rotated.screen]).toEqual([
       0,
-      expect.stringContaining('Every other key can be taken out'),
+      expect.stringContaining('All other keys can be removed'),
     ]);
     const again = await command(relay, ['keys', 'rotate', '--json']);
     expect(JSON.parse(again.screen)).toMatchObject({ rewritten: 0, unreadable: 0, currentKeyId: 'fresh' });

@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { formatTable } from './table.js';
-import type { GivenOptions } from './command.js';
+import type { GivenOptions, Report } from './command.js';
 import { formatAge } from './duration.js';
 import type { OpsClient } from './ops-client.js';
-import type { Report } from './report.js';
+import { formatTable } from './terminal.js';
 
 const process_ = z.looseObject({ host: z.string(), pid: z.number(), isPaused: z.boolean() });
 const status = z.looseObject({
@@ -46,16 +45,16 @@ export async function listConsumers(api: OpsClient): Promise<Report> {
 
 function noteOn({ missing, unknown, newer, processes, shardsServed }: Status): string {
   if (missing) return 'NOBODY WORKS ON IT: start it';
-  if (processes.some(({ isPaused }) => isPaused))
-    return 'PAUSED: everything fails, one event at a time is tried';
+  if (processes.some(({ isPaused }) => isPaused)) return 'PAUSED: every event fails; one at a time is tried';
   if (newer > 0) return `${newer} OF A NEWER VERSION wait for the upgrade`;
-  if (unknown) return 'nothing stands for it on the bus';
+  if (unknown) return 'it has no queues on the bus';
   if (processes.length > 0 && shardsServed === 0) return 'its processes do not consume: see their logs';
-  if (processes.length === 0 && shardsServed > 0) return 'a process serves it that cannot report itself';
+  if (processes.length === 0 && shardsServed > 0)
+    return 'a process that cannot report its state consumes its queues';
   return '';
 }
 
-/** The gateway refuses if events would be lost, and says what to do. */
+/** The gateway rejects this if events would be lost, and says what to do. */
 export async function retireConsumer(
   api: OpsClient,
   consumer: string,
@@ -63,14 +62,14 @@ export async function retireConsumer(
 ): Promise<Report> {
   const path = `/consumers/${encodeURIComponent(consumer)}/retire`;
   const answer = retired.parse(await api.send('POST', path, { drain, drop }));
-  return { value: answer, text: textOf(consumer, answer) };
+  return { value: answer, text: formatRetired(consumer, answer) };
 }
 
-function textOf(consumer: string, answer: z.output<typeof retired>): string {
+function formatRetired(consumer: string, answer: z.output<typeof retired>): string {
   if (answer.outcome === 'draining') {
     const { waiting, inHand, retrying, dead } = answer.status;
-    return `${consumer} gets no more events until it is started again. ${waiting + inHand} wait, ${retrying} retry, ${dead} lie dead: see \`relay queues\`; stop it when none is left, then retire it.`;
+    return `${consumer} gets no new events until it starts again. ${waiting + inHand} waiting, ${retrying} retrying, ${dead} dead: see \`relay queues\`. When none is left, stop it and retire it.`;
   }
-  const dropped = answer.dropped > 0 ? ` ${answer.dropped} events were dropped with it.` : '';
-  return `${consumer} is retired: nothing stands for it any more.${dropped}`;
+  const dropped = answer.dropped > 0 ? ` ${answer.dropped} events were deleted with it.` : '';
+  return `${consumer} is retired: its queues are deleted.${dropped}`;
 }

@@ -1,10 +1,9 @@
 import { StartupError } from '@relay/platform';
 import { z } from 'zod';
-import { formatTable } from './table.js';
-import type { GivenOptions } from './command.js';
+import type { GivenOptions, Report } from './command.js';
 import { formatAge, parseTime } from './duration.js';
 import type { OpsClient } from './ops-client.js';
-import type { Report } from './report.js';
+import { formatTable } from './terminal.js';
 
 const letter = z.looseObject({
   id: z.string(),
@@ -26,7 +25,7 @@ const dropped = round.extend({ dropped: z.number() });
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
 const TRUNCATED_HINT =
-  'More lie there than one look examines: work through the oldest, or narrow it by --consumer.';
+  'There are more dead letters than one request scans: handle the oldest first, or filter by --consumer.';
 
 export async function listDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const query = new URLSearchParams(Object.entries(filtersIn(options)));
@@ -34,7 +33,7 @@ export async function listDead(api: OpsClient, options: GivenOptions): Promise<R
   const found = list.parse(await api.send('GET', `/dead-letters?${query}`));
   const { deadLetters, matching, complete } = found;
   if (matching === 0)
-    return { value: found, text: complete ? 'No dead letter.' : `None found. ${TRUNCATED_HINT}` };
+    return { value: found, text: complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}` };
   const rows = deadLetters.map(({ consumer, id, lastFailedAt, attempts, code, memberId, event, entity }) => [
     consumer,
     id,
@@ -66,14 +65,14 @@ export async function showDead(api: OpsClient, consumer: string, id: string): Pr
   return { value: one, text: lines.join('\n') };
 }
 
-/** Runs in rounds of some seconds; each reports its progress, and Ctrl-C between them loses nothing. */
+/** Each request replays for some seconds; this repeats it until none is left. Ctrl-C loses nothing. */
 export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const rate = numberIn(options, 'rate');
   const total = await runRounds(options, async (body) => {
     const answer = replayed.parse(await api.send('POST', '/dead-letters/replay', { ...body, rate }));
     return { ...answer, letters: answer.replayed };
   });
-  return { value: { replayed: total.letters }, text: textOf(total, 'back with their consumers') };
+  return { value: { replayed: total.letters }, text: formatTotal(total, 'replayed to their consumers') };
 }
 
 export async function dropDead(api: OpsClient, options: GivenOptions): Promise<Report> {
@@ -81,7 +80,7 @@ export async function dropDead(api: OpsClient, options: GivenOptions): Promise<R
     const answer = dropped.parse(await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }));
     return { ...answer, letters: answer.dropped };
   });
-  return { value: { dropped: total.letters }, text: textOf(total, 'dropped') };
+  return { value: { dropped: total.letters }, text: formatTotal(total, 'dropped') };
 }
 
 interface Round extends z.output<typeof round> {
@@ -106,9 +105,9 @@ async function runRounds(
   return total;
 }
 
-function textOf({ letters, complete }: Round, what: string): string {
-  const said = letters === 1 ? `1 dead letter is ${what}.` : `${letters} dead letters are ${what}.`;
-  return complete || letters > 0 ? said : `${said} ${TRUNCATED_HINT}`;
+function formatTotal({ letters, complete }: Round, what: string): string {
+  const text = letters === 1 ? `1 dead letter ${what}.` : `${letters} dead letters ${what}.`;
+  return complete || letters > 0 ? text : `${text} ${TRUNCATED_HINT}`;
 }
 
 function filtersIn({ consumer, portal, error, since, until }: GivenOptions): Record<string, string> {

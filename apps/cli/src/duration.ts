@@ -3,7 +3,7 @@ import { StartupError } from '@relay/platform';
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
 
 /**
- * `2026-11-25T08:00:00Z`, or how long ago: `90s`, `30m`, `2h`, `7d`.
+ * Parses `2026-11-25T08:00:00Z`, or an age: `90s`, `30m`, `2h`, `7d`.
  * @returns the time in ISO 8601. @throws StartupError if it is neither
  */
 export function parseTime(text: string, now = Date.now()): string {
@@ -16,7 +16,7 @@ export function parseTime(text: string, now = Date.now()): string {
   const time = isComplete ? new Date(text) : undefined;
   if (time && !Number.isNaN(time.getTime())) return time.toISOString();
   throw new StartupError(
-    `${text} is no time: give one as 2026-11-25T08:00:00Z, or how long ago it is, as 90s, 30m, 2h, 7d.`,
+    `${text} is no time: give one such as 2026-11-25T08:00:00Z, or an age such as 90s, 30m, 2h, 7d.`,
   );
 }
 
@@ -28,4 +28,10 @@ export function formatAge(iso: string | null, now = Date.now()): string {
   if (ms < 2 * UNIT_MS.h) return `${Math.round(ms / UNIT_MS.m)} min`;
   if (ms < 2 * UNIT_MS.d) return `${Math.round(ms / UNIT_MS.h)} h`;
   return `${Math.round(ms / UNIT_MS.d)} d`;
+}
+
+/** `90 s`, `5 min`. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  return whole < 120 ? `${whole} s` : `${Math.round(whole / 60)} min`;
 }

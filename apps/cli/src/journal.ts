@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import type { Report } from './command.js';
 import { formatAge } from './duration.js';
 import type { OpsClient } from './ops-client.js';
-import type { Report } from './report.js';
 
 const contents = z.object({
   slot: z.number(),

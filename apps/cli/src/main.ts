@@ -1,10 +1,8 @@
 import { escapeUnprintable, runMain, StartupError } from '@relay/platform';
 import { parseArgs } from 'node:util';
-import { OPTIONS_OF_COMMANDS, type Command, type GivenOptions } from './command.js';
+import { formatHelp, OPTIONS_OF_COMMANDS, type Command, type GivenOptions, type Report } from './command.js';
 import { commands } from './commands.js';
-import { formatHelp } from './help.js';
 import { OpsClient } from './ops-client.js';
-import type { Report } from './report.js';
 
 const help = formatHelp(commands);
 
@@ -14,9 +12,9 @@ await runMain('relay', async () => {
     process.stdout.write(`${help}\n`);
     return;
   }
-  const { value, text, isBad = false } = await run(positionals, options, json);
+  const { value, text, exitCode = 0 } = await run(positionals, options, json);
   process.stdout.write(`${json ? escapeUnprintable(JSON.stringify(value)) : text}\n`);
-  if (isBad) process.exitCode = 1;
+  process.exitCode = exitCode;
 });
 
 interface Arguments {
@@ -38,7 +36,7 @@ function readArguments(): Arguments {
       },
     });
     const { json, help: isHelpWanted, ...options } = values;
-    return { json, help: isHelpWanted, options, positionals: positionals };
+    return { json, help: isHelpWanted, options, positionals };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : '';
     throw new StartupError(`${reason}\n\n${help}`, { cause });

@@ -1,8 +1,8 @@
 import { StartupError } from '@relay/platform';
 import { z } from 'zod';
-import { prompt } from './prompt.js';
+import type { Report } from './command.js';
 import type { OpsClient } from './ops-client.js';
-import type { Report } from './report.js';
+import { prompt } from './terminal.js';
 
 const listed = z.object({
   portals: z.array(
@@ -39,7 +39,7 @@ const limited = z.object({
   limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
 });
 
-/** Portals, and future ones: webhook pairs that no event has claimed, pending installs. */
+/** Installed portals, webhook pairs that no event has claimed, and pending installs. */
 export async function listPortals(api: OpsClient): Promise<Report> {
   const answer = listed.parse(await api.send('GET', '/portals'));
   const { portals, webhookPairs, pendingInstalls } = answer;
@@ -141,11 +141,11 @@ export async function setSettings(
  */
 export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
   const answer = limited.parse(await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }));
-  const said =
+  const limitText =
     answer.limit === 'free'
       ? 'as many requests as they come'
       : `${answer.limit.rate} requests a second, ${answer.limit.burst} at once`;
-  return { value: answer, text: `${memberId} now gets ${said}.` };
+  return { value: answer, text: `${memberId} now gets ${limitText}.` };
 }
 
 function limitIn(text: string): string | { rate: number; burst: number } {
@@ -159,7 +159,7 @@ function limitIn(text: string): string | { rate: number; burst: number } {
 export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
   const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
   const text = answer.resumed
-    ? `${memberId} is called again, and what waits for it comes now. It is resuming until it has answered.`
+    ? `${memberId} is called again, and its delayed events and jobs are due now. Its state is resuming until it answers.`
     : `${memberId} was not suspended.`;
   return { value: answer, text };
 }
@@ -174,4 +174,29 @@ function parsed(json: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+const rotated = z.object({
+  rewritten: z.number(),
+  alreadyCurrent: z.number(),
+  unreadable: z.number(),
+  currentKeyId: z.string(),
+  keysInUse: z.record(z.string(), z.number()),
+});
+
+/** Encrypts everything with the first key of TOKEN_KEYS, and says which keys can be removed. */
+export async function rotateKeys(api: OpsClient): Promise<Report> {
+  const answer = rotated.parse(await api.send('POST', '/keys/rotate'));
+  const { rewritten, alreadyCurrent, unreadable, currentKeyId } = answer;
+  const old = Object.keys(answer.keysInUse).filter((id) => id !== currentKeyId);
+  const lines = [
+    `${rewritten} secrets encrypted with key ${currentKeyId} now; ${alreadyCurrent} already were.`,
+    old.length === 0
+      ? 'All other keys can be removed from TOKEN_KEYS.'
+      : `TOKEN_KEYS must still contain ${old.join(', ')}. When every process has restarted with ${currentKeyId} as the first key, run this again.`,
+  ];
+  if (unreadable > 0) {
+    lines.push(`No key of TOKEN_KEYS decrypts ${unreadable} of them; the gateway's log names each.`);
+  }
+  return { value: answer, text: lines.join('\n') };
 }

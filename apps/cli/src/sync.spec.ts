@@ -91,7 +91,7 @@ describe('relay sync', () => {
 
   it.each([
     ['initech', 'There is no portal initech'],
-    ['globex', 'globex is several portals: give the member_id'],
+    ['globex', 'globex matches several portals: give the member_id'],
   ])('asks for nothing at %s', async (name, why) => {
     await expect(runSync(api, 'backfill', name)).rejects.toThrow(why);
     expect(asked).toEqual(['GET /ops/api/portals']);
@@ -103,7 +103,7 @@ describe('relay sync', () => {
     const { text, value } = await runSync(api, 'backfill', 'acme');
     expect(screen).toBe('48 % backfill: 6,000 items, 1,500 a second, 3 min left\n');
     expect(text).toBe(
-      'backfill: done, 12,345 items in 42 s\n  147  Deliveries  12,000\n  148  Visits  345, not yet all',
+      'backfill: done, 12,345 items in 42 s\n  147  Deliveries  12,000\n  148  Visits  345, incomplete',
     );
     expect(value).toMatchObject({ id: 'mine', state: 'done' });
   });
@@ -111,7 +111,7 @@ describe('relay sync', () => {
   it('says why it is tried again', async () => {
     looks = [[task({ state: 'waiting', error: 'QUERY_LIMIT_EXCEEDED' })], [done]];
     await runSync(api, 'backfill', 'acme');
-    expect(screen).toBe('0 % backfill: QUERY_LIMIT_EXCEEDED, is tried again\n');
+    expect(screen).toBe('0 % backfill: QUERY_LIMIT_EXCEEDED, retrying\n');
   });
 
   it.each([
@@ -124,7 +124,7 @@ describe('relay sync', () => {
 
   it('does not take the task of somebody else for its own', async () => {
     looks = [[task({ id: 'another' })]];
-    await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow('asked for once more by somebody else');
+    await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow('Somebody else requested this job again');
   });
 
   describe('of a task that does not begin', () => {
@@ -139,7 +139,7 @@ describe('relay sync', () => {
     it('asks whether anybody is there to do it', async () => {
       looks = [[waiting], [done]];
       await runSync(api, 'backfill', 'acme');
-      expect(screen).toBe('0 % waiting: does smart-process-sync run? …\n');
+      expect(screen).toBe('0 % waiting: is smart-process-sync running? …\n');
     });
 
     it('says what it waits for', async () => {
@@ -147,7 +147,7 @@ describe('relay sync', () => {
       looks = [[other, waiting], [done]];
       await runSync(api, 'backfill', 'acme');
       expect(screen).toBe(
-        '0 % waiting until the reconcile of this portal has ended: reconcile: 7 items, 0 a second …\n',
+        '0 % waiting for the end of the reconcile of this portal: reconcile: 7 items, 0 a second …\n',
       );
     });
   });
@@ -168,11 +168,11 @@ describe('relay sync', () => {
         '',
         'backfill: done, 12,345 items in 42 s',
         '  147  Deliveries  12,000',
-        '  148  Visits  345, not yet all',
+        '  148  Visits  345, incomplete',
       ].join('\n'),
     );
     looks = [[]];
-    expect((await syncStatus(api, 'm1')).text).toContain('Nothing was asked for yet');
+    expect((await syncStatus(api, 'm1')).text).toContain('No job was requested yet');
   });
 
   it('ends with what the gateway says', async () => {

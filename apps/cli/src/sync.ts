@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
 import { z } from 'zod';
+import type { Report } from './command.js';
+import { formatDuration } from './duration.js';
 import type { OpsClient } from './ops-client.js';
-import { ProgressLine } from './progress-line.js';
-import type { Report } from './report.js';
+import { ProgressLine } from './terminal.js';
 
 const typeProgress = z.looseObject({
   entityTypeId: z.number(),
@@ -32,7 +33,7 @@ const task = z.looseObject({
   endedAt: z.string().nullable(),
   progress,
 });
-export type SyncTask = z.output<typeof task>;
+type SyncTask = z.output<typeof task>;
 
 const asked = z.object({ task });
 const latest = z.object({ tasks: z.array(task) });
@@ -65,7 +66,7 @@ export async function runSync(
 export async function syncStatus(api: OpsClient, portal: string): Promise<Report> {
   const { tasks } = latest.parse(await api.send('GET', pathOf(await memberIdOf(api, portal))));
   const text = tasks.map((one) => [summarize(one), ...typeLines(one)].join('\n')).join('\n\n');
-  return { value: tasks, text: text || 'Nothing was asked for yet; a new portal is read within seconds.' };
+  return { value: tasks, text: text || 'No job was requested yet; a new portal is read within seconds.' };
 }
 
 async function followTask(api: OpsClient, memberId: string, id: string): Promise<SyncTask> {
@@ -75,8 +76,7 @@ async function followTask(api: OpsClient, memberId: string, id: string): Promise
     for (;;) {
       const { tasks } = latest.parse(await api.send('GET', pathOf(memberId)));
       const mine = tasks.find((one) => one.id === id);
-      if (!mine)
-        throw new StartupError('It was asked for once more by somebody else: see relay sync status.');
+      if (!mine) throw new StartupError('Somebody else requested this job again: see relay sync status.');
       if (mine.state === 'done' || mine.state === 'failed') return mine;
       const isLate = mine.startedAt === null && performance.now() - since > START_TIMEOUT_MS;
       line.show(isLate ? `${waitingFor(tasks, mine)} …` : progressText(mine), mine.progress.part);
@@ -89,8 +89,8 @@ async function followTask(api: OpsClient, memberId: string, id: string): Promise
 
 function waitingFor(tasks: readonly SyncTask[], mine: SyncTask): string {
   const running = tasks.find(({ id, state }) => id !== mine.id && state === 'running');
-  if (running) return `waiting until the ${running.kind} of this portal has ended: ${progressText(running)}`;
-  return 'waiting: does smart-process-sync run?';
+  if (running) return `waiting for the end of the ${running.kind} of this portal: ${progressText(running)}`;
+  return 'waiting: is smart-process-sync running?';
 }
 
 function progressText({
@@ -99,7 +99,7 @@ function progressText({
   error,
   state,
 }: SyncTask): string {
-  if (state === 'waiting' && error !== null) return `${kind}: ${error}, is tried again`;
+  if (state === 'waiting' && error !== null) return `${kind}: ${error}, retrying`;
   const left = secondsLeft === undefined ? '' : `, ${formatDuration(secondsLeft)} left`;
   return `${kind}: ${formatCount(items)} items, ${formatCount(itemsPerSecond)} a second${left}`;
 }
@@ -117,22 +117,22 @@ function summarize({
       ? ` in ${formatDuration((Date.parse(endedAt) - Date.parse(startedAt)) / 1_000)}`
       : '';
   const differences = Object.entries(found).map(([what, count]) => `${formatCount(count)} ${what}`);
-  const said = kind === 'reconcile' ? `; ${differences.join(', ')}` : '';
+  const differing = kind === 'reconcile' ? `; ${differences.join(', ')}` : '';
   const without = Object.entries(leftOut)
     .filter(([, count]) => count > 0)
     .map(([what, count]) => `${formatCount(count)} ${what}`);
   const omitted = without.length > 0 ? `; left out: ${without.join(', ')}` : '';
-  return `${kind}: ${state}, ${formatCount(items)} items${took}${said}${omitted}${error === null ? '' : `; ${error}`}`;
+  return `${kind}: ${state}, ${formatCount(items)} items${took}${differing}${omitted}${error === null ? '' : `; ${error}`}`;
 }
 
 function typeLines({ progress: { types } }: SyncTask): string[] {
   return types.map(
     ({ entityTypeId, title, items, isDone }) =>
-      `  ${entityTypeId}  ${title}  ${formatCount(items)}${isDone ? '' : ', not yet all'}`,
+      `  ${entityTypeId}  ${title}  ${formatCount(items)}${isDone ? '' : ', incomplete'}`,
   );
 }
 
-/** The portal by its member_id, its domain, or the domain's first label. @throws StartupError for none, or several */
+/** Finds a portal by its member_id, its domain, or the domain's first label. @throws StartupError for none, or several */
 async function memberIdOf(api: OpsClient, name: string): Promise<string> {
   const all = portals.parse(await api.send('GET', '/portals')).portals;
   const meant = [
@@ -140,9 +140,10 @@ async function memberIdOf(api: OpsClient, name: string): Promise<string> {
     all.filter(({ domain }) => domain === name),
     all.filter(({ domain }) => domain.split(/[.:/]/)[0] === name),
   ].find((found) => found.length > 0);
-  if (!meant) throw new StartupError(`There is no portal ${name}: relay portals lists them.`);
+  if (!meant) throw new StartupError(`There is no portal ${name}: see relay portals.`);
   const [portal, ...others] = meant;
-  if (!portal || others.length > 0) throw new StartupError(`${name} is several portals: give the member_id.`);
+  if (!portal || others.length > 0)
+    throw new StartupError(`${name} matches several portals: give the member_id.`);
   return portal.memberId;
 }
 
@@ -152,9 +153,4 @@ function pathOf(memberId: string): string {
 
 function formatCount(count: number): string {
   return count.toLocaleString('en');
-}
-
-function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  return whole < 120 ? `${whole} s` : `${Math.round(whole / 60)} min`;
 }

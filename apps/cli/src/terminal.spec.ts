@@ -1,5 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import { bar, ProgressLine } from './progress-line.js';
+import { bar, ProgressLine } from './terminal.js';
 
 function screen(isTTY: boolean): {
   stream: ConstructorParameters<typeof ProgressLine>[0];
