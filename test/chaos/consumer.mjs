@@ -11,8 +11,7 @@ import 'reflect-metadata';
 const dist = process.env['CHAOS_DIST'] ?? join(import.meta.dirname, '../../dist');
 /** @param {string} path below dist/ */
 const built = (path) => import(join(dist, path));
-const { OnPortalEvents } = await built('libs/bus/src/index.js');
-const { runConsumer } = await built('libs/consumer/src/index.js');
+const { OnPortalEvents, runConsumer } = await built('libs/consumer/src/index.js');
 const { PortalClients } = await built('libs/portals/src/index.js');
 
 const {

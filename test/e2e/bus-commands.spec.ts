@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
-import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { CONSUMER_VARIABLES, startConsumer, type RunningConsumer } from '@relay/consumer';
+import {
+  CONSUMER_VARIABLES,
+  startConsumer,
+  type RunningConsumer,
+  OnPortalEvents,
+  type PortalBatch,
+} from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';

@@ -1,7 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Module, type Type } from '@nestjs/common';
-import { OnPortalEvents, type PortalBatch } from '@relay/bus';
-import { CONSUMER_VARIABLES, startConsumer, type RunningConsumer } from '@relay/consumer';
+import {
+  CONSUMER_VARIABLES,
+  startConsumer,
+  type RunningConsumer,
+  OnPortalEvents,
+  type PortalBatch,
+} from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
 import amqp, { type Channel } from 'amqplib';
 import { z } from 'zod';

@@ -3,7 +3,7 @@ import { openEventBus, type EventBus } from '@relay/bus';
 import { silentLog } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';
-import { anEvent } from '../../libs/bus/test/events.js';
+import { anEvent } from '../support/an-event.js';
 import { freePort, hasBroker } from '../support/broker.js';
 import { eventually } from '../support/eventually.js';
 import { AppProcess } from '../support/processes.js';

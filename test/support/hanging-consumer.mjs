@@ -5,8 +5,7 @@ import { Controller } from '@nestjs/common';
 
 /** @param {string} path below dist/ */
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
-const { OnPortalEvents } = await built('libs/bus/src/index.js');
-const { CONSUMER_VARIABLES, startConsumer } = await built('libs/consumer/src/index.js');
+const { CONSUMER_VARIABLES, OnPortalEvents, startConsumer } = await built('libs/consumer/src/index.js');
 const { readEnvironment, runMain, runUntilSignal } = await built('libs/platform/src/index.js');
 
 class HangingController {

@@ -8,8 +8,7 @@ import { join } from 'node:path';
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
 await import('reflect-metadata');
 const { Controller, Module } = await import('@nestjs/common');
-const { OnPortalEvents } = await built('libs/bus/src/index.js');
-const { runConsumer } = await built('libs/consumer/src/index.js');
+const { OnPortalEvents, runConsumer } = await built('libs/consumer/src/index.js');
 
 const { memberId: killedAt, entityId: killedBy } = JSON.parse(process.env['MORTAL_CONSUMER'] ?? '{}');
 

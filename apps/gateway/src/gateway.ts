@@ -3,7 +3,6 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import {
   BusMover,
   BusHealth,
-  JournalledBus,
   openBusAdmin,
   openEventBus,
   requireShardCount,
@@ -47,6 +46,7 @@ import { measureRequests } from './http/request-metrics.js';
 import { traceRequests } from './http/request-spans.js';
 import { KnownConsumers } from './ops/known-consumers.js';
 import { createOpsApi } from './ops/ops-api.js';
+import { JournalledBus } from './ingress/journal/journalled-bus.js';
 import { checkPublicUrl } from './public-url.js';
 import { PortalWaker } from './wakes/portal-waker.js';
 

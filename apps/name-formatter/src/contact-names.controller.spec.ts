@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Bitrix24Error } from '@relay/bitrix24';
-import type { PortalEntry } from '@relay/bus';
+import type { PortalEntry } from '@relay/consumer';
 import { databaseOptions, silentLog } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalRepository, PortalSettings, PortalsModule } from '@relay/portals';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';

@@ -8,7 +8,7 @@ import {
   type Write,
   writeAll,
 } from '@relay/bitrix24';
-import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
+import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/consumer';
 import { createEventLoopYielder } from '@relay/platform';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import type { NameOptions } from './format-name.js';

@@ -3,7 +3,7 @@ import { json } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import { PortalClient, webhookTokens } from '@relay/bitrix24';
-import type { PortalEntry } from '@relay/bus';
+import type { PortalEntry } from '@relay/consumer';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { type ItemOutcome, type ItemQuery, type PortalClient, readItems } from '@relay/bitrix24';
-import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/bus';
+import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/consumer';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import { ITEM_ID } from './item-id.js';
 import { type ItemRow, toItemRow } from './item-row.js';

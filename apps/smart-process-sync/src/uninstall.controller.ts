@@ -1,5 +1,5 @@
 import { Controller } from '@nestjs/common';
-import { OnPortalEvents, type PortalBatch } from '@relay/bus';
+import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalCache } from '@relay/portals';
 import { MirrorStore } from './mirror-store.js';
 import { PortalSyncStates } from './schedule/portal-sync-state.js';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { RecordedLog } from '../test/recorded-log.js';
+import { RecordedLog } from '../../../test/support/recorded-log.js';
 import { BusHealth } from './bus-health.js';
 import { ConnectionReport } from './connection-report.js';
 

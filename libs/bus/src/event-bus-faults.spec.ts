@@ -5,9 +5,9 @@ import { freePort } from '../../../test/support/broker.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { BusUnavailableError, type Delivery, type EventBus } from './event-bus.js';
 import { openEventBus } from './open-event-bus.js';
-import { busesUnderTest, type BusUnderTest } from '../test/bus-under-test.js';
-import { anEvent } from '../test/events.js';
-import { tcpProxy, type TcpProxy } from '../test/tcp-proxy.js';
+import { busesUnderTest, type BusUnderTest } from '../../../test/support/bus-under-test.js';
+import { anEvent } from '../../../test/support/an-event.js';
+import { tcpProxy, type TcpProxy } from '../../../test/support/tcp-proxy.mjs';
 
 jest.setTimeout(60_000);
 

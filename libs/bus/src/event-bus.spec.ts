@@ -5,8 +5,8 @@ import { eventually } from '../../../test/support/eventually.js';
 import type { ConsumeOptions, Consumption, Delivery, EventBus } from './event-bus.js';
 import { newerTotal } from './metrics.js';
 import { shardOf } from './shard.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../test/bus-under-test.js';
-import { anEvent } from '../test/events.js';
+import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../../test/support/bus-under-test.js';
+import { anEvent } from '../../../test/support/an-event.js';
 
 jest.setTimeout(60_000);
 

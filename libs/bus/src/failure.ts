@@ -21,12 +21,6 @@ export function toFailure(error: unknown): Failure {
   return { code: redactText(String(code ?? name ?? 'UNKNOWN')), message: redact(message) };
 }
 
-/** The code by which an operator finds all such dead letters, to replay them once the portal is back. */
-export function heldTooLong({ code, message }: Failure, days: number): Failure {
-  const what = `the portal could not be called for ${days} days`;
-  return { code: 'portal-unavailable', message: redact(`${what}; the last reason: ${code}: ${message}`) };
-}
-
 /**
  * Stricter than log redaction: a long random word without a label may be an application token as well as a member id,
  * and a dead letter needs neither.

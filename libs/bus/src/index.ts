@@ -1,13 +1,6 @@
 export { requireShardCount } from './postgres/shard-count.js';
-export type { JournalStatus, OtherSlot, SlotContents } from './journal/journal-status.js';
-export { JournalledBus, type JournalOptions } from './journal/journalled-bus.js';
 export { BusHealth } from './bus-health.js';
-export type { FailedEntry, PortalBatch, PortalEntry } from './scheduler/batch.js';
-export { decide } from './scheduler/decide.js';
-export type { Decision, History, Outcome } from './scheduler/decide.js';
-export type { DispatcherState } from './scheduler/dispatcher-state.js';
-export type { CrashLog } from './scheduler/crash-log.js';
-export { BusClosedError, BusUnavailableError } from './event-bus.js';
+export { BusClosedError, DEFAULT_PREFETCH, BusUnavailableError } from './event-bus.js';
 export type {
   BusUnavailableCode,
   Consumption,
@@ -17,13 +10,8 @@ export type {
   Failure,
   Receipt,
 } from './event-bus.js';
-export { HandlerSetupError } from './nest/event-handlers.js';
-export { OnPortalEvents } from './nest/on-portal-events.decorator.js';
-export { PortalEventsServer } from './nest/portal-events.server.js';
-export type { PortalEventsServerOptions } from './nest/portal-events.server.js';
 export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
-export { DatabaseCrashLog } from './postgres/database-crash-log.js';
 export { BUS_MIGRATIONS } from './postgres/migrations.js';
 export { countMessages } from './admin/bus-admin.js';
 export { NoSuchConsumerError, OperationInProgressError } from './admin/errors.js';
@@ -43,13 +31,20 @@ export { DeadLetters } from './admin/dead-letters.js';
 export type { ReplayPage, LetterList, ReplayOptions } from './admin/dead-letters.js';
 export { BusMover } from './move/bus-mover.js';
 export type { BusMoverOptions, MoveReport } from './move/bus-mover.js';
+export type { ConsumerProcess } from './admin/reported-processes.js';
 export { openBusAdmin } from './admin/open-bus-admin.js';
 export type { OpenBusAdminOptions } from './admin/open-bus-admin.js';
-export { ProcessReporter } from './admin/process-reports.js';
-export type { ConsumerProcess, ProcessReporterOptions, ReportDatabase } from './admin/process-reports.js';
 export { TopologyReconciler } from './rabbitmq/topology-reconciler.js';
 export type {
   Repair,
   TopologyReconcilerOptions,
   WantedSubscription,
 } from './rabbitmq/topology-reconciler.js';
+export { waitAtMost } from './backoff.js';
+export { deferred } from './deferred.js';
+export { toFailure } from './failure.js';
+export { DEFAULT_RETRY_DELAYS_MS } from './retry-delays.js';
+export { failSpan, inSpan, withCurrentTrace } from './spans.js';
+export { UnackedDelivery } from './unacked-delivery.js';
+/** The events of the contract: whoever knows the bus needs no other lib for them. */
+export { formatEventName, parseEventName, type FormTree, type PortalEvent } from '@relay/events';

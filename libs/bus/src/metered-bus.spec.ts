@@ -3,9 +3,9 @@ import amqp from 'amqplib';
 import { register } from 'prom-client';
 import { hasBroker } from '../../../test/support/broker.js';
 import { eventually } from '../../../test/support/eventually.js';
-import { busesUnderTest, type BusUnderTest } from '../test/bus-under-test.js';
-import { anEvent } from '../test/events.js';
-import { tcpProxy } from '../test/tcp-proxy.js';
+import { busesUnderTest, type BusUnderTest } from '../../../test/support/bus-under-test.js';
+import { anEvent } from '../../../test/support/an-event.js';
+import { tcpProxy } from '../../../test/support/tcp-proxy.mjs';
 import type { Delivery, EventBus } from './event-bus.js';
 
 jest.setTimeout(60_000);

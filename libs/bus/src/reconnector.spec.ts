@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from '@jest/globals';
 import { eventually } from '../../../test/support/eventually.js';
-import { RecordedLog } from '../test/recorded-log.js';
+import { RecordedLog } from '../../../test/support/recorded-log.js';
 import { ConnectionReport } from './connection-report.js';
 import { Reconnector, type Session } from './reconnector.js';
 

@@ -2,12 +2,10 @@ import {
   context,
   type Context,
   type Span,
-  type SpanContext,
   SpanKind,
   type SpanOptions,
   SpanStatusCode,
   trace,
-  TraceFlags,
 } from '@opentelemetry/api';
 import type { PortalEvent } from '@relay/events';
 import { contextOf, currentTraceparent } from '@relay/platform';
@@ -46,76 +44,13 @@ export function inPublishSpan(
   return inSpan(`publish ${destination}`, options, parent, () => publish(inCurrentTrace(event)));
 }
 
-/** The batch attributes of a process span. */
-export interface TracedBatch {
-  consumer: string;
-  memberId: string;
-  /** Entries, and the events merged into them. */
-  entries: number;
-  events: number;
-  /** Trace contexts of these events, or of some of them. */
-  traceparents: readonly string[];
-}
-
-/** The limit of the SDK, and far more than anybody reads. */
-const MAX_LINKS = 128;
-
-/**
- * The span of one batch while its handler runs (`messaging.operation.type` process): a child of the first event's
- * sampled trace, with links to the others. `failureOf` extracts the failure from a partly failed result.
- */
-export function inBatchSpan<T>(
-  { consumer, memberId, entries, events, traceparents }: TracedBatch,
-  run: () => Promise<T>,
-  failureOf: (result: T) => { error: unknown } | undefined,
-): Promise<T> {
-  const [first, ...others] = recordedFirst(traceparents);
-  const options: SpanOptions = {
-    kind: SpanKind.CONSUMER,
-    attributes: {
-      'messaging.operation.type': 'process',
-      'messaging.operation.name': 'process',
-      'messaging.consumer.group.name': consumer,
-      'messaging.destination.name': `b24.${consumer}`,
-      'messaging.batch.message_count': events,
-      'relay.batch.entries': entries,
-      'relay.member_id': memberId,
-    },
-    links: others.map(({ spanContext }) => ({ context: spanContext })),
-  };
-  return inSpan(`process b24.${consumer}`, options, first?.context ?? contextOf(undefined), async (span) => {
-    const result = await run();
-    const failure = failureOf(result);
-    if (failure) markFailed(span, failure.error);
-    return result;
-  });
-}
-
-interface Origin {
-  context: Context;
-  spanContext: SpanContext;
-}
-
-/** Each once. A batch with one sampled event is sampled too, whatever was decided for the others. */
-function recordedFirst(traceparents: readonly string[]): Origin[] {
-  const origins: Origin[] = [];
-  for (const traceparent of new Set(traceparents)) {
-    if (origins.length > MAX_LINKS) break;
-    const origin = contextOf(traceparent);
-    const spanContext = trace.getSpanContext(origin);
-    if (spanContext) origins.push({ context: origin, spanContext });
-  }
-  const recorded = origins.findIndex(({ spanContext }) => spanContext.traceFlags & TraceFlags.SAMPLED);
-  if (recorded > 0) origins.unshift(...origins.splice(recorded, 1));
-  return origins;
-}
-
 function inCurrentTrace(event: PortalEvent): PortalEvent {
   const traceparent = currentTraceparent();
   return traceparent === undefined ? event : { ...event, traceparent };
 }
 
-function inSpan<T>(
+/** Runs in a span, which ends with it and records its failure. */
+export function inSpan<T>(
   name: string,
   options: SpanOptions,
   parent: Context,
@@ -125,7 +60,7 @@ function inSpan<T>(
     try {
       return await run(span);
     } catch (error) {
-      markFailed(span, error);
+      failSpan(span, error);
       throw error;
     } finally {
       span.end();
@@ -134,7 +69,7 @@ function inSpan<T>(
 }
 
 /** Not `recordException`, which would store the stack and the message unredacted. */
-function markFailed(span: Span, error: unknown): void {
+export function failSpan(span: Span, error: unknown): void {
   const { code, message } = toFailure(error);
   span.setAttribute('error.type', code);
   span.setStatus({ code: SpanStatusCode.ERROR, message });

@@ -1,14 +1,7 @@
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import {
-  BusHealth,
-  DatabaseCrashLog,
-  openEventBus,
-  PortalEventsServer,
-  ProcessReporter,
-  requireShardCount,
-} from '@relay/bus';
+import { BusHealth, openEventBus, requireShardCount } from '@relay/bus';
 import {
   type ProcessContext,
   closeInOrder,
@@ -24,6 +17,9 @@ import { PortalCache, PORTAL_ENTITIES, PortalSettings, PortalsModule, Subscripti
 import { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { ConsumerContextModule } from './consumer-context.js';
+import { ProcessReporter } from './heartbeat/process-reporter.js';
+import { PortalEventsServer } from './nest/portal-events.server.js';
+import { DatabaseCrashLog } from './poison/database-crash-log.js';
 import { registerWorkMetrics } from './work-metrics.js';
 
 /** The variables that every consumer reads. */

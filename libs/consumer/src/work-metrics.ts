@@ -1,5 +1,5 @@
-import type { DispatcherState } from '@relay/bus';
 import { gauge } from '@relay/platform';
+import type { DispatcherState } from './scheduler/dispatcher-state.js';
 
 type StateReader = () => DispatcherState | undefined;
 

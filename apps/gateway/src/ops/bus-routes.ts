@@ -1,9 +1,10 @@
-import type { BusAdmin, BusMover, JournalledBus, Repair } from '@relay/bus';
+import type { BusAdmin, BusMover, Repair } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
 import { OpsRejectedError } from './ops-rejected-error.js';
 import { formatRetireRejection } from './format-retire-rejection.js';
+import type { JournalledBus } from '../ingress/journal/journalled-bus.js';
 
 export interface BusRouteParts extends KnownConsumersParts {
   admin: BusAdmin;

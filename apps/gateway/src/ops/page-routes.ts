@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import type { JournalStatus } from '@relay/bus';
 import { pageFiles } from '@relay/platform';
 import type { JobOverview } from '@relay/jobs';
 import type { FastifyInstance } from 'fastify';
 import type { ListedConsumer } from './known-consumers.js';
 import type { PortalWithBindings } from './portal-routes.js';
+import type { JournalStatus } from '../ingress/journal/journal-status.js';
 
 const folder = join(import.meta.dirname, 'page');
 const FIRST_PAGE = 'index.html';

@@ -1,5 +1,5 @@
 import { Controller } from '@nestjs/common';
-import { OnPortalEvents, type PortalBatch } from '@relay/bus';
+import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalJobs } from '@relay/jobs';
 import { CONSUMER } from '../settings.js';
 

@@ -1,5 +1,5 @@
 import type { DeadLetters } from './dead-letters.js';
-import type { ConsumerProcess } from './process-reports.js';
+import type { ConsumerProcess } from './reported-processes.js';
 
 /** The admin API of the bus, for operators. Two implementations: RabbitMQ and PostgreSQL. */
 export interface BusAdmin {

@@ -1,7 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { eventually } from '../../../../test/support/eventually.js';
-import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
-import { anEvent } from '../../test/events.js';
+import {
+  busAdminsUnderTest,
+  type BusAdminUnderTest,
+} from '../../../../test/support/bus-admins-under-test.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 import type { Delivery } from '../event-bus.js';
 import { shardOf } from '../shard.js';
 

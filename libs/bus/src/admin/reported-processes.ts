@@ -1,5 +1,28 @@
 import type pg from 'pg';
-import { STALE_AFTER_SECONDS, type ConsumerProcess } from './process-reports.js';
+
+/** One process of a consumer, as it reported itself. */
+export interface ConsumerProcess {
+  replica: string;
+  /** For display; in a container, the container id. */
+  host: string;
+  pid: number;
+  /** Portals with work. */
+  lanes: number;
+  /** Events that wait in lanes. */
+  waiting: number;
+  /** Batches in flight. */
+  batches: number;
+  /** The circuit breaker is open: one event at a time is tried. */
+  isPaused: boolean;
+  oldestAt: Date | null;
+  /** Messages written by a newer version that it has returned to the bus lately. */
+  newer: number;
+  startedAt: Date;
+  reportedAt: Date;
+}
+
+/** By the database's clock: a process that has been silent this long is not counted. */
+export const STALE_AFTER_SECONDS = 30;
 
 const FRESH_SQL = `
   SELECT replica, host, pid, lanes, waiting, batches, oldest_at AS "oldestAt", is_paused AS "isPaused", newer,

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
-import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
-import { anEvent } from '../../test/events.js';
+import {
+  busAdminsUnderTest,
+  type BusAdminUnderTest,
+} from '../../../../test/support/bus-admins-under-test.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 import type { Delivery } from '../event-bus.js';
-import { ProcessReporter } from './process-reports.js';
 
 jest.setTimeout(60_000);
 
@@ -67,15 +68,14 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
 
   it('is rejected while a process that is about to consume has reported itself', async () => {
     const consumer = await standing();
-    const reporter = new ProcessReporter({
-      consumer,
-      database: test.database,
-      state: () => undefined,
-      log: silentLog,
-    });
-    await reporter.start();
+    await test.database.query(
+      `INSERT INTO bus.consumer_processes
+         (consumer, replica, host, pid, lanes, waiting, batches, is_paused, newer, started_at, reported_at)
+       VALUES ($1, gen_random_uuid(), 'here', 1, 0, 0, 0, false, 0, now(), now())`,
+      [consumer],
+    );
     expect(await retire(consumer)).toMatchObject({ outcome: 'refused', because: 'processes' });
-    await reporter.stop();
+    await test.database.query('DELETE FROM bus.consumer_processes WHERE consumer = $1', [consumer]);
     expect(await retire(consumer)).toMatchObject({ outcome: 'retired' });
   });
 

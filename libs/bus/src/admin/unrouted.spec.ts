@@ -2,8 +2,11 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { encodeMessage } from '@relay/events';
 import amqp from 'amqplib';
 import { eventually } from '../../../../test/support/eventually.js';
-import { busAdminsUnderTest, type BusAdminUnderTest } from '../../test/bus-admins-under-test.js';
-import { anEvent } from '../../test/events.js';
+import {
+  busAdminsUnderTest,
+  type BusAdminUnderTest,
+} from '../../../../test/support/bus-admins-under-test.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 import type { UnroutedFilter, UnroutedReplay } from './bus-admin.js';
 import { EVENTS_EXCHANGE, routingKeyOf } from '../rabbitmq/topology.js';
 

@@ -7,9 +7,9 @@ import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/
 import { CuttableLink } from '../../../../test/support/cuttable-link.js';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
-import { retryDelaysMs } from '../../test/bus-under-test.js';
-import { anEvent } from '../../test/events.js';
-import { RecordedLog } from '../../test/recorded-log.js';
+import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
+import { anEvent } from '../../../../test/support/an-event.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import { openBusAdmin } from '../admin/open-bus-admin.js';
 import type { Delivery, EventBus } from '../event-bus.js';
 import { openEventBus } from '../open-event-bus.js';

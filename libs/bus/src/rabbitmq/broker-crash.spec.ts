@@ -9,7 +9,7 @@ import { brokerControl } from '../../../../test/support/private-broker.mjs';
 import { eventually } from '../../../../test/support/eventually.js';
 import { BusUnavailableError, type Delivery, type EventBus } from '../event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { anEvent } from '../../test/events.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 
 jest.setTimeout(180_000);
 

@@ -6,7 +6,7 @@ import { eventually } from '../../../../test/support/eventually.js';
 import type { EventBus } from '../event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import { shardOf } from '../shard.js';
-import { anEvent } from '../../test/events.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { bindingKeyOf, parseRoutingKey, routingKeyOf } from './topology.js';
 

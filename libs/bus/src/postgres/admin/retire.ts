@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { STALE_AFTER_SECONDS } from '../../admin/process-reports.js';
+import { STALE_AFTER_SECONDS } from '../../admin/reported-processes.js';
 import { shards } from '../../shard.js';
 import { claimLeases } from '../shard-leases.js';
 

@@ -1,0 +1,97 @@
+import type { Log } from '@relay/platform';
+import {
+  MAX_SOLO_CRASHES,
+  PoisonError,
+  suspectLimit,
+  type CrashLog,
+  CrashLogUnavailableError,
+} from './crash-log.js';
+
+/** What the detector reads of a lane. */
+interface SuspectLane {
+  readonly memberId: string;
+  readonly isSuspect: boolean;
+}
+
+interface BegunBatch {
+  readonly memberId: string;
+  readonly entries: readonly { readonly view: { readonly entity: string } }[];
+}
+
+/** A batch whose process crashed before runs exclusively, so that a further crash can be attributed to it. */
+const UNFINISHED_BEFORE_EXCLUSIVE = 2;
+
+/** How to run one batch of redelivered messages, whose end must be recorded. */
+export interface PoisonProbe {
+  /** Maximum entries of the batch, for a handler with this maximum. */
+  limit(maxEntries: number): number;
+  /** Nothing else may be in flight in this process meanwhile. */
+  mustRunExclusively(batch: BegunBatch): boolean;
+  /** Call before an exclusive batch begins. @returns why it must not begin. @throws CrashLogUnavailableError */
+  poison(batch: BegunBatch): Promise<PoisonError | undefined>;
+  /** Call after the entries that have to wait are back in their lane. */
+  end(options?: { isPoison?: boolean }): Promise<void>;
+}
+
+/** Finds the one event that crashes the process, among thousands that were in flight with it. */
+export class PoisonDetector {
+  /** By portal: batches that have ended since the last one that did not. */
+  private readonly ended = new Map<string, number>();
+  /** Portals whose last batch ended without that being recorded. */
+  private readonly unwritten = new Set<string>();
+
+  constructor(
+    private readonly crashLog: CrashLog,
+    private readonly log: Log,
+  ) {}
+
+  /** @returns undefined for a lane without suspect messages. @throws CrashLogUnavailableError */
+  async begin(lane: SuspectLane): Promise<PoisonProbe | undefined> {
+    if (!lane.isSuspect) return undefined;
+    const { memberId } = lane;
+    // This process is alive: that batch crashed nothing, and three of them must not look like three crashes.
+    if (this.unwritten.has(memberId)) await available(this.writeEnd(memberId, false));
+    const unfinished = await available(this.crashLog.begin(memberId));
+    const ended = this.ended.get(memberId) ?? 0;
+    return {
+      limit: (maxEntries) => suspectLimit(maxEntries, unfinished, ended),
+      mustRunExclusively: ({ entries }) => entries.length === 1 && unfinished >= UNFINISHED_BEFORE_EXCLUSIVE,
+      poison: (batch) => this.poison(batch),
+      end: async ({ isPoison = false } = {}) => {
+        const done = isPoison || !lane.isSuspect;
+        if (done) this.ended.delete(memberId);
+        else this.ended.set(memberId, ended + 1);
+        await this.end(memberId, done);
+      },
+    };
+  }
+
+  private async poison({ memberId, entries: [entry] }: BegunBatch): Promise<PoisonError | undefined> {
+    if (!entry) return undefined;
+    const deaths = await available(this.crashLog.beginSolo(memberId, entry.view.entity));
+    return deaths >= MAX_SOLO_CRASHES ? new PoisonError(deaths) : undefined;
+  }
+
+  /** An end that cannot be recorded now is recorded before the portal's next suspect batch begins. */
+  private async end(memberId: string, done: boolean): Promise<void> {
+    try {
+      await this.writeEnd(memberId, done);
+    } catch (error) {
+      this.unwritten.add(memberId);
+      this.log.warn({ memberId, err: error }, 'that a batch has ended could not be written down');
+    }
+  }
+
+  private async writeEnd(memberId: string, done: boolean): Promise<void> {
+    await this.crashLog.end(memberId, done);
+    this.unwritten.delete(memberId);
+  }
+}
+
+async function available<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (cause) {
+    throw new CrashLogUnavailableError({ cause });
+  }
+}

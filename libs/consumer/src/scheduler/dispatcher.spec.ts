@@ -1,0 +1,621 @@
+import { describe, expect, it } from '@jest/globals';
+import { silentLog } from '@relay/platform';
+import { eventually } from '../../../../test/support/eventually.js';
+import type { PortalBatch } from './batch.js';
+import { deferred } from '@relay/bus';
+import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatcher.js';
+import { anEvent } from '../../../../test/support/an-event.js';
+import { MemoryCrashLog } from '../../test/memory-crash-log.js';
+import { recorded } from '../../test/recorded-delivery.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
+
+type Handle = EventHandler['handle'];
+
+const handler = (
+  handle: Handle,
+  names = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'],
+  merge = true,
+): EventHandler => ({
+  names,
+  merge,
+  maxEntries: 2_500,
+  handle,
+});
+
+const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> = {}): Dispatcher =>
+  new Dispatcher({ consumer: 'test', handlers, log: silentLog, crashLog: new MemoryCrashLog(), ...options });
+
+const succeed: Handle = async () => [];
+const noBatch: PortalBatch = { memberId: '', entries: [] };
+
+const heldFor = (days: number) => recorded(anEvent(), 0, Date.now() - days * 24 * 3_600_000);
+
+describe('the dispatcher', () => {
+  it('makes one batch of a burst, and settles every delivery of a merged entry', async () => {
+    const batches: PortalBatch[] = [];
+    const dispatcher = dispatch([
+      handler(async (batch) => {
+        batches.push(batch);
+        return [];
+      }),
+    ]);
+    const deliveries = ['82', '82', '83'].map((entityId) => recorded(anEvent({ entityId })));
+    for (const { delivery } of deliveries) dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(deliveries.map(({ receipt }) => receipt.settled)).toEqual([
+        [{ as: 'done' }],
+        [{ as: 'done' }],
+        [{ as: 'done' }],
+      ]);
+    });
+    expect(batches.map(({ entries }) => entries.map(({ entityId }) => entityId))).toEqual([['82', '83']]);
+  });
+
+  it('retries every delivery of a batch that threw, with the code of the error', async () => {
+    const error = Object.assign(new Error('down'), { code: 'TIMEOUT', recovery: 'retry' });
+    const dispatcher = dispatch([handler(() => Promise.reject(error))]);
+    const fresh = recorded(anEvent({ entityId: '1' }));
+    const tried = recorded(anEvent({ entityId: '2' }), 2);
+    for (const { delivery } of [fresh, tried]) dispatcher.receive(delivery);
+    const failure = { code: 'TIMEOUT', message: 'down' };
+    await eventually(() => {
+      expect(fresh.receipt.settled).toEqual([
+        { as: 'retry', afterMs: 5_000, failure, countsAsAttempt: true },
+      ]);
+      expect(tried.receipt.settled).toEqual([
+        { as: 'retry', afterMs: 120_000, failure, countsAsAttempt: true },
+      ]);
+    });
+  });
+
+  it('decides by the age of each delivery, also where they were merged', async () => {
+    const dispatcher = dispatch([handler(() => Promise.reject(new Error('boom')))]);
+    const old = recorded(anEvent(), 6);
+    const fresh = recorded(anEvent());
+    for (const { delivery } of [old, fresh]) dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(old.receipt.settled).toMatchObject([{ as: 'dead' }]);
+      expect(fresh.receipt.settled).toMatchObject([{ as: 'retry' }]);
+    });
+  });
+
+  it('settles the entries that failed apart from those that did not', async () => {
+    const dispatcher = dispatch([
+      handler(async () => [
+        {
+          entity: 'CRMCONTACT:2',
+          error: { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 90_000 },
+        },
+        { entity: 'CRMCONTACT:3', error: { code: 'ACCESS_DENIED', recovery: 'never' } },
+      ]),
+    ]);
+    const deliveries = ['1', '2', '3'].map((entityId) => recorded(anEvent({ entityId })));
+    for (const { delivery } of deliveries) dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(deliveries.map(({ receipt }) => receipt.settled)).toMatchObject([
+        [{ as: 'done' }],
+        [{ as: 'retry', afterMs: 90_000, countsAsAttempt: false, failure: { code: 'QUERY_LIMIT_EXCEEDED' } }],
+        [{ as: 'dead', failure: { code: 'ACCESS_DENIED' } }],
+      ]);
+    });
+  });
+
+  it('makes nothing done when the handler names a failed entry that is not in the batch', async () => {
+    const dispatcher = dispatch([handler(async () => [{ entity: '82', error: new Error('no') }])]);
+    const { delivery, receipt } = recorded(anEvent({ entityId: '82' }));
+    dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(receipt.settled).toMatchObject([{ as: 'retry', failure: { code: 'UNKNOWN_ENTRY' } }]);
+    });
+  });
+
+  it('moves events that were held for too long to the dead letters, with the last reason', async () => {
+    const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', message: 'no calls (OVERLOAD_LIMIT)' };
+    const dispatcher = dispatch([handler(() => Promise.reject(suspended))], { holdDays: 2 });
+    const [held, young] = [heldFor(2.1), heldFor(1.9)];
+    for (const { delivery } of [held, young]) dispatcher.receive(delivery);
+    const reason = 'the last reason: PORTAL_SUSPENDED: no calls (OVERLOAD_LIMIT)';
+    await eventually(() => {
+      expect(young.receipt.settled).toMatchObject([{ as: 'retry', countsAsAttempt: false }]);
+      expect(held.receipt.settled).toEqual([
+        {
+          as: 'dead',
+          failure: {
+            code: 'portal-unavailable',
+            message: `the portal could not be called for 2 days; ${reason}`,
+          },
+        },
+      ]);
+    });
+  });
+
+  it('never runs two batches of one portal, and goes on with what came meanwhile', async () => {
+    const inHand: PortalBatch[] = [];
+    const release = [deferred<void>(), deferred<void>()];
+    const dispatcher = dispatch([
+      handler(async (batch) => {
+        inHand.push(batch);
+        await release[inHand.length - 1]?.promise;
+        return [];
+      }),
+    ]);
+    const [first, second, elsewhere] = [
+      recorded(anEvent()),
+      recorded(anEvent()),
+      recorded(anEvent({ memberId: 'another' })),
+    ];
+    dispatcher.receive(first.delivery);
+    await eventually(() => expect(inHand).toHaveLength(1));
+    dispatcher.receive(second.delivery);
+    dispatcher.receive(elsewhere.delivery);
+    await eventually(() =>
+      expect(inHand.map(({ memberId }) => memberId)).toEqual([anEvent().memberId, 'another']),
+    );
+    release[1]?.resolve();
+    await eventually(() => expect(elsewhere.receipt.settled).toHaveLength(1));
+    expect(second.receipt.settled).toEqual([]);
+    release[0]?.resolve();
+    await eventually(() => expect(second.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  describe('after a batch', () => {
+    const hours = { firstMs: 3_600_000, maxMs: 3_600_000, lingerMs: 3_600_000, lingerPerEntryMs: 0 };
+
+    /** A dispatcher that has handled one event of the portal, and the sizes of its batches. */
+    async function afterFirst(
+      merge: boolean,
+      batching = hours,
+    ): Promise<{ dispatcher: Dispatcher; sizes: number[]; send: (entityId: string) => void }> {
+      const sizes: number[] = [];
+      const note: Handle = async ({ entries }) => {
+        sizes.push(entries.length);
+        return [];
+      };
+      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], { batching });
+      const send = (entityId: string): void => dispatcher.receive(recorded(anEvent({ entityId })).delivery);
+      send('1');
+      await eventually(() => expect(sizes).toEqual([1]));
+      return { dispatcher, sizes, send };
+    }
+
+    it('lingers until a batch is full', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(true);
+      for (const entityId of ['2', '3']) {
+        send(entityId);
+        await new Promise(setImmediate);
+      }
+      await new Promise(setImmediate);
+      expect(sizes).toEqual([1]);
+      send('4');
+      await eventually(() => expect(sizes).toEqual([1, 3]));
+      await dispatcher.drain();
+    });
+
+    it('runs a smaller batch when the linger is over', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(true, { ...hours, firstMs: 20 });
+      send('2');
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
+
+    it('does not delay the other portals', async () => {
+      const { dispatcher, sizes } = await afterFirst(true);
+      dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
+
+    it('does not linger for events with data, which are not merged', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(false);
+      send('2');
+      await eventually(() => expect(sizes).toEqual([1, 1]));
+      await dispatcher.drain();
+    });
+  });
+
+  describe('with a portal that has to wait', () => {
+    const busy = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
+
+    it('retries from the lane, together with later events, and settles nothing meanwhile', async () => {
+      const batches: PortalBatch[] = [];
+      const later = recorded(anEvent({ entityId: '83' }));
+      const dispatcher = dispatch([
+        handler(async (batch) => {
+          batches.push(batch);
+          if (batches.length === 1) dispatcher.receive(later.delivery);
+          if (batches.length < 3) throw busy;
+          return [];
+        }),
+      ]);
+      const first = recorded(anEvent({ entityId: '82' }));
+      dispatcher.receive(first.delivery);
+      await eventually(() => {
+        expect([first, later].map(({ receipt }) => receipt.settled)).toEqual([
+          [{ as: 'done' }],
+          [{ as: 'done' }],
+        ]);
+      });
+      expect(batches.map(({ entries }) => entries.map(({ entityId }) => entityId))).toEqual([
+        ['82'],
+        ['82', '83'],
+        ['82', '83'],
+      ]);
+    });
+
+    it('retries at once when it is woken, and no other portal does', async () => {
+      const calls: string[] = [];
+      const dispatcher = dispatch([
+        handler(async ({ memberId }) => {
+          calls.push(memberId);
+          if (calls.length < 3) throw { ...busy, retryAfterMs: 30_000 };
+          return [];
+        }),
+      ]);
+      const sent = ['one', 'other'].map((memberId) => recorded(anEvent({ memberId })));
+      for (const { delivery } of sent) dispatcher.receive(delivery);
+      await eventually(() => expect(calls.toSorted()).toEqual(['one', 'other']));
+      await eventually(() => {
+        dispatcher.wake('one');
+        expect(sent.map(({ receipt }) => receipt.settled)).toEqual([[{ as: 'done' }], []]);
+      });
+      expect(calls.slice(2)).toEqual(['one']);
+    });
+
+    it('keeps only the entries that have to wait', async () => {
+      let calls = 0;
+      const dispatcher = dispatch([
+        handler(async () => (++calls === 1 ? [{ entity: 'CRMCONTACT:2', error: busy }] : [])),
+      ]);
+      const deliveries = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
+      for (const { delivery } of deliveries) dispatcher.receive(delivery);
+      await eventually(() =>
+        expect(deliveries.map(({ receipt }) => receipt.settled)).toEqual([
+          [{ as: 'done' }],
+          [{ as: 'done' }],
+        ]),
+      );
+      expect(calls).toBe(2);
+    });
+
+    it('defers the whole lane when its wait budget is spent, without counting an attempt', async () => {
+      let calls = 0;
+      const more = recorded(anEvent({ entityId: '83' }));
+      const dispatcher = dispatch(
+        [
+          handler(async () => {
+            calls += 1;
+            if (calls === 1) dispatcher.receive(more.delivery);
+            throw busy;
+          }),
+        ],
+        { holdMs: 90 },
+      );
+      const first = recorded(anEvent({ entityId: '82' }));
+      dispatcher.receive(first.delivery);
+      const failure = { code: 'QUERY_LIMIT_EXCEEDED' };
+      await eventually(() => {
+        for (const { receipt } of [first, more]) {
+          expect(receipt.settled).toMatchObject([
+            { as: 'retry', afterMs: 20, countsAsAttempt: false, failure },
+          ]);
+        }
+      });
+      expect(calls).toBeGreaterThan(1);
+      expect(calls).toBeLessThan(6);
+    });
+
+    it('defers an entry at once whose wait exceeds the budget, and goes on with the others of its portal', async () => {
+      const later = recorded(anEvent({ entityId: '2' }));
+      const suspended = { code: 'PORTAL_SUSPENDED', recovery: 'wait', retryAfterMs: 60_001 };
+      let calls = 0;
+      const dispatcher = dispatch(
+        [
+          handler(async ({ entries }) => {
+            if (++calls > 1) return [];
+            dispatcher.receive(later.delivery);
+            return entries.map(({ entity }) => ({ entity, error: suspended }));
+          }),
+        ],
+        { holdMs: 60_000 },
+      );
+      const first = recorded(anEvent({ entityId: '1' }));
+      dispatcher.receive(first.delivery);
+      await eventually(() => {
+        expect(first.receipt.settled).toMatchObject([
+          { as: 'retry', afterMs: 60_001, countsAsAttempt: false, failure: { code: 'PORTAL_SUSPENDED' } },
+        ]);
+        // Not failed with the error of another entry.
+        expect(later.receipt.settled).toEqual([{ as: 'done' }]);
+      });
+      await dispatcher.drain();
+    });
+
+    it('lets the others go on', async () => {
+      const dispatcher = dispatch(
+        [
+          handler(async ({ memberId }) => {
+            if (memberId === 'busy') throw { ...busy, retryAfterMs: 30_000 };
+            return [];
+          }),
+        ],
+        { maxBatches: 1 },
+      );
+      const [waits, goesOn] = ['busy', 'quiet'].map((memberId) => recorded(anEvent({ memberId })));
+      for (const sent of [waits, goesOn]) if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() => expect(goesOn?.receipt.settled).toEqual([{ as: 'done' }]));
+      expect(waits?.receipt.settled).toEqual([]);
+      await dispatcher.drain();
+      expect(waits?.receipt.settled).toEqual([]);
+    });
+  });
+
+  it('defers events beyond the share of one portal, without a failure, and takes the others', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 4 });
+    const flood = Array.from({ length: 5 }, (_, id) => recorded(anEvent({ entityId: String(id) })));
+    const quiet = recorded(anEvent({ memberId: 'quiet' }));
+    for (const { delivery } of [...flood, quiet]) dispatcher.receive(delivery);
+    expect(flood.map(({ receipt }) => receipt.settled)).toEqual([
+      [],
+      [],
+      [],
+      [{ as: 'defer', afterMs: 5_000 }],
+      [{ as: 'defer', afterMs: 5_000 }],
+    ]);
+    release.resolve();
+    await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('counts in-flight events towards the share of a portal, and has room again when they are done', async () => {
+    const release = [deferred<void>(), deferred<void>()];
+    let calls = 0;
+    const dispatcher = dispatch(
+      [handler(() => release[calls++]?.promise.then(() => []) ?? succeed(noBatch))],
+      {
+        prefetch: 3,
+      },
+    );
+    const [first, second, third, fourth] = ['1', '2', '3', '4'].map((entityId) =>
+      recorded(anEvent({ entityId })),
+    );
+    for (const sent of [first, second]) if (sent) dispatcher.receive(sent.delivery);
+    await eventually(() => expect(calls).toBe(1));
+    if (third) dispatcher.receive(third.delivery);
+    expect(third?.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
+    release[0]?.resolve();
+    await eventually(() => expect(second?.receipt.settled).toEqual([{ as: 'done' }]));
+    if (fourth) dispatcher.receive(fourth.delivery);
+    release[1]?.resolve();
+    await eventually(() => expect(fourth?.receipt.settled).toEqual([{ as: 'done' }]));
+    await dispatcher.drain();
+  });
+
+  it('does not count messages that have returned to the bus towards the share of a portal', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 3 });
+    const gone = ['1', '2'].map((entityId) => recorded(anEvent({ entityId })));
+    for (const { delivery } of gone) dispatcher.receive(delivery);
+    for (const { receipt } of gone) receipt.lost = true;
+    const again = recorded(anEvent({ entityId: '1' }));
+    dispatcher.receive(again.delivery);
+    release.resolve();
+    await eventually(() => expect(again.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('opens the circuit breaker when everything fails, probes with one event at a time, and closes it on success', async () => {
+    let isDown = true;
+    const sizes: number[] = [];
+    const dispatcher = dispatch([
+      handler(async ({ entries }) => {
+        sizes.push(entries.length);
+        if (isDown) throw new Error('connect ECONNREFUSED');
+        return [];
+      }),
+    ]);
+    const portals = ['a', 'b', 'c', 'd', 'e'];
+    const first = portals.map((memberId) => recorded(anEvent({ memberId })));
+    for (const { delivery } of first) dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().isPaused).toBe(true));
+    const backlog = portals.flatMap((memberId) =>
+      Array.from({ length: 100 }, (_, id) => recorded(anEvent({ memberId, entityId: String(id) }))),
+    );
+    for (const { delivery } of backlog) dispatcher.receive(delivery);
+    await eventually(() => expect(sizes.length).toBeGreaterThan(5));
+    const tried = backlog.filter(({ receipt }) => receipt.settled.length > 0);
+    expect(tried.length).toBeLessThan(3);
+    expect(sizes.slice(5).every((size) => size === 1)).toBe(true);
+    isDown = false;
+    await eventually(() => expect(backlog.filter(({ receipt }) => receipt.settled.length === 0)).toEqual([]));
+    expect(dispatcher.state().isPaused).toBe(false);
+    expect(backlog.filter(({ receipt }) => receipt.settled[0]?.as === 'retry').length).toBeLessThan(4);
+    await dispatcher.drain();
+  });
+
+  it('does not begin suspect batches while the crash log is unavailable, and spends no attempt on them', async () => {
+    const crashLog = new MemoryCrashLog();
+    const begin = crashLog.begin.bind(crashLog);
+    let isAway = true;
+    crashLog.begin = (memberId) => (isAway ? Promise.reject(new Error('no database')) : begin(memberId));
+    const seen: PortalBatch[] = [];
+    const note: Handle = async (batch) => {
+      seen.push(batch);
+      return [];
+    };
+    const dispatcher = dispatch([handler(note)], { crashLog });
+    const { delivery, receipt } = recorded(anEvent());
+    receipt.deliveryCount = 1;
+    dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().isPaused).toBe(true));
+    expect(seen).toEqual([]);
+    isAway = false;
+    await eventually(() => expect(receipt.settled).toEqual([{ as: 'done' }]));
+    expect(crashLog.rows.size).toBe(0);
+    await dispatcher.drain();
+  });
+
+  it('does not retry the crash log in a busy loop while other portals are handled', async () => {
+    const crashLog = new MemoryCrashLog();
+    let asked = 0;
+    crashLog.begin = () => {
+      asked += 1;
+      return Promise.reject(new Error('no database'));
+    };
+    const dispatcher = dispatch([handler(succeed)], { crashLog });
+    const suspicious = recorded(anEvent({ memberId: 'suspicious' }));
+    suspicious.receipt.deliveryCount = 1;
+    dispatcher.receive(suspicious.delivery);
+    for (let round = 0; round < 50; round += 1) {
+      const innocent = recorded(anEvent({ memberId: `innocent-${round}` }));
+      dispatcher.receive(innocent.delivery);
+      await eventually(() => expect(innocent.receipt.settled).toEqual([{ as: 'done' }]));
+    }
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(10);
+    expect(suspicious.receipt.settled).toEqual([]);
+    await dispatcher.drain();
+  });
+
+  it('logs that a handler does not end and its portal waits', async () => {
+    const log = new RecordedLog();
+    const dispatcher = dispatch([handler(() => new Promise(() => undefined))], {
+      log,
+      drainWithinMs: 20,
+      handlerNoticeMs: 10,
+    });
+    dispatcher.receive(recorded(anEvent({ memberId: 'portal-of-it' })).delivery);
+    await eventually(() =>
+      expect(log.read('error').map(({ fields }) => fields)).toContainEqual(
+        expect.objectContaining({
+          memberId: 'portal-of-it',
+          events: ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'],
+        }),
+      ),
+    );
+    await dispatcher.drain();
+  });
+
+  it('drains in time even if a handler hangs', async () => {
+    const dispatcher = dispatch([handler(() => new Promise(() => undefined))], { drainWithinMs: 20 });
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await eventually(() => expect(dispatcher.state().batches).toBe(1));
+    await dispatcher.drain();
+    expect(receipt.settled).toEqual([]);
+  });
+
+  it('runs small batches while sixteen thousand entries are in flight, and large ones again after that', async () => {
+    const sizes: number[] = [];
+    const release = deferred<void>();
+    const dispatcher = dispatch(
+      [
+        handler(async ({ entries }) => {
+          sizes.push(entries.length);
+          await release.promise;
+          return [];
+        }),
+      ],
+      { prefetch: 12_500, batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 } },
+    );
+    const large = 2_500;
+    for (let portal = 0; portal < 9; portal++) {
+      for (let id = 0; id < large; id++) {
+        dispatcher.receive(recorded(anEvent({ memberId: `p${portal}`, entityId: String(id) })).delivery);
+      }
+    }
+    await eventually(() => expect(sizes).toHaveLength(9));
+    // Seven large batches have 17,500 entries.
+    expect(sizes).toEqual([...Array.from({ length: 7 }, () => large), 50, 50]);
+    release.resolve();
+    await eventually(() => expect(sizes.slice(9)).toEqual([large - 50, large - 50]));
+    await dispatcher.drain();
+  });
+
+  it('limits the batches in flight', async () => {
+    let inHand = 0;
+    let most = 0;
+    const dispatcher = dispatch(
+      [
+        handler(async () => {
+          most = Math.max(most, ++inHand);
+          await new Promise(setImmediate);
+          inHand -= 1;
+          return [];
+        }),
+      ],
+      { maxBatches: 3 },
+    );
+    const deliveries = Array.from({ length: 20 }, (_, portal) =>
+      recorded(anEvent({ memberId: `portal${portal}` })),
+    );
+    for (const { delivery } of deliveries) dispatcher.receive(delivery);
+    await eventually(() =>
+      expect(deliveries.every(({ receipt }) => receipt.settled.length === 1)).toBe(true),
+    );
+    expect(most).toBe(3);
+  });
+
+  it('gives a suffixed event to its own handler, before the one for every type', async () => {
+    const seen: string[] = [];
+    const name = 'ONCRMDYNAMICITEMADD';
+    const note =
+      (who: string): Handle =>
+      async ({ entries }) => {
+        seen.push(...entries.map(({ entityTypeId }) => `${who} ${entityTypeId}`));
+        return [];
+      };
+    const dispatcher = dispatch([handler(note('any'), [name]), handler(note('147'), [`${name}_147`])]);
+    for (const entityTypeId of [147, 148]) {
+      dispatcher.receive(recorded(anEvent({ name, entityTypeId, entity: `X_${entityTypeId}:1` })).delivery);
+    }
+    await eventually(() => expect(seen.toSorted()).toEqual(['147 147', 'any 148']));
+  });
+
+  it('retries what it has no handler for: a newer version of the consumer may have one', async () => {
+    const dispatcher = dispatch([handler(succeed)]);
+    const { delivery, receipt } = recorded(anEvent({ name: 'ONCRMDEALADD' }));
+    dispatcher.receive(delivery);
+    await eventually(() => {
+      expect(receipt.settled).toMatchObject([{ as: 'retry', failure: { code: 'NO_HANDLER' } }]);
+    });
+  });
+
+  it('does not handle messages that have returned to the bus', async () => {
+    const seen: PortalBatch[] = [];
+    const dispatcher = dispatch([
+      handler(async (batch) => {
+        seen.push(batch);
+        return [];
+      }),
+    ]);
+    const { delivery, receipt } = recorded(anEvent({ entityId: '1' }));
+    dispatcher.receive(delivery);
+    receipt.lost = true;
+    dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
+    await eventually(() => expect(seen).toHaveLength(1));
+    expect(seen[0]?.memberId).toBe('another');
+  });
+
+  it('finishes batches in flight when it is drained, and starts nothing more', async () => {
+    const release = deferred<void>();
+    const started: PortalBatch[] = [];
+    const dispatcher = dispatch([
+      handler(async (batch) => {
+        started.push(batch);
+        await release.promise;
+        return [];
+      }),
+    ]);
+    const inHand = recorded(anEvent());
+    const pending = recorded(anEvent());
+    dispatcher.receive(inHand.delivery);
+    await eventually(() => expect(started).toHaveLength(1));
+    dispatcher.receive(pending.delivery);
+    const drained = dispatcher.drain();
+    release.resolve();
+    await drained;
+    expect(inHand.receipt.settled).toEqual([{ as: 'done' }]);
+    await new Promise(setImmediate);
+    expect(started).toHaveLength(1);
+    expect(pending.receipt.settled).toEqual([]);
+  });
+});

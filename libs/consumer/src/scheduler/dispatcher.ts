@@ -1,0 +1,227 @@
+import { formatEventName } from '@relay/bus';
+import { waitAtMost, DEFAULT_PREFETCH, type Delivery, type Receipt } from '@relay/bus';
+import type { DispatcherState } from './dispatcher-state.js';
+import { type AdaptiveBatching, BatchLinger, DEFAULT_BATCHING } from './adaptive-batching.js';
+import { WaitBudget } from './wait-budget.js';
+import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
+import { Lanes } from './lanes.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import type { Batch, EventHandler, RunOptions } from './run-batch.js';
+import { LaneTimers } from './lane-timers.js';
+import { Settler, type SettlerOptions } from './settler.js';
+import type { CrashLog } from '../poison/crash-log.js';
+
+export type { EventHandler } from './run-batch.js';
+
+export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
+  handlers: readonly EventHandler[];
+  crashLog: CrashLog;
+  /** Maximum batches in flight, each of another portal. A batch spends most of its time waiting for that portal. */
+  maxBatches?: number;
+  /**
+   * Maximum unacknowledged deliveries per shard, as passed to the bus. One portal may hold 0.8 of it; the excess is
+   * deferred.
+   */
+  prefetch?: number | undefined;
+  /** Milliseconds that a lane waits for its portal before its events are deferred. */
+  holdMs?: number;
+  batching?: AdaptiveBatching;
+  /** How long `drain` waits for batches in flight. Default one minute. */
+  drainWithinMs?: number;
+}
+
+const DEFAULT_MAX_BATCHES = 128;
+/** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
+const LANE_SHARE = 0.8;
+const DEFAULT_HOLD_MS = 60_000;
+/** Below the grace period of docker-compose.yml, so that the remaining steps of the shutdown also complete. */
+const DEFAULT_DRAIN_MS = 60_000;
+/** Settling needs the bus, which may be down: what is not settled by then is requeued when the connection closes. */
+const SETTLE_TIMEOUT_MS = 5_000;
+
+/**
+ * This process has no handler for the delivery: bindings remain when a consumer gives up an event, and during a
+ * rolling update older processes also receive events that only the newer version handles. Retried, so that the newer
+ * one gets it.
+ */
+class NoHandlerError extends Error {
+  override readonly name = 'NoHandlerError';
+  readonly code = 'NO_HANDLER';
+  readonly recovery = 'retry';
+}
+
+/**
+ * Turns deliveries into per-portal batches for the handlers, and settles every delivery by the result of its entry.
+ */
+export class Dispatcher {
+  private readonly lanes = new Lanes<EventHandler, Receipt>();
+  private readonly handlers = new Map<string, EventHandler>();
+  private readonly settler: Settler;
+  private readonly laneProcessor: LaneProcessor;
+  private readonly waitBudget: WaitBudget;
+  private readonly batching: BatchLinger;
+  private readonly circuitBreaker = new CircuitBreaker();
+  private readonly running = new Set<Promise<void>>();
+  /** Lanes that linger to collect a larger batch. */
+  private readonly lingerTimers = new LaneTimers();
+  /** Lanes whose portal cannot be called now. */
+  private readonly waits = new LaneTimers();
+  /** Event names already logged as unhandled. */
+  private readonly unhandled = new Set<string>();
+  private probe: NodeJS.Timeout | undefined;
+  private pumpIsDue = false;
+  private draining = false;
+
+  constructor(private readonly options: DispatcherOptions) {
+    this.settler = new Settler(options);
+    this.waitBudget = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
+    this.laneProcessor = new LaneProcessor({
+      ...options,
+      settler: this.settler,
+      waitBudget: this.waitBudget,
+      circuitBreaker: this.circuitBreaker,
+    });
+    this.batching = new BatchLinger(options.batching ?? DEFAULT_BATCHING);
+    for (const handler of options.handlers) {
+      for (const name of handler.names) this.handlers.set(name, handler);
+    }
+  }
+
+  receive({ event, receipt }: Delivery): void {
+    if (this.draining) return;
+    const handler =
+      this.handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.handlers.get(event.name);
+    if (!handler) {
+      this.refuse(formatEventName(event.name, event.entityTypeId), receipt);
+      return;
+    }
+    const lane = this.lanes.of(event.memberId);
+    if (this.isOverfull(lane)) {
+      this.settler.defer(receipt, lane.overflow.nextDelayMs(Date.now()));
+      return;
+    }
+    lane.add(handler, event, receipt);
+    if (lane.isFull || lane.held >= this.laneCap) this.lingerTimers.end(event.memberId);
+    this.schedulePump();
+  }
+
+  /** The state of the portal has changed: retries its waiting lane now. */
+  wake(memberId: string): void {
+    this.waits.end(memberId);
+  }
+
+  state(): DispatcherState {
+    return { ...this.lanes.summary(), batches: this.running.size, isPaused: this.circuitBreaker.isOpen };
+  }
+
+  /**
+   * Starts no more batches. Resolves when those in flight are finished and settled, or on timeout: then they stay
+   * unsettled, and their events are redelivered.
+   */
+  async drain(): Promise<void> {
+    this.draining = true;
+    clearTimeout(this.probe);
+    this.lingerTimers.endAll();
+    this.waits.endAll();
+    const { consumer, log, drainWithinMs = DEFAULT_DRAIN_MS } = this.options;
+    await waitAtMost(Promise.all(this.running), drainWithinMs);
+    const { batches, waiting } = this.state();
+    if (batches > 0) log.warn({ consumer, batches }, 'batches did not end in time; their events go back');
+    if (waiting > 0) log.info({ consumer, events: waiting }, 'events that waited go back');
+    await this.settler.settled(SETTLE_TIMEOUT_MS);
+  }
+
+  private refuse(name: string, receipt: Receipt): void {
+    if (!this.unhandled.has(name)) {
+      this.unhandled.add(name);
+      this.options.log.warn(
+        { consumer: this.options.consumer, event: name },
+        'no handler here for a delivered event',
+      );
+    }
+    this.settler.settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
+  }
+
+  private isOverfull(lane: PortalLane): boolean {
+    if (lane.held < this.laneCap) return false;
+    // After a connection loss the same messages are redelivered.
+    lane.dropLost();
+    return lane.held >= this.laneCap;
+  }
+
+  /** Maximum events of one portal that wait or are in flight. */
+  private get laneCap(): number {
+    return Math.max(1, Math.floor(LANE_SHARE * (this.options.prefetch ?? DEFAULT_PREFETCH)));
+  }
+
+  /** Runs after everything that arrived together, so that a burst makes one batch instead of a batch of one first. */
+  private schedulePump(): void {
+    if (this.pumpIsDue) return;
+    this.pumpIsDue = true;
+    setImmediate(() => {
+      this.pumpIsDue = false;
+      this.pump();
+    });
+  }
+
+  private pump(): void {
+    const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
+    while (!this.draining && !this.laneProcessor.wantsSolitude && this.running.size < maxBatches) {
+      const lane = this.lanes.next((memberId) => this.circuitBreaker.allows(memberId, Date.now()));
+      if (!lane) break;
+      this.circuitBreaker.begin(lane.memberId, Date.now());
+      const run = this.work(lane).finally(() => {
+        this.running.delete(run);
+        this.circuitBreaker.onHalfOpenDone(lane.memberId);
+        this.schedulePump();
+      });
+      this.running.add(run);
+    }
+    this.scheduleProbe();
+  }
+
+  private scheduleProbe(): void {
+    clearTimeout(this.probe);
+    const probeInMs = this.draining ? undefined : this.circuitBreaker.probeInMs(Date.now());
+    if (probeInMs !== undefined) this.probe = setTimeout(() => this.pump(), probeInMs + 1);
+  }
+
+  private async work(lane: PortalLane): Promise<void> {
+    const beganAt = performance.now();
+    const { batch, waiting } = await this.laneProcessor.next(lane);
+    if (waiting) this.wait(lane, waiting);
+    else if (batch) this.linger(lane, batch, beganAt);
+    else this.lanes.release(lane);
+  }
+
+  /** Pauses only this lane. When its wait budget is spent, everything in it is deferred. */
+  private wait(lane: PortalLane, { error, ms }: Waiting): void {
+    const until = Date.now() + ms;
+    if (!this.waitBudget.extend(lane.memberId, ms, Date.now())) {
+      for (const { receipts } of lane.empty()) this.settler.settle(receipts, { ok: false, error });
+      this.lanes.release(lane);
+      return;
+    }
+    this.waits.start(
+      lane.memberId,
+      () => (this.draining ? 0 : until - Date.now()),
+      () => {
+        this.lanes.release(lane);
+        this.schedulePump();
+      },
+    );
+  }
+
+  /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
+  private linger(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
+    const remainingMs = (): number => {
+      if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;
+      return this.batching.remainingMs(memberId, performance.now() - beganAt, lane.entries);
+    };
+    this.lingerTimers.start(memberId, remainingMs, () => {
+      this.batching.released(memberId, !lane.isEmpty);
+      this.lanes.release(lane);
+      this.schedulePump();
+    });
+  }
+}

@@ -1,0 +1,106 @@
+import { guidanceOf, type Log } from '@relay/platform';
+import { type Receipt, toFailure } from '@relay/bus';
+import type { FailedEntry, PortalBatch } from './batch.js';
+import type { Outcome } from './decide.js';
+import type { LaneBatch, LaneRules } from './lane.js';
+import { instrument } from './instrumented-batch.js';
+import type { PendingEntry } from './pending-entry.js';
+
+/** One method under `@OnPortalEvents`, for any number of event names. */
+export interface EventHandler extends LaneRules {
+  /** Base or suffixed, in upper case. */
+  readonly names: readonly string[];
+  /** Throws when the whole batch failed, else returns the failed entries by their `entity`. */
+  handle(batch: PortalBatch): Promise<readonly FailedEntry[]>;
+}
+
+export type Batch = LaneBatch<EventHandler, Receipt>;
+export type Entry = PendingEntry<Receipt>;
+export type Outcomes = ReadonlyMap<Entry, Outcome>;
+
+/** The whole batch is retried, since it is unknown what failed. */
+class UnknownEntryError extends Error {
+  override readonly name = 'UnknownEntryError';
+  readonly code = 'UNKNOWN_ENTRY';
+  constructor(names: readonly string[]) {
+    super(
+      `The handler of ${names.join(', ')} says that something failed which is not in its batch: return \`entity\``,
+    );
+  }
+}
+
+export interface RunOptions {
+  consumer: string;
+  log: Log;
+  /** After this time a running handler is logged as slow, and again at the same interval. Default ten minutes. */
+  handlerNoticeMs?: number;
+}
+
+const DEFAULT_NOTICE_MS = 10 * 60_000;
+
+/** Runs the handler; never throws. */
+export async function runBatch(batch: Batch, options: RunOptions): Promise<Outcomes> {
+  const notice = noticeIfLong(batch, options);
+  const outcomeOf = await handle(batch, options.consumer, options.log);
+  clearInterval(notice);
+  return new Map(batch.entries.map((entry) => [entry, outcomeOf(entry)]));
+}
+
+/**
+ * Nothing more can be done about a handler that does not end: the portal's next batch must not run in parallel, and
+ * its messages are redelivered when the process restarts.
+ */
+function noticeIfLong(
+  { memberId, handler, entries }: Batch,
+  { consumer, log, handlerNoticeMs = DEFAULT_NOTICE_MS }: RunOptions,
+): NodeJS.Timeout {
+  const beganAt = Date.now();
+  const say = (): void => {
+    const seconds = Math.round((Date.now() - beganAt) / 1_000);
+    log.error(
+      { consumer, memberId, events: handler.names, of: entries.length, seconds },
+      'a handler has not ended yet; its portal waits for it. If it never does, restart this process',
+    );
+  };
+  return setInterval(say, handlerNoticeMs).unref();
+}
+
+async function handle(
+  { memberId, handler, entries }: Batch,
+  consumer: string,
+  log: Log,
+): Promise<(entry: Entry) => Outcome> {
+  try {
+    const failed = await instrument({ consumer, memberId, entries }, () =>
+      handler.handle({ memberId, entries: entries.map(({ view }) => view) }),
+    );
+    if (failed.length === 0) return () => ({ ok: true });
+    const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
+    const known = new Set(entries.map(({ view }) => view.entity));
+    // Accepting the list would mark failed entries as done.
+    if (failed.some(({ entity }) => !known.has(entity))) throw new UnknownEntryError(handler.names);
+    log.warn(
+      { consumer, memberId, failed: errors.size, of: entries.length, failure: toFailure(failed[0]?.error) },
+      'entries of a batch failed',
+    );
+    return ({ view }) =>
+      errors.has(view.entity) ? { ok: false, error: errors.get(view.entity) } : { ok: true };
+  } catch (error) {
+    log.warn({ consumer, memberId, of: entries.length, failure: toFailure(error) }, 'a batch failed');
+    return () => ({ ok: false, error });
+  }
+}
+
+/**
+ * What a batch says about its environment: `worked`, something had a result, even a permanent rejection; `failed`,
+ * everything failed with retryable errors; `undecided`, everything that failed waits for its portal.
+ */
+export function judgeBatch(outcomes: Outcomes): 'worked' | 'failed' | 'undecided' {
+  let verdict: 'failed' | 'undecided' = 'undecided';
+  for (const outcome of outcomes.values()) {
+    const recovery = outcome.ok ? 'never' : guidanceOf(outcome.error).recovery;
+    if (recovery === 'never') return 'worked';
+    if (recovery === 'retry') verdict = 'failed';
+  }
+  return verdict;
+}

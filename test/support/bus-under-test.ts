@@ -1,0 +1,134 @@
+import { type Log, silentLog } from '@relay/platform';
+import amqp from 'amqplib';
+import pg from 'pg';
+import { freshVhost, hasBroker } from './broker.js';
+import { freshDatabase } from './database.js';
+import type { EventBus } from '../../libs/bus/src/event-bus.js';
+import { openEventBus, type OpenEventBusOptions } from '../../libs/bus/src/open-event-bus.js';
+import { BUS_MIGRATIONS } from '../../libs/bus/src/postgres/migrations.js';
+import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../../libs/bus/src/rabbitmq/topology.js';
+import { shards } from '../../libs/bus/src/shard.js';
+
+export interface DeadLetter {
+  code: string;
+  message: string;
+  attempts: number;
+  firstFailedAt: number;
+  lastFailedAt: number;
+  content: string;
+}
+
+/** A real broker or database used only by this spec, with access that bypasses our own code. */
+export interface BusUnderTest {
+  /** The address that the buses are opened with. */
+  url: string;
+  /** One bus, as one process would open it. */
+  open(
+    options?: Pick<OpenEventBusOptions, 'publishDeadlineMs'> & { url?: string; log?: Log },
+  ): Promise<EventBus>;
+  deadLetters(consumer: string): Promise<DeadLetter[]>;
+  unrouted(): Promise<string[]>;
+  /** Puts a raw message into the consumer's queue, valid or not. */
+  inject(consumer: string, shard: number, content: string): Promise<void>;
+  /** Deletes everything of a consumer: every quorum queue keeps files open on the broker. */
+  forget(consumer: string): Promise<void>;
+  drop(): Promise<void>;
+}
+
+/** Short tiers, so that a test can see a message come back. */
+export const retryDelaysMs = [200, 400];
+
+async function rabbitMqUnderTest(): Promise<BusUnderTest> {
+  const vhost = await freshVhost();
+  const connection = await amqp.connect(vhost.url);
+  const channel = await connection.createConfirmChannel();
+  const drain = async (queue: string): Promise<amqp.GetMessage[]> => {
+    const messages: amqp.GetMessage[] = [];
+    for (;;) {
+      const message = await channel.get(queue, { noAck: true });
+      if (!message) return messages;
+      messages.push(message);
+    }
+  };
+  return {
+    url: vhost.url,
+    open: ({ url = vhost.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
+      openEventBus({ amqpUrl: url, log, retryDelaysMs, publishDeadlineMs }),
+    deadLetters: async (consumer) =>
+      (await drain(deadQueue(consumer))).map(({ content, properties }) => ({
+        code: String(properties.headers?.['b24-code']),
+        message: String(properties.headers?.['b24-message']),
+        attempts: Number(properties.headers?.['b24-attempts']),
+        firstFailedAt: Number(properties.headers?.['b24-first-failed-at']),
+        lastFailedAt: Number(properties.headers?.['b24-last-failed-at']),
+        content: content.toString(),
+      })),
+    unrouted: async () => (await drain(UNROUTED_NAME)).map(({ content }) => content.toString()),
+    inject: async (consumer, shard, content) => {
+      channel.sendToQueue(shardQueue(consumer, shard), Buffer.from(content));
+      await channel.waitForConfirms();
+    },
+    forget: async (consumer) => {
+      const queues = [
+        ...shards.map((shard) => shardQueue(consumer, shard)),
+        ...retryDelaysMs.map((delayMs) => retryName(consumer, delayMs)),
+        deadQueue(consumer),
+      ];
+      for (const queue of queues) await channel.deleteQueue(queue);
+    },
+    drop: async () => {
+      await connection.close();
+      await vhost.drop();
+    },
+  };
+}
+
+async function postgresUnderTest(): Promise<BusUnderTest> {
+  const database = await freshDatabase(BUS_MIGRATIONS);
+  const pool = new pg.Pool({ connectionString: database.url, max: 2 });
+  // Dropping the database ends a connection that has not closed by itself yet.
+  pool.on('error', () => undefined);
+  return {
+    url: database.url,
+    open: ({ url = database.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
+      openEventBus({ databaseUrl: url, log, retryDelaysMs, publishDeadlineMs, pollMs: 50 }),
+    deadLetters: async (consumer) => {
+      const { rows } = await pool.query<DeadLetter>(
+        `DELETE FROM bus.dead_letters WHERE consumer = $1
+         RETURNING code, message, attempts, content::text AS content,
+                   (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+                   (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"`,
+        [consumer],
+      );
+      return rows;
+    },
+    unrouted: async () => {
+      const { rows } = await pool.query<{ content: string }>(
+        'DELETE FROM bus.unrouted RETURNING content::text AS content',
+      );
+      return rows.map(({ content }) => content);
+    },
+    inject: async (consumer, shard, content) => {
+      await pool.query('INSERT INTO bus.messages (consumer, shard, content) VALUES ($1, $2, $3)', [
+        consumer,
+        shard,
+        content,
+      ]);
+    },
+    forget: async (consumer) => {
+      await pool.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumer]);
+      await pool.query('DELETE FROM bus.messages WHERE consumer = $1', [consumer]);
+      await pool.query('DELETE FROM bus.dead_letters WHERE consumer = $1', [consumer]);
+    },
+    drop: async () => {
+      await pool.end();
+      await database.drop();
+    },
+  };
+}
+
+/** For `describe.each`: every contract is tested on both buses, where a broker is available. */
+export const busesUnderTest: [name: string, setUp: () => Promise<BusUnderTest>][] = [
+  ...(hasBroker ? [['RabbitMQ', rabbitMqUnderTest] satisfies [string, unknown]] : []),
+  ['PostgreSQL', postgresUnderTest],
+];
