@@ -1,11 +1,17 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Posted } from '../events/form-sender.js';
-import { ControlError } from '../http/control-error.js';
-import { baseUrlOf, textBody } from '../http/http.js';
+import type { Posted } from '../events/event-delivery.js';
+import { baseUrlOf, ControlError, textBody } from '../http/http-server.js';
 import type { Installation } from '../oauth/installation.js';
 import type { Portal } from '../portal/portal.js';
-import { controlRequests, parseControl } from './control-requests.js';
-import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
+import {
+  at,
+  controlRequests,
+  namedPortal,
+  parseControl,
+  type ControlParts,
+  type NamedPortal,
+} from './control-requests.js';
+import { showPortal } from './portal-routes.js';
 
 /** The application at a portal: installed, opened, updated, uninstalled, its tokens expired. */
 export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts): void {

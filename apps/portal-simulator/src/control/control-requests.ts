@@ -1,11 +1,46 @@
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { OWNER_ID } from '../crm/actor.js';
+import { OWNER_ID } from '../crm/users.js';
 import { FAULT_KINDS } from '../faults/faults.js';
 import { SUSPENSION_REASONS } from '../faults/suspension.js';
-import { USER_FIELD_TYPES } from '../fields/user-field.js';
-import { ControlError } from '../http/control-error.js';
-import { INSTALL_KINDS } from '../portal/application-lifecycle.js';
-import { MISSING_REFERENCES } from '../portal/portal.js';
+import { USER_FIELD_TYPES } from '../fields/field.js';
+import { ControlError } from '../http/http-server.js';
+import type { Tokens } from '../oauth/tokens.js';
+import { INSTALL_KINDS, type ApplicationLifecycle } from '../portal/application-lifecycle.js';
+import { MISSING_REFERENCES, type Portal } from '../portal/portal.js';
+import type { Portals } from '../portal/portals.js';
+import { integerOf } from '../protocol/php.js';
+
+/** What the control routes work with. */
+export interface ControlParts {
+  portals: Portals;
+  lifecycle: ApplicationLifecycle;
+  tokens: Tokens;
+  now: () => number;
+  publicUrl: string | undefined;
+}
+
+export interface NamedPortal {
+  Params: { name: string };
+}
+
+export function at(action: string): string {
+  return `/_sim/portals/:name${action}`;
+}
+
+/** Under its present name or an old one. @throws ControlError 404 */
+export function namedPortal(portals: Portals, { params }: FastifyRequest<NamedPortal>): Portal {
+  const portal = portals.find(params.name) ?? portals.findMoved(params.name);
+  if (!portal) throw new ControlError(`there is no portal ${params.name}`, 404);
+  return portal;
+}
+
+/** @throws ControlError 400 */
+export function numberIn(text: string): number {
+  const value = integerOf(text);
+  if (value === undefined) throw new ControlError('a number is wanted in the address', 400);
+  return value;
+}
 
 const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
 const url = z.url({ protocol: /^https?$/ });

@@ -1,15 +1,23 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { OWNER_ID, type Actor } from '../crm/actor.js';
 import type { ChangeOptions, Crm } from '../crm/crm.js';
-import { textBody } from '../http/http.js';
+import { OWNER_ID, type Actor } from '../crm/users.js';
+import { changeAtRandom, generateItems } from '../data-generator/generate-items.js';
+import { ControlError, textBody } from '../http/http-server.js';
 import { everything } from '../items/filter.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { Item } from '../items/item.js';
 import type { Value, Values } from '../protocol/php.js';
 import { ItemView } from '../rest/item-view.js';
-import { controlRequests, parseControl } from './control-requests.js';
-import { at, namedPortal, numberIn, type ControlParts, type NamedPortal } from './named-portal.js';
+import {
+  at,
+  controlRequests,
+  namedPortal,
+  numberIn,
+  parseControl,
+  type ControlParts,
+  type NamedPortal,
+} from './control-requests.js';
 
 interface ItemsRoute {
   Params: { name: string; type: string };
@@ -106,4 +114,55 @@ function numbered(fields: Values, id: number): Values {
       typeof value === 'string' ? value.replaceAll('{n}', String(id)) : value,
     ]),
   );
+}
+
+interface GenerateRoute {
+  Params: { name: string; type: string };
+}
+
+/** Much data at once, much change at once, another time, and what somebody may not see. */
+export function addDataGeneratorRoutes(app: FastifyInstance, { portals }: ControlParts): void {
+  app.post<GenerateRoute>(at('/items/:type/make'), (request, reply) => {
+    const { crm } = namedPortal(portals, request);
+    const { count, seed, tell } = parseControl(controlRequests.make, textBody(request));
+    const store = crm.items(numberIn(request.params.type));
+    const before = store.lastId;
+    generateItems(store, count, seed, OWNER_ID);
+    if (tell) crm.emitAdded(store.entityTypeId, before);
+    reply.code(201);
+    return { added: count, lastId: store.lastId };
+  });
+
+  app.post<NamedPortal>(at('/random-changes'), (request) => {
+    const { crm } = namedPortal(portals, request);
+    return changeAtRandom(crm, parseControl(controlRequests.randomChanges, textBody(request)));
+  });
+
+  app.post<NamedPortal>(at('/backup'), (request, reply) => {
+    const { crm } = namedPortal(portals, request);
+    const { as } = parseControl(controlRequests.backup, textBody(request));
+    crm.backups.set(as, crm.objects.backup());
+    reply.code(201);
+    return { as };
+  });
+
+  app.post<NamedPortal>(at('/restore'), (request) => {
+    const { crm } = namedPortal(portals, request);
+    const { to } = parseControl(controlRequests.restore, textBody(request));
+    const backup = crm.backups.get(to);
+    if (!backup) throw new ControlError(`there is no backup ${to}`, 404);
+    crm.objects.restore(backup);
+    return { to };
+  });
+
+  app.post<NamedPortal>(at('/rights'), (request) => {
+    const { rights } = namedPortal(portals, request).crm;
+    const order = parseControl(controlRequests.rights, textBody(request));
+    const { userId, entityTypeId, hidden, administrator } = order;
+    if (entityTypeId !== undefined) {
+      rights.hide(userId, entityTypeId, hidden === 'all' ? hidden : new Set(hidden));
+    }
+    if (administrator !== undefined) rights.setAdministrator(userId, administrator);
+    return order;
+  });
 }

@@ -1,13 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { OWNER_ID } from '../crm/actor.js';
+import { OWNER_ID } from '../crm/users.js';
 import { everySetting } from '../fields/standard-sets.js';
-import { ControlError } from '../http/control-error.js';
-import { baseUrlOf, textBody } from '../http/http.js';
-import { newToken } from '../oauth/installation.js';
+import { baseUrlOf, ControlError, textBody } from '../http/http-server.js';
+import { clientEndpoint, newToken } from '../oauth/installation.js';
 import type { Portal } from '../portal/portal.js';
-import { controlRequests, parseControl } from './control-requests.js';
-import { at, namedPortal, showPortal, type ControlParts, type NamedPortal } from './named-portal.js';
-import { addFields } from './ordered-fields.js';
+import {
+  at,
+  controlRequests,
+  namedPortal,
+  parseControl,
+  type ControlParts,
+  type NamedPortal,
+} from './control-requests.js';
+import { addFields } from './type-routes.js';
 
 /** Portals themselves: made, shown, set, renamed, suspended, removed; their outgoing webhooks; events of any name. */
 export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {
@@ -72,4 +77,47 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     reply.code(201);
     return { event_handler_id: handler?.id, application_token: applicationToken };
   });
+}
+
+/** Counts and faults: what a test sees and orders as nobody else could. */
+export function addObservationRoutes(app: FastifyInstance, { portals }: ControlParts): void {
+  app.get<NamedPortal>(at('/stats'), (request) => {
+    const { stats, events } = namedPortal(portals, request);
+    return stats.read(events.pending);
+  });
+
+  app.delete<NamedPortal>(at('/stats'), (request) => {
+    namedPortal(portals, request).stats.reset();
+    return { reset: true };
+  });
+
+  app.post<NamedPortal>(at('/faults'), (request, reply) => {
+    const fault = parseControl(controlRequests.fault, textBody(request));
+    namedPortal(portals, request).faults.order(fault);
+    reply.code(201);
+    return fault;
+  });
+
+  app.delete<NamedPortal>(at('/faults'), (request) => {
+    namedPortal(portals, request).faults.clear();
+    return { cleared: true };
+  });
+}
+
+export function showPortal(portal: Portal, baseUrl: string) {
+  const { name, memberId, domain } = portal.identity;
+  const endpoint = clientEndpoint(baseUrl, name);
+  return {
+    name,
+    member_id: memberId,
+    domain,
+    client_endpoint: endpoint,
+    webhooks: [...portal.webhooks].map(([secret, userId]) => `${endpoint}${userId}/${secret}/`),
+    installed: portal.installation !== undefined,
+    suspended: portal.suspension,
+    handlers: portal.handlers
+      .all()
+      .map(({ id, event, url, owner }) => ({ id, event, url, kind: owner.kind })),
+    settings: portal.settings,
+  };
 }

@@ -1,16 +1,22 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { OWNER_ID } from '../crm/actor.js';
-import type { Crm } from '../crm/crm.js';
+import type { Crm, FieldOfType } from '../crm/crm.js';
 import { showSmartProcess, type SmartProcess } from '../crm/smart-processes.js';
-import type { FieldOfType } from '../crm/user-field-settings.js';
+import { OWNER_ID } from '../crm/users.js';
+import { USER_FIELD_TYPES, type UserField, type UserFieldType } from '../fields/field.js';
 import { everySetting } from '../fields/standard-sets.js';
-import { ControlError } from '../http/control-error.js';
-import { textBody } from '../http/http.js';
+import type { NewUserField } from '../fields/user-fields.js';
+import { ControlError, textBody } from '../http/http-server.js';
 import { integerOf } from '../protocol/php.js';
-import { showUserField } from '../rest/user-field-view.js';
-import { controlRequests, parseControl } from './control-requests.js';
-import { at, namedPortal, numberIn, type ControlParts, type NamedPortal } from './named-portal.js';
-import { addFields } from './ordered-fields.js';
+import { showUserField } from '../rest/user-field-methods.js';
+import {
+  at,
+  controlRequests,
+  namedPortal,
+  numberIn,
+  parseControl,
+  type ControlParts,
+  type NamedPortal,
+} from './control-requests.js';
 
 interface TypeRoute {
   Params: { name: string; type: string };
@@ -98,4 +104,43 @@ function fieldIn(crm: Crm, { params }: FastifyRequest<FieldRoute>): FieldOfType 
     fields.ofId(integerOf(params.field) ?? 0) ?? fields.get(params.field) ?? fields.ofFieldName(params.field);
   if (!field) throw new ControlError(`there is no user field ${params.field}`, 404);
   return { entityTypeId, field };
+}
+
+type FieldOrder = Omit<NewUserField, 'fieldName'> & { fieldName?: string | undefined };
+
+/** Names as the interface of Bitrix24 makes them: the time at which the field was added. */
+const FIRST_POSTFIX = 1_720_000_000_001;
+
+/** `every`: one field of each type, and one of each that takes many values. @throws ControlError 409 */
+export function addFields(
+  crm: Crm,
+  entityTypeId: number,
+  orders: 'every' | readonly FieldOrder[],
+): UserField[] {
+  const fields = crm.objects.userFields(entityTypeId);
+  return (orders === 'every' ? everyType() : orders).map((order) => {
+    const postfix = FIRST_POSTFIX + fields.all().length;
+    const fieldName = order.fieldName ?? `UF_${fields.entityId}_${postfix}`;
+    const field = crm.userFields.add(entityTypeId, { ...order, fieldName }, { userId: OWNER_ID });
+    if (!field) throw new ControlError(`there is a field ${fieldName} already`, 409);
+    return field;
+  });
+}
+
+function everyType(): FieldOrder[] {
+  return USER_FIELD_TYPES.flatMap((type) => [
+    orderOf(type, false),
+    ...(type === 'boolean' ? [] : [orderOf(type, true)]),
+  ]);
+}
+
+function orderOf(type: UserFieldType, isMultiple: boolean): FieldOrder {
+  const name = type.charAt(0).toUpperCase() + type.slice(1).replaceAll('_', ' ');
+  const items = ['Red', 'Green', 'Blue', 'Синій'].map((value) => ({ value }));
+  return {
+    type,
+    isMultiple,
+    label: isMultiple ? `${name}, several` : name,
+    ...(type === 'enumeration' && { items }),
+  };
 }

@@ -1,16 +1,24 @@
+import type { UserField } from '../fields/field.js';
+import type { NewUserField, UserFieldChange } from '../fields/user-fields.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { Item } from '../items/item.js';
 import type { Values } from '../protocol/php.js';
 import { missingItem, RestError } from '../protocol/rest-error.js';
-import { OWNER_ID, userOf, type Actor } from './actor.js';
-import type { Emit } from './emit.js';
-import { LastChanges } from './last-changes.js';
 import { CONTACT_TYPE_ID, ObjectTypes, type ObjectsBackup } from './object-types.js';
-import { Rights } from './rights.js';
 import type { SmartProcess, SmartProcesses } from './smart-processes.js';
-import { UserFieldSettings } from './user-field-settings.js';
+import { OWNER_ID, Rights, userOf, type Actor } from './users.js';
 
 export type ItemChange = 'ADD' | 'UPDATE' | 'DELETE';
+
+/** Tells every handler of an event of this name. */
+type Emit = (name: string, data: Values, cause: Actor) => void;
+
+type FieldChange = 'ADD' | 'UPDATE' | 'DELETE' | 'SETENUMVALUES';
+
+export interface FieldOfType {
+  entityTypeId: number;
+  field: UserField;
+}
 
 export interface ChangeOptions {
   /** Nobody hears of it: data for a test, or an event that got lost. */
@@ -135,5 +143,88 @@ export class Crm {
 
   private emitType(change: ItemChange, id: number, cause: Actor): void {
     this.emit(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, cause);
+  }
+}
+
+/**
+ * Adds, changes and deletes user fields, and tells of it as
+ * api-reference/crm/universal/userfieldconfig/events/index.md says.
+ */
+class UserFieldSettings {
+  constructor(
+    private readonly objects: ObjectTypes,
+    private readonly emit: Emit,
+  ) {}
+
+  /** By the number of its settings. */
+  ofId(id: number): FieldOfType | undefined {
+    for (const { entityTypeId, userFields } of this.objects.everyUserFields()) {
+      const field = userFields.ofId(id);
+      if (field) return { entityTypeId, field };
+    }
+    return undefined;
+  }
+
+  /** Undefined: there is no object type of this `entityId`, such as `CRM_5`. */
+  entityTypeOf(entityId: string): number | undefined {
+    return this.objects.everyUserFields().find(({ userFields }) => userFields.entityId === entityId)
+      ?.entityTypeId;
+  }
+
+  /** Undefined: the name is taken. @throws RestError NOT_FOUND */
+  add(entityTypeId: number, order: NewUserField, cause: Actor): UserField | undefined {
+    const field = this.objects.userFields(entityTypeId).add(order);
+    if (!field) return undefined;
+    this.emitChange('ADD', field, cause);
+    if (field.items.length > 0) this.emitChange('SETENUMVALUES', field, cause);
+    return field;
+  }
+
+  update({ entityTypeId, field }: FieldOfType, change: UserFieldChange, cause: Actor): UserField {
+    const changed = this.objects.userFields(entityTypeId).update(field, change);
+    const { items, ...others } = change;
+    const isListOnly = items !== undefined && Object.values(others).every((value) => value === undefined);
+    if (!isListOnly) this.emitChange('UPDATE', changed, cause);
+    if (items !== undefined && changed.type === 'enumeration')
+      this.emitChange('SETENUMVALUES', changed, cause);
+    return changed;
+  }
+
+  /** Its values are gone with it. */
+  delete({ entityTypeId, field }: FieldOfType, cause: Actor): void {
+    this.objects.userFields(entityTypeId).delete(field);
+    this.objects.items(entityTypeId).forget(field.name);
+    this.emitChange('DELETE', field, cause);
+  }
+
+  private emitChange(change: FieldChange, { id, entityId, fieldName }: UserField, cause: Actor): void {
+    const data = { FIELDS: { ID: id, ENTITY_ID: entityId, FIELD_NAME: fieldName } };
+    this.emit(`ONCRMTYPEUSERFIELD${change}`, data, cause);
+  }
+}
+
+export type Author = 'user' | 'application' | 'webhook' | 'robot';
+
+interface LastChange {
+  author: Author;
+  /** What the item was before; absent for one that was just made. */
+  previous?: { fields: Readonly<Values>; atMs: number } | undefined;
+}
+
+/**
+ * Who changed each item last, and what it was before. Bitrix24 shows the user's number only, which is the same
+ * whether she changed it herself or an application did in her name; whoever watches wants to tell them apart.
+ */
+class LastChanges {
+  private readonly byItem = new WeakMap<Item, LastChange>();
+
+  note(item: Item, cause: Actor, previous?: LastChange['previous']): void {
+    const author = cause === 'robot' ? 'robot' : (cause.through ?? 'user');
+    this.byItem.set(item, { author, previous });
+  }
+
+  /** Items made in silence have a user for an author. */
+  of(item: Item): LastChange {
+    return this.byItem.get(item) ?? { author: 'user' };
   }
 }

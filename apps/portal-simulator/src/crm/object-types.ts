@@ -1,7 +1,6 @@
-import type { FieldSet } from '../fields/field-set.js';
-import type { Parent } from '../fields/parents.js';
+import type { FieldSet, Parent } from '../fields/field-set.js';
+import type { UserField } from '../fields/field.js';
 import { contactFields, smartProcessItemFields } from '../fields/standard-sets.js';
-import type { UserField } from '../fields/user-field.js';
 import { UserFields, type Sequences } from '../fields/user-fields.js';
 import { ItemStore, type ItemsBackup } from '../items/item-store.js';
 import { textOf } from '../protocol/php.js';
@@ -9,7 +8,7 @@ import { unknownSmartProcess } from '../protocol/rest-error.js';
 import { SmartProcesses, smartProcessValue, type TypesBackup } from './smart-processes.js';
 
 export const CONTACT_TYPE_ID = 3;
-export const INVOICE_TYPE_ID = 31;
+const INVOICE_TYPE_ID = 31;
 
 interface ObjectType {
   store: ItemStore;

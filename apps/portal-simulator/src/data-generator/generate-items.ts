@@ -1,9 +1,11 @@
-import type { UserField } from '../fields/user-field.js';
+import type { Crm } from '../crm/crm.js';
+import { OWNER_ID } from '../crm/users.js';
+import type { UserField } from '../fields/field.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { ValueGenerator } from '../items/item.js';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { generateStandardValue, generateUserValue, STAGE_CODES } from './generated-values.js';
-import { roll, type Random } from './random.js';
+import { Random, roll } from './random.js';
 
 /** Made items were created in these two years, whenever they are made. */
 const FROM_MS = Date.UTC(2024, 0, 1);
@@ -24,7 +26,7 @@ export function generateItems(store: ItemStore, count: number, seed: number, use
 }
 
 /** New values for some fields of an item, as a user would save them. */
-export function generateChanges(plan: GenerationPlan, id: number, random: Random): Values {
+function generateChanges(plan: GenerationPlan, id: number, random: Random): Values {
   const making = new SeededGenerator(random.next(), plan);
   const names = plan.changing;
   const chosen = names.filter(() => random.happens(3 / names.length));
@@ -34,7 +36,7 @@ export function generateChanges(plan: GenerationPlan, id: number, random: Random
 }
 
 /** What there is to make of the items of one type, as its fields are now. */
-export class GenerationPlan {
+class GenerationPlan {
   /** With a number that tells each field from the others. */
   readonly userFields: ReadonlyMap<string, { field: UserField; salt: number }>;
   readonly stagePrefix: string;
@@ -80,4 +82,50 @@ function saltOf(name: string): number {
     hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193) >>> 0;
   }
   return hash;
+}
+
+interface RandomChanges {
+  entityTypeId: number;
+  count: number;
+  seed: number;
+  /** Chance of each change to be an item that is added, or deleted; the others are updates. */
+  adds: number;
+  deletes: number;
+  /** Chance of each change that nobody hears of it. */
+  dropEvents: number;
+}
+
+export interface Changed {
+  added: number;
+  updated: number;
+  deleted: number;
+  /** Changes of which nobody heard. */
+  dropped: number;
+}
+
+/** Changes items at random, the same ones for the same seed and the same items. @throws RestError NOT_FOUND */
+export function changeAtRandom(crm: Crm, changes: RandomChanges): Changed {
+  const { entityTypeId, count, seed, adds, deletes, dropEvents } = changes;
+  const random = new Random(seed);
+  const store = crm.items(entityTypeId);
+  const plan = new GenerationPlan(store);
+  const cause = { userId: OWNER_ID };
+  const changed: Changed = { added: 0, updated: 0, deleted: 0, dropped: 0 };
+  for (let done = 0; done < count; done += 1) {
+    const silent = random.happens(dropEvents);
+    const kind = random.next() / 2 ** 32;
+    const item = store.at(random.below(store.size));
+    if (kind < adds || !item) {
+      crm.addItem(entityTypeId, generateChanges(plan, store.lastId + 1, random), cause, { silent });
+      changed.added += 1;
+    } else if (kind < adds + deletes) {
+      crm.deleteItem(entityTypeId, item.id, cause, { silent });
+      changed.deleted += 1;
+    } else {
+      crm.updateItem(entityTypeId, item.id, generateChanges(plan, item.id, random), cause, { silent });
+      changed.updated += 1;
+    }
+    if (silent) changed.dropped += 1;
+  }
+  return changed;
 }

@@ -1,4 +1,4 @@
-import type { UserField } from '../fields/user-field.js';
+import type { UserField } from '../fields/field.js';
 import type { Value } from '../protocol/php.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
 import { roll } from './random.js';

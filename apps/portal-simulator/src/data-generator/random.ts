@@ -22,11 +22,6 @@ export class Random {
   happens(chance: number): boolean {
     return this.next() / 2 ** 32 < chance;
   }
-
-  /** undefined of an empty list. */
-  oneOf<T>(list: readonly T[]): T | undefined {
-    return list[this.below(list.length)];
-  }
 }
 
 /** A number of 32 bits that the three determine. */

@@ -1,4 +1,4 @@
-import type { Actor } from '../crm/actor.js';
+import type { Actor } from '../crm/users.js';
 import {
   clientEndpoint,
   serverEndpoint,

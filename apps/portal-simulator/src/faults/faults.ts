@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { RestError, systemErrors } from '../protocol/rest-error.js';
 
@@ -54,9 +55,9 @@ export const networkFaultKinds = [
 const ALWAYS_EXECUTED: readonly FaultKind[] = ['lost', 'slow'];
 const DEFAULT_SLOWNESS_MS = 1000;
 
-export type NetworkFaultKind = (typeof networkFaultKinds)[number];
-export type RefusalKind = (typeof REFUSAL_KINDS)[number];
-export type FaultKind = NetworkFaultKind | RefusalKind;
+type NetworkFaultKind = (typeof networkFaultKinds)[number];
+type RefusalKind = (typeof REFUSAL_KINDS)[number];
+type FaultKind = NetworkFaultKind | RefusalKind;
 
 export const FAULT_KINDS = [...REFUSAL_KINDS, ...networkFaultKinds] as const;
 
@@ -153,4 +154,82 @@ function holds(params: Values, where: Values): boolean {
 
 function isSame(one: Value | undefined, other: Value): boolean {
   return textOf(one) === textOf(other);
+}
+
+/** What a fault makes of an answer. `body` is what would have been sent, `elsewhere` where a redirect leads. */
+export async function sendNetworkFault(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { kind, status }: NetworkFault,
+  { body, elsewhere }: { body: object; elsewhere: string },
+): Promise<void> {
+  switch (kind) {
+    case 'slow':
+      await reply.send(body);
+      return;
+    case 'html':
+      await sendHtml(reply, status ?? 502);
+      return;
+    case 'empty':
+      await reply.code(status ?? 200).send('');
+      return;
+    case 'garbled':
+      await sendText(reply, status ?? 200, '{"result":{"items":[{"id":1,"na');
+      return;
+    case 'odd':
+      await sendText(reply, status ?? 200, '["an answer that nobody expects"]');
+      return;
+    case 'redirect':
+      await sendRedirect(reply, elsewhere);
+      return;
+    case 'hang':
+      reply.hijack();
+      return;
+    case 'cut':
+      cut(request, reply);
+      return;
+    case 'drop':
+    case 'lost':
+      reply.hijack();
+      request.raw.socket.destroy();
+  }
+}
+
+/** 302 as the server in front of a portal writes it: with a page. */
+export async function sendRedirect(reply: FastifyReply, to: string): Promise<void> {
+  await reply.header('location', to).code(302).type('text/html').send(page('302 Found'));
+}
+
+async function sendHtml(reply: FastifyReply, status: number): Promise<void> {
+  await reply
+    .code(status)
+    .type('text/html')
+    .send(page(`${status} ${STATUS_TEXTS[status] ?? 'Error'}`));
+}
+
+async function sendText(reply: FastifyReply, status: number, text: string): Promise<void> {
+  await reply.code(status).type('application/json; charset=utf-8').send(text);
+}
+
+/** The beginning of an answer that promised more. */
+function cut(request: FastifyRequest, reply: FastifyReply): void {
+  reply.hijack();
+  reply.raw.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': '4096' });
+  reply.raw.write('{"result":{"items":[{"id":1,"na', () => {
+    request.raw.socket.destroy();
+  });
+}
+
+const STATUS_TEXTS: Readonly<Record<number, string>> = {
+  200: 'OK',
+  403: 'Forbidden',
+  404: 'Not Found',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+  503: 'Service Temporarily Unavailable',
+  504: 'Gateway Time-out',
+};
+
+function page(title: string): string {
+  return `<html>\r\n<head><title>${title}</title></head>\r\n<body>\r\n<center><h1>${title}</h1></center>\r\n</body>\r\n</html>\r\n`;
 }

@@ -1,6 +1,6 @@
 import type { Value, Values } from '../protocol/php.js';
 import { FieldSet, type FieldSetDependencies } from './field-set.js';
-import type { StandardField } from './standard-field.js';
+import type { StandardField } from './field.js';
 
 const readOnly = { isReadOnly: true };
 const multiple = { isMultiple: true };

@@ -1,11 +1,9 @@
 import type { FieldSet } from '../fields/field-set.js';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
-import { actualKey } from './comparison.js';
-import { isWithin, type Filter } from './filter.js';
+import { actualKey, isWithin, type Filter } from './filter.js';
+import { ItemsByTime, SortedIds } from './item-indexes.js';
 import type { Item, Order, ValueGenerator } from './item.js';
-import { ItemsByTime } from './items-by-time.js';
-import { SortedIds } from './sorted-ids.js';
 
 export interface Query {
   filter: Filter;

@@ -1,6 +1,6 @@
 import { oauthRefusal } from '../faults/suspension.js';
 import { answerOf, unexecutedAnswer, type Answer } from '../http/answer.js';
-import { accessTokenOf } from '../http/http.js';
+import { accessTokenOf } from '../http/http-server.js';
 import { textOf, type Values } from '../protocol/php.js';
 import { RestError, systemErrors } from '../protocol/rest-error.js';
 import { clientEndpoint, serverEndpoint, showApplication, type ApplicationKeys } from './installation.js';

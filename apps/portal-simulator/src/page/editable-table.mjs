@@ -1,6 +1,7 @@
 /** A list whose fields can be changed in place, and that shows how somebody else changed them after. */
 import { announce, element, setText } from './dom.mjs';
-import { EditableRow, nameOf } from './editable-row.mjs';
+
+const authors = { user: 'you', application: 'b24-relay', webhook: 'webhook', robot: 'robot' };
 
 let tablesMade = 0;
 
@@ -44,7 +45,7 @@ export class EditableTable {
     this.element.remove();
   }
 
-  /** @param {import('./control.mjs').Table} table */
+  /** @param {import('./control-api.mjs').Table} table */
   show({ title, total, rows }) {
     setText(this.#heading, title);
     setText(this.#count, countOf(total, rows.length));
@@ -63,7 +64,7 @@ export class EditableTable {
       announce(`Corrected: ${nameOf(first.before.fields)} is now ${nameOf(first.fields)}`);
   }
 
-  /** @param {import('./control.mjs').Row} seen @returns {boolean} whether somebody else has just changed it */
+  /** @param {import('./control-api.mjs').Row} seen @returns {boolean} whether somebody else has just changed it */
   #showRow(seen) {
     const known = this.#rows.get(seen.id);
     const row = known ?? new EditableRow(seen.id, this.#columns, this.#save);
@@ -71,7 +72,7 @@ export class EditableTable {
     return row.show(seen, !this.#isNew);
   }
 
-  /** Moves only what is out of place: a moved field would lose its cursor. @param {import('./control.mjs').Row[]} rows */
+  /** Moves only what is out of place: a moved field would lose its cursor. @param {import('./control-api.mjs').Row[]} rows */
   #order(rows) {
     rows.forEach(({ id }, index) => {
       const row = this.#rows.get(id)?.element;
@@ -85,4 +86,131 @@ export class EditableTable {
 function countOf(total, shown) {
   const all = total.toLocaleString('en');
   return shown < total ? `the newest ${shown} of ${all}` : all;
+}
+
+/** One row: its fields as inputs, who changed it when, and what it was before. */
+class EditableRow {
+  /** @type {Map<string, HTMLInputElement>} */
+  #inputs = new Map();
+  /** What the portal holds. @type {Record<string, string>} */
+  #held = {};
+  #seen = '';
+  #author = element('span', { class: 'author' });
+  #time = element('time');
+  #note = element('td', { class: 'note', role: 'cell' });
+  #save;
+  #id;
+
+  /**
+   * @param {number} id
+   * @param {Record<string, string>} columns
+   * @param {(id: number, fields: Record<string, string>) => Promise<unknown>} save
+   */
+  constructor(id, columns, save) {
+    this.#id = id;
+    this.#save = save;
+    this.element = element('tr', { role: 'row' }, element('td', { class: 'id', role: 'cell' }, String(id)));
+    for (const [field, label] of Object.entries(columns)) {
+      this.element.append(element('td', { class: 'field', role: 'cell' }, this.#inputFor(field, label)));
+    }
+    const changed = element('td', { class: 'changed', role: 'cell' }, this.#author, this.#time);
+    this.element.append(changed, this.#note);
+    this.element.addEventListener('focusout', ({ relatedTarget }) => {
+      const isLeft = !(relatedTarget instanceof Node && this.element.contains(relatedTarget));
+      if (isLeft && this.#changedFields().length > 0) void this.#commit();
+    });
+    this.element.addEventListener('animationend', () => {
+      this.element.classList.remove('arrived', 'corrected');
+    });
+  }
+
+  /** @param {import('./control-api.mjs').Row} row @param {boolean} isNews @returns {boolean} whether somebody else has just changed it */
+  show(row, isNews) {
+    const { fields, changedAtMs, changedBy, before } = row;
+    const seen = JSON.stringify(row);
+    if (seen === this.#seen) return false;
+    const isFirst = this.#seen === '';
+    this.#seen = seen;
+    const typed = new Set(this.#changedFields());
+    for (const [field, input] of this.#inputs) if (!typed.has(field)) input.value = fields[field] ?? '';
+    this.#held = fields;
+    this.#author.dataset['author'] = changedBy;
+    setText(this.#author, authors[changedBy]);
+    this.#showTime(changedAtMs);
+    const isCorrected = before !== undefined && changedBy !== 'user';
+    this.#note.replaceChildren(...(isCorrected ? correction(before, fields) : []));
+    if (isNews && (isFirst || isCorrected)) this.element.classList.add(isCorrected ? 'corrected' : 'arrived');
+    return isNews && isCorrected;
+  }
+
+  /** @param {string} field @param {string} label */
+  #inputFor(field, label) {
+    const input = element('input', {
+      'aria-label': `${label} of ${this.#id}`,
+      placeholder: '–',
+      autocomplete: 'off',
+      spellcheck: 'false',
+      dir: 'auto',
+    });
+    input.addEventListener('keydown', (event) => {
+      if (event.isComposing) return;
+      if (event.key === 'Enter') void this.#commit();
+      if (event.key === 'Escape') input.value = this.#held[field] ?? '';
+    });
+    this.#inputs.set(field, input);
+    return input;
+  }
+
+  #changedFields() {
+    return [...this.#inputs.entries()]
+      .filter(([field, input]) => input.value !== (this.#held[field] ?? ''))
+      .map(([field]) => field);
+  }
+
+  /** All of them, changed or not: Bitrix24 tells of an update even when it changes nothing. */
+  async #commit() {
+    const fields = Object.fromEntries([...this.#inputs].map(([field, input]) => [field, input.value]));
+    const held = this.#held;
+    this.#held = fields;
+    try {
+      await this.#save(this.#id, fields);
+    } catch (error) {
+      this.#held = held;
+      const text = `Not saved: ${error instanceof Error ? error.message : 'the simulator does not answer'}`;
+      this.#note.replaceChildren(element('span', { class: 'failure' }, text));
+      announce(text);
+    }
+  }
+
+  /** @param {number} timeMs */
+  #showTime(timeMs) {
+    const date = new Date(timeMs);
+    const isToday = date.toDateString() === new Date().toDateString();
+    this.#time.dateTime = date.toISOString();
+    this.#time.title = date.toLocaleString();
+    setText(this.#time, isToday ? date.toLocaleTimeString('en-GB') : date.toLocaleDateString());
+  }
+}
+
+/** @param {Record<string, string>} fields */
+function nameOf(fields) {
+  return Object.values(fields).filter(Boolean).join(' ');
+}
+
+/**
+ * @param {NonNullable<import('./control-api.mjs').Row['before']>} before
+ * @param {Record<string, string>} fields
+ */
+function correction(before, fields) {
+  return [
+    element('del', { dir: 'auto' }, nameOf(before.fields)),
+    element('span', { class: 'arrow', 'aria-label': 'became' }, '→'),
+    element('ins', { dir: 'auto' }, nameOf(fields)),
+    element('span', { class: 'took' }, durationOf(before.sinceMs)),
+  ];
+}
+
+/** @param {number} ms */
+function durationOf(ms) {
+  return ms < 10_000 ? `${ms.toLocaleString('en')} ms` : `${Math.round(ms / 1000).toLocaleString('en')} s`;
 }

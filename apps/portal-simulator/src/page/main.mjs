@@ -1,12 +1,12 @@
 /** Puts the page together: which portal, its stream, and who shows what of it. */
 import { connectAddForm } from './add-contact.mjs';
-import { control, portalNames, watch } from './control.mjs';
+import { control, portalNames, watch } from './control-api.mjs';
 import { byId, element, setText } from './dom.mjs';
 import { EditableTable } from './editable-table.mjs';
-import { showNotice } from './notice.mjs';
-import { showNumbers } from './numbers.mjs';
+import { showInstallNotice } from './install-notice.mjs';
+import { showStats } from './portal-stats.mjs';
 
-/** @typedef {import('./control.mjs').PageView} PageView */
+/** @typedef {import('./control-api.mjs').PageView} PageView */
 
 const choice = byId('portal', HTMLSelectElement);
 const connection = byId('connection', HTMLParagraphElement);
@@ -59,7 +59,7 @@ function show(view) {
   portal = view.portal;
   setText(byId('portal-name', HTMLElement), portal);
   showChoice(view.portals);
-  showNotice(view, (url) => control(portal, 'install', { url }));
+  showInstallNotice(view, (url) => control(portal, 'install', { url }));
   showTable(view.contacts, contactColumns, byId('contacts', HTMLDivElement));
   for (const process of view.processes) showTable(process, itemColumns, byId('processes', HTMLDivElement));
   for (const [entityTypeId, table] of tables) {
@@ -68,7 +68,7 @@ function show(view) {
     table.remove();
     tables.delete(entityTypeId);
   }
-  showNumbers(view);
+  showStats(view);
 }
 
 /** @param {string[]} names */
@@ -82,7 +82,7 @@ function showChoice(names) {
 }
 
 /**
- * @param {import('./control.mjs').Table} seen
+ * @param {import('./control-api.mjs').Table} seen
  * @param {Record<string, string>} columns
  * @param {HTMLElement} where
  */

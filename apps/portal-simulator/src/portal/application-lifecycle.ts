@@ -1,11 +1,11 @@
-import { OWNER_ID } from '../crm/actor.js';
+import { randomBytes } from 'node:crypto';
+import { OWNER_ID } from '../crm/users.js';
+import type { Posted } from '../events/event-delivery.js';
 import { grantedAuth, installationAuth, uninstallationAuth } from '../events/event-form.js';
-import type { Posted } from '../events/form-sender.js';
 import type { Handler } from '../events/handlers.js';
-import { Installation, newToken, type ApplicationKeys } from '../oauth/installation.js';
+import { Installation, newToken, serverEndpoint, type ApplicationKeys } from '../oauth/installation.js';
 import type { TokenPair, Tokens } from '../oauth/tokens.js';
 import type { Values } from '../protocol/php.js';
-import { pageRequest, type Opening } from './application-page.js';
 import type { Portal } from './portal.js';
 
 export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
@@ -207,4 +207,42 @@ export class ApplicationLifecycle {
     portal.installation = undefined;
     portal.handlers.remove(({ owner }) => owner.kind === 'application');
   }
+}
+
+export interface Opening {
+  /** `DEFAULT` is the application's own page. */
+  placement: string;
+  /** What the placement is about; only widgets get it. */
+  options?: Values | undefined;
+}
+
+/**
+ * What the application's address gets when a user opens it, or its installation wizard
+ * (settings/oauth/simple-way.md): a part in the query, the rest in the body.
+ */
+function pageRequest(
+  address: string,
+  installation: Installation,
+  { access, refreshToken }: TokenPair,
+  { placement, options }: Opening,
+): { url: string; form: Values } {
+  const { portal, baseUrl, applicationToken, accessTokenSeconds } = installation;
+  const url = new URL(address);
+  url.searchParams.set('DOMAIN', portal.identity.domain);
+  url.searchParams.set('PROTOCOL', baseUrl.startsWith('https:') ? '1' : '0');
+  url.searchParams.set('LANG', portal.settings.language);
+  url.searchParams.set('APP_SID', randomBytes(16).toString('hex'));
+  const form = {
+    AUTH_ID: access.token,
+    AUTH_EXPIRES: accessTokenSeconds,
+    REFRESH_ID: refreshToken,
+    SERVER_ENDPOINT: serverEndpoint(baseUrl),
+    APPLICATION_TOKEN: applicationToken,
+    APPLICATION_SCOPE: installation.scope.join(','),
+    member_id: portal.identity.memberId,
+    status: 'L',
+    PLACEMENT: placement,
+    ...(options && { PLACEMENT_OPTIONS: JSON.stringify(options) }),
+  };
+  return { url: url.href, form };
 }

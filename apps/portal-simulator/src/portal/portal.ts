@@ -1,9 +1,8 @@
-import type { Actor } from '../crm/actor.js';
 import { Crm } from '../crm/crm.js';
+import type { Actor } from '../crm/users.js';
+import { EventQueue, type FormSender, type Posted } from '../events/event-delivery.js';
 import { eventForm, type PortalEvent } from '../events/event-form.js';
 import { COMMON_SCOPE, EVENT_SCOPES, eventsOf } from '../events/event-names.js';
-import { EventQueue } from '../events/event-queue.js';
-import type { FormSender, Posted } from '../events/form-sender.js';
 import { Handlers, type Handler } from '../events/handlers.js';
 import { Faults } from '../faults/faults.js';
 import type { SuspensionReason } from '../faults/suspension.js';

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { OWNER_ID } from '../crm/actor.js';
+import { OWNER_ID } from '../crm/users.js';
 import { Portal, type PortalDependencies, type PortalSettings } from './portal.js';
 
-export const defaultSettings: PortalSettings = {
+const defaultSettings: PortalSettings = {
   rate: 2,
   burst: 50,
   language: 'en',

@@ -1,4 +1,4 @@
-import { withoutTokens } from '../http/http.js';
+import { withoutTokens } from '../http/http-server.js';
 import { argument, integerOf, isTruthy, textOf, type Values } from '../protocol/php.js';
 import { administratorWanted, missingArgument, RestError } from '../protocol/rest-error.js';
 import { actorOf, applicationOf, isAdministrator, type Call, type Method } from './method.js';

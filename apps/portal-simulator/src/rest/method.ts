@@ -1,4 +1,4 @@
-import { OWNER_ID, type Actor } from '../crm/actor.js';
+import { OWNER_ID, type Actor } from '../crm/users.js';
 import type { FieldSet } from '../fields/field-set.js';
 import type { Order } from '../items/item.js';
 import type { AccessToken } from '../oauth/tokens.js';

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { sendNetworkFault, sendRedirect } from '../faults/network-fault.js';
+import { sendNetworkFault, sendRedirect } from '../faults/faults.js';
 import type { Answer } from '../http/answer.js';
-import { baseUrlOf, bearerOf, parametersOf } from '../http/http.js';
+import { baseUrlOf, bearerOf, parametersOf } from '../http/http-server.js';
 import type { OAuth } from '../oauth/oauth-server.js';
 import type { Portal } from '../portal/portal.js';
 import type { Portals } from '../portal/portals.js';
@@ -13,7 +13,7 @@ interface RestRoute {
   Params: { name: string; method: string; user?: string; secret?: string };
 }
 
-export interface RestParts {
+interface RestParts {
   portals: Portals;
   rest: RestService;
   oauth: OAuth;

@@ -1,9 +1,9 @@
-import { actualKey } from '../items/comparison.js';
 import { showSmartProcess, smartProcessValue, type SmartProcess } from '../crm/smart-processes.js';
 import { smartProcessFields } from '../fields/standard-sets.js';
-import { isWithin, parseFilter } from '../items/filter.js';
+import { actualKey, isWithin, parseFilter } from '../items/filter.js';
 import type { Order } from '../items/item.js';
 import { integerOf } from '../protocol/php.js';
+import { accessDenied, missingParameter, RestError } from '../protocol/rest-error.js';
 import {
   actorOf,
   nextOf,
@@ -16,7 +16,6 @@ import {
   type Call,
   type Method,
 } from './method.js';
-import { accessDenied, missingParameter, RestError } from '../protocol/rest-error.js';
 
 /** `crm.type.*` (api-reference/crm/universal/user-defined-object-types/): for administrators of the CRM. */
 export const typeMethods: Record<string, Method> = {

@@ -1,7 +1,8 @@
-import type { FieldOfType } from '../crm/user-field-settings.js';
-import { isUserFieldType } from '../fields/user-field.js';
+import type { FieldOfType } from '../crm/crm.js';
+import { isUserFieldType, type UserField } from '../fields/field.js';
 import type { NewOption } from '../fields/user-fields.js';
 import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } from '../protocol/php.js';
+import { missingParameter, RestError } from '../protocol/rest-error.js';
 import {
   actorOf,
   nextOf,
@@ -12,8 +13,6 @@ import {
   type Call,
   type Method,
 } from './method.js';
-import { missingParameter, RestError } from '../protocol/rest-error.js';
-import { showUserField } from './user-field-view.js';
 
 /**
  * `userfieldconfig.*` of the module `crm` (api-reference/crm/universal/userfieldconfig/): for administrators, and with a permission
@@ -144,4 +143,49 @@ function listed(field: Values): Values {
 
 function refusal(description: string): RestError {
   return new RestError('', description);
+}
+
+const LANGUAGE = 'en';
+
+/** `field` of userfieldconfig.* (api-reference/crm/universal/userfieldconfig/userfieldconfig-get.md). */
+export function showUserField(field: UserField): Values {
+  return {
+    id: String(field.id),
+    entityId: field.entityId,
+    fieldName: field.fieldName,
+    userTypeId: field.type,
+    xmlId: field.xmlId,
+    sort: String(field.sort),
+    multiple: flag(field.isMultiple),
+    mandatory: flag(field.isMandatory),
+    showFilter: 'N',
+    showInList: 'Y',
+    editInList: 'Y',
+    isSearchable: 'N',
+    settings: field.settings,
+    languageId: inLanguage(LANGUAGE),
+    editFormLabel: inLanguage(field.label),
+    listColumnLabel: inLanguage(field.label),
+    listFilterLabel: inLanguage(field.label),
+    errorMessage: inLanguage(null),
+    helpMessage: inLanguage(null),
+    ...(field.type === 'enumeration' && {
+      enum: field.items.map(({ id, value, isDefault, sort, xmlId }) => ({
+        id: String(id),
+        userFieldId: String(field.id),
+        value,
+        def: flag(isDefault),
+        sort: String(sort),
+        xmlId,
+      })),
+    }),
+  };
+}
+
+function flag(is: boolean): string {
+  return is ? 'Y' : 'N';
+}
+
+function inLanguage(text: Value): Values {
+  return { [LANGUAGE]: text };
 }

@@ -1,9 +1,8 @@
-import { isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
-import type { Portal } from '../portal/portal.js';
 import { answerOf, type Answer } from '../http/answer.js';
+import type { Portal } from '../portal/portal.js';
+import { isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
 import { RestError } from '../protocol/rest-error.js';
-import type { RestRequest } from './request.js';
-import { timeOf, type RequestClock } from './time.js';
+import { timeOf, type RequestClock, type RestRequest } from './request.js';
 
 const DOCUMENTATION_NAMES = ['rest.documentation.openapi', 'documentation'];
 

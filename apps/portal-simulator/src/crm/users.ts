@@ -1,6 +1,17 @@
-import { OWNER_ID } from './actor.js';
+/**
+ * Who did it: a user, herself or through a program that calls REST for her, or a robot, workflow or agent, whose
+ * events carry no tokens.
+ */
+export type Actor = { userId: number; through?: 'application' | 'webhook' } | 'robot';
 
-export type Hidden = 'all' | ReadonlySet<number>;
+/** Whoever set the portal up: an administrator. */
+export const OWNER_ID = 1;
+
+export function userOf(cause: Actor): number {
+  return cause === 'robot' ? 0 : cause.userId;
+}
+
+type Hidden = 'all' | ReadonlySet<number>;
 
 /** What users may not see, and who administers the CRM. Everybody sees everything, unless it is said here. */
 export class Rights {

@@ -5,8 +5,8 @@ const place = byId('notice', HTMLElement);
 /** @type {string | undefined} */
 let shown;
 
-/** @param {import('./control.mjs').PageView} view @param {(url: string) => Promise<{ status?: unknown }>} install */
-export function showNotice({ application, portal, installAt }, install) {
+/** @param {import('./control-api.mjs').PageView} view @param {(url: string) => Promise<{ status?: unknown }>} install */
+export function showInstallNotice({ application, portal, installAt }, install) {
   const state = `${portal} ${application}`;
   if (state === shown) return;
   shown = state;

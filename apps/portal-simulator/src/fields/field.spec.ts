@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { restName } from './user-field.js';
+import { restName } from './field.js';
 
 describe('restName', () => {
   /** The table of api-reference/crm/universal/index.md, “Field Naming Conventions”, and the names around it. */

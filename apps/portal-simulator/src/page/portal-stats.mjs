@@ -13,8 +13,8 @@ for (const label of ['Requests used', 'Events sent', 'Answers']) {
   numbers.set(label, { value, detail });
 }
 
-/** @param {import('./control.mjs').PageView} view */
-export function showNumbers({ stats: { requests, refusals, calls, events }, limits }) {
+/** @param {import('./control-api.mjs').PageView} view */
+export function showStats({ stats: { requests, refusals, calls, events }, limits }) {
   const carried = sum(Object.entries(calls).flatMap(([name, count]) => (noCalls.has(name) ? [] : count)));
   const refused = refusals > 0 ? `, ${format(refusals)} refused` : '';
   put(

@@ -1,8 +1,8 @@
 /** The simulator's control interface, as far as the page needs it. */
 
 /** @typedef {import('../page-routes.js').PageView} PageView */
-/** @typedef {import('../portal-view.js').Row} Row */
-/** @typedef {import('../portal-view.js').Table} Table */
+/** @typedef {import('../page-routes.js').Row} Row */
+/** @typedef {import('../page-routes.js').Table} Table */
 
 /**
  * @param {string} portal
