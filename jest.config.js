@@ -1,9 +1,13 @@
 import { availableParallelism } from 'node:os';
 
+// What the worker processes of this run share carries it (test/support/test-run.mjs).
+process.env['RELAY_TEST_RUN'] ??= String(process.pid);
+
 /** Jest in ESM: run by `npm test` (scripts/test.mjs) or `npm run jest -- <path>`. */
 export default {
-  // Most of a test's time is waiting for real servers: even two cores have room for two.
-  maxWorkers: Math.max(2, availableParallelism() - 1),
+  // Most of a test's time is waiting for real servers and processes: two cores have room for four.
+  maxWorkers: Math.max(4, availableParallelism()),
+  testSequencer: '<rootDir>/test/support/slowest-first.mjs',
   testEnvironment: 'node',
   // Longer than `eventually` waits, so that a failure shows its last error; many times what any test takes alone.
   testTimeout: 60_000,
@@ -17,4 +21,5 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   setupFiles: ['reflect-metadata'],
+  globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 };

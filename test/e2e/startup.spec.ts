@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, freshVhost, hasBroker } from '../support/broker.js';
 import { CuttableLink } from '../support/cuttable-link.js';
-import { freshDatabase, type TestDatabase } from '../support/database.js';
+import { freshDatabase, migratedDatabase, type TestDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
 import { AppProcess } from '../support/processes.js';
 
@@ -20,11 +20,7 @@ describe('an app that is started', () => {
   const started: AppProcess[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase();
-    const migration = AppProcess.start('migrate', 'libs/platform/src/migrate.js', {
-      DATABASE_URL: database.url,
-    });
-    expect(await migration.end()).toBe(0);
+    database = await migratedDatabase();
   }, 120_000);
   beforeAll(async () => {
     const [port, opsPort] = [await freePort(), await freePort()];

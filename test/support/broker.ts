@@ -1,15 +1,10 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { promisify } from 'node:util';
+import { brokerUrl, dropVhost, rabbitmqctl, takeVhost } from './vhosts.mjs';
 
 export { freePort } from './free-port.mjs';
 export { canStartBroker, privateBroker } from './private-broker.mjs';
 export type { PrivateBroker } from './private-broker.mjs';
-
-const run = promisify(execFile);
-
-/** `npm test` sets AMQP_URL to the broker it chose; a single spec started by hand uses the local one. */
-const brokerUrl = process.env['AMQP_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
+export { rabbitmqctl } from './vhosts.mjs';
 
 /** False only where no broker could be had; the run then says `RabbitMQ: NOT TESTED` on its last line. */
 export const hasBroker = process.env['RELAY_TEST_BROKER'] !== 'none';
@@ -21,17 +16,14 @@ export interface TestVhost {
 }
 
 /**
- * A virtual host of this spec alone on the shared broker. The name holds our process id, so that `npm test` can
- * drop what a killed run left.
+ * A virtual host of this spec alone on the shared broker. Its name holds the id of a process of this run, so that
+ * `npm test` can drop what a killed run left; it is gone at the end of the run at the latest.
  */
 export async function freshVhost(): Promise<TestVhost> {
-  const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
+  const name = await takeVhost();
   const url = new URL(brokerUrl);
-  const user = decodeURIComponent(url.username) || 'guest';
-  await rabbitmqctl('add_vhost', name);
-  await rabbitmqctl('set_permissions', '-p', name, user, '.*', '.*', '.*');
   url.pathname = `/${name}`;
-  return { url: url.href, name, drop: () => rabbitmqctl('delete_vhost', name) };
+  return { url: url.href, name, drop: () => dropVhost(name) };
 }
 
 export interface TestUser {
@@ -64,11 +56,4 @@ export async function freshUser(vhost: TestVhost): Promise<TestUser> {
 /** Ends every connection of the virtual host, as an administrator or a shutdown does. */
 export function closeConnections({ name }: TestVhost): Promise<void> {
   return rabbitmqctl('close_all_connections', '--vhost', name, 'by the test');
-}
-
-/** RELAY_TEST_RABBITMQCTL is how `npm test` reaches the broker it chose: a JSON array of command and arguments. */
-export async function rabbitmqctl(...args: string[]): Promise<void> {
-  const chosen: unknown = JSON.parse(process.env['RELAY_TEST_RABBITMQCTL'] ?? '["rabbitmqctl"]');
-  const [command = '', ...first] = Array.isArray(chosen) ? chosen.map(String) : [];
-  await run(command, [...first, '-q', ...args]);
 }

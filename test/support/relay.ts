@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, freshVhost } from './broker.js';
 import { CuttableLink } from './cuttable-link.js';
-import { freshDatabase } from './database.js';
+import { migratedDatabase } from './database.js';
 import { AppProcess } from './processes.js';
 import { type PortalSettings, SimulatedPortal } from './simulated-portal.js';
 
@@ -39,8 +39,12 @@ export interface Relay {
 }
 
 export async function startRelay(bus: BusKind, apps: readonly string[]): Promise<Relay> {
-  const [database, vhost] = [await freshDatabase(), bus === 'RabbitMQ' ? await freshVhost() : undefined];
-  const [gatewayPort, simulatorPort] = [await freePort(), await freePort()];
+  const [database, vhost, gatewayPort, simulatorPort] = await Promise.all([
+    migratedDatabase(),
+    bus === 'RabbitMQ' ? freshVhost() : undefined,
+    freePort(),
+    freePort(),
+  ]);
   const outside = await CuttableLink.to(simulatorPort);
   const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
   const simulatorUrl = `http://127.0.0.1:${simulatorPort}`;
@@ -107,9 +111,6 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
   };
 
   try {
-    const migration = AppProcess.start('migrate', 'libs/platform/src/migrate.js', env);
-    processes.push(migration);
-    if ((await migration.end()) !== 0) throw new Error(`migrate failed:\n${migration.log()}`);
     const launched: AppProcess[] = [];
     for (const app of ['portal-simulator', 'gateway', ...apps]) launched.push(await launch(app));
     await Promise.all(launched.map(isReady));

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { freePort } from './broker.js';
-import { freshDatabase } from './database.js';
+import { migratedDatabase } from './database.js';
 import { eventually } from './eventually.js';
 import { AppProcess } from './processes.js';
 import { DatabaseGates, type DatabaseMoment } from './renewal-database-gates.js';
@@ -45,12 +45,8 @@ export class RenewalRig {
   static async start(): Promise<RenewalRig> {
     const ends: (() => Promise<unknown>)[] = [];
     try {
-      const database = await freshDatabase();
+      const database = await migratedDatabase();
       ends.push(() => database.drop());
-      const migration = AppProcess.start('migrate', 'libs/platform/src/migrate.js', {
-        DATABASE_URL: database.url,
-      });
-      if ((await migration.end()) !== 0) throw new Error(`migrate failed:\n${migration.log()}`);
 
       const port = await freePort();
       const [clientId, clientSecret] = ['local.test', randomBytes(16).toString('hex')];
