@@ -55,6 +55,14 @@ export class PortalEntity {
   @UpdateDateColumn({ type: 'timestamptz', name: 'updated_at' }) updatedAt: Date;
 }
 
+/** The columns of a suspension, in every other state. */
+export const NOT_SUSPENDED = {
+  suspendedReason: null,
+  suspendedUntil: null,
+  suspendedTimes: 0,
+  resumingSince: null,
+} as const;
+
 /** Every secret column is sealed by SecretBox. The lock on this row serializes token refreshes. */
 @Entity({ schema: SCHEMA, name: 'credentials' })
 export class CredentialsEntity {

@@ -6,8 +6,8 @@ import { eventually } from '../../../test/support/eventually.js';
 import { PortalsDatabase } from '../test/portals-database.js';
 import { TcpProxy } from '../test/tcp-proxy.js';
 import { DatabaseOperatingTimes } from './rate-limit/database-operating-times.js';
-import { PortalRepository } from './portal-repository.js';
-import { PortalSettings } from './portal-settings.js';
+import { PortalRepository } from './repository/portal-repository.js';
+import { PortalSettings } from './repository/portal-settings.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const grant = (memberId: string) => ({

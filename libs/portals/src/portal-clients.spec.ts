@@ -1,12 +1,13 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
+import { eventually } from '../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { SimplePortal } from '../test/simple-portal.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { quickTimings } from '../test/token-stores.js';
 import { PortalClients } from './portal-clients.js';
-import { PortalRepository } from './portal-repository.js';
+import { PortalRepository } from './repository/portal-repository.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
@@ -62,6 +63,29 @@ describe('the clients of one portal in a process', () => {
     await Promise.all([live.call('profile'), bulk.call('profile')]);
     expect(oauth.exchanges.get(memberId)).toBe(1);
     expect(new Set(portal.asked.map(({ token }) => token)).size).toBe(2);
+  });
+
+  it('refresh the tokens of three portals at once at most, however many expire', async () => {
+    let running = 0;
+    let most = 0;
+    const memberIds = Array.from({ length: 8 }, (_, index) => `many-${index}`);
+    const staleTokens = new Set<string>();
+    for (const each of memberIds) {
+      const grant = { ...oauth.grant(each), clientEndpoint: portal.clientEndpoint };
+      staleTokens.add(grant.accessToken);
+      await new PortalRepository(source, database.box, ['127.0.0.1']).install(grant, {});
+    }
+    portal.answer = (token) => (staleTokens.has(token) ? expired : done);
+    oauth.beforeAnswer = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      // The first of them wait for as many as may run.
+      await eventually(() => expect(most).toBe(3));
+      running -= 1;
+    };
+    await Promise.all(memberIds.map((each) => clients.for(each).call('profile')));
+    expect(most).toBe(3);
+    expect([...oauth.exchanges.values()]).toEqual(memberIds.map(() => 1));
   });
 
   it('stop calling a portal that is blocked, until its next try, which ends it', async () => {

@@ -1,16 +1,16 @@
 import { OAuthServers, type RateLimiter, PortalClient, type Priority } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
+import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from './encryption/secret-box.js';
 import { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
 import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
 import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
-import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh-timings.js';
-import { Semaphore } from './token-refresh/semaphore.js';
+import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh.js';
 import type { Suspensions } from './suspension/suspensions.js';
 
 /** A part of the pool: each token refresh holds a connection during the OAuth request. */
-const RENEWALS_AT_ONCE = 3;
+const REFRESH_CONCURRENCY = 3;
 
 export interface PortalClientsOptions {
   dataSource: DataSource;
@@ -34,7 +34,7 @@ interface PortalConnection {
 /** REST clients whose address and credentials come from the database, never from a request. */
 export class PortalClients {
   private readonly known = new Map<string, PortalConnection>();
-  private readonly semaphore = new Semaphore(RENEWALS_AT_ONCE);
+  private readonly semaphore = pLimit(REFRESH_CONCURRENCY);
   private readonly timings: TokenRefreshTimings;
   private readonly rateLimiter: PortalRateLimiter;
   private readonly oauth: OAuthServers | undefined;

@@ -1,25 +1,25 @@
 import { Module, type DynamicModule, type FactoryProvider, type OnModuleDestroy } from '@nestjs/common';
 import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
-import { BindingAttempts } from './binding-attempts.js';
-import { EventBindings } from './event-bindings.js';
-import { ExchangeBudget } from './exchange-budget.js';
-import { Notifier } from './notifier.js';
+import { BindingAttempts } from './subscriptions/binding-attempts.js';
+import { EventBindings } from './subscriptions/event-bindings.js';
+import { ExchangeBudget } from './installs/exchange-budget.js';
+import { Notifier } from './store/notifier.js';
 import { PortalLimits } from './rate-limit/portal-limits.js';
-import { PendingInstalls } from './pending-installs.js';
+import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalClients } from './portal-clients.js';
-import { PortalCache } from './portal-cache.js';
-import { loadPortalsFrom } from './portal-loader.js';
-import { PortalQuery } from './portal-query.js';
-import { PortalRepository } from './portal-repository.js';
-import { PortalSettings } from './portal-settings.js';
+import { PortalCache } from './cache/portal-cache.js';
+import { loadPortalsFrom } from './cache/portal-loader.js';
+import { PortalQuery } from './repository/portal-query.js';
+import { PortalRepository } from './repository/portal-repository.js';
+import { PortalSettings } from './repository/portal-settings.js';
 import { KeyRotation } from './encryption/key-rotation.js';
 import { SecretBox } from './encryption/secret-box.js';
 import { StaleTokenRefresher } from './token-refresh/stale-token-refresher.js';
-import { Subscriptions } from './subscriptions.js';
+import { Subscriptions } from './subscriptions/subscriptions.js';
 import { PortalWakes } from './suspension/portal-wakes.js';
 import { Suspensions } from './suspension/suspensions.js';
-import { WebhookPairs } from './webhook-pairs.js';
+import { WebhookPairs } from './installs/webhook-pairs.js';
 
 export interface PortalsOptions {
   /** The first seals, all open. */

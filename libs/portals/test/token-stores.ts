@@ -1,10 +1,10 @@
 import { OAuthServers } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
+import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from '../src/encryption/secret-box.js';
 import { DatabaseTokenStore, type TokenStoreParts } from '../src/token-refresh/database-token-store.js';
-import { DEFAULT_TIMINGS, type TokenRefreshTimings } from '../src/token-refresh/token-refresh-timings.js';
-import { Semaphore } from '../src/token-refresh/semaphore.js';
+import { DEFAULT_TIMINGS, type TokenRefreshTimings } from '../src/token-refresh/token-refresh.js';
 import { Suspensions } from '../src/suspension/suspensions.js';
 
 /** The usual ones, but nobody waits seconds for a peer, and tokens expire as often as a test wants. */
@@ -27,7 +27,7 @@ export function tokenStore({ oauthUrl, ...given }: StoreOptions): DatabaseTokenS
   return new DatabaseTokenStore({
     oauth: new OAuthServers({ urls: [oauthUrl], clientId: 'id', clientSecret: 'secret', timeoutMs: 5_000 }),
     log,
-    semaphore: new Semaphore(3),
+    semaphore: pLimit(3),
     timings: quickTimings,
     suspensions: new Suspensions(dataSource, log),
     ...given,

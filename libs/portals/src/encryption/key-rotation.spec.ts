@@ -6,9 +6,9 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { clear, dump, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
-import { PendingInstalls, type PendingClaim } from '../pending-installs.js';
-import { PortalRepository } from '../portal-repository.js';
-import { WebhookPairs } from '../webhook-pairs.js';
+import { PendingInstalls, type PendingClaim } from '../installs/pending-installs.js';
+import { PortalRepository } from '../repository/portal-repository.js';
+import { WebhookPairs } from '../installs/webhook-pairs.js';
 import { KeyRotation } from './key-rotation.js';
 import { SecretBox } from './secret-box.js';
 

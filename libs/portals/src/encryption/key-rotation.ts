@@ -1,8 +1,7 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { PortalError } from '../errors.js';
-import { SEALED_TABLES, type SealedTable } from './sealed-columns.js';
-import { SecretBox } from './secret-box.js';
+import { SecretBox, type SealContext } from './secret-box.js';
 
 export interface RotationReport {
   /** Rows that are sealed with the first key now and were not before. */
@@ -16,6 +15,41 @@ export interface RotationReport {
   /** Sealed values by the id of their key, after all: a key that is not here can be taken out of TOKEN_KEYS. */
   keysInUse: Record<string, number>;
 }
+
+/** A table with sealed columns: every one there is, so that a key can be replaced everywhere. */
+interface SealedTable {
+  name: string;
+  /** The primary key. */
+  key: readonly string[];
+  /** The column that each seal of the row is bound to, as `SealContext.memberId`. */
+  boundTo: string;
+  columns: Readonly<Record<string, SealContext['field']>>;
+}
+
+const SEALED_TABLES: readonly SealedTable[] = [
+  {
+    name: 'portals.credentials',
+    key: ['member_id'],
+    boundTo: 'member_id',
+    columns: {
+      access_token: 'access_token',
+      refresh_token: 'refresh_token',
+      webhook_url: 'webhook_url',
+    },
+  },
+  {
+    name: 'portals.pending_installs',
+    key: ['member_id', 'proof_hash'],
+    boundTo: 'member_id',
+    columns: { sealed_claim: 'pending_install' },
+  },
+  {
+    name: 'portals.webhook_pairs',
+    key: ['token_hash'],
+    boundTo: 'host',
+    columns: { sealed_url: 'webhook_url' },
+  },
+];
 
 type RowResult = 'rewritten' | 'alreadyCurrent' | 'unreadable';
 

@@ -16,7 +16,7 @@ import fc from 'fast-check';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { type BucketRow, READ_BUCKET_SQL } from './bucket-row.js';
 import { DatabaseBucket } from './database-bucket.js';
 import { DatabaseOperatingTimes } from './database-operating-times.js';

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { DatabaseBucket } from './database-bucket.js';
 import { type GivenLimit, PortalLimits } from './portal-limits.js';
 

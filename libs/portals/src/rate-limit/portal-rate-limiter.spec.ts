@@ -5,7 +5,7 @@ import { register } from 'prom-client';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalLimits } from './portal-limits.js';
 import { PortalRateLimiter } from './portal-rate-limiter.js';
 

@@ -6,8 +6,8 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
-import { PortalQuery } from '../portal-query.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalQuery } from '../repository/portal-query.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalWakes, type ClaimedWakes } from './portal-wakes.js';
 import { Suspensions } from './suspensions.js';
 

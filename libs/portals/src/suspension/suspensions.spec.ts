@@ -5,11 +5,11 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { clear, keptLog, PortalsDatabase, type LogLine } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
-import { hasApplicationToken } from '../application-token.js';
-import { Notifier } from '../notifier.js';
-import { PortalQuery } from '../portal-query.js';
-import { loadPortalsFrom } from '../portal-loader.js';
-import { PortalRepository } from '../portal-repository.js';
+import { hasApplicationToken } from '../repository/application-token.js';
+import { Notifier } from '../store/notifier.js';
+import { PortalQuery } from '../repository/portal-query.js';
+import { loadPortalsFrom } from '../cache/portal-loader.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import type { DatabaseTokenStore } from '../token-refresh/database-token-store.js';
 import { Suspensions } from './suspensions.js';
 

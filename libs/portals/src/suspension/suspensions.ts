@@ -1,10 +1,10 @@
-import type { RequestOutcome } from '@relay/bitrix24';
+import { Bitrix24Error, type RequestOutcome } from '@relay/bitrix24';
 import { counter, type Log } from '@relay/platform';
+import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
-import { wakeBindingAttempts } from '../binding-attempts.js';
+import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
 import { inTransaction } from '../in-transaction.js';
-import { announce } from '../notifier.js';
-import { PortalSuspendedError } from './portal-suspended-error.js';
+import { announce } from '../store/notifier.js';
 import {
   isServed,
   refusesWebhook,
@@ -16,17 +16,33 @@ import {
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
 
+/** Of which this process remembers something; one that is forgotten is read again, or probed after its lease. */
+const MAX_PORTALS = 10_000;
+
+/** An operator's `resume`, and an install, are to show soon: what waits looks again at least this often. */
+const MAX_RETRY_AFTER_MS = 10 * 60_000;
+const LEAST_RETRY_AFTER_MS = 1_000;
+
 const suspended = counter({
   name: 'relay_portals_suspended_total',
   help: 'How often a portal was suspended, or its next try failed, by reason.',
   labelNames: ['reason'],
 });
 
-/** A process's lease for probing a suspended portal: valid while the row still has this `until`. */
-interface Lease {
-  /** As PostgreSQL writes it, with its microseconds. */
-  until: string;
-  endsAtMs: number;
+/** The portal has refused everything, and is left alone until its next try. */
+class PortalSuspendedError extends Bitrix24Error {
+  override readonly name = 'PortalSuspendedError';
+
+  constructor(
+    memberId: string,
+    readonly reason: string,
+    nextTryInMs: number,
+    cause?: unknown,
+  ) {
+    const retryAfterMs = Math.min(Math.max(nextTryInMs, LEAST_RETRY_AFTER_MS), MAX_RETRY_AFTER_MS);
+    super('PORTAL_SUSPENDED', { memberId, recovery: 'wait', retryAfterMs, cause });
+    this.message = `PORTAL_SUSPENDED: the portal takes no calls (${reason}); the next try is in ${inWords(nextTryInMs)}`;
+  }
 }
 
 /**
@@ -35,11 +51,15 @@ interface Lease {
  * otherwise the next probe is later.
  */
 export class Suspensions {
-  private readonly leases = new Map<string, Lease>();
+  /**
+   * This process's leases for probing suspended portals: `suspended_until` as PostgreSQL writes it, with its
+   * microseconds. A lease is valid while the row still has it.
+   */
+  private readonly leases = new LRUCache<string, string>({ max: MAX_PORTALS, ttl: LEASE_MS });
   /** Portals that this process has read as `needs-webhook`: the next request shows whether one works again. */
-  private readonly withoutWebhook = new Set<string>();
+  private readonly withoutWebhook = new LRUCache<string, true>({ max: MAX_PORTALS });
   /** Portals that this process has read as `resuming`: the next request shows whether one works. */
-  private readonly resuming = new Set<string>();
+  private readonly resuming = new LRUCache<string, true>({ max: MAX_PORTALS });
 
   constructor(
     private readonly dataSource: DataSource,
@@ -52,7 +72,7 @@ export class Suspensions {
    * @throws Bitrix24Error PORTAL_SUSPENDED
    */
   async admit(memberId: string): Promise<void> {
-    if (this.leaseOf(memberId)) return;
+    if (this.leases.get(memberId)) return;
     const [[taken]] = await this.dataSource.query<[{ until: string }[], number]>(
       `UPDATE portals.portals SET suspended_until = clock_timestamp() + make_interval(secs => $2)
        WHERE member_id = $1 AND state = 'suspended' AND suspended_until <= clock_timestamp()
@@ -60,7 +80,7 @@ export class Suspensions {
       [memberId, LEASE_MS / 1_000],
     );
     if (taken) {
-      this.leases.set(memberId, { until: taken.until, endsAtMs: performance.now() + LEASE_MS });
+      this.leases.set(memberId, taken.until);
       this.log.info({ memberId }, 'a suspended portal is tried again');
       return;
     }
@@ -91,7 +111,7 @@ export class Suspensions {
    * @returns the error for the caller
    */
   async suspend(memberId: string, reason: SuspensionReason, cause?: unknown): Promise<PortalSuspendedError> {
-    const lease = this.leaseOf(memberId);
+    const lease = this.leases.get(memberId);
     // Before the first await: other requests of this process in flight at the portal will fail the same way.
     this.leases.delete(memberId);
     this.resuming.delete(memberId);
@@ -105,7 +125,7 @@ export class Suspensions {
              + make_interval(secs => ($3::float8[])[least(suspended_times + 1, cardinality($3::float8[]))])
          WHERE member_id = $1 AND (state = 'installed' OR (state = 'suspended' AND suspended_until = $4::timestamptz))
          RETURNING extract(epoch FROM suspended_until)::float8 * 1000 AS "untilMs", suspended_times AS times`,
-        [memberId, reason, pausesMs.map((ms) => ms / 1_000), lease?.until ?? null],
+        [memberId, reason, pausesMs.map((ms) => ms / 1_000), lease ?? null],
       );
       if (changed) await announce(manager, 'portals', memberId);
       return changed;
@@ -134,12 +154,12 @@ export class Suspensions {
 
   /** The portal was read as `resuming`. */
   noteResuming(memberId: string): void {
-    this.resuming.add(memberId);
+    this.resuming.set(memberId, true);
   }
 
   /** The portal was read as `needs-webhook`: the webhook may be valid again, for example together with its user. */
   noteWithoutWebhook(memberId: string): void {
-    this.withoutWebhook.add(memberId);
+    this.withoutWebhook.set(memberId, true);
   }
 
   /**
@@ -178,9 +198,9 @@ export class Suspensions {
   private async lift(memberId: string): Promise<void> {
     if (this.withoutWebhook.has(memberId)) await this.hasWebhookAgain(memberId);
     if (this.resuming.has(memberId)) await this.hasAnswered(memberId);
-    const lease = this.leaseOf(memberId);
+    const lease = this.leases.get(memberId);
     if (!lease) return;
-    await this.end(memberId, { isProved: true, until: lease.until }, 'a suspended portal works again');
+    await this.end(memberId, { isProved: true, until: lease }, 'a suspended portal works again');
     this.leases.delete(memberId);
   }
 
@@ -216,10 +236,9 @@ export class Suspensions {
     if (ended) this.log.info({ memberId }, message);
     return ended;
   }
+}
 
-  private leaseOf(memberId: string): Lease | undefined {
-    const lease = this.leases.get(memberId);
-    if (lease && lease.endsAtMs <= performance.now()) this.leases.delete(memberId);
-    return this.leases.get(memberId);
-  }
+function inWords(ms: number): string {
+  const minutes = Math.ceil(Math.max(ms, 0) / 60_000);
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
 }

@@ -5,11 +5,10 @@
  */
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { lockPortal } from '../credentials.js';
-import { PortalEntity } from '../entities.js';
+import { lockPortal } from '../repository/credentials.js';
+import { NOT_SUSPENDED, PortalEntity } from '../entities.js';
 import { inTransaction } from '../in-transaction.js';
-import { announce } from '../notifier.js';
-import { notSuspended } from '../suspension/state.js';
+import { announce } from '../store/notifier.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */
@@ -45,7 +44,7 @@ export class CredentialHealth {
         [memberId, probeEveryMs / 1_000],
       );
       if (stillRefused === 0) return false;
-      await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...notSuspended });
+      await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
       await announce(manager, 'portals', memberId);
       return true;
     });

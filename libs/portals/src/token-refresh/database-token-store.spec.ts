@@ -1,15 +1,15 @@
 import { OAuthServers, type PortalAccess } from '@relay/bitrix24';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { quickTimings, tokenStore } from '../../test/token-stores.js';
-import { lockCredentials } from '../credentials.js';
+import { lockCredentials } from '../repository/credentials.js';
 import type { DatabaseTokenStore, TokenStoreParts } from './database-token-store.js';
-import { PortalRepository } from '../portal-repository.js';
-import { DEFAULT_TIMINGS } from './token-refresh-timings.js';
-import { Semaphore } from './semaphore.js';
+import { PortalRepository } from '../repository/portal-repository.js';
+import { DEFAULT_TIMINGS } from './token-refresh.js';
 
 const memberId = 'm1';
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
@@ -150,7 +150,7 @@ describe('DatabaseTokenStore', () => {
     const stale = await install();
     const release = oauth.hold();
     // As many as there may be: it is the shared renewal that keeps the others from a connection, not the turns.
-    const tokens = store(source, { semaphore: new Semaphore(100) });
+    const tokens = store(source, { semaphore: pLimit(100) });
     const renewals = Array.from({ length: 100 }, () => tokens.refresh(stale));
     await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
     await expect(source.query('SELECT 1')).resolves.toHaveLength(1);
@@ -161,7 +161,7 @@ describe('DatabaseTokenStore', () => {
 
   it('does not take the outcome of a refresh of an older token', async () => {
     const oldest = await install();
-    const tokens = store(source, { semaphore: new Semaphore(100) });
+    const tokens = store(source, { semaphore: pLimit(100) });
     // Of the same process: one is about a token that is replaced already, and ends late; the others share the next.
     const second = tokenOf(await store(await database.connect()).refresh(oldest));
     const release = oauth.hold();

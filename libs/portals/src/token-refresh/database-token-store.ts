@@ -5,11 +5,16 @@ import {
   type TokenStore,
   unlessAborted,
 } from '@relay/bitrix24';
-import { openAccess, type ReadAccess, readCredentials } from '../credentials.js';
+import { openAccess, type ReadAccess, readCredentials } from '../repository/credentials.js';
 import type { Suspensions } from '../suspension/suspensions.js';
 import { CredentialHealth } from './credential-health.js';
-import { needsReauth, unconfirmedAddress } from './token-refresh-errors.js';
-import { TokenRefresh, type TokenRefreshParts, type TokenRefreshPurpose } from './token-refresh.js';
+import {
+  needsReauth,
+  TokenRefresh,
+  unconfirmedAddress,
+  type TokenRefreshParts,
+  type TokenRefreshPurpose,
+} from './token-refresh.js';
 
 export interface TokenStoreParts extends TokenRefreshParts {
   suspensions: Suspensions;

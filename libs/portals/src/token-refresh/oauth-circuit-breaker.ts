@@ -1,4 +1,5 @@
 import { OAuthError, type OAuthServer, type TokenGrant } from '@relay/bitrix24';
+import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleType } from 'cockatiel';
 
 const DEFAULT_PAUSE_MS = 5_000;
 
@@ -8,25 +9,26 @@ const DEFAULT_PAUSE_MS = 5_000;
  * fast.
  */
 export class OAuthCircuitBreaker {
-  private open: { untilMs: number; error: OAuthError } | undefined;
+  private readonly breaker;
+  private lastTimeout: OAuthError | undefined;
 
   constructor(
     private readonly oauth: Pick<OAuthServer, 'refresh'>,
-    private readonly pauseMs = DEFAULT_PAUSE_MS,
-  ) {}
+    pauseMs = DEFAULT_PAUSE_MS,
+  ) {
+    const isTimeout = handleType(OAuthError, (error) => error.code === 'TIMEOUT');
+    this.breaker = circuitBreaker(isTimeout, { halfOpenAfter: pauseMs, breaker: new ConsecutiveBreaker(1) });
+    this.breaker.onBreak((reason) => {
+      if ('error' in reason && reason.error instanceof OAuthError) this.lastTimeout = reason.error;
+    });
+  }
 
-  /** @throws OAuthError; while open the last one, without consuming the refresh token */
+  /** @throws OAuthError; while open the one that opened it, without consuming the refresh token */
   async refresh(refreshToken: string): Promise<TokenGrant> {
-    if (this.open && performance.now() < this.open.untilMs) throw this.open.error;
     try {
-      const grant = await this.oauth.refresh(refreshToken);
-      this.open = undefined;
-      return grant;
+      return await this.breaker.execute(() => this.oauth.refresh(refreshToken));
     } catch (error) {
-      if (error instanceof OAuthError && error.code === 'TIMEOUT') {
-        this.open = { untilMs: performance.now() + this.pauseMs, error };
-      }
-      throw error;
+      throw error instanceof BrokenCircuitError ? this.lastTimeout : error;
     }
   }
 }

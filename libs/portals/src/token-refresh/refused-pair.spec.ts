@@ -5,7 +5,7 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { quickTimings, tokenStore } from '../../test/token-stores.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import type { DatabaseTokenStore, TokenStoreParts } from './database-token-store.js';
 
 const memberId = 'm1';

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore, type StoreOptions } from '../../test/token-stores.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import type { DatabaseTokenStore } from './database-token-store.js';
 
 const memberId = 'm1';

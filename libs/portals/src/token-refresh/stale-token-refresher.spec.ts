@@ -6,7 +6,7 @@ import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { quickTimings } from '../../test/token-stores.js';
 import { PortalClients } from '../portal-clients.js';
-import { PortalRepository } from '../portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { Suspensions } from '../suspension/suspensions.js';
 import { StaleTokenRefresher } from './stale-token-refresher.js';
 

@@ -1,7 +1,7 @@
 import { OAuthError } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import type { PortalClients } from '../portal-clients.js';
+import type { DatabaseTokenStore } from './database-token-store.js';
 
 /** A refresh token lives 180 days; a month is left for failures and retries (`settings/oauth/auto-renewal.md`). */
 const IDLE_DAYS = 150;
@@ -21,7 +21,7 @@ export interface StaleTokenReport {
 export class StaleTokenRefresher {
   constructor(
     private readonly dataSource: DataSource,
-    private readonly clients: PortalClients,
+    private readonly portals: { tokens(memberId: string): Pick<DatabaseTokenStore, 'refreshStale'> },
     private readonly log: Log,
   ) {}
 
@@ -69,7 +69,7 @@ export class StaleTokenRefresher {
 
   private async refresh(memberId: string, idleSince: Date): Promise<boolean | 'oauth-away'> {
     try {
-      await this.clients.tokens(memberId).refreshStale(idleSince);
+      await this.portals.tokens(memberId).refreshStale(idleSince);
       this.log.info({ memberId }, 'the tokens of an unused portal were renewed');
       return true;
     } catch (err) {

@@ -7,20 +7,67 @@ import {
   type TokenGrant,
 } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
-import type { DataSource, EntityManager } from 'typeorm';
-import { noteRelocation, openAccess, readCredentials } from '../credentials.js';
-import { PortalEntity } from '../entities.js';
-import type { PortalError } from '../errors.js';
+import type { LimitFunction } from 'p-limit';
+import { QueryFailedError, type DataSource, type EntityManager } from 'typeorm';
+import {
+  lockCredentials,
+  noteRelocation,
+  openAccess,
+  readCredentials,
+  storeGrant,
+} from '../repository/credentials.js';
+import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../entities.js';
+import { PortalError } from '../errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { announce } from '../notifier.js';
-import { notSuspended } from '../suspension/state.js';
+import { announce } from '../store/notifier.js';
 import { forgetRefusals } from './credential-health.js';
 import { checkRefreshRate } from './refresh-rate.js';
-import { withLockedCredentials, type LockedCredentials } from './locked-credentials.js';
-import { needsReauth, noOAuth, refreshedTooOften, wrongMember } from './token-refresh-errors.js';
-import { storeGrant } from './store-grant.js';
-import type { TokenRefreshTimings } from './token-refresh-timings.js';
-import type { Semaphore } from './semaphore.js';
+
+/** PostgreSQL's lock_not_available. */
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Timeouts and intervals of a token refresh in milliseconds; tests make them short. */
+export interface TokenRefreshTimings {
+  /** Of one request to the OAuth server. */
+  exchangeTimeoutMs: number;
+  /** Releases the lock of a stalled process; longer than `exchangeTimeoutMs`. */
+  idleTimeoutMs: number;
+  /** A holder needs one token request; waiters wait for two. */
+  lockTimeoutMs: number;
+  /**
+   * Delays between reads for a pair that a peer may still be storing, after the OAuth server rejected the stored one.
+   */
+  peerPausesMs: readonly number[];
+  /** Delays between attempts to store a new pair after a database error. */
+  rescuePausesMs: readonly number[];
+  /** Minimum interval of relocation requests: a portal may respond 302 permanently. */
+  relocationEveryMs: number;
+  /** Minimum interval of early refreshes: a portal may reject every token as expired. */
+  earlyRefreshEveryMs: number;
+  /** How long a portal must reject its token before it becomes `needs-reauth`. */
+  rejectionGraceMs: number;
+  /** Interval between probes with a rejected token. */
+  probeEveryMs: number;
+}
+
+export const DEFAULT_TIMINGS: TokenRefreshTimings = {
+  exchangeTimeoutMs: 15_000,
+  idleTimeoutMs: 25_000,
+  lockTimeoutMs: 30_000,
+  // Three seconds in total: a peer stores within milliseconds, unless its database connection failed.
+  peerPausesMs: [100, 200, 400, 800, 1_500],
+  // Half a minute in total: a restart of the database.
+  rescuePausesMs: [100, 400, 1_500, 3_000, 5_000, 10_000, 10_000],
+  relocationEveryMs: 10 * 60_000,
+  earlyRefreshEveryMs: 60_000,
+  rejectionGraceMs: 30 * 60_000,
+  probeEveryMs: 3_600_000,
+};
+
+export interface LockedCredentials {
+  portal: PortalEntity;
+  credentials: CredentialsEntity;
+}
 
 export interface TokenRefreshParts {
   memberId: string;
@@ -30,7 +77,7 @@ export interface TokenRefreshParts {
   oauth: Pick<OAuthServers, 'refresh'> | undefined;
   log: Log;
   /** Each refresh holds a database connection during the OAuth request: refreshes must not exhaust the pool. */
-  semaphore: Semaphore;
+  semaphore: LimitFunction;
   timings: TokenRefreshTimings;
 }
 
@@ -75,11 +122,9 @@ export class TokenRefresh {
   /** @throws Bitrix24Error NOT_INSTALLED; PortalError; OAuthError; what the database throws */
   async run(purpose: TokenRefreshPurpose): Promise<PortalAccess> {
     const { semaphore } = this.parts;
-    const outcome = await semaphore.run(() => this.#exchangeUnderLock(purpose));
+    const outcome = await semaphore(() => this.#exchangeUnderLock(purpose));
     if (!(outcome instanceof RejectedGrant)) return outcome;
-    return (
-      (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore.run(() => this.#markNeedsReauth(outcome)))
-    );
+    return (await this.#awaitPeerRefresh(outcome)) ?? (await semaphore(() => this.#markNeedsReauth(outcome)));
   }
 
   async #exchangeUnderLock({
@@ -152,7 +197,7 @@ export class TokenRefresh {
       if (!this.#isStill(consumedRefreshToken, stored)) return openAccess(box, stored);
       await forgetRefusals(manager, memberId);
       if (stored.portal.state === 'needs-reauth') return undefined;
-      await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...notSuspended });
+      await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
       await announce(manager, 'portals', memberId);
       log.warn({ memberId, code: reason.code }, 'the portal has to authorize the application again');
       return undefined;
@@ -211,4 +256,62 @@ export class TokenRefresh {
     const { dataSource, memberId, timings } = this.parts;
     return withLockedCredentials(dataSource, memberId, timings, work);
   }
+}
+
+/**
+ * Runs `work` in a transaction with the exclusive lock for refreshing the portal's pair. A stalled holder loses the
+ * lock after `idleTimeoutMs`; a waiter gives up after `lockTimeoutMs`.
+ * @throws Bitrix24Error NOT_INSTALLED; PortalError CREDENTIALS_BUSY; whatever `work` or the database throws
+ */
+async function withLockedCredentials<T>(
+  dataSource: DataSource,
+  memberId: string,
+  { lockTimeoutMs, idleTimeoutMs }: Pick<TokenRefreshTimings, 'lockTimeoutMs' | 'idleTimeoutMs'>,
+  work: (manager: EntityManager, stored: LockedCredentials) => Promise<T>,
+): Promise<T> {
+  try {
+    return await dataSource.transaction(async (manager) => {
+      // The third parameter makes it SET LOCAL.
+      await manager.query(
+        `SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
+        [`${lockTimeoutMs}ms`, `${idleTimeoutMs}ms`],
+      );
+      return await work(manager, await lockCredentials(manager, memberId));
+    });
+  } catch (error) {
+    if (!(error instanceof QueryFailedError && 'code' in error && error.code === LOCK_NOT_AVAILABLE))
+      throw error;
+    const message = 'Another process keeps the credentials of the portal locked';
+    throw new PortalError('CREDENTIALS_BUSY', message, { memberId, cause: error });
+  }
+}
+
+export function needsReauth(memberId: string, cause?: unknown): PortalError {
+  const message = 'The portal has to authorize the application again: open it there, or install it anew';
+  return new PortalError('NEEDS_REAUTH', message, { memberId, cause });
+}
+
+function wrongMember(memberId: string): PortalError {
+  return new PortalError('WRONG_MEMBER', 'The OAuth server renewed the token of another portal', {
+    memberId,
+  });
+}
+
+function noOAuth(memberId: string): PortalError {
+  const message = 'A token has expired, and without B24_CLIENT_ID and B24_CLIENT_SECRET it cannot be renewed';
+  return new PortalError('NO_OAUTH', message, { memberId });
+}
+
+/** The portal rejects recently granted tokens as expired (`refresh-rate.ts`). */
+function refreshedTooOften(memberId: string, retryAfterMs: number): Bitrix24Error {
+  return new Bitrix24Error('EXPIRED_TOKEN', { memberId, recovery: 'wait', retryAfterMs, delivered: 'yes' });
+}
+
+/**
+ * The portal responds 302 at its stored address, and neither the OAuth server nor the operator names another one: its
+ * tokens are sent nowhere else (`settings/how-to-call-rest-api/change-domen.md`).
+ */
+export function unconfirmedAddress(memberId: string, retryAfterMs?: number): Bitrix24Error {
+  const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return new Bitrix24Error('REDIRECT', { memberId, recovery: 'reauthorize', ...wait });
 }

@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import { ClaimLostError, forgetBindings, isDue, type BindingClaim } from './binding-attempts.js';
-import { EventBindingEntity, type BindingState, type BindingWork } from './entities.js';
-import { inTransaction } from './in-transaction.js';
+import { EventBindingEntity, type BindingState, type BindingWork } from '../entities.js';
+import { inTransaction } from '../in-transaction.js';
 
 interface NamesOfPortal {
   memberId: string;

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, dump, keptLog, PortalsDatabase } from '../test/portals-database.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, dump, keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { PendingInstalls, type ClaimOutcome, type PendingClaim } from './pending-installs.js';
 
 function claim(number = 1, memberId = `m${number}`): PendingClaim {

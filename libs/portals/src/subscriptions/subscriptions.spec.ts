@@ -1,9 +1,9 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
-import { announce, Notifier } from './notifier.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { announce, Notifier } from '../store/notifier.js';
 import { Subscriptions } from './subscriptions.js';
 
 describe('Subscriptions', () => {

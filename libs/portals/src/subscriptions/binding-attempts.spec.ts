@@ -2,12 +2,12 @@ import { Bitrix24Error } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { BindingAttempts, ClaimLostError, type BindingClaim } from './binding-attempts.js';
 import { EventBindings } from './event-bindings.js';
-import { PortalRepository } from './portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
-import { Suspensions } from './suspension/suspensions.js';
+import { Suspensions } from '../suspension/suspensions.js';
 
 const here = 'https://relay.example.com/b24/events';
 const elsewhere = 'https://old.example.com/b24/events';

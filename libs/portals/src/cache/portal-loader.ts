@@ -1,5 +1,6 @@
+import { timeout, TimeoutStrategy, type TimeoutPolicy } from 'cockatiel';
 import type { DataSource } from 'typeorm';
-import type { PortalState } from './entities.js';
+import type { PortalState } from '../entities.js';
 
 /** The data of a portal that the gateway needs to authenticate an event, and that consumers use. */
 export interface KnownPortal {
@@ -51,12 +52,15 @@ const ANSWER_TIMEOUT_MS = 2_000;
  */
 export class PortalLoader {
   private readonly waiting = new Map<string, Waiting>();
+  private readonly timeout: TimeoutPolicy;
   private busy = false;
 
   constructor(
     private readonly readPortals: LoadPortals,
-    private readonly timeoutMs = ANSWER_TIMEOUT_MS,
-  ) {}
+    timeoutMs = ANSWER_TIMEOUT_MS,
+  ) {
+    this.timeout = timeout(timeoutMs, TimeoutStrategy.Aggressive);
+  }
 
   load(memberId: string): Promise<KnownPortal | undefined> {
     const waiting = this.waiting.get(memberId) ?? new Waiting();
@@ -79,23 +83,11 @@ export class PortalLoader {
 
   private async readBatch(batch: Map<string, Waiting>): Promise<void> {
     try {
-      const portals = await within(this.timeoutMs, this.readPortals([...batch.keys()]));
+      const portals = await this.timeout.execute(() => this.readPortals([...batch.keys()]));
       const found = new Map(portals.map((portal) => [portal.memberId, portal]));
       for (const [memberId, waiting] of batch) waiting.resolve(found.get(memberId));
     } catch (error) {
       for (const waiting of batch.values()) waiting.reject(error);
     }
-  }
-}
-
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer from the database in ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

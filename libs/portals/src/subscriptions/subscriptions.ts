@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { inTransaction } from './in-transaction.js';
-import { announce, type Notifier } from './notifier.js';
+import { inTransaction } from '../in-transaction.js';
+import { announce, type Notifier } from '../store/notifier.js';
 
 /** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
 export interface ActiveSubscription {

@@ -1,10 +1,10 @@
 import { assertCallable } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
-import { hasApplicationToken, hashApplicationToken } from './application-token.js';
-import { PortalError } from './errors.js';
-import { inTransaction } from './in-transaction.js';
-import type { PortalRepository } from './portal-repository.js';
-import type { SecretBox } from './encryption/secret-box.js';
+import { hasApplicationToken, hashApplicationToken } from '../repository/application-token.js';
+import { PortalError } from '../errors.js';
+import { inTransaction } from '../in-transaction.js';
+import type { PortalRepository } from '../repository/portal-repository.js';
+import type { SecretBox } from '../encryption/secret-box.js';
 
 /** Forged events of unknown portals must not become queries: what waits is read again at most this often. */
 const READ_EVERY_MS = 1_000;

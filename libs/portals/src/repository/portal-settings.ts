@@ -2,10 +2,10 @@ import type { Log } from '@relay/platform';
 import leven from 'leven';
 import type { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
-import { notInstalled, PortalError } from './errors.js';
-import { inTransaction } from './in-transaction.js';
-import { announce } from './notifier.js';
-import type { PortalCache } from './portal-cache.js';
+import { notInstalled, PortalError } from '../errors.js';
+import { inTransaction } from '../in-transaction.js';
+import { announce } from '../store/notifier.js';
+import type { PortalCache } from '../cache/portal-cache.js';
 
 /** What makes a portal different from others, for one consumer. */
 export interface SettingsOf<T> {

@@ -1,9 +1,9 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { PortalError } from './errors.js';
+import { PortalError } from '../errors.js';
 import { hashOfProof, hashOfSource } from './exchange-budget.js';
-import type { SecretBox } from './encryption/secret-box.js';
+import type { SecretBox } from '../encryption/secret-box.js';
 
 const pendingClaim = z.object({
   memberId: z.string(),

@@ -1,7 +1,7 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { EventBindingEntity, type BindingWork } from './entities.js';
+import { EventBindingEntity, type BindingWork } from '../entities.js';
 
 const FIRST_WAIT_MS = 30_000;
 const MAX_WAIT_MS = 3_600_000;

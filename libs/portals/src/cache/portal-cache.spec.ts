@@ -1,15 +1,15 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
-import { SingleUseOAuth } from '../test/single-use-oauth.js';
-import { TcpProxy } from '../test/tcp-proxy.js';
-import { hasApplicationToken } from './application-token.js';
-import { Notifier } from './notifier.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
+import { TcpProxy } from '../../test/tcp-proxy.js';
+import { hasApplicationToken } from '../repository/application-token.js';
+import { Notifier } from '../store/notifier.js';
 import { PortalCache } from './portal-cache.js';
 import { loadPortalsFrom } from './portal-loader.js';
-import { PortalRepository } from './portal-repository.js';
+import { PortalRepository } from '../repository/portal-repository.js';
 
 const minuteMs = 60_000;
 
@@ -164,6 +164,22 @@ describe('PortalCache', () => {
     queries.length = 0;
     await portalCache.find('m1');
     expect(queries).toEqual([]);
+  });
+
+  it.each([
+    ['so many portals', { maxPortals: 2 }],
+    ['so many bytes', { maxBytes: 2_000 }],
+  ])('keeps no more than %s, those that were used last', async (_, limits) => {
+    for (const memberId of ['m1', 'm2', 'm3']) await install(memberId);
+    const queries: string[][] = [];
+    const read = loadPortalsFrom(source);
+    const readPortals = (memberIds: string[]): ReturnType<typeof read> => {
+      queries.push(memberIds);
+      return read(memberIds);
+    };
+    const portalCache = new PortalCache({ readPortals, notifier: deaf, now: () => 1_000_000, ...limits });
+    for (const memberId of ['m1', 'm2', 'm1', 'm3', 'm1', 'm2']) await portalCache.find(memberId);
+    expect(queries).toEqual([['m1'], ['m2'], ['m3'], ['m2']]);
   });
 
   it('does not trouble the database with what cannot be a member id', async () => {

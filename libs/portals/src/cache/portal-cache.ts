@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { PortalStoreUnavailableError } from './errors.js';
-import type { Notifier } from './notifier.js';
-import { PortalCacheEntries, type CachedPortal } from './portal-cache-entries.js';
+import { timeout, TimeoutStrategy } from 'cockatiel';
+import { LRUCache } from 'lru-cache';
+import { PortalStoreUnavailableError } from '../errors.js';
+import type { Notifier } from '../store/notifier.js';
 import { PortalLoader, type KnownPortal, type LoadPortals } from './portal-loader.js';
 
 /** While notifications arrive, the TTL only bounds the effect of a lost notification. */
@@ -10,16 +10,29 @@ const UNANNOUNCED_TTL_MS = 2_000;
 /** Minimum interval of `fresh` reads of one portal. */
 const FRESH_EVERY_MS = 1_000;
 /** Maximum wait for a revalidation before the stale entry is used; Bitrix24 calls slow handlers less often. */
-const TIMEOUT_MS = 250;
+const REVALIDATION = timeout(250, TimeoutStrategy.Aggressive);
 /** After a failed read only the cache is used for this time, instead of a failing read per event. */
 const PAUSE_AFTER_FAILURE_MS = 500;
 
 /** Bitrix24 ids have 32 hex digits. Other strings are not queried; a NUL would make the query fail. */
 const MEMBER_ID_SHAPE = /^[\w.:-]{1,64}$/;
 
-/** In-memory cache of the portals, invalidated by notifications and a TTL. */
+const DEFAULT_MAX_PORTALS = 50_000;
+const DEFAULT_MAX_BYTES = 50_000_000;
+/** Separate limit for negative entries, so that made-up member ids cannot evict existing portals. */
+const MAX_UNKNOWN = 10_000;
+
+interface CachedPortal {
+  /** undefined: unknown to the database (negative entry). */
+  portal: KnownPortal | undefined;
+  /** When its read began; -Infinity for an expired entry. */
+  readAtMs: number;
+}
+
+/** In-memory cache of the portals, invalidated by notifications and a TTL; the least recently used are evicted. */
 export class PortalCache {
-  private readonly cache = new PortalCacheEntries();
+  private readonly known: LRUCache<string, CachedPortal>;
+  private readonly unknown = new LRUCache<string, CachedPortal>({ max: MAX_UNKNOWN });
   private readonly reader: PortalLoader;
   private readonly reading = new Map<string, Promise<KnownPortal | undefined>>();
   private readonly now: () => number;
@@ -33,8 +46,15 @@ export class PortalCache {
       notifier: Pick<Notifier, 'on' | 'isListening'>;
       now?: () => number;
       readTimeoutMs?: number;
+      maxPortals?: number;
+      maxBytes?: number;
     },
   ) {
+    this.known = new LRUCache({
+      max: options.maxPortals ?? DEFAULT_MAX_PORTALS,
+      maxSize: options.maxBytes ?? DEFAULT_MAX_BYTES,
+      sizeCalculation: estimateBytes,
+    });
     this.reader = new PortalLoader(options.readPortals, options.readTimeoutMs);
     this.now = options.now ?? (() => performance.now());
   }
@@ -49,7 +69,7 @@ export class PortalCache {
     if (!MEMBER_ID_SHAPE.test(memberId)) return undefined;
     this.unsubscribe ??= this.options.notifier.on('portals', (changed) => this.expireLocally(changed));
 
-    const cached = this.cache.get(memberId);
+    const cached = this.cached(memberId);
     if (cached && this.ageMs(cached) < (fresh ? FRESH_EVERY_MS : this.ttlMs())) return cached.portal;
     if (cached?.portal && !fresh) return await this.revalidate(memberId, cached.portal);
     try {
@@ -91,15 +111,10 @@ export class PortalCache {
 
   /** Revalidates the entry; returns the stale one after a timeout or an error. */
   private async revalidate(memberId: string, known: KnownPortal): Promise<KnownPortal | undefined> {
-    const timer = new AbortController();
-    const timeout = delay(TIMEOUT_MS, known, { signal: timer.signal });
-    timeout.catch(() => undefined); // Aborted below, when the database was faster.
     try {
-      return await Promise.race([this.read(memberId), timeout]);
+      return await REVALIDATION.execute(() => this.read(memberId));
     } catch {
       return known;
-    } finally {
-      timer.abort();
     }
   }
 
@@ -122,7 +137,7 @@ export class PortalCache {
     try {
       const portal = await this.reader.load(memberId);
       // A read that was in flight during a change may have returned the old state.
-      if (isStillWanted()) this.cache.put(memberId, portal, readAtMs);
+      if (isStillWanted()) this.keep(memberId, { portal, readAtMs });
       return portal;
     } catch (cause) {
       this.failed = { atMs: this.now(), cause };
@@ -132,9 +147,31 @@ export class PortalCache {
     }
   }
 
-  private expireLocally(changed: string | undefined): void {
-    this.cache.expire(changed);
-    if (changed === undefined) this.reading.clear();
-    else this.reading.delete(changed);
+  private cached(memberId: string): CachedPortal | undefined {
+    return this.known.get(memberId) ?? this.unknown.get(memberId);
   }
+
+  private keep(memberId: string, entry: CachedPortal): void {
+    const [its, other] = entry.portal ? [this.known, this.unknown] : [this.unknown, this.known];
+    other.delete(memberId);
+    its.set(memberId, entry);
+  }
+
+  /** Expires entries. Their values stay as a fallback while the database is unavailable. */
+  private expireLocally(changed: string | undefined): void {
+    if (changed === undefined) {
+      for (const entry of [...this.known.values(), ...this.unknown.values()]) entry.readAtMs = -Infinity;
+      this.reading.clear();
+    } else {
+      const entry = this.cached(changed);
+      if (entry) entry.readAtMs = -Infinity;
+      this.reading.delete(changed);
+    }
+  }
+}
+
+/** Of the heap, roughly: an entry's objects, its hashes, and its settings, which operators may make long. */
+function estimateBytes({ portal }: CachedPortal): number {
+  if (!portal) return 1;
+  return 500 + 250 * portal.tokenHashes.length + 4 * JSON.stringify(portal.settings).length;
 }

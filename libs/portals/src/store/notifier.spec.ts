@@ -1,9 +1,9 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { keptLog, PortalsDatabase } from '../test/portals-database.js';
-import { TcpProxy } from '../test/tcp-proxy.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { keptLog, PortalsDatabase } from '../../test/portals-database.js';
+import { TcpProxy } from '../../test/tcp-proxy.js';
 import { announce, Notifier } from './notifier.js';
 
 const listeners = `FROM pg_stat_activity WHERE application_name = 'b24-relay listener' AND datname = current_database()`;

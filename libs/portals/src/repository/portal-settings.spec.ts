@@ -2,12 +2,12 @@ import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
-import { SingleUseOAuth } from '../test/single-use-oauth.js';
-import { Notifier } from './notifier.js';
-import { PortalCache } from './portal-cache.js';
-import { loadPortalsFrom } from './portal-loader.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
+import { Notifier } from '../store/notifier.js';
+import { PortalCache } from '../cache/portal-cache.js';
+import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from './portal-repository.js';
 import { PortalSettings } from './portal-settings.js';
 

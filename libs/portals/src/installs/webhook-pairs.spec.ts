@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { eventually } from '../../../test/support/eventually.js';
-import { clear, dump, PortalsDatabase } from '../test/portals-database.js';
-import { hasApplicationToken } from './application-token.js';
-import { PortalRepository } from './portal-repository.js';
-import { loadPortalsFrom } from './portal-loader.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { clear, dump, PortalsDatabase } from '../../test/portals-database.js';
+import { hasApplicationToken } from '../repository/application-token.js';
+import { PortalRepository } from '../repository/portal-repository.js';
+import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { WebhookPairs } from './webhook-pairs.js';
 
 const pair = {

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import type { ShownPortalState } from './entities.js';
+import type { ShownPortalState } from '../entities.js';
 
 /** A portal as an operator sees it. */
 export interface ListedPortal {

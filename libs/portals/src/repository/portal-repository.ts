@@ -2,22 +2,27 @@ import { assertCallable, type TokenGrant } from '@relay/bitrix24';
 import { type Log, silentLog } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { hashApplicationToken } from './application-token.js';
-import { lockCredentials, lockPortal, saveOAuthCredentials, saveWebhookCredentials } from './credentials.js';
-import { forgetBindingAttempts, forgetBindings } from './binding-attempts.js';
+import {
+  lockCredentials,
+  lockPortal,
+  saveOAuthCredentials,
+  saveWebhookCredentials,
+  storeGrant,
+} from './credentials.js';
+import { forgetBindingAttempts, forgetBindings } from '../subscriptions/binding-attempts.js';
 import {
   ApplicationTokenEntity,
   CredentialsEntity,
+  NOT_SUSPENDED,
   PendingInstallEntity,
   PortalEntity,
   type ApplicationTokenKind,
-} from './entities.js';
-import { PortalStoreUnavailableError, notInstalled, PortalError } from './errors.js';
-import { inTransaction } from './in-transaction.js';
-import { announce } from './notifier.js';
+} from '../entities.js';
+import { PortalStoreUnavailableError, notInstalled, PortalError } from '../errors.js';
+import { inTransaction } from '../in-transaction.js';
+import { announce } from '../store/notifier.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
-import type { SecretBox } from './encryption/secret-box.js';
-import { storeGrant } from './token-refresh/store-grant.js';
-import { notSuspended } from './suspension/state.js';
+import type { SecretBox } from '../encryption/secret-box.js';
 
 export interface WebhookRegistration {
   memberId: string;
@@ -186,7 +191,7 @@ export class PortalRepository {
     await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
       if (!portal) return;
-      const forgotten = { ...notSuspended, ...(clean ? { settings: {}, language: null } : {}) };
+      const forgotten = { ...NOT_SUSPENDED, ...(clean ? { settings: {}, language: null } : {}) };
       await manager.update(PortalEntity, { memberId }, { state: 'uninstalled', ...forgotten });
       // Pending claims of this installation; a repeated uninstall must not delete those of the next one.
       if (portal.state !== 'uninstalled') await manager.delete(PendingInstallEntity, { memberId });
@@ -257,7 +262,7 @@ async function insertPortal(manager: EntityManager, portal: PortalFields): Promi
 
 const asInstalledNow = {
   state: 'installed' as const,
-  ...notSuspended,
+  ...NOT_SUSPENDED,
   installedAt: () => 'now()',
   updatedAt: () => 'now()',
 };

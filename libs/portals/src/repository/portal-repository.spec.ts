@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { silentLog } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { clear, dump, PortalsDatabase } from '../test/portals-database.js';
-import { SingleUseOAuth } from '../test/single-use-oauth.js';
+import { clear, dump, PortalsDatabase } from '../../test/portals-database.js';
+import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { hasApplicationToken } from './application-token.js';
-import { EventBindings } from './event-bindings.js';
-import { loadPortalsFrom, type KnownPortal } from './portal-loader.js';
-import { PendingInstalls } from './pending-installs.js';
+import { EventBindings } from '../subscriptions/event-bindings.js';
+import { loadPortalsFrom, type KnownPortal } from '../cache/portal-loader.js';
+import { PendingInstalls } from '../installs/pending-installs.js';
 import { PortalRepository } from './portal-repository.js';
 
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import { clear, PortalsDatabase } from '../test/portals-database.js';
+import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { silentLog } from '@relay/platform';
 import { type Admission, ExchangeBudget } from './exchange-budget.js';
 import { PendingInstalls, type PendingClaim } from './pending-installs.js';
