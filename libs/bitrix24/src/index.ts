@@ -9,34 +9,25 @@ export { listOf } from './list-of.js';
 export type { Item, ListParams } from './listing.js';
 export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
 export { OAuthServers, type OAuthServersOptions } from './oauth-servers.js';
-export type { SharedBucket } from './rate-limit/limiter-queue.js';
-export {
-  type Bucket,
-  BUCKET_RULES,
-  emptyBucket,
-  ENTERPRISE_LIMIT,
-  releaseTicket,
-  grantTicket,
-  leakBucket,
-  throttleDown,
-  rejectTicket,
-  type RateLimit,
-  takeTicket,
-  type Ticket,
-  delayUntilTurn,
-  DEFAULT_LIMIT,
-} from './rate-limit/bucket.js';
+export { BUCKET_RULES, DEFAULT_LIMIT, ENTERPRISE_LIMIT, type RateLimit } from './rate-limit/bucket.js';
 export { InMemoryRateLimiter } from './rate-limit/in-memory-rate-limiter.js';
 export {
-  reserveCalls,
   isBelowThreshold,
+  judgeWaits,
   observeUsage,
+  reserveCalls,
   throttledOf,
   type ThrottledMethod,
 } from './rate-limit/operating-time.js';
-export type { MethodUsage, RateLimiter, Priority } from './rate-limit/rate-limiter.js';
-export { DistributedRateLimiter, type SharedOperatingTimes } from './rate-limit/distributed-rate-limiter.js';
-export { unlessAborted } from './rate-limit/waiting.js';
+export {
+  canBeSent,
+  type MethodUsage,
+  type Priority,
+  type RateLimiter,
+  type RequestToAdmit,
+  type Throttled,
+} from './rate-limit/rate-limiter.js';
+export { sleep, unlessAborted } from './waits.js';
 export type { PlanOptions } from './batch-planner/execute-plan.js';
 export { isSplittable, isTooLarge } from './batch-planner/failure.js';
 export type { BatchClient, Outcome } from './batch-planner/planned-command.js';

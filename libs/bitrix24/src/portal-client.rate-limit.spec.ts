@@ -43,7 +43,7 @@ describe('a request', () => {
       { work: 'bulk', methods: ['crm.item.list'] },
       { work: 'bulk', methods: ['crm.item.list', 'crm.item.update', 'batch'] },
     ]);
-    expect(rateLimiter.asked).toEqual(rateLimiter.admitted.map(({ methods }) => methods));
+    expect(rateLimiter.asked).toBe(2);
   });
 
   it('is admitted again for each retry', async () => {

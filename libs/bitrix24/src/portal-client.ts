@@ -5,7 +5,7 @@ import { post } from './http-request.js';
 import { type Item, type ListParams, walkList } from './listing.js';
 import { checkMethod } from './method.js';
 import type { RateLimiter, Priority } from './rate-limit/rate-limiter.js';
-import { splitThrottled, type Throttled, throttledError } from './split-throttled.js';
+import { areLinked, splitThrottled, throttledError } from './split-throttled.js';
 import { readItems } from './batch-planner/read-items.js';
 import type { Params } from './query.js';
 import { idempotencyOf, type Idempotency, weakestIdempotency } from './retryability.js';
@@ -58,14 +58,12 @@ export interface CallOptions {
  */
 export class PortalClient {
   readonly #memberId: string;
-  readonly #rateLimiter: RateLimiter | undefined;
   readonly #sender: Sender;
 
   constructor(options: PortalClientOptions, exchange = post) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     const { allowHosts = [], rateLimiter, work = 'live' } = options;
     this.#memberId = options.memberId;
-    this.#rateLimiter = rateLimiter;
     this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, work }, exchange);
   }
 
@@ -83,12 +81,11 @@ export class PortalClient {
     { signal, repeatable }: CallOptions = {},
   ): Promise<RestResponse> {
     const methods = [checkMethod(method).toLowerCase()];
-    for (const wait of (await this.#paused(methods, signal)).values()) {
-      throw throttledError(this.#memberId, method, wait);
-    }
+    const admission = await this.#sender.admit({ methods }, signal);
+    for (const wait of admission.throttled.values()) throw throttledError(this.#memberId, method, wait);
     const kind = kindBy(repeatable) ?? idempotencyOf(method);
     const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
-    return await this.#sender.send({ method, params, methods, kind, read }, signal);
+    return await this.#sender.send({ method, params, methods, kind, read }, admission, signal);
   }
 
   /**
@@ -107,22 +104,29 @@ export class PortalClient {
     { halt = false, signal, repeatable }: CallOptions & { readonly halt?: boolean } = {},
   ): Promise<Record<string, CommandOutcome>> {
     const params = batchParams(commands, halt);
-    const paused = await this.#paused(methodsOf(commands), signal);
-    const { sent, held } = splitThrottled(commands, paused, { memberId: this.#memberId, halt });
-    const methods = methodsOf(sent);
-    if (methods.length === 0) return held;
+    const called = methodsOf(commands);
+    if (called.length === 0) return {};
+    const linked = areLinked(commands, halt);
+    const admission = await this.#sender.admit(
+      linked ? { methods: [...called, 'batch'] } : { methods: ['batch'], optional: called },
+      signal,
+    );
+    const { throttled } = admission;
+    const { sent, held } = splitThrottled(commands, throttled, { memberId: this.#memberId, linked });
+    if (Object.keys(sent).length === 0) return held;
 
     const outcomes = await this.#sender.send(
       {
         method: 'batch',
-        params: paused.size === 0 ? params : batchParams(sent, halt),
-        methods,
+        params: throttled.size === 0 ? params : batchParams(sent, halt),
+        methods: [...methodsOf(sent), 'batch'],
         kind: kindBy(repeatable) ?? weakestIdempotency(Object.values(sent).map(({ method }) => method)),
         read: (answer, asked) => {
           const value = readOutcomes(answer.result, sent, asked);
           return { value, usage: usageOfBatch(sent, answer, value) };
         },
       },
+      admission,
       signal,
     );
     return inOrderOf(commands, { ...outcomes, ...held });
@@ -164,11 +168,6 @@ export class PortalClient {
     return walkList((page) => this.call(method, page, { signal }), params, idField, this.#asked(method));
   }
 
-  async #paused(methods: readonly string[], signal?: AbortSignal): Promise<Throttled> {
-    if (this.#rateLimiter === undefined || methods.length === 0) return new Map();
-    return await this.#rateLimiter.throttled(methods, signal);
-  }
-
   #asked(method: string): RequestContext {
     return { memberId: this.#memberId, method, secrets: [] };
   }
@@ -179,10 +178,9 @@ function kindBy(repeatable: boolean | undefined): Idempotency | undefined {
   return repeatable ? 'idempotent' : 'other';
 }
 
-/** Includes `batch` itself, which may use operating time, too (`usage.ts`); empty without commands. */
+/** In lower case. A request with these also needs `batch`, which may use operating time, too (`usage.ts`). */
 function methodsOf(commands: Readonly<Record<string, Command>>): string[] {
-  const methods = new Set(Object.values(commands).map(({ method }) => method.toLowerCase()));
-  return methods.size === 0 ? [] : [...methods, 'batch'];
+  return [...new Set(Object.values(commands).map(({ method }) => method.toLowerCase()))];
 }
 
 function inOrderOf<T>(

@@ -1,16 +1,22 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
 import { type RestResponse, type RequestContext, invalidResponse, parseResponse } from './response.js';
 import type { ErrorClass } from './classify.js';
 import { maxResponseBytes as maxAnswerBytesOf } from './response-limits.js';
 import { Bitrix24Error } from './errors.js';
 import { type HttpResult, post, type PostRequest } from './http-request.js';
-import type { MethodUsage, RateLimiter, Priority } from './rate-limit/rate-limiter.js';
-import { unlessAborted } from './rate-limit/waiting.js';
+import type {
+  MethodUsage,
+  Priority,
+  RateLimiter,
+  RequestToAdmit,
+  Throttled,
+} from './rate-limit/rate-limiter.js';
 import type { Params } from './query.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
 import { MAX_THROTTLED, MAX_RETRIES, isRetryable, type Idempotency, retryDelayMs } from './retryability.js';
+import { throttledError } from './split-throttled.js';
 import { usageOfCall, usageOfError } from './usage.js';
+import { sleep, unlessAborted } from './waits.js';
 
 /** Final outcome of one HTTP request including its retries. A batch is one request, whatever its commands return. */
 export type RequestOutcome =
@@ -43,6 +49,12 @@ export interface RestRequest<T> {
   ) => { readonly value: T; readonly usage: MethodUsage[] };
 }
 
+/** The rate limiter has admitted a request without these methods, to be sent with this access. */
+export interface Admission {
+  readonly access: PortalAccess;
+  readonly throttled: Throttled;
+}
+
 /** Recovery steps already taken for a request. */
 interface AttemptState {
   refreshed: boolean;
@@ -66,11 +78,20 @@ export class Sender {
     private readonly exchange: (request: PostRequest) => Promise<HttpResult> = post,
   ) {}
 
-  /** @throws Bitrix24Error; the error of the token store or the rate limiter; the signal's reason */
-  async send<T>(request: RestRequest<T>, signal?: AbortSignal): Promise<T> {
-    const { tokens, onOutcome } = this.options;
-    const { method } = request;
+  /**
+   * Gets the access, then waits until the request may be sent: it would arrive too late for its ticket otherwise.
+   * @throws the error of the token store or the rate limiter; the signal's reason
+   */
+  async admit(request: Omit<RequestToAdmit, 'work'>, signal?: AbortSignal): Promise<Admission> {
+    const { tokens, rateLimiter, work } = this.options;
     const access = await tokens.access(signal);
+    return { access, throttled: (await rateLimiter?.admit({ ...request, work }, signal)) ?? new Map() };
+  }
+
+  /** @throws Bitrix24Error; the error of the token store or the rate limiter; the signal's reason */
+  async send<T>(request: RestRequest<T>, { access }: Admission, signal?: AbortSignal): Promise<T> {
+    const { onOutcome } = this.options;
+    const { method } = request;
     let value: T;
     try {
       value = await this.#sendWithRetries(request, access, signal);
@@ -90,14 +111,22 @@ export class Sender {
       throttled: 0,
       retries: 0,
     };
-    for (let by = access; ;) {
+    for (let by = access, isAdmitted = true; ; isAdmitted = false) {
       try {
+        if (!isAdmitted) await this.#admitAgain(request, signal);
         return await this.#attempt(request, by, signal);
       } catch (error) {
         if (!(error instanceof Bitrix24Error)) throw error;
         by = await this.#prepareRetry(error, request, by, tried, signal);
       }
     }
+  }
+
+  async #admitAgain({ method, methods }: RestRequest<unknown>, signal?: AbortSignal): Promise<void> {
+    const { memberId, rateLimiter, work } = this.options;
+    const throttled = await rateLimiter?.admit({ work, methods }, signal);
+    if (throttled && throttled.size > 0)
+      throw throttledError(memberId, method, Math.max(...throttled.values()));
   }
 
   /**
@@ -133,7 +162,7 @@ export class Sender {
     }
     if (tried.retries < MAX_RETRIES && isRetryable(error, kind)) {
       tried.retries += 1;
-      await pause((this.options.repeatPauseMs ?? retryDelayMs)(tried.retries), signal);
+      await sleep((this.options.repeatPauseMs ?? retryDelayMs)(tried.retries), signal);
       return access;
     }
     if (error.errorClass === 'plan') throw await this.#judgePlan(error, method, access, signal);
@@ -162,8 +191,10 @@ export class Sender {
 
   async #lookAtPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
     const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
+    const request: RestRequest<RestResponse> = { method, params: {}, methods: [method], kind: 'read', read };
     try {
-      await this.#attempt({ method, params: {}, methods: [method], kind: 'read', read }, access);
+      await this.#admitAgain(request);
+      await this.#attempt(request, access);
       return 'transient';
     } catch (error) {
       if (!(error instanceof Bitrix24Error)) throw error;
@@ -179,13 +210,12 @@ export class Sender {
     access: PortalAccess,
     signal?: AbortSignal,
   ): Promise<T> {
-    const { memberId, rateLimiter, work, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
+    const { memberId, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
     const asked: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Checked first: the error of `new URL` quotes its argument.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
     const url = new URL(address);
-    await rateLimiter?.admit({ work, methods }, signal);
     return await inRequestSpan({ memberId, method, methods, url }, async (span) => {
       const exchange = await this.exchange({
         url,
@@ -236,13 +266,4 @@ function isExpiredToken({ code, httpStatus }: Bitrix24Error): boolean {
 /** An error of a token that was replaced during the request says nothing about its successor. */
 function isOfToken({ errorClass }: Bitrix24Error): boolean {
   return errorClass === 'authorization' || errorClass === 'expired';
-}
-
-async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  try {
-    if (ms > 0) await delay(ms, undefined, signal && { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
 }

@@ -1,9 +1,7 @@
 import type { Command, CommandOutcome } from './batch.js';
 import { Bitrix24Error } from './errors.js';
 import { holdsReference } from './query.js';
-
-/** Milliseconds during which a method must not be called, by its name in lower case. */
-export type Throttled = ReadonlyMap<string, number>;
+import type { Throttled } from './rate-limit/rate-limiter.js';
 
 /** Error without a request: a call of a method with exhausted operating time would only be rejected. */
 export function throttledError(memberId: string, method: string, retryAfterMs: number): Bitrix24Error {
@@ -16,21 +14,25 @@ export interface SplitBatch {
   readonly held: Record<string, CommandOutcome>;
 }
 
+/** Whether commands depend on one another: all of them are sent, or none. */
+export function areLinked(commands: Readonly<Record<string, Command>>, halt: boolean): boolean {
+  return halt || Object.values(commands).some(({ params }) => refersToOthers(params));
+}
+
 /**
- * Removes the commands of paused methods from a batch.
+ * Removes the commands of throttled methods from a batch.
  *
- * @throws Bitrix24Error `OPERATION_TIME_LIMIT` for the batch as a whole if commands depend on one another (`halt`, or a
- *   reference to another's result), and when `batch` itself is paused
+ * @throws Bitrix24Error `OPERATION_TIME_LIMIT` for the batch as a whole if its commands are linked, and when `batch`
+ *   itself is throttled
  */
 export function splitThrottled(
   commands: Readonly<Record<string, Command>>,
-  paused: Throttled,
-  { memberId, halt }: { readonly memberId: string; readonly halt: boolean },
+  throttled: Throttled,
+  { memberId, linked }: { readonly memberId: string; readonly linked: boolean },
 ): SplitBatch {
-  const waitOf = ({ method }: Command): number | undefined => paused.get(method.toLowerCase());
+  const waitOf = ({ method }: Command): number | undefined => throttled.get(method.toLowerCase());
   const waits = Object.values(commands).flatMap((command) => waitOf(command) ?? []);
-  const whole = paused.get('batch');
-  const linked = halt || Object.values(commands).some(({ params }) => refersToOthers(params));
+  const whole = throttled.get('batch');
   if (whole !== undefined || (linked && waits.length > 0)) {
     throw throttledError(memberId, 'batch', Math.max(whole ?? 0, ...waits));
   }

@@ -1,22 +1,31 @@
-import type { MethodUsage, RateLimiter, Priority } from '../src/rate-limit/rate-limiter.js';
+import {
+  canBeSent,
+  type MethodUsage,
+  type Priority,
+  type RateLimiter,
+  type RequestToAdmit,
+  type Throttled,
+} from '../src/rate-limit/rate-limiter.js';
 
-/** Rate limiter that admits everything and records its calls, in order. */
+/** Rate limiter that admits everything but what it was told to throttle, and records its calls, in order. */
 export class RecordingRateLimiter implements RateLimiter {
+  /** With the methods that were admitted. */
   readonly admitted: { work: Priority; methods: readonly string[] }[] = [];
-  readonly asked: (readonly string[])[] = [];
+  asked = 0;
   readonly observed: MethodUsage[] = [];
   refusals = 0;
   /** Milliseconds by method in lower case. */
   pauses = new Map<string, number>();
 
-  throttled(methods: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    this.asked.push(methods);
-    return Promise.resolve(new Map([...this.pauses].filter(([method]) => methods.includes(method))));
-  }
-
-  admit(request: { work: Priority; methods: readonly string[] }): Promise<void> {
-    this.admitted.push(request);
-    return Promise.resolve();
+  admit(request: RequestToAdmit): Promise<Throttled> {
+    const { work, methods, optional = [] } = request;
+    this.asked += 1;
+    const all = [...optional, ...methods];
+    const throttled = new Map([...this.pauses].filter(([method]) => all.includes(method)));
+    if (canBeSent(request, throttled)) {
+      this.admitted.push({ work, methods: all.filter((method) => !throttled.has(method)) });
+    }
+    return Promise.resolve(throttled);
   }
 
   refused(): Promise<void> {

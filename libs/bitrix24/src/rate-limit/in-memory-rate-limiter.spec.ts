@@ -69,18 +69,29 @@ describe('InMemoryRateLimiter', () => {
     const rateLimiter = new InMemoryRateLimiter();
     const usage = { operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true };
     await rateLimiter.observe([{ method: 'crm.item.list', ...usage }]);
-    const paused = await rateLimiter.throttled(['crm.item.LIST', 'crm.item.get']);
+    const work = 'live' as const;
+    const optional = ['crm.item.LIST', 'crm.item.get'];
+    const paused = await rateLimiter.admit({ work, methods: ['batch'], optional });
     expect([...paused.keys()]).toEqual(['crm.item.list']);
     expect(paused.get('crm.item.list')).toBeGreaterThan(80_000);
 
-    await rateLimiter.admit({ work: 'live', methods: ['crm.item.get'] });
-    await expect(
-      rateLimiter.admit({ work: 'live', methods: ['crm.item.get', 'crm.item.list'] }),
-    ).rejects.toMatchObject({
-      code: 'OPERATION_TIME_LIMIT',
-      recovery: 'wait',
-      retryAfterMs: expect.closeTo(90_000, -5),
-    });
+    await expect(rateLimiter.admit({ work, methods: ['crm.item.get'] })).resolves.toEqual(new Map());
+    await expect(rateLimiter.admit({ work, methods: ['crm.item.get', 'crm.item.list'] })).resolves.toEqual(
+      new Map([['crm.item.list', expect.closeTo(90_000, -5)]]),
+    );
+  });
+
+  it('takes no ticket for a request that cannot be sent', async () => {
+    const rateLimiter = new InMemoryRateLimiter({ rate: 0.001, burst: 2 });
+    await rateLimiter.observe([
+      { method: 'a', operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true },
+    ]);
+    for (let round = 0; round < 10; round += 1) {
+      expect((await rateLimiter.admit({ work: 'live', methods: ['b', 'a'] })).size).toBe(1);
+      expect((await rateLimiter.admit({ work: 'bulk', methods: ['batch'], optional: ['a'] })).size).toBe(1);
+    }
+    const [passed] = await times(rateLimiter, 1);
+    expect(passed).toBeLessThan(1_000);
   });
 
   it('sends one call of a throttled method at a time, the next after its usage sample', async () => {
@@ -92,7 +103,7 @@ describe('InMemoryRateLimiter', () => {
     const second = rateLimiter.admit(request);
     const early = await Promise.race([
       second.then(() => 'early'),
-      rateLimiter.throttled([]).then(() => 'not yet'),
+      new Promise((resolve) => setImmediate(() => resolve('not yet'))),
     ]);
     expect(early).toBe('not yet');
     await rateLimiter.observe([{ ...bill, operatingSeconds: 385 }]);

@@ -1,4 +1,5 @@
-import type { SharedBucket } from './limiter-queue.js';
+import pLimit from 'p-limit';
+import { sleep, unlessAborted } from '../waits.js';
 import {
   type Bucket,
   emptyBucket,
@@ -7,81 +8,133 @@ import {
   throttleDown,
   type RateLimit,
   takeTicket,
-  type Ticket,
   delayUntilTurn,
   DEFAULT_LIMIT,
 } from './bucket.js';
-import { reserveCalls, observeUsage, throttledOf, type ThrottledMethod } from './operating-time.js';
-import type { MethodUsage, Priority } from './rate-limiter.js';
-import { DistributedRateLimiter, type SharedOperatingTimes } from './distributed-rate-limiter.js';
+import { judgeWaits, observeUsage, reserveCalls, type ThrottledMethod } from './operating-time.js';
+import {
+  canBeSent,
+  type MethodUsage,
+  type Priority,
+  type RateLimiter,
+  type RequestToAdmit,
+  type Throttled,
+} from './rate-limiter.js';
+
+/** After a longer wait the turn is computed again: there may have been a rejection meanwhile. */
+const TRUSTED_WAIT_MS = 500;
+/** Upper bound of one sleep between checks. */
+const MAX_SLEEP_MS = 10_000;
 
 /**
  * Rate limiter of one portal for a program that is one process and the only client of the portal from its address.
- * Several processes need a shared store: `DistributedRateLimiter` on their own `SharedBucket`.
+ * Several processes need a `RateLimiter` on a shared store.
  */
-export class InMemoryRateLimiter extends DistributedRateLimiter {
-  /** @param limit of the portal's plan */
-  constructor(limit: RateLimit = DEFAULT_LIMIT) {
-    super(new LocalBucket(limit), new LocalOperatingTimes());
-  }
-}
-
-class LocalBucket implements SharedBucket {
+export class InMemoryRateLimiter implements RateLimiter {
   private bucket: Bucket = emptyBucket(performance.now());
+  private readonly slowed = new Map<string, ThrottledMethod>();
+  /** Bulk requests ask for a ticket one after the other, in their order; live ones at once. */
+  private readonly bulkQueue = pLimit(1);
 
-  constructor(private readonly limit: RateLimit) {}
+  /** @param limit of the portal's plan */
+  constructor(private readonly limit: RateLimit = DEFAULT_LIMIT) {}
 
-  take(work: Priority): Promise<Ticket> {
-    const { bucket, taken } = takeTicket(this.bucket, this.limit, work, performance.now());
-    this.bucket = bucket;
-    return Promise.resolve(taken);
+  /** The bucket comes last: a request that waits after it would arrive at Bitrix24 later than its ticket allows for. */
+  async admit(request: RequestToAdmit, signal?: AbortSignal): Promise<Throttled> {
+    signal?.throwIfAborted();
+    const known = { ...request, methods: lowered(request.methods), optional: lowered(request.optional) };
+    const throttled = await this.reserveCalls(known, signal);
+    if (canBeSent(known, throttled))
+      await this.awaitTurn(await this.takeTicket(request.work, signal), signal);
+    return throttled;
   }
 
-  untilTurn(place: number): Promise<number> {
-    return Promise.resolve(
-      delayUntilTurn(leakBucket(this.bucket, this.limit, performance.now()), this.limit, place),
-    );
-  }
-
-  giveBack(place: number): Promise<void> {
-    this.bucket = releaseTicket(this.bucket, place);
-    return Promise.resolve();
-  }
-
-  lower(): Promise<void> {
+  refused(): Promise<void> {
     this.bucket = throttleDown(this.bucket, this.limit, performance.now());
     return Promise.resolve();
   }
-}
-
-class LocalOperatingTimes implements SharedOperatingTimes {
-  private readonly slowed = new Map<string, ThrottledMethod>();
-
-  paused(methods: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    return Promise.resolve(throttledOf(this.of(methods), performance.now()));
-  }
-
-  claim(methods: readonly string[]): Promise<number> {
-    const { claimed, waitMs } = reserveCalls(this.of(methods), performance.now());
-    for (const [method, slowed] of claimed) this.slowed.set(method, slowed);
-    return Promise.resolve(waitMs);
-  }
 
   observe(usage: readonly MethodUsage[]): Promise<void> {
-    for (const bill of usage) {
-      const slowed = observeUsage(this.slowed.get(bill.method), bill, performance.now());
-      if (slowed) this.slowed.set(bill.method, slowed);
-      else this.slowed.delete(bill.method);
+    for (const sample of usage) {
+      const slowed = observeUsage(this.slowed.get(sample.method), sample, performance.now());
+      if (slowed) this.slowed.set(sample.method, slowed);
+      else this.slowed.delete(sample.method);
     }
     return Promise.resolve();
   }
 
-  private of(methods: readonly string[]): Map<string, ThrottledMethod> {
-    return new Map(
-      methods.flatMap((method) => {
-        const slowed = this.slowed.get(method);
-        return slowed ? [[method, slowed]] : [];
-      }),
-    );
+  private async reserveCalls(
+    request: RequestToAdmit & { optional: readonly string[] },
+    signal?: AbortSignal,
+  ): Promise<Throttled> {
+    const throttled = new Map<string, number>();
+    for (let waitedMs = 0; canBeSent(request, throttled);) {
+      const methods = [...request.methods, ...request.optional].filter((method) => !throttled.has(method));
+      const slowed = new Map(
+        methods.flatMap((method) => {
+          const found = this.slowed.get(method);
+          return found ? [[method, found]] : [];
+        }),
+      );
+      const { waits, claimed } = reserveCalls(slowed, performance.now());
+      for (const [method, each] of claimed) this.slowed.set(method, each);
+      if (waits.size === 0) break;
+      const { tooLong, pauseMs } = judgeWaits(waits, waitedMs);
+      for (const [method, waitMs] of tooLong) throttled.set(method, waitMs);
+      if (tooLong.length > 0) continue;
+      await sleep(pauseMs, signal);
+      waitedMs += pauseMs;
+    }
+    return throttled;
   }
+
+  /** @returns the ticket's number */
+  private async takeTicket(work: Priority, signal?: AbortSignal): Promise<number> {
+    if (work === 'live') return await this.askForTicket(work, signal);
+    const asking = this.bulkQueue(() => this.askForTicket(work, signal));
+    return await unlessAborted(asking, signal).catch((error: unknown) => {
+      void asking.then(
+        (place) => this.release(place),
+        () => undefined,
+      );
+      throw error;
+    });
+  }
+
+  private async askForTicket(work: Priority, signal?: AbortSignal): Promise<number> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const { bucket, taken } = takeTicket(this.bucket, this.limit, work, performance.now());
+      this.bucket = bucket;
+      if (taken.granted) return taken.place;
+      await sleep(wakeAfter(taken.askAgainMs), signal);
+    }
+  }
+
+  private async awaitTurn(place: number, signal?: AbortSignal): Promise<void> {
+    try {
+      for (let waitMs = Infinity; waitMs > TRUSTED_WAIT_MS;) {
+        signal?.throwIfAborted();
+        const bucket = leakBucket(this.bucket, this.limit, performance.now());
+        waitMs = delayUntilTurn(bucket, this.limit, place);
+        if (waitMs > 0) await sleep(wakeAfter(waitMs), signal);
+      }
+    } catch (error) {
+      this.release(place);
+      throw error;
+    }
+  }
+
+  private release(place: number): void {
+    this.bucket = releaseTicket(this.bucket, place);
+  }
+}
+
+function lowered(methods: readonly string[] = []): string[] {
+  return [...new Set(methods.map((method) => method.toLowerCase()))];
+}
+
+/** At least one millisecond: a delay of a fraction of it must not cause a busy loop. */
+function wakeAfter(ms: number): number {
+  return Math.min(Math.max(ms, 1), MAX_SLEEP_MS);
 }

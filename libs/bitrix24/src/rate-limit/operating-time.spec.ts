@@ -26,7 +26,7 @@ const refusal = (resetsInMs?: number): MethodUsage => ({
   exhausted: true,
 });
 const waitOf = (slowed: ThrottledMethod | undefined, nowMs: number): number =>
-  slowed ? reserveCalls(new Map([[method, slowed]]), nowMs).waitMs : 0;
+  (slowed && reserveCalls(new Map([[method, slowed]]), nowMs).waits.get(method)) ?? 0;
 
 /** The method after a bill that slows it down. */
 function slowedBy(usage: MethodUsage): ThrottledMethod {
@@ -75,7 +75,7 @@ describe('operating time', () => {
   it('resumes by itself at the reset, one call at a time until the first usage sample, and then by that', () => {
     const exhausted = slowedBy(refusal(200_000));
     const first = reserveCalls(new Map([[method, exhausted]]), 200_000);
-    expect(first.waitMs).toBe(0);
+    expect(first.waits.size).toBe(0);
     const claimed = first.claimed.get(method);
     expect(waitOf(claimed, 200_000)).toBe(USAGE_SAMPLE_MS);
     expect(observeUsage(claimed, bill(431, 60_000), 201_000)).toMatchObject({ slowSinceMs: 201_000 });
@@ -88,7 +88,7 @@ describe('operating time', () => {
       ['a', slowed],
       ['b', { ...slowed, nextAtMs: 3_000 }],
     ]);
-    expect(reserveCalls(methods, 1_000)).toEqual({ waitMs: 2_000, claimed: new Map() });
+    expect(reserveCalls(methods, 1_000)).toEqual({ waits: new Map([['b', 2_000]]), claimed: new Map() });
     expect([...reserveCalls(methods, 3_000).claimed.keys()]).toEqual(['a', 'b']);
     expect(throttledOf(methods, 3_000 - MAX_WAIT_MS - 1).get('b')).toBe(MAX_WAIT_MS + 1);
     expect(throttledOf(methods, 3_000 - MAX_WAIT_MS).size).toBe(0);

@@ -12,6 +12,8 @@ export const SLOW_FROM_SECONDS = 0.8 * OPERATING_LIMIT_SECONDS;
 export const USAGE_SAMPLE_MS = 5_000;
 /** The longest delay that a call waits for; with a longer one the method counts as paused. */
 export const MAX_WAIT_MS = 5_000;
+/** A call that waits for a usage sample, which may arrive at any moment, asks again after this time. */
+const ASK_AGAIN_MS = 500;
 /** Length of a bucket of the portal's sliding window. */
 const BASKET_MS = 60_000;
 const MAX_RESET_MS = 10 * BASKET_MS;
@@ -75,18 +77,35 @@ export function throttledOf(
 /**
  * Reserves one call of each method for a request that is about to be sent; the next call waits for its usage sample. If
  * one method has to wait, all wait and nothing is reserved.
+ * @returns the delays in milliseconds of those that have to wait
  */
 export function reserveCalls(
   slowed: ReadonlyMap<string, ThrottledMethod>,
   nowMs: number,
-): { waitMs: number; claimed: Map<string, ThrottledMethod> } {
-  const waitMs = Math.ceil(Math.max(0, ...[...slowed.values()].map(({ nextAtMs }) => nextAtMs - nowMs)));
-  if (waitMs > 0) return { waitMs, claimed: new Map() };
+): { waits: Map<string, number>; claimed: Map<string, ThrottledMethod> } {
+  const waits = [...slowed]
+    .map(([method, { nextAtMs }]): [string, number] => [method, Math.ceil(nextAtMs - nowMs)])
+    .filter(([, waitMs]) => waitMs > 0);
+  if (waits.length > 0) return { waits: new Map(waits), claimed: new Map() };
   const claimed = [...slowed].map(([method, each]): [string, ThrottledMethod] => [
     method,
     { ...each, nextAtMs: nowMs + USAGE_SAMPLE_MS },
   ]);
-  return { waitMs, claimed: new Map(claimed) };
+  return { waits: new Map(), claimed: new Map(claimed) };
+}
+
+/**
+ * What a request does that has already waited `waitedMs`: it goes on without the methods with a longer delay than it
+ * waits for; if there are none, it asks again after a pause.
+ */
+export function judgeWaits(
+  waits: ReadonlyMap<string, number>,
+  waitedMs: number,
+): { tooLong: [method: string, waitMs: number][]; pauseMs: number } {
+  return {
+    tooLong: [...waits].filter(([, waitMs]) => waitedMs + waitMs > MAX_WAIT_MS),
+    pauseMs: Math.min(Math.max(0, ...waits.values()), ASK_AGAIN_MS),
+  };
 }
 
 function resetOf(

@@ -15,19 +15,26 @@ export interface MethodUsage {
   readonly exhausted: boolean;
 }
 
+/** One HTTP request. Method names in lower case. */
+export interface RequestToAdmit {
+  readonly work: Priority;
+  /** Without these the request is not sent; for a batch also `batch` itself. */
+  readonly methods: readonly string[];
+  /** Commands of a batch that can be left out; of those given at least one must be sent. */
+  readonly optional?: readonly string[];
+}
+
+/** The methods that must not be called now, because their operating time is used up, with the delay in milliseconds. */
+export type Throttled = ReadonlyMap<string, number>;
+
 /** Keeps all requests to one portal within its limits. All callers of the portal from one address must share it. */
 export interface RateLimiter {
   /**
-   * The methods that must not be called now because their operating time is used up, with the delay in milliseconds.
-   * The others may be called.
+   * Resolves when the request may be sent without its throttled methods, or at once when it cannot be sent without
+   * them (`canBeSent`): then it counts toward no limit.
+   * @throws the error of a shared store; the signal's reason
    */
-  throttled(methods: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, number>>;
-  /**
-   * Resolves when one HTTP request with these methods (for a batch: those of its commands) may be sent.
-   * @throws Bitrix24Error OPERATION_TIME_LIMIT when a method was paused after the call of `throttled`; the error of a
-   *   shared store; the signal's reason
-   */
-  admit(request: { work: Priority; methods: readonly string[] }, signal?: AbortSignal): Promise<void>;
+  admit(request: RequestToAdmit, signal?: AbortSignal): Promise<Throttled>;
   /**
    * A request failed with `QUERY_LIMIT_EXCEEDED`: another client calls this portal from our address. Must not reject:
    * the request is retried, not lost.
@@ -35,4 +42,9 @@ export interface RateLimiter {
   refused(): Promise<void>;
   /** Records usage samples. Must not reject: a response is not lost because its sample could not be stored. */
   observe(usage: readonly MethodUsage[]): Promise<void>;
+}
+
+export function canBeSent({ methods, optional = [] }: RequestToAdmit, throttled: Throttled): boolean {
+  if (methods.some((method) => throttled.has(method))) return false;
+  return optional.length === 0 || optional.some((method) => !throttled.has(method));
 }

@@ -1,26 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import {
-  type Bucket,
-  emptyBucket,
-  releaseTicket,
-  throttleDown,
-  type RateLimit,
-  DistributedRateLimiter,
-  type Ticket,
-  takeTicket,
-  DEFAULT_LIMIT,
-  type Priority,
-} from '@relay/bitrix24';
+import type { Priority } from '@relay/bitrix24';
 import { silentLog } from '@relay/platform';
-import fc from 'fast-check';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { PortalRepository } from '../repository/portal-repository.js';
-import { type BucketRow, READ_BUCKET_SQL } from './bucket-row.js';
 import { DatabaseBucket } from './database-bucket.js';
 import { DatabaseOperatingTimes } from './database-operating-times.js';
 import { PortalLimits } from './portal-limits.js';
+import { DistributedRateLimiter } from './portal-rate-limiter.js';
 
 /** Ten a second and a burst of forty: as the real one, in a fifth of the time. */
 const limit = { rate: 10, burst: 40 };
@@ -55,8 +43,11 @@ describe('DatabaseBucket', () => {
       new DatabaseOperatingTimes(of, silentLog).of(memberId),
     );
 
-  async function row(memberId = 'm1'): Promise<BucketRow & { nowMs: number }> {
-    const [found] = await source.query<(BucketRow & { nowMs: number })[]>(READ_BUCKET_SQL, [memberId]);
+  async function row(memberId = 'm1'): Promise<{ places: number }> {
+    const [found] = await source.query<{ places: number }[]>(
+      'SELECT places FROM portals.rate_buckets WHERE member_id = $1',
+      [memberId],
+    );
     if (!found) throw new Error('no row');
     return found;
   }
@@ -71,70 +62,6 @@ describe('DatabaseBucket', () => {
     });
     return (await Promise.all(admitted)).toSorted((a, b) => a - b);
   }
-
-  it('computes in SQL what the pure function computes, move by move', async () => {
-    const move = fc.record({
-      // Mostly at once, so that a line grows.
-      afterMs: fc.oneof(
-        { weight: 8, arbitrary: fc.constant(0) },
-        { weight: 4, arbitrary: fc.integer({ min: 0, max: 400 }) },
-        { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
-        // A clock that is set back.
-        { weight: 1, arbitrary: fc.integer({ min: -3_000, max: -1 }) },
-      ),
-      kind: fc.oneof(
-        { weight: 6, arbitrary: fc.constant('live' as const) },
-        { weight: 4, arbitrary: fc.constant('bulk' as const) },
-        { weight: 2, arbitrary: fc.constant('refused' as const) },
-        { weight: 1, arbitrary: fc.constant('given back' as const) },
-      ),
-    });
-    const anyLimit = fc.oneof(
-      fc.constant(DEFAULT_LIMIT),
-      fc.record({ rate: fc.integer({ min: 1, max: 5 }), burst: fc.integer({ min: 1, max: 30 }) }),
-    );
-    await fc.assert(
-      fc.asyncProperty(
-        anyLimit,
-        fc.array(move, { maxLength: 60, size: 'max' }),
-        async (given: RateLimit, moves) => {
-          const bucket = bucketOf();
-          let nowMs = Date.UTC(2026, 0, 1);
-          await source.query(
-            `UPDATE portals.rate_buckets SET places = 0, leaked = 0, share = 1, refused_place = 0, bulk_from = 0,
-             leaked_at = to_timestamp($1::float8 / 1000), rate = $2, burst = $3 WHERE member_id = 'm1'`,
-            [nowMs, given.rate, given.burst],
-          );
-          let expected: Bucket = emptyBucket(nowMs);
-          const answers: [Ticket, Ticket][] = [];
-          for (const { afterMs, kind } of moves) {
-            nowMs += afterMs;
-            const at = new Date(nowMs);
-            if (kind === 'refused') {
-              expected = throttleDown(expected, given, nowMs);
-              await bucket.lower(at);
-            } else if (kind === 'given back') {
-              expected = releaseTicket(expected, Math.max(expected.places, 1));
-              await bucket.giveBack(expected.places + 1);
-            } else {
-              const asked = takeTicket(expected, given, kind, nowMs);
-              expected = asked.bucket;
-              answers.push([await bucket.take(kind, at), asked.taken]);
-            }
-            const { places, leaked, leakedAtMs, share, refusedPlace, bulkFrom } = await row();
-            const inSql = { places, leaked, leakedAtMs, share, refusedPlace, bulkFrom };
-            expect(inSql).toEqual(close(expected));
-          }
-          for (const [inSql, inTypeScript] of answers) {
-            expect(placeOf(inSql)).toBe(placeOf(inTypeScript));
-            // Rounded up to a millisecond, from numbers that may differ by the last digits.
-            expect(Math.abs(waitOf(inSql) - waitOf(inTypeScript))).toBeLessThanOrEqual(1);
-          }
-        },
-      ),
-      { numRuns: 40 },
-    );
-  }, 60_000);
 
   it('lets a burst through at once, and then the rate, for all processes together', async () => {
     const passed = await times(line + 10);
@@ -247,22 +174,3 @@ describe('DatabaseBucket', () => {
     );
   });
 });
-
-/** Equal but for the last digits: both compute in floating point. */
-function close({ leaked, share, bulkFrom, refusedPlace, ...exact }: Bucket): unknown {
-  return {
-    ...exact,
-    leaked: expect.closeTo(leaked, 5),
-    share: expect.closeTo(share, 5),
-    bulkFrom: expect.closeTo(bulkFrom, 5),
-    refusedPlace: expect.closeTo(refusedPlace, 5),
-  };
-}
-
-function placeOf(taken: Ticket): number | undefined {
-  return taken.granted ? taken.place : undefined;
-}
-
-function waitOf(taken: Ticket): number {
-  return taken.granted ? taken.waitMs : taken.askAgainMs;
-}

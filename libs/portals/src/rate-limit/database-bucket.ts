@@ -1,20 +1,57 @@
-import {
-  BUCKET_RULES,
-  grantTicket,
-  leakBucket,
-  rejectTicket,
-  type SharedBucket,
-  type Ticket,
-  delayUntilTurn,
-  type Priority,
-} from '@relay/bitrix24';
+import { BUCKET_RULES, DEFAULT_LIMIT, type Priority } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { notInstalled } from '../errors.js';
-import { bucketColumns, type BucketRow, LOCKED_BUCKET, READ_BUCKET_SQL } from './bucket-row.js';
 
 /**
- * $3: whether it is bulk work. The returned row is the one before the ticket was taken.
+ * The leaky bucket in SQL, so that taking a ticket is one statement. Same constants and formulas as
+ * libs/bitrix24/src/rate-limit/bucket.ts; test/rate-limit-model.spec.ts runs both on the same operations.
+ */
+const { bulkReserve, raisePerSecond } = BUCKET_RULES;
+
+const LIMIT_COLUMNS = `coalesce(rate, ${DEFAULT_LIMIT.rate}) AS y, coalesce(burst, ${DEFAULT_LIMIT.burst}) AS x`;
+
+/** CTEs of which `bucket` is the row of `clocked` at its time `now`. */
+const LEAKED_BUCKET = `
+  timed AS (
+    SELECT *, greatest(0, extract(epoch FROM now - leaked_at))::float8 AS elapsed FROM clocked
+  ),
+  raised AS (
+    SELECT *, least(elapsed, (1 - share) / ${raisePerSecond}::float8) AS raising FROM timed
+  ),
+  bucket AS MATERIALIZED (
+    SELECT member_id, now, unlimited, x, y, places, refused_place, bulk_from,
+      least(places, leaked + y * (
+        share * raising + ${raisePerSecond}::float8 * raising * raising / 2 + (elapsed - raising)
+      )) AS leaked,
+      least(1, share + ${raisePerSecond}::float8 * elapsed) AS share,
+      greatest(1, x - 2 * y) AS line,
+      greatest(1, (x - 2 * y) * ${1 - bulkReserve}::float8) AS bulk_line
+    FROM raised
+  )`;
+
+/**
+ * CTEs of which `bucket` is the locked row of portal $1 at the time `now`: $2, or the clock read after the lock was
+ * acquired, because the time before the wait for the lock would be too early.
+ */
+export const LOCKED_BUCKET = `
+  locked AS MATERIALIZED (
+    SELECT * FROM portals.rate_buckets WHERE member_id = $1 FOR NO KEY UPDATE
+  ),
+  clocked AS MATERIALIZED (
+    SELECT *, ${LIMIT_COLUMNS}, coalesce($2::timestamptz, clock_timestamp()) AS now FROM locked
+  ),
+  ${LEAKED_BUCKET}`;
+
+/** Milliseconds until `target` tickets have leaked from `bucket`, as `untilLeaked` of the model computes them. */
+const untilLeaked = (target: string): string => `
+  ceil(1000 * (SELECT CASE WHEN need <= 0 THEN 0
+      WHEN need >= whole THEN (1 - share) / ${raisePerSecond}::float8 + need - whole
+      ELSE (sqrt(share * share + 2 * ${raisePerSecond}::float8 * need) - share) / ${raisePerSecond}::float8 END
+    FROM (SELECT (${target} - leaked) / y AS need, (1 - share * share) / (2 * ${raisePerSecond}::float8) AS whole) AS s))`;
+
+/**
+ * $3: whether it is bulk work.
  *
  * The commit is asynchronous, which shortens the row lock to a third: after a crash of the database the most recent
  * tickets are lost, which a rejection by Bitrix24 would correct.
@@ -32,7 +69,18 @@ const TAKE_SQL = `
       bulk_from = CASE WHEN $3 THEN asked.leaked + ${BUCKET_RULES.bulkEvery} ELSE asked.bulk_from END
     FROM asked WHERE row.member_id = asked.member_id AND asked.granted
   )
-  SELECT granted, ${bucketColumns} FROM asked`;
+  SELECT unlimited, granted, places + 1 AS place,
+    CASE WHEN granted THEN ${untilLeaked('places + 1 - line')}
+      ELSE least(${untilLeaked('places + 1 - bulk_line')}, ${untilLeaked('bulk_from')}) END AS "waitMs"
+  FROM asked`;
+
+/** $2: the ticket. Without a lock. */
+const UNTIL_TURN_SQL = `
+  WITH clocked AS (
+    SELECT *, ${LIMIT_COLUMNS}, clock_timestamp() AS now FROM portals.rate_buckets WHERE member_id = $1
+  ),
+  ${LEAKED_BUCKET}
+  SELECT CASE WHEN unlimited THEN 0 ELSE ${untilLeaked('$2 - line')} END AS "waitMs" FROM bucket`;
 
 const LOWER_SQL = `
   WITH ${LOCKED_BUCKET},
@@ -61,11 +109,23 @@ const UNLIMITED_FOR_MS = 60_000;
 /** The ticket number of a request to an unlimited portal. */
 const NO_PLACE = 0;
 
+/** `waitMs`: until the ticket may be used; without a ticket, until there may be one for this work. */
+export type Ticket =
+  | { readonly granted: true; readonly place: number; readonly waitMs: number }
+  | { readonly granted: false; readonly waitMs: number };
+
+interface TakenRow {
+  readonly unlimited: boolean;
+  readonly granted: boolean;
+  readonly place: number;
+  readonly waitMs: number;
+}
+
 /**
  * Bucket of one portal, shared by all processes: Bitrix24 counts every request from our address, whichever process sent
  * it. One statement takes a ticket, by the database's clock; no lock is held while the request waits.
  */
-export class DatabaseBucket implements SharedBucket {
+export class DatabaseBucket {
   private unlimitedUntilMs = -Infinity;
 
   constructor(
@@ -80,52 +140,60 @@ export class DatabaseBucket implements SharedBucket {
    */
   async take(work: Priority, at?: Date): Promise<Ticket> {
     if (performance.now() < this.unlimitedUntilMs) return { granted: true, place: NO_PLACE, waitMs: 0 };
-    const { granted, ...row } = (await this.ask(work, at)) ?? (await this.askFirst(work, at));
+    const row = (await this.ask(work, at)) ?? (await this.askFirst(work, at));
     if (row.unlimited) {
       this.unlimitedUntilMs = performance.now() + UNLIMITED_FOR_MS;
       return { granted: true, place: NO_PLACE, waitMs: 0 };
     }
-    return granted ? grantTicket(row, row, row.places + 1) : rejectTicket(row, row);
+    const { granted, place, waitMs } = row;
+    return granted ? { granted, place, waitMs } : { granted, waitMs };
   }
 
+  /** Milliseconds until the ticket may be used, as of now: a rejection or a changed limit moves it. */
   async untilTurn(place: number): Promise<number> {
     if (place === NO_PLACE) return 0;
-    const [row] = await this.dataSource.query<(BucketRow & { nowMs: number })[]>(READ_BUCKET_SQL, [
-      this.memberId,
-    ]);
+    const [row] = await this.dataSource.query<{ waitMs: number }[]>(UNTIL_TURN_SQL, [this.memberId, place]);
     if (!row) throw notInstalled(this.memberId);
-    return row.unlimited ? 0 : delayUntilTurn(leakBucket(row, row, row.nowMs), row, place);
+    return row.waitMs;
   }
 
+  /** Releases a ticket whose request will not be sent. Does not reject. */
   async giveBack(place: number): Promise<void> {
     if (place === NO_PLACE) return;
     try {
       await this.dataSource.query(GIVE_BACK_SQL, [this.memberId, place]);
     } catch (err) {
       // The only effect is one request less than the limit allows.
-      this.log.debug({ err, memberId: this.memberId }, 'a place in the rate bucket could not be given back');
+      this.log.debug({ err, memberId: this.memberId }, 'a ticket of the rate limiter could not be released');
     }
   }
 
+  /** Throttles down after Bitrix24 has rejected a request. Does not reject. */
   async lower(at?: Date): Promise<void> {
     const { memberId, log } = this;
     try {
       const [lowered] = await this.dataSource.query<[{ share: number }[], number]>(LOWER_SQL, [memberId, at]);
       const [first] = lowered;
       if (first)
-        log.warn({ memberId, share: first.share }, 'the portal refused: others call it from our address');
+        log.warn(
+          { event: 'rate_limit.refused', memberId, share: first.share },
+          'the portal rejected a request: other clients call it from our address',
+        );
     } catch (err) {
-      log.warn({ err, memberId }, 'a refusal of the portal could not be told to the other processes');
+      log.warn(
+        { event: 'rate_limit.refusal.unstored', err, memberId },
+        'a rejection by the portal could not be shared with the other processes',
+      );
     }
   }
 
-  private async ask(work: Priority, at?: Date): Promise<(BucketRow & { granted: boolean }) | undefined> {
+  private async ask(work: Priority, at?: Date): Promise<TakenRow | undefined> {
     const parameters = [this.memberId, at, work === 'bulk'];
-    const [row] = await this.dataSource.query<(BucketRow & { granted: boolean })[]>(TAKE_SQL, parameters);
+    const [row] = await this.dataSource.query<TakenRow[]>(TAKE_SQL, parameters);
     return row;
   }
 
-  private async askFirst(work: Priority, at?: Date): Promise<BucketRow & { granted: boolean }> {
+  private async askFirst(work: Priority, at?: Date): Promise<TakenRow> {
     await this.dataSource.query(INSERT_BUCKET_SQL, [this.memberId]);
     const row = await this.ask(work, at);
     if (!row) throw notInstalled(this.memberId);

@@ -1,8 +1,7 @@
 import { ENTERPRISE_LIMIT, type RateLimit, DEFAULT_LIMIT } from '@relay/bitrix24';
 import type { DataSource } from 'typeorm';
 import { notInstalled } from '../errors.js';
-import { type BucketRow, LOCKED_BUCKET, READ_BUCKET_SQL } from './bucket-row.js';
-import { INSERT_BUCKET_SQL } from './database-bucket.js';
+import { INSERT_BUCKET_SQL, LOCKED_BUCKET } from './database-bucket.js';
 
 /** `free`: on-premise portals have no limit unless their administrator sets one. */
 export type PortalLimit = RateLimit | 'free';
@@ -35,9 +34,11 @@ export class PortalLimits {
   }
 
   async limitOf(memberId: string): Promise<PortalLimit> {
-    const [row] = await this.dataSource.query<BucketRow[]>(READ_BUCKET_SQL, [memberId]);
-    if (!row) return DEFAULT_LIMIT;
-    return row.unlimited ? 'free' : { rate: row.rate, burst: row.burst };
+    const [row] = await this.dataSource.query<
+      { unlimited: boolean; rate: number | null; burst: number | null }[]
+    >('SELECT unlimited, rate, burst FROM portals.rate_buckets WHERE member_id = $1', [memberId]);
+    if (row?.unlimited) return 'free';
+    return { rate: row?.rate ?? DEFAULT_LIMIT.rate, burst: row?.burst ?? DEFAULT_LIMIT.burst };
   }
 }
 

@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** @throws the signal's reason */
 export async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   expectMany(signal);
   try {
-    await pause(ms, undefined, { signal });
+    await delay(ms, undefined, { signal });
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
