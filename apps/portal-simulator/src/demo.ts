@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Log } from '@relay/platform';
 import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { OWNER_ID } from './crm/users.js';
-import { everySetting } from './fields/standard-sets.js';
+import { ALL_SETTINGS } from './fields/standard-sets.js';
 import type { Portal } from './portal/portal.js';
 import type { Portals } from './portal/portals.js';
 
@@ -16,13 +16,13 @@ const CONTACTS = [
 ];
 const DELIVERIES = ['Desk lamps, 40 pieces', 'Standing desks, 12 pieces', 'Chairs, returned'];
 
-/** The portal that is there from the start, with incoming webhook `rest/1/demo/`, for newcomers. */
+/** The portal that exists from the start, with the incoming webhook `rest/1/demo/`. */
 export function addDemoPortal(portals: Portals): Portal {
   const demo = portals.add({ name: DEMO_NAME });
-  if (!demo) throw new Error('the portal demo is the first of all');
+  if (!demo) throw new Error('the portal demo must be the first portal');
   const owner = { userId: OWNER_ID };
   for (const contact of CONTACTS) demo.crm.addItem(CONTACT_TYPE_ID, contact, owner);
-  const deliveriesType = { ...everySetting, title: 'Deliveries', code: 'deliveries' };
+  const deliveriesType = { ...ALL_SETTINGS, title: 'Deliveries', code: 'deliveries' };
   demo.crm.addType(DELIVERIES_TYPE_ID, deliveriesType, owner);
   for (const title of DELIVERIES) demo.crm.addItem(DELIVERIES_TYPE_ID, { title }, owner);
   return demo;
@@ -31,14 +31,14 @@ export function addDemoPortal(portals: Portals): Portal {
 const RETRY_MS = 1000;
 
 /**
- * Installs the application into the portal `demo` when the simulator starts, and again until the address answers 200: whoever
- * starts both at once need not know which is up first. Responsible for nothing once that is done.
+ * Installs the application in the portal `demo` at start, and tries again until the address answers 200, so simulator
+ * and gateway can start in any order.
  */
 export class DemoInstaller {
   private readonly stopping = new AbortController();
   private done = false;
 
-  /** @param install tells of one new installation; resolves with how it was answered */
+  /** @param install makes one installation and resolves with the result of its request */
   constructor(
     private readonly install: () => Promise<string | undefined>,
     private readonly log: Log,
@@ -57,7 +57,10 @@ export class DemoInstaller {
         this.log.info({}, 'the application is installed in the portal demo');
         return;
       }
-      this.log.warn({ answer }, 'the application is not installed in the portal demo yet');
+      this.log.warn(
+        { event: 'simulator.demo_install.failed', answer },
+        'the application is not installed in the portal demo yet, trying again',
+      );
       await wait(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -57,7 +57,7 @@ describe('changes', () => {
     await stream.close();
   });
 
-  it('tell who changed an item, and after how long it became what it is', async () => {
+  it('show who changed an item, and how long after the change before', async () => {
     const { accessToken } = await b24.install();
     const stream = await changes();
     const lastBy = async (author: string) => {
@@ -81,7 +81,7 @@ describe('changes', () => {
     await stream.close();
   });
 
-  it('tell whether the application is there, and whether anybody listens', async () => {
+  it('show whether the application is installed, and whether a handler is bound', async () => {
     const stream = await changes();
     const { accessToken } = await b24.install();
     expect(await stream.until(({ application }) => application !== 'absent')).toMatchObject({

@@ -2,23 +2,23 @@ import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { pageFiles } from '@relay/platform';
-import { at, namedPortal, type NamedPortal } from './control/control-requests.js';
+import { portalPath, namedPortal, type PortalRoute } from './control/control-requests.js';
 import type { Author } from './crm/crm.js';
 import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { smartProcessValue } from './crm/smart-processes.js';
-import { everything } from './items/filter.js';
+import { MATCH_ALL } from './items/filter.js';
 import type { ItemStore } from './items/item-store.js';
 import type { Item } from './items/item.js';
 import type { Portal } from './portal/portal.js';
 import type { Portals } from './portal/portals.js';
 import { textOf } from './protocol/php.js';
 
-const folder = join(import.meta.dirname, 'page');
+const PAGE_FOLDER = join(import.meta.dirname, 'page');
 const FIRST_PAGE = 'index.html';
 
 const SEND_INTERVAL_MS = 100;
 
-/** More than anybody reads, and little enough to be sent ten times a second. */
+/** Few enough to be sent ten times a second. */
 const MAX_ROWS = 100;
 
 export interface Row {
@@ -26,7 +26,7 @@ export interface Row {
   fields: Record<string, string>;
   changedAtMs: number;
   changedBy: Author;
-  /** Only when the last change made a difference to these fields. */
+  /** Present only if the last change changed one of these fields. */
   before?: { fields: Record<string, string>; sinceMs: number };
 }
 
@@ -34,14 +34,16 @@ export interface Table {
   entityTypeId: number;
   title: string;
   total: number;
-  /** The newest first. */
+  /** Newest first. */
   rows: Row[];
 }
 
-/** `listening`: somebody is told of contacts. `installed`: nobody is, but the application is there. */
+/**
+ * `listening`: a handler is bound to contact events. `installed`: the application is installed, no handler is bound.
+ */
 type ApplicationState = 'absent' | 'installed' | 'listening';
 
-/** Nothing but what the simulator itself serves. */
+/** Allows resources of the simulator only. */
 const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -51,17 +53,17 @@ const HEADERS = {
   'cache-control': 'no-cache',
 };
 
-export interface PageParts {
+export interface PageDependencies {
   portals: Portals;
-  /** What is read at `/` by anything that is no browser, and at `/_sim` by all. */
+  /** The text at `/` for clients other than browsers, and at `/_sim` for all. */
   guide: (request: FastifyRequest) => string;
-  /** Where the page proposes to install the application. */
+  /** The install address that the page proposes. */
   installAt: string;
 }
 
-/** The page, its files, and what it shows: `GET /_sim/portals/<name>/changes`. */
-export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt }: PageParts): void {
-  const sendFile = pageFiles(folder, HEADERS);
+/** Routes of the page, its files, and the stream of its content: `GET /_sim/portals/<name>/changes`. */
+export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt }: PageDependencies): void {
+  const sendFile = pageFiles(PAGE_FOLDER, HEADERS);
   const sendGuide = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     reply.type('text/plain; charset=utf-8').send(guide(request));
 
@@ -74,7 +76,7 @@ export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt 
   app.get<{ Params: { file: string } }>('/page/:file', ({ params }, reply) => sendFile(reply, params.file));
 
   const streams = new ViewStreams();
-  app.get<NamedPortal>(at('/changes'), { exposeHeadRoute: false }, (request, reply) => {
+  app.get<PortalRoute>(portalPath('/changes'), { exposeHeadRoute: false }, (request, reply) => {
     const portal = namedPortal(portals, request);
     streams.start(reply, () => {
       const all = portals.all();
@@ -90,7 +92,7 @@ export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt 
 /** One message of the stream. */
 export type PageView = ReturnType<typeof viewOf> & { portals: string[]; installAt: string };
 
-/** One portal as its page shows it. */
+/** The content of a portal's page. */
 function viewOf(portal: Portal) {
   const { rate, burst } = portal.settings;
   return {
@@ -108,15 +110,15 @@ function viewOf(portal: Portal) {
 }
 
 function applicationState({ handlers, installation }: Portal): ApplicationState {
-  const isHeard = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'].some((name) => handlers.of(name).length > 0);
-  if (isHeard) return 'listening';
+  const isListening = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'].some((name) => handlers.of(name).length > 0);
+  if (isListening) return 'listening';
   return installation ? 'installed' : 'absent';
 }
 
 function tableOf(portal: Portal, entityTypeId: number, title: string, names: readonly string[]): Table {
   const store = portal.crm.items(entityTypeId);
   const { items } = store.page({
-    filter: everything,
+    filter: MATCH_ALL,
     orders: [{ field: 'id', descending: true }],
     offset: 0,
     limit: MAX_ROWS,
@@ -147,14 +149,14 @@ function textsOf(store: ItemStore, item: Item, names: readonly string[]): Record
 }
 
 /**
- * Streams of server-sent events, each message the whole of what its page shows. A mass update changes thousands of
- * items a second; an eye needs ten pictures of it. So a stream looks at intervals and sends only what is new, and
- * nothing in a portal has to know that it is watched. A page that reads slowly misses pictures, not the last one.
+ * Server-sent events, each message the complete content of a page. A mass update changes thousands of items a second,
+ * and a person needs ten updates of it, so a stream polls and sends only changes. A page that reads slowly misses some
+ * messages, not the last one.
  */
 class ViewStreams {
   private readonly open = new Set<ServerResponse>();
 
-  /** @param view what is to be seen now; undefined ends the stream with the event `gone` */
+  /** @param view the current content; undefined ends the stream with the event `gone` */
   start(reply: FastifyReply, view: () => object | undefined): void {
     reply.hijack();
     const { raw } = reply;
@@ -162,12 +164,12 @@ class ViewStreams {
     let sent = '';
     const send = (): void => {
       if (raw.writableEnded || raw.writableNeedDrain) return;
-      const seen = view();
-      if (!seen) {
+      const current = view();
+      if (!current) {
         raw.end('event: gone\ndata:\n\n');
         return;
       }
-      const data = JSON.stringify(seen);
+      const data = JSON.stringify(current);
       if (data === sent) return;
       sent = data;
       raw.write(`data: ${data}\n\n`);

@@ -1,13 +1,13 @@
 import type { Log } from '@relay/platform';
 import { addApplicationRoutes } from './control/application-routes.js';
 import { controlGuide } from './control/control-guide.js';
-import { addDataGeneratorRoutes, addItemRoutes } from './control/item-routes.js';
-import { addObservationRoutes, addPortalRoutes } from './control/portal-routes.js';
+import { addTestDataRoutes, addItemRoutes } from './control/item-routes.js';
+import { addStatsAndFaultRoutes, addPortalRoutes } from './control/portal-routes.js';
 import { addTypeRoutes } from './control/type-routes.js';
 import { addDemoPortal, DemoInstaller } from './demo.js';
 import { FormSender } from './events/event-delivery.js';
 import { baseUrlOf, createHttpServer } from './http/http-server.js';
-import { OAuth } from './oauth/oauth-server.js';
+import { OAuthServer } from './oauth/oauth-server.js';
 import { Tokens } from './oauth/tokens.js';
 import { addPageRoutes } from './page-routes.js';
 import { ApplicationLifecycle } from './portal/application-lifecycle.js';
@@ -16,22 +16,22 @@ import { addRestRoutes } from './rest/rest-routes.js';
 import { RestService } from './rest/rest-service.js';
 
 export interface SimulatorOptions {
-  /** 0: a free one. */
+  /** 0 for a free port. */
   port: number;
   log: Log;
   /** The application's keys, the same at every portal. */
   clientId?: string | undefined;
   clientSecret?: string | undefined;
   /**
-   * The address in `client_endpoint` and the like; if not given, the one by which each caller reached the
-   * simulator.
+   * The address in `client_endpoint` and similar fields; the address by which the caller reached the simulator if
+   * absent.
    */
   publicUrl?: string | undefined;
-  /** The address to listen on; this machine alone if not given, for whoever reaches the simulator controls it. */
+  /** The address to listen on. The default is loopback: anybody who reaches the simulator controls it. */
   host?: string;
-  /** Where the application in the portal `demo` shall be installed at the start: the gateway's install address. */
+  /** The gateway's install address, at which the application is installed in the portal `demo` at start. */
   installDemoAt?: string | undefined;
-  /** Milliseconds, for tests. */
+  /** The clock in milliseconds; tests replace it. */
   now?: () => number;
 }
 
@@ -42,10 +42,10 @@ export interface Simulator {
   close(): Promise<void>;
 }
 
-/** The gateway's, started beside the simulator with nothing set. */
+/** The address of a gateway with default settings on this machine. */
 const DEFAULT_INSTALL_URL = 'http://127.0.0.1:3000/b24/install';
 
-/** Starts a Bitrix24 of its own with the portal `demo`; everything it knows is in memory. */
+/** Starts a simulated Bitrix24 with the portal `demo`; all its state is in memory. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { port, log, publicUrl, host = '127.0.0.1', now = Date.now } = options;
   const keys = {
@@ -67,22 +67,22 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   addRestRoutes(app, {
     portals,
     rest: new RestService(tokens, keys, now),
-    oauth: new OAuth(tokens, keys, now),
+    oauth: new OAuthServer(tokens, keys, now),
     publicUrl,
   });
   const lifecycle = new ApplicationLifecycle(tokens, keys, now);
   const control = { portals, tokens, now, publicUrl, lifecycle };
   addPortalRoutes(app, control);
   addApplicationRoutes(app, control);
-  addObservationRoutes(app, control);
+  addStatsAndFaultRoutes(app, control);
   addTypeRoutes(app, control);
   addItemRoutes(app, control);
-  addDataGeneratorRoutes(app, control);
+  addTestDataRoutes(app, control);
 
   const { installDemoAt } = options;
   const installer = new DemoInstaller(async () => {
     const baseUrl = publicUrl ?? url;
-    return (await lifecycle.install(demo, baseUrl, { kind: 'event', url: installDemoAt })).posted?.answer;
+    return (await lifecycle.install(demo, baseUrl, { kind: 'event', url: installDemoAt })).result?.outcome;
   }, log);
   app.get('/health/ready', (_request, reply) => {
     const isReady = installDemoAt === undefined || installer.isDone;
@@ -91,7 +91,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
   const listening = new URL(await app.listen({ port, host }));
   const url = `http://127.0.0.1:${listening.port}`;
-  log.info({ port: Number(listening.port) }, 'the portal simulator listens');
+  log.info({ port: Number(listening.port) }, 'the portal simulator is listening');
   const installing = installDemoAt === undefined ? undefined : installer.run();
   return {
     url,

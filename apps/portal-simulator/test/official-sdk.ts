@@ -3,7 +3,7 @@ import { AjaxError, ApiVersion, B24Hook, type B24OAuthParams } from '@bitrix24/b
 import { TestHandler, type TestSimulator } from './support.js';
 import type { TlsFront } from './tls-front.js';
 
-/** What an application keeps of ONAPPINSTALL, which the simulator posts to it, in the words of the official SDK. */
+/** The credentials in ONAPPINSTALL, in the form of the official SDK. */
 export async function installedParams(b24: TestSimulator, portal: string): Promise<B24OAuthParams> {
   const handler = await TestHandler.start();
   await b24.control('install', { url: handler.url }, portal);
@@ -25,7 +25,7 @@ export async function installedParams(b24: TestSimulator, portal: string): Promi
   };
 }
 
-/** The official SDK with the webhook of the portal behind `front`; its HTTP client is told whose certificate to trust. */
+/** The official SDK with the webhook of the portal behind `front`, trusting its certificate. */
 export function webhookOf(
   front: TlsFront,
   secret: string,
@@ -38,7 +38,7 @@ export function webhookOf(
   return hook;
 }
 
-/** What the official SDK makes of a refusal. */
+/** The error of the official SDK for a refused call. */
 export async function refusalOf(call: Promise<unknown>): Promise<[status: number, code: string]> {
   const error = await call.then(
     () => undefined,

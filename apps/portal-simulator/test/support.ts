@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { silentLog } from '@relay/platform';
 import { startSimulator, type Simulator, type SimulatorOptions } from '../src/simulator.js';
 
-/** An answer, read by dotted path: `answer.at('result.items.0.id')`. */
+/** An HTTP response; its body is read by dotted path: `answer.at('result.items.0.id')`. */
 export class Answer {
   constructor(
     readonly status: number,
@@ -30,9 +30,9 @@ export class Answer {
   }
 }
 
-const contentTypes = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+const CONTENT_TYPES = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
 
-/** A running simulator and short ways to talk to it. */
+/** A running simulator with helpers to call it. */
 export class TestSimulator {
   private constructor(
     readonly simulator: Simulator,
@@ -46,7 +46,7 @@ export class TestSimulator {
     return new TestSimulator(simulator, clock);
   }
 
-  /** Moves the simulator's clock on. */
+  /** Advances the simulator's clock. */
   skip(seconds: number): void {
     this.clock.skippedMs += seconds * 1000;
   }
@@ -63,9 +63,9 @@ export class TestSimulator {
     return new Answer(response.status, isJson ? JSON.parse(body) : body, response.headers);
   }
 
-  post(path: string, body: object | string, as: keyof typeof contentTypes = 'json'): Promise<Answer> {
+  post(path: string, body: object | string, as: keyof typeof CONTENT_TYPES = 'json'): Promise<Answer> {
     const content = typeof body === 'string' ? body : JSON.stringify(body);
-    return this.send(path, { method: 'POST', body: content, headers: { 'content-type': contentTypes[as] } });
+    return this.send(path, { method: 'POST', body: content, headers: { 'content-type': CONTENT_TYPES[as] } });
   }
 
   /** A REST call by the incoming webhook of a portal. */
@@ -78,7 +78,7 @@ export class TestSimulator {
     return this.post(`/portals/${portal}/rest/${method}`, { ...params, auth: accessToken });
   }
 
-  /** As a caller with another address would see it; all of 127.0.0.0/8 is this machine. */
+  /** The status of a GET from another local address; all of 127.0.0.0/8 is this machine. */
   statusFrom(localAddress: string, path: string): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       const sent = httpRequest(this.simulator.url + path, { localAddress, agent: false }, (answer) => {
@@ -98,7 +98,7 @@ export class TestSimulator {
     return (await this.send(`/_sim/portals/${portal}/stats`)).body;
   }
 
-  /** Installs the application without telling anyone. */
+  /** Installs the application without sending a request. */
   async install(
     portal = 'demo',
   ): Promise<{ accessToken: string; refreshToken: string; applicationToken: string }> {
@@ -121,7 +121,7 @@ export class TestSimulator {
   }
 }
 
-/** A handler: takes forms, remembers them, answers as it is told. */
+/** An event handler that records its requests. */
 export class TestHandler {
   readonly requests: {
     contentType: string | undefined;
@@ -154,7 +154,7 @@ export class TestHandler {
     return this.requests.map(({ form }) => form);
   }
 
-  /** Holds every answer back until the returned function is called. */
+  /** Holds all responses back until the returned function is called. */
   hold(): () => void {
     const gate = new EventEmitter();
     this.gate = once(gate, 'open').then(() => undefined);

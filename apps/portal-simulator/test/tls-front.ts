@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 /**
- * A portal at an address of the shape that it has in real life: `https://<host>/rest/…`, with a certificate of its own
- * making. Some clients take no other. What comes is passed on to the portal of the simulator as it came.
+ * A TLS proxy that gives a portal an address as in production, `https://<host>/rest/…`, with a self-signed certificate:
+ * some clients accept no other. It forwards requests to a portal of the simulator unchanged.
  */
 export class TlsFront {
   private constructor(
-    /** What a client must be told to trust, PEM. */
+    /** The certificate that a client must trust, PEM. */
     readonly certificate: string,
     /** `https://localhost:<port>` */
     readonly url: string,
@@ -45,7 +45,7 @@ function pass(request: IncomingMessage, response: ServerResponse, url: string): 
   request.pipe(passed);
 }
 
-/** For `localhost`, for a day. */
+/** A certificate for `localhost`, valid for a day. */
 function selfSigned(): { key: string; certificate: string } {
   const folder = mkdtempSync(join(tmpdir(), 'tls-front-'));
   try {

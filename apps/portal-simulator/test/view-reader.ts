@@ -22,7 +22,7 @@ export class ViewReader {
     return new ViewReader(body.getReader());
   }
 
-  /** Reads on until one is as wanted. */
+  /** Reads until a message matches. */
   async until(isWanted: (seen: ViewSeen) => boolean): Promise<ViewSeen> {
     for (;;) {
       const message = await this.next();
@@ -32,7 +32,7 @@ export class ViewReader {
     }
   }
 
-  /** All that still comes until the stream ends. */
+  /** All messages until the stream ends. */
   async toEnd(): Promise<string[]> {
     const messages: string[] = [];
     for (let message = await this.next(); message !== undefined; message = await this.next()) {

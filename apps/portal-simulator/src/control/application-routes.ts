@@ -1,29 +1,29 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Posted } from '../events/event-delivery.js';
+import type { PostResult } from '../events/event-delivery.js';
 import { baseUrlOf, ControlError, textBody } from '../http/http-server.js';
 import type { Installation } from '../oauth/installation.js';
 import type { Portal } from '../portal/portal.js';
 import {
-  at,
+  portalPath,
   controlRequests,
   namedPortal,
   parseControl,
-  type ControlParts,
-  type NamedPortal,
+  type ControlDependencies,
+  type PortalRoute,
 } from './control-requests.js';
 import { showPortal } from './portal-routes.js';
 
-/** The application at a portal: installed, opened, updated, uninstalled, its tokens expired. */
-export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts): void {
-  const { portals, lifecycle, tokens, now, publicUrl } = parts;
+/** Routes that install, open, update and uninstall the application, and expire its tokens. */
+export function addApplicationRoutes(app: FastifyInstance, dependencies: ControlDependencies): void {
+  const { portals, lifecycle, tokens, now, publicUrl } = dependencies;
 
-  const install = async (request: FastifyRequest<NamedPortal>) => {
+  const install = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
-    const order = parseControl(controlRequests.install, textBody(request));
+    const options = parseControl(controlRequests.install, textBody(request));
     const baseUrl = baseUrlOf(request, publicUrl);
-    const { installation, pair, posted } = await lifecycle.install(portal, baseUrl, order);
+    const { installation, pair, result } = await lifecycle.install(portal, baseUrl, options);
     return {
-      ...showPosted(posted),
+      ...showPostResult(result),
       ...showPortal(portal, baseUrl),
       application_token: installation.applicationToken,
       access_token: pair.access.token,
@@ -31,38 +31,40 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     };
   };
 
-  const finish = async (request: FastifyRequest<NamedPortal>) => {
+  const finish = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
-    return showAll(await lifecycle.finish(portal, installationOf(portal)));
+    return showPostResults(await lifecycle.finish(portal, requireInstallation(portal)));
   };
 
-  const open = async (request: FastifyRequest<NamedPortal>) => {
+  const open = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
     const { url, userId, ...opening } = parseControl(controlRequests.open, textBody(request));
-    return showPosted(await lifecycle.open(portal, installationOf(portal), url, userId, opening));
+    return showPostResult(
+      await lifecycle.openPage(portal, requireInstallation(portal), url, userId, opening),
+    );
   };
 
-  const update = async (request: FastifyRequest<NamedPortal>) => {
+  const update = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
-    const installation = installationOf(portal);
-    const posted = await lifecycle.update(portal, installation);
-    return { ...showAll(posted), application_token: installation.applicationToken };
+    const installation = requireInstallation(portal);
+    const results = await lifecycle.update(portal, installation);
+    return { ...showPostResults(results), application_token: installation.applicationToken };
   };
 
-  const uninstall = async (request: FastifyRequest<NamedPortal>) => {
+  const uninstall = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
-    const order = parseControl(controlRequests.uninstall, textBody(request));
-    return showAll(await lifecycle.uninstall(portal, installationOf(portal), order));
+    const options = parseControl(controlRequests.uninstall, textBody(request));
+    return showPostResults(await lifecycle.uninstall(portal, requireInstallation(portal), options));
   };
 
-  const userReady = async (request: FastifyRequest<NamedPortal>) => {
+  const userReady = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
     const { url } = parseControl(controlRequests.userReady, textBody(request));
-    return showPosted(await lifecycle.userReady(portal, installationOf(portal), url));
+    return showPostResult(await lifecycle.userReady(portal, requireInstallation(portal), url));
   };
 
-  const expireTokens = (request: FastifyRequest<NamedPortal>) => {
-    const installation = installationOf(namedPortal(portals, request));
+  const expireTokens = (request: FastifyRequest<PortalRoute>) => {
+    const installation = requireInstallation(namedPortal(portals, request));
     const { refresh } = parseControl(controlRequests.expireTokens, textBody(request));
     return {
       expired: tokens.expireAccess(installation, now()),
@@ -80,25 +82,25 @@ export function addApplicationRoutes(app: FastifyInstance, parts: ControlParts):
     '/expire-tokens': expireTokens,
   };
   for (const [action, handler] of Object.entries(actions)) {
-    app.route<NamedPortal>({ method: 'POST', url: at(action), handler });
+    app.route<PortalRoute>({ method: 'POST', url: portalPath(action), handler });
   }
 }
 
-function installationOf(portal: Portal): Installation {
+function requireInstallation(portal: Portal): Installation {
   if (portal.installation) return portal.installation;
   throw new ControlError(`the application is not installed at ${portal.identity.name}`, 409);
 }
 
-function showAll(posted: readonly Posted[]) {
+function showPostResults(results: readonly PostResult[]) {
   return {
-    statuses: posted.map((one) => showPosted(one).status),
-    bodies: posted.map(({ body }) => body),
+    statuses: results.map((one) => showPostResult(one).status),
+    bodies: results.map(({ body }) => body),
   };
 }
 
-/** The number of an HTTP status; the word for what came instead of one; null when nobody was asked. */
-function showPosted(posted: Posted | undefined): { status: number | string | null; body: string } {
-  if (!posted) return { status: null, body: '' };
-  const { answer, body } = posted;
-  return { status: /^\d+$/.test(answer) ? Number(answer) : answer, body };
+/** An HTTP status as a number, a connection error as a text, null if no request was sent. */
+function showPostResult(result: PostResult | undefined): { status: number | string | null; body: string } {
+  if (!result) return { status: null, body: '' };
+  const { outcome, body } = result;
+  return { status: /^\d+$/.test(outcome) ? Number(outcome) : outcome, body };
 }

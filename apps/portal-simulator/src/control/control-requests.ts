@@ -11,8 +11,8 @@ import { MISSING_REFERENCES, type Portal } from '../portal/portal.js';
 import type { Portals } from '../portal/portals.js';
 import { integerOf } from '../protocol/php.js';
 
-/** What the control routes work with. */
-export interface ControlParts {
+/** What the routes of the control API use. */
+export interface ControlDependencies {
   portals: Portals;
   lifecycle: ApplicationLifecycle;
   tokens: Tokens;
@@ -20,25 +20,25 @@ export interface ControlParts {
   publicUrl: string | undefined;
 }
 
-export interface NamedPortal {
+export interface PortalRoute {
   Params: { name: string };
 }
 
-export function at(action: string): string {
+export function portalPath(action: string): string {
   return `/_sim/portals/:name${action}`;
 }
 
-/** Under its present name or an old one. @throws ControlError 404 */
-export function namedPortal(portals: Portals, { params }: FastifyRequest<NamedPortal>): Portal {
+/** By its present name or a former one. @throws ControlError 404 */
+export function namedPortal(portals: Portals, { params }: FastifyRequest<PortalRoute>): Portal {
   const portal = portals.find(params.name) ?? portals.findMoved(params.name);
-  if (!portal) throw new ControlError(`there is no portal ${params.name}`, 404);
+  if (!portal) throw new ControlError(`the portal ${params.name} does not exist`, 404);
   return portal;
 }
 
 /** @throws ControlError 400 */
-export function numberIn(text: string): number {
+export function parseNumber(text: string): number {
   const value = integerOf(text);
-  if (value === undefined) throw new ControlError('a number is wanted in the address', 400);
+  if (value === undefined) throw new ControlError('the address must contain a number here', 400);
   return value;
 }
 
@@ -104,7 +104,7 @@ const type = z
   })
   .catchall(flag);
 
-/** Bodies of the control interface, checked once, here. */
+/** Schemas of the bodies of the control API. */
 export const controlRequests = {
   settings,
   portal: settings.extend({
@@ -165,7 +165,7 @@ export const controlRequests = {
   typeChange,
   newFields,
   fieldChange,
-  make: z.strictObject({ count: count.max(1_000_000), seed, tell: z.boolean().default(false) }),
+  generate: z.strictObject({ count: count.max(1_000_000), seed, tell: z.boolean().default(false) }),
   randomChanges: z.strictObject({
     entityTypeId,
     count: count.max(1_000_000),
@@ -184,7 +184,7 @@ export const controlRequests = {
   }),
 } as const;
 
-/** @throws ControlError 400 naming what is wrong */
+/** @throws ControlError 400 that names the invalid fields */
 export function parseControl<S extends z.ZodType>(schema: S, body: string): z.output<S> {
   let given: unknown;
   try {

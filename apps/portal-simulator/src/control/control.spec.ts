@@ -65,7 +65,7 @@ describe('portals', () => {
     expect((await b24.call('profile', {}, 'acme')).status).toBe(404);
   });
 
-  it('are not made of nonsense, and the answer says what is wrong', async () => {
+  it('are not made of invalid settings, and the response says what is wrong', async () => {
     const answer = await b24.post('/_sim/portals', { name: 'a b', speed: 1 });
     expect(answer.status).toBe(400);
     expect(answer.text('error')).toMatch(/speed[^]*name/);
@@ -142,7 +142,7 @@ describe('items under /_sim', () => {
     expect(await b24.stats()).toMatchObject({ requests: 0, calls: {} });
   });
 
-  it('can be 100,000, made in silence and read by keyset', async () => {
+  it('can be 100,000, added without events and read by keyset', async () => {
     await b24.control('items/147', { count: 100_000, fields: { title: 'Row {n}' }, silent: true });
     const page = await b24.call('crm.item.list', {
       entityTypeId: 147,

@@ -1,21 +1,21 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { OWNER_ID } from '../crm/users.js';
-import { everySetting } from '../fields/standard-sets.js';
+import { ALL_SETTINGS } from '../fields/standard-sets.js';
 import { baseUrlOf, ControlError, textBody } from '../http/http-server.js';
 import { clientEndpoint, newToken } from '../oauth/installation.js';
 import type { Portal } from '../portal/portal.js';
 import {
-  at,
+  portalPath,
   controlRequests,
   namedPortal,
   parseControl,
-  type ControlParts,
-  type NamedPortal,
+  type ControlDependencies,
+  type PortalRoute,
 } from './control-requests.js';
 import { addFields } from './type-routes.js';
 
-/** Portals themselves: made, shown, set, renamed, suspended, removed; their outgoing webhooks; events of any name. */
-export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlParts): void {
+/** Routes that create, show, change, rename, suspend and remove portals, add outgoing webhooks and emit any event. */
+export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: ControlDependencies): void {
   const show = (request: FastifyRequest, portal: Portal) => showPortal(portal, baseUrlOf(request, publicUrl));
 
   app.get('/_sim/portals', (request) => portals.all().map((portal) => show(request, portal)));
@@ -26,48 +26,48 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
       textBody(request),
     );
     const portal = portals.add({ name, memberId, domain, webhook, settings });
-    if (!portal) throw new ControlError(`there is a portal ${name} already`, 409);
-    for (const { entityTypeId, fields, ...order } of types) {
-      const type = portal.crm.addType(entityTypeId, { ...everySetting, ...order }, { userId: OWNER_ID });
+    if (!portal) throw new ControlError(`the portal ${name} exists already`, 409);
+    for (const { entityTypeId, fields, ...properties } of types) {
+      const type = portal.crm.addType(entityTypeId, { ...ALL_SETTINGS, ...properties }, { userId: OWNER_ID });
       addFields(portal.crm, type.entityTypeId, fields);
     }
     reply.code(201);
     return show(request, portal);
   });
 
-  app.get<NamedPortal>(at(''), (request) => show(request, namedPortal(portals, request)));
+  app.get<PortalRoute>(portalPath(''), (request) => show(request, namedPortal(portals, request)));
 
-  app.patch<NamedPortal>(at(''), (request) => {
+  app.patch<PortalRoute>(portalPath(''), (request) => {
     const portal = namedPortal(portals, request);
     Object.assign(portal.settings, parseControl(controlRequests.settings, textBody(request)));
     return show(request, portal);
   });
 
-  app.delete<NamedPortal>(at(''), (request) => {
+  app.delete<PortalRoute>(portalPath(''), (request) => {
     portals.remove(namedPortal(portals, request));
     return { removed: true };
   });
 
-  app.post<NamedPortal>(at('/rename'), (request) => {
+  app.post<PortalRoute>(portalPath('/rename'), (request) => {
     const portal = namedPortal(portals, request);
     const { to } = parseControl(controlRequests.rename, textBody(request));
-    if (!portals.rename(portal, to)) throw new ControlError(`there is a portal ${to} already`, 409);
+    if (!portals.rename(portal, to)) throw new ControlError(`the portal ${to} exists already`, 409);
     return show(request, portal);
   });
 
-  app.post<NamedPortal>(at('/suspend'), (request) => {
+  app.post<PortalRoute>(portalPath('/suspend'), (request) => {
     const portal = namedPortal(portals, request);
     portal.suspension = parseControl(controlRequests.suspend, textBody(request)).reason;
     return show(request, portal);
   });
 
-  app.post<NamedPortal>(at('/events'), (request) => {
+  app.post<PortalRoute>(portalPath('/events'), (request) => {
     const portal = namedPortal(portals, request);
     const { event, data, by } = parseControl(controlRequests.events, textBody(request));
     return { queued: portal.emit(event.toUpperCase(), data, by === 'robot' ? by : { userId: OWNER_ID }) };
   });
 
-  app.post<NamedPortal>(at('/outgoing-webhooks'), (request, reply) => {
+  app.post<PortalRoute>(portalPath('/outgoing-webhooks'), (request, reply) => {
     const { handlers } = namedPortal(portals, request);
     const { event, url } = parseControl(controlRequests.outgoingWebhook, textBody(request));
     const applicationToken = newToken();
@@ -79,26 +79,27 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
   });
 }
 
-/** Counts and faults: what a test sees and orders as nobody else could. */
-export function addObservationRoutes(app: FastifyInstance, { portals }: ControlParts): void {
-  app.get<NamedPortal>(at('/stats'), (request) => {
+/** Routes for counters and fault injection. */
+export function addStatsAndFaultRoutes(app: FastifyInstance, { portals }: ControlDependencies): void {
+  app.get<PortalRoute>(portalPath('/stats'), (request) => {
     const { stats, events } = namedPortal(portals, request);
     return stats.read(events.pending);
   });
 
-  app.delete<NamedPortal>(at('/stats'), (request) => {
+  app.delete<PortalRoute>(portalPath('/stats'), (request) => {
     namedPortal(portals, request).stats.reset();
     return { reset: true };
   });
 
-  app.post<NamedPortal>(at('/faults'), (request, reply) => {
+  app.post<PortalRoute>(portalPath('/faults'), (request, reply) => {
     const fault = parseControl(controlRequests.fault, textBody(request));
-    namedPortal(portals, request).faults.order(fault);
+    const { worked: executed, ...rule } = fault;
+    namedPortal(portals, request).faults.add({ ...rule, executed });
     reply.code(201);
     return fault;
   });
 
-  app.delete<NamedPortal>(at('/faults'), (request) => {
+  app.delete<PortalRoute>(portalPath('/faults'), (request) => {
     namedPortal(portals, request).faults.clear();
     return { cleared: true };
   });

@@ -10,8 +10,8 @@ import { OWNER_ID, Rights, userOf, type Actor } from './users.js';
 
 export type ItemChange = 'ADD' | 'UPDATE' | 'DELETE';
 
-/** Tells every handler of an event of this name. */
-type Emit = (name: string, data: Values, cause: Actor) => void;
+/** Emits an event to every handler that is bound to its name. */
+type Emit = (name: string, data: Values, actor: Actor) => void;
 
 type FieldChange = 'ADD' | 'UPDATE' | 'DELETE' | 'SETENUMVALUES';
 
@@ -21,19 +21,19 @@ export interface FieldOfType {
 }
 
 export interface ChangeOptions {
-  /** Nobody hears of it: data for a test, or an event that got lost. */
+  /** Emits no event: for test data, or to simulate a lost event. */
   silent?: boolean;
-  /** Values as they are, whether they fit their fields or not. */
+  /** Stores the values without checking or converting them. */
   raw?: boolean;
 }
 
-/** The CRM of one portal: its data, and what it tells of its changes. */
+/** The CRM of one portal: its data, and the events of its changes. */
 export class Crm {
   readonly objects = new ObjectTypes();
   readonly rights = new Rights();
   readonly lastChanges = new LastChanges();
   readonly userFields: UserFieldSettings;
-  /** By the names that a test gave them. */
+  /** By the name that a test gave. */
   readonly backups = new Map<string, ObjectsBackup>();
 
   constructor(
@@ -60,70 +60,70 @@ export class Crm {
   }
 
   /** @throws RestError */
-  addItem(entityTypeId: number, fields: Values, cause: Actor, options: ChangeOptions = {}): Item {
-    const deed = { userId: userOf(cause), nowMs: this.now() };
-    const item = this.items(entityTypeId).add(fields, deed, options.raw);
+  addItem(entityTypeId: number, fields: Values, actor: Actor, options: ChangeOptions = {}): Item {
+    const context = { userId: userOf(actor), nowMs: this.now() };
+    const item = this.items(entityTypeId).add(fields, context, options.raw);
     if (options.silent === true) return item;
-    this.lastChanges.note(item, cause);
-    this.emitItem('ADD', entityTypeId, item.id, cause);
+    this.lastChanges.record(item, actor);
+    this.emitItem('ADD', entityTypeId, item.id, actor);
     return item;
   }
 
   /**
-   * An update tells of itself even when it changes nothing: that is how an application comes to chase its
-   * own tail. @throws RestError
+   * Emits an event even if the update changes no value, as Bitrix24 does: an application that updates in its own
+   * handler can loop. @throws RestError
    */
   updateItem(
     entityTypeId: number,
     id: number,
     fields: Values,
-    cause: Actor,
+    actor: Actor,
     options: ChangeOptions = {},
   ): Item {
     const item = this.item(entityTypeId, id);
     const previous = { fields: item.fields, atMs: item.updatedAtMs };
-    const deed = { userId: userOf(cause), nowMs: this.now() };
-    this.items(entityTypeId).update(item, fields, deed, options.raw);
-    this.lastChanges.note(item, cause, previous);
-    if (options.silent !== true) this.emitItem('UPDATE', entityTypeId, id, cause);
+    const context = { userId: userOf(actor), nowMs: this.now() };
+    this.items(entityTypeId).update(item, fields, context, options.raw);
+    this.lastChanges.record(item, actor, previous);
+    if (options.silent !== true) this.emitItem('UPDATE', entityTypeId, id, actor);
     return item;
   }
 
   /** @throws RestError NOT_FOUND */
-  deleteItem(entityTypeId: number, id: number, cause: Actor, options: ChangeOptions = {}): void {
+  deleteItem(entityTypeId: number, id: number, actor: Actor, options: ChangeOptions = {}): void {
     if (!this.items(entityTypeId).delete(id)) throw missingItem();
-    if (options.silent !== true) this.emitItem('DELETE', entityTypeId, id, cause);
+    if (options.silent !== true) this.emitItem('DELETE', entityTypeId, id, actor);
   }
 
   /** @throws RestError INVALID_ARG_VALUE */
-  addType(entityTypeId: number | undefined, fields: Values, cause: Actor): SmartProcess {
-    const type = this.types.add(entityTypeId, fields, userOf(cause), this.now());
-    this.objects.open(type.entityTypeId);
-    this.emitType('ADD', type.id, cause);
+  addType(entityTypeId: number | undefined, fields: Values, actor: Actor): SmartProcess {
+    const type = this.types.add(entityTypeId, fields, userOf(actor), this.now());
+    this.objects.addType(type.entityTypeId);
+    this.emitType('ADD', type.id, actor);
     return type;
   }
 
-  updateType(type: SmartProcess, fields: Values, cause: Actor): void {
-    this.types.update(type, fields, userOf(cause), this.now());
-    this.emitType('UPDATE', type.id, cause);
+  updateType(type: SmartProcess, fields: Values, actor: Actor): void {
+    this.types.update(type, fields, userOf(actor), this.now());
+    this.emitType('UPDATE', type.id, actor);
   }
 
   /** @throws RestError when it still has items */
-  deleteType(type: SmartProcess, cause: Actor): void {
+  deleteType(type: SmartProcess, actor: Actor): void {
     if (this.items(type.entityTypeId).size > 0) {
       throw new RestError('BX_ERROR', 'You cannot delete an entity type that has elements');
     }
-    this.dropType(type, cause);
+    this.deleteTypeWithItems(type, actor);
   }
 
-  /** With its items, of which nobody hears. */
-  dropType(type: SmartProcess, cause: Actor): void {
+  /** Deletes the items without events. */
+  deleteTypeWithItems(type: SmartProcess, actor: Actor): void {
     this.types.delete(type.id);
-    this.objects.close(type.entityTypeId);
-    this.emitType('DELETE', type.id, cause);
+    this.objects.removeType(type.entityTypeId);
+    this.emitType('DELETE', type.id, actor);
   }
 
-  /** Of every item that was added after this id. */
+  /** Emits an ADD event for every item with a higher id than `after`. */
   emitAdded(entityTypeId: number, after: number): void {
     const store = this.items(entityTypeId);
     for (let id = after + 1; id <= store.lastId; id += 1) {
@@ -131,24 +131,24 @@ export class Crm {
     }
   }
 
-  private emitItem(change: ItemChange, entityTypeId: number, id: number, cause: Actor): void {
+  private emitItem(change: ItemChange, entityTypeId: number, id: number, actor: Actor): void {
     if (entityTypeId === CONTACT_TYPE_ID) {
-      this.emit(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, cause);
+      this.emit(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, actor);
       return;
     }
     const data = { FIELDS: { ID: id, ENTITY_TYPE_ID: entityTypeId } };
-    this.emit(`ONCRMDYNAMICITEM${change}`, data, cause);
-    this.emit(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, cause);
+    this.emit(`ONCRMDYNAMICITEM${change}`, data, actor);
+    this.emit(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, actor);
   }
 
-  private emitType(change: ItemChange, id: number, cause: Actor): void {
-    this.emit(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, cause);
+  private emitType(change: ItemChange, id: number, actor: Actor): void {
+    this.emit(`ONCRMTYPE${change}`, { FIELDS: { ID: id } }, actor);
   }
 }
 
 /**
- * Adds, changes and deletes user fields, and tells of it as
- * api-reference/crm/universal/userfieldconfig/events/index.md says.
+ * Adds, changes and deletes user fields, and emits the events of
+ * api-reference/crm/universal/userfieldconfig/events/index.md.
  */
 class UserFieldSettings {
   constructor(
@@ -156,50 +156,50 @@ class UserFieldSettings {
     private readonly emit: Emit,
   ) {}
 
-  /** By the number of its settings. */
-  ofId(id: number): FieldOfType | undefined {
+  /** By the id of its settings. */
+  findById(id: number): FieldOfType | undefined {
     for (const { entityTypeId, userFields } of this.objects.everyUserFields()) {
-      const field = userFields.ofId(id);
+      const field = userFields.findById(id);
       if (field) return { entityTypeId, field };
     }
     return undefined;
   }
 
-  /** Undefined: there is no object type of this `entityId`, such as `CRM_5`. */
+  /** Undefined if no object type has this `entityId`, such as `CRM_5`. */
   entityTypeOf(entityId: string): number | undefined {
     return this.objects.everyUserFields().find(({ userFields }) => userFields.entityId === entityId)
       ?.entityTypeId;
   }
 
-  /** Undefined: the name is taken. @throws RestError NOT_FOUND */
-  add(entityTypeId: number, order: NewUserField, cause: Actor): UserField | undefined {
-    const field = this.objects.userFields(entityTypeId).add(order);
+  /** Undefined if the name is taken. @throws RestError NOT_FOUND */
+  add(entityTypeId: number, given: NewUserField, actor: Actor): UserField | undefined {
+    const field = this.objects.userFields(entityTypeId).add(given);
     if (!field) return undefined;
-    this.emitChange('ADD', field, cause);
-    if (field.items.length > 0) this.emitChange('SETENUMVALUES', field, cause);
+    this.emitChange('ADD', field, actor);
+    if (field.items.length > 0) this.emitChange('SETENUMVALUES', field, actor);
     return field;
   }
 
-  update({ entityTypeId, field }: FieldOfType, change: UserFieldChange, cause: Actor): UserField {
+  update({ entityTypeId, field }: FieldOfType, change: UserFieldChange, actor: Actor): UserField {
     const changed = this.objects.userFields(entityTypeId).update(field, change);
     const { items, ...others } = change;
     const isListOnly = items !== undefined && Object.values(others).every((value) => value === undefined);
-    if (!isListOnly) this.emitChange('UPDATE', changed, cause);
+    if (!isListOnly) this.emitChange('UPDATE', changed, actor);
     if (items !== undefined && changed.type === 'enumeration')
-      this.emitChange('SETENUMVALUES', changed, cause);
+      this.emitChange('SETENUMVALUES', changed, actor);
     return changed;
   }
 
-  /** Its values are gone with it. */
-  delete({ entityTypeId, field }: FieldOfType, cause: Actor): void {
+  /** Deletes the values of the field, too. */
+  delete({ entityTypeId, field }: FieldOfType, actor: Actor): void {
     this.objects.userFields(entityTypeId).delete(field);
-    this.objects.items(entityTypeId).forget(field.name);
-    this.emitChange('DELETE', field, cause);
+    this.objects.items(entityTypeId).removeField(field.name);
+    this.emitChange('DELETE', field, actor);
   }
 
-  private emitChange(change: FieldChange, { id, entityId, fieldName }: UserField, cause: Actor): void {
+  private emitChange(change: FieldChange, { id, entityId, fieldName }: UserField, actor: Actor): void {
     const data = { FIELDS: { ID: id, ENTITY_ID: entityId, FIELD_NAME: fieldName } };
-    this.emit(`ONCRMTYPEUSERFIELD${change}`, data, cause);
+    this.emit(`ONCRMTYPEUSERFIELD${change}`, data, actor);
   }
 }
 
@@ -207,23 +207,23 @@ export type Author = 'user' | 'application' | 'webhook' | 'robot';
 
 interface LastChange {
   author: Author;
-  /** What the item was before; absent for one that was just made. */
+  /** The item before the change; absent for a new item. */
   previous?: { fields: Readonly<Values>; atMs: number } | undefined;
 }
 
 /**
- * Who changed each item last, and what it was before. Bitrix24 shows the user's number only, which is the same
- * whether she changed it herself or an application did in her name; whoever watches wants to tell them apart.
+ * Who changed each item last, and its fields before. Bitrix24 shows only the user's id, which is the same for a change
+ * by the user and by an application for that user; the page shows the difference.
  */
 class LastChanges {
   private readonly byItem = new WeakMap<Item, LastChange>();
 
-  note(item: Item, cause: Actor, previous?: LastChange['previous']): void {
-    const author = cause === 'robot' ? 'robot' : (cause.through ?? 'user');
+  record(item: Item, actor: Actor, previous?: LastChange['previous']): void {
+    const author = actor === 'robot' ? 'robot' : (actor.through ?? 'user');
     this.byItem.set(item, { author, previous });
   }
 
-  /** Items made in silence have a user for an author. */
+  /** Items that were added without an event have `user` as author. */
   of(item: Item): LastChange {
     return this.byItem.get(item) ?? { author: 'user' };
   }

@@ -1,6 +1,6 @@
 import type { FieldSet, Parent } from '../fields/field-set.js';
 import type { UserField } from '../fields/field.js';
-import { contactFields, smartProcessItemFields } from '../fields/standard-sets.js';
+import { CONTACT_FIELDS, smartProcessItemFields } from '../fields/standard-sets.js';
 import { UserFields, type Sequences } from '../fields/user-fields.js';
 import { ItemStore, type ItemsBackup } from '../items/item-store.js';
 import { textOf } from '../protocol/php.js';
@@ -12,7 +12,7 @@ const INVOICE_TYPE_ID = 31;
 
 interface ObjectType {
   store: ItemStore;
-  /** Contacts have none that anybody described. */
+  /** Undefined for contacts: their user fields are not described. */
   userFields?: UserFields;
 }
 
@@ -29,8 +29,8 @@ export class ObjectTypes {
   private readonly byId = new Map<number, ObjectType>();
 
   constructor() {
-    this.byId.set(CONTACT_TYPE_ID, { store: new ItemStore(CONTACT_TYPE_ID, contactFields) });
-    this.open(INVOICE_TYPE_ID);
+    this.byId.set(CONTACT_TYPE_ID, { store: new ItemStore(CONTACT_TYPE_ID, CONTACT_FIELDS) });
+    this.addType(INVOICE_TYPE_ID);
   }
 
   /** @throws RestError NOT_FOUND */
@@ -51,8 +51,8 @@ export class ObjectTypes {
     );
   }
 
-  /** Of a new smart process, or of invoices. */
-  open(entityTypeId: number): void {
+  /** Adds the items and fields of a new smart process, or of invoices. */
+  addType(entityTypeId: number): void {
     const userFields = new UserFields(this.entityIdOf(entityTypeId), this.sequences);
     const categoryId = entityTypeId % 100;
     const stageId = `DT${entityTypeId}_${categoryId}:NEW`;
@@ -64,7 +64,7 @@ export class ObjectTypes {
     });
   }
 
-  close(entityTypeId: number): void {
+  removeType(entityTypeId: number): void {
     this.byId.delete(entityTypeId);
   }
 
@@ -80,15 +80,15 @@ export class ObjectTypes {
     };
   }
 
-  /** Types that came since are gone, those that went are back; ids given since will be given again. */
+  /** Removes types that were added since, brings deleted ones back. Ids that were given since will be given again. */
   restore({ sequences, types, objects }: ObjectsBackup): void {
     Object.assign(this.sequences, sequences);
     this.smartProcesses.restore(types);
     const kept = new Set(objects.map(({ entityTypeId }) => entityTypeId));
-    for (const entityTypeId of this.byId.keys()) if (!kept.has(entityTypeId)) this.close(entityTypeId);
+    for (const entityTypeId of this.byId.keys()) if (!kept.has(entityTypeId)) this.removeType(entityTypeId);
     for (const { entityTypeId, items, userFields } of objects) {
-      // Another type may have had this number in the meantime.
-      if (entityTypeId !== CONTACT_TYPE_ID) this.open(entityTypeId);
+      // Another type may have had this entityTypeId in the meantime.
+      if (entityTypeId !== CONTACT_TYPE_ID) this.addType(entityTypeId);
       this.objectType(entityTypeId).userFields?.restore(userFields);
       this.items(entityTypeId).restore(items);
     }
@@ -103,8 +103,8 @@ export class ObjectTypes {
   private fieldsOf(entityTypeId: number, userFields: UserFields): FieldSet {
     return smartProcessItemFields({
       userFields,
-      has: (setting) => {
-        const type = this.smartProcesses.ofEntityType(entityTypeId);
+      hasSetting: (setting) => {
+        const type = this.smartProcesses.findByEntityType(entityTypeId);
         return !type || smartProcessValue(type, setting) === 'Y';
       },
       parents: () => this.parentsOf(entityTypeId),
@@ -122,9 +122,9 @@ export class ObjectTypes {
       }));
   }
 
-  /** By the primary key of a smart process, not its entityTypeId (userfieldconfig/events/index.md). */
+  /** Built from the primary key of a smart process, not from its entityTypeId (userfieldconfig/events/index.md). */
   private entityIdOf(entityTypeId: number): string {
-    const type = this.smartProcesses.ofEntityType(entityTypeId);
+    const type = this.smartProcesses.findByEntityType(entityTypeId);
     return type ? `CRM_${type.id}` : 'CRM_SMART_INVOICE';
   }
 }

@@ -1,9 +1,9 @@
-import { smartProcessFields } from '../fields/standard-sets.js';
+import { SMART_PROCESS_FIELDS } from '../fields/standard-sets.js';
 import type { Value, Values } from '../protocol/php.js';
 import { invalidArgument } from '../protocol/rest-error.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
 
-/** A smart process: a CRM object type that a portal's users made themselves. */
+/** A smart process: a CRM object type defined by the users of a portal. */
 export interface SmartProcess {
   /** Its primary key, the `ID` of ONCRMTYPE* events; not its `entityTypeId`. */
   readonly id: number;
@@ -12,7 +12,7 @@ export interface SmartProcess {
   readonly createdBy: number;
   updatedAtMs: number;
   updatedBy: number;
-  /** Replaced at a change, never changed itself. */
+  /** Replaced on change, never mutated. */
   fields: Readonly<Values>;
 }
 
@@ -36,7 +36,7 @@ export class SmartProcesses {
     return this.byId.get(id);
   }
 
-  ofEntityType(entityTypeId: number): SmartProcess | undefined {
+  findByEntityType(entityTypeId: number): SmartProcess | undefined {
     return this.all().find((type) => type.entityTypeId === entityTypeId);
   }
 
@@ -44,14 +44,14 @@ export class SmartProcesses {
    * @throws RestError when the id is taken or not one of 128–192 or an even one from 1030 (crm-type-add.md)
    */
   add(entityTypeId: number | undefined, fields: Values, userId: number, nowMs: number): SmartProcess {
-    const wanted = entityTypeId ?? this.freeEntityTypeId();
-    const allowed = (wanted >= 128 && wanted <= 192) || (wanted >= FIRST_GENERATED_ID && wanted % 2 === 0);
+    const newId = entityTypeId ?? this.freeEntityTypeId();
+    const allowed = (newId >= 128 && newId <= 192) || (newId >= FIRST_GENERATED_ID && newId % 2 === 0);
     if (!allowed) throw invalidArgument('entityTypeId is out of allowed range');
-    if (this.ofEntityType(wanted)) throw invalidArgument('entityTypeId is already in use');
+    if (this.findByEntityType(newId)) throw invalidArgument('entityTypeId is already in use');
     this.lastId += 1;
     const type: SmartProcess = {
       id: this.lastId,
-      entityTypeId: wanted,
+      entityTypeId: newId,
       createdAtMs: nowMs,
       createdBy: userId,
       updatedAtMs: nowMs,
@@ -84,14 +84,14 @@ export class SmartProcesses {
 
   private freeEntityTypeId(): number {
     let candidate = FIRST_GENERATED_ID;
-    while (this.ofEntityType(candidate)) candidate += 2;
+    while (this.findByEntityType(candidate)) candidate += 2;
     return candidate;
   }
 }
 
 export function showSmartProcess(type: SmartProcess): Values {
   return Object.fromEntries(
-    [...smartProcessFields.names].map((name) => [name, smartProcessValue(type, name)]),
+    [...SMART_PROCESS_FIELDS.names].map((name) => [name, smartProcessValue(type, name)]),
   );
 }
 
@@ -107,13 +107,15 @@ export function smartProcessValue(type: SmartProcess, field: string): Value {
     case 'updatedTime':
       return formatTimestamp(type.updatedAtMs);
     default:
-      return type.fields[field] ?? smartProcessFields.defaultOf(field);
+      return type.fields[field] ?? SMART_PROCESS_FIELDS.defaultOf(field);
   }
 }
 
 function writable(fields: Values): Values {
   const entries = Object.entries(fields).filter(
-    ([name]) => name !== 'entityTypeId' && smartProcessFields.isWritable(name) && !name.startsWith('ufCrm'),
+    ([name]) => name !== 'entityTypeId' && SMART_PROCESS_FIELDS.isWritable(name) && !name.startsWith('ufCrm'),
   );
-  return Object.fromEntries(entries.map(([name, value]) => [name, smartProcessFields.stored(name, value)]));
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, SMART_PROCESS_FIELDS.toStored(name, value)]),
+  );
 }

@@ -1,24 +1,24 @@
 /**
- * Who did it: a user, herself or through a program that calls REST for her, or a robot, workflow or agent, whose
- * events carry no tokens.
+ * Who changes something: a user, directly or through an application or webhook that calls REST for that user; or a
+ * robot, workflow or agent, whose events carry no tokens.
  */
 export type Actor = { userId: number; through?: 'application' | 'webhook' } | 'robot';
 
-/** Whoever set the portal up: an administrator. */
+/** The user who created the portal, an administrator. */
 export const OWNER_ID = 1;
 
-export function userOf(cause: Actor): number {
-  return cause === 'robot' ? 0 : cause.userId;
+export function userOf(actor: Actor): number {
+  return actor === 'robot' ? 0 : actor.userId;
 }
 
 type Hidden = 'all' | ReadonlySet<number>;
 
-/** What users may not see, and who administers the CRM. Everybody sees everything, unless it is said here. */
+/** Which items users may not see, and who administers the CRM. By default every user sees every item. */
 export class Rights {
   private readonly hidden = new Map<number, Map<number, Hidden>>();
   private readonly administrators = new Map<number, boolean>();
 
-  /** Of one object type, instead of what was hidden before. */
+  /** Replaces what was hidden of this object type before. */
   hide(userId: number, entityTypeId: number, items: Hidden): void {
     const ofUser = this.hidden.get(userId) ?? new Map<number, Hidden>();
     ofUser.set(entityTypeId, items);
@@ -33,14 +33,14 @@ export class Rights {
     return this.administrators.get(userId) ?? userId === OWNER_ID;
   }
 
-  /** Undefined: nothing is hidden, and no item needs to be asked about. */
+  /** Undefined if nothing is hidden, so that no item needs a check. */
   hiddenFrom(userId: number, entityTypeId: number): ((id: number) => boolean) | undefined {
     const items = this.hidden.get(userId)?.get(entityTypeId);
     if (items === undefined || (items !== 'all' && items.size === 0)) return undefined;
     return (id) => items === 'all' || items.has(id);
   }
 
-  seesNothing(userId: number, entityTypeId: number): boolean {
+  isTypeHidden(userId: number, entityTypeId: number): boolean {
     return this.hidden.get(userId)?.get(entityTypeId) === 'all';
   }
 }

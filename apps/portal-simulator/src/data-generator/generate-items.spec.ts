@@ -33,7 +33,7 @@ const content = async (portal: string) => (await all(portal)).map(({ id, title }
 const list = async (params: object = {}) =>
   (await b24.call('crm.item.list', { entityTypeId: 147, select: ['id'], ...params }, 'acme')).body;
 
-describe('items made on demand', () => {
+describe('generated items', () => {
   it('are the same for the same seed, and have values for every field', async () => {
     await make(300, 5);
     await make(300, 5, 'umbrella');
@@ -74,7 +74,7 @@ describe('items made on demand', () => {
     expect(items.map(({ title }) => title === 'Mine')).toEqual(items.map(({ id }) => id === 3));
   });
 
-  it('are told of only if that is wanted', async () => {
+  it('emit events only with tell', async () => {
     const handler = await TestHandler.start();
     const { accessToken } = await b24.install('acme');
     const event = { event: 'ONCRMDYNAMICITEMADD', handler: handler.url };
@@ -116,7 +116,7 @@ describe('random changes', () => {
     expect(await content('acme')).not.toEqual(after);
   });
 
-  it('are told of, but for those that are dropped', async () => {
+  it('emit events, but for those that are dropped', async () => {
     const handler = await TestHandler.start();
     const { accessToken } = await b24.install('acme');
     for (const kind of ['ADD', 'UPDATE', 'DELETE']) {
@@ -172,7 +172,7 @@ describe('a portal restored from a backup', () => {
 });
 
 describe('what a user may not see', () => {
-  it('is in no list and in no count, and neither read nor changed', async () => {
+  it('is not listed, not counted, not read and not changed', async () => {
     await make(5, 1);
     await b24.control('rights', { entityTypeId: 147, hidden: [2, 3] }, 'acme');
     const seen = { result: { items: [{ id: 1 }, { id: 4 }, { id: 5 }] }, total: 3 };
@@ -198,7 +198,7 @@ describe('what a user may not see', () => {
   });
 });
 
-it('raw values are kept as they are, even unknown ones and ten megabytes', async () => {
+it('raw values are stored unchanged, even unknown ones and ten megabytes', async () => {
   await make(1, 1);
   const text = 'x'.repeat(10_000_000);
   const fields = {

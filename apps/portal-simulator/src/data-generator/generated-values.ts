@@ -6,19 +6,19 @@ import { roll } from './random.js';
 const DAY_MS = 86_400_000;
 /** 2024-01-01 */
 const FIRST_DAY_MS = Date.UTC(2024, 0, 1);
-const words = 'alder birch cedar elm fir hazel larch maple oak pine rowan spruce willow вишня дуб клен'.split(
+const WORDS = 'alder birch cedar elm fir hazel larch maple oak pine rowan spruce willow вишня дуб клен'.split(
   ' ',
 );
 const CURRENCIES = ['EUR', 'USD', 'UAH'];
-const PLACES = ['350 5th Avenue, New York', 'Unter den Linden 6, Berlin', 'вул. Хрещатик 22, Київ'];
+const ADDRESSES = ['350 5th Avenue, New York', 'Unter den Linden 6, Berlin', 'вул. Хрещатик 22, Київ'];
 const SOURCES = ['CALL', 'EMAIL', 'WEB', 'ADVERTISING'];
-/** Of a link to CRM (api-reference/crm/data-types.md#object_type). */
-const LINKED = ['L', 'D', 'C', 'CO'];
+/** Prefixes of a link to a CRM item (api-reference/crm/data-types.md#object_type). */
+const LINK_PREFIXES = ['L', 'D', 'C', 'CO'];
 
-/** Ends of the stages that a new pipeline has. */
+/** Suffixes of the stages of a new pipeline. */
 export const STAGE_CODES = ['NEW', 'PREPARATION', 'CLIENT', 'SUCCESS', 'FAIL'];
 
-/** A value of one standard field; undefined: it is left as it is by default. `number` has 32 bits. */
+/** A value of one standard field; undefined to use its default. `number` has 32 bits. */
 export function generateStandardValue(name: string, id: number, number: number): Value | undefined {
   switch (name) {
     case 'title':
@@ -54,7 +54,7 @@ export function generateStandardValue(name: string, id: number, number: number):
   }
 }
 
-/** A value of a user field, as crm.item.* shows it; in one of ten cases none. */
+/** A value of a user field, in the form of crm.item.*; one of ten is empty. */
 export function generateUserValue(field: UserField, number: number): Value {
   if (field.isMultiple) return number % 10 === 0 ? [] : many(number, (one) => generateOneValue(field, one));
   if (number % 10 === 0 && field.type !== 'boolean') return null;
@@ -78,15 +78,15 @@ function generateOneValue({ type, items }: UserField, number: number): Value {
     case 'money':
       return `${(number % 1_000_000) / 100}|${pick(CURRENCIES, number)}`;
     case 'url':
-      return `https://example.com/${pick(words.slice(0, 13), number)}/${number % 1000}`;
+      return `https://example.com/${pick(WORDS.slice(0, 13), number)}/${number % 1000}`;
     case 'address':
-      return `${pick(PLACES, number)}|${40 + (number % 1000) / 100};${30 + (number % 700) / 100}|${number % 10_000}`;
+      return `${pick(ADDRESSES, number)}|${40 + (number % 1000) / 100};${30 + (number % 700) / 100}|${number % 10_000}`;
     case 'enumeration':
       return items[number % Math.max(items.length, 1)]?.id ?? null;
     case 'file':
       return { id: 1 + (number % 100_000) };
     case 'crm':
-      return `${pick(LINKED, number)}_${1 + (number % 1000)}`;
+      return `${pick(LINK_PREFIXES, number)}_${1 + (number % 1000)}`;
     case 'crm_status':
       return pick(SOURCES, number);
     case 'employee':
@@ -104,7 +104,7 @@ function many<T extends Value>(number: number, one: (number: number) => T): T[] 
 }
 
 function phrase(number: number): string {
-  return `${pick(words, number)} ${pick(words, number >>> 8)}`;
+  return `${pick(WORDS, number)} ${pick(WORDS, number >>> 8)}`;
 }
 
 function dayOf(number: number): number {
@@ -113,6 +113,6 @@ function dayOf(number: number): number {
 
 function pick<T>(list: readonly [T, ...T[]] | readonly T[], number: number): T {
   const one = list[number % list.length];
-  if (one === undefined) throw new Error('nothing to pick from');
+  if (one === undefined) throw new Error('cannot pick from an empty list');
   return one;
 }

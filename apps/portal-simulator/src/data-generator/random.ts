@@ -1,6 +1,6 @@
 const { imul } = Math;
 
-/** The same numbers for the same seed. */
+/** A pseudo-random generator: the same seed gives the same numbers. */
 export class Random {
   private state: number;
 
@@ -11,7 +11,7 @@ export class Random {
   /** 0 to 2³²−1. */
   next(): number {
     this.state = (this.state + 0x9e3779b9) >>> 0;
-    return mixed(this.state);
+    return mix(this.state);
   }
 
   /** From 0 up to `limit`, which is excluded. */
@@ -24,13 +24,13 @@ export class Random {
   }
 }
 
-/** A number of 32 bits that the three determine. */
+/** A 32-bit number that depends on the three arguments only. */
 export function roll(seed: number, id: number, salt: number): number {
-  return mixed(mixed(mixed(seed >>> 0) ^ id) ^ salt);
+  return mix(mix(mix(seed >>> 0) ^ id) ^ salt);
 }
 
 /** The finaliser of MurmurHash3: every bit of the input changes half of the output's. */
-function mixed(value: number): number {
+function mix(value: number): number {
   let hash = value;
   hash = imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = imul(hash ^ (hash >>> 13), 0xc2b2ae35);

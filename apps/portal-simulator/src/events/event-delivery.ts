@@ -2,13 +2,13 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 export interface EventQueueOptions<E> {
-  /** How many handlers are called at once; a slow one is therefore called less often. */
+  /** How many requests are in flight; a slow handler is therefore called less often. */
   concurrency: () => number;
-  /** Sends one event. Whatever comes of it, it is not sent again (api-reference/events/index.md). */
+  /** Sends one event, once: it is not repeated after a failure (api-reference/events/index.md). */
   send: (event: E) => Promise<void>;
 }
 
-/** One portal's queue of online events: in order, bounded, without a retry. */
+/** The queue of online events of one portal: in order, with bounded concurrency, without retries. */
 export class EventQueue<E> {
   private waiting: E[] = [];
   private next = 0;
@@ -17,7 +17,7 @@ export class EventQueue<E> {
 
   constructor(private readonly options: EventQueueOptions<E>) {}
 
-  /** Events that are waiting or being sent. */
+  /** Events that wait or are in flight. */
   get pending(): number {
     return this.waiting.length - this.next + this.inFlight;
   }
@@ -63,27 +63,27 @@ export class EventQueue<E> {
   }
 }
 
-/** Shorter than any server keeps an idle connection, so that none is used while the server closes it. */
+/** Shorter than any server's keep-alive timeout, so that no connection is used while the server closes it. */
 const IDLE_MS = 1000;
 
-/** As much of an answer as is kept for whoever asks. */
+/** How much of a response body is kept. */
 const BODY_LIMIT_CHARS = 64 * 1024;
 
-export interface Posted {
-  /** An HTTP status, `timeout`, or the code of what went wrong on the way: `ECONNREFUSED`. */
-  answer: string;
-  /** The beginning of what was answered. */
+export interface PostResult {
+  /** An HTTP status, `timeout`, or the error code of the connection: `ECONNREFUSED`. */
+  outcome: string;
+  /** The beginning of the response body. */
   body: string;
 }
 
-/** Posts forms as Bitrix24's queue server does: no redirects followed, nothing repeated. */
+/** Posts forms as Bitrix24's queue server does: follows no redirect, repeats nothing. */
 export class FormSender {
   private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: IDLE_MS });
   private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: IDLE_MS });
   private readonly stopping = new AbortController();
 
   /** Never rejects. */
-  post(url: string, form: string, timeoutMs: number): Promise<Posted> {
+  post(url: string, form: string, timeoutMs: number): Promise<PostResult> {
     return new Promise((resolve) => {
       const isHttps = url.startsWith('https:');
       const headers = {
@@ -96,11 +96,11 @@ export class FormSender {
         ? httpsRequest(url, { ...options, agent: this.httpsAgent })
         : httpRequest(url, { ...options, agent: this.httpAgent });
       sent.on('timeout', () => {
-        resolve({ answer: 'timeout', body: '' });
+        resolve({ outcome: 'timeout', body: '' });
         sent.destroy();
       });
       sent.on('error', (error) => {
-        resolve({ answer: 'code' in error ? String(error.code) : 'error', body: '' });
+        resolve({ outcome: 'code' in error ? String(error.code) : 'error', body: '' });
       });
       sent.on('response', (response) => {
         let body = '';
@@ -109,7 +109,7 @@ export class FormSender {
           if (body.length < BODY_LIMIT_CHARS) body += text;
         });
         response.on('close', () => {
-          resolve({ answer: String(response.statusCode), body });
+          resolve({ outcome: String(response.statusCode), body });
         });
       });
       sent.end(form);

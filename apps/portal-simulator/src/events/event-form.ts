@@ -17,9 +17,8 @@ export interface PortalEvent {
 }
 
 /**
- * The form that a handler gets (api-reference/events/index.md). An outgoing webhook gets no tokens and
- * nothing about the application; an application gets an access token if a user caused the event, and beside it what it may
- * do with it.
+ * The form that a handler gets (api-reference/events/index.md). An outgoing webhook gets no tokens and no scope; an
+ * application gets an access token, its lifetime and its scope if a user caused the event.
  */
 export function eventForm(
   portal: InstalledPortal,
@@ -62,7 +61,7 @@ function userAuth(
   tokens: Tokens,
   nowMs: number,
 ): Values {
-  // The `rest` module sends a refresh token with this one, as with those that tell of an installation.
+  // The `rest` module sends a refresh token with ONAPPTEST, as with the events of an installation.
   const pair = event === 'ONAPPTEST' ? tokens.issue(installation, userId, nowMs) : undefined;
   const { token, expiresAtMs } = pair?.access ?? tokens.forEvent(installation, userId, nowMs);
   return {
@@ -89,7 +88,7 @@ export function installationAuth(installation: Installation, pair: TokenPair): V
   };
 }
 
-/** `auth` of ONAPPUNINSTALL: the application token is its only proof. */
+/** `auth` of ONAPPUNINSTALL: the application token is the only proof of its sender. */
 export function uninstallationAuth(installation: Installation): Values {
   return {
     ...addressOf(installation.portal, installation.baseUrl),
@@ -98,8 +97,8 @@ export function uninstallationAuth(installation: Installation): Values {
 }
 
 /**
- * What ONAPPUSERREADY says of a user, the application's own in `data`, whoever installed it in `auth`: `domain` is the OAuth
- * server's here (api-reference/common/events/on-app-user-ready.md).
+ * Tokens of a user in ONAPPUSERREADY: the system user's in `data`, the installing user's in `auth`. `domain` is the
+ * OAuth server's here (api-reference/common/events/on-app-user-ready.md).
  */
 export function grantedAuth(installation: Installation, { access, refreshToken }: TokenPair): Values {
   return {

@@ -4,19 +4,19 @@ import type { SmartProcess } from '../crm/smart-processes.js';
 const CHANGES: readonly ItemChange[] = ['ADD', 'UPDATE', 'DELETE'];
 const USER_FIELD_CHANGES = [...CHANGES, 'SETENUMVALUES'];
 
-/** Every application's, whatever its permissions. */
+/** Available to every application, without a scope. */
 const COMMON =
   'ONAPPUNINSTALL ONAPPINSTALL ONAPPUPDATE ONAPPPAYMENT ONAPPTEST ONAPPMETHODCONFIRM ONOFFLINEEVENT';
 const CRM_THINGS =
   'INVOICE LEAD DEAL COMPANY CONTACT QUOTE CURRENCY PRODUCT PRODUCTPROPERTY PRODUCTSECTION ACTIVITY REQUISITE ' +
   'BANKDETAIL MEASURE DEALRECURRING INVOICERECURRING TIMELINECOMMENT DYNAMICITEM TYPE DOCUMENTGENERATORDOCUMENT';
-/** `TYPE`: of smart processes and new invoices (api-reference/crm/universal/userfieldconfig/events/index.md). */
+/** `TYPE` covers smart processes and new invoices (api-reference/crm/universal/userfieldconfig/events/index.md). */
 const CRM_WITH_USER_FIELDS = 'LEAD DEAL COMPANY CONTACT QUOTE INVOICE REQUISITE TYPE';
 const OTHER_CRM_EVENTS =
   'ONCRMINVOICESETSTATUS ONCRMDEALMOVETOCATEGORY ONCRMADDRESSREGISTER ONCRMADDRESSUNREGISTER ' +
   'ONCRMDEALRECURRINGEXPOSE ONCRMINVOICERECURRINGEXPOSE';
 
-/** What each permission gives (api-reference/events/events.md, and each event's own page). */
+/** The events of each scope (api-reference/events/events.md, and the page of each event). */
 const BY_SCOPE: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
   ['', words(COMMON)],
   ['user', ['ONUSERADD']],
@@ -35,13 +35,13 @@ const BY_SCOPE: ReadonlyMap<string, readonly string[]> = new Map<string, readonl
   ['task', ['ONTASK', 'ONTASKCOMMENT'].flatMap((thing) => CHANGES.map((change) => thing + change))],
 ]);
 
-/** The permission under which every application's events are listed. */
+/** The scope of the events that every application gets. */
 export const COMMON_SCOPE = '';
 export const EVENT_SCOPES: readonly string[] = [...BY_SCOPE.keys()];
 
 /**
- * What a portal offers with these permissions: with `crm`, where it offers suffixed events, three for each of its smart
- * processes as well.
+ * The events that a portal offers for these scopes. `crm` adds three suffixed events for each smart process, where the
+ * portal has them.
  */
 export function eventsOf(
   scopes: readonly string[],

@@ -102,7 +102,7 @@ describe('an online event', () => {
     expect((await b24.callAs(token, 'profile')).status).toBe(200);
   });
 
-  it('comes for add, update and delete, whoever did it: a user, a webhook or the application itself', async () => {
+  it('comes for add, update and delete, by a user, a webhook or the application itself', async () => {
     const { accessToken } = await b24.install();
     for (const change of ['ADD', 'UPDATE', 'DELETE']) await bind(accessToken, `ONCRMCONTACT${change}`);
     const added = await b24.control('items/3', { fields: { name: 'x' } });
@@ -184,7 +184,7 @@ describe('an online event', () => {
     });
   });
 
-  it('to nobody or to a silent handler is counted as what went wrong', async () => {
+  it('to a closed port or a silent handler is counted by its error', async () => {
     const { accessToken } = await b24.install();
     await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"eventTimeoutMs": 50}' });
     await b24.callAs(accessToken, 'event.bind', { event: 'ONCRMCONTACTADD', handler: 'http://127.0.0.1:1/' });
@@ -209,7 +209,7 @@ describe('an online event', () => {
 });
 
 describe('event.bind', () => {
-  it('tells of an unknown event, of a missing handler and of a duplicate', async () => {
+  it('refuses an unknown event, a missing handler and a duplicate', async () => {
     const { accessToken } = await b24.install();
     expect((await bind(accessToken, 'ONNONSENSE')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
     expect((await bind(accessToken, 'ONCRMDYNAMICITEMADD_999')).error).toEqual([

@@ -1,8 +1,7 @@
 import type { Installation } from '../oauth/installation.js';
 
 /**
- * Who is called when an event happens: an application's handler, or an outgoing webhook with a token of its
- * own.
+ * Who is called for an event: a handler of an application, or an outgoing webhook with an application token of its own.
  */
 export type HandlerOwner =
   | {
@@ -23,20 +22,20 @@ export interface Handler {
 export class Handlers {
   private handlers: Handler[] = [];
   private lastId = 0;
-  private readonly beginning = new Map<string, { request: object; untilMs: number }>();
+  private readonly bindingsInProgress = new Map<string, { request: object; untilMs: number }>();
 
   /**
-   * A request begins to bind what `key` says, and is at it for as long as the portal takes for an answer. False: another
-   * one is at it, and Bitrix24 lets only one in.
+   * Marks a binding as in progress for as long as the portal takes to answer. False if another request has started the
+   * same binding: Bitrix24 lets only one in.
    */
-  begin(key: string, request: object, nowMs: number, forMs: number): boolean {
-    const other = this.beginning.get(key);
+  startBinding(key: string, request: object, nowMs: number, forMs: number): boolean {
+    const other = this.bindingsInProgress.get(key);
     if (other && other.request !== request && nowMs < other.untilMs) return false;
-    this.beginning.set(key, { request, untilMs: nowMs + forMs });
+    this.bindingsInProgress.set(key, { request, untilMs: nowMs + forMs });
     return true;
   }
 
-  /** Undefined: the same event, address and user are bound already. */
+  /** Undefined if the same event, URL and user are bound already. */
   bind(event: string, url: string, owner: HandlerOwner): Handler | undefined {
     const isBound = this.of(event).some(
       (handler) => handler.url === url && isSameOwner(handler.owner, owner),
@@ -60,9 +59,9 @@ export class Handlers {
     return this.handlers.includes(handler);
   }
 
-  remove(isMeant: (handler: Handler) => boolean): number {
+  remove(matches: (handler: Handler) => boolean): number {
     const before = this.handlers.length;
-    this.handlers = this.handlers.filter((handler) => !isMeant(handler));
+    this.handlers = this.handlers.filter((handler) => !matches(handler));
     return before - this.handlers.length;
   }
 }

@@ -39,7 +39,7 @@ describe('a fault', () => {
     expect((await b24.call('profile')).status).toBe(200);
   });
 
-  it('has the status that was ordered, as an older portal has it', async () => {
+  it('has the status of its rule, as an older portal has it', async () => {
     await order('denied', { status: 403, times: 2 });
     expect((await b24.call('profile')).error).toEqual([403, 'ACCESS_DENIED']);
     const batch = await b24.call('batch', { cmd: { one: 'profile' } });
@@ -62,14 +62,14 @@ describe('a fault', () => {
     expect(answer.body).toContain(`<h1>${status} `);
   });
 
-  it('can be JSON that is none, or none that anybody expects', async () => {
+  it('can be invalid JSON, or JSON of an unexpected shape', async () => {
     await order('garbled');
     await expect(b24.call('profile')).rejects.toMatchObject({ name: 'SyntaxError' });
     await order('odd', { status: 500 });
     expect(await b24.call('profile')).toMatchObject({ status: 500, body: [expect.any(String)] });
   });
 
-  it('of kind slow answers as usual, late, and only where it was ordered', async () => {
+  it('of kind slow answers as usual, late, and only the calls that match', async () => {
     await b24.control('faults', { match: 'crm.item.update', kind: 'slow', ms: 300 });
     const startedMs = performance.now();
     expect((await b24.call('profile')).status).toBe(200);
@@ -122,7 +122,7 @@ describe('a fault', () => {
     expect((await b24.send('/_sim/portals/demo/items/3/1')).at('name')).toBe('written');
   });
 
-  it('strikes as often as ordered, only the calls it names, and can be called off', async () => {
+  it('strikes as often as it says, only the calls that it matches, and can be cleared', async () => {
     await order('500', { times: 2 });
     expect((await b24.call('scope')).status).toBe(200);
     const statuses = [await b24.call('profile'), await b24.call('PROFILE'), await b24.call('profile')];
@@ -132,7 +132,7 @@ describe('a fault', () => {
     expect((await b24.call('profile')).status).toBe(200);
   });
 
-  it('strikes one command of a batch, one item only if so ordered', async () => {
+  it('strikes one command of a batch, and only one item if its rule says so', async () => {
     await b24.control('faults', { match: 'crm.item.update', kind: 'invalid', times: 9, where: { id: 2 } });
     const answer = await b24.call('batch', {
       cmd: { one: updateCommand(1), two: updateCommand(2), three: updateCommand(3) },
@@ -143,7 +143,7 @@ describe('a fault', () => {
     expect(Object.keys(Object(answer.at('result.result')))).toEqual(['one', 'three']);
   });
 
-  it('of the wire strikes the answer of a batch that calls the method', async () => {
+  it('of the network strikes the response of a batch that calls the method', async () => {
     const cmd = { one: 'profile', two: updateCommand(3) };
     await b24.control('faults', { match: 'crm.item.update', kind: 'lost' });
     await expect(b24.call('batch', { cmd })).rejects.toMatchObject({ name: 'TypeError' });

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { textOf, type Value, type Values } from '../protocol/php.js';
-import { RestError, systemErrors } from '../protocol/rest-error.js';
+import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 
 export const REFUSAL_KINDS = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
@@ -9,38 +9,38 @@ export const REFUSAL_KINDS = [
   ...(['batch_length', 'invalid_grant', 'invalid_client'] as const),
 ] as const;
 
-/** Answers that a portal gives instead of running the method; inside a batch they stand in `result_error`. */
-const refusals: Record<RefusalKind, RestError> = {
-  '500': systemErrors.server,
-  '503': systemErrors.tooMany,
-  overload: systemErrors.overload,
-  operating: systemErrors.operating,
-  expired: systemErrors.expired,
-  unauthorized: systemErrors.noAuth,
-  denied: systemErrors.denied,
-  deleted: systemErrors.deleted,
+/** Errors that a portal answers instead of running the method; inside a batch they stand in `result_error`. */
+const REFUSALS: Record<RefusalKind, RestError> = {
+  '500': SYSTEM_ERRORS.server,
+  '503': SYSTEM_ERRORS.tooMany,
+  overload: SYSTEM_ERRORS.overload,
+  operating: SYSTEM_ERRORS.operating,
+  expired: SYSTEM_ERRORS.expired,
+  unauthorized: SYSTEM_ERRORS.noAuth,
+  denied: SYSTEM_ERRORS.denied,
+  deleted: SYSTEM_ERRORS.deleted,
   invalid: new RestError('ERROR_CORE', 'The field contains an invalid value'),
   payment: new RestError('PAYMENT_REQUIRED', 'Payment required', 402),
   // The OAuth server gives some of its errors with HTTP 200.
   wrong_client: new RestError('wrong_client', 'Wrong client', 200),
-  unexpected: systemErrors.unexpected,
-  invalid_token: systemErrors.unknownToken,
-  credentials: systemErrors.webhook,
-  scope: systemErrors.scope,
-  user: systemErrors.user,
-  https: systemErrors.https,
-  connection: systemErrors.connection,
-  dismissed: systemErrors.dismissed,
+  unexpected: SYSTEM_ERRORS.unexpected,
+  invalid_token: SYSTEM_ERRORS.unknownToken,
+  credentials: SYSTEM_ERRORS.webhook,
+  scope: SYSTEM_ERRORS.scope,
+  user: SYSTEM_ERRORS.user,
+  https: SYSTEM_ERRORS.https,
+  connection: SYSTEM_ERRORS.connection,
+  dismissed: SYSTEM_ERRORS.dismissed,
   batch_length: new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded'),
   invalid_grant: new RestError('invalid_grant', 'Invalid refresh token'),
   invalid_client: new RestError('invalid_client', 'Invalid client data', 401),
 };
 
 /**
- * What happens to the HTTP answer itself; `wire.ts` says how each looks. `lost` runs the method first and then says
- * nothing; `slow` runs it and says so late.
+ * Faults of the HTTP response itself, sent by `sendNetworkFault`. `lost` runs the method and sends no response; `slow`
+ * runs it and responds late.
  */
-export const networkFaultKinds = [
+export const NETWORK_FAULT_KINDS = [
   'html',
   'empty',
   'cut',
@@ -55,39 +55,39 @@ export const networkFaultKinds = [
 const ALWAYS_EXECUTED: readonly FaultKind[] = ['lost', 'slow'];
 const DEFAULT_SLOWNESS_MS = 1000;
 
-type NetworkFaultKind = (typeof networkFaultKinds)[number];
+type NetworkFaultKind = (typeof NETWORK_FAULT_KINDS)[number];
 type RefusalKind = (typeof REFUSAL_KINDS)[number];
 type FaultKind = NetworkFaultKind | RefusalKind;
 
-export const FAULT_KINDS = [...REFUSAL_KINDS, ...networkFaultKinds] as const;
+export const FAULT_KINDS = [...REFUSAL_KINDS, ...NETWORK_FAULT_KINDS] as const;
 
 export interface NetworkFault {
   kind: NetworkFaultKind;
-  /** Whether the method runs before the answer comes to grief. */
+  /** Whether the method runs before the response is broken. */
   executed: boolean;
-  /** How long nothing happens first. */
+  /** Delay before the fault. */
   ms: number;
-  /** HTTP status of `html`, `empty`, `garbled` and `odd`; each has its usual one. */
+  /** HTTP status of `html`, `empty`, `garbled` and `odd`; undefined for the default of the kind. */
   status: number | undefined;
 }
 
 export interface FaultRule {
-  /** A method name, `*` standing for anything: `crm.item.*`; `oauth.token` for the token endpoint. */
+  /** A method name with `*` as wildcard: `crm.item.*`; `oauth.token` for the token endpoint. */
   match: string;
   kind: FaultKind;
   times: number;
-  /** Only for calls with these parameters. */
+  /** Only calls with these parameters match. */
   where?: Values | undefined;
   ms?: number | undefined;
   status?: number | undefined;
-  worked?: boolean | undefined;
+  executed?: boolean | undefined;
 }
 
-/** The faults that a test ordered for one portal; each is used up after `times` calls. */
+/** The faults to inject at one portal; each is used up after `times` calls. */
 export class Faults {
   private rules: FaultRule[] = [];
 
-  order(rule: FaultRule): void {
+  add(rule: FaultRule): void {
     this.rules.push({ ...rule });
   }
 
@@ -95,27 +95,32 @@ export class Faults {
     this.rules = [];
   }
 
-  /** Uses up one fault for this call, if one was ordered. */
+  /** Consumes one matching fault. */
   take(method: string, params: Values): RestError | NetworkFault | undefined {
-    const rule = this.use(method, params, () => true);
-    return rule && (isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : refusal(rule, rule.kind));
+    const rule = this.consume(method, params, () => true);
+    return rule && (isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : toRefusal(rule, rule.kind));
   }
 
-  /** The same for a command of a batch, which can be refused on its own. */
+  /** Consumes a refusal for one command of a batch. */
   takeRefusal(method: string, params: Values): RestError | undefined {
-    const rule = this.use(method, params, (one) => !isNetworkFault(one));
-    return rule === undefined || isNetworkFault(rule.kind) ? undefined : refusal(rule, rule.kind);
+    const rule = this.consume(method, params, (one) => !isNetworkFault(one));
+    return rule === undefined || isNetworkFault(rule.kind) ? undefined : toRefusal(rule, rule.kind);
   }
 
-  /** What happens to the answer of the batch that a command is in. */
+  /** Consumes a network fault for a command; it strikes the response of the whole batch. */
   takeNetworkFault(method: string, params: Values): NetworkFault | undefined {
-    const rule = this.use(method, params, isNetworkFault);
+    const rule = this.consume(method, params, isNetworkFault);
     return rule && isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : undefined;
   }
 
-  private use(method: string, params: Values, isMeant: (kind: FaultKind) => boolean): FaultRule | undefined {
+  private consume(
+    method: string,
+    params: Values,
+    accepts: (kind: FaultKind) => boolean,
+  ): FaultRule | undefined {
     const rule = this.rules.find(
-      ({ match, kind, where }) => isMeant(kind) && matches(match, method) && holds(params, where ?? {}),
+      ({ match, kind, where }) =>
+        accepts(kind) && matches(match, method) && hasParameters(params, where ?? {}),
     );
     if (!rule) return undefined;
     rule.times -= 1;
@@ -124,23 +129,23 @@ export class Faults {
   }
 }
 
-/** With another status where one was ordered: portals differ in theirs. */
-function refusal({ status }: FaultRule, kind: RefusalKind): RestError {
-  const usual = refusals[kind];
-  return status === undefined ? usual : new RestError(usual.code, usual.description, status);
+/** With the status of the rule, if it has one: portals differ in theirs. */
+function toRefusal({ status }: FaultRule, kind: RefusalKind): RestError {
+  const standard = REFUSALS[kind];
+  return status === undefined ? standard : new RestError(standard.code, standard.description, status);
 }
 
-function toNetworkFault({ ms, status, worked }: FaultRule, kind: NetworkFaultKind): NetworkFault {
+function toNetworkFault({ ms, status, executed }: FaultRule, kind: NetworkFaultKind): NetworkFault {
   return {
     kind,
-    executed: worked === true || ALWAYS_EXECUTED.includes(kind),
+    executed: executed === true || ALWAYS_EXECUTED.includes(kind),
     ms: ms ?? (kind === 'slow' ? DEFAULT_SLOWNESS_MS : 0),
     status,
   };
 }
 
 function isNetworkFault(kind: FaultKind): kind is NetworkFaultKind {
-  return networkFaultKinds.some((one) => one === kind);
+  return NETWORK_FAULT_KINDS.some((one) => one === kind);
 }
 
 function matches(pattern: string, method: string): boolean {
@@ -148,7 +153,7 @@ function matches(pattern: string, method: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`, 'i').test(method);
 }
 
-function holds(params: Values, where: Values): boolean {
+function hasParameters(params: Values, where: Values): boolean {
   return Object.entries(where).every(([key, value]) => isSame(params[key], value));
 }
 
@@ -156,12 +161,14 @@ function isSame(one: Value | undefined, other: Value): boolean {
   return textOf(one) === textOf(other);
 }
 
-/** What a fault makes of an answer. `body` is what would have been sent, `elsewhere` where a redirect leads. */
+/**
+ * Sends a response as the fault breaks it. `body` is what the method returned, `redirectTo` the target of a redirect.
+ */
 export async function sendNetworkFault(
   request: FastifyRequest,
   reply: FastifyReply,
   { kind, status }: NetworkFault,
-  { body, elsewhere }: { body: object; elsewhere: string },
+  { body, redirectTo }: { body: object; redirectTo: string },
 ): Promise<void> {
   switch (kind) {
     case 'slow':
@@ -177,16 +184,16 @@ export async function sendNetworkFault(
       await sendText(reply, status ?? 200, '{"result":{"items":[{"id":1,"na');
       return;
     case 'odd':
-      await sendText(reply, status ?? 200, '["an answer that nobody expects"]');
+      await sendText(reply, status ?? 200, '["an unexpected answer"]');
       return;
     case 'redirect':
-      await sendRedirect(reply, elsewhere);
+      await sendRedirect(reply, redirectTo);
       return;
     case 'hang':
       reply.hijack();
       return;
     case 'cut':
-      cut(request, reply);
+      sendTruncated(request, reply);
       return;
     case 'drop':
     case 'lost':
@@ -195,24 +202,24 @@ export async function sendNetworkFault(
   }
 }
 
-/** 302 as the server in front of a portal writes it: with a page. */
+/** 302 with an HTML page, as the server in front of a portal sends it. */
 export async function sendRedirect(reply: FastifyReply, to: string): Promise<void> {
-  await reply.header('location', to).code(302).type('text/html').send(page('302 Found'));
+  await reply.header('location', to).code(302).type('text/html').send(htmlPage('302 Found'));
 }
 
 async function sendHtml(reply: FastifyReply, status: number): Promise<void> {
   await reply
     .code(status)
     .type('text/html')
-    .send(page(`${status} ${STATUS_TEXTS[status] ?? 'Error'}`));
+    .send(htmlPage(`${status} ${STATUS_TEXTS[status] ?? 'Error'}`));
 }
 
 async function sendText(reply: FastifyReply, status: number, text: string): Promise<void> {
   await reply.code(status).type('application/json; charset=utf-8').send(text);
 }
 
-/** The beginning of an answer that promised more. */
-function cut(request: FastifyRequest, reply: FastifyReply): void {
+/** Sends fewer bytes than `content-length` says, then closes the connection. */
+function sendTruncated(request: FastifyRequest, reply: FastifyReply): void {
   reply.hijack();
   reply.raw.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': '4096' });
   reply.raw.write('{"result":{"items":[{"id":1,"na', () => {
@@ -230,6 +237,6 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   504: 'Gateway Time-out',
 };
 
-function page(title: string): string {
+function htmlPage(title: string): string {
   return `<html>\r\n<head><title>${title}</title></head>\r\n<body>\r\n<center><h1>${title}</h1></center>\r\n</body>\r\n</html>\r\n`;
 }

@@ -33,7 +33,7 @@ describe('a suspended portal', () => {
     expect((await b24.refresh(fresh)).status).toBe(200);
   });
 
-  it('for its plan tells applications and webhooks so in words of their own', async () => {
+  it('for its plan has different texts for applications and webhooks', async () => {
     const { accessToken } = await b24.install();
     await suspend('denied');
     const answers = [await b24.callAs(accessToken, 'profile'), await b24.call('profile')];
@@ -53,7 +53,7 @@ describe('a suspended portal', () => {
     expect((await b24.refresh(refreshToken)).status).toBe(200);
   });
 
-  it('still tells of events, unless it is gone', async () => {
+  it('still sends events, unless it is deleted', async () => {
     const handler = await TestHandler.start();
     const { accessToken } = await b24.install();
     await b24.callAs(accessToken, 'event.bind', { event: 'ONCRMCONTACTADD', handler: handler.url });

@@ -1,34 +1,34 @@
-import { RestError, systemErrors } from '../protocol/rest-error.js';
+import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 
 export const SUSPENSION_REASONS = ['overload', 'deleted', 'denied', 'payment'] as const;
 
-/** Why a whole portal cannot be called until somebody lifts it. */
+/** Why a portal refuses all calls, until the suspension is lifted. */
 export type SuspensionReason = (typeof SUSPENSION_REASONS)[number];
 
-/** What REST answers to every call (settings/oauth/error-codes.md; the others are system errors). */
-const restRefusals: Record<SuspensionReason, RestError> = {
-  overload: systemErrors.overload,
-  deleted: systemErrors.deleted,
-  denied: systemErrors.denied,
+/** The REST error of every call (settings/oauth/error-codes.md; the others are system errors). */
+const REST_REFUSALS: Record<SuspensionReason, RestError> = {
+  overload: SYSTEM_ERRORS.overload,
+  deleted: SYSTEM_ERRORS.deleted,
+  denied: SYSTEM_ERRORS.denied,
   payment: new RestError('PAYMENT_REQUIRED', 'Payment required', 402),
 };
-/** A webhook is told of the plan in other words. */
-const deniedWebhook = new RestError('ACCESS_DENIED', 'REST is available only by subscription', 401);
+/** The text for a webhook differs. */
+const WEBHOOK_DENIED = new RestError('ACCESS_DENIED', 'REST is available only by subscription', 401);
 
 /**
- * What the OAuth server answers (settings/oauth/error-codes.md). A block of REST or a plan is nothing to it; at a portal that is
- * gone, the application is not installed.
+ * The error of the OAuth server (settings/oauth/error-codes.md). A block of REST or a wrong plan does not affect it; at
+ * a deleted portal the application is not installed.
  */
-const oauthRefusals: Partial<Record<SuspensionReason, RestError>> = {
+const OAUTH_REFUSALS: Partial<Record<SuspensionReason, RestError>> = {
   deleted: new RestError('invalid_client', 'Application is not installed', 401),
-  payment: restRefusals.payment,
+  payment: REST_REFUSALS.payment,
 };
 
 export function restRefusal(reason: SuspensionReason | null, isWebhook: boolean): RestError | undefined {
-  if (reason === 'denied' && isWebhook) return deniedWebhook;
-  return reason === null ? undefined : restRefusals[reason];
+  if (reason === 'denied' && isWebhook) return WEBHOOK_DENIED;
+  return reason === null ? undefined : REST_REFUSALS[reason];
 }
 
 export function oauthRefusal(reason: SuspensionReason | null): RestError | undefined {
-  return reason === null ? undefined : oauthRefusals[reason];
+  return reason === null ? undefined : OAUTH_REFUSALS[reason];
 }

@@ -10,19 +10,19 @@ import {
 } from './field.js';
 import type { UserFields } from './user-fields.js';
 
-/** An object type whose items can be parents (`parentId<entityTypeId>`) of those of another. */
+/** An object type whose items can be parents (`parentId<entityTypeId>`) of items of another type. */
 export interface Parent {
   entityTypeId: number;
   title: string;
 }
 
 export interface FieldSetDependencies {
-  /** Without them any name `ufCrm…` is a text, as of a portal whose fields nobody described. */
+  /** If absent, any name `ufCrm…` is a text field. */
   userFields?: UserFields;
-  /** Whether the object type has what the setting of this name gives it. */
-  has?: (setting: string) => boolean;
+  /** Whether this setting of the object type is on. */
+  hasSetting?: (setting: string) => boolean;
   parents?: () => Parent[];
-  /** The id of a file that was written. */
+  /** The id for a newly written file. */
   nextFile?: () => number;
 }
 
@@ -30,7 +30,7 @@ interface Standard extends StandardField {
   kind: FieldKind;
 }
 
-/** The fields of one kind of thing: their names as `crm.item.*` spells them, their kinds, what is there by default. */
+/** The fields of one object type: names as `crm.item.*` spells them, kinds, default values. */
 export class FieldSet {
   private readonly standard: ReadonlyMap<string, Standard>;
   private readonly standardNames: readonly string[];
@@ -65,10 +65,10 @@ export class FieldSet {
   }
 
   /**
-   * A filter and an order may write the names of standard fields in upper case as well, `ID` or `STAGE_ID`: the `crm`
-   * module turns either way of writing into one. Anything else is given back as it is.
+   * The name of a field that is written in a filter or an order. Standard fields can be written in upper case, too
+   * (`ID`, `STAGE_ID`): the `crm` module accepts both. Any other name is returned unchanged.
    */
-  named(written: string): string {
+  canonicalName(written: string): string {
     const name = /^[A-Z][A-Z\d_]*$/.test(written) ? camelCase(written) : written;
     return this.standard.has(name) ? name : written;
   }
@@ -80,24 +80,24 @@ export class FieldSet {
   /** Disabled fields are always null (api-reference/crm/universal/crm-item-add.md). */
   isDisabled(name: string): boolean {
     const setting = this.standard.get(name)?.onlyIf;
-    return setting !== undefined && this.dependencies.has?.(setting) === false;
+    return setting !== undefined && this.dependencies.hasSetting?.(setting) === false;
   }
 
-  /** A parent's field (`parentId…`) counts as known: portals differ in them. */
+  /** Any parent field (`parentId…`) is known: portals differ in them. */
   kindOf(name: string): FieldKind | undefined {
     const known = this.standard.get(name);
     if (known) return known.kind;
-    const custom = this.userField(name);
-    if (custom) return kindOfUserField(custom);
+    const userField = this.userField(name);
+    if (userField) return kindOfUserField(userField);
     if (/^parentId\d+$/.test(name)) return 'number';
     return !this.dependencies.userFields && /^ufCrm\w+$/.test(name) ? 'string' : undefined;
   }
 
   defaultOf(name: string): Value {
     const known = this.standard.get(name);
-    if (known) return known.initial ?? (known.kind === 'list' ? [] : null);
-    const custom = this.userField(name);
-    return custom ? emptyUserValue(custom) : null;
+    if (known) return known.defaultValue ?? (known.kind === 'list' ? [] : null);
+    const userField = this.userField(name);
+    return userField ? emptyUserValue(userField) : null;
   }
 
   isWritable(name: string): boolean {
@@ -105,12 +105,12 @@ export class FieldSet {
   }
 
   /**
-   * What is stored for a written value: forms bring every scalar as a string, answers show numbers as numbers.
+   * Converts a written value to the stored one: forms send every scalar as a string, responses show numbers as numbers.
    * @throws RestError CRM_FIELD_ERROR_VALUE_NOT_VALID
    */
-  stored(name: string, value: Value): Value {
-    const custom = this.userField(name);
-    if (custom) return storedUserValue(custom, value, this.dependencies.nextFile ?? (() => 0));
+  toStored(name: string, value: Value): Value {
+    const userField = this.userField(name);
+    if (userField) return toStoredUserValue(userField, value, this.dependencies.nextFile ?? (() => 0));
     const kind = this.kindOf(name);
     if (kind === 'list') return listOf(value);
     const text = textOf(value);
@@ -139,27 +139,28 @@ function requireTimestamp(name: string, kind: 'date' | 'datetime', text: string)
   return moment;
 }
 
-/** What a field shows for which nothing was given. */
+/** The value of a field without a value. */
 function emptyUserValue({ type, isMultiple }: UserField): Value {
   if (isMultiple) return [];
   return type === 'boolean' ? 'N' : null;
 }
 
 /**
- * What is kept of a written value, in the form that crm.item.* shows (crm-item-add.md, crm-item-update.md, and for
- * files how-to-update-files.md). @throws RestError CRM_FIELD_ERROR_VALUE_NOT_VALID; 100 for a scalar where many are due
+ * Converts a written value to the form of crm.item.* (crm-item-add.md, crm-item-update.md; for files
+ * how-to-update-files.md). @throws RestError CRM_FIELD_ERROR_VALUE_NOT_VALID; 100 for a scalar where the field takes
+ * many values
  */
-function storedUserValue(field: UserField, value: Value, nextFile: () => number): Value {
-  if (!field.isMultiple) return storedOne(field, value, nextFile);
+function toStoredUserValue(field: UserField, value: Value, nextFile: () => number): Value {
+  if (!field.isMultiple) return toStoredOne(field, value, nextFile);
   if (value === null || value === '') return [];
   if (!Array.isArray(value) && !isTree(value)) throw notIterable(typeof value);
   return listOf(value)
-    .map((one) => storedOne(field, one, nextFile))
+    .map((one) => toStoredOne(field, one, nextFile))
     .filter((one) => one !== null);
 }
 
-function storedOne(field: UserField, value: Value, nextFile: () => number): Value {
-  if (field.type === 'file') return storedFile(field, value, nextFile);
+function toStoredOne(field: UserField, value: Value, nextFile: () => number): Value {
+  if (field.type === 'file') return toStoredFile(field, value, nextFile);
   if (value === null) return emptyUserValue({ ...field, isMultiple: false });
   const text = textOf(value);
   if (text === undefined) throw invalidFieldValue(field.name);
@@ -185,8 +186,8 @@ function storedOne(field: UserField, value: Value, nextFile: () => number): Valu
   }
 }
 
-/** `[name, content]` is a new file; `{id}` keeps the one that is there. The content itself is not kept. */
-function storedFile(field: UserField, value: Value, nextFile: () => number): Value {
+/** `[name, content]` is a new file, whose content is not stored; `{id}` keeps an existing file. */
+function toStoredFile(field: UserField, value: Value, nextFile: () => number): Value {
   if (value === null || value === '') return null;
   const id = isTree(value) ? integerOf(value['id']) : undefined;
   if (id !== undefined) return { id };

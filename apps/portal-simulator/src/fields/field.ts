@@ -1,35 +1,37 @@
 import type { Value, Values } from '../protocol/php.js';
 
 /**
- * How values of a field are kept and compared. `flag`: Y or N; `userFlag`: shown as Y or N too, but a filter takes
- * 1 or 0 (api-reference/crm/universal/crm-item-list.md); `date`: a moment that is the beginning of a day.
+ * How values of a field are stored and compared. `flag`: Y or N; `userFlag`: shown as Y or N, but a filter takes 1 or 0
+ * (api-reference/crm/universal/crm-item-list.md); `date`: a timestamp at the beginning of a day.
  */
 export type FieldKind = 'number' | 'string' | 'datetime' | 'date' | 'flag' | 'userFlag' | 'list' | 'object';
 
 /** A field that every portal has (api-reference/crm/universal/crm-item-fields.md). */
 export interface StandardField {
   name: string;
-  /** As `crm.item.fields` says: `integer`, `crm_status`, … */
+  /** The type in `crm.item.fields`: `integer`, `crm_status`, … */
   type: string;
   title: string;
-  /** Set by Bitrix24 itself: a written value is ignored. */
+  /** Set by Bitrix24: a written value is ignored. */
   isReadOnly?: boolean;
   isMultiple?: boolean;
   isRequired?: boolean;
-  /** What is there by default; else null, or an empty list. */
-  initial?: Value;
+  /** Null, or an empty list, if absent. */
+  defaultValue?: Value;
   settings?: Values;
-  /** The setting of a smart process without which it has no such field (object-fields.md#spa). */
+  /** The setting of a smart process that enables the field (object-fields.md#spa). */
   onlyIf?: string;
-  /** Shown with an item, but unknown to `crm.item.fields`. */
+  /** Shown with an item, but not listed by `crm.item.fields`. */
   isHidden?: boolean;
 }
 
-const numbers = 'integer double user crm_company crm_contact crm_category crm_entity crm_lead'.split(' ');
+const NUMBER_TYPES = 'integer double user crm_company crm_contact crm_category crm_entity crm_lead'.split(
+  ' ',
+);
 
 export function kindOfStandard({ type, isMultiple }: StandardField): FieldKind {
   if (isMultiple === true) return 'list';
-  if (numbers.includes(type)) return 'number';
+  if (NUMBER_TYPES.includes(type)) return 'number';
   if (type === 'boolean') return 'flag';
   if (type === 'date' || type === 'datetime') return type;
   return 'string';
@@ -54,7 +56,7 @@ const KINDS = {
   iblock_element: 'number',
 } as const satisfies Record<string, FieldKind>;
 
-/** Of userfieldconfig.getTypes (api-reference/crm/universal/userfieldconfig/userfieldconfig-get-types.md). */
+/** The types of userfieldconfig.getTypes (api-reference/crm/universal/userfieldconfig/userfieldconfig-get-types.md). */
 export type UserFieldType = keyof typeof KINDS;
 
 export const USER_FIELD_TYPES: readonly UserFieldType[] = [
@@ -85,15 +87,15 @@ export interface EnumerationItem {
   xmlId: string;
 }
 
-/** A field that a portal's users gave to one CRM object type. */
+/** A field that users of a portal added to one CRM object type. */
 export interface UserField {
-  /** Of its settings, unique in the portal: what userfieldconfig.get asks for. */
+  /** The id of its settings, unique in the portal: the parameter of userfieldconfig.get. */
   readonly id: number;
   /** `CRM_5`, by the primary key of the smart process; `CRM_SMART_INVOICE`. */
   readonly entityId: string;
   /** `UF_CRM_5_1720019876534` */
   readonly fieldName: string;
-  /** The same as crm.item.* spells it: `ufCrm5_1720019876534`. */
+  /** Its name in crm.item.*: `ufCrm5_1720019876534`. */
   readonly name: string;
   readonly type: UserFieldType;
   readonly isMultiple: boolean;
@@ -102,7 +104,7 @@ export interface UserField {
   isMandatory: boolean;
   sort: number;
   settings: Values;
-  /** Of an enumeration. */
+  /** Options, if the type is `enumeration`. */
   items: readonly EnumerationItem[];
 }
 

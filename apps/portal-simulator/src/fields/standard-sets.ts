@@ -2,11 +2,11 @@ import type { Value, Values } from '../protocol/php.js';
 import { FieldSet, type FieldSetDependencies } from './field-set.js';
 import type { StandardField } from './field.js';
 
-const readOnly = { isReadOnly: true };
-const multiple = { isMultiple: true };
-const required = { isRequired: true };
-const hidden = { isHidden: true };
-const initially = (initial: Value): Partial<StandardField> => ({ initial });
+const READ_ONLY = { isReadOnly: true };
+const MULTIPLE = { isMultiple: true };
+const REQUIRED = { isRequired: true };
+const HIDDEN = { isHidden: true };
+const defaultsTo = (initial: Value): Partial<StandardField> => ({ defaultValue: initial });
 const onlyIf = (setting: string): Partial<StandardField> => ({ onlyIf: setting });
 const settings = (given: Values): Partial<StandardField> => ({ settings: given });
 
@@ -19,84 +19,84 @@ function field(
   return Object.assign({ name, type, title }, ...more);
 }
 
-/** A list of names, for those of whom only that is known. */
+/** Several fields of one type, titled by their names. */
 function fields(type: string, names: string, ...more: readonly Partial<StandardField>[]): StandardField[] {
   return names.split(' ').map((name) => field(type, name, name, ...more));
 }
 
-const utm = fields('string', 'utmSource utmMedium utmCampaign utmContent utmTerm');
+const UTM = fields('string', 'utmSource utmMedium utmCampaign utmContent utmTerm');
 
 /** Contacts, entityTypeId 3 (api-reference/crm/universal/object-fields.md). */
-export const contactFields = new FieldSet([
-  ...fields('integer', 'id', readOnly),
-  ...fields('user', 'createdBy updatedBy', readOnly),
-  ...fields('user', 'assignedById', initially(1)),
-  ...fields('crm_company', 'companyId', initially(0)),
+export const CONTACT_FIELDS = new FieldSet([
+  ...fields('integer', 'id', READ_ONLY),
+  ...fields('user', 'createdBy updatedBy', READ_ONLY),
+  ...fields('user', 'assignedById', defaultsTo(1)),
+  ...fields('crm_company', 'companyId', defaultsTo(0)),
   ...fields('crm_lead', 'leadId'),
-  ...fields('integer', 'webformId', initially(0)),
-  ...fields('user', 'lastActivityBy', readOnly),
-  ...fields('integer', 'entityTypeId', readOnly, hidden),
+  ...fields('integer', 'webformId', defaultsTo(0)),
+  ...fields('user', 'lastActivityBy', READ_ONLY),
+  ...fields('integer', 'entityTypeId', READ_ONLY, HIDDEN),
   ...fields('string', 'name lastName secondName honorific post address comments typeId sourceId'),
   ...fields('string', 'sourceDescription originatorId originId originVersion'),
-  ...utm,
+  ...UTM,
   ...fields('string', 'photo'),
-  ...fields('datetime', 'createdTime updatedTime', readOnly),
+  ...fields('datetime', 'createdTime updatedTime', READ_ONLY),
   ...fields('date', 'birthdate'),
-  ...fields('datetime', 'lastActivityTime', readOnly),
-  ...fields('boolean', 'opened export', initially('Y')),
-  ...fields('boolean', 'hasPhone hasEmail hasImol', initially('N'), readOnly),
-  ...fields('user', 'observers', multiple),
-  ...fields('crm_company', 'companyIds', multiple),
-  ...fields('crm_multifield', 'fm', multiple),
+  ...fields('datetime', 'lastActivityTime', READ_ONLY),
+  ...fields('boolean', 'opened export', defaultsTo('Y')),
+  ...fields('boolean', 'hasPhone hasEmail hasImol', defaultsTo('N'), READ_ONLY),
+  ...fields('user', 'observers', MULTIPLE),
+  ...fields('crm_company', 'companyIds', MULTIPLE),
+  ...fields('crm_multifield', 'fm', MULTIPLE),
 ]);
 
-const stages = onlyIf('isStagesEnabled');
-const dates = onlyIf('isBeginCloseDatesEnabled');
-const client = onlyIf('isClientEnabled');
-const products = onlyIf('isLinkWithProductsEnabled');
-const source = onlyIf('isSourceEnabled');
+const STAGES = onlyIf('isStagesEnabled');
+const DATES = onlyIf('isBeginCloseDatesEnabled');
+const CLIENT = onlyIf('isClientEnabled');
+const PRODUCTS = onlyIf('isLinkWithProductsEnabled');
+const SOURCE = onlyIf('isSourceEnabled');
 
-/** In the order of api-reference/crm/universal/crm-item-fields.md; what is only there if, in object-fields.md#spa. */
-const itemFields: readonly StandardField[] = [
-  field('integer', 'id', 'ID', readOnly),
+/** In the order of api-reference/crm/universal/crm-item-fields.md; conditions are in object-fields.md#spa. */
+const ITEM_FIELDS: readonly StandardField[] = [
+  field('integer', 'id', 'ID', READ_ONLY),
   field('string', 'title', 'Name'),
   field('string', 'xmlId', 'External code'),
-  field('datetime', 'createdTime', 'Created at', readOnly),
-  field('datetime', 'updatedTime', 'Updated at', readOnly),
-  field('user', 'createdBy', 'Created by', readOnly),
-  field('user', 'updatedBy', 'Updated by', readOnly),
-  field('user', 'assignedById', 'Assigned to', initially(1)),
-  field('boolean', 'opened', 'Publicly available', required, initially('Y')),
-  field('integer', 'webformId', 'Created by CRM form', initially(0)),
-  field('date', 'begindate', 'Start date', dates),
-  field('date', 'closedate', 'End date', dates),
-  field('crm_company', 'companyId', 'Company', client, initially(0), settings({ parentEntityTypeId: 4 })),
-  field('crm_contact', 'contactId', 'Contact', client, initially(0)),
-  field('crm_contact', 'contactIds', 'CONTACT_IDS', client, multiple),
-  field('user', 'observers', 'Observers', onlyIf('isObserversEnabled'), multiple),
+  field('datetime', 'createdTime', 'Created at', READ_ONLY),
+  field('datetime', 'updatedTime', 'Updated at', READ_ONLY),
+  field('user', 'createdBy', 'Created by', READ_ONLY),
+  field('user', 'updatedBy', 'Updated by', READ_ONLY),
+  field('user', 'assignedById', 'Assigned to', defaultsTo(1)),
+  field('boolean', 'opened', 'Publicly available', REQUIRED, defaultsTo('Y')),
+  field('integer', 'webformId', 'Created by CRM form', defaultsTo(0)),
+  field('date', 'begindate', 'Start date', DATES),
+  field('date', 'closedate', 'End date', DATES),
+  field('crm_company', 'companyId', 'Company', CLIENT, defaultsTo(0), settings({ parentEntityTypeId: 4 })),
+  field('crm_contact', 'contactId', 'Contact', CLIENT, defaultsTo(0)),
+  field('crm_contact', 'contactIds', 'CONTACT_IDS', CLIENT, MULTIPLE),
+  field('user', 'observers', 'Observers', onlyIf('isObserversEnabled'), MULTIPLE),
   field('crm_category', 'categoryId', 'Pipeline'),
-  field('datetime', 'movedTime', 'Moved at', stages, readOnly),
-  field('user', 'movedBy', 'Moved by', stages, readOnly),
-  field('crm_status', 'stageId', 'Stage', stages),
-  field('crm_status', 'previousStageId', 'Previous stage', stages, readOnly),
-  field('crm_status', 'sourceId', 'Source', source),
-  field('text', 'sourceDescription', 'Additional source info', source),
-  field('crm_currency', 'currencyId', 'Currency', products),
-  field('boolean', 'isManualOpportunity', 'Amount calculation mode', products, initially('N')),
-  field('double', 'opportunity', 'Amount', products, initially(0)),
-  field('double', 'taxValue', 'Tax amount', products),
+  field('datetime', 'movedTime', 'Moved at', STAGES, READ_ONLY),
+  field('user', 'movedBy', 'Moved by', STAGES, READ_ONLY),
+  field('crm_status', 'stageId', 'Stage', STAGES),
+  field('crm_status', 'previousStageId', 'Previous stage', STAGES, READ_ONLY),
+  field('crm_status', 'sourceId', 'Source', SOURCE),
+  field('text', 'sourceDescription', 'Additional source info', SOURCE),
+  field('crm_currency', 'currencyId', 'Currency', PRODUCTS),
+  field('boolean', 'isManualOpportunity', 'Amount calculation mode', PRODUCTS, defaultsTo('N')),
+  field('double', 'opportunity', 'Amount', PRODUCTS, defaultsTo(0)),
+  field('double', 'taxValue', 'Tax amount', PRODUCTS),
   field('crm_company', 'mycompanyId', 'Your company details', onlyIf('isMycompanyEnabled'), {
     settings: { isMyCompany: true, parentEntityTypeId: 4, isEmbeddedEditorEnabled: true },
   }),
-  field('user', 'lastActivityBy', 'Last activity in timeline by', readOnly),
-  field('datetime', 'lastActivityTime', 'Last activity', readOnly),
-  ...utm,
-  field('integer', 'entityTypeId', 'entityTypeId', readOnly, hidden),
+  field('user', 'lastActivityBy', 'Last activity in timeline by', READ_ONLY),
+  field('datetime', 'lastActivityTime', 'Last activity', READ_ONLY),
+  ...UTM,
+  field('integer', 'entityTypeId', 'entityTypeId', READ_ONLY, HIDDEN),
 ];
 
 /** Items of a smart process (entityTypeId from 128) and new invoices (31). */
-export function smartProcessItemFields(around: FieldSetDependencies): FieldSet {
-  return new FieldSet(itemFields, around);
+export function smartProcessItemFields(dependencies: FieldSetDependencies): FieldSet {
+  return new FieldSet(ITEM_FIELDS, dependencies);
 }
 
 const TYPE_FLAGS =
@@ -104,19 +104,19 @@ const TYPE_FLAGS =
   'isLinkWithProductsEnabled isMycompanyEnabled isDocumentsEnabled isSourceEnabled isObserversEnabled isRecyclebinEnabled ' +
   'isAutomationEnabled isBizProcEnabled isPaymentsEnabled isCountersEnabled';
 
-/** Settings of a smart process whose items have every field. */
-export const everySetting: Readonly<Values> = Object.fromEntries(
+/** All settings of a smart process on: its items have every field. */
+export const ALL_SETTINGS: Readonly<Values> = Object.fromEntries(
   TYPE_FLAGS.split(' ').map((flag) => [flag, 'Y']),
 );
 
-/** Smart processes themselves (api-reference/crm/universal/user-defined-object-types/). */
-export const smartProcessFields = new FieldSet([
-  ...fields('integer', 'id', readOnly),
+/** The fields of a smart process itself (api-reference/crm/universal/user-defined-object-types/). */
+export const SMART_PROCESS_FIELDS = new FieldSet([
+  ...fields('integer', 'id', READ_ONLY),
   ...fields('integer', 'entityTypeId customSectionId'),
-  ...fields('user', 'createdBy updatedBy', readOnly),
+  ...fields('user', 'createdBy updatedBy', READ_ONLY),
   ...fields('string', 'title'),
-  ...fields('string', 'code', initially('')),
-  ...fields('boolean', TYPE_FLAGS, initially('N')),
-  ...fields('boolean', 'isSetOpenPermissions', initially('Y')),
-  ...fields('datetime', 'createdTime updatedTime', readOnly),
+  ...fields('string', 'code', defaultsTo('')),
+  ...fields('boolean', TYPE_FLAGS, defaultsTo('N')),
+  ...fields('boolean', 'isSetOpenPermissions', defaultsTo('Y')),
+  ...fields('datetime', 'createdTime updatedTime', READ_ONLY),
 ]);

@@ -125,7 +125,7 @@ describe('a user field keeps', () => {
     expect(await save(await nameOf('string', true), 'one')).toEqual([400, '100']);
   });
 
-  it('files under numbers of their own, with an address that is a secret of whoever asks', async () => {
+  it('files by their own ids, with an address that contains the authorization of the caller', async () => {
     const name = await nameOf('file');
     const { accessToken } = await b24.install('acme');
     const params = { entityTypeId: 147, fields: { [name]: ['a.txt', 'YQ=='] } };
@@ -180,7 +180,7 @@ describe('a field of a type', () => {
     expect([await ids(1), await ids(0), await ids('Y')]).toEqual([1, 0, 0]);
   });
 
-  it('is selected with all others of its sort by uf_*', async () => {
+  it('is selected with all other user fields by uf_*', async () => {
     const listed = await call('crm.item.list', { entityTypeId: 147, select: ['id', 'uf_*'] });
     const [item] = z.array(z.record(z.string(), z.unknown())).parse(listed.at('result.items'));
     expect(Object.keys(item ?? {})).toHaveLength(1 + 16 + 15);
@@ -190,7 +190,7 @@ describe('a field of a type', () => {
 describe('userfieldconfig.*', () => {
   const crm = { moduleId: 'crm' };
 
-  it('adds, shows, changes and deletes a field, and each is told of', async () => {
+  it('adds, shows, changes and deletes a field, each with its event', async () => {
     const handler = await TestHandler.start();
     const { accessToken } = await b24.install('acme');
     for (const change of ['ADD', 'UPDATE', 'DELETE', 'SETENUMVALUES']) {

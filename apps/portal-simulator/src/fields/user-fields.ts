@@ -1,7 +1,7 @@
 import type { Values } from '../protocol/php.js';
 import { restName, type EnumerationItem, type UserField, type UserFieldType } from './field.js';
 
-/** The last numbers that one portal gave to user fields, to options of lists, to files. */
+/** The last ids that one portal gave to user fields, to options of lists and to files. */
 export interface Sequences {
   field: number;
   option: number;
@@ -21,7 +21,7 @@ export interface NewUserField {
 }
 
 export interface NewOption {
-  /** Of one that is there already. */
+  /** The id of an existing option. */
   id?: number | undefined;
   value: string;
   isDefault?: boolean | undefined;
@@ -34,13 +34,13 @@ export interface UserFieldChange {
   isMandatory?: boolean | undefined;
   sort?: number | undefined;
   settings?: Values | undefined;
-  /** All that remain; the others are gone. */
+  /** The complete list: options that are not in it are deleted. */
   items?: readonly NewOption[] | undefined;
 }
 
 const DEFAULT_SORT = 100;
 
-/** The user fields of one CRM object type. Fields are replaced, not changed, so that a backup can hold on to them. */
+/** The user fields of one CRM object type. Fields are replaced, never mutated, so that a backup can keep them. */
 export class UserFields {
   private byName = new Map<string, UserField>();
 
@@ -54,39 +54,39 @@ export class UserFields {
     return [...this.byName.values()];
   }
 
-  /** By the name that crm.item.* uses. */
+  /** By the name in crm.item.*. */
   get(name: string): UserField | undefined {
     return this.byName.get(name);
   }
 
-  ofId(id: number): UserField | undefined {
+  findById(id: number): UserField | undefined {
     return this.all().find((field) => field.id === id);
   }
 
   /** By `UF_CRM_…` */
-  ofFieldName(fieldName: string): UserField | undefined {
+  findByFieldName(fieldName: string): UserField | undefined {
     return this.all().find((field) => field.fieldName === fieldName);
   }
 
-  /** Undefined: there is a field of this name. */
-  add(order: NewUserField): UserField | undefined {
-    const { fieldName, type, label, isMultiple, isMandatory, sort, xmlId, settings, items } = order;
-    if (this.ofFieldName(fieldName)) return undefined;
-    const usual = restName(fieldName);
+  /** Undefined if the name is taken. */
+  add(given: NewUserField): UserField | undefined {
+    const { fieldName, type, label, isMultiple, isMandatory, sort, xmlId, settings, items } = given;
+    if (this.findByFieldName(fieldName)) return undefined;
+    const defaultName = restName(fieldName);
     this.sequences.field += 1;
     const field: UserField = {
       id: this.sequences.field,
       entityId: this.entityId,
       fieldName,
-      // A name that is taken already is shown as it is (api-reference/crm/universal/index.md).
-      name: this.byName.has(usual) ? fieldName : usual,
+      // If the short name is taken, crm.item.* shows the original one (api-reference/crm/universal/index.md).
+      name: this.byName.has(defaultName) ? fieldName : defaultName,
       type,
       isMultiple: isMultiple ?? false,
       xmlId: xmlId ?? null,
       label: label ?? fieldName,
       isMandatory: isMandatory ?? false,
       sort: sort ?? DEFAULT_SORT,
-      settings: { ...initialSettings[type], ...settings },
+      settings: { ...INITIAL_SETTINGS[type], ...settings },
       items: type === 'enumeration' ? this.options(items ?? [], []) : [],
     };
     this.byName.set(field.name, field);
@@ -111,7 +111,7 @@ export class UserFields {
     this.byName.delete(field.name);
   }
 
-  /** Back to what `all()` was. */
+  /** Restores what `all()` returned. */
   restore(fields: readonly UserField[]): void {
     this.byName = new Map(fields.map((field) => [field.name, field]));
   }
@@ -139,7 +139,7 @@ const TEXT = { SIZE: 20, ROWS: 1, MIN_LENGTH: 0, MAX_LENGTH: 0, DEFAULT_VALUE: '
  * `settings` of a new user field (api-reference/crm/universal/crm-item-add.md, “Custom fields used in the example”;
  * userfieldconfig/userfieldconfig-add.md).
  */
-const initialSettings: Readonly<Record<UserFieldType, Values>> = {
+const INITIAL_SETTINGS: Readonly<Record<UserFieldType, Values>> = {
   string: { ...TEXT, REGEXP: '' },
   integer: { SIZE: 20, MIN_VALUE: 0, MAX_VALUE: 0, DEFAULT_VALUE: null },
   double: { PRECISION: 2, SIZE: 20, MIN_VALUE: 0, MAX_VALUE: 0, DEFAULT_VALUE: null },

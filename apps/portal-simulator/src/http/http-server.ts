@@ -4,7 +4,7 @@ import type { Log } from '@relay/platform';
 import { argument, decodeForm, textOf, treeOf, type Values } from '../protocol/php.js';
 import { RestError } from '../protocol/rest-error.js';
 
-/** What the control interface answers when it cannot do what was asked. */
+/** An error of the control API: `{error}` with an HTTP status. */
 export class ControlError extends Error {
   override readonly name = 'ControlError';
 
@@ -18,7 +18,7 @@ export class ControlError extends Error {
 
 const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
 
-/** Takes any body as text, doubled and trailing slashes, and ends every connection when it is closed. */
+/** Accepts any body as text, and doubled and trailing slashes; ends every connection on close. */
 export function createHttpServer(log: Log): FastifyInstance {
   const app = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
@@ -30,28 +30,34 @@ export function createHttpServer(log: Log): FastifyInstance {
     done(null, body);
   });
   app.addHook('onRequest', async (request) => {
-    if (isFromElsewhere(request)) throw new ControlError('another site may not control this simulator', 403);
+    if (isCrossSite(request)) throw new ControlError('requests from pages of other sites are refused', 403);
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof ControlError) return reply.code(error.status).send({ error: error.message });
     if (error instanceof RestError) return reply.code(error.status).send(error.body);
     const status = error.statusCode ?? 500;
-    if (status >= 500) log.error({ err: error, route: request.routeOptions.url }, 'a request failed');
+    if (status >= 500) {
+      const route = request.routeOptions.url;
+      log.error({ event: 'simulator.request.failed', err: error, route }, 'a request failed');
+    }
     return reply.code(status).send({ error: 'INTERNAL_SERVER_ERROR', error_description: error.message });
   });
   return app;
 }
 
-/** A page of another site, in the browser of whoever runs this: the browser would send what it posts. */
-function isFromElsewhere({ method, url, headers }: FastifyRequest): boolean {
+/** Whether a page of another site sent the request, in the browser of the person who runs the simulator (CSRF). */
+function isCrossSite({ method, url, headers }: FastifyRequest): boolean {
   const site = headers['sec-fetch-site'];
   const isRead = method === 'GET' || method === 'HEAD';
   return !isRead && url.includes('/_sim') && site !== undefined && site !== 'same-origin' && site !== 'none';
 }
 
-const json = z.json();
+const jsonValue = z.json();
 
-/** Parameters of a REST call: those of the query, overridden by those of the body. @throws RestError */
+/**
+ * Parameters of a REST call: those of the query, overridden by those of the body. @throws RestError for a body that is
+ * not JSON
+ */
 export function parametersOf(request: FastifyRequest): Values {
   const url = request.raw.url ?? '';
   const mark = url.indexOf('?');
@@ -70,15 +76,15 @@ export function bearerOf({ headers }: FastifyRequest): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
 }
 
-/** `http://localhost:8080`: where the caller reaches the simulator. */
+/** The base URL by which the caller reached the simulator: `http://localhost:8080`. */
 export function baseUrlOf(request: FastifyRequest, publicUrl: string | undefined): string {
   return publicUrl ?? `http://${request.host}`;
 }
 
-/** The parameters under which a token comes, if not in a header (settings/how-to-call-rest-api/). */
+/** Parameters that carry a token, if the header does not (settings/how-to-call-rest-api/). */
 const TOKEN_PARAMETERS = ['auth', 'access_token'];
 
-/** Empty: there is none. `bearer`: of the header `Authorization`. */
+/** An empty text if there is none. `bearer`: the token of the header `Authorization`. */
 export function accessTokenOf(params: Values, bearer: string | undefined): string {
   const [given] = TOKEN_PARAMETERS.flatMap((name) => textOf(argument(params, name)) ?? []);
   return bearer ?? given ?? '';
@@ -96,5 +102,5 @@ function decodeJson(body: string): Values {
   } catch (cause) {
     throw Object.assign(new RestError('INVALID_REQUEST', 'The body is not JSON', 401), { cause });
   }
-  return treeOf(json.parse(parsed));
+  return treeOf(jsonValue.parse(parsed));
 }

@@ -13,29 +13,29 @@ import {
 import { invalidArgument, type RestError } from '../protocol/rest-error.js';
 import { normalizeTimestamp } from '../protocol/timestamp.js';
 
-/** Reads one field of the thing at hand. */
-export type Read = (field: string) => Value;
-type Test = (read: Read) => boolean;
+/** Reads one field of the item. */
+export type FieldReader = (field: string) => Value;
+type ItemTest = (read: FieldReader) => boolean;
 
 /**
- * A filter with what it says about `id` and `updatedTime` set apart, so that a page of 50 out of 100,000 items needs
+ * A parsed filter. Its bounds of `id` and `updatedTime` are separate, so that a page of 50 out of 100,000 items needs
  * no scan.
  */
 export interface Filter {
   /** Exclusive bounds. */
   above: number;
   below: number;
-  /** Only these ids. */
+  /** If present, only these ids match. */
   ids?: readonly number[];
-  /** Inclusive bounds of `updatedTime` in whole seconds, as the portal's database keeps it. */
+  /** Inclusive bounds of `updatedTime` in whole seconds, the precision of a portal's database. */
   updatedFrom: number;
   updatedTo: number;
-  /** What remains to be asked of each item; undefined: nothing. */
-  test?: Test;
+  /** The remaining conditions; undefined if there are none. */
+  test?: ItemTest;
 }
 
-/** Lets everything through. */
-export const everything: Readonly<Filter> = {
+/** Matches every item. */
+export const MATCH_ALL: Readonly<Filter> = {
   above: -Infinity,
   below: Infinity,
   updatedFrom: -Infinity,
@@ -45,18 +45,18 @@ export const everything: Readonly<Filter> = {
 const PREFIXED_FIELD = /^(>=|<=|!=%|!%=|!@|!%|!=|=%|%=|>|<|@|%|!|=)?(.+)$/s;
 
 /**
- * The filter language of `crm.item.list` (api-reference/crm/universal/crm-item-list.md); throws RestError
- * INVALID_ARG_VALUE.
+ * Parses the filter language of `crm.item.list` (api-reference/crm/universal/crm-item-list.md). @throws RestError
+ * INVALID_ARG_VALUE
  */
 export function parseFilter(filter: Value | undefined, fields: FieldSet): Filter {
-  const parsed: Filter = { ...everything };
-  const tests: Test[] = [];
+  const parsed: Filter = { ...MATCH_ALL };
+  const tests: ItemTest[] = [];
   const tree = treeOf(filter);
   const isAnd = !isOr(tree);
   for (const [key, value] of Object.entries(tree)) {
     if (key === 'logic') continue;
-    const named = prefixedFieldOf(key, fields);
-    if (isAnd && (narrowById(parsed, named, value) || narrowByTime(parsed, named, value))) continue;
+    const condition = prefixedFieldOf(key, fields);
+    if (isAnd && (narrowById(parsed, condition, value) || narrowByTime(parsed, condition, value))) continue;
     tests.push(parseCondition(key, value, fields));
   }
   if (tests.length > 0) parsed.test = isAnd ? every(tests) : some(tests);
@@ -70,10 +70,10 @@ interface PrefixedField {
 
 function prefixedFieldOf(key: string, fields: FieldSet): PrefixedField {
   const [, prefix = '=', field = ''] = PREFIXED_FIELD.exec(key) ?? [];
-  return { prefix, field: fields.named(field) };
+  return { prefix, field: fields.canonicalName(field) };
 }
 
-/** Whether the filter's bounds let an item through. */
+/** Whether an item is within the bounds of the filter. */
 export function isWithin(filter: Filter, id: number, updatedAtMs: number): boolean {
   const second = Math.floor(updatedAtMs / 1000);
   return (
@@ -85,16 +85,16 @@ export function isWithin(filter: Filter, id: number, updatedAtMs: number): boole
   );
 }
 
-/** Takes a condition on `id` into the bounds; false if it is another one. */
+/** Narrows the bounds by a condition on `id`; false if the condition is another one. */
 function narrowById(parsed: Filter, { prefix, field }: PrefixedField, value: Value): boolean {
   if (field !== 'id' || !['=', '@', '>', '>=', '<', '<='].includes(prefix)) return false;
   if (prefix === '@' || prefix === '=') {
-    const ids = listOf(value).map((one) => Number(wantedKey(one, 'number', 'id')));
+    const ids = listOf(value).map((one) => Number(operandKey(one, 'number', 'id')));
     const before = parsed.ids && new Set(parsed.ids);
     parsed.ids = [...new Set(ids)].filter((id) => before?.has(id) ?? true);
     return true;
   }
-  const id = Number(wantedKey(value, 'number', 'id'));
+  const id = Number(operandKey(value, 'number', 'id'));
   if (prefix === '>') parsed.above = Math.max(parsed.above, id);
   if (prefix === '>=') parsed.above = Math.max(parsed.above, id - 1);
   if (prefix === '<') parsed.below = Math.min(parsed.below, id);
@@ -102,10 +102,10 @@ function narrowById(parsed: Filter, { prefix, field }: PrefixedField, value: Val
   return true;
 }
 
-/** The same for `updatedTime`. */
+/** Narrows the bounds by a condition on `updatedTime`; false if the condition is another one. */
 function narrowByTime(parsed: Filter, { prefix, field }: PrefixedField, value: Value): boolean {
   if (field !== 'updatedTime' || !['>', '>=', '<', '<='].includes(prefix)) return false;
-  const second = Date.parse(String(wantedKey(value, 'datetime', field))) / 1000;
+  const second = Date.parse(String(operandKey(value, 'datetime', field))) / 1000;
   if (prefix === '>') parsed.updatedFrom = Math.max(parsed.updatedFrom, second + 1);
   if (prefix === '>=') parsed.updatedFrom = Math.max(parsed.updatedFrom, second);
   if (prefix === '<') parsed.updatedTo = Math.min(parsed.updatedTo, second - 1);
@@ -113,17 +113,17 @@ function narrowByTime(parsed: Filter, { prefix, field }: PrefixedField, value: V
   return true;
 }
 
-function parseCondition(key: string, value: Value, fields: FieldSet): Test {
+function parseCondition(key: string, value: Value, fields: FieldSet): ItemTest {
   if (integerOf(key) !== undefined && (isTree(value) || Array.isArray(value)))
     return parseGroup(value, fields);
   const { prefix, field } = prefixedFieldOf(key, fields);
   const kind = fields.kindOf(field);
   if (!kind) throw invalidArgument(`Invalid filter: field '${field}' is not allowed in filter`);
-  const holds = operators[prefix]?.(value, kind, field);
-  return (read) => holds?.(read(field)) ?? false;
+  const test = OPERATORS[prefix]?.(value, kind, field);
+  return (read) => test?.(read(field)) ?? false;
 }
 
-function parseGroup(value: Value, fields: FieldSet): Test {
+function parseGroup(value: Value, fields: FieldSet): ItemTest {
   const tree = treeOf(value);
   const tests = Object.entries(tree)
     .filter(([key]) => key !== 'logic')
@@ -135,68 +135,68 @@ function isOr(tree: Values): boolean {
   return isTruthy(tree['logic']) && textOf(tree['logic'])?.toUpperCase() === 'OR';
 }
 
-function every(tests: readonly Test[]): Test {
+function every(tests: readonly ItemTest[]): ItemTest {
   return (read) => tests.every((test) => test(read));
 }
 
-function some(tests: readonly Test[]): Test {
+function some(tests: readonly ItemTest[]): ItemTest {
   return (read) => tests.some((test) => test(read));
 }
 
-/** Whether a value of the field at hand meets a condition. */
-export type Holds = (actual: Value) => boolean;
+/** Whether the value of a field meets a condition. */
+type ValueTest = (actual: Value) => boolean;
 
-/** What a prefix of the filter language asks; throws RestError INVALID_ARG_VALUE for what cannot be asked. */
-type Operator = (wanted: Value, kind: FieldKind, field: string) => Holds;
+/** Makes a condition of an operator and its operand. @throws RestError INVALID_ARG_VALUE for an invalid operand */
+type Operator = (operand: Value, kind: FieldKind, field: string) => ValueTest;
 
-const isEqual: Operator = (wanted, kind, field) => {
-  if (wanted === null || wanted === '') return (actual) => actual === null || actual === '';
-  const key = wantedKey(wanted, kind, field);
+const isEqual: Operator = (operand, kind, field) => {
+  if (operand === null || operand === '') return (actual) => actual === null || actual === '';
+  const key = operandKey(operand, kind, field);
   return (actual) => {
     if (actual === null) return false;
-    if (Array.isArray(actual)) return actual.some((one) => textOf(one) === textOf(wanted));
-    return actualKey(actual, kind) === key;
+    if (Array.isArray(actual)) return actual.some((one) => textOf(one) === textOf(operand));
+    return comparableKey(actual, kind) === key;
   };
 };
 
-const isIn: Operator = (wanted, kind, field) => {
-  const conditions = listOf(wanted).map((one) => isEqual(one, kind, field));
-  return (actual) => conditions.some((holds) => holds(actual));
+const isIn: Operator = (operand, kind, field) => {
+  const conditions = listOf(operand).map((one) => isEqual(one, kind, field));
+  return (actual) => conditions.some((test) => test(actual));
 };
 
-const equals: Operator = (wanted, kind, field) =>
-  Array.isArray(wanted) || isTree(wanted) ? isIn(wanted, kind, field) : isEqual(wanted, kind, field);
+const equals: Operator = (operand, kind, field) =>
+  Array.isArray(operand) || isTree(operand) ? isIn(operand, kind, field) : isEqual(operand, kind, field);
 
-const contains: Operator = (wanted, kind) => {
-  const part = foldedText(wanted, kind);
-  return (actual) => listOf(actual).some((one) => foldedText(one, kind).includes(part));
+const contains: Operator = (operand, kind) => {
+  const part = searchableText(operand, kind);
+  return (actual) => listOf(actual).some((one) => searchableText(one, kind).includes(part));
 };
 
-const isLike: Operator = (wanted, kind) => {
-  const pattern = likePattern(textOf(wanted) ?? '');
-  return (actual) => listOf(actual).some((one) => pattern.test(foldedText(one, kind)));
+const isLike: Operator = (operand, kind) => {
+  const pattern = likePattern(textOf(operand) ?? '');
+  return (actual) => listOf(actual).some((one) => pattern.test(searchableText(one, kind)));
 };
 
-const order =
+const compare =
   (accept: (difference: number) => boolean): Operator =>
-  (wanted, kind, field) => {
-    const right = wantedKey(wanted, kind, field);
+  (operand, kind, field) => {
+    const right = operandKey(operand, kind, field);
     return (actual) => {
       if (actual === null) return false;
-      const left = actualKey(actual, kind);
+      const left = comparableKey(actual, kind);
       return accept(left < right ? -1 : Number(left > right));
     };
   };
 
 const not =
   (condition: Operator): Operator =>
-  (wanted, kind, field) => {
-    const holds = condition(wanted, kind, field);
-    return (actual) => !holds(actual);
+  (operand, kind, field) => {
+    const test = condition(operand, kind, field);
+    return (actual) => !test(actual);
   };
 
-/** By the prefix of a filter's key (api-reference/crm/universal/crm-item-list.md). */
-const operators: Readonly<Record<string, Operator>> = {
+/** By the prefix of a key in a filter (api-reference/crm/universal/crm-item-list.md). */
+const OPERATORS: Readonly<Record<string, Operator>> = {
   '=': equals,
   '!': not(equals),
   '!=': not(equals),
@@ -208,22 +208,25 @@ const operators: Readonly<Record<string, Operator>> = {
   '%=': isLike,
   '!=%': not(isLike),
   '!%=': not(isLike),
-  '>': order((difference) => difference > 0),
-  '>=': order((difference) => difference >= 0),
-  '<': order((difference) => difference < 0),
-  '<=': order((difference) => difference <= 0),
+  '>': compare((difference) => difference > 0),
+  '>=': compare((difference) => difference >= 0),
+  '<': compare((difference) => difference < 0),
+  '<=': compare((difference) => difference <= 0),
 };
 
-/** Numbers compare as numbers, moments by their one spelling, strings as a portal's database does: without case. */
-export function actualKey(value: Value, kind: FieldKind): number | string {
+/**
+ * A comparable key: numbers as numbers, timestamps in their normal form, texts without case, as a portal's database
+ * compares them.
+ */
+export function comparableKey(value: Value, kind: FieldKind): number | string {
   const text = textOf(value) ?? '';
   if (kind === 'number') return Number(text);
   if (kind === 'userFlag') return text === 'Y' ? 1 : 0;
   return kind === 'string' ? text.toLowerCase() : text;
 }
 
-/** As `actualKey`, of what a filter asks for. @throws RestError INVALID_ARG_VALUE */
-function wantedKey(value: Value, kind: FieldKind, field: string): number | string {
+/** The key of an operand in a filter. @throws RestError INVALID_ARG_VALUE */
+function operandKey(value: Value, kind: FieldKind, field: string): number | string {
   const text = textOf(value);
   if (text === undefined) throw invalidValue(field);
   switch (kind) {
@@ -241,7 +244,7 @@ function wantedKey(value: Value, kind: FieldKind, field: string): number | strin
   }
 }
 
-/** An empty text counts as 0, as it does for the database of a portal. */
+/** An empty text is 0, as in a portal's database. */
 function numberIn(text: string, field: string): number {
   const number = Number(text);
   return Number.isNaN(number) ? fail(field) : number;
@@ -255,7 +258,7 @@ function invalidValue(field: string): RestError {
   return invalidArgument(`Invalid filter: field '${field}' has invalid value`);
 }
 
-function foldedText(value: Value, kind: FieldKind): string {
+function searchableText(value: Value, kind: FieldKind): string {
   const text = textOf(value) ?? '';
   return kind === 'number' ? text : text.toLowerCase();
 }

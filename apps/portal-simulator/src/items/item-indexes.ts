@@ -1,6 +1,6 @@
 import type { Item } from './item.js';
 
-/** Ids in ascending order. They only grow, so they are kept sorted at no cost. */
+/** Ids in ascending order. A new id is the highest, so appending keeps them sorted. */
 export class SortedIds {
   private ids: number[] = [];
 
@@ -12,7 +12,7 @@ export class SortedIds {
     return this.ids[index];
   }
 
-  /** Higher than all before. */
+  /** The id must be higher than all others. */
   push(id: number): void {
     this.ids.push(id);
   }
@@ -25,7 +25,7 @@ export class SortedIds {
     this.ids = [...ids];
   }
 
-  /** The index of the first that is at least `id`. */
+  /** The index of the first id that is at least `id`. */
   indexFrom(id: number): number {
     let low = 0;
     let high = this.ids.length;
@@ -37,7 +37,7 @@ export class SortedIds {
     return low;
   }
 
-  /** Those above and below the bounds, both excluded, one by one. */
+  /** Ids between the bounds, both exclusive. */
   *between(above: number, below: number, descending: boolean): Generator<number> {
     let first = this.indexFrom(above + 1);
     let last = this.indexFrom(below) - 1;
@@ -48,17 +48,17 @@ export class SortedIds {
   }
 }
 
-/** The items of one type in the order of `updatedTime`, then of `id`; sorted again when something has changed. */
+/** The items of one type by `updatedTime`, then by `id`; sorted again after a change. */
 export class ItemsByTime {
   private sorted: Item[] | undefined;
 
   constructor(private readonly items: ReadonlyMap<number, Item>) {}
 
-  changed(): void {
+  invalidate(): void {
     this.sorted = undefined;
   }
 
-  /** Items that were updated in these whole seconds, both included. */
+  /** Items with `updatedTime` between these seconds, both inclusive. */
   *between(fromSecond: number, toSecond: number, descending: boolean): Generator<Item> {
     const sorted = (this.sorted ??= [...this.items.values()].toSorted(
       (left, right) => secondOf(left) - secondOf(right) || left.id - right.id,

@@ -1,7 +1,7 @@
 import type { FieldSet } from '../fields/field-set.js';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
-import { actualKey, isWithin, type Filter } from './filter.js';
+import { comparableKey, isWithin, type Filter } from './filter.js';
 import { ItemsByTime, SortedIds } from './item-indexes.js';
 import type { Item, Order, ValueGenerator } from './item.js';
 
@@ -10,31 +10,31 @@ export interface Query {
   orders: readonly Order[];
   offset: number;
   limit: number;
-  /** false: stop at the page's last item, as `start=-1` does (settings/performance/huge-data.md). */
+  /** False to stop at the last item of the page, as `start=-1` does (settings/performance/huge-data.md). */
   count: boolean;
-  /** Items that whoever asks may not see. */
+  /** Whether the caller may not see an item. */
   isHidden?: ((id: number) => boolean) | undefined;
 }
 
 export interface Page {
   items: Item[];
-  /** Undefined when nobody counted. */
+  /** Undefined without `count`. */
   total?: number;
 }
 
-/** When something is done, and by whom. */
+/** Who makes a change, and when. */
 export interface ChangeContext {
   userId: number;
   nowMs: number;
 }
 
-/** All items as they were at some time. */
+/** A copy of all items at one point in time. */
 export interface ItemsBackup {
   lastId: number;
   items: readonly Readonly<Item>[];
 }
 
-const nothing: Readonly<Values> = {};
+const NO_FIELDS: Readonly<Values> = {};
 
 /** The items of one CRM object type at one portal. */
 export class ItemStore {
@@ -46,7 +46,7 @@ export class ItemStore {
   constructor(
     readonly entityTypeId: number,
     readonly fields: FieldSet,
-    /** What an item has by default, beside what its fields have. */
+    /** Default values in addition to those of the fields. */
     readonly defaults: Readonly<Values> = {},
   ) {}
 
@@ -54,7 +54,7 @@ export class ItemStore {
     return this.ids.size;
   }
 
-  /** The highest id given so far, to a deleted item or not. */
+  /** The highest id given so far, also to an item that is deleted since. */
   get lastId(): number {
     return this.newestId;
   }
@@ -63,12 +63,12 @@ export class ItemStore {
     return this.items.get(id);
   }
 
-  /** The item at this place in the order of ids, from 0. */
-  at(index: number): Item | undefined {
+  /** The item at this index in ascending order of ids, from 0. */
+  atIndex(index: number): Item | undefined {
     return this.items.get(this.ids.at(index) ?? 0);
   }
 
-  /** `raw`: values as they are, known or not, fitting or not. @throws RestError */
+  /** `raw` stores the values without checking or converting them. @throws RestError */
   add(fields: Values, { userId, nowMs }: ChangeContext, raw = false): Item {
     const written = raw ? { ...fields } : this.writable(fields);
     return this.insert({
@@ -84,8 +84,8 @@ export class ItemStore {
     });
   }
 
-  /** An item whose values are worked out when they are read. */
-  addGenerated(making: ValueGenerator, createdAtMs: number, updatedAtMs: number, userId: number): Item {
+  /** Adds an item whose values are computed on read. */
+  addGenerated(generator: ValueGenerator, createdAtMs: number, updatedAtMs: number, userId: number): Item {
     return this.insert({
       id: this.newestId + 1,
       createdAtMs,
@@ -94,8 +94,8 @@ export class ItemStore {
       updatedBy: userId,
       movedAtMs: updatedAtMs,
       movedBy: userId,
-      generator: making,
-      fields: nothing,
+      generator,
+      fields: NO_FIELDS,
     });
   }
 
@@ -111,18 +111,18 @@ export class ItemStore {
     }
     item.updatedAtMs = nowMs;
     item.updatedBy = userId;
-    this.byTime.changed();
+    this.byTime.invalidate();
   }
 
   delete(id: number): boolean {
     if (!this.items.delete(id)) return false;
     this.ids.delete(id);
-    this.byTime.changed();
+    this.byTime.invalidate();
     return true;
   }
 
-  /** As a field's values go when the field is deleted. */
-  forget(field: string): void {
+  /** Removes the values of a deleted field from all items. */
+  removeField(field: string): void {
     for (const item of this.items.values()) {
       if (!Object.hasOwn(item.fields, field)) continue;
       const { [field]: _, ...others } = item.fields;
@@ -134,21 +134,21 @@ export class ItemStore {
     return { lastId: this.newestId, items: [...this.items.values()].map((item) => ({ ...item })) };
   }
 
-  /** Times go back, and ids given since will be given again. */
+  /** Restores timestamps, too; ids that were given since will be given again. */
   restore({ lastId, items }: ItemsBackup): void {
     this.newestId = lastId;
     this.items.clear();
     for (const item of items) this.items.set(item.id, { ...item });
     this.ids.restore(this.items.keys());
-    this.byTime.changed();
+    this.byTime.invalidate();
   }
 
   page(query: Query): Page {
     const { filter, orders, offset, limit, count, isHidden } = query;
     const [first] = orders;
     const isById = first === undefined || first.field === 'id';
-    const isFree = !filter.test && !isHidden && !filter.ids && filter.updatedFrom === -Infinity;
-    if (isById && isFree && count && filter.updatedTo === Infinity) return this.counted(query);
+    const isUnfiltered = !filter.test && !isHidden && !filter.ids && filter.updatedFrom === -Infinity;
+    if (isById && isUnfiltered && count && filter.updatedTo === Infinity) return this.pageByIndex(query);
     const matching: Item[] = [];
     for (const item of this.candidates(query)) {
       if (!isWithin(filter, item.id, item.updatedAtMs) || isHidden?.(item.id) === true) continue;
@@ -181,7 +181,7 @@ export class ItemStore {
       case 'movedBy':
         return item.movedBy;
       default:
-        return item.fields[field] ?? this.initialOf(item, field);
+        return item.fields[field] ?? this.defaultOf(item, field);
     }
   }
 
@@ -189,20 +189,20 @@ export class ItemStore {
     this.newestId = item.id;
     this.items.set(item.id, item);
     this.ids.push(item.id);
-    this.byTime.changed();
+    this.byTime.invalidate();
     return item;
   }
 
-  private initialOf(item: Item, field: string): Value {
+  private defaultOf(item: Item, field: string): Value {
     if (Object.hasOwn(item.fields, field)) return null;
-    const made = item.generator?.valueOf(item.id, field);
-    if (made !== undefined) return made;
+    const generated = item.generator?.valueOf(item.id, field);
+    if (generated !== undefined) return generated;
     if (field === 'title' && 'title' in this.defaults)
       return `${textOf(this.defaults['title']) ?? ''} #${item.id}`;
     return this.defaults[field] ?? this.fields.defaultOf(field);
   }
 
-  /** In the order that is wanted where it costs nothing. */
+  /** Items that may match, already sorted where an index gives the order. */
   private *candidates({ filter, orders }: Query): Generator<Item> {
     const [first] = orders;
     if (isByTime(orders)) {
@@ -217,14 +217,14 @@ export class ItemStore {
     }
   }
 
-  /** A page by id with a count and without a scan. */
-  private counted({ filter: { above, below }, orders, offset, limit }: Query): Page {
+  /** A page in the order of ids, counted without a scan. */
+  private pageByIndex({ filter: { above, below }, orders, offset, limit }: Query): Page {
     const first = this.ids.indexFrom(above + 1);
     const end = Math.max(first, this.ids.indexFrom(below));
-    const places = Array.from({ length: Math.min(limit, end - first - offset) }, (_, index) =>
+    const indexes = Array.from({ length: Math.min(limit, end - first - offset) }, (_, index) =>
       orders[0]?.descending === true ? end - 1 - offset - index : first + offset + index,
     );
-    return { items: places.flatMap((place) => this.at(place) ?? []), total: end - first };
+    return { items: indexes.flatMap((index) => this.atIndex(index) ?? []), total: end - first };
   }
 
   private sorted(items: readonly Item[], orders: readonly Order[]): Item[] {
@@ -232,7 +232,7 @@ export class ItemStore {
       item,
       keys: orders.map(({ field }) => {
         const value = this.valueOf(item, field);
-        return value === null ? '' : actualKey(value, this.fields.kindOf(field) ?? 'string');
+        return value === null ? '' : comparableKey(value, this.fields.kindOf(field) ?? 'string');
       }),
     }));
     keyed.sort((left, right) => {
@@ -248,13 +248,13 @@ export class ItemStore {
   private writable(fields: Values): Values {
     const written: Values = {};
     for (const [name, value] of Object.entries(fields)) {
-      if (this.fields.isWritable(name)) written[name] = this.fields.stored(name, value);
+      if (this.fields.isWritable(name)) written[name] = this.fields.toStored(name, value);
     }
     return written;
   }
 }
 
-/** By time alone, or by time and then by id in the same direction. */
+/** Sorted by `updatedTime` alone, or by it and then by id in the same direction. */
 function isByTime(orders: readonly Order[]): boolean {
   const [first, second] = orders;
   if (first?.field !== 'updatedTime' || orders.length > 2) return false;

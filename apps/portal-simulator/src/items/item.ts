@@ -1,12 +1,12 @@
 import type { Value, Values } from '../protocol/php.js';
 
-/** Values of an item that was made on demand, worked out when they are read. */
+/** Computes the values of a generated item on read. */
 export interface ValueGenerator {
-  /** Undefined: a field of which it knows nothing, such as one that was added later. */
+  /** Undefined for an unknown field, such as one that was added later. */
   valueOf(id: number, field: string): Value | undefined;
 }
 
-/** Only what was set is kept; the rest is made up when it is shown. */
+/** Stores only the fields that were set; the others are computed on read. */
 export interface Item {
   readonly id: number;
   readonly createdAtMs: number;
@@ -14,10 +14,10 @@ export interface Item {
   readonly generator: ValueGenerator | undefined;
   updatedAtMs: number;
   updatedBy: number;
-  /** Of the last change of its stage. */
+  /** When and by whom its stage was changed last. */
   movedAtMs: number;
   movedBy: number;
-  /** Replaced at a change, never changed itself. */
+  /** Replaced on change, never mutated. */
   fields: Readonly<Values>;
 }
 

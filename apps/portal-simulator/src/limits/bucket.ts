@@ -1,16 +1,16 @@
 export interface BucketLimits {
-  /** Y: how much the counter falls, once a second. */
+  /** Y: the counter falls by it once a second. */
   rate: number;
-  /** X: the counter's highest value. */
+  /** X: the highest value of the counter. */
   burst: number;
 }
 
 const SECOND_MS = 1000;
 
 /**
- * Counts the HTTP requests of one caller's IP address at one portal (settings/performance/limits.md): each
- * adds 1, the counter falls by Y in one step a second, and a request that would lift it above X is refused.
- * A refused request adds nothing.
+ * A leaky bucket for the HTTP requests of one IP address at one portal (settings/performance/limits.md): each request
+ * adds 1, the counter falls by Y in one step a second, and a request that would lift it above X is refused. A refused
+ * request adds nothing.
  */
 export class Bucket {
   private level = 0;
@@ -35,7 +35,7 @@ export class Bucket {
   }
 }
 
-/** One bucket per caller's IP address; every app on a server shares its. */
+/** One bucket for each IP address: all applications on a server share it. */
 export class Buckets {
   private readonly byAddress = new Map<string, Bucket>();
 

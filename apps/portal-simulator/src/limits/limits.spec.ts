@@ -109,7 +109,7 @@ describe('the operating limit', () => {
     expect([(await byApplication()).status, (await byApplication()).status]).toEqual([200, 429]);
   });
 
-  it('is told of in every answer, with when it eases, but not by a portal on premise', async () => {
+  it('is in every response with its reset time, but not at a portal on premise', async () => {
     await portalWith('cloud', {});
     await portalWith('premise', { operatingLimitSeconds: null });
     const [cloud, premise] = [await list('cloud'), await list('premise')];

@@ -42,7 +42,7 @@ describe('operating time', () => {
     expect(read(meter, 'list', 0).operating).toBeCloseTo(0.4);
   });
 
-  it('is told within the request that uses it', () => {
+  it('is shown within the request that uses it', () => {
     const request = new OperatingMeter().request(0);
     request.add('list', 3);
     request.add('list', 4);

@@ -2,34 +2,34 @@ const MINUTE_MS = 60_000;
 const LIFETIME_MS = 10 * MINUTE_MS;
 
 /**
- * What is shorter is not counted: the answers in the documentation show an `operating` of 0 after 0.08 seconds of
- * `processing` and one of 0.13 after 0.13 (the published `rest` module: `$minimalFixTime`).
+ * Shorter calls are not counted: the documentation shows an `operating` of 0 after 0.08 seconds of `processing` and one
+ * of 0.13 after 0.13 (the published `rest` module: `$minimalFixTime`).
  */
 const MIN_SECONDS = 0.1;
 
 export interface OperatingReading {
-  /** Seconds, the sum of all baskets. */
+  /** The sum of all baskets, in seconds. */
   operating: number;
-  /** Unix seconds at which the oldest basket is left out; ten minutes from now while nothing is counted. */
+  /** Unix seconds at which the oldest basket expires; ten minutes from now if there is none. */
   operatingResetAt: number;
 }
 
-/** The calls of one minute by the clock. */
+/** The calls of one clock minute. */
 interface Basket {
   minute: number;
-  /** Ten minutes after the first call in it. */
+  /** Ten minutes after its first call. */
   resetAtMs: number;
   seconds: number;
 }
 
 /**
- * How long the methods of one application or webhook have run: one-minute baskets for each method, each counted for
- * ten minutes from the first call in it (settings/performance/limits.md).
+ * The operating time of one application or webhook: one-minute baskets for each method, each counted for ten minutes
+ * from its first call (settings/performance/limits.md).
  */
 export class OperatingMeter {
   private readonly byMethod = new Map<string, Basket[]>();
 
-  /** One HTTP request: what its calls take is added up method by method and counted when it ends. */
+  /** Starts an HTTP request: the time of its calls is summed by method and counted when it ends. */
   request(nowMs: number): OperatingRequest {
     return new OperatingRequest(this, nowMs);
   }
@@ -59,9 +59,9 @@ export class OperatingMeter {
   }
 }
 
-/** What one HTTP request has used up so far: a `batch` calls many methods, some of them many times. */
+/** The operating time of one HTTP request so far: a `batch` calls many methods. */
 export class OperatingRequest {
-  /** `seen` is what the answers tell before the request has ended: its longer calls only. */
+  /** `seen` is the part that responses show before the request ends: its longer calls only. */
   private readonly used = new Map<string, { all: number; seen: number }>();
 
   constructor(

@@ -1,32 +1,36 @@
-/** What tests and benchmarks read: `GET /_sim/portals/<name>/stats`. */
+/** Counters of one portal: `GET /_sim/portals/<name>/stats`. */
 export class Stats {
   /** HTTP requests to REST, refused ones included. */
-  requests = 0;
+  private requests = 0;
   /** Requests that the bucket refused. */
-  refusals = 0;
+  private refusals = 0;
   /** Refresh tokens exchanged. */
-  renewals = 0;
+  private tokenRefreshes = 0;
   private readonly byAddress = new Map<string, { requests: number; refusals: number }>();
   private readonly calls = new Map<string, number>();
   private sent = 0;
   private readonly answers = new Map<string, number>();
   private readonly names = new Map<string, number>();
 
-  requested(address: string): void {
+  countRequest(address: string): void {
     this.requests += 1;
-    this.of(address).requests += 1;
+    this.countsOf(address).requests += 1;
   }
 
-  refused(address: string): void {
+  countRefusal(address: string): void {
     this.refusals += 1;
-    this.of(address).refusals += 1;
+    this.countsOf(address).refusals += 1;
   }
 
-  called(method: string): void {
+  countCall(method: string): void {
     increment(this.calls, method);
   }
 
-  answered(event: string, answer: string): void {
+  countTokenRefresh(): void {
+    this.tokenRefreshes += 1;
+  }
+
+  countEvent(event: string, answer: string): void {
     this.sent += 1;
     increment(this.names, event);
     increment(this.answers, answer);
@@ -38,7 +42,7 @@ export class Stats {
       calls: Object.fromEntries(this.calls),
       refusals: this.refusals,
       addresses: Object.fromEntries(this.byAddress),
-      renewals: this.renewals,
+      renewals: this.tokenRefreshes,
       events: {
         sent: this.sent,
         pending,
@@ -49,11 +53,11 @@ export class Stats {
   }
 
   reset(): void {
-    this.requests = this.refusals = this.renewals = this.sent = 0;
+    this.requests = this.refusals = this.tokenRefreshes = this.sent = 0;
     for (const counts of [this.byAddress, this.calls, this.answers, this.names]) counts.clear();
   }
 
-  private of(address: string) {
+  private countsOf(address: string) {
     let counts = this.byAddress.get(address);
     if (!counts) this.byAddress.set(address, (counts = { requests: 0, refusals: 0 }));
     return counts;

@@ -3,15 +3,13 @@ import type { Faults } from '../faults/faults.js';
 import type { SuspensionReason } from '../faults/suspension.js';
 import type { Stats } from '../limits/stats.js';
 
-/**
- * The application's keys, and the same for every portal: what `B24_CLIENT_ID` and `B24_CLIENT_SECRET` hold.
- */
+/** The application's keys, the same for every portal: `B24_CLIENT_ID` and `B24_CLIENT_SECRET`. */
 export interface ApplicationKeys {
   clientId: string;
   clientSecret: string;
 }
 
-/** What an installation knows of its portal. */
+/** The part of a portal that an installation uses. */
 export interface InstalledPortal {
   readonly identity: { readonly name: string; readonly memberId: string; readonly domain: string };
   readonly settings: {
@@ -24,7 +22,7 @@ export interface InstalledPortal {
   readonly faults: Faults;
 }
 
-/** One installation of the application at one portal; another install makes another. */
+/** One installation of the application at one portal; a reinstall makes a new one. */
 export class Installation {
   applicationToken = newToken();
   version = 1;
@@ -33,11 +31,13 @@ export class Installation {
   constructor(
     readonly portal: InstalledPortal,
     readonly userId: number,
-    /** Scheme and host under which the application reaches the simulator: `http://localhost:8080`. */
+    /** The base URL by which the application reaches the simulator: `http://localhost:8080`. */
     public baseUrl: string,
-    /** Without a page: it is told of its installation by a call to its install address, and of an update so again. */
+    /** An application without a page: its install address gets a request on install and on update. */
     readonly isApiOnly: boolean,
-    /** Not before a page with an installation wizard has said so (settings/app-installation/installation-finish.md). */
+    /**
+     * False until an installation wizard calls BX24.installFinish() (settings/app-installation/installation-finish.md).
+     */
     public isFinished = isApiOnly,
   ) {}
 
@@ -50,7 +50,7 @@ export class Installation {
   }
 }
 
-/** `client_endpoint`: every REST call of the application begins with it. */
+/** `client_endpoint`: the base URL of the application's REST calls. */
 export function clientEndpoint(baseUrl: string, portalName: string): string {
   return `${baseUrl}/portals/${portalName}/rest/`;
 }
@@ -77,7 +77,7 @@ export function showApplication(installation: Installation, clientId: string) {
   };
 }
 
-/** Of any kind: an access token, a refresh token, an application token, a webhook's secret. */
+/** For access tokens, refresh tokens, application tokens and webhook secrets. */
 export function newToken(): string {
   return randomBytes(16).toString('hex');
 }

@@ -1,19 +1,16 @@
 import { oauthRefusal } from '../faults/suspension.js';
-import { answerOf, unexecutedAnswer, type Answer } from '../http/answer.js';
+import { respond, notExecuted, type RestResponse } from '../http/response.js';
 import { accessTokenOf } from '../http/http-server.js';
 import { textOf, type Values } from '../protocol/php.js';
-import { RestError, systemErrors } from '../protocol/rest-error.js';
+import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 import { clientEndpoint, serverEndpoint, showApplication, type ApplicationKeys } from './installation.js';
 import type { AccessToken, TokenPair, Tokens } from './tokens.js';
 
-/** The name by which faults are ordered for the token endpoint. */
+/** The name that matches the token endpoint in a fault rule. */
 const TOKEN_ENDPOINT = 'oauth.token';
 
-/**
- * The OAuth server of all portals: `https://oauth.bitrix.info` in real life
- * (settings/oauth/auto-renewal.md).
- */
-export class OAuth {
+/** The OAuth server of all portals, `https://oauth.bitrix.info` in production (settings/oauth/auto-renewal.md). */
+export class OAuthServer {
   constructor(
     private readonly tokens: Tokens,
     private readonly keys: ApplicationKeys,
@@ -21,10 +18,10 @@ export class OAuth {
   ) {}
 
   /**
-   * Exchanges a refresh token. `baseUrl` is the address under which the caller reached us, so the
-   * `client_endpoint` of the answer can be reached from there as well.
+   * Exchanges a refresh token. `baseUrl` is the address by which the caller reached the simulator, so the caller can
+   * reach the `client_endpoint` of the response.
    */
-  refresh(params: Values, baseUrl: string): Answer {
+  refresh(params: Values, baseUrl: string): RestResponse {
     try {
       return this.handleRefresh(params, baseUrl);
     } catch (error) {
@@ -33,18 +30,18 @@ export class OAuth {
     }
   }
 
-  /** `app.info` on the OAuth server: the status that can be trusted. */
-  applicationInfo(params: Values, bearer?: string): Answer {
-    return answerOf(() => {
+  /** `app.info` of the OAuth server: the trusted status of the application. */
+  applicationInfo(params: Values, bearer?: string): RestResponse {
+    return respond(() => {
       const access = this.tokens.find(accessTokenOf(params, bearer));
-      if (!access) throw systemErrors.noAuth;
-      if (this.now() >= access.expiresAtMs) throw systemErrors.expired;
+      if (!access) throw SYSTEM_ERRORS.noAuth;
+      if (this.now() >= access.expiresAtMs) throw SYSTEM_ERRORS.expired;
       return { result: showApplication(access.installation, this.keys.clientId) };
     });
   }
 
-  /** @throws RestError when the request gets no further than the door */
-  private handleRefresh(params: Values, baseUrl: string): Answer {
+  /** @throws RestError for an invalid, suspended or refused request */
+  private handleRefresh(params: Values, baseUrl: string): RestResponse {
     const given = (name: string): string => textOf(params[name]) ?? '';
     if (given('grant_type') !== 'refresh_token' || given('refresh_token') === '') {
       throw new RestError('invalid_request', 'Invalid request');
@@ -56,16 +53,16 @@ export class OAuth {
     if (!installation) throw new RestError('invalid_grant', 'Invalid refresh token');
     if (!installation.isInstalled) throw new RestError('invalid_client', 'Application is not installed', 401);
     const { portal } = installation;
-    portal.stats.called(TOKEN_ENDPOINT);
-    const suspended = oauthRefusal(portal.suspension);
-    if (suspended) throw suspended;
+    portal.stats.countCall(TOKEN_ENDPOINT);
+    const suspensionError = oauthRefusal(portal.suspension);
+    if (suspensionError) throw suspensionError;
     const fault = portal.faults.take(TOKEN_ENDPOINT, params);
     if (fault instanceof RestError) throw fault;
-    if (fault?.executed === false) return unexecutedAnswer(fault);
-    return answerOf(() => {
+    if (fault?.executed === false) return notExecuted(fault);
+    return respond(() => {
       const pair = this.tokens.rotate(given('refresh_token'), this.now());
       if (!pair) throw new RestError('invalid_grant', 'Invalid refresh token');
-      portal.stats.renewals += 1;
+      portal.stats.countTokenRefresh();
       installation.baseUrl = baseUrl;
       return this.grant(pair, baseUrl);
     }, fault);

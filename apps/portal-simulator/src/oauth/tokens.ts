@@ -20,9 +20,7 @@ interface RefreshToken {
 
 const REFRESH_LIFETIME_MS = 180 * 24 * 3600 * 1000;
 
-/**
- * Every OAuth token that the simulator gave out. A refresh token works once; its access token dies with it.
- */
+/** All OAuth tokens that were issued. A refresh token works once; its access token expires with it. */
 export class Tokens {
   private readonly access = new Map<string, AccessToken>();
   private readonly refresh = new Map<string, RefreshToken>();
@@ -35,32 +33,26 @@ export class Tokens {
     return { access, refreshToken };
   }
 
-  /** Whose refresh token it is, used up or not; undefined for one that is unknown, used or too old. */
+  /** The installation of a refresh token; undefined if it is unknown, used or expired. */
   ownerOf(refreshToken: string, nowMs: number): Installation | undefined {
-    const known = this.refresh.get(refreshToken);
-    return known && nowMs < known.expiresAtMs ? known.installation : undefined;
+    const entry = this.refresh.get(refreshToken);
+    return entry && nowMs < entry.expiresAtMs ? entry.installation : undefined;
   }
 
-  /**
-   * A new pair for an old refresh token, which is dead from now on, as is the access token that came with
-   * it.
-   */
+  /** Exchanges a refresh token for a new pair; the old refresh token and its access token stop working. */
   rotate(refreshToken: string, nowMs: number): TokenPair | undefined {
-    const known = this.refresh.get(refreshToken);
-    if (!known || nowMs >= known.expiresAtMs) return undefined;
+    const entry = this.refresh.get(refreshToken);
+    if (!entry || nowMs >= entry.expiresAtMs) return undefined;
     this.refresh.delete(refreshToken);
-    known.access.expiresAtMs = Math.min(known.access.expiresAtMs, nowMs);
-    return this.issue(known.installation, known.access.userId, nowMs);
+    entry.access.expiresAtMs = Math.min(entry.access.expiresAtMs, nowMs);
+    return this.issue(entry.installation, entry.access.userId, nowMs);
   }
 
   find(accessToken: string): AccessToken | undefined {
     return this.access.get(accessToken);
   }
 
-  /**
-   * The token that an event carries: the same one until it expires, so that 100,000 events make no 100,000
-   * tokens.
-   */
+  /** The access token for events: one per user until it expires, so that 100,000 events do not issue 100,000 tokens. */
   forEvent(installation: Installation, userId: number, nowMs: number): AccessToken {
     const byUser = this.forEvents.get(installation) ?? new Map<number, AccessToken>();
     this.forEvents.set(installation, byUser);
@@ -80,18 +72,15 @@ export class Tokens {
   }
 
   dropRefresh(installation: Installation): number {
-    const dropped = [...this.refresh].filter(([, known]) => known.installation === installation);
+    const dropped = [...this.refresh].filter(([, entry]) => entry.installation === installation);
     for (const [token] of dropped) this.refresh.delete(token);
     return dropped.length;
   }
 
-  /**
-   * After an uninstall no access token is known any more; the refresh token is, to be answered
-   * `invalid_client`.
-   */
+  /** After an uninstall all access tokens are unknown. Refresh tokens stay known, and are answered `invalid_client`. */
   revokeAccess(installation: Installation): void {
-    for (const [token, known] of this.access)
-      if (known.installation === installation) this.access.delete(token);
+    for (const [token, entry] of this.access)
+      if (entry.installation === installation) this.access.delete(token);
     this.forEvents.delete(installation);
   }
 

@@ -1,8 +1,8 @@
-/** New contacts: by form, or one of those that somebody wrote badly already. */
+/** Adds contacts: by the form, or one of some badly written examples. */
 import { byId, element, setText } from './dom.mjs';
 
 /** @type {[language: string, name: string, secondName: string, lastName: string][]} */
-const examples = [
+const EXAMPLES = [
   ['en', 'jOHN', '', "o'NEIL"],
   ['fr', 'éLODIE', '', 'DE LA FONTAINE'],
   ['uk', 'в’ячеслав', 'ІВАНОВИЧ', 'коваль-БОНДАР'],
@@ -25,7 +25,7 @@ export function connectAddForm(add) {
     const fields = Object.fromEntries(inputs.map(({ name, value }) => [name, value]));
     void tryTo(add, fields, () => form.reset());
   });
-  const buttons = examples.map(([language, name, secondName, lastName]) => {
+  const buttons = EXAMPLES.map(([language, name, secondName, lastName]) => {
     const text = [name, secondName, lastName].filter(Boolean).join(' ');
     const button = element('button', { type: 'button', lang: language }, text);
     button.addEventListener('click', () => void tryTo(add, { name, secondName, lastName }, () => {}));

@@ -1,4 +1,4 @@
-/** The simulator's control interface, as far as the page needs it. */
+/** The part of the simulator's control API that the page uses. */
 
 /** @typedef {import('../page-routes.js').PageView} PageView */
 /** @typedef {import('../page-routes.js').Row} Row */
@@ -29,8 +29,8 @@ export async function portalNames() {
 }
 
 /**
- * Watches one portal until the returned function is called. A new connection begins with all there is to see, so
- * nothing has to be made up for after a break.
+ * Watches one portal until the returned function is called. A new connection starts with the complete content, so
+ * nothing is missed after a reconnect.
  *
  * @param {string} portal
  * @param {{ seen: (view: PageView) => void, connected: (is: boolean) => void, gone: () => void }} to

@@ -1,4 +1,4 @@
-/** Small ways to the document. Whatever comes from a portal becomes text, never markup. */
+/** Helpers for the document. Text from a portal is inserted as text, never as markup. */
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
@@ -8,10 +8,10 @@
  * @returns {HTMLElementTagNameMap[T]}
  */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const created = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.append(...children);
+  return created;
 }
 
 /**
@@ -26,14 +26,14 @@ export function byId(id, type) {
   throw new Error(`the page has no ${id}`);
 }
 
-/** Only when it differs: what is selected or being read aloud stays. @param {Element} where @param {string} text */
+/** Writes only a different text, so that a selection or a screen reader is not interrupted. @param {Element} where @param {string} text */
 export function setText(where, text) {
   if (where.textContent !== text) where.textContent = text;
 }
 
 const status = byId('status', HTMLParagraphElement);
 
-/** Read aloud by a screen reader. @param {string} text */
+/** Announces a text to screen readers. @param {string} text */
 export function announce(text) {
   setText(status, text);
 }

@@ -1,16 +1,16 @@
-/** A list whose fields can be changed in place, and that shows how somebody else changed them after. */
+/** A table whose fields can be edited in place, and that shows how others changed them afterwards. */
 import { announce, element, setText } from './dom.mjs';
 
-const authors = { user: 'you', application: 'b24-relay', webhook: 'webhook', robot: 'robot' };
+const AUTHORS = { user: 'you', application: 'b24-relay', webhook: 'webhook', robot: 'robot' };
 
-let tablesMade = 0;
+let tableCount = 0;
 
 export class EditableTable {
   /** @type {Map<number, EditableRow>} */
   #rows = new Map();
-  #heading = element('h2', { id: `table-${(tablesMade += 1)}` });
+  #heading = element('h2', { id: `table-${(tableCount += 1)}` });
   #count = element('p', { class: 'count' });
-  // Rows are laid out by a grid, which would take their meaning from them: hence the roles.
+  // The CSS grid layout removes the table semantics of rows: hence the roles.
   #body = element('tbody', { role: 'rowgroup' });
   #isNew = true;
   #columns;
@@ -64,7 +64,7 @@ export class EditableTable {
       announce(`Corrected: ${nameOf(first.before.fields)} is now ${nameOf(first.fields)}`);
   }
 
-  /** @param {import('./control-api.mjs').Row} seen @returns {boolean} whether somebody else has just changed it */
+  /** @param {import('./control-api.mjs').Row} seen @returns {boolean} whether another author has just changed it */
   #showRow(seen) {
     const known = this.#rows.get(seen.id);
     const row = known ?? new EditableRow(seen.id, this.#columns, this.#save);
@@ -72,7 +72,7 @@ export class EditableTable {
     return row.show(seen, !this.#isNew);
   }
 
-  /** Moves only what is out of place: a moved field would lose its cursor. @param {import('./control-api.mjs').Row[]} rows */
+  /** Moves only rows that are out of order: a moved input would lose its cursor. @param {import('./control-api.mjs').Row[]} rows */
   #order(rows) {
     rows.forEach(({ id }, index) => {
       const row = this.#rows.get(id)?.element;
@@ -88,11 +88,11 @@ function countOf(total, shown) {
   return shown < total ? `the newest ${shown} of ${all}` : all;
 }
 
-/** One row: its fields as inputs, who changed it when, and what it was before. */
+/** One row: its fields as inputs, who changed it and when, and the values before. */
 class EditableRow {
   /** @type {Map<string, HTMLInputElement>} */
   #inputs = new Map();
-  /** What the portal holds. @type {Record<string, string>} */
+  /** The values in the portal. @type {Record<string, string>} */
   #held = {};
   #seen = '';
   #author = element('span', { class: 'author' });
@@ -124,7 +124,7 @@ class EditableRow {
     });
   }
 
-  /** @param {import('./control-api.mjs').Row} row @param {boolean} isNews @returns {boolean} whether somebody else has just changed it */
+  /** @param {import('./control-api.mjs').Row} row @param {boolean} isNews @returns {boolean} whether another author has just changed it */
   show(row, isNews) {
     const { fields, changedAtMs, changedBy, before } = row;
     const seen = JSON.stringify(row);
@@ -135,7 +135,7 @@ class EditableRow {
     for (const [field, input] of this.#inputs) if (!typed.has(field)) input.value = fields[field] ?? '';
     this.#held = fields;
     this.#author.dataset['author'] = changedBy;
-    setText(this.#author, authors[changedBy]);
+    setText(this.#author, AUTHORS[changedBy]);
     this.#showTime(changedAtMs);
     const isCorrected = before !== undefined && changedBy !== 'user';
     this.#note.replaceChildren(...(isCorrected ? correction(before, fields) : []));
@@ -167,7 +167,7 @@ class EditableRow {
       .map(([field]) => field);
   }
 
-  /** All of them, changed or not: Bitrix24 tells of an update even when it changes nothing. */
+  /** Saves all fields, changed or not: Bitrix24 emits an event even for an update without a change. */
   async #commit() {
     const fields = Object.fromEntries([...this.#inputs].map(([field, input]) => [field, input.value]));
     const held = this.#held;

@@ -1,20 +1,20 @@
-/** One line at the top when nobody would correct anything, and what to do about it. */
+/** A notice at the top while no application corrects names, with a form to install it. */
 import { byId, element, setText } from './dom.mjs';
 
-const place = byId('notice', HTMLElement);
+const notice = byId('notice', HTMLElement);
 /** @type {string | undefined} */
-let shown;
+let shownState;
 
 /** @param {import('./control-api.mjs').PageView} view @param {(url: string) => Promise<{ status?: unknown }>} install */
 export function showInstallNotice({ application, portal, installAt }, install) {
   const state = `${portal} ${application}`;
-  if (state === shown) return;
-  shown = state;
-  place.hidden = application === 'listening';
-  if (application === 'listening') place.replaceChildren();
-  if (application === 'absent') place.replaceChildren(...installForm(portal, installAt, install));
+  if (state === shownState) return;
+  shownState = state;
+  notice.hidden = application === 'listening';
+  if (application === 'listening') notice.replaceChildren();
+  if (application === 'absent') notice.replaceChildren(...installForm(portal, installAt, install));
   if (application === 'installed') {
-    place.replaceChildren(
+    notice.replaceChildren(
       element(
         'p',
         {},
@@ -39,7 +39,7 @@ function installForm(portal, installAt, install) {
   const button = element('button', { type: 'submit' }, 'Install');
   const outcome = element('p', { role: 'status' });
   const form = element('form', {}, url, button);
-  const tryToInstall = async () => {
+  const submit = async () => {
     button.disabled = true;
     try {
       const { status } = await install(url.value);
@@ -55,7 +55,7 @@ function installForm(portal, installAt, install) {
   };
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    void tryToInstall();
+    void submit();
   });
   return [
     element(

@@ -1,4 +1,4 @@
-/** Puts the page together: which portal, its stream, and who shows what of it. */
+/** Chooses the portal, reads its stream and shows each part of it. */
 import { connectAddForm } from './add-contact.mjs';
 import { control, portalNames, watch } from './control-api.mjs';
 import { byId, element, setText } from './dom.mjs';
@@ -10,8 +10,8 @@ import { showStats } from './portal-stats.mjs';
 
 const choice = byId('portal', HTMLSelectElement);
 const connection = byId('connection', HTMLParagraphElement);
-const contactColumns = { name: 'Name', secondName: 'Second name', lastName: 'Last name' };
-const itemColumns = { title: 'Title' };
+const CONTACT_COLUMNS = { name: 'Name', secondName: 'Second name', lastName: 'Last name' };
+const ITEM_COLUMNS = { title: 'Title' };
 
 let portal = '';
 let stopWatching = () => {};
@@ -22,7 +22,7 @@ choice.addEventListener('change', () => {
   location.hash = choice.value;
 });
 addEventListener('hashchange', () => void choose());
-// A browser keeps six connections to a host: pages that nobody looks at must not use them up.
+// A browser opens at most six connections to a host: hidden pages must not use them up.
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) stopWatching();
   else follow();
@@ -55,13 +55,13 @@ function follow() {
 
 /** @param {PageView} view */
 function show(view) {
-  // It may have been renamed.
+  // The portal may have been renamed.
   portal = view.portal;
   setText(byId('portal-name', HTMLElement), portal);
   showChoice(view.portals);
   showInstallNotice(view, (url) => control(portal, 'install', { url }));
-  showTable(view.contacts, contactColumns, byId('contacts', HTMLDivElement));
-  for (const process of view.processes) showTable(process, itemColumns, byId('processes', HTMLDivElement));
+  showTable(view.contacts, CONTACT_COLUMNS, byId('contacts', HTMLDivElement));
+  for (const process of view.processes) showTable(process, ITEM_COLUMNS, byId('processes', HTMLDivElement));
   for (const [entityTypeId, table] of tables) {
     if (entityTypeId === view.contacts.entityTypeId) continue;
     if (view.processes.some((process) => process.entityTypeId === entityTypeId)) continue;

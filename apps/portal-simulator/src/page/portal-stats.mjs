@@ -1,8 +1,8 @@
-/** What it cost the portal: requests, events, answers. */
+/** Counters of the portal: requests, events, answers. */
 import { byId, element, setText } from './dom.mjs';
 
-/** Not calls of REST: what carries them, and the OAuth server's. */
-const noCalls = new Set(['batch', 'oauth.token']);
+/** Counted under calls, but no REST methods: `batch`, which carries them, and the token endpoint. */
+const NOT_REST_METHODS = new Set(['batch', 'oauth.token']);
 
 /** @type {Map<string, { value: HTMLElement, detail: HTMLElement }>} */
 const numbers = new Map();
@@ -15,30 +15,32 @@ for (const label of ['Requests used', 'Events sent', 'Answers']) {
 
 /** @param {import('./control-api.mjs').PageView} view */
 export function showStats({ stats: { requests, refusals, calls, events }, limits }) {
-  const carried = sum(Object.entries(calls).flatMap(([name, count]) => (noCalls.has(name) ? [] : count)));
+  const carried = sum(
+    Object.entries(calls).flatMap(([name, count]) => (NOT_REST_METHODS.has(name) ? [] : count)),
+  );
   const refused = refusals > 0 ? `, ${format(refusals)} refused` : '';
-  put(
+  setNumber(
     'Requests used',
     format(requests),
     `carrying ${plural(carried, 'call')}${refused}; ${limits.rate} a second are allowed, ${limits.burst} at once`,
   );
   const names = Object.keys(events.names).length;
-  put(
+  setNumber(
     'Events sent',
     format(events.sent),
     `of ${plural(names, 'kind')}, ${format(events.pending)} waiting; each is sent once`,
   );
   const answers = Object.entries(events.answers);
   const byAnswer = answers.map(([answer, count]) => `${format(count)} × ${answer}`).join(', ');
-  put('Answers', format(sum(Object.values(events.answers))), byAnswer || 'none yet');
+  setNumber('Answers', format(sum(Object.values(events.answers))), byAnswer || 'none yet');
 }
 
 /** @param {string} label @param {string} number @param {string} text */
-function put(label, number, text) {
-  const place = numbers.get(label);
-  if (!place) return;
-  setText(place.value, number);
-  setText(place.detail, text);
+function setNumber(label, number, text) {
+  const entry = numbers.get(label);
+  if (!entry) return;
+  setText(entry.value, number);
+  setText(entry.detail, text);
 }
 
 /** @param {number[]} counts */

@@ -20,7 +20,7 @@ const authKeys = (
   .map((key) => `auth[${key}]`);
 
 describe('an installation', () => {
-  it('is told by ONAPPINSTALL, to the handler that the portal bound itself, with tokens that work', async () => {
+  it('sends ONAPPINSTALL to the handler that the portal bound itself, with tokens that work', async () => {
     const answer = await b24.control('install', { url: handler.url });
     expect(answer.at('status')).toBe(200);
     const [form] = handler.forms;
@@ -42,7 +42,7 @@ describe('an installation', () => {
     expect((await b24.refresh(form?.get('auth[refresh_token]') ?? '')).status).toBe(200);
   });
 
-  it('of a local application without a page is told by a callback with auth alone', async () => {
+  it('of a local application without a page sends a callback with auth alone', async () => {
     await b24.control('install', { url: handler.url, kind: 'callback' });
     expect([...(handler.forms[0]?.keys() ?? [])]).toEqual(authKeys);
     const portal = await b24.send('/_sim/portals/demo');
@@ -51,7 +51,7 @@ describe('an installation', () => {
     ]);
   });
 
-  it('by another user brings tokens of hers, who is no administrator', async () => {
+  it('by another user brings tokens of that user, who is no administrator', async () => {
     await b24.control('install', { url: handler.url, userId: 7 });
     const token = handler.forms[0]?.get('auth[access_token]') ?? '';
     expect((await b24.callAs(token, 'user.admin')).at('result')).toBe(false);
@@ -134,7 +134,7 @@ describe('an installation wizard', () => {
 });
 
 describe('the application opened by a user', () => {
-  it('gets tokens of hers and answers with its page', async () => {
+  it('gets tokens of that user and answers with its page', async () => {
     await b24.install();
     handler.answer = 'all is well';
     expect((await b24.control('open', { url: handler.url, userId: 7 })).body).toEqual({
@@ -161,7 +161,7 @@ describe('the application opened by a user', () => {
 const events = () => handler.forms.map((form) => form.get('event'));
 
 describe('an update of the application', () => {
-  it('of one with a page is told to who bound ONAPPUPDATE, and to nobody else', async () => {
+  it('of one with a page is sent to the handlers of ONAPPUPDATE only', async () => {
     const token = (await wizard()).text('access_token');
     await b24.callAs(token, 'event.bind', { event: 'ONAPPINSTALL', handler: handler.url });
     await b24.callAs(token, 'event.bind', { event: 'ONAPPUPDATE', handler: handler.url });
@@ -169,7 +169,7 @@ describe('an update of the application', () => {
     expect(events()).toEqual([null, 'ONAPPUPDATE']);
   });
 
-  it('of one without a page is told to its install address as well, by ONAPPINSTALL', async () => {
+  it('of one without a page is sent to its install address, too, as ONAPPINSTALL', async () => {
     const { body } = await b24.control('install', { url: handler.url });
     const answer = await b24.control('app-update');
     expect(answer.at('statuses')).toEqual([200]);
@@ -237,7 +237,7 @@ it('ONAPPUSERREADY brings the tokens of the application’s own user to the inst
   }
 });
 
-it('an uninstall is told with the application token as its only proof, and takes the handlers', async () => {
+it('an uninstall is sent with the application token as its only proof, and removes the handlers', async () => {
   const { accessToken, applicationToken } = await b24.install();
   await b24.callAs(accessToken, 'event.bind', { event: 'ONAPPUNINSTALL', handler: handler.url });
   expect((await b24.control('uninstall')).at('statuses')).toEqual([200]);
@@ -253,7 +253,7 @@ it('an uninstall is told with the application token as its only proof, and takes
   expect((await b24.control('uninstall')).status).toBe(409);
 });
 
-it('an uninstall tells whether the data shall stay', async () => {
+it('an uninstall says whether the data stays', async () => {
   await b24.install();
   await b24.control('uninstall', { url: handler.url, clean: 0 });
   expect(handler.forms[0]?.get('data[CLEAN]')).toBe('0');

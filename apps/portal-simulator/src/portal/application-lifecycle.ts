@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { OWNER_ID } from '../crm/users.js';
-import type { Posted } from '../events/event-delivery.js';
+import type { PostResult } from '../events/event-delivery.js';
 import { grantedAuth, installationAuth, uninstallationAuth } from '../events/event-form.js';
 import type { Handler } from '../events/handlers.js';
 import { Installation, newToken, serverEndpoint, type ApplicationKeys } from '../oauth/installation.js';
@@ -10,31 +10,34 @@ import type { Portal } from './portal.js';
 
 export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
 
-/** Whom the portal makes for an application that works without its users; no administrator. */
+/** The system user that a portal creates for an application; no administrator. */
 const SYSTEM_USER_ID = 512;
 
-export interface InstallOrder {
+export interface InstallOptions {
   /**
    * ONAPPINSTALL (api-reference/common/events/on-app-install.md); the installation callback of an application without a
    * page (settings/app-installation/local-apps/installation-callback.md); or its installation wizard.
    */
   kind: (typeof INSTALL_KINDS)[number];
-  /** Nobody is told without one. */
+  /** No request is sent if absent. */
   url?: string | undefined;
-  /** Who installs it: the owner, an administrator, if nobody else is said. */
+  /** Who installs it; the owner, an administrator, if absent. */
   userId?: number | undefined;
-  /** Of a page: whether it says, once it answered 200, that the installation is finished. */
+  /** Whether a page that answered 200 then calls BX24.installFinish(). */
   finish?: boolean | undefined;
 }
 
 export interface Installed {
   installation: Installation;
   pair: TokenPair;
-  /** Undefined when nobody was told. */
-  posted: Posted | undefined;
+  /** Undefined if no request was sent. */
+  result: PostResult | undefined;
 }
 
-/** Installs, updates and uninstalls the application at a portal, opens its page, and tells it so. */
+/**
+ * Installs, updates and uninstalls the application at a portal, opens its page, and sends the events and requests of
+ * each.
+ */
 export class ApplicationLifecycle {
   constructor(
     private readonly tokens: Tokens,
@@ -43,52 +46,58 @@ export class ApplicationLifecycle {
   ) {}
 
   /**
-   * A new installation with tokens of its own; the one before is gone, as are its handlers. The install address of an
-   * application without a page is bound to ONAPPINSTALL by the portal itself.
+   * Makes a new installation with new tokens; the former one and its handlers are removed. The portal itself binds the
+   * install address of an application without a page to ONAPPINSTALL.
    */
-  async install(portal: Portal, baseUrl: string, order: InstallOrder): Promise<Installed> {
-    const { kind, url, userId = OWNER_ID, finish } = order;
+  async install(portal: Portal, baseUrl: string, options: InstallOptions): Promise<Installed> {
+    const { kind, url, userId = OWNER_ID, finish } = options;
     this.remove(portal);
     const installation = new Installation(portal, userId, baseUrl, kind !== 'page');
     portal.installation = installation;
     const pair = this.issue(installation);
-    if (url === undefined) return { installation, pair, posted: undefined };
+    if (url === undefined) return { installation, pair, result: undefined };
     if (kind === 'page') {
-      const posted = await this.post(portal, installation, pair, url, { placement: 'DEFAULT' });
-      if (finish !== false && posted.answer === '200') await this.finish(portal, installation);
-      return { installation, pair, posted };
+      const result = await this.postPage(portal, installation, pair, url, { placement: 'DEFAULT' });
+      if (finish !== false && result.outcome === '200') await this.finish(portal, installation);
+      return { installation, pair, result };
     }
-    const handler = this.bindItself(portal, installation, 'ONAPPINSTALL', url);
+    const handler = this.bindByPortal(portal, installation, 'ONAPPINSTALL', url);
     const form =
       kind === 'callback'
         ? { auth: installationAuth(installation, pair) }
         : this.installedForm(installation, handler, pair);
-    return { installation, pair, posted: await portal.post('ONAPPINSTALL', url, form) };
+    return { installation, pair, result: await portal.post('ONAPPINSTALL', url, form) };
   }
 
-  /** What `BX24.installFinish()` does: events come from now on, and the first is ONAPPINSTALL to who bound it. */
-  async finish(portal: Portal, installation: Installation): Promise<Posted[]> {
+  /** What `BX24.installFinish()` does: events are sent from now on, ONAPPINSTALL first. */
+  async finish(portal: Portal, installation: Installation): Promise<PostResult[]> {
     if (installation.isFinished) return [];
     installation.isFinished = true;
-    return this.tellInstalled(portal, installation);
+    return this.postInstalled(portal, installation);
   }
 
-  /** A user opens the application, with tokens of hers. */
-  async open(
+  /** A user opens the application's page, with tokens of that user. */
+  async openPage(
     portal: Portal,
     installation: Installation,
     url: string,
     userId: number,
-    opening: Opening,
-  ): Promise<Posted> {
-    return this.post(portal, installation, this.tokens.issue(installation, userId, this.now()), url, opening);
+    opening: PageOpening,
+  ): Promise<PostResult> {
+    return this.postPage(
+      portal,
+      installation,
+      this.tokens.issue(installation, userId, this.now()),
+      url,
+      opening,
+    );
   }
 
   /**
-   * A new version: ONAPPUPDATE brings a new application token, and the handlers stay (event-bind.md). An application without
-   * a page gets ONAPPINSTALL as well.
+   * Updates the application: ONAPPUPDATE carries a new application token, and the handlers stay (event-bind.md). An
+   * application without a page gets ONAPPINSTALL, too.
    */
-  async update(portal: Portal, installation: Installation): Promise<Posted[]> {
+  async update(portal: Portal, installation: Installation): Promise<PostResult[]> {
     const data = {
       VERSION: installation.version + 1,
       PREVIOUS_VERSION: installation.version,
@@ -96,24 +105,24 @@ export class ApplicationLifecycle {
     };
     installation.version += 1;
     installation.applicationToken = newToken();
-    const updated = this.handlersOf(portal, 'ONAPPUPDATE').map((handler) => {
+    const updated = this.applicationHandlers(portal, 'ONAPPUPDATE').map((handler) => {
       const auth = installationAuth(installation, this.issue(installation));
       return portal.post('ONAPPUPDATE', handler.url, this.form('ONAPPUPDATE', data, auth, handler));
     });
-    const installed = installation.isApiOnly ? this.tellInstalled(portal, installation) : [];
+    const installed = installation.isApiOnly ? this.postInstalled(portal, installation) : [];
     return [...(await Promise.all(updated)), ...(await installed)];
   }
 
   /**
-   * ONAPPUNINSTALL to every handler bound to it (and to `url`); its rights are gone before it is told. `clean`: whether
-   * the user wants the application's data deleted (api-reference/common/events/on-app-uninstall.md).
+   * Sends ONAPPUNINSTALL to every handler that is bound to it, and to `url`; tokens are revoked before. `clean`:
+   * whether the user wants the application's data deleted (api-reference/common/events/on-app-uninstall.md).
    */
   async uninstall(
     portal: Portal,
     installation: Installation,
     { url, clean }: { url?: string | undefined; clean: 0 | 1 },
-  ): Promise<Posted[]> {
-    const urls = new Set(this.handlersOf(portal, 'ONAPPUNINSTALL').map((handler) => handler.url));
+  ): Promise<PostResult[]> {
+    const urls = new Set(this.applicationHandlers(portal, 'ONAPPUNINSTALL').map((handler) => handler.url));
     if (url !== undefined) urls.add(url);
     this.remove(portal);
     const data = { LANGUAGE_ID: portal.settings.language, CLEAN: clean };
@@ -122,11 +131,11 @@ export class ApplicationLifecycle {
   }
 
   /**
-   * The portal has made the application a user of its own, and tells the install address of it: ONAPPUSERREADY, with long
-   * tokens of that user's in `data` (api-reference/common/events/on-app-user-ready.md).
+   * Sends ONAPPUSERREADY to the install address, as when the portal has created the system user; `data` holds
+   * long-lived tokens of that user (api-reference/common/events/on-app-user-ready.md).
    */
-  async userReady(portal: Portal, installation: Installation, url: string): Promise<Posted> {
-    const handler = this.bindItself(portal, installation, 'ONAPPUSERREADY', url);
+  async userReady(portal: Portal, installation: Installation, url: string): Promise<PostResult> {
+    const handler = this.bindByPortal(portal, installation, 'ONAPPUSERREADY', url);
     const pair = this.tokens.issue(installation, SYSTEM_USER_ID, this.now());
     const data = {
       ...grantedAuth(installation, pair),
@@ -140,21 +149,21 @@ export class ApplicationLifecycle {
     return portal.post('ONAPPUSERREADY', url, this.form('ONAPPUSERREADY', data, auth, handler));
   }
 
-  private async tellInstalled(portal: Portal, installation: Installation): Promise<Posted[]> {
-    const posts = this.handlersOf(portal, 'ONAPPINSTALL').map((handler) => {
+  private async postInstalled(portal: Portal, installation: Installation): Promise<PostResult[]> {
+    const posts = this.applicationHandlers(portal, 'ONAPPINSTALL').map((handler) => {
       const form = this.installedForm(installation, handler, this.issue(installation));
       return portal.post('ONAPPINSTALL', handler.url, form);
     });
     return Promise.all(posts);
   }
 
-  private async post(
+  private async postPage(
     portal: Portal,
     installation: Installation,
     pair: TokenPair,
     address: string,
-    opening: Opening,
-  ): Promise<Posted> {
+    opening: PageOpening,
+  ): Promise<PostResult> {
     const { url, form } = pageRequest(address, installation, pair, opening);
     return portal.post('PAGE', url, form);
   }
@@ -179,13 +188,13 @@ export class ApplicationLifecycle {
     };
   }
 
-  /** Whoever installs the application gets the tokens. */
+  /** Issues tokens of the user who installed the application. */
   private issue(installation: Installation): TokenPair {
     return this.tokens.issue(installation, installation.userId, this.now());
   }
 
-  /** As the portal does unasked. */
-  private bindItself(
+  /** Binds a handler that no application asked for, as a portal does. */
+  private bindByPortal(
     portal: Portal,
     installation: Installation,
     event: string,
@@ -196,7 +205,7 @@ export class ApplicationLifecycle {
     return bound ?? handlers.of(event).find((handler) => handler.url === url);
   }
 
-  private handlersOf(portal: Portal, event: string): Handler[] {
+  private applicationHandlers(portal: Portal, event: string): Handler[] {
     return portal.handlers.of(event).filter(({ owner }) => owner.kind === 'application');
   }
 
@@ -209,22 +218,22 @@ export class ApplicationLifecycle {
   }
 }
 
-export interface Opening {
+export interface PageOpening {
   /** `DEFAULT` is the application's own page. */
   placement: string;
-  /** What the placement is about; only widgets get it. */
+  /** The context of the placement; for widgets only. */
   options?: Values | undefined;
 }
 
 /**
- * What the application's address gets when a user opens it, or its installation wizard
- * (settings/oauth/simple-way.md): a part in the query, the rest in the body.
+ * The request to the application's page or installation wizard when a user opens it (settings/oauth/simple-way.md): a
+ * part in the query, the rest in the body.
  */
 function pageRequest(
   address: string,
   installation: Installation,
   { access, refreshToken }: TokenPair,
-  { placement, options }: Opening,
+  { placement, options }: PageOpening,
 ): { url: string; form: Values } {
   const { portal, baseUrl, applicationToken, accessTokenSeconds } = installation;
   const url = new URL(address);

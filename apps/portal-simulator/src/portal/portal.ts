@@ -1,6 +1,6 @@
 import { Crm } from '../crm/crm.js';
 import type { Actor } from '../crm/users.js';
-import { EventQueue, type FormSender, type Posted } from '../events/event-delivery.js';
+import { EventQueue, type FormSender, type PostResult } from '../events/event-delivery.js';
 import { eventForm, type PortalEvent } from '../events/event-form.js';
 import { COMMON_SCOPE, EVENT_SCOPES, eventsOf } from '../events/event-names.js';
 import { Handlers, type Handler } from '../events/handlers.js';
@@ -14,39 +14,39 @@ import type { Tokens } from '../oauth/tokens.js';
 import { encodeForm, type Values } from '../protocol/php.js';
 
 /**
- * What a reference is worth whose path leads nowhere. `stop`: what the path got to, as in the published `rest` module
- * (CRestUtil::processBatchElement), so that a keyset chain whose page came out short filters by the whole page then, which is
- * no valid value. `empty`: an empty text, with which `>id` begins again with the first page: an answer that looks like
- * any other. The documentation does not say, so nobody may rely on either.
+ * The value of a batch reference whose path does not exist. `stop`: the deepest value that exists, as in the published
+ * `rest` module (CRestUtil::processBatchElement); a keyset chain after a short page then filters by that page, which is
+ * an invalid value. `empty`: an empty text, with which `>id` starts again from the first page, and the response looks
+ * like any other. The documentation does not specify it, so a client must not rely on either.
  */
 export const MISSING_REFERENCES = ['stop', 'empty'] as const;
 export type MissingReference = (typeof MISSING_REFERENCES)[number];
 
 export interface PortalSettings {
-  /** Y of the bucket, a second. */
+  /** Y of the bucket: how much it leaks a second. */
   rate: number;
-  /** X of the bucket. */
+  /** X of the bucket: its size. */
   burst: number;
   /** LANGUAGE_ID: `en`, `tr`, … */
   language: string;
-  /** Permissions of the application. */
+  /** Scopes of the application. */
   scope: string[];
-  /** What `feature.get` says of a feature by its code; of all others `N`. */
+  /** Results of `feature.get` by code; `N` for all others. */
   features: Record<string, string>;
-  /** Whether `events` lists ONCRMDYNAMICITEMADD_147 and the like. */
+  /** Whether the portal offers suffixed events such as ONCRMDYNAMICITEMADD_147. */
   suffixedEvents: boolean;
-  /** How long every REST answer takes. */
+  /** Delay of every REST response. */
   latencyMs: number;
   accessTokenSeconds: number;
   eventConcurrency: number;
   eventTimeoutMs: number;
-  /** Operating time a method may use in ten minutes; null: none is counted, as on premise. */
+  /** The limit of a method's operating time in ten minutes; null if none is counted, as on premise. */
   operatingLimitSeconds: number | null;
-  /** What a call is billed at, by method in lower case; else what it took. */
+  /** Operating time of a call by method in lower case; the measured time if absent. */
   operatingCosts: Record<string, number>;
-  /** Characters that all commands of a batch may have together; null: any. */
+  /** The limit of characters in all commands of a batch; null for no limit. */
   batchLength: number | null;
-  /** What becomes of a reference in a batch whose path leads nowhere. */
+  /** The value of a batch reference whose path does not exist. */
   missingReference: MissingReference;
 }
 
@@ -56,14 +56,14 @@ export interface PortalIdentity {
   domain: string;
 }
 
-/** What the simulator's parts share. */
+/** Shared by all portals. */
 export interface PortalDependencies {
   now: () => number;
   tokens: Tokens;
   sender: FormSender;
 }
 
-/** One Bitrix24: its data, its application, its handlers, its limits. */
+/** One Bitrix24 portal: its data, application, event handlers and limits. */
 export class Portal {
   readonly crm: Crm;
   readonly handlers = new Handlers();
@@ -71,7 +71,7 @@ export class Portal {
   readonly faults = new Faults();
   readonly buckets: Buckets;
   readonly events: EventQueue<PortalEvent>;
-  /** Secrets of incoming webhooks, and the users they act for. */
+  /** Users by the secrets of their incoming webhooks. */
   readonly webhooks = new Map<string, number>();
   installation: Installation | undefined;
   suspension: SuspensionReason | null = null;
@@ -86,24 +86,24 @@ export class Portal {
     this.events = new EventQueue({
       concurrency: () => settings.eventConcurrency,
       send: async (event) => {
-        if (!this.isHeard(event.handler)) return;
+        if (!this.shouldSend(event.handler)) return;
         const form = eventForm(this, event, dependencies.tokens, dependencies.now());
         await this.post(event.name, event.handler.url, form);
       },
     });
-    this.crm = new Crm(dependencies.now, (name, data, cause) => {
-      this.emit(name, data, cause);
+    this.crm = new Crm(dependencies.now, (name, data, actor) => {
+      this.emit(name, data, actor);
     });
   }
 
-  /** The operating time of one application (its installation) or one webhook (its secret). */
+  /** The operating time of one application, by its installation, or of one webhook, by its secret. */
   meterOf(caller: object | string): OperatingMeter {
     let meter = this.meters.get(caller);
     if (!meter) this.meters.set(caller, (meter = new OperatingMeter()));
     return meter;
   }
 
-  /** The events of one permission; without it those of the application's own, or of all there are. */
+  /** The events of one scope, those of the application's scopes, or all. */
   availableEvents(of: { scope: string } | 'application' | 'all'): string[] {
     const scopes =
       of === 'all'
@@ -114,22 +114,22 @@ export class Portal {
     return eventsOf(scopes, this.crm.types.all(), this.settings.suffixedEvents);
   }
 
-  /** Queues the event for every handler bound to its name. @returns how many they are */
-  emit(name: string, data: Values, cause: Actor): number {
+  /** Queues the event for every handler that is bound to its name. @returns the number of handlers */
+  emit(name: string, data: Values, actor: Actor): number {
     const handlers = this.handlers.of(name);
-    for (const handler of handlers) this.events.push({ name, data, actor: cause, handler });
+    for (const handler of handlers) this.events.push({ name, data, actor, handler });
     return handlers.length;
   }
 
-  /** Posts a form now and notes how it was answered. */
-  async post(event: string, url: string, form: Values): Promise<Posted> {
-    const posted = await this.dependencies.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
-    this.stats.answered(event, posted.answer);
-    return posted;
+  /** Posts a form at once and counts the result. */
+  async post(event: string, url: string, form: Values): Promise<PostResult> {
+    const result = await this.dependencies.sender.post(url, encodeForm(form), this.settings.eventTimeoutMs);
+    this.stats.countEvent(event, result.outcome);
+    return result;
   }
 
-  /** Nobody is told by a portal that is gone, nor an application before its installation is finished. */
-  private isHeard(handler: Handler): boolean {
+  /** False for a deleted portal, an unfinished installation and a handler that was unbound meanwhile. */
+  private shouldSend(handler: Handler): boolean {
     const { owner } = handler;
     const isFinished = owner.kind !== 'application' || owner.installation.isFinished;
     return isFinished && this.suspension !== 'deleted' && this.handlers.has(handler);

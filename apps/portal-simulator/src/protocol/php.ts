@@ -1,4 +1,4 @@
-/** What a PHP array, a JSON document and a form can all hold. */
+/** A value that a PHP array, a JSON document and a form can represent. */
 export type Value = string | number | boolean | null | Value[] | Values;
 export interface Values {
   [key: string]: Value;
@@ -8,26 +8,26 @@ export function isTree(value: Value | undefined): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A PHP array's values, whatever came: a JSON array, a form's `a[0]=…&a[1]=…`, or one scalar. */
+/** The values of a list: a JSON array, a form's `a[0]=…&a[1]=…`, or one scalar. */
 export function listOf(value: Value | undefined): Value[] {
   if (value === undefined || value === null || value === '') return [];
   if (Array.isArray(value)) return value;
   return isTree(value) ? Object.values(value) : [value];
 }
 
-/** An array by its keys, whatever came; anything else is an empty one. */
+/** A tree of a tree or a list; empty for anything else. */
 export function treeOf(value: Value | undefined): Values {
   if (isTree(value)) return value;
   return Array.isArray(value) ? Object.fromEntries(value.map((child, index) => [String(index), child])) : {};
 }
 
-/** A parameter by its name in any case, as the classic methods take it. */
+/** A parameter by name, regardless of case, as the classic methods read it. */
 export function argument(params: Values, name: string): Value | undefined {
   const key = Object.keys(params).find((one) => one.toLowerCase() === name.toLowerCase());
   return key === undefined ? undefined : params[key];
 }
 
-/** A scalar as PHP prints it; anything else is undefined. */
+/** A scalar as PHP prints it; undefined for anything else. */
 export function textOf(value: Value | undefined): string | undefined {
   if (typeof value === 'string') return value;
   if (typeof value === 'number') return String(value);
@@ -50,9 +50,8 @@ export function isTruthy(value: Value | undefined): boolean {
 }
 
 /**
- * What `json_encode` makes of a PHP array: a list when its keys are 0, 1, 2 … in this order, so an empty one
- * is `[]` and never `{}`; an object otherwise. (settings/how-to-call-rest-api/batch.md shows the empty
- * sections)
+ * What `json_encode` makes of a PHP array: a list if the keys are 0, 1, 2 … in this order, so `[]` and not `{}` for an
+ * empty one; an object otherwise. (settings/how-to-call-rest-api/batch.md shows the empty sections)
  */
 export function phpArray(entries: readonly (readonly [string, Value])[]): Value[] | Values {
   if (entries.every(([key], position) => key === String(position))) return entries.map(([, value]) => value);
@@ -74,9 +73,7 @@ export function decodeForm(text: string): Values {
   return tree;
 }
 
-/**
- * `http_build_query`: depth first, brackets escaped, a space is `+`, null is left out, booleans are 1 and 0.
- */
+/** `http_build_query`: depth first, brackets escaped, a space becomes `+`, null is left out, booleans are 1 and 0. */
 export function encodeForm(values: Values): string {
   const pairs: string[] = [];
   const walk = (name: string, value: Value): void => {
@@ -92,7 +89,7 @@ export function encodeForm(values: Values): string {
   return pairs.join('&');
 }
 
-/** No prototype: a key like `__proto__` is a key and nothing else. */
+/** Has no prototype, so `__proto__` is an ordinary key. */
 export function emptyTree(): Values {
   return { __proto__: null };
 }

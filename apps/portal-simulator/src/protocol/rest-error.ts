@@ -1,9 +1,9 @@
-/** An error as Bitrix24 answers it: `{error, error_description}` and an HTTP status. */
+/** An error in Bitrix24's form: `{error, error_description}` and an HTTP status. */
 export class RestError extends Error {
   override readonly name = 'RestError';
 
   constructor(
-    /** Spelled as Bitrix24 spells it: some are upper case, some lower, some numbers, some empty. */
+    /** Spelled as Bitrix24 spells it: upper case, lower case, a number or empty. */
     readonly code: string,
     readonly description: string,
     readonly status = 400,
@@ -17,10 +17,10 @@ export class RestError extends Error {
 }
 
 /**
- * What is wrong with who calls, or with the portal, comes with 401 or 403; a method's own errors with 400 or 403
- * (`_includes/system-errors.md`, error-codes.md). Portals of before autumn 2026 had 503, 403 and 500 for some of them.
+ * Errors of the caller or the portal, with 401 or 403; a method's own errors come with 400 or 403
+ * (`_includes/system-errors.md`, error-codes.md). Portals before autumn 2026 sent 503, 403 and 500 for some of them.
  */
-export const systemErrors = {
+export const SYSTEM_ERRORS = {
   server: new RestError('INTERNAL_SERVER_ERROR', 'Internal server error', 500),
   unexpected: new RestError('ERROR_UNEXPECTED_ANSWER', 'Server returned an unexpected response', 500),
   tooMany: new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503),
@@ -39,7 +39,7 @@ export const systemErrors = {
   overload: new RestError('OVERLOAD_LIMIT', 'REST API is blocked due to overload', 401),
   denied: new RestError('ACCESS_DENIED', 'REST is available only on commercial plans', 401),
   deleted: new RestError('PORTAL_DELETED', 'Portal was deleted', 403),
-  /** The portal fails to reach the OAuth server. */
+  /** The portal cannot reach the OAuth server. */
   connection: new RestError('CONNECTION_ERROR', 'Error connecting to authorization server', 401),
   /** The token's user is dismissed. */
   dismissed: new RestError('authorization_error', 'Unable to authorize user', 401),
@@ -61,7 +61,7 @@ export function invalidFieldValue(field: string): RestError {
   return new RestError('CRM_FIELD_ERROR_VALUE_NOT_VALID', `Invalid value for field "${field}"`);
 }
 
-/** `type`: of what came for a field that takes many values. */
+/** `type` is the type of the value that was given for a field with many values. */
 export function notIterable(type: string): RestError {
   return new RestError('100', `Expected iterable value for multiple field, but got ${type} instead`);
 }
@@ -70,8 +70,8 @@ export function accessDenied(description = 'Access denied'): RestError {
   return new RestError('ACCESS_DENIED', description);
 }
 
-/** Of a method that is for administrators of the portal, or of what only they may ask it for. */
-export function administratorWanted(what: string): RestError {
+/** For a method, or a parameter, that only administrators of the portal may use. */
+export function administratorRequired(what: string): RestError {
   return new RestError('ACCESS_DENIED', `Access denied! ${what} requires administrator access rights`, 403);
 }
 

@@ -1,16 +1,16 @@
 const DAY_SECONDS = 86_400;
 const MAX_CACHED_DAYS = 10_000;
-/** `2024-07-22T`, by the number of the day. A batch of items shows 20,000 moments, on few days. */
+/** `2024-07-22T` by the number of the day: a batch of items formats 20,000 timestamps of few days. */
 const DAYS = new Map<number, string>();
-const twoDigits = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
-/** `2024-07-22T18:00:08+00:00`: how Bitrix24 writes a moment. */
+/** `2024-07-22T18:00:08+00:00`, the format of Bitrix24. */
 export function formatTimestamp(timeMs: number): string {
   const second = Math.floor(timeMs / 1000);
   const day = Math.floor(second / DAY_SECONDS);
   const ofDay = second - day * DAY_SECONDS;
   const minute = (ofDay / 60) | 0;
-  return `${dayOf(day)}${twoDigits[(minute / 60) | 0]}:${twoDigits[minute % 60]}:${twoDigits[ofDay % 60]}+00:00`;
+  return `${dayOf(day)}${TWO_DIGITS[(minute / 60) | 0]}:${TWO_DIGITS[minute % 60]}:${TWO_DIGITS[ofDay % 60]}+00:00`;
 }
 
 function dayOf(day: number): string {
@@ -23,13 +23,13 @@ function dayOf(day: number): string {
   return written;
 }
 
-/** As `momentOf` writes it, so that two of them compare as texts; undefined if it is no moment. */
+/** In the format of `formatTimestamp`, so that two compare as texts; undefined for an invalid text. */
 export function normalizeTimestamp(text: string): string | undefined {
   const timeMs = Date.parse(text);
   return Number.isNaN(timeMs) ? undefined : formatTimestamp(timeMs);
 }
 
-/** A date is shown as the beginning of its day (api-reference/crm/universal/crm-item-add.md: `begindate`). */
+/** A date is the timestamp of the beginning of its day (api-reference/crm/universal/crm-item-add.md: `begindate`). */
 export function normalizeDate(text: string): string | undefined {
   return normalizeTimestamp(text.slice(0, 'YYYY-MM-DD'.length));
 }

@@ -18,32 +18,35 @@ const MAX_COMMANDS = 50;
 export interface Command {
   key: string;
   method: string;
-  /** With references to other commands' answers as they were written. */
+  /** With unresolved references to results of other commands. */
   params: Values;
-  /** Characters. */
+  /** Length of the command in characters. */
   length: number;
 }
 
-/** Runs one command of a batch; throws RestError. */
+/** Runs one command of a batch. @throws RestError */
 type RunCommand = (method: string, params: Values) => Outcome & { time: Values };
 
 /**
- * `batch` (settings/how-to-call-rest-api/batch.md): commands run in their order, one may use what earlier
- * ones answered; errors are told apart by key while the answer is 200; `halt` ends the batch at the first. A
- * command beyond the fiftieth is an error of its own.
+ * `batch` (settings/how-to-call-rest-api/batch.md): runs commands in order; each may refer to results of earlier ones.
+ * Errors are reported by key and the HTTP status is 200; `halt` ends the batch at the first error. Each command after
+ * the fiftieth is an error.
  */
 export function runBatch(
   params: Values,
   commands: readonly Command[],
   run: RunCommand,
-  missing: MissingReference,
+  missingReference: MissingReference,
 ): Value {
   const sections: Sections = { result: [], error: [], total: [], next: [], time: [] };
   const halt = isTruthy(argument(params, 'halt'));
-  for (const [position, { key, method, params: written }] of commands.entries()) {
+  for (const [position, { key, method, params: withReferences }] of commands.entries()) {
     try {
-      if (position >= MAX_COMMANDS) throw tooLong();
-      const { result, total, next, time } = run(method, resolveTree(written, sections, missing));
+      if (position >= MAX_COMMANDS) throw batchTooLong();
+      const { result, total, next, time } = run(
+        method,
+        resolveReferences(withReferences, sections, missingReference),
+      );
       sections.result.push([key, result]);
       if (total !== undefined) sections.total.push([key, total]);
       if (next !== undefined) sections.next.push([key, next]);
@@ -64,15 +67,15 @@ export function runBatch(
 }
 
 /**
- * A batch can be too long as a whole, in characters, and is refused as a whole then (`_includes/system-errors.md`); how long is not
- * documented, so a portal has a limit only if it is given one. @throws RestError
+ * A portal refuses a batch whose commands have too many characters in total (`_includes/system-errors.md`). The
+ * documentation names no limit, so a portal has one only if its settings say so. @throws RestError
  */
 export function checkLength(commands: readonly Command[], limit: number | null): void {
   const length = commands.reduce((sum, command) => sum + command.length, 0);
-  if (limit !== null && length > limit) throw tooLong();
+  if (limit !== null && length > limit) throw batchTooLong();
 }
 
-/** What is in `cmd`: strings `method?query`; anything else is passed over. */
+/** The commands in `cmd`: strings `method?query`; other values are ignored. */
 export function commandsOf(params: Values): Command[] {
   const commands = argument(params, 'cmd');
   if (!isTree(commands) && !Array.isArray(commands)) return [];
@@ -83,7 +86,7 @@ export function commandsOf(params: Values): Command[] {
   });
 }
 
-function tooLong(): RestError {
+function batchTooLong(): RestError {
   return new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded');
 }
 
@@ -95,23 +98,23 @@ function split(command: string): [method: string, query: string] {
 
 type Sections = Record<'result' | 'error' | 'total' | 'next' | 'time', [string, Value][]>;
 
-/** The parameters of a command, with what earlier commands answered put in. */
-function resolveTree(tree: Values, sections: Sections, missing: MissingReference): Values {
+/** Resolves the references in a command's parameters. */
+function resolveReferences(tree: Values, sections: Sections, missingReference: MissingReference): Values {
   const resolved = emptyTree();
   for (const [key, value] of Object.entries(tree)) {
-    const name = textOf(resolve(key, sections, missing)) ?? key;
+    const name = textOf(resolve(key, sections, missingReference)) ?? key;
     resolved[name] = isTree(value)
-      ? resolveTree(value, sections, missing)
-      : resolve(value, sections, missing);
+      ? resolveReferences(value, sections, missingReference)
+      : resolve(value, sections, missingReference);
   }
   return resolved;
 }
 
 /**
- * `$result[key][path]` (also `$total`, `$next`, `$error`, `$time`): alone it becomes the value itself,
- * within a text it is put in.
+ * Resolves `$result[key][path]` (also `$total`, `$next`, `$error`, `$time`): a text that is one reference becomes the
+ * value itself, a reference within a text is inserted.
  */
-function resolve(value: Value, sections: Sections, missing: MissingReference): Value {
+function resolve(value: Value, sections: Sections, missingReference: MissingReference): Value {
   const text = textOf(value);
   if (text === undefined || !text.includes('$')) return value;
   let resolved = text;
@@ -120,7 +123,7 @@ function resolve(value: Value, sections: Sections, missing: MissingReference): V
   )) {
     const keys = [...path.matchAll(/\[([^\]]+)\]/g)].map(([, key = '']) => key);
     if (keys.length === 0) continue;
-    const found = follow(sectionTree(sections, section), keys, missing);
+    const found = follow(sectionTree(sections, section), keys, missingReference);
     if (reference === text) return found;
     const inserted = textOf(found);
     if (inserted !== undefined) resolved = resolved.replace(reference, () => inserted);
@@ -138,11 +141,11 @@ function isSection(sections: Sections, name: string): name is keyof Sections {
   return Object.hasOwn(sections, name);
 }
 
-function follow(from: Value, path: readonly string[], missing: MissingReference): Value {
+function follow(from: Value, path: readonly string[], missingReference: MissingReference): Value {
   let value = from;
   for (const key of path) {
     const next = Array.isArray(value) ? value[Number(key)] : isTree(value) ? own(value, key) : undefined;
-    if (next === undefined || next === null) return missing === 'empty' ? '' : value;
+    if (next === undefined || next === null) return missingReference === 'empty' ? '' : value;
     value = next;
   }
   return value;

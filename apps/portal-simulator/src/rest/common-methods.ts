@@ -5,7 +5,7 @@ import { RestError } from '../protocol/rest-error.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
 import { isAdministrator, userIdOf, type Call, type Method } from './method.js';
 
-/** What every portal answers to anyone (api-reference/common/). */
+/** Methods about the application, the user and the portal (api-reference/common/). */
 export const applicationMethods: Record<string, Method> = {
   'app.info'({ caller, clientId }) {
     if (caller.kind === 'webhook') {
@@ -34,7 +34,7 @@ export const applicationMethods: Record<string, Method> = {
 
   'server.time': ({ nowMs }) => ({ result: formatTimestamp(nowMs) }),
 
-  /** `Y`, `N`, or of a portal on premise `<language>_selfhosted` (api-reference/common/system/feature-get.md). */
+  /** `Y`, `N`, or `<language>_selfhosted` on premise (api-reference/common/system/feature-get.md). */
   'feature.get'({ portal, params }) {
     const code = textOf(argument(params, 'code')) ?? '';
     if (code === '') throw new RestError('CODE_EMPTY', "CODE can't be empty");
@@ -44,21 +44,21 @@ export const applicationMethods: Record<string, Method> = {
 
 const USER_SCOPES = ['user', 'user_basic', 'user_brief'];
 
-/** The permissions of which a method needs one; none: every application may call it. */
+/** The scopes of which a method needs one; empty if every application may call it. */
 function scopesOf(method: string): readonly string[] {
   const [group = ''] = method.split('.', 1);
   if (group === 'crm' || group === 'userfieldconfig') return [group];
   return method === 'user.current' ? USER_SCOPES : [];
 }
 
-/** An incoming webhook has every permission. */
+/** An incoming webhook has every scope. */
 export function mayCall({ portal, caller }: Pick<Call, 'portal' | 'caller'>, method: string): boolean {
   const scopes = scopesOf(method);
   if (caller.kind === 'webhook' || scopes.length === 0) return true;
   return scopes.some((scope) => portal.settings.scope.includes(scope));
 }
 
-/** What a portal says of its methods and permissions (api-reference/common/system/). */
+/** `scope`, `methods` and `method.get` (api-reference/common/system/). */
 export function methodListMethods(others: readonly string[]): Record<string, Method> {
   const names = [...others, 'scope', 'methods', 'method.get'];
   return {
@@ -70,12 +70,12 @@ export function methodListMethods(others: readonly string[]): Record<string, Met
         : portal.settings.scope,
     }),
 
-    /** `scope` alone, be it empty; else all there are with `full`, or what the caller may call. */
+    /** The methods of `scope`, even if it is empty; all with `full`; else those that the caller may call. */
     methods(call) {
       const scope = argument(call.params, 'scope');
       if (scope !== undefined) {
-        const wanted = textOf(scope) ?? '';
-        return { result: names.filter((name) => isOf(wanted, name)) };
+        const requestedScope = textOf(scope) ?? '';
+        return { result: names.filter((name) => hasScope(requestedScope, name)) };
       }
       if (isTruthy(argument(call.params, 'full'))) return { result: names };
       return { result: names.filter((name) => mayCall(call, name)) };
@@ -89,7 +89,7 @@ export function methodListMethods(others: readonly string[]): Record<string, Met
   };
 }
 
-function isOf(scope: string, method: string): boolean {
+function hasScope(scope: string, method: string): boolean {
   const scopes = scopesOf(method);
   return scope === '' ? scopes.length === 0 : scopes.includes(scope);
 }

@@ -1,48 +1,48 @@
 import { CONTACT_TYPE_ID } from '../crm/object-types.js';
-import { contactFields } from '../fields/standard-sets.js';
+import { CONTACT_FIELDS } from '../fields/standard-sets.js';
 import { parseFilter } from '../items/filter.js';
 import type { Item } from '../items/item.js';
 import type { Portal } from '../portal/portal.js';
 import { argument, integerOf, isTree, textOf, type Value, type Values } from '../protocol/php.js';
 import { RestError } from '../protocol/rest-error.js';
-import { actorOf, nextOf, PAGE_SIZE, parseOrder, parseStart, selected, type Method } from './method.js';
+import { actorOf, nextStart, PAGE_SIZE, parseOrder, parseStart, parseSelect, type Method } from './method.js';
 
 /**
- * `crm.contact.*` (api-reference/crm/contacts/): deprecated, but users have it. Names in upper case, every
- * scalar a string.
+ * `crm.contact.*` (api-reference/crm/contacts/): deprecated, but in use. Names are upper case, every scalar is a
+ * string.
  */
 export const contactMethods: Record<string, Method> = {
   'crm.contact.list'({ portal, params }) {
     const store = portal.crm.items(CONTACT_TYPE_ID);
     const { offset, count } = parseStart(argument(params, 'start'));
-    const filter = parseFilter(translated(argument(params, 'filter')), contactFields);
-    const orders = parseOrder(translated(argument(params, 'order')), contactFields);
+    const filter = parseFilter(translated(argument(params, 'filter')), CONTACT_FIELDS);
+    const orders = parseOrder(translated(argument(params, 'order')), CONTACT_FIELDS);
     const page = store.page({ filter, orders, offset, limit: PAGE_SIZE, count });
-    const select = selected(argument(params, 'select'));
+    const select = parseSelect(argument(params, 'select'));
     return {
       result: page.items.map((item) => showContact(portal, item, select)),
-      next: nextOf(offset, page.total),
+      next: nextStart(offset, page.total),
       total: page.total,
     };
   },
 
   'crm.contact.get'({ portal, params }) {
-    return { result: showContact(portal, contactOf(portal, params, 'Not found')) };
+    return { result: showContact(portal, requireContact(portal, params, 'Not found')) };
   },
 
   'crm.contact.add'(call) {
-    const item = call.portal.crm.addItem(CONTACT_TYPE_ID, fieldsOf(call.params), actorOf(call));
+    const item = call.portal.crm.addItem(CONTACT_TYPE_ID, fieldsParameter(call.params), actorOf(call));
     return { result: item.id };
   },
 
   'crm.contact.update'(call) {
-    const { id } = contactOf(call.portal, call.params, 'Contact is not found');
-    call.portal.crm.updateItem(CONTACT_TYPE_ID, id, fieldsOf(call.params), actorOf(call));
+    const { id } = requireContact(call.portal, call.params, 'Contact is not found');
+    call.portal.crm.updateItem(CONTACT_TYPE_ID, id, fieldsParameter(call.params), actorOf(call));
     return { result: true };
   },
 
   'crm.contact.delete'(call) {
-    const { id } = contactOf(call.portal, call.params, 'Contact is not found');
+    const { id } = requireContact(call.portal, call.params, 'Contact is not found');
     call.portal.crm.deleteItem(CONTACT_TYPE_ID, id, actorOf(call));
     return { result: true };
   },
@@ -70,7 +70,7 @@ function classicName(universal: string): string {
   return ORIGINAL.get(universal) ?? universal.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
 
-/** Filter, order or fields with the names that `crm.item.*` uses; a filter's prefixes stay. */
+/** Renames the keys of a filter, an order or fields to those of `crm.item.*`; prefixes of a filter stay. */
 function translated(given: Value | undefined): Values {
   if (!isTree(given)) return {};
   const entries = Object.entries(given).map(([key, value]): [string, Value] => {
@@ -80,24 +80,24 @@ function translated(given: Value | undefined): Values {
   return Object.fromEntries(entries);
 }
 
-function fieldsOf(params: Values): Values {
+function fieldsParameter(params: Values): Values {
   const fields = argument(params, 'fields');
   if (!isTree(fields)) throw new RestError('', "Parameter 'fields' must be array");
   return translated(fields);
 }
 
-function contactOf(portal: Portal, params: Values, complaint: string): Item {
+function requireContact(portal: Portal, params: Values, description: string): Item {
   const item = portal.crm.items(CONTACT_TYPE_ID).get(integerOf(argument(params, 'id')) ?? 0);
-  if (!item) throw new RestError('', complaint);
+  if (!item) throw new RestError('', description);
   return item;
 }
 
 function showContact(portal: Portal, item: Item, select?: readonly string[]): Values {
   const store = portal.crm.items(CONTACT_TYPE_ID);
   const names = select?.map(universalName) ?? [...store.fields.names, ...Object.keys(item.fields)];
-  const shown = names.filter((name) => contactFields.kindOf(name) && name !== 'entityTypeId');
+  const visible = names.filter((name) => CONTACT_FIELDS.kindOf(name) && name !== 'entityTypeId');
   return Object.fromEntries(
-    shown.map((name) => {
+    visible.map((name) => {
       const value = store.valueOf(item, name);
       return [classicName(name), textOf(value) ?? value];
     }),

@@ -1,13 +1,16 @@
 import { withoutTokens } from '../http/http-server.js';
 import { argument, integerOf, isTruthy, textOf, type Values } from '../protocol/php.js';
-import { administratorWanted, missingArgument, RestError } from '../protocol/rest-error.js';
+import { administratorRequired, missingArgument, RestError } from '../protocol/rest-error.js';
 import { actorOf, applicationOf, isAdministrator, type Call, type Method } from './method.js';
 
 const EVENT_TYPES = ['online', 'offline'];
 
-/** `event.*` and `events` (api-reference/events/): with an application's authorization only. */
+/** `event.*` and `events` (api-reference/events/): for applications only. */
 export const eventMethods: Record<string, Method> = {
-  /** Without parameters, the application's own; `FULL` means nothing beside `SCOPE`, be it empty. */
+  /**
+   * Without parameters: the events of the application's scopes. `FULL` is ignored if `SCOPE` is given, even an empty
+   * one.
+   */
   events(call) {
     applicationOf(call);
     const { portal, params } = call;
@@ -21,36 +24,36 @@ export const eventMethods: Record<string, Method> = {
     const { portal, params, request, nowMs } = call;
     const given = integerOf(argument(params, 'auth_type')) ?? 0;
     if (given > 0 && given !== userId && !isAdministrator(call.caller)) {
-      throw administratorWanted('Event binding with AUTH_TYPE');
+      throw administratorRequired('Event binding with AUTH_TYPE');
     }
     const authType = given > 0 || isAdministrator(call.caller) ? given : userId;
     const event = requiredText(call, 'event').toUpperCase();
-    if (eventType(call) === 'offline') refuseOffline(call, 'binding');
+    if (eventType(call) === 'offline') rejectOffline(call, 'binding');
     const url = requiredText(call, 'handler');
-    checkHandler(url);
+    checkHandlerUrl(url);
     if (!portal.availableEvents('application').includes(event)) {
       throw new RestError('ERROR_EVENT_NOT_FOUND', 'Event not found');
     }
     const { handlers, settings } = portal;
-    if (!handlers.begin([event, url, authType].join('|'), request, nowMs, settings.latencyMs)) {
-      throw notBound('Process of binding the handler has already started');
+    if (!handlers.startBinding([event, url, authType].join('|'), request, nowMs, settings.latencyMs)) {
+      throw bindFailed('Process of binding the handler has already started');
     }
     if (!handlers.bind(event, url, { kind: 'application', installation, authType })) {
-      throw notBound('Handler already binded');
+      throw bindFailed('Handler already binded');
     }
     return { result: true };
   },
 
-  /** Whose handlers, unless `auth_type` says so: an administrator unbinds everybody's, anyone else her own. */
+  /** Without `auth_type`, an administrator unbinds handlers of all users, other users only their own. */
   'event.unbind'(call) {
     const { userId } = applicationOf(call);
     const event = requiredText(call, 'event').toUpperCase();
-    if (eventType(call) === 'offline') refuseOffline(call, 'unbinding');
+    if (eventType(call) === 'offline') rejectOffline(call, 'unbinding');
     const url = requiredText(call, 'handler');
     const authTypeGiven = argument(call.params, 'auth_type');
     const given = authTypeGiven === undefined ? undefined : (integerOf(authTypeGiven) ?? 0);
     if (given !== undefined && given !== userId && !isAdministrator(call.caller)) {
-      throw administratorWanted('Event unbinding with AUTH_TYPE');
+      throw administratorRequired('Event unbinding with AUTH_TYPE');
     }
     const authType = given ?? (isAdministrator(call.caller) ? undefined : userId);
     const count = call.portal.handlers.remove(
@@ -63,7 +66,7 @@ export const eventMethods: Record<string, Method> = {
     return { result: { count } };
   },
 
-  /** An administrator sees all, anyone else her own. */
+  /** An administrator gets all handlers, other users only their own. */
   'event.get'(call) {
     const { userId } = applicationOf(call);
     const bound = call.portal.handlers.all().flatMap(({ event, url, owner }): Values[] => {
@@ -74,7 +77,7 @@ export const eventMethods: Record<string, Method> = {
     return { result: bound };
   },
 
-  /** ONAPPTEST with whatever was passed, in `data[QUERY]` (test-handler.md). */
+  /** Emits ONAPPTEST with all parameters in `data[QUERY]` (test-handler.md). */
   'event.test'(call) {
     applicationOf(call);
     const { portal, params } = call;
@@ -91,24 +94,24 @@ function eventType({ params }: Call): string {
   throw new RestError('ERROR_ARGUMENT', `Value must be one of {${EVENT_TYPES.join('|')}}`);
 }
 
-/** Bitrix24's offline queue is not played here, and a binding that is never served would be a lie. */
-function refuseOffline({ caller }: Call, what: string): never {
-  if (!isAdministrator(caller)) throw administratorWanted(`Offline events ${what}`);
+/** The simulator has no offline queue, so a binding that it could not serve is an error. */
+function rejectOffline({ caller }: Call, what: string): never {
+  if (!isAdministrator(caller)) throw administratorRequired(`Offline events ${what}`);
   throw new RestError('ERROR_ARGUMENT', 'The simulator has no offline events');
 }
 
-/** Scheme and host as they are written, as PHP's `parse_url` gives them. */
+/** Scheme and host as PHP's `parse_url` returns them. */
 const ADDRESS = /^([a-z][a-z\d+.-]*):\/\/(?:[^/?#@]*@)?([^/?#:]*)/i;
 
-/** Whether a host has a dot is all that is asked of it: `localhost` is refused (event-bind.md). @throws RestError */
-function checkHandler(url: string): void {
+/** Checks only that the host has a dot: `localhost` is refused (event-bind.md). @throws RestError */
+function checkHandlerUrl(url: string): void {
   const [, scheme = '', host = ''] = ADDRESS.exec(url) ?? [];
   if (host.indexOf('.') <= 0) throw new RestError('ERROR_WRONG_HANDLER_URL', 'Wrong handler URL');
   if (scheme === 'http' || scheme === 'https') return;
   throw new RestError('ERROR_UNSUPPORTED_PROTOCOL', 'Unsupported handler protocol');
 }
 
-function notBound(why: string): RestError {
+function bindFailed(why: string): RestError {
   return new RestError('ERROR_CORE', `Unable to set event handler: ${why}`);
 }
 

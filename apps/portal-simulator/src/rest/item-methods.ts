@@ -7,13 +7,13 @@ import { accessDenied } from '../protocol/rest-error.js';
 import { fileView, ItemView, namingOf, type Naming } from './item-view.js';
 import {
   actorOf,
-  nextOf,
+  nextStart,
   PAGE_SIZE,
   parseOrder,
   parseStart,
   requiredFields,
   requiredInteger,
-  selected,
+  parseSelect,
   userIdOf,
   type Call,
   type Method,
@@ -21,7 +21,7 @@ import {
 
 /** `crm.item.*` (api-reference/crm/universal/) */
 export const itemMethods: Record<string, Method> = {
-  /** What a user may not see is not in the list, and is not counted. */
+  /** Hidden items are neither listed nor counted. */
   'crm.item.list'(call) {
     const { portal, params, caller } = call;
     const store = storeOf(call);
@@ -38,7 +38,7 @@ export const itemMethods: Record<string, Method> = {
     const view = viewOf(call, store, selectedFields(call, store));
     return {
       result: { items: page.items.map((item) => view.show(item)) },
-      next: nextOf(offset, page.total),
+      next: nextStart(offset, page.total),
       total: page.total,
     };
   },
@@ -52,7 +52,7 @@ export const itemMethods: Record<string, Method> = {
   'crm.item.fields'(call) {
     const store = storeOf(call);
     const { portal, caller, params } = call;
-    if (portal.crm.rights.seesNothing(userIdOf(caller), store.entityTypeId)) throw mayNotView();
+    if (portal.crm.rights.isTypeHidden(userIdOf(caller), store.entityTypeId)) throw viewDenied();
     return { result: { fields: describeFields(store, namingOf(params, store.fields)) } };
   },
 
@@ -83,12 +83,12 @@ function storeOf({ portal, params }: Call): ItemStore {
 }
 
 /**
- * `select`, where `*` is everything and `uf_*` every user field. `fm` comes with `*` alone, and not by its name
+ * `select`, where `*` means all fields and `uf_*` all user fields. Only `*` selects `fm`, its name does not
  * (api-reference/crm/universal/crm-item-list.md).
  */
 function selectedFields({ params }: Call, { fields }: ItemStore): string[] | undefined {
   const naming = namingOf(params, fields);
-  return selected(params['select'])
+  return parseSelect(params['select'])
     ?.flatMap((written) =>
       written.toLowerCase() === 'uf_*' ? fields.userFields().map(({ name }) => name) : naming.name(written),
     )
@@ -104,20 +104,20 @@ function viewOf(call: Call, store: ItemStore, select?: readonly string[]): ItemV
   });
 }
 
-/** The item that a call means. @throws RestError ACCESS_DENIED when it is there, but not for this user */
+/** The id of the item in a call. @throws RestError NOT_FOUND; ACCESS_DENIED if it is hidden from the user */
 function visibleId({ portal, params, caller }: Call, { entityTypeId }: ItemStore): number {
   const { id } = portal.crm.item(entityTypeId, requiredInteger(params, 'id'));
-  if (portal.crm.rights.hiddenFrom(userIdOf(caller), entityTypeId)?.(id) === true) throw mayNotView();
+  if (portal.crm.rights.hiddenFrom(userIdOf(caller), entityTypeId)?.(id) === true) throw viewDenied();
   return id;
 }
 
-function mayNotView() {
+function viewDenied() {
   return accessDenied('You do not have permission to view this item');
 }
 
 /**
- * `crm.item.fields` (api-reference/crm/universal/crm-item-fields.md; user fields, and the items of an enumeration, as
- * crm-item-add.md shows them under “Custom fields used in the example”).
+ * `crm.item.fields` (api-reference/crm/universal/crm-item-fields.md; user fields and the options of an enumeration:
+ * crm-item-add.md, “Custom fields used in the example”).
  */
 function describeFields(store: ItemStore, naming: Naming): Values {
   const { fields, entityTypeId } = store;

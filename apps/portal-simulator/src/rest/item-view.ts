@@ -6,11 +6,11 @@ import { integerOf, isTree, textOf, treeOf, type Value, type Values } from '../p
 import type { Call } from './method.js';
 
 interface ViewOptions {
-  /** Only these fields, by the names of crm.item.*. */
+  /** Only these fields, by their names in crm.item.*. */
   select?: readonly string[] | undefined;
-  /** How a field is called in what is shown. */
+  /** The shown name of a field. */
   shown?: (name: string) => string;
-  /** What a file looks like to whoever asks. */
+  /** The view of a file for the caller. */
   showFile?: ShowFile;
 }
 
@@ -20,11 +20,11 @@ interface Column {
   name: string;
   shownAs: string;
   isDisabled: boolean;
-  /** Of a user field for files: `UF_CRM_…`. */
+  /** `UF_CRM_…` of a user field of type `file`. */
   fileFieldName?: string;
 }
 
-/** Items of one type as `crm.item.*` shows them. Columns are worked out once: 2,500 items make one batch. */
+/** Shows items of one type as `crm.item.*` does. Columns are computed once: a batch shows 2,500 items. */
 export class ItemView {
   private readonly columns: readonly Column[];
   private readonly isWhole: boolean;
@@ -73,8 +73,8 @@ export class ItemView {
 }
 
 /**
- * A file in an item (api-reference/files/how-to-update-files.md): the address for machines carries the authorization of whoever
- * asked, so it is another one at every call, and a secret.
+ * The view of a file in an item (api-reference/files/how-to-update-files.md). `urlMachine` contains the caller's
+ * authorization: it differs at every call and is a secret.
  */
 export function fileView({ portal, caller }: Call): ShowFile {
   const { name, domain } = portal.identity;
@@ -95,18 +95,18 @@ export function fileView({ portal, caller }: Call): ShowFile {
   };
 }
 
-/** How a call writes the names of user fields: as crm.item.* does, or as they are (`useOriginalUfNames`). */
+/** The names of user fields in a call: those of crm.item.*, or the original ones (`useOriginalUfNames`). */
 export interface Naming {
-  /** What the fields of an item, or an order, are called here. */
+  /** Renames the keys of fields or of an order to the names of crm.item.*. */
   keys(tree: Values): Values;
-  /** The same for a filter, whose keys have prefixes and whose groups are filters. */
+  /** Renames the keys of a filter: keys have prefixes, groups are filters. */
   filter(tree: Value | undefined): Values;
   name(written: string): string;
-  /** How an answer calls the field of this name. */
+  /** The name of a field in a response. */
   shown(name: string): string;
 }
 
-const defaultNaming: Naming = {
+const DEFAULT_NAMING: Naming = {
   keys: (tree) => tree,
   filter: (tree) => treeOf(tree),
   name: (written) => written,
@@ -115,17 +115,17 @@ const defaultNaming: Naming = {
 
 /** api-reference/crm/universal/index.md, “Field Naming Conventions” */
 export function namingOf(params: Values, fields: FieldSet): Naming {
-  return textOf(params['useOriginalUfNames']) === 'Y' ? new OriginalNames(fields) : defaultNaming;
+  return textOf(params['useOriginalUfNames']) === 'Y' ? new OriginalNames(fields) : DEFAULT_NAMING;
 }
 
 class OriginalNames implements Naming {
-  private readonly inside: ReadonlyMap<string, string>;
-  private readonly outside: ReadonlyMap<string, string>;
+  private readonly nameByFieldName: ReadonlyMap<string, string>;
+  private readonly fieldNameByName: ReadonlyMap<string, string>;
 
   constructor(fields: FieldSet) {
     const names = fields.userFields().map(({ name, fieldName }) => ({ name, fieldName }));
-    this.inside = new Map(names.map(({ name, fieldName }) => [fieldName, name]));
-    this.outside = new Map(names.map(({ name, fieldName }) => [name, fieldName]));
+    this.nameByFieldName = new Map(names.map(({ name, fieldName }) => [fieldName, name]));
+    this.fieldNameByName = new Map(names.map(({ name, fieldName }) => [name, fieldName]));
   }
 
   keys(tree: Values): Values {
@@ -144,10 +144,10 @@ class OriginalNames implements Naming {
   }
 
   name(written: string): string {
-    return this.inside.get(written) ?? written;
+    return this.nameByFieldName.get(written) ?? written;
   }
 
   shown(name: string): string {
-    return this.outside.get(name) ?? name;
+    return this.fieldNameByName.get(name) ?? name;
   }
 }

@@ -6,7 +6,7 @@ import type { Portal } from '../portal/portal.js';
 import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
 import { invalidArgument, missingParameter, RestError } from '../protocol/rest-error.js';
 
-/** Who calls: an application with an access token, or an incoming webhook. */
+/** The caller: an application with an access token, or an incoming webhook. */
 export type Caller =
   { kind: 'application'; access: AccessToken } | { kind: 'webhook'; secret: string; userId: number };
 
@@ -15,9 +15,9 @@ export interface Call {
   caller: Caller;
   params: Values;
   clientId: string;
-  /** When the HTTP request came. */
+  /** When the HTTP request arrived. */
   nowMs: number;
-  /** The HTTP request: commands of one batch have the same. */
+  /** Identifies the HTTP request: the commands of one batch share it. */
   request: object;
 }
 
@@ -35,7 +35,7 @@ export function userIdOf(caller: Caller): number {
   return caller.kind === 'application' ? caller.access.userId : caller.userId;
 }
 
-/** The owner, who installs the application, is one; all other users are none. */
+/** Only the owner, who installs the application, is an administrator. */
 export function isAdministrator(caller: Caller): boolean {
   return userIdOf(caller) === OWNER_ID;
 }
@@ -63,7 +63,7 @@ export function requiredFields(params: Values): Values {
 }
 
 /**
- * The application's own calls only; a webhook gets what the `rest` module answers it. @throws RestError
+ * The access token of an application's call; a webhook gets the error of the `rest` module. @throws RestError
  * WRONG_AUTH_TYPE
  */
 export function applicationOf({ caller }: Call): AccessToken {
@@ -72,24 +72,21 @@ export function applicationOf({ caller }: Call): AccessToken {
 }
 
 export function parseOrder(order: Value | undefined, fields: FieldSet): Order[] {
-  return Object.entries(isTree(order) ? order : {}).map(([field, direction]) => {
-    const name = fields.named(field);
+  return Object.entries(isTree(order) ? order : {}).map(([field, value]) => {
+    const name = fields.canonicalName(field);
     if (!fields.kindOf(name))
       throw invalidArgument(`Invalid order: field '${field}' is not allowed in order`);
-    const wanted = (textOf(direction) ?? '').toUpperCase();
-    if (wanted !== 'ASC' && wanted !== 'DESC') {
+    const direction = (textOf(value) ?? '').toUpperCase();
+    if (direction !== 'ASC' && direction !== 'DESC') {
       throw invalidArgument(
-        `Invalid order: allowed sort directions are \`ASC, DESC\`. But got '${textOf(direction) ?? ''}' for field '${field}'`,
+        `Invalid order: allowed sort directions are \`ASC, DESC\`. But got '${textOf(value) ?? ''}' for field '${field}'`,
       );
     }
-    return { field: name, descending: wanted === 'DESC' };
+    return { field: name, descending: direction === 'DESC' };
   });
 }
 
-/**
- * `start`: which page, by any of its places, and whether to count; -1 (any negative number) gives the first page without
- * a count.
- */
+/** `start` is any offset within a page; -1 (or any negative number) means the first page without a count. */
 export function parseStart(start: Value | undefined): { offset: number; count: boolean } {
   const from = integerOf(start) ?? 0;
   return from < 0
@@ -97,11 +94,11 @@ export function parseStart(start: Value | undefined): { offset: number; count: b
     : { offset: Math.floor(from / PAGE_SIZE) * PAGE_SIZE, count: true };
 }
 
-export function nextOf(offset: number, total: number | undefined): number | undefined {
+export function nextStart(offset: number, total: number | undefined): number | undefined {
   return total !== undefined && total > offset + PAGE_SIZE ? offset + PAGE_SIZE : undefined;
 }
 
-export function selected(select: Value | undefined): string[] | undefined {
+export function parseSelect(select: Value | undefined): string[] | undefined {
   const names = listOf(select).flatMap((name) => textOf(name) ?? []);
   return names.length === 0 || names.includes('*') ? undefined : names;
 }

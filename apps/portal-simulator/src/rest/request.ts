@@ -4,23 +4,23 @@ import type { OperatingReading } from '../limits/operating.js';
 import type { Tokens } from '../oauth/tokens.js';
 import type { Portal } from '../portal/portal.js';
 import type { Values } from '../protocol/php.js';
-import { systemErrors } from '../protocol/rest-error.js';
+import { SYSTEM_ERRORS } from '../protocol/rest-error.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
 import type { Caller } from './method.js';
 
 export interface RestRequest {
-  /** 3: under `rest/api/` (api-reference/rest-v3.md). */
+  /** 3 for a path under `rest/api/` (api-reference/rest-v3.md). */
   version: 2 | 3;
   method: string;
   params: Values;
-  /** Of an incoming webhook's address: `rest/<user>/<secret>/`. */
+  /** From the address of an incoming webhook: `rest/<user>/<secret>/`. */
   webhook?: { userId: string; secret: string };
-  /** A token in the header `Authorization`. */
+  /** The token of the header `Authorization`. */
   bearer?: string | undefined;
   callerAddress: string;
 }
 
-/** Who calls: known by an access token, or by an incoming webhook's secret. @throws RestError */
+/** Identifies the caller by an access token or by the secret of an incoming webhook. @throws RestError */
 export function authorize(
   portal: Portal,
   { params, webhook, bearer }: RestRequest,
@@ -29,18 +29,18 @@ export function authorize(
 ): Caller {
   if (webhook) {
     const userId = portal.webhooks.get(webhook.secret);
-    if (userId === undefined || String(userId) !== webhook.userId) throw systemErrors.webhook;
+    if (userId === undefined || String(userId) !== webhook.userId) throw SYSTEM_ERRORS.webhook;
     return { kind: 'webhook', secret: webhook.secret, userId };
   }
   const token = accessTokenOf(params, bearer);
-  if (token === '') throw systemErrors.noAuth;
+  if (token === '') throw SYSTEM_ERRORS.noAuth;
   const access = tokens.find(token);
-  if (!access || access.installation !== portal.installation) throw systemErrors.unknownToken;
-  if (nowMs >= access.expiresAtMs) throw systemErrors.expired;
+  if (!access || access.installation !== portal.installation) throw SYSTEM_ERRORS.unknownToken;
+  if (nowMs >= access.expiresAtMs) throw SYSTEM_ERRORS.expired;
   return { kind: 'application', access };
 }
 
-/** What time it is for one HTTP request: the simulator's own time when it came, and finely on from there. */
+/** The clock of one HTTP request: starts at the simulator's time and advances with sub-millisecond precision. */
 export class RequestClock {
   private readonly mark = performance.now();
 
@@ -53,8 +53,8 @@ export class RequestClock {
 }
 
 /**
- * `time` of an answer that ends now (api-reference/data-types.md#time). Without `reading` the portal counts no
- * operating time, as one on premise.
+ * `time` of a response that ends now (api-reference/data-types.md#time). No `reading` means that the portal counts no
+ * operating time, as on premise.
  */
 export function timeOf(clock: RequestClock, startedMs: number, reading?: OperatingReading): Values {
   const finishedMs = clock.nowMs();

@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sendNetworkFault, sendRedirect } from '../faults/faults.js';
-import type { Answer } from '../http/answer.js';
+import type { RestResponse } from '../http/response.js';
 import { baseUrlOf, bearerOf, parametersOf } from '../http/http-server.js';
-import type { OAuth } from '../oauth/oauth-server.js';
+import type { OAuthServer } from '../oauth/oauth-server.js';
 import type { Portal } from '../portal/portal.js';
 import type { Portals } from '../portal/portals.js';
 import type { RestRequest } from './request.js';
@@ -13,20 +13,23 @@ interface RestRoute {
   Params: { name: string; method: string; user?: string; secret?: string };
 }
 
-interface RestParts {
+interface RestDependencies {
   portals: Portals;
   rest: RestService;
-  oauth: OAuth;
+  oauth: OAuthServer;
   publicUrl: string | undefined;
 }
 
-/** REST of every portal, with a token or by incoming webhook, and the OAuth server. */
-export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publicUrl }: RestParts): void {
-  const answerRest = async (request: FastifyRequest<RestRoute>, reply: FastifyReply): Promise<void> => {
+/** Routes of REST, by token or incoming webhook, and of the OAuth server. */
+export function addRestRoutes(
+  app: FastifyInstance,
+  { portals, rest, oauth, publicUrl }: RestDependencies,
+): void {
+  const handleRest = async (request: FastifyRequest<RestRoute>, reply: FastifyReply): Promise<void> => {
     const { name, method, user, secret } = request.params;
     const portal = portals.find(name);
     if (!portal) {
-      await answerElsewhere(request, reply, portals.findMoved(name));
+      await handleUnknownPortal(request, reply, portals.findMoved(name));
       return;
     }
     const version = request.routeOptions.url?.includes('/rest/api/') === true ? 3 : 2;
@@ -38,10 +41,10 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
       callerAddress: request.ip,
     };
     if (user !== undefined && secret !== undefined) call.webhook = { userId: user, secret };
-    await send(request, reply, rest.answer(portal, call), portal.settings.latencyMs);
+    await send(request, reply, rest.handle(portal, call), portal.settings.latencyMs);
   };
 
-  const answerElsewhere = async (
+  const handleUnknownPortal = async (
     request: FastifyRequest<RestRoute>,
     reply: FastifyReply,
     moved: Portal | undefined,
@@ -57,25 +60,25 @@ export function addRestRoutes(app: FastifyInstance, { portals, rest, oauth, publ
   const send = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    { status, body, fault }: Answer,
+    { status, body, fault }: RestResponse,
     latencyMs: number,
   ): Promise<void> => {
     const waitMs = latencyMs + (fault?.ms ?? 0);
-    // Nobody waits for this timer: a simulator that closes ends its connections.
+    // The timer keeps no process alive: a simulator that closes ends its connections.
     if (waitMs > 0) await wait(waitMs, undefined, { ref: false });
     reply.code(status);
-    const elsewhere = `${baseUrlOf(request, publicUrl)}/moved/`;
-    if (fault) await sendNetworkFault(request, reply, fault, { body, elsewhere });
+    const redirectTo = `${baseUrlOf(request, publicUrl)}/moved/`;
+    if (fault) await sendNetworkFault(request, reply, fault, { body, redirectTo });
     else await reply.send(body);
   };
 
   const method = ['GET', 'POST'];
   const webhook = '/:user/:secret';
   for (const under of ['/portals/:name/rest', `/portals/:name/rest${webhook}`]) {
-    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: handleRest });
   }
   for (const under of ['/portals/:name/rest/api', `/portals/:name/rest/api${webhook}`]) {
-    app.route<RestRoute>({ method, url: `${under}/:method`, handler: answerRest });
+    app.route<RestRoute>({ method, url: `${under}/:method`, handler: handleRest });
   }
   app.route({
     method,

@@ -1,12 +1,12 @@
 import type { NetworkFault } from '../faults/faults.js';
 import { restRefusal } from '../faults/suspension.js';
-import { answerOf, unexecutedAnswer, type Answer } from '../http/answer.js';
+import { respond, notExecuted, type RestResponse } from '../http/response.js';
 import type { OperatingReading, OperatingRequest } from '../limits/operating.js';
 import type { ApplicationKeys } from '../oauth/installation.js';
 import type { Tokens } from '../oauth/tokens.js';
 import type { Portal } from '../portal/portal.js';
 import type { Value, Values } from '../protocol/php.js';
-import { RestError, systemErrors, unknownMethod } from '../protocol/rest-error.js';
+import { RestError, SYSTEM_ERRORS, unknownMethod } from '../protocol/rest-error.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
 import { applicationMethods, mayCall, methodListMethods } from './common-methods.js';
 import { contactMethods } from './contact-methods.js';
@@ -16,9 +16,9 @@ import type { Caller, Method, Outcome } from './method.js';
 import { authorize, RequestClock, timeOf, type RestRequest } from './request.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';
-import { answerV3 } from './v3.js';
+import { handleV3 } from './v3.js';
 
-const ownMethods = {
+const METHODS_WITHOUT_LIST = {
   ...itemMethods,
   ...contactMethods,
   ...typeMethods,
@@ -27,7 +27,7 @@ const ownMethods = {
   ...applicationMethods,
 };
 const METHODS = new Map<string, Method>(
-  Object.entries({ ...ownMethods, ...methodListMethods(Object.keys(ownMethods)) }),
+  Object.entries({ ...METHODS_WITHOUT_LIST, ...methodListMethods(Object.keys(METHODS_WITHOUT_LIST)) }),
 );
 
 const BATCH = 'batch';
@@ -40,62 +40,62 @@ export class RestService {
     private readonly now: () => number,
   ) {}
 
-  answer(portal: Portal, request: RestRequest): Answer {
+  handle(portal: Portal, request: RestRequest): RestResponse {
     try {
-      return this.handle(portal, request);
+      return this.execute(portal, request);
     } catch (error) {
       if (!(error instanceof RestError)) throw error;
       return { status: error.status, body: error.body };
     }
   }
 
-  /** @throws RestError when it gets no further than the door */
-  private handle(portal: Portal, request: RestRequest): Answer {
+  /** @throws RestError if the request is refused before a method runs */
+  private execute(portal: Portal, request: RestRequest): RestResponse {
     const clock = new RequestClock(this.now());
-    portal.stats.requested(request.callerAddress);
+    portal.stats.countRequest(request.callerAddress);
     if (!portal.buckets.take(request.callerAddress, clock.arrivedMs)) {
-      portal.stats.refused(request.callerAddress);
-      throw systemErrors.tooMany;
+      portal.stats.countRefusal(request.callerAddress);
+      throw SYSTEM_ERRORS.tooMany;
     }
-    const suspended = restRefusal(portal.suspension, request.webhook !== undefined);
-    if (suspended) throw suspended;
+    const suspensionError = restRefusal(portal.suspension, request.webhook !== undefined);
+    if (suspensionError) throw suspensionError;
     const caller = authorize(portal, request, this.tokens, clock.arrivedMs);
-    if (request.version === 3) return answerV3(portal, request, clock);
+    if (request.version === 3) return handleV3(portal, request, clock);
     const name = methodName(request.method);
     if (name !== BATCH && !isMethod(name)) throw unknownMethod();
-    portal.stats.called(name);
+    portal.stats.countCall(name);
     const commands = name === BATCH ? commandsOf(request.params) : [];
     const fault = portal.faults.take(name, request.params) ?? findNetworkFault(portal, commands);
     if (fault instanceof RestError) throw fault;
-    if (fault?.executed === false) return unexecutedAnswer(fault);
+    if (fault?.executed === false) return notExecuted(fault);
     const runs = new MethodRuns(portal, caller, this.keys.clientId, clock);
     const work = (): Values => {
-      if (name !== BATCH) return shown(runs.run(name, request.params));
+      if (name !== BATCH) return toBody(runs.run(name, request.params));
       checkLength(commands, portal.settings.batchLength);
       const run = (method: string, params: Values) => runCommand(portal, runs, method, params);
       const result = runBatch(request.params, commands, run, portal.settings.missingReference);
-      return shown({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(BATCH)) });
+      return toBody({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(BATCH)) });
     };
-    const answer = answerOf(work, fault);
+    const response = respond(work, fault);
     runs.end();
-    return answer;
+    return response;
   }
 }
 
-/** One command of a batch; counted as a call of its method, billed to it, but no request of its own. */
+/** Runs one command of a batch: counted and billed as a call of its method, not as a request. */
 function runCommand(portal: Portal, runs: MethodRuns, method: string, params: Values) {
   const name = methodName(method);
   if (name === BATCH) {
     throw new RestError('ERROR_BATCH_METHOD_NOT_ALLOWED', 'Method is not allowed for batch usage', 405);
   }
   if (!isMethod(name)) throw unknownMethod();
-  portal.stats.called(name);
+  portal.stats.countCall(name);
   const refusal = portal.faults.takeRefusal(name, params);
   if (refusal) throw refusal;
   return runs.run(name, params);
 }
 
-/** A fault ordered for a method strikes the answer of a batch that calls it as well. */
+/** A network fault of a method strikes the response of a batch that calls it. */
 function findNetworkFault(portal: Portal, commands: readonly Command[]): NetworkFault | undefined {
   for (const { method, params } of commands) {
     const fault = portal.faults.takeNetworkFault(methodName(method), params);
@@ -108,7 +108,7 @@ function methodName(given: string): string {
   return given.toLowerCase().replace(/\.json$/, '');
 }
 
-function shown({ result, next, total, time }: Outcome & { time: Values }): Values {
+function toBody({ result, next, total, time }: Outcome & { time: Values }): Values {
   const optional: [string, Value][] = [];
   if (next !== undefined) optional.push(['next', next]);
   if (total !== undefined) optional.push(['total', total]);
@@ -119,9 +119,9 @@ function isMethod(name: string): boolean {
   return METHODS.has(name);
 }
 
-/** The methods that one HTTP request runs: one, or those of a batch; each billed to itself. */
+/** Runs the methods of one HTTP request: one, or those of a batch. Each is billed to itself. */
 class MethodRuns {
-  private readonly used: OperatingRequest;
+  private readonly operating: OperatingRequest;
 
   constructor(
     private readonly portal: Portal,
@@ -129,8 +129,8 @@ class MethodRuns {
     private readonly clientId: string,
     private readonly clock: RequestClock,
   ) {
-    const who = caller.kind === 'webhook' ? caller.secret : caller.access.installation;
-    this.used = portal.meterOf(who).request(clock.arrivedMs);
+    const meterKey = caller.kind === 'webhook' ? caller.secret : caller.access.installation;
+    this.operating = portal.meterOf(meterKey).request(clock.arrivedMs);
   }
 
   /** @throws RestError */
@@ -138,23 +138,23 @@ class MethodRuns {
     const { portal, caller, clientId, clock } = this;
     const method = METHODS.get(name);
     if (!method) throw unknownMethod();
-    if (!mayCall({ portal, caller }, name)) throw systemErrors.scope;
+    if (!mayCall({ portal, caller }, name)) throw SYSTEM_ERRORS.scope;
     const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
-    if (limit !== null && this.used.read(name).operating > limit) {
-      throw systemErrors.operating;
+    if (limit !== null && this.operating.read(name).operating > limit) {
+      throw SYSTEM_ERRORS.operating;
     }
     const startedMs = clock.nowMs();
     const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock });
-    this.used.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
+    this.operating.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
     return { ...outcome, time: timeOf(clock, startedMs, this.reading(name)) };
   }
 
-  /** Undefined at a portal without a limit, which counts nothing. */
+  /** Undefined at a portal without a limit: it counts no operating time. */
   reading(name: string): OperatingReading | undefined {
-    return this.portal.settings.operatingLimitSeconds === null ? undefined : this.used.read(name);
+    return this.portal.settings.operatingLimitSeconds === null ? undefined : this.operating.read(name);
   }
 
   end(): void {
-    this.used.end();
+    this.operating.end();
   }
 }

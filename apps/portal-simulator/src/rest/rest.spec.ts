@@ -15,7 +15,7 @@ afterAll(() => b24.close());
 const call = (method: string, params: object = {}) => b24.call(method, params, 'acme');
 
 describe('a REST request', () => {
-  it('is taken as JSON, as a form and as a query, with doubled slashes and parameters nobody asked for', async () => {
+  it('is taken as JSON, as a form and as a query, with doubled slashes and unknown parameters', async () => {
     const params = 'entityTypeId=147&filter[@id][]=7&select[]=title';
     const path = '/portals/acme/rest/1/acme';
     const answers = [

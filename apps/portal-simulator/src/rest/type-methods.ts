@@ -1,12 +1,12 @@
 import { showSmartProcess, smartProcessValue, type SmartProcess } from '../crm/smart-processes.js';
-import { smartProcessFields } from '../fields/standard-sets.js';
-import { actualKey, isWithin, parseFilter } from '../items/filter.js';
+import { SMART_PROCESS_FIELDS } from '../fields/standard-sets.js';
+import { comparableKey, isWithin, parseFilter } from '../items/filter.js';
 import type { Order } from '../items/item.js';
 import { integerOf } from '../protocol/php.js';
 import { accessDenied, missingParameter, RestError } from '../protocol/rest-error.js';
 import {
   actorOf,
-  nextOf,
+  nextStart,
   PAGE_SIZE,
   parseOrder,
   parseStart,
@@ -21,8 +21,8 @@ import {
 export const typeMethods: Record<string, Method> = {
   'crm.type.list'(call) {
     const { portal, params } = requireAdministrator(call);
-    const filter = parseFilter(params['filter'], smartProcessFields);
-    const orders = parseOrder(params['order'], smartProcessFields);
+    const filter = parseFilter(params['filter'], SMART_PROCESS_FIELDS);
+    const orders = parseOrder(params['order'], SMART_PROCESS_FIELDS);
     const { offset, count } = parseStart(params['start']);
     const matching = portal.crm.types
       .all()
@@ -31,7 +31,7 @@ export const typeMethods: Record<string, Method> = {
       .toSorted((left, right) => compare(left, right, orders));
     const total = count ? matching.length : undefined;
     const types = matching.slice(offset, offset + PAGE_SIZE).map((type) => showSmartProcess(type));
-    return { result: { types }, next: nextOf(offset, total), total };
+    return { result: { types }, next: nextStart(offset, total), total };
   },
 
   'crm.type.get'(call) {
@@ -40,7 +40,7 @@ export const typeMethods: Record<string, Method> = {
 
   'crm.type.getbyentitytypeid'(call) {
     const { portal, params } = requireAdministrator(call);
-    const type = portal.crm.types.ofEntityType(requiredInteger(params, 'entityTypeId'));
+    const type = portal.crm.types.findByEntityType(requiredInteger(params, 'entityTypeId'));
     if (!type) throw unknownType();
     return { result: { type: showSmartProcess(type) } };
   },
@@ -76,16 +76,16 @@ function typeOf(call: Call): SmartProcess {
   return type;
 }
 
-/** Unlike `crm.item.*`, these methods give their error no name (crm-type-get.md). */
+/** Unlike `crm.item.*`, these methods send no error code (crm-type-get.md). */
 function unknownType(): RestError {
   return new RestError('0', 'SPA not found');
 }
 
 function compare(left: SmartProcess, right: SmartProcess, orders: readonly Order[]): number {
   for (const { field, descending } of orders) {
-    const kind = smartProcessFields.kindOf(field) ?? 'string';
-    const a = actualKey(smartProcessValue(left, field), kind);
-    const b = actualKey(smartProcessValue(right, field), kind);
+    const kind = SMART_PROCESS_FIELDS.kindOf(field) ?? 'string';
+    const a = comparableKey(smartProcessValue(left, field), kind);
+    const b = comparableKey(smartProcessValue(right, field), kind);
     if (a !== b) return a < b === descending ? 1 : -1;
   }
   return left.id - right.id;

@@ -5,7 +5,7 @@ import { integerOf, isTree, listOf, textOf, treeOf, type Value, type Values } fr
 import { missingParameter, RestError } from '../protocol/rest-error.js';
 import {
   actorOf,
-  nextOf,
+  nextStart,
   PAGE_SIZE,
   parseStart,
   requiredInteger,
@@ -15,12 +15,12 @@ import {
 } from './method.js';
 
 /**
- * `userfieldconfig.*` of the module `crm` (api-reference/crm/universal/userfieldconfig/): for administrators, and with a permission
- * of its own. Errors have no code.
+ * `userfieldconfig.*` of the module `crm` (api-reference/crm/universal/userfieldconfig/): for administrators, with a
+ * scope of its own. Errors have no code.
  */
 export const userFieldMethods: Record<string, Method> = {
   'userfieldconfig.list'(call) {
-    admit(call);
+    requireAdministrator(call);
     const { entityId } = treeOf(call.params['filter']);
     const { offset, count } = parseStart(call.params['start']);
     const fields = call.portal.crm.objects
@@ -31,24 +31,24 @@ export const userFieldMethods: Record<string, Method> = {
     const total = count ? fields.length : undefined;
     const page = fields.slice(offset, offset + PAGE_SIZE);
     return {
-      result: { fields: page.map((field) => listed(showUserField(field))) },
-      next: nextOf(offset, total),
+      result: { fields: page.map((field) => toListEntry(showUserField(field))) },
+      next: nextStart(offset, total),
       total,
     };
   },
 
   'userfieldconfig.get'(call) {
-    admit(call);
-    const { field } = known(call, 'You do not have permission to view user field settings');
+    requireAdministrator(call);
+    const { field } = requireField(call, 'You do not have permission to view user field settings');
     return { result: { field: showUserField(field) } };
   },
 
   'userfieldconfig.add'(call) {
-    admit(call);
-    const order = fieldOf(call);
-    const type = required(order, 'userTypeId', 'USER_TYPE_ID');
-    const fieldName = required(order, 'fieldName', 'FIELD_NAME');
-    const entityId = textOf(order['entityId']) ?? '';
+    requireAdministrator(call);
+    const given = fieldParameter(call);
+    const type = requiredText(given, 'userTypeId', 'USER_TYPE_ID');
+    const fieldName = requiredText(given, 'fieldName', 'FIELD_NAME');
+    const entityId = textOf(given['entityId']) ?? '';
     const entityTypeId = call.portal.crm.userFields.entityTypeOf(entityId);
     const isNamed = fieldName.startsWith(`UF_${entityId}_`) && /^[A-Z\d_]{1,50}$/.test(fieldName);
     if (entityTypeId === undefined || !isNamed) throw refusal('You cannot create custom fields');
@@ -58,9 +58,9 @@ export const userFieldMethods: Record<string, Method> = {
       {
         fieldName,
         type,
-        isMultiple: order['multiple'] === 'Y',
-        xmlId: textOf(order['xmlId']),
-        ...changeIn(order),
+        isMultiple: given['multiple'] === 'Y',
+        xmlId: textOf(given['xmlId']),
+        ...parseChange(given),
       },
       actorOf(call),
     );
@@ -69,50 +69,54 @@ export const userFieldMethods: Record<string, Method> = {
   },
 
   'userfieldconfig.update'(call) {
-    admit(call);
-    const field = known(call, 'You do not have permission to modify user field settings');
-    const changed = call.portal.crm.userFields.update(field, changeIn(fieldOf(call)), actorOf(call));
+    requireAdministrator(call);
+    const field = requireField(call, 'You do not have permission to modify user field settings');
+    const changed = call.portal.crm.userFields.update(
+      field,
+      parseChange(fieldParameter(call)),
+      actorOf(call),
+    );
     return { result: { field: showUserField(changed) } };
   },
 
   'userfieldconfig.delete'(call) {
-    admit(call);
-    call.portal.crm.userFields.delete(known(call, 'You cannot delete the user field'), actorOf(call));
+    requireAdministrator(call);
+    call.portal.crm.userFields.delete(requireField(call, 'You cannot delete the user field'), actorOf(call));
     return { result: null };
   },
 };
 
-function admit({ portal, caller, params }: Call): void {
+function requireAdministrator({ portal, caller, params }: Call): void {
   if (textOf(params['moduleId']) !== 'crm') throw missingParameter('moduleId');
   if (!portal.crm.rights.isAdministrator(userIdOf(caller))) throw refusal('Access denied');
 }
 
-/** One that is gone is refused as one that may not be seen. */
-function known({ portal, params }: Call, complaint: string): FieldOfType {
-  const field = portal.crm.userFields.ofId(requiredInteger(params, 'id'));
-  if (!field) throw refusal(complaint);
+/** A field that does not exist is refused like one that the caller may not see. */
+function requireField({ portal, params }: Call, description: string): FieldOfType {
+  const field = portal.crm.userFields.findById(requiredInteger(params, 'id'));
+  if (!field) throw refusal(description);
   return field;
 }
 
-function fieldOf({ params }: Call): Values {
+function fieldParameter({ params }: Call): Values {
   const { field } = params;
   if (!isTree(field)) throw missingParameter('field');
   return field;
 }
 
-function changeIn(order: Values) {
-  const label = order['editFormLabel'];
-  const mandatory = textOf(order['mandatory']);
+function parseChange(given: Values) {
+  const label = given['editFormLabel'];
+  const mandatory = textOf(given['mandatory']);
   return {
     label: textOf(label) ?? textOf(Object.values(treeOf(label))[0]),
     isMandatory: mandatory === undefined ? undefined : mandatory === 'Y',
-    sort: integerOf(order['sort']),
-    settings: isTree(order['settings']) ? order['settings'] : undefined,
-    items: order['enum'] === undefined ? undefined : listOf(order['enum']).flatMap((one) => optionOf(one)),
+    sort: integerOf(given['sort']),
+    settings: isTree(given['settings']) ? given['settings'] : undefined,
+    items: given['enum'] === undefined ? undefined : listOf(given['enum']).flatMap((one) => parseOption(one)),
   };
 }
 
-function optionOf(given: Value): NewOption[] {
+function parseOption(given: Value): NewOption[] {
   const option = treeOf(given);
   const value = textOf(option['value']);
   if (value === undefined) return [];
@@ -128,14 +132,14 @@ function optionOf(given: Value): NewOption[] {
   ];
 }
 
-function required(order: Values, name: string, shown: string): string {
-  const text = textOf(order[name]) ?? '';
-  if (text === '') throw refusal(`The '${shown}' field is not found.`);
+function requiredText(given: Values, name: string, shownName: string): string {
+  const text = textOf(given[name]) ?? '';
+  if (text === '') throw refusal(`The '${shownName}' field is not found.`);
   return text;
 }
 
 /** A list shows neither labels nor options (userfieldconfig-list.md). */
-function listed(field: Values): Values {
+function toListEntry(field: Values): Values {
   const names =
     'id entityId fieldName userTypeId xmlId sort multiple mandatory showFilter showInList editInList isSearchable settings';
   return Object.fromEntries(names.split(' ').map((name) => [name, field[name] ?? null]));

@@ -1,4 +1,4 @@
-import { answerOf, type Answer } from '../http/answer.js';
+import { respond, type RestResponse } from '../http/response.js';
 import type { Portal } from '../portal/portal.js';
 import { isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
 import { RestError } from '../protocol/rest-error.js';
@@ -6,20 +6,17 @@ import { timeOf, type RequestClock, type RestRequest } from './request.js';
 
 const DOCUMENTATION_NAMES = ['rest.documentation.openapi', 'documentation'];
 
-/**
- * REST 3.0 (api-reference/rest-v3.md), which has no methods of the CRM: its documentation, its `batch`, and how it says
- * that there is no more.
- */
-export function answerV3(portal: Portal, request: RestRequest, clock: RequestClock): Answer {
+/** REST 3.0 (api-reference/rest-v3.md): documentation, `batch` and its form of errors. It has no CRM methods. */
+export function handleV3(portal: Portal, request: RestRequest, clock: RequestClock): RestResponse {
   const name = request.method.toLowerCase();
-  portal.stats.called(`v3:${name}`);
-  const answer = answerOf(() => {
+  portal.stats.countCall(`v3:${name}`);
+  const response = respond(() => {
     const result = name === 'batch' ? runBatch(request.params) : run(name);
     return { result, time: timeOf(clock, clock.arrivedMs) };
   });
-  if (answer.status === 200) return answer;
-  const { error, error_description: message } = answer.body;
-  return { ...answer, body: { error: { code: error ?? '', message: message ?? '' } } };
+  if (response.status === 200) return response;
+  const { error, error_description: message } = response.body;
+  return { ...response, body: { error: { code: error ?? '', message: message ?? '' } } };
 }
 
 function run(name: string): Value {
@@ -35,7 +32,7 @@ function run(name: string): Value {
   };
 }
 
-/** All or nothing: the first error is the answer. */
+/** All or nothing: the first error is the response. */
 function runBatch(params: Values): Value[] {
   return listOf(params).flatMap((call) => {
     if (!isTree(call)) return [];

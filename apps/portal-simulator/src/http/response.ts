@@ -2,24 +2,24 @@ import type { NetworkFault } from '../faults/faults.js';
 import type { Values } from '../protocol/php.js';
 import { RestError } from '../protocol/rest-error.js';
 
-/** What is sent, and what shall happen to it on its way. */
-export interface Answer {
+/** A REST response, and the fault that breaks it on its way. */
+export interface RestResponse {
   status: number;
   body: Values;
   fault?: NetworkFault;
 }
 
-/** An answer that comes to grief before anything was done for it. */
-export function unexecutedAnswer(fault: NetworkFault): Answer {
+/** A response that is broken by a fault before the method runs. */
+export function notExecuted(fault: NetworkFault): RestResponse {
   return { status: 200, body: {}, fault };
 }
 
-/** What `work` makes, its errors shaped as Bitrix24 shapes them; `fault` strikes either. */
-export function answerOf(work: () => Values, fault?: NetworkFault): Answer {
+/** The result of `work`, or its RestError as Bitrix24 sends it; `fault` strikes both. */
+export function respond(work: () => Values, fault?: NetworkFault): RestResponse {
   return { ...runWork(work), ...(fault && { fault }) };
 }
 
-function runWork(work: () => Values): Answer {
+function runWork(work: () => Values): RestResponse {
   try {
     return { status: 200, body: work() };
   } catch (error) {
