@@ -9,9 +9,8 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { ItemsController } from './items.controller.js';
-import { MIRROR_MIGRATIONS } from './migrations.js';
-import { MirrorStore } from './mirror-store.js';
-import { type MirrorSettings, mirrorSettings } from './settings.js';
+import { MirrorStore } from './items/mirror-store.js';
+import { type MirrorSettings, mirrorSettings } from './types/settings.js';
 
 const batchRequest = z.object({ cmd: z.record(z.string(), z.string()) });
 const storedRows = z.array(
@@ -97,7 +96,7 @@ describe('ItemsController', () => {
   let settings: MirrorSettings;
 
   beforeAll(async () => {
-    database = await freshDatabase(MIRROR_MIGRATIONS);
+    database = await freshDatabase('apps/smart-process-sync');
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   });
 

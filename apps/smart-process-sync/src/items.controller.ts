@@ -2,15 +2,10 @@ import { Controller } from '@nestjs/common';
 import { type ItemOutcome, type ItemQuery, type PortalClient, readItems } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/consumer';
 import { PortalClients, PortalSettings } from '@relay/portals';
-import { ITEM_ID } from './item-id.js';
-import { type ItemRow, toItemRow } from './item-row.js';
-import { itemsTotal } from './metrics.js';
-import { type ItemRead, MirrorStore } from './mirror-store.js';
-import { resolveMissing } from './reconcile/resolve-missing.js';
-import { isWanted, settingsOf } from './settings.js';
-
-/** Custom fields have their own wildcard, which other list methods need; here `*` may or may not include them. */
-export const ALL_FIELDS = ['*', 'uf_*'];
+import { ALL_FIELDS, ITEM_ID, type ItemRow, toItemRow } from './items/item-row.js';
+import { type ItemRead, itemsTotal, MirrorStore } from './items/mirror-store.js';
+import { resolveMissing } from './items/missing-items.js';
+import { isWanted, ITEM_EVENTS, settingsOf } from './types/settings.js';
 
 /**
  * Keeps `mirror.items` equal to the portal. The kind of event does not matter: the item exists, or it does not. The items of
@@ -24,7 +19,7 @@ export class ItemsController {
     private readonly store: MirrorStore,
   ) {}
 
-  @OnPortalEvents(['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'])
+  @OnPortalEvents(ITEM_EVENTS)
   async mirrorItems({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
     const settings = await settingsOf(this.settings, memberId);
     const client = this.portals.for(memberId);
@@ -65,10 +60,10 @@ export class ItemsController {
     await this.store.saveItems(read, rows);
     await this.store.markDeleted(read, deleted);
     itemsTotal.inc({ work: 'live' }, rows.length + deleted.length);
-    // An event said that it changed, and the list lacks it: deleted meanwhile, or hidden from this user.
+    // Changed by an event, and missing from the list: deleted meanwhile, or hidden from this user.
     const { memberId, entityTypeId } = read;
-    const settled = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: absent });
-    for (const [id, error] of settled.failed) {
+    const resolved = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: absent });
+    for (const [id, error] of resolved.failed) {
       const entry = itemEntries.get(id);
       if (entry) failed.push({ entity: entry.entity, error });
     }

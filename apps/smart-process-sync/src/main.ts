@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 import { runConsumer } from '@relay/consumer';
-import { mirrorSettings } from './settings.js';
-import { SmartProcessSyncModule } from './smart-process-sync.module.js';
+import { mirrorSettings, SmartProcessSyncModule } from './smart-process-sync.module.js';
 
 await runConsumer({ name: 'smart-process-sync', module: SmartProcessSyncModule, settings: mirrorSettings });

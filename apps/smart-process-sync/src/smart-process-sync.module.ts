@@ -1,23 +1,24 @@
 import { Module } from '@nestjs/common';
 import { JobsModule } from '@relay/jobs';
 import { Backfill } from './backfill/backfill.js';
+import { SuffixedEvents } from './backfill/suffixed-events.js';
+import { TypeRefresh } from './backfill/type-refresh.js';
 import { ItemsController } from './items.controller.js';
-import { MirrorStore } from './mirror-store.js';
-import { Comparison } from './reconcile/comparison.js';
-import { RepairStep } from './reconcile/repair-step.js';
+import { MirrorStore } from './items/mirror-store.js';
+import { Comparison, RepairStep } from './reconcile/repair-step.js';
 import { Reconciliation } from './reconcile/reconciliation.js';
 import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { Schedule } from './schedule/schedule.js';
 import { SyncRunner } from './sync.runner.js';
 import { Catalogues } from './types/catalogue.js';
-import { SuffixedEvents } from './types/suffixed-events.js';
-import { TypeRefresh } from './types/type-refresh.js';
 import { TypeStore } from './types/type-store.js';
-import { TypesController } from './types/types.controller.js';
+import { TypesController } from './types.controller.js';
 import { UninstallController } from './uninstall.controller.js';
 import { CastFailures } from './views/cast-failures.js';
 import { ViewSynchronizer } from './views/view-synchronizer.js';
 import { ViewStore } from './views/view-store.js';
+
+export { mirrorSettings } from './types/settings.js';
 
 @Module({
   imports: [JobsModule],

@@ -11,7 +11,7 @@ import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
 import { Reconciliation } from './reconcile/reconciliation.js';
 import { Schedule } from './schedule/schedule.js';
-import { CONSUMER } from './settings.js';
+import { CONSUMER } from './types/settings.js';
 import { CastFailures } from './views/cast-failures.js';
 import { ViewSynchronizer } from './views/view-synchronizer.js';
 
@@ -34,8 +34,8 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly views: ViewSynchronizer,
     backfill: Backfill,
     reconciliation: Reconciliation,
-    misfits: CastFailures,
-    tasks: PortalJobs,
+    castFailures: CastFailures,
+    jobs: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
     @Inject(TASK_CONCURRENCY) concurrency: number,
   ) {
@@ -43,7 +43,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
       (handler: JobHandler): JobHandler =>
       async (run) => {
         const progress = await handler(run);
-        await tasks.request(CONSUMER, run.task.memberId, 'count');
+        await jobs.request(CONSUMER, run.task.memberId, 'count');
         return progress;
       };
     this.runner = new JobRunner({
@@ -57,7 +57,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
         /** Requested by the schedule, or because the list of types changed: reads what was not read before. */
         complete: thenCount((run) => backfill.missing(run)),
         reconcile: thenCount((run) => reconciliation.run(run)),
-        count: (run) => misfits.count(run),
+        count: (run) => castFailures.count(run),
       },
     });
   }
@@ -88,7 +88,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
       this.runner.wake();
       await this.guardViews();
     } catch (err) {
-      this.log.warn({ err }, 'the schedule could not be looked at, will be tried again');
+      this.log.warn({ event: 'sync.sweep.failed', err }, 'the schedule could not be read; retrying');
     }
   }
 

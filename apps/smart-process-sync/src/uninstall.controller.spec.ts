@@ -5,9 +5,8 @@ import { PortalCache, type KnownPortal } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
-import { toItemRow } from './item-row.js';
-import { MIRROR_MIGRATIONS } from './migrations.js';
-import { MirrorStore } from './mirror-store.js';
+import { toItemRow } from './items/item-row.js';
+import { MirrorStore } from './items/mirror-store.js';
 import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { TypeStore } from './types/type-store.js';
 import { UninstallController } from './uninstall.controller.js';
@@ -39,7 +38,7 @@ describe('the mirror of a portal that is uninstalled', () => {
   };
 
   beforeAll(async () => {
-    database = await freshDatabase(MIRROR_MIGRATIONS);
+    database = await freshDatabase('apps/smart-process-sync');
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     app = await Test.createTestingModule({
       controllers: [UninstallController],

@@ -1,7 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalCache } from '@relay/portals';
-import { MirrorStore } from './mirror-store.js';
+import { MirrorStore } from './items/mirror-store.js';
 import { PortalSyncStates } from './schedule/portal-sync-state.js';
 import { TypeStore } from './types/type-store.js';
 import { ViewStore } from './views/view-store.js';
@@ -25,7 +25,7 @@ export class UninstallController {
     if (!entries.some(({ data }) => data?.CLEAN === '1')) return;
     // Before the portal is read: data of an install after that read stay.
     const upTo = await this.store.latestRead();
-    if (await this.isBack(memberId)) return;
+    if (await this.isReinstalled(memberId)) return;
     await this.store.forgetPortal(memberId, upTo);
     await this.forgetTypes(memberId);
   }
@@ -39,7 +39,7 @@ export class UninstallController {
   }
 
   /** The event can come late, after the next install, whose items are current already. */
-  private async isBack(memberId: string): Promise<boolean> {
+  private async isReinstalled(memberId: string): Promise<boolean> {
     // The cached state may be older than the uninstall.
     this.portalCache.expire(memberId);
     const portal = await this.portalCache.find(memberId, { fresh: true });

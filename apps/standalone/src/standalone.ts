@@ -15,8 +15,10 @@ import { NameFormatterModule } from '../../name-formatter/src/name-formatter.mod
 import { nameSettings } from '../../name-formatter/src/name-options.js';
 import { NameObserver } from '../../name-formatter/src/name-observer.js';
 import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
-import { mirrorSettings } from '../../smart-process-sync/src/settings.js';
-import { SmartProcessSyncModule } from '../../smart-process-sync/src/smart-process-sync.module.js';
+import {
+  mirrorSettings,
+  SmartProcessSyncModule,
+} from '../../smart-process-sync/src/smart-process-sync.module.js';
 import { waitForDemoPortal } from './demo-portal.js';
 import { acquirePidLock } from './data-dir/pid-lock.js';
 import { loadOrGenerateSecrets, type GeneratedSecrets } from './data-dir/generated-secrets.js';

@@ -6,7 +6,7 @@ export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.j
 export { Bitrix24Error, type Bitrix24ErrorDetails } from './errors.js';
 export type { Delivered, ResponseDefect } from './outcome.js';
 export { listOf } from './list-of.js';
-export type { Item, ListParams } from './listing.js';
+export { type Item, type ListParams, PAGE_SIZE } from './listing.js';
 export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
 export { OAuthServers, type OAuthServersOptions } from './oauth-servers.js';
 export { BUCKET_RULES, DEFAULT_LIMIT, ENTERPRISE_LIMIT, type RateLimit } from './rate-limit/bucket.js';

@@ -1,19 +1,21 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
-import type { Log } from '@relay/platform';
-import { type JobProgress, type JobRun } from '@relay/jobs';
+import type { JobProgress, JobRun } from '@relay/jobs';
+import { counter, type Log } from '@relay/platform';
 import { inTransaction, PortalClients } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { ALL_FIELDS } from '../items.controller.js';
-import { toItemRow } from '../item-row.js';
-import { throwIfTransient } from '../error-scope.js';
-import { itemsTotal, unreadableTotal } from '../metrics.js';
-import { MirrorStore } from '../mirror-store.js';
-import { Progress, Reporter } from '../progress.js';
-import { TypeRefresh, type RefreshedType } from '../types/type-refresh.js';
-import { TypeStore } from '../types/type-store.js';
-import { track } from '../running-jobs.js';
+import { ALL_FIELDS, toItemRow } from '../items/item-row.js';
+import { itemsTotal, MirrorStore } from '../items/mirror-store.js';
+import { throwIfTransient } from '../keyset-scan/error-scope.js';
 import { type ScanPage, scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
+import { TypeStore } from '../types/type-store.js';
+import { Progress, Reporter, track } from './progress.js';
+import { TypeRefresh, type RefreshedType } from './type-refresh.js';
+
+const unreadableTotal = counter({
+  name: 'relay_sync_unreadable_total',
+  help: 'Items that a backfill or a reconciliation skipped, because the portal could not return them',
+});
 
 /**
  * Fills the mirror of a portal from the beginning: all items of its types by ascending id, with background priority.
@@ -31,12 +33,12 @@ export class Backfill {
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
-  /** Reads everything again that was not read since the job was requested. */
+  /** Reads every type that no backfill has read completely since the job was requested. */
   async all(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.task.requestedAt);
   }
 
-  /** Reads what no backfill has read yet: a new portal, a new type. */
+  /** Reads every type that no backfill has read completely yet: those of a new portal, new types. */
   async missing(run: JobRun): Promise<JobProgress> {
     return await this.run(run, ({ backfilledAt }) => !backfilledAt);
   }
@@ -60,32 +62,35 @@ export class Backfill {
   ): Promise<Map<number, unknown>> {
     const { memberId } = run.task;
     const runs = new Map<number, string>();
-    const ways = [];
+    const cursors = [];
     for (const type of types) {
       const { entityTypeId, lastId, title } = type;
       const [backfillRun, after, items] = await this.beginOrResume(memberId, type);
       runs.set(entityTypeId, backfillRun);
       progress.open({ entityTypeId, title, items, after, lastId, isDone: false });
-      ways.push({ entityTypeId, after, lastId });
+      cursors.push({ entityTypeId, after, lastId });
     }
-    const reporter = new Reporter(progress, run.report, (said) =>
-      this.log.info({ memberId, ...said }, 'backfill'),
+    const reporter = new Reporter(progress, run.report, (state) =>
+      this.log.info({ memberId, ...state }, 'backfill continues'),
     );
     const lost = new Map<number, unknown>();
     const options: ScanOptions = {
       client: this.clients.for(memberId, { work: 'bulk' }),
-      types: ways,
+      types: cursors,
       select: ALL_FIELDS,
       beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
-      onPage: async (chunk) => {
-        await this.savePage(memberId, runs.get(chunk.entityTypeId) ?? '0', chunk);
-        progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
-        progress.found.unreadable += chunk.unreadable.length;
+      onPage: async (page) => {
+        await this.savePage(memberId, runs.get(page.entityTypeId) ?? '0', page);
+        progress.advance(page.entityTypeId, page.items.length, page.last, page.isEnd);
+        progress.found.unreadable += page.unreadable.length;
         await reporter.reportProgress();
       },
       onTypeUnavailable: (entityTypeId, err) => {
         lost.set(entityTypeId, err);
-        this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
+        this.log.warn(
+          { event: 'sync.type.unreadable', memberId, entityTypeId, err },
+          'a smart process cannot be read completely',
+        );
       },
       signal: run.signal,
     };
@@ -104,8 +109,8 @@ export class Backfill {
     return [run, '0', 0];
   }
 
-  private async savePage(memberId: string, run: string, chunk: ScanPage): Promise<void> {
-    const { entityTypeId, after, last, items, unreadable, read, isEnd } = chunk;
+  private async savePage(memberId: string, run: string, page: ScanPage): Promise<void> {
+    const { entityTypeId, after, last, items, unreadable, read, isEnd } = page;
     const rows = items.map((item) => toItemRow(String(item.id), item));
     await inTransaction(this.source, async (manager) => {
       await this.store.saveItems(read, rows, manager);
@@ -116,6 +121,9 @@ export class Backfill {
     itemsTotal.inc({ work: 'backfill' }, items.length);
     if (unreadable.length === 0) return;
     unreadableTotal.inc(unreadable.length);
-    this.log.warn({ memberId, entityTypeId, ids: unreadable }, 'items that the portal could not give');
+    this.log.warn(
+      { event: 'sync.items.unreadable', memberId, entityTypeId, ids: unreadable },
+      'the portal could not return some items; they are skipped',
+    );
   }
 }

@@ -1,9 +1,13 @@
-import { Bitrix24Error, type Command, type CommandOutcome, type Item, listOf } from '@relay/bitrix24';
+import {
+  Bitrix24Error,
+  type Command,
+  type CommandOutcome,
+  type Item,
+  listOf,
+  PAGE_SIZE,
+} from '@relay/bitrix24';
 import { z } from 'zod';
-import { isItemId } from '../item-id.js';
-
-/** The page size is fixed (`settings/how-to-call-rest-api/list-methods-pecularities.md`). */
-export const PAGE_SIZE = 50;
+import { isItemId } from '../items/item-row.js';
 
 /** Consecutive pages of one type in one batch request. */
 export interface ChainedBatch {
@@ -11,6 +15,40 @@ export interface ChainedBatch {
   /** Ids above this one. */
   after: string;
   pages: number;
+}
+
+/** The position of a type's scan. */
+export interface ScanCursor {
+  readonly entityTypeId: number;
+  /** Everything up to this id has been read. */
+  after: string;
+  /** The largest id at the start; more may follow. */
+  readonly lastId: string;
+  state: 'waiting' | 'requested' | 'ended';
+}
+
+/** Pages until the end of a scan, if no id is missing; one more shows that nothing was added since. */
+function countPages({ lastId, after }: Pick<ScanCursor, 'after' | 'lastId'>): number {
+  const left = BigInt(lastId) - BigInt(after);
+  return left <= 0n ? 1 : Number((left + BigInt(PAGE_SIZE) - 1n) / BigInt(PAGE_SIZE)) + 1;
+}
+
+/**
+ * The chained batches of the next request: the pages that the waiting types still need, one type after the other, up to the
+ * maximum. So forty small types are one request, and the page that shows the end of a type costs no request of its own
+ * while there is anything else to read.
+ */
+export function planBatches(cursors: readonly ScanCursor[], maxPages: number): ChainedBatch[] {
+  const batches: ChainedBatch[] = [];
+  let left = maxPages;
+  for (const cursor of cursors) {
+    if (cursor.state !== 'waiting' || left === 0) continue;
+    const { entityTypeId, after } = cursor;
+    const pages = Math.min(countPages(cursor), left);
+    batches.push({ entityTypeId, after, pages });
+    left -= pages;
+  }
+  return batches;
 }
 
 export interface ChainedBatchResult {
@@ -35,11 +73,11 @@ export function buildCommands(
 ): Record<string, Command> {
   const commands: Record<string, Command> = {};
   for (let page = 0; page < pages; page++) {
-    const behind =
+    const lastId =
       page === 0 ? after : `$result[${keyOf(entityTypeId, page - 1)}][items][${PAGE_SIZE - 1}][id]`;
     commands[keyOf(entityTypeId, page)] = {
       method: 'crm.item.list',
-      params: { entityTypeId, filter: { '>id': behind }, order: { id: 'ASC' }, start: -1, select },
+      params: { entityTypeId, filter: { '>id': lastId }, order: { id: 'ASC' }, start: -1, select },
     };
   }
   return commands;
@@ -61,7 +99,7 @@ export function readChainedBatch(
 ): ChainedBatchResult {
   const items: Item[] = [];
   const clock = clockOf(outcomes[keyOf(entityTypeId, 0)]);
-  const answer = (rest: Pick<ChainedBatchResult, 'isEnd' | 'error'>): ChainedBatchResult => ({
+  const result = (rest: Pick<ChainedBatchResult, 'isEnd' | 'error'>): ChainedBatchResult => ({
     items,
     ...clock,
     ...rest,
@@ -69,18 +107,18 @@ export function readChainedBatch(
   let last = BigInt(after);
   for (let number = 0; number < pages; number++) {
     const outcome = outcomes[keyOf(entityTypeId, number)];
-    if (!outcome?.ok) return answer({ isEnd: false, error: outcome?.error ?? badAnswer(memberId) });
+    if (!outcome?.ok) return result({ isEnd: false, error: outcome?.error ?? invalidPage(memberId) });
     const read = page.safeParse(outcome.result);
-    if (!read.success) return answer({ isEnd: false, error: badAnswer(memberId) });
+    if (!read.success) return result({ isEnd: false, error: invalidPage(memberId) });
     for (const item of read.data.items) {
       // A list that does not continue after the last id has ignored the filter.
-      if (BigInt(item.id) <= last) return answer({ isEnd: false, error: badAnswer(memberId) });
+      if (BigInt(item.id) <= last) return result({ isEnd: false, error: invalidPage(memberId) });
       last = BigInt(item.id);
     }
     items.push(...read.data.items);
-    if (read.data.items.length < PAGE_SIZE) return answer({ isEnd: true });
+    if (read.data.items.length < PAGE_SIZE) return result({ isEnd: true });
   }
-  return answer({ isEnd: false });
+  return result({ isEnd: false });
 }
 
 function clockOf(outcome: CommandOutcome | undefined): Pick<ChainedBatchResult, 'portalClockMs'> {
@@ -88,7 +126,7 @@ function clockOf(outcome: CommandOutcome | undefined): Pick<ChainedBatchResult, 
   return start === undefined ? {} : { portalClockMs: start * 1_000 };
 }
 
-function badAnswer(memberId: string): Bitrix24Error {
+function invalidPage(memberId: string): Bitrix24Error {
   return new Bitrix24Error('BAD_ANSWER', {
     memberId,
     method: 'crm.item.list',

@@ -7,15 +7,16 @@ import {
   MAX_BATCH_COMMANDS,
   readItems,
 } from '@relay/bitrix24';
-import { isPortalError } from '../error-scope.js';
-import type { ItemRead } from '../mirror-store.js';
+import type { ItemRead } from '../items/mirror-store.js';
 import {
+  buildCommands,
   type ChainedBatch,
   type ChainedBatchResult,
-  buildCommands,
+  planBatches,
   readChainedBatch,
+  type ScanCursor,
 } from './chained-batch.js';
-import { planBatches, type ScanCursor } from './scan-cursor.js';
+import { isItemError, isPortalError } from './error-scope.js';
 
 /** The items of one type between two ids. */
 export interface ScanPage {
@@ -39,7 +40,7 @@ export interface ScanOptions {
   select: readonly string[];
   beginRead: (entityTypeId: number) => Promise<ItemRead>;
   /** Called one after the other, in order within a type; the next pages are read meanwhile. */
-  onPage: (chunk: ScanPage) => Promise<void>;
+  onPage: (page: ScanPage) => Promise<void>;
   /** This type cannot be read further: it is deleted, hidden from this user, or its list is invalid. The others continue. */
   onTypeUnavailable: (entityTypeId: number, error: unknown) => void;
   signal: AbortSignal;
@@ -53,12 +54,12 @@ export interface ScanOptions {
 const DEFAULT_CONCURRENCY = 2;
 
 /** Page size if a page is too large as a whole: some megabytes per item. */
-const PART_OF_PAGE = 5;
+const ITEMS_PER_PART = 5;
 
 /**
  * Scans all items of some types by ascending id, 2,500 per request. If a response is too large or takes too long,
  * the page is read in smaller parts, down to single items; unreadable items are reported and skipped.
- * @throws Bitrix24Error and errors of `onChunk`, after all requests in flight have ended
+ * @throws Bitrix24Error and errors of `onPage`, after all requests in flight have ended
  */
 export async function scan(options: ScanOptions): Promise<void> {
   await new KeysetScan(options).run();
@@ -66,7 +67,7 @@ export async function scan(options: ScanOptions): Promise<void> {
 
 class KeysetScan {
   private readonly cursors: Map<number, ScanCursor>;
-  /** Resolves after the last chunk, and so all before it. */
+  /** Resolves when the last page, and so every page before it, is stored. */
   private stored: Promise<void> = Promise.resolve();
   private readonly failed = new AbortController();
   private readonly signal: AbortSignal;
@@ -83,13 +84,13 @@ class KeysetScan {
       for (;;) {
         while (inFlight.size < (this.options.concurrency ?? DEFAULT_CONCURRENCY)) {
           this.signal.throwIfAborted();
-          const chains = planBatches([...this.cursors.values()], this.maxPages);
-          if (chains.length === 0) break;
+          const batches = planBatches([...this.cursors.values()], this.maxPages);
+          if (batches.length === 0) break;
           // Pages that the request in flight leaves over can join this one: the portal limits the number of requests.
-          if (inFlight.size > 0 && sumPages(chains) < this.maxPages) break;
-          for (const { entityTypeId } of chains) this.cursor(entityTypeId).state = 'asked';
-          const asked: Promise<void> = this.sendBatches(chains).finally(() => inFlight.delete(asked));
-          inFlight.add(asked);
+          if (inFlight.size > 0 && sumPages(batches) < this.maxPages) break;
+          for (const { entityTypeId } of batches) this.cursor(entityTypeId).state = 'requested';
+          const request: Promise<void> = this.sendBatches(batches).finally(() => inFlight.delete(request));
+          inFlight.add(request);
         }
         if (inFlight.size === 0) break;
         await Promise.race(inFlight);
@@ -104,34 +105,34 @@ class KeysetScan {
     }
   }
 
-  private async sendBatches(chains: readonly ChainedBatch[]): Promise<void> {
+  private async sendBatches(batches: readonly ChainedBatch[]): Promise<void> {
     const { client, select, beginRead } = this.options;
     const reads = new Map<number, ItemRead>();
-    for (const { entityTypeId } of chains) reads.set(entityTypeId, await beginRead(entityTypeId));
-    const commands = Object.assign({}, ...chains.map((chain) => buildCommands(chain, select)));
+    for (const { entityTypeId } of batches) reads.set(entityTypeId, await beginRead(entityTypeId));
+    const commands = Object.assign({}, ...batches.map((batch) => buildCommands(batch, select)));
     let outcomes: Record<string, CommandOutcome>;
     try {
       outcomes = await client.batch(commands, { signal: this.signal });
     } catch (error) {
-      return await this.retrySmaller(chains, error);
+      return await this.retrySmaller(batches, error);
     }
-    for (const chain of chains) {
-      const read = reads.get(chain.entityTypeId);
-      if (read) await this.handleResult(chain, readChainedBatch(chain, outcomes, client.memberId), read);
+    for (const batch of batches) {
+      const read = reads.get(batch.entityTypeId);
+      if (read) await this.handleResult(batch, readChainedBatch(batch, outcomes, client.memberId), read);
     }
   }
 
-  private async handleResult(chain: ChainedBatch, answer: ChainedBatchResult, read: ItemRead): Promise<void> {
-    const { items, isEnd, error, portalClockMs } = answer;
-    if (items.length === 0 && !isEnd) return await this.handleStuckBatch(chain, error);
-    const last = String(items.at(-1)?.id ?? chain.after);
-    await this.storePage({ ...chain, last, isEnd, items, unreadable: [], read, portalClockMs });
+  private async handleResult(batch: ChainedBatch, result: ChainedBatchResult, read: ItemRead): Promise<void> {
+    const { items, isEnd, error, portalClockMs } = result;
+    if (items.length === 0 && !isEnd) return await this.handleStuckBatch(batch, error);
+    const last = String(items.at(-1)?.id ?? batch.after);
+    await this.storePage({ ...batch, last, isEnd, items, unreadable: [], read, portalClockMs });
   }
 
   /** Not even the first page was read. */
-  private async handleStuckBatch(chain: ChainedBatch, error: unknown): Promise<void> {
-    if (isSplittable(error)) await this.scanSingly(chain);
-    else this.giveUpType(chain, error);
+  private async handleStuckBatch(batch: ChainedBatch, error: unknown): Promise<void> {
+    if (isSplittable(error)) await this.scanSingly(batch);
+    else this.giveUpType(batch, error);
   }
 
   /** An error of this type ends its scan, and no other. */
@@ -141,12 +142,12 @@ class KeysetScan {
     this.options.onTypeUnavailable(entityTypeId, error);
   }
 
-  private async retrySmaller(chains: readonly ChainedBatch[], error: unknown): Promise<void> {
+  private async retrySmaller(batches: readonly ChainedBatch[], error: unknown): Promise<void> {
     if (!isSplittable(error)) throw error;
-    const [only] = chains;
-    if (chains.length === 1 && only?.pages === 1) return await this.scanSingly(only);
-    this.maxPages = Math.min(this.maxPages, Math.max(1, Math.floor(sumPages(chains) / 2)));
-    for (const { entityTypeId } of chains) this.cursor(entityTypeId).state = 'waiting';
+    const [only] = batches;
+    if (batches.length === 1 && only?.pages === 1) return await this.scanSingly(only);
+    this.maxPages = Math.min(this.maxPages, Math.max(1, Math.floor(sumPages(batches) / 2)));
+    for (const { entityTypeId } of batches) this.cursor(entityTypeId).state = 'waiting';
   }
 
   /**
@@ -155,35 +156,35 @@ class KeysetScan {
    */
   private async scanSingly({ entityTypeId, after }: ChainedBatch): Promise<void> {
     const { client, beginRead } = this.options;
-    const chain = { entityTypeId, after, pages: 1 };
-    const commands = buildCommands(chain, ['id']);
+    const batch = { entityTypeId, after, pages: 1 };
+    const commands = buildCommands(batch, ['id']);
     const listed = readChainedBatch(
-      chain,
+      batch,
       await client.batch(commands, { signal: this.signal }),
       client.memberId,
     );
-    if (listed.error !== undefined) return this.giveUpType(chain, listed.error);
+    if (listed.error !== undefined) return this.giveUpType(batch, listed.error);
     const ids = listed.items.map((item) => String(item.id));
-    let size = PART_OF_PAGE;
-    let behind = after;
+    let size = ITEMS_PER_PART;
+    let position = after;
     for (let at = 0; at < ids.length || at === 0;) {
       const part = ids.slice(at, at + size);
       const read = await beginRead(entityTypeId);
-      let brought: Pick<ScanPage, 'items' | 'unreadable'>;
+      let content: Pick<ScanPage, 'items' | 'unreadable'>;
       try {
-        brought = await this.readPart(entityTypeId, part);
+        content = await this.readPart(entityTypeId, part);
       } catch (error) {
         if (!hasNoRoom(error) || size === 1) throw error;
         size = 1;
         continue;
       }
       at += part.length;
-      const last = part.at(-1) ?? behind;
+      const last = part.at(-1) ?? position;
       const isLast = at >= ids.length;
-      const chunk = { entityTypeId, after: behind, last, ...brought, read };
-      await this.storePage({ ...chunk, isEnd: isLast && listed.isEnd }, isLast);
+      const page = { entityTypeId, after: position, last, ...content, read };
+      await this.storePage({ ...page, isEnd: isLast && listed.isEnd }, isLast);
       await this.stored;
-      behind = last;
+      position = last;
       if (isLast) break;
     }
   }
@@ -200,41 +201,37 @@ class KeysetScan {
     for (const [, outcomes] of await readItems(client, queries, options)) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') items.push(outcome.item);
-        else if (outcome.state === 'failed' && !isOfItem(outcome.error)) throw outcome.error;
+        else if (outcome.state === 'failed' && !isItemError(outcome.error)) throw outcome.error;
         else if (outcome.state === 'failed') unreadable.push(id);
       }
     }
     return { items, unreadable };
   }
 
-  /** The type is read further as soon as its chunk is next: at most one chunk of a type waits to be stored. */
-  private async storePage(chunk: ScanPage, isPageDone = true): Promise<void> {
-    const turn = this.stored;
-    this.stored = turn.then(() => this.options.onPage(chunk));
+  /** The scan of the type continues when its page is the next to be stored: at most one page of a type waits. */
+  private async storePage(page: ScanPage, isPageDone = true): Promise<void> {
+    const previous = this.stored;
+    this.stored = previous.then(() => this.options.onPage(page));
     // The caller that awaits it gets the error.
     this.stored.catch(() => undefined);
-    await turn;
-    const way = this.cursor(chunk.entityTypeId);
-    way.after = chunk.last;
-    if (isPageDone) way.state = chunk.isEnd ? 'ended' : 'waiting';
+    await previous;
+    const cursor = this.cursor(page.entityTypeId);
+    cursor.after = page.last;
+    if (isPageDone) cursor.state = page.isEnd ? 'ended' : 'waiting';
   }
 
   private cursor(entityTypeId: number): ScanCursor {
-    const way = this.cursors.get(entityTypeId);
-    if (!way) throw new TypeError(`type ${entityTypeId} is not walked`);
-    return way;
+    const cursor = this.cursors.get(entityTypeId);
+    if (!cursor) throw new TypeError(`type ${entityTypeId} is not scanned`);
+    return cursor;
   }
 }
 
-/** The whole response does not fit into memory, but a part of it does. */
+/** The response does not fit into memory; a smaller one may. */
 function hasNoRoom(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.detail === 'no-room';
 }
 
-function sumPages(chains: readonly ChainedBatch[]): number {
-  return chains.reduce((sum, { pages }) => sum + pages, 0);
-}
-
-function isOfItem(error: unknown): boolean {
-  return isSplittable(error) || (error instanceof Bitrix24Error && error.recovery === 'never');
+function sumPages(batches: readonly ChainedBatch[]): number {
+  return batches.reduce((sum, { pages }) => sum + pages, 0);
 }

@@ -1,16 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
+import type { JobProgress, JobRun } from '@relay/jobs';
 import type { Log } from '@relay/platform';
-import { type JobProgress, type JobRun } from '@relay/jobs';
 import { PortalClients } from '@relay/portals';
 import { Backfill } from '../backfill/backfill.js';
-import { throwIfTransient } from '../error-scope.js';
-import { MirrorStore } from '../mirror-store.js';
-import { Progress, Reporter } from '../progress.js';
-import { type RefreshedType, TypeRefresh } from '../types/type-refresh.js';
-import { TypeStore } from '../types/type-store.js';
-import { track } from '../running-jobs.js';
+import { Progress, Reporter, track } from '../backfill/progress.js';
+import { type RefreshedType, TypeRefresh } from '../backfill/type-refresh.js';
+import { MirrorStore } from '../items/mirror-store.js';
+import { throwIfTransient } from '../keyset-scan/error-scope.js';
 import { scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
+import { TypeStore } from '../types/type-store.js';
 import { RepairStep } from './repair-step.js';
 
 /** The fields of an item that a comparison needs. */
@@ -36,8 +35,8 @@ export class Reconciliation {
   async run(run: JobRun): Promise<JobProgress> {
     const { memberId } = run.task;
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
-    const [filled, empty] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
-    const lost = await this.backfill.fill(run, empty, new Progress());
+    const [filled, unfilled] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
+    const lost = await this.backfill.fill(run, unfilled, new Progress());
     const progress = new Progress(run.task.progress);
     for (const [entityTypeId, error] of await this.scan(run, filled, progress)) lost.set(entityTypeId, error);
     if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
@@ -54,27 +53,30 @@ export class Reconciliation {
     const { memberId } = run.task;
     const client = this.clients.for(memberId, { work: 'bulk' });
     const lost = new Map<number, unknown>();
-    const reporter = new Reporter(progress, run.report, (said) =>
-      this.log.info({ memberId, ...said }, 'reconciliation'),
+    const reporter = new Reporter(progress, run.report, (state) =>
+      this.log.info({ memberId, ...state }, 'reconciliation continues'),
     );
-    const ways = types
+    const cursors = types
       .map(({ entityTypeId, title, lastId }) =>
         progress.open({ entityTypeId, title, items: 0, after: '0', lastId, isDone: false }),
       )
       .filter(({ isDone }) => !isDone);
     const options: ScanOptions = {
       client,
-      types: ways,
+      types: cursors,
       select: COMPARED_FIELDS,
       beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),
-      onPage: async (chunk) => {
-        await this.repairStep.repair(client, chunk, progress.found, run.signal);
-        progress.advance(chunk.entityTypeId, chunk.items.length, chunk.last, chunk.isEnd);
+      onPage: async (page) => {
+        await this.repairStep.repair(client, page, progress.found, run.signal);
+        progress.advance(page.entityTypeId, page.items.length, page.last, page.isEnd);
         await reporter.reportProgress();
       },
       onTypeUnavailable: (entityTypeId, err) => {
         lost.set(entityTypeId, err);
-        this.log.warn({ memberId, entityTypeId, err }, 'a smart process cannot be read to its end');
+        this.log.warn(
+          { event: 'sync.type.unreadable', memberId, entityTypeId, err },
+          'a smart process cannot be read completely',
+        );
       },
       signal: run.signal,
     };

@@ -5,13 +5,11 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { ModelPortal } from '../../test/model-portal.js';
-import { toItemRow } from '../item-row.js';
-import { MIRROR_MIGRATIONS } from '../migrations.js';
-import { type ItemRead, MirrorStore } from '../mirror-store.js';
-import { type Findings, Progress } from '../progress.js';
+import { toItemRow } from '../items/item-row.js';
+import { type ItemRead, MirrorStore } from '../items/mirror-store.js';
+import { type Findings, Progress } from '../backfill/progress.js';
 import { scan } from '../keyset-scan/keyset-scan.js';
-import { Comparison } from './comparison.js';
-import { RepairStep } from './repair-step.js';
+import { Comparison, RepairStep } from './repair-step.js';
 
 const TYPE = 147;
 const rowsShape = z.array(z.object({ id: z.string(), title: z.string().nullable(), state: z.string() }));
@@ -46,13 +44,13 @@ describe('a reconciliation', () => {
   let database: TestDatabase;
   let source: DataSource;
   let store: MirrorStore;
-  let mender: RepairStep;
+  let repairStep: RepairStep;
 
   beforeAll(async () => {
-    database = await freshDatabase(MIRROR_MIGRATIONS);
+    database = await freshDatabase('apps/smart-process-sync');
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     store = new MirrorStore(source);
-    mender = new RepairStep(store, new Comparison(source));
+    repairStep = new RepairStep(store, new Comparison(source));
   });
   afterAll(async () => {
     await source.destroy();
@@ -114,7 +112,7 @@ describe('a reconciliation', () => {
     async reconcile(): Promise<Findings> {
       const { found } = new Progress();
       const { signal } = new AbortController();
-      await this.walk((chunk) => mender.repair(this.portal, chunk, found, signal));
+      await this.walk((chunk) => repairStep.repair(this.portal, chunk, found, signal));
       return found;
     }
 

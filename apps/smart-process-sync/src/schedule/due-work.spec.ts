@@ -11,7 +11,7 @@ const notes = {
   backfillAskedAt: longAgo,
   isReconcileDue: false,
   settingsSeen: null,
-  isAway: false,
+  isUninstalled: false,
 };
 
 describe('what a portal needs', () => {
@@ -33,7 +33,7 @@ describe('what a portal needs', () => {
       'first',
     ],
     ['nothing while all is well', portal, notes, bound, undefined],
-    ['a comparison every day', portal, { ...notes, isReconcileDue: true }, bound, 'day'],
+    ['a comparison every day', portal, { ...notes, isReconcileDue: true }, bound, 'daily'],
     [
       'a look when its settings were changed',
       { ...portal, settings: { 'smart-process-sync': { invoices: true } } },
@@ -48,9 +48,15 @@ describe('what a portal needs', () => {
       bound,
       undefined,
     ],
-    ['a note when it is uninstalled', { ...portal, state: 'uninstalled' }, notes, bound, 'away'],
-    ['no second one', { ...portal, state: 'uninstalled' }, { ...notes, isAway: true }, bound, undefined],
-    ['a comparison when it is back', portal, { ...notes, isAway: true }, bound, 'back'],
+    ['a note when it is uninstalled', { ...portal, state: 'uninstalled' }, notes, bound, 'uninstalled'],
+    [
+      'no second one',
+      { ...portal, state: 'uninstalled' },
+      { ...notes, isUninstalled: true },
+      bound,
+      undefined,
+    ],
+    ['a comparison when it is back', portal, { ...notes, isUninstalled: true }, bound, 'reinstalled'],
     [
       'nothing while it must be authorized again',
       { ...portal, state: 'needs-reauth' },

@@ -7,7 +7,7 @@ export interface PortalSyncState {
   backfillAskedAt: Date | null;
   isReconcileDue: boolean;
   settingsSeen: unknown;
-  isAway: boolean;
+  isUninstalled: boolean;
 }
 
 /** Each portal at its own time, so that a thousand of them are not reconciled at once. */
@@ -21,13 +21,13 @@ export class PortalSyncStates {
   async all(): Promise<Map<string, PortalSyncState>> {
     const rows = await this.source.query<PortalSyncState[]>(
       `SELECT member_id AS "memberId", backfill_asked_at AS "backfillAskedAt", settings_seen AS "settingsSeen",
-         coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isAway"
+         coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isUninstalled"
        FROM mirror.portals`,
     );
     return new Map(rows.map((row) => [row.memberId, row]));
   }
 
-  /** Its first backfill was requested, with these settings. */
+  /** Its first backfill is requested, with these settings. */
   async recordFirst(memberId: string, settings: unknown): Promise<void> {
     await this.source.query(
       `INSERT INTO mirror.portals AS old (member_id, backfill_asked_at, settings_seen, reconcile_due_at)

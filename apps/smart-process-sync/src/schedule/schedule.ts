@@ -3,7 +3,7 @@ import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { PortalJobs } from '@relay/jobs';
 import { EventBindings, type ListedPortal, PortalQuery } from '@relay/portals';
-import { CONSUMER } from '../settings.js';
+import { CONSUMER } from '../types/settings.js';
 import { findDueWork, type DueWork } from './due-work.js';
 import { type PortalSyncState, PortalSyncStates } from './portal-sync-state.js';
 
@@ -14,31 +14,34 @@ export class Schedule {
     private readonly portals: PortalQuery,
     private readonly bindings: EventBindings,
     private readonly syncStates: PortalSyncStates,
-    private readonly tasks: PortalJobs,
+    private readonly jobs: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}
 
   /** Checks every portal once. A failure does not block the others. */
   async sweep(now = new Date()): Promise<void> {
-    const notes = await this.syncStates.all();
+    const states = await this.syncStates.all();
     for (const portal of await this.portals.all()) {
       try {
-        const due = await this.findDue(portal, notes.get(portal.memberId), now);
+        const due = await this.findDue(portal, states.get(portal.memberId), now);
         if (due) await this.enqueue(portal, due);
       } catch (err) {
-        this.log.warn({ memberId: portal.memberId, err }, 'the mirror of a portal could not be scheduled');
+        this.log.warn(
+          { event: 'sync.schedule.failed', memberId: portal.memberId, err },
+          'the jobs of a portal could not be scheduled',
+        );
       }
     }
   }
 
   private async findDue(
     portal: ListedPortal,
-    notes: PortalSyncState | undefined,
+    state: PortalSyncState | undefined,
     now: Date,
   ): Promise<DueWork | undefined> {
-    const isNew = portal.state === 'installed' && !notes?.backfillAskedAt;
+    const isNew = portal.state === 'installed' && !state?.backfillAskedAt;
     const bound = isNew ? (await this.bindings.of(portal.memberId)).keys() : [];
-    return findDueWork(portal, notes, bound, now);
+    return findDueWork(portal, state, bound, now);
   }
 
   /** Requested first, recorded after: a crash in between causes a second request. */
@@ -46,16 +49,16 @@ export class Schedule {
     const own = settings[CONSUMER] ?? null;
     switch (due) {
       case 'first':
-        await this.tasks.request(CONSUMER, memberId, 'complete');
+        await this.jobs.request(CONSUMER, memberId, 'complete');
         return await this.syncStates.recordFirst(memberId, own);
       case 'settings':
-        await this.tasks.request(CONSUMER, memberId, 'complete');
+        await this.jobs.request(CONSUMER, memberId, 'complete');
         return await this.syncStates.recordSettings(memberId, own);
-      case 'back':
-      case 'day':
-        await this.tasks.request(CONSUMER, memberId, 'reconcile');
+      case 'reinstalled':
+      case 'daily':
+        await this.jobs.request(CONSUMER, memberId, 'reconcile');
         return await this.syncStates.recordReconciliation(memberId);
-      case 'away':
+      case 'uninstalled':
         return await this.syncStates.recordUninstalled(memberId);
       default:
         return assertUnreachable(due);

@@ -1,6 +1,45 @@
+import { counter } from '@relay/platform';
 import { z } from 'zod';
-import { LeftOut } from './left-out.js';
-import { readText } from './portal-text.js';
+
+const leftOutTotal = counter({
+  name: 'relay_sync_left_out_total',
+  help: 'Invalid parts of the type descriptions of portals, counted at each read, by what: types, fields, options',
+  labelNames: ['what'],
+});
+
+export type Described = 'types' | 'fields' | 'options';
+
+/** Keeps a log line short. */
+const MAX_EXAMPLES = 5;
+const MAX_EXAMPLE_LENGTH = 100;
+
+/** Invalid parts of a portal's type descriptions: they are counted and logged, and everything else is used. */
+export class LeftOut {
+  readonly counts: Record<Described, number> = { types: 0, fields: 0, options: 0 };
+  /** Texts of the portal. */
+  readonly examples: string[] = [];
+
+  add(what: Described, example: string, count = 1): void {
+    this.counts[what] += count;
+    leftOutTotal.inc({ what }, count);
+    if (this.examples.length < MAX_EXAMPLES) this.examples.push(example.slice(0, MAX_EXAMPLE_LENGTH));
+  }
+
+  isEmpty(): boolean {
+    return Object.values(this.counts).every((count) => count === 0);
+  }
+}
+
+/** Bitrix24 limits names, labels and options to 255 characters. */
+const MAX_LENGTH = 1_000;
+
+/** A portal's name, title or option as PostgreSQL can store it, in text and in JSON: without NUL and lone surrogates. */
+export function readText(value: string | number): string {
+  return String(value)
+    .slice(0, MAX_LENGTH)
+    .replaceAll('\0', '')
+    .replace(/\p{Surrogate}/gu, '\uFFFD');
+}
 
 /** One field as `crm.item.fields` describes it (`api-reference/crm/data-types.md#crm_rest_field_description`). */
 export interface Field {
@@ -34,7 +73,7 @@ const description = z.object({
   upperName: z
     .unknown()
     .optional()
-    .transform((told) => (typeof told === 'string' && told !== '' ? told : undefined))
+    .transform((value) => (typeof value === 'string' && value !== '' ? value : undefined))
     .pipe(z.string().regex(FIELD_NAME).optional()),
   isMultiple: z.boolean().catch(false),
   items: z.array(z.unknown()).optional().catch(undefined),
@@ -56,12 +95,12 @@ function isObject(value: unknown): boolean {
 export function readFields(result: unknown, leftOut: LeftOut = new LeftOut()): Field[] {
   const fields: Field[] = [];
   const described = Object.entries(answer.parse(result).fields);
-  for (const [at, [name, told]] of described.entries()) {
+  for (const [at, [name, value]] of described.entries()) {
     if (fields.length === MAX_FIELDS) {
       leftOut.add('fields', name, described.length - at);
       break;
     }
-    const read = FIELD_NAME.test(name) ? description.safeParse(told) : undefined;
+    const read = FIELD_NAME.test(name) ? description.safeParse(value) : undefined;
     if (read?.success) fields.push(toField(name, read.data, leftOut));
     else leftOut.add('fields', name);
   }

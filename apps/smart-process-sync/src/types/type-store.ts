@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import type { Statements } from '../mirror-store.js';
+import type { Statements } from '../items/mirror-store.js';
 import type { Field } from './field.js';
 
 export type TypeState = 'mirrored' | 'excluded' | 'deleted';

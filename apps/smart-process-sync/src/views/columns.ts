@@ -1,5 +1,4 @@
 import type { Field } from '../types/field.js';
-import { asLiteral } from './quoting.js';
 
 /** A column of a typed view. */
 export interface Column {
@@ -149,14 +148,6 @@ function castsOf({ type, texts }: Field): readonly Cast[] {
   ];
 }
 
-/** SQL: this value of the field does not fit, so that the column, or an element of its array, is null. */
-export function buildCastFailureTest({ cast, isMultiple }: FieldCheck, value: string): string {
-  const isMisfit = (one: string): string => `(NOT mirror.is_empty(${one}) AND ${cast(one)} IS NULL)`;
-  if (!isMultiple) return isMisfit(value);
-  return `(mirror.to_list(${value}) IS NULL OR EXISTS (
-    SELECT FROM jsonb_array_elements(mirror.to_list(${value})) AS e WHERE ${isMisfit('e')}))`;
-}
-
 /** PostgreSQL cuts names longer than 63 bytes; there is room for a suffix and a number. */
 const MAX_BASE_LENGTH = 48;
 
@@ -171,4 +162,11 @@ function freeName(wanted: string, taken: Set<string>): string {
   for (let n = 2; taken.has(name); n++) name = `${wanted}_${n}`;
   taken.add(name);
   return name;
+}
+
+/** A string literal. Names and texts of fields are foreign, and DDL takes no parameters. */
+export function asLiteral(value: string): string {
+  const quoted = `'${value.replaceAll("'", "''")}'`;
+  // The meaning of a backslash would depend on a setting of the server.
+  return value.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }

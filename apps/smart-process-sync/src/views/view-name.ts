@@ -23,13 +23,13 @@ export interface ViewNames {
 export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): ViewNames {
   const portal = plain(domain.split(/[.:/]/)[0] ?? '').replace(/^_+/, '') || 'portal';
   const type = plain(code ?? '') || `type_${entityTypeId}`;
-  const usual = `${portal}_${type}`;
+  const full = `${portal}_${type}`;
   const identity = hashOf(JSON.stringify([memberId, entityTypeId])).slice(0, 16);
   return {
-    preferred: shortened(usual),
-    numbered: shortened(`${usual}_${entityTypeId}`),
+    preferred: shortened(full),
+    numbered: shortened(`${full}_${entityTypeId}`),
     // All others begin with a letter or a digit.
-    own: `_${usual.slice(0, MAX_NAME_LENGTH - identity.length - 2)}_${identity}`,
+    own: `_${full.slice(0, MAX_NAME_LENGTH - identity.length - 2)}_${identity}`,
   };
 }
 

@@ -1,5 +1,4 @@
-import { type Column, buildCastFailureTest } from './columns.js';
-import { asLiteral, asName } from './quoting.js';
+import { asLiteral, type Column } from './columns.js';
 
 export interface ViewOf {
   name: string;
@@ -20,15 +19,15 @@ export interface ExistingColumn {
  */
 export function arrange(
   columns: readonly Column[],
-  made: readonly ExistingColumn[],
+  existing: readonly ExistingColumn[],
 ): { columns: readonly Column[]; isReplaceable: boolean } {
   const wanted = new Map(columns.map((column) => [column.name, column]));
-  const kept = made.flatMap(({ name, type }) => {
+  const kept = existing.flatMap(({ name, type }) => {
     const column = wanted.get(name);
     return column?.type === type ? [column] : [];
   });
-  if (kept.length < made.length) return { columns, isReplaceable: false };
-  const known = new Set(made.map(({ name }) => name));
+  if (kept.length < existing.length) return { columns, isReplaceable: false };
+  const known = new Set(existing.map(({ name }) => name));
   return { columns: [...kept, ...columns.filter(({ name }) => !known.has(name))], isReplaceable: true };
 }
 
@@ -64,22 +63,6 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
   return [`COMMENT ON VIEW ${view} IS ${asLiteral(title)}`, ...ofColumns].join(';\n');
 }
 
-/**
- * By column, the number of current items with an id above $3, up to $4, whose value does not fit. Each item is decompressed
- * once, not once per field: PostgreSQL stores large ones compressed.
- */
-export function countCastFailures(columns: readonly Column[]): string | undefined {
-  const checks = columns.flatMap(({ name, check }) => (check ? [{ name, check }] : []));
-  if (checks.length === 0) return undefined;
-  const tests = [...new Set(checks.map(({ check }) => buildCastFailureTest(check, 'f.value')))];
-  const fields = checks.map(
-    ({ name, check }) =>
-      `(${asLiteral(check.field)}, ${asLiteral(name)}, ${tests.indexOf(buildCastFailureTest(check, 'f.value'))})`,
-  );
-  return `SELECT c.name AS column, count(*)::int AS count
-    FROM mirror.items AS i CROSS JOIN LATERAL jsonb_each(i.fields) AS f(key, value)
-    JOIN (VALUES ${fields.join(', ')}) AS c(field, name, test) ON c.field = f.key
-   WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.item_id > $3 AND i.item_id <= $4 AND i.deleted_at IS NULL AND i.hidden_at IS NULL
-     AND CASE c.test ${tests.map((test, number) => `WHEN ${number} THEN ${test}`).join('\n       ')} END
-   GROUP BY c.name`;
+function asName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
 }

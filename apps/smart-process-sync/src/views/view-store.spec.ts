@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { silentLog } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { toItemRow } from '../item-row.js';
-import { MIRROR_MIGRATIONS } from '../migrations.js';
-import { MirrorStore } from '../mirror-store.js';
+import { toItemRow } from '../items/item-row.js';
+import { MirrorStore } from '../items/mirror-store.js';
 import { readFields } from '../types/field.js';
 import { TypeStore } from '../types/type-store.js';
+import { CastFailures } from './cast-failures.js';
 import { type ViewedType, ViewStore } from './view-store.js';
 
 /** Responses of portals, shortened. */
@@ -48,14 +49,16 @@ describe('typed views', () => {
   let database: TestDatabase;
   let source: DataSource;
   let views: ViewStore;
+  let castFailures: CastFailures;
   let types: TypeStore;
   let store: MirrorStore;
   let member = 0;
 
   beforeAll(async () => {
-    database = await freshDatabase(MIRROR_MIGRATIONS);
+    database = await freshDatabase('apps/smart-process-sync');
     source = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     [views, types, store] = [new ViewStore(source), new TypeStore(source), new MirrorStore(source)];
+    castFailures = new CastFailures(source, types, silentLog);
   });
   afterAll(async () => {
     await source.destroy();
@@ -87,7 +90,7 @@ describe('typed views', () => {
 
   async function nameOf(type: ViewedType): Promise<string> {
     const outcome = await views.refresh(type);
-    if (outcome.made === 'failed') throw outcome.error;
+    if (outcome.result === 'failed') throw outcome.error;
     return outcome.name;
   }
 
@@ -179,8 +182,8 @@ describe('typed views', () => {
       uf_crm_5_8: 1,
       uf_crm_5_11: 1,
     };
-    expect(await views.countCastFailures(type)).toEqual(misfits);
-    expect(await views.countCastFailures(type, { itemsAtOnce: 1 })).toEqual(misfits);
+    expect(await castFailures.countOf(type)).toEqual(misfits);
+    expect(await castFailures.countOf(type, { itemsAtOnce: 1 })).toEqual(misfits);
     expect((await types.all(type.memberId))[0]?.misfits).toEqual(misfits);
   });
 
@@ -212,7 +215,7 @@ describe('typed views', () => {
       fc.asyncProperty(fc.dictionary(fc.constantFrom(...names), anything), async (fields) => {
         await put(type, fields);
         expect(await rowsOf(name)).toHaveLength(1);
-        await views.countCastFailures(type);
+        await castFailures.countOf(type);
       }),
       { numRuns: 100 },
     );
@@ -222,7 +225,7 @@ describe('typed views', () => {
     const type = await typeOf();
     await put(type, { ufCrm5_1: '12', ufCrm5_20: 3 });
     const name = await nameOf(type);
-    expect(await views.refresh(type)).toEqual({ made: 'unchanged', name });
+    expect(await views.refresh(type)).toEqual({ result: 'unchanged', name });
     const more = {
       ...type,
       fields: [
@@ -230,14 +233,14 @@ describe('typed views', () => {
         ...everyKind,
       ],
     };
-    expect(await views.refresh(more)).toEqual({ made: 'replaced', name });
+    expect(await views.refresh(more)).toEqual({ result: 'replaced', name });
     expect(await rowsOf(name, 'uf_crm_5_20, uf_crm_5_1')).toEqual([{ uf_crm_5_20: '3', uf_crm_5_1: '12' }]);
 
     const other = described({
       id: { type: 'integer', upperName: 'ID' },
       ufCrm5_1: { type: 'integer', title: 'Note, now a number', upperName: 'UF_CRM_5_1' },
     });
-    expect(await views.refresh({ ...type, fields: other })).toEqual({ made: 'replaced', name });
+    expect(await views.refresh({ ...type, fields: other })).toEqual({ result: 'replaced', name });
     expect(await rowsOf(name)).toEqual([
       { id: '1', uf_crm_5_1: '12', fields: expect.anything(), read_at: expect.any(Date) },
     ]);
@@ -251,13 +254,13 @@ describe('typed views', () => {
     try {
       await reader.query('BEGIN');
       await reader.query(`SELECT * FROM mirror."${name}"`);
-      expect(await views.refresh(changed)).toMatchObject({ made: 'failed', error: { code: '55P03' } });
+      expect(await views.refresh(changed)).toMatchObject({ result: 'failed', error: { code: '55P03' } });
       expect(await rowsOf(name, 'uf_crm_5_1')).toEqual([]);
       await reader.query('COMMIT');
     } finally {
       await reader.destroy();
     }
-    expect(await views.refresh(changed)).toEqual({ made: 'replaced', name });
+    expect(await views.refresh(changed)).toEqual({ result: 'replaced', name });
   });
 
   it('are not taken away from under a view that somebody made of them', async () => {
@@ -265,7 +268,7 @@ describe('typed views', () => {
     const name = await nameOf(type);
     await source.query(`CREATE VIEW public.report_${member} AS SELECT uf_crm_5_1 FROM mirror."${name}"`);
     expect(await views.refresh({ ...type, fields: everyKind.slice(0, 3) })).toMatchObject({
-      made: 'failed',
+      result: 'failed',
       error: { code: '2BP01' },
     });
     expect(await rowsOf(name, 'uf_crm_5_1')).toEqual([]);
@@ -307,7 +310,7 @@ describe('typed views', () => {
     expect(await rowsOf(name, 'uf_crm_5_1 AS one, uf_crm_5_2 AS all, fields_2 AS own')).toEqual(
       texts.map((one) => ({ one, all: texts, own: 'own' })),
     );
-    expect(await views.countCastFailures(type)).toEqual({});
+    expect(await castFailures.countOf(type)).toEqual({});
   });
 
   it('are made of fields that are named as objects of JavaScript are', async () => {
@@ -329,7 +332,7 @@ describe('typed views', () => {
     expect(await rowsOf(name, 'constructor, __proto__, valueof, uf_crm_5_1')).toEqual([
       { constructor: '5', ['__proto__']: null, valueof: null, uf_crm_5_1: 'text' },
     ]);
-    expect(await views.countCastFailures(type)).toEqual(JSON.parse('{"__proto__": 1, "valueof": 1}'));
+    expect(await castFailures.countOf(type)).toEqual(JSON.parse('{"__proto__": 1, "valueof": 1}'));
   });
 
   it('show only what is alive, to a role that can read and nothing else', async () => {

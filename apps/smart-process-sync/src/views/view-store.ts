@@ -2,19 +2,10 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { inTransaction } from '@relay/portals';
 import { DataSource, type EntityManager } from 'typeorm';
-import { z } from 'zod';
-import { type Field } from '../types/field.js';
+import type { Field } from '../types/field.js';
 import { columnsOf } from './columns.js';
 import { viewNames } from './view-name.js';
-import {
-  arrange,
-  commentOn,
-  countCastFailures,
-  createView,
-  dropView,
-  type ExistingColumn,
-  setBarrier,
-} from './view-sql.js';
+import { arrange, commentOn, createView, dropView, type ExistingColumn, setBarrier } from './view-sql.js';
 
 /** Lock timeout: the change waits for readers of the view, and later readers wait behind it. */
 const LOCK_TIMEOUT_MS = 500;
@@ -30,21 +21,15 @@ export interface ViewedType {
 
 /** The result for a type's view. */
 export type ViewOutcome =
-  | { made: 'new' | 'replaced' | 'unchanged'; name: string }
+  | { result: 'created' | 'replaced' | 'unchanged'; name: string }
   /** Unchanged: a reader kept it locked, or another view depends on it. */
-  | { made: 'failed'; error: unknown };
+  | { result: 'failed'; error: unknown };
 
 interface ExistingView {
   name: string | null;
   columns: ExistingColumn[];
   hash: string | null;
 }
-
-const castFailureRows = z.array(z.object({ column: z.string(), count: z.number() }));
-const lastRow = z.tuple([z.object({ last: z.string().nullable() })]);
-
-/** Counted by one statement, in a second or two. A query may take a minute, and a type may have millions of items. */
-const COUNT_BATCH_SIZE = 5_000;
 
 /** The typed views, generated from the portal's fields, each in one transaction. */
 @Injectable()
@@ -54,15 +39,14 @@ export class ViewStore {
   /** Creates the type's view, or replaces it if its fields have changed. `view_error` says why this failed. */
   async refresh(type: ViewedType): Promise<ViewOutcome> {
     try {
-      const outcome = await inTransaction(this.source, (manager) => this.createOrReplace(manager, type));
-      return outcome;
+      return await inTransaction(this.source, (manager) => this.createOrReplace(manager, type));
     } catch (error) {
-      const said = error instanceof Error ? error.message : String(error);
+      const message = error instanceof Error ? error.message : String(error);
       await this.source.query(
         `UPDATE mirror.types SET view_error = $3 WHERE member_id = $1 AND entity_type_id = $2`,
-        [type.memberId, type.entityTypeId, said],
+        [type.memberId, type.entityTypeId, message],
       );
-      return { made: 'failed', error };
+      return { result: 'failed', error };
     }
   }
 
@@ -75,48 +59,6 @@ export class ViewStore {
       await manager.query(dropView(name));
       await this.recordView(manager, { memberId, entityTypeId }, null, [], null);
     });
-  }
-
-  /** Counts, by column, the values that do not fit, and stores the counts. It reads every item of the type. */
-  async countCastFailures(
-    { memberId, entityTypeId, fields }: Pick<ViewedType, 'memberId' | 'entityTypeId' | 'fields'>,
-    { signal, itemsAtOnce = COUNT_BATCH_SIZE }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
-  ): Promise<Record<string, number>> {
-    const statement = countCastFailures(columnsOf(fields));
-    if (statement === undefined) return {};
-    const misfits = new Map<string, number>();
-    for (let after = '0'; ;) {
-      signal?.throwIfAborted();
-      const last = await this.lastOf(memberId, entityTypeId, after, itemsAtOnce);
-      if (last === null) break;
-      const rows: unknown = await this.source.query(statement, [memberId, entityTypeId, after, last]);
-      for (const { column, count } of castFailureRows.parse(rows)) {
-        misfits.set(column, (misfits.get(column) ?? 0) + count);
-      }
-      after = last;
-    }
-    const counted = Object.fromEntries(misfits);
-    await this.source.query(
-      `UPDATE mirror.types SET misfits = $3::jsonb WHERE member_id = $1 AND entity_type_id = $2`,
-      [memberId, entityTypeId, JSON.stringify(counted)],
-    );
-    return counted;
-  }
-
-  /** The id of the last of so many items after an id; null without any. */
-  private async lastOf(
-    memberId: string,
-    entityTypeId: number,
-    after: string,
-    items: number,
-  ): Promise<string | null> {
-    const rows: unknown = await this.source.query(
-      `SELECT max(item_id)::text AS last FROM (
-         SELECT item_id FROM mirror.items WHERE member_id = $1 AND entity_type_id = $2 AND item_id > $3
-          ORDER BY item_id LIMIT $4) AS next_items`,
-      [memberId, entityTypeId, after, items],
-    );
-    return lastRow.parse(rows)[0].last;
   }
 
   /** Some views of an older version without a barrier; not always the same ones first. */
@@ -141,18 +83,18 @@ export class ViewStore {
 
   private async createOrReplace(manager: EntityManager, type: ViewedType): Promise<ViewOutcome> {
     await this.lockExclusively(manager);
-    const made = await readExistingView(manager, type.memberId, type.entityTypeId);
-    const name = made.name ?? (await this.freeName(manager, type));
+    const existing = await readExistingView(manager, type.memberId, type.entityTypeId);
+    const name = existing.name ?? (await this.freeName(manager, type));
     const view = { ...type, name };
-    const { columns, isReplaceable } = arrange(columnsOf(type.fields), made.columns);
+    const { columns, isReplaceable } = arrange(columnsOf(type.fields), existing.columns);
     const statements = [createView(view, columns), commentOn(view, columns)];
     const hash = createHash('sha256').update(statements.join(';')).digest('hex');
-    if (hash === made.hash) return { made: 'unchanged', name };
+    if (hash === existing.hash) return { result: 'unchanged', name };
     // In one transaction, so that the view is never missing.
-    if (made.name !== null && !isReplaceable) await manager.query(dropView(name));
+    if (existing.name !== null && !isReplaceable) await manager.query(dropView(name));
     for (const statement of statements) await manager.query(statement);
     await this.recordView(manager, type, name, columns, hash);
-    return { made: made.name === null ? 'new' : 'replaced', name };
+    return { result: existing.name === null ? 'created' : 'replaced', name };
   }
 
   /** One at a time, so that no two take one name; and never for long. */
@@ -204,10 +146,10 @@ async function readExistingView(
   memberId: string,
   entityTypeId: number,
 ): Promise<ExistingView> {
-  const [made] = await manager.query<ExistingView[]>(
+  const [existing] = await manager.query<ExistingView[]>(
     `SELECT view_name AS name, view_columns AS columns, view_hash AS hash FROM mirror.types
      WHERE member_id = $1 AND entity_type_id = $2 AND to_regclass('mirror.' || quote_ident(view_name)) IS NOT NULL`,
     [memberId, entityTypeId],
   );
-  return made ?? { name: null, columns: [], hash: null };
+  return existing ?? { name: null, columns: [], hash: null };
 }

@@ -22,10 +22,13 @@ export class ViewSynchronizer {
     for (const type of types) {
       const outcome = await this.views.refresh({ ...type, memberId, domain: portal?.domain ?? memberId });
       const { entityTypeId } = type;
-      if (outcome.made === 'failed') {
-        this.log.warn({ memberId, entityTypeId, err: outcome.error }, 'a view stays as it was');
-      } else if (outcome.made !== 'unchanged') {
-        this.log.info({ memberId, entityTypeId, view: `mirror.${outcome.name}` }, `view ${outcome.made}`);
+      if (outcome.result === 'failed') {
+        this.log.warn(
+          { event: 'sync.view.failed', memberId, entityTypeId, err: outcome.error },
+          'a view could not be changed and stays as it was',
+        );
+      } else if (outcome.result !== 'unchanged') {
+        this.log.info({ memberId, entityTypeId, view: `mirror.${outcome.name}` }, `view ${outcome.result}`);
       }
     }
   }
@@ -43,8 +46,8 @@ export class ViewSynchronizer {
       } catch (err) {
         failed += 1;
         this.log.warn(
-          { view: `mirror.${name}`, err },
-          'a view has no security barrier yet, will be tried again',
+          { event: 'sync.view.unguarded', view: `mirror.${name}`, err },
+          'the security barrier of a view could not be set; retrying later',
         );
       }
     }
@@ -56,7 +59,10 @@ export class ViewSynchronizer {
     try {
       await this.views.remove(memberId, entityTypeId);
     } catch (err) {
-      this.log.warn({ memberId, entityTypeId, err }, 'a view of a type that is not mirrored any more stays');
+      this.log.warn(
+        { event: 'sync.view.undropped', memberId, entityTypeId, err },
+        'the view of a type that is no longer mirrored could not be dropped',
+      );
     }
   }
 }

@@ -1,13 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
-import { isPortalError } from '../error-scope.js';
-import { MirrorStore } from '../mirror-store.js';
+import { MirrorStore } from '../items/mirror-store.js';
+import { isPortalError } from '../keyset-scan/error-scope.js';
+import { Catalogues, type Catalogue, isCode } from '../types/catalogue.js';
+import { LeftOut } from '../types/field.js';
+import { type MirroredType, TypeStore } from '../types/type-store.js';
 import { ViewSynchronizer } from '../views/view-synchronizer.js';
-import { Catalogues, type Catalogue, isCode } from './catalogue.js';
-import { LeftOut } from './left-out.js';
 import { SuffixedEvents } from './suffixed-events.js';
-import { type MirroredType, TypeStore } from './type-store.js';
 
 /** A type that is mirrored and readable. */
 export interface RefreshedType extends MirroredType {
@@ -62,8 +62,8 @@ export class TypeRefresh {
     if (leftOut.isEmpty()) return;
     const { counts, examples } = leftOut;
     this.log.warn(
-      { memberId, leftOut: counts, examples },
-      'some of what the portal says of its types is left out',
+      { event: 'sync.types.left_out', memberId, leftOut: counts, examples },
+      'invalid parts of the type descriptions of the portal are left out',
     );
   }
 
@@ -78,7 +78,7 @@ export class TypeRefresh {
       if (!description || !('error' in description) || !isCode(description.error, 'NOT_FOUND')) continue;
       await this.store.markDeleted(memberId, entityTypeId, upTo);
       await this.views.remove(memberId, entityTypeId);
-      this.log.info({ memberId, entityTypeId }, 'a smart process is gone from its portal');
+      this.log.info({ memberId, entityTypeId }, 'the portal has deleted a smart process');
     }
   }
 
@@ -102,7 +102,10 @@ export class TypeRefresh {
       if (isPortalError(error)) throw error;
       failures.push(error);
       leftOut.add('types', title);
-      this.log.warn({ memberId, entityTypeId, err: error }, 'a smart process cannot be read');
+      this.log.warn(
+        { event: 'sync.type.unreadable', memberId, entityTypeId, err: error },
+        'a smart process cannot be read',
+      );
     }
     const types = (await this.store.all(memberId)).flatMap((type) => {
       const lastId = lastIds.get(type.entityTypeId);

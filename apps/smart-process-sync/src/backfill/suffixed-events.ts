@@ -4,15 +4,12 @@ import { formatEventName } from '@relay/events';
 import { PortalClients, PortalCache, Subscriptions } from '@relay/portals';
 import { z } from 'zod';
 import { PortalSyncStates } from '../schedule/portal-sync-state.js';
-import { CONSUMER } from '../settings.js';
+import { CONSUMER, ITEM_EVENTS } from '../types/settings.js';
 
-/** The basic events, for all smart processes at once. */
-export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'];
+/** Each type has three handlers. */
+const MAX_TYPES = 5;
 
-/** Each has three handlers. */
-const FEW_TYPES = 5;
-
-const offered = listOf(z.string());
+const eventNames = listOf(z.string());
 
 /**
  * Chooses the item events that a portal sends: those of single smart processes (`ONCRMDYNAMICITEMADD_147`), if the portal
@@ -40,23 +37,23 @@ export class SuffixedEvents {
     { hasOthers, hasNewType }: { hasOthers: boolean; hasNewType: boolean },
   ): Promise<void> {
     // Before the end of the consumer's first start no events are recorded, so there are none to override.
-    const usual = (await this.subscriptions.byConsumer()).get(CONSUMER);
-    if (!usual || !(await this.portalCache.find(memberId))) return;
+    const basic = (await this.subscriptions.byConsumer()).get(CONSUMER);
+    if (!basic || !(await this.portalCache.find(memberId))) return;
     const suffixed = types.flatMap(({ entityTypeId }) =>
       ITEM_EVENTS.map((name) => formatEventName(name, entityTypeId)),
     );
-    const isFew = hasOthers && types.length > 0 && types.length <= FEW_TYPES;
+    const isFew = hasOthers && types.length > 0 && types.length <= MAX_TYPES;
     const isChosen = isFew && (await this.offers(this.clients.for(memberId), suffixed));
-    const others = usual.filter((name) => !ITEM_EVENTS.includes(name));
+    const others = basic.filter((name) => !ITEM_EVENTS.includes(name));
     await this.subscriptions.override(CONSUMER, memberId, isChosen ? [...others, ...suffixed] : undefined);
     if (isChosen && hasNewType) await this.syncStates.reconcileSoon(memberId);
   }
 
-  /** A webhook may not ask, and has no handlers of ours. */
+  /** False for a webhook: it has no rights for this method, and none of our handlers. */
   private async offers(client: PortalClient, names: readonly string[]): Promise<boolean> {
     try {
       const { result } = await client.call('events');
-      const all = new Set(offered.parse(result).map((name) => name.toUpperCase()));
+      const all = new Set(eventNames.parse(result).map((name) => name.toUpperCase()));
       return names.every((name) => all.has(name));
     } catch (error) {
       if (error instanceof Bitrix24Error && error.recovery !== 'never') throw error;

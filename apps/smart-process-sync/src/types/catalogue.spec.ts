@@ -1,9 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PortalClient } from '@relay/bitrix24';
 import fc from 'fast-check';
-import { readFields } from './field.js';
-import { LeftOut } from './left-out.js';
-import { listTypes } from './portal-types.js';
+import { listTypes } from './catalogue.js';
+import { LeftOut, readFields } from './field.js';
 
 const good = { type: 'string', title: 'Note', upperName: 'UF_CRM_5_1', isMultiple: false };
 

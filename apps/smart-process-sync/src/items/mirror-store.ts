@@ -1,7 +1,14 @@
 import { Injectable } from '@nestjs/common';
+import { counter } from '@relay/platform';
 import { DataSource, type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import type { ItemRow } from './item-row.js';
+
+export const itemsTotal = counter({
+  name: 'relay_sync_items_total',
+  help: 'Items stored in the mirror, by work: live, backfill, reconcile',
+  labelNames: ['work'],
+});
 
 /** A started read of the portal: its rows may replace only rows of older reads. */
 export interface ItemRead {

@@ -1,3 +1,4 @@
+import { gauge } from '@relay/platform';
 import { z } from 'zod';
 
 /** The progress of one type. */
@@ -24,9 +25,9 @@ const counts = z.object({
 });
 export type Findings = z.output<typeof counts>;
 
-const kept = z.object({ types: z.array(typeProgress), found: counts });
+const storedProgress = z.object({ types: z.array(typeProgress), found: counts });
 
-const NOTHING: Findings = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
+const NO_FINDINGS: Findings = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
 
 export interface Speed {
   items: number;
@@ -49,8 +50,8 @@ export class Progress {
     before: Record<string, unknown> = {},
     private readonly nowMs: () => number = () => performance.now(),
   ) {
-    const read = kept.safeParse(before);
-    this.found = { ...NOTHING, ...(read.success ? read.data.found : {}) };
+    const read = storedProgress.safeParse(before);
+    this.found = { ...NO_FINDINGS, ...(read.success ? read.data.found : {}) };
     this.types = new Map(read.success ? read.data.types.map((type) => [type.entityTypeId, type]) : []);
     this.startedAtMs = nowMs();
   }
@@ -78,7 +79,7 @@ export class Progress {
     const seconds = Math.max(0.001, (this.nowMs() - this.startedAtMs) / 1_000);
     const part = this.part();
     const perSecond = (part - (this.partAtStart ?? 0)) / seconds;
-    const items = [...this.types.values()].reduce((sum, type) => sum + type.items, 0);
+    const items = sum([...this.types.values()].map((type) => type.items));
     return {
       items,
       itemsPerSecond: Math.round(this.itemsHere / seconds),
@@ -90,19 +91,23 @@ export class Progress {
   /** By ids, since items are not counted beforehand: as if no id were missing. */
   private part(): number {
     const types = [...this.types.values()];
-    const all = types.reduce((sum, { lastId }) => sum + Number(lastId) + 1, 0);
-    const done = types.reduce(
-      (sum, { after, lastId, isDone }) =>
-        sum + (isDone ? Number(lastId) + 1 : Math.min(Number(after), Number(lastId))),
-      0,
+    const all = sum(types.map(({ lastId }) => Number(lastId) + 1));
+    const done = sum(
+      types.map(({ after, lastId, isDone }) =>
+        isDone ? Number(lastId) + 1 : Math.min(Number(after), Number(lastId)),
+      ),
     );
     return all === 0 ? 1 : done / all;
   }
 }
 
-/** Reports at most twice a second. */
+const REPORT_INTERVAL_MS = 500;
+const LOG_INTERVAL_MS = 10_000;
+
+/** Reports the progress of a job, at most twice a second, and logs it every ten seconds. */
 export class Reporter {
   private reportedAtMs = -Infinity;
+  private loggedAtMs = performance.now();
 
   constructor(
     private readonly progress: Progress,
@@ -110,17 +115,71 @@ export class Reporter {
     private readonly log: (progress: Record<string, unknown>) => void,
   ) {}
 
-  private loggedAtMs = performance.now();
-
   async reportProgress(): Promise<void> {
     const now = performance.now();
-    if (now - this.reportedAtMs < 500) return;
+    if (now - this.reportedAtMs < REPORT_INTERVAL_MS) return;
     this.reportedAtMs = now;
-    const said = this.progress.toJSON();
-    await this.report(said);
-    if (now - this.loggedAtMs < 10_000) return;
+    const state = this.progress.toJSON();
+    await this.report(state);
+    if (now - this.loggedAtMs < LOG_INTERVAL_MS) return;
     this.loggedAtMs = now;
-    const { items, itemsPerSecond, secondsLeft } = said;
+    const { items, itemsPerSecond, secondsLeft } = state;
     this.log({ items, itemsPerSecond, secondsLeft });
   }
+}
+
+type JobKind = 'backfill' | 'reconcile';
+type RunningJobs = ReadonlySet<{ speed: () => Speed }>;
+
+/** Running jobs of this process. */
+const runningJobs: Record<JobKind, Set<{ speed: () => Speed }>> = {
+  backfill: new Set(),
+  reconcile: new Set(),
+};
+
+/** Shows a job in the metrics until it ends, with or without an error. */
+export async function track<T>(
+  work: JobKind,
+  progress: { speed: () => Speed },
+  run: () => Promise<T>,
+): Promise<T> {
+  runningJobs[work].add(progress);
+  try {
+    return await run();
+  } finally {
+    runningJobs[work].delete(progress);
+  }
+}
+
+createJobGauge(
+  'relay_sync_running',
+  'Portals that this process backfills or reconciles now',
+  ({ size }) => size,
+);
+createJobGauge('relay_sync_running_items', 'Items that the running jobs have read so far', (running) =>
+  sum([...running].map((progress) => progress.speed().items)),
+);
+createJobGauge('relay_sync_running_items_per_second', 'Items per second of all running jobs', (running) =>
+  sum([...running].map((progress) => progress.speed().itemsPerSecond)),
+);
+createJobGauge(
+  'relay_sync_running_seconds_left',
+  'Estimated seconds until the slowest running job ends, by the ids that are left; 0 if none runs or there is no estimate yet',
+  (running) => Math.max(0, ...[...running].map((progress) => progress.speed().secondsLeft ?? 0)),
+);
+
+/** By kind of work, over all portals, since there are thousands. Computed only at a scrape. */
+function createJobGauge(name: string, help: string, read: (running: RunningJobs) => number): void {
+  const created = gauge({
+    name,
+    help,
+    labelNames: ['work'],
+    collect: () => {
+      for (const [work, running] of Object.entries(runningJobs)) created.set({ work }, read(running));
+    },
+  });
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

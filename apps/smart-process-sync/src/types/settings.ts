@@ -4,6 +4,9 @@ import { z } from 'zod';
 /** The name of this consumer for its queues, settings and jobs. */
 export const CONSUMER = 'smart-process-sync';
 
+/** The basic item events, for all smart processes. */
+export const ITEM_EVENTS = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE', 'ONCRMDYNAMICITEMDELETE'];
+
 /** New invoices (`api-reference/crm/data-types.md#object_type`). */
 export const INVOICE = 31;
 /** Smart processes have this entityTypeId or a larger one. */

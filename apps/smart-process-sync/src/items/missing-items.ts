@@ -6,6 +6,42 @@ import {
   MAX_BATCH_COMMANDS,
 } from '@relay/bitrix24';
 import { z } from 'zod';
+import { type ItemRow, toItemRow } from './item-row.js';
+import type { MirrorStore } from './mirror-store.js';
+
+export interface ResolvedMissingItems {
+  deleted: string[];
+  hidden: string[];
+  /** Existing after all. */
+  found: string[];
+  /** Their rows stay unchanged. */
+  failed: Map<string, unknown>;
+}
+
+/** Finds out whether a missing item is deleted or hidden, and marks its row. */
+export async function resolveMissing(
+  store: MirrorStore,
+  client: BatchClient,
+  { memberId, entityTypeId, ids }: { memberId: string; entityTypeId: number; ids: readonly string[] },
+  signal?: AbortSignal,
+): Promise<ResolvedMissingItems> {
+  const resolved: ResolvedMissingItems = { deleted: [], hidden: [], found: [], failed: new Map() };
+  if (ids.length === 0) return resolved;
+  const read = await store.beginRead(memberId, entityTypeId);
+  const rows: ItemRow[] = [];
+  for (const [id, item] of await probeMissing(client, entityTypeId, ids, signal)) {
+    if (item.state === 'failed') {
+      resolved.failed.set(id, item.error);
+    } else {
+      resolved[item.state].push(id);
+      if (item.state === 'found') rows.push(toItemRow(id, item.item));
+    }
+  }
+  await store.saveItems(read, rows);
+  await store.markDeleted(read, resolved.deleted);
+  await store.markHidden(read, resolved.hidden);
+  return resolved;
+}
 
 /**
  * The state of an item that a list lacks:
@@ -14,7 +50,7 @@ import { z } from 'zod';
  * - `found`: it exists after all;
  * - `failed`: unknown.
  */
-export type MissingItem =
+type MissingItem =
   | { readonly state: 'deleted' | 'hidden' }
   | { readonly state: 'found'; readonly item: Item }
   | { readonly state: 'failed'; readonly error: unknown };
@@ -26,19 +62,18 @@ const answer = z.object({ item: z.looseObject({ id: z.union([z.int().positive(),
  * `crm.item.get` distinguishes them: `NOT_FOUND` for an item that does not exist, `ACCESS_DENIED` for one without
  * access rights (`crm-item-get.md`). Fifty per request.
  */
-export async function probeMissing(
+async function probeMissing(
   client: BatchClient,
   entityTypeId: number,
   ids: readonly string[],
   signal?: AbortSignal,
 ): Promise<Map<string, MissingItem>> {
-  const absences = new Map<string, MissingItem>();
+  const missing = new Map<string, MissingItem>();
   for (let from = 0; from < ids.length; from += MAX_BATCH_COMMANDS) {
     const part = ids.slice(from, from + MAX_BATCH_COMMANDS);
-    for (const [id, absence] of await probePart(client, entityTypeId, part, signal))
-      absences.set(id, absence);
+    for (const [id, item] of await probePart(client, entityTypeId, part, signal)) missing.set(id, item);
   }
-  return absences;
+  return missing;
 }
 
 async function probePart(

@@ -1,6 +1,19 @@
 import type { Item } from '@relay/bitrix24';
 import { type Json, type JsonRecord, sanitizeFields } from './sanitize-for-postgres.js';
 
+/** Selects every field of an item. Custom fields have a wildcard of their own; `*` may or may not include them. */
+export const ALL_FIELDS = ['*', 'uf_*'];
+
+/** An id that fits PostgreSQL's bigint, in the portal's canonical form. */
+export const ITEM_ID = /^[1-9]\d{0,17}$/;
+
+/** Also in JSON: `2e0` is no id, though JavaScript accepts it as one. */
+export function isItemId(value: unknown): value is number | string {
+  return typeof value === 'number'
+    ? Number.isSafeInteger(value) && value > 0
+    : typeof value === 'string' && ITEM_ID.test(value);
+}
+
 /** A row of `mirror.items` without its keys, by column name. */
 export interface ItemRow {
   item_id: string;

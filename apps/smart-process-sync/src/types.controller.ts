@@ -1,7 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalJobs } from '@relay/jobs';
-import { CONSUMER } from '../settings.js';
+import { CONSUMER } from './types/settings.js';
 
 /**
  * Requests a refresh when the list of smart processes changes, or the fields of one. Which one it is does not
@@ -10,7 +10,7 @@ import { CONSUMER } from '../settings.js';
  */
 @Controller()
 export class TypesController {
-  constructor(private readonly tasks: PortalJobs) {}
+  constructor(private readonly jobs: PortalJobs) {}
 
   @OnPortalEvents([
     'ONCRMTYPEADD',
@@ -22,6 +22,6 @@ export class TypesController {
     'ONCRMTYPEUSERFIELDSETENUMVALUES',
   ])
   async requestCompletion({ memberId }: PortalBatch): Promise<void> {
-    await this.tasks.request(CONSUMER, memberId, 'complete');
+    await this.jobs.request(CONSUMER, memberId, 'complete');
   }
 }

@@ -1,4 +1,4 @@
-import { Bitrix24Error } from '@relay/bitrix24';
+import { Bitrix24Error, isSplittable } from '@relay/bitrix24';
 
 /** The portal accepts no calls for now, or none of ours: the error does not concern the type or the item. */
 export function isPortalError(error: unknown): boolean {
@@ -8,13 +8,18 @@ export function isPortalError(error: unknown): boolean {
   );
 }
 
+/** The error of a request for one item concerns this item: it can be skipped. */
+export function isItemError(error: unknown): boolean {
+  return isSplittable(error) || (error instanceof Bitrix24Error && error.recovery === 'never');
+}
+
 /**
  * Call at the end of work that continued after such errors: all of it is retried.
  * @throws the first transient error
  */
 export function throwIfTransient(errors: readonly unknown[]): void {
-  const passing = errors.find(isTransient);
-  if (passing !== undefined) throw passing;
+  const transient = errors.find(isTransient);
+  if (transient !== undefined) throw transient;
 }
 
 /** A retry may have another result. A complete response with an undocumented format is not transient. */
