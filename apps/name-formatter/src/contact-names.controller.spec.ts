@@ -9,7 +9,7 @@ import { PORTAL_ENTITIES, PortalRepository, PortalSettings, PortalsModule } from
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { ContactPortal } from '../test/contact-portal.js';
-import { nameSettings } from './name-options.js';
+import { nameSettings } from './settings.js';
 import { ContactNamesController } from './contact-names.controller.js';
 
 describe('ContactNamesController', () => {

@@ -12,16 +12,15 @@ import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } 
 import { createEventLoopYielder } from '@relay/platform';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import type { NameOptions } from './format-name.js';
-import { NAME_FIELDS, type NameChanges, nameChanges } from './name-changes.js';
-import { fullName, NameObserver } from './name-observer.js';
-import { nameOptionsOf } from './name-options.js';
+import { findNameChanges, fullName, NAME_FIELDS, type NameChanges, NameObserver } from './name-changes.js';
+import { nameOptionsOf } from './settings.js';
 
 /** `api-reference/crm/data-types.md`, object types. */
 const CONTACT = 3;
 
 /**
- * Keeps the names of contacts well written. The events say which contacts to look at; what they hold is read.
- * Our own write fires an event too: on that one there is nothing left to change, and so it ends.
+ * Corrects the names of contacts. An event says which contact may have changed; the handler reads its names from the
+ * portal. Each write causes an event of its own, for which nothing is left to change, so the loop ends.
  */
 @Controller()
 export class ContactNamesController {
@@ -61,7 +60,7 @@ interface Change {
   firstSeenAt: number;
 }
 
-/** A contact that is not there any more needs nothing. */
+/** A contact that no longer exists needs no change. */
 async function findChanges(
   entries: readonly PortalEntry[],
   contacts: Map<string, ItemOutcome>,
@@ -69,14 +68,14 @@ async function findChanges(
 ): Promise<{ changes: Change[]; failed: FailedEntry[] }> {
   const changes: Change[] = [];
   const failed: FailedEntry[] = [];
-  const giveWay = createEventLoopYielder();
+  const yieldToEventLoop = createEventLoopYielder();
   for (const { entity, entityId: id, firstSeenAt } of entries) {
-    await giveWay();
-    const read = id === null ? undefined : contacts.get(id);
-    if (read?.state === 'failed') failed.push({ entity, error: read.error });
-    if (id === null || read?.state !== 'found') continue;
-    const fields = nameChanges(read.item, options);
-    if (fields) changes.push({ entity, id, fields, firstSeenAt, ...namesOf(read.item, fields) });
+    await yieldToEventLoop();
+    const contact = id === null ? undefined : contacts.get(id);
+    if (contact?.state === 'failed') failed.push({ entity, error: contact.error });
+    if (id === null || contact?.state !== 'found') continue;
+    const fields = findNameChanges(contact.item, options);
+    if (fields) changes.push({ entity, id, fields, firstSeenAt, ...namesOf(contact.item, fields) });
   }
   return { changes, failed };
 }
@@ -85,22 +84,22 @@ function namesOf(contact: Item, fields: NameChanges): Pick<Change, 'before' | 'a
   return { before: fullName(contact), after: fullName({ ...contact, ...fields }) };
 }
 
-/** To write a name twice does no harm, so a batch of events may be handled again. */
+/** A repeated write is harmless, so a batch of events may be handled again. */
 async function writeNames(
   client: PortalClient,
   changes: readonly Change[],
-  written: (change: Change) => void,
+  onWritten: (change: Change) => void,
 ): Promise<FailedEntry[]> {
   const failed: FailedEntry[] = [];
   for (const [{ change }, outcome] of await writeAll(client, changes.map(toWrite))) {
-    if (outcome.ok) written(change);
-    else if (!isGone(outcome.error)) failed.push({ entity: change.entity, error: outcome.error });
+    if (outcome.ok) onWritten(change);
+    else if (!isDeleted(outcome.error)) failed.push({ entity: change.entity, error: outcome.error });
   }
   return failed;
 }
 
-/** Deleted since it was read: nothing left to do. */
-function isGone(error: unknown): boolean {
+/** Deleted since it was read. */
+function isDeleted(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.code === 'NOT_FOUND';
 }
 

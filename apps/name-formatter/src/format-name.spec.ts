@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { formatName, type NameOptions } from './format-name.js';
-import { NAME_CASES, PORTAL_CASES } from './format-name.cases.js';
+import { NAME_CASES, PORTAL_CASES } from '../test/format-name.cases.js';
 
 const allCases = PORTAL_CASES.concat([[{}, NAME_CASES]]).flatMap(([given, cases]) =>
   cases.map((nameCase) => [...nameCase, given] as const),

@@ -1,29 +1,27 @@
-import { clean } from './clean.js';
-import { lettersOf } from './languages.js';
-import { type Letters, plainWord } from './letters.js';
-import { isOftenSmall, isParticle, type ParticleCase, staysLower } from './particles.js';
+import { type Letters, lettersOf, plainWord } from './letters.js';
+import { canBeLowerCase, isLowerCase, isParticle, type ParticleCase } from './particles.js';
 import { formatWord } from './word.js';
 
-/** A telephone number, an address, an e-mail: whatever it is, it is not a name. */
+/** Contained in telephone numbers, addresses and e-mail addresses, never in a name. */
 const NOT_A_NAME = /[\p{Number}@＠/／]/u;
 
-/** What starts a new word. An apostrophe, a middle dot (`Gal·la`) and anything unknown (`M�ller`) stay inside it. */
-const GAP = /([ \p{Dash_Punctuation}.,;:&+()[\]{}<>"«»„“”]+)/u;
+/** Separates words. An apostrophe, a middle dot (`Gal·la`) and unknown characters (`M�ller`) are part of a word. */
+const SEPARATOR = /([ \p{Dash_Punctuation}.,;:&+()[\]{}<>"«»„“”]+)/u;
 
 const GENERATIONS = new Set(['ii', 'iii', 'iv']);
 const SUFFIXES = new Set(['jr', 'sr', ...GENERATIONS]);
 
 export interface NameOptions {
-  /** Of the portal, whatever its case: `tr`, `nl-BE`; it decides Turkish and Azerbaijani `i`, and Dutch `ij`. */
+  /** Language code of the portal, in any case: `tr`, `nl-BE`. Turkish and Azerbaijani `i` and Dutch `ij` depend on it. */
   language?: string;
-  /** `lower` unless given. */
+  /** The default is `lower`. */
   particles?: ParticleCase;
 }
 
 interface Word {
   text: string;
   letters: Letters;
-  /** What stands before and after it: spaces, hyphens, dots … */
+  /** Separators before and after it: spaces, hyphens, dots … */
   before: string;
   after: string;
 }
@@ -31,8 +29,8 @@ interface Word {
 /**
  * A person's name as people write it: `o'neil` → `O'Neil`, `LUDWIG VAN BEETHOVEN` → `Ludwig van Beethoven`. Takes the
  * content of one field (name, second name or last name) and changes nothing in it but case, white space and invisible
- * characters. Formatting a formatted name changes nothing, which is what ends the loop of events that our own write causes.
- * What is not a name, and what would be empty, comes back as it is.
+ * characters. Formatting is idempotent, which ends the loop of events that our own writes cause. A text that is not a name,
+ * or would become empty, is returned unchanged.
  */
 export function formatName(value: string, { language, particles = 'lower' }: NameOptions = {}): string {
   if (NOT_A_NAME.test(value)) return value;
@@ -51,19 +49,19 @@ function formatWords(words: Word[], particleCase: ParticleCase): string[] {
   return words.map((word, i) => {
     const { text, letters, before, after } = word;
     if (i === suffix) return formatSuffix(word);
-    const around = {
+    const context = {
       before,
       after,
       isLast: i === last,
       followsParticle: isParticle(words[i - 1]?.text ?? ''),
-      isMeant: isWellWritten && text === letters.lower(text),
+      isIntended: isWellWritten && text === letters.lower(text),
     };
-    const lowers = i > first && staysLower(text, around, particleCase);
+    const lowers = i > first && isLowerCase(text, context, particleCase);
     return lowers ? letters.lower(text) : formatWord(text, letters, i === first);
   });
 }
 
-/** `II` may be a field by itself; but `Ii` in small letters is a Japanese family. */
+/** `II` may be a whole field; `Ii` is a Japanese family name. */
 function isSuffix(word: Word | undefined, followsName: boolean): boolean {
   if (!word || !SUFFIXES.has(plainWord(word.text))) return false;
   return followsName ? /[ ,]$/u.test(word.before) : /^(?:\p{Ll}+|\p{Lu}+)$/u.test(word.text);
@@ -74,10 +72,10 @@ function formatSuffix({ text, letters }: Word): string {
   return GENERATIONS.has(suffix) ? suffix.toUpperCase() : formatWord(text, letters, true);
 }
 
-/** Written right and with a capital: then the small letters beside it were meant. */
-function isCapitalised({ text, letters }: Word, opensField: boolean): boolean {
+/** Correct, with a capital letter: so lower-case words beside it are intended. */
+function isCapitalised({ text, letters }: Word, isFirstWord: boolean): boolean {
   return (
-    /[\p{Lu}\p{Lt}]/u.test(text) && !isOftenSmall(text) && formatWord(text, letters, opensField) === text
+    /[\p{Lu}\p{Lt}]/u.test(text) && !canBeLowerCase(text) && formatWord(text, letters, isFirstWord) === text
   );
 }
 
@@ -85,9 +83,9 @@ function isName(word: Word): boolean {
   return /\p{Letter}/u.test(word.text);
 }
 
-/** Words and gaps take turns in a split that captures its separators; the first and the last piece are words. */
+/** A split that captures its separators alternates words and separators; the first and the last piece are words. */
 function splitWords(text: string, language: string | undefined): Word[] {
-  const pieces = text.split(GAP);
+  const pieces = text.split(SEPARATOR);
   return pieces.flatMap((piece, i) => {
     if (i % 2 > 0) return [];
     const letters = lettersOf(piece, language);
@@ -97,4 +95,46 @@ function splitWords(text: string, language: string | undefined): Word[] {
 
 function joinWords(words: Word[], texts: string[]): string {
   return words.map((word, i) => word.before + texts[i]).join('');
+}
+
+/**
+ * Invisible characters from copied text: soft hyphen, zero-width space, marks and overrides of writing
+ * direction, word joiner, byte order mark, and all controls. Controls that are white space (tab, line feed) separate
+ * words: they become a space below.
+ */
+const INVISIBLE =
+  /(?!\p{White_Space})[\p{Cc}\u00AD\u061C\u180E\u200B\u200E\u200F\u202A-\u202E\u2060-\u2064\u2066-\u206F\uFEFF\uFFF9-\uFFFB]/gu;
+
+/** Scripts in which a joiner is part of the spelling, also at the end of a word (Malayalam's chillu letters). */
+const INDIC = scriptClasses('Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Mymr Khmr');
+/** Scripts in which it is part of the spelling between two letters. */
+const CURSIVE = scriptClasses('Arab Syrc Mong Nkoo');
+
+/**
+ * The joiners U+200C and U+200D are invisible, too, but part of the spelling where letters join: without them Persian
+ * `علی‌رضا` and Malayalam `രാജന്‍` are other words, and a family emoji falls apart. They are kept only there. Marks are
+ * skipped, since normalisation may reorder them.
+ */
+const JOINER = new RegExp(
+  [
+    `((?<=[${INDIC}]\\p{Mark}*)[\\u200C\\u200D]`,
+    `(?<=[${CURSIVE}]\\p{Mark}*)[\\u200C\\u200D](?=\\p{Mark}*[${CURSIVE}])`,
+    `(?<=\\p{Extended_Pictographic}[\\uFE0F\\u{1F3FB}-\\u{1F3FF}]?)\\u200D(?=\\p{Extended_Pictographic}))`,
+    `[\\u200C\\u200D]`,
+  ].join('|'),
+  'gu',
+);
+
+/** NFC, without invisible characters and outer white space; inner white space becomes one space. May become empty. */
+function clean(text: string): string {
+  return text
+    .replace(INVISIBLE, '')
+    .replace(JOINER, '$1')
+    .normalize('NFC')
+    .replace(/\p{White_Space}+/gu, ' ')
+    .trim();
+}
+
+function scriptClasses(codes: string): string {
+  return codes.replace(/\w{4} ?/gu, (code) => `\\p{Script=${code.trim()}}`);
 }

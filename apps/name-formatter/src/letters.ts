@@ -1,24 +1,22 @@
-/** All case mapping of this app. What single languages do otherwise is in `languages.ts`. */
-
-/** Georgian writes names without capitals; Cherokee writes everything in what Unicode calls capitals. */
+/** Georgian has no capitals in names; all Cherokee letters are capitals in Unicode. */
 const CASED = /(?![\p{Script=Georgian}\p{Script=Cherokee}])\p{Cased_Letter}/u;
 const LETTERS_TO_LOWER = /[^\p{Script=Georgian}\p{Script=Cherokee}]+/gu;
 
-/** Two letters in one character have a third form, for the start of a word: `ǅevad`, not `ǄEVAD`. */
+/** Characters of two letters have a third form, for the start of a word: `ǅevad`, not `ǄEVAD`. */
 const DIGRAPHS = ['Ǆǅǆ', 'Ǉǈǉ', 'Ǌǋǌ', 'Ǳǲǳ'];
 
-/** What a language does otherwise than Unicode does for all. */
-export interface Spelling {
-  /** Capital letters with their small ones, and small letters with their capital ones. */
+/** Case mapping of a language where it differs from Unicode's default. */
+interface Spelling {
+  /** From capital to small letters, and from small to capital letters. */
   small?: ReadonlyMap<string, string>;
   capital?: ReadonlyMap<string, string>;
-  /** Letters that start a word as one, both with a capital. */
+  /** Two letters that both have a capital at the start of a word. */
   start?: RegExp;
-  /** Takes back what a program did that did not know the language. */
+  /** Repairs letters that programs without support for the language have written. */
   repair?: (word: string) => string;
 }
 
-/** The letters of one word, in its language: how they change their case. */
+/** The case mapping for a word in its language. */
 export class Letters {
   constructor(private readonly spelling: Spelling = {}) {}
 
@@ -36,22 +34,22 @@ export class Letters {
     return own.replace(LETTERS_TO_LOWER, (letters) => letters.replaceAll('İ', 'i').toLowerCase());
   }
 
-  /** The first letter that has case in title case, all else as it is. */
+  /** Only the first cased letter changes, to title case. */
   title(word: string): string {
     const end = this.endOfFirst(word);
     const start = Array.from(word.slice(0, end), (letter) => this.titleLetter(letter));
     return start.join('') + word.slice(end);
   }
 
-  /** `jOHN` → `John`. The first letter keeps what is not case: `İSMAİL` → `İsmail`, though `İ` elsewhere becomes `i`. */
+  /** `jOHN` → `John`. The first letter keeps its dot: `İSMAİL` → `İsmail`, though `İ` elsewhere becomes `i`. */
   capitalize(word: string): string {
     const end = this.endOfFirst(word);
     return this.title(word.slice(0, end)) + this.lower(word).slice(end);
   }
 
   /**
-   * The word as a pattern of its case: `McDonald` → `UlUlllll`, `м'я` → `l'l`. Left out are letters without case and those
-   * that have no capital in common use (`ß`): `GROßMANN` is written all upper.
+   * The case pattern of the word: `McDonald` → `UlUlllll`, `м'я` → `l'l`. Without letters that have no case or no common
+   * capital (`ß`): `GROßMANN` counts as upper case.
    */
   caseShape(word: string): string {
     return Array.from(word, (letter) => this.caseOf(letter)).join('');
@@ -71,24 +69,66 @@ export class Letters {
     return this.titleLetter(character) === character ? '' : 'l';
   }
 
-  /** Where upper case is more than one letter (`ß` → `SS`, `ŉ`, `ﬁ`, `և`) a name is better left alone. */
+  /** A letter whose upper case has several characters (`ß` → `SS`, `ŉ`, `ﬁ`, `և`) stays. */
   private titleLetter(letter: string): string {
     if (!CASED.test(letter)) return letter;
     const digraph = DIGRAPHS.find((forms) => forms.includes(letter));
     if (digraph !== undefined) return digraph.charAt(1);
-    // Apart from its marks, so that `ᾳ` becomes `ᾼ` (not `ΑΙ`) and `ǰ` becomes `J̌`.
+    // Without its marks, so that `ᾳ` becomes `ᾼ` (not `ΑΙ`) and `ǰ` becomes `J̌`.
     const [base = letter, ...marks] = Array.from(letter.normalize('NFD'));
     const upper = (marks.length === 0 && this.spelling.capital?.get(base)) || base.toUpperCase();
     return isOneCharacter(upper) ? [upper, ...marks].join('').normalize('NFC') : letter;
   }
 }
 
-/** Of no language in particular. */
-export const plainLetters = new Letters();
+/** Unicode's default. */
+const plainLetters = new Letters();
 
 /**
- * The word as lists of words hold it: lower, with plain apostrophes. By way of capitals, so that it is the same before and
- * after formatting, in any language: `ı` and `ſ` have the capitals of `i` and `s`.
+ * Turkish and Azerbaijani have two letters: `ı` with the capital `I`, and `i` with the capital `İ`. Programs without
+ * support for both convert `İ`, or the dotless letter, to `i` and a combining dot.
+ */
+const dottedAndDotless = new Letters({
+  small: new Map([
+    ['I', 'ı'],
+    ['İ', 'i'],
+  ]),
+  capital: new Map([['i', 'İ']]),
+  repair: (word) =>
+    word
+      .replace(/[iı]\u0307+/gu, 'i')
+      .replace(/İ\u0307+/gu, 'İ')
+      .normalize('NFC'),
+});
+
+/**
+ * Dutch `IJsbrand` starts with two capitals. A consonant follows; names with a vowel there (`Ijeoma`, `Ijäs`) are not Dutch.
+ * `ı` and `İ` count as `i`, since formatting can convert them to it, and must be idempotent.
+ */
+const dutch = new Letters({ start: /^[iı]j(?![aeiouyıİ\u00C0-\u00FF])/iu });
+
+/**
+ * The case mapping for a word at a portal of that language. Bitrix24's own codes include `tr`; `az` and `nl` are those of
+ * on-premise portals and of settings (api-reference/crm/data-types.md, language identifiers). The default is for a
+ * language without rules of its own, an unknown one, and none. A word with a letter that the language does not have is
+ * foreign: `WILSON` at a Turkish portal becomes `Wilson`.
+ */
+export function lettersOf(word: string, language = ''): Letters {
+  switch (/^[a-z]+/iu.exec(language)?.[0].toLowerCase()) {
+    case 'tr':
+      return /[qwx]/iu.test(word) ? plainLetters : dottedAndDotless;
+    case 'az':
+      return /w/iu.test(word) ? plainLetters : dottedAndDotless;
+    case 'nl':
+      return dutch;
+    default:
+      return plainLetters;
+  }
+}
+
+/**
+ * Normalises a word for lookups in word lists: lower case, plain apostrophes. It converts to capitals first, so that the
+ * result is the same before and after formatting, in any language: `ı` and `ſ` have the capitals of `i` and `s`.
  */
 export function plainWord(word: string): string {
   const small = plainLetters.lower(word.toUpperCase().normalize('NFC'));

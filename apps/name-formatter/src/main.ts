@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { runConsumer } from '@relay/consumer';
-import { nameSettings } from './name-options.js';
+import { nameSettings } from './settings.js';
 import { NameFormatterModule } from './name-formatter.module.js';
 
 await runConsumer({ name: 'name-formatter', module: NameFormatterModule, settings: nameSettings });

@@ -1,20 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
-import { nameChanges } from './name-changes.js';
+import { findNameChanges } from './name-changes.js';
 
-describe('nameChanges', () => {
+describe('findNameChanges', () => {
   it('names the fields that differ, with what they should be', () => {
-    expect(nameChanges({ id: 82, name: 'jOHN', secondName: 'Ronald', lastName: 'mcdonald' })).toEqual({
+    expect(findNameChanges({ id: 82, name: 'jOHN', secondName: 'Ronald', lastName: 'mcdonald' })).toEqual({
       name: 'John',
       lastName: 'McDonald',
     });
   });
 
   it('finds nothing in a contact that is well written', () => {
-    expect(nameChanges({ id: 82, name: 'John', secondName: '', lastName: null })).toBeUndefined();
+    expect(findNameChanges({ id: 82, name: 'John', secondName: '', lastName: null })).toBeUndefined();
   });
 
   it('formats each field by itself, so that a particle that opens the last name is a capital', () => {
-    expect(nameChanges({ id: 82, name: 'ludwig', lastName: 'van beethoven' })).toEqual({
+    expect(findNameChanges({ id: 82, name: 'ludwig', lastName: 'van beethoven' })).toEqual({
       name: 'Ludwig',
       lastName: 'Van Beethoven',
     });
@@ -22,7 +22,7 @@ describe('nameChanges', () => {
 
   it('goes by the language and the setting of the portal', () => {
     const contact = { id: 82, name: 'ALİ', secondName: 'el', lastName: 'de la IŞIK' };
-    expect(nameChanges(contact, { language: 'tr', particles: 'capital' })).toEqual({
+    expect(findNameChanges(contact, { language: 'tr', particles: 'capital' })).toEqual({
       name: 'Ali',
       secondName: 'El',
       lastName: 'De La Işık',
@@ -30,11 +30,11 @@ describe('nameChanges', () => {
   });
 
   it('looks only at fields that hold text', () => {
-    expect(nameChanges({ id: 82, name: 5, secondName: ['jOHN'] })).toBeUndefined();
+    expect(findNameChanges({ id: 82, name: 5, secondName: ['jOHN'] })).toBeUndefined();
   });
 
   it('leaves alone what a batch would replace by the result of another command', () => {
-    expect(nameChanges({ id: 82, name: '$result[read][items]', lastName: 'SMITH' })).toEqual({
+    expect(findNameChanges({ id: 82, name: '$result[read][items]', lastName: 'SMITH' })).toEqual({
       lastName: 'Smith',
     });
   });

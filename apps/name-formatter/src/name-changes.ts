@@ -6,15 +6,35 @@ export const NAME_FIELDS = ['name', 'secondName', 'lastName'] as const;
 
 export type NameChanges = Partial<Record<(typeof NAME_FIELDS)[number], string>>;
 
-/** The fields of a contact that should read otherwise, with what they should read; undefined when all is well. */
-export function nameChanges(contact: Item, options: NameOptions = {}): NameChanges | undefined {
+/** The name fields of a contact that need correction, with their correct values; undefined if none does. */
+export function findNameChanges(contact: Item, options: NameOptions = {}): NameChanges | undefined {
   const changes: NameChanges = {};
   for (const field of NAME_FIELDS) {
     const value = contact[field];
-    // No name. Such a text cannot travel in a batch, and a request for each contact would be the work of whoever sent many.
+    // A batch would replace such a text, which is no name; one request per contact would let a portal cause many requests.
     if (typeof value !== 'string' || holdsReference(value)) continue;
     const formatted = formatName(value, options);
     if (formatted !== value) changes[field] = formatted;
   }
   return Object.keys(changes).length > 0 ? changes : undefined;
+}
+
+/** Full names. Personal data: to be shown, never logged. */
+export interface NameCorrection {
+  memberId: string;
+  before: string;
+  after: string;
+  /** When the gateway received the event, in milliseconds. */
+  firstSeenAt: number;
+}
+
+/** Gets every correction. Provided only where a person watches, as in apps/standalone. */
+export abstract class NameObserver {
+  abstract corrected(correction: NameCorrection): void;
+}
+
+export function fullName(contact: Item): string {
+  return NAME_FIELDS.map((field) => contact[field])
+    .filter((part) => typeof part === 'string' && part !== '')
+    .join(' ');
 }

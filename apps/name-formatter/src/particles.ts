@@ -1,6 +1,6 @@
 import { plainWord } from './letters.js';
 
-/** Written lower inside a name. Left out on purpose: `le`, `lo`, `te`, `ben`, `san`, `mac`, which as a rule are capitals. */
+/** Lower case inside a name. Without `le`, `lo`, `te`, `ben`, `san` and `mac`, which usually have a capital. */
 const PARTICLES = words(`
   van der den de het 't 's ter ten tot aan op
   von vom zu zum zur und af av
@@ -9,63 +9,65 @@ const PARTICLES = words(`
   ван дер ден фон цу де да ди дю дель делла ла аль эль ибн бин
 `);
 
-/** Dutch articles that lost their start: there is nothing to make a capital of, not even in Belgium. */
+/** Elided Dutch articles: they have no first letter that could be a capital, in Belgium neither. */
 const ELIDED = words(`'t 's`);
 
-/** After a name it says whose child somebody is, or which of two; lower, and it may end the field. */
+/** Patronymic and generational suffixes (`son of`, `junior`): lower case, also at the end of the field. */
 const CLOSING = words(`
   оглы оглу кызы кизи гызы улы уулу ұлы қызы мл ст
   oğlu qızı ogly kyzy ogli qizi o'g'li
 `);
 
-/** `Costa e Silva`, `Ortega y Gasset`; but `john e smith` has an initial. */
+/** `Costa e Silva`, `Ortega y Gasset`; in `john e smith` it is an initial. */
 const CONJUNCTIONS = words('e y i');
 
-/** Arabic articles that are tied to their name by a hyphen. Others before a hyphen are names: `Kim Bin-woo`. */
-const TIED = words('al el ul аль эль');
+/** Arabic articles that a hyphen joins to the name. Other words before a hyphen are names: `Kim Bin-woo`. */
+const HYPHENATED = words('al el ul аль эль');
 
-export interface Surroundings {
-  /** What stands between this word and its neighbours. */
+/** The position of a word in its field. */
+export interface WordContext {
+  /** Separators between this word and its neighbours. */
   before: string;
   after: string;
-  /** This is the last word, a `Jr` or `III` aside. */
+  /** The last word, not counting `Jr` or `III`. */
   isLast: boolean;
   followsParticle: boolean;
-  /** It is lower already, beside a word that has its capital. */
-  isMeant: boolean;
+  /** Already lower case, beside a word with a correct capital. */
+  isIntended: boolean;
 }
 
 /**
- * What people of a country do with the particles of their names. `lower`: `Ludwig van Beethoven`. `capital`: as Americans
- * and Belgians do, like other words (`Robert De Niro`, `Herman Van Rompuy`), but lower where somebody who wrote the name
- * right wrote them so (`Charles de Gaulle`).
+ * The custom of a country for particles. `lower`: `Ludwig van Beethoven`. `capital`, American and Belgian: like other words
+ * (`Robert De Niro`, `Herman Van Rompuy`), but lower case where the rest of the name is written correctly (`Charles de
+ * Gaulle`).
  */
 export type ParticleCase = 'lower' | 'capital';
 
-/** Is this word, which is not the field's first, one to be written lower? */
-export function staysLower(word: string, around: Surroundings, particleCase: ParticleCase): boolean {
+/** Whether this word, which is not the field's first, is written in lower case. */
+export function isLowerCase(word: string, context: WordContext, particleCase: ParticleCase): boolean {
   const particle = plainWord(word);
-  if (!isTie(around.before)) return false;
+  if (!isNameSeparator(context.before)) return false;
   if (CLOSING.has(particle)) return true;
-  if (CONJUNCTIONS.has(particle)) return around.isMeant && around.after === ' ';
+  if (CONJUNCTIONS.has(particle)) return context.isIntended && context.after === ' ';
   if (!PARTICLES.has(particle)) return false;
-  if (particleCase === 'capital' && !around.isMeant && !ELIDED.has(particle)) return false;
-  // At the end it is no longer inside: `Wang Bin`, `Thi Van` are names. Unless somebody splits a name there.
-  if (around.isLast) return around.isMeant || around.followsParticle;
-  if (around.before === ' ' && around.after !== ' ') return isHyphen(around.after) && TIED.has(particle);
-  return isTie(around.after);
+  if (particleCase === 'capital' && !context.isIntended && !ELIDED.has(particle)) return false;
+  // At the end of a field it is a name (`Wang Bin`, `Thi Van`), unless the name continues in the next field.
+  if (context.isLast) return context.isIntended || context.followsParticle;
+  if (context.before === ' ' && context.after !== ' ')
+    return isHyphen(context.after) && HYPHENATED.has(particle);
+  return isNameSeparator(context.after);
 }
 
 export function isParticle(word: string): boolean {
   return PARTICLES.has(plainWord(word));
 }
 
-/** Can this word be lower at some place of a name? */
-export function isOftenSmall(word: string): boolean {
+/** Whether this word is lower case at some position of a name. */
+export function canBeLowerCase(word: string): boolean {
   return isParticle(word) || CLOSING.has(plainWord(word)) || CONJUNCTIONS.has(plainWord(word));
 }
 
-function isTie(gap: string): boolean {
+function isNameSeparator(gap: string): boolean {
   return gap === ' ' || isHyphen(gap) || gap === ', ';
 }
 

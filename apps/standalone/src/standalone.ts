@@ -12,8 +12,8 @@ import {
 } from '@relay/platform';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
-import { nameSettings } from '../../name-formatter/src/name-options.js';
-import { NameObserver } from '../../name-formatter/src/name-observer.js';
+import { nameSettings } from '../../name-formatter/src/settings.js';
+import { NameObserver } from '../../name-formatter/src/name-changes.js';
 import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
 import {
   mirrorSettings,

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { NameOptions } from './format-name.js';
 
 /**
- * What an operator can set for `name-formatter` at a portal. A language set here goes before that of the install: Dutch
- * and Azerbaijani portals in the cloud run in English or Russian, and a webhook pair brings no language.
+ * Settings of a portal: `relay portals set <member_id> name-formatter <json>`. The language overrides that of the install:
+ * Dutch and Azerbaijani portals in the cloud run in English or Russian, and a webhook pair has no language.
  */
 export const nameSettings = z.strictObject({
   language: z.string().optional(),

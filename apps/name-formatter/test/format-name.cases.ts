@@ -1,4 +1,4 @@
-import type { NameOptions } from './format-name.js';
+import type { NameOptions } from '../src/format-name.js';
 
 type NameCase = [input: string, expected: string, comment: string];
 
