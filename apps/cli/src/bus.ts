@@ -55,8 +55,8 @@ function countOfKind(kind: string, parts: readonly Part[]): string {
 }
 
 function formatPart({ kind, name, state, detail }: Part): string {
-  const said = { missing: 'IS MISSING', different: 'IS DIFFERENT', unavailable: 'DOES NOT ANSWER', ok: '' };
-  return `${kind} ${name} ${said[state]}${detail === null ? '' : `: ${detail}`}`;
+  const labels = { missing: 'IS MISSING', different: 'IS DIFFERENT', unavailable: 'DOES NOT ANSWER', ok: '' };
+  return `${kind} ${name} ${labels[state]}${detail === null ? '' : `: ${detail}`}`;
 }
 
 const unroutedList = z.object({

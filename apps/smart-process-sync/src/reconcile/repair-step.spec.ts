@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Item } from '@relay/bitrix24';
+import { Bitrix24Error, type Item } from '@relay/bitrix24';
 import fc from 'fast-check';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
@@ -210,4 +210,16 @@ describe('a reconciliation', () => {
     expect(await scenario.reconcile()).toMatchObject({ stale: 0, rechecked: 1 });
     expect(await scenario.mirrored()).toEqual([{ id: '1', title: 'change 2', state: 'shown' }]);
   });
+
+  it.each(['QUERY_LIMIT_EXCEEDED', 'INVALID_TOKEN', 'EXPIRED_TOKEN'])(
+    'skips no item when the portal refuses the whole batch with %s',
+    async (code) => {
+      const scenario = new Scenario(`refused with ${code}`);
+      scenario.change(1, '2020-01-01T00:00:00+00:00');
+      let lists = 0;
+      scenario.portal.faults.page = () =>
+        ++lists > 1 ? new Bitrix24Error(code, { method: 'crm.item.list', delivered: 'yes' }) : undefined;
+      await expect(scenario.reconcile()).rejects.toMatchObject({ code });
+    },
+  );
 });

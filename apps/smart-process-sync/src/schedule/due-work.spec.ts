@@ -8,7 +8,7 @@ const portal = { state: 'installed', kind: 'oauth', settings: {}, installedAt } 
 const bound = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMUPDATE_147', 'ONCRMDYNAMICITEMDELETE', 'ONCRMTYPEADD'];
 const notes = {
   memberId: 'm1',
-  backfillAskedAt: longAgo,
+  backfillRequestedAt: longAgo,
   isReconcileDue: false,
   settingsSeen: null,
   isUninstalled: false,

@@ -23,9 +23,9 @@ export function findDueWork(
   now: Date,
 ): DueWork | undefined {
   if (portal.state === 'uninstalled')
-    return state?.backfillAskedAt && !state.isUninstalled ? 'uninstalled' : undefined;
+    return state?.backfillRequestedAt && !state.isUninstalled ? 'uninstalled' : undefined;
   if (portal.state !== 'installed') return undefined;
-  if (!state?.backfillAskedAt) {
+  if (!state?.backfillRequestedAt) {
     const isOverdue = now.getTime() - portal.installedAt.getTime() >= BINDING_TIMEOUT_MS;
     return isBound(portal, boundNames) || isOverdue ? 'first' : undefined;
   }

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 /** The schedule's state of a portal. */
 export interface PortalSyncState {
   memberId: string;
-  backfillAskedAt: Date | null;
+  backfillRequestedAt: Date | null;
   isReconcileDue: boolean;
   settingsSeen: unknown;
   isUninstalled: boolean;
@@ -20,7 +20,7 @@ export class PortalSyncStates {
 
   async all(): Promise<Map<string, PortalSyncState>> {
     const rows = await this.source.query<PortalSyncState[]>(
-      `SELECT member_id AS "memberId", backfill_asked_at AS "backfillAskedAt", settings_seen AS "settingsSeen",
+      `SELECT member_id AS "memberId", backfill_asked_at AS "backfillRequestedAt", settings_seen AS "settingsSeen",
          coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isUninstalled"
        FROM mirror.portals`,
     );

@@ -39,7 +39,7 @@ export class Schedule {
     state: PortalSyncState | undefined,
     now: Date,
   ): Promise<DueWork | undefined> {
-    const isNew = portal.state === 'installed' && !state?.backfillAskedAt;
+    const isNew = portal.state === 'installed' && !state?.backfillRequestedAt;
     const bound = isNew ? (await this.bindings.of(portal.memberId)).keys() : [];
     return findDueWork(portal, state, bound, now);
   }

@@ -42,13 +42,13 @@ export class CastFailures {
         const counts = await this.countOf({ ...type, memberId }, { signal });
         if (Object.keys(counts).length === 0) continue;
         this.log.warn(
-          { event: 'sync.values.do_not_fit', memberId, entityTypeId, counts },
+          { event: 'sync.values.cast_failed', memberId, entityTypeId, counts },
           'values do not fit the columns of the view and are null there',
         );
       } catch (err) {
         signal.throwIfAborted();
         this.log.warn(
-          { event: 'sync.count.failed', memberId, entityTypeId, err },
+          { event: 'sync.values.count_failed', memberId, entityTypeId, err },
           'the values that do not fit the view were not counted',
         );
       }

@@ -24,7 +24,7 @@ export class ViewSynchronizer {
       const { entityTypeId } = type;
       if (outcome.result === 'failed') {
         this.log.warn(
-          { event: 'sync.view.failed', memberId, entityTypeId, err: outcome.error },
+          { event: 'sync.view.update_failed', memberId, entityTypeId, err: outcome.error },
           'a view could not be changed and stays as it was',
         );
       } else if (outcome.result !== 'unchanged') {
@@ -46,7 +46,7 @@ export class ViewSynchronizer {
       } catch (err) {
         failed += 1;
         this.log.warn(
-          { event: 'sync.view.unguarded', view: `mirror.${name}`, err },
+          { event: 'sync.view.barrier_failed', view: `mirror.${name}`, err },
           'the security barrier of a view could not be set; retrying later',
         );
       }
@@ -60,7 +60,7 @@ export class ViewSynchronizer {
       await this.views.remove(memberId, entityTypeId);
     } catch (err) {
       this.log.warn(
-        { event: 'sync.view.undropped', memberId, entityTypeId, err },
+        { event: 'sync.view.drop_failed', memberId, entityTypeId, err },
         'the view of a type that is no longer mirrored could not be dropped',
       );
     }
