@@ -28,7 +28,7 @@ export function addDemoPortal(portals: Portals): Portal {
   return demo;
 }
 
-const RETRY_MS = 1000;
+const RETRY_INTERVAL_MS = 1000;
 
 /**
  * Installs the application in the portal `demo` at start, and tries again until the address answers 200, so simulator
@@ -61,7 +61,7 @@ export class DemoInstaller {
         { event: 'simulator.demo_install.failed', answer },
         'the application is not installed in the portal demo yet, trying again',
       );
-      await wait(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      await wait(RETRY_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 

@@ -131,9 +131,9 @@ export class TestHandler {
   }[] = [];
   status = 200;
   answer = '';
-  maxAtOnce = 0;
+  maxInFlight = 0;
   private gate: Promise<void> = Promise.resolve();
-  private atOnce = 0;
+  private inFlight = 0;
   private readonly server = createServer((request, response) => {
     void this.take(request, response);
   });
@@ -169,14 +169,14 @@ export class TestHandler {
   }
 
   private async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.atOnce += 1;
-    this.maxAtOnce = Math.max(this.maxAtOnce, this.atOnce);
+    this.inFlight += 1;
+    this.maxInFlight = Math.max(this.maxInFlight, this.inFlight);
     const body = await text(request);
     const contentType = request.headers['content-type'];
     const { searchParams: query } = new URL(request.url ?? '/', this.url);
     this.requests.push({ contentType, query, body, form: new URLSearchParams(body) });
     await this.gate;
-    this.atOnce -= 1;
+    this.inFlight -= 1;
     response.statusCode = this.status;
     response.end(this.answer);
   }

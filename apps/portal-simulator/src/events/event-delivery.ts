@@ -64,10 +64,10 @@ export class EventQueue<E> {
 }
 
 /** Shorter than any server's keep-alive timeout, so that no connection is used while the server closes it. */
-const IDLE_MS = 1000;
+const IDLE_TIMEOUT_MS = 1000;
 
 /** How much of a response body is kept. */
-const BODY_LIMIT_CHARS = 64 * 1024;
+const MAX_BODY_CHARS = 64 * 1024;
 
 export interface PostResult {
   /** An HTTP status, `timeout`, or the error code of the connection: `ECONNREFUSED`. */
@@ -78,8 +78,8 @@ export interface PostResult {
 
 /** Posts forms as Bitrix24's queue server does: follows no redirect, repeats nothing. */
 export class FormSender {
-  private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: IDLE_MS });
-  private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: IDLE_MS });
+  private readonly httpAgent = new HttpAgent({ keepAlive: true, timeout: IDLE_TIMEOUT_MS });
+  private readonly httpsAgent = new HttpsAgent({ keepAlive: true, timeout: IDLE_TIMEOUT_MS });
   private readonly stopping = new AbortController();
 
   /** Never rejects. */
@@ -106,7 +106,7 @@ export class FormSender {
         let body = '';
         response.setEncoding('utf8');
         response.on('data', (text: string) => {
-          if (body.length < BODY_LIMIT_CHARS) body += text;
+          if (body.length < MAX_BODY_CHARS) body += text;
         });
         response.on('close', () => {
           resolve({ outcome: String(response.statusCode), body });

@@ -204,7 +204,7 @@ describe('an online event', () => {
     expect(await b24.stats()).toMatchObject({ events: { pending: 40, sent: 0 } });
     open();
     await received(40);
-    expect(handler.maxAtOnce).toBe(10);
+    expect(handler.maxInFlight).toBe(10);
   });
 });
 

@@ -53,7 +53,7 @@ export const NETWORK_FAULT_KINDS = [
   'slow',
 ] as const;
 const ALWAYS_EXECUTED: readonly FaultKind[] = ['lost', 'slow'];
-const DEFAULT_SLOWNESS_MS = 1000;
+const DEFAULT_SLOW_MS = 1000;
 
 type NetworkFaultKind = (typeof NETWORK_FAULT_KINDS)[number];
 type RefusalKind = (typeof REFUSAL_KINDS)[number];
@@ -139,7 +139,7 @@ function toNetworkFault({ ms, status, executed }: FaultRule, kind: NetworkFaultK
   return {
     kind,
     executed: executed === true || ALWAYS_EXECUTED.includes(kind),
-    ms: ms ?? (kind === 'slow' ? DEFAULT_SLOWNESS_MS : 0),
+    ms: ms ?? (kind === 'slow' ? DEFAULT_SLOW_MS : 0),
     status,
   };
 }

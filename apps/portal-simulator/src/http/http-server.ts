@@ -16,12 +16,12 @@ export class ControlError extends Error {
   }
 }
 
-const BODY_LIMIT_BYTES = 32 * 1024 * 1024;
+const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 /** Accepts any body as text, and doubled and trailing slashes; ends every connection on close. */
 export function createHttpServer(log: Log): FastifyInstance {
   const app = fastify({
-    bodyLimit: BODY_LIMIT_BYTES,
+    bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: true,
     routerOptions: { ignoreDuplicateSlashes: true, ignoreTrailingSlash: true },
   });
