@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePort } from './broker.js';
+import { freePort } from './free-port.mjs';
 
 /** A way to a server on this machine that a test can cut and mend, as networks do. */
 export class CuttableLink {

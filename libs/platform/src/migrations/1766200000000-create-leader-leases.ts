@@ -11,7 +11,7 @@ export class CreateLeaderLeases1766200000000 implements MigrationInterface {
         expires_at timestamptz NOT NULL
       );
       COMMENT ON TABLE platform.leader_leases IS 'which process leads a task that one process of all does, such as the sweeps of the control plane';
-      COMMENT ON COLUMN platform.leader_leases.term IS 'fencing token: increases with every change of the leader';
+      COMMENT ON COLUMN platform.leader_leases.term IS 'the fencing token, which increases with every change of the leader';
     `);
   }
 
