@@ -20,7 +20,8 @@ export interface MirroredType {
   backfillRun: string | null;
   /** End of the last complete backfill; null without one. */
   backfilledAt: Date | null;
-  misfits: Record<string, number>;
+  /** By column, the number of values that do not fit it. */
+  castFailures: Record<string, number>;
 }
 
 /** A type as the portal describes it now. */
@@ -35,7 +36,7 @@ const COLUMNS = `entity_type_id AS "entityTypeId", code, title, state,
   -- An empty object until they were read for the first time.
   CASE jsonb_typeof(fields) WHEN 'array' THEN fields ELSE '[]' END AS fields, view_name AS "viewName",
   backfill_after AS "backfillAfter", backfill_items::int AS "backfillItems", backfill_run AS "backfillRun",
-  backfilled_at AS "backfilledAt", misfits`;
+  backfilled_at AS "backfilledAt", misfits AS "castFailures"`;
 
 /** Stores also the checkpoints of backfills, which are written in one transaction with their rows. */
 @Injectable()

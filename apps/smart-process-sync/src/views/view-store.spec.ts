@@ -174,7 +174,7 @@ describe('typed views', () => {
       { pieces: null, json: '99999999999999999999', sizes: [1, null] },
       { pieces: null, json: '', sizes: [] },
     ]);
-    const misfits = {
+    const counts = {
       uf_crm_5_2: 2,
       uf_crm_5_4: 1,
       uf_crm_5_5: 1,
@@ -182,9 +182,9 @@ describe('typed views', () => {
       uf_crm_5_8: 1,
       uf_crm_5_11: 1,
     };
-    expect(await castFailures.countOf(type)).toEqual(misfits);
-    expect(await castFailures.countOf(type, { itemsAtOnce: 1 })).toEqual(misfits);
-    expect((await types.all(type.memberId))[0]?.misfits).toEqual(misfits);
+    expect(await castFailures.countOf(type)).toEqual(counts);
+    expect(await castFailures.countOf(type, { itemsAtOnce: 1 })).toEqual(counts);
+    expect((await types.all(type.memberId))[0]?.castFailures).toEqual(counts);
   });
 
   it('can be read whatever is in the items', async () => {
