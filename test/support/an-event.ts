@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PortalEvent } from '@relay/events';
 
-/** An event as `parseEvent` returns it, with defaults for what a test does not set. */
+/** An event as `openEvent` returns it, with defaults for what a test does not set. */
 export function anEvent(overrides: Partial<PortalEvent> = {}): PortalEvent {
   const { name = 'ONCRMCONTACTUPDATE', entityId = '82', entityTypeId = 0 } = overrides;
   return {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
-import { parseEvent } from './event.js';
+import { parseEvent } from '../test/parse-event.js';
 import { decodeForm } from './form.js';
 
 const parseItem = (event: string, fields: { [key: string]: PhpValue }) => {

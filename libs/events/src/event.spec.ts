@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
+import { parseEvent } from '../test/parse-event.js';
 import { thrownBy } from '../test/thrown.js';
 import { EventError } from './event-error.js';
-import { parseEnvelope, parseEvent } from './event.js';
+import { parseEnvelope } from './event.js';
 import { decodeForm } from './form.js';
 
 const RECEIVED_AT = 1_766_047_125_250;
@@ -70,16 +71,10 @@ describe('parseEvent', () => {
       credentials: {
         applicationToken: 'made-up-application-token',
         domain: 'some-domain.bitrix24.com',
-        clientEndpoint: 'https://some-domain.bitrix24.com/rest/',
         oauthHost: 'oauth.bitrix.info',
         accessToken: 'made-up-access-token',
         refreshToken: 'made-up-refresh-token',
-        expiresIn: 3600,
-        scope: 'crm',
-        status: 'L',
-        userId: '1',
       },
-      handlerId: '185',
     });
   });
 
@@ -130,15 +125,6 @@ describe('parseEvent', () => {
 
   it('takes the time of receipt for a missing ts', () => {
     expect(parse({ ...body, ts: null }).event.ts).toBe(1766047125);
-  });
-
-  it.each([
-    ['185', '185'],
-    ['', undefined],
-    ['x', undefined],
-    [['185'], undefined],
-  ])('reads the handler id %j as %j', (sent, handlerId) => {
-    expect(parse({ ...body, event_handler_id: sent }).handlerId).toBe(handlerId);
   });
 
   it.each([

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readEntity } from './entity.js';
 import { EventError, type EventField } from './event-error.js';
-import { parseEventName } from './event-name.js';
+import { parseEventName, toEntityTypeId } from './event-name.js';
 import { emptyTree, type FormTree, hostAt, isTree, textAt, treeAt } from './form-tree.js';
 import { withoutSecrets } from './secrets.js';
 
@@ -30,24 +29,18 @@ export interface PortalEvent {
 }
 
 /**
- * What `auth` said. Unproven until `applicationToken` has been compared with the portal's own; the endpoints are the
- * sender's word and must not be called for it. Tokens are absent where a robot or a workflow caused the change, and for outgoing webhooks.
+ * What `auth` says. Unproven until `applicationToken` has been compared with the portal's own. Tokens are absent where a
+ * robot or a workflow caused the change, and for outgoing webhooks.
  */
 export interface EventCredentials {
   /** Empty where the event brought none (as in the sample of ONAPPPAYMENT): that matches no portal's token. */
   applicationToken: string;
   /** Empty where the event named none. */
   domain: string;
-  clientEndpoint?: string;
   /** Which OAuth server the tokens say they belong to, `host[:port]`: a choice among those that are believed, no address. */
   oauthHost?: string;
   accessToken?: string;
   refreshToken?: string;
-  /** Seconds. */
-  expiresIn?: number;
-  scope?: string;
-  status?: string;
-  userId?: string;
 }
 
 /** What must be known of an event before it is proved: of the rest nothing is read, since anybody can post a form. */
@@ -62,17 +55,20 @@ export interface EventEnvelope {
   credentials: EventCredentials;
 }
 
-export interface ParsedEvent {
-  event: PortalEvent;
-  credentials: EventCredentials;
-  /** event_handler_id; ONAPPINSTALL, ONAPPUNINSTALL and ONOFFLINEEVENT have none. */
-  handlerId?: string;
+/** What an event is about, as `PortalEvent` has it. */
+interface EntityReference {
+  entityTypeId: number;
+  entityId: string | null;
+  entity: string | null;
 }
+
+const DYNAMIC_ITEM = 'ONCRMDYNAMICITEM';
+
+/** Numbers nearly always; a currency's id is a code, `CHE`. Printable ASCII, since it becomes part of a key. */
+const ENTITY_ID = /^[!-~]{1,64}$/;
 
 /** 32 hexadecimal digits in every sample. It becomes part of keys, so nothing else than letters, digits, `_` and `-` is let in. */
 export const MEMBER_ID = /^[\w-]{1,64}$/;
-
-const HANDLER_ID = /^\d{1,20}$/;
 
 /** 32 hexadecimal digits in every sample. A longer one is nobody's, and is not worth a search or a hash. */
 const MAX_APPLICATION_TOKEN_LENGTH = 255;
@@ -108,17 +104,6 @@ export function openEvent(form: FormTree, envelope: EventEnvelope, receivedAt: n
   };
 }
 
-/** Both at once, for a form that needs no proof. `receivedAt` in ms. Throws EventError. */
-export function parseEvent(form: FormTree, receivedAt: number): ParsedEvent {
-  const envelope = parseEnvelope(form);
-  const handlerId = textAt(form, 'event_handler_id');
-  return {
-    event: openEvent(form, envelope, receivedAt),
-    credentials: envelope.credentials,
-    handlerId: handlerId && HANDLER_ID.test(handlerId) ? handlerId : undefined,
-  };
-}
-
 export function readMemberId(tree: FormTree, field: EventField = 'auth[member_id]'): string {
   const memberId = required(tree, 'member_id', field);
   if (!MEMBER_ID.test(memberId)) throw new EventError('malformed-field', field);
@@ -126,14 +111,13 @@ export function readMemberId(tree: FormTree, field: EventField = 'auth[member_id
 }
 
 /** Throws EventError `missing-field`. */
-export function required(tree: FormTree, key: string, field: EventField): string {
+function required(tree: FormTree, key: string, field: EventField): string {
   const text = textAt(tree, key);
   if (text === undefined) throw new EventError('missing-field', field);
   return text;
 }
 
-function readCredentials(auth: FormTree): EventCredentials {
-  const expiresIn = Number(textAt(auth, 'expires_in'));
+export function readCredentials(auth: FormTree): EventCredentials {
   const applicationToken = textAt(auth, 'application_token') ?? '';
   if (applicationToken.length > MAX_APPLICATION_TOKEN_LENGTH) {
     throw new EventError('malformed-field', 'auth[application_token]');
@@ -141,14 +125,9 @@ function readCredentials(auth: FormTree): EventCredentials {
   return {
     applicationToken,
     domain: textAt(auth, 'domain') ?? '',
-    clientEndpoint: textAt(auth, 'client_endpoint'),
     oauthHost: hostAt(auth, 'server_endpoint'),
     accessToken: textAt(auth, 'access_token'),
     refreshToken: textAt(auth, 'refresh_token'),
-    expiresIn: Number.isSafeInteger(expiresIn) ? expiresIn : undefined,
-    scope: textAt(auth, 'scope'),
-    status: textAt(auth, 'status'),
-    userId: textAt(auth, 'user_id'),
   };
 }
 
@@ -166,4 +145,31 @@ function readData(form: FormTree): FormTree {
   const tree = emptyTree();
   if (data !== undefined && data !== '') tree.value = data;
   return tree;
+}
+
+/**
+ * Reads `data[FIELDS][ID]` and, for smart process items, `data[FIELDS][ENTITY_TYPE_ID]`.
+ *
+ * Where a suffix and ENTITY_TYPE_ID disagree, the suffix wins: it is what the portal chose the subscriber by.
+ * In other events ENTITY_TYPE_ID is the type of an *owner* (of a document, an address) and says nothing about the entity.
+ * An id that is none is read as absent rather than refused: whoever needs only `data` still gets the event.
+ */
+export function readEntity(name: string, suffixTypeId: number, data: FormTree): EntityReference {
+  const fields = treeAt(data, 'FIELDS');
+  const id = fields && textAt(fields, 'ID');
+  const entityId = id !== undefined && ENTITY_ID.test(id) ? id : null;
+  if (!name.startsWith(DYNAMIC_ITEM)) {
+    return { entityTypeId: suffixTypeId, entityId, entity: entityKey(name, suffixTypeId, entityId) };
+  }
+  const entityTypeId = suffixTypeId || toEntityTypeId(fields && textAt(fields, 'ENTITY_TYPE_ID'));
+  // Ids of two smart processes overlap: without the type nobody knows which item it is, and no two may be taken for one.
+  const entity = entityTypeId === 0 ? null : entityKey(name, entityTypeId, entityId);
+  return { entityTypeId, entityId, entity };
+}
+
+/** `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`, `CATALOG.PRICE:7`: the name without what happened. */
+function entityKey(name: string, entityTypeId: number, entityId: string | null): string | null {
+  if (entityId === null) return null;
+  const kind = name.replace(/^ON/, '').replace(/(?:\.ON\.)?(?:ADD|UPDATE|DELETE)$/, '');
+  return entityTypeId === 0 ? `${kind}:${entityId}` : `${kind}_${entityTypeId}:${entityId}`;
 }

@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { asReceived, httpBody, type PhpValue } from '../test/http-build-query.js';
 import { parseStrCases } from '../test/samples.js';
 import { thrownBy } from '../test/thrown.js';
-import { FormError } from './form-error.js';
+
 import { type FormValue, isTree } from './form-tree.js';
-import { decodeForm, type FormLimits } from './form.js';
+import { decodeForm, FormError, type FormLimits } from './form.js';
 
 const decode = (body: string | Uint8Array, limits?: Partial<FormLimits>) =>
   decodeForm(typeof body === 'string' ? Buffer.from(body) : body, limits);

@@ -1,8 +1,32 @@
-import { FormBuilder } from './form-builder.js';
-import { FormError } from './form-error.js';
-import { parseName } from './form-name.js';
-import { decodeText } from './form-text.js';
-import type { FormTree } from './form-tree.js';
+import { isUtf8 } from 'node:buffer';
+import { emptyTree, type FormTree, isTree } from './form-tree.js';
+
+/** Why a body is not a form that we read. */
+export type FormErrorCode =
+  'invalid-utf8' | 'too-many-pairs' | 'too-deep' | 'too-many-arrays' | 'key-too-long';
+
+/** Thrown by {@link decodeForm}. Its message never repeats the input. */
+export class FormError extends Error {
+  override readonly name = 'FormError';
+
+  constructor(
+    readonly code: FormErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const PERCENT = 0x25;
+const PLUS = 0x2b;
+const SPACE = 0x20;
+const LARGEST_KEY = 2n ** 63n - 1n;
+
+/** `[]`: the next integer key. */
+const APPEND = Symbol('append');
+
+/** One step into the tree: a key, or "the next integer key". */
+type Step = string | typeof APPEND;
 
 export interface FormLimits {
   /** `name=value` pairs in a body. PHP cuts silently at its max_input_vars; here it is an error, since half an event is none. */
@@ -53,4 +77,167 @@ export function decodeForm(body: Uint8Array, limits: Partial<FormLimits> = {}): 
 function indexOrEnd(text: string, character: string, from: number): number {
   const index = text.indexOf(character, from);
   return index === -1 ? text.length : index;
+}
+
+/**
+ * Decodes one name or value as PHP's `urldecode` does: `+` is a space, a broken escape stays as it is written.
+ * Takes a binary string (one character a byte), so that raw and escaped bytes of one character meet.
+ * Throws FormError `invalid-utf8`.
+ */
+function decodeText(binary: string): string {
+  if (!/[%+\x80-\xff]/.test(binary)) return binary;
+  return decodeAscii(binary) ?? decodeBytes(Buffer.from(binary, 'latin1'));
+}
+
+/** The common case, without the cost of decodeURIComponent and its exceptions. Undefined where there is more to it than ASCII, well escaped. */
+function decodeAscii(binary: string): string | undefined {
+  if (/[\x80-\xff]/.test(binary)) return undefined;
+  const escaped = binary.includes('+') ? binary.replaceAll('+', ' ') : binary;
+  let decoded = '';
+  let from = 0;
+  for (let at = escaped.indexOf('%'); at !== -1; at = escaped.indexOf('%', from)) {
+    const byte = hexDigit(escaped.charCodeAt(at + 1)) * 16 + hexDigit(escaped.charCodeAt(at + 2));
+    if (Number.isNaN(byte) || byte > 0x7f) return undefined;
+    decoded += escaped.slice(from, at) + String.fromCharCode(byte);
+    from = at + 3;
+  }
+  return from === 0 ? escaped : decoded + escaped.slice(from);
+}
+
+/** Decodes in place: the output is never longer than the input. */
+function decodeBytes(bytes: Buffer): string {
+  let length = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === PERCENT) {
+      const escaped = hexDigit(bytes[at + 1]) * 16 + hexDigit(bytes[at + 2]);
+      if (Number.isNaN(escaped)) {
+        bytes[length++] = PERCENT;
+      } else {
+        bytes[length++] = escaped;
+        at += 2;
+      }
+    } else {
+      bytes[length++] = byte === PLUS ? SPACE : byte;
+    }
+  }
+  const decoded = bytes.subarray(0, length);
+  if (!isUtf8(decoded)) throw new FormError('invalid-utf8', 'The form is not valid UTF-8');
+  return decoded.toString('utf8');
+}
+
+/** NaN for anything else, and for what lies behind the end. */
+function hexDigit(byte = Number.NaN): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : Number.NaN;
+}
+
+/**
+ * Reads a decoded name the way PHP does (`php_register_variable_ex` in php-src's main/php_variables.c):
+ * - it ends at a NUL, and leading spaces do not count;
+ * - in the part before the first `[`, and nowhere else, space and `.` become `_`;
+ * - what follows a `]` counts only if it is another `[`;
+ * - a first `[` that is never closed becomes `_`, as do the spaces, dots and brackets behind it; a later one is cut off.
+ *
+ * Returns undefined for a name that PHP drops (nothing before the first `[`). Throws FormError `too-deep`.
+ * PHP's rule for the cookie prefixes `__Host-` and `__Secure-` is left out: no cookie is read here.
+ */
+function parseName(rawName: string, maxDepth: number): Step[] | undefined {
+  const name = trimName(rawName);
+  let open = name.indexOf('[');
+  const first = (open === -1 ? name : name.slice(0, open)).replace(/[ .]/g, '_');
+  if (first === '') return undefined;
+
+  const path: Step[] = [first];
+  while (open !== -1) {
+    if (path.length > maxDepth) {
+      throw new FormError('too-deep', `A name of the form nests deeper than ${maxDepth} levels`);
+    }
+    const start = open + 1;
+    const inside = isSpace(name.charCodeAt(start)) ? start + 1 : start;
+    const close = name.indexOf(']', inside);
+    if (close === -1) {
+      return path.length === 1 ? [`${first}_${name.slice(start).replace(/[ .[]/g, '_')}`] : path;
+    }
+    path.push(close === inside ? APPEND : name.slice(start, close));
+    open = name[close + 1] === '[' ? close + 1 : -1;
+  }
+  return path;
+}
+
+function trimName(name: string): string {
+  const nul = name.indexOf('\0');
+  const cut = nul === -1 ? name : name.slice(0, nul);
+  return cut.startsWith(' ') ? cut.replace(/^ +/, '') : cut;
+}
+
+/** C's isspace(). */
+function isSpace(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+}
+
+/** Puts values into a tree by PHP's rules for arrays: the last of equal keys wins, a value gives way to an array and the other way round. */
+class FormBuilder {
+  readonly root: FormTree = emptyTree();
+  /** The next integer key of every tree that has been appended to. Bitrix24 itself never writes `[]`, so this stays empty. */
+  private readonly nextKeys = new Map<FormTree, bigint>();
+  private arrays = 0;
+
+  constructor(private readonly maxArrays: number) {}
+
+  /** Throws FormError `too-many-arrays`. */
+  put(path: readonly Step[], value: string): void {
+    const last = path.length - 1;
+    let tree = this.root;
+    for (let depth = 0; depth <= last; depth++) {
+      const step = path[depth] ?? APPEND;
+      const key = step === APPEND ? this.nextKey(tree) : step;
+      if (key === undefined) return;
+      if (depth === last) {
+        this.set(tree, key, value);
+        return;
+      }
+      const there = tree[key];
+      const child = isTree(there) ? there : this.newArray();
+      if (child !== there) this.set(tree, key, child);
+      tree = child;
+    }
+  }
+
+  private newArray(): FormTree {
+    if (++this.arrays > this.maxArrays) {
+      throw new FormError('too-many-arrays', `The form has more than ${this.maxArrays} arrays`);
+    }
+    return emptyTree();
+  }
+
+  private set(tree: FormTree, key: string, value: FormTree | string): void {
+    tree[key] = value;
+    if (this.nextKeys.size === 0) return;
+    const next = this.nextKeys.get(tree);
+    if (next === undefined) return;
+    const integer = integerKey(key);
+    if (integer !== undefined && integer >= next) this.nextKeys.set(tree, integer + 1n);
+  }
+
+  /** The largest integer key plus one, 0 in a tree without any; undefined after PHP's largest integer, where PHP drops the value. */
+  private nextKey(tree: FormTree): string | undefined {
+    let next = this.nextKeys.get(tree);
+    if (next === undefined) {
+      const keys = Object.keys(tree)
+        .map(integerKey)
+        .filter((key) => key !== undefined);
+      next = keys.length === 0 ? 0n : keys.reduce((most, key) => (key > most ? key : most)) + 1n;
+      this.nextKeys.set(tree, next);
+    }
+    return next > LARGEST_KEY ? undefined : next.toString();
+  }
+}
+
+/** PHP takes a key for an integer if it is written as PHP would write that integer, and fits in 64 bits. */
+function integerKey(key: string): bigint | undefined {
+  if (!/^(?:0|-?[1-9]\d{0,18})$/.test(key)) return undefined;
+  const integer = BigInt(key);
+  return integer <= LARGEST_KEY && integer >= -LARGEST_KEY ? integer : undefined;
 }

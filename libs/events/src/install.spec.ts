@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
 import { decodeForm } from './form.js';
-import { isUserReady, parseInstall } from './install.js';
+import { parseEnvelope } from './event.js';
+import { installOf, isUserReady, parseInstall } from './install.js';
 
 const auth = {
   domain: 'some-domain.bitrix24.com',
@@ -36,6 +37,18 @@ describe('parseInstall', () => {
 
   it.each([['portal.example:8080'], ['портал.рф'], ['10.0.0.1']])('takes %s for a domain', (domain) => {
     expect(parse({ auth: { ...auth, domain } }).domain).toBe(domain);
+  });
+
+  it.each(['ONAPPINSTALL', 'onAppUpdate'])('reads %s by its envelope as by its form', (event) => {
+    const form = decodeForm(httpBody({ event, data: { LANGUAGE_ID: 'tr' }, ts: '1696527000', auth }));
+    expect(installOf(parseEnvelope(form), form)).toEqual(parseInstall(form));
+  });
+
+  it.each(['ONAPPPAYMENT', 'ONAPPINSTALL_147'])('refuses %s, by its envelope too', (event) => {
+    const form = decodeForm(httpBody({ event, ts: '1696527000', auth }));
+    const refusal = expect.objectContaining({ code: 'not-an-install', field: 'event' });
+    expect(() => installOf(parseEnvelope(form), form)).toThrow(refusal);
+    expect(() => parseInstall(form)).toThrow(refusal);
   });
 
   it('reads an update as it reads an install', () => {

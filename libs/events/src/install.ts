@@ -1,5 +1,6 @@
 import { EventError, type EventField } from './event-error.js';
-import { readMemberId, required } from './event.js';
+import { formatEventName } from './event-name.js';
+import { type EventCredentials, type EventEnvelope, readCredentials, readMemberId } from './event.js';
 import { emptyTree, type FormTree, hostAt, textAt, treeAt } from './form-tree.js';
 
 /** What an install says about itself. Nothing of it is true until the OAuth server has confirmed it by the refresh token. */
@@ -17,13 +18,13 @@ export interface InstallClaim {
 }
 
 /** Printable ASCII; the longest in the docs has 71 characters. Claims are kept for a while, so they must not be large. */
-export const TOKEN = /^[!-~]{1,2048}$/;
+const TOKEN = /^[!-~]{1,2048}$/;
 
 /** As long as those of events may be, or none of the portal's events could be believed. */
-export const APPLICATION_TOKEN = /^[!-~]{1,255}$/;
+const APPLICATION_TOKEN = /^[!-~]{1,255}$/;
 
 /** A host with or without a port; an on-premise one may be written in its own alphabet. */
-export const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
+const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
 
 /** Bitrix24's own two letters (api-reference/crm/data-types.md, language identifiers), or what an on-premise portal made up. */
 const LANGUAGE = /^[a-z]{2,3}(?:[-_][a-z\d]{2,8}){0,3}$/i;
@@ -37,19 +38,32 @@ const INSTALL_EVENTS = ['ONAPPINSTALL', 'ONAPPUPDATE'];
  * (settings/app-installation/local-apps/installation-callback.md). Throws EventError.
  */
 export function parseInstall(form: FormTree): InstallClaim {
-  const isCallback = form.event === undefined;
-  if (!isCallback && !INSTALL_EVENTS.includes(textAt(form, 'event')?.toUpperCase() ?? '')) {
-    throw new EventError('not-an-install', 'event');
-  }
+  if (form.event !== undefined) requireInstallEvent(textAt(form, 'event') ?? '');
   const auth = treeAt(form, 'auth') ?? emptyTree();
+  return claimOf(readMemberId(auth), readCredentials(auth), form);
+}
+
+/** The claim of an install event whose envelope has been read. Throws EventError. */
+export function installOf(envelope: EventEnvelope, form: FormTree): InstallClaim {
+  const { memberId, name, suffixTypeId, credentials } = envelope;
+  requireInstallEvent(formatEventName(name, suffixTypeId));
+  return claimOf(memberId, credentials, form);
+}
+
+function requireInstallEvent(name: string): void {
+  if (!INSTALL_EVENTS.includes(name.toUpperCase())) throw new EventError('not-an-install', 'event');
+}
+
+function claimOf(memberId: string, credentials: EventCredentials, form: FormTree): InstallClaim {
+  const { domain, applicationToken, accessToken, refreshToken, oauthHost } = credentials;
   return {
-    memberId: readMemberId(auth),
-    domain: matching(DOMAIN, auth, 'domain', 'auth[domain]'),
-    applicationToken: matching(APPLICATION_TOKEN, auth, 'application_token', 'auth[application_token]'),
-    accessToken: matching(TOKEN, auth, 'access_token', 'auth[access_token]'),
-    refreshToken: matching(TOKEN, auth, 'refresh_token', 'auth[refresh_token]'),
+    memberId,
+    domain: matching(DOMAIN, domain, 'auth[domain]'),
+    applicationToken: matching(APPLICATION_TOKEN, applicationToken, 'auth[application_token]'),
+    accessToken: matching(TOKEN, accessToken, 'auth[access_token]'),
+    refreshToken: matching(TOKEN, refreshToken, 'auth[refresh_token]'),
     language: readLanguage(form),
-    oauthHost: hostAt(auth, 'server_endpoint'),
+    oauthHost,
   };
 }
 
@@ -68,9 +82,36 @@ function readLanguage(form: FormTree): string | undefined {
   return language !== undefined && LANGUAGE.test(language) ? language : undefined;
 }
 
+/** Whether the form is what a page of the application gets: it names the tokens in capitals, and has no `auth`. */
+export function isPage(form: FormTree): boolean {
+  const isEvent = form.event !== undefined || form.auth !== undefined;
+  return !isEvent && (form.AUTH_ID !== undefined || form.REFRESH_ID !== undefined);
+}
+
+/**
+ * Reads what Bitrix24 posts to the install page and, each time that a user opens the application, to its page
+ * (settings/oauth/simple-way.md). The pair is that user's, and came by way of their browser. `LANG` is the user's language,
+ * not the portal's: it is not read. Throws EventError.
+ *
+ * @param query of the page's address: the portal's host stands there
+ */
+export function parsePage(form: FormTree, query: FormTree): InstallClaim {
+  const applicationToken = textAt(form, 'APPLICATION_TOKEN');
+  return {
+    memberId: readMemberId(form, 'member_id'),
+    domain: matching(DOMAIN, textAt(query, 'DOMAIN'), 'DOMAIN'),
+    ...(applicationToken !== undefined && {
+      applicationToken: matching(APPLICATION_TOKEN, applicationToken, 'APPLICATION_TOKEN'),
+    }),
+    accessToken: matching(TOKEN, textAt(form, 'AUTH_ID'), 'AUTH_ID'),
+    refreshToken: matching(TOKEN, textAt(form, 'REFRESH_ID'), 'REFRESH_ID'),
+    oauthHost: hostAt(form, 'SERVER_ENDPOINT'),
+  };
+}
+
 /** Throws EventError. */
-export function matching(pattern: RegExp, tree: FormTree, key: string, field: EventField): string {
-  const text = required(tree, key, field);
+function matching(pattern: RegExp, text: string | undefined, field: EventField): string {
+  if (text === undefined || text === '') throw new EventError('missing-field', field);
   if (!pattern.test(text)) throw new EventError('malformed-field', field);
   return text;
 }

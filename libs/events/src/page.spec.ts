@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
 import { decodeForm } from './form.js';
-import { isPage, parsePage } from './page.js';
+import { isPage, parsePage } from './install.js';
 
 /** The documentation's own example (settings/oauth/simple-way.md). */
 const query = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { httpBody, type PhpValue } from '../test/http-build-query.js';
-import { parseEvent } from './event.js';
+import { parseEvent } from '../test/parse-event.js';
 import { decodeForm } from './form.js';
 
 const auth = {

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type EventEnvelope, type FormTree, parseInstall } from '@relay/events';
+import { type EventEnvelope, type FormTree, installOf } from '@relay/events';
 import { hasApplicationToken, PortalCache, WebhookPairs, type KnownPortal } from '@relay/portals';
 import { RequestRejectedError } from '../http/request-rejected-error.js';
 import { sourceOfPortal } from '../installs/claim-source.js';
@@ -40,7 +40,7 @@ export class EventAuthenticator {
     } catch (error) {
       const canInstall = BRING_TOKENS.has(name) && refreshToken !== undefined;
       if (!(error instanceof RequestRejectedError) || !canInstall) throw error;
-      await this.installer.install(parseInstall(form), sourceOfPortal(memberId));
+      await this.installer.install(installOf(envelope, form), sourceOfPortal(memberId));
     }
   }
 
