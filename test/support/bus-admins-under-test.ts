@@ -13,6 +13,8 @@ export interface BusAdminUnderTest {
   underTest: BusUnderTest;
   bus: EventBus;
   admin: BusAdmin;
+  /** The admin API of another process; the caller closes it. @param url of the bus */
+  openAdmin(url: string): BusAdmin;
   /** Holds process reports; with PostgreSQL also the bus. */
   database: pg.Pool;
   /** A name that no other test of the spec uses; deleted by `endTest`. */
@@ -30,14 +32,19 @@ export interface BusAdminUnderTest {
 
 const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 
-async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
+async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
   const ownDatabase = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
   const databaseUrl = ownDatabase?.url ?? underTest.url;
-  const amqpUrl = isRabbit ? underTest.url : undefined;
+  const openAdmin = (url: string): BusAdmin =>
+    openBusAdmin({
+      ...(isRabbit ? { amqpUrl: url, databaseUrl } : { databaseUrl: url }),
+      log: silentLog,
+      retryDelaysMs,
+    });
   const bus = await underTest.open();
-  const admin = openBusAdmin({ amqpUrl, databaseUrl, log: silentLog, retryDelaysMs });
+  const admin = openAdmin(underTest.url);
   const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   // Dropping the database ends a connection that has not closed by itself yet.
   database.on('error', () => undefined);
@@ -54,10 +61,11 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdm
     underTest,
     bus,
     admin,
+    openAdmin,
     database,
     consume,
     newConsumer: () => {
-      const consumer = `cared-for-${++made}`;
+      const consumer = `consumer-${++made}`;
       consumers.push(consumer);
       return consumer;
     },
@@ -91,4 +99,4 @@ async function careUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdm
 
 /** For `describe.each`, like `busesUnderTest`. */
 export const busAdminsUnderTest: [name: string, setUp: () => Promise<BusAdminUnderTest>][] =
-  busesUnderTest.map(([name, setUp]) => [name, () => careUnderTest(setUp)]);
+  busesUnderTest.map(([name, setUp]) => [name, () => busAdminUnderTest(setUp)]);

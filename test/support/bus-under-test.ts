@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Log, silentLog } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';
@@ -30,6 +31,8 @@ export interface BusUnderTest {
   unrouted(): Promise<string[]>;
   /** Puts a raw message into the consumer's queue, valid or not. */
   inject(consumer: string, shard: number, content: string): Promise<void>;
+  /** Puts dead letters straight behind the others; the consumer must exist. */
+  injectDead(consumer: string, contents: readonly string[]): Promise<void>;
   /** Deletes everything of a consumer: every quorum queue keeps files open on the broker. */
   forget(consumer: string): Promise<void>;
   drop(): Promise<void>;
@@ -66,6 +69,17 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
     unrouted: async () => (await drain(UNROUTED_NAME)).map(({ content }) => content.toString()),
     inject: async (consumer, shard, content) => {
       channel.sendToQueue(shardQueue(consumer, shard), Buffer.from(content));
+      await channel.waitForConfirms();
+    },
+    injectDead: async (consumer, contents) => {
+      const headers = { 'b24-code': 'ACCESS_DENIED', 'b24-attempts': 1, 'b24-last-failed-at': Date.now() };
+      for (const content of contents) {
+        channel.sendToQueue(deadQueue(consumer), Buffer.from(content), {
+          persistent: true,
+          messageId: randomUUID(),
+          headers,
+        });
+      }
       await channel.waitForConfirms();
     },
     forget: async (consumer) => {
@@ -114,6 +128,15 @@ async function postgresUnderTest(): Promise<BusUnderTest> {
         shard,
         content,
       ]);
+    },
+    injectDead: async (consumer, contents) => {
+      await pool.query(
+        `INSERT INTO bus.dead_letters
+           (consumer, shard, code, message, attempts, first_failed_at, last_failed_at, content)
+         SELECT $1, 0, 'ACCESS_DENIED', 'No access', 1, now(), now(), content::json
+         FROM unnest($2::text[]) WITH ORDINALITY AS given (content, position) ORDER BY position`,
+        [consumer, contents],
+      );
     },
     forget: async (consumer) => {
       await pool.query('DELETE FROM bus.subscriptions WHERE consumer = $1', [consumer]);

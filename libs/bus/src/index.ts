@@ -14,7 +14,8 @@ export { openEventBus } from './open-event-bus.js';
 export type { OpenEventBusOptions } from './open-event-bus.js';
 export { BUS_MIGRATIONS } from './postgres/migrations.js';
 export { countMessages } from './admin/bus-admin.js';
-export { NoSuchConsumerError, OperationInProgressError } from './admin/errors.js';
+export { NoSuchConsumerError } from './admin/dead-letter.js';
+export { OperationInProgressError } from './admin/operator-lock.js';
 export type {
   BusAdmin,
   ConsumerStatus,
@@ -28,7 +29,8 @@ export type {
 } from './admin/bus-admin.js';
 export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter.js';
 export { DeadLetters } from './admin/dead-letters.js';
-export type { ReplayPage, LetterList, ReplayOptions } from './admin/dead-letters.js';
+export type { LetterList } from './admin/dead-letters.js';
+export type { ReplayOptions, ReplayPage } from './admin/replay-session.js';
 export { BusMover } from './move/bus-mover.js';
 export type { BusMoverOptions, MoveReport } from './move/bus-mover.js';
 export type { ConsumerProcess } from './admin/reported-processes.js';

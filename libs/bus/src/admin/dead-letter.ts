@@ -45,6 +45,61 @@ export interface DeadLetterFilter {
   until?: Date;
 }
 
+/** One consumer's dead letters on either bus. The caller holds the operator lock. */
+export interface DeadLetterStore {
+  /**
+   * Passes the letters to `see`, the oldest first, at most {@link SCAN_LIMIT}; all stay unchanged.
+   * @throws NoSuchConsumerError
+   */
+  scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult>;
+  /** Deletes the selected ones of those that a scan passes. @throws NoSuchConsumerError */
+  drop(consumer: string, selects: LetterSelector): Promise<ScanResult & { dropped: number }>;
+  /** Starts to read the letters that are there at this moment, each once. @throws NoSuchConsumerError */
+  openReader(consumer: string, selects: LetterSelector): Promise<DeadLetterReader>;
+}
+
+export type LetterSelector = (letter: DeadLetterRecord) => boolean;
+
+export interface ScanResult {
+  /** There are more letters than one scan examines. */
+  more: boolean;
+}
+
+/** Reads forward through the dead letters and replays the selected ones; all others keep their positions. */
+export interface DeadLetterReader {
+  /** False: more letters that do not match lie ahead than one reader can pass. */
+  readonly complete: boolean;
+  /** Letters that this reader holds, so that the bus does not count them as waiting. */
+  readonly held: number;
+  /** Its connection was lost: it finds nothing more. */
+  readonly isLost: boolean;
+  /**
+   * Looks for the next match until the deadline (of `performance.now()`); what was found stays until it is replayed.
+   * `reopen`: matches are left, and only another reader can take them.
+   * @throws BusUnavailableError
+   */
+  find(deadline: number): Promise<'found' | 'end' | 'not yet' | 'reopen'>;
+  /**
+   * Returns the match that was found to its consumer with fresh retry metadata: it is stored there before it is
+   * deleted here. @throws BusUnavailableError
+   */
+  replay(): Promise<void>;
+  /** Resolves when everything that was not replayed is back in its position. */
+  close(): Promise<void>;
+}
+
+/** Bounds the time of a scan and the number of unacknowledged messages on the broker. */
+export const SCAN_LIMIT = 50_000;
+
+/** The bus has no consumer of this name. */
+export class NoSuchConsumerError extends Error {
+  override readonly name = 'NoSuchConsumerError';
+  readonly code = 'NO_SUCH_CONSUMER';
+  constructor(consumer: string) {
+    super(`The bus knows no consumer ${consumer}`);
+  }
+}
+
 const MAX_SHOWN_TEXT = 4_000;
 
 export function toDeadLetter(stored: DeadLetterRecord): DeadLetter {
@@ -74,16 +129,17 @@ export function toDeadLetterDetail(stored: DeadLetterRecord): DeadLetterDetail {
 
 /** A letter without a recorded time counts as older than any time. */
 export function matchesFilter(
-  letter: DeadLetter,
+  letter: DeadLetterRecord,
   { id, memberId, code, since, until }: DeadLetterFilter,
 ): boolean {
-  const diedAt = letter.lastFailedAt?.getTime() ?? 0;
+  const diedAt = letter.lastFailedAt ?? 0;
   return (
     (id === undefined || letter.id === id) &&
-    (memberId === undefined || letter.memberId === memberId) &&
-    (code === undefined || letter.code === code) &&
     (since === undefined || diedAt >= since.getTime()) &&
-    (until === undefined || diedAt <= until.getTime())
+    (until === undefined || diedAt <= until.getTime()) &&
+    // As it is shown to operators.
+    (code === undefined || redactText(letter.code) === code) &&
+    (memberId === undefined || eventIn(letter.content)?.memberId === memberId)
   );
 }
 

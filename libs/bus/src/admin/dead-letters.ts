@@ -1,15 +1,14 @@
-import type { DeadLetterStore } from './dead-letter-store.js';
 import {
-  toDeadLetter,
   matchesFilter,
+  toDeadLetter,
   toDeadLetterDetail,
   type DeadLetter,
-  type DeadLetterFilter,
   type DeadLetterDetail,
-  type DeadLetterRecord,
+  type DeadLetterFilter,
+  type DeadLetterStore,
 } from './dead-letter.js';
 import type { OperatorLock } from './operator-lock.js';
-import { ReplayRateLimiter } from './replay-rate-limiter.js';
+import { ReplaySession, type ReplayOptions, type ReplayPage } from './replay-session.js';
 
 export interface LetterList {
   /** The oldest matches, at most as many as requested. */
@@ -20,123 +19,149 @@ export interface LetterList {
   complete: boolean;
 }
 
-export interface ReplayPage {
-  /** Letters replayed or dropped in this round. */
-  letters: number;
-  /** No match is left within one scan; else the next round continues. */
-  done: boolean;
-  /** False: there are more letters than one scan examines. */
-  complete: boolean;
+/** A replay whose next page does not come closes after this time. */
+const DEFAULT_PARKED_MS = 3_000;
+/** How soon a parked replay makes way for another operator, who waits for the lock meanwhile. */
+const CHECK_EVERY_MS = 200;
+
+/** A replay that waits for its next page. */
+interface ParkedReplay {
+  readonly session: ReplaySession;
+  readonly filter: string;
+  readonly since: number;
 }
 
-export interface ReplayOptions {
-  /** Letters per second. */
-  rate: number;
-  /** Maximum letters in this round. */
-  limit: number;
-  /** Approximate maximum duration of the round, in milliseconds. */
-  forMs: number;
-}
-
-/** The contents of one round are in memory at once. */
-const MAX_REPLAY_LETTERS = 1_000;
-const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
-
-/** The operations on dead letters, in rounds: each ends in bounded time, however many letters there are. */
+/** The operations on dead letters. A replay goes in pages, each of bounded time, however many letters there are. */
 export class DeadLetters {
+  private readonly sessions = new Map<string, ReplaySession>();
+  private readonly parked = new Map<string, ParkedReplay>();
+  private isClosed = false;
+
   constructor(
     private readonly store: DeadLetterStore,
     private readonly lock: OperatorLock,
+    private readonly parkedMs = DEFAULT_PARKED_MS,
   ) {}
 
   /** @throws NoSuchConsumerError, OperationInProgressError */
   async list(consumer: string, filter: DeadLetterFilter, limit: number): Promise<LetterList> {
     const letters: DeadLetter[] = [];
     let matching = 0;
-    const pick = (stored: DeadLetterRecord): 'no' => {
-      const letter = toDeadLetter(stored);
-      if (!matchesFilter(letter, filter)) return 'no';
-      matching += 1;
-      if (letters.length < limit) letters.push(letter);
-      return 'no';
-    };
-    return this.lock.hold(consumer, () =>
-      this.store.scan(consumer, pick, async (_, { more }) => ({ letters, matching, complete: !more })),
+    const { more } = await this.lock.hold(consumer, () =>
+      this.store.scan(consumer, (letter) => {
+        if (!matchesFilter(letter, filter)) return;
+        matching += 1;
+        if (letters.length < limit) letters.push(toDeadLetter(letter));
+      }),
     );
+    return { letters, matching, complete: !more };
   }
 
   /** @throws NoSuchConsumerError, OperationInProgressError */
   async show(consumer: string, id: string): Promise<DeadLetterDetail | undefined> {
     let shown: DeadLetterDetail | undefined;
-    const pick = (stored: DeadLetterRecord): 'no' => {
-      if (stored.id === id) shown ??= toDeadLetterDetail(stored);
-      return 'no';
-    };
-    return this.lock.hold(consumer, () => this.store.scan(consumer, pick, async () => shown));
+    await this.lock.hold(consumer, () =>
+      this.store.scan(consumer, (letter) => {
+        if (letter.id === id) shown ??= toDeadLetterDetail(letter);
+      }),
+    );
+    return shown;
   }
 
   /**
-   * One round of a replay. A letter that dies again is appended behind the others: pass `until`, or the replay never
-   * ends.
+   * One page of a replay. The next page with the same filter goes on where this one ended, if it comes soon and to this
+   * process, and nobody else wants to work on these letters; else it starts at the oldest letter again. A letter that
+   * dies again is appended behind the others: pass `until`, or a later page takes it again.
    * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; letters replayed before stay replayed
    */
   async replay(consumer: string, filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayPage> {
-    const { rate, forMs } = options;
-    const limit = Math.min(options.limit, MAX_REPLAY_LETTERS, Math.max(1, Math.ceil((rate * forMs) / 1_000)));
-    const room = new ReplayBudget(filter, limit);
-    const pick = (stored: DeadLetterRecord): 'no' | 'content' => (room.takes(stored) ? 'content' : 'no');
-    return this.lock.hold(consumer, () =>
-      this.store.scan(consumer, pick, async (picked, { more }) => {
-        const rateLimiter = new ReplayRateLimiter(rate);
-        const deadline = performance.now() + forMs;
-        let letters = 0;
-        while (letters < picked.count && performance.now() < deadline) {
-          await rateLimiter.admit();
-          await picked.replay(letters);
-          letters += 1;
-        }
-        // A following round keeps the rate of this one.
-        await rateLimiter.idle();
-        const done = letters === picked.count && !room.leftAny && !(more && letters > 0);
-        return { letters, done, complete: !more };
-      }),
-    );
-  }
-
-  /** One round of deletion. @throws NoSuchConsumerError, OperationInProgressError */
-  async drop(consumer: string, filter: DeadLetterFilter, limit: number): Promise<ReplayPage> {
-    const room = new ReplayBudget(filter, limit, Infinity);
-    const pick = (stored: DeadLetterRecord): 'no' | 'handle' => (room.takes(stored) ? 'handle' : 'no');
-    return this.lock.hold(consumer, () =>
-      this.store.scan(consumer, pick, async (picked, { more }) => {
-        await picked.drop();
-        const done = !room.leftAny && !(more && picked.count > 0);
-        return { letters: picked.count, done, complete: !more };
-      }),
-    );
-  }
-}
-
-/** Selects matching letters until the round is full. */
-class ReplayBudget {
-  leftAny = false;
-  private letters = 0;
-  private bytes = 0;
-
-  constructor(
-    private readonly filter: DeadLetterFilter,
-    private readonly limit: number,
-    private readonly maxBytes = MAX_REPLAY_BYTES,
-  ) {}
-
-  takes(stored: DeadLetterRecord): boolean {
-    if (!matchesFilter(toDeadLetter(stored), this.filter)) return false;
-    if (this.letters >= this.limit || this.bytes >= this.maxBytes) {
-      this.leftAny = true;
-      return false;
+    const session = (await this.unpark(consumer, filter)) ?? (await this.openSession(consumer, filter));
+    try {
+      return await session.page(options);
+    } finally {
+      if (!this.isClosed && (await session.isUsable())) this.park(consumer, filter, session);
+      else await this.closeSession(consumer, session);
     }
-    this.letters += 1;
-    this.bytes += stored.content.length;
-    return true;
+  }
+
+  /** One page of deletion. @throws NoSuchConsumerError, OperationInProgressError */
+  async drop(consumer: string, filter: DeadLetterFilter, limit: number): Promise<ReplayPage> {
+    let [selected, isFull] = [0, false];
+    const { dropped, more } = await this.lock.hold(consumer, () =>
+      this.store.drop(consumer, (letter) => {
+        if (!matchesFilter(letter, filter)) return false;
+        if (selected === limit) isFull = true;
+        else selected += 1;
+        return !isFull;
+      }),
+    );
+    return { letters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
+  }
+
+  /** Letters that a replay of this process holds, so that the bus does not count them. */
+  held(consumer: string): number {
+    return this.sessions.get(consumer)?.held ?? 0;
+  }
+
+  /** Closes the replays that wait for their next page. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await Promise.all([...this.parked].map(([consumer, parked]) => this.closeParked(consumer, parked)));
+  }
+
+  private async openSession(consumer: string, filter: DeadLetterFilter): Promise<ReplaySession> {
+    const lock = await this.lock.acquire(consumer);
+    try {
+      const reader = await this.store.openReader(consumer, (letter) => matchesFilter(letter, filter));
+      const session = new ReplaySession(lock, reader);
+      this.sessions.set(consumer, session);
+      return session;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private park(consumer: string, filter: DeadLetterFilter, session: ReplaySession): void {
+    // Left over only if its lock was lost.
+    const other = this.parked.get(consumer);
+    if (other) void this.closeParked(consumer, other);
+    const parked = { session, filter: JSON.stringify(filter), since: performance.now() };
+    this.parked.set(consumer, parked);
+    this.checkLater(consumer, parked);
+  }
+
+  private checkLater(consumer: string, parked: ParkedReplay): void {
+    setTimeout(() => void this.check(consumer, parked), CHECK_EVERY_MS).unref();
+  }
+
+  private async check(consumer: string, parked: ParkedReplay): Promise<void> {
+    const isLate = performance.now() - parked.since >= this.parkedMs;
+    const isKept = !isLate && (await parked.session.isUsable());
+    // Its next page may have come meanwhile.
+    if (this.parked.get(consumer) !== parked) return;
+    if (isKept) this.checkLater(consumer, parked);
+    else await this.closeParked(consumer, parked);
+  }
+
+  /** The replay that waits for its next page, if this is the one; any other is closed. */
+  private async unpark(consumer: string, filter: DeadLetterFilter): Promise<ReplaySession | undefined> {
+    const parked = this.parked.get(consumer);
+    if (!parked) return undefined;
+    this.parked.delete(consumer);
+    const isContinued = parked.filter === JSON.stringify(filter) && (await parked.session.isUsable());
+    if (isContinued) return parked.session;
+    await this.closeSession(consumer, parked.session);
+    return undefined;
+  }
+
+  private async closeParked(consumer: string, { session }: ParkedReplay): Promise<void> {
+    this.parked.delete(consumer);
+    await this.closeSession(consumer, session);
+  }
+
+  private async closeSession(consumer: string, session: ReplaySession): Promise<void> {
+    await session.close();
+    if (this.sessions.get(consumer) === session) this.sessions.delete(consumer);
   }
 }

@@ -245,7 +245,9 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const client = await pool.connect();
     await client.query('BEGIN');
     await client.query(`INSERT INTO bus.operator_turns VALUES ('bus move')`);
-    await expect(newMover('rabbitmq', inUse).round()).rejects.toMatchObject({ code: 'CARE_BUSY' });
+    await expect(newMover('rabbitmq', inUse).round()).rejects.toMatchObject({
+      code: 'OPERATION_IN_PROGRESS',
+    });
     await client.query('ROLLBACK');
     client.release();
     // Messages of a newer version stay where they are.

@@ -113,7 +113,8 @@ export class PostgresAdmin implements BusAdmin {
     });
   }
 
-  close(): Promise<void> {
-    return this.database.end();
+  async close(): Promise<void> {
+    await this.deadLetters.close();
+    await this.database.end();
   }
 }

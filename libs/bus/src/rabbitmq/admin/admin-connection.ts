@@ -1,7 +1,9 @@
+import type { Log } from '@relay/platform';
 import type { Channel, ChannelModel } from 'amqplib';
 import { z } from 'zod';
 import { waitAtMost } from '../../backoff.js';
 import { BusUnavailableError } from '../../event-bus.js';
+import { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { closeQuietly, connect } from '../connection.js';
 
 /** For plain look-ups on the broker; a queue without a leader may never answer. */
@@ -83,7 +85,7 @@ export class AdminConnection {
     if (this.connection) return this.connection;
     const connection = await connect(
       this.url,
-      'care',
+      'admin',
       () => {
         if (this.connection !== connection) return;
         this.connection = undefined;
@@ -103,4 +105,20 @@ function explain<T>(error: unknown): AdminReply<T> {
   if (code === LOCKED) return { kind: 'locked' };
   if (code === PRECONDITION_FAILED) return { kind: 'different', detail };
   return { kind: 'unavailable', detail };
+}
+
+/** No caller waits for a single message of a replay. */
+const REPLAY_DEADLINE_MS = 10_000;
+
+/** Publishes to existing queues on its own connection, and declares nothing. The caller closes it. */
+export async function openReplayPublisher(url: string, log: Log): Promise<ConfirmedPublisher> {
+  const publisher = new ConfirmedPublisher({
+    url,
+    name: 'replay',
+    log,
+    deadlineMs: REPLAY_DEADLINE_MS,
+    declare: async () => undefined,
+  });
+  await publisher.start();
+  return publisher;
 }

@@ -74,7 +74,7 @@ export class RabbitAdmin implements BusAdmin {
       inHand: processes.reduce((sum, process) => sum + process.waiting, 0),
       retrying,
       newer: processes.reduce((sum, process) => sum + process.newer, 0),
-      dead,
+      dead: dead + this.deadLetters.held(consumer),
       oldestAt: oldest.length > 0 ? new Date(Math.min(...oldest)) : null,
       shardsServed,
       processes,
@@ -177,7 +177,8 @@ export class RabbitAdmin implements BusAdmin {
     return countMessages(status) > 0 && !drop ? { ...refused, because: 'messages' } : undefined;
   }
 
-  close(): Promise<void> {
-    return this.options.database.end();
+  async close(): Promise<void> {
+    await this.deadLetters.close();
+    await this.options.database.end();
   }
 }

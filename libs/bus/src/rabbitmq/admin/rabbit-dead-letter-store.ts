@@ -1,25 +1,28 @@
 import type { Log } from '@relay/platform';
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { NoSuchConsumerError } from '../../admin/errors.js';
 import {
+  eventIn,
+  NoSuchConsumerError,
   SCAN_LIMIT,
+  type DeadLetterReader,
+  type DeadLetterRecord,
   type DeadLetterStore,
   type LetterSelector,
-  type LetterSelection,
   type ScanResult,
-} from '../../admin/dead-letter-store.js';
-import { eventIn } from '../../admin/dead-letter.js';
+} from '../../admin/dead-letter.js';
+import { waitAtMost } from '../../backoff.js';
+import { deferred } from '../../deferred.js';
 import { BusUnavailableError } from '../../event-bus.js';
 import { shardOf } from '../../shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { deadQueue, shardQueue } from '../topology.js';
+import { AdminConnection, openReplayPublisher } from './admin-connection.js';
 import { awaitReturn, browse } from './browse.js';
-import { AdminConnection } from './admin-connection.js';
 import { readLetter } from './letter-headers.js';
-import { openReplayPublisher } from './replay-publisher.js';
 
 /** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
+
 /**
  * The queue `b24.<consumer>.dead`, read by consuming without acks: closing the channel requeues everything in place.
  */
@@ -29,118 +32,263 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
     private readonly log: Log,
   ) {}
 
-  async scan<T>(
-    consumer: string,
-    pick: LetterSelector,
-    work: (picked: LetterSelection, sight: ScanResult) => Promise<T>,
-  ): Promise<T> {
+  async scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult> {
+    return this.drop(consumer, (letter) => {
+      see(letter);
+      return false;
+    });
+  }
+
+  async drop(consumer: string, selects: LetterSelector): Promise<ScanResult & { dropped: number }> {
     return AdminConnection.during(this.url, async (broker) => {
       const queue = deadQueue(consumer);
-      const there = await broker.ask((channel) => channel.checkQueue(queue));
-      if (there.kind === 'missing') throw new NoSuchConsumerError(consumer);
-      if (there.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
+      await countLetters(broker, consumer);
       const channel = await broker.openChannel();
-      const picked = new SelectedMessages(channel, queue, consumer, new Replays(this.url, this.log));
-      let found = 0;
+      const selected: ConsumeMessage[] = [];
+      let [found, dropped] = [0, 0];
       try {
-        const sight = await browse(channel, queue, SCAN_LIMIT, (message) => {
-          const wanted = pick(readLetter(consumer, message));
-          if (wanted !== 'no') picked.add(message, wanted === 'content');
+        const scan = await browse(channel, queue, SCAN_LIMIT, (message) => {
+          // Without the content, so that many fit in memory.
+          if (selects(readLetter(consumer, message))) selected.push({ ...message, content: Buffer.alloc(0) });
         });
-        ({ found } = sight);
-        return await work(picked, sight);
+        ({ found } = scan);
+        for (const message of selected) {
+          channel.ack(message);
+          dropped += 1;
+          if (dropped % ACK_GROUP === 0) await flushAcks(channel, queue);
+        }
+        if (dropped > 0) await flushAcks(channel, queue);
+        return { more: scan.more, dropped };
       } finally {
-        await picked.close();
         // Before the connection, whose close would overtake the last acks.
         await channel.close().catch(() => undefined);
-        await awaitReturn(broker, queue, found - picked.settled);
+        await awaitReturn(broker, queue, found - dropped);
       }
     });
   }
+
+  async openReader(consumer: string, selects: LetterSelector): Promise<DeadLetterReader> {
+    const broker = new AdminConnection(this.url);
+    try {
+      const expected = await countLetters(broker, consumer);
+      const openPublisher = (): Promise<ConfirmedPublisher> => openReplayPublisher(this.url, this.log);
+      const reader = new RabbitDeadLetterReader({ broker, consumer, selects, expected, openPublisher });
+      await reader.start();
+      return reader;
+    } catch (error) {
+      await broker.close();
+      throw error;
+    }
+  }
 }
 
-class SelectedMessages implements LetterSelection {
-  settled = 0;
-  private readonly messages: ConsumeMessage[] = [];
+async function countLetters(broker: AdminConnection, consumer: string): Promise<number> {
+  const answer = await broker.ask((channel) => channel.checkQueue(deadQueue(consumer)));
+  if (answer.kind === 'missing') throw new NoSuchConsumerError(consumer);
+  if (answer.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
+  return answer.value.messageCount;
+}
 
-  constructor(
-    private readonly channel: Channel,
-    private readonly queue: string,
-    private readonly consumer: string,
-    private readonly replays: Replays,
-  ) {}
+/**
+ * The broker delays acks when more than 32 of one channel are in flight to a quorum queue, and drops those when the
+ * channel closes: the letters would come back. A `basic.get` is answered after everything that was sent before it.
+ */
+async function flushAcks(channel: Channel, queue: string): Promise<void> {
+  await channel.get(queue);
+}
 
-  get count(): number {
-    return this.messages.length;
+/** Letters whose contents may be in memory at once. */
+const WINDOW_LETTERS = 1_000;
+const MAX_BYTES = 32 * 1024 * 1024;
+/** After this time without a letter, the rest was taken elsewhere, for example in the management UI. */
+const MAX_SILENCE_MS = 15_000;
+const CLOSE_TIMEOUT_MS = 30_000;
+
+export interface RabbitReaderOptions {
+  /** Closed with the reader. */
+  broker: AdminConnection;
+  consumer: string;
+  selects: LetterSelector;
+  /** Letters in the queue: later ones are not looked at. */
+  expected: number;
+  openPublisher: () => Promise<ConfirmedPublisher>;
+}
+
+/** A consumer of the queue on its own channel. */
+interface Window {
+  readonly channel: Channel;
+  readonly tag: string;
+  /** Letters that it holds unacknowledged. */
+  held: number;
+  /** Of these, letters that stay. */
+  staying: number;
+}
+
+interface SelectedMessage {
+  message: ConsumeMessage;
+  window: Window;
+}
+
+/**
+ * Takes each letter once. A match is acknowledged when the consumer's queue has stored it; every other letter stays
+ * unacknowledged, without its content, until the reader closes. The prefetch bounds the contents in memory. When all
+ * of a window's letters stay, the next window reads on: so a window is a stretch of the queue, and the letters that
+ * stay return in their order when the windows close one after the other. A crash returns all of them at once: nothing
+ * is lost, and at most the letter whose acknowledgement was on its way is replayed twice.
+ */
+class RabbitDeadLetterReader implements DeadLetterReader {
+  private readonly queue: string;
+  private readonly windows: Window[] = [];
+  private readonly selected: SelectedMessage[] = [];
+  private bytes = 0;
+  private examined = 0;
+  private staying = 0;
+  private expected: number;
+  private isFull = false;
+  private failure: Error | undefined;
+  private publisher: ConfirmedPublisher | undefined;
+  private lastTakenAt = performance.now();
+  private changed = deferred<void>();
+  complete = true;
+
+  constructor(private readonly options: RabbitReaderOptions) {
+    this.queue = deadQueue(options.consumer);
+    this.expected = options.expected;
   }
 
-  /** Copies the content, which is a view into a far larger socket buffer. */
-  add(message: ConsumeMessage, withContent: boolean): void {
-    const content = withContent ? Buffer.from(message.content) : Buffer.alloc(0);
-    this.messages.push({ fields: message.fields, properties: message.properties, content });
+  get held(): number {
+    return this.windows.reduce((sum, window) => sum + window.held, 0);
   }
 
-  async replay(index: number): Promise<void> {
-    const message = this.messages[index];
-    if (!message) throw new RangeError(`No letter ${index} was picked`);
-    await this.replays.publish(this.consumer, message);
-    await this.settle(message);
+  get isLost(): boolean {
+    return this.failure !== undefined;
   }
 
-  async drop(): Promise<void> {
-    for (const message of this.messages) await this.settle(message);
+  async start(): Promise<void> {
+    if (this.expected > 0) await this.openWindow();
   }
 
-  /** Waits until all settlements are final. */
-  async close(): Promise<void> {
-    try {
-      if (this.settled > 0) await this.flush();
-    } finally {
-      await this.replays.close();
+  async find(deadline: number): Promise<'found' | 'end' | 'not yet' | 'reopen'> {
+    for (;;) {
+      if (this.failure) throw new BusUnavailableError('BUS_DOWN', { cause: this.failure });
+      if (this.selected.length > 0) return 'found';
+      if (this.examined >= this.expected) return this.isFull ? 'reopen' : 'end';
+      const now = performance.now();
+      const silentUntil = this.lastTakenAt + MAX_SILENCE_MS;
+      if (now >= silentUntil) this.expected = this.examined;
+      else if (now >= deadline) return 'not yet';
+      else await waitAtMost(this.changed.promise, Math.min(deadline, silentUntil) - now);
     }
   }
 
-  private async settle(message: ConsumeMessage): Promise<void> {
-    this.channel.ack(message);
-    this.settled += 1;
-    if (this.settled % ACK_GROUP === 0) await this.flush();
-  }
-
-  /**
-   * The broker delays acks when more than 32 of one channel are in flight to a quorum queue, and drops those when the
-   * channel closes: the letters would come back. A `basic.get` is answered after everything that was sent before it.
-   */
-  private async flush(): Promise<void> {
-    await this.channel.get(this.queue);
-  }
-}
-
-/** Publishes on its own connection, opened with the first message. */
-class Replays {
-  private publisher: ConfirmedPublisher | undefined;
-
-  constructor(
-    private readonly url: string,
-    private readonly log: Log,
-  ) {}
-
-  /**
-   * Resolves when the consumer's queue has it, without retry metadata: it counts as never tried. @throws
-   * BusUnavailableError
-   */
-  async publish(consumer: string, { content, properties }: ConsumeMessage): Promise<void> {
-    const publisher = (this.publisher ??= await openReplayPublisher(this.url, this.log));
-    const { messageId }: { messageId?: unknown } = properties;
-    await publisher.publish({
+  async replay(): Promise<void> {
+    const { consumer, openPublisher } = this.options;
+    const [next] = this.selected;
+    if (!next) throw new RangeError('No dead letter was found');
+    const { message, window } = next;
+    const { content } = message;
+    const { messageId }: { messageId?: unknown } = message.properties;
+    this.publisher ??= await openPublisher();
+    // Without retry metadata: it counts as never tried.
+    await this.publisher.publish({
       exchange: '',
       // An unreadable message may return through any shard; its original shard is not recorded.
       routingKey: shardQueue(consumer, shardOf(eventIn(content)?.memberId ?? '')),
       content,
       messageId: typeof messageId === 'string' ? messageId : undefined,
     });
+    if (this.failure) throw new BusUnavailableError('BUS_DOWN', { cause: this.failure });
+    window.channel.ack(message);
+    window.held -= 1;
+    this.selected.shift();
+    this.bytes -= content.length;
+    this.lastTakenAt = performance.now();
   }
 
   async close(): Promise<void> {
+    // A lost connection has returned them already.
+    const isLost = this.isLost;
+    this.failure ??= new Error('The reader was closed');
+    if (!isLost) await waitAtMost(this.returnLetters().catch(ignore), CLOSE_TIMEOUT_MS);
     await this.publisher?.close();
+    await this.options.broker.close();
+  }
+
+  private async openWindow(): Promise<void> {
+    const channel = await this.options.broker.openChannel();
+    const window: Window = { channel, tag: `replay-${this.windows.length}`, held: 0, staying: 0 };
+    this.windows.push(window);
+    channel.on('close', () =>
+      this.fail(new Error(`The channel was closed during the replay of ${this.queue}`)),
+    );
+    await channel.prefetch(WINDOW_LETTERS);
+    await channel.consume(this.queue, (message) => this.take(window, message), { consumerTag: window.tag });
+  }
+
+  private take(window: Window, message: ConsumeMessage | null): void {
+    if (!message) {
+      this.fail(new Error(`The broker ended the replay of ${this.queue}`));
+      return;
+    }
+    window.held += 1;
+    this.lastTakenAt = performance.now();
+    if (this.examined < this.expected && !this.failure) this.examine(window, message);
+    this.notify();
+  }
+
+  private examine(window: Window, message: ConsumeMessage): void {
+    const { consumer, selects } = this.options;
+    this.examined += 1;
+    const isMatch = selects(readLetter(consumer, message));
+    if (isMatch && !this.isFull && this.bytes < MAX_BYTES) {
+      const { fields, properties } = message;
+      // Copies the content, which is a view into a far larger socket buffer.
+      const content = Buffer.from(message.content);
+      this.selected.push({ message: { fields, properties, content }, window });
+      this.bytes += content.length;
+      return;
+    }
+    if (isMatch) this.isFull = true;
+    this.staying += 1;
+    window.staying += 1;
+    if (window.staying === WINDOW_LETTERS && this.examined < this.expected) this.readOn();
+  }
+
+  private readOn(): void {
+    if (!this.isFull && this.staying < SCAN_LIMIT) {
+      this.openWindow().catch((error: Error) => this.fail(error));
+      return;
+    }
+    this.expected = this.examined;
+    if (!this.isFull) this.complete = false;
+  }
+
+  private fail(cause: Error): void {
+    this.failure ??= cause;
+    this.notify();
+  }
+
+  private notify(): void {
+    this.changed.resolve();
+    this.changed = deferred();
+  }
+
+  private async returnLetters(): Promise<void> {
+    const { broker } = this.options;
+    // Answered after all acks. Only the last window receives letters; the others are full.
+    await this.windows
+      .at(-1)
+      ?.channel.cancel(this.windows.at(-1)?.tag ?? '')
+      .catch(ignore);
+    const answer = await broker.ask((channel) => channel.checkQueue(this.queue));
+    if (answer.kind !== 'value') return;
+    let ready = answer.value.messageCount;
+    for (const { channel, held } of this.windows) {
+      await channel.close().catch(ignore);
+      ready += held;
+      await awaitReturn(broker, this.queue, ready);
+    }
   }
 }
+
+const ignore = (): void => undefined;

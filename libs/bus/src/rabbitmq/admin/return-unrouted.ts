@@ -6,8 +6,7 @@ import { BusUnavailableError } from '../../event-bus.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { parseRoutingKey, shardQueue, UNROUTED_MAX_LENGTH, UNROUTED_NAME } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
-import type { AdminConnection } from './admin-connection.js';
-import { openReplayPublisher } from './replay-publisher.js';
+import { openReplayPublisher, type AdminConnection } from './admin-connection.js';
 
 /** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;

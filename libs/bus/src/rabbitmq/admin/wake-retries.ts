@@ -1,14 +1,12 @@
 import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
-import { eventIn } from '../../admin/dead-letter.js';
-import { SCAN_LIMIT } from '../../admin/dead-letter-store.js';
+import { eventIn, SCAN_LIMIT } from '../../admin/dead-letter.js';
 import { BusUnavailableError } from '../../event-bus.js';
 import { shardOf, shards } from '../../shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { retryName, shardQueue } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
-import type { AdminConnection } from './admin-connection.js';
-import { openReplayPublisher } from './replay-publisher.js';
+import { openReplayPublisher, type AdminConnection } from './admin-connection.js';
 
 /** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;

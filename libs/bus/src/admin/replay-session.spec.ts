@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { ReplayRateLimiter } from './replay-rate-limiter.js';
+import { ReplayRateLimiter } from './replay-session.js';
 
 /** A fake clock that advances by each wait; each wait takes `lateMs` longer than requested. */
 function limiterAt(rate: number, lateMs = 0) {
