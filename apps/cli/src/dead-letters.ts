@@ -19,9 +19,15 @@ const letter = z.looseObject({
 });
 const shown = letter.extend({ content: z.unknown() });
 const list = z.object({ deadLetters: z.array(letter), matching: z.number(), complete: z.boolean() });
-const round = z.object({ done: z.boolean(), complete: z.boolean(), until: z.string() });
-const replayed = round.extend({ replayed: z.number() });
-const dropped = round.extend({ dropped: z.number() });
+const page = z.object({
+  done: z.boolean(),
+  complete: z.boolean(),
+  until: z.string(),
+  /** The consumer that the next page goes on with. */
+  next: z.string().optional(),
+});
+const replayed = page.extend({ replayed: z.number() });
+const dropped = page.extend({ dropped: z.number() });
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
 const TRUNCATED_HINT =
@@ -68,7 +74,7 @@ export async function showDead(api: OpsClient, consumer: string, id: string): Pr
 /** Each request replays for some seconds; this repeats it until none is left. Ctrl-C loses nothing. */
 export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const rate = numberIn(options, 'rate');
-  const total = await runRounds(options, async (body) => {
+  const total = await runPages(options, async (body) => {
     const answer = replayed.parse(await api.send('POST', '/dead-letters/replay', { ...body, rate }));
     return { ...answer, letters: answer.replayed };
   });
@@ -76,28 +82,28 @@ export async function replayDead(api: OpsClient, options: GivenOptions): Promise
 }
 
 export async function dropDead(api: OpsClient, options: GivenOptions): Promise<Report> {
-  const total = await runRounds(options, async (body) => {
+  const total = await runPages(options, async (body) => {
     const answer = dropped.parse(await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }));
     return { ...answer, letters: answer.dropped };
   });
   return { value: { dropped: total.letters }, text: formatTotal(total, 'dropped') };
 }
 
-interface Round extends z.output<typeof round> {
+interface Page extends z.output<typeof page> {
   letters: number;
 }
 
-async function runRounds(
+async function runPages(
   options: GivenOptions,
-  next: (body: Record<string, unknown>) => Promise<Round>,
-): Promise<Round> {
+  request: (body: Record<string, unknown>) => Promise<Page>,
+): Promise<Page> {
   const limit = numberIn(options, 'limit') ?? Infinity;
   const filters = { ...filtersIn(options), ...(options.id !== undefined && { id: options.id }) };
-  const total: Round = { letters: 0, done: false, complete: true, until: '' };
+  const total: Page = { letters: 0, done: false, complete: true, until: '' };
   while (!total.done && total.letters < limit) {
     const left = limit === Infinity ? undefined : limit - total.letters;
     const body = { ...filters, ...(total.until !== '' && { until: total.until }), limit: left };
-    const { letters, ...answer } = await next(body);
+    const { letters, ...answer } = await request({ ...body, from: total.next });
     Object.assign(total, answer);
     total.letters += letters;
     if (!total.done && process.stderr.isTTY) process.stderr.write(`${total.letters} so far\n`);
@@ -105,7 +111,7 @@ async function runRounds(
   return total;
 }
 
-function formatTotal({ letters, complete }: Round, what: string): string {
+function formatTotal({ letters, complete }: Page, what: string): string {
   const text = letters === 1 ? `1 dead letter ${what}.` : `${letters} dead letters ${what}.`;
   return complete || letters > 0 ? text : `${text} ${TRUNCATED_HINT}`;
 }

@@ -16,7 +16,7 @@ export interface DeadLetterRouteParts extends KnownConsumersParts {
 }
 
 /** One request replays for about this long; the client repeats it for the rest. */
-const ROUND_MS = 5_000;
+const PAGE_MS = 5_000;
 const DEFAULT_RATE = 50;
 const LIST_AT_MOST = 1_000;
 const DEFAULT_LIST = 100;
@@ -39,6 +39,8 @@ const listQuery = filter.extend({
 const picked = filter.extend({
   id: z.string().min(1).max(64).optional(),
   limit: z.int().min(1).optional(),
+  /** Without a consumer: `next` of the previous response, since those before it are done. */
+  from: consumerName.optional(),
 });
 const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(DEFAULT_RATE) });
 const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMeantByName, {
@@ -46,7 +48,12 @@ const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMea
 });
 const letterPath = z.object({ consumer: consumerName, id: z.string().min(1).max(64) });
 
-/** Operator routes for dead letters: in bounded rounds, so that no request takes for ever. */
+interface Pages extends ReplayPage {
+  /** The consumer that the next page goes on with. */
+  next?: string | undefined;
+}
+
+/** Operator routes for dead letters: in bounded pages, so that no request takes for ever. */
 export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRouteParts): void {
   const { deadLetters } = parts.admin;
   const consumers = new KnownConsumers(parts);
@@ -70,43 +77,46 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     return letter;
   });
   api.post('/ops/api/dead-letters/replay', async (request) => {
-    const { consumer, rate, limit = Infinity, ...given } = replayBody.parse(request.body ?? {});
-    // Events that become dead letters during the replay are excluded; the client returns this in the next round.
+    const { consumer, rate, limit = Infinity, from, ...given } = replayBody.parse(request.body ?? {});
+    // Events that become dead letters during the replay are excluded; the client returns this with the next page.
     const until = given.until ?? new Date();
-    const deadline = performance.now() + ROUND_MS;
-    const { letters, ...round } = await rounds(consumer, limit, deadline, (one, left) => {
+    const deadline = performance.now() + PAGE_MS;
+    const replay = (one: string, left: number): Promise<ReplayPage> => {
       const forMs = Math.max(1, deadline - performance.now());
       return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
-    });
-    return { replayed: letters, ...round, until };
+    };
+    const { letters, ...page } = await pages({ consumer, from }, limit, deadline, replay);
+    return { replayed: letters, ...page, until };
   });
   api.post('/ops/api/dead-letters/drop', async (request) => {
-    const { consumer, limit = DROP_AT_MOST, all: _, ...given } = dropBody.parse(request.body ?? {});
+    const { consumer, limit = DROP_AT_MOST, from, all: _, ...given } = dropBody.parse(request.body ?? {});
     const until = given.until ?? new Date();
-    const { letters, ...round } = await rounds(consumer, limit, Infinity, (one, left) =>
+    const { letters, ...page } = await pages({ consumer, from }, limit, Infinity, (one, left) =>
       deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, DROP_AT_MOST)),
     );
-    return { dropped: letters, ...round, until };
+    return { dropped: letters, ...page, until };
   });
 
   /** One consumer after the other, until the limit or the deadline. `done`: no matching dead letter is left. */
-  async function rounds(
-    consumer: string | undefined,
+  async function pages(
+    { consumer, from }: { consumer?: string | undefined; from?: string | undefined },
     limit: number,
     deadline: number,
-    round: (consumer: string, left: number) => Promise<ReplayPage>,
-  ): Promise<ReplayPage> {
-    const total = { letters: 0, done: true, complete: true };
+    page: (consumer: string, left: number) => Promise<ReplayPage>,
+  ): Promise<Pages> {
+    const total: Pages = { letters: 0, done: true, complete: true };
     await each(consumer, async (one) => {
-      if (total.letters >= limit) return;
+      if (total.letters >= limit || (from !== undefined && one < from)) return;
       if (performance.now() >= deadline) {
         total.done = false;
+        total.next ??= one;
         return;
       }
-      const { letters, done, complete } = await round(one, limit - total.letters);
+      const { letters, done, complete } = await page(one, limit - total.letters);
       total.letters += letters;
       total.done &&= done;
       total.complete &&= complete;
+      if (!done) total.next ??= one;
     });
     return { ...total, done: total.done || total.letters >= limit };
   }
