@@ -2,6 +2,7 @@ import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../test/support/eventually.js';
+import { collectGarbage } from '../test/collect-garbage.js';
 import { clear, PortalsDatabase } from '../test/portals-database.js';
 import { SimplePortal } from '../test/simple-portal.js';
 import { SingleUseOAuth } from '../test/single-use-oauth.js';
@@ -11,6 +12,7 @@ import { PortalRepository } from './repository/portal-repository.js';
 import { Suspensions } from './suspension/suspensions.js';
 
 const memberId = 'm1';
+const maxIdlePortals = 5;
 const expired = { status: 401, body: { error: 'expired_token' } };
 const done = { status: 200, body: { result: 'done' } };
 
@@ -46,6 +48,7 @@ describe('the clients of one portal in a process', () => {
       allowHosts,
       log: silentLog,
       timings: quickTimings,
+      maxIdlePortals,
     });
   });
   afterEach(async () => {
@@ -86,6 +89,23 @@ describe('the clients of one portal in a process', () => {
     await Promise.all(memberIds.map((each) => clients.for(each).call('profile')));
     expect(most).toBe(3);
     expect([...oauth.exchanges.values()]).toEqual(memberIds.map(() => 1));
+  });
+
+  it('are kept for the portals that were used last, and share the refresh while one is used that is not kept', async () => {
+    portal.answer = (token) => (token === stale ? expired : done);
+    const inUse = clients.for(memberId);
+    const idle = new WeakRef(clients.for('idle'));
+    for (let other = 0; other < maxIdlePortals; other += 1) clients.for(`other-${other}`);
+    await eventually(() => {
+      collectGarbage();
+      expect(idle.deref()).toBeUndefined();
+    });
+    const another = clients.for(memberId);
+    expect(another).not.toBe(inUse);
+    oauth.beforeAnswer = () => eventually(() => expect(portal.asked).toHaveLength(2));
+    await Promise.all([inUse.call('profile'), another.call('profile')]);
+    expect(oauth.exchanges.get(memberId)).toBe(1);
+    expect(portal.asked.map(({ token }) => token === stale)).toEqual([true, true, false, false]);
   });
 
   it('stop calling a portal that is blocked, until its next try, which ends it', async () => {

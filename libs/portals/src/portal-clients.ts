@@ -1,5 +1,6 @@
 import { OAuthServers, type RateLimiter, PortalClient, type Priority } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
+import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from './encryption/secret-box.js';
@@ -7,10 +8,12 @@ import { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
 import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
 import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
 import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh.js';
+import { WeakValues } from './store/weak-values.js';
 import type { Suspensions } from './suspension/suspensions.js';
 
 /** A part of the pool: each token refresh holds a connection during the OAuth request. */
 const REFRESH_CONCURRENCY = 3;
+const DEFAULT_MAX_IDLE_PORTALS = 1_000;
 
 export interface PortalClientsOptions {
   dataSource: DataSource;
@@ -22,6 +25,8 @@ export interface PortalClientsOptions {
   allowHosts: readonly string[];
   log: Log;
   timings?: TokenRefreshTimings | undefined;
+  /** Portals whose clients are kept while nobody uses them. */
+  maxIdlePortals?: number;
 }
 
 /** What all callers of one portal in this process share. */
@@ -31,9 +36,14 @@ interface PortalConnection {
   clients: Partial<Record<Priority, PortalClient>>;
 }
 
-/** REST clients whose address and credentials come from the database, never from a request. */
+/**
+ * REST clients whose address and credentials come from the database, never from a request. Those of the portals that were
+ * used last are kept. The token store and the rate limiter of a portal are shared as long as anybody has a client of it,
+ * even if that one is not kept any more.
+ */
 export class PortalClients {
-  private readonly known = new Map<string, PortalConnection>();
+  private readonly recent: LRUCache<string, PortalConnection>;
+  private readonly tokenStores = new WeakValues<DatabaseTokenStore>();
   private readonly semaphore = pLimit(REFRESH_CONCURRENCY);
   private readonly timings: TokenRefreshTimings;
   private readonly rateLimiter: PortalRateLimiter;
@@ -42,6 +52,7 @@ export class PortalClients {
   constructor(private readonly options: PortalClientsOptions) {
     const { oauth, allowHosts, dataSource, log, timings = DEFAULT_TIMINGS } = options;
     this.timings = timings;
+    this.recent = new LRUCache({ max: options.maxIdlePortals ?? DEFAULT_MAX_IDLE_PORTALS });
     this.rateLimiter = new PortalRateLimiter(dataSource, log);
     const timeoutMs = timings.exchangeTimeoutMs;
     // One circuit breaker per OAuth server.
@@ -78,18 +89,22 @@ export class PortalClients {
 
   /** Returns when no token refresh is in flight: an unstored pair would be lost with the process. */
   async close(): Promise<void> {
-    await Promise.all([...this.known.values()].map(({ tokens }) => tokens.settled()));
+    await Promise.all(this.tokenStores.values().map((tokens) => tokens.settled()));
   }
 
   private portal(memberId: string): PortalConnection {
-    let portal = this.known.get(memberId);
+    let portal = this.recent.get(memberId);
     if (!portal) {
-      const { dataSource, box, log, suspensions } = this.options;
-      const shared = { dataSource, box, log, suspensions, oauth: this.oauth, semaphore: this.semaphore };
-      const tokens = new DatabaseTokenStore({ ...shared, memberId, timings: this.timings });
+      const tokens = this.tokenStores.getOrCreate(memberId, () => this.tokenStore(memberId));
       portal = { tokens, rateLimiter: this.rateLimiter.of(memberId), clients: {} };
-      this.known.set(memberId, portal);
+      this.recent.set(memberId, portal);
     }
     return portal;
+  }
+
+  private tokenStore(memberId: string): DatabaseTokenStore {
+    const { dataSource, box, log, suspensions } = this.options;
+    const { oauth, semaphore, timings } = this;
+    return new DatabaseTokenStore({ memberId, dataSource, box, log, suspensions, oauth, semaphore, timings });
   }
 }

@@ -1,6 +1,7 @@
 import { timeout, TimeoutStrategy, type TimeoutPolicy } from 'cockatiel';
 import type { DataSource } from 'typeorm';
 import type { PortalState } from '../entities.js';
+import { queryRows } from '../store/sql.js';
 
 /** The data of a portal that the gateway needs to authenticate an event, and that consumers use. */
 export interface KnownPortal {
@@ -22,7 +23,8 @@ export type LoadPortals = (memberIds: string[]) => Promise<KnownPortal[]>;
 /** One query for any number of portals; unknown ones are absent from the result. */
 export function loadPortalsFrom(dataSource: DataSource): LoadPortals {
   return (memberIds) =>
-    dataSource.query<KnownPortal[]>(
+    queryRows<KnownPortal>(
+      dataSource,
       `SELECT member_id AS "memberId", domain, client_endpoint AS "clientEndpoint", state, language, settings,
          ARRAY(SELECT hash FROM portals.application_tokens t WHERE t.member_id = p.member_id) AS "tokenHashes",
          ARRAY(SELECT hash FROM portals.application_tokens t

@@ -2,6 +2,7 @@ import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { PortalError } from '../errors.js';
 import { SecretBox, type SealContext } from './secret-box.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 export interface RotationReport {
   /** Rows that are sealed with the first key now and were not before. */
@@ -122,7 +123,8 @@ export class KeyRotation {
     const columns = Object.keys(changes);
     const set = columns.map((column, at) => `${column} = $${at + 1}`);
     const still = columns.map((column, at) => `${column} = $${columns.length + at + 1}`);
-    const [, replaced] = await this.dataSource.query<[unknown[], number]>(
+    const replaced = await countChanged(
+      this.dataSource,
       `UPDATE ${table.name} SET ${set.join(', ')}
        WHERE ${[...still, ...isRow(table, columns.length * 2)].join(' AND ')}`,
       [...Object.values(changes), ...columns.map((column) => row.sealed[column]), ...row.key],
@@ -131,7 +133,8 @@ export class KeyRotation {
   }
 
   private async reread(table: SealedTable, { key }: Row): Promise<Row | undefined> {
-    const [row] = await this.dataSource.query<Row[]>(
+    const [row] = await queryRows<Row>(
+      this.dataSource,
       `${select(table)} WHERE ${isRow(table, 0).join(' AND ')}`,
       key,
     );
@@ -144,7 +147,8 @@ export class KeyRotation {
     let last: string[] | undefined;
     for (;;) {
       const after = last ? `WHERE (${key}) > (${table.key.map((_, at) => `$${at + 2}`).join(', ')})` : '';
-      const rows: Row[] = await this.dataSource.query<Row[]>(
+      const rows: Row[] = await queryRows<Row>(
+        this.dataSource,
         `${select(table)} ${after} ORDER BY ${key} LIMIT $1`,
         [ROWS_AT_ONCE, ...(last ?? [])],
       );
@@ -160,7 +164,8 @@ export class KeyRotation {
         (column) => `SELECT split_part(${column}, ':', 2) AS id FROM ${name} WHERE ${column} IS NOT NULL`,
       ),
     );
-    const rows = await this.dataSource.query<{ id: string; count: number }[]>(
+    const rows = await queryRows<{ id: string; count: number }>(
+      this.dataSource,
       `SELECT id, count(*)::int AS count FROM (${values.join(' UNION ALL ')}) used GROUP BY id ORDER BY id`,
     );
     return Object.fromEntries(rows.map(({ id, count }) => [id, count]));

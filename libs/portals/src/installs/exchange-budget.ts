@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
+import { countChanged, queryRows } from '../store/sql.js';
 
 /** Short-term token bucket: burst size and refill per second; 600 claims take 40 seconds. */
 const BURST = { size: 30, perSecond: 15 };
@@ -42,7 +43,8 @@ export class ExchangeBudget {
 
   /** For an arriving claim; one that is not admitted can become a pending install. */
   async admit(proof: OfferedProof): Promise<Admission> {
-    const [row] = await this.dataSource.query<{ refused: boolean; heavy: boolean; taken: boolean }[]>(
+    const [row] = await queryRows<{ refused: boolean; heavy: boolean; taken: boolean }>(
+      this.dataSource,
       `WITH refused AS MATERIALIZED (
          SELECT FROM portals.claim_exchanges
          WHERE proof_hash = $1 AND refused AND begun_at > clock_timestamp() - interval '${REMEMBERED_FOR}'
@@ -72,7 +74,8 @@ export class ExchangeBudget {
 
   /** For the next pending claim. @returns whether the budget admits it */
   async admitWaiting(): Promise<boolean> {
-    const [, taken] = await this.dataSource.query<[unknown[], number]>(
+    const taken = await countChanged(
+      this.dataSource,
       `${TAKE_ONE} WHERE ${BURST_NOW} >= 1 AND ${STOCK_NOW} >= 1`,
     );
     return taken > 0;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { PortalError } from '../errors.js';
 import { hashOfProof, hashOfSource } from './exchange-budget.js';
 import type { SecretBox } from '../encryption/secret-box.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 const pendingClaim = z.object({
   memberId: z.string(),
@@ -74,7 +75,8 @@ export class PendingInstalls {
     const { memberId } = claim;
     const { proofHash: hash, sealedClaim } = this.sealed(claim);
     const insert = (): Promise<unknown[]> =>
-      this.dataSource.query<unknown[]>(
+      queryRows(
+        this.dataSource,
         `INSERT INTO portals.pending_installs AS p (member_id, proof_hash, sealed_claim, next_try_at, source)
          SELECT $1, $2, $3, now() + make_interval(secs => $4), $7
          WHERE (SELECT count(*) FROM portals.pending_installs) < $5
@@ -98,13 +100,15 @@ export class PendingInstalls {
 
   /** What waits, for an operator: how many claims, and the portals that have waited for longest. */
   async waiting(limit: number): Promise<{ total: number; portals: WaitingInstall[] }> {
-    const portals = await this.dataSource.query<WaitingInstall[]>(
+    const portals = await queryRows<WaitingInstall>(
+      this.dataSource,
       `SELECT member_id AS "memberId", count(*)::int AS claims, max(tries) AS tries, min(kept_at) AS "keptAt",
          min(next_try_at) AS "nextTryAt"
        FROM portals.pending_installs GROUP BY member_id ORDER BY min(kept_at), member_id LIMIT $1`,
       [limit],
     );
-    const [row] = await this.dataSource.query<{ total: number }[]>(
+    const [row] = await queryRows<{ total: number }>(
+      this.dataSource,
       'SELECT count(*)::int AS total FROM portals.pending_installs',
     );
     return { total: row?.total ?? 0, portals };
@@ -112,7 +116,8 @@ export class PendingInstalls {
 
   /** Only for a portal of which nothing waits: another one has had its chance. */
   private async makeRoom(memberId: string): Promise<void> {
-    const [, evicted] = await this.dataSource.query<[unknown[], number]>(
+    const evicted = await countChanged(
+      this.dataSource,
       `DELETE FROM portals.pending_installs WHERE (member_id, proof_hash) IN (
          SELECT member_id, proof_hash FROM portals.pending_installs
          WHERE (SELECT count(*) FROM portals.pending_installs) >= $2
@@ -152,7 +157,8 @@ export class PendingInstalls {
 
   /** Whether a claim is to be tried now. */
   async hasDue(): Promise<boolean> {
-    const [row] = await this.dataSource.query<{ due: boolean }[]>(
+    const [row] = await queryRows<{ due: boolean }>(
+      this.dataSource,
       'SELECT EXISTS (SELECT FROM portals.pending_installs WHERE next_try_at <= now()) AS due',
     );
     return row?.due ?? false;
@@ -181,7 +187,8 @@ export class PendingInstalls {
   private async lease(): Promise<Row | undefined> {
     this.newestFirst = !this.newestFirst;
     const order = this.newestFirst ? 'DESC' : 'ASC';
-    const [row] = await this.dataSource.query<Row[]>(
+    const [row] = await queryRows<Row>(
+      this.dataSource,
       `WITH counted AS (
          SELECT source, count(*) AS exchanges FROM portals.claim_exchanges
          WHERE begun_at > clock_timestamp() - interval '1 minute' GROUP BY source
@@ -237,7 +244,8 @@ export class PendingInstalls {
   }
 
   private async giveUp(): Promise<void> {
-    const [rows] = await this.dataSource.query<[{ memberId: string; tries: number }[], number]>(
+    const rows = await queryRows<{ memberId: string; tries: number }>(
+      this.dataSource,
       `DELETE FROM portals.pending_installs WHERE kept_at < now() - interval '${GIVEN_UP_AFTER}'
        RETURNING member_id AS "memberId", tries`,
     );

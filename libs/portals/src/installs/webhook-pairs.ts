@@ -5,6 +5,7 @@ import { PortalError } from '../errors.js';
 import { inTransaction } from '../in-transaction.js';
 import type { PortalRepository } from '../repository/portal-repository.js';
 import type { SecretBox } from '../encryption/secret-box.js';
+import { queryRows } from '../store/sql.js';
 
 /** Forged events of unknown portals must not become queries: what waits is read again at most this often. */
 const READ_EVERY_MS = 1_000;
@@ -69,7 +70,8 @@ export class WebhookPairs {
 
   /** Pairs that no event has claimed yet, the oldest first. */
   waiting(): Promise<WaitingPair[]> {
-    return this.dataSource.query<WaitingPair[]>(
+    return queryRows<WaitingPair>(
+      this.dataSource,
       `SELECT host, member_id AS "memberId", added_at AS "addedAt" FROM portals.webhook_pairs ORDER BY added_at, host`,
     );
   }
@@ -85,7 +87,8 @@ export class WebhookPairs {
     const tokenHash = hashApplicationToken(applicationToken);
     try {
       return await inTransaction(this.dataSource, async (manager) => {
-        const [[pair]] = await manager.query<[Row[], number]>(
+        const [pair] = await queryRows<Row>(
+          manager,
           `DELETE FROM portals.webhook_pairs WHERE token_hash = $1 AND coalesce(member_id, $2) = $2
            RETURNING host, sealed_url AS "sealedUrl", member_id IS NOT NULL AS "isNamed"`,
           [tokenHash, memberId],
@@ -104,7 +107,8 @@ export class WebhookPairs {
 
   /** Another gateway was quicker with another event of the same portal. */
   async #wasClaimed(manager: EntityManager, memberId: string, tokenHash: Buffer): Promise<boolean> {
-    const rows = await manager.query<unknown[]>(
+    const rows = await queryRows(
+      manager,
       'SELECT 1 FROM portals.application_tokens WHERE member_id = $1 AND hash = $2',
       [memberId, tokenHash],
     );
@@ -114,7 +118,8 @@ export class WebhookPairs {
   async #read(): Promise<void> {
     if (Date.now() - this.#readAt < READ_EVERY_MS) return;
     this.#readAt = Date.now();
-    const rows = await this.dataSource.query<{ hash: Buffer }[]>(
+    const rows = await queryRows<{ hash: Buffer }>(
+      this.dataSource,
       'SELECT token_hash AS hash FROM portals.webhook_pairs',
     );
     this.#waiting = { tokenHashes: rows.map(({ hash }) => hash) };

@@ -6,6 +6,7 @@ import { CredentialsEntity, PortalEntity } from '../entities.js';
 import { notInstalled } from '../errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { announce } from '../store/notifier.js';
+import { queryRows } from '../store/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 
 /** Health columns of a new credential. */
@@ -72,9 +73,10 @@ export interface ReadAccess extends StoredAccess {
 
 /** @throws Bitrix24Error NOT_INSTALLED */
 export async function readCredentials(dataSource: DataSource, memberId: string): Promise<ReadAccess> {
-  const [row] = await dataSource.query<
-    (StoredAccess['portal'] & StoredAccess['credentials'] & Pick<ReadAccess, 'isInDoubt' | 'isResuming'>)[]
+  const [row] = await queryRows<
+    StoredAccess['portal'] & StoredAccess['credentials'] & Pick<ReadAccess, 'isInDoubt' | 'isResuming'>
   >(
+    dataSource,
     `SELECT member_id AS "memberId", client_endpoint AS "clientEndpoint", state,
        access_token AS "accessToken", webhook_url AS "webhookUrl",
        refused_since IS NOT NULL OR (early_renewals > 0 AND accepted_at IS NULL) AS "isInDoubt",

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { ShownPortalState } from '../entities.js';
+import { queryRows } from '../store/sql.js';
 
 /** A portal as an operator sees it. */
 export interface ListedPortal {
@@ -22,7 +23,8 @@ export class PortalQuery {
 
   /** Every portal that was ever installed, by domain. */
   all(): Promise<ListedPortal[]> {
-    return this.dataSource.query<ListedPortal[]>(
+    return queryRows<ListedPortal>(
+      this.dataSource,
       `SELECT member_id AS "memberId", domain, kind,
          CASE WHEN state = 'installed' AND resuming_since IS NOT NULL THEN 'resuming' ELSE state END AS state,
          suspended_reason AS "suspendedReason",

@@ -23,6 +23,7 @@ import { inTransaction } from '../in-transaction.js';
 import { announce } from '../store/notifier.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from '../encryption/secret-box.js';
+import { countChanged } from '../store/sql.js';
 
 export interface WebhookRegistration {
   memberId: string;
@@ -172,7 +173,8 @@ export class PortalRepository {
 
   /** Deletes tokens of outgoing webhooks whose pair has another host than the portal. */
   private async dropForeignTokens(manager: EntityManager, memberId: string, endpoint: string): Promise<void> {
-    const [, dropped] = await manager.query<[unknown[], number]>(
+    const dropped = await countChanged(
+      manager,
       `DELETE FROM portals.application_tokens
        WHERE member_id = $1 AND kind = 'webhook' AND host IS DISTINCT FROM $2`,
       [memberId, hostOf(endpoint)],
@@ -217,15 +219,6 @@ export class PortalRepository {
       await addToken(manager, memberId, token, kind, hostOf(portal.clientEndpoint));
       await announce(manager, 'portals', memberId);
     });
-  }
-
-  /** Member ids of the portals with a working application, without webhook pairs, which cannot bind events. */
-  async installed(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ memberId: string }[]>(
-      `SELECT member_id AS "memberId" FROM portals.portals JOIN portals.credentials USING (member_id)
-       WHERE state = 'installed' AND kind = 'oauth' ORDER BY member_id`,
-    );
-    return rows.map(({ memberId }) => memberId);
   }
 }
 

@@ -6,6 +6,7 @@ import { notInstalled, PortalError } from '../errors.js';
 import { inTransaction } from '../in-transaction.js';
 import { announce } from '../store/notifier.js';
 import type { PortalCache } from '../cache/portal-cache.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 /** What makes a portal different from others, for one consumer. */
 export interface SettingsOf<T> {
@@ -79,7 +80,8 @@ export class PortalSettings {
     }
     await this.requireGood(consumer, value);
     await inTransaction(this.dataSource, async (manager) => {
-      const [, changed] = await manager.query<[unknown[], number]>(
+      const changed = await countChanged(
+        manager,
         `UPDATE portals.portals SET updated_at = now(), settings = settings || jsonb_build_object($2::text, $3::jsonb)
          WHERE member_id = $1`,
         [memberId, consumer, json],
@@ -90,7 +92,8 @@ export class PortalSettings {
   }
 
   private async requireGood(consumer: string, value: Record<string, unknown>): Promise<void> {
-    const declared = await this.dataSource.query<{ consumer: string; schema: JsonSchema }[]>(
+    const declared = await queryRows<{ consumer: string; schema: JsonSchema }>(
+      this.dataSource,
       'SELECT consumer, schema FROM portals.setting_schemas ORDER BY consumer',
     );
     const schema = declared.find((one) => one.consumer === consumer)?.schema;

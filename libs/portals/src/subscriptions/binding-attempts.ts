@@ -2,6 +2,7 @@ import { Bitrix24Error } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { EventBindingEntity, type BindingWork } from '../entities.js';
+import { queryRows } from '../store/sql.js';
 
 const FIRST_WAIT_MS = 30_000;
 const MAX_WAIT_MS = 3_600_000;
@@ -72,7 +73,8 @@ export class BindingAttempts {
     handler: string,
   ): Promise<BindingClaim | undefined> {
     // That of before is still there: whoever had it ended without a word.
-    const rows = await this.dataSource.query<BindingClaim[]>(
+    const rows = await queryRows<BindingClaim>(
+      this.dataSource,
       `INSERT INTO portals.binding_attempts AS a (member_id, work, handler, scope, attempts, next_attempt_at, claim)
        SELECT member_id, $2, $3, scope, 1, ${nextAttempt('1')}, gen_random_uuid() FROM portals.portals WHERE member_id = $1
        ON CONFLICT (member_id, work) DO UPDATE SET

@@ -2,6 +2,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { ClaimLostError, forgetBindings, isDue, type BindingClaim } from './binding-attempts.js';
 import { EventBindingEntity, type BindingState, type BindingWork } from '../entities.js';
 import { inTransaction } from '../in-transaction.js';
+import { queryRows } from '../store/sql.js';
 
 interface NamesOfPortal {
   memberId: string;
@@ -91,7 +92,8 @@ export class EventBindings {
     handlerUrl: string,
     memberId?: string,
   ): Promise<Map<string, string[]>> {
-    const rows = await this.dataSource.query<NamesOfPortal[]>(
+    const rows = await queryRows<NamesOfPortal>(
+      this.dataSource,
       `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id)
          CROSS JOIN LATERAL (${WANTED_THERE}) wanted
@@ -113,7 +115,8 @@ export class EventBindings {
     handlerUrl: string,
     memberId?: string,
   ): Promise<Map<string, string[]>> {
-    const rows = await this.dataSource.query<NamesOfPortal[]>(
+    const rows = await queryRows<NamesOfPortal>(
+      this.dataSource,
       `SELECT member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
        WHERE ${CAN_BE_ASKED} AND b.state = 'bound' AND b.handler = $2
@@ -138,7 +141,8 @@ export class EventBindings {
 
   /** Every event name that was ever bound at some portal, sorted. */
   async names(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ name: string }[]>(
+    const rows = await queryRows<{ name: string }>(
+      this.dataSource,
       'SELECT DISTINCT name FROM portals.event_bindings ORDER BY name',
     );
     return rows.map(({ name }) => name);
@@ -177,7 +181,8 @@ export class EventBindings {
 
   /** By member id; of portals that were never asked there is nothing to say. */
   async reports(): Promise<Map<string, BindingReport>> {
-    const rows = await this.dataSource.query<(BindingReport & { memberId: string })[]>(
+    const rows = await queryRows<BindingReport & { memberId: string }>(
+      this.dataSource,
       `SELECT member_id AS "memberId", coalesce(known.bound, 0)::int AS bound, a.error,
          CASE WHEN a.error IS NOT NULL THEN a.next_attempt_at END AS "nextAttemptAt",
          coalesce(known."notOffered", '[]') AS "notOffered"
@@ -194,7 +199,8 @@ export class EventBindings {
 
 /** Waits for an install that takes it away. */
 async function requireClaim(manager: EntityManager, { memberId, id }: BindingClaim): Promise<void> {
-  const held = await manager.query<unknown[]>(
+  const held = await queryRows(
+    manager,
     'SELECT FROM portals.binding_attempts WHERE member_id = $1 AND claim = $2 FOR SHARE',
     [memberId, id],
   );

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from '../in-transaction.js';
 import { announce, type Notifier } from '../store/notifier.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 /** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
 export interface ActiveSubscription {
@@ -37,11 +38,13 @@ export class Subscriptions {
         'UPDATE portals.subscriptions SET drained_at = NULL, since = now() WHERE consumer = $1 AND drained_at IS NOT NULL',
         [consumer],
       );
-      const [, removed] = await manager.query<[unknown[], number]>(
+      const removed = await countChanged(
+        manager,
         'DELETE FROM portals.subscriptions WHERE consumer = $1 AND name <> ALL($2::text[])',
         parameters,
       );
-      const added = await manager.query<unknown[]>(
+      const added = await queryRows(
+        manager,
         `INSERT INTO portals.subscriptions (consumer, name) SELECT $1, unnest($2::text[])
          ON CONFLICT DO NOTHING RETURNING name`,
         parameters,
@@ -56,7 +59,8 @@ export class Subscriptions {
    * @returns whether that was not so before
    */
   async drain(consumer: string): Promise<boolean> {
-    const [, drained] = await this.dataSource.query<[unknown[], number]>(
+    const drained = await countChanged(
+      this.dataSource,
       'UPDATE portals.subscriptions SET drained_at = now() WHERE consumer = $1 AND drained_at IS NULL',
       [consumer],
     );
@@ -72,7 +76,7 @@ export class Subscriptions {
 
   /** What the bus must have queues for: of every consumer that is not being drained. */
   async active(): Promise<ActiveSubscription[]> {
-    return this.dataSource.query<ActiveSubscription[]>(ACTIVE_SQL);
+    return queryRows<ActiveSubscription>(this.dataSource, ACTIVE_SQL);
   }
 
   /** The consumer is no more. */
@@ -88,7 +92,8 @@ export class Subscriptions {
    */
   async override(consumer: string, memberId: string, names: readonly string[] | undefined): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
-      const [chosen] = await manager.query<{ names: string[] }[]>(
+      const [chosen] = await queryRows<{ names: string[] }>(
+        manager,
         'SELECT names FROM portals.chosen_subscriptions WHERE member_id = $1 AND consumer = $2 FOR UPDATE',
         [memberId, consumer],
       );
@@ -109,7 +114,8 @@ export class Subscriptions {
 
   /** Every event name that some consumer wants, sorted, each once. */
   async wanted(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ name: string }[]>(
+    const rows = await queryRows<{ name: string }>(
+      this.dataSource,
       'SELECT DISTINCT name FROM portals.subscriptions ORDER BY name',
     );
     return rows.map(({ name }) => name);
@@ -117,7 +123,8 @@ export class Subscriptions {
 
   /** Event names that each consumer wants, sorted; consumers by name. */
   async byConsumer(): Promise<Map<string, string[]>> {
-    const rows = await this.dataSource.query<{ consumer: string; names: string[] }[]>(
+    const rows = await queryRows<{ consumer: string; names: string[] }>(
+      this.dataSource,
       `SELECT consumer, array_agg(name ORDER BY name) AS names FROM portals.subscriptions
        GROUP BY consumer ORDER BY consumer`,
     );

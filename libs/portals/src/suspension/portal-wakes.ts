@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { queryRows } from '../store/sql.js';
 
 /** Longer than it takes to wake all that waits for so many portals; a process that dies leaves it to the others. */
 const LEASE_MS = 60_000;
@@ -21,7 +22,8 @@ export class PortalWakes {
   /** Undefined when there is none. One that has been refused again meanwhile is left until it works. */
   async claim(): Promise<ClaimedWakes | undefined> {
     // A portal whose row is locked, for example by a token refresh, does not block the others.
-    const [rows] = await this.dataSource.query<[{ memberId: string; until: string }[], number]>(
+    const rows = await queryRows<{ memberId: string; until: string }>(
+      this.dataSource,
       `WITH lease AS MATERIALIZED (SELECT clock_timestamp() + make_interval(secs => $1) AS until)
        UPDATE portals.portals SET wake_at = (SELECT until FROM lease)
        WHERE member_id IN (

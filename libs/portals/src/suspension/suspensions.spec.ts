@@ -2,6 +2,7 @@ import { Bitrix24Error, type RequestOutcome } from '@relay/bitrix24';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
+import { installedPortals } from '../../test/installed-portals.js';
 import { clear, keptLog, PortalsDatabase, type LogLine } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
@@ -245,7 +246,7 @@ describe('a suspended portal', () => {
 
   it('binds no handlers, and is listed with its reason and its next try', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await expect(portalRepository.installed()).resolves.toEqual([]);
+    await expect(installedPortals(source)).resolves.toEqual([]);
     await expect(new PortalQuery(source).all()).resolves.toMatchObject([
       { memberId, state: 'suspended', suspendedReason: 'OVERLOAD_LIMIT', suspendedUntil: expect.any(Date) },
     ]);

@@ -12,6 +12,7 @@ import {
   suspensionReason,
   type SuspensionReason,
 } from './reasons.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
@@ -73,7 +74,8 @@ export class Suspensions {
    */
   async admit(memberId: string): Promise<void> {
     if (this.leases.get(memberId)) return;
-    const [[taken]] = await this.dataSource.query<[{ until: string }[], number]>(
+    const [taken] = await queryRows<{ until: string }>(
+      this.dataSource,
       `UPDATE portals.portals SET suspended_until = clock_timestamp() + make_interval(secs => $2)
        WHERE member_id = $1 AND state = 'suspended' AND suspended_until <= clock_timestamp()
        RETURNING suspended_until::text AS until`,
@@ -84,7 +86,8 @@ export class Suspensions {
       this.log.info({ memberId }, 'a suspended portal is tried again');
       return;
     }
-    const [state] = await this.dataSource.query<{ reason: string; waitMs: number }[]>(
+    const [state] = await queryRows<{ reason: string; waitMs: number }>(
+      this.dataSource,
       `SELECT suspended_reason AS reason,
          extract(epoch FROM suspended_until - clock_timestamp())::float8 * 1000 AS "waitMs"
        FROM portals.portals WHERE member_id = $1 AND state = 'suspended'`,
@@ -117,7 +120,8 @@ export class Suspensions {
     this.resuming.delete(memberId);
     const pausesMs = Array.from({ length: 16 }, (_, failures) => suspensionMs(reason, failures));
     const row = await inTransaction(this.dataSource, async (manager) => {
-      const [[changed]] = await manager.query<[{ untilMs: number; times: number }[], number]>(
+      const [changed] = await queryRows<{ untilMs: number; times: number }>(
+        manager,
         `UPDATE portals.portals SET state = 'suspended', suspended_reason = $2, updated_at = now(),
            resuming_since = NULL,
            suspended_times = suspended_times + 1,
@@ -167,7 +171,8 @@ export class Suspensions {
    */
   private async askForWebhook(memberId: string): Promise<void> {
     const changed = await inTransaction(this.dataSource, async (manager) => {
-      const [, count] = await manager.query<[unknown[], number]>(
+      const count = await countChanged(
+        manager,
         `UPDATE portals.portals SET state = 'needs-webhook', suspended_reason = NULL, suspended_until = NULL,
            suspended_times = 0, resuming_since = NULL, updated_at = now()
          WHERE member_id = $1 AND state IN ('installed', 'suspended')
@@ -184,7 +189,8 @@ export class Suspensions {
   private async hasWebhookAgain(memberId: string): Promise<void> {
     this.withoutWebhook.delete(memberId);
     const changed = await inTransaction(this.dataSource, async (manager) => {
-      const [, count] = await manager.query<[unknown[], number]>(
+      const count = await countChanged(
+        manager,
         `UPDATE portals.portals SET state = 'installed', updated_at = now()
          WHERE member_id = $1 AND state = 'needs-webhook'`,
         [memberId],
@@ -206,7 +212,8 @@ export class Suspensions {
 
   private async hasAnswered(memberId: string): Promise<void> {
     this.resuming.delete(memberId);
-    const [, count] = await this.dataSource.query<[unknown[], number]>(
+    const count = await countChanged(
+      this.dataSource,
       `UPDATE portals.portals SET resuming_since = NULL, updated_at = now()
        WHERE member_id = $1 AND state = 'installed' AND resuming_since IS NOT NULL`,
       [memberId],
@@ -221,7 +228,8 @@ export class Suspensions {
     message: string,
   ): Promise<boolean> {
     const ended = await inTransaction(this.dataSource, async (manager) => {
-      const [, count] = await manager.query<[unknown[], number]>(
+      const count = await countChanged(
+        manager,
         `UPDATE portals.portals SET state = 'installed', suspended_reason = NULL, suspended_until = NULL,
            suspended_times = 0, updated_at = now(), resuming_since = CASE WHEN $3 THEN NULL ELSE clock_timestamp() END
          WHERE member_id = $1 AND state = 'suspended' AND suspended_until = coalesce($2::timestamptz, suspended_until)`,

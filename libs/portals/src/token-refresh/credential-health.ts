@@ -9,6 +9,7 @@ import { lockPortal } from '../repository/credentials.js';
 import { NOT_SUSPENDED, PortalEntity } from '../entities.js';
 import { inTransaction } from '../in-transaction.js';
 import { announce } from '../store/notifier.js';
+import { countChanged, queryRows } from '../store/sql.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */
@@ -27,7 +28,8 @@ export class CredentialHealth {
   /** The portal has rejected the stored token. */
   async refused(memberId: string): Promise<void> {
     const { rejectionGraceMs, probeEveryMs } = this.timings;
-    const [[row]] = await this.dataSource.query<[{ isLong: boolean }[], number]>(
+    const [row] = await queryRows<{ isLong: boolean }>(
+      this.dataSource,
       `UPDATE portals.credentials SET refused_since = coalesce(refused_since, clock_timestamp())
        WHERE member_id = $1 AND kind = 'oauth'
        RETURNING refused_since <= clock_timestamp() - make_interval(secs => $2) AS "isLong"`,
@@ -38,7 +40,8 @@ export class CredentialHealth {
       const portal = await lockPortal(manager, memberId);
       if (portal?.state !== 'installed') return false;
       // A pair stored meanwhile has no rejections.
-      const [, stillRefused] = await manager.query<[unknown[], number]>(
+      const stillRefused = await countChanged(
+        manager,
         `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
          WHERE member_id = $1 AND refused_since IS NOT NULL`,
         [memberId, probeEveryMs / 1_000],
@@ -60,7 +63,8 @@ export class CredentialHealth {
    * Whether one probe of a portal in `needs-reauth` is due; only if rejections alone were the reason for that state.
    */
   async admitProbe(memberId: string): Promise<boolean> {
-    const [, count] = await this.dataSource.query<[unknown[], number]>(
+    const count = await countChanged(
+      this.dataSource,
       `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
        WHERE member_id = $1 AND refused_since IS NOT NULL AND next_probe_at <= clock_timestamp()`,
       [memberId, this.timings.probeEveryMs / 1_000],
@@ -72,7 +76,8 @@ export class CredentialHealth {
   async accepted(memberId: string): Promise<void> {
     const isHealed = await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
-      const [[before]] = await manager.query<[{ wasRefused: boolean }[], number]>(
+      const [before] = await queryRows<{ wasRefused: boolean }>(
+        manager,
         `UPDATE portals.credentials new SET accepted_at = clock_timestamp(), refused_since = NULL, next_probe_at = NULL
          FROM portals.credentials old WHERE new.member_id = $1 AND old.member_id = $1
          RETURNING old.refused_since IS NOT NULL AS "wasRefused"`,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
+import { installedPortals } from '../../test/installed-portals.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { quickTimings } from '../../test/token-stores.js';
@@ -84,7 +85,7 @@ describe('portals that nobody has called', () => {
     await installed('blocked', 160);
     await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 1, failed: 0 });
-    await expect(portalRepository.installed()).resolves.toEqual([]);
+    await expect(installedPortals(source)).resolves.toEqual([]);
   });
 
   it('are no more in one go than asked for', async () => {
@@ -111,7 +112,7 @@ describe('portals that nobody has called', () => {
       database.box.seal('unknown', { memberId: 'dead', field: 'refresh_token' }),
     ]);
     await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 2, failed: 1 });
-    await expect(portalRepository.installed()).resolves.toEqual(['a', 'z']);
+    await expect(installedPortals(source)).resolves.toEqual(['a', 'z']);
   });
 
   it('wait for the next day when the OAuth server is away', async () => {
@@ -119,6 +120,6 @@ describe('portals that nobody has called', () => {
     const renewals = idleRenewals();
     await oauth.stop();
     await expect(renewals.refreshStaleTokens(100)).resolves.toEqual({ renewed: 0, failed: 0 });
-    await expect(portalRepository.installed()).resolves.toEqual(['a', 'b']);
+    await expect(installedPortals(source)).resolves.toEqual(['a', 'b']);
   });
 });

@@ -2,6 +2,7 @@ import { OAuthError } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { DatabaseTokenStore } from './database-token-store.js';
+import { queryRows } from '../store/sql.js';
 
 /** A refresh token lives 180 days; a month is left for failures and retries (`settings/oauth/auto-renewal.md`). */
 const IDLE_DAYS = 150;
@@ -58,7 +59,8 @@ export class StaleTokenRefresher {
    * the others.
    */
   private async due(idleSince: Date, except: readonly string[], size: number): Promise<string[]> {
-    const rows = await this.dataSource.query<{ memberId: string }[]>(
+    const rows = await queryRows<{ memberId: string }>(
+      this.dataSource,
       `SELECT c.member_id AS "memberId" FROM portals.credentials c JOIN portals.portals p USING (member_id)
        WHERE c.kind = 'oauth' AND p.state IN ('installed', 'suspended') AND c.updated_at < $1 AND c.member_id <> ALL ($2)
        ORDER BY random() LIMIT $3 FOR UPDATE OF c SKIP LOCKED`,
