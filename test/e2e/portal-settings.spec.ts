@@ -64,6 +64,6 @@ describe('the settings of a portal', () => {
     await eventually(async () =>
       expect(await portal.item(3, id)).toMatchObject({ name: 'John', lastName: "O'Neil" }),
     );
-    expect(relay.log()).toContain('its defaults hold');
+    expect(relay.log()).toContain('its defaults apply');
   });
 });

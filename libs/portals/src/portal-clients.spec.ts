@@ -94,6 +94,7 @@ describe('the clients of one portal in a process', () => {
   it('are kept for the portals that were used last, and share the refresh while one is used that is not kept', async () => {
     portal.answer = (token) => (token === stale ? expired : done);
     const inUse = clients.for(memberId);
+    const tokens = new WeakRef(clients.tokens(memberId));
     const idle = new WeakRef(clients.for('idle'));
     for (let other = 0; other < maxIdlePortals; other += 1) clients.for(`other-${other}`);
     await eventually(() => {
@@ -102,6 +103,7 @@ describe('the clients of one portal in a process', () => {
     });
     const another = clients.for(memberId);
     expect(another).not.toBe(inUse);
+    expect(clients.tokens(memberId)).toBe(tokens.deref());
     oauth.beforeAnswer = () => eventually(() => expect(portal.asked).toHaveLength(2));
     await Promise.all([inUse.call('profile'), another.call('profile')]);
     expect(oauth.exchanges.get(memberId)).toBe(1);

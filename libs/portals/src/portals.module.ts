@@ -22,18 +22,18 @@ import { Suspensions } from './suspension/suspensions.js';
 import { WebhookPairs } from './installs/webhook-pairs.js';
 
 export interface PortalsOptions {
-  /** The first seals, all open. */
+  /** The first encrypts, all decrypt. */
   tokenKeys: TokenKey[];
-  /** The application's keys, and the OAuth servers that are believed; only webhooks work without. */
+  /** The application's keys and the trusted OAuth servers; without them only webhooks work. */
   oauth?: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
   allowHosts: string[];
   log: Log;
-  /** For LISTEN, which needs a connection of its own; opened when somebody first wants to hear of changes. */
+  /** For LISTEN, which needs a connection of its own; opened by the first listener. */
   databaseUrl: string;
 }
 
-/** Stops what holds a connection; runs before the DataSource is closed. */
+/** Closes connections and waits for token refreshes, before the DataSource is closed. */
 class Shutdown implements OnModuleDestroy {
   constructor(
     private readonly clients: PortalClients,
@@ -48,7 +48,7 @@ class Shutdown implements OnModuleDestroy {
   }
 }
 
-/** Everything about who is installed, for the whole application. Needs a DataSource with `portalEntities`. */
+/** Providers of this lib for the whole application. Needs a DataSource with `PORTAL_ENTITIES`. */
 @Module({})
 export class PortalsModule {
   static forRoot(options: PortalsOptions): DynamicModule {

@@ -1,6 +1,6 @@
 import { timeout, TimeoutStrategy } from 'cockatiel';
 import { LRUCache } from 'lru-cache';
-import { PortalStoreUnavailableError } from '../errors.js';
+import { PortalStoreUnavailableError } from '../store/errors.js';
 import type { Notifier } from '../store/notifier.js';
 import { PortalLoader, type KnownPortal, type LoadPortals } from './portal-loader.js';
 

@@ -1,6 +1,6 @@
 import { timeout, TimeoutStrategy, type TimeoutPolicy } from 'cockatiel';
 import type { DataSource } from 'typeorm';
-import type { PortalState } from '../entities.js';
+import type { PortalState } from '../store/entities.js';
 import { queryRows } from '../store/sql.js';
 
 /** The data of a portal that the gateway needs to authenticate an event, and that consumers use. */

@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { PortalError } from '../errors.js';
+import { PortalError } from '../store/errors.js';
 import { SecretBox, type SealContext } from './secret-box.js';
 import { countChanged, queryRows } from '../store/sql.js';
 
@@ -86,7 +86,7 @@ export class KeyRotation {
       }
     }
     const report = { ...counts, currentKeyId: this.box.currentKeyId, keysInUse: await this.keysInUse() };
-    this.log.info(report, 'sealed values were rotated to the first key');
+    this.log.info(report, 'encrypted values were rotated to the first key');
     return report;
   }
 
@@ -101,7 +101,7 @@ export class KeyRotation {
     return undefined;
   }
 
-  /** The values that another key seals, sealed with the first; undefined when one of them does not open. */
+  /** Values sealed by other keys, sealed with the first; undefined if one cannot be decrypted. */
   private resealed({ columns }: SealedTable, { boundTo, sealed }: Row): Record<string, string> | undefined {
     const changes: Record<string, string> = {};
     for (const [column, field] of Object.entries(columns)) {
@@ -112,7 +112,10 @@ export class KeyRotation {
         changes[column] = this.box.seal(this.box.open(value, context), context);
       } catch (err) {
         if (!(err instanceof PortalError)) throw err;
-        this.log.warn({ err, portal: boundTo, field }, 'a sealed value does not open and stays as it is');
+        this.log.warn(
+          { event: 'encryption.value.unreadable', err, portal: boundTo, field },
+          'an encrypted value cannot be decrypted and stays as it is',
+        );
         return undefined;
       }
     }
@@ -141,7 +144,7 @@ export class KeyRotation {
     return row;
   }
 
-  /** In the order of their key; what comes in behind is sealed by whoever puts it there. */
+  /** In the order of the primary key (keyset scan); rows inserted behind it are sealed with the first key already. */
   private async *rows(table: SealedTable): AsyncGenerator<Row> {
     const key = table.key.join(', ');
     let last: string[] | undefined;
@@ -177,7 +180,7 @@ function select({ name, key, boundTo, columns }: SealedTable): string {
   return `SELECT json_build_array(${key.join(', ')}) AS key, ${boundTo} AS "boundTo", json_build_object(${sealed.join(', ')}) AS sealed FROM ${name}`;
 }
 
-/** Conditions on the key, whose parameters come after so many others. */
+/** Conditions on the primary key; `parametersBefore` precede its parameters. */
 function isRow({ key }: SealedTable, parametersBefore: number): string[] {
   return key.map((column, at) => `${column} = $${parametersBefore + at + 1}`);
 }

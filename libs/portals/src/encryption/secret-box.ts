@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { TokenKey } from '@relay/platform';
-import { PortalError } from '../errors.js';
+import { PortalError } from '../store/errors.js';
 
-/** Where a sealed text belongs; moved to another portal or field it does not open. */
+/** Where a sealed text belongs; copied to another portal or field it cannot be decrypted. */
 export interface SealContext {
   memberId: string;
   field: 'access_token' | 'refresh_token' | 'webhook_url' | 'pending_install';
@@ -10,13 +10,13 @@ export interface SealContext {
 
 const ALGORITHM = 'aes-256-gcm';
 const VERSION = 'v1';
-/** The nonce size GCM is made for; random ones are safe for 2^32 texts under one key (NIST SP 800-38D, 8.3). */
+/** The nonce size of GCM; random ones are safe for 2^32 texts under one key (NIST SP 800-38D, 8.3). */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
 /**
- * Seals secrets for the database: `v1:<key id>:<base64url of nonce, ciphertext, tag>`.
- * The first key seals, all keys open, so a key is replaced by putting the new one in front.
+ * Authenticated encryption of secrets in the database: `v1:<key id>:<base64url of nonce, ciphertext, tag>`. The first key
+ * encrypts, all keys decrypt, so a key is replaced by putting the new one in front.
  */
 export class SecretBox {
   readonly #sealing: TokenKey;
@@ -35,12 +35,12 @@ export class SecretBox {
     this.#keys = new Map(keys.map(({ id, key }) => [id, key]));
   }
 
-  /** The id of the key that seals. */
+  /** The id of the key that encrypts. */
   get currentKeyId(): string {
     return this.#sealing.id;
   }
 
-  /** Which key a text is sealed with; undefined for what this class did not seal. */
+  /** The id of the key that encrypted a text; undefined for any other text. */
   static keyIdOf(sealed: string): string | undefined {
     const [format, id] = sealed.split(':');
     return format === VERSION ? id : undefined;

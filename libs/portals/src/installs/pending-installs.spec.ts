@@ -114,7 +114,11 @@ describe('PendingInstalls', () => {
     await letTimePass('2 days');
     await expect(take('done', logging)).resolves.toEqual([]);
     expect(lines).toEqual([
-      { level: 'warn', fields: { memberId: 'm1', tries: 14 }, message: expect.stringContaining('given up') },
+      {
+        level: 'warn',
+        fields: { event: 'install.pending.expired', memberId: 'm1', tries: 14 },
+        message: expect.stringContaining('never confirmed'),
+      },
     ]);
   });
 

@@ -1,7 +1,7 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { PortalError } from '../errors.js';
+import { PortalError } from '../store/errors.js';
 import { hashOfProof, hashOfSource } from './exchange-budget.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { countChanged, queryRows } from '../store/sql.js';
@@ -15,16 +15,16 @@ const pendingClaim = z.object({
   language: z.string().optional(),
   oauthHost: z.string().optional(),
 });
-/** An install as it arrived: nothing in it is proved before its refresh token is exchanged. */
+/** An install as it arrived: nothing in it is trusted before its refresh token is exchanged. */
 export type PendingClaim = z.infer<typeof pendingClaim>;
 
 /**
- * `done`: settled, either way. `later`: no verdict yet. `replacedBy`: there was one, and it used up the proof, but what
- * had to follow failed; this claim brings the pair that the old proof was exchanged for.
+ * `done`: decided, either way. `later`: not decided yet. `replacedBy`: the proof was exchanged, but storing the portal
+ * failed; this claim has the new pair.
  */
 export type ClaimOutcome = 'done' | 'later' | { replacedBy: PendingClaim };
 
-/** Claims of one portal, as an operator sees them. */
+/** Pending claims of one portal, for operators. */
 export interface WaitingInstall {
   memberId: string;
   claims: number;
@@ -35,13 +35,13 @@ export interface WaitingInstall {
 
 const FIRST_PAUSE_S = 5;
 const MAX_PAUSE_S = 3_600;
-/** Longer than one try takes: a gateway that dies over a claim leaves it to the others after this time. */
+/** Longer than one attempt: afterwards another process takes over the claim of a process that died. */
 const LEASE_S = 120;
-/** An access token lives an hour, a person waits less: after two days somebody has to install again anyway. */
+/** A person waits minutes: after two days the application has to be installed again anyway. */
 const GIVEN_UP_AFTER = '2 days';
 /** Anybody can post claims; they must not fill the disk. */
 const LIMITS = { total: 10_000, perMember: 20 };
-/** A full table loses so many at once, for looking whose they are costs some. */
+/** Evicted together, because finding the largest source reads the whole table. */
 const EVICTED_AT_ONCE = 100;
 
 interface Row {
@@ -51,7 +51,7 @@ interface Row {
   tries: number;
 }
 
-/** Installs that the OAuth server could not confirm because it did not answer: kept sealed, tried again. */
+/** Installs that the OAuth server could not confirm because it did not respond: stored encrypted and tried again. */
 export class PendingInstalls {
   private newestFirst = false;
 
@@ -62,10 +62,10 @@ export class PendingInstalls {
   ) {}
 
   /**
-   * Keeps a claim for later; one with the same refresh token is kept once. A portal that has no claim waiting always finds
-   * a place: where all are taken, those of the source that has the most give way.
-   * @param source whose claims are counted together, such as a client's address
-   * @param isDue whether it may be tried at once: it has only not been its turn
+   * Stores a claim; one with the same refresh token is stored once. A portal without a pending claim is always admitted:
+   * if the table is full, claims of the source that has the most are deleted.
+   * @param source key by which claims are counted together, such as a client's address
+   * @param isDue whether it may be tried at once: it only waits for the exchange budget
    * @throws PortalError PENDING_FULL
    */
   async keep(
@@ -95,10 +95,10 @@ export class PendingInstalls {
     if ((await insert()).length > 0) return;
     await this.makeRoom(memberId);
     if ((await insert()).length > 0) return;
-    throw new PortalError('PENDING_FULL', 'Too many installs wait for the OAuth server', { memberId });
+    throw new PortalError('PENDING_FULL', 'Too many installs are pending', { memberId });
   }
 
-  /** What waits, for an operator: how many claims, and the portals that have waited for longest. */
+  /** For operators: the number of pending claims, and the portals that have waited longest. */
   async waiting(limit: number): Promise<{ total: number; portals: WaitingInstall[] }> {
     const portals = await queryRows<WaitingInstall>(
       this.dataSource,
@@ -114,7 +114,7 @@ export class PendingInstalls {
     return { total: row?.total ?? 0, portals };
   }
 
-  /** Only for a portal of which nothing waits: another one has had its chance. */
+  /** Only for a portal without a pending claim. */
   private async makeRoom(memberId: string): Promise<void> {
     const evicted = await countChanged(
       this.dataSource,
@@ -126,16 +126,19 @@ export class PendingInstalls {
       [memberId, LIMITS.total, EVICTED_AT_ONCE],
     );
     if (evicted === 0) return;
-    this.log.warn({ evicted }, 'too many installs wait: some of whoever has the most were given up');
+    this.log.warn(
+      { event: 'install.pending.evicted', evicted },
+      'too many installs are pending: some of the source that has the most were deleted',
+    );
   }
 
   /**
-   * Hands the claims that are due to `work`, one after the other, at most `limit`; several processes never get the
-   * same. Those come first whose source has had the fewest exchanges of late; among equals the oldest and the newest by
-   * turns, so that neither a queue that is long nor one that grows keeps a claim waiting behind all of it. A claim that is `done` is deleted, since its proof can be used once. After `later`, or an error, which is
-   * logged, it comes back, or the one that replaces it, after a pause that doubles up to an hour; after two days it is
-   * given up.
-   * @param admit asked before each: false ends it
+   * Passes the due claims to `work` sequentially, at most `limit`; a claim is leased to one process. Claims whose source
+   * had the fewest exchanges in the last minute come first; among equals the oldest and the newest alternate, so that
+   * no claim waits behind a whole queue, long or growing. A claim that is `done` is deleted, because its proof can be
+   * used once. After `later`, or an error, which is logged, it (or its replacement) is tried again after a delay that
+   * doubles up to an hour; after two days it is deleted.
+   * @param admit called before each attempt; false ends the round
    * @returns how many claims were tried
    */
   async takeDue(
@@ -155,7 +158,7 @@ export class PendingInstalls {
     return limit;
   }
 
-  /** Whether a claim is to be tried now. */
+  /** Whether a claim is due. */
   async hasDue(): Promise<boolean> {
     const [row] = await queryRows<{ due: boolean }>(
       this.dataSource,
@@ -178,12 +181,15 @@ export class PendingInstalls {
       const text = this.box.open(row.sealedClaim, { memberId, field: 'pending_install' });
       return await work(pendingClaim.parse(JSON.parse(text)));
     } catch (err) {
-      this.log.error({ err, memberId }, 'a pending install could not be tried; it comes back later');
+      this.log.error(
+        { event: 'install.pending.failed', err, memberId },
+        'an attempt to confirm a pending install failed; it is tried again later',
+      );
       return 'later';
     }
   }
 
-  /** No lock outlives the statement: a try takes seconds, and its work needs transactions of its own. */
+  /** No lock outlives the statement: an attempt takes seconds and needs transactions of its own. */
   private async lease(): Promise<Row | undefined> {
     this.newestFirst = !this.newestFirst;
     const order = this.newestFirst ? 'DESC' : 'ASC';
@@ -229,7 +235,7 @@ export class PendingInstalls {
     );
   }
 
-  /** Only while the lease is still ours: whoever took the claim after it ran out decides. */
+  /** Only while this process has the lease, which `tries` identifies. */
   private async postpone(
     { memberId, proofHash, tries }: Row,
     next: Pick<Row, 'proofHash' | 'sealedClaim'>,
@@ -250,7 +256,10 @@ export class PendingInstalls {
        RETURNING member_id AS "memberId", tries`,
     );
     for (const { memberId, tries } of rows) {
-      this.log.warn({ memberId, tries }, 'an install was never confirmed and is given up: install again');
+      this.log.warn(
+        { event: 'install.pending.expired', memberId, tries },
+        'a pending install was never confirmed and is deleted: install the application again',
+      );
     }
   }
 }

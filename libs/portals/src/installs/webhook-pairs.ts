@@ -1,13 +1,12 @@
 import { assertCallable } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
 import { hasApplicationToken, hashApplicationToken } from '../repository/application-token.js';
-import { PortalError } from '../errors.js';
-import { inTransaction } from '../in-transaction.js';
+import { PortalError } from '../store/errors.js';
+import { inTransaction, queryRows } from '../store/sql.js';
 import type { PortalRepository } from '../repository/portal-repository.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { queryRows } from '../store/sql.js';
 
-/** Forged events of unknown portals must not become queries: what waits is read again at most this often. */
+/** Minimum interval of reads: forged events of unknown portals must not cause a query each. */
 const READ_EVERY_MS = 1_000;
 
 interface Row {
@@ -16,18 +15,18 @@ interface Row {
   isNamed: boolean;
 }
 
-/** As an operator sees it. */
+/** For operators. */
 export interface WaitingPair {
   host: string;
-  /** The portal that it is for, where the operator said so. */
+  /** The portal, if the operator named it. */
   memberId: string | null;
   addedAt: Date;
 }
 
 /**
- * Portals that are known by a pair of webhooks, an incoming one to call and an outgoing one that sends events. Neither
- * tells the portal's `member_id`; the first event does, and the token that it brings, which only the portal and the
- * operator know, is the proof that it is this portal's.
+ * Pairs of an incoming webhook, for calls, and an outgoing one, which sends events. Neither contains the portal's
+ * `member_id`; the first event does. Its token, which only the portal and the operator know, proves that the pair is of
+ * that portal.
  */
 export class WebhookPairs {
   #waiting: { tokenHashes: Buffer[] } = { tokenHashes: [] };
@@ -41,10 +40,10 @@ export class WebhookPairs {
   ) {}
 
   /**
-   * Keeps a pair until its portal's first event; given again, it replaces the one before.
-   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `memberId`, where the operator knows it:
-   *   then no other portal can claim the pair
-   * @returns the portal's host, for the person who waits
+   * Stores a pair until its portal's first event; replaces a pair with the same token.
+   * @param pair `webhookUrl` is a secret: `https://<portal>/rest/<user>/<secret>/`; `memberId`, if the operator knows
+   *   it: then no other portal can claim the pair
+   * @returns the portal's host
    * @throws AddressError for an address that must not be called; RangeError for an empty token
    */
   async add(pair: {
@@ -68,7 +67,7 @@ export class WebhookPairs {
     return host;
   }
 
-  /** Pairs that no event has claimed yet, the oldest first. */
+  /** Pairs without a first event, oldest first. */
   waiting(): Promise<WaitingPair[]> {
     return queryRows<WaitingPair>(
       this.dataSource,
@@ -77,9 +76,9 @@ export class WebhookPairs {
   }
 
   /**
-   * Registers the portal when its event brings the token of a pair that waits. One pair makes one portal: it is taken in
-   * the transaction that registers, and stays where that fails, as it does for a portal of another host.
-   * @returns whether the event is believed
+   * Registers the portal if its event has the token of a waiting pair. A pair registers one portal: it is deleted in the
+   * same transaction, and stays if that fails, for example for a portal of another host.
+   * @returns whether the event is authentic
    */
   async claim(memberId: string, applicationToken: string): Promise<boolean> {
     await this.#read();
@@ -105,7 +104,7 @@ export class WebhookPairs {
     }
   }
 
-  /** Another gateway was quicker with another event of the same portal. */
+  /** Another gateway has claimed the pair for another event of the same portal. */
   async #wasClaimed(manager: EntityManager, memberId: string, tokenHash: Buffer): Promise<boolean> {
     const rows = await queryRows(
       manager,

@@ -1,7 +1,8 @@
 import { BUCKET_RULES, DEFAULT_LIMIT, type Priority } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { notInstalled } from '../errors.js';
+import { notInstalled } from '../store/errors.js';
+import { queryRows } from '../store/sql.js';
 
 /**
  * The leaky bucket in SQL, so that taking a ticket is one statement. Same constants and formulas as
@@ -152,7 +153,10 @@ export class DatabaseBucket {
   /** Milliseconds until the ticket may be used, as of now: a rejection or a changed limit moves it. */
   async untilTurn(place: number): Promise<number> {
     if (place === NO_PLACE) return 0;
-    const [row] = await this.dataSource.query<{ waitMs: number }[]>(UNTIL_TURN_SQL, [this.memberId, place]);
+    const [row] = await queryRows<{ waitMs: number }>(this.dataSource, UNTIL_TURN_SQL, [
+      this.memberId,
+      place,
+    ]);
     if (!row) throw notInstalled(this.memberId);
     return row.waitMs;
   }
@@ -172,7 +176,7 @@ export class DatabaseBucket {
   async lower(at?: Date): Promise<void> {
     const { memberId, log } = this;
     try {
-      const [lowered] = await this.dataSource.query<[{ share: number }[], number]>(LOWER_SQL, [memberId, at]);
+      const lowered = await queryRows<{ share: number }>(this.dataSource, LOWER_SQL, [memberId, at]);
       const [first] = lowered;
       if (first)
         log.warn(
@@ -189,7 +193,7 @@ export class DatabaseBucket {
 
   private async ask(work: Priority, at?: Date): Promise<TakenRow | undefined> {
     const parameters = [this.memberId, at, work === 'bulk'];
-    const [row] = await this.dataSource.query<TakenRow[]>(TAKE_SQL, parameters);
+    const [row] = await queryRows<TakenRow>(this.dataSource, TAKE_SQL, parameters);
     return row;
   }
 

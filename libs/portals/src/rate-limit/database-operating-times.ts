@@ -8,7 +8,7 @@ import {
 } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { inTransaction } from '../in-transaction.js';
+import { inTransaction, queryRows } from '../store/sql.js';
 
 /** By method, in lower case. */
 type ThrottledMethods = ReadonlyMap<string, ThrottledMethod>;
@@ -126,7 +126,8 @@ export class DatabaseOperatingTimes {
 async function readAllThrottled(
   dataSource: DataSource,
 ): Promise<{ portals: Map<string, ThrottledMethods>; nowMs: number }> {
-  const rows = await dataSource.query<(Row & { nowMs: number })[]>(
+  const rows = await queryRows<Row & { nowMs: number }>(
+    dataSource,
     `SELECT ${COLUMNS}, ${CLOCK} FROM portals.operating_times WHERE NOT ${FORGOTTEN}`,
   );
   const portals = new Map<string, Map<string, ThrottledMethod>>();
@@ -152,12 +153,13 @@ async function changeThrottled<T>(
   ) => { changed: ReadonlyMap<string, ThrottledMethod | undefined>; result: T },
 ): Promise<T> {
   return await inTransaction(dataSource, async (manager) => {
-    const rows = await manager.query<Row[]>(
+    const rows = await queryRows<Row>(
+      manager,
       `SELECT ${COLUMNS} FROM portals.operating_times WHERE member_id = $1 AND method = ANY ($2::text[])
        ORDER BY method FOR NO KEY UPDATE`,
       [memberId, methods],
     );
-    const [time] = await manager.query<{ nowMs: number }[]>(`SELECT ${CLOCK}`);
+    const [time] = await queryRows<{ nowMs: number }>(manager, `SELECT ${CLOCK}`);
     const slowed = new Map(rows.map(({ method, ...each }) => [method, each]));
     const { changed, result } = change(slowed, time?.nowMs ?? Date.now());
     for (const [method, each] of [...changed].toSorted(([a], [b]) => (a < b ? -1 : 1))) {

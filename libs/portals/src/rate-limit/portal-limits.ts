@@ -1,7 +1,8 @@
 import { ENTERPRISE_LIMIT, type RateLimit, DEFAULT_LIMIT } from '@relay/bitrix24';
 import type { DataSource } from 'typeorm';
-import { notInstalled } from '../errors.js';
+import { notInstalled } from '../store/errors.js';
 import { INSERT_BUCKET_SQL, LOCKED_BUCKET } from './database-bucket.js';
+import { queryRows } from '../store/sql.js';
 
 /** `free`: on-premise portals have no limit unless their administrator sets one. */
 export type PortalLimit = RateLimit | 'free';
@@ -29,7 +30,7 @@ export class PortalLimits {
     const limit = numbersOf(given);
     await this.dataSource.query(INSERT_BUCKET_SQL, [memberId]);
     const parameters = [memberId, null, limit?.rate, limit?.burst, given === 'free'];
-    const [changed] = await this.dataSource.query<[unknown[], number]>(SET_LIMIT_SQL, parameters);
+    const changed = await queryRows(this.dataSource, SET_LIMIT_SQL, parameters);
     if (changed.length === 0) throw notInstalled(memberId);
   }
 

@@ -12,6 +12,7 @@ import {
 import { counter, histogram, type Log } from '@relay/platform';
 import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
+import { WeakValues } from '../store/weak-values.js';
 import { DatabaseBucket, type Ticket } from './database-bucket.js';
 import { DatabaseOperatingTimes, type PortalOperatingTimes } from './database-operating-times.js';
 
@@ -33,7 +34,7 @@ const MAX_SLEEP_MS = 10_000;
 
 /** Rate limiters of all portals, distributed over all processes through the database. */
 export class PortalRateLimiter {
-  private readonly rateLimiters = new Map<string, RateLimiter>();
+  private readonly rateLimiters = new WeakValues<RateLimiter>();
   private readonly operatingTimes: DatabaseOperatingTimes;
 
   constructor(
@@ -43,15 +44,15 @@ export class PortalRateLimiter {
     this.operatingTimes = new DatabaseOperatingTimes(dataSource, log);
   }
 
-  /** The portal's rate limiter, one per process, which holds the process's queue of bulk requests. */
+  /**
+   * The portal's rate limiter, which holds the process's queue of bulk requests: the same one for everybody as long as
+   * somebody keeps it.
+   */
   of(memberId: string): RateLimiter {
-    let rateLimiter = this.rateLimiters.get(memberId);
-    if (!rateLimiter) {
+    return this.rateLimiters.getOrCreate(memberId, () => {
       const bucket = new DatabaseBucket(this.dataSource, memberId, this.log);
-      rateLimiter = new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
-      this.rateLimiters.set(memberId, rateLimiter);
-    }
-    return rateLimiter;
+      return new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
+    });
   }
 }
 

@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 /**
- * Application tokens are only ever compared, and are 32 random hex digits, too many to guess: so a plain SHA-256 of
- * them is all that is stored (documentation `api-reference/events/safe-event-handlers.md`).
- * @throws RangeError for an empty token, whose hash would let everybody in.
+ * Application tokens are only compared, and are 32 random hex digits, which nobody can guess: a plain SHA-256 is stored
+ * (`api-reference/events/safe-event-handlers.md`).
+ * @throws RangeError for an empty token, whose hash would authenticate everybody
  */
 export function hashApplicationToken(token: string): Buffer {
   if (token === '') throw new RangeError('An application token is not empty');
@@ -11,8 +11,8 @@ export function hashApplicationToken(token: string): Buffer {
 }
 
 /**
- * Whether the token is one of the portal's, in constant time: no early exit tells how close a guess was.
- * It says nothing about the portal's `state`: of an uninstalled portal only a repeated ONAPPUNINSTALL may pass.
+ * Whether the token is one of the portal's, in constant time. Independent of the portal's `state`: of an uninstalled
+ * portal only a repeated ONAPPUNINSTALL is accepted.
  */
 export function hasApplicationToken(portal: { tokenHashes: readonly Buffer[] }, token: string): boolean {
   const hash = sha256(token);

@@ -2,8 +2,8 @@
 import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { CredentialsEntity, PortalEntity } from '../entities.js';
-import { notInstalled } from '../errors.js';
+import { CredentialsEntity, PortalEntity } from '../store/entities.js';
+import { notInstalled } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { announce } from '../store/notifier.js';
 import { queryRows } from '../store/sql.js';

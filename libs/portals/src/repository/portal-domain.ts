@@ -1,15 +1,14 @@
-/** What a host looks like; the URL parser has already brought it into ASCII and lower case. */
+/** A host after the URL parser, which converts to ASCII and lower case. */
 const HOST = /^(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/;
 const LABEL = /^[a-z0-9][a-z0-9_-]{0,61}$/;
-/** What stands before `/rest/` where one host serves several portals, as the simulator does; the last part is the portal's. */
+/** Path segment before `/rest/`: the portal, if one host serves several, as the simulator does. */
 const BEFORE_REST = /\/([^/]+)\/rest\//;
 
 /**
- * The domain that a proved address names: its host, with the port if it has one of its own. Where one host serves several
- * portals, the part of the path that tells them apart is a label of its own before it, which nobody but the owner of the
- * host could make either.
- * @param endpoint from the OAuth server, or of a pair that an operator has given; never from a form
- * @returns undefined for what is no host
+ * The domain of a trusted address: its host, with the port unless it is the default. If one host serves several portals,
+ * the path segment that distinguishes them becomes a label before it, which only the owner of the host could create.
+ * @param endpoint from the OAuth server, or a webhook of an operator; never from a form
+ * @returns undefined if there is no valid host
  */
 export function domainOf(endpoint: string): string | undefined {
   if (!URL.canParse(endpoint)) return undefined;
@@ -20,13 +19,13 @@ export function domainOf(endpoint: string): string | undefined {
   return LABEL.test(label) ? `${label}.${bare}` : bare;
 }
 
-/** Whether both addresses are of one host, whatever their ports. */
+/** Whether both addresses have the same host, apart from ports. */
 export function isSameHost(one: string, other: string): boolean {
   const host = hostOf(one);
   return host !== undefined && host === hostOf(other);
 }
 
-/** The domain without its port: the portal is the same by whichever port it is reached. */
+/** The domain without its port. */
 export function hostOf(endpoint: string): string | undefined {
   return domainOf(endpoint)?.replace(/:\d+$/, '');
 }

@@ -1,17 +1,17 @@
 import type { DataSource } from 'typeorm';
-import type { ShownPortalState } from '../entities.js';
+import type { ShownPortalState } from '../store/entities.js';
 import { queryRows } from '../store/sql.js';
 
-/** A portal as an operator sees it. */
+/** A portal, for operators. */
 export interface ListedPortal {
   memberId: string;
   domain: string;
   state: ShownPortalState;
-  /** How it is called; null after an uninstall. */
+  /** Kind of its credentials; null after an uninstall. */
   kind: 'oauth' | 'webhook' | null;
-  /** Why it is left alone, as Bitrix24 named it; null unless it is `suspended`. */
+  /** Bitrix24's error code; null unless it is `suspended`. */
   suspendedReason: string | null;
-  /** When it is tried again; null unless it is `suspended`. */
+  /** Time of the next probe; null unless it is `suspended`. */
   suspendedUntil: Date | null;
   language: string | null;
   settings: Record<string, unknown>;

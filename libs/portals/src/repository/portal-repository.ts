@@ -17,13 +17,12 @@ import {
   PendingInstallEntity,
   PortalEntity,
   type ApplicationTokenKind,
-} from '../entities.js';
-import { PortalStoreUnavailableError, notInstalled, PortalError } from '../errors.js';
-import { inTransaction } from '../in-transaction.js';
+} from '../store/entities.js';
+import { PortalStoreUnavailableError, notInstalled, PortalError } from '../store/errors.js';
+import { countChanged, inTransaction } from '../store/sql.js';
 import { announce } from '../store/notifier.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { countChanged } from '../store/sql.js';
 
 export interface WebhookRegistration {
   memberId: string;
@@ -180,7 +179,10 @@ export class PortalRepository {
       [memberId, hostOf(endpoint)],
     );
     if (dropped === 0) return;
-    this.log.warn({ memberId, dropped }, 'tokens of webhook pairs of another host are believed no longer');
+    this.log.warn(
+      { event: 'portal.webhook_token.dropped', memberId, dropped },
+      'application tokens of webhook pairs of another host were deleted',
+    );
   }
 
   /**

@@ -98,7 +98,12 @@ describe('PortalSettings', () => {
     expect(await read()).toEqual({ language: 'tr', own: { volume: 5 } });
     await read();
     expect(warnings).toEqual([
-      { memberId: 'm1', consumer: 'radio', reasons: [expect.stringContaining('"volumen"')] },
+      {
+        event: 'portal.settings.invalid',
+        memberId: 'm1',
+        consumer: 'radio',
+        reasons: [expect.stringContaining('"volumen"')],
+      },
     ]);
     await settings.set('m1', 'radio', { volume: 7 });
     await eventually(async () => expect(await read()).toMatchObject({ own: { volume: 7 } }));

@@ -1,34 +1,33 @@
 import type { Log } from '@relay/platform';
 import leven from 'leven';
+import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
-import { notInstalled, PortalError } from '../errors.js';
-import { inTransaction } from '../in-transaction.js';
+import { notInstalled, PortalError } from '../store/errors.js';
+import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { announce } from '../store/notifier.js';
 import type { PortalCache } from '../cache/portal-cache.js';
-import { countChanged, queryRows } from '../store/sql.js';
 
-/** What makes a portal different from others, for one consumer. */
+/** Settings of a portal for one consumer. */
 export interface SettingsOf<T> {
-  /** As the portal named it when it installed the application, such as `tr`; a webhook pair brings none. */
+  /** `LANGUAGE_ID` of the last install, such as `tr`; none for a webhook pair. */
   language?: string;
   /**
-   * What an operator set for the consumer; where nothing was, or what it no longer takes, what the schema makes of
-   * `{}`.
+   * The operator's settings; if there are none, or invalid ones, the defaults: what the schema makes of `{}`.
    */
   own: T;
 }
 
-/** Some thousand types by their ids; what is larger was not meant as a setting. */
+/** Enough for a thousand types by their ids. */
 const MAX_SETTINGS_LENGTH = 16_384;
-/** A typing error; more, and it is another word. */
+/** Levenshtein distance of a typing error. */
 const MAX_DISTANCE = 3;
 const MAX_WARNED = 1_000;
 
-/** What an operator sets for a consumer at one portal; it outlives an uninstall, unless that cleans. */
+/** Settings of operators by portal and consumer; kept after an uninstall, unless `CLEAN` is set. */
 export class PortalSettings {
-  /** What a warning was given of, so that it is not given for every batch. */
-  private readonly warned = new Map<string, string>();
+  /** Invalid settings that were logged, so that not every batch logs them. */
+  private readonly warned = new LRUCache<string, string>({ max: MAX_WARNED });
 
   constructor(
     private readonly dataSource: DataSource,
@@ -39,7 +38,7 @@ export class PortalSettings {
   /**
    * Read from the portal cache, so it may be called for every batch. Settings that were stored before the consumer
    * declared its schema, or by an older version, may be invalid: then the defaults apply, with one warning in the log.
-   * @param schema the consumer's own; it takes `{}`
+   * @param schema the consumer's; it must accept `{}`
    * @throws PortalError DIRECTORY_UNAVAILABLE
    */
   async of<T>(memberId: string, consumer: string, schema: ZodType<T>): Promise<SettingsOf<T>> {
@@ -58,7 +57,7 @@ export class PortalSettings {
     return { language, own: schema.parse({}) };
   }
 
-  /** A consumer says at its start what may be set for it. */
+  /** Stores the schema of a consumer's settings, at its start. */
   async declare(consumer: string, schema: ZodType): Promise<void> {
     await this.dataSource.query(
       `INSERT INTO portals.setting_schemas AS old (consumer, schema) VALUES ($1, $2::jsonb)
@@ -69,9 +68,9 @@ export class PortalSettings {
   }
 
   /**
-   * Replaces what was set for the consumer.
-   * @throws PortalError BAD_SETTINGS for what the consumer does not take, and for a consumer that nobody knows
-   * @throws Bitrix24Error NOT_INSTALLED for a portal that is unknown
+   * Replaces the settings for the consumer.
+   * @throws PortalError BAD_SETTINGS for settings that do not match the schema, and for an unknown consumer
+   * @throws Bitrix24Error NOT_INSTALLED for an unknown portal
    */
   async set(memberId: string, consumer: string, value: Record<string, unknown>): Promise<void> {
     const json = JSON.stringify(value);
@@ -110,9 +109,11 @@ export class PortalSettings {
 
   private warnOnce(key: string, stored: string, fields: object): void {
     if (this.warned.get(key) === stored) return;
-    if (this.warned.size >= MAX_WARNED) this.warned.clear();
     this.warned.set(key, stored);
-    this.log.warn(fields, 'settings of a portal are not what the consumer takes; its defaults hold');
+    this.log.warn(
+      { event: 'portal.settings.invalid', ...fields },
+      'the settings of a portal do not match the schema of the consumer; its defaults apply',
+    );
   }
 }
 
@@ -122,7 +123,7 @@ function badSettings(message: string): PortalError {
   return new PortalError('BAD_SETTINGS', message);
 }
 
-/** Names what is wrong, and the nearest key that would be right; a value is never repeated. */
+/** Names the error and the nearest valid key, never a value. */
 function sentenceOf(issue: z.core.$ZodIssue, schema: JsonSchema): string {
   const at = issue.path.map(String).join('.');
   if (issue.code !== 'unrecognized_keys') return [at, issue.message].filter(Boolean).join(': ');

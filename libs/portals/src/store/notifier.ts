@@ -8,6 +8,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '@relay/platform';
+import { ExponentialBackoff } from 'cockatiel';
 import pg from 'pg';
 import type { EntityManager } from 'typeorm';
 
@@ -21,8 +22,7 @@ export type ChangeListener = (subject: string | undefined) => void;
 /** Interval of heartbeat queries, which detect a half-open connection. */
 const HEARTBEAT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
-const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5_000;
+const BACKOFF = new ExponentialBackoff({ initialDelay: 100, maxDelay: 5_000 });
 /** Timeout of the disconnect, to which a dead connection does not respond. */
 const FAREWELL_MS = 1_000;
 
@@ -65,17 +65,16 @@ export class Notifier {
   }
 
   private async run(): Promise<void> {
-    for (let pauseMs = FIRST_PAUSE_MS; !this.stopping.signal.aborted;) {
+    for (let backoff = BACKOFF.next(); !this.stopping.signal.aborted; backoff = backoff.next(undefined)) {
       try {
-        await this.listen(() => (pauseMs = FIRST_PAUSE_MS));
+        await this.listen(() => (backoff = BACKOFF.next()));
       } catch (err) {
         this.options.log.warn(
-          { err, pauseMs },
-          'not listening for changes in the database; connecting again',
+          { event: 'notifications.connection.lost', err, pauseMs: Math.round(backoff.duration) },
+          'the connection for notifications of the database is lost; connecting again',
         );
       }
-      await pause(pauseMs, this.stopping.signal);
-      pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
+      await pause(backoff.duration, this.stopping.signal);
     }
   }
 

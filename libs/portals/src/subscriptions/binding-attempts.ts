@@ -1,36 +1,36 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { EventBindingEntity, type BindingWork } from '../entities.js';
+import { EventBindingEntity, type BindingWork } from '../store/entities.js';
 import { queryRows } from '../store/sql.js';
 
 const FIRST_WAIT_MS = 30_000;
 const MAX_WAIT_MS = 3_600_000;
-/** A claim lasts for the first wait; a process that still asks says so in time. */
+/** A claim lasts for the first delay and is extended while its process works. */
 const HEARTBEAT_MS = 10_000;
 
-/** What the process that asks a portal needs to know of its claim. */
+/** The exclusive claim of one process to bind the events of a portal; also the fence for what it stores. */
 export interface BindingClaim {
   memberId: string;
-  /** The application's permissions, as they were known before the portal was asked. */
+  /** The application's permissions, as stored before the first request. */
   scope: string[];
-  /** What is stored of the portal's handlers is stored under this id, as long as it is the newest. */
+  /** Bindings are stored only while the claim in the row has this id. */
   id: string;
 }
 
-/** An install came meanwhile, or another process took over: what this claim brings is no longer true. */
+/** The portal was installed meanwhile, or another process took over: results under this claim are stale. */
 export class ClaimLostError extends Error {
   override readonly name = 'ClaimLostError';
 
   constructor(memberId: string) {
-    super(`${memberId} was installed again, or is asked by another process by now`);
+    super(`${memberId} was installed again, or another process binds its events now`);
   }
 }
 
 /**
- * Which portals are asked for handlers now, and when those may be asked again that were in vain. The mark is made before
- * a portal is asked: one whose answer ends the process is not met right after each of its restarts, and of several
- * processes one asks. An install takes the marks away, whatever failed before it.
+ * Binding attempts in flight, and the time of the next attempt after a failure. The row is written before the first
+ * request: a portal whose response kills the process is not called right after each restart, and only one of several
+ * processes binds. An install deletes the row, whatever failed before it.
  */
 export class BindingAttempts {
   constructor(
@@ -39,26 +39,26 @@ export class BindingAttempts {
   ) {}
 
   /**
-   * Runs `ask` under a claim of this portal.
-   * @param handler the address that the portal is asked for; a failure with another one keeps nobody waiting
-   * @returns false when it is not due, or another process is at it
-   * @throws what `ask` throws, which puts the next attempt off: 30 s, then twice as long each time, an hour at most
+   * Runs `bind` under a claim of this portal.
+   * @param handler the address to bind; a failure with another one causes no delay
+   * @returns false if the attempt is not due, or another process has the claim
+   * @throws what `bind` throws, which delays the next attempt: 30 s, doubled each time, an hour at most
    */
   async attempt(
     memberId: string,
     work: BindingWork,
     handler: string,
-    ask: (claim: BindingClaim) => Promise<void>,
+    bind: (claim: BindingClaim) => Promise<void>,
   ): Promise<boolean> {
     const claim = await this.claim(memberId, work, handler);
     if (!claim) return false;
     const heartbeat = setInterval(() => void this.extend(claim), HEARTBEAT_MS);
     heartbeat.unref();
     try {
-      await ask(claim);
+      await bind(claim);
       await this.release(claim);
     } catch (error) {
-      // An install that came just before the claim did not see it, and ended what was under way: the next attempt is due now.
+      // An install that committed before the claim was inserted could not delete it: the next attempt is due now.
       await (error instanceof ClaimLostError ? this.release(claim) : this.failed(claim, error));
       throw error;
     } finally {
@@ -72,7 +72,7 @@ export class BindingAttempts {
     work: BindingWork,
     handler: string,
   ): Promise<BindingClaim | undefined> {
-    // That of before is still there: whoever had it ended without a word.
+    // A claim that is still there belongs to a process that died.
     const rows = await queryRows<BindingClaim>(
       this.dataSource,
       `INSERT INTO portals.binding_attempts AS a (member_id, work, handler, scope, attempts, next_attempt_at, claim)
@@ -105,11 +105,14 @@ export class BindingAttempts {
         [memberId, id],
       );
     } catch (err) {
-      this.log.warn({ memberId, err }, 'the claim of a portal could not be extended');
+      this.log.warn(
+        { event: 'binding.claim.unextended', memberId, err },
+        'the claim of a binding attempt could not be extended',
+      );
     }
   }
 
-  /** Without the database the mark of before the attempt stands. */
+  /** If the database is unavailable, the row keeps the time that the claim has set. */
   private async failed({ memberId, id }: BindingClaim, error: unknown): Promise<void> {
     try {
       await this.dataSource.query(
@@ -118,35 +121,38 @@ export class BindingAttempts {
         [memberId, id, error instanceof Bitrix24Error ? error.code : 'FAILED'],
       );
     } catch (err) {
-      this.log.warn({ memberId, err }, 'a failed attempt to bind events could not be noted');
+      this.log.warn(
+        { event: 'binding.failure.unstored', memberId, err },
+        'a failed binding attempt could not be stored',
+      );
     }
   }
 }
 
-/** SQL: when a portal may be asked after so many attempts. */
+/** SQL: the time of the next attempt after so many failures. */
 function nextAttempt(attempts: string): string {
   const waitMs = `least(${MAX_WAIT_MS}, ${FIRST_WAIT_MS} * 2.0 ^ least(${attempts} - 1, 20))`;
   return `clock_timestamp() + make_interval(secs => (${waitMs})::float8 / 1000)`;
 }
 
-/** SQL: whether a portal may be asked now, by its row of `binding_attempts`, which may be missing. */
+/** SQL: whether an attempt is due, by the row of `binding_attempts`, which may be missing. */
 export function isDue(row: string, handler: string): string {
   return `(${row}.member_id IS NULL OR ${row}.next_attempt_at <= clock_timestamp() OR ${row}.handler <> ${handler})`;
 }
 
-/** The application was installed, updated or removed: its handlers are not what they were, nor is what is asked just now. */
+/** The application was installed, updated or removed: stored bindings and the attempt in flight are stale. */
 export async function forgetBindings(manager: EntityManager, memberId: string): Promise<void> {
-  // First, and so waited for by who stores what a claim brought.
+  // First: whoever stores a binding under a claim waits for this lock.
   await forgetBindingAttempts(manager, memberId);
   await manager.delete(EventBindingEntity, { memberId });
 }
 
-/** What failed before says nothing any more. */
+/** Earlier failures no longer apply. */
 export async function forgetBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query('DELETE FROM portals.binding_attempts WHERE member_id = $1', [memberId]);
 }
 
-/** The portal takes calls again: it is asked soon, unless it is asked just now. */
+/** The portal works again: the next attempt is due now, unless one is in flight. */
 export async function wakeBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query(
     `UPDATE portals.binding_attempts SET next_attempt_at = least(next_attempt_at, clock_timestamp())

@@ -1,23 +1,22 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import { ClaimLostError, forgetBindings, isDue, type BindingClaim } from './binding-attempts.js';
-import { EventBindingEntity, type BindingState, type BindingWork } from '../entities.js';
-import { inTransaction } from '../in-transaction.js';
-import { queryRows } from '../store/sql.js';
+import { EventBindingEntity, type BindingState, type BindingWork } from '../store/entities.js';
+import { inTransaction, queryRows } from '../store/sql.js';
 
 interface NamesOfPortal {
   memberId: string;
   names: string[];
 }
 
-/** An event that a portal did not give may be there with its next version, or another plan. */
-const ASK_AGAIN_AFTER = '1 day';
+/** An event that a portal does not offer may exist in its next version, or another plan. */
+const RETRY_AFTER = '1 day';
 
 const CAN_BE_ASKED = `kind = 'oauth' AND (portals.state = 'installed'
   OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
 
 /**
- * SQL: all consumers that want this name of every portal have chosen others at this one. A name that none of them wants, such
- * as the gateway's own, is nobody's to choose away.
+ * SQL: all consumers that subscribe to this name have overrides without it at this portal. A name without a consumer,
+ * such as the gateway's own, cannot be overridden.
  */
 const isReplaced = (
   name: string,
@@ -27,22 +26,22 @@ const isReplaced = (
       LEFT JOIN portals.chosen_subscriptions c ON c.consumer = s.consumer AND c.member_id = portals.member_id
     WHERE s.name = ${name} AND (c.names IS NULL OR ${name} = ANY (c.names))))`;
 
-/** SQL: what is wanted of a portal, of the names `$1` that are wanted of every one. */
+/** SQL: the wanted names of a portal; `$1` are those that are wanted of every portal. */
 const WANTED_THERE = `
   SELECT given.name FROM unnest($1::text[]) AS given(name) WHERE NOT ${isReplaced('given.name')}
   UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
 
-/** SQL: the portal was asked for this event, and there is no reason to ask again. */
+/** SQL: the outcome for this event is known, and there is no reason to try again. */
 const IS_SETTLED = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
-  b.bound_at > clock_timestamp() - interval '${ASK_AGAIN_AFTER}'
+  b.bound_at > clock_timestamp() - interval '${RETRY_AFTER}'
   AND b.scope <@ portals.scope AND b.scope @> portals.scope)))`;
 
-/** SQL: of all portals those that may be asked now, or the one that is `$3`. */
+/** SQL: the portals whose attempt is due, or only the portal `$3`. */
 const isMeant = (work: BindingWork): string => `($3 = member_id OR ($3::text IS NULL AND NOT EXISTS (
   SELECT FROM portals.binding_attempts a
   WHERE a.member_id = portals.member_id AND a.work = '${work}' AND NOT ${isDue('a', '$2')})))`;
 
-/** SQL: some consumer wants this event, and gets no other in its place. */
+/** SQL: a consumer wants this event, and no basic event is bound instead. */
 const IS_MISSED = `(
   EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = b.name OR starts_with(s.name, b.name || '_'))
   OR EXISTS (SELECT FROM portals.chosen_subscriptions c, unnest(c.names) AS chosen
@@ -50,42 +49,41 @@ const IS_MISSED = `(
   AND NOT EXISTS (SELECT FROM portals.event_bindings basic
     WHERE basic.member_id = b.member_id AND basic.state = 'bound' AND starts_with(b.name, basic.name || '_'))`;
 
-/** An event that a portal does not give us. */
+/** An event that a portal does not offer to the application. */
 export interface EventNotOffered {
   event: string;
   state: Exclude<BindingState, 'bound'>;
-  /** The one that the application lacks, where the portal said so. */
+  /** The missing permission, if the portal named it. */
   permission: string | null;
 }
 
-/** How it stands with a portal's handlers, for who looks after it. */
+/** State of a portal's event bindings, for operators. */
 export interface BindingReport {
-  /** How many events are bound. */
+  /** Number of bound events. */
   bound: number;
-  /** The code of what went wrong at the last attempt, which is repeated; null: nothing did. */
+  /** Error code of the last attempt, if it failed. */
   error: string | null;
   nextAttemptAt: Date | null;
-  /** Of what is wanted. */
+  /** Wanted events only. */
   notOffered: EventNotOffered[];
 }
 
-/** What `event.bind` has done at each portal, so that only what is missing is bound. */
+/** Results of `event.bind` at each portal, so that only missing events are bound. */
 export class EventBindings {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** By event name, as it was saved. */
+  /** By event name. */
   async of(memberId: string): Promise<Map<string, { handler: string; state: BindingState }>> {
     const rows = await this.dataSource.manager.findBy(EventBindingEntity, { memberId });
     return new Map(rows.map(({ name, handler, state }) => [name, { handler, state }]));
   }
 
   /**
-   * For each portal where the application is installed and that may be asked now (`BindingAttempts`), which of the names
-   * were never tried, or with another handler than this one, or were not offered a day ago or to an application with other
-   * permissions; no entry: none. A suspended portal counts when its next try is due: one whose handlers are not
-   * bound sends no events, so that nobody else would ever try it.
-   * @param names what is wanted of every portal; where a consumer has chosen others (`Subscriptions.choose`), those
-   * @param memberId only of this one, whether it may be asked or not
+   * For each portal with the application whose attempt is due (`BindingAttempts`): the names that were never tried, or
+   * with another handler, or were not offered a day ago or with other permissions; no entry: none. A suspended portal
+   * is included when its probe is due: without bindings it sends no events, so nothing else would probe it.
+   * @param names what is wanted of every portal; subscription overrides (`Subscriptions.override`) replace them
+   * @param memberId only this portal, whether its attempt is due or not
    */
   async missing(
     names: readonly string[],
@@ -106,8 +104,8 @@ export class EventBindings {
   }
 
   /**
-   * For each portal where all that is wanted is bound, which handlers were bound beside that nobody asks for any more. A
-   * basic name that was bound because the portal does not know a suffixed one is asked for by that one.
+   * For each portal where everything wanted is bound: the bound names that nobody wants any more. A basic name that is
+   * bound because the portal does not know a suffixed one is wanted.
    * @param names as for `missing`, and so `memberId`
    */
   async unwanted(
@@ -131,7 +129,7 @@ export class EventBindings {
     return new Map(rows.map((row) => [row.memberId, row.names]));
   }
 
-  /** These are bound no longer. */
+  /** They are no longer bound. */
   async remove(memberId: string, names: readonly string[]): Promise<void> {
     await this.dataSource.query(
       'DELETE FROM portals.event_bindings WHERE member_id = $1 AND name = ANY($2::text[])',
@@ -149,8 +147,8 @@ export class EventBindings {
   }
 
   /**
-   * The portal must be known: a binding without one has no meaning, and the database refuses it.
-   * @throws ClaimLostError when the portal is no longer asked under this claim
+   * The portal must exist: a foreign key requires it.
+   * @throws ClaimLostError if the claim is no longer valid
    */
   async save(
     memberId: string,
@@ -160,7 +158,7 @@ export class EventBindings {
     { claim, permission }: { claim?: BindingClaim; permission?: string | undefined } = {},
   ): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
-      // In the order of all who change a portal.
+      // In the lock order of all changes of a portal.
       await manager.query('SELECT FROM portals.portals WHERE member_id = $1 FOR KEY SHARE', [memberId]);
       if (claim) await requireClaim(manager, claim);
       await manager.query(
@@ -174,12 +172,12 @@ export class EventBindings {
     });
   }
 
-  /** All of the portal's: its handlers vanished. */
+  /** Deletes all bindings of the portal: Bitrix24 has dropped its handlers. */
   async forget(memberId: string): Promise<void> {
     await inTransaction(this.dataSource, (manager) => forgetBindings(manager, memberId));
   }
 
-  /** By member id; of portals that were never asked there is nothing to say. */
+  /** By member id; portals without an attempt have no entry. */
   async reports(): Promise<Map<string, BindingReport>> {
     const rows = await queryRows<BindingReport & { memberId: string }>(
       this.dataSource,
@@ -197,7 +195,7 @@ export class EventBindings {
   }
 }
 
-/** Waits for an install that takes it away. */
+/** Waits for a concurrent install, which deletes the claim. */
 async function requireClaim(manager: EntityManager, { memberId, id }: BindingClaim): Promise<void> {
   const held = await queryRows(
     manager,

@@ -1,10 +1,9 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { inTransaction } from '../in-transaction.js';
+import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { announce, type Notifier } from '../store/notifier.js';
-import { countChanged, queryRows } from '../store/sql.js';
 
-/** One event name that a consumer wants, and from when on: older events are nothing that it missed. */
+/** One event name of a consumer; it has not missed events before `since`. */
 export interface ActiveSubscription {
   consumer: string;
   name: string;
@@ -14,26 +13,26 @@ export interface ActiveSubscription {
 const ACTIVE_SQL = `
   SELECT consumer, name, since FROM portals.subscriptions WHERE drained_at IS NULL ORDER BY consumer, name`;
 
-/** As {@link Subscriptions.active}, for who has no more than a connection. */
+/** As {@link Subscriptions.active}, for callers with a plain `pg` pool. */
 export async function activeSubscriptions(database: Pick<pg.Pool, 'query'>): Promise<ActiveSubscription[]> {
   return (await database.query<ActiveSubscription>(ACTIVE_SQL)).rows;
 }
 
-/** Which events the consumers want: they record it at their start, the gateway binds it at the portals. */
+/** The events that consumers want: recorded by each at its start, bound at the portals. */
 export class Subscriptions {
   constructor(
     private readonly dataSource: DataSource,
     private readonly notifier: Pick<Notifier, 'on'>,
   ) {}
 
-  /** Replaces what the consumer wanted before; announced only when that changed anything. */
+  /** Replaces the consumer's subscriptions; notifies only of a change. */
   async record(consumer: string, names: readonly string[]): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
-      // Replicas start together; one after the other, neither a deadlock nor a mixture of two sets comes about.
-      // Not an advisory lock, which any user of the database may take. Who reads does not wait.
+      // Replicas start together: serialized, they cause neither a deadlock nor a mixture of two sets. Not an advisory
+      // lock, which any user of the database may take. Readers do not wait.
       await manager.query('LOCK TABLE portals.subscriptions IN SHARE ROW EXCLUSIVE MODE');
       const parameters = [consumer, names];
-      // It was to get no more until it is started again; what came meanwhile was not meant for it.
+      // A drained consumer gets no events until its next start; it has not missed those in between.
       await manager.query(
         'UPDATE portals.subscriptions SET drained_at = NULL, since = now() WHERE consumer = $1 AND drained_at IS NOT NULL',
         [consumer],
@@ -54,9 +53,8 @@ export class Subscriptions {
   }
 
   /**
-   * From now on the consumer's queues are not made anew when they are gone; it is about to be cut off from its events, or
-   * removed. Its next start ends that, or `undrain`.
-   * @returns whether that was not so before
+   * Its queues are no longer recreated, because the consumer is about to be retired. Ended by its next start, or `undrain`.
+   * @returns false if it was draining already
    */
   async drain(consumer: string): Promise<boolean> {
     const drained = await countChanged(
@@ -67,28 +65,28 @@ export class Subscriptions {
     return drained > 0;
   }
 
-  /** It was not cut off after all. */
+  /** The consumer was not retired. */
   async undrain(consumer: string): Promise<void> {
     await this.dataSource.query('UPDATE portals.subscriptions SET drained_at = NULL WHERE consumer = $1', [
       consumer,
     ]);
   }
 
-  /** What the bus must have queues for: of every consumer that is not being drained. */
+  /** Subscriptions for which the bus must have queues: those of consumers that are not draining. */
   async active(): Promise<ActiveSubscription[]> {
     return queryRows<ActiveSubscription>(this.dataSource, ACTIVE_SQL);
   }
 
-  /** The consumer is no more. */
+  /** Deletes a retired consumer's subscriptions and overrides. */
   async remove(consumer: string): Promise<void> {
     await this.dataSource.query('DELETE FROM portals.chosen_subscriptions WHERE consumer = $1', [consumer]);
     await this.record(consumer, []);
   }
 
   /**
-   * What the consumer wants of this portal, in place of what it recorded for all; undefined: the same as of all. Of names
-   * that a portal does not offer it gets the basic event all the same.
-   * @throws QueryFailedError for a portal that is unknown
+   * Subscription override: the consumer's names at this portal, instead of its subscriptions; undefined removes it. For
+   * a suffixed name that a portal does not offer, the basic event is bound.
+   * @throws QueryFailedError for an unknown portal
    */
   async override(consumer: string, memberId: string, names: readonly string[] | undefined): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
@@ -112,7 +110,7 @@ export class Subscriptions {
     });
   }
 
-  /** Every event name that some consumer wants, sorted, each once. */
+  /** Distinct event names of all consumers, sorted. */
   async wanted(): Promise<string[]> {
     const rows = await queryRows<{ name: string }>(
       this.dataSource,
@@ -121,7 +119,7 @@ export class Subscriptions {
     return rows.map(({ name }) => name);
   }
 
-  /** Event names that each consumer wants, sorted; consumers by name. */
+  /** Sorted event names by consumer; consumers by name. */
   async byConsumer(): Promise<Map<string, string[]>> {
     const rows = await queryRows<{ consumer: string; names: string[] }>(
       this.dataSource,
@@ -132,8 +130,8 @@ export class Subscriptions {
   }
 
   /**
-   * Calls the listener when `wanted()` may have changed, here or in another process, and whenever the connection that
-   * hears of it is made anew. Returns the function that ends it. A listener must not throw.
+   * Calls the listener when subscriptions may have changed, in any process, and after each reconnect of the notifier.
+   * The returned function unsubscribes. A listener must not throw.
    */
   onChange(listener: () => void): () => void {
     return this.notifier.on('subscriptions', () => listener());

@@ -168,7 +168,7 @@ describe('a suspended portal', () => {
     await expect(newProcess(source).tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
     expect(lines.map(({ message }) => message)).toEqual([
       'the portal is suspended',
-      'a suspended portal is tried again',
+      'probing a suspended portal',
       'a suspended portal works again',
     ]);
   });

@@ -3,7 +3,7 @@ import { counter, type Log } from '@relay/platform';
 import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
 import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
-import { inTransaction } from '../in-transaction.js';
+import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { announce } from '../store/notifier.js';
 import {
   isServed,
@@ -12,17 +12,16 @@ import {
   suspensionReason,
   type SuspensionReason,
 } from './reasons.js';
-import { countChanged, queryRows } from '../store/sql.js';
 
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
 
-/** Of which this process remembers something; one that is forgotten is read again, or probed after its lease. */
+/** Bound of what this process remembers; a forgotten portal is read again, or probed after its lease. */
 const MAX_PORTALS = 10_000;
 
-/** An operator's `resume`, and an install, are to show soon: what waits looks again at least this often. */
+/** Upper bound, so that waiting work notices a `resume` or an install soon. */
 const MAX_RETRY_AFTER_MS = 10 * 60_000;
-const LEAST_RETRY_AFTER_MS = 1_000;
+const MIN_RETRY_AFTER_MS = 1_000;
 
 const suspended = counter({
   name: 'relay_portals_suspended_total',
@@ -30,7 +29,7 @@ const suspended = counter({
   labelNames: ['reason'],
 });
 
-/** The portal has refused everything, and is left alone until its next try. */
+/** The circuit of the portal is open. */
 class PortalSuspendedError extends Bitrix24Error {
   override readonly name = 'PortalSuspendedError';
 
@@ -40,7 +39,7 @@ class PortalSuspendedError extends Bitrix24Error {
     nextTryInMs: number,
     cause?: unknown,
   ) {
-    const retryAfterMs = Math.min(Math.max(nextTryInMs, LEAST_RETRY_AFTER_MS), MAX_RETRY_AFTER_MS);
+    const retryAfterMs = Math.min(Math.max(nextTryInMs, MIN_RETRY_AFTER_MS), MAX_RETRY_AFTER_MS);
     super('PORTAL_SUSPENDED', { memberId, recovery: 'wait', retryAfterMs, cause });
     this.message = `PORTAL_SUSPENDED: the portal takes no calls (${reason}); the next try is in ${inWords(nextTryInMs)}`;
   }
@@ -83,7 +82,7 @@ export class Suspensions {
     );
     if (taken) {
       this.leases.set(memberId, taken.until);
-      this.log.info({ memberId }, 'a suspended portal is tried again');
+      this.log.info({ memberId }, 'probing a suspended portal');
       return;
     }
     const [state] = await queryRows<{ reason: string; waitMs: number }>(
@@ -104,7 +103,10 @@ export class Suspensions {
       else if (refusesWebhook(outcome)) await this.askForWebhook(memberId);
       else if (isServed(outcome)) await this.lift(memberId);
     } catch (err) {
-      this.log.warn({ err, memberId }, 'how a request ended could not be noted at its portal');
+      this.log.warn(
+        { event: 'portal.outcome.unstored', err, memberId },
+        'the outcome of a request could not be stored',
+      );
     }
   }
 
@@ -137,7 +139,10 @@ export class Suspensions {
     if (row) {
       suspended.inc({ reason });
       const nextTryAt = new Date(row.untilMs).toISOString();
-      this.log.warn({ memberId, reason, times: row.times, nextTryAt }, 'the portal is suspended');
+      this.log.warn(
+        { event: 'portal.suspended', memberId, reason, times: row.times, nextTryAt },
+        'the portal is suspended',
+      );
     }
     return new PortalSuspendedError(
       memberId,
@@ -183,7 +188,10 @@ export class Suspensions {
       return count > 0;
     });
     if (changed)
-      this.log.warn({ memberId }, 'the portal does not know its incoming webhook any more: make another');
+      this.log.warn(
+        { event: 'portal.needs_webhook', memberId },
+        'the portal rejects its incoming webhook: create another one there',
+      );
   }
 
   private async hasWebhookAgain(memberId: string): Promise<void> {
@@ -198,7 +206,7 @@ export class Suspensions {
       if (count > 0) await announce(manager, 'portals', memberId);
       return count > 0;
     });
-    if (changed) this.log.info({ memberId }, 'the portal knows its incoming webhook again');
+    if (changed) this.log.info({ memberId }, 'the portal accepts its incoming webhook again');
   }
 
   private async lift(memberId: string): Promise<void> {
@@ -218,10 +226,10 @@ export class Suspensions {
        WHERE member_id = $1 AND state = 'installed' AND resuming_since IS NOT NULL`,
       [memberId],
     );
-    if (count > 0) this.log.info({ memberId }, 'a portal that was resumed has answered');
+    if (count > 0) this.log.info({ memberId }, 'a resumed portal has responded');
   }
 
-  /** `until`: only while the row still says so. */
+  /** `until`: only while the row still has it. */
   private async end(
     memberId: string,
     { isProved, until }: { isProved: boolean; until?: string },

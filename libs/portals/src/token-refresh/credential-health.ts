@@ -6,10 +6,9 @@
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockPortal } from '../repository/credentials.js';
-import { NOT_SUSPENDED, PortalEntity } from '../entities.js';
-import { inTransaction } from '../in-transaction.js';
+import { NOT_SUSPENDED, PortalEntity } from '../store/entities.js';
+import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { announce } from '../store/notifier.js';
-import { countChanged, queryRows } from '../store/sql.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */
@@ -53,8 +52,8 @@ export class CredentialHealth {
     });
     if (isMarked) {
       this.log.warn(
-        { memberId, code: 'TOKEN_REFUSED' },
-        'the portal refuses its token for long: it has to authorize the application again',
+        { event: 'portal.needs_reauth', memberId, code: 'TOKEN_REFUSED' },
+        'the portal keeps rejecting its token: it has to authorize the application again',
       );
     }
   }

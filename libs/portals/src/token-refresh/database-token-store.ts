@@ -100,7 +100,10 @@ export class DatabaseTokenStore implements TokenStore {
         await this.#health.refused(memberId);
       }
     } catch (err) {
-      log.warn({ err, memberId }, 'how a portal took its token could not be noted');
+      log.warn(
+        { event: 'token.health.unstored', err, memberId },
+        'whether a portal accepted its token could not be stored',
+      );
     }
   }
 

@@ -72,10 +72,13 @@ export class StaleTokenRefresher {
   private async refresh(memberId: string, idleSince: Date): Promise<boolean | 'oauth-away'> {
     try {
       await this.portals.tokens(memberId).refreshStale(idleSince);
-      this.log.info({ memberId }, 'the tokens of an unused portal were renewed');
+      this.log.info({ memberId }, 'the tokens of an unused portal were refreshed');
       return true;
     } catch (err) {
-      this.log.warn({ err, memberId }, 'the tokens of an unused portal could not be renewed');
+      this.log.warn(
+        { event: 'token.refresh.failed', err, memberId },
+        'the tokens of an unused portal could not be refreshed',
+      );
       return err instanceof OAuthError && err.unreachable ? 'oauth-away' : false;
     }
   }

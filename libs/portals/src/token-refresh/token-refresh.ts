@@ -16,8 +16,8 @@ import {
   readCredentials,
   storeGrant,
 } from '../repository/credentials.js';
-import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../entities.js';
-import { PortalError } from '../errors.js';
+import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../store/entities.js';
+import { PortalError } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { announce } from '../store/notifier.js';
 import { forgetRefusals } from './credential-health.js';
@@ -199,7 +199,10 @@ export class TokenRefresh {
       if (stored.portal.state === 'needs-reauth') return undefined;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
       await announce(manager, 'portals', memberId);
-      log.warn({ memberId, code: reason.code }, 'the portal has to authorize the application again');
+      log.warn(
+        { event: 'portal.needs_reauth', memberId, code: reason.code },
+        'the portal has to authorize the application again',
+      );
       return undefined;
     });
     if (newer) return newer;
@@ -214,7 +217,10 @@ export class TokenRefresh {
     const { box, log, memberId, timings } = this.parts;
     let lastError = firstError;
     for (const pauseMs of timings.rescuePausesMs) {
-      log.warn({ err: lastError, memberId }, 'a renewed token pair could not be stored yet; trying again');
+      log.warn(
+        { event: 'token.store.retried', err: lastError, memberId },
+        'a new token pair could not be stored yet; trying again',
+      );
       await delay(pauseMs);
       try {
         return await this.#locked((manager, stored) =>
@@ -229,8 +235,8 @@ export class TokenRefresh {
       }
     }
     log.error(
-      { err: lastError, memberId },
-      'a renewed token pair is lost: the portal has to authorize again',
+      { event: 'token.store.failed', err: lastError, memberId },
+      'a new token pair is lost, because it could not be stored',
     );
     throw lastError;
   }

@@ -2,13 +2,14 @@ import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { eventually } from '../../../test/support/eventually.js';
-import { PortalsDatabase } from '../test/portals-database.js';
-import { TcpProxy } from '../test/tcp-proxy.js';
-import { DatabaseOperatingTimes } from './rate-limit/database-operating-times.js';
-import { PortalRepository } from './repository/portal-repository.js';
-import { PortalSettings } from './repository/portal-settings.js';
-import { Suspensions } from './suspension/suspensions.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { PortalsDatabase } from '../../test/portals-database.js';
+import { TcpProxy } from '../../test/tcp-proxy.js';
+import { DatabaseOperatingTimes } from '../rate-limit/database-operating-times.js';
+import { countChanged, queryRows } from './sql.js';
+import { PortalRepository } from '../repository/portal-repository.js';
+import { PortalSettings } from '../repository/portal-settings.js';
+import { Suspensions } from '../suspension/suspensions.js';
 
 const grant = (memberId: string) => ({
   memberId,
@@ -78,3 +79,54 @@ async function isLocked(source: DataSource, memberId: string): Promise<boolean> 
     () => true,
   );
 }
+
+describe('a statement', () => {
+  let database: PortalsDatabase;
+  let source: DataSource;
+
+  beforeAll(async () => {
+    database = await PortalsDatabase.create();
+    source = await database.connect();
+  });
+  afterAll(() => database.close());
+
+  it('gives its rows as they are, whether it reads or changes them', async () => {
+    const values = `consumer = 'one' RETURNING consumer, name`;
+    const rows = [
+      { consumer: 'one', name: 'A' },
+      { consumer: 'one', name: 'B' },
+    ];
+    await expect(
+      queryRows(
+        source,
+        `INSERT INTO portals.subscriptions (consumer, name) VALUES ('one', $1), ('one', $2) RETURNING consumer, name`,
+        ['A', 'B'],
+      ),
+    ).resolves.toEqual(rows);
+    await expect(
+      queryRows(source, `SELECT consumer, name FROM portals.subscriptions ORDER BY name`),
+    ).resolves.toEqual(rows);
+    await expect(
+      queryRows(source, `UPDATE portals.subscriptions SET since = now() WHERE ${values}`),
+    ).resolves.toEqual(rows);
+    await expect(queryRows(source, `SELECT 1 WHERE false`)).resolves.toEqual([]);
+    await expect(
+      queryRows(source, `UPDATE portals.subscriptions SET since = now() WHERE false RETURNING name`),
+    ).resolves.toEqual([]);
+    await expect(queryRows(source, `DELETE FROM portals.subscriptions WHERE ${values}`)).resolves.toEqual(
+      rows,
+    );
+  });
+
+  it('tells how many rows it has changed', async () => {
+    const update = `UPDATE portals.subscriptions SET since = now() WHERE consumer = $1`;
+    await expect(countChanged(source, update, ['two'])).resolves.toBe(0);
+    await source.query(
+      `INSERT INTO portals.subscriptions (consumer, name) VALUES ('two', 'A'), ('two', 'B')`,
+    );
+    await expect(countChanged(source, update, ['two'])).resolves.toBe(2);
+    await expect(
+      countChanged(source, 'DELETE FROM portals.subscriptions WHERE consumer = $1', ['two']),
+    ).resolves.toBe(2);
+  });
+});

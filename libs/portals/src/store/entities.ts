@@ -15,11 +15,11 @@ export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
 /**
- * What `event.bind` has done: Bitrix24 keeps a handler; or the portal does not know the event, or gives it to
- * applications with another permission only.
+ * Result of `event.bind`: bound; or the portal does not know the event, or requires a permission that the application
+ * does not have.
  */
 export type BindingState = 'bound' | 'unknown-event' | 'out-of-scope';
-/** What a portal is asked for: to keep the handlers that are wanted, or to drop those that nobody wants any more. */
+/** Binding wanted handlers, or unbinding those that nobody wants any more. */
 export type BindingWork = 'bind' | 'unbind';
 
 /** `failed`: a repeat would not help, or many did not. */
@@ -135,9 +135,9 @@ export class SubscriptionEntity {
   @PrimaryColumn('text') consumer: string;
   /** Event name as the consumer wrote it, base or suffixed. */
   @PrimaryColumn('text') name: string;
-  /** Older events are nothing that the consumer missed. */
+  /** The consumer has not missed older events. */
   @Column('timestamptz') since: Date;
-  /** It gets no more until it is started again: nobody makes its queues anew. */
+  /** Draining: its queues are not recreated until its next start. */
   @Column('timestamptz', { name: 'drained_at', nullable: true }) drainedAt: Date | null;
 }
 
@@ -153,28 +153,28 @@ export class ChosenSubscriptionEntity {
 export class EventBindingEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') name: string;
-  /** The address that Bitrix24 was given; empty where it was bound before the address was kept. */
+  /** The bound address; empty for bindings made before it was stored. */
   @Column('text') handler: string;
   @Column('text') state: BindingState;
   @UpdateDateColumn({ type: 'timestamptz', name: 'bound_at' }) boundAt: Date;
-  /** The application's when the portal was asked; null where that was before it was kept. */
+  /** The application's permissions at the attempt; null for bindings made before they were stored. */
   @Column('text', { array: true, nullable: true }) scope: string[] | null;
-  /** Which one the application lacks for an event that is `out-of-scope`, where the portal said so. */
+  /** The missing permission of an `out-of-scope` event, if the portal named it. */
   @Column('text', { nullable: true }) permission: string | null;
 }
 
-/** A portal that is asked now, or was in vain; as `BindingAttempts` describes it. */
+/** A binding attempt in flight, or the last failed one (`BindingAttempts`). */
 @Entity({ schema: SCHEMA, name: 'binding_attempts' })
 export class BindingAttemptEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') work: BindingWork;
-  /** The address that it is asked for: a refusal says nothing about another. */
+  /** The address to bind: a failure says nothing about another one. */
   @Column('text') handler: string;
   @Column('text', { array: true }) scope: string[];
-  /** Since it last worked. */
+  /** Since the last success. */
   @Column('int') attempts: number;
   @Column('timestamptz', { name: 'next_attempt_at' }) nextAttemptAt: Date;
-  /** Who asks now; what an older claim brings is no longer true. */
+  /** Id of the claim in flight; results under an older one are stale. */
   @Column('uuid', { nullable: true }) claim: string | null;
   @Column('text', { nullable: true }) error: string | null;
 }
@@ -184,7 +184,7 @@ export class WebhookPairEntity {
   @PrimaryColumn('bytea', { name: 'token_hash' }) tokenHash: Buffer;
   @Column('text') host: string;
   @Column('text', { name: 'sealed_url' }) sealedUrl: string;
-  /** The only portal that may claim it; null: whose event is first. */
+  /** The only portal that may claim it; null: the first with its token. */
   @Column('text', { name: 'member_id', nullable: true }) memberId: string | null;
   @CreateDateColumn({ type: 'timestamptz', name: 'added_at' }) addedAt: Date;
 }
@@ -245,7 +245,7 @@ export class TaskEntity {
 @Entity({ schema: SCHEMA, name: 'setting_schemas' })
 export class SettingSchemaEntity {
   @PrimaryColumn('text') consumer: string;
-  /** JSON Schema of what may be set for it at one portal. */
+  /** JSON Schema of its settings at one portal. */
   @Column('jsonb') schema: Record<string, unknown>;
   @Column('timestamptz', { name: 'declared_at' }) declaredAt: Date;
 }
