@@ -19,6 +19,7 @@ const stopTimeoutMs = 30_000;
  * @typedef {object} System
  * @property {string} description what it runs on
  * @property {string} databaseUrl
+ * @property {string | undefined} amqpUrl undefined: the bus is in PostgreSQL
  * @property {string} gatewayUrl
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
@@ -116,6 +117,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
   return {
     description,
     databaseUrl: database.url,
+    amqpUrl: broker?.url,
     gatewayUrl,
     operator,
     simulatorUrl,
@@ -130,7 +132,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
  * @param {string} app
  * @returns {Record<string, string>}
  */
-function deployedMemory(app) {
+export function deployedMemory(app) {
   if (app === 'portal-simulator') return {};
   const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
   const service = new RegExp(`^ {2}${app}:\\n(?:(?: {3,}.*)?\\n)*`, 'm').exec(compose)?.[0] ?? '';
