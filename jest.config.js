@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
+import { keepTemporaryFilesInMemory } from './test/support/temporary-files.mjs';
 
+keepTemporaryFilesInMemory();
 // What the worker processes of this run share carries it (test/support/test-run.mjs).
 process.env['RELAY_TEST_RUN'] ??= String(process.pid);
 
@@ -8,6 +10,8 @@ export default {
   // Most of a test's time is waiting for real servers and processes: two cores have room for four.
   maxWorkers: Math.max(4, availableParallelism()),
   testSequencer: '<rootDir>/test/support/slowest-first.mjs',
+  // Not among the temporary files: it outlives a run.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   testEnvironment: 'node',
   // Longer than `eventually` waits, so that a failure shows its last error; many times what any test takes alone.
   testTimeout: 60_000,

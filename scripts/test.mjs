@@ -13,6 +13,8 @@ process.chdir(join(import.meta.dirname, '..'));
 const prepared = spawnSync(process.execPath, ['scripts/prepare.mjs'], { stdio: 'inherit' });
 if (prepared.status !== 0) process.exit(1);
 
+const { keepTemporaryFilesInMemory } = await import('../test/support/temporary-files.mjs');
+keepTemporaryFilesInMemory();
 const { findDatabase, findBroker } = await import('../test/support/services.mjs');
 const { findChromium } = await import('../test/browser/chromium.mjs');
 const services = [await findDatabase(), await findBroker()];

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { hasBroker } from '../support/broker.js';
 import { eventually } from '../support/eventually.js';
 import { Mirror } from '../support/mirror.js';
-import { command } from '../support/operator.js';
+import { askGateway, command } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 
@@ -53,6 +53,14 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
     for (const typeId of typeIds) expect(await mirror.differences(typeId)).toEqual([]);
   }
 
+  /** All events have been sent and handled: until then a comparison of every item costs seconds and tells nothing. */
+  async function expectSettled(): Promise<void> {
+    expect((await portal.statistics()).events.pending).toBe(0);
+    expect(await askGateway(relay, 'GET', '/consumers')).toMatchObject({
+      consumers: [{ waiting: 0, inHand: 0 }],
+    });
+  }
+
   /** Adds, updates and deletes at every type, each with its event unless some are dropped. */
   async function changeAtRandom(count: number, seed: number, dropEvents = 0): Promise<number> {
     let dropped = 0;
@@ -87,6 +95,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
       const { types, done } = await mirror.backfilled();
       expect([types, done]).toEqual([typeIds.length, typeIds.length]);
     }, patience);
+    await eventually(expectSettled, patience);
     await eventually(expectEqual, { ...patience, everyMs: 1_000 });
   });
 
@@ -123,6 +132,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
 
   it('follows random changes, and is equal within seconds after the last', async () => {
     await changeAtRandom(changes / 2, 2);
+    await eventually(expectSettled, patience);
     await eventually(expectEqual, { ...patience, everyMs: 1_000 });
   });
 
@@ -132,6 +142,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
     const ended = await command(relay, ['sync', 'reconcile', portal.memberId]);
     expect(ended.screen).toMatch(/reconcile: done/);
     expect(ended.code).toBe(0);
+    await eventually(expectSettled, patience);
     await eventually(expectEqual, { ...patience, everyMs: 1_000 });
   });
 
@@ -148,6 +159,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
       expect(long).toEqual([{ items: ids.length, longest: title.length }]);
     }, patience);
     for (const id of ids) await portal.change(134, id, { title: 'short again' });
+    await eventually(expectSettled, patience);
     await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
   });
 
@@ -171,6 +183,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
   it('follows a portal that was restored from a backup: times go back, ids are given again', async () => {
     await portal.crm.backup('monday');
     await portal.crm.changeAtRandom(134, { count: 100, seed: 77, adds: 0.5, deletes: 0.2 });
+    await eventually(expectSettled, patience);
     await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
     await portal.crm.restore('monday');
     expect((await mirror.differences(134)).length).toBeGreaterThan(0);
@@ -227,6 +240,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
       );
     }, patience);
     await portal.crm.changeAtRandom(134, { count: 50, seed: 5 });
+    await eventually(expectSettled, patience);
     await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
     await expect(mirror.rows('SELECT FROM mirror.acme_t131')).rejects.toThrow('does not exist');
   });

@@ -10,7 +10,7 @@ const SLOWEST = [
   'test/e2e/poison',
   'test/e2e/crash',
   'test/e2e/shutdown',
-  'libs/bus/src/rabbitmq/refusals',
+  'test/e2e/rabbitmq-refusals',
   'test/e2e/bus-commands',
   'test/e2e/demo',
   'test/e2e/standalone',
