@@ -60,7 +60,7 @@ const allowed: Import[] = [
   ['apps/standalone/src/standalone.ts', '../../gateway/src/gateway.js'],
   ['libs/bus/src/rabbitmq/receipt.ts', '../event-bus.js'],
   ['libs/consumer/src/nest/portal-events.server.spec.ts', '../../test/memory-crash-log.js'],
-  ['libs/consumer/test/memory-crash-log.ts', '../src/poison/crash-log.js'],
+  ['libs/consumer/test/memory-crash-log.ts', '../src/poison/poison-detector.js'],
   ['test/support/bus-under-test.ts', '../../libs/bus/src/event-bus.js'],
   ['libs/bus/src/event-bus.spec.ts', '../../../test/support/eventually.js'],
   ['libs/bus/src/rabbitmq/topology.spec.ts', '../../../../test/support/broker.js'],

@@ -11,16 +11,19 @@ import {
   type Log,
   NestLogger,
   ownProcessContext,
+  readEnvironment,
   requireDatabase,
+  runMain,
+  runUntilSignal,
+  traced,
 } from '@relay/platform';
 import { PortalCache, PORTAL_ENTITIES, PortalSettings, PortalsModule, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
-import { ConsumerContextModule } from './consumer-context.js';
 import { ProcessReporter } from './heartbeat/process-reporter.js';
 import { PortalEventsServer } from './nest/portal-events.server.js';
 import { DatabaseCrashLog } from './poison/database-crash-log.js';
-import { registerWorkMetrics } from './work-metrics.js';
+import { registerWorkMetrics } from './heartbeat/work-metrics.js';
 
 /** The variables that every consumer reads. */
 export const CONSUMER_VARIABLES = [
@@ -158,6 +161,37 @@ export async function startConsumer(
       ).finally(() => log.info({}, `${name} stopped`));
     },
   };
+}
+
+/** The whole `main.ts` of a consumer: its own process, configured by the environment, ended by a signal. */
+export async function runConsumer(options: ConsumerOptions): Promise<void> {
+  await runMain(options.name, async () => {
+    await runUntilSignal(async () => {
+      const environment = readEnvironment(CONSUMER_VARIABLES);
+      return traced(options.name, environment, () => startConsumer(options, environment));
+    });
+  });
+}
+
+/** The consumer's own log, for its controllers and providers: `@Inject(CONSUMER_LOG) log: Log`. */
+export const CONSUMER_LOG = Symbol('CONSUMER_LOG');
+/** The variable TASK_CONCURRENCY: maximum portals whose tasks this process handles at once. */
+export const TASK_CONCURRENCY = Symbol('TASK_CONCURRENCY');
+
+/** What the providers of every consumer may inject. */
+@Module({})
+class ConsumerContextModule {
+  static of(log: Log, taskConcurrency: number): DynamicModule {
+    return {
+      module: ConsumerContextModule,
+      global: true,
+      providers: [
+        { provide: CONSUMER_LOG, useValue: log },
+        { provide: TASK_CONCURRENCY, useValue: taskConcurrency },
+      ],
+      exports: [CONSUMER_LOG, TASK_CONCURRENCY],
+    };
+  }
 }
 
 @Module({})

@@ -1,4 +1,4 @@
-import type { CrashLog } from '../src/poison/crash-log.js';
+import type { CrashLog } from '../src/poison/poison-detector.js';
 
 /** A crash log in memory that outlives a dispatcher within one test. */
 export class MemoryCrashLog implements CrashLog {

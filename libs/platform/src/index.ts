@@ -1,3 +1,4 @@
+export { deferred, pause, waitAtMost } from './async.js';
 export { ownProcessContext } from './process-context.js';
 export type { ProcessContext } from './process-context.js';
 export { closeInOrder, ShutdownError } from './graceful-shutdown.js';

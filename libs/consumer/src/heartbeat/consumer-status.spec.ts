@@ -6,7 +6,7 @@ import {
   type BusAdminUnderTest,
 } from '../../../../test/support/bus-admins-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
-import type { ConsumerState } from '../scheduler/dispatcher-state.js';
+import type { ConsumerState } from '../scheduler/dispatcher.js';
 import type { Delivery } from '@relay/bus';
 import { ProcessReporter } from './process-reporter.js';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Log } from '@relay/platform';
-import type { ConsumerState } from '../scheduler/dispatcher-state.js';
+import type { ConsumerState } from '../scheduler/dispatcher.js';
 
 /** Database access for reports; TypeORM's DataSource implements it. */
 export interface ReportDatabase {

@@ -1,6 +1,6 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
-import type { ConsumerState } from '../scheduler/dispatcher-state.js';
+import type { ConsumerState } from '../scheduler/dispatcher.js';
 import { Dispatcher, type DispatcherOptions } from '../scheduler/dispatcher.js';
 import type { Consumption, EventBus } from '@relay/bus';
 import { gatherHandlers } from './event-handlers.js';

@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { DatabaseCrashLog } from './database-crash-log.js';
-import { BUS_MIGRATIONS } from '@relay/bus';
 
 describe('the crash log in PostgreSQL', () => {
   let database: TestDatabase;
   const open: DatabaseCrashLog[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase(BUS_MIGRATIONS);
+    database = await freshDatabase(await loadMigrations('libs/bus'));
   });
   afterAll(async () => {
     for (const crashLog of open) await crashLog.close();

@@ -1,6 +1,6 @@
 import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
-import type { CrashLog } from './crash-log.js';
+import type { CrashLog } from './poison-detector.js';
 
 const BEGIN_SQL = `
   INSERT INTO bus.trials AS t (consumer, member_id, unfinished) VALUES ($1, $2, 1)

@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { silentLog } from '@relay/platform';
+import { silentLog, deferred } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
-import { deferred } from '@relay/bus';
 import { Dispatcher, type DispatcherOptions, type EventHandler } from './dispatcher.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { MemoryCrashLog } from '../../test/memory-crash-log.js';

@@ -1,15 +1,18 @@
-import { formatEventName } from '@relay/bus';
-import { waitAtMost, DEFAULT_PREFETCH, type Delivery, type Receipt } from '@relay/bus';
-import type { DispatcherState } from './dispatcher-state.js';
-import { type AdaptiveBatching, BatchLinger, DEFAULT_BATCHING } from './adaptive-batching.js';
-import { WaitBudget } from './wait-budget.js';
+import { waitAtMost } from '@relay/platform';
+import { formatEventName, DEFAULT_PREFETCH, type Delivery, type Receipt } from '@relay/bus';
+import {
+  type AdaptiveBatching,
+  BatchLinger,
+  DEFAULT_BATCHING,
+  LaneTimers,
+  WaitBudget,
+} from './lane-timing.js';
 import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
 import { Lanes } from './lanes.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import type { Batch, EventHandler, RunOptions } from './run-batch.js';
-import { LaneTimers } from './lane-timers.js';
 import { Settler, type SettlerOptions } from './settler.js';
-import type { CrashLog } from '../poison/crash-log.js';
+import type { CrashLog } from '../poison/poison-detector.js';
 
 export type { EventHandler } from './run-batch.js';
 
@@ -28,6 +31,26 @@ export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'han
   batching?: AdaptiveBatching;
   /** How long `drain` waits for batches in flight. Default one minute. */
   drainWithinMs?: number;
+}
+
+/** What a consumer process has taken from the bus and not settled yet, at one moment. */
+export interface DispatcherState {
+  /** Portals with work, waiting or in flight. */
+  lanes: number;
+  /** Events that wait in lanes or are in flight, each counted although merged with others. */
+  waiting: number;
+  /** Batches in flight. */
+  batches: number;
+  /** The circuit breaker is open: one event at a time is tried. */
+  isPaused: boolean;
+  /** Unix time in milliseconds at which the gateway received the oldest of them; undefined when there are none. */
+  oldestAt: number | undefined;
+}
+
+/** The dispatcher state, with messages that the process does not take. */
+export interface ConsumerState extends DispatcherState {
+  /** Messages written by a newer version: they are redelivered until a process can read them. */
+  newer: number;
 }
 
 const DEFAULT_MAX_BATCHES = 128;

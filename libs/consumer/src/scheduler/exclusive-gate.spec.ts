@@ -1,6 +1,6 @@
+import { deferred } from '@relay/platform';
 import { describe, expect, it } from '@jest/globals';
 import { eventually } from '../../../../test/support/eventually.js';
-import { deferred } from '@relay/bus';
 import { ExclusiveGate } from './exclusive-gate.js';
 
 describe('the exclusive gate', () => {

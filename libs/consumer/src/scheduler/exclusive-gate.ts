@@ -1,5 +1,5 @@
+import { waitAtMost, deferred } from '@relay/platform';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitAtMost, deferred } from '@relay/bus';
 
 /** A readers–writer lock with timeouts: many shared runs at once, or one exclusive run. */
 export class ExclusiveGate {

@@ -1,5 +1,5 @@
 import { type Receipt, toFailure } from '@relay/bus';
-import type { WaitBudget } from './wait-budget.js';
+import type { WaitBudget } from './lane-timing.js';
 import type { Lane } from './lane.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import {
@@ -14,7 +14,7 @@ import {
 import type { Settler } from './settler.js';
 import { ExclusiveGate } from './exclusive-gate.js';
 import { type PoisonProbe, PoisonDetector } from '../poison/poison-detector.js';
-import { type CrashLog, CrashLogUnavailableError } from '../poison/crash-log.js';
+import { type CrashLog, CrashLogUnavailableError } from '../poison/poison-detector.js';
 
 export interface LaneProcessorOptions extends RunOptions {
   crashLog: CrashLog;

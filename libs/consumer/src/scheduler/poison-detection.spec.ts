@@ -1,14 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import type { PortalEvent } from '@relay/bus';
-import { silentLog } from '@relay/platform';
-import { deferred } from '@relay/bus';
+import { type PortalEvent } from '@relay/bus';
+import { silentLog, deferred } from '@relay/platform';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { MemoryCrashLog } from '../../test/memory-crash-log.js';
 import { recorded, type RecordedReceipt } from '../../test/recorded-delivery.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
 import { Dispatcher } from './dispatcher.js';
-import { suspectLimit } from '../poison/crash-log.js';
+import { suspectLimit } from '../poison/poison-detector.js';
 
 interface Waiting {
   event: PortalEvent;

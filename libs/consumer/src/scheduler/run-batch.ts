@@ -2,9 +2,8 @@ import { guidanceOf, type Log } from '@relay/platform';
 import { type Receipt, toFailure } from '@relay/bus';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import type { Outcome } from './decide.js';
-import type { LaneBatch, LaneRules } from './lane.js';
+import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
 import { instrument } from './instrumented-batch.js';
-import type { PendingEntry } from './pending-entry.js';
 
 /** One method under `@OnPortalEvents`, for any number of event names. */
 export interface EventHandler extends LaneRules {
@@ -72,7 +71,8 @@ async function handle(
 ): Promise<(entry: Entry) => Outcome> {
   try {
     const failed = await instrument({ consumer, memberId, entries }, () =>
-      handler.handle({ memberId, entries: entries.map(({ view }) => view) }),
+      // Copies: a handler that changes its entries must not change what the lane merges and counts.
+      handler.handle({ memberId, entries: entries.map(({ view }) => ({ ...view })) }),
     );
     if (failed.length === 0) return () => ({ ok: true });
     const errors = new Map(failed.map(({ entity, error }) => [entity, error]));

@@ -1,7 +1,12 @@
-import type { Log } from '@relay/platform';
-import { waitAtMost, type Failure, type Receipt, toFailure, DEFAULT_RETRY_DELAYS_MS } from '@relay/bus';
-import { settledTotal } from './metrics.js';
+import { counter, type Log, waitAtMost } from '@relay/platform';
+import { type Failure, type Receipt, toFailure, DEFAULT_RETRY_DELAYS_MS } from '@relay/bus';
 import { decide, type Outcome } from './decide.js';
+
+const settledTotal = counter({
+  name: 'relay_bus_settled_total',
+  help: 'Deliveries settled, by decision: done, retry, wait, dead',
+  labelNames: ['consumer', 'decision'],
+});
 
 export interface SettlerOptions {
   consumer: string;

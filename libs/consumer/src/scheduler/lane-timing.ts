@@ -47,3 +47,64 @@ export class BatchLinger {
     return this.intervals.get(memberId) ?? this.batching.firstMs;
   }
 }
+
+/**
+ * Limits how long lanes wait for a portal that is throttled or down. No lane waits longer than the budget in total:
+ * RabbitMQ gives a shard to another process only when this one has settled all of it.
+ */
+export class WaitBudget {
+  /** By portal, in milliseconds: since when its lane has waited without a batch that got through. */
+  private readonly sinceByPortal = new Map<string, number>();
+
+  constructor(readonly maxMs: number) {}
+
+  since(memberId: string): number | undefined {
+    return this.sinceByPortal.get(memberId);
+  }
+
+  /** Whether the lane may wait this long on top of what it has waited; else its wait in this process ends. */
+  extend(memberId: string, waitMs: number, now: number): boolean {
+    const since = this.sinceByPortal.get(memberId) ?? now;
+    const mayWait = now + waitMs - since <= this.maxMs;
+    if (mayWait) this.sinceByPortal.set(memberId, since);
+    else this.sinceByPortal.delete(memberId);
+    return mayWait;
+  }
+
+  end(memberId: string): void {
+    this.sinceByPortal.delete(memberId);
+  }
+}
+
+/** Cool-down timers of lanes: one for each lane, whatever waits in it. */
+export class LaneTimers {
+  private readonly ends = new Map<string, () => void>();
+
+  /**
+   * @param remainingMs called at once and whenever the returned time has passed: 0 when the cool-down is over
+   * @param onEnd called once, also when `end` comes first
+   */
+  start(memberId: string, remainingMs: () => number, onEnd: () => void): void {
+    let timer: NodeJS.Timeout | undefined;
+    const end = (): void => {
+      clearTimeout(timer);
+      this.ends.delete(memberId);
+      onEnd();
+    };
+    const check = (): void => {
+      const ms = remainingMs();
+      if (ms > 0) timer = setTimeout(check, ms);
+      else end();
+    };
+    this.ends.set(memberId, end);
+    check();
+  }
+
+  end(memberId: string): void {
+    this.ends.get(memberId)?.();
+  }
+
+  endAll(): void {
+    for (const end of this.ends.values()) end();
+  }
+}

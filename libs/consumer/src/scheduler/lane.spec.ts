@@ -1,5 +1,37 @@
 import { describe, expect, it } from '@jest/globals';
-import { DeferralPolicy } from './deferral-policy.js';
+import { anEvent } from '../../../../test/support/an-event.js';
+import { addToEntry, DeferralPolicy, type LaneReceipt, mergeEntries, newEntry } from './lane.js';
+
+const receipt: LaneReceipt = { lost: false, deliveryCount: 0 };
+const rules = { withData: false };
+const ofTrace = (n: number) => anEvent({ traceparent: `trace-${n}` });
+const traces = (count: number, from = 0): string[] =>
+  Array.from({ length: count }, (_, index) => `trace-${from + index}`);
+
+describe('a pending entry', () => {
+  it('keeps the traces of its first eight events, in a flood, too', () => {
+    const entry = newEntry('a', ofTrace(0), receipt, rules);
+    for (let n = 1; n < 100; n++) addToEntry(entry, ofTrace(n), receipt);
+    expect(entry.traceparents).toEqual(traces(8));
+    expect(entry.receipts).toHaveLength(100);
+  });
+
+  it('has no traces while nothing is traced, and begins with the first', () => {
+    const entry = newEntry('a', anEvent(), receipt, rules);
+    addToEntry(entry, anEvent(), receipt);
+    expect(entry).not.toHaveProperty('traceparents');
+    addToEntry(entry, ofTrace(0), receipt);
+    expect(entry.traceparents).toEqual(traces(1));
+  });
+
+  it('keeps the traces of earlier events, then of later ones', () => {
+    const earlier = newEntry('a', ofTrace(0), receipt, rules);
+    const later = newEntry('a', ofTrace(1), receipt, rules);
+    for (let n = 2; n < 20; n++) addToEntry(later, ofTrace(n), receipt);
+    expect(mergeEntries(earlier, later).traceparents).toEqual(traces(8));
+    expect(mergeEntries(newEntry('a', anEvent(), receipt, rules), later).traceparents).toEqual(traces(8, 1));
+  });
+});
 
 /** Number of `events` at one moment, by their delay. */
 function delays(policy: DeferralPolicy, events: number, now: number): Record<number, number> {

@@ -1,5 +1,5 @@
 import { gauge } from '@relay/platform';
-import type { DispatcherState } from './scheduler/dispatcher-state.js';
+import type { DispatcherState } from '../scheduler/dispatcher.js';
 
 type StateReader = () => DispatcherState | undefined;
 
