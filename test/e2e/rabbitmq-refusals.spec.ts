@@ -15,8 +15,8 @@ import { eventually } from '../support/eventually.js';
 import { retryDelaysMs } from '../support/bus-under-test.js';
 import { anEvent } from '../support/an-event.js';
 import { RecordedLog } from '../support/recorded-log.js';
-import { BusHealth } from '../../libs/bus/src/bus-health.js';
-import type { Delivery, EventBus } from '../../libs/bus/src/event-bus.js';
+import { BusHealth } from '../../libs/bus/src/connection/connection-report.js';
+import type { Delivery, EventBus } from '../../libs/bus/src/contract/event-bus.js';
 import { JournalledBus } from '../../apps/gateway/src/ingress/journal/journalled-bus.js';
 import { openEventBus } from '../../libs/bus/src/open-event-bus.js';
 import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../../libs/bus/src/rabbitmq/topology.js';
@@ -87,7 +87,7 @@ const nothing = '^$';
       expect(lines).toEqual([
         {
           level: 'error',
-          message: 'the bus cannot be used until a person mends it; trying on',
+          message: 'the bus rejects the connection until an operator acts; retrying',
           fields: expect.objectContaining({ reason: expect.stringMatching(reason) }),
         },
       ]);
@@ -100,10 +100,10 @@ const nothing = '^$';
     const events = [anEvent(), anEvent()];
     for (const event of events) await eventually(() => working.publish(event));
     await eventually(() => expect(deliveries).toHaveLength(2));
-    await deliveries[0]?.retry(1, { code: 'AGAIN', message: '' });
-    await deliveries[1]?.dead({ code: 'BAD', message: '' });
+    await deliveries[0]?.receipt.retry(1, { code: 'AGAIN', message: '' });
+    await deliveries[1]?.receipt.dead({ code: 'BAD', message: '' });
     await eventually(() => expect(deliveries).toHaveLength(3));
-    await deliveries[2]?.done();
+    await deliveries[2]?.receipt.done();
     await asAdministrator(async (channel) => {
       await eventually(async () =>
         expect((await channel.checkQueue(deadQueue(consumer))).messageCount).toBe(1),

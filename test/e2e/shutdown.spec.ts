@@ -102,7 +102,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
           names: ['ONCRMCONTACTADD'],
           receive: (delivery) => {
             again.push(delivery.event.name);
-            void delivery.done();
+            void delivery.receipt.done();
           },
         });
         await eventually(() => expect(again).toContain('ONCRMCONTACTADD'));

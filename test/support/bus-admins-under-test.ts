@@ -1,11 +1,15 @@
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import pg from 'pg';
 import { freshDatabase } from './database.js';
 import { eventually } from './eventually.js';
 import type { BusAdmin } from '../../libs/bus/src/admin/bus-admin.js';
 import { openBusAdmin } from '../../libs/bus/src/admin/open-bus-admin.js';
-import type { ConsumeOptions, Consumption, EventBus, Failure } from '../../libs/bus/src/event-bus.js';
-import { BUS_MIGRATIONS } from '../../libs/bus/src/postgres/migrations.js';
+import type {
+  ConsumeOptions,
+  Consumption,
+  EventBus,
+  Failure,
+} from '../../libs/bus/src/contract/event-bus.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from './bus-under-test.js';
 
 /** A bus with its admin API, for one spec. */
@@ -35,7 +39,7 @@ const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
-  const ownDatabase = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
+  const ownDatabase = isRabbit ? await freshDatabase(await loadMigrations('libs/bus')) : undefined;
   const databaseUrl = ownDatabase?.url ?? underTest.url;
   const openAdmin = (url: string): BusAdmin =>
     openBusAdmin({
@@ -74,7 +78,7 @@ async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<Bu
       const consumption = await consume({
         consumer,
         names: ['ONCRMCONTACTUPDATE'],
-        receive: (delivery) => void delivery.dead(failure),
+        receive: (delivery) => void delivery.receipt.dead(failure),
       });
       await publish();
       await eventually(async () => {

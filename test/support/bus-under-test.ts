@@ -4,11 +4,10 @@ import amqp from 'amqplib';
 import pg from 'pg';
 import { freshVhost, hasBroker } from './broker.js';
 import { freshDatabase } from './database.js';
-import type { EventBus } from '../../libs/bus/src/event-bus.js';
+import type { EventBus } from '../../libs/bus/src/contract/event-bus.js';
 import { openEventBus, type OpenEventBusOptions } from '../../libs/bus/src/open-event-bus.js';
-import { BUS_MIGRATIONS } from '../../libs/bus/src/postgres/migrations.js';
 import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../../libs/bus/src/rabbitmq/topology.js';
-import { shards } from '../../libs/bus/src/shard.js';
+import { shards } from '../../libs/bus/src/contract/shard.js';
 
 export interface DeadLetter {
   code: string;
@@ -98,7 +97,7 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
 }
 
 async function postgresUnderTest(): Promise<BusUnderTest> {
-  const database = await freshDatabase(BUS_MIGRATIONS);
+  const database = await freshDatabase('libs/bus');
   const pool = new pg.Pool({ connectionString: database.url, max: 2 });
   // Dropping the database ends a connection that has not closed by itself yet.
   pool.on('error', () => undefined);

@@ -3,7 +3,7 @@ import type { PortalEvent } from '@relay/events';
 import { silentLog } from '@relay/platform';
 import { freePort } from '../../../test/support/broker.js';
 import { eventually } from '../../../test/support/eventually.js';
-import { BusUnavailableError, type Delivery, type EventBus } from './event-bus.js';
+import { BusUnavailableError, type Delivery, type EventBus } from './contract/event-bus.js';
 import { openEventBus } from './open-event-bus.js';
 import { busesUnderTest, type BusUnderTest } from '../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../test/support/an-event.js';
@@ -74,12 +74,12 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
     await eventually(() =>
       expect(deliveries.map(({ event }) => event.id)).toEqual(events.map(({ id }) => id)),
     );
-    await Promise.all(held.map((delivery) => delivery.done()));
-    await held[0]?.dead({ code: 'LATE', message: '' });
-    expect(held.every(({ lost }) => lost)).toBe(true);
-    expect(deliveries.every(({ lost }) => lost)).toBe(false);
+    await Promise.all(held.map((delivery) => delivery.receipt.done()));
+    await held[0]?.receipt.dead({ code: 'LATE', message: '' });
+    expect(held.every(({ receipt }) => receipt.lost)).toBe(true);
+    expect(deliveries.every(({ receipt }) => receipt.lost)).toBe(false);
     const settled = deliveries.splice(0);
-    await Promise.all(settled.map((delivery) => delivery.done()));
+    await Promise.all(settled.map((delivery) => delivery.receipt.done()));
     const last = anEvent();
     await publishInTheEnd(last);
     await eventually(() => expect(deliveries.map(({ event }) => event.id)).toEqual([last.id]));
@@ -94,9 +94,9 @@ describe.each(busesUnderTest)('the bus on %s behind a network that fails', (_, s
       receive: (delivery) => {
         const { id, entityId } = delivery.event;
         // Every third one fails at first, so that retries are interrupted too.
-        const fails = Number(entityId) % 3 === 0 && delivery.attempts === 0;
-        if (fails) void delivery.retry(1, { code: 'TIMEOUT', message: '' });
-        else void delivery.done().then(() => settled.add(id));
+        const fails = Number(entityId) % 3 === 0 && delivery.receipt.attempts === 0;
+        if (fails) void delivery.receipt.retry(1, { code: 'TIMEOUT', message: '' });
+        else void delivery.receipt.done().then(() => settled.add(id));
       },
     });
     const events = Array.from({ length: 150 }, (_each, index) => anEvent({ entityId: String(index) }));

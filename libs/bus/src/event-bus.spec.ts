@@ -2,15 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { decodeMessage } from '@relay/events';
 import { silentLog } from '@relay/platform';
 import { eventually } from '../../../test/support/eventually.js';
-import type { ConsumeOptions, Consumption, Delivery, EventBus } from './event-bus.js';
-import { newerTotal } from './metrics.js';
-import { shardOf } from './shard.js';
+import type { ConsumeOptions, Consumption, Delivery, EventBus } from './contract/event-bus.js';
+import { newerTotal } from './contract/instrumentation.js';
+import { shardOf } from './contract/shard.js';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../test/support/an-event.js';
 
 jest.setTimeout(60_000);
 
-const settleAtOnce = (delivery: Delivery): void => void delivery.done();
+const settleAtOnce = (delivery: Delivery): void => void delivery.receipt.done();
 const failure = { code: 'QUERY_LIMIT_EXCEEDED', message: 'Too many requests' };
 
 async function timesNewer(consumer: string): Promise<number> {
@@ -78,7 +78,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     await bus.publish(event);
     await eventually(() => expect(deliveries).toHaveLength(1));
     expect(deliveries[0]?.event).toEqual(event);
-    expect(deliveries[0]).toMatchObject({ attempts: 0, deliveryCount: 0, firstFailedAt: undefined });
+    expect(deliveries[0]?.receipt).toMatchObject({ attempts: 0, deliveryCount: 0, firstFailedAt: undefined });
   });
 
   it('delivers to every consumer the events that it subscribes to, each once, and no others', async () => {
@@ -160,9 +160,9 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) =>
-        void (delivery.attempts < 2
-          ? delivery.retry(delivery.attempts === 0 ? 1 : 300, failure)
-          : delivery.done()),
+        void (delivery.receipt.attempts < 2
+          ? delivery.receipt.retry(delivery.receipt.attempts === 0 ? 1 : 300, failure)
+          : delivery.receipt.done()),
     });
     const startedAt = Date.now();
     const arrivals: number[] = [];
@@ -171,9 +171,9 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       arrivals[deliveries.length] ??= Date.now() - startedAt;
       expect(deliveries).toHaveLength(3);
     });
-    expect(deliveries.map(({ attempts }) => attempts)).toEqual([0, 1, 2]);
-    expect(deliveries[1]?.firstFailedAt).toBeGreaterThanOrEqual(startedAt - 1_000);
-    expect(deliveries[2]?.firstFailedAt).toBeCloseTo(deliveries[1]?.firstFailedAt ?? 0, -1);
+    expect(deliveries.map(({ receipt }) => receipt.attempts)).toEqual([0, 1, 2]);
+    expect(deliveries[1]?.receipt.firstFailedAt).toBeGreaterThanOrEqual(startedAt - 1_000);
+    expect(deliveries[2]?.receipt.firstFailedAt).toBeCloseTo(deliveries[1]?.receipt.firstFailedAt ?? 0, -1);
     expect(arrivals[3]).toBeGreaterThanOrEqual(200 + 400);
   });
 
@@ -182,13 +182,13 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) =>
-        void (delivery.firstFailedAt === undefined
-          ? delivery.retry(1, failure, { countsAsAttempt: false })
-          : delivery.done()),
+        void (delivery.receipt.firstFailedAt === undefined
+          ? delivery.receipt.retry(1, failure, { countsAsAttempt: false })
+          : delivery.receipt.done()),
     });
     await bus.publish(anEvent());
     await eventually(() => expect(deliveries).toHaveLength(2));
-    expect(deliveries[1]?.attempts).toBe(0);
+    expect(deliveries[1]?.receipt.attempts).toBe(0);
   });
 
   it('lets other events pass one that waits for its retry', async () => {
@@ -197,9 +197,9 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer: newConsumer(),
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) =>
-        void (delivery.event.id === bad.id && delivery.attempts === 0
-          ? delivery.retry(1, failure)
-          : delivery.done()),
+        void (delivery.event.id === bad.id && delivery.receipt.attempts === 0
+          ? delivery.receipt.retry(1, failure)
+          : delivery.receipt.done()),
     });
     const good = anEvent({ entityId: '2' });
     // Published together, because on a slow machine the retry could be back before the second is published.
@@ -215,9 +215,9 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer,
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) =>
-        void (delivery.attempts === 0
-          ? delivery.retry(1, failure)
-          : delivery.dead({ code: 'ACCESS_DENIED', message: 'No\0 access' })),
+        void (delivery.receipt.attempts === 0
+          ? delivery.receipt.retry(1, failure)
+          : delivery.receipt.dead({ code: 'ACCESS_DENIED', message: 'No\0 access' })),
     });
     const startedAt = Date.now() - 1_000;
     const event = anEvent();
@@ -240,18 +240,18 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer,
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) => {
-        if (deliveries.length === 1) void delivery.defer(1);
-        else if (deliveries.length === 2) void delivery.retry(1, failure);
-        else if (deliveries.length === 3) void delivery.defer(1);
-        else void delivery.done();
+        if (deliveries.length === 1) void delivery.receipt.defer(1);
+        else if (deliveries.length === 2) void delivery.receipt.retry(1, failure);
+        else if (deliveries.length === 3) void delivery.receipt.defer(1);
+        else void delivery.receipt.done();
       },
     });
     const event = anEvent();
     await bus.publish(event);
     await eventually(() => expect(deliveries).toHaveLength(4));
     expect(deliveries.map((delivery) => delivery.event)).toEqual([event, event, event, event]);
-    expect(deliveries.map(({ attempts }) => attempts)).toEqual([0, 0, 1, 1]);
-    expect(deliveries.map(({ firstFailedAt }) => firstFailedAt !== undefined)).toEqual([
+    expect(deliveries.map(({ receipt }) => receipt.attempts)).toEqual([0, 0, 1, 1]);
+    expect(deliveries.map(({ receipt }) => receipt.firstFailedAt !== undefined)).toEqual([
       false,
       false,
       true,
@@ -302,7 +302,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       const { ids, deliveries, consumption } = await collect({ consumer, names });
       if (run === 0) for (const event of events) await bus.publish(event);
       await eventually(() => expect(ids()).toEqual(events.map(({ id }) => id)));
-      expect(deliveries[0]?.deliveryCount).toBe(run);
+      expect(deliveries[0]?.receipt.deliveryCount).toBe(run);
       await consumption.stop();
     }
     const last = await collect({ consumer, names, receive: settleAtOnce });
@@ -319,7 +319,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer,
       names,
       receive: (delivery) => {
-        if (Number(delivery.event.entityId) < 20) settledHere.push(delivery.done());
+        if (Number(delivery.event.entityId) < 20) settledHere.push(delivery.receipt.done());
       },
     });
     const second = await collect({ from: other, consumer, names, receive: settleAtOnce });
@@ -331,8 +331,8 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
 
     await first.consumption.stop();
     await eventually(() => expect(second.ids()).toEqual(events.slice(20).map(({ id }) => id)));
-    await first.deliveries.at(-1)?.done();
-    expect(first.deliveries.at(-1)?.lost).toBe(true);
+    await first.deliveries.at(-1)?.receipt.done();
+    expect(first.deliveries.at(-1)?.receipt.lost).toBe(true);
   });
 
   it('delivers no more than the prefetch, and goes on as deliveries are settled', async () => {
@@ -345,7 +345,7 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
     for (const event of events) await bus.publish(event);
     for (let handed = 10; handed <= 30; handed += 10) {
       await eventually(() => expect(deliveries).toHaveLength(handed));
-      await Promise.all(deliveries.slice(handed - 10).map((delivery) => delivery.done()));
+      await Promise.all(deliveries.slice(handed - 10).map((delivery) => delivery.receipt.done()));
     }
     await eventually(() => expect(deliveries).toHaveLength(30));
   });
@@ -359,10 +359,10 @@ describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
       consumer,
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) => {
-        void delivery.done();
-        void delivery.done();
-        void delivery.retry(1, failure);
-        void delivery.dead(failure);
+        void delivery.receipt.done();
+        void delivery.receipt.done();
+        void delivery.receipt.retry(1, failure);
+        void delivery.receipt.dead(failure);
       },
     });
     const events = [anEvent(), anEvent(), anEvent()];

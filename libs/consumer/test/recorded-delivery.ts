@@ -1,5 +1,4 @@
-import type { PortalEvent } from '@relay/bus';
-import { UnackedDelivery, type Delivery, type Failure, type Receipt } from '@relay/bus';
+import { type PortalEvent, type Delivery, type Failure, type Receipt } from '@relay/bus';
 
 export type Settled =
   | { as: 'done' }
@@ -38,5 +37,5 @@ export function recorded(
   firstFailedAt = attempts > 0 ? Date.now() : undefined,
 ): { delivery: Delivery; receipt: RecordedReceipt } {
   const receipt = new RecordedReceipt(attempts, firstFailedAt);
-  return { delivery: new UnackedDelivery(event, receipt), receipt };
+  return { delivery: { event, receipt }, receipt };
 }

@@ -5,8 +5,8 @@ import {
   type BusAdminUnderTest,
 } from '../../../../test/support/bus-admins-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
-import type { Delivery } from '../event-bus.js';
-import { shardOf } from '../shard.js';
+import type { Delivery } from '../contract/event-bus.js';
+import { shardOf } from '../contract/shard.js';
 
 jest.setTimeout(60_000);
 
@@ -110,7 +110,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     await test.consume({ consumer, names, receive: (delivery) => void back.push(delivery) });
     await eventually(() => expect(back).toHaveLength(2));
     expect(back.map(({ event }) => event.entityId)).toEqual(['1', '3']);
-    expect(back[0]).toMatchObject({ attempts: 0, firstFailedAt: undefined });
+    expect(back[0]?.receipt).toMatchObject({ attempts: 0, firstFailedAt: undefined });
     expect(siblings).toHaveLength(3);
   });
 
@@ -127,7 +127,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       names,
       receive: (delivery) => {
         lives.push(delivery.event.id);
-        void delivery.dead({ code: 'AGAIN', message: '' });
+        void delivery.receipt.dead({ code: 'AGAIN', message: '' });
       },
     });
     const beganAt = performance.now();

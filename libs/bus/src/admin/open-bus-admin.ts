@@ -1,7 +1,7 @@
 import { databasePool, type Log } from '@relay/platform';
 import { PostgresAdmin } from '../postgres/admin/postgres-admin.js';
 import { RabbitAdmin } from '../rabbitmq/admin/rabbit-admin.js';
-import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../contract/retry-delays.js';
 import type { BusAdmin } from './bus-admin.js';
 
 export interface OpenBusAdminOptions {

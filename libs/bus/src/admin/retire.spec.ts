@@ -5,7 +5,7 @@ import {
   type BusAdminUnderTest,
 } from '../../../../test/support/bus-admins-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
-import type { Delivery } from '../event-bus.js';
+import type { Delivery } from '../contract/event-bus.js';
 
 jest.setTimeout(60_000);
 
@@ -50,7 +50,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
       names,
       receive: (delivery) => {
         seen.push(delivery.event.id);
-        void delivery.done();
+        void delivery.receipt.done();
       },
     });
     for (const how of [{}, { drop: true }]) {
@@ -86,7 +86,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
       consumer,
       names,
       receive: (delivery) => {
-        if (delivery.event.entityId === '1') void delivery.dead({ code: 'X', message: '' });
+        if (delivery.event.entityId === '1') void delivery.receipt.dead({ code: 'X', message: '' });
         else held.push(delivery);
       },
     });
@@ -127,7 +127,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
     await test.bus.publish(anEvent());
     await eventually(async () => expect(await test.underTest.unrouted()).toHaveLength(1));
     expect(held).toHaveLength(1);
-    await held[0]?.done();
+    await held[0]?.receipt.done();
     await consumption.stop();
     await unserved(consumer);
     expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { SHARD_COUNT } from '../shard.js';
+import { SHARD_COUNT } from '../contract/shard.js';
 import type { TopologyPart } from './bus-admin.js';
 
 /** The row that every process start compares its shard count with. */

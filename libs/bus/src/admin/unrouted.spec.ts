@@ -51,7 +51,7 @@ describe.each(busAdminsUnderTest)('unrouted events on %s', (kind, setUp) => {
         names: wanted,
         receive: (delivery) => {
           seen.push(`${consumer} ${delivery.event.id}`);
-          void delivery.done();
+          void delivery.receipt.done();
         },
       });
     const lead = anEvent({ name: 'ONCRMLEADADD', receivedAt: 2_000 });

@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { busesUnderTest, type BusUnderTest } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
-import type { Delivery, EventBus } from '../event-bus.js';
+import type { Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { BUS_MIGRATIONS } from '../postgres/migrations.js';
 import type { BusAdmin } from './bus-admin.js';
 import { openBusAdmin } from './open-bus-admin.js';
 
@@ -30,7 +29,7 @@ describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp)
   beforeAll(async () => {
     underTest = await setUp();
     const isRabbit = underTest.url.startsWith('amqp');
-    database = isRabbit ? await freshDatabase(BUS_MIGRATIONS) : undefined;
+    database = isRabbit ? await freshDatabase(await loadMigrations('libs/bus')) : undefined;
     const common = {
       ...(isRabbit && { amqpUrl: underTest.url }),
       databaseUrl: database?.url ?? underTest.url,
@@ -67,32 +66,32 @@ describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp)
     await publish(one, '3');
     for (const delivery of await delivered(3)) {
       const inAnHour = delivery.event.entityId === '3';
-      await delivery.retry(inAnHour ? hour : minute, failure, { countsAsAttempt: inAnHour });
+      await delivery.receipt.retry(inAnHour ? hour : minute, failure, { countsAsAttempt: inAnHour });
     }
     await retrying(3);
 
     expect(await admin.wake(consumer, new Set([one]))).toBe(2);
-    const woken = (await delivered(2)).toSorted((a, b) => a.attempts - b.attempts);
+    const woken = (await delivered(2)).toSorted((a, b) => a.receipt.attempts - b.receipt.attempts);
     expect(
-      woken.map(({ event, attempts, deliveryCount }) => [event.entityId, attempts, deliveryCount]),
+      woken.map(({ event, receipt }) => [event.entityId, receipt.attempts, receipt.deliveryCount]),
     ).toEqual([
       ['1', 0, 0],
       ['3', 1, 0],
     ]);
-    for (const { firstFailedAt } of woken) expect(firstFailedAt).toBeGreaterThan(Date.now() - minute);
-    await Promise.all(woken.map((delivery) => delivery.done()));
+    for (const { receipt } of woken) expect(receipt.firstFailedAt).toBeGreaterThan(Date.now() - minute);
+    await Promise.all(woken.map((delivery) => delivery.receipt.done()));
     await retrying(1);
     expect(await admin.wake(consumer, new Set([one]))).toBe(0);
     expect(await admin.wake('nobody', new Set([one]))).toBe(0);
 
     expect(await admin.wake(consumer, new Set([one, other]))).toBe(1);
     const [last] = await delivered(1);
-    expect([last?.event.entityId, last?.event.data, last?.deliveryCount]).toEqual([
+    expect([last?.event.entityId, last?.event.data, last?.receipt.deliveryCount]).toEqual([
       '2',
       { odd: '\ud800 \u0000' },
       0,
     ]);
-    await last?.done();
+    await last?.receipt.done();
     await retrying(0);
   });
 
@@ -102,14 +101,14 @@ describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp)
     for (let sent = 0; sent < each; sent += 100) {
       const ids = Array.from({ length: 100 }, (__, more) => String(sent + more));
       await Promise.all(ids.flatMap((id) => [publish(one, id), publish(other, id)]));
-      await Promise.all((await delivered(200)).map((delivery) => delivery.retry(minute, failure)));
+      await Promise.all((await delivered(200)).map((delivery) => delivery.receipt.retry(minute, failure)));
     }
     await retrying(2 * each);
     expect(await admin.wake(consumer, new Set([one]))).toBe(each);
     const woken = await delivered(each);
     expect(woken.every(({ event }) => event.memberId === one)).toBe(true);
     expect(new Set(woken.map(({ event }) => event.entityId)).size).toBe(each);
-    await Promise.all(woken.map((delivery) => delivery.done()));
+    await Promise.all(woken.map((delivery) => delivery.receipt.done()));
     await retrying(each);
   });
 });

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { encodeMessage } from '@relay/events';
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';
 import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
@@ -11,10 +11,9 @@ import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import { openBusAdmin } from '../admin/open-bus-admin.js';
-import type { Delivery, EventBus } from '../event-bus.js';
+import type { Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import { shardQueue } from '../rabbitmq/topology.js';
-import { BUS_MIGRATIONS } from '../postgres/migrations.js';
 import { BusMover, type BusMoverOptions } from './bus-mover.js';
 
 jest.setTimeout(120_000);
@@ -31,7 +30,7 @@ async function collect(bus: EventBus, isEnough: (all: Delivery[]) => boolean): P
     names,
     receive: (delivery) => {
       deliveries.push(delivery);
-      void delivery.done();
+      void delivery.receipt.done();
     },
   });
   await eventually(() => expect(isEnough(deliveries)).toBe(true), { timeoutMs: 20_000 });
@@ -48,7 +47,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     names,
     receive: (delivery) => {
       const isDead = delivery.event.id === dead.id;
-      const settling = isDead ? delivery.dead(failure) : delivery.retry(1, failure);
+      const settling = isDead ? delivery.receipt.dead(failure) : delivery.receipt.retry(1, failure);
       void settling.finally(() => {
         settled += 1;
       });
@@ -71,7 +70,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
   const opened: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase(BUS_MIGRATIONS);
+    database = await freshDatabase(await loadMigrations('libs/bus'));
     pool = new pg.Pool({ connectionString: database.url, max: 1 });
     pool.on('error', () => undefined);
   });
@@ -152,8 +151,8 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const deliveries = await collect(inUse, (all) => all.length >= 2);
     expect(new Set(deliveries.map(({ event }) => event.id))).toEqual(new Set([left.failed, left.waiting]));
     const failed = deliveries.find(({ event }) => event.id === left.failed);
-    expect(failed?.attempts).toBeGreaterThanOrEqual(1);
-    expect(failed?.firstFailedAt).toBeGreaterThan(Date.now() - 60_000);
+    expect(failed?.receipt.attempts).toBeGreaterThanOrEqual(1);
+    expect(failed?.receipt.firstFailedAt).toBeGreaterThan(Date.now() - 60_000);
     const { letters } = await admin.deadLetters.list(CONSUMER, {}, 10);
     expect(letters).toMatchObject([{ ...failure, attempts: 1, event: 'ONCRMCONTACTUPDATE' }]);
     expect((await admin.deadLetters.show(CONSUMER, letters[0]?.id ?? ''))?.content).toMatchObject({

@@ -3,7 +3,7 @@ import { decodeMessage, type PortalEvent } from '@relay/events';
 import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
 import { OperationInProgressError, OperatorLock } from '../admin/operator-lock.js';
-import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../contract/retry-delays.js';
 import { emptyRound, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 import { PostgresSource } from './postgres-source.js';
 import { RabbitSource } from './rabbit-source.js';

@@ -1,6 +1,6 @@
+import { waitAtMost } from '@relay/platform';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
-import { waitAtMost } from '../backoff.js';
 import { awaitReturn, browse } from '../rabbitmq/admin/browse.js';
 import { AdminConnection } from '../rabbitmq/admin/admin-connection.js';
 import { readLetter } from '../rabbitmq/admin/letter-headers.js';
@@ -8,7 +8,7 @@ import { queueDepths } from '../rabbitmq/admin/queue-depths.js';
 import { closeQuietly, connect } from '../rabbitmq/connection.js';
 import { readRetryMetadata } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../rabbitmq/topology.js';
-import { shardOf, shards } from '../shard.js';
+import { shardOf, shards } from '../contract/shard.js';
 import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
 import { isReadable } from './postgres-source.js';
 

@@ -4,8 +4,8 @@ import { eventIn } from '../admin/dead-letter.js';
 import { ConfirmedPublisher } from '../rabbitmq/confirmed-publisher.js';
 import { deferralHeaders } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, declareConsumer, retryName, shardQueue } from '../rabbitmq/topology.js';
-import { tierFor } from '../retry-delays.js';
-import { shardOf } from '../shard.js';
+import { tierFor } from '../contract/retry-delays.js';
+import { shardOf } from '../contract/shard.js';
 import type { MovedLetter, MoveTarget, WaitingMessage } from './moved.js';
 
 /** No caller waits for a single one of them. */

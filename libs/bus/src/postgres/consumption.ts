@@ -1,10 +1,32 @@
-import type { BusHealth } from '../bus-health.js';
-import { ConnectionReport } from '../connection-report.js';
-import type { Consumption, ConsumeOptions } from '../event-bus.js';
-import { NewerMessages } from '../newer-messages.js';
-import { Reconnector } from '../reconnector.js';
-import { ConsumeSession, type SessionOptions } from './consume-session.js';
-import { subscribe } from './subscriptions.js';
+import { decodeMessage, isOfNewerVersion, parseEventName, type PortalEvent } from '@relay/events';
+import { type Log, waitAtMost } from '@relay/platform';
+import pLimit from 'p-limit';
+import pg from 'pg';
+import { type BusHealth, ConnectionReport } from '../connection/connection-report.js';
+import { Reconnector, type Session } from '../connection/reconnector.js';
+import type { Consumption, ConsumeOptions } from '../contract/event-bus.js';
+import { toFailure } from '../contract/failure.js';
+import { NEWER_CODE, NewerMessages } from '../contract/newer-messages.js';
+import { wakeChannel } from './publisher.js';
+import { PostgresReceipt, type SettleContext, type Settlement, Settlements } from './receipt.js';
+import { ShardLeases } from './shard-leases.js';
+
+interface SessionOptions {
+  consumer: string;
+  receive: ConsumeOptions['receive'];
+  /** Maximum unacknowledged deliveries per shard. */
+  prefetch: number;
+  retryDelaysMs: readonly number[];
+  log: Log;
+  newer: NewerMessages;
+  /** How often to poll without a notification: for messages whose delay has expired and for abandoned shards. */
+  pollMs: number;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 2_000;
+/** A database that does not answer for this long is taken as down. */
+const QUERY_TIMEOUT_MS = 15_000;
 
 /** One consumer of this process: a session that takes its shards' messages, reopened whenever it ends. */
 export class PostgresConsumption implements Consumption {
@@ -56,4 +78,231 @@ export class PostgresConsumption implements Consumption {
   stop(): Promise<void> {
     return this.sessions.close();
   }
+}
+
+/**
+ * Takes messages, settles them and holds the shard leases on one connection: whatever ends the connection ends all
+ * three at once, so a process that has lost its leases cannot settle, and another one takes over as soon as PostgreSQL
+ * notices the end.
+ */
+class ConsumeSession implements Session, SettleContext {
+  open = true;
+  readonly consumer: string;
+  readonly log: Log;
+  readonly retryDelaysMs: readonly number[];
+  /** pg 9 takes no query while another one is running. */
+  private readonly serialize = pLimit(1);
+  private readonly settlements: Settlements;
+  private readonly leases: ShardLeases;
+  /** Free capacity by owned shard. */
+  private readonly room = new Map<number, number>();
+  private poll: NodeJS.Timeout | undefined;
+  private isTaking = false;
+  private takeAgain = false;
+
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly options: SessionOptions,
+    private readonly onEnd: (cause: Error) => void,
+  ) {
+    this.consumer = options.consumer;
+    this.log = options.log;
+    this.retryDelaysMs = options.retryDelaysMs;
+    this.settlements = new Settlements(client, this.serialize);
+    this.leases = new ShardLeases(client, options.consumer, options.log);
+  }
+
+  static async open(
+    url: string,
+    options: SessionOptions,
+    onEnd: (cause: Error) => void,
+    prepare: (client: pg.Client) => Promise<void>,
+  ): Promise<ConsumeSession> {
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: `b24-relay bus ${options.consumer}`,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    const session = new ConsumeSession(client, options, onEnd);
+    client.on('error', (cause) => session.end(cause));
+    client.on('end', () => session.end(new Error('The connection was closed')));
+    client.on('notification', () => session.wake());
+    try {
+      await client.connect();
+      await prepare(client);
+      await session.begin();
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async settle(shard: number, settlement: Settlement): Promise<void> {
+    try {
+      await this.settlements.add(settlement);
+    } catch (cause) {
+      this.end(new Error('A settlement could not be written', { cause }));
+      return;
+    }
+    this.room.set(shard, (this.room.get(shard) ?? 0) + 1);
+    this.wake();
+  }
+
+  async close(): Promise<void> {
+    this.open = false;
+    clearInterval(this.poll);
+    await waitAtMost(
+      this.client.end().catch(() => undefined),
+      CLOSE_TIMEOUT_MS,
+    );
+  }
+
+  private async begin(): Promise<void> {
+    await this.leases.prepare();
+    await this.client.query(`LISTEN ${pg.escapeIdentifier(wakeChannel(this.consumer))}`);
+    await this.serialize(() => this.keepShards());
+    this.poll = setInterval(() => void this.keepAndWake(), this.options.pollMs);
+    this.wake();
+  }
+
+  private async keepAndWake(): Promise<void> {
+    try {
+      await this.serialize(() => this.keepShards());
+    } catch (cause) {
+      this.end(new Error('The shards could not be kept', { cause }));
+    }
+    this.wake();
+  }
+
+  private async keepShards(): Promise<void> {
+    for (const shard of await this.leases.keep()) this.room.set(shard, this.options.prefetch);
+  }
+
+  /** Takes messages; a call while some are being taken triggers another take after it. */
+  private wake(): void {
+    if (!this.open) return;
+    if (this.isTaking) {
+      this.takeAgain = true;
+      return;
+    }
+    this.isTaking = true;
+    void this.take().finally(() => {
+      this.isTaking = false;
+      if (this.takeAgain) this.wake();
+    });
+  }
+
+  private async take(): Promise<void> {
+    this.takeAgain = false;
+    try {
+      const { rows, mayBeMore } = await this.serialize(() => takeRows(this.client, this.consumer, this.room));
+      this.takeAgain ||= mayBeMore;
+      for (const row of rows) if (this.open) this.deliver(row);
+    } catch (cause) {
+      this.end(new Error('Messages could not be taken', { cause }));
+    }
+  }
+
+  private deliver(row: MessageRow): void {
+    this.room.set(row.shard, (this.room.get(row.shard) ?? 0) - 1);
+    const { id, shard, attempts, deliveryCount, firstFailedAt } = row;
+    const receipt = new PostgresReceipt(this, { id, shard, attempts, deliveryCount, firstFailedAt });
+    let event: PortalEvent;
+    try {
+      event = decodeMessage(Buffer.from(row.content));
+    } catch (error) {
+      if (isOfNewerVersion(error)) {
+        void receipt.defer(this.options.newer.note(id), NEWER_CODE);
+        return;
+      }
+      void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
+      return;
+    }
+    this.options.receive({ event, receipt });
+  }
+
+  private end(cause: Error): void {
+    this.open = false;
+    this.onEnd(cause);
+  }
+}
+
+const SUBSCRIBE_SQL = `
+  WITH wanted AS (
+    SELECT DISTINCT name, entity_type_id FROM unnest($2::text[], $3::int[]) AS w (name, entity_type_id)
+  ), gone AS (
+    DELETE FROM bus.subscriptions
+    WHERE consumer = $1 AND (name, entity_type_id) NOT IN (SELECT name, entity_type_id FROM wanted)
+  )
+  INSERT INTO bus.subscriptions (consumer, name, entity_type_id) SELECT $1, name, entity_type_id FROM wanted
+  ON CONFLICT DO NOTHING`;
+
+/**
+ * From now on every event of these names is stored for the consumer, and no event of a name that it no longer lists.
+ */
+async function subscribe(client: pg.Client, consumer: string, names: readonly string[]): Promise<void> {
+  const parsed = names.map(parseEventName);
+  await client.query(SUBSCRIBE_SQL, [
+    consumer,
+    parsed.map(({ name }) => name),
+    parsed.map(({ entityTypeId }) => entityTypeId),
+  ]);
+}
+
+interface MessageRow {
+  id: string;
+  shard: number;
+  /** JSON text. */
+  content: string;
+  attempts: number;
+  deliveryCount: number;
+  /** Unix time in milliseconds. */
+  firstFailedAt: number | undefined;
+}
+
+/** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
+const MAX_ROWS_PER_SHARD = 1_000;
+
+// This session holds the shard's lease, so no other process takes these rows and no row lock or SKIP LOCKED is needed.
+const TAKE_SQL = `
+  WITH next AS (
+    SELECT m.id FROM unnest($2::int[], $3::int[]) AS room (shard, free)
+    CROSS JOIN LATERAL (
+      SELECT id FROM bus.messages
+      WHERE consumer = $1 AND shard = room.shard AND NOT taken AND available_at <= now()
+      ORDER BY available_at, id
+      LIMIT room.free
+    ) AS m
+  ), took AS (
+    UPDATE bus.messages AS m SET taken = true, deliveries = m.deliveries + 1
+    FROM next WHERE m.id = next.id
+    RETURNING m.*
+  )
+  SELECT id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
+         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt"
+  FROM took ORDER BY available_at, id`;
+
+/**
+ * Takes due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
+ * the server ends a session that sends nothing.
+ */
+async function takeRows(
+  client: pg.Client,
+  consumer: string,
+  room: ReadonlyMap<number, number>,
+): Promise<{ rows: MessageRow[]; mayBeMore: boolean }> {
+  const open = [...room].filter(([, free]) => free > 0);
+  const limits = open.map(([, free]) => Math.min(free, MAX_ROWS_PER_SHARD));
+  const { rows } = await client.query<Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null }>({
+    name: 'bus-take',
+    text: TAKE_SQL,
+    values: [consumer, open.map(([shard]) => shard), limits],
+  });
+  return {
+    rows: rows.map((row) => ({ ...row, firstFailedAt: row.firstFailedAt ?? undefined })),
+    mayBeMore: rows.length >= Math.min(...limits),
+  };
 }

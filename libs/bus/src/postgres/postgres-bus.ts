@@ -1,12 +1,14 @@
 import type { PortalEvent } from '@relay/events';
-import type { BusHealth } from '../bus-health.js';
+import type { BusHealth } from '../connection/connection-report.js';
 import {
   type BusOptions,
+  checkNames,
   type Consumption,
   type ConsumeOptions,
   DEFAULT_PREFETCH,
   type EventBus,
-} from '../event-bus.js';
+} from '../contract/event-bus.js';
+import { countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
 import { PostgresConsumption } from './consumption.js';
 import { PostgresPublisher } from './publisher.js';
 
@@ -31,16 +33,13 @@ export class PostgresBus implements EventBus {
   }
 
   publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
-    return this.publisher.publish(event, deadlineMs);
+    return instrumentPublish('postgresql', event, (traced) => this.publisher.publish(traced, deadlineMs));
   }
 
-  async consume({
-    consumer,
-    names,
-    prefetch = DEFAULT_PREFETCH,
-    receive,
-    signal,
-  }: ConsumeOptions): Promise<Consumption> {
+  async consume(options: ConsumeOptions): Promise<Consumption> {
+    checkNames(options);
+    const { consumer, names, prefetch = DEFAULT_PREFETCH, signal } = options;
+    const receive = countDeliveries('postgresql', options);
     const { log, retryDelaysMs, pollMs, busHealth } = this.options;
     const session = { consumer, prefetch, receive, log, retryDelaysMs, pollMs };
     const consumption = new PostgresConsumption(this.url, names, session, busHealth);

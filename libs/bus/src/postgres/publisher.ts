@@ -1,12 +1,11 @@
-import { databasePool } from '@relay/platform';
+import { databasePool, waitAtMost } from '@relay/platform';
 import { encodeMessage, type PortalEvent } from '@relay/events';
 import pg from 'pg';
-import { waitAtMost } from '../backoff.js';
-import type { BusHealth } from '../bus-health.js';
-import { ConnectionReport } from '../connection-report.js';
-import { BusUnavailableError, type BusOptions } from '../event-bus.js';
-import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
-import { shardOf } from '../shard.js';
+import type { BusHealth } from '../connection/connection-report.js';
+import { ConnectionReport } from '../connection/connection-report.js';
+import { BusUnavailableError, type BusOptions } from '../contract/event-bus.js';
+import { explainConnectionError } from '../connection/explain-connection-error.js';
+import { shardOf } from '../contract/shard.js';
 
 /** A publish is one short statement; more connections would only wait for the disk. */
 const POOL_SIZE = 4;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { loadMigrations } from '@relay/platform';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
@@ -6,10 +7,9 @@ import { freshDatabase, type TestDatabase } from '../../../../test/support/datab
 import { eventually } from '../../../../test/support/eventually.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
-import { BusHealth } from '../bus-health.js';
-import type { Delivery, EventBus } from '../event-bus.js';
+import { BusHealth } from '../connection/connection-report.js';
+import type { Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { BUS_MIGRATIONS } from './migrations.js';
 
 jest.setTimeout(60_000);
 
@@ -43,7 +43,11 @@ describe('a PostgreSQL that rejects requests', () => {
   });
 
   async function migrate(): Promise<void> {
-    const source = new DataSource({ type: 'postgres', url: database.url, migrations: BUS_MIGRATIONS });
+    const source = new DataSource({
+      type: 'postgres',
+      url: database.url,
+      migrations: await loadMigrations('libs/bus'),
+    });
     await source.initialize();
     await source.runMigrations();
     await source.destroy();
@@ -90,10 +94,10 @@ describe('a PostgreSQL that rejects requests', () => {
     for (let events = 0; events < 2; events += 1) await working.publish(anEvent());
     await working.publish(anEvent({ name: 'ONCRMDEALADD' }));
     await eventually(() => expect(deliveries).toHaveLength(2));
-    await deliveries[0]?.retry(1, { code: 'AGAIN', message: '' });
-    await deliveries[1]?.dead({ code: 'BAD', message: '' });
+    await deliveries[0]?.receipt.retry(1, { code: 'AGAIN', message: '' });
+    await deliveries[1]?.receipt.dead({ code: 'BAD', message: '' });
     await eventually(() => expect(deliveries).toHaveLength(3));
-    await deliveries[2]?.done();
+    await deliveries[2]?.receipt.done();
     const { rows } = await owner.query('SELECT code FROM bus.dead_letters');
     expect(rows).toEqual([{ code: 'BAD' }]);
     expect(busHealth.reason).toBeUndefined();

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { loadMigrations } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { BUS_MIGRATIONS } from './migrations.js';
 import { requireShardCount } from './shard-count.js';
 
 describe('the shard count', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    database = await freshDatabase(BUS_MIGRATIONS);
+    database = await freshDatabase(await loadMigrations('libs/bus'));
   });
   afterAll(() => database.drop());
 

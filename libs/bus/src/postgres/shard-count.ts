@@ -1,5 +1,5 @@
 import { DatabaseClient, StartupError } from '@relay/platform';
-import { SHARD_COUNT } from '../shard.js';
+import { SHARD_COUNT } from '../contract/shard.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 

@@ -1,11 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
-import { shards } from '../shard.js';
-import { BUS_MIGRATIONS } from './migrations.js';
+import { shards } from '../contract/shard.js';
 import { ShardLeases } from './shard-leases.js';
 
 const CONSUMER = 'formatter';
@@ -19,7 +18,7 @@ describe('shard leases', () => {
   const clients = new Set<pg.Client>();
 
   beforeAll(async () => {
-    database = await freshDatabase(BUS_MIGRATIONS);
+    database = await freshDatabase(await loadMigrations('libs/bus'));
     admin = new pg.Client({ connectionString: database.url });
     await admin.connect();
   });

@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import pg from 'pg';
-import { shards } from '../shard.js';
+import { shards } from '../contract/shard.js';
 
 // A lost host or a frozen process does not close its connection: the server must end the session by itself, so that
 // another process gets the shards. This session polls far more often than this timeout.

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { canStartBroker, privateBroker, type PrivateBroker } from '../../../../test/support/broker.js';
 import { brokerControl } from '../../../../test/support/private-broker.mjs';
 import { eventually } from '../../../../test/support/eventually.js';
-import { BusUnavailableError, type Delivery, type EventBus } from '../event-bus.js';
+import { BusUnavailableError, type Delivery, type EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 
@@ -59,7 +59,7 @@ whereABrokerCanBeStarted('a broker of our own', () => {
     // The broker notifies only connections that publish.
     await eventually(() => expect(bus.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_BLOCKED' }));
     expect(bus.isReady()).toBe(false);
-    await held[0]?.done();
+    await held[0]?.receipt.done();
 
     await control(broker, 'set_vm_memory_high_watermark', '0.4');
     await eventually(() => expect(bus.isReady()).toBe(true));
@@ -76,9 +76,9 @@ whereABrokerCanBeStarted('a broker of our own', () => {
       receive: (delivery) => {
         seen.set(delivery.event.id, (seen.get(delivery.event.id) ?? 0) + 1);
         if (isHolding) return;
-        if (delivery.attempts === 0 && delivery.event.entityId === 'retry') {
-          void delivery.retry(1, { code: 'TIMEOUT', message: '' });
-        } else void delivery.done();
+        if (delivery.receipt.attempts === 0 && delivery.event.entityId === 'retry') {
+          void delivery.receipt.retry(1, { code: 'TIMEOUT', message: '' });
+        } else void delivery.receipt.done();
       },
     });
     await sleep(quorumQueuesSettleMs);

@@ -1,12 +1,11 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
-import type { AckChannel } from './receipt.js';
 
 /**
  * Acknowledges the deliveries of one channel once per event-loop iteration: all up to the oldest unsettled one in a
  * single frame with `multiple`. A quorum queue stores every ack frame as a log entry, so a thousand single acks would
  * delay other portals on the broker.
  */
-export class ChannelAcks implements AckChannel {
+export class ChannelAcks {
   /** amqplib acks by message object, but a receipt keeps only the delivery tag, so one object stands for all. */
   private envelope: ConsumeMessage | undefined;
   /** Tags to ack in this iteration. */

@@ -8,9 +8,9 @@ import { brokerControl } from '../../../../test/support/private-broker.mjs';
 import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
-import type { Consumption, Delivery, EventBus } from '../event-bus.js';
+import type { Consumption, Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { shardOf } from '../shard.js';
+import { shardOf } from '../contract/shard.js';
 import { shardQueue } from './topology.js';
 
 jest.setTimeout(180_000);
@@ -82,7 +82,7 @@ const consumer = 'listener';
       const [before] = deliveries;
       const used = channels.length;
       await end();
-      await eventually(() => expect(before?.lost).toBe(true));
+      await eventually(() => expect(before?.receipt.lost).toBe(true));
       await eventually(() => {
         expect(channels.length).toBeGreaterThan(used);
         expect(consumption?.isReady()).toBe(true);
@@ -94,7 +94,7 @@ const consumer = 'listener';
       const after = anEvent();
       await bus.publish(after);
       await eventually(() => expect(deliveries.map(({ event }) => event.id)).toContain(after.id));
-      for (const delivery of deliveries) await delivery.done();
+      for (const delivery of deliveries) await delivery.receipt.done();
     }
 
     it.each<[string, () => unknown, RegExp]>([
@@ -102,7 +102,7 @@ const consumer = 'listener';
         'because a delivery is settled twice',
         async () => {
           channelInUse().ackAll();
-          await deliveries[0]?.done();
+          await deliveries[0]?.receipt.done();
         },
         /unknown delivery tag/,
       ],
@@ -143,7 +143,7 @@ const consumer = 'listener';
       const after = anEvent();
       await bus.publish(after);
       await eventually(() => expect(deliveries.map(({ event }) => event.id)).toContain(after.id));
-      await deliveries[0]?.done();
+      await deliveries[0]?.receipt.done();
     });
 
     async function isNotReadyAfterDeleting(queue: string): Promise<void> {

@@ -1,7 +1,6 @@
+import { waitAtMost, deferred } from '@relay/platform';
 import amqp, { type Channel, type ChannelModel } from 'amqplib';
 import { Writable } from 'node:stream';
-import { waitAtMost } from '../backoff.js';
-import { deferred } from '../deferred.js';
 
 /** A frozen broker, as opposed to a lost one, is detected after two to three heartbeats. */
 const HEARTBEAT_SECONDS = 5;

@@ -1,19 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
-import type { BusHealth } from '../bus-health.js';
-import { ConnectionReport } from '../connection-report.js';
-import { UnackedDelivery } from '../unacked-delivery.js';
-import { type Consumption, type ConsumeOptions, DEFAULT_PREFETCH } from '../event-bus.js';
-import { toFailure } from '../failure.js';
-import { NEWER_CODE, NewerMessages } from '../newer-messages.js';
-import { Reconnector, type Session } from '../reconnector.js';
-import { shards } from '../shard.js';
+import type { BusHealth } from '../connection/connection-report.js';
+import { ConnectionReport } from '../connection/connection-report.js';
+import { type Consumption, type ConsumeOptions, DEFAULT_PREFETCH } from '../contract/event-bus.js';
+import { toFailure } from '../contract/failure.js';
+import { NEWER_CODE, NewerMessages } from '../contract/newer-messages.js';
+import { Reconnector, type Session } from '../connection/reconnector.js';
+import { shards } from '../contract/shard.js';
 import { ChannelAcks } from './channel-acks.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
 import { readRetryMetadata } from './retry-metadata.js';
 import { RabbitReceipt, type SettleContext } from './receipt.js';
-import { priorityOf } from './rendezvous.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
 interface SessionContext extends SettleContext {
@@ -144,5 +142,17 @@ function takeMessage(
     void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
     return;
   }
-  receive(new UnackedDelivery(event, receipt));
+  receive({ event, receipt });
+}
+
+/**
+ * The priority with which a replica subscribes to a shard's queue. RabbitMQ 4 serves a queue with a single active
+ * consumer through the subscriber of the highest priority, so replicas share the shards without communicating, and
+ * only the shards of a replica that joins or leaves move (rendezvous hashing). RabbitMQ 3 keeps the first subscriber;
+ * the priorities then only decide who takes over.
+ *
+ * @returns 0 to 65,535
+ */
+export function priorityOf(replica: string, shard: number): number {
+  return createHash('sha256').update(`${replica}/${shard}`).digest().readUInt16BE();
 }

@@ -1,6 +1,13 @@
 import { encodeMessage, type PortalEvent } from '@relay/events';
-import type { BusHealth } from '../bus-health.js';
-import type { BusOptions, Consumption, ConsumeOptions, EventBus } from '../event-bus.js';
+import type { BusHealth } from '../connection/connection-report.js';
+import {
+  type BusOptions,
+  checkNames,
+  type Consumption,
+  type ConsumeOptions,
+  type EventBus,
+} from '../contract/event-bus.js';
+import { countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { RabbitConsumption } from './consumption.js';
 import {
@@ -60,23 +67,33 @@ export class RabbitMqBus implements EventBus {
   }
 
   publish(event: PortalEvent, deadlineMs?: number): Promise<void> {
-    const message = {
-      exchange: EVENTS_EXCHANGE,
-      routingKey: routingKeyOf(event),
-      content: encodeMessage(event),
-      messageId: event.id,
-      // For tools that inspect the broker; our consumers read the message itself, which a retry leaves unchanged.
-      ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
-    };
-    return this.publisher.publish(message, deadlineMs);
+    return instrumentPublish('rabbitmq', event, (traced) =>
+      this.publisher.publish(
+        {
+          exchange: EVENTS_EXCHANGE,
+          routingKey: routingKeyOf(traced),
+          content: encodeMessage(traced),
+          messageId: traced.id,
+          // For tools that inspect the broker; our consumers read the message itself, which a retry leaves unchanged.
+          ...(traced.traceparent !== undefined && { headers: { traceparent: traced.traceparent } }),
+        },
+        deadlineMs,
+      ),
+    );
   }
 
   async consume(options: ConsumeOptions): Promise<Consumption> {
     const { log, retryDelaysMs, busHealth } = this.options;
     const { consumer, names } = options;
+    checkNames(options);
     await this.retryPublisher.start();
     const settling = { consumer, log, retryDelaysMs, publisher: this.retryPublisher };
-    const consumption = new RabbitConsumption(this.url, options, settling, busHealth);
+    const consumption = new RabbitConsumption(
+      this.url,
+      { ...options, receive: countDeliveries('rabbitmq', options) },
+      settling,
+      busHealth,
+    );
     this.consumptions.add(consumption);
     try {
       await consumption.start(options.signal);

@@ -1,18 +1,13 @@
 import type { Log } from '@relay/platform';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '../backoff.js';
-import type { Failure, Receipt } from '../event-bus.js';
-import { deadTotal, retriedTotal } from '../metrics.js';
-import { tierFor, tierName } from '../retry-delays.js';
+import { BACKOFF } from '../connection/reconnector.js';
+import type { Failure, Receipt } from '../contract/event-bus.js';
+import { deadTotal, retriedTotal } from '../contract/instrumentation.js';
+import { tierFor, tierName } from '../contract/retry-delays.js';
+import type { ChannelAcks } from './channel-acks.js';
 import type { ConfirmedPublisher, OutgoingMessage } from './confirmed-publisher.js';
 import { deferralHeaders, failureHeaders, type RetryMetadata } from './retry-metadata.js';
 import { deadQueue, retryName } from './topology.js';
-
-/** The channel of a delivery: a delivery tag is valid only on its own channel. */
-export interface AckChannel {
-  readonly open: boolean;
-  ack(deliveryTag: number): void;
-}
 
 /** Shared by all receipts of a consumption. */
 export interface SettleContext {
@@ -40,7 +35,8 @@ export class RabbitReceipt implements Receipt {
 
   constructor(
     private readonly context: SettleContext,
-    private readonly channel: AckChannel,
+    /** Of the delivery: its tag is valid only there. */
+    private readonly channel: Pick<ChannelAcks, 'ack' | 'open'>,
     private readonly message: UnackedMessage,
   ) {}
 
@@ -110,7 +106,7 @@ export class RabbitReceipt implements Receipt {
 
   /** The copy is stored before the original is acked: a crash in between duplicates the message and never loses it. */
   private async republish(target: OutgoingMessage): Promise<boolean> {
-    for (let failures = 1; !this.lost; failures++) {
+    for (let backoff = BACKOFF.next(); !this.lost; backoff = backoff.next(undefined)) {
       try {
         await this.context.publisher.publish(target);
         if (this.channel.open) this.channel.ack(this.message.deliveryTag);
@@ -118,8 +114,8 @@ export class RabbitReceipt implements Receipt {
       } catch (error) {
         const { consumer, log } = this.context;
         // Thousands may fail at once; the lost or rejected connection is reported separately.
-        log.debug({ consumer, err: error, failures }, 'a failed message could not be moved, will try again');
-        await sleep(backoffMs(failures), undefined, { ref: false });
+        log.debug({ consumer, err: error }, 'a failed message could not be moved; retrying');
+        await sleep(backoff.duration, undefined, { ref: false });
       }
     }
     return false;

@@ -5,9 +5,9 @@ import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/
 import { eventually } from '../../../../test/support/eventually.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
-import type { EventBus } from '../event-bus.js';
+import type { EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { shardOf, shards } from '../shard.js';
+import { shardOf, shards } from '../contract/shard.js';
 
 jest.setTimeout(60_000);
 
@@ -40,7 +40,7 @@ const portals = shards.map((shard) => {
         names: ['ONCRMCONTACTUPDATE'],
         receive: (delivery) => {
           replica.portals.push(delivery.event.memberId);
-          void delivery.done();
+          void delivery.receipt.done();
         },
       });
       replicas.push(replica);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Failure } from '../event-bus.js';
+import type { Failure } from '../contract/event-bus.js';
 
 /**
  * Our retry headers beside a message's content; RabbitMQ's `x-death` counts other things. Times are Unix milliseconds.

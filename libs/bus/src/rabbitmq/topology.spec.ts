@@ -3,9 +3,9 @@ import { silentLog } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
 import { eventually } from '../../../../test/support/eventually.js';
-import type { EventBus } from '../event-bus.js';
+import type { EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
-import { shardOf } from '../shard.js';
+import { shardOf } from '../contract/shard.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { bindingKeyOf, parseRoutingKey, routingKeyOf } from './topology.js';
@@ -91,7 +91,7 @@ describe('routing keys', () => {
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) => {
         seen.push(delivery.event.id);
-        void delivery.done();
+        void delivery.receipt.done();
       },
     });
     const channel = await connection.createChannel();

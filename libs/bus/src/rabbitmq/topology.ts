@@ -1,7 +1,7 @@
 import { parseEventName, type PortalEvent } from '@relay/events';
 import type { Channel } from 'amqplib';
-import { tierName } from '../retry-delays.js';
-import { shardOf, shards } from '../shard.js';
+import { tierName } from '../contract/retry-delays.js';
+import { shardOf, shards } from '../contract/shard.js';
 
 /** Parameters of the declarations. RabbitMQ cannot change a queue's arguments later: a new value needs a new name. */
 export interface ConsumerTopology {

@@ -45,8 +45,8 @@ describe.each(busAdminsUnderTest)('the status of a consumer on %s', (_, setUp) =
       consumer,
       names,
       receive: (delivery) => {
-        if (delivery.event.entityId === '1') void delivery.dead({ code: 'X', message: '' });
-        else if (delivery.event.entityId === '2') void delivery.retry(1, { code: 'Y', message: '' });
+        if (delivery.event.entityId === '1') void delivery.receipt.dead({ code: 'X', message: '' });
+        else if (delivery.event.entityId === '2') void delivery.receipt.retry(1, { code: 'Y', message: '' });
         else deliveries.push(delivery);
       },
     });

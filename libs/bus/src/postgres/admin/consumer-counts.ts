@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { NEWER_CODE } from '../../newer-messages.js';
+import { NEWER_CODE } from '../../contract/newer-messages.js';
 import { leaseIsHeld } from '../shard-leases.js';
 
 export interface ConsumerCounts {

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { UnroutedFilter, UnroutedReplay } from '../../admin/bus-admin.js';
 import { eventIn } from '../../admin/dead-letter.js';
 import { isSubscribedTo, matchesUnroutedFilter } from '../../admin/unrouted.js';
-import { shardOf } from '../../shard.js';
+import { shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
 
 const PAGE_ROWS = 1_000;

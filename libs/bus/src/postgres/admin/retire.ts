@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { STALE_AFTER_SECONDS } from '../../admin/reported-processes.js';
-import { shards } from '../../shard.js';
+import { shards } from '../../contract/shard.js';
 import { claimLeases } from '../shard-leases.js';
 
 const LOCK_TIMEOUT_MS = 5_000;

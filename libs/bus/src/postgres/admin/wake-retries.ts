@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { eventIn } from '../../admin/dead-letter.js';
-import { shardOf } from '../../shard.js';
+import { shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
 
 const PAGE_ROWS = 500;

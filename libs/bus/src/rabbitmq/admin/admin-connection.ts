@@ -1,8 +1,7 @@
-import type { Log } from '@relay/platform';
+import { type Log, waitAtMost } from '@relay/platform';
 import type { Channel, ChannelModel } from 'amqplib';
 import { z } from 'zod';
-import { waitAtMost } from '../../backoff.js';
-import { BusUnavailableError } from '../../event-bus.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
 import { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { closeQuietly, connect } from '../connection.js';
 

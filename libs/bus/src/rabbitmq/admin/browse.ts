@@ -1,6 +1,6 @@
+import { deferred } from '@relay/platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { deferred } from '../../deferred.js';
 import type { AdminConnection } from './admin-connection.js';
 
 /**

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { silentLog } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import { freshVhost, hasBroker, rabbitmqctl, type TestVhost } from '../../../../../test/support/broker.js';
-import type { EventBus } from '../../event-bus.js';
+import type { EventBus } from '../../contract/event-bus.js';
 import { openEventBus } from '../../open-event-bus.js';
 import { checkTopology } from './check-topology.js';
 

@@ -1,4 +1,4 @@
-import { shards } from '../../shard.js';
+import { shards } from '../../contract/shard.js';
 import { deadQueue, retryName, shardQueue } from '../topology.js';
 import type { AdminConnection } from './admin-connection.js';
 

@@ -1,4 +1,4 @@
-import type { Log } from '@relay/platform';
+import { type Log, waitAtMost, deferred } from '@relay/platform';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import {
   eventIn,
@@ -10,10 +10,8 @@ import {
   type LetterSelector,
   type ScanResult,
 } from '../../admin/dead-letter.js';
-import { waitAtMost } from '../../backoff.js';
-import { deferred } from '../../deferred.js';
-import { BusUnavailableError } from '../../event-bus.js';
-import { shardOf } from '../../shard.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
+import { shardOf } from '../../contract/shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { deadQueue, shardQueue } from '../topology.js';
 import { AdminConnection, openReplayPublisher } from './admin-connection.js';

@@ -1,5 +1,5 @@
-import { BusUnavailableError } from '../../event-bus.js';
-import { shards } from '../../shard.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
+import { shards } from '../../contract/shard.js';
 import { bindingKeyOf, consumerDeclarations, EVENTS_EXCHANGE, shardQueue } from '../topology.js';
 import type { AdminReply, AdminConnection } from './admin-connection.js';
 

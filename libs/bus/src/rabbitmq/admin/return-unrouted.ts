@@ -2,7 +2,7 @@ import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
 import { eventIn } from '../../admin/dead-letter.js';
 import type { UnroutedEvent } from '../../admin/unrouted.js';
-import { BusUnavailableError } from '../../event-bus.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { parseRoutingKey, shardQueue, UNROUTED_MAX_LENGTH, UNROUTED_NAME } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';

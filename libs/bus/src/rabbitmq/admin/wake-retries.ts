@@ -1,8 +1,8 @@
 import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
 import { eventIn, SCAN_LIMIT } from '../../admin/dead-letter.js';
-import { BusUnavailableError } from '../../event-bus.js';
-import { shardOf, shards } from '../../shard.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
+import { shardOf, shards } from '../../contract/shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { retryName, shardQueue } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';

@@ -10,7 +10,7 @@ import {
   type ConsumerTopology,
   type Declarations,
 } from '../topology.js';
-import { shards } from '../../shard.js';
+import { shards } from '../../contract/shard.js';
 import type { AdminReply, AdminConnection } from './admin-connection.js';
 
 /** An exchange or a queue that does not exist. */

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { RecordedLog } from '../../../test/support/recorded-log.js';
-import { BusHealth } from './bus-health.js';
-import { ConnectionReport } from './connection-report.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
+import { BusHealth, ConnectionReport } from './connection-report.js';
 
 const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
 const login = new Error(

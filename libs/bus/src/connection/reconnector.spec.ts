@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from '@jest/globals';
-import { eventually } from '../../../test/support/eventually.js';
-import { RecordedLog } from '../../../test/support/recorded-log.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import { ConnectionReport } from './connection-report.js';
-import { Reconnector, type Session } from './reconnector.js';
+import { BACKOFF, Reconnector, type Session } from './reconnector.js';
 
 const session: Session = { close: () => Promise.resolve() };
 let closing: (() => Promise<void>) | undefined;
@@ -29,7 +29,7 @@ it('retries, and logs once that it cannot connect', async () => {
   const log = new RecordedLog();
   const attempts = await failing(log, 'opening');
   await eventually(() => expect(attempts()).toBeGreaterThan(4));
-  expect(log.read().map(({ message }) => message)).toEqual(['bus connection is down, will connect again']);
+  expect(log.read().map(({ message }) => message)).toEqual(['the bus connection is down; reconnecting']);
 });
 
 it('does not log again and again that it is up when sessions end at once', async () => {
@@ -37,7 +37,17 @@ it('does not log again and again that it is up when sessions end at once', async
   const attempts = await failing(log, 'open');
   await eventually(() => expect(attempts()).toBeGreaterThan(4));
   expect(log.read().map(({ message }) => message)).toEqual([
-    'bus connection is up',
-    'bus connection is down, will connect again',
+    'the bus connection is up',
+    'the bus connection is down; reconnecting',
   ]);
+});
+
+it('backs off with jitter: twice as long each time, ten seconds at most', () => {
+  let step = BACKOFF.next();
+  const maximaMs = [100, 200, 400, 800, 1_600, 3_200, 6_400, ...Array<number>(1_100).fill(10_000)];
+  for (const maxMs of maximaMs) {
+    expect(step.duration).toBeGreaterThanOrEqual(maxMs / 2);
+    expect(step.duration).toBeLessThanOrEqual(maxMs);
+    step = step.next(undefined);
+  }
 });

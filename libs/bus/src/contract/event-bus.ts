@@ -1,4 +1,4 @@
-import type { PortalEvent } from '@relay/events';
+import { parseEventName, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 
 /**
@@ -39,10 +39,21 @@ export interface ConsumeOptions {
   names: readonly string[];
   /** Maximum unacknowledged deliveries per shard. Default {@link DEFAULT_PREFETCH}. */
   prefetch?: number;
-  /** Takes a delivery. It must not throw, and every delivery must eventually be settled. */
+  /** Takes a delivery. It must not throw, and every receipt must eventually be settled. */
   receive: (delivery: Delivery) => void;
   /** Stops waiting for the bus; the promise rejects with BusClosedError. */
   signal?: AbortSignal;
+}
+
+/** Part of queue names and of a PostgreSQL NOTIFY channel, whose name is limited to 63 bytes. */
+const CONSUMER_NAME = /^[a-z][a-z0-9-]{0,39}$/;
+
+/** @throws TypeError or EventError when one of the names is none */
+export function checkNames({ consumer, names }: Pick<ConsumeOptions, 'consumer' | 'names'>): void {
+  if (!CONSUMER_NAME.test(consumer)) {
+    throw new TypeError(`A consumer's name is 1 to 40 of a-z, 0-9 and "-": ${consumer}`);
+  }
+  for (const name of names) parseEventName(name);
 }
 
 export interface Consumption {
@@ -84,9 +95,9 @@ export interface Receipt {
   dead(failure: Failure): Promise<void>;
 }
 
-export interface Delivery extends Receipt {
+/** To hold many, keep the receipts and drop the events. */
+export interface Delivery {
   readonly event: PortalEvent;
-  /** The same obligation without the event, for long-term keeping. */
   readonly receipt: Receipt;
 }
 

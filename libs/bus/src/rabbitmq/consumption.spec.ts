@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { shards } from '../shard.js';
-import { priorityOf } from './rendezvous.js';
+import { shards } from '../contract/shard.js';
+import { priorityOf } from './consumption.js';
 
 const replicas = fc.uniqueArray(fc.uuid(), { minLength: 2, maxLength: 6 });
 

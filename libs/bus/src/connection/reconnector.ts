@@ -1,7 +1,14 @@
-import { backoffMs, pause, waitAtMost } from './backoff.js';
+import { ExponentialBackoff, halfJitterGenerator } from 'cockatiel';
+import { pause, waitAtMost, deferred } from '@relay/platform';
 import type { ConnectionReport } from './connection-report.js';
-import { deferred } from './deferred.js';
-import { BusClosedError } from './event-bus.js';
+import { BusClosedError } from '../contract/event-bus.js';
+
+/** Doubles from 0.1 to 10 s, with jitter to spread the attempts of many processes. Immutable: `next()` is the next step. */
+export const BACKOFF = new ExponentialBackoff({
+  initialDelay: 100,
+  maxDelay: 10_000,
+  generator: halfJitterGenerator,
+});
 
 /**
  * A connection with everything opened on it. It is never repaired: when a part of it fails, the whole session is
@@ -67,15 +74,18 @@ export class Reconnector<S extends Session> {
   }
 
   private async run(): Promise<void> {
-    for (let failures = 0; !this.closing.signal.aborted;) {
+    let [failures, backoff] = [0, BACKOFF.next()];
+    while (!this.closing.signal.aborted) {
       const startedAt = performance.now();
       const cause = await this.runSession();
       this.attempts += 1;
       this.wake();
       if (cause === undefined) return;
       this.lastError = cause;
-      failures = performance.now() - startedAt >= SOUND_MS ? 1 : failures + 1;
-      const delayMs = Math.round(backoffMs(failures));
+      if (performance.now() - startedAt >= SOUND_MS) [failures, backoff] = [0, BACKOFF.next()];
+      failures += 1;
+      const delayMs = backoff.duration;
+      backoff = backoff.next(undefined);
       this.options.report.down(cause, { failures, delayMs });
       await pause(delayMs, this.closing.signal);
     }

@@ -1,5 +1,5 @@
 import type { Log } from '@relay/platform';
-import { newerTotal } from './metrics.js';
+import { newerTotal } from './instrumentation.js';
 
 /** The failure code of a message that waits for the upgrade. */
 export const NEWER_CODE = 'unknown-version';

@@ -1,16 +1,15 @@
-import { databasePool, type Log } from '@relay/platform';
+import { databasePool, type Log, pause, waitAtMost } from '@relay/platform';
 import type pg from 'pg';
-import { pause, waitAtMost } from '../backoff.js';
-import type { BusHealth } from '../bus-health.js';
-import { OperationInProgressError, OperatorLock, TOPOLOGY, UNROUTED } from '../admin/operator-lock.js';
-import { isSubscribedTo, type UnroutedEvent } from '../admin/unrouted.js';
-import { explainConnectionError } from '../connection-errors/explain-connection-error.js';
-import { restoredTotal, returnedTotal } from '../metrics.js';
-import { DEFAULT_RETRY_DELAYS_MS } from '../retry-delays.js';
-import { retryName, UNROUTED_MAX_LENGTH, type ConsumerTopology } from './topology.js';
-import { AdminConnection } from './admin/admin-connection.js';
-import { returnUnrouted } from './admin/return-unrouted.js';
-import { declareTopology, inspectTopology, type MissingPart } from './admin/wanted-topology.js';
+import type { BusHealth } from '../../connection/connection-report.js';
+import { OperationInProgressError, OperatorLock, TOPOLOGY, UNROUTED } from '../../admin/operator-lock.js';
+import { isSubscribedTo, type UnroutedEvent } from '../../admin/unrouted.js';
+import { explainConnectionError } from '../../connection/explain-connection-error.js';
+import { restoredTotal, returnedTotal } from '../../contract/instrumentation.js';
+import { DEFAULT_RETRY_DELAYS_MS } from '../../contract/retry-delays.js';
+import { retryName, UNROUTED_MAX_LENGTH, type ConsumerTopology } from '../topology.js';
+import { AdminConnection } from './admin-connection.js';
+import { returnUnrouted } from './return-unrouted.js';
+import { declareTopology, inspectTopology, type MissingPart } from './wanted-topology.js';
 
 /** One subscription of a consumer, and since when: the consumer has not missed older events. */
 export interface WantedSubscription {
@@ -313,7 +312,7 @@ export class TopologyReconciler {
       this.#wanted = wanted;
     } catch (error) {
       if (this.#wanted === undefined)
-        throw new Error(explainConnectionError(error, 'DATABASE_URL').sentence, { cause: error });
+        throw new Error(explainConnectionError(error, 'DATABASE_URL').reason, { cause: error });
     }
   }
 

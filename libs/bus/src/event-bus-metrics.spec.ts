@@ -6,7 +6,7 @@ import { eventually } from '../../../test/support/eventually.js';
 import { busesUnderTest, type BusUnderTest } from '../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../test/support/an-event.js';
 import { tcpProxy } from '../../../test/support/tcp-proxy.mjs';
-import type { Delivery, EventBus } from './event-bus.js';
+import type { Delivery, EventBus } from './contract/event-bus.js';
 
 jest.setTimeout(60_000);
 
@@ -39,7 +39,7 @@ describe.each(busesUnderTest)('instrumentation of the bus on %s', (name, setUp) 
       names: ['ONCRMCONTACTUPDATE'],
       receive: (delivery) => {
         deliveries.push(delivery);
-        void delivery.done();
+        void delivery.receipt.done();
       },
     });
     for (const _ of Array.from({ length: 3 })) await bus.publish(anEvent());
@@ -71,8 +71,8 @@ describe.each(busesUnderTest)('instrumentation of the bus on %s', (name, setUp) 
       names: ['ONCRMCONTACTADD'],
       receive: (delivery) => {
         attempts.push(delivery);
-        if (attempts.length === 1) void delivery.retry(1, { code: 'ODD', message: '' });
-        else void delivery.done();
+        if (attempts.length === 1) void delivery.receipt.retry(1, { code: 'ODD', message: '' });
+        else void delivery.receipt.done();
       },
     });
     await bus.publish(anEvent({ name: 'ONCRMCONTACTADD', traceparent }));

@@ -1,20 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { silentLog } from '@relay/platform';
+import { silentLog, loadMigrations } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import pg from 'pg';
-import { freshUser, freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
-import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { eventually } from '../../../../test/support/eventually.js';
-import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
-import { anEvent } from '../../../../test/support/an-event.js';
-import { RecordedLog } from '../../../../test/support/recorded-log.js';
-import { BusHealth } from '../bus-health.js';
-import { OperatorLock, TOPOLOGY } from '../admin/operator-lock.js';
-import type { EventBus } from '../event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
-import { BUS_MIGRATIONS } from '../postgres/migrations.js';
-import { shardOf } from '../shard.js';
-import { shardQueue, UNROUTED_NAME } from './topology.js';
+import { freshUser, freshVhost, hasBroker, type TestVhost } from '../../../../../test/support/broker.js';
+import { freshDatabase, type TestDatabase } from '../../../../../test/support/database.js';
+import { eventually } from '../../../../../test/support/eventually.js';
+import { retryDelaysMs } from '../../../../../test/support/bus-under-test.js';
+import { anEvent } from '../../../../../test/support/an-event.js';
+import { RecordedLog } from '../../../../../test/support/recorded-log.js';
+import { BusHealth } from '../../connection/connection-report.js';
+import { OperatorLock, TOPOLOGY } from '../../admin/operator-lock.js';
+import type { EventBus } from '../../contract/event-bus.js';
+import { openEventBus } from '../../open-event-bus.js';
+import { shardOf } from '../../contract/shard.js';
+import { shardQueue, UNROUTED_NAME } from '../topology.js';
 import { TopologyReconciler, type WantedSubscription } from './topology-reconciler.js';
 
 jest.setTimeout(60_000);
@@ -34,7 +33,7 @@ const name = 'ONCRMDEALADD';
   let isDatabaseAway: boolean;
 
   beforeEach(async () => {
-    [vhost, database] = [await freshVhost(), await freshDatabase(BUS_MIGRATIONS)];
+    [vhost, database] = [await freshVhost(), await freshDatabase(await loadMigrations('libs/bus'))];
     connection = await amqp.connect(vhost.url);
     [log, busHealth] = [new RecordedLog(), new BusHealth()];
     wanted = [{ consumer: 'watcher', name, since: new Date(1_000) }];

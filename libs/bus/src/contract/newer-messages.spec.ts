@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLog } from '@relay/platform';
-import { RecordedLog } from '../../../test/support/recorded-log.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import { NewerMessages } from './newer-messages.js';
 
 const MINUTE_MS = 60_000;

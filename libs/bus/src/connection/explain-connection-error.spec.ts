@@ -40,10 +40,10 @@ describe('explanations of broker errors', () => {
       'ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.',
       /refuses the user or the password in AMQP_URL/,
     ],
-  ])('needs a person: %s', (words, sentence) => {
+  ])('needs a person: %s', (words, expected) => {
     const fault = explainConnectionError(amqp(words), 'AMQP_URL');
     expect(fault.requiresOperator).toBe(true);
-    expect(fault.sentence).toMatch(sentence);
+    expect(fault.reason).toMatch(expected);
   });
 
   it.each([
@@ -59,17 +59,17 @@ describe('explanations of broker errors', () => {
       'CONNECTION_FORCED - broker forced connection closure with reason shutdown',
       /forced connection closure with reason shutdown\.$/,
     ],
-  ])('passes: %s', (words, sentence) => {
+  ])('passes: %s', (words, expected) => {
     const fault = explainConnectionError(amqp(words), 'AMQP_URL');
     expect(fault.requiresOperator).toBe(false);
-    expect(fault.sentence).toMatch(sentence);
+    expect(fault.reason).toMatch(expected);
   });
 
   it('finds the reason in the chain of causes', () => {
     const error = new Error('The queues could not be made', {
       cause: new Error('outer', { cause: coded('ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:5672') }),
     });
-    expect(explainConnectionError(error, 'AMQP_URL').sentence).toBe(
+    expect(explainConnectionError(error, 'AMQP_URL').reason).toBe(
       'Nothing answers at the address in AMQP_URL (the connection is refused).',
     );
   });
@@ -89,9 +89,9 @@ describe('explanations of database errors', () => {
     ['25006', 'cannot execute INSERT in a read-only transaction', /only reads/, true],
     ['53300', 'sorry, too many clients already', /max_connections/, true],
     ['57P03', 'the database system is starting up', /is starting/, false],
-  ])('%s %s', (code, message, sentence, requiresOperator) => {
+  ])('%s %s', (code, message, expected, requiresOperator) => {
     const fault = explainConnectionError(postgres(code, message), 'DATABASE_URL');
-    expect(fault.sentence).toMatch(sentence);
+    expect(fault.reason).toMatch(expected);
     expect(fault.requiresOperator).toBe(requiresOperator);
   });
 
@@ -100,14 +100,14 @@ describe('explanations of database errors', () => {
     ['', 'Connection terminated due to connection timeout', /no answer in time/],
     ['ENOTFOUND', 'getaddrinfo ENOTFOUND nowhere', /host name in DATABASE_URL is not known/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate', /TLS with the server at DATABASE_URL fails/],
-  ])('%s %s', (code, message, sentence) => {
-    expect(explainConnectionError(coded(code, message), 'DATABASE_URL').sentence).toMatch(sentence);
+  ])('%s %s', (code, message, expected) => {
+    expect(explainConnectionError(coded(code, message), 'DATABASE_URL').reason).toMatch(expected);
   });
 });
 
 it('passes an unknown error on without secrets, on one line', () => {
   const error = new Error('no luck at\namqp://relay:s3cr3t@broker:5672/x');
-  const { sentence } = explainConnectionError(error, 'AMQP_URL');
-  expect(sentence).toMatch(/^no luck at amqp:/);
-  expect(sentence).not.toContain('s3cr3t');
+  const { reason } = explainConnectionError(error, 'AMQP_URL');
+  expect(reason).toMatch(/^no luck at amqp:/);
+  expect(reason).not.toContain('s3cr3t');
 });

@@ -8,11 +8,9 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PortalEvent } from '@relay/events';
-import { anEvent } from '../../../test/support/an-event.js';
+import { anEvent } from '../../../../test/support/an-event.js';
 import { BusUnavailableError } from './event-bus.js';
-import { inPublishSpan, withCurrentTrace } from './spans.js';
-
-const bus = { system: 'rabbitmq', destination: 'b24.events' };
+import { instrumentPublish, withCurrentTrace } from './instrumentation.js';
 
 /** The n-th of many traces. */
 const traceparent = (n: number): string =>
@@ -20,7 +18,7 @@ const traceparent = (n: number): string =>
 
 async function publish(event: PortalEvent): Promise<PortalEvent> {
   let published = event;
-  await inPublishSpan(event, bus, async (traced) => {
+  await instrumentPublish('rabbitmq', event, async (traced) => {
     published = traced;
   });
   return published;
@@ -84,14 +82,16 @@ describe('spans of publishes', () => {
 
   it('record why a publish was rejected', async () => {
     const refusal = new BusUnavailableError('BUS_DOWN');
-    await expect(inPublishSpan(anEvent(), bus, () => Promise.reject(refusal))).rejects.toBe(refusal);
+    await expect(instrumentPublish('rabbitmq', anEvent(), () => Promise.reject(refusal))).rejects.toBe(
+      refusal,
+    );
     expect(theSpan().status.code).toBe(SpanStatusCode.ERROR);
     expect(theSpan().attributes['error.type']).toBe('BUS_DOWN');
   });
 
   it('never hold a secret or a stack', async () => {
     const error = new Error('refused: access_token=abcdef0123456789');
-    await expect(inPublishSpan(anEvent(), bus, () => Promise.reject(error))).rejects.toBe(error);
+    await expect(instrumentPublish('rabbitmq', anEvent(), () => Promise.reject(error))).rejects.toBe(error);
     const { status, attributes, events } = theSpan();
     expect(JSON.stringify([status, attributes])).not.toContain('abcdef');
     expect(events).toEqual([]);

@@ -1,0 +1,150 @@
+import { context, type Span, SpanKind, type SpanOptions, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { PortalEvent } from '@relay/events';
+import { contextOf, counter, currentTraceparent, histogram } from '@relay/platform';
+import { BusUnavailableError, type ConsumeOptions } from './event-bus.js';
+import { toFailure } from './failure.js';
+
+/*
+ * Metrics that OpenTelemetry's messaging conventions name use those names, in Prometheus spelling
+ * (open-telemetry/semantic-conventions, docs/messaging/messaging-metrics.md); a label is omitted where the conventions
+ * say so, such as `error_type` when nothing failed. The other metrics are specific to this project. No label holds a
+ * portal, or anything else that a portal can choose.
+ */
+
+/** As `messaging.client.operation.duration` advises, in seconds. */
+const ADVISED_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+
+const sentTotal = counter({
+  name: 'messaging_client_sent_messages_total',
+  help: 'Events that were to be put on the bus; error_type is the code of the refusal',
+  labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_destination_name', 'error_type'],
+});
+
+const operationSeconds = histogram({
+  name: 'messaging_client_operation_duration_seconds',
+  help: 'How long the bus took to confirm that an event is stored, or to refuse it',
+  labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_destination_name', 'error_type'],
+  buckets: ADVISED_BUCKETS,
+});
+
+const consumedTotal = counter({
+  name: 'messaging_client_consumed_messages_total',
+  help: 'Events that the bus delivered to this process, each time they came',
+  labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_consumer_group_name'],
+});
+
+export const retriedTotal = counter({
+  name: 'relay_bus_retried_total',
+  help: 'Deliveries put into a retry tier',
+  labelNames: ['consumer', 'tier'],
+});
+
+export const deadTotal = counter({
+  name: 'relay_bus_dead_total',
+  help: 'Messages put among the dead letters',
+  labelNames: ['consumer'],
+});
+
+export const newerTotal = counter({
+  name: 'relay_bus_newer_total',
+  help: 'Deliveries that a newer version wrote, each time they came: they wait for the upgrade',
+  labelNames: ['consumer'],
+});
+
+export const restoredTotal = counter({
+  name: 'relay_bus_restored_total',
+  help: 'Queues and exchanges that were missing on RabbitMQ and were made anew',
+  labelNames: ['kind'],
+});
+
+export const returnedTotal = counter({
+  name: 'relay_bus_returned_total',
+  help: 'Events that had gone to nobody and were brought to a consumer that wants them',
+  labelNames: ['consumer'],
+});
+
+const tracer = trace.getTracer('@relay/bus');
+
+export type MessagingSystem = 'rabbitmq' | 'postgresql';
+
+/** The destination in metrics and spans: also on PostgreSQL, which has no exchange. */
+const DESTINATION = 'b24.events';
+
+/**
+ * Runs one publish, and records its outcome, its duration and its span (`messaging.operation.type` send). The parent
+ * of the span is the active span, else the trace context of the event (for example of one read from the journal).
+ * `publish` gets the event with this span as the parent for its consumers.
+ */
+export function instrumentPublish(
+  system: MessagingSystem,
+  event: PortalEvent,
+  publish: (event: PortalEvent) => Promise<void>,
+): Promise<void> {
+  const labels = {
+    messaging_system: system,
+    messaging_operation_name: 'publish',
+    messaging_destination_name: DESTINATION,
+  };
+  const options: SpanOptions = {
+    kind: SpanKind.PRODUCER,
+    attributes: {
+      'messaging.system': system,
+      'messaging.operation.type': 'send',
+      'messaging.operation.name': 'publish',
+      'messaging.destination.name': DESTINATION,
+      'messaging.message.id': event.id,
+      'relay.event': event.name,
+      'relay.member_id': event.memberId,
+    },
+  };
+  const parent = trace.getActiveSpan() ? context.active() : contextOf(event.traceparent);
+  const stopTimer = operationSeconds.startTimer(labels);
+  return tracer.startActiveSpan(`publish ${DESTINATION}`, options, parent, async (span) => {
+    try {
+      await publish(inCurrentTrace(event));
+      sentTotal.inc(labels);
+      stopTimer();
+    } catch (error) {
+      const error_type = error instanceof BusUnavailableError ? error.code : '_OTHER';
+      sentTotal.inc({ ...labels, error_type });
+      stopTimer({ error_type });
+      failSpan(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** The same `receive`, which counts what it gets. */
+export function countDeliveries(
+  system: MessagingSystem,
+  { consumer, receive }: Pick<ConsumeOptions, 'consumer' | 'receive'>,
+): ConsumeOptions['receive'] {
+  const consumed = consumedTotal.labels({
+    messaging_system: system,
+    messaging_operation_name: 'consume',
+    messaging_consumer_group_name: consumer,
+  });
+  return (delivery) => {
+    consumed.inc();
+    receive(delivery);
+  };
+}
+
+/** The event with the active trace context; unchanged when there is none or the event already belongs to a trace. */
+export function withCurrentTrace(event: PortalEvent): PortalEvent {
+  return event.traceparent === undefined ? inCurrentTrace(event) : event;
+}
+
+function inCurrentTrace(event: PortalEvent): PortalEvent {
+  const traceparent = currentTraceparent();
+  return traceparent === undefined ? event : { ...event, traceparent };
+}
+
+/** Marks the span as failed. Not by `recordException`, which would store the stack and the message unredacted. */
+export function failSpan(span: Span, error: unknown): void {
+  const { code, message } = toFailure(error);
+  span.setAttribute('error.type', code);
+  span.setStatus({ code: SpanStatusCode.ERROR, message });
+}
