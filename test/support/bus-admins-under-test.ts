@@ -1,4 +1,4 @@
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import pg from 'pg';
 import { freshDatabase } from './database.js';
 import { eventually } from './eventually.js';
@@ -39,7 +39,7 @@ const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
-  const ownDatabase = isRabbit ? await freshDatabase(await loadMigrations('libs/bus')) : undefined;
+  const ownDatabase = isRabbit ? await freshDatabase('libs/bus') : undefined;
   const databaseUrl = ownDatabase?.url ?? underTest.url;
   const openAdmin = (url: string): BusAdmin =>
     openBusAdmin({

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { busesUnderTest, type BusUnderTest } from '../../../../test/support/bus-under-test.js';
@@ -29,7 +29,7 @@ describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp)
   beforeAll(async () => {
     underTest = await setUp();
     const isRabbit = underTest.url.startsWith('amqp');
-    database = isRabbit ? await freshDatabase(await loadMigrations('libs/bus')) : undefined;
+    database = isRabbit ? await freshDatabase('libs/bus') : undefined;
     const common = {
       ...(isRabbit && { amqpUrl: underTest.url }),
       databaseUrl: database?.url ?? underTest.url,

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { encodeMessage } from '@relay/events';
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import amqp from 'amqplib';
 import pg from 'pg';
 import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
@@ -70,7 +70,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
   const opened: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase(await loadMigrations('libs/bus'));
+    database = await freshDatabase('libs/bus');
     pool = new pg.Pool({ connectionString: database.url, max: 1 });
     pool.on('error', () => undefined);
   });

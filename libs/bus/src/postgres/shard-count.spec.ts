@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { loadMigrations } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { requireShardCount } from './shard-count.js';
 
@@ -7,7 +6,7 @@ describe('the shard count', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    database = await freshDatabase(await loadMigrations('libs/bus'));
+    database = await freshDatabase('libs/bus');
   });
   afterAll(() => database.drop());
 

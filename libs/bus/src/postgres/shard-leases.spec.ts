@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
@@ -18,7 +18,7 @@ describe('shard leases', () => {
   const clients = new Set<pg.Client>();
 
   beforeAll(async () => {
-    database = await freshDatabase(await loadMigrations('libs/bus'));
+    database = await freshDatabase('libs/bus');
     admin = new pg.Client({ connectionString: database.url });
     await admin.connect();
   });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { DatabaseCrashLog } from './database-crash-log.js';
 
@@ -8,7 +8,7 @@ describe('the crash log in PostgreSQL', () => {
   const open: DatabaseCrashLog[] = [];
 
   beforeAll(async () => {
-    database = await freshDatabase(await loadMigrations('libs/bus'));
+    database = await freshDatabase('libs/bus');
   });
   afterAll(async () => {
     for (const crashLog of open) await crashLog.close();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { silentLog, loadMigrations } from '@relay/platform';
+import { silentLog } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import pg from 'pg';
 import { freshUser, freshVhost, hasBroker, type TestVhost } from '../../../../../test/support/broker.js';
@@ -33,7 +33,7 @@ const name = 'ONCRMDEALADD';
   let isDatabaseAway: boolean;
 
   beforeEach(async () => {
-    [vhost, database] = [await freshVhost(), await freshDatabase(await loadMigrations('libs/bus'))];
+    [vhost, database] = [await freshVhost(), await freshDatabase('libs/bus')];
     connection = await amqp.connect(vhost.url);
     [log, busHealth] = [new RecordedLog(), new BusHealth()];
     wanted = [{ consumer: 'watcher', name, since: new Date(1_000) }];
