@@ -161,7 +161,7 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
     await nothingIsUnrouted();
     expect(await health()).toMatchObject({
       status: 'degraded',
-      reasons: { bus: expect.stringContaining('missing on RabbitMQ and are made anew') },
+      reasons: { bus: expect.stringContaining('missing on RabbitMQ and were declared again') },
     });
     expect(await topology()).toContain(`queue ${queue} was missing and was declared again`);
     await start();

@@ -91,7 +91,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       await eventually(() => expect(app.log()).toContain('in hand'));
       expect(await app.stop()).toBe(0);
       expect(app.log()).toMatch(
-        /"level":"warn".*"batches":1.*batches did not end in time; their events go back/,
+        /"level":"warn".*"batches":1.*batches did not end in time; their events return to the bus/,
       );
 
       const bus = await eventBus();

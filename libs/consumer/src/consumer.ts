@@ -59,7 +59,7 @@ export interface ConsumerOptions {
 
 const DEFAULT_DRAIN_TIMEOUT_MS = 55_000;
 /** Time to settle finished deliveries and to release the rest. */
-const HAND_BACK_TIMEOUT_MS = 8_000;
+const RETURN_TIMEOUT_MS = 8_000;
 
 export interface RunningConsumer {
   /** Takes no more events, finishes the batches in flight, then closes bus and database. */
@@ -94,7 +94,11 @@ export async function startConsumer(
     database: () => checkDatabase(environment.DATABASE_URL),
     handlers: () =>
       ready?.state()?.isPaused
-        ? { healthy: 'degraded', reason: 'Everything fails, so one event at a time is tried: see the log' }
+        ? {
+            healthy: 'degraded',
+            reason:
+              'The circuit breaker is open: every batch fails, so one event at a time is tried; see the log',
+          }
         : true,
   });
   await requireDatabase(environment.DATABASE_URL, log);
@@ -127,7 +131,7 @@ export async function startConsumer(
     },
   );
   ready = server;
-  const hideWork = registerWorkMetrics(name, () => server.state());
+  const unregisterMetrics = registerWorkMetrics(name, () => server.state());
   const reporter = new ProcessReporter({
     consumer: name,
     database: app.get(DataSource),
@@ -142,19 +146,19 @@ export async function startConsumer(
   return {
     close: async () => {
       ready = undefined;
-      hideWork();
+      unregisterMetrics();
       await closeInOrder(
         [
           {
-            what: 'events in hand',
+            what: 'events in flight',
             close: () => server.close(),
-            timeoutMs: drainWithinMs + HAND_BACK_TIMEOUT_MS,
+            timeoutMs: drainWithinMs + RETURN_TIMEOUT_MS,
           },
           // The process stays visible while batches finish; its database closes with the app.
           { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
           { what: 'database', close: () => app.close(), timeoutMs: 3_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
-          { what: 'trials', close: () => crashLog.close(), timeoutMs: 1_000 },
+          { what: 'crash log', close: () => crashLog.close(), timeoutMs: 1_000 },
           { what: 'bus', close: () => bus.close(), timeoutMs: 3_000 },
         ],
         log,

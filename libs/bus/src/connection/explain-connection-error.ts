@@ -84,7 +84,7 @@ const AMQP_EXPLANATIONS: readonly [
           (kind === 'queue'
             ? `See that nothing is left in it, then delete it: rabbitmqctl -p '${vhost}' delete_queue '${name}'. `
             : `Delete it with RabbitMQ's management or rabbitmqadmin, and restart the consumers, whose bindings go with it. `) +
-          'It is made anew within seconds.',
+          'It is declared again within seconds.',
       ),
   ],
   [
@@ -114,7 +114,7 @@ const AMQP_EXPLANATIONS: readonly [
     /no (queue|exchange) '([^']*)' in vhost/,
     (kind = '', name = '') =>
       transient(
-        `The ${kind} ${name} was deleted; it is made anew.` +
+        `The ${kind} ${name} was deleted; it is declared again.` +
           (kind === 'exchange' ? ' Restart the consumers, whose bindings went with it.' : ''),
       ),
   ],

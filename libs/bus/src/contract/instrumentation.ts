@@ -16,7 +16,7 @@ const ADVISED_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 
 
 const sentTotal = counter({
   name: 'messaging_client_sent_messages_total',
-  help: 'Events that were to be put on the bus; error_type is the code of the refusal',
+  help: 'Publishes; error_type is the code of the rejection',
   labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_destination_name', 'error_type'],
 });
 
@@ -29,7 +29,7 @@ const operationSeconds = histogram({
 
 const consumedTotal = counter({
   name: 'messaging_client_consumed_messages_total',
-  help: 'Events that the bus delivered to this process, each time they came',
+  help: 'Events that the bus delivered to this process, each redelivery counted',
   labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_consumer_group_name'],
 });
 
@@ -41,25 +41,25 @@ export const retriedTotal = counter({
 
 export const deadTotal = counter({
   name: 'relay_bus_dead_total',
-  help: 'Messages put among the dead letters',
+  help: 'Messages moved to the dead letters',
   labelNames: ['consumer'],
 });
 
 export const newerTotal = counter({
   name: 'relay_bus_newer_total',
-  help: 'Deliveries that a newer version wrote, each time they came: they wait for the upgrade',
+  help: 'Deliveries that a newer version wrote, each redelivery counted: they wait for the upgrade',
   labelNames: ['consumer'],
 });
 
 export const restoredTotal = counter({
   name: 'relay_bus_restored_total',
-  help: 'Queues and exchanges that were missing on RabbitMQ and were made anew',
+  help: 'Queues and exchanges that were missing on RabbitMQ and were declared again',
   labelNames: ['kind'],
 });
 
 export const returnedTotal = counter({
   name: 'relay_bus_returned_total',
-  help: 'Events that had gone to nobody and were brought to a consumer that wants them',
+  help: 'Unrouted events that were returned to their subscribers',
   labelNames: ['consumer'],
 });
 

@@ -5,13 +5,13 @@ import { newerTotal } from './instrumentation.js';
 export const NEWER_CODE = 'unknown-version';
 
 /** During a rolling update another process may be able to read it within seconds. */
-const SOONEST_MS = 5_000;
+const MIN_DELAY_MS = 5_000;
 /** After a rollback it takes hours, and a long queue of such messages must not use up a process's time. */
-const LATEST_MS = 10 * 60_000;
+const MAX_DELAY_MS = 10 * 60_000;
 /** A message that has not come back for this long has been read by another process. */
-const FORGET_AFTER_MS = 2 * LATEST_MS;
+const FORGET_AFTER_MS = 2 * MAX_DELAY_MS;
 const MAX_REMEMBERED = 100_000;
-const SAY_AGAIN_MS = 10 * 60_000;
+const REMIND_MS = 10 * 60_000;
 
 /**
  * Messages written by a newer version that reach this process after a rollback. Each is deferred with its attempts and
@@ -20,7 +20,7 @@ const SAY_AGAIN_MS = 10 * 60_000;
 export class NewerMessages {
   /** By id, in the order of their last delivery. */
   private readonly known = new Map<string, { firstAt: number; lastAt: number }>();
-  private saidAt = -Infinity;
+  private warnedAt = -Infinity;
 
   constructor(
     private readonly consumer: string,
@@ -37,8 +37,8 @@ export class NewerMessages {
     this.known.set(id, { firstAt, lastAt: now });
     const [oldest] = this.known.keys();
     if (this.known.size > MAX_REMEMBERED && oldest !== undefined) this.known.delete(oldest);
-    this.say(now);
-    return Math.min(Math.max(SOONEST_MS, (now - firstAt) / 2), LATEST_MS);
+    this.warn(now);
+    return Math.min(Math.max(MIN_DELAY_MS, (now - firstAt) / 2), MAX_DELAY_MS);
   }
 
   /** How many are waiting, as far as this process has seen them. */
@@ -50,12 +50,12 @@ export class NewerMessages {
     return this.known.size;
   }
 
-  private say(now: number): void {
-    if (now - this.saidAt < SAY_AGAIN_MS) return;
-    this.saidAt = now;
+  private warn(now: number): void {
+    if (now - this.warnedAt < REMIND_MS) return;
+    this.warnedAt = now;
     this.log.warn(
-      { consumer: this.consumer },
-      'messages of a newer version wait: they come again until an upgraded process reads them',
+      { event: 'bus.messages.newer', consumer: this.consumer },
+      'messages of a newer version wait: they are redelivered until an upgraded process reads them',
     );
   }
 }

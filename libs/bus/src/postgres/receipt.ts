@@ -64,7 +64,10 @@ export class PostgresReceipt implements Receipt {
     const { consumer, log } = this.context;
     if (!(await this.settle({ kind: 'dead', id: this.row.id, failure }))) return;
     deadTotal.inc({ consumer });
-    log.error({ consumer, messageId: this.row.id, failure }, 'a message went to the dead letters');
+    log.error(
+      { event: 'bus.message.dead', consumer, messageId: this.row.id, failure },
+      'a message went to the dead letters',
+    );
   }
 
   private async scheduleRetry(

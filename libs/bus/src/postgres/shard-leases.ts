@@ -153,7 +153,10 @@ export class ShardLeases {
       // The session belongs to another role, as during a change of roles: the server ends it when it is idle.
       if (!(error instanceof pg.DatabaseError) || error.code !== NOT_PERMITTED) throw error;
       if (!this.mayNotEnd)
-        this.log.warn({ consumer: this.consumer }, 'the owner of shards stands still and may not be ended');
+        this.log.warn(
+          { event: 'bus.shards.owner_stalled', consumer: this.consumer },
+          'the owner of some shards is frozen, and this role may not end its session',
+        );
       this.mayNotEnd = true;
     }
   }

@@ -102,7 +102,9 @@ async function subscribe(
       if (message) takeMessage(message, queue, acks, context, receive);
       else
         end(
-          new Error(`RabbitMQ ended the subscription to ${queue}: was the queue deleted? It is made anew.`),
+          new Error(
+            `RabbitMQ ended the subscription to ${queue}: was the queue deleted? It is declared again.`,
+          ),
         );
     };
     await channel.consume(queue, take, { priority: priorityOf(context.replica, shard) });

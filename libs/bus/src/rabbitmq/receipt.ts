@@ -80,7 +80,10 @@ export class RabbitReceipt implements Receipt {
     });
     if (!moved) return;
     deadTotal.inc({ consumer });
-    log.error({ consumer, messageId: this.message.messageId, failure }, 'a message went to the dead letters');
+    log.error(
+      { event: 'bus.message.dead', consumer, messageId: this.message.messageId, failure },
+      'a message went to the dead letters',
+    );
   }
 
   private async scheduleRetry(afterMs: number, copy: Copy): Promise<void> {

@@ -92,7 +92,10 @@ export class ProcessReporter {
       this.isFailing = false;
     } catch (error) {
       if (!this.isFailing)
-        log.warn({ consumer, err: error }, 'the process cannot report itself to operators');
+        log.warn(
+          { event: 'consumer.report.failed', consumer, err: error },
+          'the process cannot report itself to operators',
+        );
       this.isFailing = true;
     }
   }

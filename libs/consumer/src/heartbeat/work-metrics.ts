@@ -9,18 +9,18 @@ const readers = new Map<string, StateReader>();
 const gauges = [
   createWorkGauge(
     'relay_bus_lanes',
-    'Portals with work in this process: waiting, or in a handler’s hands',
+    'Portals with work in this process, waiting or in flight',
     ({ lanes }) => lanes,
   ),
   createWorkGauge(
     'relay_bus_waiting_events',
-    'Events that wait in this process for their portal’s turn, or are in a handler’s hands',
+    'Events that wait in the lanes of this process or are in flight',
     ({ waiting }) => waiting,
   ),
-  createWorkGauge('relay_bus_batches_in_hand', 'Batches in handlers’ hands', ({ batches }) => batches),
+  createWorkGauge('relay_bus_batches_in_hand', 'Batches in flight', ({ batches }) => batches),
   createWorkGauge(
     'relay_bus_paused',
-    '1 while everything fails, and one event at a time is tried',
+    '1 while the circuit breaker is open: every batch fails, and one event at a time is tried',
     ({ isPaused }) => (isPaused ? 1 : 0),
   ),
   createWorkGauge(
@@ -30,28 +30,26 @@ const gauges = [
   ),
 ];
 
-/**
- * Reads the state only at each scrape, since it visits everything that waits. @returns a function that unregisters it
- */
-export function registerWorkMetrics(consumer: string, look: StateReader): () => void {
-  readers.set(consumer, look);
+/** Reads the state at each scrape. @returns a function that unregisters it */
+export function registerWorkMetrics(consumer: string, read: StateReader): () => void {
+  readers.set(consumer, read);
   return () => {
     readers.delete(consumer);
-    for (const shown of gauges) shown.remove({ consumer });
+    for (const each of gauges) each.remove({ consumer });
   };
 }
 
-function createWorkGauge(name: string, help: string, read: (work: DispatcherState) => number) {
-  const shown = gauge({
+function createWorkGauge(name: string, help: string, read: (state: DispatcherState) => number) {
+  const created = gauge({
     name,
     help,
     labelNames: ['consumer'],
     collect: () => {
-      for (const [consumer, look] of readers) {
-        const work = look();
-        if (work) shown.set({ consumer }, read(work));
+      for (const [consumer, stateOf] of readers) {
+        const state = stateOf();
+        if (state) created.set({ consumer }, read(state));
       }
     },
   });
-  return shown;
+  return created;
 }

@@ -38,12 +38,16 @@ export class DatabaseCrashLog implements CrashLog {
     this.pool = databasePool(
       {
         connectionString: databaseUrl,
-        application_name: `b24-relay trials ${consumer}`,
+        application_name: `b24-relay crash log ${consumer}`,
         max: POOL_SIZE,
         connectionTimeoutMillis: TIMEOUT_MS,
         query_timeout: TIMEOUT_MS,
       },
-      (err) => log.warn({ err }, 'a connection to the database has ended'),
+      (err) =>
+        log.warn(
+          { event: 'consumer.crash_log.connection_ended', err },
+          'a connection of the crash log ended',
+        ),
     );
   }
 

@@ -42,8 +42,8 @@ class PoisonError extends Error {
   override readonly name = 'PoisonError';
   readonly code = 'poison';
   readonly recovery = 'never';
-  constructor(starts: number) {
-    super(`The process ended ${starts} times while it handled this event, and nothing beside it`);
+  constructor(crashes: number) {
+    super(`The process crashed ${crashes} times while this event alone was in flight`);
   }
 }
 
@@ -118,8 +118,8 @@ export class PoisonDetector {
 
   private async poison({ memberId, entries: [entry] }: BegunBatch): Promise<PoisonError | undefined> {
     if (!entry) return undefined;
-    const deaths = await available(this.crashLog.beginSolo(memberId, entry.view.entity));
-    return deaths >= MAX_SOLO_CRASHES ? new PoisonError(deaths) : undefined;
+    const crashes = await available(this.crashLog.beginSolo(memberId, entry.view.entity));
+    return crashes >= MAX_SOLO_CRASHES ? new PoisonError(crashes) : undefined;
   }
 
   /** An end that cannot be recorded now is recorded before the portal's next suspect batch begins. */
@@ -128,7 +128,10 @@ export class PoisonDetector {
       await this.writeEnd(memberId, done);
     } catch (error) {
       this.unwritten.add(memberId);
-      this.log.warn({ memberId, err: error }, 'that a batch has ended could not be written down');
+      this.log.warn(
+        { event: 'consumer.crash_log.unwritable', memberId, err: error },
+        'the end of a batch could not be written to the crash log',
+      );
     }
   }
 

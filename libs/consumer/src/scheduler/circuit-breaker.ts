@@ -36,15 +36,15 @@ export class CircuitBreaker {
 
   /** A batch had a result, even a permanent rejection. @returns whether this closed the breaker */
   onSuccess(): boolean {
-    const wasOn = this.isOpen;
+    const wasOpen = this.isOpen;
     this.failedPortals.clear();
     [this.failures, this.probes, this.probing] = [0, 0, undefined];
-    return wasOn;
+    return wasOpen;
   }
 
   /** All of a batch failed with retryable errors. @returns whether this opened the breaker */
   onFailure(memberId: string, now: number): boolean {
-    const wasOn = this.isOpen;
+    const wasOpen = this.isOpen;
     if (this.probing === memberId) {
       this.probes += 1;
       this.probing = undefined;
@@ -52,7 +52,7 @@ export class CircuitBreaker {
     this.failedPortals.add(memberId);
     this.failures += 1;
     this.nextProbeAt = now + Math.min(MAX_PROBE_MS, FIRST_PROBE_MS * 2 ** Math.min(this.probes, 10));
-    return !wasOn && this.isOpen;
+    return !wasOpen && this.isOpen;
   }
 
   /** The batch passed to `begin` has ended, with or without a result. */

@@ -149,8 +149,12 @@ export class Dispatcher {
     const { consumer, log, drainWithinMs = DEFAULT_DRAIN_MS } = this.options;
     await waitAtMost(Promise.all(this.running), drainWithinMs);
     const { batches, waiting } = this.state();
-    if (batches > 0) log.warn({ consumer, batches }, 'batches did not end in time; their events go back');
-    if (waiting > 0) log.info({ consumer, events: waiting }, 'events that waited go back');
+    if (batches > 0)
+      log.warn(
+        { event: 'consumer.drain.timeout', consumer, batches },
+        'batches did not end in time; their events return to the bus',
+      );
+    if (waiting > 0) log.info({ consumer, events: waiting }, 'waiting events return to the bus');
     await this.settler.settled(SETTLE_TIMEOUT_MS);
   }
 
@@ -158,8 +162,8 @@ export class Dispatcher {
     if (!this.unhandled.has(name)) {
       this.unhandled.add(name);
       this.options.log.warn(
-        { consumer: this.options.consumer, event: name },
-        'no handler here for a delivered event',
+        { event: 'consumer.event.unhandled', consumer: this.options.consumer, eventName: name },
+        'this process has no handler for a delivered event',
       );
     }
     this.settler.settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
@@ -189,7 +193,7 @@ export class Dispatcher {
 
   private pump(): void {
     const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
-    while (!this.draining && !this.laneProcessor.wantsSolitude && this.running.size < maxBatches) {
+    while (!this.draining && !this.laneProcessor.isExclusive && this.running.size < maxBatches) {
       const lane = this.lanes.next((memberId) => this.circuitBreaker.allows(memberId, Date.now()));
       if (!lane) break;
       this.circuitBreaker.begin(lane.memberId, Date.now());

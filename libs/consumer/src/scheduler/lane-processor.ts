@@ -9,7 +9,7 @@ import {
   type Outcomes,
   runBatch,
   type RunOptions,
-  judgeBatch,
+  healthOf,
 } from './run-batch.js';
 import type { Settler } from './settler.js';
 import { ExclusiveGate } from './exclusive-gate.js';
@@ -43,14 +43,14 @@ const EXCLUSIVE_TIMEOUT_MS = 90_000;
 export class LaneProcessor {
   private readonly poisonDetector: PoisonDetector;
   private readonly exclusiveGate = new ExclusiveGate(EXCLUSIVE_TIMEOUT_MS);
-  private entriesInHand = 0;
+  private entriesInFlight = 0;
 
   constructor(private readonly options: LaneProcessorOptions) {
     this.poisonDetector = new PoisonDetector(options.crashLog, options.log);
   }
 
   /** A batch must run exclusively in this process: no other should begin. */
-  get wantsSolitude(): boolean {
+  get isExclusive(): boolean {
     return this.exclusiveGate.isExclusive;
   }
 
@@ -62,7 +62,7 @@ export class LaneProcessor {
       const begun = await this.poisonDetector.begin(lane);
       probe = begun;
       batch = lane.take(({ maxEntries }) => this.limit(begun?.limit(maxEntries) ?? maxEntries));
-      if (batch) return { batch, ...(await this.carryOut(lane, batch, probe)) };
+      if (batch) return { batch, ...(await this.run(lane, batch, probe)) };
       // All of it was returned to the bus: later events have not waited here yet.
       this.options.waitBudget.end(lane.memberId);
       await probe?.end();
@@ -81,10 +81,10 @@ export class LaneProcessor {
 
   private limit(limit: number): number {
     if (this.options.circuitBreaker.isOpen) return 1;
-    return this.entriesInHand < MANY_ENTRIES_IN_FLIGHT ? limit : Math.min(limit, SMALL_BATCH);
+    return this.entriesInFlight < MANY_ENTRIES_IN_FLIGHT ? limit : Math.min(limit, SMALL_BATCH);
   }
 
-  private async carryOut(
+  private async run(
     lane: PortalLane,
     batch: Batch,
     probe: PoisonProbe | undefined,
@@ -98,29 +98,29 @@ export class LaneProcessor {
       await probe?.end({ isPoison: poison !== undefined });
       return waiting ? { waiting } : {};
     };
-    this.entriesInHand += batch.entries.length;
+    this.entriesInFlight += batch.entries.length;
     try {
       return await (isExclusive ? this.exclusiveGate.exclusive(work) : this.exclusiveGate.shared(work));
     } finally {
-      this.entriesInHand -= batch.entries.length;
+      this.entriesInFlight -= batch.entries.length;
       lane.handled();
     }
   }
 
   private note({ memberId }: Batch, outcomes: Outcomes): void {
     const { consumer, log } = this.options;
-    const verdict = judgeBatch(outcomes);
-    if (verdict === 'failed') this.noteFailure(memberId, firstError(outcomes));
-    if (verdict === 'worked' && this.options.circuitBreaker.onSuccess())
-      log.info({ consumer }, 'handlers work again');
+    const health = healthOf(outcomes);
+    if (health === 'failing') this.noteFailure(memberId, firstError(outcomes));
+    if (health === 'healthy' && this.options.circuitBreaker.onSuccess())
+      log.info({ consumer }, 'handlers work again: the circuit breaker is closed');
   }
 
   private noteFailure(memberId: string, error: unknown): void {
     if (!this.options.circuitBreaker.onFailure(memberId, Date.now())) return;
     const { consumer, log } = this.options;
     log.error(
-      { consumer, failure: toFailure(error) },
-      'everything fails: consumption pauses, and one event at a time is tried',
+      { event: 'consumer.circuit.open', consumer, failure: toFailure(error) },
+      'every batch fails: the circuit breaker is open, and one event at a time is tried',
     );
   }
 

@@ -54,14 +54,21 @@ function noticeIfLong(
   { consumer, log, handlerNoticeMs = DEFAULT_NOTICE_MS }: RunOptions,
 ): NodeJS.Timeout {
   const beganAt = Date.now();
-  const say = (): void => {
+  const warn = (): void => {
     const seconds = Math.round((Date.now() - beganAt) / 1_000);
     log.error(
-      { consumer, memberId, events: handler.names, of: entries.length, seconds },
-      'a handler has not ended yet; its portal waits for it. If it never does, restart this process',
+      {
+        event: 'consumer.handler.slow',
+        consumer,
+        memberId,
+        events: handler.names,
+        of: entries.length,
+        seconds,
+      },
+      'a handler has not ended yet, and its portal waits for it; if it never ends, restart this process',
     );
   };
-  return setInterval(say, handlerNoticeMs).unref();
+  return setInterval(warn, handlerNoticeMs).unref();
 }
 
 async function handle(
@@ -80,27 +87,37 @@ async function handle(
     // Accepting the list would mark failed entries as done.
     if (failed.some(({ entity }) => !known.has(entity))) throw new UnknownEntryError(handler.names);
     log.warn(
-      { consumer, memberId, failed: errors.size, of: entries.length, failure: toFailure(failed[0]?.error) },
+      {
+        event: 'consumer.entries.failed',
+        consumer,
+        memberId,
+        failed: errors.size,
+        of: entries.length,
+        failure: toFailure(failed[0]?.error),
+      },
       'entries of a batch failed',
     );
     return ({ view }) =>
       errors.has(view.entity) ? { ok: false, error: errors.get(view.entity) } : { ok: true };
   } catch (error) {
-    log.warn({ consumer, memberId, of: entries.length, failure: toFailure(error) }, 'a batch failed');
+    log.warn(
+      { event: 'consumer.batch.failed', consumer, memberId, of: entries.length, failure: toFailure(error) },
+      'a batch failed',
+    );
     return () => ({ ok: false, error });
   }
 }
 
 /**
- * What a batch says about its environment: `worked`, something had a result, even a permanent rejection; `failed`,
- * everything failed with retryable errors; `undecided`, everything that failed waits for its portal.
+ * What a batch shows of its environment. `healthy`: something had a result, even a permanent rejection; `failing`:
+ * everything failed with retryable errors; `undecided`: everything that failed waits for its portal.
  */
-export function judgeBatch(outcomes: Outcomes): 'worked' | 'failed' | 'undecided' {
-  let verdict: 'failed' | 'undecided' = 'undecided';
+export function healthOf(outcomes: Outcomes): 'healthy' | 'failing' | 'undecided' {
+  let health: 'failing' | 'undecided' = 'undecided';
   for (const outcome of outcomes.values()) {
     const recovery = outcome.ok ? 'never' : guidanceOf(outcome.error).recovery;
-    if (recovery === 'never') return 'worked';
-    if (recovery === 'retry') verdict = 'failed';
+    if (recovery === 'never') return 'healthy';
+    if (recovery === 'retry') health = 'failing';
   }
-  return verdict;
+  return health;
 }

@@ -67,7 +67,10 @@ export class Settler {
     const settling = work
       .catch((error: unknown) => {
         const { consumer, log } = this.options;
-        log.error({ consumer, err: error }, 'a delivery could not be settled');
+        log.error(
+          { event: 'consumer.delivery.unsettled', consumer, err: error },
+          'a delivery could not be settled',
+        );
       })
       .finally(() => this.settling.delete(settling));
     this.settling.add(settling);

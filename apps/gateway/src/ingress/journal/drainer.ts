@@ -59,7 +59,7 @@ export class Drainer {
     const { pollMs = DEFAULT_POLL_MS, orphansMs = DEFAULT_ORPHANS_MS } = this.options;
     let orphansDueAt = 0;
     while (!this.stopping.signal.aborted) {
-      await this.attempt(() => this.own.mend());
+      await this.attempt(() => this.own.probeDisk());
       await this.attempt(() => this.drain(this.own));
       if (Date.now() >= orphansDueAt) {
         await this.attempt(() => this.drainOrphans());
@@ -74,7 +74,10 @@ export class Drainer {
     try {
       await work();
     } catch (error) {
-      this.options.log.error({ err: error }, 'the journal could not be drained; trying again');
+      this.options.log.error(
+        { event: 'journal.drain.failed', err: error },
+        'the journal could not be drained; retrying',
+      );
     }
   }
 
@@ -94,34 +97,37 @@ export class Drainer {
       // An event that is rejected for itself does not block later ones; events that arrive meanwhile wait for the next
       // poll.
       behind = batch.at(-1)?.key;
-      if (outcome.isAway || batch.length < BATCH_SIZE) break;
+      if (outcome.isUnavailable || batch.length < BATCH_SIZE) break;
     }
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
     }
     if (refusal !== undefined) {
-      log.error({ err: refusal, refused, slot: journal.number }, 'the bus refuses events of the journal');
+      log.error(
+        { event: 'journal.events.rejected', err: refusal, refused, slot: journal.number },
+        'the bus rejects events of the journal',
+      );
     }
   }
 
   /** @returns the events that the bus has stored, whether it accepts no others for now, and why it rejected one */
   private async publish(
     batch: readonly Entry[],
-  ): Promise<{ published: Entry[]; isAway: boolean; refusal: unknown }> {
+  ): Promise<{ published: Entry[]; isUnavailable: boolean; refusal: unknown }> {
     const outcomes = await Promise.allSettled(
       batch.map(({ event }) => this.options.bus.publish(event, PUBLISH_DEADLINE_MS)),
     );
-    let isAway = false;
+    let isUnavailable = false;
     let refusal: unknown;
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') continue;
       const { reason }: { reason: unknown } = outcome;
-      if (reason instanceof BusUnavailableError && reason.code !== 'BUS_REFUSED') isAway = true;
+      if (reason instanceof BusUnavailableError && reason.code !== 'BUS_REFUSED') isUnavailable = true;
       else refusal ??= reason;
     }
     return {
       published: batch.filter((_, index) => outcomes[index]?.status === 'fulfilled'),
-      isAway,
+      isUnavailable,
       refusal,
     };
   }

@@ -1,8 +1,8 @@
 export type JournalErrorCode = 'JOURNAL_FULL' | 'JOURNAL_UNWRITABLE' | 'JOURNAL_CLOSED';
 
-const SENTENCES: Record<JournalErrorCode, string> = {
-  JOURNAL_FULL: 'it holds as much, or as old, as it may',
-  JOURNAL_UNWRITABLE: 'the disk takes nothing',
+const REASONS: Record<JournalErrorCode, string> = {
+  JOURNAL_FULL: 'it is at its limit of size or age',
+  JOURNAL_UNWRITABLE: 'the disk rejects writes',
   JOURNAL_CLOSED: 'it is closed',
 };
 
@@ -13,6 +13,6 @@ export class JournalError extends Error {
     readonly code: JournalErrorCode,
     options?: { cause?: unknown },
   ) {
-    super(`The journal is not available: ${SENTENCES[code]}`, options);
+    super(`The journal is not available: ${REASONS[code]}`, options);
   }
 }

@@ -82,7 +82,7 @@ async function inspectSlot(
     await journal.close();
     return { ...contents, state: 'orphaned' };
   } catch (error) {
-    log.error({ err: error, slot }, 'a slot of the journal cannot be read');
+    log.error({ event: 'journal.slot.unreadable', err: error, slot }, 'a slot of the journal cannot be read');
     return { slot, state: 'unreadable' };
   }
 }

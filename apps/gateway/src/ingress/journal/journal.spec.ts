@@ -155,7 +155,7 @@ describe('the journal', () => {
     });
     await expect(journal.append(anEvent())).rejects.toMatchObject({ code: 'JOURNAL_UNWRITABLE' });
     expect(journal.isOpen()).toBe(false);
-    await journal.mend();
+    await journal.probeDisk();
     expect(journal.isOpen()).toBe(true);
   });
 

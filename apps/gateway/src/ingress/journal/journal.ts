@@ -124,7 +124,7 @@ export class Journal {
   }
 
   /** After a failed write: checks whether the disk accepts writes again. @throws the disk's error if it does not */
-  async mend(): Promise<void> {
+  async probeDisk(): Promise<void> {
     if (this.#isBroken && !this.#closed)
       await this.#serialize(() => this.slot.del(QUARANTINE_PREFIX, { sync: true }));
   }
@@ -205,7 +205,10 @@ export class Journal {
   async #quarantine(unread: readonly { key: string; content: Buffer; error: unknown }[]): Promise<void> {
     for (const { key, error } of unread) {
       if (!isOfNewerVersion(error))
-        this.log.error({ err: error, key }, 'an event of the journal cannot be read; it is set aside there');
+        this.log.error(
+          { event: 'journal.event.unreadable', err: error, key },
+          'an event of the journal cannot be read; it is quarantined there',
+        );
     }
     const puts = unread.map(({ key, content }) => ({
       type: 'put' as const,
@@ -217,7 +220,10 @@ export class Journal {
     await this.remove(unread.map(({ key, content }) => ({ key, bytes: content.length })));
     const newer = unread.filter(({ error }) => isOfNewerVersion(error)).length;
     if (newer > 0)
-      this.log.warn({ events: newer, slot: this.number }, 'events of a newer version wait for the upgrade');
+      this.log.warn(
+        { event: 'journal.events.newer', events: newer, slot: this.number },
+        'events of a newer version wait for the upgrade',
+      );
   }
 
   #countQuarantined(error: unknown, bytes: number): void {
@@ -230,7 +236,7 @@ export class Journal {
   async #recoverQuarantined(): Promise<void> {
     this.#quarantined = { newer: 0, unreadable: 0, bytes: 0 };
     let readable: { key: string; content: Buffer }[] = [];
-    let broughtBack = 0;
+    let recovered = 0;
     const putBack = async (): Promise<void> => {
       // Atomic, even on a power failure.
       await this.slot.batch(
@@ -239,7 +245,7 @@ export class Journal {
           { type: 'del' as const, key },
         ]),
       );
-      broughtBack += readable.length;
+      recovered += readable.length;
       readable = [];
     };
     for await (const [key, content] of this.slot.iterator(QUARANTINE_RANGE)) {
@@ -254,17 +260,20 @@ export class Journal {
     }
     if (readable.length > 0) await putBack();
     const { newer, unreadable } = this.#quarantined;
-    if (broughtBack > 0)
+    if (recovered > 0)
       this.log.info(
-        { events: broughtBack, slot: this.number },
-        'events that had been set aside can be read now',
+        { events: recovered, slot: this.number },
+        'quarantined events can be read now and are drained',
       );
     if (newer > 0)
-      this.log.warn({ events: newer, slot: this.number }, 'events of a newer version wait for the upgrade');
+      this.log.warn(
+        { event: 'journal.events.newer', events: newer, slot: this.number },
+        'events of a newer version wait for the upgrade',
+      );
     if (unreadable > 0)
       this.log.error(
-        { events: unreadable, slot: this.number },
-        'the journal holds events that nobody can read',
+        { event: 'journal.events.unreadable', events: unreadable, slot: this.number },
+        'the journal holds events that no version can read',
       );
   }
 
@@ -288,7 +297,7 @@ export class Journal {
         });
         for (const { settle } of group) settle();
       } catch (cause) {
-        this.log.error({ err: cause }, 'the journal could not be written');
+        this.log.error({ event: 'journal.unwritable', err: cause }, 'the journal could not be written');
         for (const { settle } of group) settle(new JournalError('JOURNAL_UNWRITABLE', { cause }));
       }
     }

@@ -68,10 +68,10 @@ export class JournalledBus implements EventBus {
   /** Resolves after the first attempt to open the journal, successful or not. */
   static async over(
     bus: EventBus,
-    { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...rateLimiter }: JournalOptions,
+    { dataDir, log, limits = DEFAULT_LIMITS, reopenMs = DEFAULT_REOPEN_MS, ...intervals }: JournalOptions,
   ): Promise<JournalledBus> {
     const folder = join(dataDir, 'journal');
-    const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...rateLimiter }, reopenMs);
+    const journalled = new JournalledBus(bus, { folder, limits, bus, log, ...intervals }, reopenMs);
     await journalled.open();
     return journalled;
   }
@@ -94,7 +94,7 @@ export class JournalledBus implements EventBus {
       this.count();
       this.drainer.start();
     } catch (error) {
-      log.error({ err: error }, 'the journal cannot be opened, will be tried again');
+      log.error({ event: 'journal.unopenable', err: error }, 'the journal cannot be opened; retrying');
       if (!this.isClosed) this.reopen = setTimeout(() => void this.open(), this.reopenMs);
     }
   }

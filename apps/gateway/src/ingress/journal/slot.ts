@@ -8,7 +8,7 @@ import { z } from 'zod';
 export type Slot = ClassicLevel<string, Buffer>;
 
 /** Far more gateways than share one folder. */
-const SLOTS_AT_MOST = 64;
+const MAX_SLOTS = 64;
 
 /**
  * Opens the first slot `0`, `1`, … of the folder that no other process has open: a restarted gateway finds its own
@@ -23,13 +23,16 @@ export async function openFreeSlot<T>(
 ): Promise<T> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   let lastError: unknown;
-  for (let number = 0; number < SLOTS_AT_MOST; number += 1) {
+  for (let number = 0; number < MAX_SLOTS; number += 1) {
     try {
       const slot = await openSlot(folder, number);
       if (slot) return await use(slot, number);
     } catch (error) {
       lastError = error;
-      log.error({ err: error, slot: number }, 'a slot of the journal cannot be opened; taking the next');
+      log.error(
+        { event: 'journal.slot.unopenable', err: error, slot: number },
+        'a slot of the journal cannot be opened; taking the next',
+      );
     }
   }
   throw new Error(`No slot of the journal can be opened`, { cause: lastError });

@@ -185,7 +185,7 @@ const name = 'ONCRMDEALADD';
     await eventually(async () => expect(await count(queue)).toBe(1));
     expect(reconciler.isDegraded()).toBe(true);
     expect(busHealth.reason).toContain(`On RabbitMQ ${odd} cannot be made or bound`);
-    expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be made or bound');
+    expect(log.read('error').map(({ message }) => message)).toContain('queues cannot be declared or bound');
   });
 
   it('returns events of other queues beside full or undeclarable ones, without duplicates', async () => {

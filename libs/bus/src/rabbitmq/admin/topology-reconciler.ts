@@ -118,7 +118,10 @@ export class TopologyReconciler {
       },
     );
     if ((await waitAtMost(made, PREPARE_TIMEOUT_MS)) === undefined) {
-      this.#options.log.warn({}, 'the queues are not all made yet; events are published all the same');
+      this.#options.log.warn(
+        { event: 'bus.topology.incomplete' },
+        'not all queues are declared yet; events are published all the same',
+      );
     }
   }
 
@@ -154,8 +157,8 @@ export class TopologyReconciler {
       } catch (error) {
         // The publishers report that the broker is down.
         if (error instanceof OperationInProgressError)
-          log.warn({ err: error }, 'the queues could not be seen to, will be tried again');
-        else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be looked at');
+          log.warn({ event: 'bus.topology.busy', err: error }, 'the queues could not be checked; retrying');
+        else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be inspected');
       }
       this.#report();
       await pause(lookEveryMs, signal);
@@ -206,16 +209,16 @@ export class TopologyReconciler {
         nextScanAt: now + Math.max(delayMs, PROBLEM_RETRY_MS),
       };
       log.warn(
-        { events: waiting },
-        'events that had gone to nobody cannot be brought to all who want them yet',
+        { event: 'bus.unrouted.pending', events: waiting },
+        'unrouted events cannot be returned to all of their subscribers yet',
       );
     }
     for (const [consumer, events] of byOwner) returnedTotal.inc({ consumer }, events);
     if (returned > 0) {
       const consumers = Object.fromEntries(byOwner);
       log.warn(
-        { events: returned, consumers },
-        'events that had gone to nobody are with their consumers now',
+        { event: 'bus.unrouted.returned', events: returned, consumers },
+        'unrouted events were returned to their subscribers',
       );
     }
   }
@@ -261,16 +264,19 @@ export class TopologyReconciler {
     for (const [consumer, parts] of byConsumer(repaired)) {
       const names = parts.map(({ name }) => name);
       log.error(
-        { consumer, names },
-        'queues or exchanges were missing and are made anew; what they held is lost',
+        { event: 'bus.topology.lost', consumer, names },
+        'queues or exchanges were missing and are declared again; what they held is lost',
       );
     }
     const [first] = failed;
     const problem =
       first &&
-      `On RabbitMQ ${first[0]} cannot be made or bound: ${first[1]}. Events for it wait until a person mends it.`;
+      `On RabbitMQ ${first[0]} cannot be declared or bound: ${first[1]}. Events for it wait until an operator repairs it.`;
     if (problem !== undefined && problem !== this.#problem) {
-      log.error({ failed: Object.fromEntries(failed) }, 'queues cannot be made or bound');
+      log.error(
+        { event: 'bus.topology.undeclarable', failed: Object.fromEntries(failed) },
+        'queues cannot be declared or bound',
+      );
     }
     this.#problem = problem;
   }
@@ -335,7 +341,7 @@ export class TopologyReconciler {
     const [latest] = lost;
     if (!latest) return undefined;
     const owners = new Set(lost.map(({ consumer }) => consumer ?? 'all'));
-    return `Queues or exchanges were missing on RabbitMQ and are made anew, ${lost.length} in all, the last at ${latest.at.toISOString()}, of ${[...owners].join(', ')}: what they held is lost. See "Lost queues" in docs/operating.md.`;
+    return `Queues or exchanges were missing on RabbitMQ and were declared again, ${lost.length} in all, the last at ${latest.at.toISOString()}, of ${[...owners].join(', ')}: what they held is lost. See "Lost queues" in docs/operating.md.`;
   }
 }
 
