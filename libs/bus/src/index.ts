@@ -1,8 +1,7 @@
 export { requireShardCount } from './postgres/shard-count.js';
 export { BusHealth } from './connection/connection-report.js';
-export { BusClosedError, DEFAULT_PREFETCH, BusUnavailableError } from './contract/event-bus.js';
+export { DEFAULT_PREFETCH, BusUnavailableError } from './contract/event-bus.js';
 export type {
-  BusUnavailableCode,
   Consumption,
   ConsumeOptions,
   Delivery,
@@ -11,7 +10,6 @@ export type {
   Receipt,
 } from './contract/event-bus.js';
 export { openEventBus } from './open-event-bus.js';
-export type { OpenEventBusOptions } from './open-event-bus.js';
 export { countMessages } from './admin/bus-admin.js';
 export { NoSuchConsumerError } from './admin/dead-letter.js';
 export { OperationInProgressError } from './admin/operator-lock.js';
@@ -31,16 +29,10 @@ export { DeadLetters } from './admin/dead-letters.js';
 export type { LetterList } from './admin/dead-letters.js';
 export type { ReplayOptions, ReplayPage } from './admin/replay-session.js';
 export { BusMover } from './move/bus-mover.js';
-export type { BusMoverOptions, MoveReport } from './move/bus-mover.js';
-export type { ConsumerProcess } from './admin/reported-processes.js';
 export { openBusAdmin } from './admin/open-bus-admin.js';
 export type { OpenBusAdminOptions } from './admin/open-bus-admin.js';
 export { TopologyReconciler } from './rabbitmq/admin/topology-reconciler.js';
-export type {
-  Repair,
-  TopologyReconcilerOptions,
-  WantedSubscription,
-} from './rabbitmq/admin/topology-reconciler.js';
+export type { Repair } from './rabbitmq/admin/topology-reconciler.js';
 export { toFailure } from './contract/failure.js';
 export { DEFAULT_RETRY_DELAYS_MS } from './contract/retry-delays.js';
 export { failSpan, withCurrentTrace } from './contract/instrumentation.js';

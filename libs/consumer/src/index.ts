@@ -5,6 +5,6 @@ export {
   startConsumer,
   TASK_CONCURRENCY,
 } from './consumer.js';
-export type { ConsumerEnvironment, ConsumerOptions, RunningConsumer } from './consumer.js';
+export type { ConsumerOptions, RunningConsumer } from './consumer.js';
 export { OnPortalEvents } from './nest/on-portal-events.decorator.js';
 export type { FailedEntry, PortalBatch, PortalEntry } from './scheduler/batch.js';

@@ -1,19 +1,14 @@
 import type { PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { setTimeout as pause } from 'node:timers/promises';
-import { BusUnavailableError } from '@relay/bus';
+import { BusUnavailableError, type EventBus } from '@relay/bus';
 import { Journal, type Entry, type JournalLimits } from './journal.js';
 import { listSlots, openSlot } from './slot.js';
-
-export interface DrainTarget {
-  isReady(): boolean;
-  publish(event: PortalEvent, deadlineMs: number): Promise<void>;
-}
 
 export interface DrainerOptions {
   folder: string;
   limits: JournalLimits;
-  bus: DrainTarget;
+  bus: Pick<EventBus, 'isReady' | 'publish'>;
   log: Log;
   /** Called after each batch. */
   onDrained?: () => void;

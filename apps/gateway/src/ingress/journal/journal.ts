@@ -1,7 +1,6 @@
 import { decodeMessage, encodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { openFreeSlot, type Slot } from './slot.js';
-import { JournalError } from './journal-error.js';
 
 export interface JournalLimits {
   /** Maximum total size of the messages, in bytes. */
@@ -23,6 +22,25 @@ interface Waiting {
   key: string;
   content: Buffer;
   settle: (error?: JournalError) => void;
+}
+
+type JournalErrorCode = 'JOURNAL_FULL' | 'JOURNAL_UNWRITABLE' | 'JOURNAL_CLOSED';
+
+const REASONS: Record<JournalErrorCode, string> = {
+  JOURNAL_FULL: 'it is at its limit of size or age',
+  JOURNAL_UNWRITABLE: 'the disk rejects writes',
+  JOURNAL_CLOSED: 'it is closed',
+};
+
+/** The event is not in the journal. */
+export class JournalError extends Error {
+  override readonly name = 'JournalError';
+  constructor(
+    readonly code: JournalErrorCode,
+    options?: { cause?: unknown },
+  ) {
+    super(`The journal is not available: ${REASONS[code]}`, options);
+  }
 }
 
 /** One synced write takes as long for many events as for one; a larger group only delays the first ones. */

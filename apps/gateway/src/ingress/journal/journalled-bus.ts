@@ -10,9 +10,8 @@ import {
   withCurrentTrace,
 } from '@relay/bus';
 import { Drainer, type DrainerOptions } from './drainer.js';
-import { JournalError } from './journal-error.js';
 import { contentsOf, otherSlots, type JournalStatus } from './journal-status.js';
-import { Journal, type JournalLimits } from './journal.js';
+import { Journal, JournalError, type JournalLimits } from './journal.js';
 
 const journalledTotal = counter({
   name: 'relay_journal_events_total',
