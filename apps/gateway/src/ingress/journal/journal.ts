@@ -69,23 +69,23 @@ interface Quarantined {
  * which were already answered with 200.
  */
 export class Journal {
-  #waiting: Waiting[] = [];
-  #committing: Promise<void> | undefined;
+  private waiting: Waiting[] = [];
+  private committing: Promise<void> | undefined;
   /** Ends when no write is in progress. */
-  #lastWrite: Promise<void> = Promise.resolve();
-  #sequence = 0;
+  private lastWrite: Promise<void> = Promise.resolve();
+  private sequence = 0;
   /** Time of the last key: keys ascend even if the clock goes back, so that no event overwrites another. */
-  #lastTime = 0;
+  private lastTime = 0;
   /** No event has a lower key. Without it, every read would scan the tombstones of all deleted keys again. */
-  #firstKey = '';
+  private firstKey = '';
   /** Not to be handed out again, although the disk has not deleted them yet. */
-  readonly #removed = new Map<string, number>();
-  #closed = false;
-  #isBroken = false;
-  #size = 0;
-  #bytes = 0;
-  #oldestAt: number | undefined;
-  #quarantined: Quarantined = { newer: 0, unreadable: 0, bytes: 0 };
+  private readonly removed = new Map<string, number>();
+  private isClosed = false;
+  private isBroken = false;
+  private eventCount = 0;
+  private byteCount = 0;
+  private oldestTime: number | undefined;
+  private quarantined: Quarantined = { newer: 0, unreadable: 0, bytes: 0 };
 
   private constructor(
     private readonly slot: Slot,
@@ -103,7 +103,7 @@ export class Journal {
   static async over(slot: Slot, number: number, limits: JournalLimits, log: Log): Promise<Journal> {
     const journal = new Journal(slot, number, limits, log);
     try {
-      await journal.#count();
+      await journal.recount();
       return journal;
     } catch (error) {
       await slot.close();
@@ -113,52 +113,52 @@ export class Journal {
 
   /** Number of events. */
   get size(): number {
-    return this.#size;
+    return this.eventCount;
   }
 
   /** Total size of their messages. */
   get bytes(): number {
-    return this.#bytes;
+    return this.byteCount;
   }
 
   /** Events of a newer version, not counted in `size`: handed out once a process that can read them opens the slot. */
   get newer(): number {
-    return this.#quarantined.newer;
+    return this.quarantined.newer;
   }
 
   /** Events that no version can read, not counted in `size`. */
   get unreadable(): number {
-    return this.#quarantined.unreadable;
+    return this.quarantined.unreadable;
   }
 
   /** Unix time in milliseconds; undefined when it is empty. */
   get oldestAt(): number | undefined {
-    return this.#oldestAt;
+    return this.oldestTime;
   }
 
   /** Whether `append` would probably accept an event. */
   isOpen(): boolean {
-    return !this.#closed && !this.#isBroken && !this.#isFull(0);
+    return !this.isClosed && !this.isBroken && !this.isFull(0);
   }
 
   /** After a failed write: checks whether the disk accepts writes again. @throws the disk's error if it does not */
   async probeDisk(): Promise<void> {
-    if (this.#isBroken && !this.#closed)
-      await this.#serialize(() => this.slot.del(QUARANTINE_PREFIX, { sync: true }));
+    if (this.isBroken && !this.isClosed)
+      await this.serialize(() => this.slot.del(QUARANTINE_PREFIX, { sync: true }));
   }
 
   /** @throws JournalError; the event is then not stored */
   append(event: PortalEvent): Promise<void> {
     const content = encodeMessage(event);
-    if (this.#closed) return Promise.reject(new JournalError('JOURNAL_CLOSED'));
-    if (this.#isFull(content.length)) return Promise.reject(new JournalError('JOURNAL_FULL'));
-    this.#lastTime = Math.max(this.#lastTime, Date.now());
-    const time = String(this.#lastTime).padStart(TIME_DIGITS, '0');
-    const key = `${time}-${String(++this.#sequence).padStart(12, '0')}`;
+    if (this.isClosed) return Promise.reject(new JournalError('JOURNAL_CLOSED'));
+    if (this.isFull(content.length)) return Promise.reject(new JournalError('JOURNAL_FULL'));
+    this.lastTime = Math.max(this.lastTime, Date.now());
+    const time = String(this.lastTime).padStart(TIME_DIGITS, '0');
+    const key = `${time}-${String(++this.sequence).padStart(12, '0')}`;
     return new Promise((resolve, reject) => {
       const settle = (error?: JournalError): void => (error ? reject(error) : resolve());
-      this.#waiting.push({ key, content, settle });
-      this.#committing ??= this.#commit();
+      this.waiting.push({ key, content, settle });
+      this.committing ??= this.commit();
     });
   }
 
@@ -168,10 +168,10 @@ export class Journal {
    * @throws while the disk rejects earlier removals: those events would be handed out again
    */
   async oldest(limit: number, behind?: string): Promise<Entry[]> {
-    if (this.#removed.size > 0) await this.remove([]);
+    if (this.removed.size > 0) await this.remove([]);
     const entries: Entry[] = [];
     const unread: { key: string; content: Buffer; error: unknown }[] = [];
-    const range = behind === undefined ? this.#range() : { gt: behind, lt: QUARANTINE_PREFIX };
+    const range = behind === undefined ? this.range() : { gt: behind, lt: QUARANTINE_PREFIX };
     for await (const [key, content] of this.slot.iterator({ ...range, limit })) {
       try {
         entries.push({ key, event: decodeMessage(content), bytes: content.length });
@@ -179,7 +179,7 @@ export class Journal {
         unread.push({ key, content, error });
       }
     }
-    if (unread.length > 0) await this.#quarantine(unread);
+    if (unread.length > 0) await this.quarantine(unread);
     return entries;
   }
 
@@ -188,39 +188,41 @@ export class Journal {
    * @throws when the disk rejects it; the next call removes them too
    */
   async remove(entries: readonly Stored[]): Promise<void> {
-    for (const { key, bytes } of entries) this.#removed.set(key, bytes);
-    await this.#serialize(async () => {
-      const removed = [...this.#removed];
+    for (const { key, bytes } of entries) this.removed.set(key, bytes);
+    await this.serialize(async () => {
+      const removed = [...this.removed];
       await this.slot.batch(removed.map(([key]) => ({ type: 'del', key })));
       for (const [key, bytes] of removed) {
-        this.#removed.delete(key);
-        this.#size -= 1;
-        this.#bytes -= bytes;
+        this.removed.delete(key);
+        this.eventCount -= 1;
+        this.byteCount -= bytes;
       }
-      const [first] = await this.slot.keys({ ...this.#range(), limit: 1 }).all();
-      this.#firstKey = first ?? this.#firstKey;
-      this.#oldestAt = first === undefined ? undefined : timeOf(first);
+      const [first] = await this.slot.keys({ ...this.range(), limit: 1 }).all();
+      this.firstKey = first ?? this.firstKey;
+      this.oldestTime = first === undefined ? undefined : timeOf(first);
     });
   }
 
   /** Finishes pending writes; later ones are rejected. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#committing;
-    await this.#lastWrite;
+    this.isClosed = true;
+    await this.committing;
+    await this.lastWrite;
     await this.slot.close();
   }
 
-  #range(): { gte: string; lt: string } {
-    return { gte: this.#firstKey, lt: QUARANTINE_PREFIX };
+  private range(): { gte: string; lt: string } {
+    return { gte: this.firstKey, lt: QUARANTINE_PREFIX };
   }
 
-  #isFull(more: number): boolean {
-    const isTooOld = this.#oldestAt !== undefined && Date.now() - this.#oldestAt > this.limits.maxAgeMs;
-    return isTooOld || this.#bytes + this.#quarantined.bytes + more > this.limits.maxBytes;
+  private isFull(more: number): boolean {
+    const isTooOld = this.oldestTime !== undefined && Date.now() - this.oldestTime > this.limits.maxAgeMs;
+    return isTooOld || this.byteCount + this.quarantined.bytes + more > this.limits.maxBytes;
   }
 
-  async #quarantine(unread: readonly { key: string; content: Buffer; error: unknown }[]): Promise<void> {
+  private async quarantine(
+    unread: readonly { key: string; content: Buffer; error: unknown }[],
+  ): Promise<void> {
     for (const { key, error } of unread) {
       if (!isOfNewerVersion(error))
         this.log.error(
@@ -233,8 +235,8 @@ export class Journal {
       key: QUARANTINE_PREFIX + key,
       value: content,
     }));
-    await this.#serialize(() => this.slot.batch(puts, { sync: true }));
-    for (const { content, error } of unread) this.#countQuarantined(error, content.length);
+    await this.serialize(() => this.slot.batch(puts, { sync: true }));
+    for (const { content, error } of unread) this.countQuarantined(error, content.length);
     await this.remove(unread.map(({ key, content }) => ({ key, bytes: content.length })));
     const newer = unread.filter(({ error }) => isOfNewerVersion(error)).length;
     if (newer > 0)
@@ -244,15 +246,15 @@ export class Journal {
       );
   }
 
-  #countQuarantined(error: unknown, bytes: number): void {
-    if (isOfNewerVersion(error)) this.#quarantined.newer += 1;
-    else this.#quarantined.unreadable += 1;
-    this.#quarantined.bytes += bytes;
+  private countQuarantined(error: unknown, bytes: number): void {
+    if (isOfNewerVersion(error)) this.quarantined.newer += 1;
+    else this.quarantined.unreadable += 1;
+    this.quarantined.bytes += bytes;
   }
 
   /** Moves quarantined events that this version can read back into the queue; counts the rest. */
-  async #recoverQuarantined(): Promise<void> {
-    this.#quarantined = { newer: 0, unreadable: 0, bytes: 0 };
+  private async recoverQuarantined(): Promise<void> {
+    this.quarantined = { newer: 0, unreadable: 0, bytes: 0 };
     let readable: { key: string; content: Buffer }[] = [];
     let recovered = 0;
     const putBack = async (): Promise<void> => {
@@ -267,17 +269,17 @@ export class Journal {
       readable = [];
     };
     for await (const [key, content] of this.slot.iterator(QUARANTINE_RANGE)) {
-      this.#lastTime = Math.max(this.#lastTime, timeOf(key.slice(QUARANTINE_PREFIX.length)) + 1);
+      this.lastTime = Math.max(this.lastTime, timeOf(key.slice(QUARANTINE_PREFIX.length)) + 1);
       try {
         decodeMessage(content);
         readable.push({ key, content });
       } catch (error) {
-        this.#countQuarantined(error, content.length);
+        this.countQuarantined(error, content.length);
       }
       if (readable.length >= RECOVER_GROUP_SIZE) await putBack();
     }
     if (readable.length > 0) await putBack();
-    const { newer, unreadable } = this.#quarantined;
+    const { newer, unreadable } = this.quarantined;
     if (recovered > 0)
       this.log.info(
         { events: recovered, slot: this.number },
@@ -295,23 +297,23 @@ export class Journal {
       );
   }
 
-  #note(key: string, bytes: number): void {
-    this.#size += 1;
-    this.#bytes += bytes;
-    this.#oldestAt ??= timeOf(key);
+  private countIn(key: string, bytes: number): void {
+    this.eventCount += 1;
+    this.byteCount += bytes;
+    this.oldestTime ??= timeOf(key);
   }
 
   /** Group commit: events that arrive during a synced write go into the next one. */
-  async #commit(): Promise<void> {
+  private async commit(): Promise<void> {
     // Runs after everything that arrived together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const group = this.#waiting.splice(0, GROUP_SIZE);
+    while (this.waiting.length > 0) {
+      const group = this.waiting.splice(0, GROUP_SIZE);
       try {
-        await this.#serialize(async () => {
+        await this.serialize(async () => {
           const puts = group.map(({ key, content }) => ({ type: 'put' as const, key, value: content }));
           await this.slot.batch(puts, { sync: true });
-          for (const { key, content } of group) this.#note(key, content.length);
+          for (const { key, content } of group) this.countIn(key, content.length);
         });
         for (const { settle } of group) settle();
       } catch (cause) {
@@ -319,51 +321,51 @@ export class Journal {
         for (const { settle } of group) settle(new JournalError('JOURNAL_UNWRITABLE', { cause }));
       }
     }
-    this.#committing = undefined;
+    this.committing = undefined;
   }
 
   /**
    * Serializes writes, because a failed write leaves bytes at the end of LevelDB's log that make later records
    * unreadable: the next write starts a new log, even when the disk has space again.
    */
-  #serialize(write: () => Promise<void>): Promise<void> {
-    const written = this.#writeAfter(this.#lastWrite, write);
-    this.#lastWrite = written.catch(() => undefined);
+  private serialize(write: () => Promise<void>): Promise<void> {
+    const written = this.writeAfter(this.lastWrite, write);
+    this.lastWrite = written.catch(() => undefined);
     return written;
   }
 
-  async #writeAfter(turn: Promise<void>, write: () => Promise<void>): Promise<void> {
+  private async writeAfter(turn: Promise<void>, write: () => Promise<void>): Promise<void> {
     await turn;
-    if (this.#isBroken) await this.#reopen();
+    if (this.isBroken) await this.reopen();
     try {
       await write();
     } catch (error) {
-      this.#isBroken = true;
+      this.isBroken = true;
       throw error;
     }
   }
 
-  async #reopen(): Promise<void> {
+  private async reopen(): Promise<void> {
     await this.slot.close();
     await this.slot.open();
-    await this.#count();
-    this.#isBroken = false;
+    await this.recount();
+    this.isBroken = false;
   }
 
   /**
    * Part of a failed write may be on the disk after all, and while it was closed another process may have drained it.
    */
-  async #count(): Promise<void> {
-    await this.#recoverQuarantined();
-    this.#firstKey = '';
-    [this.#size, this.#bytes, this.#oldestAt] = [0, 0, undefined];
+  private async recount(): Promise<void> {
+    await this.recoverQuarantined();
+    this.firstKey = '';
+    [this.eventCount, this.byteCount, this.oldestTime] = [0, 0, undefined];
     const stillThere = new Set<string>();
-    for await (const [key, content] of this.slot.iterator(this.#range())) {
-      this.#note(key, content.length);
-      this.#lastTime = Math.max(this.#lastTime, timeOf(key) + 1);
-      if (this.#removed.has(key)) stillThere.add(key);
+    for await (const [key, content] of this.slot.iterator(this.range())) {
+      this.countIn(key, content.length);
+      this.lastTime = Math.max(this.lastTime, timeOf(key) + 1);
+      if (this.removed.has(key)) stillThere.add(key);
     }
-    for (const key of this.#removed.keys()) if (!stillThere.has(key)) this.#removed.delete(key);
+    for (const key of this.removed.keys()) if (!stillThere.has(key)) this.removed.delete(key);
   }
 }
 
