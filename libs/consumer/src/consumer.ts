@@ -21,9 +21,9 @@ import { PortalCache, PORTAL_ENTITIES, PortalSettings, PortalsModule, Subscripti
 import { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { ProcessReporter } from './heartbeat/process-reporter.js';
+import { registerWorkMetrics } from './heartbeat/work-metrics.js';
 import { PortalEventsServer } from './nest/portal-events.server.js';
 import { DatabaseCrashLog } from './poison/database-crash-log.js';
-import { registerWorkMetrics } from './heartbeat/work-metrics.js';
 
 /** The variables that every consumer reads. */
 export const CONSUMER_VARIABLES = [

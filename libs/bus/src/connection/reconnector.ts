@@ -1,7 +1,7 @@
 import { ExponentialBackoff, halfJitterGenerator } from 'cockatiel';
 import { pause, waitAtMost, deferred } from '@relay/platform';
-import type { ConnectionReport } from './connection-report.js';
 import { BusClosedError } from '../contract/event-bus.js';
+import type { ConnectionReport } from './connection-report.js';
 
 /** Doubles from 0.1 to 10 s, with jitter to spread the attempts of many processes. Immutable: `next()` is the next step. */
 export const BACKOFF = new ExponentialBackoff({

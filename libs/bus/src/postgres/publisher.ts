@@ -3,8 +3,8 @@ import { encodeMessage, type PortalEvent } from '@relay/events';
 import pg from 'pg';
 import type { BusHealth } from '../connection/connection-report.js';
 import { ConnectionReport } from '../connection/connection-report.js';
-import { BusUnavailableError, type BusOptions } from '../contract/event-bus.js';
 import { explainConnectionError } from '../connection/explain-connection-error.js';
+import { BusUnavailableError, type BusOptions } from '../contract/event-bus.js';
 import { shardOf } from '../contract/shard.js';
 
 /** A publish is one short statement; more connections would only wait for the disk. */

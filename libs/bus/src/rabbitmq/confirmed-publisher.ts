@@ -1,9 +1,9 @@
 import type { Log } from '@relay/platform';
 import type { Channel, ConfirmChannel, Options } from 'amqplib';
 import type { BusHealth } from '../connection/connection-report.js';
-import { BusUnavailableError, type BusUnavailableCode } from '../contract/event-bus.js';
 import { ConnectionReport } from '../connection/connection-report.js';
 import { Reconnector, type Session } from '../connection/reconnector.js';
+import { BusUnavailableError, type BusUnavailableCode } from '../contract/event-bus.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
 
 export interface OutgoingMessage {

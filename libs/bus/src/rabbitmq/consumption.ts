@@ -3,15 +3,15 @@ import { decodeMessage, isOfNewerVersion, type PortalEvent } from '@relay/events
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { BusHealth } from '../connection/connection-report.js';
 import { ConnectionReport } from '../connection/connection-report.js';
+import { Reconnector, type Session } from '../connection/reconnector.js';
 import { type Consumption, type ConsumeOptions, DEFAULT_PREFETCH } from '../contract/event-bus.js';
 import { toFailure } from '../contract/failure.js';
 import { NEWER_CODE, NewerMessages } from '../contract/newer-messages.js';
-import { Reconnector, type Session } from '../connection/reconnector.js';
 import { shards } from '../contract/shard.js';
 import { ChannelAcks } from './channel-acks.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
-import { readRetryMetadata } from './retry-metadata.js';
 import { RabbitReceipt, type SettleContext } from './receipt.js';
+import { readRetryMetadata } from './retry-metadata.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
 interface SessionContext extends SettleContext {

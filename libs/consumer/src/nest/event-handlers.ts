@@ -1,7 +1,7 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
-import type { EventHandler } from '../scheduler/dispatcher.js';
+import type { EventHandler } from '../scheduler/run-batch.js';
 import { PORTAL_HANDLER_KEY, type PortalHandlerExtras } from './on-portal-events.decorator.js';
 
 /** The consumer's controllers are declared wrongly: it must not start. */

@@ -1,8 +1,8 @@
 import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { Log } from '@relay/platform';
+import type { Consumption, EventBus } from '@relay/bus';
 import type { ConsumerState } from '../scheduler/dispatcher.js';
 import { Dispatcher, type DispatcherOptions } from '../scheduler/dispatcher.js';
-import type { Consumption, EventBus } from '@relay/bus';
 import { gatherHandlers } from './event-handlers.js';
 import { portalEventsTransport } from './on-portal-events.decorator.js';
 

@@ -1,5 +1,8 @@
+import { DEFAULT_PREFETCH, type Delivery, formatEventName, type Receipt } from '@relay/bus';
 import { waitAtMost } from '@relay/platform';
-import { formatEventName, DEFAULT_PREFETCH, type Delivery, type Receipt } from '@relay/bus';
+import type { CrashLog } from '../poison/poison-detector.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
 import {
   type AdaptiveBatching,
   BatchLinger,
@@ -7,14 +10,9 @@ import {
   LaneTimers,
   WaitBudget,
 } from './lane-timing.js';
-import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
 import { Lanes } from './lanes.js';
-import { CircuitBreaker } from './circuit-breaker.js';
 import type { Batch, EventHandler, RunOptions } from './run-batch.js';
 import { Settler, type SettlerOptions } from './settler.js';
-import type { CrashLog } from '../poison/poison-detector.js';
-
-export type { EventHandler } from './run-batch.js';
 
 export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'handlerNoticeMs'> {
   handlers: readonly EventHandler[];

@@ -1,7 +1,10 @@
 import { type Receipt, toFailure } from '@relay/bus';
+import { type PoisonProbe, PoisonDetector } from '../poison/poison-detector.js';
+import { type CrashLog, CrashLogUnavailableError } from '../poison/poison-detector.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import { ExclusiveGate } from './exclusive-gate.js';
 import type { WaitBudget } from './lane-timing.js';
 import type { Lane } from './lane.js';
-import type { CircuitBreaker } from './circuit-breaker.js';
 import {
   type Batch,
   type Entry,
@@ -12,9 +15,6 @@ import {
   healthOf,
 } from './run-batch.js';
 import type { Settler } from './settler.js';
-import { ExclusiveGate } from './exclusive-gate.js';
-import { type PoisonProbe, PoisonDetector } from '../poison/poison-detector.js';
-import { type CrashLog, CrashLogUnavailableError } from '../poison/poison-detector.js';
 
 export interface LaneProcessorOptions extends RunOptions {
   crashLog: CrashLog;

@@ -1,5 +1,5 @@
-import { Lane, type LaneReceipt, type LaneRules } from './lane.js';
 import { LaneTotals } from './lane-totals.js';
+import { Lane, type LaneReceipt, type LaneRules } from './lane.js';
 
 /** Decides which portal is next: one lane per portal with work, at most one batch of it in flight, round-robin. */
 export class Lanes<H extends LaneRules, R extends LaneReceipt> {

@@ -2,8 +2,8 @@ import { guidanceOf, type Log } from '@relay/platform';
 import { type Receipt, toFailure } from '@relay/bus';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import type { Outcome } from './decide.js';
-import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
 import { instrument } from './instrumented-batch.js';
+import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
 
 /** One method under `@OnPortalEvents`, for any number of event names. */
 export interface EventHandler extends LaneRules {
