@@ -14,7 +14,7 @@ export function* namesOf(count, isWanted) {
 /** Tells by their names which portals travel through the same shard as that one. @param {string | undefined} memberId */
 export async function shardMates(memberId) {
   if (memberId === undefined) throw new Error('shard mates need a flooded portal');
-  const { shardOf } = await import(join(import.meta.dirname, '../../dist/libs/bus/src/shard.js'));
+  const { shardOf } = await import(join(import.meta.dirname, '../../dist/libs/bus/src/contract/shard.js'));
   const shard = shardOf(memberId);
   return (/** @type {string} */ name) => shardOf(memberIdOf(name)) === shard;
 }
