@@ -10,7 +10,7 @@ const dist = join(import.meta.dirname, '../../dist/libs');
 const { decodeForm, encodeMessage, openEvent, parseEnvelope } = await import(
   join(dist, 'events/src/index.js')
 );
-/** @type {typeof import('../../libs/bus/src/shard.js')} */
+/** @type {typeof import('../../libs/bus/src/contract/shard.js')} */
 const { shardOf } = await import(join(dist, 'bus/src/shard.js'));
 
 /** @typedef {import('../../libs/events/src/index.js').FormTree} FormTree */
