@@ -11,7 +11,7 @@ const { decodeForm, encodeMessage, openEvent, parseEnvelope } = await import(
   join(dist, 'events/src/index.js')
 );
 /** @type {typeof import('../../libs/bus/src/contract/shard.js')} */
-const { shardOf } = await import(join(dist, 'bus/src/shard.js'));
+const { shardOf } = await import(join(dist, 'bus/src/contract/shard.js'));
 
 /** @typedef {import('../../libs/events/src/index.js').FormTree} FormTree */
 /** @typedef {{ id: string, name: string, entityTypeId: number, shard: number, content: Buffer }} Message */

@@ -1,4 +1,3 @@
-import type { PortalEvent } from '@relay/events';
 import type { Log } from '@relay/platform';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BusUnavailableError, type EventBus } from '@relay/bus';
