@@ -4,6 +4,7 @@ import { silentLog } from '@relay/platform';
 import { register } from 'prom-client';
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
+import { collectGarbage } from '../../test/collect-garbage.js';
 import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalLimits } from './portal-limits.js';
@@ -60,6 +61,17 @@ describe('PortalRateLimiter', () => {
     const rateLimiter = new PortalRateLimiter(sources[0], silentLog);
     expect(rateLimiter.of('m1')).toBe(rateLimiter.of('m1'));
     expect(rateLimiter.of('m1')).not.toBe(rateLimiter.of('m2'));
+  });
+
+  it('forgets a rate limiter that nobody uses, and never one that is used', async () => {
+    const rateLimiter = new PortalRateLimiter(sources[0], silentLog);
+    const used = rateLimiter.of('m1');
+    const idle = new WeakRef(rateLimiter.of('m2'));
+    await eventually(() => {
+      collectGarbage();
+      expect(idle.deref()).toBeUndefined();
+    });
+    expect(rateLimiter.of('m1')).toBe(used);
   });
 
   it('writes nothing of a method that is far from its limit', async () => {
