@@ -53,7 +53,7 @@ export class CredentialHealth {
     if (isMarked) {
       this.log.warn(
         { event: 'portal.needs_reauth', memberId, code: 'TOKEN_REFUSED' },
-        'the portal keeps rejecting its token: it has to authorize the application again',
+        'the portal keeps rejecting its token; it has to authorize the application again',
       );
     }
   }
