@@ -86,7 +86,7 @@ const answer = z.object({
       'SELECT consumer FROM bus.messages UNION ALL SELECT consumer FROM bus.dead_letters',
     );
     expect(rows).toEqual([]);
-    expect(relay.log()).toContain('moved from the bus of before');
+    expect(relay.log()).toContain('moved from the previous bus');
   }, 180_000);
 
   it('finds in PostgreSQL what waited and lay dead on RabbitMQ, also that could not be reached at first', async () => {

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { freshDatabase } from './database.js';
 import { eventually } from './eventually.js';
 import type { BusAdmin } from '../../libs/bus/src/admin/bus-admin.js';
-import { openBusAdmin } from '../../libs/bus/src/admin/open-bus-admin.js';
+import { openBusAdmin } from '../../libs/bus/src/open-bus-admin.js';
 import type {
   ConsumeOptions,
   Consumption,

@@ -162,7 +162,7 @@ export async function startGateway(
           // Registered before the app: dependencies of requests stay open until the last one is answered.
           { what: 'requests in hand', close: () => stopRequests(app), timeoutMs: 30_000 },
           // Registered before the database, from which it reads the consumers.
-          { what: 'move from the bus of before', close: () => mover.close(), timeoutMs: 10_000 },
+          { what: 'move from the previous bus', close: () => mover.close(), timeoutMs: 10_000 },
           { what: 'events to be woken', close: () => waker.stop(), timeoutMs: 5_000 },
           { what: 'jobs and database', close: () => app.close(), timeoutMs: 10_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },

@@ -15,6 +15,7 @@ export { NoSuchConsumerError } from './admin/dead-letter.js';
 export { OperationInProgressError } from './admin/operator-lock.js';
 export type {
   BusAdmin,
+  ConsumerProcess,
   ConsumerStatus,
   Retirement,
   RetireOptions,
@@ -29,8 +30,8 @@ export { DeadLetters } from './admin/dead-letters.js';
 export type { LetterList } from './admin/dead-letters.js';
 export type { ReplayOptions, ReplayPage } from './admin/replay-session.js';
 export { BusMover } from './move/bus-mover.js';
-export { openBusAdmin } from './admin/open-bus-admin.js';
-export type { OpenBusAdminOptions } from './admin/open-bus-admin.js';
+export { openBusAdmin } from './open-bus-admin.js';
+export type { OpenBusAdminOptions } from './open-bus-admin.js';
 export { TopologyReconciler } from './rabbitmq/admin/topology-reconciler.js';
 export type { Repair } from './rabbitmq/admin/topology-reconciler.js';
 export { toFailure } from './contract/failure.js';

@@ -1,5 +1,4 @@
 import type { DeadLetters } from './dead-letters.js';
-import type { ConsumerProcess } from './reported-processes.js';
 
 /** The admin API of the bus, for operators. Two implementations: RabbitMQ and PostgreSQL. */
 export interface BusAdmin {
@@ -60,6 +59,27 @@ export interface ConsumerStatus {
   missing: boolean;
   /** Nothing exists for it on the bus: it never ran, or it was retired. */
   unknown: boolean;
+}
+
+/** One process of a consumer, as it reported itself. */
+export interface ConsumerProcess {
+  replica: string;
+  /** For display; in a container, the container id. */
+  host: string;
+  pid: number;
+  /** Portals with work. */
+  lanes: number;
+  /** Events that wait in lanes. */
+  waiting: number;
+  /** Batches in flight. */
+  batches: number;
+  /** The circuit breaker is open: one event at a time is tried. */
+  isPaused: boolean;
+  oldestAt: Date | null;
+  /** Messages written by a newer version that it has returned to the bus lately. */
+  newer: number;
+  startedAt: Date;
+  reportedAt: Date;
 }
 
 export interface UnroutedEvents {

@@ -84,7 +84,7 @@ export class AcquiredLock {
 
   constructor(private readonly client: pg.Client) {}
 
-  /** Somebody else waits for it. @throws when its connection has ended */
+  /** Another operator waits for it. @throws when its connection has ended */
   isWanted(): Promise<boolean> {
     this.answer ??= this.askDatabase().finally(() => {
       this.answer = undefined;

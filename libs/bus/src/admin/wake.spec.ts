@@ -7,7 +7,7 @@ import { anEvent } from '../../../../test/support/an-event.js';
 import type { Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import type { BusAdmin } from './bus-admin.js';
-import { openBusAdmin } from './open-bus-admin.js';
+import { openBusAdmin } from '../open-bus-admin.js';
 
 jest.setTimeout(120_000);
 

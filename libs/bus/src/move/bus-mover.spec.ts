@@ -10,7 +10,7 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
-import { openBusAdmin } from '../admin/open-bus-admin.js';
+import { openBusAdmin } from '../open-bus-admin.js';
 import type { Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-event-bus.js';
 import { shardQueue } from '../rabbitmq/topology.js';

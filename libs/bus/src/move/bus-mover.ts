@@ -21,7 +21,7 @@ export interface BusMoverOptions {
   consumers: () => Promise<readonly string[]>;
   log: Log;
   retryDelaysMs?: readonly number[];
-  /** How often to look: a process that still uses the previous bus may add messages. */
+  /** How often to check: a process that still uses the previous bus may add messages. */
   everyMs?: number;
 }
 
@@ -114,8 +114,8 @@ export class BusMover {
         if (!(error instanceof OperationInProgressError))
           this.logThrottled(
             'error',
-            { err: error },
-            'the bus of before could not be looked at; trying again',
+            { event: 'bus.move.failed', err: error },
+            'the previous bus could not be checked; retrying',
           );
       }
       if (isDone) await this.pause();
@@ -139,12 +139,12 @@ export class BusMover {
       });
       const { messages, letters, unrouted, served, done } = round;
       if (messages + letters + unrouted > 0)
-        log.info({ from: source.name, messages, letters, unrouted, done }, 'moved from the bus of before');
+        log.info({ from: source.name, messages, letters, unrouted, done }, 'moved from the previous bus');
       if (served.length > 0)
         this.logThrottled(
           'warn',
-          { from: source.name, consumers: served },
-          'processes still work on the bus of before: what waits there is theirs until they end',
+          { event: 'bus.move.consumer_running', from: source.name, consumers: served },
+          'processes still use the previous bus: their events stay there until they end',
         );
       report.messages += messages;
       report.letters += letters;
@@ -155,8 +155,8 @@ export class BusMover {
       report.failed.push(source.name);
       this.logThrottled(
         'error',
-        { err: error, from: source.name },
-        'what lies on the bus of before cannot be moved now; tried again, and at once by: relay bus move',
+        { event: 'bus.move.failed', err: error, from: source.name },
+        'the events on the previous bus cannot be moved now; retrying, and at once by: relay bus move',
       );
     }
   }

@@ -1,3 +1,4 @@
+import { formatEventName, parseEventName } from '@relay/events';
 import type pg from 'pg';
 import type {
   BusAdmin,
@@ -11,24 +12,17 @@ import type {
 } from '../../admin/bus-admin.js';
 import { DeadLetters } from '../../admin/dead-letters.js';
 import { OperatorLock, UNROUTED } from '../../admin/operator-lock.js';
-import { reportedProcesses } from '../../admin/reported-processes.js';
-import { storedShards } from '../../admin/stored-shards.js';
-import { UnroutedCounts } from '../../admin/unrouted.js';
-import { checkTopology } from './check-topology.js';
-import { countsOf, knownConsumers, knowsConsumer } from './consumer-counts.js';
+import { reportedProcesses, storedShards } from '../../admin/shared-tables.js';
+import { countsOf, knownConsumers, knowsConsumer, removeConsumer, unsubscribe } from './consumer-rows.js';
 import { PostgresDeadLetterStore } from './postgres-dead-letter-store.js';
-import { replayUnrouted } from './replay-unrouted.js';
+import { countUnrouted, replayUnrouted } from './unrouted-rows.js';
 import { wakeRetries } from './wake-retries.js';
-import { removeConsumer, unsubscribe } from './retire.js';
 
 export interface PostgresAdminOptions {
   /** Closed with this object. */
   database: pg.Pool;
   databaseUrl: string;
 }
-
-/** One row may have a quarter of a megabyte. */
-const UNROUTED_PAGE_ROWS = 100;
 
 /** The admin API of the PostgreSQL bus: all of its state is in the tables of schema `bus`. */
 export class PostgresAdmin implements BusAdmin {
@@ -71,18 +65,8 @@ export class PostgresAdmin implements BusAdmin {
     };
   }
 
-  async unrouted(): Promise<UnroutedEvents[]> {
-    const tally = new UnroutedCounts();
-    for (let after = '0'; ;) {
-      const { rows } = await this.database.query<{ id: string; content: string }>(
-        'SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2',
-        [after, UNROUTED_PAGE_ROWS],
-      );
-      for (const { content } of rows) tally.add(Buffer.from(content));
-      const last = rows.at(-1);
-      if (!last) return tally.result();
-      after = last.id;
-    }
+  unrouted(): Promise<UnroutedEvents[]> {
+    return countUnrouted(this.database);
   }
 
   replayUnrouted(
@@ -117,4 +101,60 @@ export class PostgresAdmin implements BusAdmin {
     await this.deadLetters.close();
     await this.database.end();
   }
+}
+
+const TABLES = [
+  'subscriptions',
+  'messages',
+  'dead_letters',
+  'unrouted',
+  'topology',
+  'trials',
+  'consumer_processes',
+  'shard_leases',
+  'operator_turns',
+];
+
+/** Checks the tables of the bus, and for each consumer the subscriptions that it asked for. */
+async function checkTopology(
+  database: pg.Pool,
+  wanted: ReadonlyMap<string, readonly string[]>,
+): Promise<TopologyPart[]> {
+  const parts = await checkTables(database);
+  if (parts.some(({ state }) => state !== 'ok')) return parts;
+  const { rows } = await database.query<{ consumer: string; name: string; type: number }>(
+    'SELECT consumer, name, entity_type_id AS type FROM bus.subscriptions',
+  );
+  const stored = new Set(
+    rows.map(({ consumer, name, type }) => `${consumer} ${formatEventName(name, type)}`),
+  );
+  for (const [consumer, names] of wanted) {
+    for (const given of names) {
+      const { name, entityTypeId } = parseEventName(given);
+      const wantedName = formatEventName(name, entityTypeId);
+      const isThere = stored.has(`${consumer} ${wantedName}`);
+      parts.push({
+        kind: 'subscription',
+        name: wantedName,
+        consumer,
+        state: isThere ? 'ok' : 'missing',
+        detail: isThere ? null : 'no event of this name is kept for it; it subscribes at its next start',
+      });
+    }
+  }
+  return parts;
+}
+
+async function checkTables(database: pg.Pool): Promise<TopologyPart[]> {
+  const { rows } = await database.query<{ name: string; there: boolean }>(
+    `SELECT name, to_regclass('bus.' || name) IS NOT NULL AS there FROM unnest($1::text[]) AS name`,
+    [TABLES],
+  );
+  return rows.map(({ name, there }) => ({
+    kind: 'table',
+    name: `bus.${name}`,
+    consumer: null,
+    state: there ? 'ok' : 'missing',
+    detail: there ? null : 'npm run migrate makes it',
+  }));
 }

@@ -8,7 +8,7 @@ import {
   type LetterSelector,
   type ScanResult,
 } from '../../admin/dead-letter.js';
-import { knowsConsumer } from './consumer-counts.js';
+import { knowsConsumer } from './consumer-rows.js';
 
 /** One row may have a quarter of a megabyte. */
 const PAGE_ROWS = 100;

@@ -5,7 +5,7 @@ import { BusUnavailableError } from '../../contract/event-bus.js';
 import { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { closeQuietly, connect } from '../connection.js';
 
-/** For plain look-ups on the broker; a queue without a leader may never answer. */
+/** For plain questions to the broker; a queue without a leader may never answer. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** AMQP reply codes on amqplib's errors. */

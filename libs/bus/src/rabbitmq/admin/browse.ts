@@ -37,7 +37,7 @@ export async function browse(
   };
   const take = (message: ConsumeMessage | null): void => {
     if (!message) {
-      end.reject(new Error(`The broker ended the look at ${queue}`));
+      end.reject(new Error(`The broker ended the scan of ${queue}`));
       return;
     }
     if (examined >= expected) return;
@@ -46,7 +46,7 @@ export async function browse(
     if (examined === expected) end.resolve();
     else rearm();
   };
-  const closed = (): void => end.reject(new Error(`The channel was closed during the look at ${queue}`));
+  const closed = (): void => end.reject(new Error(`The channel was closed during the scan of ${queue}`));
   channel.on('close', closed);
   try {
     await channel.prefetch(expected);

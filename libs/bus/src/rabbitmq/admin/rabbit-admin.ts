@@ -14,8 +14,7 @@ import {
 } from '../../admin/bus-admin.js';
 import { DeadLetters } from '../../admin/dead-letters.js';
 import { OperatorLock, TOPOLOGY, UNROUTED } from '../../admin/operator-lock.js';
-import { reportedConsumers, reportedProcesses } from '../../admin/reported-processes.js';
-import { storedShards } from '../../admin/stored-shards.js';
+import { reportedConsumers, reportedProcesses, storedShards } from '../../admin/shared-tables.js';
 import {
   isSubscribedTo,
   matchesUnroutedFilter,
@@ -25,10 +24,9 @@ import {
 import { UNROUTED_NAME } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
 import { AdminConnection } from './admin-connection.js';
-import { checkTopology } from './check-topology.js';
-import { queueDepths } from './queue-depths.js';
+import { deleteQueues, queueDepths, unbindEvents } from './consumer-queues.js';
+import { checkTopology } from './inspect-topology.js';
 import { RabbitDeadLetterStore } from './rabbit-dead-letter-store.js';
-import { deleteQueues, unbindEvents } from './retire.js';
 import { returnUnrouted } from './return-unrouted.js';
 import { wakeRetries } from './wake-retries.js';
 
@@ -42,7 +40,7 @@ export interface RabbitAdminOptions {
 }
 
 /** An event that was routed before its binding was removed may take this long to reach the queue. */
-const inFlightMs = 1_000;
+const IN_FLIGHT_MS = 1_000;
 /** More than the queue holds. */
 const UNROUTED_LIMIT = 20_000;
 
@@ -86,16 +84,16 @@ export class RabbitAdmin implements BusAdmin {
   unrouted(): Promise<UnroutedEvents[]> {
     return this.lock.hold(UNROUTED, () =>
       AdminConnection.during(this.options.url, async (broker) => {
-        const tally = new UnroutedCounts();
+        const counts = new UnroutedCounts();
         const there = await broker.ask((channel) => channel.checkQueue(UNROUTED_NAME));
         if (there.kind !== 'value') return [];
         const channel = await broker.openChannel();
         const { found } = await browse(channel, UNROUTED_NAME, UNROUTED_LIMIT, ({ content }) =>
-          tally.add(content),
+          counts.add(content),
         );
         await channel.close();
         await awaitReturn(broker, UNROUTED_NAME, found);
-        return tally.result();
+        return counts.result();
       }),
     );
   }
@@ -154,7 +152,7 @@ export class RabbitAdmin implements BusAdmin {
     const refusal = await this.refusal(consumer, drop, false);
     if (refusal) return refusal;
     await unbindEvents(broker, consumer, names);
-    await sleep(inFlightMs);
+    await sleep(IN_FLIGHT_MS);
     const lateRefusal = await this.refusal(consumer, drop, true);
     if (lateRefusal) return lateRefusal;
     const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
@@ -162,7 +160,11 @@ export class RabbitAdmin implements BusAdmin {
       await this.options.database.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);
     }
     const { log } = this.options;
-    if (dropped > 0) log.warn({ consumer, dropped }, 'messages went with the queues of a retired consumer');
+    if (dropped > 0)
+      log.warn(
+        { event: 'bus.retire.messages_dropped', consumer, dropped },
+        'messages were deleted with the queues of a retired consumer',
+      );
     return { outcome: 'retired', dropped };
   }
 

@@ -1,5 +1,7 @@
-import { type Log, waitAtMost, deferred } from '@relay/platform';
+import { createHash } from 'node:crypto';
+import { deferred, waitAtMost, type Log } from '@relay/platform';
 import type { Channel, ConsumeMessage } from 'amqplib';
+import { z } from 'zod';
 import {
   eventIn,
   NoSuchConsumerError,
@@ -16,7 +18,6 @@ import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { deadQueue, shardQueue } from '../topology.js';
 import { AdminConnection, openReplayPublisher } from './admin-connection.js';
 import { awaitReturn, browse } from './browse.js';
-import { readLetter } from './letter-headers.js';
 
 /** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
@@ -107,7 +108,7 @@ export interface RabbitReaderOptions {
   broker: AdminConnection;
   consumer: string;
   selects: LetterSelector;
-  /** Letters in the queue: later ones are not looked at. */
+  /** Letters in the queue: later ones are not examined. */
   expected: number;
   openPublisher: () => Promise<ConfirmedPublisher>;
 }
@@ -290,3 +291,45 @@ class RabbitDeadLetterReader implements DeadLetterReader {
 }
 
 const ignore = (): void => undefined;
+
+/**
+ * As `failureHeaders` writes them. Anybody may have put a message into the queue: unreadable headers count as absent.
+ */
+const headers = z.object({
+  'b24-code': z.string().catch('UNKNOWN'),
+  'b24-message': z.string().catch(''),
+  'b24-attempts': z.int().nonnegative().catch(0),
+  'b24-first-failed-at': z.number().nonnegative().optional().catch(undefined),
+  'b24-last-failed-at': z.number().nonnegative().optional().catch(undefined),
+});
+const messageIdOf = z.string().catch('');
+
+export function readLetter(
+  consumer: string,
+  { properties, content }: Pick<ConsumeMessage, 'properties' | 'content'>,
+): DeadLetterRecord {
+  const read = headers.parse(properties.headers ?? {});
+  const lastFailedAt = read['b24-last-failed-at'];
+  return {
+    id: idOf(messageIdOf.parse(properties.messageId), lastFailedAt, content),
+    consumer,
+    code: read['b24-code'],
+    message: read['b24-message'],
+    attempts: read['b24-attempts'],
+    firstFailedAt: read['b24-first-failed-at'],
+    lastFailedAt,
+    content,
+  };
+}
+
+/**
+ * Derived from fields that a dead letter keeps for good, so that old ones have an id too; an event that dies twice has
+ * two.
+ */
+function idOf(messageId: string, lastFailedAt: number | undefined, content: Buffer): string {
+  return createHash('sha256')
+    .update(`${messageId}/${lastFailedAt ?? ''}/`)
+    .update(content)
+    .digest('hex')
+    .slice(0, 16);
+}

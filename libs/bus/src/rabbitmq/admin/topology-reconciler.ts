@@ -9,7 +9,7 @@ import { DEFAULT_RETRY_DELAYS_MS } from '../../contract/retry-delays.js';
 import { retryName, UNROUTED_MAX_LENGTH, type ConsumerTopology } from '../topology.js';
 import { AdminConnection } from './admin-connection.js';
 import { returnUnrouted } from './return-unrouted.js';
-import { declareTopology, inspectTopology, type MissingPart } from './wanted-topology.js';
+import { declareTopology, inspectTopology, type MissingPart } from './inspect-topology.js';
 
 /** One subscription of a consumer, and since when: the consumer has not missed older events. */
 export interface WantedSubscription {

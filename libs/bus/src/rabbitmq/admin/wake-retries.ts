@@ -69,26 +69,30 @@ async function wakeTier(
   if (there.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
   if (there.value.messageCount === 0) return { woken: 0, isFull: false };
   const channel = await broker.openChannel();
-  const meant: Wakened[] = [];
+  const selected: SelectedRetry[] = [];
   let publisher: ConfirmedPublisher | undefined;
   let [found, woken, bytes] = [0, 0, 0];
-  const isFull = (): boolean => meant.length >= ROUND_MESSAGES || bytes >= ROUND_BYTES;
+  const isFull = (): boolean => selected.length >= ROUND_MESSAGES || bytes >= ROUND_BYTES;
   try {
     const see = (message: ConsumeMessage): void => {
       const memberId = eventIn(message.content)?.memberId;
       if (memberId === undefined || !memberIds.has(memberId) || isFull()) return;
       // Copies the content, which is a view into a far larger socket buffer.
       const { fields, properties } = message;
-      meant.push({ message: { fields, properties, content: Buffer.from(message.content) }, memberId });
+      selected.push({ message: { fields, properties, content: Buffer.from(message.content) }, memberId });
       bytes += message.content.length;
     };
     const scan = await browse(channel, tier, SCAN_LIMIT, see, IDLE_MS);
     ({ found } = scan);
-    if (scan.more) log.warn({ consumer, tier }, 'more waits in a retry tier than one look takes');
-    if (meant.length > 0) {
+    if (scan.more)
+      log.warn(
+        { event: 'bus.wake.incomplete', consumer, tier },
+        'a retry tier holds more than one scan examines',
+      );
+    if (selected.length > 0) {
       const opened = (publisher = await openReplayPublisher(url, log));
-      for (let at = 0; at < meant.length; at += ACK_GROUP) {
-        const group = meant.slice(at, at + ACK_GROUP);
+      for (let at = 0; at < selected.length; at += ACK_GROUP) {
+        const group = selected.slice(at, at + ACK_GROUP);
         await Promise.all(group.map((one) => publish(opened, consumer, one)));
         for (const { message } of group) channel.ack(message);
         // The broker drops acks that are still in flight when the channel closes; this get is answered after them.
@@ -104,7 +108,7 @@ async function wakeTier(
   return { woken, isFull: isFull() };
 }
 
-interface Wakened {
+interface SelectedRetry {
   message: ConsumeMessage;
   memberId: string;
 }
@@ -112,7 +116,7 @@ interface Wakened {
 async function publish(
   publisher: ConfirmedPublisher,
   consumer: string,
-  { message, memberId }: Wakened,
+  { message, memberId }: SelectedRetry,
 ): Promise<void> {
   const { content, properties, fields } = message;
   const { messageId, headers }: { messageId?: unknown; headers?: unknown } = properties;

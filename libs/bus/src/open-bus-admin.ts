@@ -1,8 +1,8 @@
 import { databasePool, type Log } from '@relay/platform';
-import { PostgresAdmin } from '../postgres/admin/postgres-admin.js';
-import { RabbitAdmin } from '../rabbitmq/admin/rabbit-admin.js';
-import { DEFAULT_RETRY_DELAYS_MS } from '../contract/retry-delays.js';
-import type { BusAdmin } from './bus-admin.js';
+import { PostgresAdmin } from './postgres/admin/postgres-admin.js';
+import { RabbitAdmin } from './rabbitmq/admin/rabbit-admin.js';
+import { DEFAULT_RETRY_DELAYS_MS } from './contract/retry-delays.js';
+import type { BusAdmin } from './admin/bus-admin.js';
 
 export interface OpenBusAdminOptions {
   /** When set, the bus is RabbitMQ. */
@@ -28,13 +28,14 @@ export function openBusAdmin({
   const database = databasePool(
     {
       connectionString: databaseUrl,
-      application_name: 'b24-relay care',
+      application_name: 'b24-relay admin',
       max: POOL_SIZE,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
       keepAlive: true,
     },
-    (err) => log.warn({ err }, 'a connection for operators has ended'),
+    (err) =>
+      log.warn({ event: 'bus.admin.connection_ended', err }, 'a connection of the admin API has ended'),
   );
   return amqpUrl
     ? new RabbitAdmin({ url: amqpUrl, database, databaseUrl, retryDelaysMs, log })

@@ -1,25 +1,6 @@
 import type pg from 'pg';
-
-/** One process of a consumer, as it reported itself. */
-export interface ConsumerProcess {
-  replica: string;
-  /** For display; in a container, the container id. */
-  host: string;
-  pid: number;
-  /** Portals with work. */
-  lanes: number;
-  /** Events that wait in lanes. */
-  waiting: number;
-  /** Batches in flight. */
-  batches: number;
-  /** The circuit breaker is open: one event at a time is tried. */
-  isPaused: boolean;
-  oldestAt: Date | null;
-  /** Messages written by a newer version that it has returned to the bus lately. */
-  newer: number;
-  startedAt: Date;
-  reportedAt: Date;
-}
+import { SHARD_COUNT } from '../contract/shard.js';
+import type { ConsumerProcess, TopologyPart } from './bus-admin.js';
 
 /** By the database's clock: a process that has been silent this long is not counted. */
 export const STALE_AFTER_SECONDS = 30;
@@ -43,4 +24,14 @@ export async function reportedConsumers(database: pg.Pool): Promise<string[]> {
     'SELECT DISTINCT consumer FROM bus.consumer_processes',
   );
   return rows.map(({ consumer }) => consumer);
+}
+
+/** The row that every process start compares its shard count with. */
+export async function storedShards(database: pg.Pool): Promise<TopologyPart> {
+  const { rows } = await database.query<{ shards: number }>('SELECT shards FROM bus.topology');
+  const stored = rows[0]?.shards;
+  const part = { kind: 'shards', name: `${SHARD_COUNT} shards`, consumer: null } as const;
+  if (stored === undefined) return { ...part, state: 'missing', detail: 'no process has started yet' };
+  if (stored === SHARD_COUNT) return { ...part, state: 'ok', detail: null };
+  return { ...part, state: 'different', detail: `bus.topology says ${stored}` };
 }

@@ -1,3 +1,5 @@
+import type { TopologyPart } from '../../admin/bus-admin.js';
+import { shards } from '../../contract/shard.js';
 import {
   bindingKeyOf,
   consumerDeclarations,
@@ -9,9 +11,10 @@ import {
   UNROUTED_NAME,
   type ConsumerTopology,
   type Declarations,
+  type ExchangeDeclaration,
+  type QueueDeclaration,
 } from '../topology.js';
-import { shards } from '../../contract/shard.js';
-import type { AdminReply, AdminConnection } from './admin-connection.js';
+import { AdminConnection, type AdminReply } from './admin-connection.js';
 
 /** An exchange or a queue that does not exist. */
 export interface MissingPart {
@@ -142,4 +145,105 @@ export async function declareTopology(
     await make(`the bindings of shard ${shard}`, bind);
   }
   return failed;
+}
+
+/** Concurrent checks, each on its own connection: a queue without a leader takes seconds to detect. */
+const CONCURRENCY = 4;
+
+type PartCheck = (broker: AdminConnection) => Promise<TopologyPart>;
+
+/** Compares exchanges and queues with what `declareEvents` and `declareConsumer` declare; declares nothing new. */
+export async function checkTopology(
+  url: string,
+  consumers: Iterable<string>,
+  retryDelaysMs: readonly number[],
+): Promise<TopologyPart[]> {
+  const checks = partChecksOf(null, eventsDeclarations);
+  for (const consumer of consumers) {
+    checks.push(...partChecksOf(consumer, consumerDeclarations(consumer, retryDelaysMs)));
+  }
+  const parts = new Map<PartCheck, TopologyPart>();
+  const work = checks.values();
+  const worker = (): Promise<void> =>
+    AdminConnection.during(url, async (broker) => {
+      for (const check of work) parts.set(check, await check(broker));
+    });
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  return checks.flatMap((check) => parts.get(check) ?? []);
+}
+
+function partChecksOf(consumer: string | null, { exchanges, queues }: Declarations): PartCheck[] {
+  return [
+    ...exchanges.map(
+      (exchange): PartCheck =>
+        (broker) =>
+          checkExchange(broker, consumer, exchange),
+    ),
+    ...queues.map(
+      (queue): PartCheck =>
+        (broker) =>
+          checkQueue(broker, consumer, queue),
+    ),
+  ];
+}
+
+async function checkExchange(
+  broker: AdminConnection,
+  consumer: string | null,
+  exchange: ExchangeDeclaration,
+): Promise<TopologyPart> {
+  const there = await broker.ask((channel) => channel.checkExchange(exchange.name));
+  // Redeclared only where it exists: the broker then compares the arguments and creates nothing.
+  const answer =
+    there.kind === 'value' ? await broker.ask((channel) => declareExchange(channel, exchange)) : there;
+  return partOf('exchange', exchange.name, consumer, answer);
+}
+
+async function checkQueue(
+  broker: AdminConnection,
+  consumer: string | null,
+  queue: QueueDeclaration,
+): Promise<TopologyPart> {
+  const there = await broker.ask((channel) => channel.checkQueue(queue.name));
+  if (there.kind !== 'value') return partOf('queue', queue.name, consumer, there);
+  const same = await broker.ask((channel) => declareQueue(channel, queue));
+  if (same.kind !== 'value') return partOf('queue', queue.name, consumer, same);
+  // A message count comes from the leader, so there is one.
+  if (there.value.messageCount > 0) return partOf('queue', queue.name, consumer, same);
+  return partOf('queue', queue.name, consumer, await askLeader(broker, queue.name));
+}
+
+/**
+ * Declarations are answered without the queue's leader; only a `basic.get` needs it. A queue with a single active
+ * consumer rejects the get, and that answer comes from its leader. A message that arrives at this very moment is
+ * requeued.
+ */
+async function askLeader(broker: AdminConnection, queue: string): Promise<AdminReply<unknown>> {
+  const answer = await broker.ask(async (channel) => {
+    const message = await channel.get(queue);
+    if (message) channel.nack(message);
+  });
+  return answer.kind === 'locked' ? { kind: 'value', value: undefined } : answer;
+}
+
+function partOf(
+  kind: 'exchange' | 'queue',
+  name: string,
+  consumer: string | null,
+  answer: AdminReply<unknown>,
+): TopologyPart {
+  const part = { kind, name, consumer };
+  switch (answer.kind) {
+    case 'value':
+      return { ...part, state: 'ok', detail: null };
+    case 'missing':
+      return { ...part, state: 'missing', detail: null };
+    case 'different':
+      return { ...part, state: 'different', detail: answer.detail };
+    case 'locked':
+    case 'unavailable':
+      return { ...part, state: 'unavailable', detail: 'detail' in answer ? answer.detail : 'it is locked' };
+    default:
+      return answer satisfies never;
+  }
 }

@@ -1,11 +1,31 @@
 import type pg from 'pg';
-import type { UnroutedFilter, UnroutedReplay } from '../../admin/bus-admin.js';
+import type { UnroutedEvents, UnroutedFilter, UnroutedReplay } from '../../admin/bus-admin.js';
 import { eventIn } from '../../admin/dead-letter.js';
-import { isSubscribedTo, matchesUnroutedFilter } from '../../admin/unrouted.js';
+import { isSubscribedTo, matchesUnroutedFilter, UnroutedCounts } from '../../admin/unrouted.js';
 import { shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
 
-const PAGE_ROWS = 1_000;
+/** One row may have a quarter of a megabyte. */
+const COUNT_PAGE_ROWS = 100;
+const REPLAY_PAGE_ROWS = 1_000;
+
+const PAGE_SQL = 'SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2';
+
+interface UnroutedRow {
+  id: string;
+  content: string;
+}
+
+export async function countUnrouted(database: pg.Pool): Promise<UnroutedEvents[]> {
+  const counts = new UnroutedCounts();
+  for (let after = '0'; ;) {
+    const { rows } = await database.query<UnroutedRow>(PAGE_SQL, [after, COUNT_PAGE_ROWS]);
+    for (const { content } of rows) counts.add(Buffer.from(content));
+    const last = rows.at(-1);
+    if (!last) return counts.result();
+    after = last.id;
+  }
+}
 
 /** Each event leaves `bus.unrouted` in the same transaction in which all of its consumers receive it. */
 export async function replayUnrouted(
@@ -15,10 +35,7 @@ export async function replayUnrouted(
 ): Promise<UnroutedReplay> {
   const total: UnroutedReplay = { replayed: 0, left: 0 };
   for (let after = '0'; ;) {
-    const { rows } = await database.query<{ id: string; content: string }>(
-      'SELECT id, content::text AS content FROM bus.unrouted WHERE id > $1 ORDER BY id LIMIT $2',
-      [after, PAGE_ROWS],
-    );
+    const { rows } = await database.query<UnroutedRow>(PAGE_SQL, [after, REPLAY_PAGE_ROWS]);
     const last = rows.at(-1);
     if (!last) return total;
     after = last.id;
