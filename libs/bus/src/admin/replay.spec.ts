@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { encodeMessage } from '@relay/events';
+import { encodeMessage, type PortalEvent } from '@relay/events';
 import { eventually } from '../../../../test/support/eventually.js';
 import {
   busAdminsUnderTest,
@@ -34,11 +34,16 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
   });
 
   /** Entities 1, 2, …: one letter each, in this order; `memberIds` in turns. */
-  const letDie = async (consumer: string, count: number, memberIds: readonly string[]): Promise<void> => {
+  const letDie = async (
+    consumer: string,
+    count: number,
+    memberIds: readonly string[],
+    data: PortalEvent['data'] = {},
+  ): Promise<void> => {
     await (await test.consume({ consumer, names, receive: () => undefined })).stop();
     const contents = Array.from({ length: count }, (__, index) => {
       const memberId = memberIds[index % memberIds.length] ?? one;
-      return encodeMessage(anEvent({ memberId, entityId: String(index + 1) })).toString();
+      return encodeMessage(anEvent({ memberId, entityId: String(index + 1), data })).toString();
     });
     await test.underTest.injectDead(consumer, contents);
     expect((await test.admin.statusOf(consumer)).dead).toBe(count);
@@ -103,6 +108,16 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
       letters: 1,
     });
     expect(await entitiesOf(consumer)).toEqual(before.toSpliced(2, 1));
+  });
+
+  it('replays letters that do not fit in memory together, and reads none more than twice', async () => {
+    const consumer = test.newConsumer();
+    const count = 150;
+    await letDie(consumer, count, [one], { TEXT: 'x'.repeat(250_000) });
+    const before = proxy.count();
+    expect(sum(await replayAll(consumer, {}))).toBe(count);
+    expect(proxy.count() - before).toBeLessThanOrEqual(2 * count);
+    expect(await test.admin.statusOf(consumer)).toMatchObject({ dead: 0, waiting: count });
   });
 
   it('makes way between two pages for another operator, who sees all letters', async () => {

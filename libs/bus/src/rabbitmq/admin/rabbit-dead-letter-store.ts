@@ -282,9 +282,10 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     const answer = await broker.ask((channel) => channel.checkQueue(this.queue));
     if (answer.kind !== 'value') return;
     let ready = answer.value.messageCount;
-    for (const { channel, held } of this.windows) {
-      await channel.close().catch(ignore);
-      ready += held;
+    for (const window of this.windows) {
+      await window.channel.close().catch(ignore);
+      ready += window.held;
+      window.held = 0;
       await awaitReturn(broker, this.queue, ready);
     }
   }
