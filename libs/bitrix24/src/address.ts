@@ -37,7 +37,7 @@ WRAPPED_V4.addSubnet('2001::', 32, 'ipv6');
 /**
  * Validates an address: https, a public host, no credentials, no query or fragment.
  * A host in `allowHosts` may be plain http and private (a portal in the operator's network, a test).
- * Names are not resolved here; the resolved address is checked when a socket is connected (`http-agents.ts`).
+ * Names are not resolved here; the resolved address is checked when a socket is connected (`http-request.ts`).
  *
  * @param allowHosts `host` for any port, or `host:port`; an IPv6 address in brackets
  * @returns the normalized URL, whose path ends in `/`

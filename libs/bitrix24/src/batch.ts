@@ -1,16 +1,15 @@
 import { z } from 'zod';
+import { Bitrix24Error } from './errors.js';
+import { checkMethod, encodeQuery, type Params } from './query.js';
 import {
-  type RestResponse,
-  type RequestContext,
-  invalidResponse,
   errorCode,
   errorFrom,
+  invalidResponse,
+  type RequestContext,
   requestTime,
+  type RestResponse,
   wholeNumber,
 } from './response.js';
-import { Bitrix24Error } from './errors.js';
-import { checkMethod } from './method.js';
-import { encodeQuery, type Params } from './query.js';
 
 /** `settings/how-to-call-rest-api/batch.md`. */
 export const MAX_BATCH_COMMANDS = 50;

@@ -2,8 +2,7 @@ import { createServer as createTcpServer, type LookupFunction, type Server } fro
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Peer } from '../test/peer.js';
-import { type HttpResult, post, type PostRequest } from './http-request.js';
-import { createHttpAgents } from './http-agents.js';
+import { createHttpAgents, type HttpResult, post, type PostRequest } from './http-request.js';
 import { readResponse } from './response-reader.js';
 
 let peer: Peer;

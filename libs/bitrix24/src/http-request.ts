@@ -1,9 +1,10 @@
+import { lookup as resolve } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { z } from 'zod';
-import { AddressError, checkOrigin } from './address.js';
-import { readBody } from './response-body.js';
+import { AddressError, checkOrigin, isPublicAddress } from './address.js';
 import type { Delivered, ResponseDefect } from './outcome.js';
-import { type HttpAgents, createHttpAgents } from './http-agents.js';
-import { readResponse, type ReadResponse } from './response-reader.js';
+import { readBody, readResponse, type ReadResponse } from './response-reader.js';
 
 /** One POST request, bounded in time and size. No redirects, no retries. */
 export interface PostRequest {
@@ -29,6 +30,9 @@ export type HttpResult =
       /** The system error code (`ECONNREFUSED`), not the error: its message can quote the address or the response. */
       readonly cause?: string;
     };
+
+/** For DNS, TCP and TLS together; the request's own deadline applies as well. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Shared by all clients of the process. */
 const AGENTS = createHttpAgents();
@@ -112,4 +116,59 @@ const systemError = z.object({ code: z.string().regex(/^[A-Z0-9_]{1,40}$/) });
 
 function systemCode(error: unknown): string {
   return systemError.safeParse(error).data?.code ?? 'UNKNOWN';
+}
+
+/**
+ * The connection pools of a process. Idle connections stay open for a few seconds and do not keep the process alive.
+ */
+export interface HttpAgents {
+  /** For hosts that the operator has allowed: any address. */
+  readonly unrestricted: Dispatcher;
+  /** For all other hosts: connecting to an address that is not public fails with `AddressError` (SSRF protection). */
+  readonly ssrfGuarded: Dispatcher;
+}
+
+/**
+ * A name is resolved once, and only addresses that passed the check are connected to. This prevents DNS rebinding,
+ * where a name is public when it is checked and private when it is called.
+ */
+export function createHttpAgents({
+  lookup = resolve,
+  connectTimeoutMs = CONNECT_TIMEOUT_MS,
+}: { readonly lookup?: LookupFunction; readonly connectTimeoutMs?: number } = {}): HttpAgents {
+  // The caller sets the deadline of each request.
+  const limits = { headersTimeout: 0, bodyTimeout: 0 };
+  return {
+    unrestricted: new Agent({ ...limits, connect: { timeout: connectTimeoutMs } }),
+    ssrfGuarded: new Agent({ ...limits, connect: publicConnector(lookup, connectTimeoutMs) }),
+  };
+}
+
+function publicConnector(lookup: LookupFunction, timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout, lookup: publicLookup(lookup) });
+  return (options, callback) => {
+    // A literal IP address is never resolved.
+    if (isIP(options.hostname) !== 0 && !isPublicAddress(options.hostname)) {
+      process.nextTick(callback, new AddressError('private-host'), null);
+      return;
+    }
+    connect(options, callback);
+  };
+}
+
+function publicLookup(lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, found) => {
+      if (error !== null) {
+        callback(error, []);
+        return;
+      }
+      const all = typeof found === 'string' ? [{ address: found, family: isIP(found) }] : found;
+      const addresses = all.filter(({ address }) => isPublicAddress(address));
+      const [first] = addresses;
+      if (first === undefined) callback(new AddressError('private-host'), []);
+      else if (options.all === true) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
 }

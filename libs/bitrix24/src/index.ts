@@ -5,10 +5,15 @@ export { classify, type ErrorClass, type Recovery, recoveryFor } from './classif
 export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
 export { Bitrix24Error, type Bitrix24ErrorDetails } from './errors.js';
 export type { Delivered, ResponseDefect } from './outcome.js';
-export { listOf } from './list-of.js';
-export { type Item, type ListParams, PAGE_SIZE } from './listing.js';
-export { OAuthError, OAuthServer, type OAuthServerOptions, type TokenGrant } from './oauth-server.js';
-export { OAuthServers, type OAuthServersOptions } from './oauth-servers.js';
+export { type Item, listOf, type ListParams, PAGE_SIZE } from './listing.js';
+export {
+  OAuthError,
+  OAuthServer,
+  type OAuthServerOptions,
+  OAuthServers,
+  type OAuthServersOptions,
+  type TokenGrant,
+} from './oauth-server.js';
 export { BUCKET_RULES, DEFAULT_LIMIT, ENTERPRISE_LIMIT, type RateLimit } from './rate-limit/bucket.js';
 export { InMemoryRateLimiter } from './rate-limit/in-memory-rate-limiter.js';
 export {
@@ -27,10 +32,10 @@ export {
   type RequestToAdmit,
   type Throttled,
 } from './rate-limit/rate-limiter.js';
-export { sleep, unlessAborted } from './waits.js';
+export { sleep, unlessAborted } from './rate-limit/waits.js';
 export type { PlanOptions } from './batch-planner/execute-plan.js';
 export { isSplittable, isTooLarge } from './batch-planner/failure.js';
-export type { BatchClient, Outcome } from './batch-planner/planned-command.js';
+export type { BatchClient, Outcome } from './batch-planner/plan.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './batch-planner/read-items.js';
 export { type Write, writeAll } from './batch-planner/write-all.js';
 export { type CallOptions, PortalClient, type PortalClientOptions } from './portal-client.js';

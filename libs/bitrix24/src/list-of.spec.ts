@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
-import { listOf } from './list-of.js';
+import { listOf } from './listing.js';
 
 const names = listOf(z.object({ name: z.string() }));
 

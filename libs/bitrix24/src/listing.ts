@@ -1,9 +1,7 @@
-import { z } from 'zod';
-import { type RestResponse, type RequestContext, invalidResponse } from './response.js';
+import { z, type ZodType } from 'zod';
 import type { Command } from './batch.js';
-import { chunk } from './chunk.js';
-import { listOf } from './list-of.js';
 import type { Params } from './query.js';
+import { invalidResponse, type RequestContext, type RestResponse } from './response.js';
 
 /** One entry of a list, fields as Bitrix24 names them. `id` is always set, also for methods that spell it `ID`. */
 export type Item = Record<string, unknown> & { id: number | string };
@@ -107,4 +105,30 @@ export function itemsOf({ ids, command: { method } }: Read, result: unknown, mem
 
 function withId(select: readonly string[], idField: string): readonly string[] {
   return select.includes(idField) || select.includes('*') ? select : [idField, ...select];
+}
+
+/**
+ * An array schema that fails at the first invalid entry. `z.array` creates an issue of some 500 bytes for each entry
+ * and one message of all: a portal that sends a million numbers instead of strings would exhaust the memory.
+ */
+export function listOf<T>(entry: ZodType<T>): ZodType<T[]> {
+  return z.array(z.unknown()).transform((entries, context) => {
+    const read: T[] = [];
+    for (const [index, value] of entries.entries()) {
+      const parsed = entry.safeParse(value);
+      if (!parsed.success) {
+        context.addIssue({ code: 'custom', path: [index], message: 'Invalid entry' });
+        return z.NEVER;
+      }
+      read.push(parsed.data);
+    }
+    return read;
+  });
+}
+
+/** Splits an array into chunks of `size`; the last one may be smaller. */
+export function chunk<T>(values: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) =>
+    values.slice(index * size, (index + 1) * size),
+  );
 }

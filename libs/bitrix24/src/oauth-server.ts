@@ -3,7 +3,7 @@ import { AddressError, assertCallable } from './address.js';
 import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
 import { readCode } from './errors.js';
 import { post } from './http-request.js';
-import { parseJson } from './json.js';
+import { parseJson } from './response.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -65,7 +65,7 @@ const filled = z.string().min(1);
 /**
  * The old pair is invalid once this response is sent, so only the fields needed to call the portal are required.
  */
-const grant = z.object({
+const grantSchema = z.object({
   access_token: filled,
   refresh_token: filled,
   member_id: filled,
@@ -127,12 +127,12 @@ export class OAuthServer {
     if (refused.success) {
       throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), response.httpStatus);
     }
-    const granted = grant.safeParse(body);
+    const granted = grantSchema.safeParse(body);
     if (!granted.success || response.httpStatus >= 300) throw noVerdict('BAD_ANSWER');
     return this.#accept(granted.data);
   }
 
-  #accept(granted: z.infer<typeof grant>): TokenGrant {
+  #accept(granted: z.infer<typeof grantSchema>): TokenGrant {
     return {
       memberId: granted.member_id,
       clientEndpoint: this.#checkEndpoint(granted.client_endpoint),
@@ -167,4 +167,57 @@ function noVerdict(code: string, cause?: string): OAuthError {
 
 function hostOf(address: string): string | undefined {
   return URL.canParse(address) ? new URL(address).host || undefined : undefined;
+}
+
+export interface OAuthServersOptions extends Omit<OAuthServerOptions, 'url'> {
+  /** The trusted servers; the first is the default. */
+  readonly urls: readonly string[];
+}
+
+type TokenSource = Pick<OAuthServer, 'refresh'>;
+
+interface BelievedServer {
+  host: string;
+  source: TokenSource;
+}
+
+/**
+ * The trusted authorization servers. A portal belongs to one of them, which its tokens name as `server_endpoint`:
+ * `oauth.bitrix.info`, or, for eastern portals, `oauth.bitrix24.tech` (`settings/oauth/auto-renewal.md`). That name
+ * only selects from the list; no other address is ever called.
+ */
+export class OAuthServers {
+  readonly #servers: readonly BelievedServer[];
+  readonly #first: BelievedServer;
+
+  /** @param wrap a decorator of each server. @throws TypeError if the list is empty, or an entry is not a URL */
+  constructor(
+    { urls, ...options }: OAuthServersOptions,
+    wrap: (server: OAuthServer) => TokenSource = (server) => server,
+  ) {
+    this.#servers = urls.map((url) => ({
+      host: new URL(url).host,
+      source: wrap(new OAuthServer({ ...options, url })),
+    }));
+    const [first] = this.#servers;
+    if (first === undefined) throw new TypeError('no OAuth server is believed');
+    this.#first = first;
+  }
+
+  /**
+   * Exchanges a refresh token at the portal's server; see `OAuthServer.refresh`.
+   * @param oauthHost `host[:port]` as the tokens named it; an untrusted one is ignored
+   * @returns a grant whose `oauthHost` is always a trusted server
+   * @throws OAuthError
+   */
+  async refresh(refreshToken: string, oauthHost?: string): Promise<TokenGrant> {
+    const server = this.#believed(oauthHost) ?? this.#first;
+    const grant = await server.source.refresh(refreshToken);
+    const { host } = this.#believed(grant.oauthHost) ?? server;
+    return { ...grant, oauthHost: host };
+  }
+
+  #believed(named: string | undefined): BelievedServer | undefined {
+    return this.#servers.find(({ host }) => host === named);
+  }
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Peer } from '../test/peer.js';
-import { OAuthServers } from './oauth-servers.js';
+import { OAuthServers } from './oauth-server.js';
 
 const hostOf = (peer: Peer): string => new URL(peer.url).host;
 

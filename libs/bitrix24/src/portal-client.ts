@@ -1,16 +1,14 @@
 import type { TokenStore } from './access.js';
-import type { RestResponse, RequestContext } from './response.js';
+import { readItems } from './batch-planner/read-items.js';
 import { batchParams, type Command, type CommandOutcome, readOutcomes } from './batch.js';
 import { post } from './http-request.js';
 import { type Item, type ListParams, walkList } from './listing.js';
-import { checkMethod } from './method.js';
-import type { RateLimiter, Priority } from './rate-limit/rate-limiter.js';
-import { areLinked, splitThrottled, throttledError } from './split-throttled.js';
-import { readItems } from './batch-planner/read-items.js';
-import type { Params } from './query.js';
-import { idempotencyOf, type Idempotency, weakestIdempotency } from './retryability.js';
+import { checkMethod, type Params } from './query.js';
+import type { Priority, RateLimiter } from './rate-limit/rate-limiter.js';
+import type { RequestContext, RestResponse } from './response.js';
+import { type Idempotency, idempotencyOf, weakestIdempotency } from './retryability.js';
 import { type RequestOutcome, Sender } from './sender.js';
-import { usageOfBatch, usageOfCall } from './usage.js';
+import { areLinked, splitThrottled, throttledError, usageOfBatch, usageOfCall } from './usage.js';
 
 /** The cloud aborts a request after 60 s (`limits.md`); the client waits longer to receive that response. */
 const DEFAULT_TIMEOUT_MS = 65_000;
@@ -25,7 +23,7 @@ export interface PortalClientOptions {
   readonly allowHosts?: readonly string[];
   /** For one HTTP request including its response. */
   readonly timeoutMs?: number;
-  /** Decompressed. Default, and upper bound: the limit of the called methods (`response-limits.ts`). */
+  /** Decompressed. Default, and upper bound: the limit of the called methods (`response-reader.ts`). */
   readonly maxAnswerBytes?: number;
   /** Enforces the portal's limits; without it requests are sent immediately. */
   readonly rateLimiter?: RateLimiter;

@@ -72,3 +72,13 @@ function checkName(name: string): string {
 export function holdsReference(text: string): boolean {
   return /\$(?:result|next|total|time|error)\S*\[[^\]]+\]/i.test(text);
 }
+
+/**
+ * A method's name becomes part of a URL or of a batch command, where `/`, `?` or `..` would change the request.
+ *
+ * @throws TypeError
+ */
+export function checkMethod(method: string): string {
+  if (!/^\w+(?:\.\w+)*$/.test(method)) throw new TypeError('not the name of a REST method');
+  return method;
+}

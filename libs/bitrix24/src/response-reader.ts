@@ -1,5 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { createGunzip } from 'node:zlib';
 import type { Dispatcher } from 'undici';
+import { z } from 'zod';
+import type { ResponseDefect } from './outcome.js';
+import { ResponseScan } from './response-scan.js';
 
 /** How a request ended at the transport level. `sent` is false when certainly no byte of it was written. */
 export type ReadResponse =
@@ -103,4 +109,169 @@ export function readResponse(
 /** Seen by the connection only. */
 function givenUp(): Error {
   return new Error('the request was given up');
+}
+
+export type Body =
+  { readonly ok: true; readonly text: string } | { readonly ok: false; readonly detail: ResponseDefect };
+
+/**
+ * Decodes the body of a response as text. The decompressed size and the memory of the parsed value are counted during
+ * decompression, so that a few compressed bytes cannot exhaust the memory.
+ *
+ * @param encoding the header `content-encoding`; the client accepts gzip only
+ * @param maxBytes of the text
+ */
+export async function readBody(
+  bytes: Uint8Array,
+  encoding: string | undefined,
+  maxBytes: number,
+): Promise<Body> {
+  const coding = encoding?.trim().toLowerCase() ?? '';
+  const scan = new ResponseScan(maxBytes);
+  if (coding === '' || coding === 'identity') return toBody([bytes], scan.feed(bytes), scan);
+  if (coding !== 'gzip' && coding !== 'x-gzip') return { ok: false, detail: 'bad-encoding' };
+  if (bytes.byteLength === 0) return { ok: true, text: '' };
+  try {
+    const { chunks, fault } = await unpack(bytes, scan);
+    return toBody(chunks, fault, scan);
+  } catch (error) {
+    return { ok: false, detail: faultOf(error) };
+  }
+}
+
+interface Unpacked {
+  readonly chunks: Uint8Array[];
+  readonly fault: ResponseDefect | undefined;
+}
+
+/** Leaving the loop stops the decompression. */
+async function unpack(bytes: Uint8Array, scan: ResponseScan): Promise<Unpacked> {
+  const chunks: Uint8Array[] = [];
+  const gunzip = createGunzip();
+  gunzip.end(bytes);
+  for await (const chunk of gunzip.iterator()) {
+    const unpacked = z.instanceof(Uint8Array).parse(chunk);
+    const fault = scan.feed(unpacked);
+    if (fault !== undefined) return { chunks: [], fault };
+    chunks.push(unpacked);
+  }
+  return { chunks, fault: undefined };
+}
+
+function toBody(chunks: readonly Uint8Array[], fault: ResponseDefect | undefined, scan: ResponseScan): Body {
+  const detail = fault ?? reserveMemory(scan);
+  return detail === undefined ? decode(chunks) : { ok: false, detail };
+}
+
+function decode(chunks: readonly Uint8Array[]): Body {
+  try {
+    const decoder = new TextDecoder('utf-8', { fatal: true });
+    const [only, ...others] = chunks;
+    if (others.length === 0) return { ok: true, text: decoder.decode(only) };
+    return { ok: true, text: decoder.decode(Buffer.concat(chunks)) };
+  } catch {
+    return { ok: false, detail: 'not-utf8' };
+  }
+}
+
+/** Parsed by shape, not by `instanceof`: runtime errors can come from another realm. */
+const zlibError = z.object({ code: z.string() });
+
+function faultOf(error: unknown): ResponseDefect {
+  switch (zlibError.safeParse(error).data?.code) {
+    case 'Z_BUF_ERROR':
+      return 'cut';
+    default:
+      return 'bad-encoding';
+  }
+}
+
+/** Worst-case memory of a response in bytes: its text, the parsed value, and the serialized form for storage. */
+export interface Needed {
+  readonly bytes: number;
+  readonly memoryBytes: number;
+  readonly isWide: boolean;
+}
+
+/** Smaller responses are not checked: many of them fit at the same time. */
+const SMALL = 2 * 1024 * 1024;
+/** Kept free for concurrent work. */
+const RESERVE = 8 * 1024 * 1024;
+/** Minimum interval between garbage collections that are forced here. */
+const COLLECT_EVERY_MS = 1_000;
+
+/**
+ * Checks the free heap for a response: `no-room` when it does not fit now, `too-long` when it would not fit into an
+ * idle process either. Without the check several large responses at once, each within its limit, would crash the
+ * process.
+ */
+export function reserveMemory(needed: Needed, heap: Heap = PROCESS_HEAP): 'no-room' | 'too-long' | undefined {
+  const { bytes, memoryBytes, isWide } = needed;
+  if (memoryBytes <= SMALL && bytes <= SMALL) return undefined;
+  const need = bytes * (isWide ? 2 : 1) + memoryBytes + bytes + RESERVE;
+  if (heap.free() >= need) return undefined;
+  heap.collect();
+  const free = heap.free();
+  if (free >= need) return undefined;
+  return need > heap.limit() * MAX_OF_HEAP ? 'too-long' : 'no-room';
+}
+
+/** The heap of an idle process that can be free; the program itself uses the rest. */
+const MAX_OF_HEAP = 0.7;
+
+export interface Heap {
+  limit(): number;
+  /** Uncollected garbage counts as used. */
+  free(): number;
+  /** Forces a garbage collection, at most once per `COLLECT_EVERY_MS`. */
+  collect(): void;
+}
+
+const collector = z.custom<() => void>((value) => typeof value === 'function');
+let collectedAtMs = -Infinity;
+
+const PROCESS_HEAP: Heap = {
+  limit: () => getHeapStatistics().heap_size_limit,
+  free() {
+    const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
+    return limit - used;
+  },
+  collect() {
+    if (performance.now() - collectedAtMs < COLLECT_EVERY_MS) return;
+    collectedAtMs = performance.now();
+    // The only access to gc() without the flag at start; a collection takes tenths of a second.
+    setFlagsFromString('--expose-gc');
+    collector.parse(runInNewContext('gc'))();
+  },
+};
+
+const MIB = 1024 * 1024;
+
+/** Methods about the application, its user and its events. */
+const ABOUT_APPLICATION =
+  /^(?:app\.|user\.(?:admin|access|current)$|access\.|scope$|methods?$|method\.|feature\.|profile$|server\.|event\.(?:bind|unbind|get|test)$|events$)/;
+const MAX_ABOUT_APPLICATION = MIB;
+
+/** Metadata of a portal: types, fields and their values. */
+const DESCRIPTIONS =
+  /^(?:crm\.(?:type|status|category|enum|currency)\.|userfieldconfig\.|userfieldtype\.)|\.(?:fields|getfields|userfield\.\w+)$/;
+const MAX_DESCRIPTIONS = 8 * MIB;
+
+/** One item of the maximum size with its envelope, or 2,500 typical items. */
+const MAX_ITEMS = 16 * MIB + 64 * 1024;
+
+/**
+ * Maximum decompressed bytes of a response: the largest limit of its methods. Responses that an incoming request waits
+ * for are small; a request for many items can be split.
+ *
+ * @param methods in lower case
+ */
+export function maxResponseBytes(methods: readonly string[]): number {
+  const all = methods.filter((method) => method !== 'batch').map(maxBytesOf);
+  return Math.max(MAX_ABOUT_APPLICATION, ...all);
+}
+
+function maxBytesOf(method: string): number {
+  if (ABOUT_APPLICATION.test(method)) return MAX_ABOUT_APPLICATION;
+  return DESCRIPTIONS.test(method) ? MAX_DESCRIPTIONS : MAX_ITEMS;
 }

@@ -1,10 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { maxResponseBytes } from './response-limits.js';
-import { reserveMemory } from './response-budget.js';
+import { maxResponseBytes, readBody, reserveMemory } from './response-reader.js';
 import { ResponseScan } from './response-scan.js';
-import { readBody } from './response-body.js';
 
 const MIB = 1024 * 1024;
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { Bitrix24Error, readCode } from './errors.js';
 import type { ResponseDefect } from './outcome.js';
-import { parseJson } from './json.js';
 
 /** The part of `time` that is relevant for limits, in seconds (`api-reference/data-types.md#time`). */
 export interface RequestTime {
@@ -128,4 +127,13 @@ export function untilReset(time: RequestTime | undefined): number | undefined {
   if (time?.operating_reset_at === undefined) return undefined;
   const now = time.finish ?? time.start ?? Date.now() / 1000;
   return Math.min(Math.max(Math.ceil((time.operating_reset_at - now) * 1000), 0), MAX_RESET_MS);
+}
+
+/** The value, or undefined for invalid JSON. The syntax error is dropped: its message quotes the text. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

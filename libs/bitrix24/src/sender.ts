@@ -1,9 +1,8 @@
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
-import { type RestResponse, type RequestContext, invalidResponse, parseResponse } from './response.js';
 import type { ErrorClass } from './classify.js';
-import { maxResponseBytes as maxAnswerBytesOf } from './response-limits.js';
 import { Bitrix24Error } from './errors.js';
 import { type HttpResult, post, type PostRequest } from './http-request.js';
+import type { Params } from './query.js';
 import type {
   MethodUsage,
   Priority,
@@ -11,12 +10,12 @@ import type {
   RequestToAdmit,
   Throttled,
 } from './rate-limit/rate-limiter.js';
-import type { Params } from './query.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
-import { MAX_THROTTLED, MAX_RETRIES, isRetryable, type Idempotency, retryDelayMs } from './retryability.js';
-import { throttledError } from './split-throttled.js';
-import { usageOfCall, usageOfError } from './usage.js';
-import { sleep, unlessAborted } from './waits.js';
+import { maxResponseBytes as maxAnswerBytesOf } from './response-reader.js';
+import { invalidResponse, parseResponse, type RequestContext, type RestResponse } from './response.js';
+import { type Idempotency, isRetryable, MAX_RETRIES, MAX_THROTTLED, retryDelayMs } from './retryability.js';
+import { throttledError, usageOfCall, usageOfError } from './usage.js';
+import { sleep, unlessAborted } from './rate-limit/waits.js';
 
 /** Final outcome of one HTTP request including its retries. A batch is one request, whatever its commands return. */
 export type RequestOutcome =

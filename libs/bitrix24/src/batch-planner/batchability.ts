@@ -1,6 +1,5 @@
 import type { Command } from '../batch.js';
-import { checkMethod } from '../method.js';
-import { encodeQuery, holdsReference, type ParamValue } from '../query.js';
+import { checkMethod, encodeQuery, holdsReference, type ParamValue } from '../query.js';
 
 /**
  * Whether a command can be sent in a batch. Otherwise it must be sent by `call`, whose JSON can carry what the query

@@ -3,8 +3,7 @@ import fc from 'fast-check';
 import { type Behaviour, ModelPortal, nameOf, type SentRequest } from '../../test/model-portal.js';
 import { Bitrix24Error } from '../errors.js';
 import { executePlan } from './execute-plan.js';
-import type { PlannedCommand, Outcome } from './planned-command.js';
-import { pack } from './pack.js';
+import { type Outcome, pack, type PlannedCommand } from './plan.js';
 
 const RUNS = 250;
 

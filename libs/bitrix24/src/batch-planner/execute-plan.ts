@@ -1,8 +1,7 @@
 import { Bitrix24Error } from '../errors.js';
 import { checkCallable } from './batchability.js';
 import { isOwnAnswer } from './failure.js';
-import type { BatchClient, PlannedCommand, Outcome } from './planned-command.js';
-import { Plan, type PlannedRequest } from './plan.js';
+import { type BatchClient, type Outcome, Plan, type PlannedCommand, type PlannedRequest } from './plan.js';
 
 export interface PlanOptions {
   readonly signal?: AbortSignal | undefined;

@@ -1,8 +1,8 @@
-import { MAX_BATCH_COMMANDS } from '../batch.js';
-import { chunk } from '../chunk.js';
+import { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from '../batch.js';
+import { chunk } from '../listing.js';
+import type { Params } from '../query.js';
+import type { RestResponse } from '../response.js';
 import { type Failure, failureOf, isTooLong } from './failure.js';
-import type { PlannedCommand, Outcome } from './planned-command.js';
-import { pack } from './pack.js';
 
 /** Enough to isolate five commands that fail their requests: each takes six bisections of fifty. */
 const MAX_SPLITS = 32;
@@ -142,4 +142,65 @@ function sendableAgain(jobs: readonly PlannedCommand[], failure: Failure): Plann
   return jobs.filter(
     ({ repeatable, entity }) => repeatable && (entity === undefined || !doubtful.has(entity)),
   );
+}
+
+/** A command with the properties that a plan needs. */
+export interface PlannedCommand {
+  readonly command: Command;
+  /** Commands of one entity are executed in the order given; commands without an entity in any order. */
+  readonly entity?: string | undefined;
+  /** Idempotent: it may be retried when it is unknown whether it was executed. */
+  readonly repeatable: boolean;
+  /** It cannot be batched and is sent by `call`. */
+  readonly alone: boolean;
+}
+
+/** Outcome of a command. The error is the portal's, or the one that prevented the request or its response. */
+export type Outcome =
+  ({ readonly ok: true } & Readonly<RestResponse>) | { readonly ok: false; readonly error: unknown };
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the client may retry after a failure that leaves unknown whether the request was executed. */
+  readonly repeatable?: boolean | undefined;
+}
+
+/** The part of a `PortalClient` that executes plans. */
+export interface BatchClient {
+  readonly memberId: string;
+  call(method: string, params?: Params, options?: RequestOptions): Promise<RestResponse>;
+  batch(
+    commands: Readonly<Record<string, Command>>,
+    options?: RequestOptions,
+  ): Promise<Record<string, CommandOutcome>>;
+}
+
+/**
+ * Packs commands into the fewest requests: up to 50 per batch, plus one request for each command that cannot be
+ * batched. Commands of one entity keep their order across requests; requests that share an entity must be sent
+ * sequentially.
+ */
+export function pack(jobs: readonly PlannedCommand[]): PlannedCommand[][] {
+  const requests: PlannedCommand[][] = [];
+  let open: PlannedCommand[] = [];
+  /** Entities with an unbatched command after the open request. */
+  let behind = new Set<string>();
+
+  function begin(): void {
+    open = [];
+    behind = new Set();
+  }
+
+  for (const job of jobs) {
+    const { alone, entity } = job;
+    if (alone) {
+      requests.push([job]);
+      if (entity !== undefined) behind.add(entity);
+      continue;
+    }
+    if (open.length === MAX_BATCH_COMMANDS || (entity !== undefined && behind.has(entity))) begin();
+    if (open.length === 0) requests.push(open);
+    open.push(job);
+  }
+  return requests;
 }

@@ -1,9 +1,8 @@
-import { type Item, itemsOf, type Read, readsOf } from '../listing.js';
-import { chunk } from '../chunk.js';
+import { chunk, type Item, itemsOf, type Read, readsOf } from '../listing.js';
 import { canBatch } from './batchability.js';
 import { executePlan, type PlanOptions } from './execute-plan.js';
 import { isTooLarge } from './failure.js';
-import type { BatchClient, PlannedCommand, Outcome } from './planned-command.js';
+import type { BatchClient, Outcome, PlannedCommand } from './plan.js';
 
 /** Items of one CRM type. */
 export interface ItemQuery {

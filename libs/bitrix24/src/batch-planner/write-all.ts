@@ -2,7 +2,7 @@ import type { Command } from '../batch.js';
 import { idempotencyOf } from '../retryability.js';
 import { canBatch } from './batchability.js';
 import { executePlan, type PlanOptions } from './execute-plan.js';
-import type { BatchClient, Outcome } from './planned-command.js';
+import type { BatchClient, Outcome } from './plan.js';
 
 export interface Write {
   /** Ordering key, such as `contact:82`: writes of one entity are executed in the order given, others in any order. */

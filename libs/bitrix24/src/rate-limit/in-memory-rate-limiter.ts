@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { sleep, unlessAborted } from '../waits.js';
+import { sleep, unlessAborted } from './waits.js';
 import {
   type Bucket,
   emptyBucket,
