@@ -1,5 +1,31 @@
 import { describe, expect, it } from '@jest/globals';
-import { waitAtMost } from './async.js';
+import { createEventLoopYielder, waitAtMost } from './async.js';
+
+const busy = (ms: number): void => {
+  for (const until = performance.now() + ms; performance.now() < until;);
+};
+
+describe('a computation that yields to the event loop', () => {
+  it('lets other callbacks run', async () => {
+    let turnsOfOthers = 0;
+    const other = setInterval(() => (turnsOfOthers += 1), 1);
+    const giveWay = createEventLoopYielder(2);
+    for (let round = 0; round < 20; round += 1) {
+      await giveWay();
+      busy(3);
+    }
+    clearInterval(other);
+    expect(turnsOfOthers).toBeGreaterThanOrEqual(10);
+  });
+
+  it('goes on at once while its time slice has just begun', async () => {
+    let hasOtherHadTurn = false;
+    setImmediate(() => (hasOtherHadTurn = true));
+    const giveWay = createEventLoopYielder(60_000);
+    for (let round = 0; round < 1_000; round += 1) await giveWay();
+    expect(hasOtherHadTurn).toBe(false);
+  });
+});
 
 describe('a wait with a timeout', () => {
   it('returns the result of the work, or undefined on timeout', async () => {

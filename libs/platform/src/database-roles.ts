@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { DatabaseClient } from './database-client.js';
+import { DatabaseClient } from './database.js';
 import type { Log } from './logger.js';
-import { StartupError } from './startup-error.js';
+import { StartupError } from './fatal-error.js';
 
 /** Where the services make objects of their own: a view for each type of a portal (docs/mirror.md). */
 const VIEW_SCHEMA = 'mirror';

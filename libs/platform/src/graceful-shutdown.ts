@@ -1,3 +1,4 @@
+import { within } from './async.js';
 import type { Log } from './logger.js';
 
 /** One part of a process that ends. */
@@ -20,7 +21,7 @@ export class ShutdownError extends Error {
 /**
  * Closes part after part. One that fails, or hangs on a server that is away, does not keep the others open: whoever ends
  * a process kills it after a while, and what should have been closed by then is cut.
- * @throws ClosingError at the end
+ * @throws ShutdownError at the end
  */
 export async function closeInOrder(steps: readonly ShutdownStep[], log: Log): Promise<void> {
   const unclosed: string[] = [];
@@ -29,20 +30,11 @@ export async function closeInOrder(steps: readonly ShutdownStep[], log: Log): Pr
       await within(close(), timeoutMs);
     } catch (err) {
       unclosed.push(what);
-      log.warn({ what, err }, 'a part of this process did not close; going on with the next');
+      log.warn(
+        { event: 'shutdown.part.failed', what, err },
+        'a part of this process did not close; the next is closed',
+      );
     }
   }
   if (unclosed.length > 0) throw new ShutdownError(unclosed);
-}
-
-async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`It takes longer than ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

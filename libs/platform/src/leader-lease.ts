@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { pause } from './async.js';
-import { databasePool } from './database-client.js';
+import { databasePool } from './database.js';
 import type { Log } from './logger.js';
 
 /** The leader renews, and the others ask, this many times per lifetime of the lease: two attempts may fail. */

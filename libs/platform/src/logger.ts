@@ -1,7 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
-import { redactLine } from './redaction/redact-line.js';
-import { describeError, redactValue } from './redaction/redact-value.js';
+import { describeError, redactLine, redactValue } from './redaction/redact-value.js';
 
 /** What our code asks of a logger: fields first, then one sentence. A pino `Logger` satisfies it. */
 export interface Log {

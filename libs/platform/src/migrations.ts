@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { databaseOptions } from './database.js';
 import type { Log } from './logger.js';
-import { StartupError } from './startup-error.js';
+import { StartupError } from './fatal-error.js';
 
 /** Any number will do, as long as it is always the same: two runs at once take turns on it. */
 const LOCK_ID = 24_000_001;

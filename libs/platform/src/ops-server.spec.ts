@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { fastify } from 'fastify';
 import { counter } from './metrics.js';
-import { OpsServer, type Readiness, type HealthResult } from './ops-server.js';
+import type { HealthResult, Readiness } from './health.js';
+import { OpsServer } from './ops-server.js';
 
 describe('the ops port', () => {
   let broker: () => Readiness | HealthResult;

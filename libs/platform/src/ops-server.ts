@@ -5,23 +5,12 @@ import {
   defaultConnectionLimits,
   type ConnectionLimits,
 } from './guard-connections.js';
+import { closeDatabaseChecks, type HealthResult, type Readiness } from './health.js';
 import { renderMetrics } from './metrics.js';
 import { redactText } from './redaction/redact-text.js';
 
 /** What is mounted takes no more (Fastify's own limit). */
 const MAX_BODY_BYTES = 1024 * 1024;
-
-/**
- * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
- * because the broker is away.
- */
-export type Readiness = boolean | 'degraded';
-
-/** With the reason why it is not simply ready, in an operator's words and without secrets. */
-export interface HealthResult {
-  healthy: Readiness;
-  reason?: string | undefined;
-}
 
 /** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
 export type ReadinessCheck = () => Readiness | HealthResult | Promise<Readiness | HealthResult>;
@@ -47,9 +36,9 @@ export class OpsServer {
     });
     this.server.get('/health/live', async () => ({ status: 'live' }));
     this.server.get('/health/ready', async (_request, reply) => {
-      const standings = await this.runChecks();
-      const results = Object.fromEntries(standings.map(([name, { healthy }]) => [name, healthy]));
-      const reasons = standings.flatMap(([name, { healthy, reason }]) =>
+      const checked = await this.runChecks();
+      const results = Object.fromEntries(checked.map(([name, { healthy }]) => [name, healthy]));
+      const reasons = checked.flatMap(([name, { healthy, reason }]) =>
         healthy === true || reason === undefined ? [] : [[name, redactText(reason)]],
       );
       const status = summarize(Object.values(results));
@@ -90,10 +79,11 @@ export class OpsServer {
 
   async stop(): Promise<void> {
     await this.server.close();
+    await closeDatabaseChecks();
   }
 
   private async runChecks(): Promise<[name: string, HealthResult][]> {
-    const standings = Object.entries(this.checks).map(
+    const checked = Object.entries(this.checks).map(
       async ([name, check]): Promise<[string, HealthResult]> => {
         try {
           const result = await check();
@@ -103,7 +93,7 @@ export class OpsServer {
         }
       },
     );
-    return Promise.all(standings);
+    return Promise.all(checked);
   }
 }
 

@@ -1,5 +1,5 @@
 import { ShutdownError } from './graceful-shutdown.js';
-import { formatFatalError } from './format-fatal-error.js';
+import { formatFatalError } from './fatal-error.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 

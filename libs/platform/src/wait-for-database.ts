@@ -1,15 +1,11 @@
-import { setTimeout as pause } from 'node:timers/promises';
-import pg from 'pg';
-import { DatabaseClient } from './database-client.js';
+import { pause } from './async.js';
+import { DatabaseClient } from './database.js';
+import { isRefusal } from './fatal-error.js';
 import type { Log } from './logger.js';
 import { requireMigrations } from './migrations.js';
-import type { HealthResult } from './ops-server.js';
-import { explain, isRefusal } from './startup-error.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_DELAY_MS = 10_000;
-/** Whoever asks for readiness gives up after a few seconds. */
-const CHECK_TIMEOUT_MS = 2_000;
 
 /**
  * Waits until PostgreSQL answers, saying so in the log: after a power cut everything starts at once. Refusals that no
@@ -26,7 +22,10 @@ export async function waitForDatabase(url: string, log: Log): Promise<void> {
       if (isRefusal(error)) throw error;
       const at = new URL(url).host;
       const reason = error instanceof Error && 'code' in error ? error.code : 'no answer';
-      log.warn({ at, reason }, 'PostgreSQL does not answer; is DATABASE_URL right? Trying again');
+      log.warn(
+        { event: 'database.unreachable', at, reason },
+        'PostgreSQL does not answer; is DATABASE_URL right? Trying again',
+      );
       await pause(Math.min(MAX_RETRY_DELAY_MS, 500 * 2 ** tries));
     }
   }
@@ -58,30 +57,5 @@ async function isSuperuser(url: string): Promise<boolean> {
     return rows[0]?.is === true;
   } finally {
     await client.end();
-  }
-}
-
-/**
- * For a readiness check: whether PostgreSQL answers now. On a connection of its own, since those of the process may all
- * be at work. When there is no room for one more connection, those are.
- */
-export async function checkDatabase(url: string): Promise<HealthResult> {
-  const client = new DatabaseClient({
-    connectionString: url,
-    connectionTimeoutMillis: CHECK_TIMEOUT_MS,
-    query_timeout: CHECK_TIMEOUT_MS,
-  });
-  try {
-    await client.connect();
-    await client.query('SELECT 1');
-    return { healthy: true };
-  } catch (error) {
-    if (error instanceof pg.DatabaseError && error.code === '53300') return { healthy: true };
-    return {
-      healthy: false,
-      reason: explain(error) ?? 'PostgreSQL does not answer at the address in DATABASE_URL.',
-    };
-  } finally {
-    void client.end().catch(() => undefined);
   }
 }

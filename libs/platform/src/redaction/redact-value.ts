@@ -1,6 +1,6 @@
 import { types } from 'node:util';
-import { redactText } from './redact-text.js';
-import { isPublicName, isSecretName, PLACEHOLDER } from './secret-names.js';
+import { escapeUnprintable } from './printable.js';
+import { isPublicName, isSecretName, mayContainSecret, PLACEHOLDER, redactText } from './redact-text.js';
 
 /** As deep, as wide and as large as a log line has use for. */
 const MAX_DEPTH = 8;
@@ -160,4 +160,21 @@ function sizeOfSerializedBuffer(entries: readonly (readonly [unknown, unknown])[
 
 function bytes(count: number): string {
   return `[${count} bytes]`;
+}
+
+/**
+ * A line of the log, which is one JSON object and a line break, without secrets and without what steers a terminal (as
+ * escapes, for JSON itself escapes but a few); the same text where it has neither.
+ */
+export function redactLine(line: string): string {
+  return escapeUnprintable(withoutSecrets(line));
+}
+
+function withoutSecrets(line: string): string {
+  if (!mayContainSecret(line)) return line;
+  try {
+    return `${JSON.stringify(redactValue(JSON.parse(line)))}\n`;
+  } catch {
+    return `${redactText(line.trimEnd())}\n`;
+  }
 }

@@ -2,8 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { DataSource } from 'typeorm';
-import { DatabaseClient, databasePool } from './database-client.js';
-import { databaseOptions } from './database.js';
+import { DatabaseClient, databaseOptions, databasePool } from './database.js';
 
 /** A message of PostgreSQL's protocol (postgresql.org, "Message Formats"). */
 function message(type: string, body: Buffer): Buffer {

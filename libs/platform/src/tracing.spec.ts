@@ -9,12 +9,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
-import { silentLog, type Log } from '../logger.js';
-import { exportTraces } from './export-traces.js';
-import { RedactingProcessor } from './redacting-processor.js';
-import { throttledDiagnostics } from './throttled-diagnostics.js';
-import { traced } from './traced.js';
-import { contextOf, currentTraceparent } from './traceparent.js';
+import { silentLog, type Log } from './logger.js';
+import { exportTraces, RedactingProcessor, throttledDiagnostics } from './export-traces.js';
+import { contextOf, currentTraceparent, traced } from './tracing.js';
 
 const servers: Server[] = [];
 
@@ -139,10 +136,11 @@ describe('the exporter’s complaints', () => {
     diagnostics.warn('Header "x-api" has invalid value (s3cret\n) and will be ignored');
     now = 61_000;
     diagnostics.error('connect ECONNREFUSED');
+    const event = 'traces.export.failed';
     expect(warnings).toEqual([
-      { reason: 'connect ECONNREFUSED' },
-      { reason: 'Header "x-api" has an invalid value and will be ignored' },
-      { reason: 'connect ECONNREFUSED' },
+      { event, reason: 'connect ECONNREFUSED' },
+      { event, reason: 'Header "x-api" has an invalid value and will be ignored' },
+      { event, reason: 'connect ECONNREFUSED' },
     ]);
   });
 });

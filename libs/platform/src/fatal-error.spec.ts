@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { EnvironmentError } from './environment.js';
-import { formatFatalError } from './format-fatal-error.js';
-import { StartupError } from './startup-error.js';
+import { formatFatalError, StartupError } from './fatal-error.js';
 
 describe('formatFatalError', () => {
   it('is one sentence if a person can fix the cause', () => {
