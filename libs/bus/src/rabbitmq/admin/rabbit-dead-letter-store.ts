@@ -146,6 +146,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
   private isFull = false;
   private failure: Error | undefined;
   private publisher: ConfirmedPublisher | undefined;
+  private opening: Promise<void> = Promise.resolve();
   private lastTakenAt = performance.now();
   private changed = deferred<void>();
   complete = true;
@@ -215,6 +216,8 @@ class RabbitDeadLetterReader implements DeadLetterReader {
 
   private async openWindow(): Promise<void> {
     const channel = await this.options.broker.openChannel();
+    // Closed meanwhile: a window that opens now would take what the others return.
+    if (this.failure) return;
     const window: Window = { channel, tag: `replay-${this.windows.length}`, held: 0, staying: 0 };
     this.windows.push(window);
     channel.on('close', () =>
@@ -255,7 +258,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
 
   private readOn(): void {
     if (!this.isFull && this.staying < SCAN_LIMIT) {
-      this.openWindow().catch((error: Error) => this.fail(error));
+      this.opening = this.openWindow().catch((error: Error) => this.fail(error));
       return;
     }
     this.expected = this.examined;
@@ -274,6 +277,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
 
   private async returnLetters(): Promise<void> {
     const { broker } = this.options;
+    await this.opening;
     // Answered after all acks. Only the last window receives letters; the others are full.
     await this.windows
       .at(-1)
