@@ -3,6 +3,7 @@
  * ports of its own; removes everything it started. Needs Docker with compose; COMPOSE_FILE adds files as usual.
  */
 import { Changes } from './compose/changes.mjs';
+import { isAddedInTwoReplicas, isKilled, isMissedWhereItIsForgotten } from './compose/control-plane.mjs';
 import { runningReplicas, takeOverFromEachOther } from './compose/replicas.mjs';
 import { check, compose, gatewayUrl, json, opsUrl, simulatorUrl, step, until } from './compose/stack.mjs';
 
@@ -10,7 +11,8 @@ const demo = ['--profile', 'demo', 'up', '-d', '--wait'];
 const portal = `${simulatorUrl}/portals/demo/rest/1/demo`;
 
 try {
-  await step('up', compose(...demo, '--build', '--wait-timeout', '300'));
+  await isMissedWhereItIsForgotten(demo);
+  await isAddedInTwoReplicas(demo);
   await correctsAName('jOHN', "o'NEIL", 'John', "O'Neil");
   const stats = await json(`${simulatorUrl}/_sim/portals/demo/stats`);
   check('exactly one crm.item.update', stats.calls['crm.item.update'] === 1);
@@ -19,7 +21,10 @@ try {
   check('it is ready', (await fetch(`${opsUrl}/health/ready`)).status === 200);
 
   const { stdout: listed } = await compose('exec', '-T', 'gateway', 'relay', 'portals', '--json');
-  check('relay lists the demo portal', JSON.parse(listed)[0]?.domain === 'demo.portal-simulator:8080');
+  check(
+    'relay in the gateway finds the control plane',
+    JSON.parse(listed)[0]?.domain === 'demo.portal-simulator:8080',
+  );
 
   await isConfined();
   await refuses('an empty password', { POSTGRES_SERVICE_PASSWORD: '' }, 'DATABASE_URL has an empty password');
@@ -29,8 +34,13 @@ try {
     'DATABASE_URL has the published password',
   );
 
+  await isKilled();
+  // Each is installed and bound while one control plane is down.
   const changes = await Changes.atPortals(32);
-  await step('scale', compose(...demo, '--wait-timeout', '120', '--scale', 'name-formatter=3'));
+  await step(
+    'scale',
+    compose(...demo, '--wait-timeout', '120', '--scale', 'name-formatter=3', '--scale', 'control-plane=2'),
+  );
   check('three name-formatters run', (await runningReplicas()).length === 3);
   await takeOverFromEachOther(changes);
   await correctsAName('grace', 'HOPPER', 'Grace', 'Hopper');

@@ -107,9 +107,9 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
     });
   };
   await startProcess('migrate', 'libs/platform/src/migrate.js', env, folder, closers).end();
-  for (const app of ['portal-simulator', 'gateway', ...consumers]) await start(app);
+  for (const app of ['portal-simulator', 'gateway', 'control-plane', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
-  const operator = { url: opsUrls['gateway'] ?? '', token: env.OPS_TOKEN };
+  const operator = { url: opsUrls['control-plane'] ?? '', token: env.OPS_TOKEN };
   const startOtherSimulator = async () => {
     await start('portal-simulator', { SIMULATOR_PORT: String(otherPort) });
     return otherSimulatorUrl;

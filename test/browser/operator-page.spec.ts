@@ -33,7 +33,7 @@ describe('the operator page in a browser', () => {
 
   beforeAll(async () => {
     [browser, relay] = await Promise.all([startChromium(), startRelay('PostgreSQL', ['smart-process-sync'])]);
-    url = `http://127.0.0.1:${relay.opsPort('gateway')}/ops`;
+    url = `http://127.0.0.1:${relay.opsPort('control-plane')}/ops`;
     token = relay.env['OPS_TOKEN'] ?? '';
     portal = await relay.portal('acme', { types, missingReference: 'empty', rate: 50, burst: 500 });
     for (const { entityTypeId } of types) await portal.crm.makeItems(entityTypeId, itemsOfType);

@@ -9,7 +9,8 @@ const env = {
   // What a developer keeps in .env for another system is not for this one.
   COMPOSE_DISABLE_ENV_FILE: 'true',
   PORT: String(port),
-  OPS_PORT: String(opsPort),
+  // One port for each of two control planes.
+  OPS_PORT: `${opsPort}-${opsPort + 1}`,
   SIMULATOR_PORT: String(simulatorPort),
 };
 

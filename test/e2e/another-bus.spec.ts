@@ -45,8 +45,7 @@ const answer = z.object({
   }
 
   async function restartOn(variables: Record<string, string>): Promise<void> {
-    await relay.end('gateway');
-    await relay.start('gateway', variables);
+    await relay.restart(variables);
     await relay.start('name-formatter', variables);
   }
 
@@ -92,8 +91,7 @@ const answer = z.object({
   it('finds in PostgreSQL what waited and lay dead on RabbitMQ, also that could not be reached at first', async () => {
     await relay.end('name-formatter');
     const waiting = await addContact();
-    await relay.end('gateway');
-    await relay.start('gateway', { PREVIOUS_AMQP_URL: 'amqp://127.0.0.1:1' });
+    await relay.restart({ PREVIOUS_AMQP_URL: 'amqp://127.0.0.1:1' });
     await eventually(() => expect(relay.log()).toContain('at once by: relay bus move'));
     expect(await command(relay, ['bus', 'move'])).toMatchObject({ code: 1 });
 

@@ -210,8 +210,7 @@ describe('binding events at portals', () => {
   it('runs with an address that portals refuse, says so of each, and binds at once at another', async () => {
     const portal = await relay.portal('strict');
     const { port } = new URL(relay.gatewayUrl);
-    await relay.end('gateway');
-    await relay.start('gateway', { PUBLIC_URL: `http://localhost:${port}` });
+    await relay.restart({ PUBLIC_URL: `http://localhost:${port}` });
     await install(portal);
     await eventually(async () => {
       expect((await bindingsOf(portal))?.note).toMatch(
@@ -219,8 +218,7 @@ describe('binding events at portals', () => {
       );
     });
     expect(relay.log()).toContain('the host of PUBLIC_URL has no dot');
-    await relay.end('gateway');
-    await relay.start('gateway');
+    await relay.restart();
     await isBound(portal);
     await eventually(async () => expect((await bindingsOf(portal))?.note).toBeNull());
   });

@@ -16,8 +16,7 @@ describe('the first install of an application', () => {
   afterAll(() => relay?.stop(), 120_000);
 
   async function restart(changes: Record<string, string> = {}): Promise<void> {
-    await relay.end('gateway');
-    await relay.start('gateway', changes);
+    await relay.restart(changes);
   }
 
   it.each([
@@ -43,7 +42,7 @@ describe('the first install of an application', () => {
     const run = AppProcess.start(
       'relay',
       'apps/cli/src/main.js',
-      { ...relay.env, OPS_PORT: relay.opsPort('gateway') },
+      { ...relay.env, OPS_PORT: relay.opsPort('control-plane') },
       { args: ['portals', 'test', portal.memberId] },
     );
     expect([await run.end(), run.log()]).toEqual([0, expect.stringMatching(/test event came after \d+ ms/)]);

@@ -43,9 +43,8 @@ describe('of several OAuth servers', () => {
   beforeAll(async () => {
     await Promise.all([first.start(), stranger.start()]);
     relay = await startRelay('PostgreSQL', []);
-    await relay.end('gateway');
     const simulator = `http://127.0.0.1:${relay.env['SIMULATOR_PORT']}`;
-    await relay.start('gateway', { B24_OAUTH_URL: `${first.url},${simulator}` });
+    await relay.restart({ B24_OAUTH_URL: `${first.url},${simulator}` });
   });
   afterAll(async () => {
     await relay?.stop();

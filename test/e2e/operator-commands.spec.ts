@@ -53,7 +53,7 @@ describe('an operator', () => {
     ['/ops/api/nothing', 401],
     ['/ops/nothing', 401],
   ])('without the token gets the page, and nothing else: %s', async (path, status) => {
-    const url = `http://127.0.0.1:${relay.opsPort('gateway')}${path}`;
+    const url = `http://127.0.0.1:${relay.opsPort('control-plane')}${path}`;
     expect((await fetch(url)).status).toBe(status);
     // Nor on the public port.
     expect((await fetch(relay.gatewayUrl + path)).status).toBe(404);
@@ -119,8 +119,7 @@ describe('an operator', () => {
   it('rotates the key, and starts without the old one', async () => {
     const [id = '', old = ''] = relay.env['TOKEN_KEYS']?.split(':') ?? [];
     const fresh = `fresh:${randomBytes(32).toString('base64')}`;
-    await relay.end('gateway');
-    await relay.start('gateway', { TOKEN_KEYS: `${fresh},${id}:${old}` });
+    await relay.restart({ TOKEN_KEYS: `${fresh},${id}:${old}` });
     const rotated = await command(relay, ['keys', 'rotate']);
     expect([rotated.code, rotated.screen]).toEqual([
       0,
@@ -128,9 +127,7 @@ describe('an operator', () => {
     ]);
     const again = await command(relay, ['keys', 'rotate', '--json']);
     expect(JSON.parse(again.screen)).toMatchObject({ rewritten: 0, unreadable: 0, currentKeyId: 'fresh' });
-
-    await relay.end('gateway');
-    await relay.start('gateway', { TOKEN_KEYS: fresh });
+    await relay.restart({ TOKEN_KEYS: fresh });
     expect(await testEventComes(relay, portal.memberId)).toBe(true);
     for (const key of [old, fresh.split(':')[1] ?? '']) expect(relay.log().includes(key)).toBe(false);
   });

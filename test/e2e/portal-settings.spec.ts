@@ -44,7 +44,7 @@ describe('the settings of a portal', () => {
     ['too many letters', JSON.stringify({ language: 'x'.repeat(100_000) })],
   ])('with %s are a bad request, not a failure of ours', async (_, body) => {
     const path = `/ops/api/portals/${portal.memberId}/settings/name-formatter`;
-    const answer = await fetch(`http://127.0.0.1:${relay.opsPort('gateway')}${path}`, {
+    const answer = await fetch(`http://127.0.0.1:${relay.opsPort('control-plane')}${path}`, {
       method: 'PUT',
       headers: { authorization: `Bearer ${relay.env['OPS_TOKEN']}`, 'content-type': 'application/json' },
       body,

@@ -58,8 +58,7 @@ describe('a gateway that is started with another PUBLIC_URL', () => {
   }
 
   async function restartAt(publicUrl: string): Promise<void> {
-    await relay.end('gateway');
-    await relay.start('gateway', { PUBLIC_URL: publicUrl });
+    await relay.restart({ PUBLIC_URL: publicUrl });
   }
 
   it('has every event sent there, and none to where it was before', async () => {

@@ -68,9 +68,8 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
   beforeAll(async () => {
     portals = await HostilePortals.start();
     relay = await startRelay(bus, []);
-    await relay.end('gateway');
     changes = { B24_OAUTH_URL: await portals.url(), B24_ALLOW_HOSTS: await portals.host() };
-    await relay.start('gateway', changes);
+    await relay.restart(changes);
     await relay.start(CONSUMER, changes);
   }, 240_000);
   afterAll(async () => {

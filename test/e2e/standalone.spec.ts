@@ -34,7 +34,11 @@ describe('a standalone that runs', () => {
       status: 'ready',
       checks: {
         'everything started': true,
+        'control-plane bus': true,
+        'control-plane database': true,
+        'control-plane started': true,
         'gateway bus': true,
+        'gateway control plane': true,
         'gateway database': true,
         'name-formatter bus': true,
         'name-formatter database': true,

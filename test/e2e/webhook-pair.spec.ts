@@ -22,7 +22,7 @@ describe('a pair of webhooks', () => {
   afterAll(() => relay?.stop(), 30_000);
 
   async function command(args: string[], input = '', env: Record<string, string> = {}) {
-    const opsPort = relay.opsPort('gateway');
+    const opsPort = relay.opsPort('control-plane');
     const options = { args, input };
     const run = AppProcess.start(
       'relay',
@@ -167,7 +167,7 @@ describe('a pair of webhooks', () => {
     const nobody = await command(['portals'], '', { OPS_PORT: '1' });
     expect([nobody.code, nobody.screen]).toEqual([
       1,
-      expect.stringMatching(/^relay: No gateway answers at .*\n$/),
+      expect.stringMatching(/^relay: No control plane answers at .*\n$/),
     ]);
     expect(await command(['nonsense'])).toMatchObject({
       code: 1,

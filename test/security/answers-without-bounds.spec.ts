@@ -65,13 +65,12 @@ describe('answers without bounds', () => {
   beforeAll(async () => {
     portals = await HostilePortals.start();
     relay = await startRelay('PostgreSQL', []);
-    await relay.end('gateway');
     const changes = {
       B24_OAUTH_URL: await portals.url(),
       B24_ALLOW_HOSTS: await portals.host(),
       NODE_OPTIONS: `--max-semi-space-size=4 --max-old-space-size=${HEAP_MB}`,
     };
-    await relay.start('gateway', changes);
+    await relay.restart(changes);
     await relay.start('smart-process-sync', changes);
     database = new pg.Client({ connectionString: relay.env['DATABASE_URL'] });
     await database.connect();

@@ -53,8 +53,7 @@ describe('a flood of forged claims', () => {
     await once(server, 'listening');
     const address = server.address();
     const port = typeof address === 'object' ? address?.port : undefined;
-    await relay.end('gateway');
-    await relay.start('gateway', {
+    await relay.restart({
       B24_OAUTH_URL: `http://127.0.0.1:${port}`,
       B24_ALLOW_HOSTS: `${relay.env['B24_ALLOW_HOSTS']},127.0.0.1:${port}`,
       TRUST_PROXY: '127.0.0.1',

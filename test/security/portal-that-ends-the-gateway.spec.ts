@@ -41,14 +41,14 @@ describe('a portal in whose answer the gateway dies', () => {
     await eventually(async () => expect(await timesAsked(hostile)).toBe(1));
 
     for (const event of ['ONCRMLEADADD', 'ONCRMDEALADD']) {
-      await relay.kill('gateway');
+      await relay.kill('control-plane');
       expect(await attempted()).toEqual([hostile.memberId]);
       // However long the restarts take here.
       await database.query(
         `UPDATE portals.binding_attempts SET next_attempt_at = next_attempt_at + interval '1 h'`,
       );
       await database.query(`INSERT INTO portals.subscriptions VALUES ('spec', $1)`, [event]);
-      await relay.start('gateway');
+      await relay.start('control-plane');
       await eventually(async () => expect(await boundAt(other)).toContain(event));
       await eventually(async () => expect(await attempted()).toEqual([hostile.memberId]));
       expect(await timesAsked(hostile)).toBe(1);

@@ -12,7 +12,7 @@ describe('at the gateway', () => {
 
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', []);
-    opsUrl = `http://127.0.0.1:${relay.opsPort('gateway')}`;
+    opsUrl = `http://127.0.0.1:${relay.opsPort('control-plane')}`;
   });
   afterAll(() => relay?.stop());
 
@@ -70,7 +70,7 @@ describe('at the gateway', () => {
     const guesses = await Promise.all(Array.from({ length: 80 }, () => timed('many at once')));
     expect(new Set(guesses.map(([refused]) => refused))).toEqual(new Set([401, 429]));
     expect((await timed(relay.env['OPS_TOKEN']))[0]).toBe(200);
-    expect(await relay.metric('gateway', 'relay_ops_wrong_tokens_total')).toBeGreaterThan(80);
+    expect(await relay.metric('control-plane', 'relay_ops_wrong_tokens_total')).toBeGreaterThan(80);
   });
 
   it('refusals are counted one by one, and logged as a sample that says how many more there were', async () => {

@@ -26,7 +26,7 @@ export async function command(
   args: string[],
   { input = '', env = {} }: { input?: string; env?: Record<string, string> } = {},
 ): Promise<Ended> {
-  const all = { ...relay.env, OPS_PORT: relay.opsPort('gateway'), ...env };
+  const all = { ...relay.env, OPS_PORT: relay.opsPort('control-plane'), ...env };
   const run = AppProcess.start('relay', 'apps/cli/src/main.js', all, { args, input });
   return { code: await run.end(), screen: run.log() };
 }
@@ -52,7 +52,7 @@ export async function askGateway(
   path: string,
   sent?: object,
 ): Promise<unknown> {
-  const answer = await fetch(`http://127.0.0.1:${relay.opsPort('gateway')}/ops/api${path}`, {
+  const answer = await fetch(`http://127.0.0.1:${relay.opsPort('control-plane')}/ops/api${path}`, {
     method,
     headers: {
       authorization: `Bearer ${relay.env['OPS_TOKEN']}`,

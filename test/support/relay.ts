@@ -29,6 +29,8 @@ export interface Relay {
   log(): string;
   /** What must never stand in a log: keys and passwords that the apps were started with. */
   secrets: string[];
+  /** Gateway and control plane once more, with these changes to their `env`. */
+  restart(changes?: Record<string, string>): Promise<void>;
   /** Ends the app's process as a deployment does. */
   end(app: string): Promise<void>;
   /** Ends it with SIGKILL, in the middle of whatever it does. */
@@ -112,7 +114,8 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
 
   try {
     const launched: AppProcess[] = [];
-    for (const app of ['portal-simulator', 'gateway', ...apps]) launched.push(await launch(app));
+    for (const app of ['portal-simulator', 'gateway', 'control-plane', ...apps])
+      launched.push(await launch(app));
     await Promise.all(launched.map(isReady));
   } catch (error) {
     await stop();
@@ -132,6 +135,11 @@ export async function startRelay(bus: BusKind, apps: readonly string[]): Promise
     secrets: [env['B24_CLIENT_SECRET'], env['OPS_TOKEN'], env['TOKEN_KEYS']?.split(':')[1]].flatMap(
       (secret) => secret ?? [],
     ),
+    restart: async (changes) => {
+      const services = ['gateway', 'control-plane'];
+      await Promise.all(services.map(async (app) => running.get(app)?.stop()));
+      await Promise.all(services.map((app) => start(app, changes)));
+    },
     end: async (app) => void (await running.get(app)?.stop()),
     kill: async (app) => void (await running.get(app)?.stop('SIGKILL')),
     endAll,

@@ -1,48 +1,35 @@
-import { z } from 'zod';
+import { journalsResponse, type ReportedJournal } from '@relay/admin-contract';
 import type { Report } from './command.js';
 import { formatAge } from './duration.js';
 import type { OpsClient } from './ops-client.js';
 
-const contents = z.object({
-  slot: z.number(),
-  events: z.number(),
-  bytes: z.number(),
-  oldestAt: z.string().nullable(),
-  newer: z.number(),
-  unreadable: z.number(),
-});
-const status = contents.extend({
-  slot: z.number().nullable(),
-  limits: z.object({ maxBytes: z.number(), maxAgeMs: z.number() }),
-  isOpen: z.boolean(),
-  isBusAway: z.boolean(),
-  others: z.array(
-    z.discriminatedUnion('state', [
-      contents.extend({ state: z.literal('orphaned') }),
-      z.object({ slot: z.number(), state: z.literal('held') }),
-      z.object({ slot: z.number(), state: z.literal('unreadable') }),
-    ]),
-  ),
-});
-type Status = z.output<typeof status>;
-
 const MEGABYTE = 1024 ** 2;
 const DAY_MS = 24 * 3_600_000;
 
+/** The journal of each gateway, as the gateway reported it a few seconds ago. */
 export async function journalStatus(api: OpsClient): Promise<Report> {
-  const answer = status.parse(await api.send('GET', '/journal'));
-  const { slot, limits, isOpen, isBusAway, others } = answer;
-  const lines = [
+  const { gateways } = journalsResponse.parse(await api.send('GET', '/journal'));
+  const blocks = gateways.map((one) =>
+    [...(gateways.length > 1 ? [`gateway ${one.pid} on ${one.host}`] : []), ...linesOf(one)].join('\n'),
+  );
+  const text = blocks.length > 0 ? blocks.join('\n\n') : 'NO GATEWAY REPORTS: events are not taken';
+  return { value: { gateways }, text };
+}
+
+function linesOf(seen: ReportedJournal): string[] {
+  const { slot, limits, isOpen, isBusAway, others } = seen;
+  return [
     isBusAway ? 'The bus is away: events are kept here.' : 'The bus is there: events go onto it.',
-    slot === null ? 'NO SLOT CAN BE OPENED: see the log' : `slot ${lineOf({ ...answer, slot })}`,
+    slot === null ? 'NO SLOT CAN BE OPENED: see the log' : `slot ${lineOf({ ...seen, slot })}`,
     `limits: ${limits.maxBytes / MEGABYTE} MB, and nothing more once the oldest is ${limits.maxAgeMs / DAY_MS} days old`,
     ...(isOpen ? [] : ['IT TAKES NO MORE EVENTS: it is full, or its disk cannot be written; see the log']),
     ...others.map((other) => `slot ${otherLine(other)}`),
   ];
-  return { value: answer, text: lines.join('\n') };
 }
 
-function lineOf(seen: z.output<typeof contents>): string {
+function lineOf(
+  seen: Omit<Extract<ReportedJournal['others'][number], { state: 'orphaned' }>, 'state'>,
+): string {
   const { slot, events, bytes, oldestAt, newer, unreadable } = seen;
   const oldest = oldestAt === null ? '' : `, the oldest ${formatAge(oldestAt)} old`;
   const waiting = newer === 0 ? '' : `; ${newer} OF A NEWER VERSION wait for the upgrade`;
@@ -50,7 +37,7 @@ function lineOf(seen: z.output<typeof contents>): string {
   return `${slot}: ${events} events, ${(bytes / MEGABYTE).toFixed(1)} MB${oldest}${waiting}${left}`;
 }
 
-function otherLine(other: Status['others'][number]): string {
+function otherLine(other: ReportedJournal['others'][number]): string {
   switch (other.state) {
     case 'held':
       return `${other.slot}: held by another gateway`;

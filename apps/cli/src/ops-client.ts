@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 const errorResponse = z.object({ error: z.string() });
+/** The ops port of a gateway names the control planes that reported lately. */
+const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
 
-/** The operator API of a running gateway on this machine, or in this container. */
+/** The admin API of a running control plane on this machine, or in this container; or that which a gateway here names. */
 export class OpsClient {
   private constructor(
-    private readonly url: string,
+    private url: string,
     private readonly token: string,
     private readonly isForTerminal: boolean,
   ) {}
@@ -22,20 +24,27 @@ export class OpsClient {
     const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
     const token = env['OPS_TOKEN'] || readSavedToken(env['DATA_DIR'] || '.data');
     if (token === undefined)
-      throw new StartupError('Set OPS_TOKEN to the one that the gateway was started with.');
+      throw new StartupError('Set OPS_TOKEN to the one that the control plane was started with.');
     return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 
-  /** @returns the JSON of the response, undefined without one. @throws StartupError with the gateway's message */
+  /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane */
   async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
-    const answer = await this.reach(method, path, body);
-    const text = await answer.text();
-    const json = parsed(text);
+    let answer = await this.reach(method, path, body);
+    let text = await answer.text();
+    let json = parsed(text);
+    const moved = elsewhere.safeParse(json);
+    if (answer.status === 404 && moved.success) {
+      this.url = `${moved.data.controlPlane[0]}/ops/api`;
+      answer = await this.reach(method, path, body);
+      text = await answer.text();
+      json = parsed(text);
+    }
     if (answer.ok && (text === '' || json !== undefined))
       return this.isForTerminal ? printableJson(json) : json;
     const said = errorResponse.safeParse(json);
     throw new StartupError(
-      said.success ? printableLines(said.data.error) : `The gateway answered ${answer.status}.`,
+      said.success ? printableLines(said.data.error) : `The control plane answered ${answer.status}.`,
     );
   }
 
@@ -50,7 +59,7 @@ export class OpsClient {
         ...(body && { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      const message = `No gateway answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
+      const message = `No control plane answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
       throw new StartupError(message, { cause: error });
     }
   }

@@ -1,13 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import {
-  BusMover,
-  BusHealth,
-  openBusAdmin,
-  openEventBus,
-  requireShardCount,
-  TopologyReconciler,
-} from '@relay/bus';
+import { BusHealth, openEventBus, requireShardCount, TopologyReconciler } from '@relay/bus';
 import {
   type ProcessContext,
   closeInOrder,
@@ -18,37 +11,22 @@ import {
   type Readiness,
   requireDatabase,
   serverOptions,
+  ServiceReporter,
   type HealthResult,
   defaultConnectionLimits,
   type TrustProxy,
 } from '@relay/platform';
-import { PortalJobs } from '@relay/jobs';
-import {
-  activeSubscriptions,
-  EventBindings,
-  KeyRotation,
-  PendingInstalls,
-  PortalClients,
-  PortalLimits,
-  PortalQuery,
-  PortalSettings,
-  PortalWakes,
-  Subscriptions,
-  Suspensions,
-  WebhookPairs,
-} from '@relay/portals';
-import { TestEvents } from './events/test-events.js';
-import { WebhookRegistration } from './installs/webhook-registration.js';
+import { activeSubscriptions } from '@relay/portals';
+import { fastify as createServer, type FastifyInstance } from 'fastify';
+import { DataSource } from 'typeorm';
+import { ControlPlaneWatch } from './control-plane-watch.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
 import { BODY_LIMIT_BYTES, keepOutOfCaches, refuseMalformed, takeFormBodies } from './http/form-body.js';
 import { RequestRejectedFilter } from './http/request-rejected.filter.js';
-import { measureRequests } from './http/request-metrics.js';
-import { traceRequests } from './http/request-spans.js';
-import { KnownConsumers } from './ops/known-consumers.js';
-import { createOpsApi } from './ops/ops-api.js';
+import { measureRequests, traceRequests } from './http/request-telemetry.js';
 import { JournalledBus } from './ingress/journal/journalled-bus.js';
+import { PageFailureFilter } from './installs/pages/page-request.js';
 import { checkPublicUrl } from './public-url.js';
-import { PortalWaker } from './wakes/portal-waker.js';
 
 export interface RunningGateway {
   /** Stops accepting requests, finishes those in flight, then closes the bus. */
@@ -64,10 +42,12 @@ export async function startGateway(
   const busHealth = new BusHealth();
   let ready: JournalledBus | undefined;
   let topology: TopologyReconciler | undefined;
+  let controlPlane: ControlPlaneWatch | undefined;
   // Started first, because the gateway waits for missing dependencies: meanwhile health says `live` and `not ready`.
   await host.startOpsServer({
     bus: () => ({ healthy: readiness(ready, topology), reason: busHealth.reason }),
     database: () => databaseReadiness(environment.DATABASE_URL),
+    'control plane': () => controlPlane?.health() ?? true,
   });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
@@ -94,61 +74,29 @@ export async function startGateway(
     }),
     { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
   );
-  const admin = openBusAdmin({ amqpUrl, databaseUrl, log });
-  const consumers = new KnownConsumers({
-    admin,
-    subscriptions: app.get(Subscriptions),
-    bindings: app.get(EventBindings),
-  });
-  const mover = new BusMover({
-    amqpUrl,
-    previousAmqpUrl: environment.PREVIOUS_AMQP_URL,
-    databaseUrl,
-    bus,
-    consumers: () => consumers.names(),
-    log,
-  });
   const fastify = app.getHttpAdapter().getInstance();
   guardConnections(fastify.server, connectionLimits, BODY_LIMIT_BYTES);
   keepOutOfCaches(fastify);
   takeFormBodies(fastify);
   measureRequests(fastify);
   if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);
-  app.useGlobalFilters(new RequestRejectedFilter(log));
+  const rejections = new RequestRejectedFilter(log);
+  app.useGlobalFilters(rejections, new PageFailureFilter(rejections));
   await app.listen(environment.PORT, '0.0.0.0');
-  host.mountOpsApi(
-    await createOpsApi({
-      token: environment.OPS_TOKEN,
-      portals: app.get(PortalQuery),
-      webhooks: app.get(WebhookRegistration),
-      webhookPairs: app.get(WebhookPairs),
-      pending: app.get(PendingInstalls),
-      settings: app.get(PortalSettings),
-      limits: app.get(PortalLimits),
-      suspensions: app.get(Suspensions),
-      clients: app.get(PortalClients),
-      tasks: app.get(PortalJobs),
-      keys: app.get(KeyRotation),
-      tests: app.get(TestEvents),
-      admin,
-      mover,
-      journal: bus,
-      repairs: () => topology?.repairs() ?? [],
-      subscriptions: app.get(Subscriptions),
-      bindings: app.get(EventBindings),
-      log,
-    }),
-  );
-  const waker = new PortalWaker({
-    wakes: app.get(PortalWakes),
-    tasks: app.get(PortalJobs),
-    admin,
-    consumers: () => consumers.names(),
+  const database = app.get(DataSource);
+  const watch = new ControlPlaneWatch(database, log);
+  controlPlane = watch;
+  host.mountOpsApi(await redirectToControlPlane(watch));
+  watch.start();
+  const reporter = new ServiceReporter({
+    service: 'gateway',
+    opsPort: environment.OPS_PORT,
+    database,
+    state: async () => ({ journal: await bus.status(), repairs: topology?.repairs() ?? [] }),
     log,
   });
-  waker.start();
+  reporter.start();
   ready = bus;
-  mover.start();
   log.info(
     { port: environment.PORT, opsPort: environment.OPS_PORT, publicUrl: environment.PUBLIC_URL },
     'gateway listens',
@@ -160,14 +108,12 @@ export async function startGateway(
       await closeInOrder(
         [
           // Registered before the app: dependencies of requests stay open until the last one is answered.
-          { what: 'requests in hand', close: () => stopRequests(app), timeoutMs: 30_000 },
-          // Registered before the database, from which it reads the consumers.
-          { what: 'move from the previous bus', close: () => mover.close(), timeoutMs: 10_000 },
-          { what: 'events to be woken', close: () => waker.stop(), timeoutMs: 5_000 },
-          { what: 'jobs and database', close: () => app.close(), timeoutMs: 10_000 },
+          { what: 'requests in flight', close: () => app.getHttpAdapter().close(), timeoutMs: 30_000 },
+          { what: 'control plane watch', close: () => watch.stop(), timeoutMs: 1_000 },
+          { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
+          { what: 'installs and database', close: () => app.close(), timeoutMs: 10_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), timeoutMs: 6_000 },
-          { what: 'care of the bus', close: () => admin.close(), timeoutMs: 3_000 },
           // A batch of the journal may be in flight.
           { what: 'bus and journal', close: () => bus.close(), timeoutMs: 15_000 },
         ],
@@ -177,19 +123,29 @@ export async function startGateway(
   };
 }
 
+/** For `relay` of before the control plane, which asks here: it says where the admin API is. */
+async function redirectToControlPlane(watch: ControlPlaneWatch): Promise<FastifyInstance> {
+  const api = createServer();
+  api.setNotFoundHandler((_request, reply) => {
+    const controlPlane = watch.addresses();
+    const where = controlPlane.length > 0 ? ` (${controlPlane.join(', ')})` : ', and none reports';
+    return reply
+      .code(404)
+      .send({ error: `The admin API is on the OPS_PORT of the control plane${where}`, controlPlane });
+  });
+  await api.ready();
+  return api;
+}
+
 /** The sender's own X-Forwarded-For comes first in the list: only entries of trusted proxies count. */
 function trustProxyOf(trusted: TrustProxy): string[] | false | ((address: string, hop: number) => boolean) {
   return typeof trusted === 'number' ? (_address, hop) => hop < trusted : trusted;
 }
 
-async function stopRequests(app: NestFastifyApplication): Promise<void> {
-  await app.getHttpAdapter().close();
-}
-
 /** Without the database, events of known portals are accepted; installs and new portals are not. */
 async function databaseReadiness(url: string): Promise<HealthResult> {
-  const standing = await checkDatabase(url);
-  return standing.healthy === false ? { ...standing, healthy: 'degraded' } : standing;
+  const result = await checkDatabase(url);
+  return result.healthy === false ? { ...result, healthy: 'degraded' } : result;
 }
 
 /** Events that the broker does not accept are stored here: the gateway works, but an operator should look. */

@@ -1,6 +1,4 @@
 /** Injection tokens of values that are not our classes. */
-export const ALLOW_HOSTS = Symbol('AllowHosts');
 export const EVENT_BUS = Symbol('EventBus');
 export const HANDLER_URL = Symbol('HandlerUrl');
 export const LOG = Symbol('Log');
-export const OAUTH_SERVERS = Symbol('OAuthServers');

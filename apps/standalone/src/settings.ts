@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { CONSUMER_VARIABLES } from '@relay/consumer';
 import { readEnvironment } from '@relay/platform';
+import { CONTROL_PLANE_VARIABLES } from '../../control-plane/src/control-plane.module.js';
 import { GATEWAY_VARIABLES } from '../../gateway/src/gateway.module.js';
 import type { GeneratedSecrets } from './data-dir/generated-secrets.js';
 
@@ -16,7 +17,7 @@ export interface Plan {
 }
 
 /** Everything that an app reads, once for all. */
-const VARIABLES = [...GATEWAY_VARIABLES, ...CONSUMER_VARIABLES];
+const VARIABLES = [...GATEWAY_VARIABLES, ...CONTROL_PLANE_VARIABLES, ...CONSUMER_VARIABLES];
 /** Not asked for: where they are not given, they are made. */
 const MADE = ['DATABASE_URL', 'TOKEN_KEYS', 'OPS_TOKEN'];
 

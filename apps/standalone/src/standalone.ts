@@ -10,6 +10,7 @@ import {
   startTraces,
   type RoleUrls,
 } from '@relay/platform';
+import { startControlPlane } from '../../control-plane/src/control-plane.js';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
 import { nameSettings } from '../../name-formatter/src/settings.js';
@@ -34,7 +35,7 @@ import { databaseUrlFile, logFile, welcome } from './welcome.js';
 
 /**
  * Everything in one process: PostgreSQL in the data folder unless DATABASE_URL is set, the simulated Bitrix24 unless
- * B24_CLIENT_ID is, the gateway and the consumers. Resolves when a contact that is added now is corrected.
+ * B24_CLIENT_ID is, the gateway, the control plane and the consumers. Resolves when a contact that is added now is corrected.
  */
 export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessEnv): Promise<void> {
   const screen = new Screen(parts);
@@ -66,6 +67,8 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
   parts.add(() => simulator?.close());
   const gateway = await startGateway(environment, host.for('gateway'));
   parts.add(() => gateway.close());
+  const controlPlane = await startControlPlane(environment, host.for('control-plane'));
+  parts.add(() => controlPlane.close());
   for (const options of consumers(screen)) {
     const consumer = await startConsumer(options, environment, host.for(options.name));
     parts.add(() => consumer.close());

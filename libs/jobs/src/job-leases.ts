@@ -1,5 +1,11 @@
 import type { DataSource } from 'typeorm';
-import { type PortalJob, JOB_COLUMNS, type JobProgress } from './portal-jobs.js';
+import {
+  type JobPriority,
+  type PortalJob,
+  JOB_COLUMNS,
+  type JobProgress,
+  PRIORITIES,
+} from './portal-jobs.js';
 
 /** Decision after a failure: retry `afterMs` from now, or not. `counts`: the failure counts as an attempt. */
 export type RetryDecision = { again: true; afterMs: number; counts: boolean } | { again: false };
@@ -15,7 +21,7 @@ export interface LeaseOptions {
   order: JobOrder;
 }
 
-/** `fifo`: what waits longest is taken first; `lifo`: the newest, for jobs whose value fades as they wait. */
+/** Within a priority. `fifo`: what waits longest is taken first; `lifo`: the newest, for jobs whose value fades as they wait. */
 export type JobOrder = 'fifo' | 'lifo';
 
 /**
@@ -45,16 +51,19 @@ export class JobLeases {
    * @param inFlight the jobs of this process, which must not be taken again; a suspect is taken only while this is empty
    * @returns undefined when no job is due
    */
-  async take(inFlight: readonly string[]): Promise<PortalJob | undefined> {
+  async take(
+    inFlight: readonly string[],
+    minPriority: JobPriority = 'background',
+  ): Promise<PortalJob | undefined> {
     const { consumer, kinds, owner, leaseMs, order } = this.options;
     const [[task]] = await this.dataSource.query<[PortalJob[], number]>(
-      `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL,
+      `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL, restart = false,
          attempts = attempts + (state = 'running')::int, lost_leases = lost_leases + (state = 'running')::int,
          lease_until = clock_timestamp() + make_interval(secs => $4 / 1000.0),
          started_at = coalesce(started_at, clock_timestamp())
        WHERE id = (
          SELECT id FROM portals.tasks due
-         WHERE consumer = $1 AND kind = ANY ($2)
+         WHERE consumer = $1 AND kind = ANY ($2) AND priority >= $8
            AND ((state = 'waiting' AND due_at <= clock_timestamp())
              OR (state = 'running' AND lease_until + ${PAUSE_AFTER_LOSS} < clock_timestamp()))
            AND id <> ALL ($5::uuid[])
@@ -64,9 +73,18 @@ export class JobLeases {
              SELECT FROM portals.tasks other
              WHERE other.consumer = due.consumer AND other.member_id = due.member_id AND other.id <> due.id
                AND other.state = 'running' AND other.lease_until >= clock_timestamp())
-         ORDER BY due_at ${order === 'lifo' ? 'DESC' : 'ASC'} LIMIT 1 FOR UPDATE SKIP LOCKED)
+         ORDER BY priority DESC, due_at ${order === 'lifo' ? 'DESC' : 'ASC'} LIMIT 1 FOR UPDATE SKIP LOCKED)
        RETURNING ${JOB_COLUMNS}`,
-      [consumer, kinds, owner, leaseMs, inFlight, SUSPECT_LOST_LEASES, MAX_SUSPECT_WAIT_MS],
+      [
+        consumer,
+        kinds,
+        owner,
+        leaseMs,
+        inFlight,
+        SUSPECT_LOST_LEASES,
+        MAX_SUSPECT_WAIT_MS,
+        PRIORITIES[minPriority],
+      ],
     );
     return task;
   }
@@ -85,11 +103,11 @@ export class JobLeases {
     return tasks;
   }
 
-  /** @returns the ids of this owner's running jobs that were requested again */
+  /** @returns the ids of this owner's running jobs that an interactive request restarts */
   async rerunRequested(): Promise<string[]> {
     const { consumer, owner } = this.options;
     const rows = await this.dataSource.query<{ id: string }[]>(
-      `SELECT id FROM portals.tasks WHERE consumer = $1 AND owner = $2 AND state = 'running' AND again`,
+      `SELECT id FROM portals.tasks WHERE consumer = $1 AND owner = $2 AND state = 'running' AND restart`,
       [consumer, owner],
     );
     return rows.map(({ id }) => id);
@@ -120,7 +138,8 @@ export class JobLeases {
       id,
       `owner = NULL, lease_until = NULL, attempts = 0, lost_leases = 0, error = NULL,
        progress = CASE WHEN again THEN '{}' ELSE $3::jsonb END,
-       state = CASE WHEN again THEN 'waiting' ELSE 'done' END, again = false, due_at = clock_timestamp(),
+       state = CASE WHEN again THEN 'waiting' ELSE 'done' END, again = false, restart = false,
+       priority = CASE WHEN again AND NOT restart THEN 0 ELSE priority END, due_at = clock_timestamp(),
        started_at = CASE WHEN again THEN NULL ELSE started_at END, ended_at = clock_timestamp()`,
       [JSON.stringify(progress)],
     );

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { databaseOptions, silentLog } from '@relay/platform';
+import { databaseOptions, deferred, silentLog } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
@@ -144,11 +144,39 @@ describe('jobs of a consumer', () => {
     });
     runners.push(made);
     const firstRun = once(started, 'run');
-    const { id } = await tasks.request(consumer, memberId, 'bind');
+    const { id } = await tasks.request(consumer, memberId, 'bind', 'interactive');
     made.start();
     await firstRun;
-    await tasks.request(consumer, memberId, 'bind');
+    await tasks.request(consumer, memberId, 'bind', 'interactive');
     expect(await ended(id)).toMatchObject({ state: 'done', progress: { runs: 2 } });
+  });
+
+  it('that are interactive are taken before others, in slots of their own', async () => {
+    const [slow, fresh] = [await portal(), await portal()];
+    const held = deferred<void>();
+    const made = new JobRunner({
+      dataSource: source,
+      consumer,
+      log: silentLog,
+      pollMs: 20,
+      concurrency: 1,
+      reserved: 1,
+      handlers: {
+        bind: async ({ task }) => {
+          if (task.memberId === slow) await held.promise;
+          return {};
+        },
+      },
+    });
+    runners.push(made);
+    const first = await tasks.request(consumer, slow, 'bind');
+    made.start();
+    await eventually(async () => expect(await tasks.find(first.id)).toMatchObject({ state: 'running' }));
+    const waits = await tasks.request(consumer, await portal(), 'bind');
+    await ended((await tasks.request(consumer, fresh, 'bind', 'interactive')).id);
+    expect(await tasks.find(waits.id)).toMatchObject({ state: 'waiting' });
+    held.resolve();
+    await ended(waits.id);
   });
 
   it('are taken newest first, where the runner says so', async () => {

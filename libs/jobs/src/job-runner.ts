@@ -31,6 +31,8 @@ export interface JobRunnerOptions {
   handlers: Readonly<Record<string, JobHandler>>;
   /** Maximum concurrent jobs, each of another portal: a slow portal occupies one slot only. */
   concurrency?: number;
+  /** Slots beyond `concurrency`, for interactive jobs only. */
+  reserved?: number;
   /** Poll interval without `wake`. */
   pollMs?: number;
   /** Time without a heartbeat after which a process counts as dead. */
@@ -38,7 +40,7 @@ export interface JobRunnerOptions {
   /** A job that makes progress for this long in one process is no longer a suspect. */
   harmlessAfterMs?: number;
   order?: JobOrder;
-  /** A job that is requested again is aborted and starts anew at once, instead of when it ends. */
+  /** An interactive request for a running job aborts it, and it starts anew at once, instead of when it ends. */
   restartOnRequest?: boolean;
 }
 
@@ -110,10 +112,11 @@ export class JobRunner {
       for (const task of await this.leases.giveUpPoison()) {
         this.options.log.error({ ...named(task), error: task.error }, 'task failed');
       }
-      const { concurrency = DEFAULT_CONCURRENCY, restartOnRequest } = this.options;
+      const { concurrency = DEFAULT_CONCURRENCY, reserved = 0, restartOnRequest } = this.options;
       if (restartOnRequest && this.running.size > 0) await this.restartRequested();
-      while (!this.stopping.signal.aborted && this.running.size < concurrency && !this.suspect) {
-        const task = await this.leases.take([...this.running.keys()]);
+      while (!this.stopping.signal.aborted && this.running.size < concurrency + reserved && !this.suspect) {
+        const priority = this.running.size < concurrency ? 'background' : 'interactive';
+        const task = await this.leases.take([...this.running.keys()], priority);
         if (!task) return;
         if (task.lostLeases >= SUSPECT_LOST_LEASES) this.suspect = task;
         const restart = new AbortController();

@@ -1,6 +1,10 @@
 import type { DataSource } from 'typeorm';
 
 export type JobState = 'waiting' | 'running' | 'done' | 'failed';
+/** `interactive`: somebody waits for it, or events are lost until it is done. */
+export type JobPriority = 'interactive' | 'background';
+
+export const PRIORITIES = { background: 0, interactive: 1 } as const satisfies Record<JobPriority, number>;
 
 /** Progress, and at the end the result, of a job. The consumer defines the shape; it must not contain secrets. */
 export type JobProgress = Record<string, unknown>;
@@ -17,6 +21,7 @@ export interface PortalJob {
   error: string | null;
   /** Failures since the last progress. */
   attempts: number;
+  isInteractive: boolean;
   /** How often its process ended or stalled during the job, since the job last ended. */
   lostLeases: number;
   requestedAt: Date;
@@ -37,7 +42,7 @@ export interface JobOverview {
   })[];
 }
 
-export const JOB_COLUMNS = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts, lost_leases AS "lostLeases",
+export const JOB_COLUMNS = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts, priority > 0 AS "isInteractive", lost_leases AS "lostLeases",
   requested_at AS "requestedAt", started_at AS "startedAt", ended_at AS "endedAt"`;
 
 /** Retention of ended jobs. */
@@ -71,14 +76,24 @@ export class PortalJobs {
    * @param consumer the service that runs it
    * @throws UnknownPortalError
    */
-  async request(consumer: string, memberId: string, kind: string): Promise<PortalJob> {
-    const [job] = await this.requestAll(consumer, [memberId], kind);
+  async request(
+    consumer: string,
+    memberId: string,
+    kind: string,
+    priority: JobPriority = 'background',
+  ): Promise<PortalJob> {
+    const [job] = await this.requestAll(consumer, [memberId], kind, priority);
     if (!job) throw new UnknownPortalError(memberId);
     return job;
   }
 
   /** Like `request`, for many portals. @returns the jobs of those that are known */
-  async requestAll(consumer: string, memberIds: readonly string[], kind: string): Promise<PortalJob[]> {
+  async requestAll(
+    consumer: string,
+    memberIds: readonly string[],
+    kind: string,
+    priority: JobPriority = 'background',
+  ): Promise<PortalJob[]> {
     return await this.dataSource.transaction(async (manager) => {
       // A process that stalls must not keep the rows locked.
       await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS}`);
@@ -88,13 +103,15 @@ export class PortalJobs {
         [consumer, memberIds, KEPT_DAYS],
       );
       return await manager.query<PortalJob[]>(
-        `INSERT INTO portals.tasks AS pending (consumer, member_id, kind)
-         SELECT $1, member_id, $3 FROM portals.portals WHERE member_id = ANY ($2) ORDER BY member_id
+        `INSERT INTO portals.tasks AS pending (consumer, member_id, kind, priority)
+         SELECT $1, member_id, $3, $4 FROM portals.portals WHERE member_id = ANY ($2) ORDER BY member_id
          ON CONFLICT (consumer, member_id, kind) WHERE state IN ('waiting', 'running') DO UPDATE SET
            again = pending.state = 'running',
+           restart = pending.state = 'running' AND (pending.restart OR excluded.priority > 0),
+           priority = greatest(pending.priority, excluded.priority),
            due_at = CASE pending.state WHEN 'waiting' THEN least(pending.due_at, clock_timestamp()) ELSE pending.due_at END
          RETURNING ${JOB_COLUMNS}`,
-        [consumer, memberIds, kind],
+        [consumer, memberIds, kind, PRIORITIES[priority]],
       );
     });
   }

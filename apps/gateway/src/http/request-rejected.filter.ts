@@ -2,14 +2,23 @@ import { trace } from '@opentelemetry/api';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { BusUnavailableError } from '@relay/bus';
 import { EventError, FormError } from '@relay/events';
-import { counter, type Log } from '@relay/platform';
+import { InstallRejectedError } from '@relay/installs';
+import { counter, type Log, LogSample } from '@relay/platform';
 import { PortalError } from '@relay/portals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { PageFailure } from '../pages/page-failure.js';
-import { rejectionPage } from '../pages/rejection-page.js';
-import { LogSample } from './log-sample.js';
-import { RequestRejectedError } from './request-rejected-error.js';
+
+/** Why the gateway did not answer 200; the README defines `status`, and the caller and the metric see `reason`. */
+export class RequestRejectedError extends Error {
+  override readonly name = 'RequestRejectedError';
+  constructor(
+    readonly status: 400 | 401 | 413 | 415 | 503,
+    readonly reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(reason, options);
+  }
+}
 
 const refused = counter({
   name: 'relay_gateway_refused_total',
@@ -27,28 +36,32 @@ export class RequestRejectedFilter implements ExceptionFilter {
   }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
-    const error = thrown instanceof PageFailure ? thrown.cause : thrown;
+    const { status, reason } = this.record(thrown, host);
+    host.switchToHttp().getResponse<FastifyReply>().code(status).send({ error: reason });
+  }
+
+  /** Logs and counts a rejection. @returns how it is answered */
+  record(error: unknown, host: ArgumentsHost): { status: number; reason: string } {
     const { status, reason } = answerTo(error);
     const path = host.switchToHttp().getRequest<FastifyRequest>().routeOptions?.url;
     refused.inc({ route: path ?? 'none', reason });
     trace.getActiveSpan()?.setAttribute('error.type', reason);
     const fields = { reason, status, path };
     this.sample.add(`${path ?? 'no route'}: ${status} ${reason}`, () => {
-      if (reason === 'internal') this.log.error({ ...fields, err: error }, 'request failed');
-      else if (status === 503) this.log.warn({ ...fields, err: error }, 'request refused');
+      if (reason === 'internal')
+        this.log.error({ event: 'gateway.request.failed', ...fields, err: error }, 'request failed');
+      else if (status === 503)
+        this.log.warn({ event: 'gateway.request.refused', ...fields, err: error }, 'request refused');
       else this.log.info(fields, 'request refused');
     });
-    const reply = host.switchToHttp().getResponse<FastifyReply>().code(status);
-    if (!(thrown instanceof PageFailure)) return void reply.send({ error: reason });
-    const { headers, body } = rejectionPage(status, reason);
-    return void reply.headers(headers).send(body);
+    return { status, reason };
   }
 }
 
 const withStatus = z.object({ statusCode: z.number().int().min(400).max(499) });
 
 function answerTo(error: unknown): { status: number; reason: string } {
-  if (error instanceof RequestRejectedError) return error;
+  if (error instanceof RequestRejectedError || error instanceof InstallRejectedError) return error;
   if (error instanceof FormError || error instanceof EventError) return { status: 400, reason: error.code };
   if (error instanceof BusUnavailableError) return { status: 503, reason: 'bus-unavailable' };
   if (error instanceof PortalError) {

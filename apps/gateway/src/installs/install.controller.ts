@@ -1,14 +1,13 @@
 import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
+import { Installer, sourceOfPage, sourceOfPortal } from '@relay/installs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { EventIngress } from '../events/event-ingress.js';
-import { InstallEvent } from '../subscriptions/install-event.js';
-import { RequestRejectedError } from '../http/request-rejected-error.js';
-import type { Page } from '../pages/html.js';
-import { installPage } from '../pages/install-page.js';
-import { answerWithPage, queryOf } from '../pages/page-request.js';
-import { sourceOfPage, sourceOfPortal } from './claim-source.js';
-import { Installer } from './installer.js';
+import { EventIngress } from '../ingress/event-ingress.js';
+import { RequestRejectedError } from '../http/request-rejected.filter.js';
+import { InstallEvent } from './install-event.js';
+import type { Page } from './pages/html.js';
+import { installPage } from './pages/install-page.js';
+import { answerWithPage, queryOf } from './pages/page-request.js';
 
 /** The install in any form: ONAPPINSTALL, the callback, the page. */
 @Controller('b24/install')
@@ -40,9 +39,9 @@ export class InstallController {
   }
 
   private async openPage(claim: InstallClaim, address: string): Promise<Page> {
-    const verdict = await this.installer.install(claim, sourceOfPage(address));
+    const decision = await this.installer.install(claim, sourceOfPage(address));
     // Before the page ends the installation, because the event is sent then.
     if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
-    return installPage({ needsAdministrator: verdict === 'install-without-token' });
+    return installPage({ needsAdministrator: decision === 'install-without-token' });
   }
 }

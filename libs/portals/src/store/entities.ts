@@ -233,6 +233,10 @@ export class TaskEntity {
   @Column('int', { name: 'lost_leases' }) lostLeases: number;
   /** Rerun: requested again while it was running. */
   @Column('boolean') again: boolean;
+  /** The higher is taken first. */
+  @Column('int') priority: number;
+  /** Requested again by somebody who waits, while it was running. */
+  @Column('boolean') restart: boolean;
   @Column('uuid', { nullable: true }) owner: string | null;
   @Column('timestamptz', { name: 'lease_until', nullable: true }) leaseUntil: Date | null;
   /** Not taken before. */

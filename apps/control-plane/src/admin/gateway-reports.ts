@@ -1,0 +1,47 @@
+import { journalStatus, type ReportedJournal } from '@relay/admin-contract';
+import type { Repair } from '@relay/bus';
+import { listServiceProcesses, type ReportDatabase } from '@relay/platform';
+import { z } from 'zod';
+
+const MAX_REPAIRS = 200;
+
+const reported = z.object({
+  journal: journalStatus,
+  repairs: z.array(
+    z.custom<Omit<Repair, 'at'> & { at: string }>((value) => typeof value === 'object' && value !== null),
+  ),
+});
+
+/** What every gateway reports of itself: its journal, and what it found missing on the bus and declared again. */
+export class GatewayReports {
+  /** @param ownRepairs of this process */
+  constructor(
+    private readonly database: ReportDatabase,
+    private readonly ownRepairs: () => readonly Repair[],
+  ) {}
+
+  async journals(): Promise<ReportedJournal[]> {
+    return (await this.read()).map(({ host, pid, reportedAt, state }) => ({
+      ...state.journal,
+      host,
+      pid,
+      reportedAt: reportedAt.toISOString(),
+    }));
+  }
+
+  /** Of all gateways and this process, newest first. */
+  async repairs(): Promise<Repair[]> {
+    const theirs = (await this.read()).flatMap(({ state }) => state.repairs);
+    const all = [...this.ownRepairs(), ...theirs.map((repair) => ({ ...repair, at: new Date(repair.at) }))];
+    return all.toSorted((one, two) => two.at.getTime() - one.at.getTime()).slice(0, MAX_REPAIRS);
+  }
+
+  /** A report of another version that this one cannot read is left out. */
+  private async read() {
+    const processes = await listServiceProcesses(this.database, 'gateway');
+    return processes.flatMap(({ host, pid, reportedAt, state }) => {
+      const parsed = reported.safeParse(state);
+      return parsed.success ? [{ host, pid, reportedAt, state: parsed.data }] : [];
+    });
+  }
+}

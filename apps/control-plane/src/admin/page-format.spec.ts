@@ -1,0 +1,229 @@
+import { describe, expect, it } from '@jest/globals';
+import type { SeenConsumer, SeenJournal, SeenPortal, SeenTask } from './page-routes.js';
+import {
+  consumerNote,
+  journalLines,
+  journalsLines,
+  portalNote,
+  progressOf,
+  taskText,
+  taskTrouble,
+  waitingReason,
+} from './page/format.mjs';
+
+const now = Date.parse('2026-11-25T12:00:00Z');
+
+const running: SeenTask = {
+  id: 'one',
+  consumer: 'smart-process-sync',
+  memberId: 'm1',
+  domain: 'acme.example',
+  kind: 'backfill',
+  state: 'running',
+  isSilent: false,
+  error: null,
+  attempts: 0,
+  isInteractive: false,
+  lostLeases: 0,
+  requestedAt: '2026-11-25T11:50:00Z',
+  startedAt: '2026-11-25T11:50:00Z',
+  endedAt: null,
+  progress: {
+    items: 12_000,
+    itemsPerSecond: 1_500,
+    part: 0.25,
+    secondsLeft: 36,
+    types: [{ entityTypeId: 147, title: 'Deliveries', items: 12_000, isDone: false }],
+    found: { missing: 0, stale: 2 },
+  },
+};
+const waiting: SeenTask = { ...running, id: 'two', state: 'waiting', startedAt: null, progress: {} };
+const ended: SeenTask = { ...running, state: 'done', endedAt: '2026-11-25T11:57:00Z' };
+
+describe('a task', () => {
+  it.each<[string, SeenTask, string]>([
+    ['that runs', running, '12,000 items · 1,500 a second · 36 s left'],
+    ['of which nobody can tell when it ends', { ...running, progress: { items: 1 } }, '1 item · 0 a second'],
+    ['whose process is silent', { ...running, isSilent: true }, '12,000 items'],
+    ['that waits', waiting, ''],
+    ['that waits to go on', { ...waiting, progress: { items: 5 } }, '5 items'],
+    ['that is done', ended, '12,000 items · in 7 min · 3 min ago'],
+    ['that compared', { ...ended, kind: 'reconcile' }, '12,000 items · in 7 min · 3 min ago · 2 stale'],
+    [
+      'that found nothing',
+      { ...ended, kind: 'reconcile', progress: { items: 9, found: { stale: 0 } } },
+      '9 items · in 7 min · 3 min ago · no difference',
+    ],
+    [
+      'that could not read all',
+      { ...ended, progress: { items: 9, lost: [147], leftOut: { types: 0, fields: 2 } } },
+      '9 items · in 7 min · 3 min ago · 1 smart process could not be read to the end · left out: 2 fields',
+    ],
+    ['of which nothing is known yet', { ...running, progress: {} }, 'has begun'],
+  ])('%s', (_, task, text) => expect(taskText(task, now)).toBe(text));
+
+  it('says how far it is only where that is known', () => {
+    expect(progressOf(running).part).toBe(0.25);
+    expect(progressOf({ ...running, progress: {} }).part).toBeUndefined();
+    expect(progressOf(waiting).part).toBe(0);
+    expect(progressOf({ ...ended, progress: {} }).part).toBe(1);
+    expect(progressOf({ ...ended, state: 'failed', progress: {} }).part).toBe(0);
+  });
+
+  it('bears a progress that it does not know', () => {
+    const odd = { items: 'many', types: [null, 7, { title: '<b>' }], found: 3, lost: 'x' };
+    expect(progressOf({ ...running, progress: odd })).toMatchObject({
+      items: 0,
+      types: [{ title: '<b>', items: 0, isDone: false }],
+      found: [],
+      lost: 0,
+    });
+  });
+
+  it('says why it has not begun', () => {
+    expect(waitingReason(waiting, [waiting, running], now)).toBe(
+      'begins when the other work at this portal has ended: Backfill',
+    );
+    expect(waitingReason(waiting, [waiting], now)).toBe('does smart-process-sync run?');
+    expect(waitingReason({ ...waiting, requestedAt: '2026-11-25T11:59:55Z' }, [waiting], now)).toBe('');
+    expect(waitingReason(waiting, [{ ...running, memberId: 'm2' }], now)).toBe('');
+    expect(waitingReason(running, [running], now)).toBe('');
+  });
+
+  it('says what is wrong with it', () => {
+    expect(taskTrouble(running)).toBe('');
+    expect(taskTrouble({ ...ended, state: 'failed', error: 'ACCESS_DENIED' })).toBe('ACCESS_DENIED');
+    expect(taskTrouble({ ...waiting, error: 'OVERLOAD_LIMIT' })).toBe('OVERLOAD_LIMIT; is tried again');
+    expect(taskTrouble({ ...running, isSilent: true })).toContain('not heard of any more');
+  });
+});
+
+describe('a consumer', () => {
+  const process = {
+    replica: 'r',
+    host: 'h',
+    pid: 1,
+    lanes: 0,
+    waiting: 0,
+    batches: 0,
+    isPaused: false,
+    oldestAt: null,
+    newer: 0,
+    startedAt: '2026-11-25T11:00:00Z',
+    reportedAt: '2026-11-25T11:59:58Z',
+  };
+  const well: SeenConsumer = {
+    consumer: 'name-formatter',
+    waiting: 3,
+    inHand: 0,
+    retrying: 0,
+    newer: 0,
+    dead: 0,
+    oldestAt: null,
+    shardsServed: 16,
+    processes: [process],
+    missing: false,
+    unknown: false,
+    events: [],
+  };
+
+  it.each<[Partial<SeenConsumer>, string | RegExp]>([
+    [{}, /^$/],
+    [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT'],
+    [{ processes: [process, { ...process, isPaused: true }] }, 'PAUSED'],
+    [{ retrying: 12, newer: 12 }, '12 OF A NEWER VERSION wait'],
+    [{ unknown: true, processes: [], shardsServed: 0 }, 'Nothing stands for it'],
+    [{ shardsServed: 0 }, 'do not consume'],
+    [{ processes: [] }, 'cannot report itself'],
+  ])('%j', (change, text) => {
+    expect(consumerNote({ ...well, ...change })?.text ?? '').toMatch(text);
+  });
+});
+
+describe('the journal', () => {
+  const empty: Omit<SeenJournal, 'host' | 'pid' | 'reportedAt'> = {
+    slot: 0,
+    events: 0,
+    bytes: 0,
+    oldestAt: null,
+    newer: 0,
+    unreadable: 0,
+    limits: { maxBytes: 1024 ** 3, maxAgeMs: 7 * 86_400_000 },
+    isOpen: true,
+    isBusAway: false,
+    others: [],
+  };
+
+  it('that is empty gives no cause for alarm', () => {
+    const lines = journalLines(empty);
+    expect(lines.map(({ text }) => text)).toEqual([
+      'The bus is there: events go onto it.',
+      'Slot 0: empty',
+      'It takes 1,024 MB, and nothing more once its oldest event is 7 d old.',
+    ]);
+    expect(lines.some(({ isBad }) => isBad)).toBe(false);
+  });
+
+  it('says what is kept where, and what is wrong', () => {
+    const oldestAt = new Date(Date.now() - 600_000).toISOString();
+    const contents = { events: 2_000, bytes: 1_572_864, oldestAt, newer: 3, unreadable: 0 };
+    const lines = journalLines({
+      ...empty,
+      ...contents,
+      slot: 1,
+      isOpen: false,
+      isBusAway: true,
+      others: [
+        { slot: 0, state: 'held' },
+        { slot: 2, state: 'unreadable' },
+        { slot: 3, state: 'orphaned', ...contents, events: 1, newer: 0, unreadable: 1 },
+      ],
+    });
+    expect(lines.filter(({ isBad }) => isBad).map(({ text }) => text)).toEqual([
+      expect.stringContaining('The bus is away'),
+      'Slot 1: 3 events OF A NEWER VERSION, for the upgrade',
+      expect.stringContaining('IT TAKES NO MORE EVENTS'),
+      'Slot 2: CANNOT BE READ, see the log',
+      'Slot 3: 1 event CANNOT BE READ, see the log',
+    ]);
+    expect(lines.map(({ text }) => text)).toEqual(
+      expect.arrayContaining([
+        'Slot 1: 2,000 events, 1.5 MB, the oldest 10 min old',
+        'Slot 0: held by another gateway',
+        'Slot 3: 1 event, 1.5 MB, the oldest 10 min old; left behind, emptied by this gateway',
+      ]),
+    );
+    expect(journalLines({ ...empty, slot: null })[1]).toMatchObject({ isBad: true });
+  });
+
+  it('of several gateways is shown for each, and its absence is bad', () => {
+    const at = { ...empty, pid: 7, reportedAt: '2026-11-25T11:50:00Z' };
+    const lines = journalsLines([
+      { ...at, host: 'one' },
+      { ...at, host: 'two', isBusAway: true },
+    ]);
+    expect(lines.filter(({ text }) => text.startsWith('Gateway'))).toEqual([
+      { text: 'Gateway 7 on one', isBad: false },
+      { text: 'Gateway 7 on two', isBad: true },
+    ]);
+    expect(journalsLines([])).toEqual([expect.objectContaining({ isBad: true })]);
+  });
+});
+
+describe('a portal', () => {
+  it('that was resumed says that it has not answered yet', () => {
+    const at: Omit<SeenPortal, 'state'> = {
+      memberId: 'm1',
+      domain: 'acme.example',
+      kind: 'oauth',
+      suspendedReason: null,
+      suspendedUntil: null,
+      language: null,
+      settings: {},
+      bindings: null,
+      installedAt: '2026-11-25T11:50:00Z',
+    };
+    expect(portalNote({ ...at, state: 'resuming' })).toMatch(/not answered yet/);
+    expect(portalNote({ ...at, state: 'installed' })).toBe('');
+  });
+});

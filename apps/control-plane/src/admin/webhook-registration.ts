@@ -1,0 +1,70 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
+import { parseEventName } from '@relay/events';
+import { Subscriptions, WebhookPairs } from '@relay/portals';
+import { OpsRejectedError } from './ops-rejected-error.js';
+import { ALLOW_HOSTS } from '../tokens.js';
+
+/** An operator waits for it, at a command line. */
+const TIMEOUT_MS = 15_000;
+
+export interface OfferedWebhooks {
+  webhookUrl: string;
+  applicationToken: string;
+  memberId?: string | undefined;
+}
+
+/** A pair of webhooks from an operator. It is tested before it is stored, because no later error would name the mistake. */
+@Injectable()
+export class WebhookRegistration {
+  constructor(
+    private readonly pairs: WebhookPairs,
+    private readonly subscriptions: Subscriptions,
+    @Inject(ALLOW_HOSTS) private readonly allowHosts: readonly string[],
+  ) {}
+
+  /**
+   * @returns the portal's host, and the events that its outgoing webhook must have: the gateway cannot bind them
+   * @throws AddressError for an address that must not be called; OpsRejectedError if it is no webhook of the portal
+   */
+  async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
+    assertCallable(pair.webhookUrl, this.allowHosts);
+    await this.requireWorks(pair.webhookUrl);
+    const host = await this.pairs.add(pair);
+    return { host, events: await this.eventsWanted() };
+  }
+
+  /** By basic names: an outgoing webhook has no suffixed ones. */
+  async eventsWanted(): Promise<string[]> {
+    const names = await this.subscriptions.wanted();
+    return [...new Set(names.map((name) => parseEventName(name).name))].toSorted();
+  }
+
+  private async requireWorks(webhookUrl: string): Promise<void> {
+    const client = new PortalClient({
+      memberId: 'unknown',
+      tokens: webhookTokens(webhookUrl),
+      timeoutMs: TIMEOUT_MS,
+      allowHosts: this.allowHosts,
+    });
+    // Neither method needs a permission (api-reference/common/users/profile.md, common/system/scope.md).
+    for (const method of ['profile', 'scope']) {
+      try {
+        await client.call(method, {}, { repeatable: true });
+        return;
+      } catch (error) {
+        if (!(error instanceof Bitrix24Error)) throw error;
+        if (error.code !== 'ERROR_METHOD_NOT_FOUND') throw refusalOf(error);
+      }
+    }
+  }
+}
+
+function refusalOf({ code }: Bitrix24Error): OpsRejectedError {
+  return ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
+    ? new OpsRejectedError(
+        400,
+        `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`,
+      )
+    : new OpsRejectedError(400, `webhookUrl: the portal did not answer as it should (${code})`);
+}

@@ -1,0 +1,38 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { type LeaderLease, type Log, PeriodicJob } from '@relay/platform';
+import { StaleTokenRefresher } from '@relay/portals';
+import { LEADER_LEASE, LOG } from '../tokens.js';
+
+const EVERY_MS = 24 * 3_600_000;
+/** Sixty thousand portals of one install day fit into the month that is left; at one a second it takes half an hour a day. */
+const PORTALS_A_DAY = 2_000;
+
+/** Once a day, refreshes the tokens of idle portals before they expire. */
+@Injectable()
+export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly loop: PeriodicJob;
+  private readonly ending = new AbortController();
+
+  constructor(
+    refresher: StaleTokenRefresher,
+    @Inject(LEADER_LEASE) private readonly lease: LeaderLease,
+    @Inject(LOG) log: Log,
+  ) {
+    this.loop = new PeriodicJob('token keep-alive', EVERY_MS, log, async () => {
+      if (!lease.isLeader()) return;
+      const { renewed, failed } = await refresher.refreshStaleTokens(PORTALS_A_DAY, this.ending.signal);
+      if (renewed + failed > 0) log.info({ renewed, failed }, 'tokens of unused portals');
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+    this.lease.onChange((isLeader) => isLeader && this.loop.trigger());
+  }
+
+  /** Runs before the database is closed: a granted pair is stored. */
+  async onModuleDestroy(): Promise<void> {
+    this.ending.abort();
+    await this.loop.stop();
+  }
+}

@@ -1,0 +1,70 @@
+import {
+  gauge,
+  type HealthResult,
+  listServiceProcesses,
+  type Log,
+  PeriodicJob,
+  type ServiceProcess,
+} from '@relay/platform';
+import type { ReportDatabase } from '@relay/platform';
+
+const seen = gauge({
+  name: 'relay_gateway_control_planes',
+  help: 'Processes of the control plane that reported lately, as this gateway sees them.',
+});
+
+const LOOK_EVERY_MS = 5_000;
+/** Services of one deployment start within seconds of each other. */
+const GRACE_MS = 30_000;
+const MISSING =
+  'No control plane reports: nothing is bound at portals that are installed now, and pending installs, token keep-alive and the admin API stand still. Start apps/control-plane (docker compose up -d control-plane).';
+
+/** Whether a control plane runs: whoever upgrades and forgets the new service must not be left alone. */
+export class ControlPlaneWatch {
+  private readonly loop: PeriodicJob;
+  private processes: readonly ServiceProcess[] = [];
+  private missingSince: number | undefined = performance.now();
+  private isReported = false;
+
+  constructor(
+    private readonly database: ReportDatabase,
+    private readonly log: Log,
+  ) {
+    this.loop = new PeriodicJob('control plane watch', LOOK_EVERY_MS, log, () => this.look());
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  health(): HealthResult {
+    return this.isMissing() ? { healthy: 'degraded', reason: MISSING } : { healthy: true };
+  }
+
+  /** Of their ops ports, where the admin API is. */
+  addresses(): string[] {
+    return this.processes.map(({ address }) => address);
+  }
+
+  private isMissing(): boolean {
+    return this.missingSince !== undefined && performance.now() - this.missingSince > GRACE_MS;
+  }
+
+  private async look(): Promise<void> {
+    this.processes = await listServiceProcesses(this.database, 'control-plane');
+    seen.set(this.processes.length);
+    if (this.processes.length > 0) {
+      if (this.isReported) this.log.info({}, 'a control plane reports again');
+      [this.missingSince, this.isReported] = [undefined, false];
+      return;
+    }
+    this.missingSince ??= performance.now();
+    if (!this.isMissing() || this.isReported) return;
+    this.isReported = true;
+    this.log.error({ event: 'control_plane.missing' }, MISSING);
+  }
+}

@@ -1,0 +1,44 @@
+import { trace } from '@opentelemetry/api';
+import { Inject, Injectable } from '@nestjs/common';
+import type { EventBus } from '@relay/bus';
+import { type FormTree, openEvent, parseEnvelope, type PortalEvent } from '@relay/events';
+import { BindingRequests, InstallStore } from '@relay/installs';
+import { counter } from '@relay/platform';
+import { EVENT_BUS } from '../tokens.js';
+import { EventAuthenticator } from './event-authenticator.js';
+import { EventTests } from './event-tests.js';
+
+const accepted = counter({ name: 'relay_gateway_accepted_total', help: 'Events answered with 200.' });
+
+/** Decodes a form and stores its event. When `accept` resolves, the event is on the bus and may be answered with 200. */
+@Injectable()
+export class EventIngress {
+  constructor(
+    @Inject(EVENT_BUS) private readonly bus: EventBus,
+    private readonly authenticator: EventAuthenticator,
+    private readonly installs: InstallStore,
+    private readonly bindings: BindingRequests,
+    private readonly tests: EventTests,
+  ) {}
+
+  /** @throws EventError, RequestRejectedError 401 or 503, PortalStoreUnavailableError, BusUnavailableError */
+  async accept(form: FormTree): Promise<void> {
+    const receivedAt = Date.now();
+    const envelope = parseEnvelope(form);
+    await this.authenticator.authenticate(envelope, form);
+    const event = openEvent(form, envelope, receivedAt);
+    await this.applyLifecycle(event);
+    trace.getActiveSpan()?.setAttributes({ 'relay.event': event.name, 'relay.member_id': event.memberId });
+    await this.bus.publish(event);
+    accepted.inc();
+  }
+
+  /** What the gateway itself does about an event before it is published. */
+  private async applyLifecycle({ name, memberId, data }: PortalEvent): Promise<void> {
+    // The handlers stay (settings/app-installation/); older versions removed them, and announced it only here.
+    if (name === 'ONAPPUPDATE') await this.bindings.rebind(memberId);
+    // `CLEAN` says whether the user wants the data deleted, too (api-reference/common/events/on-app-uninstall.md).
+    if (name === 'ONAPPUNINSTALL') await this.installs.uninstall(memberId, { clean: data.CLEAN === '1' });
+    this.tests.onEvent(memberId, name);
+  }
+}

@@ -1,0 +1,37 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { AwaitedEvents } from '@relay/installs';
+import { type Log, PeriodicJob } from '@relay/platform';
+import { DataSource } from 'typeorm';
+import { LOG } from '../tokens.js';
+
+/** Notes the arrival of events for which an operator waits (`relay portals test`), whichever gateway gets them. */
+@Injectable()
+export class EventTests implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly awaited: AwaitedEvents;
+  private readonly refreshing: PeriodicJob;
+
+  constructor(
+    dataSource: DataSource,
+    @Inject(LOG) private readonly log: Log,
+  ) {
+    this.awaited = new AwaitedEvents(dataSource);
+    this.refreshing = new PeriodicJob('awaited events', this.awaited.refreshMs, log, () =>
+      this.awaited.refresh(),
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.refreshing.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.refreshing.stop();
+  }
+
+  /** Returns at once: an event is not answered later because somebody tests its portal. */
+  onEvent(memberId: string, name: string): void {
+    this.awaited.onEvent(memberId, name).catch((err: unknown) => {
+      this.log.warn({ memberId, err }, 'the arrival of a test event could not be stored');
+    });
+  }
+}

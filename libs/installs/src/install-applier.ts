@@ -1,0 +1,79 @@
+import type { TokenGrant } from '@relay/bitrix24';
+import type { Log } from '@relay/platform';
+import type { KnownPortal } from '@relay/portals';
+import { Administrators } from './administrators.js';
+import type { BindingRequests } from './binding-requests.js';
+import { InstallRejectedError } from './install-rejected-error.js';
+import { InstallStore, type AppliedClaim } from './install-store.js';
+import {
+  needsAdministrator,
+  portalStatusOf,
+  type InstallDecision,
+  decideInstall,
+  type InstallSource,
+} from './install-policy.js';
+
+/** Applies a token pair that the OAuth server has confirmed: see `decideInstall`. */
+export class InstallApplier {
+  constructor(
+    private readonly store: InstallStore,
+    private readonly bindings: BindingRequests,
+    private readonly administrators: Administrators,
+    private readonly log: Log,
+  ) {}
+
+  /**
+   * Resolves when the install is stored, and known in this process; the control plane binds the portal's events.
+   * @param portal its state before the token request
+   * @returns the applied action, except `refuse`
+   * @throws InstallRejectedError 401 for a user who may not install; then, or on any other error, nothing is stored
+   */
+  async apply(
+    source: InstallSource,
+    grant: TokenGrant,
+    claim: AppliedClaim,
+    portal?: KnownPortal,
+  ): Promise<InstallDecision> {
+    const { memberId } = grant;
+    const status = portalStatusOf(claim, portal);
+    const isAdministrator = needsAdministrator(source, status)
+      ? await this.administrators.isAdministrator(grant, portal !== undefined)
+      : undefined;
+    const decision = decideInstall(source, status, isAdministrator);
+    const fields = { memberId, source, was: status.state };
+    switch (decision) {
+      case 'install':
+        await this.store.install(grant, claim);
+        this.log.info(fields, 'portal installed');
+        await this.bindings.request(memberId);
+        break;
+      case 'install-without-token':
+        // Another install, perhaps an administrator's, can have come since the portal was read.
+        if (!(await this.store.installUnknown(grant, { language: claim.language })))
+          return this.refuse(fields);
+        this.log.warn(
+          fields,
+          'portal installed by a user who is no administrator: its events are believed when one has opened the application',
+        );
+        await this.bindings.request(memberId);
+        break;
+      case 'reauthorize':
+        await this.store.reauthorize(grant);
+        this.log.info(fields, 'the portal has authorized the application again');
+        await this.bindings.request(memberId);
+        break;
+      case 'refuse':
+        return this.refuse(fields);
+      case 'nothing':
+        break;
+      default:
+        decision satisfies never;
+    }
+    return decision;
+  }
+
+  private refuse(fields: object): never {
+    this.log.info(fields, 'a user who is no administrator cannot authorize the application');
+    throw new InstallRejectedError(401, 'not-an-administrator');
+  }
+}

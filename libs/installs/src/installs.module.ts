@@ -1,0 +1,83 @@
+import { Module, type DynamicModule, type FactoryProvider } from '@nestjs/common';
+import { OAuthServers } from '@relay/bitrix24';
+import { JobsModule, PortalJobs } from '@relay/jobs';
+import type { Log } from '@relay/platform';
+import {
+  EventBindings,
+  ExchangeBudget,
+  PendingInstalls,
+  PortalCache,
+  PortalRateLimiter,
+  PortalRepository,
+} from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { Administrators } from './administrators.js';
+import { BindingRequests } from './binding-requests.js';
+import { InstallApplier } from './install-applier.js';
+import { InstallStore } from './install-store.js';
+import { InstallVerifier } from './install-verifier.js';
+import { Installer } from './installer.js';
+
+export interface InstallsOptions {
+  /** The application's keys, and the OAuth servers that are believed; without them no claim can be verified. */
+  oauth: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
+  allowHosts: readonly string[];
+  log: Log;
+}
+
+/** Verifies claimed installs and applies them. Needs PortalsModule. */
+@Module({})
+export class InstallsModule {
+  static forRoot({ oauth, allowHosts, log }: InstallsOptions): DynamicModule {
+    const open: FactoryProvider[] = [
+      {
+        provide: BindingRequests,
+        useFactory: (jobs: PortalJobs, bindings: EventBindings) => new BindingRequests(jobs, bindings, log),
+        inject: [PortalJobs, EventBindings],
+      },
+      {
+        provide: InstallVerifier,
+        useFactory: () => new InstallVerifier(oauth && new OAuthServers({ ...oauth, allowHosts }), log),
+      },
+      {
+        provide: InstallStore,
+        useFactory: (repository: PortalRepository, cache: PortalCache) =>
+          new InstallStore(repository, cache, log),
+        inject: [PortalRepository, PortalCache],
+      },
+      {
+        provide: InstallApplier,
+        useFactory: (store: InstallStore, bindings: BindingRequests, dataSource: DataSource) => {
+          const administrators = new Administrators(allowHosts, new PortalRateLimiter(dataSource, log));
+          return new InstallApplier(store, bindings, administrators, log);
+        },
+        inject: [InstallStore, BindingRequests, DataSource],
+      },
+      {
+        provide: Installer,
+        useFactory: (
+          repository: PortalRepository,
+          cache: PortalCache,
+          pending: PendingInstalls,
+          budget: ExchangeBudget,
+          verifier: InstallVerifier,
+          applier: InstallApplier,
+        ) => new Installer(log, repository, cache, pending, budget, verifier, applier),
+        inject: [
+          PortalRepository,
+          PortalCache,
+          PendingInstalls,
+          ExchangeBudget,
+          InstallVerifier,
+          InstallApplier,
+        ],
+      },
+    ];
+    return {
+      module: InstallsModule,
+      imports: [JobsModule],
+      providers: open,
+      exports: open.map(({ provide }) => provide),
+    };
+  }
+}

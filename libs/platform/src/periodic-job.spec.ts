@@ -1,0 +1,53 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { silentLog } from './logger.js';
+import { eventually } from '../../../test/support/eventually.js';
+import { PeriodicJob } from './periodic-job.js';
+
+describe('a loop', () => {
+  let loop: PeriodicJob | undefined;
+  afterEach(() => loop?.stop());
+
+  it('runs its job at the start and after each pause', async () => {
+    let runs = 0;
+    loop = new PeriodicJob('spec', 20, silentLog, async () => void (runs += 1));
+    loop.start();
+    await eventually(() => expect(runs).toBeGreaterThanOrEqual(3));
+  });
+
+  it('runs once more, and never twice at once, when it is woken while it runs', async () => {
+    let [runs, atOnce, most] = [0, 0, 0];
+    loop = new PeriodicJob('spec', 60_000, silentLog, async () => {
+      runs += 1;
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      await new Promise(setImmediate);
+      atOnce -= 1;
+    });
+    loop.start();
+    for (let times = 0; times < 5; times += 1) loop.trigger();
+    await eventually(() => expect(runs).toBe(2));
+    expect(most).toBe(1);
+  });
+
+  it('goes on after a failure, sooner than usual', async () => {
+    let runs = 0;
+    loop = new PeriodicJob('spec', 100, silentLog, async () => {
+      runs += 1;
+      if (runs < 3) throw new Error('the database is away');
+    });
+    loop.start();
+    await eventually(() => expect(runs).toBeGreaterThanOrEqual(3));
+  });
+
+  it('is over when it has stopped', async () => {
+    let runs = 0;
+    const stopped = new PeriodicJob('spec', 1, silentLog, async () => void (runs += 1));
+    stopped.start();
+    await eventually(() => expect(runs).toBeGreaterThan(1));
+    await stopped.stop();
+    const then = runs;
+    stopped.trigger();
+    await new Promise(setImmediate);
+    expect(runs).toBe(then);
+  });
+});

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import { hostname, networkInterfaces } from 'node:os';
+import type { Log } from './logger.js';
+import { PeriodicJob } from './periodic-job.js';
+
+const REPORT_EVERY_MS = 5_000;
+/** By the database's clock: a process that has been silent this long is not counted. */
+const STALE_AFTER_SECONDS = 30;
+
+/** Database access for reports; TypeORM's DataSource implements it. */
+export interface ReportDatabase {
+  query<T>(sql: string, parameters: unknown[]): Promise<T>;
+}
+
+/** One process of a service, as it reported itself. */
+export interface ServiceProcess {
+  replica: string;
+  /** For display; in a container, the container id. */
+  host: string;
+  pid: number;
+  /** Of its ops port: the address by which other machines of the installation reach it. */
+  address: string;
+  /** What the service reports of itself, as JSON. */
+  state: unknown;
+  startedAt: Date;
+  reportedAt: Date;
+}
+
+export interface ServiceReporterOptions {
+  service: string;
+  opsPort: number;
+  database: ReportDatabase;
+  /** Must be JSON without secrets. */
+  state: () => object | Promise<object>;
+  log: Log;
+}
+
+/** Reports this process to the database every few seconds. Its failures affect nothing else. */
+export class ServiceReporter {
+  private readonly replica = randomUUID();
+  private readonly loop: PeriodicJob;
+
+  constructor(private readonly options: ServiceReporterOptions) {
+    this.loop = new PeriodicJob(`report of the ${options.service}`, REPORT_EVERY_MS, options.log, () =>
+      this.report(),
+    );
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  /** Removes the process from the list; never rejects. */
+  async stop(): Promise<void> {
+    await this.loop.stop();
+    const { service, database } = this.options;
+    await database
+      .query('DELETE FROM platform.service_processes WHERE service = $1 AND replica = $2', [
+        service,
+        this.replica,
+      ])
+      .catch(() => undefined);
+  }
+
+  private async report(): Promise<void> {
+    const { service, opsPort, database, state } = this.options;
+    await database.query(
+      `WITH forgotten AS (
+         DELETE FROM platform.service_processes WHERE service = $1 AND reported_at < now() - interval '1 hour'
+       )
+       INSERT INTO platform.service_processes AS p (service, replica, host, pid, address, state, started_at, reported_at)
+       VALUES ($1, $2, $3, $4, $5, $6::jsonb, now(), now())
+       ON CONFLICT (service, replica) DO UPDATE
+         SET state = excluded.state, address = excluded.address, reported_at = excluded.reported_at`,
+      [
+        service,
+        this.replica,
+        hostname(),
+        process.pid,
+        `http://${ownAddress()}:${opsPort}`,
+        JSON.stringify(await state()),
+      ],
+    );
+  }
+}
+
+/** The processes of a service that reported lately, the oldest first. @throws what the database throws */
+export async function listServiceProcesses(
+  database: ReportDatabase,
+  service: string,
+): Promise<ServiceProcess[]> {
+  return database.query<ServiceProcess[]>(
+    `SELECT replica, host, pid, address, state, started_at AS "startedAt", reported_at AS "reportedAt"
+     FROM platform.service_processes
+     WHERE service = $1 AND reported_at > now() - make_interval(secs => $2) ORDER BY started_at, replica`,
+    [service, STALE_AFTER_SECONDS],
+  );
+}
+
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
+  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1';
+}
