@@ -125,7 +125,10 @@ export function readCredentials(auth: FormTree): EventCredentials {
   return {
     applicationToken,
     domain: textAt(auth, 'domain') ?? '',
-    oauthHost: hostAt(auth, 'server_endpoint'),
+    // Parsing an address takes longer than all other fields together, and few events need it.
+    get oauthHost() {
+      return hostAt(auth, 'server_endpoint');
+    },
     accessToken: textAt(auth, 'access_token'),
     refreshToken: textAt(auth, 'refresh_token'),
   };

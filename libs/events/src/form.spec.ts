@@ -166,4 +166,25 @@ describe('decodeForm, whatever comes', () => {
       { numRuns: 1000 },
     );
   });
+
+  it('reads a name that it knows as it read it first, within the limits of each call', () => {
+    const limits = fc.record({
+      maxDepth: fc.nat({ max: 3 }),
+      maxKeyLength: fc.nat({ max: 20 }),
+    });
+    fc.assert(
+      fc.property(noise, limits, (body, narrow) => {
+        const outcome = (text: Buffer, within: Partial<FormLimits>) => {
+          const error = thrownBy(() => decodeForm(text, within));
+          return error instanceof FormError ? error.code : decodeForm(text, within);
+        };
+        const first = [outcome(body, narrow), outcome(body, {})];
+        // Evicts whatever is known.
+        for (let n = 0; n < 2; n += 1) decodeForm(Buffer.from(pairs(1_000).replaceAll('a', `k${n}`)));
+        expect([outcome(body, narrow), outcome(body, {})]).toEqual(first);
+        expect([outcome(body, narrow), outcome(body, {})]).toEqual(first);
+      }),
+      { numRuns: 100 },
+    );
+  });
 });

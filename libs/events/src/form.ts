@@ -62,16 +62,54 @@ export function decodeForm(body: Uint8Array, limits: Partial<FormLimits> = {}): 
     if (equals < start) equals = indexOrEnd(binary, '=', start);
     const nameEnd = Math.min(equals, end);
 
-    const name = decodeText(binary.slice(start, nameEnd));
-    if (name.length > maxKeyLength) {
-      throw new FormError('key-too-long', `A name of the form is longer than ${maxKeyLength} characters`);
-    }
+    const encodedName = binary.slice(start, nameEnd);
+    const known = findKnownName(encodedName, maxKeyLength, maxDepth);
+    const path = known ? known.path : readName(encodedName, maxKeyLength, maxDepth);
     const value = decodeText(binary.slice(nameEnd + 1, end));
-    const path = parseName(name, maxDepth);
     if (path !== undefined) form.put(path, value);
     start = end + 1;
   }
   return form.root;
+}
+
+interface KnownName {
+  path: readonly Step[];
+  /** Characters of the decoded name. */
+  length: number;
+  brackets: number;
+}
+
+/**
+ * Names that were read before, as they were encoded: events repeat a few of them. Anybody can post other names; they
+ * then take the place of these for a while.
+ */
+const knownNames = new Map<string, KnownName>();
+const MAX_KNOWN_NAMES = 500;
+const MAX_KNOWN_LENGTH = 64;
+
+/** Undefined also where a limit is exceeded: `readName` knows which. */
+function findKnownName(encoded: string, maxKeyLength: number, maxDepth: number): KnownName | undefined {
+  if (encoded.length > MAX_KNOWN_LENGTH) return undefined;
+  const known = knownNames.get(encoded);
+  if (known === undefined || known.length > maxKeyLength || known.brackets > maxDepth) return undefined;
+  return known;
+}
+
+/** Throws FormError `invalid-utf8`, `key-too-long` or `too-deep`. */
+function readName(encoded: string, maxKeyLength: number, maxDepth: number): readonly Step[] | undefined {
+  // A copy, because V8 keeps a whole body in memory for a part of it.
+  const isShort = encoded.length <= MAX_KNOWN_LENGTH;
+  const own = isShort ? Buffer.from(encoded, 'latin1').toString('latin1') : encoded;
+  const name = decodeText(own);
+  if (name.length > maxKeyLength) {
+    throw new FormError('key-too-long', `A name of the form is longer than ${maxKeyLength} characters`);
+  }
+  const path = parseName(name, maxDepth);
+  if (path !== undefined && isShort) {
+    if (knownNames.size >= MAX_KNOWN_NAMES) knownNames.clear();
+    knownNames.set(own, { path, length: name.length, brackets: name.split('[').length - 1 });
+  }
+  return path;
 }
 
 function indexOrEnd(text: string, character: string, from: number): number {
@@ -180,8 +218,8 @@ function isSpace(code: number): boolean {
 /** Puts values into a tree by PHP's rules for arrays: the last of equal keys wins, a value gives way to an array and the other way round. */
 class FormBuilder {
   readonly root: FormTree = emptyTree();
-  /** The next integer key of every tree that has been appended to. Bitrix24 itself never writes `[]`, so this stays empty. */
-  private readonly nextKeys = new Map<FormTree, bigint>();
+  /** The next integer key of every tree that has been appended to. Bitrix24 itself never writes `[]`, so there is none. */
+  private nextKeys: Map<FormTree, bigint> | undefined;
   private arrays = 0;
 
   constructor(private readonly maxArrays: number) {}
@@ -214,15 +252,15 @@ class FormBuilder {
 
   private set(tree: FormTree, key: string, value: FormTree | string): void {
     tree[key] = value;
-    if (this.nextKeys.size === 0) return;
-    const next = this.nextKeys.get(tree);
+    const next = this.nextKeys?.get(tree);
     if (next === undefined) return;
     const integer = integerKey(key);
-    if (integer !== undefined && integer >= next) this.nextKeys.set(tree, integer + 1n);
+    if (integer !== undefined && integer >= next) this.nextKeys?.set(tree, integer + 1n);
   }
 
   /** The largest integer key plus one, 0 in a tree without any; undefined after PHP's largest integer, where PHP drops the value. */
   private nextKey(tree: FormTree): string | undefined {
+    this.nextKeys ??= new Map();
     let next = this.nextKeys.get(tree);
     if (next === undefined) {
       const keys = Object.keys(tree)
