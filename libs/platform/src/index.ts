@@ -31,6 +31,6 @@ export { redactText } from './redaction/redact-text.js';
 export { redactValue } from './redaction/redact-value.js';
 export { runMain, runUntilSignal } from './run-main.js';
 export { explain, formatFatalError, StartupError } from './fatal-error.js';
-export { contextOf, currentTraceparent, startTraces, traced } from './tracing.js';
+export { contextOf, currentTraceparent, isTraced, startTraces, traced } from './tracing.js';
 export { listServiceProcesses, ServiceReporter } from './service-reports.js';
 export type { ReportDatabase, ServiceProcess } from './service-reports.js';

@@ -1,4 +1,11 @@
-import { context, propagation, ROOT_CONTEXT, type Context } from '@opentelemetry/api';
+import {
+  context,
+  propagation,
+  ROOT_CONTEXT,
+  type Context,
+  ProxyTracerProvider,
+  trace,
+} from '@opentelemetry/api';
 import type { Environment } from './environment.js';
 import { createLogger, type Log } from './logger.js';
 
@@ -49,4 +56,10 @@ export function currentTraceparent(): string | undefined {
 /** Where a message's trace goes on: a span that is begun in it is the sender's child. Empty without a traceparent. */
 export function contextOf(traceparent: string | undefined): Context {
   return traceparent === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, { traceparent });
+}
+
+/** Whether an SDK takes the spans of this process; else they do nothing, and need not be begun. */
+export function isTraced(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer('@relay') !== undefined;
 }

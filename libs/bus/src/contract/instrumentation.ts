@@ -1,6 +1,6 @@
 import { context, type Span, SpanKind, type SpanOptions, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { PortalEvent } from '@relay/events';
-import { contextOf, counter, currentTraceparent, histogram } from '@relay/platform';
+import { contextOf, counter, currentTraceparent, histogram, isTraced } from '@relay/platform';
 import { BusUnavailableError, type ConsumeOptions } from './event-bus.js';
 import { toFailure } from './failure.js';
 
@@ -70,21 +70,47 @@ export type MessagingSystem = 'rabbitmq' | 'postgresql';
 /** The destination in metrics and spans: also on PostgreSQL, which has no exchange. */
 const DESTINATION = 'b24.events';
 
-/**
- * Runs one publish, and records its outcome, its duration and its span (`messaging.operation.type` send). The parent
- * of the span is the active span, else the trace context of the event (for example of one read from the journal).
- * `publish` gets the event with this span as the parent for its consumers.
- */
-export function instrumentPublish(
-  system: MessagingSystem,
-  event: PortalEvent,
-  publish: (event: PortalEvent) => Promise<void>,
-): Promise<void> {
-  const labels = {
+const published = { rabbitmq: publishLabels('rabbitmq'), postgresql: publishLabels('postgresql') };
+
+function publishLabels(system: MessagingSystem) {
+  return {
     messaging_system: system,
     messaging_operation_name: 'publish',
     messaging_destination_name: DESTINATION,
   };
+}
+
+/**
+ * Runs one publish, and records its outcome and its duration; if spans are exported, also its span. `publish` gets the
+ * event with this span as the parent for its consumers.
+ */
+export async function instrumentPublish(
+  system: MessagingSystem,
+  event: PortalEvent,
+  publish: (event: PortalEvent) => Promise<void>,
+): Promise<void> {
+  const startedAt = performance.now();
+  let labels: Readonly<Record<string, string>> = published[system];
+  try {
+    await (isTraced() ? inPublishSpan(system, event, publish) : publish(event));
+  } catch (error) {
+    labels = { ...labels, error_type: error instanceof BusUnavailableError ? error.code : '_OTHER' };
+    throw error;
+  } finally {
+    sentTotal.inc(labels);
+    operationSeconds.observe(labels, (performance.now() - startedAt) / 1_000);
+  }
+}
+
+/**
+ * The span of one publish (`messaging.operation.type` send). Its parent is the active span, else the trace context of
+ * the event (for example of one read from the journal).
+ */
+function inPublishSpan(
+  system: MessagingSystem,
+  event: PortalEvent,
+  publish: (event: PortalEvent) => Promise<void>,
+): Promise<void> {
   const options: SpanOptions = {
     kind: SpanKind.PRODUCER,
     attributes: {
@@ -98,16 +124,10 @@ export function instrumentPublish(
     },
   };
   const parent = trace.getActiveSpan() ? context.active() : contextOf(event.traceparent);
-  const stopTimer = operationSeconds.startTimer(labels);
   return tracer.startActiveSpan(`publish ${DESTINATION}`, options, parent, async (span) => {
     try {
       await publish(inCurrentTrace(event));
-      sentTotal.inc(labels);
-      stopTimer();
     } catch (error) {
-      const error_type = error instanceof BusUnavailableError ? error.code : '_OTHER';
-      sentTotal.inc({ ...labels, error_type });
-      stopTimer({ error_type });
       failSpan(span, error);
       throw error;
     } finally {
