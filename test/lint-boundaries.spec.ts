@@ -34,7 +34,7 @@ const refused: Import[] = [
   ['apps/standalone/src/standalone.ts', '../../../libs/bus/src/index.js'],
   // Who may import whom.
   ['libs/events/src/event.ts', '@relay/platform'],
-  ['libs/bitrix24/src/batch.ts', '@relay/platform'],
+  ['libs/bitrix24/src/rest/batch.ts', '@relay/platform'],
   ['libs/platform/src/run-main.ts', '@relay/events'],
   ['libs/bus/src/event-bus.ts', '@relay/portals'],
   ['libs/bus/src/event-bus.ts', '@relay/bitrix24'],

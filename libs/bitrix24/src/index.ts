@@ -1,11 +1,11 @@
-export { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
-export { AddressError, assertCallable } from './address.js';
-export type { RestResponse, RequestTime } from './response.js';
-export { classify, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
-export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './batch.js';
-export { Bitrix24Error, type Bitrix24ErrorDetails } from './errors.js';
-export type { Delivered, ResponseDefect } from './outcome.js';
-export { type Item, listOf, type ListParams, PAGE_SIZE } from './listing.js';
+export { type PortalAccess, type TokenStore, webhookTokens } from './rest/access.js';
+export { AddressError, assertCallable } from './http/address.js';
+export type { RestResponse, RequestTime } from './rest/response.js';
+export { classify, type ErrorClass, type Recovery, recoveryFor } from './rest/classify.js';
+export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './rest/batch.js';
+export { Bitrix24Error, type Bitrix24ErrorDetails } from './rest/errors.js';
+export type { Delivered, ResponseDefect } from './http/outcome.js';
+export { type Item, listOf, type ListParams, PAGE_SIZE } from './rest/listing.js';
 export {
   OAuthError,
   OAuthServer,
@@ -13,7 +13,7 @@ export {
   OAuthServers,
   type OAuthServersOptions,
   type TokenGrant,
-} from './oauth-server.js';
+} from './oauth/oauth-server.js';
 export { BUCKET_RULES, DEFAULT_LIMIT, ENTERPRISE_LIMIT, type RateLimit } from './rate-limit/bucket.js';
 export { InMemoryRateLimiter } from './rate-limit/in-memory-rate-limiter.js';
 export {
@@ -39,5 +39,5 @@ export type { BatchClient, Outcome } from './batch-planner/plan.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './batch-planner/read-items.js';
 export { type Write, writeAll } from './batch-planner/write-all.js';
 export { type CallOptions, PortalClient, type PortalClientOptions } from './portal-client.js';
-export { holdsReference, type Params, type ParamValue } from './query.js';
-export type { RequestOutcome } from './sender.js';
+export { holdsReference, type Params, type ParamValue } from './rest/query.js';
+export type { RequestOutcome } from './rest/sender.js';

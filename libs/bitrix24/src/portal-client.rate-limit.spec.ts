@@ -4,7 +4,7 @@ import { Peer } from '../test/peer.js';
 import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { sentCommands } from '../test/sent.js';
 import { MemoryTokens } from '../test/token-store.js';
-import type { Command } from './batch.js';
+import type { Command } from './rest/batch.js';
 import { PortalClient } from './portal-client.js';
 
 let peer: Peer;

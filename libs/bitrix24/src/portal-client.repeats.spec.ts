@@ -4,8 +4,8 @@ import { type Behaviour, Peer } from '../test/peer.js';
 import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { MemoryTokens } from '../test/token-store.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
-import { MAX_THROTTLED, MAX_RETRIES } from './retryability.js';
-import type { RequestOutcome } from './sender.js';
+import { MAX_THROTTLED, MAX_RETRIES } from './rest/retryability.js';
+import type { RequestOutcome } from './rest/sender.js';
 
 let peer: Peer;
 let pauses: number[];

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
 import { Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
-import { webhookTokens } from './access.js';
+import { webhookTokens } from './rest/access.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
 
 let peer: Peer;

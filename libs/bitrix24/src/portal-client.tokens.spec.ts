@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { failureOf } from '../test/failure.js';
 import { Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
-import { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
-import { Bitrix24Error } from './errors.js';
+import { type PortalAccess, type TokenStore, webhookTokens } from './rest/access.js';
+import { Bitrix24Error } from './rest/errors.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
 
 let peer: Peer;

@@ -1,14 +1,14 @@
-import type { TokenStore } from './access.js';
+import type { TokenStore } from './rest/access.js';
 import { readItems } from './batch-planner/read-items.js';
-import { batchParams, type Command, type CommandOutcome, readOutcomes } from './batch.js';
-import { post } from './http-request.js';
-import { type Item, type ListParams, walkList } from './listing.js';
-import { checkMethod, type Params } from './query.js';
+import { batchParams, type Command, type CommandOutcome, readOutcomes } from './rest/batch.js';
+import { post } from './http/http-request.js';
+import { type Item, type ListParams, walkList } from './rest/listing.js';
+import { checkMethod, type Params } from './rest/query.js';
 import type { Priority, RateLimiter } from './rate-limit/rate-limiter.js';
-import type { RequestContext, RestResponse } from './response.js';
-import { type Idempotency, idempotencyOf, weakestIdempotency } from './retryability.js';
-import { type RequestOutcome, Sender } from './sender.js';
-import { areLinked, splitThrottled, throttledError, usageOfBatch, usageOfCall } from './usage.js';
+import type { RequestContext, RestResponse } from './rest/response.js';
+import { type Idempotency, idempotencyOf, weakestIdempotency } from './rest/retryability.js';
+import { type RequestOutcome, Sender } from './rest/sender.js';
+import { areLinked, splitThrottled, throttledError, usageOfBatch, usageOfCall } from './rest/usage.js';
 
 /** The cloud aborts a request after 60 s (`limits.md`); the client waits longer to receive that response. */
 const DEFAULT_TIMEOUT_MS = 65_000;

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { Bitrix24Error } from '../src/errors.js';
+import { Bitrix24Error } from '../src/rest/errors.js';
 
 /** The error that a call ends with; anything else fails the test. */
 export async function failureOf(promise: Promise<unknown>): Promise<Bitrix24Error> {

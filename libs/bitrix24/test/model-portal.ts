@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BatchClient, RequestOptions } from '../src/batch-planner/plan.js';
-import type { Command, CommandOutcome } from '../src/batch.js';
-import { Bitrix24Error } from '../src/errors.js';
-import type { RestResponse } from '../src/response.js';
+import type { Command, CommandOutcome } from '../src/rest/batch.js';
+import { Bitrix24Error } from '../src/rest/errors.js';
+import type { RestResponse } from '../src/rest/response.js';
 
 /** How one request goes. Ticks are turns of the event loop, by which requests that are under way at once overtake each other. */
 export interface Behaviour {

@@ -1,4 +1,4 @@
-import type { PortalAccess, TokenStore } from '../src/access.js';
+import type { PortalAccess, TokenStore } from '../src/rest/access.js';
 
 /** A store in memory, whose tokens are `<name>-1`, `<name>-2` … */
 export class MemoryTokens implements TokenStore {

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import type { Outcome } from '../src/batch-planner/plan.js';
 import { type Write, writeAll as writeEach } from '../src/batch-planner/write-all.js';
-import { Bitrix24Error } from '../src/errors.js';
+import { Bitrix24Error } from '../src/rest/errors.js';
 import { type ModelPortal, nameOf } from './model-portal.js';
 
 /** The outcomes, after a look that each came back with its own write. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Command } from '../batch.js';
-import type { Params } from '../query.js';
+import type { Command } from '../rest/batch.js';
+import type { Params } from '../rest/query.js';
 import { checkCallable, canBatch } from './batchability.js';
 
 function command(params: Params, method = 'crm.item.update'): Command {

@@ -1,5 +1,5 @@
-import type { Command } from '../batch.js';
-import { checkMethod, encodeQuery, holdsReference, type ParamValue } from '../query.js';
+import type { Command } from '../rest/batch.js';
+import { checkMethod, encodeQuery, holdsReference, type ParamValue } from '../rest/query.js';
 
 /**
  * Whether a command can be sent in a batch. Otherwise it must be sent by `call`, whose JSON can carry what the query

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type Behaviour, ModelPortal, nameOf, type SentRequest } from '../../test/model-portal.js';
-import { Bitrix24Error } from '../errors.js';
+import { Bitrix24Error } from '../rest/errors.js';
 import { executePlan } from './execute-plan.js';
 import { type Outcome, pack, type PlannedCommand } from './plan.js';
 

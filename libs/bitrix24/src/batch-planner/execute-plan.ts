@@ -1,4 +1,4 @@
-import { Bitrix24Error } from '../errors.js';
+import { Bitrix24Error } from '../rest/errors.js';
 import { checkCallable } from './batchability.js';
 import { isOwnAnswer } from './failure.js';
 import { type BatchClient, type Outcome, Plan, type PlannedCommand, type PlannedRequest } from './plan.js';

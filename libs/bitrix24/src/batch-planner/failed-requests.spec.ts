@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { ModelPortal } from '../../test/model-portal.js';
 import { add, names, results, sizes, spoiledBy, update, writeAll } from '../../test/writes.js';
-import { Bitrix24Error } from '../errors.js';
+import { Bitrix24Error } from '../rest/errors.js';
 
 const timeout = new Bitrix24Error('TIMEOUT', { delivered: 'unknown' });
 const internal = new Bitrix24Error('INTERNAL_SERVER_ERROR', { httpStatus: 500 });

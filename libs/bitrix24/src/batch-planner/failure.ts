@@ -1,4 +1,4 @@
-import { Bitrix24Error } from '../errors.js';
+import { Bitrix24Error } from '../rest/errors.js';
 
 /** Scope of a failed request: what it implies for its commands and for the other requests. */
 export type Failure =

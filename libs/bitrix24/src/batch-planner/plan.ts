@@ -1,7 +1,7 @@
-import { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from '../batch.js';
-import { chunk } from '../listing.js';
-import type { Params } from '../query.js';
-import type { RestResponse } from '../response.js';
+import { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from '../rest/batch.js';
+import { chunk } from '../rest/listing.js';
+import type { Params } from '../rest/query.js';
+import type { RestResponse } from '../rest/response.js';
 import { type Failure, failureOf, isTooLong } from './failure.js';
 
 /** Enough to isolate five commands that fail their requests: each takes six bisections of fifty. */

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { type Behaviour, ModelPortal } from '../../test/model-portal.js';
-import type { Command, CommandOutcome } from '../batch.js';
-import { Bitrix24Error } from '../errors.js';
+import type { Command, CommandOutcome } from '../rest/batch.js';
+import { Bitrix24Error } from '../rest/errors.js';
 import { type ItemOutcome, readItems as readEach } from './read-items.js';
 
 /** The outcomes, after a look that each came back with its own query. */

@@ -1,4 +1,4 @@
-import { chunk, type Item, itemsOf, type Read, readsOf } from '../listing.js';
+import { chunk, type Item, itemsOf, type Read, readsOf } from '../rest/listing.js';
 import { canBatch } from './batchability.js';
 import { executePlan, type PlanOptions } from './execute-plan.js';
 import { isTooLarge } from './failure.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { ModelPortal, nameOf } from '../../test/model-portal.js';
 import { add, names, results, sizes, spoiledBy, update, writeAll } from '../../test/writes.js';
-import { Bitrix24Error } from '../errors.js';
+import { Bitrix24Error } from '../rest/errors.js';
 import type { Write } from './write-all.js';
 
 describe('writes', () => {

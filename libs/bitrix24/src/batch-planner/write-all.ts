@@ -1,5 +1,5 @@
-import type { Command } from '../batch.js';
-import { idempotencyOf } from '../retryability.js';
+import type { Command } from '../rest/batch.js';
+import { idempotencyOf } from '../rest/retryability.js';
 import { canBatch } from './batchability.js';
 import { executePlan, type PlanOptions } from './execute-plan.js';
 import type { BatchClient, Outcome } from './plan.js';

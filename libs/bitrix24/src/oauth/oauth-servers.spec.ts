@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Peer } from '../test/peer.js';
+import { Peer } from '../../test/peer.js';
 import { OAuthServers } from './oauth-server.js';
 
 const hostOf = (peer: Peer): string => new URL(peer.url).host;

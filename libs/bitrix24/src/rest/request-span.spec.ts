@@ -5,11 +5,11 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { failureOf } from '../test/failure.js';
-import { Peer } from '../test/peer.js';
-import { MemoryTokens } from '../test/token-store.js';
+import { failureOf } from '../../test/failure.js';
+import { Peer } from '../../test/peer.js';
+import { MemoryTokens } from '../../test/token-store.js';
 import { webhookTokens } from './access.js';
-import { PortalClient, type PortalClientOptions } from './portal-client.js';
+import { PortalClient, type PortalClientOptions } from '../portal-client.js';
 
 const exporter = new InMemorySpanExporter();
 let peer: Peer;

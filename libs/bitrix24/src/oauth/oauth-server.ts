@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { AddressError, assertCallable } from './address.js';
-import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from './classify.js';
-import { readCode } from './errors.js';
-import { post } from './http-request.js';
-import { parseJson } from './response.js';
+import { AddressError, assertCallable } from '../http/address.js';
+import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from '../rest/classify.js';
+import { readCode } from '../rest/errors.js';
+import { post } from '../http/http-request.js';
+import { parseJson } from '../rest/response.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024;

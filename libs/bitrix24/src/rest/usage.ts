@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Command, CommandOutcome } from './batch.js';
 import { Bitrix24Error } from './errors.js';
 import { holdsReference } from './query.js';
-import type { MethodUsage, Throttled } from './rate-limit/rate-limiter.js';
+import type { MethodUsage, Throttled } from '../rate-limit/rate-limiter.js';
 import { requestTime, type RequestTime, type RestResponse, untilReset } from './response.js';
 
 /** Usage in the response to one call; empty for a portal that does not count, such as on-premise ones (`limits.md`). */

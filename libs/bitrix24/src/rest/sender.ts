@@ -1,7 +1,7 @@
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
 import type { ErrorClass } from './classify.js';
 import { Bitrix24Error } from './errors.js';
-import { type HttpResult, post, type PostRequest } from './http-request.js';
+import { type HttpResult, post, type PostRequest } from '../http/http-request.js';
 import type { Params } from './query.js';
 import type {
   MethodUsage,
@@ -9,13 +9,13 @@ import type {
   RateLimiter,
   RequestToAdmit,
   Throttled,
-} from './rate-limit/rate-limiter.js';
+} from '../rate-limit/rate-limiter.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
-import { maxResponseBytes as maxAnswerBytesOf } from './response-reader.js';
+import { maxResponseBytes as maxAnswerBytesOf } from '../http/response-reader.js';
 import { invalidResponse, parseResponse, type RequestContext, type RestResponse } from './response.js';
 import { type Idempotency, isRetryable, MAX_RETRIES, MAX_THROTTLED, retryDelayMs } from './retryability.js';
 import { throttledError, usageOfCall, usageOfError } from './usage.js';
-import { sleep, unlessAborted } from './rate-limit/waits.js';
+import { sleep, unlessAborted } from '../rate-limit/waits.js';
 
 /** Final outcome of one HTTP request including its retries. A batch is one request, whatever its commands return. */
 export type RequestOutcome =

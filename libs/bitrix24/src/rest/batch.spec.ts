@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Peer } from '../test/peer.js';
-import { dig } from '../test/php-query.js';
-import { sentCommands } from '../test/sent.js';
-import { MemoryTokens } from '../test/token-store.js';
+import { Peer } from '../../test/peer.js';
+import { dig } from '../../test/php-query.js';
+import { sentCommands } from '../../test/sent.js';
+import { MemoryTokens } from '../../test/token-store.js';
 import type { Command, CommandOutcome } from './batch.js';
-import { PortalClient } from './portal-client.js';
+import { PortalClient } from '../portal-client.js';
 
 let peer: Peer;
 let client: PortalClient;

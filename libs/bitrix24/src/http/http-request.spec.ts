@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type LookupFunction, type Server } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Peer } from '../test/peer.js';
+import { Peer } from '../../test/peer.js';
 import { createHttpAgents, type HttpResult, post, type PostRequest } from './http-request.js';
 import { readResponse } from './response-reader.js';
 

@@ -1,14 +1,14 @@
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { oddAnswer, OWN_SECRET, SECRETS } from '../test/odd-answers.js';
-import { type Behaviour, Peer } from '../test/peer.js';
-import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
+import { oddAnswer, OWN_SECRET, SECRETS } from '../../test/odd-answers.js';
+import { type Behaviour, Peer } from '../../test/peer.js';
+import { RecordingRateLimiter } from '../../test/recording-rate-limiter.js';
 import { type PortalAccess, type TokenStore, webhookTokens } from './access.js';
 import { Bitrix24Error } from './errors.js';
-import { toHttpResult } from './http-request.js';
-import { PortalClient, type PortalClientOptions } from './portal-client.js';
-import type { ReadResponse } from './response-reader.js';
+import { toHttpResult } from '../http/http-request.js';
+import { PortalClient, type PortalClientOptions } from '../portal-client.js';
+import type { ReadResponse } from '../http/response-reader.js';
 
 /** Answers in all, a quarter for each way to ask; `FUZZ_ANSWERS=50000` and more for a closer look. */
 const ANSWERS = Number(process.env['FUZZ_ANSWERS'] ?? 10_000);

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Heard, Peer, type Reply } from '../test/peer.js';
-import { dig, type PhpMap } from '../test/php-query.js';
-import { sentCommands, sentPage } from '../test/sent.js';
-import { MemoryTokens } from '../test/token-store.js';
+import { type Heard, Peer, type Reply } from '../../test/peer.js';
+import { dig, type PhpMap } from '../../test/php-query.js';
+import { sentCommands, sentPage } from '../../test/sent.js';
+import { MemoryTokens } from '../../test/token-store.js';
 import type { Item } from './listing.js';
-import { PortalClient } from './portal-client.js';
+import { PortalClient } from '../portal-client.js';
 
 let peer: Peer;
 let client: PortalClient;

@@ -1,4 +1,4 @@
-import type { Delivered, ResponseDefect } from './outcome.js';
+import type { Delivered, ResponseDefect } from '../http/outcome.js';
 
 /**
  * How to handle an error:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parsePhpQuery, type PhpValue } from '../test/php-query.js';
+import { parsePhpQuery, type PhpValue } from '../../test/php-query.js';
 import { encodeQuery, holdsReference, type ParamValue } from './query.js';
 
 const innerKey = fc.string({ unit: 'grapheme', minLength: 1 }).filter((key) => !/[[\]\0]/.test(key));

@@ -11,7 +11,7 @@ import {
 } from './classify.js';
 import { readCode } from './errors.js';
 
-const readme = await readFile(join(import.meta.dirname, '../README.md'), 'utf8');
+const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
 
 /** The rows of the README's table under this heading, without its head, cells without quoting. */
 function tableUnder(heading: string): string[][] {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Peer } from '../test/peer.js';
+import { Peer } from '../../test/peer.js';
 import { OAuthError, OAuthServer } from './oauth-server.js';
 
 let peer: Peer;

@@ -1,5 +1,5 @@
 import { classify, type ErrorClass, recoveryFor, type Recovery } from './classify.js';
-import type { Delivered, ResponseDefect } from './outcome.js';
+import type { Delivered, ResponseDefect } from '../http/outcome.js';
 
 export interface Bitrix24ErrorDetails {
   /** Default: `classify` of the code and the other details. */
