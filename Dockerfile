@@ -1,4 +1,4 @@
-# One image for every app: the command picks which. See docker-compose.yml.
+# One image for every app: the command picks which; without one it is the gateway. See docker-compose.yml.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -20,7 +20,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
-# The command line for operators: docker compose exec gateway relay
+# The command line for operators: docker compose exec control-plane relay
 RUN printf '#!/bin/sh\nexec node /app/dist/apps/cli/src/main.js "$@"\n' > /usr/local/bin/relay && chmod 755 /usr/local/bin/relay
 # The gateway's journal (DATA_DIR): a volume mounted here belongs to the user below.
 RUN install -d -o node -g node -m 700 /data

@@ -172,7 +172,7 @@ describe('binding events at portals', () => {
     const { screen } = await command(relay, ['portals']);
     expect(screen).toContain('ONTASKADD not bound: give the application the permission task');
     expect(relay.log()).toMatch(
-      /"event":"ONTASKADD","permission":"task".*the application lacks the permission/,
+      /"eventName":"ONTASKADD","permission":"task".*the application lacks the permission/,
     );
 
     await portal.set({ scope: ['user_brief', 'task'] });

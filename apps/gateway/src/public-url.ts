@@ -11,7 +11,7 @@ const healthy = z.object({ status: z.literal('live') });
 export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void> {
   if (!new URL(publicUrl).hostname.includes('.')) {
     log.warn(
-      { publicUrl },
+      { event: 'gateway.public_url.no_dot', publicUrl },
       'the host of PUBLIC_URL has no dot: Bitrix24 takes no handler there, and no online event will be bound',
     );
   }
@@ -19,7 +19,7 @@ export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void>
   if (reason === undefined) log.info({ publicUrl }, 'the gateway is reached under PUBLIC_URL');
   else {
     log.warn(
-      { publicUrl, reason },
+      { event: 'gateway.public_url.unreachable', publicUrl, reason },
       'nothing answers under PUBLIC_URL as seen from here: Bitrix24 sends the events there, so it must lead to PORT',
     );
   }

@@ -52,7 +52,7 @@ export class InstallApplier {
         if (!(await this.store.installUnknown(grant, { language: claim.language })))
           return this.refuse(fields);
         this.log.warn(
-          fields,
+          { event: 'install.administrator.missing', ...fields },
           'portal installed by a user who is no administrator: its events are believed when one has opened the application',
         );
         await this.bindings.request(memberId);

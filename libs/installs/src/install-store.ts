@@ -57,7 +57,10 @@ export class InstallStore {
       } catch (error) {
         // Our own errors would be the same at the next attempt.
         if (error instanceof PortalError || error instanceof Bitrix24Error) throw error;
-        this.log.warn({ memberId, err: error }, 'an install could not be stored yet; trying again');
+        this.log.warn(
+          { event: 'install.store.retried', memberId, err: error },
+          'an install could not be stored yet; trying again',
+        );
         await pause(pauseMs);
       }
     }

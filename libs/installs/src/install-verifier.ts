@@ -27,7 +27,10 @@ export class InstallVerifier {
   async exchange({ memberId, refreshToken, oauthHost }: OfferedPair): Promise<TokenGrant> {
     const grant = await this.ask(refreshToken, oauthHost);
     if (grant.memberId === memberId) return grant;
-    this.log.warn({ claimed: memberId, confirmed: grant.memberId }, 'a token pair is that of another portal');
+    this.log.warn(
+      { event: 'install.pair.foreign', claimed: memberId, confirmed: grant.memberId },
+      'a token pair is that of another portal',
+    );
     throw new InstallRejectedError(401, 'not-confirmed');
   }
 
@@ -39,7 +42,7 @@ export class InstallVerifier {
       if (!(error instanceof OAuthError) || error.unreachable) throw error;
       if (refusesOurKeys(error)) {
         this.log.error(
-          { code: error.code },
+          { event: 'oauth.keys.refused', code: error.code },
           'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET; compare both with the application in Bitrix24',
         );
         throw error;

@@ -110,7 +110,7 @@ export class JobRunner {
   private async poll(): Promise<void> {
     try {
       for (const task of await this.leases.giveUpPoison()) {
-        this.options.log.error({ ...named(task), error: task.error }, 'task failed');
+        this.options.log.error({ event: 'job.poison', ...named(task), error: task.error }, 'task failed');
       }
       const { concurrency = DEFAULT_CONCURRENCY, reserved = 0, restartOnRequest } = this.options;
       if (restartOnRequest && this.running.size > 0) await this.restartRequested();
@@ -128,7 +128,10 @@ export class JobRunner {
         this.running.set(task.id, { ended, restart });
       }
     } catch (err) {
-      this.options.log.warn({ err }, 'tasks cannot be looked for, will be tried again');
+      this.options.log.warn(
+        { event: 'job.poll.failed', err },
+        'tasks cannot be looked for, will be tried again',
+      );
     }
   }
 
@@ -146,7 +149,10 @@ export class JobRunner {
       await this.execute(task, signal, lost, restart.signal);
     } catch (err) {
       // The database is unavailable: the lease expires, and some process continues the job.
-      this.options.log.warn({ err, ...named(task) }, 'what became of a task could not be noted');
+      this.options.log.warn(
+        { event: 'job.outcome.unstored', err, ...named(task) },
+        'what became of a task could not be noted',
+      );
     } finally {
       clearInterval(heartbeat);
     }
@@ -176,7 +182,11 @@ export class JobRunner {
       await this.leases.done(task.id, progress);
       log.info({ ...named(task), ...progress }, 'task done');
     } catch (err) {
-      if (lost.signal.aborted) return log.warn(named(task), 'a task was taken over by another process');
+      if (lost.signal.aborted)
+        return log.warn(
+          { event: 'job.lease.lost', ...named(task) },
+          'a task was taken over by another process',
+        );
       if (this.stopping.signal.aborted) return await this.leases.giveBack(task.id);
       // `done` makes a job that was requested again wait once more.
       if (restart.aborted) return await this.leases.done(task.id, {});
@@ -184,7 +194,7 @@ export class JobRunner {
       const message = redactText(err instanceof Error ? err.message : String(err));
       await this.leases.failed(task.id, message, verdict);
       log.warn(
-        { ...named(task), err, verdict },
+        { event: verdict.again ? 'job.retried' : 'job.failed', ...named(task), err, verdict },
         verdict.again ? 'a task is tried again later' : 'task failed',
       );
     }

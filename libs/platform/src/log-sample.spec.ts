@@ -31,7 +31,7 @@ describe('what strangers can cause any number of times', () => {
     written('a', 1_000);
     written('b', 5);
     jest.advanceTimersByTime(10_000);
-    expect(summaries).toEqual([{ kind: 'a', leftOut: 995 }]);
+    expect(summaries).toEqual([{ event: 'log.lines.left_out', kind: 'a', leftOut: 995 }]);
   });
 
   it('remembers few kinds, whatever they are called', () => {

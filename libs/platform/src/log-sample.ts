@@ -40,7 +40,10 @@ export class LogSample {
     setTimeout(() => {
       this.kinds.delete(kind);
       if (begun.leftOut > 0)
-        this.log.warn({ kind, leftOut: begun.leftOut }, 'more of the same was not logged');
+        this.log.warn(
+          { event: 'log.lines.left_out', kind, leftOut: begun.leftOut },
+          'more of the same was not logged',
+        );
     }, WINDOW_MS).unref();
     return begun;
   }

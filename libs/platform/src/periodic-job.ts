@@ -46,7 +46,10 @@ export class PeriodicJob {
         pauseMs = this.everyMs;
       } catch (error) {
         pauseMs = Math.min(this.everyMs, PAUSE_AFTER_FAILURE_MS);
-        this.log.warn({ err: error }, `${this.what}: failed, will be tried again`);
+        this.log.warn(
+          { event: 'periodic_job.failed', job: this.what, err: error },
+          `${this.what}: failed, will be tried again`,
+        );
       }
     }
     this.running = undefined;

@@ -41,7 +41,7 @@ export async function requireDatabase(url: string, log: Log): Promise<void> {
   await requireMigrations(url);
   if (await isSuperuser(url)) {
     log.warn(
-      {},
+      { event: 'database.role.superuser' },
       'the user in DATABASE_URL is a superuser; docs/security.md says how services get a role of their own',
     );
   }

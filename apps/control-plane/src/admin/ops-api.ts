@@ -42,7 +42,9 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
     if (request.routeOptions.config.needsNoToken) return undefined;
     if (isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) return undefined;
     const { ip: address } = request;
-    sample.add('wrong OPS_TOKEN', () => log.warn({ address }, 'a wrong OPS_TOKEN, or none'));
+    sample.add('wrong OPS_TOKEN', () =>
+      log.warn({ event: 'ops.token.wrong', address }, 'a wrong OPS_TOKEN, or none'),
+    );
     const pauseMs = wrongTokens.hold(address);
     if (pauseMs === undefined) {
       return reply
@@ -60,7 +62,10 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
   api.setErrorHandler((error, request, reply) => {
     const { status, message } = answerTo(error);
     if (status >= 500)
-      log.warn({ err: error, path: request.routeOptions.url, status }, 'an operator’s request failed');
+      log.warn(
+        { event: 'ops.request.failed', err: error, path: request.routeOptions.url, status },
+        'an operator’s request failed',
+      );
     return reply.code(status).send({ error: message });
   });
   addPageRoutes(api);

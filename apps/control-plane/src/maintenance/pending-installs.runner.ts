@@ -62,7 +62,10 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
     } catch (error) {
       if (error instanceof OAuthError) return 'later';
       if (error instanceof InstallRejectedError && error.status === 401) return 'done';
-      this.log.warn({ memberId: claim.memberId, err: error }, 'a kept install could not be finished');
+      this.log.warn(
+        { event: 'install.pending.unfinished', memberId: claim.memberId, err: error },
+        'a pending install could not be finished',
+      );
       return error instanceof InstallIncompleteError ? { replacedBy: error.claim } : 'later';
     }
   }

@@ -54,7 +54,7 @@ export class PortalWaker {
       } catch (err) {
         woken = undefined;
         this.options.log.warn(
-          { err, consumer },
+          { event: 'portal.wake.failed', err, consumer },
           'what waits for a portal cannot be made due yet, will be tried again',
         );
       }

@@ -115,9 +115,16 @@ export class BindingRound {
   }
 
   private say({ event, state, permission }: EventNotOffered): void {
-    const fields = { memberId: this.memberId, event };
-    if (state === 'unknown-event') this.parts.log.warn(fields, 'this portal does not know the event');
-    else this.parts.log.warn({ ...fields, permission }, 'the application lacks the permission for an event');
+    const { log } = this.parts;
+    const fields = { memberId: this.memberId, eventName: event };
+    if (state === 'unknown-event') {
+      log.warn({ event: 'bindings.event.unknown', ...fields }, 'this portal does not know the event');
+    } else {
+      log.warn(
+        { event: 'bindings.permission.missing', ...fields, permission },
+        'the application lacks the permission for an event',
+      );
+    }
   }
 
   /**
@@ -146,7 +153,10 @@ export class BindingRound {
       log.info(what, 'handlers at a former address unbound');
     } catch (error) {
       signal.throwIfAborted();
-      log.warn({ ...what, err: error }, 'handlers at a former address could not be unbound');
+      log.warn(
+        { event: 'bindings.former_handlers.left', ...what, err: error },
+        'handlers at a former address could not be unbound',
+      );
     }
   }
 }

@@ -132,14 +132,18 @@ export class EventBindingReconciler
 
   private async reconcile(memberId: string, signal: AbortSignal): Promise<void> {
     await this.bind(memberId, signal).catch((error: unknown) => {
-      this.warn('bindings.bind.failed', memberId, error, 'events could not be bound, will be tried again');
+      // Whoever took the claim binds them.
+      if (error instanceof ClaimLostError) return;
+      this.log.warn(
+        { event: 'bindings.bind.failed', memberId, err: error },
+        'events could not be bound, will be tried again',
+      );
     });
     if (signal.aborted) return;
     await this.unbind(memberId, signal).catch((error: unknown) => {
-      this.warn(
-        'bindings.unbind.failed',
-        memberId,
-        error,
+      if (error instanceof ClaimLostError) return;
+      this.log.warn(
+        { event: 'bindings.unbind.failed', memberId, err: error },
         'events could not be unbound, will be tried again',
       );
     });
@@ -175,11 +179,5 @@ export class EventBindingReconciler
         names,
       );
     });
-  }
-
-  private warn(event: string, memberId: string, error: unknown, message: string): void {
-    // Whoever took the claim binds them.
-    if (error instanceof ClaimLostError) return;
-    this.log.warn({ event, memberId, err: error }, message);
   }
 }

@@ -23,7 +23,10 @@ export class PortalLanguages {
       const info = applicationInfo.safeParse(result);
       if (info.success) await this.portalRepository.setLanguage(memberId, info.data.LANGUAGE_ID);
     } catch (error) {
-      this.log.warn({ memberId, err: error }, "the portal's language could not be asked");
+      this.log.warn(
+        { event: 'portal.language.unknown', memberId, err: error },
+        "the portal's language could not be asked",
+      );
     }
   }
 }

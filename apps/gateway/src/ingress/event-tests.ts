@@ -31,7 +31,10 @@ export class EventTests implements OnApplicationBootstrap, OnApplicationShutdown
   /** Returns at once: an event is not answered later because somebody tests its portal. */
   onEvent(memberId: string, name: string): void {
     this.awaited.onEvent(memberId, name).catch((err: unknown) => {
-      this.log.warn({ memberId, err }, 'the arrival of a test event could not be stored');
+      this.log.warn(
+        { event: 'gateway.event_test.unstored', memberId, err },
+        'the arrival of a test event could not be stored',
+      );
     });
   }
 }

@@ -106,7 +106,7 @@ export class BindingAttempts {
       );
     } catch (err) {
       this.log.warn(
-        { event: 'binding.claim.unextended', memberId, err },
+        { event: 'bindings.claim.unextended', memberId, err },
         'the claim of a binding attempt could not be extended',
       );
     }
@@ -122,7 +122,7 @@ export class BindingAttempts {
       );
     } catch (err) {
       this.log.warn(
-        { event: 'binding.failure.unstored', memberId, err },
+        { event: 'bindings.failure.unstored', memberId, err },
         'a failed binding attempt could not be stored',
       );
     }
