@@ -91,15 +91,19 @@ export class AwaitedEvents {
     this.awaited = new Map(rows.map(({ memberId, name }) => [memberId, name]));
   }
 
+  /** Whether `onEvent` would look in the database. */
+  isAwaited(memberId: string, name: string): boolean {
+    const awaited = this.awaited.get(memberId);
+    return awaited === undefined ? name === 'ONAPPTEST' : awaited === null || awaited === name;
+  }
+
   /**
    * Costs nothing for the event of a portal that is not tested. The portal's test event may be faster than `refresh`, so
    * it is looked up: one query at a time for each portal.
    * @throws what the database throws
    */
   async onEvent(memberId: string, name: string): Promise<void> {
-    const awaited = this.awaited.get(memberId);
-    if (awaited === undefined ? name !== 'ONAPPTEST' : awaited !== null && awaited !== name) return;
-    if (this.noting.has(memberId)) return;
+    if (!this.isAwaited(memberId, name) || this.noting.has(memberId)) return;
     this.noting.add(memberId);
     try {
       await this.dataSource.query(

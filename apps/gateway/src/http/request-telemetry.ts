@@ -1,6 +1,12 @@
 import { context, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { counter, histogram } from '@relay/platform';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+  onResponseHookHandler,
+} from 'fastify';
 
 const tracer = trace.getTracer('@relay/gateway');
 
@@ -19,29 +25,33 @@ const duration = histogram({
 });
 
 /** Only the routes for Bitrix24: the paths that strangers request are unlimited in number. */
-function routeOf(request: FastifyRequest): string | undefined {
-  const route = request.routeOptions.url;
-  return route?.startsWith('/b24/') ? route : undefined;
+function isMeasured(route: string): boolean {
+  return route.startsWith('/b24/');
 }
 
-/** Call before the routes are registered. */
+/**
+ * Hooks of the routes themselves: a request finds its route by building an object of all its options, each time it asks.
+ * Call before the routes are registered.
+ */
 export function measureRequests(fastify: FastifyInstance): void {
-  fastify.addHook('onRequest', (request, _reply, done) => {
-    const route = routeOf(request);
-    if (route !== undefined) received.inc({ route });
-    done();
-  });
-  fastify.addHook('onResponse', (request, reply, done) => {
-    const route = routeOf(request);
-    if (route !== undefined) {
+  fastify.addHook('onRoute', (options) => {
+    const { url: route } = options;
+    if (!isMeasured(route)) return;
+    const count: onRequestHookHandler = (_request, _reply, done) => {
+      received.inc({ route });
+      done();
+    };
+    const observe: onResponseHookHandler = (request, reply, done) => {
       const labels = {
         http_request_method: request.method,
         http_route: route,
         http_response_status_code: reply.statusCode,
       };
       duration.observe(labels, reply.elapsedTime / 1_000);
-    }
-    done();
+      done();
+    };
+    options.onRequest = [count, ...[options.onRequest ?? []].flat()];
+    options.onResponse = [observe, ...[options.onResponse ?? []].flat()];
   });
 }
 
@@ -53,8 +63,8 @@ export function measureRequests(fastify: FastifyInstance): void {
 export function traceRequests(fastify: FastifyInstance): void {
   const spans = new WeakMap<FastifyRequest, Span>();
   fastify.addHook('onRequest', (request, reply, done) => {
-    const route = routeOf(request);
-    if (route !== undefined) spans.set(request, begin(request.method, route, reply));
+    const route = request.routeOptions.url;
+    if (route !== undefined && isMeasured(route)) spans.set(request, begin(request.method, route, reply));
     done();
   });
   // Not earlier: the body is read in between, in socket events, which have no context.

@@ -21,20 +21,31 @@ const ABOUT_APPLICATION = new Set(['ONAPPINSTALL', 'ONAPPUNINSTALL', 'ONAPPUPDAT
 @Injectable()
 export class EventAuthenticator {
   constructor(
-    @Inject(PortalCache) private readonly portalCache: Pick<PortalCache, 'find'>,
+    @Inject(PortalCache) private readonly portalCache: Pick<PortalCache, 'find' | 'findCached'>,
     @Inject(WebhookPairs) private readonly webhookPairs: Pick<WebhookPairs, 'claim'>,
     @Inject(Installer) private readonly installer: Pick<Installer, 'install'>,
     @Inject(Reauthorization) private readonly reauthorization: Pick<Reauthorization, 'enqueue'>,
   ) {}
 
-  /** @throws RequestRejectedError 401 or 503, PortalStoreUnavailableError */
-  async authenticate(envelope: EventEnvelope, form: FormTree): Promise<void> {
+  /**
+   * @returns undefined when the cached portal proves the event, as it does for nearly all: then nothing is awaited
+   * @throws RequestRejectedError 401 or 503, PortalStoreUnavailableError
+   */
+  authenticate(envelope: EventEnvelope, form: FormTree): Promise<void> | undefined {
     const { memberId, name, credentials } = envelope;
-    const { refreshToken, oauthHost } = credentials;
+    const cached = this.portalCache.findCached(memberId);
+    const isSettled = cached !== undefined && cached.state !== 'needs-reauth';
+    if (isSettled && isProved(cached, name, credentials.applicationToken)) return undefined;
+    return this.authenticateByDatabase(envelope, form);
+  }
+
+  private async authenticateByDatabase(envelope: EventEnvelope, form: FormTree): Promise<void> {
+    const { memberId, name, credentials } = envelope;
+    const { refreshToken } = credentials;
     try {
       const portal = await this.findByToken(envelope);
       if (portal?.state === 'needs-reauth' && refreshToken !== undefined) {
-        this.reauthorization.enqueue({ memberId, refreshToken, oauthHost });
+        this.reauthorization.enqueue({ memberId, refreshToken, oauthHost: credentials.oauthHost });
       }
     } catch (error) {
       const canInstall = BRING_TOKENS.has(name) && refreshToken !== undefined;

@@ -10,6 +10,8 @@ import { EventTests } from './event-tests.js';
 
 const accepted = counter({ name: 'relay_gateway_accepted_total', help: 'Events answered with 200.' });
 
+const CHANGES_INSTALL = new Set(['ONAPPUPDATE', 'ONAPPUNINSTALL']);
+
 /** Decodes a form and stores its event. When `accept` resolves, the event is on the bus and may be answered with 200. */
 @Injectable()
 export class EventIngress {
@@ -25,20 +27,21 @@ export class EventIngress {
   async accept(form: FormTree): Promise<void> {
     const receivedAt = Date.now();
     const envelope = parseEnvelope(form);
-    await this.authenticator.authenticate(envelope, form);
+    const proof = this.authenticator.authenticate(envelope, form);
+    if (proof !== undefined) await proof;
     const event = openEvent(form, envelope, receivedAt);
-    await this.applyLifecycle(event);
+    if (CHANGES_INSTALL.has(event.name)) await this.changeInstall(event);
+    this.tests.onEvent(event.memberId, event.name);
     trace.getActiveSpan()?.setAttributes({ 'relay.event': event.name, 'relay.member_id': event.memberId });
     await this.bus.publish(event);
     accepted.inc();
   }
 
   /** What the gateway itself does about an event before it is published. */
-  private async applyLifecycle({ name, memberId, data }: PortalEvent): Promise<void> {
+  private async changeInstall({ name, memberId, data }: PortalEvent): Promise<void> {
     // The handlers stay (settings/app-installation/); older versions removed them, and announced it only here.
     if (name === 'ONAPPUPDATE') await this.bindings.rebind(memberId);
     // `CLEAN` says whether the user wants the data deleted, too (api-reference/common/events/on-app-uninstall.md).
     if (name === 'ONAPPUNINSTALL') await this.installs.uninstall(memberId, { clean: data.CLEAN === '1' });
-    this.tests.onEvent(memberId, name);
   }
 }

@@ -30,6 +30,7 @@ export class EventTests implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Returns at once: an event is not answered later because somebody tests its portal. */
   onEvent(memberId: string, name: string): void {
+    if (!this.awaited.isAwaited(memberId, name)) return;
     this.awaited.onEvent(memberId, name).catch((err: unknown) => {
       this.log.warn(
         { event: 'gateway.event_test.unstored', memberId, err },

@@ -9,8 +9,8 @@ export class EventsController {
 
   @Post()
   @HttpCode(200)
-  async receive(@Body() body: unknown): Promise<void> {
+  receive(@Body() body: unknown): Promise<void> {
     if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
-    await this.ingress.accept(decodeForm(body));
+    return this.ingress.accept(decodeForm(body));
   }
 }

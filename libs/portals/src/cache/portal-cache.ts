@@ -79,6 +79,12 @@ export class PortalCache {
     }
   }
 
+  /** The portal if it is cached and needs no revalidation; for callers that would rather not await. */
+  findCached(memberId: string): KnownPortal | undefined {
+    const cached = this.known.get(memberId);
+    return cached && this.ageMs(cached) < this.ttlMs() ? cached.portal : undefined;
+  }
+
   /** Expires the entry, for a caller that has just changed the portal: the notification arrives later. */
   expire(memberId: string): void {
     this.expireLocally(memberId);
