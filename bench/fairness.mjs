@@ -8,8 +8,8 @@
  * limit. `never` are those that were not corrected a minute after the last was posted. `busy` is how much of this
  * machine's time was used: near 100 % the machine is measured, which plays portals and sender beside what is measured.
  *
- * `npm run bench -- fairness [--portals 500] [--flood 10000] [--floods 1] [--pace 500] [--over 30] [--rounds 3]`
- * `[--patience 60] [--latency 50] [--bus rabbitmq|postgresql]`; `--behind`: the first of the 500 comes when all of the
+ * `npm run bench -- fairness [--portals 500] [--flood 10000] [--floods 1] [--rate 500] [--over 30] [--rounds 3]`
+ * `[--timeout 60] [--latency 50] [--bus rabbitmq|postgresql]`; `--behind`: the first of the 500 comes when all of the
  * flood has been answered; `--shard-mates`: all portals share the shard of the first flooded one. About six minutes as
  * it stands.
  */
@@ -46,7 +46,7 @@ try {
   const ground = await openGround(system, poster, options, closers, signal);
   // The first round is slower: every client and connection is made in it.
   await round(ground, poster, options, signal);
-  const flood = new Flood(ground.flooded, poster, options.pace);
+  const flood = new Flood(ground.flooded, poster, options.rate);
   const rows = [];
   for (let number = 1; number <= options.rounds; number += 1) {
     for (const isFlooded of [false, true]) {

@@ -34,27 +34,27 @@ try {
   console.log(
     `${limit.rate} requests a second, ${limit.burst} at once; ${options.latencyMs} ms an answer; ${system.description}`,
   );
-  const around = { system, options, signal: ending.signal, progress };
+  const context = { system, options, signal: ending.signal, progress };
   const ways = [
-    { key: 'relay', title: 'b24-relay', count: contacts, way: relay(around) },
+    { key: 'relay', title: 'b24-relay', count: contacts, way: relay(context) },
     {
       key: 'sdk',
       title: 'SDK, batch helper',
       count: slowContacts,
-      way: sdkBatches(around, slowContacts, false),
+      way: sdkBatches(context, slowContacts, false),
     },
     {
       key: 'packed',
       title: 'SDK, lists packed by hand',
       count: slowContacts,
-      way: sdkBatches(around, slowContacts, true),
+      way: sdkBatches(context, slowContacts, true),
     },
-    { key: 'single', title: 'one read, one write each', count: slowestContacts, way: oneByOne(around) },
+    { key: 'single', title: 'one read, one write each', count: slowestContacts, way: oneByOne(context) },
   ];
   const results = [];
   for (const { key, title, count, way } of ways) {
     if (options.only !== undefined && options.only !== key) continue;
-    const result = await measured(way, key, count, around);
+    const result = await measured(way, key, count, context);
     clearProgress();
     results.push({ key, title, ...result });
   }

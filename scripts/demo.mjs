@@ -14,8 +14,8 @@ import { addTenContacts, showTenContacts } from './demo/ten-contacts.mjs';
 
 process.chdir(join(import.meta.dirname, '..'));
 
-const usualCount = 2000;
-const mostCount = 10_000;
+const defaultCount = 2000;
+const maxCount = 10_000;
 /** With what it takes to end the system, three minutes. Installing packages at the first start is not counted. */
 const timeLimitMs = 150_000;
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
@@ -93,8 +93,8 @@ function startClock() {
 function explain(error) {
   screen.closeBar();
   if (error instanceof Stopped) return exitCodes[error.signal];
-  const lastWords = ownSystem?.lastWords;
-  if (lastWords !== undefined) console.error(`demo: ${endedByItself(lastWords).message}`);
+  const lastOutput = ownSystem?.lastOutput;
+  if (lastOutput !== undefined) console.error(`demo: ${endedByItself(lastOutput).message}`);
   else if (error instanceof DemoFailure) console.error(`demo: ${error.message}`);
   else if (error instanceof TimeIsUp)
     console.error(`demo: Not done after ${duration(timeLimitMs)}, so it ends.`);
@@ -104,12 +104,10 @@ function explain(error) {
 
 /** @param {string[]} given @returns {number} */
 function countIn(given) {
-  if (given.length === 0) return usualCount;
+  if (given.length === 0) return defaultCount;
   const count = Number(given[0]);
-  if (given.length === 1 && Number.isInteger(count) && count > 0 && count <= mostCount) return count;
-  throw new DemoFailure(
-    `The only argument is how many contacts are updated at once, from 1 to ${mostCount}.`,
-  );
+  if (given.length === 1 && Number.isInteger(count) && count > 0 && count <= maxCount) return count;
+  throw new DemoFailure(`The only argument is how many contacts are updated at once, from 1 to ${maxCount}.`);
 }
 
 /** @param {NodeJS.ProcessEnv} env @returns {number} */

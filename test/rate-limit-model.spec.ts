@@ -7,7 +7,7 @@ import {
   DEFAULT_LIMIT,
   emptyBucket,
   leakBucket,
-  delayUntilTurn,
+  ticketDelayMs,
   type RateLimit,
   releaseTicket,
   takeTicket,
@@ -44,8 +44,8 @@ describe('the buckets of both rate limiters', () => {
 
   async function row(): Promise<Bucket> {
     const [found] = await source.query<Bucket[]>(
-      `SELECT places, leaked, extract(epoch FROM leaked_at)::float8 * 1000 AS "leakedAtMs", share,
-         refused_place AS "refusedPlace", bulk_from AS "bulkFrom"
+      `SELECT places AS tickets, leaked, extract(epoch FROM leaked_at)::float8 * 1000 AS "leakedAtMs", share AS "rateMultiplier",
+         refused_place AS "rejectedTicket", bulk_from AS "nextBulkAt"
        FROM portals.rate_buckets WHERE member_id = 'm1'`,
     );
     if (!found) throw new Error('no row');
@@ -92,10 +92,10 @@ describe('the buckets of both rate limiters', () => {
             const at = new Date(nowMs);
             if (kind === 'refused') {
               expected = throttleDown(expected, given, nowMs);
-              await bucket.lower(at);
+              await bucket.throttleDown(at);
             } else if (kind === 'given back') {
-              expected = releaseTicket(expected, Math.max(expected.places, 1));
-              await bucket.giveBack(expected.places + 1);
+              expected = releaseTicket(expected, Math.max(expected.tickets, 1));
+              await bucket.release(expected.tickets + 1);
             } else {
               const asked = takeTicket(expected, given, kind, nowMs);
               expected = asked.bucket;
@@ -104,7 +104,7 @@ describe('the buckets of both rate limiters', () => {
             await expect(row()).resolves.toEqual(close(expected));
           }
           for (const [inSql, inTypeScript] of answers) {
-            expect(placeOf(inSql)).toBe(placeOf(inTypeScript));
+            expect(ticketOf(inSql)).toBe(ticketOf(inTypeScript));
             // Rounded up to a millisecond, from numbers that may differ by the last digits.
             expect(Math.abs(waitOf(inSql) - waitOf(inTypeScript))).toBeLessThanOrEqual(1);
           }
@@ -117,13 +117,13 @@ describe('the buckets of both rate limiters', () => {
   it('give a ticket the same turn, as of now', async () => {
     const bucket = new DatabaseBucket(source, 'm1', silentLog);
     for (let index = 0; index < 80; index += 1) await bucket.take('live');
-    await bucket.lower();
-    for (const place of [1, 40, 60, 80]) {
+    await bucket.throttleDown();
+    for (const ticket of [1, 40, 60, 80]) {
       const before = Date.now();
-      const waitMs = await bucket.untilTurn(place);
+      const waitMs = await bucket.ticketDelayMs(ticket);
       const model = await row();
       const [most, least] = [before, Date.now()].map((nowMs) =>
-        delayUntilTurn(leakBucket(model, DEFAULT_LIMIT, nowMs), DEFAULT_LIMIT, place),
+        ticketDelayMs(leakBucket(model, DEFAULT_LIMIT, nowMs), DEFAULT_LIMIT, ticket),
       );
       expect(waitMs).toBeGreaterThanOrEqual(Number(least) - 5);
       expect(waitMs).toBeLessThanOrEqual(Number(most) + 5);
@@ -132,20 +132,20 @@ describe('the buckets of both rate limiters', () => {
 });
 
 /** Equal but for the last digits: both compute in floating point. */
-function close({ leaked, share, bulkFrom, refusedPlace, ...exact }: Bucket): unknown {
+function close({ leaked, rateMultiplier, nextBulkAt, rejectedTicket, ...exact }: Bucket): unknown {
   return {
     ...exact,
     leaked: expect.closeTo(leaked, 5),
-    share: expect.closeTo(share, 5),
-    bulkFrom: expect.closeTo(bulkFrom, 5),
-    refusedPlace: expect.closeTo(refusedPlace, 5),
+    rateMultiplier: expect.closeTo(rateMultiplier, 5),
+    nextBulkAt: expect.closeTo(nextBulkAt, 5),
+    rejectedTicket: expect.closeTo(rejectedTicket, 5),
   };
 }
 
-function placeOf(taken: Ticket | TicketOfSql): number | undefined {
-  return taken.granted ? taken.place : undefined;
+function ticketOf(taken: Ticket | TicketOfSql): number | undefined {
+  return taken.granted ? taken.ticket : undefined;
 }
 
 function waitOf(taken: Ticket | TicketOfSql): number {
-  return 'askAgainMs' in taken ? taken.askAgainMs : taken.waitMs;
+  return 'retryAfterMs' in taken ? taken.retryAfterMs : taken.waitMs;
 }

@@ -17,9 +17,9 @@ import { until } from '../support/wait.mjs';
 export const consumer = 'name-formatter';
 /** As usual in the cloud (`settings/performance/limits.md`). */
 const defaultLimit = { rate: 2, burst: 50 };
-const installsAtOnce = 8;
+const installConcurrency = 8;
 /** A few times what Bitrix24's queue of one portal has on its way. */
-const postsAtOnce = 32;
+const postConcurrency = 32;
 
 /**
  * @param {{ portals: number, events: number, latencyMs: number, bus: import('../support/system.mjs').Bus | undefined }} options
@@ -45,7 +45,7 @@ export async function openGround({ portals, events, latencyMs, bus }, closers, s
   /** @type {Sender[]} */
   const senders = [];
   const names = Array.from({ length: portals }, (_, index) => `portal-${index + 1}`);
-  await inParallel(names, installsAtOnce, async (name) => {
+  await inParallel(names, installConcurrency, async (name) => {
     const portal = await Portal.create(system.simulatorUrl, name, { ...defaultLimit, latencyMs }, signal);
     await portal.seedWrong(contacts);
     senders.push(await portal.install(`${system.gatewayUrl}/b24/install`));
@@ -58,9 +58,9 @@ export async function openGround({ portals, events, latencyMs, bus }, closers, s
 
 /** One event of each contact, those of the portals mixed; resolves when the last was answered with 200. @param {Ground} ground */
 export async function postAll({ system, senders, contacts }) {
-  const poster = new EventPoster(system.gatewayUrl, postsAtOnce);
+  const poster = new EventPoster(system.gatewayUrl, postConcurrency);
   try {
-    await inParallel(mixed(senders, contacts), postsAtOnce, ([sender, id]) => poster.post(sender, id));
+    await inParallel(mixed(senders, contacts), postConcurrency, ([sender, id]) => poster.post(sender, id));
   } finally {
     await poster.close();
   }

@@ -19,7 +19,7 @@ export async function* inQueues(ground, watchMs, signal) {
   yield await watched('events come, consumer away', ground, ['gateway'], () => postAll(ground));
   await apps[consumer]?.start();
   yield await watched('consumer works them off', ground, ['gateway', consumer], () =>
-    workedOff(ground, watchMs, signal),
+    untilConsumed(ground, watchMs, signal),
   );
 }
 
@@ -38,7 +38,7 @@ export async function* inJournal(ground, watchMs, signal) {
     until('the journal is not empty', isEmpty, { everyMs: 500, timeoutMs: journalTimeoutMs, signal }),
   );
   yield await watched('consumer works them off', ground, ['gateway', consumer], () =>
-    workedOff(ground, watchMs, signal),
+    untilConsumed(ground, watchMs, signal),
   );
 }
 
@@ -63,7 +63,7 @@ async function watched(phase, { system }, names, work) {
 }
 
 /** Until every event and each echo of a corrected name was settled, or for so long. @param {Ground} ground @param {number} watchMs @param {AbortSignal} signal */
-async function workedOff({ system, senders, contacts }, watchMs, signal) {
+async function untilConsumed({ system, senders, contacts }, watchMs, signal) {
   const all = 2 * senders.length * contacts;
   for (const endsAt = performance.now() + watchMs; performance.now() < endsAt;) {
     const settled = await metric(system.apps[consumer]?.opsUrl ?? '', 'relay_bus_settled_total', signal);

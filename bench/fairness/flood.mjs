@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 const tickMs = 10;
 
 /**
- * Many contacts of each portal have wrong names at once, and the portals tell of it, one after the other, at a given pace
+ * Many contacts of each portal have wrong names at once, and the portals tell of it, one after the other, at a given rate
  * together: one that does not depend on how fast the gateway is, nor takes this machine's time all at once.
  */
 export class Flood {
@@ -13,17 +13,17 @@ export class Flood {
   wrong = 0;
   #portals;
   #poster;
-  #pace;
+  #ratePerSecond;
 
   /**
    * @param {import('./ground.mjs').Installed[]} portals
    * @param {import('../support/event-poster.mjs').EventPoster} poster
-   * @param {number} pace events a second
+   * @param {number} rate events a second
    */
-  constructor(portals, poster, pace) {
+  constructor(portals, poster, rate) {
     this.#portals = portals;
     this.#poster = poster;
-    this.#pace = pace;
+    this.#ratePerSecond = rate;
   }
 
   /** @param {number} count contacts of each portal */
@@ -37,18 +37,18 @@ export class Flood {
   async run(count, signal) {
     const beganAt = performance.now();
     /** @type {Set<Promise<unknown>>} */
-    const underWay = new Set();
+    const inFlight = new Set();
     let posted = 0;
     for (let id = this.contacts - count + 1; id <= this.contacts; id += 1) {
       for (const { sender } of this.#portals) {
-        while (posted >= (this.#pace * (performance.now() - beganAt)) / 1_000) {
+        while (posted >= (this.#ratePerSecond * (performance.now() - beganAt)) / 1_000) {
           await pause(tickMs, undefined, { signal });
         }
         posted += 1;
-        const post = this.#poster.post(sender, id).finally(() => underWay.delete(post));
-        underWay.add(post);
+        const post = this.#poster.post(sender, id).finally(() => inFlight.delete(post));
+        inFlight.add(post);
       }
     }
-    await Promise.all(underWay);
+    await Promise.all(inFlight);
   }
 }

@@ -11,8 +11,8 @@ import { namesOf, shardMates } from './shard-mates.mjs';
 /** @typedef {{ single: Installed[], flooded: Installed[], corrections: Corrections }} Ground */
 
 /** As usual in the cloud (`settings/performance/limits.md`). */
-export const usualLimit = { rate: 2, burst: 50 };
-const installsAtOnce = 8;
+export const defaultLimit = { rate: 2, burst: 50 };
+const installConcurrency = 8;
 const bindTimeoutMs = 300_000;
 
 /**
@@ -27,7 +27,7 @@ export async function openGround(system, poster, options, closers, signal) {
   const corrections = new Corrections();
   await corrections.listen();
   closers.add(() => corrections.close());
-  const settings = { ...usualLimit, latencyMs: options.latencyMs };
+  const settings = { ...defaultLimit, latencyMs: options.latencyMs };
   const install = async (/** @type {string} */ name, /** @type {number} */ contacts) => {
     const portal = await Portal.create(system.simulatorUrl, name, settings, signal);
     if (contacts > 0) await portal.seed(contacts);
@@ -44,7 +44,7 @@ export async function openGround(system, poster, options, closers, signal) {
   const isMate = options.areShardMates ? await shardMates(flooded[0]?.sender.member_id) : () => true;
   /** @type {Installed[]} */
   const single = [];
-  await inParallel(namesOf(options.portals, isMate), installsAtOnce, async (name) => {
+  await inParallel(namesOf(options.portals, isMate), installConcurrency, async (name) => {
     const one = await install(name, 1);
     await one.portal.addOutgoingWebhook('ONCRMCONTACTUPDATE', corrections.urlFor(name));
     single.push(one);
@@ -86,10 +86,10 @@ export async function workOff(system, { flooded }, flood, signal) {
   await limitAll(system, flooded, unlimited);
   for (const { portal } of flooded) {
     await portal.allRight(flood.contacts, { timeoutMs: 600_000, written: flood.wrong });
-    await portal.atRest();
+    await portal.untilIdle();
     await portal.forgetCounts();
   }
-  await limitAll(system, flooded, usualLimit);
+  await limitAll(system, flooded, defaultLimit);
   signal.throwIfAborted();
 }
 

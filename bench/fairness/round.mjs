@@ -28,7 +28,7 @@ export async function round({ single, corrections }, poster, options, signal, fl
   if (options.isBehind) await flooding;
   const busy = new BusyWatch();
   const beganAt = performance.now();
-  const never = pause(options.overMs + options.patienceMs, Infinity, { signal, ref: false });
+  const never = pause(options.overMs + options.timeoutMs, Infinity, { signal, ref: false });
   const waits = single.map(async ({ portal, sender }, index) => {
     const dueMs = beganAt + (options.overMs * index) / single.length - performance.now();
     await pause(Math.max(0, dueMs), undefined, { signal });

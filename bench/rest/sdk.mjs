@@ -11,7 +11,7 @@ import { contactTypeId } from '../support/portal.mjs';
  * @param {Limit} limit its own default is 2 and 50
  */
 export function openSdk(grant, application, oauthUrl, { rate, burst }) {
-  const usual = { windowMs: 600_000, limitMs: 480_000, heavyPercent: 80 };
+  const defaults = { windowMs: 600_000, limitMs: 480_000, heavyPercent: 80 };
   return new B24OAuth(
     {
       applicationToken: grant.application_token,
@@ -31,7 +31,7 @@ export function openSdk(grant, application, oauthUrl, { rate, burst }) {
     {
       restrictionParams: {
         rateLimit: { burstLimit: burst, drainRate: rate, adaptiveEnabled: true },
-        operatingLimit: usual,
+        operatingLimit: defaults,
       },
     },
   );

@@ -110,7 +110,7 @@ export async function measured(way, name, contacts, { system, options, signal, p
   const right = allRight(portal, contacts, options, progress);
   const stats = await Promise.race([right, begin ? begin().then(() => right) : right]);
   const seconds = (stats.at - beganAt) / 1000;
-  await portal.atRest();
+  await portal.untilIdle();
   const after = await portal.stats();
   end?.();
   return {

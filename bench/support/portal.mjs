@@ -4,7 +4,7 @@ import { until } from './wait.mjs';
 export const contactTypeId = 3;
 export const wrongName = { name: 'jOHN', lastName: 'sMITH' };
 const rightName = { name: 'John', lastName: 'Smith' };
-const restMs = 3_000;
+const idleForMs = 3_000;
 
 /** @typedef {{ requests: number, refusals: number, calls: Record<string, number>, events: { sent: number, pending: number } }} Stats */
 /**
@@ -118,21 +118,21 @@ export class Portal {
   }
 
   /** Resolves when no event is on its way and no request came for a while. */
-  async atRest() {
+  async untilIdle() {
     let requests = -1;
     let sinceMs = performance.now();
     const look = async () => {
       const stats = await this.stats();
       if (stats.requests !== requests || stats.events.pending > 0) sinceMs = performance.now();
       requests = stats.requests;
-      return performance.now() - sinceMs >= restMs || undefined;
+      return performance.now() - sinceMs >= idleForMs || undefined;
     };
     await until(`${this.name} does not come to rest`, look, { timeoutMs: 120_000, signal: this.signal });
   }
 
   /** The counts begin anew, with an empty bucket: what was asked for so far has leaked out. @param {number} rate */
   async beginAnew(rate) {
-    await this.atRest();
+    await this.untilIdle();
     const { requests } = await this.stats();
     await pause((requests / rate) * 1000, undefined, { signal: this.signal });
     await this.forgetCounts();

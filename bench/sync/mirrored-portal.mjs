@@ -58,7 +58,7 @@ export class MirroredPortal {
   async run(kind) {
     // What came before is followed by a count of values that do not fit the views; one task of a portal at a time.
     await this.#ended('count');
-    await this.#atRest();
+    await this.#untilIdle();
     await this.#simulator('DELETE', '/stats');
     let bytes = 0;
     const before = this.#cpu();
@@ -86,7 +86,7 @@ export class MirroredPortal {
   }
 
   /** What was asked for so far has leaked out of the bucket. */
-  async #atRest() {
+  async #untilIdle() {
     const { requests, rate } = { rate: 2, ...(await this.#simulator('GET', '/stats')) };
     const waitMs = Math.min(60_000, (requests / rate) * 1_000);
     const from = performance.now();

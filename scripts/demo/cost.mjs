@@ -12,8 +12,8 @@ import { duration, grouped } from './screen.mjs';
 
 const readsPerRequest = 2500;
 const writesPerRequest = 50;
-const restMs = 750;
-const restTimeoutMs = 10_000;
+const idleForMs = 750;
+const idleTimeoutMs = 10_000;
 
 /**
  * Runs one part of the demo and counts what b24-relay asked the portal for meanwhile: the demo's own requests are left
@@ -24,12 +24,12 @@ const restTimeoutMs = 10_000;
  * @returns {Promise<Cost>}
  */
 export async function measured(simulator, part) {
-  const before = await bill(simulator);
+  const before = await usageOf(simulator);
   const startMs = performance.now();
   const work = await part();
   const tookMs = performance.now() - startMs;
-  await atRest(simulator);
-  const after = await bill(simulator);
+  await untilIdle(simulator);
+  const after = await usageOf(simulator);
   const calls = Object.entries(after.calls).map(([name, count]) => [name, count - (before.calls[name] ?? 0)]);
   return {
     ...work,
@@ -41,7 +41,7 @@ export async function measured(simulator, part) {
 }
 
 /** All that b24-relay asked for so far. @param {Simulator} simulator */
-async function bill(simulator) {
+async function usageOf(simulator) {
   const { requests, refusals, calls } = await simulator.stats();
   const { own } = simulator;
   const ownRequests = Object.values(own.calls).reduce((sum, count) => sum + count, own.refusals);
@@ -55,16 +55,16 @@ async function bill(simulator) {
 }
 
 /** No event on its way and no request for a while. What was refused may come half a minute later, and is not waited for. @param {Simulator} simulator */
-export async function atRest(simulator) {
+export async function untilIdle(simulator) {
   let requests = -1;
   let sinceMs = performance.now();
   const ask = async () => {
     const stats = await simulator.stats();
     if (stats.requests !== requests || stats.events.pending > 0) sinceMs = performance.now();
     requests = stats.requests;
-    return performance.now() - sinceMs >= restMs || undefined;
+    return performance.now() - sinceMs >= idleForMs || undefined;
   };
-  await poll(ask, { everyMs: 100, timeoutMs: restTimeoutMs, signal: simulator.signal });
+  await poll(ask, { everyMs: 100, timeoutMs: idleTimeoutMs, signal: simulator.signal });
 }
 
 /** Everything read and written as full as a request can be. @param {Work} work */

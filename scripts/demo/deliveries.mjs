@@ -1,5 +1,5 @@
 import { DemoFailure } from './failure.mjs';
-import { atRest } from './cost.mjs';
+import { untilIdle } from './cost.mjs';
 import { MirrorDatabase, psqlLine } from './mirror-database.mjs';
 import { poll } from './wait.mjs';
 
@@ -60,7 +60,7 @@ async function addDeliveries(simulator) {
  */
 async function waitUntilMirrored(simulator, database, memberId, ids, wanted) {
   if (!database) {
-    await atRest(simulator);
+    await untilIdle(simulator);
     return undefined;
   }
   /** @type {MirrorRow[] | undefined} */

@@ -1,5 +1,5 @@
 const barCells = 30;
-const usualColumns = 80;
+const defaultColumns = 80;
 
 /** The terminal, or the file or pipe in its place: then there is no colour, and no line is written over. */
 export class Screen {
@@ -37,7 +37,7 @@ export class Screen {
       this.#out.write(`  ${String(Math.floor(share * 100)).padStart(3)} %  ${note}\n`);
       return;
     }
-    const columns = (this.#out.columns || usualColumns) - 1;
+    const columns = (this.#out.columns || defaultColumns) - 1;
     const cells = Math.max(5, Math.min(barCells, columns - note.length - 6));
     const full = Math.floor(share * cells);
     const text = `  ${'█'.repeat(full)}${'░'.repeat(cells - full)}  ${note}`;

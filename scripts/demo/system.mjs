@@ -50,18 +50,18 @@ export class OwnSystem {
   }
 
   /** Why it has ended; undefined as long as it runs. */
-  get lastWords() {
+  get lastOutput() {
     if (this.#child.exitCode === null && this.#child.signalCode === null) return undefined;
     return this.#last.error || this.#last.problem || 'it did not say why.';
   }
 
   /** After its simulator has gone: it may still be closing its database. @returns {Promise<void>} when it has ended, or soon */
   async ending() {
-    if (this.lastWords === undefined) await Promise.race([once(this.#child, 'close'), pause(endTimeoutMs)]);
+    if (this.lastOutput === undefined) await Promise.race([once(this.#child, 'close'), pause(endTimeoutMs)]);
   }
 
   async stop() {
-    if (this.lastWords !== undefined) return;
+    if (this.lastOutput !== undefined) return;
     const ended = once(this.#child, 'exit');
     const late = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs);
     this.#child.kill('SIGTERM');
@@ -92,7 +92,7 @@ export async function prepare(signal) {
 /** @param {import('./simulator.mjs').Simulator} simulator @param {OwnSystem} system */
 export async function waitUntilUp(simulator, system) {
   const isUp = async () => {
-    if (system.lastWords !== undefined) throw endedByItself(system.lastWords);
+    if (system.lastOutput !== undefined) throw endedByItself(system.lastOutput);
     return simulator.look();
   };
   const { signal } = simulator;
@@ -102,9 +102,9 @@ export async function waitUntilUp(simulator, system) {
   );
 }
 
-/** @param {string} lastWords */
-export function endedByItself(lastWords) {
-  return new DemoFailure(`What the demo started has ended: ${lastWords}`);
+/** @param {string} lastOutput */
+export function endedByItself(lastOutput) {
+  return new DemoFailure(`What the demo started has ended: ${lastOutput}`);
 }
 
 /** Resolves when the portal sends everything that the demo shows. @param {import('./simulator.mjs').Simulator} simulator */

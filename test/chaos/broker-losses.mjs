@@ -16,7 +16,7 @@ import { deadLettersIn } from './bus-view.mjs';
 const emptyTimeoutMs = 75_000;
 const lookEveryMs = 500;
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
-const settleMs = 10_000;
+const confirmDelayMs = 10_000;
 const shards = 16;
 /** Shorter runs skip these faults. */
 const leastSeconds = 60;
@@ -85,7 +85,7 @@ async function whileEmpty(system, work) {
     doors.gateways.open();
     doors.consumers.open();
   }
-  await pause(settleMs);
+  await pause(confirmDelayMs);
 }
 
 /** Waiting, unacked, retrying and unrouted messages. @param {System} system */

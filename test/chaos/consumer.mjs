@@ -23,12 +23,12 @@ const {
   .parse(process.env);
 const hostile = new Set(hostileList.split(','));
 /** Timeout for a portal that never answers; a stopping process waits for it. */
-const hostilePatienceMs = 5_000;
+const hostileTimeoutMs = 5_000;
 const timeoutMs = 10_000;
 const begun = z.object({ run: z.int(), fail: z.array(z.string()) });
 
 /** By portal. @type {Map<string, number>} */
-const inHand = new Map();
+const inFlight = new Map();
 
 /**
  * @typedef {object} Batch
@@ -64,7 +64,7 @@ class LedgerController {
    */
   async #callHostile(memberId) {
     if (!hostile.has(memberId)) return;
-    const signal = AbortSignal.timeout(hostilePatienceMs);
+    const signal = AbortSignal.timeout(hostileTimeoutMs);
     await this.portals
       .for(memberId)
       .call('crm.contact.list', {}, { signal })
@@ -74,19 +74,19 @@ class LedgerController {
 
 /** @param {string} portal @param {{ entity: string, thing: string }[]} entries @returns {Promise<{ entity: string, error: Error }[]>} */
 async function handle(portal, entries) {
-  const others = inHand.get(portal) ?? 0;
-  inHand.set(portal, others + 1);
+  const others = inFlight.get(portal) ?? 0;
+  inFlight.set(portal, others + 1);
   try {
     const things = entries.map(({ thing }) => thing);
     const { run, fail } = begun.parse(
-      await tell('/began', { process: process_, portal, things, inHand: others }),
+      await tell('/began', { process: process_, portal, things, inFlight: others }),
     );
     await tell('/ended', { run, failed: fail });
     const failed = entries.filter(({ thing }) => fail.includes(thing));
     if (failed.length === entries.length) throw new Error('The harness says that all of it fails');
     return failed.map(({ entity }) => ({ entity, error: new Error('The harness says that it fails') }));
   } finally {
-    inHand.set(portal, (inHand.get(portal) ?? 1) - 1);
+    inFlight.set(portal, (inFlight.get(portal) ?? 1) - 1);
   }
 }
 

@@ -9,7 +9,7 @@ const beginning = z.object({
   process: z.string(),
   portal: z.string(),
   things: z.array(z.string()),
-  inHand: z.int(),
+  inFlight: z.int(),
 });
 const ending = z.object({ run: z.int(), failed: z.array(z.string()) });
 

@@ -16,7 +16,7 @@
  * @property {string} process
  * @property {string} portal
  * @property {readonly string[]} things
- * @property {number} inHand batches of this portal that the same process has in hand besides
+ * @property {number} inFlight batches of this portal that the same process has in flight besides
  */
 /**
  * @typedef {object} Run
@@ -99,17 +99,17 @@ export class Ledger {
    * @param {Beginning} beginning
    * @returns {number} the run
    */
-  began({ process, portal, things, inHand }) {
+  began({ process, portal, things, inFlight }) {
     const place = ++this.#place;
     const atMs = this.now();
     this.#counts.begun += 1;
-    if (inHand > 0) this.#overlapsWithin += 1;
+    if (inFlight > 0) this.#overlapsWithin += 1;
     for (const run of this.#runs.values()) {
       if (run.portal !== portal || run.isOver) continue;
       if (run.process !== process) this.#noteOverlap(run, { process, run: place, atMs });
       // The process reports no other run in flight. The end of the earlier one may still arrive: a request that the
       // process has given up can get here after its next one.
-      else if (inHand === 0) run.isOver = true;
+      else if (inFlight === 0) run.isOver = true;
     }
     for (const thing of things) {
       const record = this.#thingOf(portal, thing);

@@ -9,7 +9,7 @@ describe('the ledger', () => {
   let now: number;
   const send = (): ((answer: string) => void) => ledger.sent({ portal, thing, gatewayUp: true });
   const begin = (process = 'consumer-1'): number =>
-    ledger.began({ process, portal, things: [thing], inHand: 0 });
+    ledger.began({ process, portal, things: [thing], inFlight: 0 });
   const handle = (): void => ledger.ended(begin(), []);
   const most = (...faultsAtMs: number[]): number =>
     maxOverlaps(
@@ -69,7 +69,7 @@ describe('the ledger', () => {
     send()('refused');
     send()('401');
     handle();
-    ledger.ended(ledger.began({ process: 'p', portal, things: ['never sent'], inHand: 0 }), []);
+    ledger.ended(ledger.began({ process: 'p', portal, things: ['never sent'], inFlight: 0 }), []);
     expect(ledger.summary().strangers).toEqual([`${portal} ${thing}`, `${portal} never sent`]);
   });
 
@@ -109,7 +109,7 @@ describe('the ledger', () => {
     });
     ledger.ended(stalled, []);
     ledger.ended(other, []);
-    ledger.began({ process: 'consumer-2', portal, things: [thing], inHand: 1 });
+    ledger.began({ process: 'consumer-2', portal, things: [thing], inFlight: 1 });
     expect(ledger.summary().overlapsWithin).toBe(1);
   });
 
@@ -152,7 +152,7 @@ describe('the ledger', () => {
 
   it('knows no overlap with a process that has died, or with another portal', () => {
     begin('consumer-1');
-    ledger.began({ process: 'consumer-2', portal: 'other', things: [thing], inHand: 0 });
+    ledger.began({ process: 'consumer-2', portal: 'other', things: [thing], inFlight: 0 });
     ledger.died('consumer-1');
     begin('consumer-3');
     expect(ledger.summary().overlapsBetween).toEqual([]);

@@ -16,7 +16,7 @@ const stopTimeoutMs = 75_000;
 const restartMs = 1_000;
 
 /** @typedef {'down' | 'starting' | 'up' | 'frozen'} State */
-/** @typedef {{ process: string, whileStarting: boolean, lastWords: string }} UnaskedEnd */
+/** @typedef {{ process: string, whileStarting: boolean, lastOutput: string }} UnaskedEnd */
 /**
  * @typedef {object} ReplicaOptions
  * @property {string} name
@@ -141,23 +141,23 @@ export class Replica {
       detached: true,
     });
     this.#child = child;
-    let lastWords = '';
+    let lastOutput = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
         this.#log.write(text);
-        lastWords = text.slice(-1_000);
+        lastOutput = text.slice(-1_000);
         if (text.includes(this.options.startedMark)) this.#hasStarted = true;
       });
     }
     child.once('exit', () => {
       this.options.onEnd(processName);
-      if (this.#child === child) this.#endedByItself(processName, lastWords);
+      if (this.#child === child) this.#endedByItself(processName, lastOutput);
     });
   }
 
-  /** @param {string} process @param {string} lastWords */
-  #endedByItself(process, lastWords) {
-    this.options.onUnaskedEnd({ process, whileStarting: !this.#hasStarted, lastWords });
+  /** @param {string} process @param {string} lastOutput */
+  #endedByItself(process, lastOutput) {
+    this.options.onUnaskedEnd({ process, whileStarting: !this.#hasStarted, lastOutput });
     this.#child = undefined;
     this.#state = 'down';
     if (this.#isClosed) return;

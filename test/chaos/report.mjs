@@ -82,7 +82,7 @@ export function textOf({
     'Ledger:',
     ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
     ...histories.map((history) => `\nlost: ${history}`),
-    ...unaskedEnds.map(({ process, lastWords }) => `\n${process} ended by itself: ${lastWords}`),
+    ...unaskedEnds.map(({ process, lastOutput }) => `\n${process} ended by itself: ${lastOutput}`),
   ].join('\n');
 }
 

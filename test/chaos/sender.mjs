@@ -61,7 +61,7 @@ export class Sender {
     /** @type {Way[]} */
     const tried = [];
     for (;;) {
-      const way = this.#choose(tried);
+      const way = this.#pickTarget(tried);
       if (!way) return answered('refused');
       tried.push(way);
       const answer = await this.#post(way, form);
@@ -72,7 +72,7 @@ export class Sender {
   }
 
   /** @param {readonly Way[]} tried */
-  #choose(tried) {
+  #pickTarget(tried) {
     const now = performance.now();
     const left = this.#ways.filter((way) => !tried.includes(way));
     const good = left.filter(({ outUntil }) => outUntil <= now);

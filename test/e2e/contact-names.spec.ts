@@ -29,7 +29,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     afterAll(() => relay?.stop(), 120_000);
 
     /** Nothing on its way any more: all events are answered, and all that were accepted are handled. */
-    async function atRest(): Promise<void> {
+    async function untilIdle(): Promise<void> {
       await eventually(async () => {
         const { events } = await portal.statistics();
         expect(events.pending).toBe(0);
@@ -47,7 +47,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         },
         { timeoutMs: 5_000 },
       );
-      await atRest();
+      await untilIdle();
       const { calls, events } = await portal.statistics();
       expect(calls['crm.item.update']).toBe(1);
       expect(events.names).toMatchObject({ ONCRMCONTACTADD: 1, ONCRMCONTACTUPDATE: 1 });
@@ -57,7 +57,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const before = await portal.statistics();
       await portal.add(contactTypeId, { name: 'Ludwig', secondName: '', lastName: 'van Beethoven' });
       await portal.add(contactTypeId, { name: 'Ronald', secondName: '', lastName: 'McDonald' });
-      await atRest();
+      await untilIdle();
       const { calls, events } = await portal.statistics();
       expect(events.names['ONCRMCONTACTADD']).toBe((before.events.names['ONCRMCONTACTADD'] ?? 0) + 2);
       // `Van`: a field's first word always starts with a capital.

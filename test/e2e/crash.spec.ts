@@ -67,7 +67,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     const portal = await installed('gateway');
     const added: number[] = [];
     for (let kills = 0; kills < 3; kills += 1) {
-      const before = await atRest(portal);
+      const before = await whenIdle(portal);
       added.push(...(await addContacts(portal, 20)));
       const { events } = await eventually(
         async () => {
@@ -92,7 +92,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     for (let kills = 0; kills < 2; kills += 1) {
       // Dead from the beginning, so that no update of its own is among the events that are counted.
       await relay.kill('name-formatter');
-      const before = accepted((await atRest(portal)).events);
+      const before = accepted((await whenIdle(portal)).events);
       const killInTheMiddle = async (): Promise<void> => {
         const moment = before + randomInt(1, 30);
         await eventually(
@@ -102,7 +102,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         await relay.kill('gateway');
       };
       const [added] = await Promise.all([addContacts(portal, 100), killInTheMiddle()]);
-      const { events } = await atRest(portal);
+      const { events } = await whenIdle(portal);
       acknowledged.push(...added.slice(0, accepted(events) - before));
       await Promise.all([relay.start('gateway'), relay.start('name-formatter')]);
     }
@@ -145,14 +145,14 @@ async function changesNothingMore(portal: SimulatedPortal, ids: readonly number[
   await Promise.all(
     ids.slice(0, 5).map((id) => portal.change(contactTypeId, id, { comments: 'has called' })),
   );
-  await atRest(portal);
+  await whenIdle(portal);
   await areRight(portal, await addContacts(portal, 1));
   const { calls } = await portal.statistics();
   expect(calls['crm.item.update']).toBe((before.calls['crm.item.update'] ?? 0) + 1);
 }
 
 /** Every event that was caused has been sent, and has its answer, if one came. */
-function atRest(portal: SimulatedPortal): Promise<Statistics> {
+function whenIdle(portal: SimulatedPortal): Promise<Statistics> {
   return eventually(async () => {
     const now = await portal.statistics();
     expect(now.events.pending).toBe(0);

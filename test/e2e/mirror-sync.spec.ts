@@ -13,7 +13,7 @@ const typeIds = [131, 132, 133, 134, 135];
 const sizes = [0.5, 0.2, 0.15, 0.1, 0.05].map((part) => Math.round(items * part));
 /** All of it takes longer. */
 const scale = Math.max(1, items / 20_000);
-const patience = { timeoutMs: 120_000 * scale, everyMs: 250 };
+const polling = { timeoutMs: 120_000 * scale, everyMs: 250 };
 
 jest.setTimeout(300_000 * scale);
 
@@ -85,7 +85,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
         expect(stored).toBeGreaterThan(before);
         before = stored;
         expect(done).toBeLessThan(types);
-      }, patience);
+      }, polling);
       await relay.kill('smart-process-sync');
       await changeAtRandom(changes / 4, kills);
       await relay.start('smart-process-sync');
@@ -94,9 +94,9 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
     await eventually(async () => {
       const { types, done } = await mirror.backfilled();
       expect([types, done]).toEqual([typeIds.length, typeIds.length]);
-    }, patience);
-    await eventually(expectSettled, patience);
-    await eventually(expectEqual, { ...patience, everyMs: 1_000 });
+    }, polling);
+    await eventually(expectSettled, polling);
+    await eventually(expectEqual, { ...polling, everyMs: 1_000 });
   });
 
   it('can be queried by the names of the fields, with their types', async () => {
@@ -132,18 +132,18 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
 
   it('follows random changes, and is equal within seconds after the last', async () => {
     await changeAtRandom(changes / 2, 2);
-    await eventually(expectSettled, patience);
-    await eventually(expectEqual, { ...patience, everyMs: 1_000 });
+    await eventually(expectSettled, polling);
+    await eventually(expectEqual, { ...polling, everyMs: 1_000 });
   });
 
   it('is equal after a reconciliation, though one event in a hundred was lost', async () => {
     expect(await changeAtRandom(changes, 3, 0.01)).toBeGreaterThan(0);
-    await eventually(async () => expect((await portal.statistics()).events.pending).toBe(0), patience);
+    await eventually(async () => expect((await portal.statistics()).events.pending).toBe(0), polling);
     const ended = await command(relay, ['sync', 'reconcile', portal.memberId]);
     expect(ended.screen).toMatch(/reconcile: done/);
     expect(ended.code).toBe(0);
-    await eventually(expectSettled, patience);
-    await eventually(expectEqual, { ...patience, everyMs: 1_000 });
+    await eventually(expectSettled, polling);
+    await eventually(expectEqual, { ...polling, everyMs: 1_000 });
   });
 
   it('bears ten megabytes of text in an item, and in more of them than go into one answer', async () => {
@@ -157,10 +157,10 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
          WHERE length(title) > 10000000`,
       );
       expect(long).toEqual([{ items: ids.length, longest: title.length }]);
-    }, patience);
+    }, polling);
     for (const id of ids) await portal.change(134, id, { title: 'short again' });
-    await eventually(expectSettled, patience);
-    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
+    await eventually(expectSettled, polling);
+    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), polling);
   });
 
   it('tells what is hidden from what is deleted, and finds both without an event', async () => {
@@ -183,8 +183,8 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
   it('follows a portal that was restored from a backup: times go back, ids are given again', async () => {
     await portal.crm.backup('monday');
     await portal.crm.changeAtRandom(134, { count: 100, seed: 77, adds: 0.5, deletes: 0.2 });
-    await eventually(expectSettled, patience);
-    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
+    await eventually(expectSettled, polling);
+    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), polling);
     await portal.crm.restore('monday');
     expect((await mirror.differences(134)).length).toBeGreaterThan(0);
     await command(relay, ['sync', 'reconcile', 'acme']);
@@ -203,7 +203,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
       expect(await mirror.rows('SELECT count(*)::int AS items FROM mirror.acme_new')).toEqual([
         { items: 60 },
       ]);
-    }, patience);
+    }, polling);
     await portal.crm.addUserFields(160, [{ type: 'money', fieldName: 'UF_CRM_PRICE', label: 'Price' }]);
     await eventually(async () => {
       const columns = await mirror.rows(
@@ -214,7 +214,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
         { name: expect.stringMatching(/price$/) },
         { name: expect.stringMatching(/price_currency$/) },
       ]);
-    }, patience);
+    }, polling);
     await portal.crm.removeType(160);
     await eventually(async () => {
       expect(
@@ -223,7 +223,7 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
              WHERE i.entity_type_id = 160 AND deleted_at IS NOT NULL) AS kept FROM mirror.types WHERE entity_type_id = 160`,
         ),
       ).toEqual([{ state: 'deleted', kept: 60 }]);
-    }, patience);
+    }, polling);
     await expect(mirror.rows('SELECT FROM mirror.acme_new')).rejects.toThrow('does not exist');
   });
 
@@ -238,10 +238,10 @@ describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
           [134, 135].map((id) => `ONCRMDYNAMICITEM${what}_${id}`),
         ),
       );
-    }, patience);
+    }, polling);
     await portal.crm.changeAtRandom(134, { count: 50, seed: 5 });
-    await eventually(expectSettled, patience);
-    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), patience);
+    await eventually(expectSettled, polling);
+    await eventually(async () => expect(await mirror.differences(134)).toEqual([]), polling);
     await expect(mirror.rows('SELECT FROM mirror.acme_t131')).rejects.toThrow('does not exist');
   });
 });

@@ -12,7 +12,7 @@ import { askGateway, listedPortal } from '../support/operator.js';
 import { type BusKind, startRelay, type Relay } from '../support/relay.js';
 
 const CONSUMER = 'name-formatter';
-const patience = { timeoutMs: 60_000, everyMs: 100 };
+const polling = { timeoutMs: 60_000, everyMs: 100 };
 const html = { 'content-type': 'text/html' };
 const commands = z.record(z.string(), z.string()).catch({});
 const counted = z.object({ matching: z.number() });
@@ -56,7 +56,7 @@ function isOf(call: HeardCall, method: string): boolean {
 function until(isSo: () => boolean): Promise<void> {
   return eventually(() => {
     if (!isSo()) throw new Error('not yet');
-  }, patience);
+  }, polling);
 }
 
 /** Real: gateway, name-formatter, PostgreSQL, RabbitMQ. Made up: what the portals answer. */
@@ -101,7 +101,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     await eventually(() => {
       const written = Object.keys(odd).filter((memberId) => heard(memberId, 'crm.item.update').length > 0);
       expect(written).toEqual(Object.keys(odd));
-    }, patience);
+    }, polling);
     for (const memberId of Object.keys(odd))
       expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
   }, 120_000);
@@ -112,12 +112,12 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     for (const memberId of Object.keys(unauthorized)) {
       await install(memberId);
       expect(await send(memberId, 7)).toBe(200);
-      await eventually(() => expect(heard(memberId, 'crm.item.list').length).toBeGreaterThan(0), patience);
+      await eventually(() => expect(heard(memberId, 'crm.item.list').length).toBeGreaterThan(0), polling);
     }
     // What is sent to a portal that answers is handled behind theirs.
     await install('well');
     await send('well', 7);
-    await eventually(() => expect(heard('well', 'crm.item.update').length).toBeGreaterThan(0), patience);
+    await eventually(() => expect(heard('well', 'crm.item.update').length).toBeGreaterThan(0), polling);
     for (const memberId of Object.keys(unauthorized)) {
       expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
     }
@@ -131,7 +131,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       portals.calls.filter(({ memberId, method }) => memberId === 'plan' && method === 'app.info').length;
     await install('plan');
     // The gateway asks it for the language.
-    await eventually(() => expect(looks()).toBe(1), patience);
+    await eventually(() => expect(looks()).toBe(1), polling);
     isDenied = true;
     expect(await send('plan', 7)).toBe(200);
     await eventually(async () => {
@@ -139,7 +139,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         state: 'suspended',
         suspendedReason: 'ACCESS_DENIED',
       });
-    }, patience);
+    }, polling);
     expect(looks()).toBeGreaterThan(1);
     expect(await deadAt('plan')).toBe(0);
   }, 120_000);
@@ -186,13 +186,13 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     const tries = (): number => portals.calls.filter(({ memberId }) => memberId === 'always').length;
     const before = portals.grants.get('always') ?? 0;
     expect(await send('always', 1)).toBe(200);
-    await eventually(() => expect(portals.grants.get('always')).toBe(before + 1), patience);
+    await eventually(() => expect(portals.grants.get('always')).toBe(before + 1), polling);
     // A new process knows of it, too: what was renewed stands in the database.
     for (let start = 0; start < 2; start += 1) {
       const sofar = tries();
       await relay.kill(CONSUMER);
       await relay.start(CONSUMER, changes);
-      await eventually(() => expect(tries()).toBeGreaterThan(sofar), patience);
+      await eventually(() => expect(tries()).toBeGreaterThan(sofar), polling);
     }
     expect(portals.grants.get('always')).toBe(before + 1);
     expect(await deadAt('always')).toBe(0);

@@ -108,14 +108,14 @@ describe('a pair of webhooks', () => {
   });
 
   it('is tried out by a change that somebody makes by hand', async () => {
-    const trial = command(['portals', 'test', portal.memberId]);
+    const testing = command(['portals', 'test', portal.memberId]);
     let isOver = false;
-    void trial.finally(() => (isOver = true));
+    void testing.finally(() => (isOver = true));
     await eventually(async () => {
       if (!isOver) await portal.add(contactTypeId, { name: 'Ada', lastName: 'Lovelace' });
       expect(isOver).toBe(true);
     });
-    const { code, screen } = await trial;
+    const { code, screen } = await testing;
     expect([code, screen]).toEqual([0, expect.stringMatching(/An event of the portal came after \d+ ms/)]);
     expect(screen).toContain('Change something there by hand');
   });

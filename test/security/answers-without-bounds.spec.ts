@@ -14,7 +14,7 @@ import { startRelay, type Relay } from '../support/relay.js';
 const MB = 1_000_000;
 const HEAP_MB = 160;
 const TYPE = 150;
-const patience = { timeoutMs: 60_000, everyMs: 100 };
+const polling = { timeoutMs: 60_000, everyMs: 100 };
 
 /** What a portal answers to everything that it is asked, once it is installed. */
 const bombs: Record<string, HostileAnswer> = {
@@ -95,7 +95,7 @@ describe('answers without bounds', () => {
     await eventually(() => {
       expect(heard(memberId, 'crm.type.list')).toBeGreaterThan(0);
       expect(heard(memberId, 'batch') + heard(memberId, 'event.bind')).toBeGreaterThan(0);
-    }, patience);
+    }, polling);
   }
 
   it('to the OAuth exchange and to the first question are no install, and end nothing', async () => {
@@ -127,7 +127,7 @@ describe('answers without bounds', () => {
         expect(heard(atAll, 'event.get')).toBeGreaterThan(0);
         expect(heard(atTypes, 'crm.type.list')).toBeGreaterThan(0);
         expect(heard(atItems, 'batch')).toBeGreaterThan(0);
-      }, patience);
+      }, polling);
       await expectAllWell(`well-after-${kind}`);
     },
     120_000,
@@ -151,7 +151,7 @@ describe('answers without bounds', () => {
     await eventually(() => {
       expect(heard('bad-handlers', 'event.get')).toBeGreaterThan(0);
       expect(heard('bad-items', 'batch')).toBeGreaterThan(0);
-    }, patience);
+    }, polling);
     await expectAllWell('well-after-bad-entries');
   }, 120_000);
 
@@ -164,7 +164,7 @@ describe('answers without bounds', () => {
       );
       expect(rows).toEqual([{ id: 1 }, { id: 3 }]);
       expect(await relay.metric('smart-process-sync', 'relay_sync_unreadable_total')).toBe(1);
-    }, patience);
+    }, polling);
     await expectAllWell('well-after-large');
   }, 120_000);
 });

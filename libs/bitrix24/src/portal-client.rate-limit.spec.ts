@@ -56,7 +56,7 @@ describe('a request', () => {
     const full = new Error('no room in the bucket');
     rateLimiter.admit = () => Promise.reject(full);
     await expect(client.call('crm.item.list')).rejects.toBe(full);
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 });
 
@@ -74,7 +74,7 @@ describe('a paused method', () => {
       memberId: 'm1',
     });
     expect(rateLimiter.admitted).toEqual([]);
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('is left out of a batch, whose other commands are sent', async () => {
@@ -87,7 +87,7 @@ describe('a paused method', () => {
       b: { ok: true, result: 'done' },
       c: { ok: false, error: { recovery: 'wait' } },
     });
-    expect([...sentCommands(peer.heard[0]!).keys()]).toEqual(['b']);
+    expect([...sentCommands(peer.received[0]!).keys()]).toEqual(['b']);
     expect(rateLimiter.admitted).toEqual([{ work: 'bulk', methods: ['crm.item.update', 'batch'] }]);
   });
 
@@ -95,7 +95,7 @@ describe('a paused method', () => {
     const outcomes = await client.batch({ a: list });
     expect(outcomes).toMatchObject({ a: { ok: false, error: { code: 'OPERATION_TIME_LIMIT' } } });
     expect(rateLimiter.admitted).toEqual([]);
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it.each([
@@ -112,19 +112,19 @@ describe('a paused method', () => {
       message: 'OPERATION_TIME_LIMIT from batch',
       retryAfterMs: 120_000,
     });
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('refuses every batch when it is batch itself', async () => {
     rateLimiter.pauses = new Map([['batch', 5_000]]);
     expect(await failureOf(client.batch({ b: update }))).toMatchObject({ retryAfterMs: 5_000 });
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('does not concern linked commands of other methods', async () => {
     answersBatch({ result: { a: 1 } });
     await client.batch({ a: update }, { halt: true });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 });
 

@@ -58,7 +58,7 @@ describe.each(busHealth)('after %s', (_, behaviour, code) => {
   it.each(['crm.item.list', 'crm.item.get', 'crm.item.update'])('%s is retried', async (method) => {
     fails(MAX_RETRIES, behaviour);
     expect(await client().call(method)).toEqual({ result: 'done' });
-    expect(peer.heard).toHaveLength(1 + MAX_RETRIES);
+    expect(peer.received).toHaveLength(1 + MAX_RETRIES);
     expect(pauses).toEqual([1, 2]);
     expect(outcomes).toEqual([{ ok: true, method }]);
   });
@@ -67,26 +67,26 @@ describe.each(busHealth)('after %s', (_, behaviour, code) => {
     peer.answer = () => behaviour;
     const error = await failureOf(client().call('crm.item.list'));
     expect(error.code).toBe(code);
-    expect(peer.heard).toHaveLength(1 + MAX_RETRIES);
+    expect(peer.received).toHaveLength(1 + MAX_RETRIES);
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
   });
 
   it('what may add a second item is not', async () => {
     fails(1, behaviour);
     expect(await failureOf(client().call('crm.item.add'))).toMatchObject({ code });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('the caller knows best', async () => {
     fails(1, behaviour);
     await client().call('crm.item.add', {}, { repeatable: true });
-    expect(peer.heard).toHaveLength(2);
+    expect(peer.received).toHaveLength(2);
 
-    peer.heard.length = 0;
+    peer.received.length = 0;
     expect(await failureOf(client().call('crm.item.update', {}, { repeatable: false }))).toMatchObject({
       code,
     });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 });
 
@@ -105,14 +105,14 @@ describe('a batch', () => {
     batchFails();
     const done = await client().batch({ a: list, b: update });
     expect(done).toMatchObject({ a: { ok: true, result: 1 }, b: { ok: true, result: 2 } });
-    expect(peer.heard).toHaveLength(2);
+    expect(peer.received).toHaveLength(2);
     expect(outcomes).toEqual([{ ok: true, method: 'batch' }]);
   });
 
   it('with one command that adds is not', async () => {
     batchFails();
     expect(await failureOf(client().batch({ a: list, b: add }))).toMatchObject({ code: 'BAD_ANSWER' });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('whose response is not a batch result is retried', async () => {
@@ -124,7 +124,7 @@ describe('a batch', () => {
     const result_error = { a: { error: 'INTERNAL_SERVER_ERROR' } };
     peer.answer = () => ({ body: { result: { result: [], result_error } } });
     expect(await client().batch({ a: list })).toMatchObject({ a: { ok: false } });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
     expect(outcomes).toEqual([{ ok: true, method: 'batch' }]);
   });
 });
@@ -154,14 +154,14 @@ describe('no request is retried', () => {
   ])('after %s', async (_, behaviour) => {
     peer.answer = () => behaviour;
     const error = await failureOf(client().call('crm.item.list'));
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
   });
 
   it('after a time-out: the same would take as long again', async () => {
     peer.answer = () => 'hang';
     await failureOf(client({ timeoutMs: 50 }).call('crm.item.list'));
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('once its caller has given up, who gets the reason at once', async () => {
@@ -175,7 +175,7 @@ describe('no request is retried', () => {
       },
     });
     await expect(waiting.call('crm.item.list', {}, { signal: controller.signal })).rejects.toBe(reason);
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
     expect(outcomes).toEqual([]);
   });
 });
@@ -185,7 +185,7 @@ describe('the rate limit', () => {
     const rateLimiter = new RecordingRateLimiter();
     fails(MAX_THROTTLED, limited);
     await client({ rateLimiter }).call('crm.item.add');
-    expect(peer.heard).toHaveLength(1 + MAX_THROTTLED);
+    expect(peer.received).toHaveLength(1 + MAX_THROTTLED);
     expect(rateLimiter.refusals).toBe(MAX_THROTTLED);
     expect(rateLimiter.admitted).toHaveLength(1 + MAX_THROTTLED);
     expect(pauses).toEqual([]);
@@ -207,7 +207,7 @@ describe('the rate limit', () => {
     expect(await client({ rateLimiter: new RecordingRateLimiter() }).call('crm.item.list')).toEqual({
       result: 'done',
     });
-    expect(peer.heard).toHaveLength(5);
+    expect(peer.received).toHaveLength(5);
   });
 });
 

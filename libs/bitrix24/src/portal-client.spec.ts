@@ -23,7 +23,7 @@ function client(options: Partial<PortalClientOptions> = {}): PortalClient {
 }
 
 function askedMethods(): string[] {
-  return peer.heard.map(({ path }) => path.replace('/rest/', ''));
+  return peer.received.map(({ path }) => path.replace('/rest/', ''));
 }
 
 function blocked(time: object): Reply {
@@ -34,17 +34,17 @@ describe('a call', () => {
   it('posts JSON with the token in the body, not in the address', async () => {
     await client().call('crm.item.get', { entityTypeId: 3, id: 82 });
 
-    expect(peer.heard).toHaveLength(1);
-    const [heard] = peer.heard;
-    expect(heard).toMatchObject({ method: 'POST', path: '/rest/crm.item.get' });
-    expect(heard?.headers['content-type']).toBe('application/json');
-    expect(JSON.parse(heard?.text ?? '')).toEqual({ entityTypeId: 3, id: 82, auth: 'token-1' });
+    expect(peer.received).toHaveLength(1);
+    const [received] = peer.received;
+    expect(received).toMatchObject({ method: 'POST', path: '/rest/crm.item.get' });
+    expect(received?.headers['content-type']).toBe('application/json');
+    expect(JSON.parse(received?.text ?? '')).toEqual({ entityTypeId: 3, id: 82, auth: 'token-1' });
   });
 
   it('of a webhook carries no token', async () => {
     await client({ tokens: webhookTokens(`${peer.url}/rest/1/s3cret`) }).call('crm.item.get', { id: 82 });
 
-    expect(peer.heard[0]).toMatchObject({ path: '/rest/1/s3cret/crm.item.get', text: '{"id":82}' });
+    expect(peer.received[0]).toMatchObject({ path: '/rest/1/s3cret/crm.item.get', text: '{"id":82}' });
   });
 
   it('gives the result, the counts and the times', async () => {
@@ -85,7 +85,7 @@ describe('a call', () => {
       memberId: 'm1',
       message: 'QUERY_LIMIT_EXCEEDED from crm.item.list (HTTP 503)',
     });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('believes an error that came with status 200, also a numeric or a nameless one', async () => {
@@ -195,7 +195,7 @@ describe('a call', () => {
       const webhook = webhookTokens(`${peer.url}/rest/1/s3cret/`);
       const error = await failureOf(client({ tokens: webhook }).call('crm.item.get'));
       expect(error).toMatchObject({ errorClass: 'plan' });
-      expect(peer.heard.at(-1)?.path).toBe('/rest/1/s3cret/scope');
+      expect(peer.received.at(-1)?.path).toBe('/rest/1/s3cret/scope');
     });
   });
 
@@ -206,7 +206,7 @@ describe('a call', () => {
       code: 'REDIRECT',
       httpStatus: status,
     });
-    expect(peer.heard.map(({ path }) => path)).toEqual(['/rest/user.get']);
+    expect(peer.received.map(({ path }) => path)).toEqual(['/rest/user.get']);
   });
 
   it('reads no more than it may', async () => {
@@ -216,7 +216,7 @@ describe('a call', () => {
       detail: 'too-long',
       recovery: 'never',
     });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('gives up on an answer that does not come in time', async () => {
@@ -292,7 +292,7 @@ describe('a call', () => {
     'refuses %j as the name of a method',
     async (method) => {
       await expect(client().call(method)).rejects.toThrow(TypeError);
-      expect(peer.heard).toHaveLength(0);
+      expect(peer.received).toHaveLength(0);
     },
   );
 });

@@ -39,7 +39,7 @@ describe('an aborted call', () => {
 
   it('sends nothing when it was aborted before', async () => {
     await expect(client().call('user.get', {}, { signal: AbortSignal.abort() })).rejects.toThrow('abort');
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 });
 
@@ -49,7 +49,7 @@ describe('an expired token', () => {
 
     expect(await client().call('user.get')).toEqual({ result: 'done' });
     expect(tokens.renewedFrom).toEqual(['token-1']);
-    expect(peer.heard.map(({ text }) => JSON.parse(text) as unknown)).toEqual([
+    expect(peer.received.map(({ text }) => JSON.parse(text) as unknown)).toEqual([
       { auth: 'token-1' },
       { auth: 'token-2' },
     ]);
@@ -63,7 +63,7 @@ describe('an expired token', () => {
       httpStatus: 401,
     });
     expect(tokens.renewedFrom).toEqual(['token-1']);
-    expect(peer.heard).toHaveLength(2);
+    expect(peer.received).toHaveLength(2);
   });
 
   it.each(['invalid_token', 'NO_AUTH_FOUND'])(
@@ -73,7 +73,7 @@ describe('an expired token', () => {
 
       expect(await failureOf(client().call('user.get'))).toMatchObject({ recovery: 'reauthorize' });
       expect(tokens.renewedFrom).toEqual([]);
-      expect(peer.heard).toHaveLength(1);
+      expect(peer.received).toHaveLength(1);
     },
   );
 
@@ -91,7 +91,7 @@ describe('an expired token', () => {
     const hook = client({ tokens: webhookTokens(`${peer.url}/rest/1/s3cret/`) });
 
     expect(await failureOf(hook.call('user.get'))).toMatchObject({ code: 'EXPIRED_TOKEN' });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('gives the error of the token store when it cannot be refreshed', async () => {
@@ -120,7 +120,7 @@ function replaced(latest: string): TokenStore & { asked: string[] } {
 }
 
 function sentTokens(): unknown[] {
-  return peer.heard.map(({ text }) => z.object({ auth: z.string() }).parse(JSON.parse(text)).auth);
+  return peer.received.map(({ text }) => z.object({ auth: z.string() }).parse(JSON.parse(text)).auth);
 }
 
 describe('a token that was replaced during a request', () => {
@@ -180,10 +180,10 @@ describe('a renamed portal', () => {
 
     expect(await client({ tokens: store }).call('crm.item.add', { title: 'a' })).toEqual({ result: true });
     expect(store.asked).toEqual([`${peer.url}/rest/`]);
-    expect(elsewhere.heard).toHaveLength(1);
-    expect(elsewhere.heard[0]).toMatchObject({ method: 'POST', path: '/rest/crm.item.add' });
-    expect(JSON.parse(elsewhere.heard[0]?.text ?? '')).toEqual({ title: 'a', auth: 'token-9' });
-    expect(renamed.heard).toHaveLength(0);
+    expect(elsewhere.received).toHaveLength(1);
+    expect(elsewhere.received[0]).toMatchObject({ method: 'POST', path: '/rest/crm.item.add' });
+    expect(JSON.parse(elsewhere.received[0]?.text ?? '')).toEqual({ title: 'a', auth: 'token-9' });
+    expect(renamed.received).toHaveLength(0);
     await elsewhere.stop();
   });
 
@@ -195,7 +195,7 @@ describe('a renamed portal', () => {
       recovery: 'reauthorize',
     });
     expect(store.asked).toHaveLength(1);
-    expect(peer.heard).toHaveLength(2);
+    expect(peer.received).toHaveLength(2);
   });
 
   it('is an error of the store when nobody confirms an address', async () => {

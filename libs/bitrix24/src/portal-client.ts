@@ -2,7 +2,7 @@ import type { TokenStore } from './rest/access.js';
 import { readItems } from './batch-planner/read-items.js';
 import { batchParams, type Command, type CommandOutcome, readOutcomes } from './rest/batch.js';
 import { post } from './http/http-request.js';
-import { type Item, type ListParams, walkList } from './rest/listing.js';
+import { type Item, type ListParams, readList } from './rest/listing.js';
 import { checkMethod, type Params } from './rest/query.js';
 import type { Priority, RateLimiter } from './rate-limit/rate-limiter.js';
 import type { RequestContext, RestResponse } from './rest/response.js';
@@ -58,11 +58,11 @@ export class PortalClient {
   readonly #memberId: string;
   readonly #sender: Sender;
 
-  constructor(options: PortalClientOptions, exchange = post) {
+  constructor(options: PortalClientOptions, postRequest = post) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     const { allowHosts = [], rateLimiter, work = 'live' } = options;
     this.#memberId = options.memberId;
-    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, work }, exchange);
+    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, work }, postRequest);
   }
 
   get memberId(): string {
@@ -163,10 +163,10 @@ export class PortalClient {
     params: ListParams = {},
     { idField = 'id', signal }: CallOptions & { readonly idField?: 'id' | 'ID' } = {},
   ): AsyncGenerator<Item, void, undefined> {
-    return walkList((page) => this.call(method, page, { signal }), params, idField, this.#asked(method));
+    return readList((page) => this.call(method, page, { signal }), params, idField, this.#contextOf(method));
   }
 
-  #asked(method: string): RequestContext {
+  #contextOf(method: string): RequestContext {
     return { memberId: this.#memberId, method, secrets: [] };
   }
 }

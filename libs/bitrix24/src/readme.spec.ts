@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { type Heard, Peer, type Reply } from '../test/peer.js';
+import { type ReceivedRequest, Peer, type Reply } from '../test/peer.js';
 import { sentCommands } from '../test/sent.js';
 
 const README = join(import.meta.dirname, '../README.md');
@@ -42,8 +42,8 @@ async function run(example: string): Promise<void> {
   await import(pathToFileURL(file).href);
 }
 
-function portal(heard: Heard): Reply {
-  if (heard.path.endsWith('/crm.item.list')) {
+function portal(received: ReceivedRequest): Reply {
+  if (received.path.endsWith('/crm.item.list')) {
     return {
       body: {
         result: {
@@ -55,7 +55,7 @@ function portal(heard: Heard): Reply {
       },
     };
   }
-  const [key = ''] = sentCommands(heard).keys();
+  const [key = ''] = sentCommands(received).keys();
   const items = [{ id: 82, name: 'Ada', lastName: 'Lovelace' }];
   return { body: { result: { result: { [key]: { items } } } } };
 }
@@ -71,7 +71,7 @@ describe('the example', () => {
     await run(await exampleIn(README));
 
     expect(said).toEqual([[1, 'First deal'], [2, 'Second deal'], ['Lovelace']]);
-    expect(peer.heard.map(({ path }) => path)).toEqual([
+    expect(peer.received.map(({ path }) => path)).toEqual([
       '/rest/1/s3cret/crm.item.list',
       '/rest/1/s3cret/batch',
     ]);

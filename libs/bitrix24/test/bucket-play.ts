@@ -60,7 +60,7 @@ export const asker = fc.record({
 export interface Sent {
   work: Priority;
   askedAtMs: number;
-  turnAtMs: number;
+  sentAtMs: number;
 }
 
 /** Plays every asker against one bucket, in the order of the clock, as many processes would. */
@@ -82,9 +82,9 @@ export function play(
     due.splice(due.indexOf(next), 1);
     const asked = takeTicket(bucket, limit, next.work, next.atMs);
     bucket = asked.bucket;
-    if (!asked.taken.granted) due.push({ ...next, atMs: next.atMs + Math.max(asked.taken.askAgainMs, 1) });
-    else if (next.givesUp) bucket = releaseTicket(bucket, asked.taken.place);
-    else sent.push({ ...next, turnAtMs: next.atMs + asked.taken.waitMs });
+    if (!asked.taken.granted) due.push({ ...next, atMs: next.atMs + Math.max(asked.taken.retryAfterMs, 1) });
+    else if (next.givesUp) bucket = releaseTicket(bucket, asked.taken.ticket);
+    else sent.push({ ...next, sentAtMs: next.atMs + asked.taken.waitMs });
   }
   return { sent, bucket };
 }

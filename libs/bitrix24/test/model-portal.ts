@@ -44,7 +44,7 @@ export class ModelPortal implements BatchClient {
   /** Fails a request that has this command in it, before any of it is done. */
   spoils: (command: Command) => unknown = () => undefined;
   inFlight = 0;
-  maxUnderWay = 0;
+  maxInFlight = 0;
 
   get sent(): readonly SentRequest[] {
     return this.requests;
@@ -78,7 +78,7 @@ export class ModelPortal implements BatchClient {
     const request: RunningRequest = { names, alone, options, failure, sentMeanwhile: undefined };
     this.requests.push(request);
     this.inFlight += 1;
-    this.maxUnderWay = Math.max(this.maxUnderWay, this.inFlight);
+    this.maxInFlight = Math.max(this.maxInFlight, this.inFlight);
     try {
       await ticks(ticksBefore);
       const reached = failure === undefined ? entries : entries.slice(0, behaviour.done ?? 0);

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 
-/** A request as the peer heard it. */
-export interface Heard {
+/** A request as the peer received it. */
+export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -20,8 +20,8 @@ export type Behaviour = Reply | 'hang' | 'reset' | 'cut';
 
 /** A real HTTP server on the loopback interface whose responses a spec scripts. */
 export class Peer {
-  readonly heard: Heard[] = [];
-  answer: (heard: Heard, count: number) => Behaviour = () => ({ body: { result: true } });
+  readonly received: ReceivedRequest[] = [];
+  answer: (received: ReceivedRequest, count: number) => Behaviour = () => ({ body: { result: true } });
   /** How many were opened to it, and how many are closed again. */
   connections = 0;
   closed = 0;
@@ -41,15 +41,15 @@ export class Peer {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
-        const heard: Heard = {
+        const received: ReceivedRequest = {
           method: request.method ?? '',
           path: request.url ?? '',
           headers: request.headers,
           text: Buffer.concat(chunks).toString('utf8'),
         };
-        this.heard.push(heard);
+        this.received.push(received);
         this.wake();
-        behave(response, this.answer(heard, this.heard.length));
+        behave(response, this.answer(received, this.received.length));
       });
     });
   }
@@ -60,9 +60,9 @@ export class Peer {
     return new Peer(server);
   }
 
-  /** Resolves when it has heard so many requests. */
+  /** Resolves when it has received so many requests. */
   hears(count: number): Promise<void> {
-    return this.when(() => this.heard.length >= count);
+    return this.when(() => this.received.length >= count);
   }
 
   /** Resolves when so many connections are closed. */

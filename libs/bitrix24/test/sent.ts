@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Heard } from './peer.js';
+import type { ReceivedRequest } from './peer.js';
 import { parsePhpQuery, type PhpMap } from './php-query.js';
 
 const batch = z.object({ cmd: z.record(z.string(), z.string()) });
@@ -11,7 +11,7 @@ const listPage = z.object({
 });
 
 /** The commands of a batch that was sent: method and parameters of each. */
-export function sentCommands({ text }: Heard): Map<string, { method: string; params: PhpMap }> {
+export function sentCommands({ text }: ReceivedRequest): Map<string, { method: string; params: PhpMap }> {
   const { cmd } = batch.parse(JSON.parse(text));
   return new Map(
     Object.entries(cmd).map(([key, command]) => {
@@ -22,6 +22,6 @@ export function sentCommands({ text }: Heard): Map<string, { method: string; par
 }
 
 /** What one page of a list was asked by. */
-export function sentPage({ text }: Heard): z.infer<typeof listPage> {
+export function sentPage({ text }: ReceivedRequest): z.infer<typeof listPage> {
   return listPage.parse(JSON.parse(text));
 }

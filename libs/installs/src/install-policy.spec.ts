@@ -50,25 +50,25 @@ const table: [InstallSource, Record<State, [InstallDecision, InstallDecision]>][
     },
   ],
 ];
-const cases = table.flatMap(([way, verdicts]) =>
-  states.map((state) => ({ way, state, verdicts: verdicts[state] })),
+const cases = table.flatMap(([way, decisions]) =>
+  states.map((state) => ({ way, state, decisions: decisions[state] })),
 );
 const all = ways.flatMap((way) =>
-  states.flatMap((state) => tokens.map((token) => ({ way, standing: { state, token } }))),
+  states.flatMap((state) => tokens.map((token) => ({ way, portal: { state, token } }))),
 );
 
 describe('a confirmed token pair', () => {
-  it.each(cases)('that came by $way at a portal that is $state', ({ way, state, verdicts }) => {
-    const standing = { state, token: 'known' as const };
-    expect([true, false].map((isAdministrator) => decideInstall(way, standing, isAdministrator))).toEqual(
-      verdicts,
+  it.each(cases)('that came by $way at a portal that is $state', ({ way, state, decisions }) => {
+    const portal = { state, token: 'known' as const };
+    expect([true, false].map((isAdministrator) => decideInstall(way, portal, isAdministrator))).toEqual(
+      decisions,
     );
   });
 
   it('counts whosever it is where nobody asks whose', () => {
-    for (const { way, standing } of all.filter((one) => !needsAdministrator(one.way, one.standing))) {
-      const verdicts = [true, false, undefined].map((is) => decideInstall(way, standing, is));
-      expect(new Set(verdicts).size).toBe(1);
+    for (const { way, portal } of all.filter((one) => !needsAdministrator(one.way, one.portal))) {
+      const decisions = [true, false, undefined].map((is) => decideInstall(way, portal, is));
+      expect(new Set(decisions).size).toBe(1);
     }
   });
 
@@ -78,15 +78,15 @@ describe('a confirmed token pair', () => {
   });
 
   it('changes nothing of a portal that is known unless it is an administrator’s', () => {
-    for (const { way, standing } of all.filter((one) => one.standing.state !== 'unknown')) {
-      expect(['refuse', 'nothing']).toContain(decideInstall(way, standing, false));
+    for (const { way, portal } of all.filter((one) => one.portal.state !== 'unknown')) {
+      expect(['refuse', 'nothing']).toContain(decideInstall(way, portal, false));
     }
   });
 
   it('makes no application token believed unless it is an administrator’s', () => {
-    for (const { way, standing } of all.filter((one) => one.standing.token !== 'none')) {
-      expect(decideInstall(way, standing, false)).not.toBe('install');
-      expect(decideInstall(way, standing, undefined)).not.toBe('install');
+    for (const { way, portal } of all.filter((one) => one.portal.token !== 'none')) {
+      expect(decideInstall(way, portal, false)).not.toBe('install');
+      expect(decideInstall(way, portal, undefined)).not.toBe('install');
     }
   });
 });

@@ -22,17 +22,17 @@ export class InstallStore {
 
   /** @throws PortalError ENDPOINT_NOT_ALLOWED; the database error after some seconds of retries */
   async install(grant: TokenGrant, claim: AppliedClaim): Promise<void> {
-    await this.persist(grant.memberId, () => this.portalRepository.install(grant, claim));
+    await this.storeWithRetry(grant.memberId, () => this.portalRepository.install(grant, claim));
   }
 
   /** Like `install`, unless the portal is known meanwhile. @returns whether it was unknown */
   async installUnknown(grant: TokenGrant, claim: Pick<AppliedClaim, 'language'>): Promise<boolean> {
-    return this.persist(grant.memberId, () => this.portalRepository.installUnknown(grant, claim));
+    return this.storeWithRetry(grant.memberId, () => this.portalRepository.installUnknown(grant, claim));
   }
 
   /** @throws like `install`, and Bitrix24Error NOT_INSTALLED */
   async reauthorize(grant: TokenGrant): Promise<void> {
-    await this.persist(grant.memberId, () => this.portalRepository.reauthorize(grant));
+    await this.storeWithRetry(grant.memberId, () => this.portalRepository.reauthorize(grant));
   }
 
   async uninstall(memberId: string, options: { clean: boolean }): Promise<void> {
@@ -41,7 +41,7 @@ export class InstallStore {
     this.portalCache.expire(memberId);
   }
 
-  private async persist<T>(memberId: string, store: () => Promise<T>): Promise<T> {
+  private async storeWithRetry<T>(memberId: string, store: () => Promise<T>): Promise<T> {
     try {
       return await this.patiently(memberId, store);
     } finally {

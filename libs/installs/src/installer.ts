@@ -106,13 +106,13 @@ export class Installer {
 
   private async installOrKeep(claim: InstallClaim, source: string): Promise<InstallDecision> {
     if (!this.verifier.isPossible) return this.keep(claim, { source, reason: 'no-client-id' });
-    const inTurn = { source, isDue: true, reason: 'too-many-installs' };
-    if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) return this.keep(claim, inTurn);
+    const queued = { source, isDue: true, reason: 'too-many-installs' };
+    if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) return this.keep(claim, queued);
     // The token request consumes the refresh token, so it must not begin without a database to store the response.
     await this.portalRepository.requireDatabase(claim.memberId);
     const admission = await this.room(claim, source);
     if (admission === 'refused-before') return this.repeated(claim);
-    if (admission === 'too-many') return this.keep(claim, inTurn);
+    if (admission === 'too-many') return this.keep(claim, queued);
     // A source with so many claims gets no entry in the pending installs either.
     if (admission === 'too-many-of-source') throw new InstallRejectedError(503, 'too-many-installs');
     try {

@@ -145,7 +145,7 @@ export class JobLeases {
     );
   }
 
-  async failed(id: string, error: string, verdict: RetryDecision): Promise<void> {
+  async failed(id: string, error: string, decision: RetryDecision): Promise<void> {
     await this.change(
       id,
       `owner = NULL, lease_until = NULL, lost_leases = 0, error = $3, attempts = attempts + $4, again = false,
@@ -153,15 +153,15 @@ export class JobLeases {
        due_at = clock_timestamp() + make_interval(secs => $6 / 1000.0)`,
       [
         error,
-        verdict.again && verdict.counts ? 1 : 0,
-        verdict.again,
-        verdict.again ? Math.ceil(verdict.afterMs) : 0,
+        decision.again && decision.counts ? 1 : 0,
+        decision.again,
+        decision.again ? Math.ceil(decision.afterMs) : 0,
       ],
     );
   }
 
   /** Releases the job for the next process at once, because this one shuts down. */
-  async giveBack(id: string): Promise<void> {
+  async release(id: string): Promise<void> {
     await this.change(
       id,
       `owner = NULL, lease_until = NULL, state = 'waiting', due_at = clock_timestamp()`,

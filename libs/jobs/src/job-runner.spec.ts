@@ -210,12 +210,12 @@ describe('jobs of a consumer', () => {
 
   it('of one portal are done one after the other', async () => {
     const memberId = await portal();
-    let atOnce = 0;
-    let maxAtOnce = 0;
+    let concurrency = 0;
+    let maxConcurrency = 0;
     const handler: JobHandler = async ({ report }) => {
-      maxAtOnce = Math.max(maxAtOnce, ++atOnce);
+      maxConcurrency = Math.max(maxConcurrency, ++concurrency);
       for (let i = 0; i < 5; i++) await report({ i });
-      atOnce -= 1;
+      concurrency -= 1;
       return {};
     };
     const both = [
@@ -224,7 +224,7 @@ describe('jobs of a consumer', () => {
     ];
     runner(handler);
     for (const { id } of both) await ended(id);
-    expect(maxAtOnce).toBe(1);
+    expect(maxConcurrency).toBe(1);
   });
 
   it('of a process without heartbeat are taken over, and its later reports are ignored', async () => {
@@ -286,15 +286,15 @@ describe('jobs of a consumer', () => {
     await lostItsProcess(suspect.id, 3, '9 minutes');
     const gate = new EventEmitter();
     const released = once(gate, 'release');
-    const inHand = new Set<string>();
+    const inFlight = new Set<string>();
     const beside: string[] = [];
     const started: string[] = [];
     runner(async ({ task }) => {
       started.push(task.id);
-      inHand.add(task.id);
+      inFlight.add(task.id);
       if (task.id === suspect.id) await released;
-      else if (inHand.has(suspect.id)) beside.push(task.id);
-      inHand.delete(task.id);
+      else if (inFlight.has(suspect.id)) beside.push(task.id);
+      inFlight.delete(task.id);
       return {};
     });
     await eventually(async () => expect(started).toEqual([suspect.id]));

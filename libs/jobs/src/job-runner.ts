@@ -187,15 +187,15 @@ export class JobRunner {
           { event: 'job.lease.lost', ...named(task) },
           'a task was taken over by another process',
         );
-      if (this.stopping.signal.aborted) return await this.leases.giveBack(task.id);
+      if (this.stopping.signal.aborted) return await this.leases.release(task.id);
       // `done` makes a job that was requested again wait once more.
       if (restart.aborted) return await this.leases.done(task.id, {});
-      const verdict = decideRetry(err, attempts);
+      const decision = decideRetry(err, attempts);
       const message = redactText(err instanceof Error ? err.message : String(err));
-      await this.leases.failed(task.id, message, verdict);
+      await this.leases.failed(task.id, message, decision);
       log.warn(
-        { event: verdict.again ? 'job.retried' : 'job.failed', ...named(task), err, verdict },
-        verdict.again ? 'a task is tried again later' : 'task failed',
+        { event: decision.again ? 'job.retried' : 'job.failed', ...named(task), err, decision },
+        decision.again ? 'a task is tried again later' : 'task failed',
       );
     }
   }

@@ -59,7 +59,7 @@ export class LeaderLease {
   /** What the clocks showed when the last renewal was asked for. */
   private renewedAt: readonly number[] | undefined;
   private resignTimer: NodeJS.Timeout | undefined;
-  private announced = false;
+  private notified = false;
   private isFailing = false;
   private currentTerm = 0;
   private running: Promise<void> | undefined;
@@ -116,7 +116,7 @@ export class LeaderLease {
     await this.running;
     const held = this.isLeader();
     this.renewedAt = undefined;
-    this.announce();
+    this.notifyOfChange();
     // Else it ends by itself.
     if (held) await this.pool.query(RELEASE_SQL, [this.options.name, this.holder]).catch(() => undefined);
     await this.pool.end();
@@ -136,7 +136,7 @@ export class LeaderLease {
       const { term = null, freeInMs = null } = rows[0] ?? {};
       if (term !== null) this.currentTerm = Number(term);
       this.renewedAt = term === null ? undefined : askedAt;
-      this.announce();
+      this.notifyOfChange();
       // A lease that ends sooner than the next attempt is waited for.
       return term === null ? Math.min(Math.max(freeInMs ?? 0, 10), this.intervalMs) : this.intervalMs;
     } catch (err) {
@@ -156,13 +156,13 @@ export class LeaderLease {
   }
 
   /** Tells the listeners what has changed, and again when the trust in the lease ends. */
-  private announce(): void {
+  private notifyOfChange(): void {
     clearTimeout(this.resignTimer);
     const trustedMs = this.trustedForMs();
     const leads = trustedMs > 0;
-    if (leads) this.resignTimer = setTimeout(() => this.announce(), Math.ceil(trustedMs)).unref();
-    if (leads === this.announced) return;
-    this.announced = leads;
+    if (leads) this.resignTimer = setTimeout(() => this.notifyOfChange(), Math.ceil(trustedMs)).unref();
+    if (leads === this.notified) return;
+    this.notified = leads;
     const { name, log } = this.options;
     const fields = { name, term: this.currentTerm };
     if (leads) log.info(fields, 'this process is the leader');

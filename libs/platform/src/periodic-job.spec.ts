@@ -15,18 +15,18 @@ describe('a loop', () => {
   });
 
   it('runs once more, and never twice at once, when it is woken while it runs', async () => {
-    let [runs, atOnce, most] = [0, 0, 0];
+    let [runs, concurrency, maxConcurrency] = [0, 0, 0];
     loop = new PeriodicJob('spec', 60_000, silentLog, async () => {
       runs += 1;
-      atOnce += 1;
-      most = Math.max(most, atOnce);
+      concurrency += 1;
+      maxConcurrency = Math.max(maxConcurrency, concurrency);
       await new Promise(setImmediate);
-      atOnce -= 1;
+      concurrency -= 1;
     });
     loop.start();
     for (let times = 0; times < 5; times += 1) loop.trigger();
     await eventually(() => expect(runs).toBe(2));
-    expect(most).toBe(1);
+    expect(maxConcurrency).toBe(1);
   });
 
   it('goes on after a failure, sooner than usual', async () => {

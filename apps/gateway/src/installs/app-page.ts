@@ -29,9 +29,9 @@ export class AppPage {
       if (knowsToken(portal, claim.applicationToken)) return this.show(portal);
     }
     await this.installer.authorize(claim, sourceOfPage(address));
-    const mended = await this.portalCache.find(memberId, { fresh: true });
-    if (mended === undefined) throw new RequestRejectedError(503, 'not-finished');
-    return this.show(mended);
+    const refreshed = await this.portalCache.find(memberId, { fresh: true });
+    if (refreshed === undefined) throw new RequestRejectedError(503, 'not-finished');
+    return this.show(refreshed);
   }
 
   private async show(portal: KnownPortal): Promise<Page> {

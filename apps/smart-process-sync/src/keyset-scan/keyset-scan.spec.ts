@@ -95,19 +95,19 @@ describe('a keyset scan', () => {
   it('hands over one page at a time, and reads no further than two requests ahead of it', async () => {
     const portal = filled({ 147: 10_000, 150: 10_000, 155: 10_000 });
     let handed = 0;
-    let inHand = 0;
+    let inFlight = 0;
     await scanAll(portal, {
       onPage: async () => {
-        inHand += 1;
+        inFlight += 1;
         handed += 1;
-        expect(inHand).toBe(1);
+        expect(inFlight).toBe(1);
         // Until no more requests come.
         for (let before = -1; before !== portal.requests;) {
           before = portal.requests;
           await new Promise((resolve) => setImmediate(resolve));
         }
         expect(portal.requests).toBeLessThanOrEqual(handed + 2);
-        inHand -= 1;
+        inFlight -= 1;
       },
     });
     expect(handed).toBeGreaterThan(12);

@@ -197,7 +197,7 @@ class KeysetScan {
     const items: Item[] = [];
     const unreadable: string[] = [];
     const queries = ids.map((one) => ({ entityTypeId, ids: [one], select }));
-    const options = { signal: this.signal, requestsAtOnce: 1 };
+    const options = { signal: this.signal, concurrency: 1 };
     for (const [, outcomes] of await readItems(client, queries, options)) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') items.push(outcome.item);

@@ -26,7 +26,7 @@ const foundTotal = counter({
 });
 
 /** A second of the portal's clock, and one for the error of the measured clock difference. */
-const SETTLED_AFTER_SECONDS = 2;
+const STABLE_AFTER_SECONDS = 2;
 
 /** Finds the differences between the portal and the mirror. */
 @Injectable()
@@ -73,7 +73,7 @@ export class Comparison {
         items.map(({ id }) => String(id)),
         items.map(({ updatedTime }) => storedTime(updatedTime)),
         skewSeconds,
-        SETTLED_AFTER_SECONDS,
+        STABLE_AFTER_SECONDS,
         after,
         last,
         isEnd,

@@ -59,14 +59,14 @@ export class CastFailures {
   /** Counts, by column, the values that do not fit, and stores the counts. It reads every item of the type. */
   async countOf(
     { memberId, entityTypeId, fields }: CountedType,
-    { signal, itemsAtOnce = COUNT_BATCH_SIZE }: { signal?: AbortSignal; itemsAtOnce?: number } = {},
+    { signal, batchSize = COUNT_BATCH_SIZE }: { signal?: AbortSignal; batchSize?: number } = {},
   ): Promise<Record<string, number>> {
     const statement = countStatement(columnsOf(fields));
     if (statement === undefined) return {};
     const counts = new Map<string, number>();
     for (let after = '0'; ;) {
       signal?.throwIfAborted();
-      const last = await this.lastOf(memberId, entityTypeId, after, itemsAtOnce);
+      const last = await this.lastOf(memberId, entityTypeId, after, batchSize);
       if (last === null) break;
       const rows: unknown = await this.source.query(statement, [memberId, entityTypeId, after, last]);
       for (const { column, count } of castFailureRows.parse(rows)) {

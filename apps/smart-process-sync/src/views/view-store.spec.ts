@@ -183,7 +183,7 @@ describe('typed views', () => {
       uf_crm_5_11: 1,
     };
     expect(await castFailures.countOf(type)).toEqual(counts);
-    expect(await castFailures.countOf(type, { itemsAtOnce: 1 })).toEqual(counts);
+    expect(await castFailures.countOf(type, { batchSize: 1 })).toEqual(counts);
     expect((await types.all(type.memberId))[0]?.castFailures).toEqual(counts);
   });
 

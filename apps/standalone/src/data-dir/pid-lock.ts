@@ -14,7 +14,7 @@ const MAX_ATTEMPTS = 10;
 export function acquirePidLock(folder: string): () => void {
   const path = join(folder, 'lock');
   const mine = `${process.pid} ${startOf(process.pid)}\n`;
-  for (let turn = 0; turn < MAX_ATTEMPTS; turn += 1) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     if (createAtomically(path, mine)) {
       const release = (): void => {
         if (readIfExists(path) === mine) rmSync(path);
@@ -58,16 +58,16 @@ function createAtomically(path: string, text: string): boolean {
 
 /** Two processes may find the same stale lock: what the slower one takes away is the faster one's, and is put back. */
 function removeStale(path: string, stale: string): void {
-  const aside = `${path}.stale.${process.pid}`;
+  const stalePath = `${path}.stale.${process.pid}`;
   try {
-    renameSync(path, aside);
+    renameSync(path, stalePath);
   } catch {
     return;
   }
   try {
-    if (readFileSync(aside, 'utf8') !== stale) createAtomically(path, readFileSync(aside, 'utf8'));
+    if (readFileSync(stalePath, 'utf8') !== stale) createAtomically(path, readFileSync(stalePath, 'utf8'));
   } finally {
-    rmSync(aside, { force: true });
+    rmSync(stalePath, { force: true });
   }
 }
 

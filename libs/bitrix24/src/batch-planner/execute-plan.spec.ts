@@ -70,7 +70,7 @@ const scenarios = fc.record({
   wishes,
   behaviours,
   maxCommands: fc.oneof({ weight: 3, arbitrary: fc.constant(50) }, fc.integer({ min: 1, max: 50 })),
-  requestsAtOnce: fc.integer({ min: 1, max: 5 }),
+  concurrency: fc.integer({ min: 1, max: 5 }),
 });
 type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
 
@@ -79,7 +79,7 @@ interface NamedJob extends PlannedCommand {
   readonly fate: Fate;
 }
 
-async function play({ wishes: wished, behaviours: script, maxCommands, requestsAtOnce }: Scenario) {
+async function play({ wishes: wished, behaviours: script, maxCommands, concurrency }: Scenario) {
   const jobs = wished.map(({ entity, repeatable, alone, fate }, index): NamedJob => {
     const name = `w${index}`;
     const command = { method: 'crm.item.update', params: { name } };
@@ -95,7 +95,7 @@ async function play({ wishes: wished, behaviours: script, maxCommands, requestsA
     if (byName.get(name)?.fate !== 'refused') return { ok: true, result: name };
     return { ok: false, error: new Bitrix24Error(`REFUSED_${name}`) };
   };
-  const ended = await executePlan(portal, jobs, { requestsAtOnce });
+  const ended = await executePlan(portal, jobs, { concurrency });
   return { jobs, portal, ended };
 }
 
@@ -158,8 +158,8 @@ describe('whatever fails, a plan', () => {
   });
 
   it('keeps to its concurrency, and sends no request after the portal has turned out to accept none', async () => {
-    await always(({ portal }, { requestsAtOnce }) => {
-      expect(portal.maxUnderWay).toBeLessThanOrEqual(requestsAtOnce);
+    await always(({ portal }, { concurrency }) => {
+      expect(portal.maxInFlight).toBeLessThanOrEqual(concurrency);
       const refused = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
       expect(refused.filter(({ sentMeanwhile }) => sentMeanwhile !== portal.sent.length)).toEqual([]);
     });

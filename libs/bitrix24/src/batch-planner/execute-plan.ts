@@ -6,14 +6,14 @@ import { type BatchClient, type Outcome, Plan, type PlannedCommand, type Planned
 export interface PlanOptions {
   readonly signal?: AbortSignal | undefined;
   /** Maximum concurrent requests. Default 4. */
-  readonly requestsAtOnce?: number | undefined;
+  readonly concurrency?: number | undefined;
 }
 
 /**
  * A batch of fifty updates takes seconds in the cloud: sequential batches would not use the two requests per second
  * that a portal allows.
  */
-const REQUESTS_AT_ONCE = 4;
+const DEFAULT_CONCURRENCY = 4;
 
 /**
  * Executes commands in as few requests as possible and returns the outcome of each, in the order given. Never rejects:
@@ -22,15 +22,17 @@ const REQUESTS_AT_ONCE = 4;
 export async function executePlan<J extends PlannedCommand>(
   client: BatchClient,
   jobs: readonly J[],
-  { signal, requestsAtOnce = REQUESTS_AT_ONCE }: PlanOptions = {},
+  { signal, concurrency = DEFAULT_CONCURRENCY }: PlanOptions = {},
 ): Promise<[job: J, outcome: Outcome][]> {
   const plan = new Plan(jobs);
   const inFlight = new Set<Promise<void>>();
   for (;;) {
-    while (inFlight.size < requestsAtOnce) {
+    while (inFlight.size < concurrency) {
       const request = plan.next();
       if (!request) break;
-      const sent: Promise<void> = carry(client, plan, request, signal).finally(() => inFlight.delete(sent));
+      const sent: Promise<void> = sendPlan(client, plan, request, signal).finally(() =>
+        inFlight.delete(sent),
+      );
       inFlight.add(sent);
     }
     if (inFlight.size === 0) break;
@@ -39,7 +41,7 @@ export async function executePlan<J extends PlannedCommand>(
   return jobs.map((job) => [job, plan.outcomeOf(job) ?? noOutcome(client, job)]);
 }
 
-async function carry(
+async function sendPlan(
   client: BatchClient,
   plan: Plan,
   request: PlannedRequest,

@@ -18,7 +18,7 @@ describe('a request that is too long', () => {
         await writeAll(
           portal,
           all.map((name) => add(name)),
-          { requestsAtOnce: 1 },
+          { concurrency: 1 },
         ),
       ),
     ).toEqual(all);
@@ -37,7 +37,7 @@ describe('a request that is too long', () => {
         await writeAll(
           portal,
           all.map((name) => add(name, 'one')),
-          { requestsAtOnce: 1 },
+          { concurrency: 1 },
         ),
       ),
     ).toEqual(all);
@@ -76,7 +76,7 @@ describe('a request that is too long', () => {
     const outcomes = await writeAll(
       portal,
       names(100).map((name) => add(name)),
-      { requestsAtOnce: 1 },
+      { concurrency: 1 },
     );
 
     expect(outcomes.filter((outcome) => !outcome.ok)).toHaveLength(1);
@@ -157,7 +157,7 @@ describe('a request with an unknown outcome', () => {
       await writeAll(
         slow,
         names(150).map((name) => update(name)),
-        { requestsAtOnce: 1 },
+        { concurrency: 1 },
       );
       expect(sizes(slow)).toEqual([50, 25, 25, 25, 25, 25, 25]);
 
@@ -166,7 +166,7 @@ describe('a request with an unknown outcome', () => {
       await writeAll(
         once,
         names(200).map((name) => update(name)),
-        { requestsAtOnce: 1 },
+        { concurrency: 1 },
       );
       expect(sizes(once)).toEqual([50, 50, 25, 25, 50, 50]);
     },
@@ -201,7 +201,7 @@ describe('a portal that takes no requests', () => {
     const outcomes = await writeAll(
       portal,
       names(500).map((name) => update(name)),
-      { requestsAtOnce: 1 },
+      { concurrency: 1 },
     );
 
     expect(portal.sent).toHaveLength(2);
@@ -215,7 +215,7 @@ describe('a portal that takes no requests', () => {
     const outcomes = await writeAll(
       portal,
       names(500).map((name) => update(name)),
-      { requestsAtOnce: 1 },
+      { concurrency: 1 },
     );
     expect(portal.sent).toHaveLength(12);
     expect(outcomes.every((outcome) => !outcome.ok && outcome.error === timeout)).toBe(true);
@@ -227,7 +227,7 @@ describe('a portal that takes no requests', () => {
     const outcomes = await writeAll(
       portal,
       names(150).map((name) => add(name)),
-      { requestsAtOnce: 2 },
+      { concurrency: 2 },
     );
     expect(outcomes.filter(({ ok }) => ok)).toHaveLength(50);
     expect(portal.sent).toHaveLength(2);

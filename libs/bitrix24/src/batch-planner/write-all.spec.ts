@@ -19,7 +19,7 @@ describe('writes', () => {
       ),
     ).toEqual(all);
     expect(sizes(portal)).toEqual([50, 50, 50, 50, 50, 1]);
-    expect(portal.maxUnderWay).toBe(4);
+    expect(portal.maxInFlight).toBe(4);
   });
 
   it('that there are none of make no request', async () => {
@@ -110,7 +110,7 @@ describe('a lone call that fails', () => {
           .slice(1)
           .map((name) => update(name)),
       ];
-      expect(results(await writeAll(portal, writes, { requestsAtOnce: 1 }))).toEqual([
+      expect(results(await writeAll(portal, writes, { concurrency: 1 }))).toEqual([
         code,
         ...names(60).slice(1),
       ]);
@@ -138,7 +138,7 @@ describe('an abort', () => {
     const outcomes = await writeAll(
       portal,
       names(120).map((name) => update(name)),
-      { signal, requestsAtOnce: 1 },
+      { signal, concurrency: 1 },
     );
 
     expect(portal.sent).toHaveLength(1);

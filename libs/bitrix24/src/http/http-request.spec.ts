@@ -78,8 +78,8 @@ describe('where a connection goes', () => {
     const lookup = resolver('127.0.0.1', '192.0.2.1');
     const url = new URL(`https://portal.bitrix24.example:${port}/rest/user.get`);
 
-    const exchange = await post(request({ url }), createHttpAgents({ lookup, connectTimeoutMs: 200 }));
-    expect(exchange).toMatchObject({ code: 'TRANSPORT', delivered: 'no' });
+    const result = await post(request({ url }), createHttpAgents({ lookup, connectTimeoutMs: 200 }));
+    expect(result).toMatchObject({ code: 'TRANSPORT', delivered: 'no' });
     expect(connections).toBe(0);
   });
 
@@ -153,7 +153,7 @@ describe('whether a request arrived', () => {
   it('is surely not so when TLS fails', async () => {
     const url = new URL(`https://${peer.host}/rest/user.get`);
     expect(await post(request({ url }))).toMatchObject({ code: 'TRANSPORT', delivered: 'no' });
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('cannot be told when the connection broke, or the time ran out, after it was sent', async () => {
@@ -177,7 +177,7 @@ describe('a response', () => {
   it('may come packed', async () => {
     peer.answer = () => ({ headers: packed, body: gzipSync('{"result":"ä"}') });
     expect(await post(request())).toEqual({ ok: true, httpStatus: 200, text: '{"result":"ä"}' });
-    expect(peer.heard[0]?.headers['accept-encoding']).toBe('gzip');
+    expect(peer.received[0]?.headers['accept-encoding']).toBe('gzip');
   });
 
   it('is not unpacked beyond what may be kept', async () => {

@@ -11,7 +11,7 @@ const PORTAL = `
   const flags = new Int32Array(workerData);
   const server = createServer((request, response) => {
     request.resume().on('end', () => {
-      parentPort.postMessage('heard');
+      parentPort.postMessage('received');
       const waiting = setInterval(() => {
         if (Atomics.load(flags, 0) === 0) return;
         clearInterval(waiting);

@@ -45,10 +45,10 @@ describe('the OAuth server', () => {
     peer.answer = () => ({ body: granted });
     await server().refresh('r3fresh-old');
 
-    expect(peer.heard).toHaveLength(1);
-    expect(peer.heard[0]).toMatchObject({ method: 'POST', path: '/oauth/token/' });
-    expect(peer.heard[0]?.headers['content-type']).toBe('application/x-www-form-urlencoded');
-    expect(Object.fromEntries(new URLSearchParams(peer.heard[0]?.text))).toEqual({
+    expect(peer.received).toHaveLength(1);
+    expect(peer.received[0]).toMatchObject({ method: 'POST', path: '/oauth/token/' });
+    expect(peer.received[0]?.headers['content-type']).toBe('application/x-www-form-urlencoded');
+    expect(Object.fromEntries(new URLSearchParams(peer.received[0]?.text))).toEqual({
       grant_type: 'refresh_token',
       client_id: 'app.1',
       client_secret: 'cl1ent-s3cret',

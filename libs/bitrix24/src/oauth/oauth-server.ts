@@ -121,14 +121,14 @@ export class OAuthServer {
       allowHosts: [this.#tokenUrl.host],
       signal,
     });
-    if (!response.ok) throw noVerdict(response.code, response.cause);
+    if (!response.ok) throw unreachableServer(response.code, response.cause);
     const body = parseJson(response.text);
     const refused = refusal.safeParse(body);
     if (refused.success) {
       throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), response.httpStatus);
     }
     const granted = grantSchema.safeParse(body);
-    if (!granted.success || response.httpStatus >= 300) throw noVerdict('BAD_ANSWER');
+    if (!granted.success || response.httpStatus >= 300) throw unreachableServer('BAD_ANSWER');
     return this.#accept(granted.data);
   }
 
@@ -156,12 +156,12 @@ export class OAuthServer {
 }
 
 function refuse(code: string, httpStatus: number): OAuthError {
-  if (httpStatus === 429 || httpStatus >= 500) return noVerdict(code);
+  if (httpStatus === 429 || httpStatus >= 500) return unreachableServer(code);
   const refused = classifyOAuth(code);
   return new OAuthError(refused.code, refused.errorClass, false);
 }
 
-function noVerdict(code: string, cause?: string): OAuthError {
+function unreachableServer(code: string, cause?: string): OAuthError {
   return new OAuthError(code, 'unavailable', true, cause === undefined ? undefined : { cause });
 }
 

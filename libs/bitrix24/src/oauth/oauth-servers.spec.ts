@@ -37,7 +37,7 @@ describe('the trusted OAuth servers', () => {
   it('are asked as the tokens name them', async () => {
     grantFor(east);
     expect(await servers().refresh('r3fresh-old', hostOf(east))).toMatchObject({ oauthHost: hostOf(east) });
-    expect([west, east].map(({ heard }) => heard.length)).toEqual([0, 1]);
+    expect([west, east].map(({ received }) => received.length)).toEqual([0, 1]);
   });
 
   it('are the first of the list where the tokens name none, or one that is not in it', async () => {
@@ -45,7 +45,7 @@ describe('the trusted OAuth servers', () => {
     for (const named of [undefined, '', hostOf(stranger), '127.0.0.1']) {
       expect(await servers().refresh('r3fresh-old', named)).toMatchObject({ oauthHost: hostOf(west) });
     }
-    expect([west, east, stranger].map(({ heard }) => heard.length)).toEqual([4, 0, 0]);
+    expect([west, east, stranger].map(({ received }) => received.length)).toEqual([4, 0, 0]);
   });
 
   it('say which of them is asked next', async () => {
@@ -56,7 +56,7 @@ describe('the trusted OAuth servers', () => {
   it('do not bring in a server that is not among them', async () => {
     grantFor(stranger);
     expect(await servers().refresh('r3fresh-old', hostOf(east))).toMatchObject({ oauthHost: hostOf(east) });
-    expect(stranger.heard).toEqual([]);
+    expect(stranger.received).toEqual([]);
   });
 
   it('are one at the least', () => {

@@ -23,7 +23,7 @@ describe('the bucket', () => {
         fc.integer({ min: 0, max: 999 }),
         (limit, askers, phaseMs) => {
           const counter = new Counter(limit, phaseMs);
-          const arrivals = play(limit, askers).sent.map(({ turnAtMs, lateMs }) => turnAtMs + lateMs);
+          const arrivals = play(limit, askers).sent.map(({ sentAtMs, lateMs }) => sentAtMs + lateMs);
           for (const atMs of arrivals.toSorted((a, b) => a - b)) counter.arrive(atMs);
           expect(counter.refusals).toBe(0);
         },
@@ -35,11 +35,11 @@ describe('the bucket', () => {
     for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
       const counter = new Counter(limit, 0);
       const { sent } = play(limit, flood(1_000, 'live'));
-      for (const { turnAtMs } of sent) counter.arrive(turnAtMs);
+      for (const { sentAtMs } of sent) counter.arrive(sentAtMs);
       expect(counter.refusals).toBe(0);
       expect(counter.highest).toBeGreaterThanOrEqual(burstAllowance(limit));
       const seconds = (1_000 - burstAllowance(limit)) / limit.rate;
-      expect(Math.max(...sent.map(({ turnAtMs }) => turnAtMs))).toBeCloseTo(seconds * 1_000, -1);
+      expect(Math.max(...sent.map(({ sentAtMs }) => sentAtMs))).toBeCloseTo(seconds * 1_000, -1);
     }
   });
 
@@ -50,11 +50,11 @@ describe('the bucket', () => {
         const { sent } = play(limit, live);
         // An ideal line by hand: the level right before each request, leaking all the time.
         let [level, atMs] = [0, 0];
-        for (const { askedAtMs, turnAtMs } of sent) {
+        for (const { askedAtMs, sentAtMs } of sent) {
           const earliestMs = Math.max(askedAtMs, atMs);
           const leaked = Math.max(0, level - ((earliestMs - atMs) * limit.rate) / 1_000);
           const waitMs = (Math.max(0, leaked + 1 - burstAllowance(limit)) * 1_000) / limit.rate;
-          expect(Math.abs(turnAtMs - (earliestMs + waitMs))).toBeLessThanOrEqual(1.001);
+          expect(Math.abs(sentAtMs - (earliestMs + waitMs))).toBeLessThanOrEqual(1.001);
           level = Math.max(0, level - ((earliestMs + waitMs - atMs) * limit.rate) / 1_000) + 1;
           atMs = earliestMs + waitMs;
         }
@@ -66,11 +66,11 @@ describe('the bucket', () => {
     for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
       const bulk = flood(burstAllowance(limit), 'bulk');
       const { sent } = play(limit, bulk);
-      const atOnce = sent.filter(({ turnAtMs }) => turnAtMs === 0).length;
-      expect(atOnce).toBe(Math.floor(bulkAllowance(limit)));
+      const immediate = sent.filter(({ sentAtMs }) => sentAtMs === 0).length;
+      expect(immediate).toBe(Math.floor(bulkAllowance(limit)));
 
-      let bucket = play(limit, bulk.slice(0, atOnce)).bucket;
-      const reserve = burstAllowance(limit) - atOnce;
+      let bucket = play(limit, bulk.slice(0, immediate)).bucket;
+      const reserve = burstAllowance(limit) - immediate;
       expect(reserve).toBeGreaterThanOrEqual(burstAllowance(limit) / 5);
       for (let index = 0; index < reserve; index += 1) {
         const { taken, bucket: after } = takeTicket(bucket, limit, 'live', 0);
@@ -83,7 +83,7 @@ describe('the bucket', () => {
   it('lets bulk work alone have the whole rate', () => {
     const { sent } = play(DEFAULT_LIMIT, flood(200, 'bulk'));
     const seconds = (200 - Math.floor(bulkAllowance(DEFAULT_LIMIT))) / DEFAULT_LIMIT.rate;
-    expect(Math.max(...sent.map(({ turnAtMs }) => turnAtMs)) / 1_000).toBeLessThan(seconds + 1);
+    expect(Math.max(...sent.map(({ sentAtMs }) => sentAtMs)) / 1_000).toBeLessThan(seconds + 1);
   });
 
   it('keeps a share for bulk work under a flood of live work, and delays live work by no more than that share', () => {
@@ -95,7 +95,7 @@ describe('the bucket', () => {
           // More live requests than the rate allows: the line only grows.
           let bucket = emptyBucket(0);
           const asking = Array.from({ length: bulkAskers }, () => 0);
-          let bulkPlaces = 0;
+          let bulkTickets = 0;
           const minutes = 5 * 60_000;
           for (let nowMs = 0; nowMs < minutes; nowMs += everyMs) {
             bucket = takeTicket(bucket, DEFAULT_LIMIT, 'live', nowMs).bucket;
@@ -103,15 +103,15 @@ describe('the bucket', () => {
               if (atMs > nowMs) continue;
               const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'bulk', nowMs);
               bucket = after;
-              if (taken.granted) bulkPlaces += 1;
-              else asking[index] = nowMs + taken.askAgainMs;
+              if (taken.granted) bulkTickets += 1;
+              else asking[index] = nowMs + taken.retryAfterMs;
             }
           }
           const leaked = leakBucket(bucket, DEFAULT_LIMIT, minutes).leaked;
           const share = leaked / BUCKET_RULES.bulkEvery;
-          expect(bulkPlaces).toBeGreaterThanOrEqual(share - 2);
+          expect(bulkTickets).toBeGreaterThanOrEqual(share - 2);
           // What it found in the empty bucket comes on top.
-          expect(bulkPlaces).toBeLessThanOrEqual(share + bulkAllowance(DEFAULT_LIMIT) + 1);
+          expect(bulkTickets).toBeLessThanOrEqual(share + bulkAllowance(DEFAULT_LIMIT) + 1);
         },
       ),
     );
@@ -119,7 +119,7 @@ describe('the bucket', () => {
 
   it('releases a ticket only if it is the last', () => {
     const three = play(DEFAULT_LIMIT, flood(3, 'live')).bucket;
-    expect(releaseTicket(three, 3).places).toBe(2);
+    expect(releaseTicket(three, 3).tickets).toBe(2);
     expect(releaseTicket(three, 2)).toBe(three);
     const leaked = releaseTicket(leakBucket(three, DEFAULT_LIMIT, 60_000), 3);
     expect(leaked.leaked).toBe(2);
@@ -128,7 +128,7 @@ describe('the bucket', () => {
   it('lets one after the other through where the limit is too small for the rule', () => {
     const tiny = { rate: 10, burst: 12 };
     const { sent } = play(tiny, flood(4, 'live'));
-    expect(sent.map(({ turnAtMs }) => turnAtMs)).toEqual([0, 100, 200, 300]);
+    expect(sent.map(({ sentAtMs }) => sentAtMs)).toEqual([0, 100, 200, 300]);
   });
 
   it('tolerates a clock that is set back', () => {

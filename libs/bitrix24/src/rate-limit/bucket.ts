@@ -22,36 +22,36 @@ export const ENTERPRISE_LIMIT: RateLimit = { rate: 5, burst: 250 };
 /** State that all processes that call one portal share. All times are of one clock, in milliseconds. */
 export interface Bucket {
   /** Tickets issued so far, including those of waiting requests. A ticket is identified by its number, from 1. */
-  readonly places: number;
+  readonly tickets: number;
   /** Tickets that have leaked at `leakedAtMs`. Negative after a rejection showed the bucket fuller than its tickets. */
   readonly leaked: number;
   readonly leakedAtMs: number;
   /** Multiplier of the rate at `leakedAtMs`: below 1 after a rejection, because another client uses our address. */
-  readonly share: number;
+  readonly rateMultiplier: number;
   /** The last ticket that could be sent when Bitrix24 last rejected a request; 0 if it never has. */
-  readonly refusedPlace: number;
+  readonly rejectedTicket: number;
   /** Once this many tickets have leaked, the next bulk request gets a ticket on the same terms as a live one. */
-  readonly bulkFrom: number;
+  readonly nextBulkAt: number;
 }
 
 export type Ticket =
-  | { readonly granted: true; readonly place: number; readonly waitMs: number }
-  | { readonly granted: false; readonly askAgainMs: number };
+  | { readonly granted: true; readonly ticket: number; readonly waitMs: number }
+  | { readonly granted: false; readonly retryAfterMs: number };
 
 export const BUCKET_RULES = {
   /** Part of the burst allowance that bulk work leaves free, so that a burst of live work does not wait. */
   bulkReserve: 0.2,
   /** Under continuous live load, one ticket in this many goes to bulk work. */
   bulkEvery: 8,
-  /** Multiplicative decrease of `share` on a rejection. */
-  lowerBy: 0.7,
-  leastShare: 0.05,
-  /** Additive increase of `share` per second: from a half to 1 takes one minute, from the minimum two. */
+  /** Multiplicative decrease of `rateMultiplier` on a rejection. */
+  decreaseFactor: 0.7,
+  minMultiplier: 0.05,
+  /** Additive increase of `rateMultiplier` per second: from a half to 1 takes one minute, from the minimum two. */
   raisePerSecond: 1 / 120,
 };
 
 export function emptyBucket(nowMs: number): Bucket {
-  return { places: 0, leaked: 0, leakedAtMs: nowMs, share: 1, refusedPlace: 0, bulkFrom: 0 };
+  return { tickets: 0, leaked: 0, leakedAtMs: nowMs, rateMultiplier: 1, rejectedTicket: 0, nextBulkAt: 0 };
 }
 
 /** Maximum unleaked tickets up to and including the own one. At least 1, also for a limit too small for the formula. */
@@ -66,18 +66,20 @@ export function bulkAllowance(limit: RateLimit): number {
 /** The bucket at a later time. A clock that was set back changes nothing. */
 export function leakBucket(bucket: Bucket, limit: RateLimit, nowMs: number): Bucket {
   const elapsed = Math.max(0, nowMs - bucket.leakedAtMs) / 1_000;
-  const raising = Math.min(elapsed, (1 - bucket.share) / BUCKET_RULES.raisePerSecond);
+  const raising = Math.min(elapsed, (1 - bucket.rateMultiplier) / BUCKET_RULES.raisePerSecond);
   const fullRateSeconds =
-    bucket.share * raising + (BUCKET_RULES.raisePerSecond * raising * raising) / 2 + (elapsed - raising);
+    bucket.rateMultiplier * raising +
+    (BUCKET_RULES.raisePerSecond * raising * raising) / 2 +
+    (elapsed - raising);
   return {
     ...bucket,
-    leaked: Math.min(bucket.places, bucket.leaked + limit.rate * fullRateSeconds),
+    leaked: Math.min(bucket.tickets, bucket.leaked + limit.rate * fullRateSeconds),
     leakedAtMs: nowMs,
-    share: Math.min(1, bucket.share + BUCKET_RULES.raisePerSecond * elapsed),
+    rateMultiplier: Math.min(1, bucket.rateMultiplier + BUCKET_RULES.raisePerSecond * elapsed),
   };
 }
 
-/** Live work always gets a ticket; bulk work only below its own allowance, or when `bulkFrom` is reached. */
+/** Live work always gets a ticket; bulk work only below its own allowance, or when `nextBulkAt` is reached. */
 export function takeTicket(
   before: Bucket,
   limit: RateLimit,
@@ -87,39 +89,39 @@ export function takeTicket(
   const bucket = leakBucket(before, limit, nowMs);
   const bulk = work === 'bulk';
   const granted =
-    !bulk || bucket.places + 1 - bucket.leaked <= bulkAllowance(limit) || bucket.leaked >= bucket.bulkFrom;
+    !bulk || bucket.tickets + 1 - bucket.leaked <= bulkAllowance(limit) || bucket.leaked >= bucket.nextBulkAt;
   if (!granted) return { bucket: before, taken: rejectTicket(bucket, limit) };
-  const place = bucket.places + 1;
+  const ticket = bucket.tickets + 1;
   return {
     bucket: {
       ...bucket,
-      places: place,
-      bulkFrom: bulk ? bucket.leaked + BUCKET_RULES.bulkEvery : bucket.bulkFrom,
+      tickets: ticket,
+      nextBulkAt: bulk ? bucket.leaked + BUCKET_RULES.bulkEvery : bucket.nextBulkAt,
     },
-    taken: grantTicket(bucket, limit, place),
+    taken: grantTicket(bucket, limit, ticket),
   };
 }
 
 /** The ticket with its delay; `bucket` must have leaked until now. */
-export function grantTicket(bucket: Bucket, limit: RateLimit, place: number): Ticket {
-  return { granted: true, place, waitMs: delayUntilTurn(bucket, limit, place) };
+export function grantTicket(bucket: Bucket, limit: RateLimit, ticket: number): Ticket {
+  return { granted: true, ticket, waitMs: ticketDelayMs(bucket, limit, ticket) };
 }
 
-/** No ticket for bulk work: the delay until there would be room, or `bulkFrom` is reached, without other requests. */
+/** No ticket for bulk work: the delay until there would be room, or `nextBulkAt` is reached, without other requests. */
 export function rejectTicket(bucket: Bucket, limit: RateLimit): Ticket {
-  const room = untilLeaked(bucket, limit, bucket.places + 1 - bulkAllowance(limit));
-  return { granted: false, askAgainMs: Math.min(room, untilLeaked(bucket, limit, bucket.bulkFrom)) };
+  const room = untilLeaked(bucket, limit, bucket.tickets + 1 - bulkAllowance(limit));
+  return { granted: false, retryAfterMs: Math.min(room, untilLeaked(bucket, limit, bucket.nextBulkAt)) };
 }
 
 /** Whole milliseconds from `leakedAtMs` until the request with this ticket may be sent. */
-export function delayUntilTurn(bucket: Bucket, limit: RateLimit, place: number): number {
-  return untilLeaked(bucket, limit, place - burstAllowance(limit));
+export function ticketDelayMs(bucket: Bucket, limit: RateLimit, ticket: number): number {
+  return untilLeaked(bucket, limit, ticket - burstAllowance(limit));
 }
 
 /** The request of this ticket will not be sent. Only the last ticket can be reused. */
-export function releaseTicket(bucket: Bucket, place: number): Bucket {
-  if (bucket.places !== place) return bucket;
-  return { ...bucket, places: place - 1, leaked: Math.min(bucket.leaked, place - 1) };
+export function releaseTicket(bucket: Bucket, ticket: number): Bucket {
+  if (bucket.tickets !== ticket) return bucket;
+  return { ...bucket, tickets: ticket - 1, leaked: Math.min(bucket.leaked, ticket - 1) };
 }
 
 /**
@@ -130,28 +132,29 @@ export function releaseTicket(bucket: Bucket, place: number): Bucket {
 export function throttleDown(before: Bucket, limit: RateLimit, nowMs: number): Bucket {
   const bucket = leakBucket(before, limit, nowMs);
   const reached = bucket.leaked + burstAllowance(limit);
-  if (reached < bucket.refusedPlace + 1) return before;
-  const refusedPlace = Math.min(bucket.places, reached);
-  const leaked = refusedPlace - limit.burst;
+  if (reached < bucket.rejectedTicket + 1) return before;
+  const rejectedTicket = Math.min(bucket.tickets, reached);
+  const leaked = rejectedTicket - limit.burst;
   return {
     ...bucket,
     leaked,
-    bulkFrom: bucket.bulkFrom + leaked - bucket.leaked,
-    share: Math.max(BUCKET_RULES.leastShare, bucket.share * BUCKET_RULES.lowerBy),
-    refusedPlace,
+    nextBulkAt: bucket.nextBulkAt + leaked - bucket.leaked,
+    rateMultiplier: Math.max(BUCKET_RULES.minMultiplier, bucket.rateMultiplier * BUCKET_RULES.decreaseFactor),
+    rejectedTicket,
   };
 }
 
 /** Inverse of `leakBucket`: milliseconds until `target` tickets have leaked. */
-function untilLeaked({ leaked, share }: Bucket, { rate }: RateLimit, target: number): number {
+function untilLeaked({ leaked, rateMultiplier }: Bucket, { rate }: RateLimit, target: number): number {
   const fullRateSeconds = (target - leaked) / rate;
   if (fullRateSeconds <= 0) return 0;
-  const raising = (1 - share) / BUCKET_RULES.raisePerSecond;
-  const whileRaising = share * raising + (BUCKET_RULES.raisePerSecond * raising * raising) / 2;
+  const raising = (1 - rateMultiplier) / BUCKET_RULES.raisePerSecond;
+  const whileRaising = rateMultiplier * raising + (BUCKET_RULES.raisePerSecond * raising * raising) / 2;
   const seconds =
     fullRateSeconds >= whileRaising
       ? raising + (fullRateSeconds - whileRaising)
-      : (Math.sqrt(share * share + 2 * BUCKET_RULES.raisePerSecond * fullRateSeconds) - share) /
+      : (Math.sqrt(rateMultiplier * rateMultiplier + 2 * BUCKET_RULES.raisePerSecond * fullRateSeconds) -
+          rateMultiplier) /
         BUCKET_RULES.raisePerSecond;
   return Math.ceil(seconds * 1_000);
 }

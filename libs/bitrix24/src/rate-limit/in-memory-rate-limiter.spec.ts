@@ -96,9 +96,9 @@ describe('InMemoryRateLimiter', () => {
 
   it('sends one call of a throttled method at a time, the next after its usage sample', async () => {
     const rateLimiter = new InMemoryRateLimiter();
-    const bill = { method: 'crm.item.list', resetsInMs: 2_000, exhausted: false };
+    const usage = { method: 'crm.item.list', resetsInMs: 2_000, exhausted: false };
     const request = { work: 'live' as const, methods: ['crm.item.list'] };
-    await rateLimiter.observe([{ ...bill, operatingSeconds: 384 }]);
+    await rateLimiter.observe([{ ...usage, operatingSeconds: 384 }]);
     await rateLimiter.admit(request);
     const second = rateLimiter.admit(request);
     const early = await Promise.race([
@@ -106,7 +106,7 @@ describe('InMemoryRateLimiter', () => {
       new Promise((resolve) => setImmediate(() => resolve('not yet'))),
     ]);
     expect(early).toBe('not yet');
-    await rateLimiter.observe([{ ...bill, operatingSeconds: 385 }]);
+    await rateLimiter.observe([{ ...usage, operatingSeconds: 385 }]);
     await second;
   });
 });

@@ -8,7 +8,7 @@ import {
   throttleDown,
   type RateLimit,
   takeTicket,
-  delayUntilTurn,
+  ticketDelayMs,
   DEFAULT_LIMIT,
 } from './bucket.js';
 import { judgeWaits, observeUsage, reserveCalls, type ThrottledMethod } from './operating-time.js';
@@ -45,7 +45,7 @@ export class InMemoryRateLimiter implements RateLimiter {
     const known = { ...request, methods: lowered(request.methods), optional: lowered(request.optional) };
     const throttled = await this.reserveCalls(known, signal);
     if (canBeSent(known, throttled))
-      await this.awaitTurn(await this.takeTicket(request.work, signal), signal);
+      await this.awaitTicket(await this.takeTicket(request.work, signal), signal);
     return throttled;
   }
 
@@ -90,43 +90,43 @@ export class InMemoryRateLimiter implements RateLimiter {
 
   /** @returns the ticket's number */
   private async takeTicket(work: Priority, signal?: AbortSignal): Promise<number> {
-    if (work === 'live') return await this.askForTicket(work, signal);
-    const asking = this.bulkQueue(() => this.askForTicket(work, signal));
+    if (work === 'live') return await this.acquireTicket(work, signal);
+    const asking = this.bulkQueue(() => this.acquireTicket(work, signal));
     return await unlessAborted(asking, signal).catch((error: unknown) => {
       void asking.then(
-        (place) => this.release(place),
+        (ticket) => this.release(ticket),
         () => undefined,
       );
       throw error;
     });
   }
 
-  private async askForTicket(work: Priority, signal?: AbortSignal): Promise<number> {
+  private async acquireTicket(work: Priority, signal?: AbortSignal): Promise<number> {
     for (;;) {
       signal?.throwIfAborted();
       const { bucket, taken } = takeTicket(this.bucket, this.limit, work, performance.now());
       this.bucket = bucket;
-      if (taken.granted) return taken.place;
-      await sleep(wakeAfter(taken.askAgainMs), signal);
+      if (taken.granted) return taken.ticket;
+      await sleep(wakeAfter(taken.retryAfterMs), signal);
     }
   }
 
-  private async awaitTurn(place: number, signal?: AbortSignal): Promise<void> {
+  private async awaitTicket(ticket: number, signal?: AbortSignal): Promise<void> {
     try {
       for (let waitMs = Infinity; waitMs > TRUSTED_WAIT_MS;) {
         signal?.throwIfAborted();
         const bucket = leakBucket(this.bucket, this.limit, performance.now());
-        waitMs = delayUntilTurn(bucket, this.limit, place);
+        waitMs = ticketDelayMs(bucket, this.limit, ticket);
         if (waitMs > 0) await sleep(wakeAfter(waitMs), signal);
       }
     } catch (error) {
-      this.release(place);
+      this.release(ticket);
       throw error;
     }
   }
 
-  private release(place: number): void {
-    this.bucket = releaseTicket(this.bucket, place);
+  private release(ticket: number): void {
+    this.bucket = releaseTicket(this.bucket, ticket);
   }
 }
 

@@ -13,7 +13,7 @@ import {
 import type { MethodUsage } from './rate-limiter.js';
 
 const method = 'crm.item.list';
-const bill = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
+const usageOf = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
   method,
   operatingSeconds,
   resetsInMs,
@@ -28,10 +28,10 @@ const refusal = (resetsInMs?: number): MethodUsage => ({
 const waitOf = (slowed: ThrottledMethod | undefined, nowMs: number): number =>
   (slowed && reserveCalls(new Map([[method, slowed]]), nowMs).waits.get(method)) ?? 0;
 
-/** The method after a bill that slows it down. */
+/** The method after a usage sample that throttles it. */
 function slowedBy(usage: MethodUsage): ThrottledMethod {
   const slowed = observeUsage(undefined, usage, 0);
-  if (!slowed) throw new Error('the bill slows nothing down');
+  if (!slowed) throw new Error('the sample throttles nothing');
   return slowed;
 }
 
@@ -41,16 +41,16 @@ function pausedMs(usage: MethodUsage): number | undefined {
 
 describe('operating time', () => {
   it('is no matter until four fifths of the limit are used', () => {
-    expect(observeUsage(undefined, bill(SLOW_FROM_SECONDS - 1), 0)).toBeUndefined();
-    expect(observeUsage(undefined, { ...bill(0), operatingSeconds: undefined }, 0)).toBeUndefined();
-    expect(observeUsage(undefined, bill(SLOW_FROM_SECONDS), 0)).toMatchObject({ nextAtMs: 0 });
+    expect(observeUsage(undefined, usageOf(SLOW_FROM_SECONDS - 1), 0)).toBeUndefined();
+    expect(observeUsage(undefined, { ...usageOf(0), operatingSeconds: undefined }, 0)).toBeUndefined();
+    expect(observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 0)).toMatchObject({ nextAtMs: 0 });
   });
 
   it('spreads what is left until the reset: half of it used, half of the time waited', () => {
     const half = (SLOW_FROM_SECONDS + OPERATING_LIMIT_SECONDS) / 2;
-    const slowed = observeUsage(undefined, bill(SLOW_FROM_SECONDS), 1_000);
-    expect(observeUsage(slowed, bill(half, 290_000), 11_000)).toMatchObject({ nextAtMs: 1_000 + 150_000 });
-    expect(observeUsage(slowed, bill(500, 290_000), 11_000)).toMatchObject({ nextAtMs: 301_000 });
+    const slowed = observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 1_000);
+    expect(observeUsage(slowed, usageOf(half, 290_000), 11_000)).toMatchObject({ nextAtMs: 1_000 + 150_000 });
+    expect(observeUsage(slowed, usageOf(500, 290_000), 11_000)).toMatchObject({ nextAtMs: 301_000 });
   });
 
   it('pauses an exhausted method until its reset, and no longer than ten minutes', () => {
@@ -62,14 +62,14 @@ describe('operating time', () => {
   });
 
   it('takes the reset of an exhausted method from the previous sample, when the error has none', () => {
-    const slowed = observeUsage(undefined, bill(470, 200_000), 0);
+    const slowed = observeUsage(undefined, usageOf(470, 200_000), 0);
     expect(observeUsage(slowed, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
   });
 
   it('is not misled by the late usage sample of an earlier call', () => {
     const exhausted = observeUsage(undefined, refusal(200_000), 0);
-    expect(observeUsage(exhausted, bill(300, 195_000), 5_000)).toEqual(exhausted);
-    expect(waitOf(observeUsage(exhausted, bill(470, 195_000), 5_000), 5_000)).toBe(195_000);
+    expect(observeUsage(exhausted, usageOf(300, 195_000), 5_000)).toEqual(exhausted);
+    expect(waitOf(observeUsage(exhausted, usageOf(470, 195_000), 5_000), 5_000)).toBe(195_000);
   });
 
   it('resumes by itself at the reset, one call at a time until the first usage sample, and then by that', () => {
@@ -78,12 +78,12 @@ describe('operating time', () => {
     expect(first.waits.size).toBe(0);
     const claimed = first.claimed.get(method);
     expect(waitOf(claimed, 200_000)).toBe(USAGE_SAMPLE_MS);
-    expect(observeUsage(claimed, bill(431, 60_000), 201_000)).toMatchObject({ slowSinceMs: 201_000 });
-    expect(observeUsage(claimed, bill(200, 60_000), 201_000)).toBeUndefined();
+    expect(observeUsage(claimed, usageOf(431, 60_000), 201_000)).toMatchObject({ slowSinceMs: 201_000 });
+    expect(observeUsage(claimed, usageOf(200, 60_000), 201_000)).toBeUndefined();
   });
 
   it('reserves nothing when one of several methods has to wait', () => {
-    const slowed = slowedBy(bill(SLOW_FROM_SECONDS));
+    const slowed = slowedBy(usageOf(SLOW_FROM_SECONDS));
     const methods = new Map([
       ['a', slowed],
       ['b', { ...slowed, nextAtMs: 3_000 }],
@@ -112,7 +112,7 @@ describe('operating time', () => {
       if (latest && nowMs - latest.startMs < 60_000) latest.seconds += seconds;
       else this.baskets.push({ startMs: nowMs, seconds });
       const oldest = this.baskets[0]?.startMs ?? nowMs;
-      return bill(used(), Math.floor((oldest + 600_000 - nowMs) / 1_000) * 1_000);
+      return usageOf(used(), Math.floor((oldest + 600_000 - nowMs) / 1_000) * 1_000);
     }
   }
 
@@ -126,7 +126,7 @@ describe('operating time', () => {
           let slowed: ThrottledMethod | undefined;
           let calls = 0;
           let nowMs = 0;
-          // One caller who always has something to ask; a call takes as long as it is billed.
+          // One caller who always has something to ask; a call takes as long as its operating time.
           while (nowMs < 3_600_000) {
             const waitMs = waitOf(slowed, nowMs);
             nowMs += waitMs;

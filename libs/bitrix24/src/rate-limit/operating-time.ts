@@ -13,7 +13,7 @@ export const USAGE_SAMPLE_MS = 5_000;
 /** The longest delay that a call waits for; with a longer one the method counts as paused. */
 export const MAX_WAIT_MS = 5_000;
 /** A call that waits for a usage sample, which may arrive at any moment, asks again after this time. */
-const ASK_AGAIN_MS = 500;
+const RECHECK_MS = 500;
 /** Length of a bucket of the portal's sliding window. */
 const BASKET_MS = 60_000;
 const MAX_RESET_MS = 10 * BASKET_MS;
@@ -50,8 +50,11 @@ export function observeUsage(
   const same = before && nowMs < before.resetsAtMs && resetsAtMs < before.resetsAtMs + SAME_RESET_MS;
   if (isBelowThreshold(usage)) return same ? before : undefined;
 
-  const billed = usage.exhausted ? OPERATING_LIMIT_SECONDS : (usage.operatingSeconds ?? 0);
-  const usedSeconds = Math.min(Math.max(billed, same ? before.usedSeconds : 0), OPERATING_LIMIT_SECONDS);
+  const countedSeconds = usage.exhausted ? OPERATING_LIMIT_SECONDS : (usage.operatingSeconds ?? 0);
+  const usedSeconds = Math.min(
+    Math.max(countedSeconds, same ? before.usedSeconds : 0),
+    OPERATING_LIMIT_SECONDS,
+  );
   const slowSinceMs = same ? before.slowSinceMs : nowMs;
   const spent = (usedSeconds - SLOW_FROM_SECONDS) / (OPERATING_LIMIT_SECONDS - SLOW_FROM_SECONDS);
   return {
@@ -104,7 +107,7 @@ export function judgeWaits(
 ): { tooLong: [method: string, waitMs: number][]; pauseMs: number } {
   return {
     tooLong: [...waits].filter(([, waitMs]) => waitedMs + waitMs > MAX_WAIT_MS),
-    pauseMs: Math.min(Math.max(0, ...waits.values()), ASK_AGAIN_MS),
+    pauseMs: Math.min(Math.max(0, ...waits.values()), RECHECK_MS),
   };
 }
 

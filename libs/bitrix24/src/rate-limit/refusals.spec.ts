@@ -9,7 +9,7 @@ import {
   burstAllowance,
   throttleDown,
   takeTicket,
-  delayUntilTurn,
+  ticketDelayMs,
   DEFAULT_LIMIT,
 } from './bucket.js';
 
@@ -23,11 +23,11 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
   const waiting: number[] = [];
   const through: number[] = [];
   let refused = 0;
-  let next = { atMs: 0, place: 0 };
+  let next = { atMs: 0, ticket: 0 };
   const ask = (nowMs: number): void => {
     const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'live', nowMs);
     bucket = after;
-    if (taken.granted) waiting.push(taken.place);
+    if (taken.granted) waiting.push(taken.ticket);
   };
   // Twenty callers, each with one request at a time, asking every 10 ms whether it is their turn.
   for (let caller = 0; caller < 20; caller += 1) ask(0);
@@ -37,7 +37,7 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
       next = { ...next, atMs: nowMs + 1_000 / theirs };
     }
     bucket = leakBucket(bucket, DEFAULT_LIMIT, nowMs);
-    while (waiting[0] !== undefined && delayUntilTurn(bucket, DEFAULT_LIMIT, waiting[0]) === 0) {
+    while (waiting[0] !== undefined && ticketDelayMs(bucket, DEFAULT_LIMIT, waiting[0]) === 0) {
       waiting.shift();
       if (counter.arrive(nowMs)) through.push(nowMs);
       else {
@@ -54,16 +54,16 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
 describe('a bucket after a rejection', () => {
   it('computes the delay of a ticket by the formula of the leak, also while the share recovers', () => {
     const state = fc.record({
-      share: fc.double({ min: BUCKET_RULES.leastShare, max: 1, noNaN: true }),
-      places: fc.integer({ min: 0, max: 300 }),
+      share: fc.double({ min: BUCKET_RULES.minMultiplier, max: 1, noNaN: true }),
+      tickets: fc.integer({ min: 0, max: 300 }),
     });
     fc.assert(
-      fc.property(limits, state, (limit, { share, places }) => {
-        const bucket = { ...emptyBucket(0), share, places };
-        const waitMs = delayUntilTurn(bucket, limit, places);
+      fc.property(limits, state, (limit, { share, tickets }) => {
+        const bucket = { ...emptyBucket(0), share, tickets };
+        const waitMs = ticketDelayMs(bucket, limit, tickets);
         const leaked = (atMs: number): number => leakBucket(bucket, limit, atMs).leaked;
-        expect(leaked(waitMs)).toBeGreaterThanOrEqual(places - burstAllowance(limit) - 1e-6);
-        expect(waitMs > 1 ? leaked(waitMs - 1.001) : -Infinity).toBeLessThan(places - burstAllowance(limit));
+        expect(leaked(waitMs)).toBeGreaterThanOrEqual(tickets - burstAllowance(limit) - 1e-6);
+        expect(waitMs > 1 ? leaked(waitMs - 1.001) : -Infinity).toBeLessThan(tickets - burstAllowance(limit));
       }),
     );
   });
@@ -72,16 +72,16 @@ describe('a bucket after a rejection', () => {
     fc.assert(
       fc.property(
         limits,
-        fc.double({ min: BUCKET_RULES.leastShare, max: 1, noNaN: true }),
+        fc.double({ min: BUCKET_RULES.minMultiplier, max: 1, noNaN: true }),
         fc.array(fc.integer({ min: 0, max: 60_000 }), { maxLength: 20, size: 'max' }),
         (limit, share, steps) => {
-          const full = { ...emptyBucket(0), share, places: 100_000 };
+          const full = { ...emptyBucket(0), share, tickets: 100_000 };
           let stepped: Bucket = full;
           let nowMs = 0;
           for (const ms of steps) stepped = leakBucket(stepped, limit, (nowMs += ms));
           const once = leakBucket(full, limit, nowMs);
           expect(stepped.leaked).toBeCloseTo(once.leaked, 6);
-          expect(stepped.share).toBeCloseTo(once.share, 9);
+          expect(stepped.rateMultiplier).toBeCloseTo(once.rateMultiplier, 9);
         },
       ),
     );
@@ -91,10 +91,10 @@ describe('a bucket after a rejection', () => {
     let bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
     for (let index = 0; index < 46; index += 1)
       bucket = throttleDown(bucket, DEFAULT_LIMIT, 1_000 + index * 10);
-    expect(bucket.share).toBeGreaterThanOrEqual(BUCKET_RULES.lowerBy);
-    expect(bucket.share).toBeLessThan(BUCKET_RULES.lowerBy + 0.01);
+    expect(bucket.rateMultiplier).toBeGreaterThanOrEqual(BUCKET_RULES.decreaseFactor);
+    expect(bucket.rateMultiplier).toBeLessThan(BUCKET_RULES.decreaseFactor + 0.01);
     // 48 have had their turn; the 49th has it when X has leaked down to the line.
-    const waitMs = delayUntilTurn(bucket, DEFAULT_LIMIT, 49);
+    const waitMs = ticketDelayMs(bucket, DEFAULT_LIMIT, 49);
     expect(waitMs).toBeGreaterThan(2_500);
     expect(waitMs).toBeLessThan(4_000);
     const again = throttleDown(
@@ -102,23 +102,25 @@ describe('a bucket after a rejection', () => {
       DEFAULT_LIMIT,
       bucket.leakedAtMs + waitMs,
     );
-    expect(again.share).toBeLessThan(BUCKET_RULES.lowerBy * BUCKET_RULES.lowerBy + 0.05);
+    expect(again.rateMultiplier).toBeLessThan(
+      BUCKET_RULES.decreaseFactor * BUCKET_RULES.decreaseFactor + 0.05,
+    );
   });
 
   it('keeps the order of those who wait, and moves them all', () => {
     const bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
     const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
-    const turns = [47, 48, 60, 80].map((place) => delayUntilTurn(lowered, DEFAULT_LIMIT, place));
-    expect(turns).toEqual(turns.toSorted((a, b) => a - b));
-    expect(turns[0]).toBeGreaterThan(3_000);
-    expect(turns[3]).toBeGreaterThan(delayUntilTurn(bucket, DEFAULT_LIMIT, 80) + 3_000);
+    const delays = [47, 48, 60, 80].map((ticket) => ticketDelayMs(lowered, DEFAULT_LIMIT, ticket));
+    expect(delays).toEqual(delays.toSorted((a, b) => a - b));
+    expect(delays[0]).toBeGreaterThan(3_000);
+    expect(delays[3]).toBeGreaterThan(ticketDelayMs(bucket, DEFAULT_LIMIT, 80) + 3_000);
   });
 
   it('makes bulk work wait no longer for its share than the pause after it', () => {
     const { bucket } = takeTicket(play(DEFAULT_LIMIT, flood(200, 'live')).bucket, DEFAULT_LIMIT, 'bulk', 0);
-    expect(bucket.bulkFrom - bucket.leaked).toBe(BUCKET_RULES.bulkEvery);
+    expect(bucket.nextBulkAt - bucket.leaked).toBe(BUCKET_RULES.bulkEvery);
     const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
-    expect(lowered.bulkFrom - lowered.leaked).toBe(BUCKET_RULES.bulkEvery);
+    expect(lowered.nextBulkAt - lowered.leaked).toBe(BUCKET_RULES.bulkEvery);
   });
 
   it('never lowers the share below a twentieth, and gives all of it back within two minutes', () => {
@@ -129,14 +131,18 @@ describe('a bucket after a rejection', () => {
       if (!taken.granted) throw new Error('live work always gets a place');
       nowMs += taken.waitMs;
       bucket = throttleDown(leakBucket(after, DEFAULT_LIMIT, nowMs), DEFAULT_LIMIT, nowMs);
-      expect(bucket.share).toBeGreaterThanOrEqual(BUCKET_RULES.leastShare);
+      expect(bucket.rateMultiplier).toBeGreaterThanOrEqual(BUCKET_RULES.minMultiplier);
     }
     expect(
-      throttleDown({ ...bucket, share: BUCKET_RULES.leastShare, refusedPlace: 0 }, DEFAULT_LIMIT, nowMs)
-        .share,
-    ).toBe(BUCKET_RULES.leastShare);
+      throttleDown(
+        { ...bucket, rateMultiplier: BUCKET_RULES.minMultiplier, rejectedTicket: 0 },
+        DEFAULT_LIMIT,
+        nowMs,
+      ).rateMultiplier,
+    ).toBe(BUCKET_RULES.minMultiplier);
     expect(
-      leakBucket({ ...bucket, share: BUCKET_RULES.leastShare }, DEFAULT_LIMIT, nowMs + 120_000).share,
+      leakBucket({ ...bucket, rateMultiplier: BUCKET_RULES.minMultiplier }, DEFAULT_LIMIT, nowMs + 120_000)
+        .rateMultiplier,
     ).toBe(1);
   });
 

@@ -42,9 +42,9 @@ describe('a batch', () => {
 
     const outcomes = await client.batch({ one: get(1), me: { method: 'user.current' } }, { halt: true });
 
-    expect(peer.heard).toHaveLength(1);
-    expect(peer.heard[0]?.path).toBe('/rest/batch');
-    expect(JSON.parse(peer.heard[0]?.text ?? '')).toEqual({
+    expect(peer.received).toHaveLength(1);
+    expect(peer.received[0]?.path).toBe('/rest/batch');
+    expect(JSON.parse(peer.received[0]?.text ?? '')).toEqual({
       halt: 1,
       cmd: { one: 'crm.item.get?entityTypeId=3&id=1', me: 'user.current' },
       auth: 'token-1',
@@ -60,7 +60,7 @@ describe('a batch', () => {
     const linked = { method: 'department.get', params: { ID: '$result[me][UF_DEPARTMENT][0]' } };
     await client.batch({ me: { method: 'user.current' }, linked });
 
-    const sent = sentCommands(peer.heard[0]!).get('linked');
+    const sent = sentCommands(peer.received[0]!).get('linked');
     expect(dig(sent?.params, 'ID')).toBe('$result[me][UF_DEPARTMENT][0]');
   });
 
@@ -132,7 +132,7 @@ describe('a batch', () => {
 
     const outcomes = await client.batch({ a: get(1) });
     expect(errorOf(outcomes['a'])).toMatchObject({ code: 'EXPIRED_TOKEN', recovery: 'retry' });
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('says how long a command is blocked', async () => {
@@ -148,14 +148,14 @@ describe('a batch', () => {
 
   it('asks nothing for no commands', async () => {
     expect(await client.batch({})).toEqual({});
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('takes fifty commands and refuses one more', async () => {
     peer.answer = () => batchAnswer({});
     expect(Object.keys(await client.batch(commands(50)))).toHaveLength(50);
     await expect(client.batch(commands(51))).rejects.toThrow(RangeError);
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('refuses what a command cannot carry before anything is sent', async () => {
@@ -163,7 +163,7 @@ describe('a batch', () => {
       client.batch({ a: { method: 'crm.item.list', params: { filter: { '@id': [] } } } }),
     ).rejects.toThrow(TypeError);
     await expect(client.batch({ a: { method: 'user.get?ID=1' } })).rejects.toThrow(TypeError);
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it.each([null, 'done', [], { result: 5 }, { result_error: [] }])(

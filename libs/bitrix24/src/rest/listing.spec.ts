@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Heard, Peer, type Reply } from '../../test/peer.js';
+import { type ReceivedRequest, Peer, type Reply } from '../../test/peer.js';
 import { dig, type PhpMap } from '../../test/php-query.js';
 import { sentCommands, sentPage } from '../../test/sent.js';
 import { MemoryTokens } from '../../test/token-store.js';
@@ -21,9 +21,9 @@ beforeEach(async () => {
 afterEach(() => peer.stop());
 
 /** A portal with these ids, that answers list methods as documented: 50 behind the bound, in order. */
-function listOf(ids: number[], idField: 'id' | 'ID'): (heard: Heard) => Reply {
-  return (heard) => {
-    const after = sentPage(heard).filter[`>${idField}`] ?? 0;
+function listOf(ids: number[], idField: 'id' | 'ID'): (received: ReceivedRequest) => Reply {
+  return (received) => {
+    const after = sentPage(received).filter[`>${idField}`] ?? 0;
     const page = ids.filter((id) => id > after).slice(0, 50);
     const items = page.map((id) => ({ [idField]: idField === 'id' ? id : String(id), title: `t${id}` }));
     return { body: { result: idField === 'id' ? { items } : items, total: 0 } };
@@ -46,7 +46,7 @@ describe('a list', () => {
       const items = await collect(client.list('crm.item.list', { entityTypeId: 147 }));
 
       expect(items.map(({ id }) => id)).toEqual(upTo(count));
-      expect(peer.heard).toHaveLength(Math.floor(count / 50) + 1);
+      expect(peer.received).toHaveLength(Math.floor(count / 50) + 1);
     },
   );
 
@@ -54,7 +54,7 @@ describe('a list', () => {
     peer.answer = listOf(upTo(60), 'id');
     await collect(client.list('crm.item.list', { filter: { '>id': 9, categoryId: 2 }, select: ['title'] }));
 
-    expect(peer.heard.map(sentPage)).toMatchObject([
+    expect(peer.received.map(sentPage)).toMatchObject([
       { filter: { '>id': 9, categoryId: 2 }, order: { id: 'ASC' }, start: -1, select: ['id', 'title'] },
       { filter: { '>id': 159, categoryId: 2 }, order: { id: 'ASC' }, start: -1 },
     ]);
@@ -66,7 +66,7 @@ describe('a list', () => {
 
     expect(items).toHaveLength(51);
     expect(items[0]).toEqual({ ID: '3', id: '3', title: 't3' });
-    expect(sentPage(peer.heard[1]!)).toMatchObject({
+    expect(sentPage(peer.received[1]!)).toMatchObject({
       filter: { '>ID': 150 },
       order: { ID: 'ASC' },
     });
@@ -75,13 +75,13 @@ describe('a list', () => {
   it('asks for no page that nobody wants', async () => {
     peer.answer = listOf(upTo(200), 'id');
     for await (const item of client.list('crm.item.list')) if (item.id === 60) break;
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 
   it('that does not advance is an error, not a loop', async () => {
     peer.answer = () => ({ body: { result: { items: upTo(50).map((id) => ({ id })) } } });
     await expect(collect(client.list('crm.item.list'))).rejects.toMatchObject({ code: 'BAD_ANSWER' });
-    expect(peer.heard).toHaveLength(2);
+    expect(peer.received).toHaveLength(2);
   });
 
   it.each([null, 'x', { items: 'x' }, [{ title: 'no id' }], [{ id: 'x' }], [7]])(
@@ -103,7 +103,7 @@ describe('a list', () => {
     controller.abort(new Error('enough'));
 
     await expect(collect(walk)).rejects.toThrow('enough');
-    expect(peer.heard).toHaveLength(1);
+    expect(peer.received).toHaveLength(1);
   });
 });
 
@@ -113,10 +113,10 @@ function idsOf({ params }: { params: PhpMap }): string[] {
 }
 
 /** A portal with these ids, that answers a batch of `crm.item.list` by `@id`. */
-function portalWith(has: (id: string) => boolean): (heard: Heard) => Reply {
-  return (heard) => {
+function portalWith(has: (id: string) => boolean): (received: ReceivedRequest) => Reply {
+  return (received) => {
     const result = Object.fromEntries(
-      [...sentCommands(heard)].map(([key, command]) => [
+      [...sentCommands(received)].map(([key, command]) => [
         key,
         {
           items: idsOf(command)
@@ -137,7 +137,7 @@ describe('a read by ids', () => {
 
     expect(items.size).toBe(2600);
     expect(items.get('2600')).toEqual({ id: 2600, title: 't2600' });
-    const batches = peer.heard.map(sentCommands);
+    const batches = peer.received.map(sentCommands);
     expect(batches.map((batch) => batch.size)).toEqual([50, 2]);
     expect(batches.flatMap((batch) => [...batch.values()].flatMap(idsOf))).toEqual(ids.map(String));
   });
@@ -147,7 +147,7 @@ describe('a read by ids', () => {
     await client.listByIds(3, [82], { select: ['name', 'lastName'] });
     await client.listByIds(3, [82]);
 
-    const [narrow, wide] = peer.heard.map((heard) => sentCommands(heard).get('c0')?.params);
+    const [narrow, wide] = peer.received.map((received) => sentCommands(received).get('c0')?.params);
     expect(dig(narrow, 'entityTypeId')).toBe('3');
     expect(dig(narrow, 'start')).toBe('-1');
     expect(dig(narrow, 'order', 'id')).toBe('ASC');
@@ -169,7 +169,7 @@ describe('a read by ids', () => {
   it('asks nothing for no ids, nor for what is none', async () => {
     expect((await client.listByIds(3, [])).size).toBe(0);
     expect((await client.listByIds(3, ['', 'abc', '0', -1, 1.5, Number.NaN, '1 OR 1'])).size).toBe(0);
-    expect(peer.heard).toHaveLength(0);
+    expect(peer.received).toHaveLength(0);
   });
 
   it('fails as a whole when one of its commands failed', async () => {

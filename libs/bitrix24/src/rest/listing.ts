@@ -38,7 +38,7 @@ export interface ListParams extends Params {
  *
  * @throws Bitrix24Error `BAD_ANSWER` also when a page does not advance, which would be an endless loop
  */
-export async function* walkList(
+export async function* readList(
   call: (params: Params) => Promise<RestResponse>,
   params: ListParams,
   idField: 'id' | 'ID',

@@ -92,9 +92,9 @@ describe('the span of a request', () => {
 
   it('holds no webhook’s secret, no token, no parameter and nothing that the portal sent', async () => {
     const tokens = new MemoryTokens(`${peer.url}/rest/`, 's3cret-token');
-    peer.answer = (heard) => ({
+    peer.answer = (received) => ({
       status: 400,
-      body: { error: 'ODD', error_description: `s3cret ${heard.text}` },
+      body: { error: 'ODD', error_description: `s3cret ${received.text}` },
     });
     for (const each of [client(), client({ tokens })]) {
       await failureOf(each.call('crm.item.get', { id: 's3cret-parameter' }));

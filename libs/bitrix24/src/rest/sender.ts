@@ -44,7 +44,7 @@ export interface RestRequest<T> {
   /** Parses the response; its error counts as the request's error, so that a damaged response is retried. */
   readonly read: (
     answer: RestResponse,
-    asked: RequestContext,
+    context: RequestContext,
   ) => { readonly value: T; readonly usage: MethodUsage[] };
 }
 
@@ -70,11 +70,11 @@ interface AttemptState {
  */
 export class Sender {
   /** The plan check in flight, shared by all requests that fail meanwhile. */
-  #planLook: Promise<ErrorClass> | undefined;
+  #planCheck: Promise<ErrorClass> | undefined;
 
   constructor(
     private readonly options: SenderOptions,
-    private readonly exchange: (request: PostRequest) => Promise<HttpResult> = post,
+    private readonly postRequest: (request: PostRequest) => Promise<HttpResult> = post,
   ) {}
 
   /**
@@ -173,22 +173,22 @@ export class Sender {
    * the plan includes REST, and the error was transient.
    */
   async #judgePlan(
-    refusal: Bitrix24Error,
+    rejection: Bitrix24Error,
     method: string,
     access: PortalAccess,
     signal?: AbortSignal,
   ): Promise<Bitrix24Error> {
     const { memberId } = this.options;
     // `app.info` needs an application; a webhook is none.
-    const asked = access.kind === 'oauth' ? 'app.info' : 'scope';
-    if (method === asked) return refusal;
-    this.#planLook ??= this.#lookAtPlan(asked, access).finally(() => (this.#planLook = undefined));
-    const errorClass = await unlessAborted(this.#planLook, signal);
-    const { code, httpStatus } = refusal;
+    const probe = access.kind === 'oauth' ? 'app.info' : 'scope';
+    if (method === probe) return rejection;
+    this.#planCheck ??= this.#checkPlan(probe, access).finally(() => (this.#planCheck = undefined));
+    const errorClass = await unlessAborted(this.#planCheck, signal);
+    const { code, httpStatus } = rejection;
     return new Bitrix24Error(code, { memberId, method, httpStatus, errorClass });
   }
 
-  async #lookAtPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
+  async #checkPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
     const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
     const request: RestRequest<RestResponse> = { method, params: {}, methods: [method], kind: 'read', read };
     try {
@@ -210,13 +210,13 @@ export class Sender {
     signal?: AbortSignal,
   ): Promise<T> {
     const { memberId, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
-    const asked: RequestContext = { memberId, method, secrets: secretsOf(access) };
+    const context: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Checked first: the error of `new URL` quotes its argument.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
     const url = new URL(address);
     return await inRequestSpan({ memberId, method, methods, url }, async (span) => {
-      const exchange = await this.exchange({
+      const result = await this.postRequest({
         url,
         contentType: 'application/json',
         body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
@@ -225,18 +225,18 @@ export class Sender {
         allowHosts,
         signal,
       });
-      noteHttpStatus(span, exchange.httpStatus);
-      return await this.#read(exchange, asked, read);
+      noteHttpStatus(span, result.httpStatus);
+      return await this.#read(result, context, read);
     });
   }
 
-  async #read<T>(exchange: HttpResult, asked: RequestContext, read: RestRequest<T>['read']): Promise<T> {
+  async #read<T>(result: HttpResult, context: RequestContext, read: RestRequest<T>['read']): Promise<T> {
     try {
-      const { value, usage } = read(answerOf(exchange, asked), asked);
+      const { value, usage } = read(answerOf(result, context), context);
       await this.#observe(usage);
       return value;
     } catch (error) {
-      if (error instanceof Bitrix24Error) await this.#observe(usageOfError(asked.method, error));
+      if (error instanceof Bitrix24Error) await this.#observe(usageOfError(context.method, error));
       throw error;
     }
   }
@@ -246,11 +246,11 @@ export class Sender {
   }
 }
 
-function answerOf(exchange: HttpResult, asked: RequestContext): RestResponse {
-  if (exchange.ok) return parseResponse(exchange.httpStatus, exchange.text, asked);
-  if (exchange.code === 'BAD_ANSWER') throw invalidResponse(asked, exchange.httpStatus, exchange.detail);
-  const { memberId, method } = asked;
-  const { code, httpStatus, delivered, cause } = exchange;
+function answerOf(result: HttpResult, context: RequestContext): RestResponse {
+  if (result.ok) return parseResponse(result.httpStatus, result.text, context);
+  if (result.code === 'BAD_ANSWER') throw invalidResponse(context, result.httpStatus, result.detail);
+  const { memberId, method } = context;
+  const { code, httpStatus, delivered, cause } = result;
   throw new Bitrix24Error(code, { memberId, method, httpStatus, delivered, cause });
 }
 

@@ -24,7 +24,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
   const unserved = (consumer: string) =>
     eventually(async () => expect((await test.admin.statusOf(consumer)).shardsServed).toBe(0));
   /** A consumer with a topology and without a running process. */
-  const standing = async (): Promise<string> => {
+  const createConsumer = async (): Promise<string> => {
     const consumer = test.newConsumer();
     await (await test.consume({ consumer, names, receive: () => undefined })).stop();
     await unserved(consumer);
@@ -32,7 +32,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
   };
 
   it('removes everything of the consumer when it has no messages left', async () => {
-    const consumer = await standing();
+    const consumer = await createConsumer();
     expect(await retire(consumer)).toEqual({ outcome: 'retired', dropped: 0 });
     expect(await test.admin.statusOf(consumer)).toMatchObject({ unknown: true });
     await test.underTest.unrouted();
@@ -67,7 +67,7 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
   });
 
   it('is rejected while a process that is about to consume has reported itself', async () => {
-    const consumer = await standing();
+    const consumer = await createConsumer();
     await test.database.query(
       `INSERT INTO bus.consumer_processes
          (consumer, replica, host, pid, lanes, waiting, batches, is_paused, newer, started_at, reported_at)

@@ -83,7 +83,7 @@ export class RabbitSource implements MoveSource {
       return connection;
     });
     try {
-      const answer = await broker.ask((channel) => channel.checkQueue(queue));
+      const answer = await broker.request((channel) => channel.checkQueue(queue));
       return answer.kind !== 'missing';
     } finally {
       await closeQuietly(inUse);
@@ -169,7 +169,7 @@ async function empty(
   let [staying, stayingBytes] = [0, 0];
   let failure: PromiseRejectedResult | undefined;
   for (;;) {
-    const there = await broker.ask((channel) => channel.checkQueue(queue));
+    const there = await broker.request((channel) => channel.checkQueue(queue));
     if (there.kind !== 'value' || there.value.messageCount <= staying || staying > MAX_STAYING) break;
     if (stayingBytes > MAX_STAYING_BYTES) break;
     if (isOver()) {

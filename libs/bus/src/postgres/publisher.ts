@@ -15,7 +15,7 @@ const POOL_SIZE = 4;
  */
 const STATEMENT_TIMEOUT_MS = 5_000;
 const PROBE_EVERY_MS = 2_000;
-const REFUSAL_PAUSE_MS = 10_000;
+const REJECTION_PAUSE_MS = 10_000;
 const UNROUTED_MAX_ROWS = 10_000;
 /** The same limit as on RabbitMQ. */
 const UNROUTED_MAX_BYTES = 16 * 1024 * 1024;
@@ -157,7 +157,7 @@ export class PostgresPublisher {
   }
 
   private isRefused(error: unknown): void {
-    this.refusedUntil = performance.now() + REFUSAL_PAUSE_MS;
+    this.refusedUntil = performance.now() + REJECTION_PAUSE_MS;
     this.isDown(error);
   }
 

@@ -24,14 +24,14 @@ const aMessage: ConsumeMessage = { fields, properties, content: Buffer.alloc(0) 
 
 /** A channel with the broker's checks: it rejects a tag that is not unacked. */
 class StrictChannel {
-  readonly inHand = new Set<number>();
+  readonly unacked = new Set<number>();
   readonly frames: [tag: number, allUpTo: boolean][] = [];
 
   ack({ fields: { deliveryTag } }: Message, allUpTo = false): void {
-    if (!this.inHand.has(deliveryTag)) throw new Error(`unknown delivery tag ${deliveryTag}`);
+    if (!this.unacked.has(deliveryTag)) throw new Error(`unknown delivery tag ${deliveryTag}`);
     this.frames.push([deliveryTag, allUpTo]);
-    for (const tag of this.inHand)
-      if (allUpTo ? tag <= deliveryTag : tag === deliveryTag) this.inHand.delete(tag);
+    for (const tag of this.unacked)
+      if (allUpTo ? tag <= deliveryTag : tag === deliveryTag) this.unacked.delete(tag);
   }
 }
 
@@ -52,7 +52,7 @@ describe('the acknowledgements of a channel', () => {
 
   const deliver = (count: number): void => {
     for (let deliveryTag = 1; deliveryTag <= count; deliveryTag += 1) {
-      channel.inHand.add(deliveryTag);
+      channel.unacked.add(deliveryTag);
       acks.of({ ...aMessage, fields: { ...fields, deliveryTag } });
     }
   };
@@ -80,21 +80,21 @@ describe('the acknowledgements of a channel', () => {
     for (const tag of [6, 4]) acks.ack(tag);
     await setImmediate();
     expect(channel.frames).toEqual([[6, true]]);
-    expect(channel.inHand.size).toBe(0);
+    expect(channel.unacked.size).toBe(0);
     expect(ends).toEqual([]);
   });
 
   it('acknowledge each delivery once, and no other, in any order and grouping', async () => {
     deliver(500);
-    const left = new Set(channel.inHand);
+    const left = new Set(channel.unacked);
     while (left.size > 0) {
-      const turn = [...left].filter(() => Math.random() < 0.3);
-      for (const tag of turn) {
+      const batch = [...left].filter(() => Math.random() < 0.3);
+      for (const tag of batch) {
         left.delete(tag);
         acks.ack(tag);
       }
       await setImmediate();
-      expect(channel.inHand).toEqual(left);
+      expect(channel.unacked).toEqual(left);
     }
     expect(ends).toEqual([]);
   });
@@ -113,7 +113,7 @@ describe('the acknowledgements of a channel', () => {
 
   it('end with a channel that rejects them', async () => {
     deliver(2);
-    channel.inHand.clear();
+    channel.unacked.clear();
     acks.ack(2);
     acks.ack(1);
     await setImmediate();

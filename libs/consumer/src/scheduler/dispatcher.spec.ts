@@ -130,12 +130,12 @@ describe('the dispatcher', () => {
   });
 
   it('never runs two batches of one portal, and goes on with what came meanwhile', async () => {
-    const inHand: PortalBatch[] = [];
+    const inFlight: PortalBatch[] = [];
     const release = [deferred<void>(), deferred<void>()];
     const dispatcher = dispatch([
       handler(async (batch) => {
-        inHand.push(batch);
-        await release[inHand.length - 1]?.promise;
+        inFlight.push(batch);
+        await release[inFlight.length - 1]?.promise;
         return [];
       }),
     ]);
@@ -145,11 +145,11 @@ describe('the dispatcher', () => {
       recorded(anEvent({ memberId: 'another' })),
     ];
     dispatcher.receive(first.delivery);
-    await eventually(() => expect(inHand).toHaveLength(1));
+    await eventually(() => expect(inFlight).toHaveLength(1));
     dispatcher.receive(second.delivery);
     dispatcher.receive(elsewhere.delivery);
     await eventually(() =>
-      expect(inHand.map(({ memberId }) => memberId)).toEqual([anEvent().memberId, 'another']),
+      expect(inFlight.map(({ memberId }) => memberId)).toEqual([anEvent().memberId, 'another']),
     );
     release[1]?.resolve();
     await eventually(() => expect(elsewhere.receipt.settled).toHaveLength(1));
@@ -531,14 +531,14 @@ describe('the dispatcher', () => {
   });
 
   it('limits the batches in flight', async () => {
-    let inHand = 0;
+    let inFlight = 0;
     let most = 0;
     const dispatcher = dispatch(
       [
         handler(async () => {
-          most = Math.max(most, ++inHand);
+          most = Math.max(most, ++inFlight);
           await new Promise(setImmediate);
-          inHand -= 1;
+          inFlight -= 1;
           return [];
         }),
       ],
@@ -605,15 +605,15 @@ describe('the dispatcher', () => {
         return [];
       }),
     ]);
-    const inHand = recorded(anEvent());
+    const inFlight = recorded(anEvent());
     const pending = recorded(anEvent());
-    dispatcher.receive(inHand.delivery);
+    dispatcher.receive(inFlight.delivery);
     await eventually(() => expect(started).toHaveLength(1));
     dispatcher.receive(pending.delivery);
     const drained = dispatcher.drain();
     release.resolve();
     await drained;
-    expect(inHand.receipt.settled).toEqual([{ as: 'done' }]);
+    expect(inFlight.receipt.settled).toEqual([{ as: 'done' }]);
     await new Promise(setImmediate);
     expect(started).toHaveLength(1);
     expect(pending.receipt.settled).toEqual([]);

@@ -17,12 +17,12 @@ describe('the linger of a lane', () => {
 
   it('doubles while there is always work, up to its bound', () => {
     const batching = times();
-    const rests = Array.from({ length: 7 }, () => {
+    const coolDowns = Array.from({ length: 7 }, () => {
       const rest = batching.remainingMs('a', 0, many);
       batching.released('a', true);
       return rest;
     });
-    expect(rests).toEqual([200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
+    expect(coolDowns).toEqual([200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
   });
 
   it('is short for few entries, however long there has been work', () => {

@@ -109,7 +109,7 @@ describe('the totals of the lanes', () => {
   it('find the oldest time among thousands that come and go', () => {
     const totals = new LaneTotals();
     const times: number[] = [];
-    const [seen, walked]: [unknown[], unknown[]] = [[], []];
+    const [seen, counted]: [unknown[], unknown[]] = [[], []];
     for (const { time, add } of fc.sample(fc.record({ time: fc.nat(300), add: fc.boolean() }), 20_000)) {
       if (add) {
         times.push(time);
@@ -119,9 +119,9 @@ describe('the totals of the lanes', () => {
         if (gone !== undefined) totals.removeTime(gone);
       }
       seen.push(totals.oldestAt);
-      walked.push(times.length > 0 ? Math.min(...times) : undefined);
+      counted.push(times.length > 0 ? Math.min(...times) : undefined);
     }
-    expect(seen).toEqual(walked);
+    expect(seen).toEqual(counted);
   });
 
   it('keep no more times than there are, although nobody asks for the oldest', () => {

@@ -15,7 +15,7 @@ const inOrder: LaneRules = { merge: false, maxEntries: 2_500 };
 /** Takes a batch from the lanes and releases the lane. */
 class Worker {
   readonly lanes = new Lanes<LaneRules, Slip>();
-  private readonly inHand = new Map<string, Lane<LaneRules, Slip>>();
+  private readonly inFlight = new Map<string, Lane<LaneRules, Slip>>();
 
   add(rules: LaneRules, event: PortalEvent, receipt: Slip): void {
     this.lanes.of(event.memberId).add(rules, event, receipt);
@@ -26,7 +26,7 @@ class Worker {
     for (let lane = this.lanes.next(); lane; lane = this.lanes.next()) {
       const batch = lane.take();
       if (batch) {
-        this.inHand.set(lane.memberId, lane);
+        this.inFlight.set(lane.memberId, lane);
         return batch;
       }
       this.lanes.release(lane);
@@ -35,8 +35,8 @@ class Worker {
   }
 
   release(memberId: string): void {
-    const lane = this.inHand.get(memberId);
-    this.inHand.delete(memberId);
+    const lane = this.inFlight.get(memberId);
+    this.inFlight.delete(memberId);
     if (lane) this.lanes.release(lane);
   }
 }
@@ -155,12 +155,12 @@ describe('lanes', () => {
       lanes.add(rules, anEvent({ memberId: 'flood', entityId: String(index) }), slip());
     }
     lanes.add(rules, anEvent({ memberId: 'quiet' }), slip());
-    const turns = [0, 1, 2, 3].map(() => {
+    const order = [0, 1, 2, 3].map(() => {
       const memberId = lanes.take()?.memberId ?? '';
       lanes.release(memberId);
       return memberId;
     });
-    expect(turns).toEqual(['flood', 'quiet', 'flood', 'flood']);
+    expect(order).toEqual(['flood', 'quiet', 'flood', 'flood']);
   });
 
   it('run the handlers of one portal round-robin, too', () => {
@@ -300,16 +300,16 @@ describe('properties of lanes', () => {
     fc.assert(
       fc.property(steps, (run) => {
         const lanes = newLanes();
-        const inHand: LaneBatch<LaneRules, Slip>[] = [];
+        const inFlight: LaneBatch<LaneRules, Slip>[] = [];
         const handedOut: Slip[] = [];
         const added: Slip[] = [];
         const take = (): boolean => {
           const batch = lanes.take();
           if (!batch) return false;
-          expect(inHand.map(({ memberId }) => memberId)).not.toContain(batch.memberId);
+          expect(inFlight.map(({ memberId }) => memberId)).not.toContain(batch.memberId);
           expect(batch.entries.length).toBeGreaterThan(0);
           expect(batch.entries.length).toBeLessThanOrEqual(batch.handler.maxEntries);
-          inHand.push(batch);
+          inFlight.push(batch);
           handedOut.push(...batch.entries.flatMap(({ receipts }) => receipts));
           return true;
         };
@@ -323,7 +323,7 @@ describe('properties of lanes', () => {
           } else if (step.do === 'take') {
             take();
           } else {
-            for (const batch of inHand.splice(step.nth % (inHand.length || 1), 1)) {
+            for (const batch of inFlight.splice(step.nth % (inFlight.length || 1), 1)) {
               if (step.do === 'putBack') {
                 lanes.lanes.of(batch.memberId).putBack(batch.handler, batch.entries);
                 const back = new Set(batch.entries.flatMap(({ receipts }) => receipts));
@@ -334,7 +334,7 @@ describe('properties of lanes', () => {
           }
         };
         for (const step of run) perform(step);
-        do for (const { memberId } of inHand.splice(0)) lanes.release(memberId);
+        do for (const { memberId } of inFlight.splice(0)) lanes.release(memberId);
         while (take());
         expect(lanes.lanes.summary()).toEqual({ lanes: 0, waiting: 0, oldestAt: undefined });
         expect(handedOut).toHaveLength(added.length);
@@ -356,18 +356,18 @@ describe('properties of lanes', () => {
             );
           }
         });
-        const turns: string[] = [];
+        const order: string[] = [];
         for (let batch = lanes.take(); batch; batch = lanes.take()) {
-          turns.push(batch.memberId);
+          order.push(batch.memberId);
           lanes.release(batch.memberId);
         }
-        for (const portal of new Set(turns)) {
-          const first = turns.indexOf(portal);
+        for (const portal of new Set(order)) {
+          const first = order.indexOf(portal);
           expect(first).toBeLessThan(sizes.length);
         }
-        turns.forEach((portal, at) => {
-          const next = turns.indexOf(portal, at + 1);
-          const between = turns.slice(at + 1, next === -1 ? at + 1 : next);
+        order.forEach((portal, at) => {
+          const next = order.indexOf(portal, at + 1);
+          const between = order.slice(at + 1, next === -1 ? at + 1 : next);
           expect(new Set(between).size).toBe(between.length);
         });
       }),

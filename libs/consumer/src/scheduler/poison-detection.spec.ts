@@ -16,7 +16,7 @@ interface Waiting {
 
 /** Number of crashes, and how every event was settled in the end. */
 interface Lives {
-  deaths: number;
+  crashes: number;
   codes: Map<PortalEvent, string>;
   alone: string[];
 }
@@ -27,9 +27,9 @@ interface Lives {
  */
 async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) => boolean): Promise<Lives> {
   const crashLog = new MemoryCrashLog();
-  const lives: Lives = { deaths: 0, codes: new Map(), alone: [] };
+  const lives: Lives = { crashes: 0, codes: new Map(), alone: [] };
   let waiting: Waiting[] = events.map((event) => ({ event, deliveries: 0 }));
-  while (waiting.length > 0 && lives.deaths < 30) {
+  while (waiting.length > 0 && lives.crashes < 30) {
     const died = deferred<void>();
     const receipts = new Map<Waiting, RecordedReceipt>();
     let isDead = false;
@@ -71,7 +71,7 @@ async function live(events: readonly PortalEvent[], kills: (batch: PortalBatch) 
         }
       }),
     ]);
-    if (isDead) lives.deaths += 1;
+    if (isDead) lives.crashes += 1;
     const left: Waiting[] = [];
     for (const [{ event, deliveries }, { settled }] of receipts) {
       const [end] = settled;
@@ -90,21 +90,21 @@ describe('a poison event that crashes the process', () => {
     const flood = Array.from({ length: 3_000 }, (_, id) => contact('flood', id));
     const others = Array.from({ length: 500 }, (_, portal) => contact(`portal${portal}`, 1));
     const culprit = flood[1_700];
-    const { codes, deaths } = await live([...flood, ...others], ({ memberId, entries }) =>
+    const { codes, crashes } = await live([...flood, ...others], ({ memberId, entries }) =>
       entries.some(({ entityId }) => memberId === 'flood' && entityId === culprit?.entityId),
     );
     const dead = [...codes].filter(([, code]) => code !== 'done');
     expect(dead).toEqual([[culprit, 'poison']]);
     expect(codes.size).toBe(3_500);
-    expect(deaths).toBe(13);
+    expect(crashes).toBe(13);
   });
 
   it('is found after six crashes when it is the only one of its portal', async () => {
     const events = Array.from({ length: 50 }, (_, portal) => contact(`portal${portal}`, 1));
-    const { codes, deaths } = await live(events, ({ memberId }) => memberId === 'portal20');
+    const { codes, crashes } = await live(events, ({ memberId }) => memberId === 'portal20');
     expect([...codes.values()].filter((code) => code !== 'done')).toEqual(['poison']);
     expect(codes.get(events[20] ?? anEvent())).toBe('poison');
-    expect(deaths).toBe(6);
+    expect(crashes).toBe(6);
   });
 
   it('is found twice', async () => {
@@ -121,9 +121,9 @@ describe('events of a process that is stopped from outside, as at a deployment',
   it('are never quarantined, however often it happens and whatever their delivery count', async () => {
     const events = Array.from({ length: 40 }, (_, id) => contact(`portal${id % 4}`, id));
     let kills = 20;
-    const { codes, deaths } = await live(events, () => kills-- > 0 && kills % 2 === 0);
+    const { codes, crashes } = await live(events, () => kills-- > 0 && kills % 2 === 0);
     expect(new Set(codes.values())).toEqual(new Set(['done']));
-    expect(deaths).toBeGreaterThan(5);
+    expect(crashes).toBeGreaterThan(5);
   });
 });
 

@@ -13,7 +13,7 @@ const MAX_SIZE = 2_000;
  * bytes their number. Cycles, getters that throw, and what is too deep or too much are named instead of shown.
  */
 export function redactValue(value: unknown): unknown {
-  return new Walk().show(value, 0, false);
+  return new RedactingVisitor().show(value, 0, false);
 }
 
 /**
@@ -21,10 +21,10 @@ export function redactValue(value: unknown): unknown {
  * with their passwords on the errors they throw. Always with a `message`, whatever was thrown.
  */
 export function describeError(error: unknown): object {
-  return new Walk().describe(error, 0);
+  return new RedactingVisitor().describe(error, 0);
 }
 
-class Walk {
+class RedactingVisitor {
   private readonly above = new Set<object>();
   private shown = 0;
 

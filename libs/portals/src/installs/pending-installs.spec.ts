@@ -159,9 +159,9 @@ describe('PendingInstalls', () => {
   it('gives a claim to another gateway when the first dies over it, but not before', async () => {
     await pending.keep(claim());
     await letTimePass('1 minute');
-    const death = new AbortController();
+    const crash = new AbortController();
     const dying = pending.takeDue(1, async () => {
-      await once(death.signal, 'abort');
+      await once(crash.signal, 'abort');
       throw new Error('too late');
     });
     await eventually(async () => expect(await pauseS()).toBeGreaterThan(100));
@@ -170,7 +170,7 @@ describe('PendingInstalls', () => {
     await expect(take('later')).resolves.toEqual([claim()]);
     // The first was only slow: what it makes of the claim now counts no more.
     const pause = await pauseS();
-    death.abort();
+    crash.abort();
     await expect(dying).resolves.toBe(1);
     expect(Math.abs((await pauseS()) - pause)).toBeLessThan(5);
   });

@@ -37,15 +37,15 @@ describe('DatabaseBucket', () => {
 
   const bucketOf = (memberId = 'm1', of = source): DatabaseBucket =>
     new DatabaseBucket(of, memberId, silentLog);
-  const paceOf = (memberId = 'm1', of = source): DistributedRateLimiter =>
+  const limiterOf = (memberId = 'm1', of = source): DistributedRateLimiter =>
     new DistributedRateLimiter(
       bucketOf(memberId, of),
       new DatabaseOperatingTimes(of, silentLog).of(memberId),
     );
 
-  async function row(memberId = 'm1'): Promise<{ places: number }> {
-    const [found] = await source.query<{ places: number }[]>(
-      'SELECT places FROM portals.rate_buckets WHERE member_id = $1',
+  async function row(memberId = 'm1'): Promise<{ tickets: number }> {
+    const [found] = await source.query<{ tickets: number }[]>(
+      'SELECT places AS tickets FROM portals.rate_buckets WHERE member_id = $1',
       [memberId],
     );
     if (!found) throw new Error('no row');
@@ -54,7 +54,7 @@ describe('DatabaseBucket', () => {
 
   /** When each of `count` requests was let through, in milliseconds from the start; by several processes' pools. */
   async function times(count: number, memberId = 'm1', work: Priority = 'live'): Promise<number[]> {
-    const rateLimiters = sources.map((each) => paceOf(memberId, each));
+    const rateLimiters = sources.map((each) => limiterOf(memberId, each));
     const startedAt = performance.now();
     const admitted = Array.from({ length: count }, async (_, index) => {
       await rateLimiters[index % rateLimiters.length]?.admit({ work, methods: [] });
@@ -90,9 +90,9 @@ describe('DatabaseBucket', () => {
     const taken = await Promise.all(
       Array.from({ length: 90 }, (_, index) => (buckets[index % buckets.length] ?? bucketOf()).take('live')),
     );
-    const places = taken.flatMap((each) => (each?.granted ? [each.place] : []));
-    expect(places.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, index) => index + 1));
-    expect((await row()).places).toBe(90);
+    const tickets = taken.flatMap((each) => (each?.granted ? [each.ticket] : []));
+    expect(tickets.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, index) => index + 1));
+    expect((await row()).tickets).toBe(90);
   });
 
   it('keeps portals apart', async () => {
@@ -127,12 +127,12 @@ describe('DatabaseBucket', () => {
   it('gives the ticket of an aborted wait to the next request, if it is the last', async () => {
     const bucket = bucketOf();
     for (let index = 0; index < 2 * line; index += 1) await bucket.take('live');
-    const waiting = paceOf().admit({ work: 'live', methods: [] }, AbortSignal.timeout(20));
+    const waiting = limiterOf().admit({ work: 'live', methods: [] }, AbortSignal.timeout(20));
     await expect(waiting).rejects.toThrow('aborted');
-    await eventually(async () => expect((await row()).places).toBe(2 * line));
+    await eventually(async () => expect((await row()).tickets).toBe(2 * line));
 
-    await bucket.giveBack(2 * line - 1);
-    expect((await row()).places).toBe(2 * line);
+    await bucket.release(2 * line - 1);
+    expect((await row()).tickets).toBe(2 * line);
   });
 
   it('moves waiting requests when another process is rejected', async () => {
@@ -141,14 +141,14 @@ describe('DatabaseBucket', () => {
     const taken = await bucket.take('live');
     if (!taken.granted) throw new Error('live work always gets a place');
     expect(taken.waitMs).toBeLessThanOrEqual(100);
-    await bucketOf('m1', sources[1]).lower();
+    await bucketOf('m1', sources[1]).throttleDown();
     // X has to leak down to the line, at 0.7 of the rate.
-    expect(await bucket.untilTurn(taken.place)).toBeGreaterThan(1_500);
+    expect(await bucket.ticketDelayMs(taken.ticket)).toBeGreaterThan(1_500);
   });
 
   it('tells that a portal is not known, and leaves nothing of one that was deleted', async () => {
     await expect(bucketOf('unknown').take('live')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
-    await expect(bucketOf('unknown').lower()).resolves.toBeUndefined();
+    await expect(bucketOf('unknown').throttleDown()).resolves.toBeUndefined();
     await bucketOf().take('live');
     await source.query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
     await expect(row()).rejects.toThrow('no row');
@@ -167,8 +167,8 @@ describe('DatabaseBucket', () => {
   it('lets a refusal or a lost database pass without a word to the caller', async () => {
     const gone = await database.connect();
     await gone.destroy();
-    await expect(bucketOf('m1', gone).lower()).resolves.toBeUndefined();
-    await expect(bucketOf('m1', gone).giveBack(1)).resolves.toBeUndefined();
+    await expect(bucketOf('m1', gone).throttleDown()).resolves.toBeUndefined();
+    await expect(bucketOf('m1', gone).release(1)).resolves.toBeUndefined();
     await expect(bucketOf('m1', gone).take('live')).rejects.toThrow(
       /not connected|connection|not established/i,
     );

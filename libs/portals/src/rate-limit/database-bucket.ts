@@ -70,33 +70,33 @@ const TAKE_SQL = `
       bulk_from = CASE WHEN $3 THEN asked.leaked + ${BUCKET_RULES.bulkEvery} ELSE asked.bulk_from END
     FROM asked WHERE row.member_id = asked.member_id AND asked.granted
   )
-  SELECT unlimited, granted, places + 1 AS place,
+  SELECT unlimited, granted, places + 1 AS ticket,
     CASE WHEN granted THEN ${untilLeaked('places + 1 - line')}
       ELSE least(${untilLeaked('places + 1 - bulk_line')}, ${untilLeaked('bulk_from')}) END AS "waitMs"
   FROM asked`;
 
 /** $2: the ticket. Without a lock. */
-const UNTIL_TURN_SQL = `
+const DELAY_SQL = `
   WITH clocked AS (
     SELECT *, ${LIMIT_COLUMNS}, clock_timestamp() AS now FROM portals.rate_buckets WHERE member_id = $1
   ),
   ${LEAKED_BUCKET}
   SELECT CASE WHEN unlimited THEN 0 ELSE ${untilLeaked('$2 - line')} END AS "waitMs" FROM bucket`;
 
-const LOWER_SQL = `
+const THROTTLE_DOWN_SQL = `
   WITH ${LOCKED_BUCKET},
   refused AS MATERIALIZED (
-    SELECT *, least(places, leaked + line) AS place FROM bucket
+    SELECT *, least(places, leaked + line) AS ticket FROM bucket
     WHERE leaked + line >= refused_place + 1 AND NOT unlimited
   )
   UPDATE portals.rate_buckets AS row
-  SET refused_place = refused.place, leaked = refused.place - x, leaked_at = refused.now,
-    share = greatest(${BUCKET_RULES.leastShare}, refused.share * ${BUCKET_RULES.lowerBy}::float8),
-    bulk_from = refused.bulk_from + (refused.place - x) - refused.leaked
+  SET refused_place = refused.ticket, leaked = refused.ticket - x, leaked_at = refused.now,
+    share = greatest(${BUCKET_RULES.minMultiplier}, refused.share * ${BUCKET_RULES.decreaseFactor}::float8),
+    bulk_from = refused.bulk_from + (refused.ticket - x) - refused.leaked
   FROM refused WHERE row.member_id = refused.member_id
-  RETURNING row.share`;
+  RETURNING row.share AS "rateMultiplier"`;
 
-const GIVE_BACK_SQL = `
+const RELEASE_SQL = `
   UPDATE portals.rate_buckets SET places = places - 1, leaked = least(leaked, places - 1)
   WHERE member_id = $1 AND places = $2`;
 
@@ -108,17 +108,17 @@ export const INSERT_BUCKET_SQL = `
 /** How long a portal counts as unlimited without another query. */
 const UNLIMITED_FOR_MS = 60_000;
 /** The ticket number of a request to an unlimited portal. */
-const NO_PLACE = 0;
+const NO_TICKET = 0;
 
 /** `waitMs`: until the ticket may be used; without a ticket, until there may be one for this work. */
 export type Ticket =
-  | { readonly granted: true; readonly place: number; readonly waitMs: number }
+  | { readonly granted: true; readonly ticket: number; readonly waitMs: number }
   | { readonly granted: false; readonly waitMs: number };
 
 interface TakenRow {
   readonly unlimited: boolean;
   readonly granted: boolean;
-  readonly place: number;
+  readonly ticket: number;
   readonly waitMs: number;
 }
 
@@ -140,32 +140,29 @@ export class DatabaseBucket {
    * @throws Bitrix24Error NOT_INSTALLED
    */
   async take(work: Priority, at?: Date): Promise<Ticket> {
-    if (performance.now() < this.unlimitedUntilMs) return { granted: true, place: NO_PLACE, waitMs: 0 };
-    const row = (await this.ask(work, at)) ?? (await this.askFirst(work, at));
+    if (performance.now() < this.unlimitedUntilMs) return { granted: true, ticket: NO_TICKET, waitMs: 0 };
+    const row = (await this.takeRow(work, at)) ?? (await this.createAndTakeRow(work, at));
     if (row.unlimited) {
       this.unlimitedUntilMs = performance.now() + UNLIMITED_FOR_MS;
-      return { granted: true, place: NO_PLACE, waitMs: 0 };
+      return { granted: true, ticket: NO_TICKET, waitMs: 0 };
     }
-    const { granted, place, waitMs } = row;
-    return granted ? { granted, place, waitMs } : { granted, waitMs };
+    const { granted, ticket, waitMs } = row;
+    return granted ? { granted, ticket, waitMs } : { granted, waitMs };
   }
 
   /** Milliseconds until the ticket may be used, as of now: a rejection or a changed limit moves it. */
-  async untilTurn(place: number): Promise<number> {
-    if (place === NO_PLACE) return 0;
-    const [row] = await queryRows<{ waitMs: number }>(this.dataSource, UNTIL_TURN_SQL, [
-      this.memberId,
-      place,
-    ]);
+  async ticketDelayMs(ticket: number): Promise<number> {
+    if (ticket === NO_TICKET) return 0;
+    const [row] = await queryRows<{ waitMs: number }>(this.dataSource, DELAY_SQL, [this.memberId, ticket]);
     if (!row) throw notInstalled(this.memberId);
     return row.waitMs;
   }
 
   /** Releases a ticket whose request will not be sent. Does not reject. */
-  async giveBack(place: number): Promise<void> {
-    if (place === NO_PLACE) return;
+  async release(ticket: number): Promise<void> {
+    if (ticket === NO_TICKET) return;
     try {
-      await this.dataSource.query(GIVE_BACK_SQL, [this.memberId, place]);
+      await this.dataSource.query(RELEASE_SQL, [this.memberId, ticket]);
     } catch (err) {
       // The only effect is one request less than the limit allows.
       this.log.debug({ err, memberId: this.memberId }, 'a ticket of the rate limiter could not be released');
@@ -173,14 +170,17 @@ export class DatabaseBucket {
   }
 
   /** Throttles down after Bitrix24 has rejected a request. Does not reject. */
-  async lower(at?: Date): Promise<void> {
+  async throttleDown(at?: Date): Promise<void> {
     const { memberId, log } = this;
     try {
-      const lowered = await queryRows<{ share: number }>(this.dataSource, LOWER_SQL, [memberId, at]);
-      const [first] = lowered;
+      const throttled = await queryRows<{ rateMultiplier: number }>(this.dataSource, THROTTLE_DOWN_SQL, [
+        memberId,
+        at,
+      ]);
+      const [first] = throttled;
       if (first)
         log.warn(
-          { event: 'rate_limit.refused', memberId, share: first.share },
+          { event: 'rate_limit.refused', memberId, rateMultiplier: first.rateMultiplier },
           'the portal rejected a request: other clients call it from our address',
         );
     } catch (err) {
@@ -191,15 +191,15 @@ export class DatabaseBucket {
     }
   }
 
-  private async ask(work: Priority, at?: Date): Promise<TakenRow | undefined> {
+  private async takeRow(work: Priority, at?: Date): Promise<TakenRow | undefined> {
     const parameters = [this.memberId, at, work === 'bulk'];
     const [row] = await queryRows<TakenRow>(this.dataSource, TAKE_SQL, parameters);
     return row;
   }
 
-  private async askFirst(work: Priority, at?: Date): Promise<TakenRow> {
+  private async createAndTakeRow(work: Priority, at?: Date): Promise<TakenRow> {
     await this.dataSource.query(INSERT_BUCKET_SQL, [this.memberId]);
-    const row = await this.ask(work, at);
+    const row = await this.takeRow(work, at);
     if (!row) throw notInstalled(this.memberId);
     return row;
   }

@@ -101,14 +101,14 @@ export class DatabaseOperatingTimes {
 
   async #observe(memberId: string, usage: readonly MethodUsage[]): Promise<void> {
     const known = this.#known.get(memberId);
-    const telling = usage.filter((bill) => !isBelowThreshold(bill) || known?.has(bill.method));
+    const telling = usage.filter((sample) => !isBelowThreshold(sample) || known?.has(sample.method));
     if (telling.length === 0) return;
     const methods = telling.map(({ method }) => method);
     try {
       await changeThrottled(this.dataSource, memberId, methods, (slowed, nowMs) => {
         const changed = new Map<string, ThrottledMethod | undefined>(slowed);
-        for (const bill of telling) {
-          changed.set(bill.method, observeUsage(changed.get(bill.method), bill, nowMs));
+        for (const sample of telling) {
+          changed.set(sample.method, observeUsage(changed.get(sample.method), sample, nowMs));
         }
         return { changed, result: undefined };
       });

@@ -8,28 +8,28 @@ import { DistributedRateLimiter } from './portal-rate-limiter.js';
 /** Gives what it was told to give, one answer after the other. */
 class ScriptedBucket {
   answers: Ticket[] = [];
-  turns: number[] = [];
+  delays: number[] = [];
   asked: Priority[] = [];
-  givenBack: number[] = [];
+  released: number[] = [];
 
   take(work: Priority): Promise<Ticket> {
     this.asked.push(work);
     const answer = this.answers.shift();
     return answer ? Promise.resolve(answer) : Promise.reject(new Error('asked once too often'));
   }
-  untilTurn(): Promise<number> {
-    return Promise.resolve(this.turns.shift() ?? 0);
+  ticketDelayMs(): Promise<number> {
+    return Promise.resolve(this.delays.shift() ?? 0);
   }
-  giveBack(place: number): Promise<void> {
-    this.givenBack.push(place);
+  release(ticket: number): Promise<void> {
+    this.released.push(ticket);
     return Promise.resolve();
   }
-  lower(): Promise<void> {
+  throttleDown(): Promise<void> {
     return Promise.resolve();
   }
 }
 
-const granted = (place: number, waitMs = 0): Ticket => ({ granted: true, place, waitMs });
+const granted = (ticket: number, waitMs = 0): Ticket => ({ granted: true, ticket, waitMs });
 const refused = (waitMs: number): Ticket => ({ granted: false, waitMs });
 
 const timesThatReserve = (reserve: () => Record<string, number>): PortalOperatingTimes => ({
@@ -50,18 +50,18 @@ describe('a request that waits for a ticket', () => {
 
   it('checks again after a long wait, and waits on if the ticket is due later', async () => {
     bucket.answers = [granted(1, 510)];
-    bucket.turns = [600, 0];
+    bucket.delays = [600, 0];
     const startedAt = performance.now();
     await admit('live');
     expect(performance.now() - startedAt).toBeGreaterThan(1_050);
-    expect(bucket.turns).toEqual([]);
+    expect(bucket.delays).toEqual([]);
   });
 
   it('trusts a short wait', async () => {
     bucket.answers = [granted(1, 20)];
-    bucket.turns = [10_000];
+    bucket.delays = [10_000];
     await admit('live');
-    expect(bucket.turns).toEqual([10_000]);
+    expect(bucket.delays).toEqual([10_000]);
   });
 
   it('lets bulk requests ask one after the other, in their order, and live ones at once', async () => {
@@ -81,7 +81,7 @@ describe('a request that waits for a ticket', () => {
   it('releases a ticket that nobody waits for any more', async () => {
     bucket.answers = [granted(7, 60_000)];
     await expect(admit('live', AbortSignal.timeout(20))).rejects.toThrow('timeout');
-    expect(bucket.givenBack).toEqual([7]);
+    expect(bucket.released).toEqual([7]);
   });
 
   it('goes on with the others when one in the bulk queue fails or gives up', async () => {
@@ -96,7 +96,7 @@ describe('a request that waits for a ticket', () => {
     await expect(admit('bulk')).rejects.toThrow('asked once too often');
     bucket.answers = [granted(3)];
     await admit('bulk');
-    expect(bucket.givenBack).toEqual([]);
+    expect(bucket.released).toEqual([]);
   });
 });
 

@@ -65,7 +65,7 @@ describe('PortalLimits', () => {
     }
     const [row] = await source.query<{ places: number }[]>('SELECT places FROM portals.rate_buckets');
     expect(row?.places).toBeLessThanOrEqual(1);
-    await bucket().lower();
+    await bucket().throttleDown();
     await limits.setLimit('m1', 'usual');
     await expect(bucket().take('live')).resolves.toMatchObject({ waitMs: 0 });
   });

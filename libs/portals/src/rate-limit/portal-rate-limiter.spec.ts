@@ -11,7 +11,7 @@ import { PortalLimits } from './portal-limits.js';
 import { PortalRateLimiter } from './portal-rate-limiter.js';
 
 const list = 'crm.item.list';
-const bill = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
+const usage = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({
   method: list,
   operatingSeconds,
   resetsInMs,
@@ -75,7 +75,7 @@ describe('PortalRateLimiter', () => {
   });
 
   it('writes nothing of a method that is far from its limit', async () => {
-    await here.observe([bill(100), bill(383)]);
+    await here.observe([usage(100), usage(383)]);
     await expect(rows()).resolves.toEqual([]);
   });
 
@@ -101,7 +101,7 @@ describe('PortalRateLimiter', () => {
   });
 
   it('lets one process at a time call a throttled method, and the next after its usage sample', async () => {
-    await here.observe([bill(384)]);
+    await here.observe([usage(384)]);
     await here.admit(live);
     let admitted = false;
     const second = (async () => {
@@ -115,15 +115,15 @@ describe('PortalRateLimiter', () => {
       expect(row?.waits).toBe(true);
     });
     expect(admitted).toBe(false);
-    await here.observe([bill(384.1)]);
+    await here.observe([usage(384.1)]);
     await second;
   });
 
   it('forgets a method whose usage is low again', async () => {
-    await here.observe([bill(470, 0)]);
+    await here.observe([usage(470, 0)]);
     await expect(rows()).resolves.toHaveLength(1);
     await throttledOf(here, [list]);
-    await here.observe([bill(200)]);
+    await here.observe([usage(200)]);
     await expect(rows()).resolves.toEqual([]);
     await expect(throttledOf(here, [list])).resolves.toEqual(new Map());
   });

@@ -64,7 +64,7 @@ export class DistributedRateLimiter implements RateLimiter {
   private readonly bulkQueue = pLimit(1);
 
   constructor(
-    private readonly bucket: Pick<DatabaseBucket, 'take' | 'untilTurn' | 'giveBack' | 'lower'>,
+    private readonly bucket: Pick<DatabaseBucket, 'take' | 'ticketDelayMs' | 'release' | 'throttleDown'>,
     private readonly times: PortalOperatingTimes,
   ) {}
 
@@ -73,14 +73,14 @@ export class DistributedRateLimiter implements RateLimiter {
     const waited = waitSeconds.startTimer({ work: request.work });
     const throttled = await this.reserveCalls(request, signal);
     if (!canBeSent(request, throttled)) return throttled;
-    await this.awaitTurn(await this.takeTicket(request.work, signal), signal);
+    await this.awaitTicket(await this.takeTicket(request.work, signal), signal);
     waited();
     return throttled;
   }
 
   async refused(): Promise<void> {
     refusedTotal.inc();
-    await this.bucket.lower();
+    await this.bucket.throttleDown();
   }
 
   async observe(usage: readonly MethodUsage[]): Promise<void> {
@@ -104,18 +104,18 @@ export class DistributedRateLimiter implements RateLimiter {
   }
 
   private async takeTicket(work: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
-    if (work === 'live') return await this.askForTicket(work, signal);
-    const asking = this.bulkQueue(() => this.askForTicket(work, signal));
+    if (work === 'live') return await this.acquireTicket(work, signal);
+    const asking = this.bulkQueue(() => this.acquireTicket(work, signal));
     return await unlessAborted(asking, signal).catch((error: unknown) => {
       void asking.then(
-        ({ place }) => this.bucket.giveBack(place),
+        ({ ticket }) => this.bucket.release(ticket),
         () => undefined,
       );
       throw error;
     });
   }
 
-  private async askForTicket(work: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
+  private async acquireTicket(work: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
     for (;;) {
       signal?.throwIfAborted();
       const ticket = await this.bucket.take(work);
@@ -124,19 +124,19 @@ export class DistributedRateLimiter implements RateLimiter {
     }
   }
 
-  private async awaitTurn(
-    { place, waitMs: firstWaitMs }: GrantedTicket,
+  private async awaitTicket(
+    { ticket, waitMs: firstWaitMs }: GrantedTicket,
     signal?: AbortSignal,
   ): Promise<void> {
     try {
       signal?.throwIfAborted();
       for (let waitMs = firstWaitMs; waitMs > 0;) {
         await sleep(wakeAfter(waitMs), signal);
-        waitMs = waitMs > TRUSTED_WAIT_MS ? await this.bucket.untilTurn(place) : 0;
+        waitMs = waitMs > TRUSTED_WAIT_MS ? await this.bucket.ticketDelayMs(ticket) : 0;
       }
     } catch (error) {
       // Not awaited: an unavailable store may be the reason for the error.
-      void this.bucket.giveBack(place);
+      void this.bucket.release(ticket);
       throw error;
     }
   }

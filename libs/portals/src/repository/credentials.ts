@@ -5,7 +5,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { CredentialsEntity, PortalEntity } from '../store/entities.js';
 import { notInstalled } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { announce } from '../store/notifier.js';
+import { notify } from '../store/notifier.js';
 import { queryRows } from '../store/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 
@@ -147,7 +147,7 @@ export async function storeGrant(
   await saveOAuthCredentials(manager, box, grant, earlyRenewals);
   if (!changes) return portal.clientEndpoint;
   await manager.update(PortalEntity, { memberId }, changes);
-  await announce(manager, 'portals', memberId);
+  await notify(manager, 'portals', memberId);
   if (changes.clientEndpoint !== portal.clientEndpoint) {
     // The portal's outgoing webhooks have moved, too.
     await manager.query(

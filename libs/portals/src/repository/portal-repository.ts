@@ -20,7 +20,7 @@ import {
 } from '../store/entities.js';
 import { PortalStoreUnavailableError, notInstalled, PortalError } from '../store/errors.js';
 import { countChanged, inTransaction } from '../store/sql.js';
-import { announce } from '../store/notifier.js';
+import { notify } from '../store/notifier.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 
@@ -75,7 +75,7 @@ export class PortalRepository {
       }
       await this.dropForeignTokens(manager, memberId, clientEndpoint);
       await forgetBindings(manager, memberId);
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
     });
   }
 
@@ -90,7 +90,7 @@ export class PortalRepository {
     return inTransaction(this.dataSource, async (manager) => {
       if (!(await insertPortal(manager, fields))) return false;
       await saveOAuthCredentials(manager, this.box, grant);
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
       return true;
     });
   }
@@ -115,7 +115,7 @@ export class PortalRepository {
   async setLanguage(memberId: string, language: string): Promise<void> {
     await inTransaction(this.dataSource, async (manager) => {
       await manager.update(PortalEntity, { memberId }, { language });
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
     });
   }
 
@@ -160,14 +160,14 @@ export class PortalRepository {
         await manager.delete(ApplicationTokenEntity, { memberId, kind: 'app' });
       if (installed) {
         await addToken(manager, memberId, applicationToken, 'webhook', hostOf(webhookUrl));
-        await announce(manager, 'portals', memberId);
+        await notify(manager, 'portals', memberId);
         return;
       }
     }
     await saveWebhookCredentials(manager, this.box, memberId, webhookUrl);
     await this.dropForeignTokens(manager, memberId, webhookUrl);
     await addToken(manager, memberId, applicationToken, 'webhook', hostOf(webhookUrl));
-    await announce(manager, 'portals', memberId);
+    await notify(manager, 'portals', memberId);
   }
 
   /** Deletes tokens of outgoing webhooks whose pair has another host than the portal. */
@@ -201,7 +201,7 @@ export class PortalRepository {
       if (portal.state !== 'uninstalled') await manager.delete(PendingInstallEntity, { memberId });
       await manager.delete(CredentialsEntity, { memberId });
       await forgetBindings(manager, memberId);
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
     });
   }
 
@@ -219,7 +219,7 @@ export class PortalRepository {
       const portal = await lockPortal(manager, memberId);
       if (!portal) throw notInstalled(memberId);
       await addToken(manager, memberId, token, kind, hostOf(portal.clientEndpoint));
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
     });
   }
 }

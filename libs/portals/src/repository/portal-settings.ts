@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { notInstalled, PortalError } from '../store/errors.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { announce } from '../store/notifier.js';
+import { notify } from '../store/notifier.js';
 import type { PortalCache } from '../cache/portal-cache.js';
 
 /** Settings of a portal for one consumer. */
@@ -86,7 +86,7 @@ export class PortalSettings {
         [memberId, consumer, json],
       );
       if (changed === 0) throw notInstalled(memberId);
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
     });
   }
 

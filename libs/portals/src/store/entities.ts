@@ -197,12 +197,12 @@ export class RateBucketEntity {
   @Column('float8', { nullable: true }) rate: number | null;
   @Column('float8', { nullable: true }) burst: number | null;
   @Column('boolean') unlimited: boolean;
-  @Column('float8') places: number;
+  @Column('float8', { name: 'places' }) tickets: number;
   @Column('float8') leaked: number;
   @Column('timestamptz', { name: 'leaked_at' }) leakedAt: Date;
-  @Column('float8') share: number;
-  @Column('float8', { name: 'refused_place' }) refusedPlace: number;
-  @Column('float8', { name: 'bulk_from' }) bulkFrom: number;
+  @Column('float8', { name: 'share' }) rateMultiplier: number;
+  @Column('float8', { name: 'refused_place' }) rejectedTicket: number;
+  @Column('float8', { name: 'bulk_from' }) nextBulkAt: number;
 }
 
 /** A method near its operating time limit, as `ThrottledMethod` of libs/bitrix24 describes it. */

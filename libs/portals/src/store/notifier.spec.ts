@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { TcpProxy } from '../../test/tcp-proxy.js';
-import { announce, Notifier } from './notifier.js';
+import { notify, Notifier } from './notifier.js';
 
 const listeners = `FROM pg_stat_activity WHERE application_name = 'b24-relay listener' AND datname = current_database()`;
 
@@ -47,13 +47,13 @@ describe('Notifier', () => {
 
   it('hears what is committed, of its topic only, and nothing that is rolled back', async () => {
     const { heard } = await listening();
-    await announce(source.manager, 'subscriptions', 'a-consumer');
+    await notify(source.manager, 'subscriptions', 'a-consumer');
     const rolledBack = source.transaction(async (manager) => {
-      await announce(manager, 'portals', 'never');
+      await notify(manager, 'portals', 'never');
       throw new Error('on purpose');
     });
     await expect(rolledBack).rejects.toThrow('on purpose');
-    await announce(source.manager, 'portals', 'm1');
+    await notify(source.manager, 'portals', 'm1');
     await eventually(() => expect(heard).toEqual(['anything', 'm1']));
   });
 
@@ -62,7 +62,7 @@ describe('Notifier', () => {
     await source.query(`SELECT pg_terminate_backend(pid) ${listeners}`);
     await eventually(() => expect(heard).toEqual(['anything', 'anything']));
     expect(notifier.isListening()).toBe(true);
-    await announce(source.manager, 'portals', 'm2');
+    await notify(source.manager, 'portals', 'm2');
     await eventually(() => expect(heard).toContain('m2'));
   });
 
@@ -103,7 +103,7 @@ describe('Notifier', () => {
     const others: string[] = [];
     const leave = notifier.on('portals', (subject) => others.push(subject ?? 'anything'));
     leave();
-    await announce(source.manager, 'portals', 'm3');
+    await notify(source.manager, 'portals', 'm3');
     await eventually(() => expect(heard).toContain('m3'));
     expect(others).toEqual([]);
   });

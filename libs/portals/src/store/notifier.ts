@@ -91,13 +91,13 @@ export class Notifier {
     const lost = new AbortController();
     client.on('error', (error) => lost.abort(error));
     client.on('end', () => lost.abort(new Error('The connection for LISTEN has ended')));
-    client.on('notification', ({ channel, payload }) => this.announce(channel, payload));
+    client.on('notification', ({ channel, payload }) => this.notify(channel, payload));
     try {
       await client.connect();
       for (const channel of Object.values(CHANNELS)) await client.query(`LISTEN ${channel}`);
       connected();
       this.listening = true;
-      for (const channel of Object.values(CHANNELS)) this.announce(channel, undefined);
+      for (const channel of Object.values(CHANNELS)) this.notify(channel, undefined);
       await this.keepAsking(client, lost.signal);
     } finally {
       this.listening = false;
@@ -114,14 +114,14 @@ export class Notifier {
     lost.throwIfAborted();
   }
 
-  private announce(channel: string, subject: string | undefined): void {
+  private notify(channel: string, subject: string | undefined): void {
     const topic = channel === CHANNELS.portals ? 'portals' : 'subscriptions';
     for (const listener of this.listeners[topic]) listener(subject);
   }
 }
 
 /** Sends NOTIFY to every process; PostgreSQL delivers it only when the transaction commits. */
-export async function announce(manager: EntityManager, topic: Topic, subject: string): Promise<void> {
+export async function notify(manager: EntityManager, topic: Topic, subject: string): Promise<void> {
   await manager.query('SELECT pg_notify($1, $2)', [CHANNELS[topic], subject]);
 }
 

@@ -11,7 +11,7 @@ interface NamesOfPortal {
 /** An event that a portal does not offer may exist in its next version, or another plan. */
 const RETRY_AFTER = '1 day';
 
-const CAN_BE_ASKED = `kind = 'oauth' AND (portals.state = 'installed'
+const IS_CALLABLE = `kind = 'oauth' AND (portals.state = 'installed'
   OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
 
 /**
@@ -32,7 +32,7 @@ const WANTED_THERE = `
   UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
 
 /** SQL: the outcome for this event is known, and there is no reason to try again. */
-const IS_SETTLED = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
+const IS_CURRENT = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
   b.bound_at > clock_timestamp() - interval '${RETRY_AFTER}'
   AND b.scope <@ portals.scope AND b.scope @> portals.scope)))`;
 
@@ -96,7 +96,7 @@ export class EventBindings {
        FROM portals.portals JOIN portals.credentials USING (member_id)
          CROSS JOIN LATERAL (${WANTED_THERE}) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
-       WHERE ${CAN_BE_ASKED} AND ${IS_SETTLED} IS NOT TRUE AND ${isMeant('bind')}
+       WHERE ${IS_CALLABLE} AND ${IS_CURRENT} IS NOT TRUE AND ${isMeant('bind')}
        GROUP BY member_id`,
       [names, handlerUrl, memberId],
     );
@@ -117,7 +117,7 @@ export class EventBindings {
       this.dataSource,
       `SELECT member_id AS "memberId", array_agg(b.name ORDER BY b.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
-       WHERE ${CAN_BE_ASKED} AND b.state = 'bound' AND b.handler = $2
+       WHERE ${IS_CALLABLE} AND b.state = 'bound' AND b.handler = $2
          AND ${isMeant('unbind')} AND NOT EXISTS (
            SELECT FROM (${WANTED_THERE}) wanted
              LEFT JOIN portals.event_bindings there ON there.member_id = portals.member_id AND there.name = wanted.name

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { announce, Notifier } from '../store/notifier.js';
+import { notify, Notifier } from '../store/notifier.js';
 import { Subscriptions } from './subscriptions.js';
 
 describe('Subscriptions', () => {
@@ -106,7 +106,7 @@ describe('Subscriptions', () => {
         leave();
         resolve();
       });
-      announce(source.manager, 'subscriptions', 'the last').catch(reject);
+      notify(source.manager, 'subscriptions', 'the last').catch(reject);
     });
   }
 });

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { announce, type Notifier } from '../store/notifier.js';
+import { notify, type Notifier } from '../store/notifier.js';
 
 /** One event name of a consumer; it has not missed events before `since`. */
 export interface ActiveSubscription {
@@ -48,7 +48,7 @@ export class Subscriptions {
          ON CONFLICT DO NOTHING RETURNING name`,
         parameters,
       );
-      if (removed + added.length > 0) await announce(manager, 'subscriptions', consumer);
+      if (removed + added.length > 0) await notify(manager, 'subscriptions', consumer);
     });
   }
 
@@ -106,7 +106,7 @@ export class Subscriptions {
             memberId,
             consumer,
           ]));
-      await announce(manager, 'subscriptions', consumer);
+      await notify(manager, 'subscriptions', consumer);
     });
   }
 

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
 import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { announce } from '../store/notifier.js';
+import { notify } from '../store/notifier.js';
 import {
   isServed,
   refusesWebhook,
@@ -133,7 +133,7 @@ export class Suspensions {
          RETURNING extract(epoch FROM suspended_until)::float8 * 1000 AS "untilMs", suspended_times AS times`,
         [memberId, reason, pausesMs.map((ms) => ms / 1_000), lease ?? null],
       );
-      if (changed) await announce(manager, 'portals', memberId);
+      if (changed) await notify(manager, 'portals', memberId);
       return changed;
     });
     if (row) {
@@ -184,7 +184,7 @@ export class Suspensions {
            AND EXISTS (SELECT FROM portals.credentials c WHERE c.member_id = $1 AND c.kind = 'webhook')`,
         [memberId],
       );
-      if (count > 0) await announce(manager, 'portals', memberId);
+      if (count > 0) await notify(manager, 'portals', memberId);
       return count > 0;
     });
     if (changed)
@@ -203,7 +203,7 @@ export class Suspensions {
          WHERE member_id = $1 AND state = 'needs-webhook'`,
         [memberId],
       );
-      if (count > 0) await announce(manager, 'portals', memberId);
+      if (count > 0) await notify(manager, 'portals', memberId);
       return count > 0;
     });
     if (changed) this.log.info({ memberId }, 'the portal accepts its incoming webhook again');
@@ -245,7 +245,7 @@ export class Suspensions {
       );
       if (count > 0) {
         await wakeBindingAttempts(manager, memberId);
-        await announce(manager, 'portals', memberId);
+        await notify(manager, 'portals', memberId);
       }
       return count > 0;
     });

@@ -8,7 +8,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { lockPortal } from '../repository/credentials.js';
 import { NOT_SUSPENDED, PortalEntity } from '../store/entities.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { announce } from '../store/notifier.js';
+import { notify } from '../store/notifier.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */
@@ -47,7 +47,7 @@ export class CredentialHealth {
       );
       if (stillRefused === 0) return false;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
       return true;
     });
     if (isMarked) {
@@ -84,7 +84,7 @@ export class CredentialHealth {
       );
       if (portal?.state !== 'needs-reauth' || before?.wasRefused !== true) return false;
       await manager.update(PortalEntity, { memberId }, { state: 'installed' });
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
       return true;
     });
     if (isHealed) this.log.info({ memberId }, 'the portal takes its token again');
@@ -92,7 +92,7 @@ export class CredentialHealth {
 }
 
 /** The pair is certainly invalid, so there is nothing to probe. */
-export async function forgetRefusals(manager: EntityManager, memberId: string): Promise<void> {
+export async function resetRejections(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query(
     'UPDATE portals.credentials SET refused_since = NULL, next_probe_at = NULL WHERE member_id = $1',
     [memberId],

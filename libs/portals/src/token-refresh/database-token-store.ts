@@ -165,7 +165,7 @@ export class DatabaseTokenStore implements TokenStore {
 
   #refuseTooSoon(askedAt: Date | null): void {
     const { memberId, timings } = this.parts;
-    const restMs = askedAt === null ? 0 : askedAt.getTime() + timings.relocationEveryMs - Date.now();
-    if (restMs > 0) throw unconfirmedAddress(memberId, restMs);
+    const cooldownMs = askedAt === null ? 0 : askedAt.getTime() + timings.relocationEveryMs - Date.now();
+    if (cooldownMs > 0) throw unconfirmedAddress(memberId, cooldownMs);
   }
 }

@@ -13,14 +13,14 @@ describe('OAuthCircuitBreaker, while the OAuth server hangs', () => {
   });
   afterEach(() => oauth.stop());
 
-  function patient(pauseMs: number): OAuthCircuitBreaker {
+  function withPause(pauseMs: number): OAuthCircuitBreaker {
     const server = new OAuthServer({ url: oauth.url, clientId: 'id', clientSecret: 's', timeoutMs: 200 });
     return new OAuthCircuitBreaker(server, pauseMs);
   }
 
   it('is open after a timeout and fails fast', async () => {
     oauth.hold();
-    const server = patient(60_000);
+    const server = withPause(60_000);
     await expect(server.refresh(oauth.grant('a').refreshToken)).rejects.toMatchObject(away);
     for (const memberId of ['b', 'c']) {
       await expect(server.refresh(oauth.grant(memberId).refreshToken)).rejects.toMatchObject(away);
@@ -30,7 +30,7 @@ describe('OAuthCircuitBreaker, while the OAuth server hangs', () => {
 
   it('closes again after the pause', async () => {
     const release = oauth.hold();
-    const server = patient(50);
+    const server = withPause(50);
     await expect(server.refresh(oauth.grant('a').refreshToken)).rejects.toMatchObject(away);
     release();
     const { refreshToken } = oauth.grant('b');
@@ -38,7 +38,7 @@ describe('OAuthCircuitBreaker, while the OAuth server hangs', () => {
   });
 
   it('stays closed after a rejection, which is a response', async () => {
-    const server = patient(60_000);
+    const server = withPause(60_000);
     await expect(server.refresh('spent')).rejects.toMatchObject({ code: 'invalid_grant' });
     await expect(server.refresh(oauth.grant('a').refreshToken)).resolves.toMatchObject({ memberId: 'a' });
   });

@@ -19,8 +19,8 @@ import {
 import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../store/entities.js';
 import { PortalError } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { announce } from '../store/notifier.js';
-import { forgetRefusals } from './credential-health.js';
+import { notify } from '../store/notifier.js';
+import { resetRejections } from './credential-health.js';
 import { checkRefreshRate } from './refresh-rate.js';
 
 /** PostgreSQL's lock_not_available. */
@@ -195,10 +195,10 @@ export class TokenRefresh {
     const { box, log, memberId } = this.parts;
     const newer = await this.#locked(async (manager, stored) => {
       if (!this.#isStill(consumedRefreshToken, stored)) return openAccess(box, stored);
-      await forgetRefusals(manager, memberId);
+      await resetRejections(manager, memberId);
       if (stored.portal.state === 'needs-reauth') return undefined;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
-      await announce(manager, 'portals', memberId);
+      await notify(manager, 'portals', memberId);
       log.warn(
         { event: 'portal.needs_reauth', memberId, code: reason.code },
         'the portal has to authorize the application again',

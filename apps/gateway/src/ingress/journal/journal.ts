@@ -334,8 +334,8 @@ export class Journal {
     return written;
   }
 
-  private async writeAfter(turn: Promise<void>, write: () => Promise<void>): Promise<void> {
-    await turn;
+  private async writeAfter(previous: Promise<void>, write: () => Promise<void>): Promise<void> {
+    await previous;
     if (this.isBroken) await this.reopen();
     try {
       await write();

@@ -10,7 +10,7 @@ export interface ConsumerEvents {
 
 const TITLE = 'b24-relay';
 
-const IN_WORDS: Record<KnownPortal['state'], string> = {
+const STATUS_TEXTS: Record<KnownPortal['state'], string> = {
   installed: 'Connected: events are received and worked on.',
   'needs-reauth': 'An administrator has to open the application once.',
   'needs-webhook': 'An administrator has to make another incoming webhook for b24-relay.',
@@ -20,7 +20,7 @@ const IN_WORDS: Record<KnownPortal['state'], string> = {
 
 /** For a verified user of the portal: it may name the portal, and only what the user can see anyway. */
 export function statusPage({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): Page {
-  const content = html`<p>${IN_WORDS[state]}</p>
+  const content = html`<p>${STATUS_TEXTS[state]}</p>
     <table>
       <tr>
         <th scope="row">Portal</th>

@@ -58,7 +58,7 @@ export class AdminConnection {
   }
 
   /** @throws BusUnavailableError when the broker is unreachable */
-  async ask<T>(question: (channel: Channel) => Promise<T>): Promise<AdminReply<T>> {
+  async request<T>(question: (channel: Channel) => Promise<T>): Promise<AdminReply<T>> {
     const channel = (this.channel ??= await this.openChannel());
     const asked = question(channel).then(
       (value): AdminReply<T> => ({ kind: 'value', value }),

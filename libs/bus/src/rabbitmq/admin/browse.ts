@@ -75,7 +75,7 @@ export async function awaitReturn(
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {
-    const answer = await broker.ask((channel) => channel.checkQueue(queue));
+    const answer = await broker.request((channel) => channel.checkQueue(queue));
     if (answer.kind !== 'value' || answer.value.messageCount >= count) return;
     await sleep(POLL_MS);
   }

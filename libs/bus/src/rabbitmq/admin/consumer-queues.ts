@@ -28,7 +28,7 @@ export async function queueDepths(
 ): Promise<QueueDepths> {
   const depths: QueueDepths = { waiting: 0, retrying: 0, dead: 0, shardsServed: 0, queues: 0 };
   const count = async (queue: string): Promise<{ messages: number; consumers: number }> => {
-    const answer = await broker.ask((channel) => channel.checkQueue(queue));
+    const answer = await broker.request((channel) => channel.checkQueue(queue));
     if (answer.kind !== 'value') return { messages: 0, consumers: 0 };
     depths.queues += 1;
     return { messages: answer.value.messageCount, consumers: answer.value.consumerCount };
@@ -56,7 +56,7 @@ export async function unbindEvents(
   for (const shard of shards) {
     for (const name of names) {
       requireValue(
-        await broker.ask((channel) =>
+        await broker.request((channel) =>
           channel.unbindQueue(shardQueue(consumer, shard), EVENTS_EXCHANGE, bindingKeyOf(name, shard)),
         ),
       );
@@ -77,10 +77,10 @@ export async function deleteQueues(
   const { exchanges, queues } = consumerDeclarations(consumer, retryDelaysMs);
   let messages = 0;
   for (const { name } of exchanges) {
-    requireValue(await broker.ask((channel) => channel.deleteExchange(name)));
+    requireValue(await broker.request((channel) => channel.deleteExchange(name)));
   }
   for (const { name } of queues.toReversed()) {
-    messages += requireValue(await broker.ask((channel) => channel.deleteQueue(name))).messageCount;
+    messages += requireValue(await broker.request((channel) => channel.deleteQueue(name))).messageCount;
   }
   return messages;
 }

@@ -49,7 +49,7 @@ export async function inspectTopology(
       checksOf(consumer, consumerDeclarations(consumer, retryDelaysMs)),
     ),
   ];
-  const atOnce = await broker.ask(async (channel) => {
+  const atOnce = await broker.request(async (channel) => {
     const [unrouted] = await Promise.all([
       channel.checkQueue(UNROUTED_NAME),
       ...checks.map(({ kind, name }) =>
@@ -78,7 +78,7 @@ function checksOf(consumer: string | null, { exchanges, queues }: Declarations):
       name,
       consumer,
       look: (broker) =>
-        broker.ask(async (channel) => {
+        broker.request(async (channel) => {
           await channel.checkExchange(name);
           return { messageCount: 0 };
         }),
@@ -87,7 +87,7 @@ function checksOf(consumer: string | null, { exchanges, queues }: Declarations):
       kind: 'queue',
       name,
       consumer,
-      look: (broker) => broker.ask((channel) => channel.checkQueue(name)),
+      look: (broker) => broker.request((channel) => channel.checkQueue(name)),
     })),
   ];
 }
@@ -111,17 +111,17 @@ export async function declareTopology(
     for (const queue of queues) {
       await make(
         queue.name,
-        broker.ask((channel) => declareQueue(channel, queue)),
+        broker.request((channel) => declareQueue(channel, queue)),
       );
     }
     for (const exchange of exchanges) {
       await make(
         exchange.name,
-        broker.ask((channel) => declareExchange(channel, exchange)),
+        broker.request((channel) => declareExchange(channel, exchange)),
       );
       // Every exchange but the events exchange has the name of the only queue that is bound to it.
       if (exchange.type !== 'fanout') continue;
-      const bind = broker.ask((channel) => channel.bindQueue(exchange.name, exchange.name, ''));
+      const bind = broker.request((channel) => channel.bindQueue(exchange.name, exchange.name, ''));
       await make(exchange.name, bind);
     }
   };
@@ -133,13 +133,13 @@ export async function declareTopology(
   // Event by event, not consumer by consumer: meanwhile an event with two subscribers is bound for both or for
   // neither, so that it is unrouted rather than lost for one.
   for (const shard of shards) {
-    const standing = wanted.filter(({ consumer }) => !failed.has(shardQueue(consumer, shard)));
-    const bindings = standing
+    const declared = wanted.filter(({ consumer }) => !failed.has(shardQueue(consumer, shard)));
+    const bindings = declared
       .flatMap(({ consumer, names }) =>
         names.map((name) => ({ queue: shardQueue(consumer, shard), key: bindingKeyOf(name, shard) })),
       )
       .toSorted((one, other) => one.key.localeCompare(other.key));
-    const bind = broker.ask((channel) =>
+    const bind = broker.request((channel) =>
       Promise.all(bindings.map(({ queue, key }) => channel.bindQueue(queue, EVENTS_EXCHANGE, key))),
     );
     await make(`the bindings of shard ${shard}`, bind);
@@ -192,10 +192,10 @@ async function checkExchange(
   consumer: string | null,
   exchange: ExchangeDeclaration,
 ): Promise<TopologyPart> {
-  const there = await broker.ask((channel) => channel.checkExchange(exchange.name));
+  const there = await broker.request((channel) => channel.checkExchange(exchange.name));
   // Redeclared only where it exists: the broker then compares the arguments and creates nothing.
   const answer =
-    there.kind === 'value' ? await broker.ask((channel) => declareExchange(channel, exchange)) : there;
+    there.kind === 'value' ? await broker.request((channel) => declareExchange(channel, exchange)) : there;
   return partOf('exchange', exchange.name, consumer, answer);
 }
 
@@ -204,13 +204,13 @@ async function checkQueue(
   consumer: string | null,
   queue: QueueDeclaration,
 ): Promise<TopologyPart> {
-  const there = await broker.ask((channel) => channel.checkQueue(queue.name));
+  const there = await broker.request((channel) => channel.checkQueue(queue.name));
   if (there.kind !== 'value') return partOf('queue', queue.name, consumer, there);
-  const same = await broker.ask((channel) => declareQueue(channel, queue));
+  const same = await broker.request((channel) => declareQueue(channel, queue));
   if (same.kind !== 'value') return partOf('queue', queue.name, consumer, same);
   // A message count comes from the leader, so there is one.
   if (there.value.messageCount > 0) return partOf('queue', queue.name, consumer, same);
-  return partOf('queue', queue.name, consumer, await askLeader(broker, queue.name));
+  return partOf('queue', queue.name, consumer, await checkOnLeader(broker, queue.name));
 }
 
 /**
@@ -218,8 +218,8 @@ async function checkQueue(
  * consumer rejects the get, and that answer comes from its leader. A message that arrives at this very moment is
  * requeued.
  */
-async function askLeader(broker: AdminConnection, queue: string): Promise<AdminReply<unknown>> {
-  const answer = await broker.ask(async (channel) => {
+async function checkOnLeader(broker: AdminConnection, queue: string): Promise<AdminReply<unknown>> {
+  const answer = await broker.request(async (channel) => {
     const message = await channel.get(queue);
     if (message) channel.nack(message);
   });

@@ -85,7 +85,7 @@ export class RabbitAdmin implements BusAdmin {
     return this.lock.hold(UNROUTED, () =>
       AdminConnection.during(this.options.url, async (broker) => {
         const counts = new UnroutedCounts();
-        const there = await broker.ask((channel) => channel.checkQueue(UNROUTED_NAME));
+        const there = await broker.request((channel) => channel.checkQueue(UNROUTED_NAME));
         if (there.kind !== 'value') return [];
         const channel = await broker.openChannel();
         const { found } = await browse(channel, UNROUTED_NAME, UNROUTED_LIMIT, ({ content }) =>
@@ -153,8 +153,8 @@ export class RabbitAdmin implements BusAdmin {
     if (refusal) return refusal;
     await unbindEvents(broker, consumer, names);
     await sleep(IN_FLIGHT_MS);
-    const lateRefusal = await this.refusal(consumer, drop, true);
-    if (lateRefusal) return lateRefusal;
+    const lateRejection = await this.refusal(consumer, drop, true);
+    if (lateRejection) return lateRejection;
     const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
     for (const table of ['trials', 'consumer_processes']) {
       await this.options.database.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);

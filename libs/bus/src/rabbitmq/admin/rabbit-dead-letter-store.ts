@@ -82,7 +82,7 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
 }
 
 async function countLetters(broker: AdminConnection, consumer: string): Promise<number> {
-  const answer = await broker.ask((channel) => channel.checkQueue(deadQueue(consumer)));
+  const answer = await broker.request((channel) => channel.checkQueue(deadQueue(consumer)));
   if (answer.kind === 'missing') throw new NoSuchConsumerError(consumer);
   if (answer.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
   return answer.value.messageCount;
@@ -283,7 +283,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
       .at(-1)
       ?.channel.cancel(this.windows.at(-1)?.tag ?? '')
       .catch(ignore);
-    const answer = await broker.ask((channel) => channel.checkQueue(this.queue));
+    const answer = await broker.request((channel) => channel.checkQueue(this.queue));
     if (answer.kind !== 'value') return;
     let ready = answer.value.messageCount;
     for (const window of this.windows) {

@@ -49,7 +49,7 @@ export async function returnUnrouted(
   broker: AdminConnection,
   { url, log, ownersOf, beforeFirst }: ReturnOptions,
 ): Promise<Returned> {
-  const there = await broker.ask((channel) => channel.checkQueue(UNROUTED_NAME));
+  const there = await broker.request((channel) => channel.checkQueue(UNROUTED_NAME));
   if (there.kind !== 'value' || there.value.messageCount === 0) {
     return { returned: 0, left: 0, waiting: 0, byOwner: new Map() };
   }
@@ -104,7 +104,7 @@ function isOfOneQueue(reason: unknown): boolean {
 async function missingQueues(broker: AdminConnection, owned: readonly Owned[]): Promise<Set<string>> {
   const missing = new Set<string>();
   for (const queue of new Set(owned.flatMap(({ queues }) => queues))) {
-    const { kind } = await broker.ask((channel) => channel.checkQueue(queue));
+    const { kind } = await broker.request((channel) => channel.checkQueue(queue));
     if (kind === 'missing') missing.add(queue);
   }
   return missing;

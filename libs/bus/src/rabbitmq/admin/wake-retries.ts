@@ -64,7 +64,7 @@ async function wakeTier(
   tier: string,
   { url, log, memberIds }: WakeOptions,
 ): Promise<Round> {
-  const there = await broker.ask((asked) => asked.checkQueue(tier));
+  const there = await broker.request((asked) => asked.checkQueue(tier));
   if (there.kind === 'missing') return { woken: 0, isFull: false };
   if (there.kind !== 'value') throw new BusUnavailableError('BUS_REFUSED');
   if (there.value.messageCount === 0) return { woken: 0, isFull: false };
