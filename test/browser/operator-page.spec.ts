@@ -74,12 +74,12 @@ describe('the operator page in a browser', () => {
   it('lets nobody in with a wrong token, and says so', async () => {
     await page.getByLabel('OPS_TOKEN').fill('a wrong one, with a sign that no header carries: ж');
     await page.keyboard.press('Enter');
-    await page.getByText('That is not the OPS_TOKEN of this gateway.').waitFor();
+    await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     await page.getByLabel('OPS_TOKEN').fill(`${token}x`);
     const refused = page.waitForResponse((answer) => answer.status() === 401);
     await page.keyboard.press('Enter');
     await refused;
-    await page.getByText('That is not the OPS_TOKEN of this gateway.').waitFor();
+    await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     expect(await page.getByRole('region').count()).toBe(0);
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
     // The browser says of itself that it was refused.
@@ -174,11 +174,11 @@ describe('the operator page in a browser', () => {
     await eventually(() => expect(asked.join()).toContain('/ops/api/sync'));
   });
 
-  it('says that the gateway does not answer, and of when it is what it shows', async () => {
+  it('says that the control plane does not answer, and of when it is what it shows', async () => {
     await signIn();
     await page.getByText('Slot 0: empty').waitFor();
     await page.context().setOffline(true);
-    await page.getByText('the gateway does not answer', { exact: true }).waitFor();
+    await page.getByText('the control plane does not answer', { exact: true }).waitFor();
     const journal = page.getByRole('region', { name: 'Journal' });
     await journal.getByText(/^What you see is of \d/).waitFor();
     await journal.getByText('Slot 0: empty').waitFor();
@@ -218,7 +218,7 @@ describe('the operator page in a browser', () => {
   it('signs out by itself when the token is another by now', async () => {
     await page.evaluate(() => sessionStorage.setItem('OPS_TOKEN', 'the one of last year'));
     await page.reload();
-    await page.getByText('That is not the OPS_TOKEN of this gateway.').waitFor();
+    await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
     for (const problem of problems.splice(0)) expect(problem).toContain('401');
   });

@@ -20,7 +20,7 @@ const repair = z.object({
 const checked = z.object({
   ok: z.boolean(),
   topology: z.array(part),
-  /** Missing from a gateway of an older version. */
+  /** Missing from a control plane of an older version. */
   repairs: z.array(repair).default([]),
 });
 type Part = z.output<typeof part>;
@@ -131,9 +131,9 @@ export async function moveBus(api: OpsClient): Promise<Report> {
 
 function formatMoved(total: Moved): string {
   if (total.none)
-    return 'There is no previous bus: neither AMQP_URL nor PREVIOUS_AMQP_URL is set at the gateway.';
+    return 'There is no previous bus: neither AMQP_URL nor PREVIOUS_AMQP_URL is set at the control plane.';
   const lines = [`Moved from the previous bus: ${countOfMoved(total)}.`];
-  for (const name of total.failed) lines.push(`${name} COULD NOT BE MOVED: see the log of the gateway`);
+  for (const name of total.failed) lines.push(`${name} COULD NOT BE MOVED: see the log of the control plane`);
   for (const name of total.served)
     lines.push(`${name}: its processes still use the previous bus; stop them, and its messages are moved`);
   return lines.join('\n');

@@ -62,7 +62,7 @@ export function formatHelp(commands: readonly Command[]): string {
 ${lines.join('\n')}
 
 A <time> is such as 2026-11-25T08:00:00Z, or an age: 90s, 30m, 2h, 7d.
-relay sends requests to the running gateway on OPS_PORT, with OPS_TOKEN.`;
+relay sends requests to the running control plane on OPS_PORT, with OPS_TOKEN.`;
 }
 
 function formatUsage({ name, positionals = [] }: Command): string {

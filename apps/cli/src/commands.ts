@@ -114,7 +114,7 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'journal status',
-    summary: "shows the events on the gateway's disk that wait for the bus",
+    summary: 'shows the events on the disks of the gateways that wait for the bus',
     run: (api) => journalStatus(api),
   },
   {

@@ -54,7 +54,7 @@ function noteOn({ missing, unknown, newer, processes, shardsServed }: Status): s
   return '';
 }
 
-/** The gateway rejects this if events would be lost, and says what to do. */
+/** The control plane rejects this if events would be lost, and says what to do. */
 export async function retireConsumer(
   api: OpsClient,
   consumer: string,

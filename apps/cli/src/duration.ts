@@ -11,7 +11,7 @@ export function parseTime(text: string, now = Date.now()): string {
   if (count !== undefined && (unit === 's' || unit === 'm' || unit === 'h' || unit === 'd')) {
     return new Date(now - Number(count) * UNIT_MS[unit]).toISOString();
   }
-  // A time without a zone would be local, and the gateway's zone may differ.
+  // A time without a zone would be local, and the control plane's zone may differ.
   const isComplete = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
   const time = isComplete ? new Date(text) : undefined;
   if (time && !Number.isNaN(time.getTime())) return time.toISOString();

@@ -196,7 +196,7 @@ export async function rotateKeys(api: OpsClient): Promise<Report> {
       : `TOKEN_KEYS must still contain ${old.join(', ')}. When every process has restarted with ${currentKeyId} as the first key, run this again.`,
   ];
   if (unreadable > 0) {
-    lines.push(`No key of TOKEN_KEYS decrypts ${unreadable} of them; the gateway's log names each.`);
+    lines.push(`No key of TOKEN_KEYS decrypts ${unreadable} of them; the control plane's log names each.`);
   }
   return { value: answer, text: lines.join('\n') };
 }

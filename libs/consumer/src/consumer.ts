@@ -68,7 +68,7 @@ export interface RunningConsumer {
 
 /**
  * Starts one consumer: first its queues are declared and bound, then its event names are stored, from which the
- * gateway binds them at every portal. Resolves when it takes events and its ops server listens.
+ * control plane binds them at every portal. Resolves when it takes events and its ops server listens.
  */
 export async function startConsumer(
   {

@@ -69,7 +69,7 @@ export class KnownConsumers {
     await this.parts.subscriptions.undrain(consumer);
   }
 
-  /** So that the gateway no longer binds its events at the portals. */
+  /** So that the control plane no longer binds its events at the portals. */
   async forget(consumer: string): Promise<void> {
     await this.parts.subscriptions.remove(consumer);
   }

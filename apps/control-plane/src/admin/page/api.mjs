@@ -17,7 +17,7 @@ export function forgetToken() {
   sessionStorage.removeItem(tokenKey);
 }
 
-/** `refused`: the token is wrong. `away`: no response. `failed`: the gateway says why. */
+/** `refused`: the token is wrong. `away`: no response. `failed`: the control plane says why. */
 export class ApiError extends Error {
   /** @param {'refused' | 'away' | 'failed'} kind @param {string} message */
   constructor(kind, message) {
@@ -29,7 +29,7 @@ export class ApiError extends Error {
 /**
  * @param {string} path
  * @param {{ method?: 'GET' | 'POST', token?: string, signal?: AbortSignal | undefined }} options
- * @returns {Promise<any>} its JSON, which the gateway that served this page has made
+ * @returns {Promise<any>} its JSON, which the control plane that served this page has made
  * @throws {ApiError}
  */
 export async function ask(
@@ -37,10 +37,11 @@ export async function ask(
   { method = 'GET', token = sessionStorage.getItem(tokenKey) ?? '', signal } = {},
 ) {
   const answer = await reach(path, method, headersWith(token), signal);
-  if (answer.status === 401) throw new ApiError('refused', 'That is not the OPS_TOKEN of this gateway.');
+  if (answer.status === 401)
+    throw new ApiError('refused', 'That is not the OPS_TOKEN of this control plane.');
   const body = await answer.json().catch(() => undefined);
   if (answer.ok && body !== undefined) return body;
-  const said = typeof body?.error === 'string' ? body.error : `The gateway answered ${answer.status}.`;
+  const said = typeof body?.error === 'string' ? body.error : `The control plane answered ${answer.status}.`;
   throw new ApiError('failed', said);
 }
 
@@ -54,7 +55,7 @@ async function reach(path, method, headers, signal) {
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
   } catch {
-    throw new ApiError('away', 'The gateway does not answer.');
+    throw new ApiError('away', 'The control plane does not answer.');
   }
 }
 
@@ -64,6 +65,6 @@ function headersWith(token) {
     return new Headers({ authorization: `Bearer ${token}` });
   } catch {
     // It has characters that no header allows, so it is wrong.
-    throw new ApiError('refused', 'That is not the OPS_TOKEN of this gateway.');
+    throw new ApiError('refused', 'That is not the OPS_TOKEN of this control plane.');
   }
 }

@@ -15,7 +15,7 @@ const failure = find('#sign-in-failure', HTMLElement);
 const connection = find('#connection', HTMLElement);
 const signOutButton = find('#sign-out', HTMLButtonElement);
 
-/** Of those parts that the gateway did not answer for. @type {Set<string>} */
+/** Of those parts that the control plane did not answer for. @type {Set<string>} */
 const away = new Set();
 const polls = [pollOf(mirror), pollOf(consumers), pollOf(journal), pollOf(portals)];
 portals.onAsked(() => polls[0]?.now());
@@ -104,5 +104,5 @@ function pollOf({ path, section, show }) {
 
 function showConnection() {
   connection.dataset['state'] = away.size === 0 ? 'live' : 'away';
-  setText(connection, away.size === 0 ? 'live' : 'the gateway does not answer');
+  setText(connection, away.size === 0 ? 'live' : 'the control plane does not answer');
 }
