@@ -31,6 +31,8 @@ export function faultsOf(bus) {
     replicaEnds('gateway killed', gateways, 'SIGKILL', [0, 3]),
     replicaEnds('gateway deployed', gateways, 'SIGTERM', [0, 1]),
     replicaFreezes('gateway frozen', gateways, [1, 8]),
+    replicaEnds('control plane killed', controlPlanes, 'SIGKILL', [0, 4]),
+    replicaFreezes('control plane frozen', controlPlanes, [1, 20]),
     replicaEnds('consumer killed', consumers, 'SIGKILL', [0, 4]),
     replicaEnds('consumer killed', consumers, 'SIGKILL', [0, 1]),
     replicaEnds('consumer deployed', consumers, 'SIGTERM', [0, 1]),
@@ -133,7 +135,9 @@ const gateways = (system) => system.gateways;
 /** @param {System} system */
 const consumers = (system) => system.consumers;
 /** @param {System} system */
-const everybody = (system) => [...system.gateways, ...system.consumers];
+const controlPlanes = (system) => system.controlPlanes;
+/** @param {System} system */
+const everybody = (system) => [...system.gateways, ...system.controlPlanes, ...system.consumers];
 /** @param {readonly Member[]} members */
 const namesOf = (members) => members.map(({ replica }) => replica.name);
 

@@ -1,5 +1,5 @@
 /**
- * The system under test: built gateways and consumers, each behind its own proxies to a private broker and database.
+ * The system under test: built gateways, a control plane and consumers, each behind its own proxies to a private broker and database.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -40,6 +40,7 @@ const leastSecondsForBombs = 60;
  * @property {import('./bus-view.mjs').DeadLetter[]} savedLetters taken out of a broker that is about to lose them
  * @property {import('./disk.mjs').JournalDisk} disk
  * @property {Member[]} gateways
+ * @property {Member[]} controlPlanes
  * @property {Member[]} consumers
  * @property {string[]} gatewayUrls in the order of the gateways
  * @property {string} nextDist the apps as the next version has them
@@ -61,6 +62,13 @@ const leastSecondsForBombs = 60;
 export function makeFolder() {
   return mkdtempSync(join(tmpdir(), 'relay-chaos-'));
 }
+
+/** What each says once it has started. @type {Record<string, string>} */
+const startedMarks = {
+  gateway: '"msg":"gateway listens"',
+  'control-plane': '"msg":"control plane works"',
+  consumer: '"msg":"ledger takes events"',
+};
 
 /** @param {SystemOptions} options @param {import('./closers.mjs').Closers} closers @returns {Promise<System>} */
 export async function startSystem(options, closers) {
@@ -108,7 +116,7 @@ export async function startSystem(options, closers) {
   const member = async (name, entry, more) => {
     const toDatabase = await tcpProxy(database.url);
     const toBroker =
-      doors && (await tcpProxy(doors[name.startsWith('gateway') ? 'gateways' : 'consumers'].url));
+      doors && (await tcpProxy(doors[name.startsWith('consumer') ? 'consumers' : 'gateways'].url));
     const opsPort = await freePort();
     const replica = new Replica({
       name,
@@ -123,7 +131,7 @@ export async function startSystem(options, closers) {
       opsUrl: `http://127.0.0.1:${opsPort}`,
       logFile: join(folder, `${name}.log`),
       onEnd: options.onEnd,
-      startedMark: name.startsWith('gateway') ? '"msg":"gateway listens"' : '"msg":"ledger takes events"',
+      startedMark: startedMarks[name.replace(/-\d+$/, '')] ?? '',
       onUnaskedEnd: options.onUnaskedEnd,
     });
     closers.add(async () => {
@@ -142,6 +150,7 @@ export async function startSystem(options, closers) {
     savedLetters: [],
     disk,
     gateways: [],
+    controlPlanes: [],
     consumers: [],
     gatewayUrls: [],
     nextDist: next.dist,
@@ -154,10 +163,15 @@ export async function startSystem(options, closers) {
     system.gateways.push(await member(`gateway-${number}`, entry, { PORT: port, PUBLIC_URL: url }));
     system.gatewayUrls.push(url);
   }
+  const controlPlane = 'dist/apps/control-plane/src/main.js';
+  const publicUrl = { PUBLIC_URL: system.gatewayUrls[0] ?? '' };
+  system.controlPlanes.push(await member('control-plane-1', controlPlane, publicUrl));
   for (let number = 1; number <= options.consumers; number += 1) {
     system.consumers.push(await member(`consumer-${number}`, 'test/chaos/consumer.mjs', hostileEnv));
   }
-  await Promise.all([...system.gateways, ...system.consumers].map(({ replica }) => replica.start()));
+  await Promise.all(
+    [...system.gateways, ...system.controlPlanes, ...system.consumers].map(({ replica }) => replica.start()),
+  );
   return system;
 }
 

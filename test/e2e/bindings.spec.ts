@@ -109,8 +109,8 @@ describe('binding events at portals', () => {
       for (const portal of [...slow, fresh]) await isBound(portal, [...OWN_EVENTS, 'ONCRMLEADADD']);
     });
 
-    it('asks each of them once, though two gateways look after all', async () => {
-      const second = await startSecondGateway();
+    it('asks each of them once, though two control planes look after all, and goes on when the leader is killed', async () => {
+      const second = await startSecondControlPlane();
       await Promise.all(slow.map((portal) => portal.clearStatistics()));
       await subscribe(['ONCRMLEADADD', 'ONCRMDEALADD']);
       for (const portal of slow) await isBound(portal, [...OWN_EVENTS, 'ONCRMLEADADD', 'ONCRMDEALADD']);
@@ -118,9 +118,15 @@ describe('binding events at portals', () => {
         const { calls } = await portal.statistics();
         expect([calls['event.get'], calls['event.bind']]).toEqual([1, 1]);
       }
-      await second.stop();
+      // The one that started first leads.
+      await relay.kill('control-plane');
+      const fresh = await relay.portal('installed-meanwhile');
+      await install(fresh);
+      await isBound(fresh, [...OWN_EVENTS, 'ONCRMLEADADD', 'ONCRMDEALADD']);
       await subscribe([]);
-      for (const portal of slow) await isBound(portal);
+      for (const portal of [...slow, fresh]) await isBound(portal);
+      await relay.start('control-plane');
+      await second.stop();
     });
   });
 
@@ -221,17 +227,17 @@ describe('binding events at portals', () => {
     await relay.restart();
     await isBound(portal);
     await eventually(async () => expect((await bindingsOf(portal))?.note).toBeNull());
-  });
+    // Four processes start meanwhile.
+  }, 240_000);
 
-  async function startSecondGateway(): Promise<AppProcess> {
-    const [port, opsPort] = [await freePort(), await freePort()];
-    const gateway = AppProcess.start('second gateway', 'apps/gateway/src/main.js', {
+  async function startSecondControlPlane(): Promise<AppProcess> {
+    const opsPort = await freePort();
+    const second = AppProcess.start('second control plane', 'apps/control-plane/src/main.js', {
       ...relay.env,
-      PORT: String(port),
       OPS_PORT: String(opsPort),
     });
-    await gateway.ready(`http://127.0.0.1:${opsPort}/health/ready`);
-    return gateway;
+    await second.ready(`http://127.0.0.1:${opsPort}/health/ready`);
+    return second;
   }
 });
 

@@ -66,13 +66,13 @@ export async function startControlPlane(
   });
   await requireDatabase(databaseUrl, log);
   await requireShardCount(databaseUrl);
+  // Before its first publish only: gateways look for missing queues while they run, and report them.
   const topology = amqpUrl
     ? new TopologyReconciler({ amqpUrl, databaseUrl, wanted: activeSubscriptions, log, busHealth })
     : undefined;
   const prepare = async (): Promise<void> => topology?.prepare();
   const opened = await openEventBus({ amqpUrl, databaseUrl, log, busHealth, prepare });
   bus = opened;
-  topology?.start();
   const lease = new LeaderLease({ databaseUrl, name: 'control-plane', log });
   const app = await NestFactory.createApplicationContext(
     ControlPlaneModule.forRoot(environment, lease, log),
@@ -108,7 +108,7 @@ export async function startControlPlane(
       tests: new EventTests(database, clients),
       admin,
       mover,
-      gateways: new GatewayReports(database, () => topology?.repairs() ?? []),
+      gateways: new GatewayReports(database),
       subscriptions,
       bindings,
       log,

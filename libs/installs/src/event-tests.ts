@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { PortalClients } from '@relay/portals';
 import type { DataSource } from 'typeorm';
 
 const TIMEOUT_MS = 15_000;
@@ -10,6 +9,11 @@ const POLL_MS = 150;
 /** A gateway that missed the notification of a test knows of it after this time. */
 const REFRESH_MS = 2_000;
 
+/** `PortalClients`. */
+interface TestedPortals {
+  for(memberId: string): { call(method: string, params: { sent_by: string }): Promise<unknown> };
+}
+
 /**
  * Tests the delivery of events: with `event.test` the portal sends ONAPPTEST to our handler, like any other event
  * (api-reference/events/test-handler.md). Without an application, any event counts. The database connects the control
@@ -18,7 +22,7 @@ const REFRESH_MS = 2_000;
 export class EventTests {
   constructor(
     private readonly dataSource: DataSource,
-    private readonly clients: PortalClients,
+    private readonly clients: TestedPortals,
   ) {}
 
   /** @returns milliseconds until the event came; undefined after the timeout. @throws Bitrix24Error */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, networkInterfaces } from 'node:os';
+import { z } from 'zod';
 import type { Log } from './logger.js';
 import { PeriodicJob } from './periodic-job.js';
 
@@ -9,22 +10,23 @@ const STALE_AFTER_SECONDS = 30;
 
 /** Database access for reports; TypeORM's DataSource implements it. */
 export interface ReportDatabase {
-  query<T>(sql: string, parameters: unknown[]): Promise<T>;
+  query(sql: string, parameters: unknown[]): Promise<unknown>;
 }
 
-/** One process of a service, as it reported itself. */
-export interface ServiceProcess {
-  replica: string;
+const serviceProcess = z.object({
+  replica: z.string(),
   /** For display; in a container, the container id. */
-  host: string;
-  pid: number;
+  host: z.string(),
+  pid: z.number(),
   /** Of its ops port: the address by which other machines of the installation reach it. */
-  address: string;
+  address: z.string(),
   /** What the service reports of itself, as JSON. */
-  state: unknown;
-  startedAt: Date;
-  reportedAt: Date;
-}
+  state: z.unknown(),
+  startedAt: z.date(),
+  reportedAt: z.date(),
+});
+/** One process of a service, as it reported itself. */
+export type ServiceProcess = z.output<typeof serviceProcess>;
 
 export interface ServiceReporterOptions {
   service: string;
@@ -89,12 +91,13 @@ export async function listServiceProcesses(
   database: ReportDatabase,
   service: string,
 ): Promise<ServiceProcess[]> {
-  return database.query<ServiceProcess[]>(
+  const rows = await database.query(
     `SELECT replica, host, pid, address, state, started_at AS "startedAt", reported_at AS "reportedAt"
      FROM platform.service_processes
      WHERE service = $1 AND reported_at > now() - make_interval(secs => $2) ORDER BY started_at, replica`,
     [service, STALE_AFTER_SECONDS],
   );
+  return z.array(serviceProcess).parse(rows);
 }
 
 function ownAddress(): string {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 const MAX_REPAIRS = 200;
 
-const reported = z.object({
+const gatewayState = z.object({
   journal: journalStatus,
   repairs: z.array(
     z.custom<Omit<Repair, 'at'> & { at: string }>((value) => typeof value === 'object' && value !== null),
@@ -14,11 +14,7 @@ const reported = z.object({
 
 /** What every gateway reports of itself: its journal, and what it found missing on the bus and declared again. */
 export class GatewayReports {
-  /** @param ownRepairs of this process */
-  constructor(
-    private readonly database: ReportDatabase,
-    private readonly ownRepairs: () => readonly Repair[],
-  ) {}
+  constructor(private readonly database: ReportDatabase) {}
 
   async journals(): Promise<ReportedJournal[]> {
     return (await this.read()).map(({ host, pid, reportedAt, state }) => ({
@@ -29,10 +25,10 @@ export class GatewayReports {
     }));
   }
 
-  /** Of all gateways and this process, newest first. */
+  /** Newest first. */
   async repairs(): Promise<Repair[]> {
-    const theirs = (await this.read()).flatMap(({ state }) => state.repairs);
-    const all = [...this.ownRepairs(), ...theirs.map((repair) => ({ ...repair, at: new Date(repair.at) }))];
+    const reported = (await this.read()).flatMap(({ state }) => state.repairs);
+    const all = reported.map((repair) => ({ ...repair, at: new Date(repair.at) }));
     return all.toSorted((one, two) => two.at.getTime() - one.at.getTime()).slice(0, MAX_REPAIRS);
   }
 
@@ -40,7 +36,7 @@ export class GatewayReports {
   private async read() {
     const processes = await listServiceProcesses(this.database, 'gateway');
     return processes.flatMap(({ host, pid, reportedAt, state }) => {
-      const parsed = reported.safeParse(state);
+      const parsed = gatewayState.safeParse(state);
       return parsed.success ? [{ host, pid, reportedAt, state: parsed.data }] : [];
     });
   }
