@@ -18,7 +18,7 @@ describe('the entity of an event', () => {
     expect(parseItem(`ONCRMDYNAMICITEM${happened}_147`, { ID: '5' }).entity).toBe('CRMDYNAMICITEM_147:5');
   });
 
-  it('is not that of its fields', () => {
+  it('does not come from the fields of the entity', () => {
     expect(parseItem('ONCRMCONTACTUSERFIELDADD', { ID: '82' }).entity).toBe('CRMCONTACTUSERFIELD:82');
   });
 
@@ -26,7 +26,7 @@ describe('the entity of an event', () => {
     expect(parseItem('ONCRMCURRENCYADD', { ID: 'CHE' }).entity).toBe('CRMCURRENCY:CHE');
   });
 
-  it('has the type of its suffix, should ENTITY_TYPE_ID say something else', () => {
+  it('has the type of the suffix if ENTITY_TYPE_ID differs', () => {
     expect(parseItem('ONCRMDYNAMICITEMADD_147', { ID: '5', ENTITY_TYPE_ID: '150' })).toMatchObject({
       name: 'ONCRMDYNAMICITEMADD',
       entityTypeId: 147,
@@ -35,7 +35,7 @@ describe('the entity of an event', () => {
   });
 
   it.each([null, '', 'x', '0', '-1', '1.5', '99999999999', ['147']])(
-    'stays unknown for a smart process item of type %j',
+    'is null for a smart process item of type %j',
     (type) => {
       expect(parseItem('ONCRMDYNAMICITEMADD', { ID: '5', ENTITY_TYPE_ID: type })).toMatchObject({
         entityTypeId: 0,
@@ -45,7 +45,7 @@ describe('the entity of an event', () => {
     },
   );
 
-  it('is not typed by the type of an owner', () => {
+  it('ignores the type of an owner', () => {
     const document = { ID: '1869', ENTITY_TYPE_ID: '147', ENTITY_ID: '5' };
     expect(parseItem('ONCRMDOCUMENTGENERATORDOCUMENTADD', document)).toMatchObject({
       entityTypeId: 0,

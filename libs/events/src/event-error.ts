@@ -1,6 +1,6 @@
 export type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-install';
 
-/** The fields that an event, an install or a page cannot do without. */
+/** Required fields of an event, an install or a page. */
 export type EventField =
   | 'event'
   | 'ts'
@@ -15,7 +15,7 @@ export type EventField =
   | 'REFRESH_ID'
   | 'APPLICATION_TOKEN';
 
-/** The form is not an event, an install or a page. Names the field; never repeats a value. */
+/** The form is not an event, an install or a page. The message names the field and never contains a value. */
 export class EventError extends Error {
   override readonly name = 'EventError';
 

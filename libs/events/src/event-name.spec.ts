@@ -15,7 +15,7 @@ describe('parseEventName', () => {
     expect(parseEventName(name)).toEqual({ name: base, entityTypeId });
   });
 
-  it.each(['X_0', 'X_007', 'X_2147483648', 'X_', '_5'])('sees no smart process in %s', (name) => {
+  it.each(['X_0', 'X_007', 'X_2147483648', 'X_', '_5'])('finds no smart process in %s', (name) => {
     expect(parseEventName(name)).toEqual({ name, entityTypeId: 0 });
   });
 
@@ -47,7 +47,7 @@ describe('parseEventName', () => {
     );
   });
 
-  it('fails on any text with an EventError or not at all', () => {
+  it('throws only EventError for any text', () => {
     fc.assert(
       fc.property(fc.string(), (name) => {
         const error = thrownBy(() => parseEventName(name));

@@ -38,14 +38,14 @@ const withToken = (length: number) =>
   decodeForm(httpBody({ ...body, auth: { ...auth, application_token: 'x'.repeat(length) } }));
 
 describe('the envelope of an event', () => {
-  it('takes an application token of 255 letters, and none that is longer', () => {
+  it('accepts an application token of 255 letters, and no longer one', () => {
     expect(parseEnvelope(withToken(255)).credentials.applicationToken).toHaveLength(255);
     expect(() => parseEnvelope(withToken(256))).toThrow(
       expect.objectContaining({ code: 'malformed-field', field: 'auth[application_token]' }),
     );
   });
 
-  it('takes access and refresh tokens of any length', () => {
+  it('accepts access and refresh tokens of any length', () => {
     const long = 'x'.repeat(10_000);
     const form = decodeForm(
       httpBody({ ...body, auth: { ...body.auth, access_token: long, refresh_token: long } }),
@@ -78,17 +78,17 @@ describe('parseEvent', () => {
     });
   });
 
-  it('gives two equal bodies two ids', () => {
+  it('gives each of two equal bodies its own id', () => {
     expect(parse(body).event.id).not.toBe(parse(body).event.id);
   });
 
-  it('knows no tokens where none came', () => {
+  it('has no tokens if the form has none', () => {
     const { domain, member_id, application_token } = auth;
     const { credentials } = parse({ ...body, auth: { domain, member_id, application_token } });
     expect(credentials).toEqual({ applicationToken: application_token, domain });
   });
 
-  it('leaves the application token empty where none came, for the gateway to refuse', () => {
+  it('has an empty application token if the form has none, which the gateway rejects', () => {
     const { credentials } = parse({ ...body, auth: { member_id: auth.member_id } });
     expect(credentials.applicationToken).toBe('');
   });
@@ -117,13 +117,13 @@ describe('parseEvent', () => {
     );
   });
 
-  it('does not repeat the input in an error', () => {
+  it('does not quote the input in an error', () => {
     expect(() => parse({ ...body, event: 'secret #' })).toThrow(
       expect.not.objectContaining({ message: expect.stringContaining('secret') }),
     );
   });
 
-  it('takes the time of receipt for a missing ts', () => {
+  it('uses the time of receipt for a missing ts', () => {
     expect(parse({ ...body, ts: null }).event.ts).toBe(1766047125);
   });
 
@@ -139,7 +139,7 @@ describe('parseEvent', () => {
   });
 });
 
-it('parseEvent fails on any form with an EventError or not at all', () => {
+it('parseEvent throws only EventError for any form', () => {
   const value = fc.oneof(
     fc.string(),
     fc.dictionary(fc.string(), fc.string()),

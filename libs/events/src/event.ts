@@ -4,58 +4,70 @@ import { parseEventName, toEntityTypeId } from './event-name.js';
 import { emptyTree, type FormTree, hostAt, isTree, textAt, treeAt } from './form-tree.js';
 import { withoutSecrets } from './secrets.js';
 
-/** One event of one portal, without any secret. */
+/** One event of one portal, without secrets. */
 export interface PortalEvent {
-  /** A UUID made at receipt: Bitrix24 sends no delivery id. */
+  /** A UUID generated at receipt: Bitrix24 sends no delivery id. */
   id: string;
-  /** Which portal: the only name of it that never changes. */
+  /** Identifies the portal: its only name that never changes. */
   memberId: string;
   /** Base name in upper case, without the suffix of a smart process. */
   name: string;
-  /** Of a smart process item, from the suffix or from ENTITY_TYPE_ID; else 0. */
+  /** Type of a smart process item, from the suffix or from ENTITY_TYPE_ID; 0 for other events. */
   entityTypeId: number;
-  /** data[FIELDS][ID]; null where there is none. */
+  /** data[FIELDS][ID]; null if absent. */
   entityId: string | null;
-  /** Equal for ADD, UPDATE and DELETE of one thing: `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`. Null without an id, and for a smart process item without its type. */
+  /**
+   * Equal for ADD, UPDATE and DELETE of one entity: `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`. Null without an id, and
+   * for a smart process item without its type.
+   */
   entity: string | null;
-  /** What the event carries, as PHP would hold it, less any secrets. A bare `data=107` (ONIMCONNECTORLINEDELETE) is `{ value: '107' }`. */
+  /**
+   * The payload as PHP represents it, without secrets. A scalar `data=107` (ONIMCONNECTORLINEDELETE) is `{ value: '107'
+   * }`.
+   */
   data: FormTree;
-  /** Seconds: when Bitrix24's queue sent it. */
+  /** Unix time in seconds at which Bitrix24's queue sent it. */
   ts: number;
-  /** Milliseconds: when we got it. */
+  /** Unix time in milliseconds at which it was received. */
   receivedAt: number;
-  /** Of the trace that it belongs to, ours and not the sender's (W3C Trace Context, version 00); absent while nothing is traced. */
+  /** W3C Trace Context (version 00) of our own trace, not the sender's; absent when tracing is off. */
   traceparent?: string | undefined;
 }
 
 /**
- * What `auth` says. Unproven until `applicationToken` has been compared with the portal's own. Tokens are absent where a
- * robot or a workflow caused the change, and for outgoing webhooks.
+ * Contents of `auth`. Not authenticated until `applicationToken` has been compared with the portal's own. Tokens are
+ * absent when a robot or a workflow caused the change, and for outgoing webhooks.
  */
 export interface EventCredentials {
-  /** Empty where the event brought none (as in the sample of ONAPPPAYMENT): that matches no portal's token. */
+  /** Empty if the event has none (as in the sample of ONAPPPAYMENT): that matches no portal's token. */
   applicationToken: string;
-  /** Empty where the event named none. */
+  /** Empty if the event has none. */
   domain: string;
-  /** Which OAuth server the tokens say they belong to, `host[:port]`: a choice among those that are believed, no address. */
+  /**
+   * The OAuth server that the tokens name, `host[:port]`: it selects one of the trusted servers and is never called
+   * itself.
+   */
   oauthHost?: string;
   accessToken?: string;
   refreshToken?: string;
 }
 
-/** What must be known of an event before it is proved: of the rest nothing is read, since anybody can post a form. */
+/**
+ * The fields that are read before an event is authenticated. Nothing else is read by then, because anybody can post a
+ * form.
+ */
 export interface EventEnvelope {
   memberId: string;
-  /** As `PortalEvent` has it. */
+  /** See `PortalEvent`. */
   name: string;
-  /** The smart process that the name's suffix says; else 0. */
+  /** The smart process of the name's suffix; 0 without a suffix. */
   suffixTypeId: number;
-  /** Seconds; undefined where the form has none. */
+  /** Unix time in seconds; undefined if the form has none. */
   ts: number | undefined;
   credentials: EventCredentials;
 }
 
-/** What an event is about, as `PortalEvent` has it. */
+/** The entity of an event; see `PortalEvent`. */
 interface EntityReference {
   entityTypeId: number;
   entityId: string | null;
@@ -64,18 +76,20 @@ interface EntityReference {
 
 const DYNAMIC_ITEM = 'ONCRMDYNAMICITEM';
 
-/** Numbers nearly always; a currency's id is a code, `CHE`. Printable ASCII, since it becomes part of a key. */
+/** Usually a number; a currency's id is a code, `CHE`. Printable ASCII, because it becomes part of a key. */
 const ENTITY_ID = /^[!-~]{1,64}$/;
 
-/** 32 hexadecimal digits in every sample. It becomes part of keys, so nothing else than letters, digits, `_` and `-` is let in. */
+/**
+ * 32 hexadecimal digits in every sample. It becomes part of keys, so only letters, digits, `_` and `-` are accepted.
+ */
 export const MEMBER_ID = /^[\w-]{1,64}$/;
 
-/** 32 hexadecimal digits in every sample. A longer one is nobody's, and is not worth a search or a hash. */
+/** 32 hexadecimal digits in every sample. A longer one belongs to no portal, and costs neither a look-up nor a hash. */
 const MAX_APPLICATION_TOKEN_LENGTH = 255;
 
 /**
- * Reads what proves an event (api-reference/events/index.md): `event` and `auth[member_id]` must be there. Its cost grows
- * with the length of these fields alone. Throws EventError.
+ * Reads the fields that authenticate an event (api-reference/events/index.md); `event` and `auth[member_id]` are
+ * required. The cost depends on the length of these fields only. Throws EventError.
  */
 export function parseEnvelope(form: FormTree): EventEnvelope {
   const auth = treeAt(form, 'auth') ?? emptyTree();
@@ -85,9 +99,9 @@ export function parseEnvelope(form: FormTree): EventEnvelope {
 }
 
 /**
- * The whole event of a form whose envelope has been proved, without its secrets.
+ * The event of a form whose envelope has been authenticated, without its secrets.
  *
- * @param receivedAt in ms; stands in for a missing `ts` (OnAppSettingsInstall has none)
+ * @param receivedAt in ms; replaces a missing `ts` (OnAppSettingsInstall has none)
  */
 export function openEvent(form: FormTree, envelope: EventEnvelope, receivedAt: number): PortalEvent {
   const { memberId, name, suffixTypeId, ts, credentials } = envelope;
@@ -125,7 +139,7 @@ export function readCredentials(auth: FormTree): EventCredentials {
   return {
     applicationToken,
     domain: textAt(auth, 'domain') ?? '',
-    // Parsing an address takes longer than all other fields together, and few events need it.
+    // Lazy: parsing an address takes longer than all other fields together, and few events need it.
     get oauthHost() {
       return hostAt(auth, 'server_endpoint');
     },
@@ -141,7 +155,7 @@ function readTs(form: FormTree): number | undefined {
   return Number(ts);
 }
 
-/** An empty PHP array leaves no trace in a form, so no `data` at all is an empty one (ONOFFLINEEVENT). */
+/** A form cannot represent an empty PHP array, so a missing `data` is an empty one (ONOFFLINEEVENT). */
 function readData(form: FormTree): FormTree {
   const { data } = form;
   if (isTree(data)) return data;
@@ -153,9 +167,9 @@ function readData(form: FormTree): FormTree {
 /**
  * Reads `data[FIELDS][ID]` and, for smart process items, `data[FIELDS][ENTITY_TYPE_ID]`.
  *
- * Where a suffix and ENTITY_TYPE_ID disagree, the suffix wins: it is what the portal chose the subscriber by.
- * In other events ENTITY_TYPE_ID is the type of an *owner* (of a document, an address) and says nothing about the entity.
- * An id that is none is read as absent rather than refused: whoever needs only `data` still gets the event.
+ * If the suffix and ENTITY_TYPE_ID differ, the suffix wins: the portal selected the subscriber by it.
+ * In other events ENTITY_TYPE_ID is the type of an *owner* (of a document, an address), not of the entity.
+ * An invalid id is read as absent and not rejected: consumers that need only `data` still get the event.
  */
 export function readEntity(name: string, suffixTypeId: number, data: FormTree): EntityReference {
   const fields = treeAt(data, 'FIELDS');
@@ -165,12 +179,12 @@ export function readEntity(name: string, suffixTypeId: number, data: FormTree): 
     return { entityTypeId: suffixTypeId, entityId, entity: entityKey(name, suffixTypeId, entityId) };
   }
   const entityTypeId = suffixTypeId || toEntityTypeId(fields && textAt(fields, 'ENTITY_TYPE_ID'));
-  // Ids of two smart processes overlap: without the type nobody knows which item it is, and no two may be taken for one.
+  // Ids of two smart processes overlap: without the type the item is unknown, and two items must not share a key.
   const entity = entityTypeId === 0 ? null : entityKey(name, entityTypeId, entityId);
   return { entityTypeId, entityId, entity };
 }
 
-/** `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`, `CATALOG.PRICE:7`: the name without what happened. */
+/** `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`, `CATALOG.PRICE:7`: the event name without its verb. */
 function entityKey(name: string, entityTypeId: number, entityId: string | null): string | null {
   if (entityId === null) return null;
   const kind = name.replace(/^ON/, '').replace(/(?:\.ON\.)?(?:ADD|UPDATE|DELETE)$/, '');

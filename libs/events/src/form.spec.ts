@@ -25,24 +25,24 @@ const pairs = (count: number) => Array.from({ length: count }, (_, index) => `a$
 const arrays = (count: number) =>
   Array.from({ length: count / 2 }, (_, index) => `a${index}[x][y]=1`).join('&');
 
-/** Every tree in a value, itself included. */
+/** Every tree in a value, including itself. */
 const trees = (value: FormValue): object[] =>
   isTree(value) ? [value, ...Object.values(value).flatMap(trees)] : [];
 
-describe('decodeForm reads what PHP reads', () => {
+describe('decodeForm decodes as PHP does', () => {
   it.each(parseStrCases())('$body', ({ body, tree }) => {
     expect(decode(body)).toEqual(tree);
   });
 
-  it('goes on from a negative key as PHP does since 8.3', () => {
+  it('continues after a negative key as PHP does since 8.3', () => {
     expect(decode('a[-5]=x&a[]=y')).toEqual({ a: { '-5': 'x', '-4': 'y' } });
   });
 
-  it('reads an empty body as an empty form', () => {
+  it('decodes an empty body as an empty form', () => {
     expect(decode('')).toEqual({});
   });
 
-  it('reads a view into a larger buffer, and that alone', () => {
+  it('reads only the view of a larger buffer', () => {
     expect(decode(Buffer.from('x=0&a=1&y=2').subarray(4, 7))).toEqual({ a: '1' });
   });
 
@@ -51,7 +51,7 @@ describe('decodeForm reads what PHP reads', () => {
   });
 });
 
-describe('decodeForm refuses', () => {
+describe('decodeForm rejects', () => {
   it.each([
     ['a raw broken byte', Buffer.from([0x61, 0x3d, 0xff])],
     ['an escaped broken byte', 'a=%FF'],
@@ -65,33 +65,33 @@ describe('decodeForm refuses', () => {
     expect(failure(body)).toBe('invalid-utf8');
   });
 
-  it('one pair too many, and not one fewer', () => {
+  it('more pairs than the maximum, and accepts the maximum', () => {
     expect(failure(pairs(1000))).toBeUndefined();
     expect(failure(pairs(1001))).toBe('too-many-pairs');
     expect(failure('a=1&a=2&a=3', { maxPairs: 2 })).toBe('too-many-pairs');
     expect(failure('&'.repeat(100_000))).toBe('too-many-pairs');
   });
 
-  it('one level too many, and not one fewer', () => {
+  it('more levels than the maximum, and accepts the maximum', () => {
     expect(failure(`a${'[x]'.repeat(20)}=1`)).toBeUndefined();
     expect(failure(`a${'[x]'.repeat(21)}=1`)).toBe('too-deep');
     expect(failure('a[][]=1', { maxDepth: 1 })).toBe('too-deep');
   });
 
-  it('one array too many, and not one fewer', () => {
+  it('more arrays than the maximum, and accepts the maximum', () => {
     expect(failure(arrays(2000))).toBeUndefined();
     expect(failure(`${arrays(1998)}&b[x][y][z]=1`)).toBe('too-many-arrays');
     expect(failure('a[x]=1&a[y]=1&a[z][x]=1', { maxArrays: 2 })).toBeUndefined();
     expect(failure('a[x]=1&b[x]=1&c[x]=1', { maxArrays: 2 })).toBe('too-many-arrays');
   });
 
-  it('a name one character too long, and not one shorter', () => {
+  it('a name longer than the maximum, and accepts the maximum', () => {
     expect(failure(`${'%C3%A9'.repeat(512)}=1`)).toBeUndefined();
     expect(failure(`${'a'.repeat(513)}=1`)).toBe('key-too-long');
     expect(failure('abc=1', { maxKeyLength: 2 })).toBe('key-too-long');
   });
 
-  it('without repeating the input', () => {
+  it('without quoting the input', () => {
     for (const body of ['secret=%FF', `secret${'[secret]'.repeat(21)}=1`, `${'secret'.repeat(99)}=1`]) {
       expect(() => decode(body)).toThrow(
         expect.not.objectContaining({ message: expect.stringContaining('secret') }),
@@ -100,7 +100,7 @@ describe('decodeForm refuses', () => {
   });
 });
 
-/** Keys that survive PHP's naming rules; among them those that hurt an object with a prototype. */
+/** Keys that PHP keeps, including those that are dangerous for an object with a prototype. */
 const key = fc.oneof(
   fc.string({ unit: 'binary', minLength: 1, maxLength: 8 }).filter((text) => !/[\s[\].\0]/u.test(text)),
   fc.nat().map(String),
@@ -112,7 +112,7 @@ const { form } = fc.letrec<{ value: PhpValue; form: { [key: string]: PhpValue } 
   form: fc.array(fc.tuple(key, tie('value')), { maxLength: 5 }).map((entries) => Object.fromEntries(entries)),
 }));
 
-describe('decodeForm, whatever comes', () => {
+describe('decodeForm, for any input', () => {
   it('inverts http_build_query', () => {
     fc.assert(
       fc.property(form, (sent) => {
@@ -121,7 +121,7 @@ describe('decodeForm, whatever comes', () => {
     );
   });
 
-  it('makes no tree with a prototype, and leaves the prototypes of others alone', () => {
+  it('creates no tree with a prototype, and changes no prototype', () => {
     const before = Object.getOwnPropertyNames(Object.prototype);
     fc.assert(
       fc.property(form, (sent) => {
@@ -170,7 +170,7 @@ describe('decodeForm, whatever comes', () => {
     );
   });
 
-  it('reads a name that it knows as it read it first, within the limits of each call', () => {
+  it('reads a cached name like the first time, within the limits of each call', () => {
     const limits = fc.record({
       maxDepth: fc.nat({ max: 3 }),
       maxKeyLength: fc.nat({ max: 20 }),
@@ -178,7 +178,7 @@ describe('decodeForm, whatever comes', () => {
     fc.assert(
       fc.property(noise, limits, (body, narrow) => {
         const first = [outcome(body, narrow), outcome(body, {})];
-        // Evicts whatever is known.
+        // Evicts the cached names.
         for (let n = 0; n < 2; n += 1) decodeForm(Buffer.from(pairs(1_000).replaceAll('a', `k${n}`)));
         expect([outcome(body, narrow), outcome(body, {})]).toEqual(first);
         expect([outcome(body, narrow), outcome(body, {})]).toEqual(first);

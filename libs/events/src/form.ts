@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { emptyTree, type FormTree, isTree } from './form-tree.js';
 
-/** Why a body is not a form that we read. */
+/** Why a body is rejected. */
 export type FormErrorCode =
   'invalid-utf8' | 'too-many-pairs' | 'too-deep' | 'too-many-arrays' | 'key-too-long';
 
-/** Thrown by {@link decodeForm}. Its message never repeats the input. */
+/** Thrown by {@link decodeForm}. The message never contains the input. */
 export class FormError extends Error {
   override readonly name = 'FormError';
 
@@ -25,29 +25,32 @@ const LARGEST_KEY = 2n ** 63n - 1n;
 /** `[]`: the next integer key. */
 const APPEND = Symbol('append');
 
-/** One step into the tree: a key, or "the next integer key". */
+/** One step of a path: a key, or the next integer key. */
 type Step = string | typeof APPEND;
 
 export interface FormLimits {
-  /** `name=value` pairs in a body. PHP cuts silently at its max_input_vars; here it is an error, since half an event is none. */
+  /**
+   * `name=value` pairs in a body. PHP truncates silently at max_input_vars; here it is an error, because a truncated
+   * event is useless.
+   */
   maxPairs: number;
-  /** Brackets in one name. */
+  /** Bracket pairs in one name. */
   maxDepth: number;
   /** Characters of one decoded name. */
   maxKeyLength: number;
-  /** Arrays in the whole form. One with a single number for a key takes a hundred times the work of a pair. */
+  /** Arrays in the whole form. One with a single integer key costs a hundred times as much as a pair. */
   maxArrays: number;
 }
 
-/** The deepest sample of the official docs has 5 brackets, the largest 97 pairs. */
+/** The deepest sample of the official docs has 5 bracket pairs, the largest 97 pairs. */
 const DEFAULT_LIMITS: FormLimits = { maxPairs: 1000, maxDepth: 20, maxKeyLength: 512, maxArrays: 2000 };
 
 /**
- * Decodes an `application/x-www-form-urlencoded` body with the meaning that PHP gives it, which is how Bitrix24 writes its
- * events (doc: api-reference/events/index.md). Compared with real PHP, only the order of a tree's keys is not kept:
- * JavaScript puts array indexes first.
+ * Decodes an `application/x-www-form-urlencoded` body as PHP does, because Bitrix24 writes its events with PHP
+ * (api-reference/events/index.md). The only difference from PHP is the order of a tree's keys: JavaScript puts array
+ * indexes first.
  *
- * Throws FormError; never anything else, whatever the bytes. The size of the body is the caller's to limit.
+ * Throws FormError and nothing else, for any bytes. The caller limits the size of the body.
  */
 export function decodeForm(body: Uint8Array, limits: Partial<FormLimits> = {}): FormTree {
   const { maxPairs, maxDepth, maxKeyLength, maxArrays } = { ...DEFAULT_LIMITS, ...limits };
@@ -80,14 +83,14 @@ interface KnownName {
 }
 
 /**
- * Names that were read before, as they were encoded: events repeat a few of them. Anybody can post other names; they
- * then take the place of these for a while.
+ * Cache of decoded names by their encoded form: events repeat a few of them. A client that posts other names evicts
+ * them for a while.
  */
 const knownNames = new Map<string, KnownName>();
 const MAX_KNOWN_NAMES = 500;
 const MAX_KNOWN_LENGTH = 64;
 
-/** Undefined also where a limit is exceeded: `readName` knows which. */
+/** Undefined also if a limit is exceeded: `readName` then throws the matching error. */
 function findKnownName(encoded: string, maxKeyLength: number, maxDepth: number): KnownName | undefined {
   if (encoded.length > MAX_KNOWN_LENGTH) return undefined;
   const known = knownNames.get(encoded);
@@ -97,7 +100,7 @@ function findKnownName(encoded: string, maxKeyLength: number, maxDepth: number):
 
 /** Throws FormError `invalid-utf8`, `key-too-long` or `too-deep`. */
 function readName(encoded: string, maxKeyLength: number, maxDepth: number): readonly Step[] | undefined {
-  // A copy, because V8 keeps a whole body in memory for a part of it.
+  // A copy, because a substring keeps the whole body in memory.
   const isShort = encoded.length <= MAX_KNOWN_LENGTH;
   const own = isShort ? Buffer.from(encoded, 'latin1').toString('latin1') : encoded;
   const name = decodeText(own);
@@ -118,8 +121,8 @@ function indexOrEnd(text: string, character: string, from: number): number {
 }
 
 /**
- * Decodes one name or value as PHP's `urldecode` does: `+` is a space, a broken escape stays as it is written.
- * Takes a binary string (one character a byte), so that raw and escaped bytes of one character meet.
+ * Decodes one name or value as PHP's `urldecode` does: `+` is a space, an invalid escape stays literal.
+ * Takes a binary string (one character per byte), so that raw and escaped bytes of one character are joined.
  * Throws FormError `invalid-utf8`.
  */
 function decodeText(binary: string): string {
@@ -127,7 +130,9 @@ function decodeText(binary: string): string {
   return decodeAscii(binary) ?? decodeBytes(Buffer.from(binary, 'latin1'));
 }
 
-/** The common case, without the cost of decodeURIComponent and its exceptions. Undefined where there is more to it than ASCII, well escaped. */
+/**
+ * Fast path without decodeURIComponent and its exceptions. Undefined if the text is not ASCII or has an invalid escape.
+ */
 function decodeAscii(binary: string): string | undefined {
   if (/[\x80-\xff]/.test(binary)) return undefined;
   const escaped = binary.includes('+') ? binary.replaceAll('+', ' ') : binary;
@@ -164,7 +169,7 @@ function decodeBytes(bytes: Buffer): string {
   return decoded.toString('utf8');
 }
 
-/** NaN for anything else, and for what lies behind the end. */
+/** NaN for any other byte, and beyond the end. */
 function hexDigit(byte = Number.NaN): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;
@@ -172,14 +177,14 @@ function hexDigit(byte = Number.NaN): number {
 }
 
 /**
- * Reads a decoded name the way PHP does (`php_register_variable_ex` in php-src's main/php_variables.c):
- * - it ends at a NUL, and leading spaces do not count;
- * - in the part before the first `[`, and nowhere else, space and `.` become `_`;
- * - what follows a `]` counts only if it is another `[`;
- * - a first `[` that is never closed becomes `_`, as do the spaces, dots and brackets behind it; a later one is cut off.
+ * Parses a decoded name as PHP does (`php_register_variable_ex` in php-src's main/php_variables.c):
+ * - it ends at a NUL, and leading spaces are skipped;
+ * - only in the part before the first `[`, space and `.` become `_`;
+ * - text after a `]` is ignored unless it is another `[`;
+ * - an unclosed first `[` becomes `_`, as do the spaces, dots and brackets after it; a later one is dropped.
  *
  * Returns undefined for a name that PHP drops (nothing before the first `[`). Throws FormError `too-deep`.
- * PHP's rule for the cookie prefixes `__Host-` and `__Secure-` is left out: no cookie is read here.
+ * PHP's rule for the cookie prefixes `__Host-` and `__Secure-` does not apply: no cookie is read here.
  */
 function parseName(rawName: string, maxDepth: number): Step[] | undefined {
   const name = trimName(rawName);
@@ -215,10 +220,12 @@ function isSpace(code: number): boolean {
   return code === 0x20 || (code >= 0x09 && code <= 0x0d);
 }
 
-/** Puts values into a tree by PHP's rules for arrays: the last of equal keys wins, a value gives way to an array and the other way round. */
+/**
+ * Inserts values into a tree by PHP's rules for arrays: the last of equal keys wins, also between a text and an array.
+ */
 class FormBuilder {
   readonly root: FormTree = emptyTree();
-  /** The next integer key of every tree that has been appended to. Bitrix24 itself never writes `[]`, so there is none. */
+  /** Next integer key of every tree with an append. Created on demand, because Bitrix24 never writes `[]`. */
   private nextKeys: Map<FormTree, bigint> | undefined;
   private arrays = 0;
 
@@ -258,7 +265,10 @@ class FormBuilder {
     if (integer !== undefined && integer >= next) this.nextKeys?.set(tree, integer + 1n);
   }
 
-  /** The largest integer key plus one, 0 in a tree without any; undefined after PHP's largest integer, where PHP drops the value. */
+  /**
+   * The largest integer key plus one, 0 in a tree without integer keys; undefined after PHP_INT_MAX, where PHP drops
+   * the value.
+   */
   private nextKey(tree: FormTree): string | undefined {
     this.nextKeys ??= new Map();
     let next = this.nextKeys.get(tree);
@@ -273,7 +283,7 @@ class FormBuilder {
   }
 }
 
-/** PHP takes a key for an integer if it is written as PHP would write that integer, and fits in 64 bits. */
+/** A key is an integer for PHP if it is in canonical decimal form and fits in 64 bits. */
 function integerKey(key: string): bigint | undefined {
   if (!/^(?:0|-?[1-9]\d{0,18})$/.test(key)) return undefined;
   const integer = BigInt(key);

@@ -35,23 +35,23 @@ describe('parseInstall', () => {
     });
   });
 
-  it.each([['portal.example:8080'], ['портал.рф'], ['10.0.0.1']])('takes %s for a domain', (domain) => {
+  it.each([['portal.example:8080'], ['портал.рф'], ['10.0.0.1']])('accepts the domain %s', (domain) => {
     expect(parse({ auth: { ...auth, domain } }).domain).toBe(domain);
   });
 
-  it.each(['ONAPPINSTALL', 'onAppUpdate'])('reads %s by its envelope as by its form', (event) => {
+  it.each(['ONAPPINSTALL', 'onAppUpdate'])('parses %s from its envelope as from its form', (event) => {
     const form = decodeForm(httpBody({ event, data: { LANGUAGE_ID: 'tr' }, ts: '1696527000', auth }));
     expect(installOf(parseEnvelope(form), form)).toEqual(parseInstall(form));
   });
 
-  it.each(['ONAPPPAYMENT', 'ONAPPINSTALL_147'])('refuses %s, by its envelope too', (event) => {
+  it.each(['ONAPPPAYMENT', 'ONAPPINSTALL_147'])('rejects %s, also from its envelope', (event) => {
     const form = decodeForm(httpBody({ event, ts: '1696527000', auth }));
     const refusal = expect.objectContaining({ code: 'not-an-install', field: 'event' });
     expect(() => installOf(parseEnvelope(form), form)).toThrow(refusal);
     expect(() => parseInstall(form)).toThrow(refusal);
   });
 
-  it('reads an update as it reads an install', () => {
+  it('parses an update like an install', () => {
     const data = { LANGUAGE_ID: 'tr' };
     expect(parse({ event: 'ONAPPUPDATE', data, auth })).toEqual(parse({ event: 'ONAPPINSTALL', data, auth }));
   });
@@ -62,7 +62,7 @@ describe('parseInstall', () => {
   });
 
   it.each([null, '', ['tr'], 't', 'türkçe', 'tr\0', 'a'.repeat(100), `tr${'-ab'.repeat(100)}`])(
-    'takes an install whose language is %j, and the language for unknown',
+    'accepts an install with the language %j as one without a language',
     (language) => {
       const form = { event: 'ONAPPINSTALL', data: { LANGUAGE_ID: language }, auth };
       expect(parse(form)).toEqual({ ...parse({ auth }), language: undefined });
@@ -93,14 +93,14 @@ describe('parseInstall', () => {
     expect(isUserReady(decodeForm(httpBody({ event, auth })))).toBe(expected);
   });
 
-  it.each(['ONAPPUNINSTALL', '', ['ONAPPINSTALL']])('refuses the event %j', (event) => {
+  it.each(['ONAPPUNINSTALL', '', ['ONAPPINSTALL']])('rejects the event %j', (event) => {
     expect(() => parse({ event, auth })).toThrow(
       expect.objectContaining({ code: 'not-an-install', field: 'event' }),
     );
   });
 
   it.each(['member_id', 'domain', 'application_token', 'access_token', 'refresh_token'])(
-    'needs %s',
+    'requires %s',
     (key) => {
       for (const nothing of [null, '', ['x']]) {
         expect(() => parse({ auth: { ...auth, [key]: nothing } })).toThrow(
@@ -125,7 +125,7 @@ describe('parseInstall', () => {
     expect(refused).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
   });
 
-  it('needs an auth', () => {
+  it('requires auth', () => {
     expect(() => parse({})).toThrow(
       expect.objectContaining({ code: 'missing-field', field: 'auth[member_id]' }),
     );

@@ -3,38 +3,44 @@ import { formatEventName } from './event-name.js';
 import { type EventCredentials, type EventEnvelope, readCredentials, readMemberId } from './event.js';
 import { emptyTree, type FormTree, hostAt, textAt, treeAt } from './form-tree.js';
 
-/** What an install says about itself. Nothing of it is true until the OAuth server has confirmed it by the refresh token. */
+/** The claim of an install. Nothing of it is trusted until the OAuth server has confirmed it with the refresh token. */
 export interface InstallClaim {
   memberId: string;
   domain: string;
-  /** What the portal's events will bring; only a page of an older portal comes without. */
+  /** The token in the portal's events; absent only in a page of an older portal. */
   applicationToken?: string;
   accessToken: string;
   refreshToken: string;
-  /** The portal's language, such as `tr`; the install callback names none. */
+  /** The portal's language, such as `tr`; absent in the install callback. */
   language?: string;
-  /** Which OAuth server the tokens say they belong to, `host[:port]`: a choice among those that are believed, no address. */
+  /**
+   * The OAuth server that the tokens name, `host[:port]`: it selects one of the trusted servers and is never called
+   * itself.
+   */
   oauthHost?: string;
 }
 
-/** Printable ASCII; the longest in the docs has 71 characters. Claims are kept for a while, so they must not be large. */
+/** Printable ASCII; the longest in the docs has 71 characters. Claims are stored, so their size is bounded. */
 const TOKEN = /^[!-~]{1,2048}$/;
 
-/** As long as those of events may be, or none of the portal's events could be believed. */
+/** Same maximum as for events: with a longer token none of the portal's events could be authenticated. */
 const APPLICATION_TOKEN = /^[!-~]{1,255}$/;
 
-/** A host with or without a port; an on-premise one may be written in its own alphabet. */
+/** `host[:port]`; an on-premise host may use any alphabet. */
 const DOMAIN = /^[\p{L}\p{M}\p{N}.:_-]{1,255}$/u;
 
-/** Bitrix24's own two letters (api-reference/crm/data-types.md, language identifiers), or what an on-premise portal made up. */
+/**
+ * Bitrix24's two letters (api-reference/crm/data-types.md, language identifiers), or an identifier of an on-premise
+ * portal.
+ */
 const LANGUAGE = /^[a-z]{2,3}(?:[-_][a-z\d]{2,8}){0,3}$/i;
 
-/** An update brings the same credentials as an install, among them, possibly, a new application token. */
+/** An update has the same credentials as an install, possibly with a new application token. */
 const INSTALL_EVENTS = ['ONAPPINSTALL', 'ONAPPUPDATE'];
 
 /**
- * Reads ONAPPINSTALL (api-reference/common/events/on-app-install.md), ONAPPUPDATE (on-app-update.md there) or the install
- * callback of an application without a page, which is an `auth[...]` alone
+ * Parses ONAPPINSTALL (api-reference/common/events/on-app-install.md), ONAPPUPDATE (on-app-update.md there) or the
+ * install callback of an application without a page, which consists of `auth[...]` only
  * (settings/app-installation/local-apps/installation-callback.md). Throws EventError.
  */
 export function parseInstall(form: FormTree): InstallClaim {
@@ -43,7 +49,7 @@ export function parseInstall(form: FormTree): InstallClaim {
   return claimOf(readMemberId(auth), readCredentials(auth), form);
 }
 
-/** The claim of an install event whose envelope has been read. Throws EventError. */
+/** The claim of an install event whose envelope has been parsed. Throws EventError. */
 export function installOf(envelope: EventEnvelope, form: FormTree): InstallClaim {
   const { memberId, name, suffixTypeId, credentials } = envelope;
   requireInstallEvent(formatEventName(name, suffixTypeId));
@@ -68,32 +74,34 @@ function claimOf(memberId: string, credentials: EventCredentials, form: FormTree
 }
 
 /**
- * Whether it is ONAPPUSERREADY, which comes unasked to the install address: an event like any other, and no install. Its
- * `data` holds the tokens of a user who is no administrator, `auth` those of whoever installed
- * (api-reference/common/events/on-app-user-ready.md).
+ * Whether the form is ONAPPUSERREADY, which Bitrix24 sends to the install address without a subscription: an ordinary
+ * event, not an install. Its `data` holds the tokens of a user without administrator rights, `auth` those of the user
+ * who installed the application (api-reference/common/events/on-app-user-ready.md).
  */
 export function isUserReady(form: FormTree): boolean {
   return textAt(form, 'event')?.toUpperCase() === 'ONAPPUSERREADY';
 }
 
-/** A language that is none is no reason to refuse an install. */
+/** An invalid language does not invalidate an install. */
 function readLanguage(form: FormTree): string | undefined {
   const language = textAt(treeAt(form, 'data') ?? emptyTree(), 'LANGUAGE_ID');
   return language !== undefined && LANGUAGE.test(language) ? language : undefined;
 }
 
-/** Whether the form is what a page of the application gets: it names the tokens in capitals, and has no `auth`. */
+/**
+ * Whether the form is the POST to a page of the application: its token fields are in upper case, and it has no `auth`.
+ */
 export function isPage(form: FormTree): boolean {
   const isEvent = form.event !== undefined || form.auth !== undefined;
   return !isEvent && (form.AUTH_ID !== undefined || form.REFRESH_ID !== undefined);
 }
 
 /**
- * Reads what Bitrix24 posts to the install page and, each time that a user opens the application, to its page
- * (settings/oauth/simple-way.md). The pair is that user's, and came by way of their browser. `LANG` is the user's language,
- * not the portal's: it is not read. Throws EventError.
+ * Parses the POST to the install page and, each time a user opens the application, to its page
+ * (settings/oauth/simple-way.md). The token pair is that user's and comes from their browser. `LANG` is the user's
+ * language, not the portal's, so it is not read. Throws EventError.
  *
- * @param query of the page's address: the portal's host stands there
+ * @param query of the page's URL: it contains the portal's host
  */
 export function parsePage(form: FormTree, query: FormTree): InstallClaim {
   const applicationToken = textAt(form, 'APPLICATION_TOKEN');

@@ -42,7 +42,7 @@ const event: PortalEvent = {
   receivedAt: 1766047125250,
 };
 
-/** The message of `event` with some of its fields changed. */
+/** The message of `event` with some fields changed. */
 const written = (change: object) => Buffer.from(JSON.stringify({ v: 1, ...event, ...change }));
 
 const trees = (value: FormValue): object[] =>
@@ -53,7 +53,7 @@ describe('a message', () => {
     expect(JSON.parse(encodeMessage(event).toString())).toEqual({ v: 1, ...event });
   });
 
-  it('is read as it was written', () => {
+  it('is decoded as it was encoded', () => {
     fc.assert(
       fc.property(portalEvent, (sent) => {
         const received = decodeMessage(encodeMessage(sent));
@@ -63,12 +63,12 @@ describe('a message', () => {
     );
   });
 
-  it('holds the fields of a PortalEvent and nothing else', () => {
+  it('contains the fields of a PortalEvent only', () => {
     const strayed = { ...event, credentials: { accessToken: 'secret' } };
     expect(encodeMessage(strayed).toString()).not.toContain('secret');
   });
 
-  it('may hold fields that a later writer adds', () => {
+  it('may contain fields that a later writer adds', () => {
     expect(decodeMessage(written({ later: 'field' }))).toEqual(event);
   });
 
@@ -84,7 +84,7 @@ describe('a message', () => {
   });
 });
 
-describe('decodeMessage refuses', () => {
+describe('decodeMessage rejects', () => {
   it.each([
     ['no JSON', Buffer.from('secret'), 'not-json'],
     ['nothing', Buffer.from(''), 'not-json'],
@@ -112,7 +112,7 @@ describe('decodeMessage refuses', () => {
     );
   });
 
-  it('data nested too deep', () => {
+  it('data that is nested too deep', () => {
     const deep = `${'{"a":'.repeat(5000)}"x"${'}'.repeat(5000)}`;
     const content = encodeMessage({ ...event, data: emptyTree() })
       .toString()
@@ -120,7 +120,7 @@ describe('decodeMessage refuses', () => {
     expect(() => decodeMessage(Buffer.from(content))).toThrow(expect.objectContaining({ code: 'malformed' }));
   });
 
-  it('anything with a MessageError or not at all', () => {
+  it('any bytes with MessageError only', () => {
     const content = fc.oneof(
       fc.uint8Array(),
       fc.json().map((json) => Buffer.from(json)),

@@ -3,10 +3,10 @@ import { EVENT_NAME } from './event-name.js';
 import { MEMBER_ID, type PortalEvent } from './event.js';
 import { emptyTree, type FormTree } from './form-tree.js';
 
-/** Why the content of a message cannot be read. `unknown-version`: by this process; a newer one wrote it, and can. */
+/** Why a message cannot be decoded. `unknown-version`: a newer process wrote it and can read it, this one cannot. */
 export type MessageErrorCode = 'not-json' | 'unknown-version' | 'malformed';
 
-/** Thrown by {@link decodeMessage}. Its message never repeats the content. */
+/** Thrown by {@link decodeMessage}. Its text never contains the content. */
 export class MessageError extends Error {
   override readonly name = 'MessageError';
 
@@ -18,13 +18,15 @@ export class MessageError extends Error {
   }
 }
 
-/** Raised when old readers would misread what new writers write. Old versions stay readable as long as queues may hold them. */
+/**
+ * Increased when old readers would misread a new message. Old versions stay readable as long as queues may hold them.
+ */
 const VERSION = 1;
 
-/** Far above what decodeForm lets through; guards the recursion alone. */
+/** Far above the limit of decodeForm; it only bounds the recursion. */
 const MAX_DEPTH = 100;
 
-/** As W3C Trace Context writes it; ids of zeros alone are none. */
+/** W3C Trace Context; ids of only zeros are invalid. */
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 const versionSchema = z.object({ v: z.unknown() });
@@ -39,13 +41,15 @@ const messageSchema = z.object({
   data: z.unknown(),
   ts: z.int().nonnegative(),
   receivedAt: z.int().nonnegative(),
-  /** Only a trace is broken by one that cannot be read, and no event is given up for that. */
+  /** An invalid one is dropped: it breaks a trace only, and the event must not be lost. */
   traceparent: z.string().regex(TRACEPARENT).optional().catch(undefined),
 });
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** JSON in UTF-8 with a version. Writes the fields of a PortalEvent and nothing else that may hang on the object. */
+/**
+ * Encodes as JSON in UTF-8 with a version. Writes the fields of a PortalEvent only, no other properties of the object.
+ */
 export function encodeMessage(event: PortalEvent): Buffer {
   const { id, memberId, name, entityTypeId, entityId, entity, data, ts, receivedAt, traceparent } = event;
   return Buffer.from(
@@ -65,12 +69,12 @@ export function encodeMessage(event: PortalEvent): Buffer {
   );
 }
 
-/** Whether an error of {@link decodeMessage} says that a newer process can read the message: it must be kept for that. */
+/** Whether a newer process can read the message that {@link decodeMessage} rejected: then the message must be kept. */
 export function isOfNewerVersion(error: unknown): boolean {
   return error instanceof MessageError && error.code === 'unknown-version';
 }
 
-/** Throws MessageError; never anything else, whatever the bytes. */
+/** Throws MessageError and nothing else, for any bytes. */
 export function decodeMessage(content: Uint8Array): PortalEvent {
   const json = parseJson(content);
   const version = versionSchema.safeParse(json);
@@ -87,7 +91,10 @@ export function decodeMessage(content: Uint8Array): PortalEvent {
   return { ...message.data, data: toTree(message.data.data, 0) };
 }
 
-/** Such as a newer process writes before a rollback: kept for it, while nobody ever reads what has no such version. */
+/**
+ * A version that a newer process wrote, for example before a rollback. A message without a valid version is never
+ * readable.
+ */
 function isNewer(version: unknown): boolean {
   return typeof version === 'number' && Number.isSafeInteger(version) && version > VERSION;
 }
@@ -96,7 +103,7 @@ function parseJson(content: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(content));
   } catch {
-    // The cause is not kept: a SyntaxError quotes the text, which may be a customer's.
+    // Without the cause: a SyntaxError quotes the text, which may be customer data.
     throw new MessageError('not-json', 'The message is not JSON in UTF-8');
   }
 }

@@ -3,7 +3,7 @@ import { httpBody, type PhpValue } from '../test/http-build-query.js';
 import { decodeForm } from './form.js';
 import { isPage, parsePage } from './install.js';
 
-/** The documentation's own example (settings/oauth/simple-way.md). */
+/** Example of the documentation (settings/oauth/simple-way.md). */
 const query = {
   DOMAIN: 'portal.bitrix24.com',
   PROTOCOL: 1,
@@ -27,7 +27,7 @@ const form = (values: Values) => decodeForm(httpBody(values));
 const parse = (values: Values, address: Values = query) => parsePage(form(values), form(address));
 
 describe('parsePage', () => {
-  it('reads what a page of the application gets', () => {
+  it('parses the POST to a page of the application', () => {
     expect(isPage(form(body))).toBe(true);
     expect(parse(body)).toEqual({
       memberId: 'a223c6b3710f85df22e9377d6c4f7553',
@@ -39,7 +39,7 @@ describe('parsePage', () => {
     });
   });
 
-  it.each([null, ''])('takes %j for no application token, as an older portal sends none', (none) => {
+  it.each([null, ''])('treats %j as no application token, because an older portal sends none', (none) => {
     expect(parse({ ...body, APPLICATION_TOKEN: none })).not.toHaveProperty('applicationToken');
   });
 
@@ -52,7 +52,7 @@ describe('parsePage', () => {
     expect(isPage(form(values))).toBe(false);
   });
 
-  it.each(['member_id', 'AUTH_ID', 'REFRESH_ID'])('needs %s', (key) => {
+  it.each(['member_id', 'AUTH_ID', 'REFRESH_ID'])('requires %s', (key) => {
     for (const nothing of [null, '', ['x']]) {
       expect(() => parse({ ...body, [key]: nothing })).toThrow(
         expect.objectContaining({ code: 'missing-field', field: key }),
@@ -60,7 +60,7 @@ describe('parsePage', () => {
     }
   });
 
-  it('needs the DOMAIN of its address, not one of the body', () => {
+  it('requires DOMAIN in the query, not in the body', () => {
     expect(() => parse({ ...body, DOMAIN: 'portal.bitrix24.com' }, {})).toThrow(
       expect.objectContaining({ code: 'missing-field', field: 'DOMAIN' }),
     );
@@ -77,7 +77,7 @@ describe('parsePage', () => {
     expect(refused).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
   });
 
-  it('refuses a DOMAIN that is an address', () => {
+  it('rejects a DOMAIN that is a URL', () => {
     expect(() => parse(body, { DOMAIN: 'evil.example/path' })).toThrow(
       expect.objectContaining({ code: 'malformed-field', field: 'DOMAIN' }),
     );

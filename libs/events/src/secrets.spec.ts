@@ -16,7 +16,7 @@ const dataOf = (data: PhpValue, credentials: PhpValue = auth) =>
     .data;
 
 describe('the data of an event', () => {
-  it('is rid of secrets, at any depth', () => {
+  it('contains no secrets, at any depth', () => {
     const bot = { access_token: 'one', refresh_token: 'two', application_token: 'three', BOT_ID: '571' };
     const data = {
       BOT: { 571: { ...bot, AUTH: bot } },
@@ -28,13 +28,13 @@ describe('the data of an event', () => {
     expect(dataOf(data)).toEqual({ BOT: { 571: { BOT_ID: '571' } }, bot: { id: '456' }, TEXT: 'five' });
   });
 
-  it('keeps what only looks like a token because the token is too short to be one', () => {
+  it('keeps a text that contains a value too short to be a token', () => {
     expect(dataOf({ FIELDS: { ID: '82' } }, { ...auth, access_token: '82' })).toEqual({
       FIELDS: { ID: '82' },
     });
   });
 
-  it('never holds a token of auth, wherever it stood', () => {
+  it('never contains a token of auth, at any position', () => {
     const token = fc.stringMatching(/^[A-Za-z0-9.-]{24,40}$/);
     const secretsAndData = fc
       .record({ access_token: token, refresh_token: token, application_token: token })
@@ -66,7 +66,7 @@ describe('the data of an event', () => {
     }
   });
 
-  it('is a copy: the form stays as it came', () => {
+  it('is a copy: the form is unchanged', () => {
     const body = httpBody({ event: 'ONX', data: { TOKEN: 'x', FIELDS: { ID: '1' } }, auth });
     const form = decodeForm(body);
     parseEvent(form, 0);

@@ -1,9 +1,9 @@
 import { emptyTree, type FormTree, isTree } from './form-tree.js';
 
 /**
- * Secrets do not come in `auth` alone: chat bot events repeat whole token sets in `data[BOT][<id>]`, its `AUTH`, and
- * `data[COMMAND][<id>]` (api-reference/chat-bots/outdated/), newer ones in `data[bot][auth]`, and ONAPPMETHODCONFIRM brings
- * the access token that asked, as `data[TOKEN]` (api-reference/common/events/on-app-method-confirm.md).
+ * Secrets occur outside `auth`, too: chat bot events repeat whole token sets in `data[BOT][<id>]`, its `AUTH`, and
+ * `data[COMMAND][<id>]` (api-reference/chat-bots/outdated/), newer ones in `data[bot][auth]`, and ONAPPMETHODCONFIRM
+ * has the requesting access token as `data[TOKEN]` (api-reference/common/events/on-app-method-confirm.md).
  */
 const SECRET_KEYS = new Set([
   'access_token',
@@ -14,13 +14,13 @@ const SECRET_KEYS = new Set([
   'auth',
 ]);
 
-/** Shorter ones are no tokens, and would be found in innocent text. */
+/** Shorter values are not tokens, and would match harmless text. */
 const MIN_TOKEN_LENGTH = 8;
 
-/** Searching a text costs its length times that of what is searched for: of a longer token its end stands for it. */
+/** The cost of a search grows with the length of both texts: only the end of a longer token is searched for. */
 const MAX_SEARCHED_LENGTH = 64;
 
-/** A copy of `data` without the keys that hold secrets, and without anything that contains one of `tokens`. */
+/** Copies `data` without the keys of secrets and without texts that contain one of `tokens`. */
 export function withoutSecrets(data: FormTree, tokens: readonly (string | undefined)[]): FormTree {
   const searched = tokens
     .filter((token) => token !== undefined)

@@ -1,7 +1,10 @@
-/** What PHP can put into a form. */
+/** A PHP value that a form can represent. */
 export type PhpValue = string | number | boolean | null | PhpValue[] | { [key: string]: PhpValue };
 
-/** Encodes as PHP's `http_build_query` does, brackets escaped: null and empty arrays leave no trace, booleans are 1 and 0. */
+/**
+ * Encodes as PHP's `http_build_query` does, with escaped brackets: null and empty arrays are omitted, booleans are 1
+ * and 0.
+ */
 export function httpBuildQuery(form: { [key: string]: PhpValue }): string {
   return Object.entries(form)
     .flatMap(([key, value]) => pairs(urlencode(key), value))
@@ -20,14 +23,14 @@ function pairs(name: string, value: PhpValue): string[] {
   return [`${name}=${urlencode(typeof value === 'boolean' ? String(Number(value)) : String(value))}`];
 }
 
-/** PHP's urlencode: only letters, digits and `-_.` stay, a space is `+`. */
+/** PHP's urlencode: letters, digits and `-_.` stay literal, a space is `+`. */
 function urlencode(text: string): string {
   return encodeURIComponent(text)
     .replace(/[!'()*~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%20', '+');
 }
 
-/** What `$_POST` holds of `value` on the other side: texts all, and nothing where nothing was written. */
+/** `value` as the receiver's `$_POST` holds it: all scalars as text, omitted values absent. */
 export function asReceived(value: PhpValue): unknown {
   if (value === null) return undefined;
   if (typeof value !== 'object') return typeof value === 'boolean' ? String(Number(value)) : String(value);

@@ -1,7 +1,7 @@
 import { type EventCredentials, openEvent, parseEnvelope, type PortalEvent } from '../src/event.js';
 import type { FormTree } from '../src/form-tree.js';
 
-/** An event without a proof. @param receivedAt in ms */
+/** Parses an event without authentication. @param receivedAt in ms */
 export function parseEvent(
   form: FormTree,
   receivedAt: number,

@@ -7,15 +7,16 @@ const phpValue: z.ZodType<PhpValue> = z.lazy(() =>
 );
 const phpArray = z.record(z.string(), phpValue);
 
-/** One sample of a body that Bitrix24 posts, and the page of the official docs that shows it. */
+/** A sample body from a page of the official docs. */
 export interface Sample {
   doc: string;
   body: { [key: string]: PhpValue };
 }
 
 /**
- * Every distinct shape among the event bodies of the official docs (state of 2026-08), tokens and member_id replaced. `auth` names
- * a set in auths.json. ONAPPTEST is shown without its auth, and ONCRMDYNAMICITEMADD_147 only in words: "the same payload".
+ * Every distinct shape among the event bodies of the official docs (state of 2026-08), with tokens and member_id
+ * replaced. `auth` names a set in auths.json. The docs show ONAPPTEST without its auth, and describe
+ * ONCRMDYNAMICITEMADD_147 only as "the same payload".
  */
 export function eventSamples(): Sample[] {
   const auths = z.record(z.string(), phpArray).parse(JSON.parse(read('auths.json')));
@@ -25,17 +26,17 @@ export function eventSamples(): Sample[] {
   });
 }
 
-/** Bodies that the docs show in extracts, without the member_id that every event has. */
+/** Excerpts in the docs, without the member_id that every event has. */
 export function excerpts(): Sample[] {
   return lines('excerpts.jsonl').map((line) => z.object({ doc: z.string(), body: phpArray }).parse(line));
 }
 
-/** Every event name that the docs show in a body, as they spell it, and where. */
+/** Every event name in a body of the docs, as spelled there, with its page. */
 export function eventNames(): [name: string, doc: string][] {
   return Object.entries(z.record(z.string(), z.string()).parse(JSON.parse(read('event-names.json'))));
 }
 
-/** Bodies and what `parse_str` of PHP 8.2 made of them. */
+/** Bodies with the result of `parse_str` of PHP 8.2. */
 export function parseStrCases(): { body: string; tree: unknown }[] {
   return lines('parse-str.jsonl').map((line) =>
     z.object({ body: z.string(), tree: z.unknown() }).parse(line),

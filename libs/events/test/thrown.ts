@@ -1,4 +1,4 @@
-/** What `run` throws, undefined if it does not. */
+/** The error that `run` throws; undefined if it does not throw. */
 export function thrownBy(run: () => unknown): unknown {
   try {
     run();

@@ -18,7 +18,7 @@ describe('a computation that yields to the event loop', () => {
     expect(turnsOfOthers).toBeGreaterThanOrEqual(10);
   });
 
-  it('goes on at once while its time slice has just begun', async () => {
+  it('continues at once within its time slice', async () => {
     let hasOtherHadTurn = false;
     setImmediate(() => (hasOtherHadTurn = true));
     const giveWay = createEventLoopYielder(60_000);

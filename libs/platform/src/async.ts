@@ -1,11 +1,11 @@
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 
-/** Waits. Ends early, and without an error, when the signal aborts. */
+/** Waits. Resolves early, without an error, when the signal aborts. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   await delay(ms, undefined, signal && { signal }).catch(() => undefined);
 }
 
-/** The result of the work, or undefined after the time; the work itself goes on. */
+/** The result of the work, or undefined on timeout; the work itself continues. */
 export async function waitAtMost<T>(work: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {
@@ -49,8 +49,8 @@ export async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T>
 }
 
 /**
- * For a long computation in a loop, which would keep everything else in this process waiting: awaited in each round, the
- * returned function lets the others have their turn whenever this one has lasted for some milliseconds.
+ * For a long computation in a loop, which would block the event loop: the returned function, awaited in each iteration,
+ * yields to other callbacks after some milliseconds of computation.
  */
 export function createEventLoopYielder(turnMs = 5): () => Promise<void> {
   let beganAt = performance.now();

@@ -3,27 +3,27 @@ import { DatabaseClient } from './database.js';
 import type { Log } from './logger.js';
 import { StartupError } from './fatal-error.js';
 
-/** Where the services make objects of their own: a view for each type of a portal (docs/mirror.md). */
+/** The schema in which the services create objects: a view for each type of a portal (docs/mirror.md). */
 const VIEW_SCHEMA = 'mirror';
-/** Who reads that schema and nothing else; also named in its migrations. */
+/** A role that can only read that schema; its migrations name it, too. */
 const READER_ROLE = 'mirror_reader';
-/** Where TypeORM notes what was run. */
+/** TypeORM's table of executed migrations. */
 const MIGRATION_TABLE = 'public.migrations';
 
 export interface RoleUrls {
-  /** A superuser, for this one step. */
+  /** A superuser, used for this step only. */
   admin: string;
   /** Owns the schemas and runs the migrations. */
   owner: string;
-  /** What the services connect as: rows in and out, and views in `mirror`. */
+  /** The role of the services: reads and writes rows, and creates views in `mirror`. */
   service: string;
 }
 
 /**
- * Makes the two roles or brings them to what they should be, passwords included, and hands over to them what a superuser
- * owned until now. Safe to run again. So a statement that should not have been run cannot leave the database of the
- * services, nor change the tables.
- * @throws StartupError where the three addresses do not name three roles of one database
+ * Creates or updates the two roles, including their passwords, and transfers to them what a superuser has owned so far.
+ * Idempotent. With these roles an injected statement cannot reach beyond the database of the services, nor change the
+ * tables.
+ * @throws StartupError if the three addresses do not name three roles of one database
  */
 export async function ensureDatabaseRoles(urls: RoleUrls, log: Log): Promise<void> {
   const admin = loginOf(urls.admin);
@@ -37,12 +37,12 @@ export async function ensureDatabaseRoles(urls: RoleUrls, log: Log): Promise<voi
   await withClient(urls.admin, async (client) => {
     for (const { role, password } of [owner, service]) await ensureLogin(client, role, password);
     await ensureReader(client);
-    // As a member it may hand views over, and say what is granted on those to come.
+    // A member may transfer the ownership of views, and set default privileges for new ones.
     await run(client, 'GRANT %I TO %I', [service.role, owner.role]);
-    // Who owns a database makes schemas in it, and tables in its schema public.
+    // The owner of a database can create schemas in it, and tables in its schema public.
     await run(client, 'ALTER DATABASE %I OWNER TO %I', [admin.database, owner.role]);
-    // As PostgreSQL 15 and later have it; a database that comes from an older one lets anybody put functions there, which
-    // the owner's statements would find.
+    // The default since PostgreSQL 15. In a database upgraded from an older version every role can create functions
+    // there, which the owner's statements would resolve to.
     await client.query('REVOKE CREATE ON SCHEMA public FROM PUBLIC');
     await run(client, 'GRANT USAGE, CREATE ON SCHEMA public TO %I', [owner.role]);
     await handOver(client, owner.role, service.role);
@@ -51,7 +51,8 @@ export async function ensureDatabaseRoles(urls: RoleUrls, log: Log): Promise<voi
 }
 
 /**
- * After the migrations, as their owner: the services may use what stands now. Nothing to do where both are one role.
+ * Runs after the migrations, as their owner: grants the services access to the present objects. Does nothing if both
+ * are one role.
  * @param serviceUrl names the role
  */
 export async function grantToServices(ownerUrl: string, serviceUrl: string): Promise<void> {
@@ -89,7 +90,7 @@ async function grantViews(client: pg.Client, owner: string, service: string): Pr
   }
 }
 
-/** Without any right over the server, whatever it had before. */
+/** Removes every right over the server that the role had before. */
 async function ensureLogin(client: pg.Client, role: string, password: string): Promise<void> {
   const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role]);
   if (rowCount === 0) await run(client, 'CREATE ROLE %I', [role]);
@@ -100,13 +101,16 @@ async function ensureLogin(client: pg.Client, role: string, password: string): P
   );
 }
 
-/** It belongs to the whole server, so another database may have it already. */
+/** Roles belong to the whole server, so another database may have created it already. */
 async function ensureReader(client: pg.Client): Promise<void> {
   const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [READER_ROLE]);
   if (rowCount === 0) await run(client, 'CREATE ROLE %I NOLOGIN', [READER_ROLE]);
 }
 
-/** What the superuser's migrations and services made, before there were roles for it; not what an extension brought. */
+/**
+ * Transfers what migrations and services created as the superuser before these roles existed, except objects of
+ * extensions.
+ */
 async function handOver(client: pg.Client, owner: string, service: string): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(
     `WITH schemas AS (
@@ -141,7 +145,7 @@ async function handOver(client: pg.Client, owner: string, service: string): Prom
   for (const { statement } of rows) await client.query(statement);
 }
 
-/** Names and texts are put in by PostgreSQL's own `format`, quoted. */
+/** PostgreSQL's own `format` inserts names and texts, quoted. */
 async function run(client: pg.Client, template: string, values: readonly string[]): Promise<void> {
   const places = values.map((_, at) => `$${at + 2}::text`).join(', ');
   const { rows } = await client.query<{ statement: string }>(`SELECT format($1, ${places}) AS statement`, [
@@ -166,14 +170,14 @@ function loginOf(url: string): Login {
   };
 }
 
-/** All of it, or nothing. */
+/** Runs the work in one transaction. */
 async function withClient(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new DatabaseClient({ connectionString: url });
   await client.connect();
   try {
     await client.query('BEGIN');
-    // Not through `public`: an operator that somebody made there for just these types would come before PostgreSQL's own,
-    // and run as the superuser.
+    // Without `public`: an operator that a user created there for these types would take precedence over PostgreSQL's
+    // own, and run as the superuser.
     await client.query('SET LOCAL search_path = pg_catalog, pg_temp');
     await work(client);
     await client.query('COMMIT');

@@ -17,8 +17,11 @@ const SHUTDOWN = message(
   Buffer.from('SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0'),
 );
 
-/** Simulated: a server that goes down while it lets somebody in, for which a real one needs luck. An unheard error fails the test. */
-describe('a server that says in one breath that it is ready and that it goes down', () => {
+/**
+ * Simulated, because a real server does this only by chance: it shuts down while it accepts a connection. An unhandled
+ * error fails the test.
+ */
+describe('a server that reports in one packet that it is ready and that it shuts down', () => {
   let server: Server;
   let url: string;
   const sockets = new Set<Socket>();
@@ -47,13 +50,13 @@ describe('a server that says in one breath that it is ready and that it goes dow
     await pool.end();
   });
 
-  it('nor one that has TypeORM open it', async () => {
+  it('does not end a process that opens it through TypeORM', async () => {
     await expect(new DataSource(databaseOptions(url, 'spec')).initialize()).rejects.toThrow(
       /terminat|not queryable/,
     );
   });
 
-  it('nor one whose connection is its own', async () => {
+  it('does not end a process that opens its own connection', async () => {
     const client = new DatabaseClient(url);
     await client.connect();
     await expect(client.query('SELECT 1')).rejects.toThrow(/terminat|not queryable/);

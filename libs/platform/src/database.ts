@@ -2,9 +2,9 @@ import pg from 'pg';
 import type { DataSourceOptions } from 'typeorm';
 
 /**
- * A connection whose end is always heard. A pool takes its own listener off a connection that it hands out; when the
- * server says in one breath that it is ready and that it goes down, whoever asked for the connection has no listener
- * yet, and an error that nobody hears ends the process. Statements under way are rejected all the same.
+ * A connection that always has an error listener. A pool removes its own listener from a connection that it hands out;
+ * when the server reports in one packet that it is ready and that it shuts down, the borrower has no listener yet, and
+ * an unhandled error event ends the process. Statements in flight are rejected nevertheless.
  */
 export class DatabaseClient extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
@@ -13,7 +13,7 @@ export class DatabaseClient extends pg.Client {
   }
 }
 
-/** A pool of them. @param onIdleError when a connection ends that nobody uses */
+/** A pool of such connections. @param onIdleError called when an idle connection ends */
 export function databasePool(
   config: pg.PoolConfig,
   onIdleError: (error: Error) => void = () => undefined,
@@ -23,14 +23,14 @@ export function databasePool(
   return pool;
 }
 
-/** Connections of one process: a batch of writes needs few, and PostgreSQL's default limit is 100 for all. */
+/** Connections per process: a batch of writes needs few, and PostgreSQL's default limit is 100 in total. */
 const POOL_SIZE = 8;
-/** Also the wait for a free connection of the pool, which a process with much in hand may need more than a moment for. */
+/** Also limits the wait for a free connection of the pool, which can take a while in a busy process. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A network that swallows packets must not hold a connection of the pool for ever. */
+/** A network that drops packets must not block a connection of the pool forever. */
 const QUERY_TIMEOUT_MS = 60_000;
 
-/** How every app opens the database. Migrations are run by `npm run migrate`, never at an app's start. */
+/** Database options of every app. Only `npm run migrate` runs migrations, never the start of an app. */
 export function databaseOptions(
   url: string,
   app: string,

@@ -15,7 +15,7 @@ function problemsOf(names: EnvironmentName[], source: NodeJS.ProcessEnv): readon
 }
 
 describe('the environment', () => {
-  it('has the defaults of the design', () => {
+  it('has the documented defaults', () => {
     expect(
       readEnvironment(['PORT', 'OPS_PORT', 'PUBLIC_URL', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS', 'AMQP_URL'], {}),
     ).toEqual({
@@ -31,7 +31,7 @@ describe('the environment', () => {
     expect(readEnvironment(['PUBLIC_URL'], { PORT: '3456' }).PUBLIC_URL).toBe('http://127.0.0.1:3456');
   });
 
-  it('names every bad variable at once, and no value', () => {
+  it('reports every invalid variable at once, and no value', () => {
     const source = { PORT: 'eighty', DATABASE_URL: 'mysql://secret@host', TOKEN_KEYS: 'k1:c2hvcnQ=' };
     const problems = problemsOf(['PORT', 'DATABASE_URL', 'TOKEN_KEYS'], source);
     expect(problems.map((problem) => problem.split(' ')[0])).toEqual(['PORT', 'DATABASE_URL', 'TOKEN_KEYS']);
@@ -42,7 +42,7 @@ describe('the environment', () => {
     expect(problemsOf(['TOKEN_KEYS'], {})).toEqual([expect.stringContaining('openssl rand -base64 32')]);
   });
 
-  it('refuses an address whose password breaks it, without showing it', () => {
+  it('rejects an address with an unencoded password, without showing it', () => {
     const source = {
       AMQP_URL: 'amqp://relay:Sup3r/Secret@host:5672',
       DATABASE_URL: 'postgres://u:p/w@host:x/db',
@@ -55,7 +55,7 @@ describe('the environment', () => {
     expect(problems.join()).not.toMatch(/Sup3r|Secret/);
   });
 
-  it('reads the OAuth servers as a list, in its order, and names it when one is no address', () => {
+  it('reads the OAuth servers as an ordered list, and reports an invalid address', () => {
     const list = 'https://two.example/, https://one.example:8443/oauth/';
     expect(readEnvironment(['B24_OAUTH_URL'], { B24_OAUTH_URL: list }).B24_OAUTH_URL).toEqual([
       'https://two.example',
@@ -68,7 +68,7 @@ describe('the environment', () => {
     }
   });
 
-  it('takes both keys of the application or none', () => {
+  it('accepts both keys of the application or none', () => {
     const names: EnvironmentName[] = ['B24_CLIENT_ID', 'B24_CLIENT_SECRET'];
     expect(problemsOf(names, { B24_CLIENT_ID: 'local.1' })).toEqual([
       expect.stringContaining('B24_CLIENT_SECRET'),
@@ -76,11 +76,11 @@ describe('the environment', () => {
     expect(problemsOf(names, {})).toEqual([]);
   });
 
-  it('ignores what the app does not use', () => {
+  it('ignores variables that the app does not use', () => {
     expect(readEnvironment(['PORT'], { DATABASE_URL: 'nonsense' })).toEqual({ PORT: 3000 });
   });
 
-  it('takes an empty variable as not set', () => {
+  it('treats an empty variable as unset', () => {
     expect(readEnvironment(['PORT', 'AMQP_URL'], { PORT: '', AMQP_URL: '' })).toEqual({ PORT: 3000 });
   });
 
@@ -89,12 +89,12 @@ describe('the environment', () => {
     ['0', false],
     ['2', 2],
     ['10.0.0.7, 10.1.0.0/16,2001:db8::/32', ['10.0.0.7', '10.1.0.0/16', '2001:db8::/32']],
-  ])('takes %s for the proxies that are believed', (text, trusted) => {
+  ])('accepts %s as trusted proxies', (text, trusted) => {
     expect(readEnvironment(['TRUST_PROXY'], { TRUST_PROXY: text }).TRUST_PROXY).toEqual(trusted);
   });
 
   it.each(['true', 'proxy.internal', '10.0.0.0/33', '10.0.0.0/8/8', '-1'])(
-    'takes %s for no proxy',
+    'rejects %s as a proxy',
     (text) => {
       expect(problemsOf(['TRUST_PROXY'], { TRUST_PROXY: text })).toEqual([
         expect.stringMatching(/^TRUST_PROXY must be addresses/),
@@ -108,11 +108,11 @@ describe('the environment', () => {
     expect(TOKEN_KEYS[0]?.key).toHaveLength(32);
   });
 
-  it('refuses two token keys of one id', () => {
+  it('rejects two token keys with the same id', () => {
     expect(problemsOf(['TOKEN_KEYS'], { TOKEN_KEYS: `k1:${key},k1:${key}` })).toHaveLength(1);
   });
 
-  it('refuses the published key of the demo beside a real OAuth server', () => {
+  it('rejects the published key of the demo with a real OAuth server', () => {
     const names: EnvironmentName[] = ['TOKEN_KEYS', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS'];
     expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}` })).toHaveLength(1);
     expect(
@@ -127,7 +127,7 @@ describe('the environment', () => {
     expect(problemsOf(names, { TOKEN_KEYS: `demo:${key}`, ...demo, B24_OAUTH_URL: both })).toHaveLength(1);
   });
 
-  it('refuses the published password beside a real OAuth server', () => {
+  it('rejects the published password with a real OAuth server', () => {
     const names: EnvironmentName[] = ['DATABASE_URL', 'AMQP_URL', 'B24_OAUTH_URL', 'B24_ALLOW_HOSTS'];
     const urls = {
       DATABASE_URL: 'postgres://relay_service:relay@postgres:5432/relay',
@@ -141,7 +141,7 @@ describe('the environment', () => {
     expect(problemsOf(names, { ...urls, ...demo })).toEqual([]);
   });
 
-  it('refuses a password that was to be filled in', () => {
+  it('rejects a password placeholder', () => {
     const names: EnvironmentName[] = ['DATABASE_URL', 'AMQP_URL'];
     expect(
       problemsOf(names, {

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 
-/** One key of TOKEN_KEYS: its id stands beside every secret that it has sealed. */
+/** One key of TOKEN_KEYS. Its id is stored with every secret that it has encrypted. */
 export interface TokenKey {
   id: string;
   /** 32 bytes, for AES-256-GCM. */
@@ -10,13 +10,13 @@ export interface TokenKey {
 }
 
 /**
- * The one TOKEN_KEYS id whose key is printed in docker-compose.yml. It keeps no secret, so it is accepted only
- * beside an OAuth server named in B24_ALLOW_HOSTS, which the real one never is.
+ * The TOKEN_KEYS id whose key is published in docker-compose.yml. It protects nothing, so it is accepted only with an
+ * OAuth server that is listed in B24_ALLOW_HOSTS, which the real one never is.
  */
 const PUBLISHED_KEY_ID = 'demo';
-/** The same of OPS_TOKEN. */
+/** The published OPS_TOKEN; the same rule applies. */
 const PUBLISHED_OPS_TOKEN = 'demo-ops-token-published';
-/** The same of the passwords of PostgreSQL and RabbitMQ. */
+/** The published password of PostgreSQL and RabbitMQ; the same rule applies. */
 const PUBLISHED_PASSWORD = 'relay';
 const ADDRESS_NAMES = ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'ADMIN_DATABASE_URL', 'AMQP_URL'] as const;
 
@@ -48,27 +48,27 @@ const variables = {
   PORT: port(3000),
   OPS_PORT: port(9100),
   SIMULATOR_PORT: port(8080),
-  /** Whoever reaches the simulator controls it. */
+  /** The simulator has no authentication: it listens on loopback by default. */
   SIMULATOR_HOST: z.string().default('127.0.0.1'),
-  /** The gateway's install address, to have the application installed in the simulator's portal `demo`. */
+  /** The gateway's install address, with which the application is installed in the simulator's portal `demo`. */
   SIMULATOR_INSTALL_URL: httpUrl.optional(),
   PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
   DATABASE_URL: databaseUrl,
-  /** The owner of the schemas, for migrations; DATABASE_URL where it is not set. */
+  /** The owner of the schemas, for migrations. Default: DATABASE_URL. */
   MIGRATE_DATABASE_URL: databaseUrl,
-  /** A superuser who makes the roles of the two others, once before the migrations. */
+  /** A superuser that creates the roles of the two others before the migrations. */
   ADMIN_DATABASE_URL: databaseUrl.optional(),
   AMQP_URL: amqpUrl('leave it out to keep the bus in PostgreSQL'),
-  /** The RabbitMQ that was AMQP_URL before, from which what still lies there is brought over. */
+  /** The previous AMQP_URL, from which the remaining messages are moved. */
   PREVIOUS_AMQP_URL: amqpUrl('leave it out once nothing lies there any more'),
-  /** The gateway's journal, and all that `npm start` keeps. */
+  /** Directory of the gateway's journal, and of all data of `npm start`. */
   DATA_DIR: z
     .string()
     .default('.data')
     .transform((folder) => resolve(folder)),
   B24_CLIENT_ID: optionalText,
   B24_CLIENT_SECRET: optionalText,
-  /** The OAuth servers that are believed: that of the western portals, and that of the eastern ones. */
+  /** The trusted OAuth servers: one for western portals, one for eastern ones. */
   B24_OAUTH_URL: z
     .string()
     .default('https://oauth.bitrix.info,https://oauth.bitrix24.tech')
@@ -84,14 +84,17 @@ const variables = {
   OPS_TOKEN: z
     .string({ error: `is not set; make one: openssl rand -hex 16` })
     .min(16, 'must have 16 characters or more'),
-  /** Whose X-Forwarded-For is believed: addresses and networks of proxies, or how many stand before the gateway. */
+  /**
+   * The proxies whose X-Forwarded-For is trusted: addresses and networks, or the number of proxies in front of the
+   * gateway.
+   */
   TRUST_PROXY: z
     .string()
     .default('')
     .transform((text, context) => parseTrustProxy(text, (message) => context.addIssue(message))),
-  /** Tasks that a consumer process has in hand at once, such as backfills, of as many portals. */
+  /** Concurrent tasks of a consumer process, such as backfills, each of another portal. */
   TASK_CONCURRENCY: z.coerce.number().int().min(1).max(100).default(8),
-  /** Where traces go, as OTLP over HTTP; the path `/v1/traces` is added. */
+  /** Endpoint for traces, OTLP over HTTP; the path `/v1/traces` is appended. */
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 };
@@ -99,7 +102,7 @@ const variables = {
 export type EnvironmentName = keyof typeof variables;
 export type Environment = { [K in EnvironmentName]: z.output<(typeof variables)[K]> };
 
-/** Thrown by `readEnvironment`; the message has a line for every bad variable and never a value. */
+/** Thrown by `readEnvironment`; the message has a line for every invalid variable and never contains a value. */
 export class EnvironmentError extends Error {
   override readonly name = 'EnvironmentError';
   readonly code = 'BAD_ENVIRONMENT';
@@ -110,8 +113,8 @@ export class EnvironmentError extends Error {
 
 /**
  * Reads the variables that an app uses, once, at its start; all others are ignored. An empty variable counts as
- * not set, since compose files pass on what is missing as an empty text.
- * @throws EnvironmentError naming every bad variable and how to mend it
+ * unset, because compose files pass a missing variable as an empty string.
+ * @throws EnvironmentError with every invalid variable and how to fix it
  */
 export function readEnvironment<K extends EnvironmentName>(
   names: readonly K[],
@@ -122,7 +125,8 @@ export function readEnvironment(
   source: NodeJS.ProcessEnv = process.env,
 ): Partial<Environment> {
   const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ''));
-  // By number: Bitrix24 refuses a handler whose host has no dot, as `localhost` (api-reference/events/event-bind.md).
+  // An IP address: Bitrix24 rejects a handler whose host has no dot, such as `localhost`
+  // (api-reference/events/event-bind.md).
   given['PUBLIC_URL'] ??= `http://127.0.0.1:${given['PORT'] ?? 3000}`;
   given['MIGRATE_DATABASE_URL'] ??= given['DATABASE_URL'];
   const used = z.object(Object.fromEntries(names.map((name) => [name, variables[name]])));
@@ -138,12 +142,15 @@ export function readEnvironment(
   return environment;
 }
 
-/** Without a colon there is none, which a server that trusts its users takes; with one, it was to be filled in. */
+/**
+ * Without a colon there is no password, which a server with trust authentication accepts; with a colon it must not be
+ * empty.
+ */
 function hasPasswordIfAny(url: string): boolean {
   return !/^\w+:\/\/[^/?#@]*:@/.test(url);
 }
 
-/** `false`: nobody's. */
+/** `false`: no proxy is trusted. */
 export type TrustProxy = false | number | string[];
 
 function parseTrustProxy(text: string, complain: (message: string) => void): TrustProxy {

@@ -18,17 +18,17 @@ import { pause } from './async.js';
 import type { Log } from './logger.js';
 import { redactText } from './redaction/redact-text.js';
 
-/** A collector that is away must not keep a process from ending; what it has not got by then is given up. */
+/** An unavailable collector must not delay the end of a process; spans not sent by then are dropped. */
 const FLUSH_TIMEOUT_MS = 3_000;
-/** A collector that is away fails every few seconds; one line a minute tells of it. */
+/** An unavailable collector causes an error every few seconds; one line per minute is logged. */
 const QUIET_MS = 60_000;
 const MAX_REASON_LENGTH = 300;
 
 /**
- * From now on spans of this process go to `${endpoint}/v1/traces` as OTLP in JSON, a batch every few seconds. How many,
- * how often, with which headers: the SDK reads its own variables (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`,
- * `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, …). Once for a process.
- * @returns what sends the rest and ends it
+ * Exports the spans of this process to `${endpoint}/v1/traces` as OTLP in JSON, a batch every few seconds. The SDK
+ * reads its own variables for sampling, intervals and headers (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`,
+ * `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, …). Call once per process.
+ * @returns a function that sends the remaining spans and ends the export
  */
 export function exportTraces(app: string, endpoint: string, log: Log): () => Promise<void> {
   diag.setLogger(throttledDiagnostics(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
@@ -62,8 +62,9 @@ export function exportTraces(app: string, endpoint: string, log: Log): () => Pro
 }
 
 /**
- * Takes secrets out of a span before it is exported, as the logger does with its lines: a second line of defence, since
- * no code of ours hands one to a span. Names of spans and attributes are ours, their values may quote others.
+ * Redacts the secrets of a span before it is exported, as the logger does with its lines: a second line of defence, as
+ * our code never puts a secret into a span. Names of spans and attributes are ours, their values may quote foreign
+ * text.
  */
 export class RedactingProcessor implements SpanProcessor {
   onStart(): void {}
@@ -87,15 +88,15 @@ export class RedactingProcessor implements SpanProcessor {
 
 const nothing = (): void => undefined;
 
-/** The SDK's own complaints, such as an export that failed or a sampler that is not known, as warnings of our log. */
+/** Logs the SDK's own diagnostics, such as a failed export or an unknown sampler, as warnings. */
 export function throttledDiagnostics(log: Log, now: () => number = Date.now): DiagLogger {
   const toldAt = new Map<string, number>();
   const tell = (message: string): void => {
-    // Errors come as JSON in the message, with their stacks.
+    // Errors are JSON in the message, with their stacks.
     const kind = message.slice(0, 40);
     if (now() - (toldAt.get(kind) ?? -Infinity) < QUIET_MS) return;
     toldAt.set(kind, now());
-    // A header of OTEL_EXPORTER_OTLP_HEADERS that cannot be sent is quoted, and is probably a token.
+    // The message quotes an invalid header of OTEL_EXPORTER_OTLP_HEADERS, which is probably a token.
     const reason = message
       .replace(/has invalid value \(.*\)/s, 'has an invalid value')
       .slice(0, MAX_REASON_LENGTH);

@@ -4,7 +4,7 @@ import { printableLines } from './redaction/printable.js';
 import { redactText } from './redaction/redact-text.js';
 import { redactValue } from './redaction/redact-value.js';
 
-/** Start-up cannot go on, and a person can mend it: the message says what is wrong and what to do. */
+/** Start-up failed, and a person can fix it: the message says what is wrong and what to do. */
 export class StartupError extends Error {
   override readonly name = 'StartupError';
 }
@@ -15,7 +15,7 @@ interface Coded {
   address?: string;
 }
 
-/** What the system's and PostgreSQL's codes mean to whoever started the process, and the way out. */
+/** Explains system and PostgreSQL error codes to the operator, with the remedy. */
 const sentences: Record<string, (error: Coded) => string> = {
   EADDRINUSE: ({ port }) =>
     `Port ${port ?? ''} is in use by another program: stop that one, or choose another port (PORT, OPS_PORT, SIMULATOR_PORT).`,
@@ -30,14 +30,14 @@ const sentences: Record<string, (error: Coded) => string> = {
     'The user in DATABASE_URL may not do what is needed here: it must own the database or its schemas.',
 };
 
-/** In plain words where the error is a known one; undefined where only a stack helps. */
+/** Explains a known error in plain words; undefined if only a stack helps. */
 export function explain(error: unknown): string | undefined {
   if (error instanceof StartupError) return error.message;
   const coded = asCoded(error);
   return coded && sentences[coded.code]?.(coded);
 }
 
-/** Codes under which PostgreSQL refuses for good; everything else may pass. */
+/** Whether PostgreSQL rejects permanently, by the error's code; all other errors may be transient. */
 export function isRefusal(error: unknown): boolean {
   const code = asCoded(error)?.code ?? '';
   return ['28P01', '28000', '3D000', '42501'].includes(code);
@@ -52,8 +52,8 @@ function asCoded(error: unknown): Coded | undefined {
 const MAX_CAUSE_DEPTH = 5;
 
 /**
- * What a process says on standard error of whatever ended it: one sentence where a person can mend it, else the stack
- * with its causes. Without secrets, for drivers quote addresses with their passwords.
+ * Formats the error that ended a process for standard error: one sentence if a person can fix it, else the stack with
+ * its causes. Secrets are redacted, because drivers quote addresses with passwords.
  */
 export function formatFatalError(error: unknown): string {
   return printableLines(redactText(describe(error, 0)));

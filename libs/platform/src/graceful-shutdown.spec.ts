@@ -17,20 +17,20 @@ describe('graceful shutdown in order', () => {
     },
   });
 
-  it('begins a part when the one before is closed', async () => {
+  it('closes a part after the previous one is closed', async () => {
     closed.length = 0;
     await closeInOrder([step('events', slowly), step('bus')], silentLog);
     expect(closed).toEqual(['events', 'bus']);
   });
 
-  it('goes on past a part that hangs or fails, and says at the end which did', async () => {
+  it('continues after a part that hangs or fails, and reports it at the end', async () => {
     closed.length = 0;
     const closing = closeInOrder([step('one', fails), step('two', hangs), step('three')], silentLog);
     await expect(closing).rejects.toMatchObject({ parts: ['one', 'two'] });
     expect(closed).toEqual(['three']);
   });
 
-  it('goes on past a part that throws at once', async () => {
+  it('continues after a part that throws synchronously', async () => {
     closed.length = 0;
     const throws: ShutdownStep = {
       what: 'one',

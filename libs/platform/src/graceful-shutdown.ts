@@ -1,16 +1,16 @@
 import { within } from './async.js';
 import type { Log } from './logger.js';
 
-/** One part of a process that ends. */
+/** One part of a process to close. */
 export interface ShutdownStep {
-  /** What is closed, for the log. */
+  /** Name for the log. */
   what: string;
   close: () => Promise<unknown>;
-  /** After so long the next step begins all the same. */
+  /** After this time the next step begins anyway. */
   timeoutMs: number;
 }
 
-/** Some parts did not close, or not in time; each is in the log. */
+/** Some parts failed to close, or timed out; each is in the log. */
 export class ShutdownError extends Error {
   override readonly name = 'ShutdownError';
   constructor(readonly parts: readonly string[]) {
@@ -19,8 +19,8 @@ export class ShutdownError extends Error {
 }
 
 /**
- * Closes part after part. One that fails, or hangs on a server that is away, does not keep the others open: whoever ends
- * a process kills it after a while, and what should have been closed by then is cut.
+ * Closes the parts in order. One that fails, or hangs on an unavailable server, does not block the others: the
+ * supervisor kills the process after a while, and cuts everything that is still open.
  * @throws ShutdownError at the end
  */
 export async function closeInOrder(steps: readonly ShutdownStep[], log: Log): Promise<void> {

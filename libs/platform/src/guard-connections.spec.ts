@@ -20,11 +20,11 @@ const limits: ConnectionLimits = {
 };
 const maxBody = 400;
 
-describe('a server of ours', () => {
+describe('a guarded server', () => {
   let server: Server;
   let port: number;
   const sockets: Socket[] = [];
-  /** Bodies that are whole and not answered yet. */
+  /** Complete bodies that are not answered yet. */
   let held: (() => void)[] = [];
   let isHolding = false;
 
@@ -78,14 +78,14 @@ describe('a server of ours', () => {
     });
   }
 
-  it('ends a request that is not whole in time, and a connection that sends none', async () => {
+  it('ends a request that is not complete in time, and a connection that sends none', async () => {
     await start({ requestTimeoutMs: 200, checkEveryMs: 50 });
     const [slow, silent] = [slowBody(), open()];
     await Promise.all([once(slow, 'close'), once(silent, 'close')]);
     expect(await connections()).toBe(0);
   });
 
-  it('takes a request though more slow ones are open than it has room for', async () => {
+  it('accepts a request while more slow ones are open than the limit', async () => {
     await start();
     for (let count = 0; count < 20; count += 1) slowBody(1);
     for (let count = 0; count < 10; count += 1) open();
@@ -93,7 +93,7 @@ describe('a server of ours', () => {
     await eventually(async () => expect(await connections()).toBeLessThanOrEqual(5));
   });
 
-  it('lets the oldest go that is not whole, and none that is being answered', async () => {
+  it('evicts the oldest incomplete request, and none that is being answered', async () => {
     await start();
     isHolding = true;
     const answer = post('an event');
@@ -104,7 +104,7 @@ describe('a server of ours', () => {
     expect(await answer).toBe('an event');
   });
 
-  it('lets the oldest go where bodies that are not whole say that they are too long together', async () => {
+  it('evicts the oldest when the announced bytes of incomplete bodies exceed the limit', async () => {
     await start({ maxConnections: 100 });
     const slow = [slowBody(), slowBody(), slowBody()];
     await once(slow[0] ?? open(), 'close');
@@ -115,7 +115,7 @@ describe('a server of ours', () => {
     expect(await post('an event')).toBe('an event');
   });
 
-  it('waits for a request 15 seconds, looks every five, and leaves descriptors for the rest', () => {
+  it('waits for a request 15 seconds, checks every five, and leaves file descriptors for the rest', () => {
     const { maxConnections, ...times } = defaultConnectionLimits('public');
     const { maxConnections: ofOperators, ...sameTimes } = defaultConnectionLimits('operators');
     expect(sameTimes).toEqual(times);

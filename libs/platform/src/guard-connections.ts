@@ -8,25 +8,25 @@ const evicted = counter({
   help: 'Connections that were closed to make room for others, before their request was whole or while they rested.',
 });
 
-/** How long a server waits for a request, and what it holds at once. */
+/** Limits of a server for incomplete requests and open connections. */
 export interface ConnectionLimits {
-  /** For a whole request, from its first byte, or from the connection, to its last. */
+  /** For a complete request, from its first byte, or from the connection, to its last byte. */
   requestTimeoutMs: number;
-  /** How often connections are looked through for it: a slow one ends after both together at the latest. */
+  /** Interval of the timeout check: a slow connection ends after the sum of both at the latest. */
   checkEveryMs: number;
   maxConnections: number;
-  /** Of requests that are not whole yet, by the length that they say they have. */
+  /** Total of the incomplete requests, by their announced length. */
   maxPendingBytes: number;
 }
 
-/** The public port: an event takes milliseconds, so that a thousand at once are many thousands a second. */
+/** The public port: an event takes milliseconds, so a thousand connections serve many thousands per second. */
 const PUBLIC = { enough: 1_000, share: 1 / 2 };
 /** The operators' port, for probes, scrapes and a few pages. */
 const OPERATORS = { enough: 100, share: 1 / 8 };
 
 /**
- * Of every server of ours. Where the process may not open many files, connections get a share of them: the rest is for
- * database, broker, journal, and whatever is asked of others.
+ * Limits of every server. If the process may open few files, connections get a share of them: the rest is for
+ * database, broker, journal and outgoing requests.
  */
 export function defaultConnectionLimits(port: 'public' | 'operators'): ConnectionLimits {
   const { enough, share } = port === 'public' ? PUBLIC : OPERATORS;
@@ -38,7 +38,7 @@ export function defaultConnectionLimits(port: 'public' | 'operators'): Connectio
   };
 }
 
-/** What Node's server takes of them; `headersTimeout` follows by itself. */
+/** The options of Node's server; it derives `headersTimeout` itself. */
 export function serverOptions({ requestTimeoutMs, checkEveryMs }: ConnectionLimits): {
   requestTimeout: number;
   http: { requestTimeout: number; connectionsCheckingInterval: number };
@@ -53,12 +53,12 @@ interface Connection {
 }
 
 /**
- * Where there is no room for one more connection, or for one more long body, the one goes that has waited longest without
- * a whole request. A sender who is slow on purpose makes room for those who are not, however many sockets it opens: what
- * sends its request within milliseconds is never the oldest.
+ * When the limit of connections or of pending bytes is reached, closes the connection that has been without a complete
+ * request for the longest time. A deliberately slow client thus loses its connections first, however many it opens: a
+ * client that sends its request within milliseconds is never the oldest.
  */
 export function guardConnections(server: Server, limits: ConnectionLimits, maxBody: number): void {
-  /** In the order in which they began to wait: for their first request, or for the next. */
+  /** In the order in which their wait for the first or next request began. */
   const connections = new Map<Socket, Connection>();
   let pendingBytes = 0;
 
@@ -67,7 +67,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
     connection.pendingBytes = 0;
   }
 
-  /** @returns whether there was one; a request that is whole is never taken back */
+  /** @returns whether one was closed; a connection with a complete request never is */
   function evictOldest(newest: Socket, isCandidate: (connection: Connection) => boolean): boolean {
     for (const [socket, connection] of connections) {
       if (socket === newest || connection.request?.complete || !isCandidate(connection)) continue;
@@ -98,7 +98,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
   server.on('connection', (socket: Socket) => {
     connections.set(socket, { pendingBytes: 0 });
     socket.once('close', () => forget(socket));
-    // Nobody waits, all are being answered: the new one has to come again.
+    // All requests are being answered: the new client has to retry.
     if (connections.size > limits.maxConnections && !evictOldest(socket, () => true)) socket.destroy();
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -119,14 +119,14 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
   });
 }
 
-/** Nothing for a request without a body; of a longer one than we take no more is read than that. */
+/** 0 for a request without a body. A longer body than the limit is not read beyond it. */
 function announcedBytes({ headers }: IncomingMessage, maxBody: number): number {
   if (headers['transfer-encoding'] !== undefined) return maxBody;
   const announced = Number(headers['content-length'] ?? 0);
   return Number.isFinite(announced) ? Math.min(Math.max(announced, 0), maxBody) : maxBody;
 }
 
-/** How many files this process may have open: Linux says so in a file; elsewhere what is usual there at the least. */
+/** Maximum open files of this process: from procfs on Linux, elsewhere a common minimum. */
 function openFiles(): number {
   try {
     const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];

@@ -5,12 +5,12 @@ const guidance = z.object({
   retryAfterMs: z.number().nonnegative().optional().catch(undefined),
 });
 
-/** What an error says of how to go on: the classification of a portal's error, in the one form that all readers take. */
+/** What an error says about retries: the classification of a portal's error, in one form for all readers. */
 export type Guidance = z.output<typeof guidance>;
 
 /**
- * Reads it off the error's fields. `Bitrix24Error`, `OAuthError` and `PortalError` have them, and any error of a handler
- * may; one that says nothing about itself may pass.
+ * Reads the guidance from the error's fields. `Bitrix24Error`, `OAuthError` and `PortalError` have them, and any error
+ * of a handler may; an error without them counts as transient.
  */
 export function guidanceOf(error: unknown): Guidance {
   const parsed = guidance.safeParse(error);

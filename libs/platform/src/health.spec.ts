@@ -5,7 +5,7 @@ import { freshDatabase, type TestDatabase } from '../../../test/support/database
 import { eventually } from '../../../test/support/eventually.js';
 import { checkDatabase, closeDatabaseChecks } from './health.js';
 
-/** Of a check, and what a busy machine may add. */
+/** Time limit of a check, plus a margin for a busy machine. */
 const LIMIT_MS = 2_000 + 1_500;
 
 describe('the readiness check of the database', () => {
@@ -75,7 +75,7 @@ describe('the readiness check of the database', () => {
     await expect(sessions()).resolves.toHaveLength(1);
   });
 
-  it('says why a database that refuses is not ready', async () => {
+  it('reports why a database that rejects the login is not ready', async () => {
     const missing = new URL(database.url);
     missing.pathname = '/there_is_no_such_database';
     await expect(checkDatabase(missing.href)).resolves.toEqual({

@@ -3,18 +3,18 @@ import { within } from './async.js';
 import { databasePool } from './database.js';
 import { explain } from './fatal-error.js';
 
-/** Whoever asks for readiness gives up after a few seconds. */
+/** A readiness probe times out after a few seconds. */
 const CHECK_TIMEOUT_MS = 2_000;
-/** Longer than the time between two probes. */
+/** Longer than the interval of probes. */
 const IDLE_TIMEOUT_MS = 60_000;
 
 /**
- * `degraded`: work is taken, but not in the way it should be, such as a gateway that keeps events on its own disk
- * because the broker is away.
+ * `degraded`: work is accepted in a fallback mode, such as a gateway that stores events on its own disk because the
+ * broker is unavailable.
  */
 export type Readiness = boolean | 'degraded';
 
-/** With the reason why it is not simply ready, in an operator's words and without secrets. */
+/** With the reason if not simply ready, for operators and without secrets. */
 export interface HealthResult {
   healthy: Readiness;
   reason?: string | undefined;
@@ -24,8 +24,8 @@ export interface HealthResult {
 const databaseChecks = new Map<string, DatabaseCheck>();
 
 /**
- * For a readiness check: whether PostgreSQL answers now. On one connection of its own per process, since the others may
- * all be at work. Answers within its time limit, and opens no second connection while one hangs.
+ * Readiness check: whether PostgreSQL answers now. Uses its own connection, one per process, because all others may be
+ * busy. Returns within its time limit, and opens no second connection while one hangs.
  */
 export async function checkDatabase(url: string): Promise<HealthResult> {
   let check = databaseChecks.get(url);
@@ -33,7 +33,7 @@ export async function checkDatabase(url: string): Promise<HealthResult> {
   return await check.run();
 }
 
-/** At the shutdown of the process; a later check opens a connection again. */
+/** Called at the shutdown of the process; a later check opens a connection again. */
 export async function closeDatabaseChecks(): Promise<void> {
   const checks = [...databaseChecks.values()];
   databaseChecks.clear();
@@ -57,7 +57,7 @@ class DatabaseCheck {
     });
   }
 
-  /** All who ask meanwhile share one question. */
+  /** Concurrent callers share one query. */
   async run(): Promise<HealthResult> {
     this.running ??= this.ask().finally(() => (this.running = undefined));
     return await within(this.running, CHECK_TIMEOUT_MS).catch(unhealthy);
@@ -72,7 +72,7 @@ class DatabaseCheck {
       await this.pool.query('SELECT 1');
       return { healthy: true };
     } catch (error) {
-      // No room for one more connection: the others are at work.
+      // Too many connections: the others are working.
       if (error instanceof pg.DatabaseError && error.code === '53300') return { healthy: true };
       return unhealthy(error);
     }

@@ -9,7 +9,7 @@ import { silentLog } from './logger.js';
 import { loadMigrations } from './migrations.js';
 
 const TTL_MS = 1_000;
-/** What a busy machine may add to a take-over. */
+/** Margin for a take-over on a busy machine. */
 const SLACK_MS = 1_500;
 
 async function elected(lease: LeaderLease): Promise<void> {
@@ -50,7 +50,7 @@ describe('a leader lease', () => {
     return lease;
   }
 
-  /** One that reaches the database by a link of its own. */
+  /** A contender with its own link to the database. */
   async function linkedContender(): Promise<{ lease: LeaderLease; link: CuttableLink }> {
     const url = new URL(database.url);
     const link = await CuttableLink.to(Number(url.port || 5432), url.hostname);
@@ -61,7 +61,7 @@ describe('a leader lease', () => {
 
   const leaders = (): LeaderLease[] => leases.filter((lease) => lease.isLeader());
 
-  /** Looks all the time until another leads. @returns how often two led at once, and how long it took */
+  /** Polls until another contender leads. @returns how often two led at once, and the duration */
   async function takeOver(
     from: LeaderLease,
   ): Promise<{ successor: LeaderLease; tookMs: number; twice: number }> {
@@ -122,13 +122,13 @@ describe('a leader lease', () => {
       expect(tookMs).toBeLessThan(TTL_MS + SLACK_MS);
       expect(first.isLeader()).toBe(false);
       expect(successor.term).toBe(Number(term) + 1);
-      // It comes back as one that waits.
+      // It returns as a contender that waits.
       await link.mend();
       expect(leaders()).toEqual([successor]);
     },
   );
 
-  it('is over for a leader whose renewal hangs behind a lock before it is free for others', async () => {
+  it('expires for a leader whose renewal waits for a lock before others can acquire it', async () => {
     const first = contender();
     await elected(first);
     const blocker = new pg.Client({ connectionString: database.url });
@@ -137,7 +137,7 @@ describe('a leader lease', () => {
       await blocker.query('BEGIN; SELECT FROM platform.leader_leases FOR UPDATE');
       const isLeader = await new Promise<boolean>((resolve) => first.onChange(resolve));
       expect(isLeader).toBe(false);
-      // Read without the lock, at the moment of the change.
+      // Read without the lock, at the time of the change.
       const { rows } = await admin.query<{ expired: boolean }>(
         `SELECT expires_at <= clock_timestamp() AS expired FROM platform.leader_leases`,
       );
@@ -149,7 +149,7 @@ describe('a leader lease', () => {
     await elected(first);
   });
 
-  it('is over at once for a process that stood still, before any of its timers runs', async () => {
+  it('has expired at once for a process that was stopped, before any of its timers runs', async () => {
     let standstillMs = 0;
     const first = contender({ clocks: [() => performance.now() + standstillMs] });
     await elected(first);
@@ -158,7 +158,7 @@ describe('a leader lease', () => {
     expect(first.term).toBeUndefined();
   });
 
-  it('is over when either clock says so: one stands still in a suspended machine, the other may be set back', async () => {
+  it('expires by either clock: one stops in a suspended machine, the other may be set back', async () => {
     const setBack = { byMs: 0 };
     const first = contender({
       clocks: [() => performance.now(), () => Date.now() - setBack.byMs],
@@ -171,7 +171,7 @@ describe('a leader lease', () => {
     expect(leaders()).toEqual([first]);
   });
 
-  it('tells of each change once', async () => {
+  it('notifies of each change once', async () => {
     const { lease, link } = await linkedContender();
     const changes: boolean[] = [];
     const unsubscribe = lease.onChange((isLeader) => changes.push(isLeader));
@@ -185,7 +185,7 @@ describe('a leader lease', () => {
     expect(changes).toEqual([true, false, true]);
   });
 
-  it('keeps one connection, however long the database hangs', async () => {
+  it('keeps one connection while the database hangs', async () => {
     const { lease, link } = await linkedContender();
     await elected(lease);
     link.freeze();

@@ -4,15 +4,18 @@ import { pause } from './async.js';
 import { databasePool } from './database.js';
 import type { Log } from './logger.js';
 
-/** The leader renews, and the others ask, this many times per lifetime of the lease: two attempts may fail. */
+/**
+ * The leader renews, and the others try to acquire, this many times per lifetime of the lease: two attempts may fail.
+ */
 const ATTEMPTS_PER_LIFETIME = 5;
 /** The leader resigns after this share of the lifetime, before the lease is free for others. */
 const TRUSTED_SHARE = 0.8;
 const DEFAULT_TTL_MS = 15_000;
-/** The monotonic clock stands still while the machine is suspended; the other one may be set back. */
+/** The monotonic clock stops while the machine is suspended; the wall clock may be set back. */
 const DEFAULT_CLOCKS = [() => performance.now(), () => Date.now()];
 
-// The lifetime counts from the arrival of the statement: one that waited, and whose asker has given up, extends nothing.
+// The lifetime counts from the arrival of the statement: one that waited, and whose asker has given up, extends
+// nothing.
 const CLAIM_SQL = `
   WITH claimed AS (
     INSERT INTO platform.leader_leases AS l (name, holder, term, expires_at)
@@ -33,20 +36,21 @@ const RELEASE_SQL = `UPDATE platform.leader_leases SET expires_at = clock_timest
 
 export interface LeaderLeaseOptions {
   databaseUrl: string;
-  /** What is led, such as `control-plane`: one leader per name among all processes on this database. */
+  /** Name of the role, such as `control-plane`: one leader per name among all processes on this database. */
   name: string;
   log: Log;
   /** After this time without a renewal the lease is free for another process. */
   ttlMs?: number;
-  /** Clocks in milliseconds, of which the one that has gone further counts. */
+  /** Clocks in milliseconds; the one that has advanced further counts. */
   clocks?: readonly (() => number)[];
 }
 
 /**
- * Elects one leader among any number of processes, by a row that the leader renews (docs/adr/0023-a-lease-row-elects.md).
- * At most one process leads at a time: a leader that cannot renew, or whose process stood still, is no leader any more
- * before another can be. Work that began before may still be in progress then, so it must be harmless when repeated;
- * `term` tells the writes of a former leader from those of the present one.
+ * Elects one leader among any number of processes, by a row that the leader renews
+ * (docs/adr/0023-a-lease-row-elects.md). At most one process leads at a time: a leader that cannot renew, or whose
+ * process stood still, stops being leader before another can become one. Work that began before may still be in
+ * progress then, so it must be harmless when repeated; `term` tells the writes of a former leader from those of the
+ * present one.
  */
 export class LeaderLease {
   private readonly holder = randomUUID();
@@ -56,7 +60,7 @@ export class LeaderLease {
   private readonly intervalMs: number;
   private readonly pool: pg.Pool;
   private readonly clocks: readonly (() => number)[];
-  /** What the clocks showed when the last renewal was asked for. */
+  /** The clocks at the request of the last renewal. */
   private renewedAt: readonly number[] | undefined;
   private resignTimer: NodeJS.Timeout | undefined;
   private notified = false;
@@ -74,33 +78,33 @@ export class LeaderLease {
       application_name: 'b24-relay leader lease',
       max: 1,
       keepAlive: true,
-      // The next attempt must have time: a connection that hangs is given up with the attempt.
+      // A hanging connection is abandoned with its attempt, so that the next one has time.
       connectionTimeoutMillis: this.intervalMs,
       query_timeout: this.intervalMs,
     });
   }
 
-  /** Contends from now on. Needs no database to return. */
+  /** Starts to contend. Returns without waiting for the database. */
   start(): void {
     this.running ??= this.run();
   }
 
-  /** Resigns and frees the lease, so that another process takes it at once. Stop the work of the leader first. */
+  /** Resigns and releases the lease, so that another process can acquire it at once. Stop the leader's work first. */
   async stop(): Promise<void> {
     await (this.stopped ??= this.close());
   }
 
-  /** Whether this process leads now. Ask before each step of the work, not once: the answer expires. */
+  /** Whether this process leads now. Check before each step of the work: the answer expires. */
   isLeader(): boolean {
     return this.trustedForMs() > 0;
   }
 
-  /** The fencing token: higher than that of every leader before. Undefined when this process does not lead. */
+  /** The fencing token: higher than that of every previous leader. Undefined if this process does not lead. */
   get term(): number | undefined {
     return this.isLeader() ? this.currentTerm : undefined;
   }
 
-  /** Calls the listener when this process becomes leader, and when it is leader no more. @returns unsubscribes */
+  /** Calls the listener when this process becomes leader, and when it stops being leader. @returns unsubscribes */
   onChange(listener: (isLeader: boolean) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -117,12 +121,12 @@ export class LeaderLease {
     const held = this.isLeader();
     this.renewedAt = undefined;
     this.notifyOfChange();
-    // Else it ends by itself.
+    // On failure the lease expires.
     if (held) await this.pool.query(RELEASE_SQL, [this.options.name, this.holder]).catch(() => undefined);
     await this.pool.end();
   }
 
-  /** @returns after how long to try again */
+  /** @returns the delay of the next attempt */
   private async attempt(): Promise<number> {
     const askedAt = this.clocks.map((now) => now());
     const { name, log } = this.options;
@@ -137,7 +141,7 @@ export class LeaderLease {
       if (term !== null) this.currentTerm = Number(term);
       this.renewedAt = term === null ? undefined : askedAt;
       this.notifyOfChange();
-      // A lease that ends sooner than the next attempt is waited for.
+      // If the lease expires before the next regular attempt, try then.
       return term === null ? Math.min(Math.max(freeInMs ?? 0, 10), this.intervalMs) : this.intervalMs;
     } catch (err) {
       if (!this.isFailing) {
@@ -155,7 +159,7 @@ export class LeaderLease {
     return this.ttlMs * TRUSTED_SHARE - elapsedMs;
   }
 
-  /** Tells the listeners what has changed, and again when the trust in the lease ends. */
+  /** Notifies the listeners of a change, and again when the trusted time of the lease ends. */
   private notifyOfChange(): void {
     clearTimeout(this.resignTimer);
     const trustedMs = this.trustedForMs();

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { silentLog } from './logger.js';
 import { LogSample } from './log-sample.js';
 
-describe('what strangers can cause any number of times', () => {
+describe('a log line that strangers can cause', () => {
   let summaries: object[];
   let sample: LogSample;
 
@@ -21,20 +21,20 @@ describe('what strangers can cause any number of times', () => {
     return lines;
   }
 
-  it('is logged five times in ten seconds, each kind for itself', () => {
+  it('is logged five times in ten seconds, per kind', () => {
     expect([written('a', 1_000), written('b', 3)]).toEqual([5, 3]);
     jest.advanceTimersByTime(10_000);
     expect(written('a', 7)).toBe(5);
   });
 
-  it('says afterwards how many lines were left out', () => {
+  it('is followed by the number of omitted lines', () => {
     written('a', 1_000);
     written('b', 5);
     jest.advanceTimersByTime(10_000);
     expect(summaries).toEqual([{ event: 'log.lines.left_out', kind: 'a', leftOut: 995 }]);
   });
 
-  it('remembers few kinds, whatever they are called', () => {
+  it('has a bounded number of kinds', () => {
     for (let kind = 0; kind < 2_000; kind += 1) expect(written(String(kind), 1)).toBe(1);
     expect(jest.getTimerCount()).toBeLessThanOrEqual(500);
   });

@@ -2,7 +2,7 @@ import type { Log } from './logger.js';
 
 const WINDOW_MS = 10_000;
 const LINES_A_WINDOW = 5;
-/** The kinds are few constants; the limit keeps the map small if one contains foreign text after all. */
+/** The kinds are few constants; the limit bounds the map in case one contains foreign text. */
 const MAX_KINDS = 500;
 
 interface Kind {
@@ -11,8 +11,8 @@ interface Kind {
 }
 
 /**
- * Limits log lines that strangers can cause: a few in each interval are logged, the others counted. A flood must not fill
- * the disk, nor hide the rest of the log.
+ * Limits log lines that strangers can cause: a few in each interval are logged, the others counted. A flood must not
+ * fill the disk, nor hide the rest of the log.
  */
 export class LogSample {
   private readonly kinds = new Map<string, Kind>();

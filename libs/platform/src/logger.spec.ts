@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { writings, type Writing } from '../test/secret-writings.js';
 import { createLogger, NestLogger } from './logger.js';
 
-/** What an operator must still be able to read beside a secret. */
+/** Fields that must stay readable beside a secret. */
 const kept = {
   memberId: 'd897063e1ce7c5eb9f04b9751eef5915',
   domain: 'demo.bitrix24.com',
@@ -13,7 +13,7 @@ const kept = {
   operating: 0.32,
 };
 
-/** Ways into a line for whatever somebody might log. */
+/** The ways a value can get into a line. */
 const ways: Record<string, (log: Logger, what: unknown) => void> = {
   message: (log, what) => log.info(kept, written(what)),
   'interpolated message': (log, what) => log.info(kept, 'got %s', written(what)),
@@ -34,7 +34,7 @@ const ways: Record<string, (log: Logger, what: unknown) => void> = {
 };
 
 describe('the log', () => {
-  it('shows what every error has, and its cause', () => {
+  it('shows the common fields of an error, and its cause', () => {
     const cause = Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
     expect(
       JSON.parse(logged((log) => log.info({ err: new Error('outer', { cause }) }, 'message'))),
@@ -47,14 +47,14 @@ describe('the log', () => {
     });
   });
 
-  it('shows foreign texts by escapes where they would steer a terminal', () => {
+  it('escapes control characters of foreign texts', () => {
     const domain = 'acme\u001b[2J\u009b31m\u202e\u2028\ud800.example\n';
     const line = logged((log) => log.info({ domain }, `from ${domain}`));
     expect(line.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
     expect(JSON.parse(line)).toMatchObject({ domain, msg: `from ${domain}` });
   });
 
-  it('leaves out what drivers hang on their errors', () => {
+  it('omits the fields that drivers add to errors', () => {
     const err = Object.assign(new Error('failed'), {
       parameters: ['sealed-token'],
       detail: 'Failing row contains (personal-data)',
@@ -65,12 +65,12 @@ describe('the log', () => {
     }
   });
 
-  it('does not write a field that is named like a secret', () => {
+  it('redacts a field that is named like a secret', () => {
     const fields = { accessToken: 'one', portal: { refresh_token: 'two', auth: { x: 'three' } } };
     expect(logged((log) => log.info(fields, 'message'))).not.toMatch(/one|two|three/);
   });
 
-  it('writes a line without secrets as it is', () => {
+  it('writes a line without secrets unchanged', () => {
     const fields = {
       ...kept,
       list: [1, 'two', null],
@@ -103,7 +103,7 @@ describe('the log', () => {
   }
 });
 
-/** As it gets into a text. */
+/** The value as part of a text. */
 function written(what: unknown): string {
   return typeof what === 'string' ? what : inspect(what);
 }

@@ -2,7 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger } from 'pino';
 import { describeError, redactLine, redactValue } from './redaction/redact-value.js';
 
-/** What our code asks of a logger: fields first, then one sentence. A pino `Logger` satisfies it. */
+/** The logger interface of our code: fields first, then one sentence. A pino `Logger` implements it. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -14,9 +14,9 @@ const nothing = (): void => undefined;
 export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 /**
- * JSON lines, on standard output if not told otherwise; an error is logged as `err` with type, message, code, stack and
- * causes. Secrets are taken out of the finished line, so that nothing gets round it: fields, bindings of children,
- * messages, and what libraries log. It is a second line of defence: no code of ours hands a secret to the log.
+ * Writes JSON lines, by default to standard output; an error is logged as `err` with type, message, code, stack and
+ * causes. Secrets are redacted in the finished line, so that fields, bindings of child loggers, messages and the lines
+ * of libraries are all covered. It is a second line of defence: our code never logs a secret.
  */
 export function createLogger(app: string, level: string, destination?: DestinationStream): Logger {
   return pino(
@@ -32,7 +32,7 @@ export function createLogger(app: string, level: string, destination?: Destinati
   );
 }
 
-/** What JSON would not say (errors, Maps, bytes), or would say too long, is turned into what it can; the rest is as it was. */
+/** Converts values that JSON omits (errors, Maps, bytes) or that are too long; other values are unchanged. */
 function readable(fields: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
@@ -42,7 +42,7 @@ function readable(fields: object): Record<string, unknown> {
   );
 }
 
-/** Nest's own messages, in the same lines as ours; its start-up chatter is for `debug`. */
+/** Nest's own messages in the same format; its start-up messages have the level `debug`. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 

@@ -10,8 +10,8 @@ import {
 } from 'prom-client';
 
 /**
- * Metrics live where they are counted, as constants of their file. Several apps may share a process, so a name that
- * is already there is taken as it is. Never label a metric by portal: there are thousands.
+ * Metrics are constants of the file that counts them. Several apps may share a process, so an existing metric with this
+ * name is reused. Never label a metric by portal: there are thousands.
  */
 export function counter<L extends string>(configuration: CounterConfiguration<L>): Counter<L> {
   const known = register.getSingleMetric(configuration.name);

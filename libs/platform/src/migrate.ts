@@ -18,7 +18,7 @@ await runMain('migrate', async () => {
     'MIGRATE_DATABASE_URL',
     'DATABASE_URL',
     'LOG_LEVEL',
-    // Beside a real one the published passwords are refused.
+    // With a real OAuth server the published passwords are rejected.
     'B24_OAUTH_URL',
     'B24_ALLOW_HOSTS',
   ]);

@@ -6,7 +6,7 @@ import { loadMigrations } from './migrations.js';
 const root = join(import.meta.dirname, '../../..');
 
 describe('the migrations', () => {
-  it('are those of each lib and app that has some, one class a file', async () => {
+  it('are those of every lib and app, one class per file', async () => {
     const all = await loadMigrations();
     const files = ['libs', 'apps'].flatMap((area) =>
       readdirSync(join(root, area), { recursive: true, encoding: 'utf8' }).filter((file) =>
@@ -17,7 +17,7 @@ describe('the migrations', () => {
     expect(all).toHaveLength(files.length);
   });
 
-  it('of one lib are its own', async () => {
+  it('of one lib are only its own', async () => {
     const files = readdirSync(join(root, 'libs/portals/src/migrations'));
     await expect(loadMigrations('libs/portals')).resolves.toHaveLength(files.length);
   });

@@ -6,19 +6,19 @@ import { databaseOptions } from './database.js';
 import type { Log } from './logger.js';
 import { StartupError } from './fatal-error.js';
 
-/** Any number will do, as long as it is always the same: two runs at once take turns on it. */
+/** An arbitrary constant: concurrent runs are serialized by this advisory lock. */
 const LOCK_ID = 24_000_001;
 
 const ROOT = join(import.meta.dirname, '../../..');
-/** `.js` in the build; `.ts` where Jest runs the sources. */
+/** `.js` in the build; `.ts` when Jest runs the sources. */
 const EXTENSION = extname(import.meta.filename);
 
 export type Migrations = NonNullable<DataSourceOptions['migrations']>;
 
 /**
- * Every export of the files in the folders `migrations/` of libs and apps: those of a new consumer are found without a
- * line here. Production and specs load them by this function alone.
- * @param room only those of one lib or app, such as `libs/portals`
+ * Every export of the files in the folders `migrations/` of libs and apps, so that a new consumer needs no
+ * registration. Production and specs load migrations by this function only.
+ * @param room limits them to one lib or app, such as `libs/portals`
  */
 export async function loadMigrations(room?: string): Promise<Migrations> {
   const folders = room === undefined ? ['libs', 'apps'] : [join(room, 'src')];
@@ -34,7 +34,7 @@ async function migrationFiles(folder: string): Promise<string[]> {
     .map((file) => join(folder, file));
 }
 
-/** Brings the database to the state that this version's apps expect. Safe to run twice at once. */
+/** Migrates the database to this version. Concurrent runs are safe. */
 export async function runMigrations(url: string, log: Log): Promise<void> {
   const source = await connect(url);
   const lock = source.createQueryRunner();
@@ -63,9 +63,9 @@ export async function requireMigrations(url: string): Promise<void> {
 }
 
 async function connect(url: string): Promise<DataSource> {
-  // Not with the module: loading it takes a quarter of a second, and `relay` migrates nothing.
+  // Loaded lazily: it takes a quarter of a second, and `relay` runs no migrations.
   const { DataSource: Source } = await import('typeorm');
-  // Without the usual time limit: a migration of a large table takes as long as it takes.
+  // Without the query timeout: a migration of a large table may take long.
   const source = new Source({
     ...databaseOptions(url, 'migrate'),
     extra: { keepAlive: true },

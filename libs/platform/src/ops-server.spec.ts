@@ -16,7 +16,7 @@ describe('the ops port', () => {
   });
   afterEach(() => server.stop());
 
-  it('is live while the loop turns', async () => {
+  it('is live while the event loop runs', async () => {
     expect((await fetch(`${url}/health/live`)).status).toBe(200);
   });
 
@@ -28,7 +28,7 @@ describe('the ops port', () => {
     ]);
   });
 
-  it('is not ready, and says what is missing, when a check fails or throws', async () => {
+  it('is not ready, and names the check, when a check fails or throws', async () => {
     broker = () => {
       throw new Error('amqp://guest:secret@host is down');
     };
@@ -39,7 +39,7 @@ describe('the ops port', () => {
     ]);
   });
 
-  it('is ready, and says so, when it works in another way than it should', async () => {
+  it('is ready, and reports it, when a check is degraded', async () => {
     broker = () => 'degraded';
     const answer = await fetch(`${url}/health/ready`);
     expect([answer.status, await answer.json()]).toEqual([
@@ -48,7 +48,7 @@ describe('the ops port', () => {
     ]);
   });
 
-  it('says why, without secrets, where a check knows', async () => {
+  it('reports the reason of a check without secrets', async () => {
     broker = () => ({ healthy: false, reason: 'Nothing answers at amqp://relay:s3cr3t@broker' });
     const answer = await fetch(`${url}/health/ready`);
     expect([answer.status, await answer.json()]).toEqual([
@@ -67,7 +67,7 @@ describe('the ops port', () => {
   });
 
   it.each(['/ops', '/ops/', '/ops/api/portals'])(
-    'hands %s to what is mounted, and to nobody before',
+    'routes %s to the mounted API, and answers 404 before',
     async (path) => {
       expect((await fetch(url + path)).status).toBe(404);
       const api = fastify();

@@ -9,28 +9,28 @@ import { closeDatabaseChecks, type HealthResult, type Readiness } from './health
 import { renderMetrics } from './metrics.js';
 import { redactText } from './redaction/redact-text.js';
 
-/** What is mounted takes no more (Fastify's own limit). */
+/** The limit of the mounted API (Fastify's default). */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** One thing that an app needs before it can take work, such as a bound queue; a throw counts as not ready. */
+/** A requirement of an app before it can accept work, such as a bound queue; an exception counts as not ready. */
 export type ReadinessCheck = () => Readiness | HealthResult | Promise<Readiness | HealthResult>;
 
 /**
- * The port for operators, apart from the public one: `/health/live`, `/health/ready`, `/metrics`, and under `/ops` what
- * an app mounts there.
+ * Server for operators on its own port: `/health/live`, `/health/ready`, `/metrics`, and the API that an app mounts
+ * under `/ops`.
  */
 export class OpsServer {
   private mounted: FastifyInstance | undefined;
   private readonly server: FastifyInstance;
 
-  /** @param checks by the name under which `/health/ready` shows them */
+  /** @param checks by their names in `/health/ready` */
   constructor(
     private readonly checks: Readonly<Record<string, ReadinessCheck>>,
     limits: ConnectionLimits = defaultConnectionLimits('operators'),
   ) {
     this.server = fastify({ forceCloseConnections: true, ...serverOptions(limits) });
     guardConnections(this.server.server, limits, MAX_BODY_BYTES);
-    // Also of what is mounted: the headers are on the raw answer by then.
+    // Also for the mounted API: the headers are set on the raw response by then.
     this.server.addHook('onRequest', async (_request, reply) => {
       reply.raw.setHeader('cache-control', 'no-store');
     });
@@ -53,7 +53,7 @@ export class OpsServer {
       return reply.type(contentType).send(body);
     });
     void this.server.register(async (scope) => {
-      // The body belongs to what is mounted, unread.
+      // The mounted API reads the body.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
       for (const path of ['/ops', '/ops/*']) {
@@ -67,12 +67,12 @@ export class OpsServer {
     });
   }
 
-  /** From now on `api`, which must be ready and does not listen itself, answers whatever comes under `/ops`. */
+  /** Routes everything under `/ops` to `api`, which must be ready and does not listen itself. */
   mount(api: FastifyInstance): void {
     this.mounted = api;
   }
 
-  /** @returns the port it listens on, which differs from the one asked for when that was 0 */
+  /** @returns the actual port, which differs from `port` if that is 0 */
   async start(port: number): Promise<number> {
     return Number(new URL(await this.server.listen({ port, host: '0.0.0.0' })).port);
   }

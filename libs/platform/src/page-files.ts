@@ -9,7 +9,10 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** The files of a page, read once: what is not in the folder is a 404, so no name leads out of it. @returns sends one */
+/**
+ * Serves the files of a page, which are read once: any other name is a 404, so no path traversal is possible. @returns
+ * sends one
+ */
 export function pageFiles(
   folder: string,
   headers: Readonly<Record<string, string>>,

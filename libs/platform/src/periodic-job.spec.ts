@@ -3,18 +3,18 @@ import { silentLog } from './logger.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { PeriodicJob } from './periodic-job.js';
 
-describe('a loop', () => {
+describe('a periodic job', () => {
   let loop: PeriodicJob | undefined;
   afterEach(() => loop?.stop());
 
-  it('runs its job at the start and after each pause', async () => {
+  it('runs at the start and after each pause', async () => {
     let runs = 0;
     loop = new PeriodicJob('spec', 20, silentLog, async () => void (runs += 1));
     loop.start();
     await eventually(() => expect(runs).toBeGreaterThanOrEqual(3));
   });
 
-  it('runs once more, and never twice at once, when it is woken while it runs', async () => {
+  it('runs once more, and never concurrently, when it is triggered during a run', async () => {
     let [runs, concurrency, maxConcurrency] = [0, 0, 0];
     loop = new PeriodicJob('spec', 60_000, silentLog, async () => {
       runs += 1;
@@ -29,7 +29,7 @@ describe('a loop', () => {
     expect(maxConcurrency).toBe(1);
   });
 
-  it('goes on after a failure, sooner than usual', async () => {
+  it('continues after a failure, with a shorter pause', async () => {
     let runs = 0;
     loop = new PeriodicJob('spec', 100, silentLog, async () => {
       runs += 1;
@@ -39,7 +39,7 @@ describe('a loop', () => {
     await eventually(() => expect(runs).toBeGreaterThanOrEqual(3));
   });
 
-  it('is over when it has stopped', async () => {
+  it('does not run after it has stopped', async () => {
     let runs = 0;
     const stopped = new PeriodicJob('spec', 1, silentLog, async () => void (runs += 1));
     stopped.start();

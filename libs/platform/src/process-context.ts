@@ -4,17 +4,17 @@ import type { Environment } from './environment.js';
 import { createLogger } from './logger.js';
 import { OpsServer, type ReadinessCheck } from './ops-server.js';
 
-/** What an app stands on: a process of its own, or one that it shares with other apps (apps/standalone). */
+/** The process of an app: its own, or one that it shares with other apps (apps/standalone). */
 export interface ProcessContext {
   log: Logger;
-  /** From now on operators see that the app is live, and by these checks whether it can take work. */
+  /** Starts the health endpoints: the app is live, and ready by these checks. */
   startOpsServer(checks: Readonly<Record<string, ReadinessCheck>>): Promise<void>;
-  /** For an app that has more to say to operators: `api` answers what comes under `/ops`. After `openOps`. */
+  /** Mounts `api` under `/ops`. Call after `startOpsServer`. */
   mountOpsApi(api: FastifyInstance): void;
   stopOpsServer(): Promise<void>;
 }
 
-/** The log on standard output, and an ops server on OPS_PORT. */
+/** Logs to standard output, and opens an ops server on OPS_PORT. */
 export function ownProcessContext(
   app: string,
   { OPS_PORT: port, LOG_LEVEL: level }: Pick<Environment, 'OPS_PORT' | 'LOG_LEVEL'>,

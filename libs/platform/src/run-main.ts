@@ -4,9 +4,9 @@ import { formatFatalError } from './fatal-error.js';
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * The outermost frame of every process: what cannot be mended at start-up, and what nobody caught later (also a
- * rejection), is said on standard error and ends the process with 1. Node alone would print such an error with all that
- * drivers hang on it.
+ * Entry point of every process: an error at start-up, and a later uncaught error or rejection, is written to standard
+ * error and ends the process with exit code 1. Node's default would print the error with all properties that drivers
+ * add.
  */
 export async function runMain(app: string, main: () => Promise<void>): Promise<void> {
   const end = (error: unknown): void => {
@@ -22,9 +22,9 @@ export async function runMain(app: string, main: () => Promise<void>): Promise<v
 }
 
 /**
- * Starts, and closes in good order at Ctrl-C or SIGTERM, which ends the process with 0, or with 1 where a part could not
- * be closed; a second signal ends it at once, with 1. A first one ends it at once, with 0, when it comes before all has started,
- * for nothing is lost by it: what was taken is not settled, and what is waited for may never come.
+ * Starts, and shuts down gracefully at Ctrl-C or SIGTERM, with exit code 0, or 1 if a part could not be closed. A
+ * second signal ends the process at once, with 1. A signal during start-up ends it at once, with 0: nothing is lost,
+ * because deliveries are not settled yet, and start-up may wait forever.
  */
 export async function runUntilSignal(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
   let running: { close(): Promise<void> } | undefined;

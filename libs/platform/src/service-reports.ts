@@ -5,7 +5,7 @@ import type { Log } from './logger.js';
 import { PeriodicJob } from './periodic-job.js';
 
 const REPORT_EVERY_MS = 5_000;
-/** By the database's clock: a process that has been silent this long is not counted. */
+/** By the database's clock: a process without a report for this long is not listed. */
 const STALE_AFTER_SECONDS = 30;
 
 /** Database access for reports; TypeORM's DataSource implements it. */
@@ -18,14 +18,14 @@ const serviceProcess = z.object({
   /** For display; in a container, the container id. */
   host: z.string(),
   pid: z.number(),
-  /** Of its ops port: the address by which other machines of the installation reach it. */
+  /** Address of its ops port for other machines of the installation. */
   address: z.string(),
-  /** What the service reports of itself, as JSON. */
+  /** The service's own state, as JSON. */
   state: z.unknown(),
   startedAt: z.date(),
   reportedAt: z.date(),
 });
-/** One process of a service, as it reported itself. */
+/** One process of a service, from its own report. */
 export type ServiceProcess = z.output<typeof serviceProcess>;
 
 export interface ServiceReporterOptions {
@@ -86,7 +86,7 @@ export class ServiceReporter {
   }
 }
 
-/** The processes of a service that reported lately, the oldest first. @throws what the database throws */
+/** The processes of a service with a recent report, oldest first. @throws the error of the database */
 export async function listServiceProcesses(
   database: ReportDatabase,
   service: string,

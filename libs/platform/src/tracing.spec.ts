@@ -36,8 +36,8 @@ function keptLog(): { log: Log; warnings: object[] } {
 
 const someTraceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
-describe('traces that nobody asked for', () => {
-  it('are not begun, and an app is started as it would be without', async () => {
+describe('traces without an endpoint', () => {
+  it('are not started, and the app starts as without tracing', async () => {
     const running = { close: async () => undefined };
     const started = await traced(
       'gateway',
@@ -50,7 +50,7 @@ describe('traces that nobody asked for', () => {
       expect(trace.getActiveSpan()).toBeUndefined();
       expect(currentTraceparent()).toBeUndefined();
     });
-    // What a traced gateway wrote is nothing to an untraced consumer.
+    // An untraced consumer ignores the traceparent of a traced gateway.
     expect(contextOf(someTraceparent)).toBe(ROOT_CONTEXT);
   });
 });
@@ -79,7 +79,7 @@ describe('exported traces', () => {
     expect(trace.getTracer('spec').startSpan('late').isRecording()).toBe(false);
   });
 
-  it('keep a process from ending for three seconds at most, when the collector does not answer', async () => {
+  it('delay the end of a process by three seconds at most if the collector does not answer', async () => {
     const unanswered: ServerResponse[] = [];
     const endpoint = await listen((_request, response) => void unanswered.push(response));
     const stop = exportTraces('gateway', endpoint, silentLog);
@@ -89,11 +89,11 @@ describe('exported traces', () => {
     const tookMs = performance.now() - beganAt;
     for (const response of unanswered) response.end('{}');
     expect(tookMs).toBeGreaterThan(2_000);
-    // The exporter itself would wait for ten.
+    // The exporter's own timeout is ten seconds.
     expect(tookMs).toBeLessThan(9_000);
   }, 20_000);
 
-  it('fail with one warning in which no address with its password stands', async () => {
+  it('fail with one warning without the password of an address', async () => {
     const endpoint = await listen((_request, response) => void response.writeHead(401).end('who are you'));
     const { log, warnings } = keptLog();
     const stop = exportTraces('gateway', endpoint.replace('//', '//user:s3cret@'), log);
@@ -127,8 +127,8 @@ describe('a span’s texts', () => {
   });
 });
 
-describe('the exporter’s complaints', () => {
-  it('are told once a minute each, without the values of headers', () => {
+describe('the exporter’s diagnostics', () => {
+  it('are logged once a minute each, without the values of headers', () => {
     const { log, warnings } = keptLog();
     let now = 0;
     const diagnostics = throttledDiagnostics(log, () => now);
@@ -146,7 +146,7 @@ describe('the exporter’s complaints', () => {
 });
 
 describe('a traceparent', () => {
-  it('leads back to the span that it was written in', () => {
+  it('restores the context of the span that wrote it', () => {
     const stop = exportTraces('gateway', 'http://127.0.0.1:9', silentLog);
     expect(trace.getSpanContext(contextOf(someTraceparent))).toMatchObject({
       traceId: '4bf92f3577b34da6a3ce929d0e0e4736',

@@ -14,9 +14,8 @@ interface Running {
 }
 
 /**
- * Starts a process' app with its traces exported, if `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the last spans are sent after
- * the app has closed. Without it the SDK is not even loaded, and the spans that code begins are those of the API, which
- * do nothing.
+ * Starts an app and exports its traces if `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the last spans are sent after the app
+ * has closed. Otherwise the SDK is not loaded, and spans are the no-op spans of the API.
  */
 export async function traced<T extends Running>(
   app: string,
@@ -40,25 +39,25 @@ export async function traced<T extends Running>(
   };
 }
 
-/** The same for a process that has no single app. @returns what sends the last spans */
+/** The same for a process without a single app. @returns a function that sends the last spans */
 export async function startTraces(app: string, endpoint: string, log: Log): Promise<() => Promise<void>> {
   const { exportTraces } = await import('./export-traces.js');
   return exportTraces(app, endpoint, log);
 }
 
-/** What a message carries of the span that is active now, in W3C's words; undefined while nothing is traced. */
+/** The `traceparent` of the active span for a message (W3C Trace Context); undefined when tracing is off. */
 export function currentTraceparent(): string | undefined {
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return carrier.traceparent;
 }
 
-/** Where a message's trace goes on: a span that is begun in it is the sender's child. Empty without a traceparent. */
+/** The context of a message's trace: a span started in it is a child of the sender's. Empty without a traceparent. */
 export function contextOf(traceparent: string | undefined): Context {
   return traceparent === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, { traceparent });
 }
 
-/** Whether an SDK takes the spans of this process; else they do nothing, and need not be begun. */
+/** Whether an SDK records the spans of this process; otherwise they need not be started. */
 export function isTraced(): boolean {
   const provider = trace.getTracerProvider();
   return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer('@relay') !== undefined;

@@ -8,8 +8,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RETRY_DELAY_MS = 10_000;
 
 /**
- * Waits until PostgreSQL answers, saying so in the log: after a power cut everything starts at once. Refusals that no
- * waiting mends (password, user, no such database) are thrown.
+ * Waits until PostgreSQL answers, and logs it: after a power cut all services start at once. Permanent rejections
+ * (password, user, no such database) are thrown.
  */
 export async function waitForDatabase(url: string, log: Log): Promise<void> {
   for (let tries = 1; ; tries += 1) {
@@ -32,8 +32,8 @@ export async function waitForDatabase(url: string, log: Log): Promise<void> {
 }
 
 /**
- * For every app's start: PostgreSQL answers, and is not older than this version. A superuser is warned of: with its
- * rights, one statement that should not have been run reaches the server's files.
+ * For the start of every app: waits until PostgreSQL answers, and requires this version's migrations. Warns about a
+ * superuser: with its rights an injected statement could reach the server's files.
  * @throws StartupError
  */
 export async function requireDatabase(url: string, log: Log): Promise<void> {

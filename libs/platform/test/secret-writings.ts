@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** Something with a secret in it, as somebody might log it, and the spellings in which the secret must not be found. */
+/** A value that contains a secret, and the spellings in which the secret must not be found. */
 export interface Writing {
   what: unknown;
   spellings: string[];
@@ -30,7 +30,7 @@ const php: Spell = (secret, name) => `auth[${name}]=${secret}&auth[domain]=demo.
 const form: Spell = (secret, name) =>
   `event=ONX&auth%5B${name}%5D=${encodeURIComponent(secret)}&auth%5Bdomain%5D=demo.bitrix24.com`;
 
-/** Forms that keep any sign of a secret apart from their own. */
+/** Notations that quote or encode every special character of a secret. */
 const forms: Record<string, Spell> = {
   form,
   'form within a form': (secret, name) => `x=1&body=${encodeURIComponent(String(form(secret, name)))}&y=2`,
@@ -55,7 +55,7 @@ const forms: Record<string, Spell> = {
   bytes: (secret, name) => Buffer.from(String(json(secret, name))),
 };
 
-/** Forms that some signs would break: for secrets as Bitrix24 makes them. */
+/** Notations that some characters would break: for secrets of Bitrix24's shape. */
 const plainForms: Record<string, Spell> = {
   php,
   'php within json': (secret, name) => JSON.stringify({ body: php(secret, name) }),
@@ -75,7 +75,7 @@ const plainForms: Record<string, Spell> = {
   'authorization code': (secret) => `GET /oauth/token/?grant_type=authorization_code&code=${secret}&x=1`,
 };
 
-/** With a digit, so that it is no word of the line by chance. */
+/** Contains a digit, so that it does not match a word of the line by chance. */
 const plainSecret = fc.stringMatching(/^[a-z]{2}\d[A-Za-z0-9._~-]{6,40}$/);
 const anySecret = fc
   .string({ minLength: 4, maxLength: 30, unit: 'binary-ascii' })

@@ -25,14 +25,14 @@ describe('every sample of the official docs', () => {
     expect(parsed.credentials.domain).toMatch(/\.bitrix24\.com$/);
   });
 
-  it.each(cases)('$event ($doc) gets through a message without its secrets', ({ body }) => {
+  it.each(cases)('$event ($doc) survives a message without its secrets', ({ body }) => {
     const { event } = parseEvent(decodeForm(httpBody(body)), RECEIVED_AT);
     const message = encodeMessage(event);
     expect(message.toString()).not.toMatch(/made-up-\w+-token/);
     expect(decodeMessage(message)).toEqual(event);
   });
 
-  it('is there: every family, and every shape of data', () => {
+  it('is included: every family, and every shape of data', () => {
     expect(cases.map(({ event }) => event)).toEqual(
       expect.arrayContaining([
         'ONAPPINSTALL',
@@ -53,7 +53,7 @@ describe('every sample of the official docs', () => {
     expect(cases).toHaveLength(76);
   });
 
-  it('that installs is an install', () => {
+  it('of an install event is an install', () => {
     const installs = cases.filter(({ event }) => event === 'ONAPPINSTALL');
     expect(installs).toHaveLength(1);
     for (const { body } of installs) {
@@ -69,8 +69,8 @@ describe('every event name of the official docs', () => {
   });
 });
 
-describe('an extract that leaves out the member_id', () => {
-  it.each(excerpts())('is refused: $doc', ({ body }) => {
+describe('an excerpt without the member_id', () => {
+  it.each(excerpts())('is rejected: $doc', ({ body }) => {
     expect(() => parseEvent(decodeForm(httpBody(body)), RECEIVED_AT)).toThrow(
       expect.objectContaining({ code: 'missing-field', field: 'auth[member_id]' }),
     );

@@ -1,6 +1,6 @@
 /**
- * A text as it reads when percent-encoding and JSON's backslashes are taken off, however often they were put on, with
- * the way back to the source. So `auth%5Bx%5D=`, `auth%255Bx%255D%3D` and `\"x\":\"` are looked for in one spelling.
+ * A text without percent-encoding and JSON escapes, however often they were applied, with the positions in the source.
+ * So `auth%5Bx%5D=`, `auth%255Bx%255D%3D` and `\"x\":\"` are matched in one spelling.
  */
 export class DecodedText {
   constructor(
@@ -13,17 +13,17 @@ export class DecodedText {
     return view.text.includes('\\') ? withoutBackslashes(view) : view;
   }
 
-  /** How often the character is percent-encoded: what ends a value is encoded no more often than what began it. */
+  /** How often the character is percent-encoded: the end of a value is encoded no more often than its begin. */
   percentsAt(at: number): number {
     return this.layers?.percents[at] ?? 0;
   }
 
-  /** In how many JSON texts within one another the character is escaped. */
+  /** The nesting depth of JSON texts in which the character is escaped. */
   escapesAt(at: number): number {
     return this.layers?.escapes[at] ?? 0;
   }
 
-  /** Where the character begins in the source; the source's end for `text.length`. */
+  /** The character's position in the source; the source's length for `text.length`. */
   startOf(at: number): number {
     return this.layers ? (this.layers.starts[at] ?? this.layers.end) : at;
   }
@@ -64,7 +64,7 @@ class DecodedTextBuilder {
   }
 }
 
-/** `%41`, and `%2541` and so on, which were encoded more than once; ASCII alone, for no name or sign of ours is beyond it. */
+/** `%41`, and multiply encoded `%2541` and so on; ASCII only, as are all names and signs that are searched for. */
 const ENCODED = /%((?:25)*)([0-7][0-9a-f])/iy;
 
 function withoutPercents(source: string): DecodedText {
@@ -90,7 +90,7 @@ function withoutBackslashes(view: DecodedText): DecodedText {
     const levels = trailingOnes(at - begin);
     ESCAPE_SEQUENCE.lastIndex = at;
     const [sequence = '', code] = levels > 0 ? (ESCAPE_SEQUENCE.exec(text) ?? []) : [];
-    // Of `\\\"` at level 1, the first two stand for a backslash of the text.
+    // In `\\\"` at level 1, the first two stand for a backslash of the text.
     const escapeStart = sequence === '' ? at : at - (2 ** levels - 1);
     if (begin < escapeStart) builder.add('\\', view.startOf(begin), layerOf(view, begin, 0));
     if (sequence !== '') {
@@ -103,7 +103,7 @@ function withoutBackslashes(view: DecodedText): DecodedText {
   return builder.build(view.startOf(text.length));
 }
 
-/** An escape is encoded as often as its backslash is, for a letter after it needs no encoding. */
+/** An escape is encoded as often as its backslash, because the letter after it needs no encoding. */
 function layerOf(view: DecodedText, at: number, escapes: number): Layer {
   const percents = view.percentsAt(at);
   return { percents: escapes > 0 ? Math.max(percents, view.percentsAt(at - 1)) : percents, escapes };
@@ -115,8 +115,8 @@ function unescaped(sequence: string, code: string | undefined): string {
 }
 
 /**
- * A quote that closes a JSON text of level n has 2^n − 1 backslashes, and 2^(n+1) for each backslash that the text itself
- * ends in: so the level is the number of ones at the end of the count.
+ * A quote that closes a JSON text of level n has 2^n − 1 backslashes, and 2^(n+1) for each backslash that the text
+ * itself ends in: so the level is the number of ones at the end of the count.
  */
 function trailingOnes(count: number): number {
   let ones = 0;

@@ -10,20 +10,20 @@ const unit = fc.oneof(
 const foreign = fc.array(unit, { maxLength: 6 }).map((parts) => parts.join(''));
 
 describe('a foreign text on a terminal', () => {
-  it('steers nothing and stays in its line, whatever it is', () => {
+  it('controls nothing and stays in its line, for any text', () => {
     fc.assert(fc.property(foreign, (text) => expect(printable(text)).not.toMatch(steering)));
   });
 
-  it('shows where something was', () => {
+  it('shows the position of removed characters', () => {
     expect(printable('acme\u001b[2J.example\n\u202ecom')).toBe('acme\ufffd[2J.example\ufffd\ufffdcom');
     expect(printable('Łukasz O’Neil 李 😀')).toBe('Łukasz O’Neil 李 😀');
   });
 
-  it('may have lines of its own where it is our stack', () => {
+  it('may have several lines if it is our stack', () => {
     expect(printableLines('Error: \u001b]0;x\u0007\n\tat a\r')).toBe('Error: \ufffd]0;x\ufffd\n\tat a\ufffd');
   });
 
-  it('is looked for everywhere within an answer, names included', () => {
+  it('is made printable everywhere in an answer, including names', () => {
     expect(printableJson({ 'a\u009b': ['b\r', { c: '\u200f' }], n: 1, none: null })).toEqual({
       'a\ufffd': ['b\ufffd', { c: '\ufffd' }],
       n: 1,
@@ -33,7 +33,7 @@ describe('a foreign text on a terminal', () => {
 });
 
 describe('a line of JSON', () => {
-  it('says the same with escapes, and steers nothing', () => {
+  it('is equivalent with escapes, and controls nothing', () => {
     fc.assert(
       fc.property(foreign, (text) => {
         const line = escapeUnprintable(`${JSON.stringify({ [text]: text })}\n`);

@@ -1,23 +1,26 @@
-/** Control and format characters, line separators, halves of a pair: what moves a cursor, hides or turns text round. */
+/**
+ * Control and format characters, line separators, lone surrogates: they move the cursor, hide text or change its
+ * direction.
+ */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** The same but for the ends of lines and tabs, which a text of several lines has of its own. */
+/** The same except line feeds and tabs, which a multi-line text contains. */
 const UNPRINTABLE_IN_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const REPLACEMENT = '\u{FFFD}';
 
 /**
- * A foreign text as a terminal may show it, in one line: a portal's domain or a user's name must not steer the terminal,
- * nor look like another line.
+ * Makes a foreign text safe for a terminal, in one line: a portal's domain or a user's name must not control the
+ * terminal, nor fake another line.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, REPLACEMENT);
 }
 
-/** The same for a text of several lines, such as a stack. */
+/** The same for a multi-line text, such as a stack. */
 export function printableLines(text: string): string {
   return text.replace(UNPRINTABLE_IN_LINES, REPLACEMENT);
 }
 
-/** Every text within parsed JSON as `printable` has it, names included. */
+/** Applies `printable` to every text in parsed JSON, including names. */
 export function printableJson(value: unknown): unknown {
   if (typeof value === 'string') return printable(value);
   if (Array.isArray(value)) return value.map(printableJson);
@@ -27,7 +30,7 @@ export function printableJson(value: unknown): unknown {
   );
 }
 
-/** JSON text that says the same, with these characters as escapes; a line break at its end stays. */
+/** Equivalent JSON text with these characters escaped; a final line break stays. */
 export function escapeUnprintable(json: string): string {
   return json.replace(UNPRINTABLE_IN_LINES, (character) =>
     Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(''),

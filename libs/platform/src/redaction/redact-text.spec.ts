@@ -4,7 +4,7 @@ import { redactText } from './redact-text.js';
 
 describe('a text', () => {
   it.each([
-    // What Bitrix24 posts, as it comes, decoded, and encoded once more within a query.
+    // Bitrix24's POST bodies: raw, decoded, and encoded once more in a query.
     [
       'event=ONCRMCONTACTUPDATE&auth%5Baccess_token%5D=s3cr3t&auth%5Bdomain%5D=demo.bitrix24.com',
       'event=ONCRMCONTACTUPDATE&auth%5Baccess_token%5D=[redacted]&auth%5Bdomain%5D=demo.bitrix24.com',
@@ -52,7 +52,7 @@ describe('a text', () => {
     ['postgres://relay:s%403cr3t@db:5432/relay', 'postgres://[redacted]@db:5432/relay'],
     ['https://user:s3cr3t@demo.bitrix24.com/a@b', 'https://[redacted]@demo.bitrix24.com/a@b'],
     ['at=amqp%3A%2F%2Frelay%3As3cr3t%40broker%3A5672', 'at=amqp%3A%2F%2F[redacted]%40broker%3A5672'],
-    // JSON, also within JSON, also cut.
+    // JSON, also within JSON, also truncated.
     ['{"access_token":"s3cr3t","expires":3600}', '{"access_token":"[redacted]","expires":3600}'],
     ['{ "clientSecret" : "s3\\"cr3t" }', '{ "clientSecret" : "[redacted]" }'],
     [
@@ -87,7 +87,7 @@ describe('a text', () => {
       'TOKEN_KEYS=[redacted],k1:[redacted]',
     ],
     ['password=s3,cr3t, user=relay', 'password=[redacted], user=relay'],
-    // By its looks alone.
+    // By shape only.
     ['got 8f14e45fceea167a5a36dedd4bea2543f14e45fceea1 of it', 'got [redacted] of it'],
     [
       `Unexpected token 'n', ..."en": "s3cr3t" }"... is not valid JSON`,
@@ -115,7 +115,7 @@ describe('a text', () => {
     expect(redactText(text)).toBe(text);
   });
 
-  it('only ever loses parts, whatever it is', () => {
+  it('only loses parts, for any text', () => {
     const part = fc.oneof(
       fc.string({ maxLength: 4 }),
       fc.constantFrom(
@@ -193,12 +193,12 @@ describe('a text', () => {
     const [short, long] = [10_000, 320_000].map((length) =>
       cpuMs(`@ ${unit.repeat(Math.ceil(length / unit.length))}`),
     );
-    // 32 times the length; were it to grow with the square, it would be 1,024 times.
+    // 32 times the length; quadratic growth would be 1,024 times.
     expect((long ?? 0) / (short ?? 0)).toBeLessThan(300);
   });
 });
 
-/** Of several runs the cheapest, in time that this process had the processor: what else the machine does counts little. */
+/** The cheapest of several runs in CPU time of this process, so that other load on the machine matters little. */
 function cpuMs(text: string): number {
   const costs = [1, 2, 3, 4].map(() => {
     const begin = process.cpuUsage();

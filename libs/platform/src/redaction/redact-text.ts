@@ -1,12 +1,12 @@
 import { DecodedText } from './decoded-text.js';
 
-/** What stands in a secret's place, everywhere. */
+/** Replaces every secret. */
 export const PLACEHOLDER = '[redacted]';
 
 /**
- * Endings of the names under which secrets travel: `access_token`, `OPS_TOKEN`, `clientSecret`, `TOKEN_KEYS`, the install
- * page's `AUTH_ID` and `REFRESH_ID` (settings/oauth/simple-way.md), headers.
- * `code` is not among them: nearly always it names an error, so only a query's `code=` is taken for OAuth's.
+ * Suffixes of the names of secrets: `access_token`, `OPS_TOKEN`, `clientSecret`, `TOKEN_KEYS`, the install page's
+ * `AUTH_ID` and `REFRESH_ID` (settings/oauth/simple-way.md), headers.
+ * `code` is not among them: it usually names an error, so only a query's `code=` counts as OAuth's.
  */
 const endings = [
   'tokens?',
@@ -25,22 +25,22 @@ const endings = [
   'cookies?',
 ].join('|');
 
-/** The same, and REST's own `auth`, as they are found in a running text; for a regular expression with the flag `i`. */
+/** The same and REST's `auth`, for a regular expression with the flag `i` over a whole text. */
 const SECRET_NAMES_IN_TEXT = `(?:${endings}|(?<![a-z])auth)`;
 
 const SECRET_NAME = new RegExp(`(?:${endings}|(?:^|\\[|%5b)(?:auth|pass|jwt))$`, 'i');
 
-/** Names are short; what is longer is data, and looking through it would cost more than it hides. */
+/** Names are short; a longer text is data, and searching it is not worth the cost. */
 const MAX_NAME_LENGTH = 200;
 
-/** Whether what is kept under this name is a secret, in any spelling: `accessToken`, `ACCESS_TOKEN`, `auth[access_token]`. */
+/** Whether a value with this name is a secret, in any spelling: `accessToken`, `ACCESS_TOKEN`, `auth[access_token]`. */
 export function isSecretName(name: string): boolean {
   if (name.length > MAX_NAME_LENGTH) return false;
   const innermost = name.replace(/(?:\]|%(?:25)*5d)$/i, '').replace(/(?:\[|%(?:25)*5b)\d*$/i, '');
   return SECRET_NAME.test(innermost);
 }
 
-/** What may be read beside the tokens of an `auth` (api-reference/events/index.md). */
+/** Fields of an `auth` that are not secret (api-reference/events/index.md). */
 const PUBLIC_NAMES = new Set([
   'domain',
   'memberid',
@@ -59,8 +59,8 @@ export function isPublicName(name: string): boolean {
 }
 
 /**
- * Nearly no line has a sign of a secret, so looking for one is all that most of them cost. Everything that `secretSpans`
- * finds has one of these signs. Two expressions, for together they take twice as long.
+ * Fast path: nearly no line has a sign of a secret. Everything that `secretSpans` finds has one of these signs. Two
+ * expressions, because one combined expression takes twice as long.
  */
 const SIGN =
   /token|secret|passw|passphrase|api[_-]?key|private[_-]?key|auth|refresh[_-]?id|sess(?:ion)?[_-]?id|app[_-]?sid|cookie|bearer|basic\s|code=|[@%]|rest[/\\]|not valid JSON/i;
@@ -71,10 +71,10 @@ export function mayContainSecret(text: string): boolean {
 }
 
 /**
- * The text with `[redacted]` in place of what its surroundings or its looks show to be a secret: values of names such as
- * `access_token`, in forms (also percent-encoded, also twice), queries, JSON (also escaped within JSON, also cut) and
- * headers; users and passwords in addresses; the code of an incoming webhook; long random words. What is left out is
- * everything else. Takes time in proportion to the length.
+ * Replaces by `[redacted]` what is a secret by its context or its shape: values of names such as `access_token`, in
+ * forms (also percent-encoded, also twice), queries, JSON (also escaped within JSON, also truncated) and headers; users
+ * and passwords in addresses; the code of an incoming webhook; long random words. All other text is unchanged. Linear
+ * in the length.
  */
 export function redactText(text: string): string {
   if (!mayContainSecret(text)) return text;
@@ -85,31 +85,31 @@ export function redactText(text: string): string {
   for (const [from, to] of spans) {
     const [begin, end] = [view.startOf(from), view.startOf(to)];
     if (end <= done) continue;
-    // Finds that overlap or touch are one secret.
+    // Overlapping or adjacent spans are one secret.
     if (begin > done || done === 0) redacted += text.slice(done, begin) + PLACEHOLDER;
     done = end;
   }
   return redacted + text.slice(done);
 }
 
-/** From the first character to before the last one, in the decoded text. */
+/** Half-open range in the decoded text. */
 type Span = readonly [from: number, to: number];
 
 interface ValueStart {
   /** The `=` or `:` after the name. */
   separator: number;
-  /** The first character after it that is no space. */
+  /** The first character after it that is not a space. */
   begin: number;
-  /** Cookies are several, divided by `; `. */
+  /** A header can hold several cookies, separated by `; `. */
   isCookie: boolean;
 }
 
-/** Where secrets stand, as far as their surroundings or their looks show. In no order, and they may overlap. Linear. */
+/** The spans of secrets, by context or shape. Unordered, possibly overlapping. Linear in the length. */
 function secretSpans(view: DecodedText): Span[] {
   return [...namedValues(view), ...userInfo(view), ...webhookCodes(view), ...bareSecrets(view)];
 }
 
-/** `name=`, `"name":`, `name: `, `[name] => `; a header's name in a list; OAuth's `code=` where a query or a form has it. */
+/** `name=`, `"name":`, `name: `, `[name] => `; a header's name in a list; OAuth's `code=` in a query or a form. */
 const NAMES = new RegExp(
   [
     String.raw`${SECRET_NAMES_IN_TEXT}(?:\[\d*\])*["'\`\]]*\s*(?:=>|[=:])\s*`,
@@ -130,17 +130,17 @@ function* namedValues(view: DecodedText): Generator<Span> {
   }
 }
 
-/** Schemes of addresses whose passwords are typed by hand, so that they may hold an unencoded `/`, `?` or `#`. */
+/** Schemes of addresses with passwords typed by people, which may contain an unencoded `/`, `?` or `#`. */
 const TYPED_BY_HAND = /(?:amqps?|postgres(?:ql)?):$/i;
 
-/** What stands before the `@` of an address. */
+/** The part of an address before the `@`. */
 function* userInfo(view: DecodedText): Generator<Span> {
   const { text } = view;
   const slashes = /\/\//g;
   while (slashes.exec(text)) {
     const begin = slashes.lastIndex;
     const before = text.slice(Math.max(0, begin - 22), begin - 2);
-    // Doubled slashes within a path, such as `https://host//rest`.
+    // Double slashes within a path, such as `https://host//rest`.
     if (/[\w/.-]$/.test(before)) continue;
     const ends = TYPED_BY_HAND.test(before) ? /[\s"`<>]/ : /[\s"`<>/?#]/;
     const level = view.percentsAt(begin - 1);
@@ -177,18 +177,18 @@ function* webhookCodes(view: DecodedText): Generator<Span> {
   }
 }
 
-/** What looks like a secret wherever it stands; `looks` says whether it does after all. */
+/** Shapes that are secrets in any context; `looks` is a further condition. */
 const bare: readonly { shape: RegExp; looks?: (text: string) => boolean }[] = [
   // Not `basic authentication`.
   {
     shape: /(?<=\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{8,}/gi,
     looks: (text) => !/^[a-z]+$/i.test(text) || /[a-z][A-Z]/.test(text),
   },
-  // Bitrix24's access and refresh tokens are longer than that; its member ids, UUIDs and trace ids are shorter.
+  // Bitrix24's access and refresh tokens are longer; its member ids, UUIDs and trace ids are shorter.
   { shape: /(?<![a-z0-9])[a-z0-9]{40,}/gi, looks: (text) => /\d/.test(text) && /[a-z]/i.test(text) },
   // 32 bytes in base64: a key of TOKEN_KEYS.
   { shape: /(?<![a-z0-9+/])[a-z0-9+/]{43}=/gi },
-  // JSON.parse quotes what it was given.
+  // JSON.parse quotes its input.
   { shape: /(?<=Unexpected token [^]{1,4}, (?:\.\.\.)?")[^]{1,80}?(?="(?:\.\.\.)? is not valid JSON)/g },
 ];
 
@@ -200,17 +200,17 @@ function* bareSecrets({ text }: DecodedText): Generator<Span> {
   }
 }
 
-/** Said where there is no secret, and parameters of SQL. */
+/** Values that are not secrets, and SQL parameters. */
 const NOTHING = /(?:null|undefined|true|false|\$\d+)(?=$|[\s,;)}\]&"'])/y;
 const SCHEME = /(?:bearer|basic|negotiate|token)\s+/iy;
 const REST_OF_LINE = /[^\r\n]*/y;
 
-/** What is the value of a secret name: without its quotes, up to where the form it is written in ends it. */
+/** The value of a secret name, without quotes, up to the end that its notation defines. */
 function valueSpan(view: DecodedText, { separator, begin, isCookie }: ValueStart): Span | undefined {
   const { text } = view;
   const first = text.charAt(begin);
   if (matchEnd(NOTHING, text, begin) !== undefined) return undefined;
-  // An object, whose own names say what is secret; or a list that was redacted before.
+  // An object, whose own names decide; or a list that is already redacted.
   if (first === '{' || text.startsWith(`[${PLACEHOLDER}`, begin)) return undefined;
   if (first === '"' || first === "'" || first === '`') return solid(begin + 1, closingQuote(view, begin));
   if (first === '[' && !text.startsWith(PLACEHOLDER, begin))
@@ -232,7 +232,7 @@ function matchEnd(sticky: RegExp, text: string, at: number): number | undefined 
   return sticky.test(text) ? sticky.lastIndex : undefined;
 }
 
-/** The quote that closes the one at `open`, which is encoded and escaped no more often; the text's end where it is cut. */
+/** The quote that closes the one at `open`, which is encoded and escaped no more often; the text's end if truncated. */
 function closingQuote(view: DecodedText, open: number): number {
   const { text } = view;
   const [percents, escapes] = [view.percentsAt(open), view.escapesAt(open)];
@@ -258,11 +258,11 @@ function closingBracket(view: DecodedText, open: number): number {
 }
 
 const ALWAYS_ENDS = /[\s&"`<>]/;
-/** These may belong to a value, unless what follows them looks like its end or like the next name. */
+/** These may belong to a value, unless followed by its end or by the next name. */
 const MAY_END = /[,;)}\]|']/;
 const NEXT_NAME = /["']?[\w.-]{1,64}["']?\s{0,4}[=:]/y;
 
-/** The end of a value without quotes; a sign that is encoded more often than `level` belongs to the value. */
+/** The end of an unquoted value; a sign that is encoded more often than `level` belongs to the value. */
 function endOfWord(view: DecodedText, begin: number, level: number): number {
   const { text } = view;
   const isSign = (at: number, signs: RegExp): boolean =>

@@ -3,7 +3,7 @@ import { Headers as UndiciHeaders } from 'undici';
 import { describeError, redactValue } from './redact-value.js';
 
 describe('a value', () => {
-  it('loses what is kept under the name of a secret, in any spelling', () => {
+  it('loses values with the name of a secret, in any spelling', () => {
     expect(
       redactValue([
         { accessToken: 's3cr3t', REFRESH_TOKEN: 's3cr3t', 'application-token': 's3cr3t', AUTH_ID: 's3cr3t' },
@@ -36,7 +36,7 @@ describe('a value', () => {
     ]);
   });
 
-  it('keeps what may be read beside the tokens of an event', () => {
+  it('keeps the public fields beside the tokens of an event', () => {
     const auth = {
       domain: 'demo.bitrix24.com',
       member_id: 'm1',
@@ -49,7 +49,7 @@ describe('a value', () => {
     });
   });
 
-  it('keeps everything that is no secret', () => {
+  it('keeps everything that is not a secret', () => {
     const value = {
       memberId: 'd897063e1ce7c5eb9f04b9751eef5915',
       code: 'NOT_FOUND',
@@ -65,7 +65,7 @@ describe('a value', () => {
     expect(redactValue(value)).toEqual(value);
   });
 
-  it('shows what JSON would not say', () => {
+  it('shows values that JSON omits', () => {
     const headers = { authorization: 'Bearer s3cr3t', accept: 'text/html' };
     const shown = { authorization: '[redacted]', accept: 'text/html' };
     const own = Object.assign(Object.create(null), { a: 1n });
@@ -103,13 +103,13 @@ describe('a value', () => {
     });
   });
 
-  it('loses a secret that is itself a name', () => {
+  it('loses a secret that is a property name', () => {
     expect(redactValue({ 'https://demo.bitrix24.com/rest/1/s3cr3t/': 1 })).toEqual({
       'https://demo.bitrix24.com/rest/1/[redacted]/': 1,
     });
   });
 
-  it('ends, whatever it is', () => {
+  it('is bounded, for any value', () => {
     const circle: Record<string, unknown> = { name: 'circle' };
     circle['self'] = circle;
     const thrower = {
@@ -134,7 +134,7 @@ describe('a value', () => {
 });
 
 describe('an error', () => {
-  it('shows what every error has, its causes and its parts', () => {
+  it('shows the standard fields, its causes and its parts', () => {
     const cause = Object.assign(new Error('connect amqp://relay:s3cr3t@broker'), { code: 'ECONNREFUSED' });
     const parts = new AggregateError([new TypeError('auth=s3cr3t'), 'text'], 'all failed', { cause });
     expect(describeError(parts)).toMatchObject({
@@ -146,7 +146,7 @@ describe('an error', () => {
     });
   });
 
-  it('is shown so wherever it stands', () => {
+  it('is shown the same at any depth', () => {
     expect(redactValue({ failure: new Error('auth=s3cr3t') })).toMatchObject({
       failure: { type: 'Error', message: 'auth=[redacted]' },
     });
@@ -159,7 +159,7 @@ describe('an error', () => {
   });
 
   it.each([[undefined], [null], [{ token: 's3cr3t' }], [Symbol('s3cr3t')], ['auth=s3cr3t']])(
-    'has a message, also when it is none: %p',
+    'has a message, also when the thrown value is no error: %p',
     (thrown) => {
       expect(describeError(thrown)).toEqual({ message: expect.not.stringContaining('s3cr3t') });
     },

@@ -2,23 +2,23 @@ import { types } from 'node:util';
 import { escapeUnprintable } from './printable.js';
 import { isPublicName, isSecretName, mayContainSecret, PLACEHOLDER, redactText } from './redact-text.js';
 
-/** As deep, as wide and as large as a log line has use for. */
+/** Limits of depth, width and size for a log line. */
 const MAX_DEPTH = 8;
 const MAX_WIDTH = 100;
 const MAX_SIZE = 2_000;
 
 /**
- * A copy that JSON can say, without secrets: what is kept under a secret name is `[redacted]`, every other text (names too)
- * goes through `redactText`. Errors are as `describeError` says; Maps, Headers and query parameters show their entries,
- * bytes their number. Cycles, getters that throw, and what is too deep or too much are named instead of shown.
+ * Copies a value for JSON, without secrets: a value with a secret name becomes `[redacted]`, every other text (names,
+ * too) passes through `redactText`. Errors are converted by `describeError`; Maps, Headers and query parameters show
+ * their entries, bytes their number. Cycles, throwing getters, and values that exceed a limit are replaced by a marker.
  */
 export function redactValue(value: unknown): unknown {
   return new RedactingVisitor().show(value, 0, false);
 }
 
 /**
- * Only what every error has, and its causes: drivers and libraries hang queries with their parameters, rows, or addresses
- * with their passwords on the errors they throw. Always with a `message`, whatever was thrown.
+ * The standard fields of an error, and its causes only: drivers and libraries add queries with parameters, rows, or
+ * addresses with passwords to their errors. Always has a `message`, whatever was thrown.
  */
 export function describeError(error: unknown): object {
   return new RedactingVisitor().describe(error, 0);
@@ -63,7 +63,7 @@ class RedactingVisitor {
     try {
       return show();
     } catch {
-      // A getter, a proxy or a toJSON of somebody else's.
+      // A foreign getter, proxy or toJSON.
       return '[unreadable]';
     } finally {
       this.above.delete(value);
@@ -115,7 +115,7 @@ class RedactingVisitor {
     if (size !== undefined) return bytes(size);
     const shown = entries.slice(0, MAX_WIDTH).map(([key, value]): [string, unknown] => {
       const name = typeof key === 'string' || typeof key === 'number' ? String(key) : typeof key;
-      // `tokens: 3` counts them.
+      // `tokens: 3` is a count.
       const isNamed = isSecretName(name) && !(typeof value === 'number' && /s$/i.test(name));
       return [redactText(name), this.show(value, depth + 1, isNamed || (isSecret && !isPublicName(name)))];
     });
@@ -124,23 +124,23 @@ class RedactingVisitor {
   }
 }
 
-/** Also one of another realm, as Jest's are to Node's own code. */
+/** Also accepts an error of another realm, such as Jest's. */
 function isError(value: unknown): value is Error {
   return value instanceof Error || types.isNativeError(value);
 }
 
-/** What somebody may have replaced by something else than a text. */
+/** A property that may have been replaced by a value that is not a text. */
 function shownText(text: unknown): string {
   return typeof text === 'string' ? redactText(text) : typeof text;
 }
 
-/** By its tag, for undici's Headers are not the global ones. */
+/** By its tag, because undici's Headers are not the global class. */
 function isEntries(value: object): value is Iterable<readonly [unknown, unknown]> {
   const tag = Object.prototype.toString.call(value);
   return Symbol.iterator in value && ['[object Map]', '[object Headers]', '[object FormData]'].includes(tag);
 }
 
-/** Names and values in turns, as in Node's `rawHeaders` and in pairs; not a list of names alone. */
+/** Alternating names and values, as in Node's `rawHeaders`, and pairs; not a list of names only. */
 function isValueOfName(list: readonly unknown[], at: number): boolean {
   const [name, value] = [list[at - 1], list[at]];
   return (
@@ -151,7 +151,7 @@ function isValueOfName(list: readonly unknown[], at: number): boolean {
   );
 }
 
-/** `{type: 'Buffer', data: [1, 2]}`, as JSON says it. */
+/** `{type: 'Buffer', data: [1, 2]}`: a Buffer in JSON. */
 function sizeOfSerializedBuffer(entries: readonly (readonly [unknown, unknown])[]): number | undefined {
   const [type, data] = entries;
   if (entries.length !== 2 || type?.[1] !== 'Buffer' || data?.[0] !== 'data') return undefined;
@@ -163,8 +163,8 @@ function bytes(count: number): string {
 }
 
 /**
- * A line of the log, which is one JSON object and a line break, without secrets and without what steers a terminal (as
- * escapes, for JSON itself escapes but a few); the same text where it has neither.
+ * Redacts a log line, which is one JSON object and a line break, and escapes the control characters that JSON does not
+ * escape; returns the same text if it has neither.
  */
 export function redactLine(line: string): string {
   return escapeUnprintable(withoutSecrets(line));
