@@ -97,7 +97,7 @@ describe('DatabaseBucket', () => {
 
   it('keeps portals apart', async () => {
     await times(line);
-    await expect(bucketOf('m2').take('live')).resolves.toMatchObject({ place: 1, waitMs: 0 });
+    await expect(bucketOf('m2').take('live')).resolves.toMatchObject({ ticket: 1, waitMs: 0 });
   });
 
   it('asks for one bulk request of a process at a time', async () => {
