@@ -46,7 +46,7 @@ export const limits = fc.oneof(
     .map(({ rate, times }): RateLimit => ({ rate, burst: rate * times })),
 );
 const anyWork = fc.constantFrom<Priority>('live', 'bulk');
-/** One who asks: after a pause since the one before; how late the request then arrives; whether it gives up. */
+/** A client: its pause after the previous one, the network delay of its request, whether it aborts. */
 export const asker = fc.record({
   afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 20_000 })),
   work: anyWork,
@@ -63,7 +63,7 @@ export interface Sent {
   sentAtMs: number;
 }
 
-/** Plays every asker against one bucket, in the order of the clock, as many processes would. */
+/** Runs every client against one bucket, in order of time, as many processes would. */
 export function play(
   limit: RateLimit,
   askers: readonly { afterMs: number; work: Priority; lateMs?: number; givesUp?: boolean }[],
@@ -77,7 +77,7 @@ export function play(
     due.push({ atMs: nowMs, askedAtMs: nowMs, work: kind, lateMs, givesUp });
   }
   while (due.length > 0) {
-    // The earliest; among equals whoever comes first.
+    // The earliest; among equals the first.
     const next = due.reduce((first, each) => (each.atMs < first.atMs ? each : first));
     due.splice(due.indexOf(next), 1);
     const asked = takeTicket(bucket, limit, next.work, next.atMs);
@@ -89,7 +89,7 @@ export function play(
   return { sent, bucket };
 }
 
-/** So many requests of one kind, all at once. */
+/** `count` concurrent requests of one priority. */
 export function flood(count: number, work: Priority): { afterMs: number; work: Priority }[] {
   return Array.from({ length: count }, () => ({ afterMs: 0, work }));
 }

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { Bitrix24Error } from '../src/rest/errors.js';
 
-/** The error that a call ends with; anything else fails the test. */
+/** The error of a rejected call; any other outcome fails the test. */
 export async function failureOf(promise: Promise<unknown>): Promise<Bitrix24Error> {
   const error = await promise.then(
     () => undefined,

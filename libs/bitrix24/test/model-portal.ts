@@ -4,13 +4,13 @@ import type { Command, CommandOutcome } from '../src/rest/batch.js';
 import { Bitrix24Error } from '../src/rest/errors.js';
 import type { RestResponse } from '../src/rest/response.js';
 
-/** How one request goes. Ticks are turns of the event loop, by which requests that are under way at once overtake each other. */
+/** Behaviour of one request. Ticks are event loop iterations, so that concurrent requests can overtake each other. */
 export interface Behaviour {
   readonly ticksBefore?: number;
   readonly ticksAfter?: number;
-  /** The request as a whole fails with this, after some of its commands were done. */
+  /** The error of the request as a whole, after some of its commands were executed. */
   readonly failure?: unknown;
-  /** Of the commands of a request that fails; all of them if there are fewer. */
+  /** Number of executed commands of a request that fails. */
   readonly done?: number;
 }
 
@@ -19,7 +19,7 @@ export interface SentRequest {
   readonly alone: boolean;
   readonly options: RequestOptions;
   readonly failure: unknown;
-  /** How many requests had been sent when this one ended; undefined while it is under way. */
+  /** Number of requests sent by the end of this one; undefined while it is in flight. */
   readonly sentMeanwhile: number | undefined;
 }
 
@@ -27,21 +27,21 @@ interface RunningRequest extends SentRequest {
   sentMeanwhile: number | undefined;
 }
 
-/** A portal in memory behind the interface of its client: commands are named by their parameter `name`. */
+/** In-memory portal with the interface of its client: the parameter `name` identifies a command. */
 export class ModelPortal implements BatchClient {
   readonly memberId = 'm1';
   private readonly requests: RunningRequest[] = [];
-  /** Names of the commands that were done, in order. */
+  /** Names of the executed commands, in order. */
   readonly done: string[] = [];
-  /** What the next requests do; those behind the last answer at once. */
+  /** Behaviour of the next requests; later ones answer at once. */
   behaviours: Behaviour[] = [];
-  /** Of a batch it does no more commands than this, and leaves out those behind them. */
+  /** Maximum executed commands of a batch; the rest is skipped. */
   maxCommands = 50;
-  /** A batch of more commands than this it refuses as a whole. */
+  /** A batch with more commands is rejected as a whole. */
   takes = 50;
-  /** By the command's name, what it answers; else its name. */
+  /** The answer of a command; default: its name. */
   answer: (command: Command) => CommandOutcome = (command) => ({ ok: true, result: nameOf(command) });
-  /** Fails a request that has this command in it, before any of it is done. */
+  /** Fails a request with this command before any command is executed. */
   spoils: (command: Command) => unknown = () => undefined;
   inFlight = 0;
   maxInFlight = 0;

@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 
-/** What the client holds: the access token, or the code of its webhook. */
+/** The client's secret: the access token, or the code of its webhook. */
 export const OWN_SECRET = 's3cret-8f2e-91ab';
-/** What others hold: a webhook's code, an access token, a signed token. An answer can quote them too. */
+/** Foreign secrets: a webhook's code, an access token, a signed token. An answer can quote them, too. */
 const FOREIGN_SECRETS = [
   'k4e1xw9kzsebuq1i',
   '5d2a1b3c4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff001122',
@@ -22,7 +22,7 @@ const number = fc.oneof(
   fc.double(),
   fc.constantFrom(0, -1, 1.5, 2 ** 53, 2 ** 64, 1e308, Number.MIN_VALUE),
 );
-/** Names that mean something to JavaScript, to PHP, or to this client. */
+/** Names with a special meaning in JavaScript, PHP or this client. */
 const KEYS = `a b read0 0 __proto__ constructor prototype toString hasOwnProperty
   then length items id ID error result time`.split(/\s+/);
 const key = fc.constantFrom('', OWN_SECRET, ...KEYS);
@@ -55,7 +55,7 @@ const items = fc.array(
 );
 const list = fc.oneof(items, fc.record({ items }));
 const command = fc.oneof(fc.record({ error: code, error_description: secret }), code, list, time, value);
-/** PHP writes a map as a list when its keys count up from nought, and when it is empty. */
+/** PHP serializes a map with the keys 0, 1, 2 … and an empty map as a list. */
 const section = fc.oneof(
   fc.dictionary(key, command, { maxKeys: 4 }),
   fc.array(command, { maxLength: 3 }),
@@ -79,7 +79,7 @@ const json = fc.oneof(
   value,
 );
 const goodJson = json.map((body) => JSON.stringify(body));
-/** As a proxy, a broken disk or a patched portal would leave it. */
+/** JSON as damaged by a proxy, a broken disk or a patched portal. */
 const mutatedJson = fc
   .tuple(
     goodJson,
@@ -120,7 +120,7 @@ const httpStatus = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(201, 204, 400, 401, 402, 403, 404, 429, 500, 502, 503) },
 );
 
-/** Any answer with a body: right, damaged, hostile. */
+/** Any answer with a body: valid, damaged, hostile. */
 export const oddAnswer: fc.Arbitrary<OddAnswer> = fc.oneof(
   { weight: 20, arbitrary: fc.record({ httpStatus, bytes: plain }) },
   {

@@ -11,7 +11,7 @@ export interface ReceivedRequest {
 export interface Reply {
   readonly status?: number;
   readonly headers?: Record<string, string>;
-  /** Bytes and strings as they are, anything else as JSON. */
+  /** Bytes and strings are sent unchanged, anything else as JSON. */
   readonly body?: unknown;
 }
 
@@ -22,7 +22,7 @@ export type Behaviour = Reply | 'hang' | 'reset' | 'cut';
 export class Peer {
   readonly received: ReceivedRequest[] = [];
   answer: (received: ReceivedRequest, count: number) => Behaviour = () => ({ body: { result: true } });
-  /** How many were opened to it, and how many are closed again. */
+  /** Opened and closed connections. */
   connections = 0;
   closed = 0;
   private readonly server: Server;
@@ -60,12 +60,12 @@ export class Peer {
     return new Peer(server);
   }
 
-  /** Resolves when it has received so many requests. */
+  /** Resolves when it has received `count` requests. */
   hears(count: number): Promise<void> {
     return this.when(() => this.received.length >= count);
   }
 
-  /** Resolves when so many connections are closed. */
+  /** Resolves when `count` connections are closed. */
   loses(count: number): Promise<void> {
     return this.when(() => this.closed >= count);
   }

@@ -1,4 +1,4 @@
-/** What PHP's `parse_str` makes of a query. Maps, so that no key is special; a list is a map with keys 0, 1, 2 … */
+/** Result of PHP's `parse_str`. Maps, so that no key is special; a list is a map with the keys 0, 1, 2 … */
 export type PhpValue = string | PhpMap;
 export type PhpMap = Map<string, PhpValue>;
 
@@ -37,7 +37,7 @@ function put(map: PhpMap, [key = '', ...rest]: string[], value: string): void {
   put(inner, rest, value);
 }
 
-/** Follows keys inward; undefined where there is nothing. */
+/** The value at a path of keys; undefined if absent. */
 export function dig(value: PhpValue | undefined, ...keys: string[]): PhpValue | undefined {
   return keys.reduce<PhpValue | undefined>((at, key) => (at instanceof Map ? at.get(key) : undefined), value);
 }

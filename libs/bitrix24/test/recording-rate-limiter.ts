@@ -7,7 +7,7 @@ import {
   type Throttled,
 } from '../src/rate-limit/rate-limiter.js';
 
-/** Rate limiter that admits everything but what it was told to throttle, and records its calls, in order. */
+/** Rate limiter that admits everything except the configured throttled methods, and records its calls in order. */
 export class RecordingRateLimiter implements RateLimiter {
   /** With the methods that were admitted. */
   readonly admitted: { work: Priority; methods: readonly string[] }[] = [];

@@ -10,7 +10,7 @@ const listPage = z.object({
   select: z.array(z.string()).optional(),
 });
 
-/** The commands of a batch that was sent: method and parameters of each. */
+/** The commands of a sent batch: method and parameters of each. */
 export function sentCommands({ text }: ReceivedRequest): Map<string, { method: string; params: PhpMap }> {
   const { cmd } = batch.parse(JSON.parse(text));
   return new Map(
@@ -21,7 +21,7 @@ export function sentCommands({ text }: ReceivedRequest): Map<string, { method: s
   );
 }
 
-/** What one page of a list was asked by. */
+/** The parameters of a request for one page of a list. */
 export function sentPage({ text }: ReceivedRequest): z.infer<typeof listPage> {
   return listPage.parse(JSON.parse(text));
 }

@@ -1,6 +1,6 @@
 import type { PortalAccess, TokenStore } from '../src/rest/access.js';
 
-/** A store in memory, whose tokens are `<name>-1`, `<name>-2` … */
+/** In-memory store with the tokens `<name>-1`, `<name>-2` … */
 export class MemoryTokens implements TokenStore {
   readonly renewedFrom: string[] = [];
 

@@ -4,7 +4,7 @@ import { type Write, writeAll as writeEach } from '../src/batch-planner/write-al
 import { Bitrix24Error } from '../src/rest/errors.js';
 import { type ModelPortal, nameOf } from './model-portal.js';
 
-/** The outcomes, after a look that each came back with its own write. */
+/** The outcomes, after a check that each belongs to its own write. */
 export async function writeAll(
   ...[client, writes, options]: Parameters<typeof writeEach>
 ): Promise<Outcome[]> {

@@ -15,7 +15,7 @@ import {
 import type { Priority } from './rate-limiter.js';
 
 describe('the bucket', () => {
-  it('never lets Bitrix24 count more than X, whoever asks when, however late the requests arrive', () => {
+  it('never lets Bitrix24 count more than X, for any order and delay of the requests', () => {
     fc.assert(
       fc.property(
         limits,
@@ -31,7 +31,7 @@ describe('the bucket', () => {
     );
   });
 
-  it('uses what X − 2Y gives: a flood leaves Bitrix24 counting no lower than that', () => {
+  it('uses the whole allowance X − 2Y under a flood', () => {
     for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
       const counter = new Counter(limit, 0);
       const { sent } = play(limit, flood(1_000, 'live'));
@@ -43,12 +43,12 @@ describe('the bucket', () => {
     }
   });
 
-  it('is never idle while there is room: a ticket is due as soon as the burst allowance permits, in FIFO order', () => {
+  it('never idles: a ticket is due as soon as the burst allowance permits, in FIFO order', () => {
     fc.assert(
       fc.property(limits, fc.array(asker, { maxLength: 200, size: 'max' }), (limit, askers) => {
         const live = askers.map((each) => ({ ...each, work: 'live' as Priority, givesUp: false }));
         const { sent } = play(limit, live);
-        // An ideal line by hand: the level right before each request, leaking all the time.
+        // An ideal leaky bucket: the level right before each request, leaking continuously.
         let [level, atMs] = [0, 0];
         for (const { askedAtMs, sentAtMs } of sent) {
           const earliestMs = Math.max(askedAtMs, atMs);
@@ -62,7 +62,7 @@ describe('the bucket', () => {
     );
   });
 
-  it('admits bulk work at once below its allowance, and leaves the rest to live work', () => {
+  it('admits bulk work at once below its allowance, and reserves the rest for live work', () => {
     for (const limit of [DEFAULT_LIMIT, ENTERPRISE_LIMIT]) {
       const bulk = flood(burstAllowance(limit), 'bulk');
       const { sent } = play(limit, bulk);
@@ -80,19 +80,19 @@ describe('the bucket', () => {
     }
   });
 
-  it('lets bulk work alone have the whole rate', () => {
+  it('gives bulk work the whole rate when there is no live work', () => {
     const { sent } = play(DEFAULT_LIMIT, flood(200, 'bulk'));
     const seconds = (200 - Math.floor(bulkAllowance(DEFAULT_LIMIT))) / DEFAULT_LIMIT.rate;
     expect(Math.max(...sent.map(({ sentAtMs }) => sentAtMs)) / 1_000).toBeLessThan(seconds + 1);
   });
 
-  it('keeps a share for bulk work under a flood of live work, and delays live work by no more than that share', () => {
+  it('reserves a share for bulk work under a flood of live work, and delays live work by no more than that share', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 100, max: 400 }),
         fc.integer({ min: 1, max: 8 }),
         (everyMs, bulkAskers) => {
-          // More live requests than the rate allows: the line only grows.
+          // More live requests than the rate allows: the queue only grows.
           let bucket = emptyBucket(0);
           const asking = Array.from({ length: bulkAskers }, () => 0);
           let bulkTickets = 0;
@@ -110,7 +110,7 @@ describe('the bucket', () => {
           const leaked = leakBucket(bucket, DEFAULT_LIMIT, minutes).leaked;
           const share = leaked / BUCKET_RULES.bulkEvery;
           expect(bulkTickets).toBeGreaterThanOrEqual(share - 2);
-          // What it found in the empty bucket comes on top.
+          // Plus the tickets from the empty bucket.
           expect(bulkTickets).toBeLessThanOrEqual(share + bulkAllowance(DEFAULT_LIMIT) + 1);
         },
       ),
@@ -125,7 +125,7 @@ describe('the bucket', () => {
     expect(leaked.leaked).toBe(2);
   });
 
-  it('lets one after the other through where the limit is too small for the rule', () => {
+  it('admits one request at a time if the limit is too small for the formula', () => {
     const tiny = { rate: 10, burst: 12 };
     const { sent } = play(tiny, flood(4, 'live'));
     expect(sent.map(({ sentAtMs }) => sentAtMs)).toEqual([0, 100, 200, 300]);

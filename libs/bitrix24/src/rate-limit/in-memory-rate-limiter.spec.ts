@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { InMemoryRateLimiter } from './in-memory-rate-limiter.js';
 import type { Priority } from './rate-limiter.js';
 
-/** Twenty a second, and a line of forty. */
+/** Twenty a second, with a burst allowance of forty. */
 const limit = { rate: 20, burst: 80 };
 const line = 40;
 
@@ -20,14 +20,14 @@ async function times(
 }
 
 describe('InMemoryRateLimiter', () => {
-  it('lets the burst through at once, and then the rate', async () => {
+  it('admits the burst at once, and then the rate', async () => {
     const passed = await times(new InMemoryRateLimiter(limit), line + 10);
     expect(passed[line - 1]).toBeLessThan(400);
     expect(passed.at(-1)).toBeGreaterThan(480);
     expect(passed.at(-1)).toBeLessThan(2_500);
   });
 
-  it('leaves room to live work when bulk work comes in a flood', async () => {
+  it('reserves tickets for live work under a flood of bulk work', async () => {
     const rateLimiter = new InMemoryRateLimiter(limit);
     const end = new AbortController();
     const bulk = Promise.allSettled(
@@ -40,7 +40,7 @@ describe('InMemoryRateLimiter', () => {
     expect((await bulk).filter(({ status }) => status === 'fulfilled').length).toBeLessThan(line);
   });
 
-  it('waits after a rejection, also with requests that have a ticket', async () => {
+  it('delays requests after a rejection, also those with a ticket', async () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 20, burst: 41 });
     await times(rateLimiter, 1);
     const waiting = times(rateLimiter, 15);
@@ -50,7 +50,7 @@ describe('InMemoryRateLimiter', () => {
     expect(passed.at(-1)).toBeGreaterThan(2_000);
   });
 
-  it('ends a wait with the signal’s own reason, and gives the ticket to the next', async () => {
+  it('ends a wait with the signal’s reason, and releases the ticket', async () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 0.5, burst: 2 });
     await rateLimiter.admit({ work: 'live', methods: [] });
     const reason = new Error('shutting down');
@@ -65,7 +65,7 @@ describe('InMemoryRateLimiter', () => {
     expect(passed).toBeLessThan(3_500);
   });
 
-  it('reports a method without operating time as paused, and lets the others go', async () => {
+  it('reports a method without operating time as paused, and admits the others', async () => {
     const rateLimiter = new InMemoryRateLimiter();
     const usage = { operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true };
     await rateLimiter.observe([{ method: 'crm.item.list', ...usage }]);

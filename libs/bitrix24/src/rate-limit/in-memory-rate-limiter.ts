@@ -21,7 +21,7 @@ import {
   type Throttled,
 } from './rate-limiter.js';
 
-/** After a longer wait the turn is computed again: there may have been a rejection meanwhile. */
+/** After a longer wait the delay is computed again: there may have been a rejection meanwhile. */
 const TRUSTED_WAIT_MS = 500;
 /** Upper bound of one sleep between checks. */
 const MAX_SLEEP_MS = 10_000;

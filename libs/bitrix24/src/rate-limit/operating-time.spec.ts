@@ -40,13 +40,13 @@ function pausedMs(usage: MethodUsage): number | undefined {
 }
 
 describe('operating time', () => {
-  it('is no matter until four fifths of the limit are used', () => {
+  it('throttles nothing below four fifths of the limit', () => {
     expect(observeUsage(undefined, usageOf(SLOW_FROM_SECONDS - 1), 0)).toBeUndefined();
     expect(observeUsage(undefined, { ...usageOf(0), operatingSeconds: undefined }, 0)).toBeUndefined();
     expect(observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 0)).toMatchObject({ nextAtMs: 0 });
   });
 
-  it('spreads what is left until the reset: half of it used, half of the time waited', () => {
+  it('spreads the rest of the budget until the reset: half of it used, half of the time waited', () => {
     const half = (SLOW_FROM_SECONDS + OPERATING_LIMIT_SECONDS) / 2;
     const slowed = observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 1_000);
     expect(observeUsage(slowed, usageOf(half, 290_000), 11_000)).toMatchObject({ nextAtMs: 1_000 + 150_000 });
@@ -57,16 +57,16 @@ describe('operating time', () => {
     expect(pausedMs(refusal(120_000))).toBe(120_000);
     expect(pausedMs(refusal(86_400_000))).toBe(600_000);
     expect(pausedMs(refusal())).toBe(60_000);
-    // Too short to report: it is waited for.
+    // Too short to report: the call waits for it.
     expect(waitOf(observeUsage(undefined, refusal(-5_000), 0), 0)).toBe(1_000);
   });
 
-  it('takes the reset of an exhausted method from the previous sample, when the error has none', () => {
+  it('uses the reset time of the previous sample if the error has none', () => {
     const slowed = observeUsage(undefined, usageOf(470, 200_000), 0);
     expect(observeUsage(slowed, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
   });
 
-  it('is not misled by the late usage sample of an earlier call', () => {
+  it('ignores the late usage sample of an earlier call', () => {
     const exhausted = observeUsage(undefined, refusal(200_000), 0);
     expect(observeUsage(exhausted, usageOf(300, 195_000), 5_000)).toEqual(exhausted);
     expect(waitOf(observeUsage(exhausted, usageOf(470, 195_000), 5_000), 5_000)).toBe(195_000);
@@ -95,7 +95,7 @@ describe('operating time', () => {
   });
 
   /**
-   * The method's ten one-minute baskets at Bitrix24, each counted for ten minutes from its first call (`limits.md`).
+   * The method's ten one-minute buckets at Bitrix24, each counted for ten minutes from its first call (`limits.md`).
    */
   class Baskets {
     refusals = 0;
@@ -116,7 +116,7 @@ describe('operating time', () => {
     }
   }
 
-  it('uses nearly all of the limit over an hour, and is hardly ever refused', () => {
+  it('uses nearly all of the limit over an hour, with few rejections', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 200, max: 40_000 }),

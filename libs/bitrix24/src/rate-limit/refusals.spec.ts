@@ -14,8 +14,8 @@ import {
 } from './bucket.js';
 
 /**
- * One of ours after the other, all refused ones asking again, beside somebody else who takes `theirs` a second
- * from `fromMs` to `toMs`. How many of ours came through in each of the windows.
+ * Twenty clients of ours, which retry after each rejection, beside a foreign client that sends `theirs` requests a
+ * second from `fromMs` to `toMs`. @returns how many of ours were accepted in each window
  */
 function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) {
   const counter = new Counter(DEFAULT_LIMIT, 300);
@@ -29,7 +29,7 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
     bucket = after;
     if (taken.granted) waiting.push(taken.ticket);
   };
-  // Twenty callers, each with one request at a time, asking every 10 ms whether it is their turn.
+  // Twenty callers, each with one request at a time, each checking every 10 ms whether its ticket may be sent.
   for (let caller = 0; caller < 20; caller += 1) ask(0);
   for (let nowMs = 0; nowMs < untilMs; nowMs += 10) {
     if (nowMs >= next.atMs) {
@@ -52,14 +52,14 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
 }
 
 describe('a bucket after a rejection', () => {
-  it('computes the delay of a ticket by the formula of the leak, also while the share recovers', () => {
+  it('computes the delay of a ticket by the formula of the leak, also while the rate recovers', () => {
     const state = fc.record({
-      share: fc.double({ min: BUCKET_RULES.minMultiplier, max: 1, noNaN: true }),
+      rateMultiplier: fc.double({ min: BUCKET_RULES.minMultiplier, max: 1, noNaN: true }),
       tickets: fc.integer({ min: 0, max: 300 }),
     });
     fc.assert(
-      fc.property(limits, state, (limit, { share, tickets }) => {
-        const bucket = { ...emptyBucket(0), share, tickets };
+      fc.property(limits, state, (limit, { rateMultiplier, tickets }) => {
+        const bucket = { ...emptyBucket(0), rateMultiplier, tickets };
         const waitMs = ticketDelayMs(bucket, limit, tickets);
         const leaked = (atMs: number): number => leakBucket(bucket, limit, atMs).leaked;
         expect(leaked(waitMs)).toBeGreaterThanOrEqual(tickets - burstAllowance(limit) - 1e-6);
@@ -74,8 +74,8 @@ describe('a bucket after a rejection', () => {
         limits,
         fc.double({ min: BUCKET_RULES.minMultiplier, max: 1, noNaN: true }),
         fc.array(fc.integer({ min: 0, max: 60_000 }), { maxLength: 20, size: 'max' }),
-        (limit, share, steps) => {
-          const full = { ...emptyBucket(0), share, tickets: 100_000 };
+        (limit, rateMultiplier, steps) => {
+          const full = { ...emptyBucket(0), rateMultiplier, tickets: 100_000 };
           let stepped: Bucket = full;
           let nowMs = 0;
           for (const ms of steps) stepped = leakBucket(stepped, limit, (nowMs += ms));
@@ -93,7 +93,7 @@ describe('a bucket after a rejection', () => {
       bucket = throttleDown(bucket, DEFAULT_LIMIT, 1_000 + index * 10);
     expect(bucket.rateMultiplier).toBeGreaterThanOrEqual(BUCKET_RULES.decreaseFactor);
     expect(bucket.rateMultiplier).toBeLessThan(BUCKET_RULES.decreaseFactor + 0.01);
-    // 48 have had their turn; the 49th has it when X has leaked down to the line.
+    // 48 could be sent; the 49th can when X has leaked down to the burst allowance.
     const waitMs = ticketDelayMs(bucket, DEFAULT_LIMIT, 49);
     expect(waitMs).toBeGreaterThan(2_500);
     expect(waitMs).toBeLessThan(4_000);
@@ -107,7 +107,7 @@ describe('a bucket after a rejection', () => {
     );
   });
 
-  it('keeps the order of those who wait, and moves them all', () => {
+  it('keeps the order of waiting tickets, and delays them all', () => {
     const bucket = play(DEFAULT_LIMIT, flood(80, 'live')).bucket;
     const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
     const delays = [47, 48, 60, 80].map((ticket) => ticketDelayMs(lowered, DEFAULT_LIMIT, ticket));
@@ -116,14 +116,14 @@ describe('a bucket after a rejection', () => {
     expect(delays[3]).toBeGreaterThan(ticketDelayMs(bucket, DEFAULT_LIMIT, 80) + 3_000);
   });
 
-  it('makes bulk work wait no longer for its share than the pause after it', () => {
+  it('delays bulk work no longer than the pause after a rejection', () => {
     const { bucket } = takeTicket(play(DEFAULT_LIMIT, flood(200, 'live')).bucket, DEFAULT_LIMIT, 'bulk', 0);
     expect(bucket.nextBulkAt - bucket.leaked).toBe(BUCKET_RULES.bulkEvery);
     const lowered = throttleDown(bucket, DEFAULT_LIMIT, 0);
     expect(lowered.nextBulkAt - lowered.leaked).toBe(BUCKET_RULES.bulkEvery);
   });
 
-  it('never lowers the share below a twentieth, and gives all of it back within two minutes', () => {
+  it('never lowers the rate below a twentieth, and restores it within two minutes', () => {
     let bucket = emptyBucket(0);
     let nowMs = 0;
     for (let index = 0; index < 40; index += 1) {
@@ -146,7 +146,7 @@ describe('a bucket after a rejection', () => {
     ).toBe(1);
   });
 
-  it('settles near what somebody else leaves, with few refusals, and comes back when he has gone', () => {
+  it('converges to the rate that another client leaves, with few rejections, and recovers when that client stops', () => {
     const [fromMs, goneMs, untilMs] = [60_000, 660_000, 900_000];
     const { between, refused } = besides(1, fromMs, goneMs, untilMs);
     const perSecond = between(160_000, goneMs) / 500;
