@@ -4,8 +4,8 @@ import {
   Injectable,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { CONSUMER_LOG, TASK_CONCURRENCY } from '@relay/consumer';
-import type { Log } from '@relay/platform';
+import { CONSUMER_LOG, DATABASE_URL, TASK_CONCURRENCY } from '@relay/consumer';
+import { LeaderLease, type Log, PeriodicJob } from '@relay/platform';
 import { PortalJobs, type JobHandler, JobRunner } from '@relay/jobs';
 import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
@@ -19,13 +19,15 @@ const SWEEP_INTERVAL_MS = 3_000;
 /** A view that cannot get its barrier now has a long-running reader, or another owner. */
 const GUARD_INTERVAL_MS = 60_000;
 
-/** Runs, beside the events, the jobs that operators and the schedule request. Stops before the database is closed. */
+/**
+ * Runs, beside the events, the jobs that operators and the schedule request. Every process runs jobs; one of them, the
+ * leader, sweeps over all portals for the schedule. Stops before the database is closed.
+ */
 @Injectable()
 export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly runner: JobRunner;
-  private timer: NodeJS.Timeout | undefined;
-  private sweeping: Promise<void> = Promise.resolve();
-  private isStopped = false;
+  private readonly sweeping: PeriodicJob;
+  private readonly lease: LeaderLease;
   private guardAtMs = 0;
 
   constructor(
@@ -38,7 +40,10 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
     jobs: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
     @Inject(TASK_CONCURRENCY) concurrency: number,
+    @Inject(DATABASE_URL) databaseUrl: string,
   ) {
+    this.lease = new LeaderLease({ databaseUrl, name: `${CONSUMER} schedule`, log });
+    this.sweeping = new PeriodicJob(`${CONSUMER} schedule`, SWEEP_INTERVAL_MS, log, () => this.sweep());
     const thenCount =
       (handler: JobHandler): JobHandler =>
       async (run) => {
@@ -64,28 +69,22 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
 
   onApplicationBootstrap(): void {
     this.runner.start();
-    this.next(0);
+    this.lease.onChange((isLeader) => isLeader && this.sweeping.trigger());
+    this.lease.start();
+    this.sweeping.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    this.isStopped = true;
-    clearTimeout(this.timer);
-    await this.sweeping;
-    await this.runner.stop();
-  }
-
-  private next(afterMs: number): void {
-    if (this.isStopped) return;
-    this.timer = setTimeout(() => {
-      this.sweeping = this.sweep().finally(() => this.next(SWEEP_INTERVAL_MS));
-    }, afterMs);
-    this.timer.unref();
+    await this.sweeping.stop();
+    await Promise.all([this.lease.stop(), this.runner.stop()]);
   }
 
   private async sweep(): Promise<void> {
     try {
-      await this.schedule.sweep();
-      this.runner.wake();
+      if (this.lease.isLeader()) {
+        await this.schedule.sweep();
+        this.runner.wake();
+      }
       await this.guardViews();
     } catch (err) {
       this.log.warn({ event: 'sync.sweep.failed', err }, 'the schedule could not be read; retrying');

@@ -181,19 +181,22 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
 export const CONSUMER_LOG = Symbol('CONSUMER_LOG');
 /** The variable TASK_CONCURRENCY: maximum portals whose tasks this process handles at once. */
 export const TASK_CONCURRENCY = Symbol('TASK_CONCURRENCY');
+/** The variable DATABASE_URL, for what needs a connection of its own, such as a `LeaderLease`. */
+export const DATABASE_URL = Symbol('DATABASE_URL');
 
 /** What the providers of every consumer may inject. */
 @Module({})
 class ConsumerContextModule {
-  static of(log: Log, taskConcurrency: number): DynamicModule {
+  static of(log: Log, environment: ConsumerEnvironment): DynamicModule {
     return {
       module: ConsumerContextModule,
       global: true,
       providers: [
         { provide: CONSUMER_LOG, useValue: log },
-        { provide: TASK_CONCURRENCY, useValue: taskConcurrency },
+        { provide: TASK_CONCURRENCY, useValue: environment.TASK_CONCURRENCY },
+        { provide: DATABASE_URL, useValue: environment.DATABASE_URL },
       ],
-      exports: [CONSUMER_LOG, TASK_CONCURRENCY],
+      exports: [CONSUMER_LOG, TASK_CONCURRENCY, DATABASE_URL],
     };
   }
 }
@@ -220,7 +223,7 @@ function rootModule(
         log,
         databaseUrl: environment.DATABASE_URL,
       }),
-      ConsumerContextModule.of(log, environment.TASK_CONCURRENCY),
+      ConsumerContextModule.of(log, environment),
       module,
     ],
   };

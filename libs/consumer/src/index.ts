@@ -1,6 +1,7 @@
 export {
   CONSUMER_LOG,
   CONSUMER_VARIABLES,
+  DATABASE_URL,
   runConsumer,
   startConsumer,
   TASK_CONCURRENCY,

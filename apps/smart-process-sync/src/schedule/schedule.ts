@@ -7,7 +7,7 @@ import { CONSUMER } from '../types/settings.js';
 import { findDueWork, type DueWork } from './due-work.js';
 import { type PortalSyncState, PortalSyncStates } from './portal-sync-state.js';
 
-/** Requests the work that no operator requests. Several processes may do this: only one job results. */
+/** Requests the work that no operator requests. One process does this at a time as a rule; of a second request no second job results. */
 @Injectable()
 export class Schedule {
   constructor(
