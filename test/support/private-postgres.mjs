@@ -30,7 +30,7 @@ export const canFreezePostgres = process.platform === 'linux';
 export async function privatePostgres() {
   const { startPostgres } = await built('postgres/server.js');
   const { preparePostgresDataDir } = await built('postgres/postgres-data-dir.js');
-  const { ResourceStack } = await built('resource-stack.js');
+  const { ResourceStack } = await built('process/resource-stack.js');
   const folder = await mkdtemp(join(tmpdir(), 'relay-postgres-'));
   // As root the server runs as another user, who must reach its folder.
   await chmod(folder, 0o755);

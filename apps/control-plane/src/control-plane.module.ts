@@ -2,14 +2,16 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { InstallsModule } from '@relay/installs';
 import { JobsModule } from '@relay/jobs';
-import { databaseOptions, type Environment, type LeaderLease, type Log } from '@relay/platform';
+import { databaseOptions, type Environment, LeaderLease, LOG, type Log } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalsModule } from '@relay/portals';
-import { WebhookRegistration } from './admin/webhook-registration.js';
+import { ALLOW_HOSTS, WebhookRegistration } from './admin/webhook-registration.js';
 import { PendingInstallsRunner } from './maintenance/pending-installs.runner.js';
 import { StaleTokenRefresherRunner } from './maintenance/stale-token-refresher.runner.js';
-import { EventBindingReconciler } from './subscriptions/event-binding-reconciler.js';
-import { PortalLanguages } from './subscriptions/portal-languages.js';
-import { ALLOW_HOSTS, HANDLER_URL, LEADER_LEASE, LOG } from './tokens.js';
+import {
+  EventBindingReconciler,
+  HANDLER_URL,
+  PortalLanguages,
+} from './subscriptions/event-binding-reconciler.js';
 
 /** The variables that the control plane reads. */
 export const CONTROL_PLANE_VARIABLES = [
@@ -53,7 +55,7 @@ export class ControlPlaneModule {
       providers: [
         { provide: ALLOW_HOSTS, useValue: allowHosts },
         { provide: HANDLER_URL, useValue: `${environment.PUBLIC_URL}/b24/events` },
-        { provide: LEADER_LEASE, useValue: lease },
+        { provide: LeaderLease, useValue: lease },
         { provide: LOG, useValue: log },
         EventBindingReconciler,
         PortalLanguages,

@@ -2,19 +2,18 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { EventBus } from '@relay/bus';
 import { InstallsModule } from '@relay/installs';
-import { databaseOptions, type Environment, type Log } from '@relay/platform';
+import { databaseOptions, type Environment, LOG, type Log } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalsModule } from '@relay/portals';
 import { HealthController } from './http/health.controller.js';
 import { EventAuthenticator } from './ingress/event-authenticator.js';
-import { EventIngress } from './ingress/event-ingress.js';
+import { EVENT_BUS, EventIngress } from './ingress/event-ingress.js';
 import { EventTests } from './ingress/event-tests.js';
 import { EventsController } from './ingress/events.controller.js';
 import { AppPage } from './installs/app-page.js';
 import { AppController } from './installs/app.controller.js';
-import { InstallEvent } from './installs/install-event.js';
+import { HANDLER_URL, InstallEvent } from './installs/install-event.js';
 import { InstallController } from './installs/install.controller.js';
-import { Reauthorization } from './installs/reauthorization.js';
-import { EVENT_BUS, HANDLER_URL, LOG } from './tokens.js';
+import { Reauthorization } from './ingress/reauthorization.js';
 
 /** The variables that the gateway reads. */
 export const GATEWAY_VARIABLES = [

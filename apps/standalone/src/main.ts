@@ -1,9 +1,16 @@
 import 'reflect-metadata';
-import { runMain } from '@relay/platform';
-import { endOnSignal } from './end-on-signal.js';
-import { explainFileError } from './data-dir/file-error.js';
-import { ResourceStack } from './resource-stack.js';
+import { runMain, StartupError } from '@relay/platform';
+import { endOnSignal, ResourceStack } from './process/resource-stack.js';
 import { startStandalone } from './standalone.js';
+
+const REASONS: Record<string, string> = {
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'the disk is read-only',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is no folder',
+  EEXIST: 'it is no folder',
+};
 
 await runMain('b24-relay', async () => {
   const parts = new ResourceStack();
@@ -17,3 +24,14 @@ await runMain('b24-relay', async () => {
     throw explainFileError(error);
   }
 });
+
+/** A file that could not be written becomes one sentence with the way out; any other error stays as it is. */
+function explainFileError(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || !('path' in error)) return error;
+  const reason = REASONS[String(error.code)];
+  if (reason === undefined) return error;
+  return new StartupError(
+    `Cannot use ${String(error.path)}: ${reason}. Choose a folder of your own: DATA_DIR=~/b24-relay-data npm start`,
+    { cause: error },
+  );
+}

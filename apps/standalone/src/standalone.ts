@@ -1,15 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { startConsumer, type ConsumerOptions } from '@relay/consumer';
 import {
   waitForDatabase,
   ensureDatabaseRoles,
   grantToServices,
   runMigrations,
+  StartupError,
   startTraces,
   type RoleUrls,
 } from '@relay/platform';
+import { z } from 'zod';
 import { startControlPlane } from '../../control-plane/src/control-plane.js';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
@@ -20,18 +23,19 @@ import {
   mirrorSettings,
   SmartProcessSyncModule,
 } from '../../smart-process-sync/src/smart-process-sync.module.js';
-import { waitForDemoPortal } from './demo-portal.js';
 import { acquirePidLock } from './data-dir/pid-lock.js';
 import { loadOrGenerateSecrets, type GeneratedSecrets } from './data-dir/generated-secrets.js';
-import { openLogFile } from './log-file.js';
-import { requireFreePorts } from './ports.js';
+import { requireFreePorts } from './process/ports.js';
 import { preparePostgresDataDir } from './postgres/postgres-data-dir.js';
 import { startPostgres } from './postgres/server.js';
-import type { ResourceStack } from './resource-stack.js';
-import { Screen, shortPath } from './screen.js';
+import type { ResourceStack } from './process/resource-stack.js';
+import { openLogFile, Screen, shortPath } from './process/screen.js';
 import { appsEnvironment, planOf, type Plan } from './settings.js';
-import { SharedProcessContext } from './shared-process-context.js';
+import { SharedProcessContext } from './process/shared-process-context.js';
 import { databaseUrlFile, logFile, welcome } from './welcome.js';
+
+const demoPortal = z.object({ handlers: z.array(z.object({ event: z.string() })) });
+const DEMO_PORTAL_TIMEOUT_MS = 30_000;
 
 /**
  * Everything in one process: PostgreSQL in the data folder unless DATABASE_URL is set, the simulated Bitrix24 unless
@@ -122,6 +126,16 @@ function urlFor(adminUrl: string, role: string): string {
   url.username = role;
   url.password = randomBytes(24).toString('hex');
   return url.href;
+}
+
+/** Resolves when the portal `demo` sends its contacts' events: not before would a newcomer's contact be corrected. */
+async function waitForDemoPortal(simulatorUrl: string): Promise<void> {
+  for (const until = Date.now() + DEMO_PORTAL_TIMEOUT_MS; Date.now() < until; await pause(25)) {
+    const answer = await fetch(`${simulatorUrl}/_sim/portals/demo`);
+    const { handlers } = demoPortal.parse(await answer.json());
+    if (handlers.some(({ event }) => event === 'ONCRMCONTACTADD')) return;
+  }
+  throw new StartupError('The application could not be installed in the portal demo; the log says why.');
 }
 
 function consumers(screen: Screen): ConsumerOptions[] {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Plan } from './settings.js';
-import { shortPath, type Screen } from './screen.js';
+import { shortPath, type Screen } from './process/screen.js';
 
 /** What is where, and what to do first. */
 export function welcome(screen: Screen, plan: Plan, publicUrl: string, ownsDatabase: boolean): void {

@@ -17,7 +17,7 @@ export { guidanceOf } from './guidance.js';
 export type { Guidance } from './guidance.js';
 export { LeaderLease } from './leader-lease.js';
 export type { LeaderLeaseOptions } from './leader-lease.js';
-export { createLogger, NestLogger, silentLog } from './logger.js';
+export { createLogger, LOG, NestLogger, silentLog } from './logger.js';
 export type { Log } from './logger.js';
 export { counter, gauge, histogram } from './metrics.js';
 export { LogSample } from './log-sample.js';

@@ -11,6 +11,9 @@ export interface Log {
 }
 
 const nothing = (): void => undefined;
+/** Injection token of the log of a process. */
+export const LOG = Symbol('Log');
+
 export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 /**

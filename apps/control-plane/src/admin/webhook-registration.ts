@@ -3,7 +3,9 @@ import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@rel
 import { parseEventName } from '@relay/events';
 import { Subscriptions, WebhookPairs } from '@relay/portals';
 import { OpsRejectedError } from './ops-rejected-error.js';
-import { ALLOW_HOSTS } from '../tokens.js';
+
+/** Injection token of `B24_ALLOW_HOSTS`. */
+export const ALLOW_HOSTS = Symbol('AllowHosts');
 
 /** An operator waits for it, at a command line. */
 const TIMEOUT_MS = 15_000;

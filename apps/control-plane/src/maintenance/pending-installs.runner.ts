@@ -2,10 +2,9 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShut
 import { OAuthError } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { Installer, InstallIncompleteError, InstallRejectedError } from '@relay/installs';
-import { type Log, PeriodicJob } from '@relay/platform';
+import { LOG, type Log, PeriodicJob } from '@relay/platform';
 import { ExchangeBudget, PendingInstalls, type ClaimOutcome } from '@relay/portals';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LOG } from '../tokens.js';
 
 const EVERY_MS = 2_000;
 /** Many claims can be pending when the budget is empty: each worker takes one after the other. */

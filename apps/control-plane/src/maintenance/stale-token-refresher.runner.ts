@@ -1,7 +1,6 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { type LeaderLease, type Log, PeriodicJob } from '@relay/platform';
+import { LeaderLease, LOG, type Log, PeriodicJob } from '@relay/platform';
 import { StaleTokenRefresher } from '@relay/portals';
-import { LEADER_LEASE, LOG } from '../tokens.js';
 
 const EVERY_MS = 24 * 3_600_000;
 /** Sixty thousand portals of one install day fit into the month that is left; at one a second it takes half an hour a day. */
@@ -15,7 +14,7 @@ export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModu
 
   constructor(
     refresher: StaleTokenRefresher,
-    @Inject(LEADER_LEASE) private readonly lease: LeaderLease,
+    private readonly lease: LeaderLease,
     @Inject(LOG) log: Log,
   ) {
     this.loop = new PeriodicJob('token keep-alive', EVERY_MS, log, async () => {

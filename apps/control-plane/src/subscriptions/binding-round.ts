@@ -165,3 +165,35 @@ function codeOf(outcome: CommandOutcome | undefined): string | undefined {
   if (outcome?.ok !== false) return undefined;
   return outcome.error instanceof Bitrix24Error ? outcome.error.code : undefined;
 }
+
+/** Nothing was bound, so nothing is left to unbind (`api-reference/events/event-unbind.md`). */
+const GONE: ReadonlySet<string> = new Set(['ERROR_EVENT_NOT_FOUND', 'NOT_FOUND']);
+
+/**
+ * Unbinds handlers for events that no consumer needs any more, because one was retired or changed its subscriptions.
+ * @throws Bitrix24Error, the signal's reason
+ */
+export async function unbindStaleHandlers(
+  { bindings, handlerUrl, log, client, signal }: Omit<BindingRoundParts, 'claim'>,
+  names: readonly string[],
+): Promise<void> {
+  const { memberId } = client;
+  for (let from = 0; from < names.length; from += MAX_BATCH_COMMANDS) {
+    const part = names.slice(from, from + MAX_BATCH_COMMANDS);
+    const commands = part.map((event) => [event, unbindCommand({ event, handler: handlerUrl })] as const);
+    const outcomes = await client.batch(Object.fromEntries(commands), { signal });
+    await bindings.remove(
+      memberId,
+      part.filter((name) => isUnbound(outcomes[name])),
+    );
+    for (const outcome of Object.values(outcomes)) {
+      if (!outcome.ok && !isUnbound(outcome)) throw outcome.error;
+    }
+  }
+  log.info({ memberId, events: names }, 'events unbound');
+}
+
+function isUnbound(outcome: CommandOutcome | undefined): boolean {
+  if (!outcome) return false;
+  return outcome.ok || (outcome.error instanceof Bitrix24Error && GONE.has(outcome.error.code));
+}

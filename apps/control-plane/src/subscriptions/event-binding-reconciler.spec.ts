@@ -20,8 +20,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { EventBindingReconciler } from './event-binding-reconciler.js';
-import { PortalLanguages } from './portal-languages.js';
+import { EventBindingReconciler, PortalLanguages } from './event-binding-reconciler.js';
 
 @Module({})
 class Root {}

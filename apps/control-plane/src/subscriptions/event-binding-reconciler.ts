@@ -7,21 +7,23 @@ import {
 } from '@nestjs/common';
 import { BIND_JOB, CONTROL_PLANE } from '@relay/installs';
 import { JobRunner, PortalJobs, type JobRun } from '@relay/jobs';
-import { type LeaderLease, type Log, PeriodicJob } from '@relay/platform';
+import { LeaderLease, LOG, type Log, PeriodicJob } from '@relay/platform';
 import {
   BindingAttempts,
   ClaimLostError,
   EventBindings,
   PortalCache,
   PortalClients,
+  PortalRepository,
   Subscriptions,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { HANDLER_URL, LEADER_LEASE, LOG } from '../tokens.js';
-import { BindingRound } from './binding-round.js';
-import { PortalLanguages } from './portal-languages.js';
+import { z } from 'zod';
+import { BindingRound, unbindStaleHandlers } from './binding-round.js';
 import { PortalQueue } from './portal-queue.js';
-import { unbindStaleHandlers } from './stale-handlers.js';
+
+/** Injection token of the address that the handlers are bound to. */
+export const HANDLER_URL = Symbol('HandlerUrl');
 
 /** Our own events: without them nobody would notice that a portal uninstalled, or dropped our handlers. */
 const OWN_EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONAPPTEST'];
@@ -34,6 +36,33 @@ const CONCURRENCY = 36;
 const RESERVED_FOR_FRESH = 64;
 /** Portals of one statement. */
 const PAGE_SIZE = 1_000;
+
+/** api-reference/common/system/app-info.md */
+const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,16}$/) });
+
+/** The portal's language, if the install does not contain it: names are written by its rules. */
+@Injectable()
+export class PortalLanguages {
+  constructor(
+    private readonly clients: PortalClients,
+    private readonly portalRepository: PortalRepository,
+    @Inject(LOG) private readonly log: Log,
+  ) {}
+
+  /** Asks the portal and stores the language; without a response the stored one stays. */
+  async learn(memberId: string): Promise<void> {
+    try {
+      const { result } = await this.clients.for(memberId).call('app.info');
+      const info = applicationInfo.safeParse(result);
+      if (info.success) await this.portalRepository.setLanguage(memberId, info.data.LANGUAGE_ID);
+    } catch (error) {
+      this.log.warn(
+        { event: 'portal.language.unknown', memberId, err: error },
+        "the portal's language could not be asked",
+      );
+    }
+  }
+}
 
 /**
  * Makes every installed portal send the events that consumers recorded to the address of `PUBLIC_URL`: after an
@@ -59,7 +88,7 @@ export class EventBindingReconciler
     private readonly languages: PortalLanguages,
     private readonly jobs: PortalJobs,
     dataSource: DataSource,
-    @Inject(LEADER_LEASE) private readonly lease: LeaderLease,
+    private readonly lease: LeaderLease,
     @Inject(HANDLER_URL) private readonly handlerUrl: string,
     @Inject(LOG) private readonly log: Log,
   ) {

@@ -3,7 +3,7 @@ import { type EventEnvelope, type FormTree, installOf } from '@relay/events';
 import { Installer, sourceOfPortal } from '@relay/installs';
 import { hasApplicationToken, PortalCache, WebhookPairs, type KnownPortal } from '@relay/portals';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
-import { Reauthorization } from '../installs/reauthorization.js';
+import { Reauthorization } from './reauthorization.js';
 
 /** Events that can contain an unknown application token. */
 const BRING_TOKENS = new Set(['ONAPPINSTALL', 'ONAPPUPDATE']);

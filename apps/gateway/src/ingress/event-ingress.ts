@@ -4,9 +4,11 @@ import type { EventBus } from '@relay/bus';
 import { type FormTree, openEvent, parseEnvelope, type PortalEvent } from '@relay/events';
 import { BindingRequests, InstallStore } from '@relay/installs';
 import { counter } from '@relay/platform';
-import { EVENT_BUS } from '../tokens.js';
 import { EventAuthenticator } from './event-authenticator.js';
 import { EventTests } from './event-tests.js';
+
+/** Injection token of the bus. */
+export const EVENT_BUS = Symbol('EventBus');
 
 const accepted = counter({ name: 'relay_gateway_accepted_total', help: 'Events answered with 200.' });
 

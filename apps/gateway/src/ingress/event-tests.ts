@@ -1,8 +1,7 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { AwaitedEvents } from '@relay/installs';
-import { type Log, PeriodicJob } from '@relay/platform';
+import { LOG, type Log, PeriodicJob } from '@relay/platform';
 import { DataSource } from 'typeorm';
-import { LOG } from '../tokens.js';
 
 /** Notes the arrival of events for which an operator waits (`relay portals test`), whichever gateway gets them. */
 @Injectable()

@@ -2,7 +2,9 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Bitrix24Error } from '@relay/bitrix24';
 import { boundAt, has } from '@relay/installs';
 import { PortalClients } from '@relay/portals';
-import { HANDLER_URL } from '../tokens.js';
+
+/** Injection token of the address that handlers are bound to. */
+export const HANDLER_URL = Symbol('HandlerUrl');
 
 const NAME = 'ONAPPINSTALL';
 

@@ -13,8 +13,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StartupError } from '@relay/platform';
 import { z } from 'zod';
-import type { PostgresDataDir } from './postgres-data-dir.js';
-import { canRun } from './server-user.js';
+import { canRun, type PostgresDataDir } from './postgres-data-dir.js';
 
 export interface Binaries {
   initdb: string;

@@ -6,8 +6,8 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../ports.js';
-import { ResourceStack } from '../resource-stack.js';
+import { freePort } from '../process/ports.js';
+import { ResourceStack } from '../process/resource-stack.js';
 import { preparePostgresDataDir } from './postgres-data-dir.js';
 import { startPostgres } from './server.js';
 

@@ -1,15 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { DatabaseClient, StartupError } from '@relay/platform';
 import pg from 'pg';
-import { freePort } from '../ports.js';
-import type { ResourceStack } from '../resource-stack.js';
+import { commandOf, startOf } from '../data-dir/process-identity.js';
+import { freePort } from '../process/ports.js';
+import type { ResourceStack } from '../process/resource-stack.js';
 import { findBinaries } from './binaries.js';
 import { DATABASE_USER, dataOf, ensureCluster, quietEnvironment } from './cluster.js';
-import { stopOrphan } from './orphan.js';
 import type { PostgresDataDir } from './postgres-data-dir.js';
 
 /** Recovery after a power cut may take its time. */
@@ -18,6 +18,12 @@ const STOP_TIMEOUT_MS = 20_000;
 /** Something else may take a port between its choice and its use. */
 const MAX_PORT_ATTEMPTS = 5;
 const CANNOT_LISTEN = 'could not create any TCP/IP sockets';
+
+/** Fast shutdown writes a checkpoint first; immediate shutdown leaves that to the next start. */
+const ORPHAN_STAGES = [
+  { signal: 'SIGINT', waitMs: 20_000 },
+  { signal: 'SIGQUIT', waitMs: 5_000 },
+] as const;
 
 export interface PostgresOptions {
   dataDir: PostgresDataDir;
@@ -45,6 +51,30 @@ export async function startPostgres(parts: ResourceStack, options: PostgresOptio
       throw new StartupError(`PostgreSQL does not start: ${reason} (${options.logFile})`);
     }
   }
+}
+
+/**
+ * After a kill -9 of this process its PostgreSQL goes on alone: it is stopped. Only for the holder of the folder's
+ * lock. An id in `postmaster.pid` that belongs to another program by now would keep PostgreSQL from starting.
+ */
+async function stopOrphan(data: string): Promise<void> {
+  const file = join(data, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8').split('\n', 1)[0]);
+  const start = startOf(pid);
+  const command = commandOf(pid);
+  if (start === undefined || command === undefined) return;
+  if (!command.includes(data)) {
+    rmSync(file);
+    return;
+  }
+  for (const { signal, waitMs } of ORPHAN_STAGES) {
+    process.kill(pid, signal);
+    for (const until = Date.now() + waitMs; Date.now() < until; await pause(25)) {
+      if (startOf(pid) !== start) return;
+    }
+  }
+  throw new StartupError(`A PostgreSQL of an earlier start (process ${pid}) does not end: end it yourself.`);
 }
 
 /** Resolves when it takes connections, or with the reason why it has ended instead. */

@@ -6,9 +6,8 @@ import {
   type OfferedPair,
   sourceOfPortal,
 } from '@relay/installs';
-import type { Log } from '@relay/platform';
+import { LOG, type Log } from '@relay/platform';
 import { ExchangeBudget, PortalCache } from '@relay/portals';
-import { LOG } from '../tokens.js';
 import { Backoff } from './backoff.js';
 
 /**

@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const script = join(import.meta.dirname, '../scripts/lint-folders.mjs');
+
+function lint(folder: string[]): { status: number | null; said: string } {
+  const { status, stderr } = spawnSync(process.execPath, [script, ...folder], { encoding: 'utf8' });
+  return { status, said: stderr };
+}
+
+/** Real: the script, over files that do their imports and no more. */
+describe('the lint of folders', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'relay-lint-folders-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  function plant(files: Record<string, string>): void {
+    for (const [file, source] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true });
+      writeFileSync(join(folder, file), source);
+    }
+  }
+
+  it('finds none in this repository', () => {
+    expect(lint([])).toEqual({ status: 0, said: '' });
+  });
+
+  it.each([
+    ['values', `import { b } from './b.js';`],
+    ['types', `import type { B } from './b.js';`],
+    ['a type among values', `import { type B } from './b.js';`],
+    ['the type of a module', `type B = import('./b.js').B;`],
+    ['what is imported later', `const b = await import('./b.js');`],
+    ['what is only passed on', `export type { B } from './b.js';`],
+    ['nothing', `import './b.js';`],
+  ])('finds a circle of files by %s, and names the imports', (_, source) => {
+    plant({
+      'libs/one/src/a.ts': source,
+      'libs/one/src/b.ts': `import { c } from './c.mjs';`,
+      'libs/one/src/c.mjs': `import { a } from './a.js';`,
+    });
+    expect(lint([folder])).toEqual({
+      status: 1,
+      said: [
+        'circle of files:',
+        '  libs/one/src/a.ts imports libs/one/src/b.ts',
+        '  libs/one/src/b.ts imports libs/one/src/c.mjs',
+        '  libs/one/src/c.mjs imports libs/one/src/a.ts\n',
+      ].join('\n'),
+    });
+  });
+
+  it('finds a circle of folders of which no files make one, by types alone', () => {
+    plant({
+      'apps/two/src/left/a.ts': `import type { B } from '../right/b.js';`,
+      'apps/two/src/left/c.ts': 'export type C = 1;',
+      'apps/two/src/right/b.ts': 'export type B = 1;',
+      'apps/two/src/right/d.ts': `import type { C } from '../left/c.js';`,
+    });
+    expect(lint([folder])).toEqual({
+      status: 1,
+      said: [
+        'circle of folders:',
+        '  apps/two/src/left/a.ts imports apps/two/src/right/b.ts',
+        '  apps/two/src/right/d.ts imports apps/two/src/left/c.ts\n',
+      ].join('\n'),
+    });
+  });
+
+  it('takes the files beside a folder for a folder of their own', () => {
+    plant({
+      'apps/two/src/main.ts': `import { part } from './part/part.js';`,
+      'apps/two/src/tokens.ts': 'export const LOG = 1;',
+      'apps/two/src/part/part.ts': `import { LOG } from '../tokens.js';`,
+    });
+    expect(lint([folder]).said).toContain('part/part.ts imports apps/two/src/tokens.ts');
+  });
+
+  it('leaves specs out, and whatever comes from another lib', () => {
+    plant({
+      'libs/one/src/a.ts': `import { b } from './part/b.js'; import { c } from '@relay/two';`,
+      'libs/one/src/part/b.ts': 'export const b = 1;',
+      'libs/one/src/part/b.spec.ts': `import { a } from '../a.js';`,
+      'libs/two/src/index.ts': `export { a } from '@relay/one';`,
+    });
+    expect(lint([folder])).toEqual({ status: 0, said: '' });
+  });
+});
