@@ -1,18 +1,16 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Controller, Get, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { EventBus } from '@relay/bus';
 import { InstallsModule } from '@relay/installs';
 import { databaseOptions, type Environment, LOG, type Log } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalsModule } from '@relay/portals';
-import { HealthController } from './http/health.controller.js';
 import { EventAuthenticator } from './ingress/event-authenticator.js';
 import { EVENT_BUS, EventIngress } from './ingress/event-ingress.js';
 import { EventTests } from './ingress/event-tests.js';
 import { EventsController } from './ingress/events.controller.js';
 import { AppPage } from './installs/app-page.js';
 import { AppController } from './installs/app.controller.js';
-import { HANDLER_URL, InstallEvent } from './installs/install-event.js';
-import { InstallController } from './installs/install.controller.js';
+import { HANDLER_URL, InstallController, InstallEvent } from './installs/install.controller.js';
 import { Reauthorization } from './ingress/reauthorization.js';
 
 /** The variables that the gateway reads. */
@@ -33,6 +31,15 @@ export const GATEWAY_VARIABLES = [
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
 export type GatewayEnvironment = Pick<Environment, (typeof GATEWAY_VARIABLES)[number]>;
+
+/** The only health endpoint on the public port; readiness and metrics are on the ops port. */
+@Controller('health')
+class HealthController {
+  @Get('live')
+  live(): { status: string } {
+    return { status: 'live' };
+  }
+}
 
 @Module({})
 export class GatewayModule {

@@ -11,10 +11,9 @@ import {
 } from '@relay/portals';
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { InstallRejectedError } from './install-rejected-error.js';
+import { InstallIncompleteError, InstallRejectedError } from './install-errors.js';
 import { InstallVerifier } from './install-verifier.js';
 import { InstallApplier } from './install-applier.js';
-import { InstallIncompleteError } from './install-incomplete-error.js';
 import { knowsToken, works, type InstallDecision, type InstallSource } from './install-policy.js';
 
 const installs = counter({

@@ -11,9 +11,8 @@ import {
   PortalRepository,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { Administrators } from './administrators.js';
 import { BindingRequests } from './binding-requests.js';
-import { InstallApplier } from './install-applier.js';
+import { Administrators, InstallApplier } from './install-applier.js';
 import { InstallStore } from './install-store.js';
 import { InstallVerifier } from './install-verifier.js';
 import { Installer } from './installer.js';

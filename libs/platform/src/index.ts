@@ -1,5 +1,5 @@
-export { ownProcessContext } from './process-context.js';
-export type { ProcessContext } from './process-context.js';
+export { ownProcessContext } from './ops-server.js';
+export type { ProcessContext } from './ops-server.js';
 export { closeInOrder, ShutdownError } from './graceful-shutdown.js';
 export type { ShutdownStep } from './graceful-shutdown.js';
 export { createEventLoopYielder, deferred, pause, waitAtMost } from './async.js';

@@ -4,7 +4,7 @@ import { Installer, knowsToken, sourceOfPage, works } from '@relay/installs';
 import { EventBindings, PortalCache, Subscriptions, type KnownPortal } from '@relay/portals';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
 import type { Page } from './pages/html.js';
-import { anonymousPage, type ConsumerEvents, statusPage } from './pages/status-page.js';
+import { anonymousPage, type ConsumerEvents, statusPage } from './pages/pages.js';
 
 /**
  * The application's page. It shows the state of the portal, and repairs it if possible: each opening brings a token pair

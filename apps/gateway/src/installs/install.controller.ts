@@ -1,13 +1,45 @@
-import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
+import { Body, Controller, HttpCode, Inject, Injectable, Post, Req, Res } from '@nestjs/common';
+import { Bitrix24Error } from '@relay/bitrix24';
 import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
-import { Installer, sourceOfPage, sourceOfPortal } from '@relay/installs';
+import { boundAt, has, Installer, sourceOfPage, sourceOfPortal } from '@relay/installs';
+import { PortalClients } from '@relay/portals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EventIngress } from '../ingress/event-ingress.js';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
-import { InstallEvent } from './install-event.js';
 import type { Page } from './pages/html.js';
-import { installPage } from './pages/install-page.js';
+import { installPage } from './pages/pages.js';
 import { answerWithPage, queryOf } from './pages/page-request.js';
+
+/** Injection token of the address that handlers are bound to. */
+export const HANDLER_URL = Symbol('HandlerUrl');
+
+const INSTALL_EVENT = 'ONAPPINSTALL';
+
+/**
+ * A page of an older portal sends no application token, without which no event is trusted. ONAPPINSTALL contains it,
+ * with its own refresh token, as soon as the page has ended the installation; the page binds its handler
+ * (api-reference/common/events/on-app-install.md).
+ */
+@Injectable()
+export class InstallEvent {
+  constructor(
+    private readonly clients: PortalClients,
+    @Inject(HANDLER_URL) private readonly handlerUrl: string,
+  ) {}
+
+  /** @throws Bitrix24Error, PortalError */
+  async bind(memberId: string): Promise<void> {
+    const client = this.clients.for(memberId);
+    if (has(await boundAt(client), INSTALL_EVENT, this.handlerUrl)) return;
+    try {
+      await client.call('event.bind', { event: INSTALL_EVENT, handler: this.handlerUrl });
+    } catch (error) {
+      // Another request for the same page binds it, or has bound it.
+      if (!(error instanceof Bitrix24Error) || error.code !== 'ERROR_CORE') throw error;
+      if (!has(await boundAt(client), INSTALL_EVENT, this.handlerUrl)) throw error;
+    }
+  }
+}
 
 /** The install in any form: ONAPPINSTALL, the callback, the page. */
 @Controller('b24/install')

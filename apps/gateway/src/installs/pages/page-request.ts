@@ -3,7 +3,7 @@ import { decodeForm, type FormTree } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RequestRejectedFilter } from '../../http/request-rejected.filter.js';
 import type { Page } from './html.js';
-import { rejectionPage } from './rejection-page.js';
+import { rejectionPage } from './pages.js';
 
 /** Marks a request of a person in front of a page; `cause` decides the response, as for other requests. */
 export class PageFailure extends Error {

@@ -1,9 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { html } from './html.js';
-import { installPage } from './install-page.js';
-import { rejectionPage } from './rejection-page.js';
-import { anonymousPage, statusPage } from './status-page.js';
+import { anonymousPage, installPage, rejectionPage, statusPage } from './pages.js';
 
 const portal = {
   memberId: 'm1',
