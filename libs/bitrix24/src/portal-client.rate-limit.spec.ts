@@ -77,7 +77,7 @@ describe('a paused method', () => {
     expect(peer.received).toHaveLength(0);
   });
 
-  it('is left out of a batch, whose other commands are sent', async () => {
+  it('is removed from a batch, whose other commands are sent', async () => {
     answersBatch({ result: { b: 'done' } });
     const outcomes = await client.batch({ a: list, b: update, c: list });
 
@@ -91,7 +91,7 @@ describe('a paused method', () => {
     expect(rateLimiter.admitted).toEqual([{ work: 'bulk', methods: ['crm.item.update', 'batch'] }]);
   });
 
-  it('makes no request of a batch in which there is nothing else', async () => {
+  it('causes no request for a batch without other commands', async () => {
     const outcomes = await client.batch({ a: list });
     expect(outcomes).toMatchObject({ a: { ok: false, error: { code: 'OPERATION_TIME_LIMIT' } } });
     expect(rateLimiter.admitted).toEqual([]);
@@ -115,7 +115,7 @@ describe('a paused method', () => {
     expect(peer.received).toHaveLength(0);
   });
 
-  it('refuses every batch when it is batch itself', async () => {
+  it('fails every batch if it is batch itself', async () => {
     rateLimiter.pauses = new Map([['batch', 5_000]]);
     expect(await failureOf(client.batch({ b: update }))).toMatchObject({ retryAfterMs: 5_000 });
     expect(peer.received).toHaveLength(0);
@@ -175,7 +175,7 @@ describe('the operating time in a response', () => {
     ]);
   });
 
-  it('is nothing where the portal does not count', async () => {
+  it('is not observed at a portal that does not count', async () => {
     peer.answer = () => ({ body: { result: 1, time: { start: 1, finish: 2 } } });
     rateLimiter.observe = () => Promise.reject(new Error('there is nothing to observe'));
     expect(await client.call('crm.item.list')).toMatchObject({ result: 1 });

@@ -35,7 +35,7 @@ function client(options: Partial<PortalClientOptions> = {}): PortalClient {
   });
 }
 
-/** The first answers go wrong like this, those after them are good. */
+/** The first `times` answers fail with `behaviour`, later ones succeed. */
 function fails(times: number, behaviour: Behaviour): void {
   peer.answer = (_, count) => (count <= times ? behaviour : { body: { result: 'done' } });
 }
@@ -63,7 +63,7 @@ describe.each(busHealth)('after %s', (_, behaviour, code) => {
     expect(outcomes).toEqual([{ ok: true, method }]);
   });
 
-  it('a read gives up at last', async () => {
+  it('a read fails after the maximum of retries', async () => {
     peer.answer = () => behaviour;
     const error = await failureOf(client().call('crm.item.list'));
     expect(error.code).toBe(code);
@@ -71,13 +71,13 @@ describe.each(busHealth)('after %s', (_, behaviour, code) => {
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
   });
 
-  it('what may add a second item is not', async () => {
+  it('a method that may add a second item is not retried', async () => {
     fails(1, behaviour);
     expect(await failureOf(client().call('crm.item.add'))).toMatchObject({ code });
     expect(peer.received).toHaveLength(1);
   });
 
-  it('the caller knows best', async () => {
+  it('the caller’s `repeatable` takes precedence', async () => {
     fails(1, behaviour);
     await client().call('crm.item.add', {}, { repeatable: true });
     expect(peer.received).toHaveLength(2);
@@ -90,7 +90,7 @@ describe.each(busHealth)('after %s', (_, behaviour, code) => {
   });
 });
 
-/** The first answer is a page of a proxy. */
+/** The first answer is an HTML page of a proxy. */
 function batchFails(): void {
   peer.answer = (_, count) =>
     count === 1 ? { status: 502, body: '<html></html>' } : { body: { result: { result: { a: 1, b: 2 } } } };
@@ -158,13 +158,13 @@ describe('no request is retried', () => {
     expect(outcomes).toEqual([{ ok: false, method: 'crm.item.list', error }]);
   });
 
-  it('after a time-out: the same would take as long again', async () => {
+  it('after a timeout: the same would take as long again', async () => {
     peer.answer = () => 'hang';
     await failureOf(client({ timeoutMs: 50 }).call('crm.item.list'));
     expect(peer.received).toHaveLength(1);
   });
 
-  it('once its caller has given up, who gets the reason at once', async () => {
+  it('after its caller has aborted, who gets the reason at once', async () => {
     fails(1, 'reset');
     const controller = new AbortController();
     const reason = new Error('shutting down');
@@ -212,7 +212,7 @@ describe('the rate limit', () => {
 });
 
 describe('the outcome', () => {
-  it('is told before the call ends', async () => {
+  it('is reported before the call ends', async () => {
     const told: string[] = [];
     const slow = client({
       onOutcome: async ({ ok }) => {
@@ -224,7 +224,7 @@ describe('the outcome', () => {
     expect(told).toEqual(['true']);
   });
 
-  it('is none when nothing was sent', async () => {
+  it('is not reported if nothing was sent', async () => {
     const tokens = {
       access: () => Promise.reject(new Error('no database')),
       refresh: () => Promise.reject(new Error('no database')),

@@ -41,13 +41,13 @@ describe('a call', () => {
     expect(JSON.parse(received?.text ?? '')).toEqual({ entityTypeId: 3, id: 82, auth: 'token-1' });
   });
 
-  it('of a webhook carries no token', async () => {
+  it('of a webhook sends no token', async () => {
     await client({ tokens: webhookTokens(`${peer.url}/rest/1/s3cret`) }).call('crm.item.get', { id: 82 });
 
     expect(peer.received[0]).toMatchObject({ path: '/rest/1/s3cret/crm.item.get', text: '{"id":82}' });
   });
 
-  it('gives the result, the counts and the times', async () => {
+  it('returns the result, the counts and the times', async () => {
     const time = { start: 1.5, finish: 2, duration: 0.5, operating: 3.3, operating_reset_at: 1778747792 };
     peer.answer = () => ({
       body: { result: ['a'], total: '4', next: 50, time: { ...time, date_start: 'x' } },
@@ -56,22 +56,22 @@ describe('a call', () => {
     expect(await client().call('crm.item.list')).toEqual({ result: ['a'], total: 4, next: 50, time });
   });
 
-  it.each([null, [], false, 0, ''])('takes %j for a result', async (result) => {
+  it.each([null, [], false, 0, ''])('accepts %j as a result', async (result) => {
     peer.answer = () => ({ body: { result } });
     expect(await client().call('app.option.get')).toEqual({ result });
   });
 
-  it('keeps a good result whose extras are odd', async () => {
+  it('keeps a valid result with invalid extra fields', async () => {
     peer.answer = () => ({ body: { result: true, error: '', total: 'many', time: [] } });
     expect(await client().call('server.time')).toEqual({ result: true });
   });
 
-  it('reads an answer that begins with a byte order mark', async () => {
+  it('parses a response that begins with a byte order mark', async () => {
     peer.answer = () => ({ body: '\ufeff{"result":1}' });
     expect(await client().call('server.time')).toEqual({ result: 1 });
   });
 
-  it('tells a refusal by code, status and recovery', async () => {
+  it('reports an error with code, status and recovery', async () => {
     peer.answer = () => ({
       status: 503,
       body: { error: 'query_limit_exceeded', error_description: 'Too many' },
@@ -88,7 +88,7 @@ describe('a call', () => {
     expect(peer.received).toHaveLength(1);
   });
 
-  it('believes an error that came with status 200, also a numeric or a nameless one', async () => {
+  it('reports an error with status 200, also a numeric or unnamed one', async () => {
     peer.answer = () => ({ body: { error: 200040300010 } });
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: '200040300010',
@@ -102,7 +102,7 @@ describe('a call', () => {
     });
   });
 
-  it('says by the clock of the portal how long a method is blocked', async () => {
+  it('reports by the portal’s clock how long a method is blocked', async () => {
     peer.answer = () => blocked({ finish: 1000.5, operating_reset_at: 1042 });
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       recovery: 'wait',
@@ -146,29 +146,29 @@ describe('a call', () => {
     });
   });
 
-  it('takes the refusal of a batch as a whole for one of the plan, and that of an item for one of its rights', async () => {
+  it('attributes an error of a whole batch to the plan, and that of an item to its access rights', async () => {
     peer.answer = () => ({ status: 403, body: { error: 'ACCESS_DENIED' } });
     expect(await failureOf(client().call('crm.item.get'))).toMatchObject({ recovery: 'never' });
     const batch = client().batch({ a: { method: 'crm.item.get' } });
     expect(await failureOf(batch)).toMatchObject({ code: 'ACCESS_DENIED', recovery: 'wait' });
   });
 
-  describe('that is refused as if by the portal’s plan', () => {
+  describe('that fails with an error of the portal’s plan', () => {
     const denied = { status: 401, body: { error: 'ACCESS_DENIED' } };
 
-    it('looks once with app.info, which is refused too: it is the plan', async () => {
+    it('checks once with app.info: if that fails, too, it is the plan', async () => {
       peer.answer = () => denied;
       const error = await failureOf(client().call('crm.item.get'));
       expect(error).toMatchObject({ code: 'ACCESS_DENIED', errorClass: 'plan', recovery: 'wait' });
       expect(askedMethods()).toEqual(['crm.item.get', 'app.info']);
     });
 
-    it('looks once for all that were refused at the same time', async () => {
+    it('checks once for all requests that fail at the same time', async () => {
       const sent = { 'app.info': 0, 'crm.item.get': 0 };
       const one = new PortalClient({ memberId: 'm1', tokens, allowHosts: ['127.0.0.1'] }, async ({ url }) => {
         const isLook = url.pathname.endsWith('app.info');
         sent[isLook ? 'app.info' : 'crm.item.get'] += 1;
-        // All four meet the look that is under way.
+        // All four share the check in flight.
         if (isLook) while (sent['crm.item.get'] < 4) await setImmediate();
         return { ok: true, httpStatus: 401, text: JSON.stringify(denied.body) };
       });
@@ -177,20 +177,20 @@ describe('a call', () => {
       expect(sent).toEqual({ 'app.info': 1, 'crm.item.get': 4 });
     });
 
-    it('is an accident at a portal that answers app.info', async () => {
+    it('is transient if the portal answers app.info', async () => {
       peer.answer = ({ path }) => (path.endsWith('app.info') ? { body: { result: {} } } : denied);
       const batch = client().batch({ a: { method: 'crm.item.get' } });
       expect(await failureOf(batch)).toMatchObject({ code: 'ACCESS_DENIED', recovery: 'retry' });
       expect(askedMethods()).toEqual(['batch', 'app.info']);
     });
 
-    it('waits where the look says nothing', async () => {
+    it('waits if the check is inconclusive', async () => {
       peer.answer = ({ path }) => (path.endsWith('app.info') ? 'reset' : denied);
       const error = await failureOf(client().call('crm.item.get'));
       expect(error).toMatchObject({ errorClass: 'unavailable', recovery: 'wait' });
     });
 
-    it('asks by a webhook what a webhook may ask', async () => {
+    it('checks a webhook with a method that a webhook may call', async () => {
       peer.answer = () => denied;
       const webhook = webhookTokens(`${peer.url}/rest/1/s3cret/`);
       const error = await failureOf(client({ tokens: webhook }).call('crm.item.get'));
@@ -209,7 +209,7 @@ describe('a call', () => {
     expect(peer.received.map(({ path }) => path)).toEqual(['/rest/user.get']);
   });
 
-  it('reads no more than it may', async () => {
+  it('reads no more than the limit', async () => {
     peer.answer = () => ({ body: { result: 'x'.repeat(5_000_000) } });
     expect(await failureOf(client({ maxAnswerBytes: 100_000 }).call('user.get'))).toMatchObject({
       code: 'BAD_ANSWER',
@@ -219,7 +219,7 @@ describe('a call', () => {
     expect(peer.received).toHaveLength(1);
   });
 
-  it('gives up on an answer that does not come in time', async () => {
+  it('times out without a response', async () => {
     peer.answer = () => 'hang';
     expect(await failureOf(client({ timeoutMs: 50 }).call('user.get'))).toMatchObject({
       code: 'TIMEOUT',
@@ -227,7 +227,7 @@ describe('a call', () => {
     });
   });
 
-  it('tells a connection that broke before the answer, and one that broke in the middle of it', async () => {
+  it('distinguishes a connection lost before the response from one lost during it', async () => {
     peer.answer = () => 'reset';
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'TRANSPORT',
@@ -244,7 +244,7 @@ describe('a call', () => {
     });
   });
 
-  it('tells a portal that cannot be reached, with the reason of the system', async () => {
+  it('reports an unreachable portal with the system’s error code', async () => {
     await peer.stop();
     expect(await failureOf(client().call('user.get'))).toMatchObject({
       code: 'TRANSPORT',
@@ -268,7 +268,7 @@ describe('a call', () => {
     await new Promise((resolve) => babbler.close(resolve));
   });
 
-  it('does not quote a stored address that is no URL', async () => {
+  it('does not quote a stored address that is not a URL', async () => {
     const error = await failureOf(
       client({ tokens: webhookTokens('no url/rest/1/s3cret/') }).call('user.get'),
     );
@@ -289,7 +289,7 @@ describe('a call', () => {
   );
 
   it.each(['', '../oauth', 'user.get?a=1', 'a/b', 'user..get', 'https://x'])(
-    'refuses %j as the name of a method',
+    'rejects %j as the name of a method',
     async (method) => {
       await expect(client().call(method)).rejects.toThrow(TypeError);
       expect(peer.received).toHaveLength(0);

@@ -27,7 +27,7 @@ const expired = {
 };
 
 describe('an aborted call', () => {
-  it('ends with the reason that its signal gives', async () => {
+  it('ends with the reason of its signal', async () => {
     peer.answer = () => 'hang';
     const controller = new AbortController();
     const reason = new Error('shutting down');
@@ -94,7 +94,7 @@ describe('an expired token', () => {
     expect(peer.received).toHaveLength(1);
   });
 
-  it('gives the error of the token store when it cannot be refreshed', async () => {
+  it('fails with the error of the token store if it cannot be refreshed', async () => {
     peer.answer = () => expired;
     const refused = new Bitrix24Error('NOT_INSTALLED', { recovery: 'reauthorize' });
     const store = {
@@ -124,10 +124,10 @@ function sentTokens(): unknown[] {
 }
 
 describe('a token that was replaced during a request', () => {
-  /** The one that the portal takes. */
+  /** The token that the portal accepts. */
   const good = 'token-7';
   it.each(['NO_AUTH_FOUND', 'invalid_token', 'authorization_error', 'ERROR_OAUTH', 'SOMETHING_NEW'])(
-    'is no reason to wait: after %s the call is sent at once with the one in its place',
+    'causes no wait: after %s the call is sent at once with its successor',
     async (code) => {
       peer.answer = ({ text }) =>
         text.includes(good) ? { body: { result: 'done' } } : { status: 401, body: { error: code } };
@@ -163,7 +163,7 @@ function relocating(to: () => Promise<PortalAccess>): TokenStore & { asked: stri
 }
 
 describe('a renamed portal', () => {
-  /** The address in the redirect is somebody's who listens; the one that the store confirms is the portal's. */
+  /** The redirect's address belongs to an attacker; the one that the store confirms is the portal's. */
   let renamed: Peer;
   const moved = (): Reply => ({ status: 302, headers: { location: `${renamed.url}/rest/stolen/` } });
 
@@ -173,7 +173,7 @@ describe('a renamed portal', () => {
   });
   afterEach(() => renamed.stop());
 
-  it('gets the same POST at the address that was confirmed, whatever the redirect names', async () => {
+  it('gets the same POST at the confirmed address, for any redirect target', async () => {
     const elsewhere = await Peer.start();
     const endpoint = `${elsewhere.url}/rest/`;
     const store = relocating(() => Promise.resolve({ kind: 'oauth', endpoint, accessToken: 'token-9' }));
@@ -198,7 +198,7 @@ describe('a renamed portal', () => {
     expect(peer.received).toHaveLength(2);
   });
 
-  it('is an error of the store when nobody confirms an address', async () => {
+  it('fails with the error of the store if no address is confirmed', async () => {
     const unconfirmed = new Bitrix24Error('REDIRECT', { memberId: 'm1' });
     const store = relocating(() => Promise.reject(unconfirmed));
 

@@ -66,7 +66,7 @@ describe('the example', () => {
     expect(lines.length).toBeLessThanOrEqual(15);
   });
 
-  it('does what it says', async () => {
+  it('works as described', async () => {
     peer.answer = portal;
     await run(await exampleIn(README));
 
@@ -77,7 +77,7 @@ describe('the example', () => {
     ]);
   });
 
-  it('tells what goes wrong', async () => {
+  it('reports errors', async () => {
     peer.answer = () => ({ status: 401, body: { error: 'NO_AUTH_FOUND' } });
     await run(await exampleIn(README));
 

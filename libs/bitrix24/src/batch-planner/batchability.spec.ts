@@ -8,7 +8,7 @@ function command(params: Params, method = 'crm.item.update'): Command {
 }
 
 describe('a command', () => {
-  it('can be batched with anything that a query string can carry', () => {
+  it('can be batched with anything that a query string can represent', () => {
     const params = {
       id: 1,
       fields: { name: 'Ärger & Söhne #1 [x]=100%', tags: ['a', 'b'], empty: '', none: null },
@@ -29,7 +29,7 @@ describe('a command', () => {
     expect(() => checkCallable(command(params))).not.toThrow();
   });
 
-  it.each([Number.NaN, Number.POSITIVE_INFINITY])('with the number %s goes nowhere', (price) => {
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])('with the number %s is never sent', (price) => {
     expect(canBatch(command({ fields: { price } }))).toBe(false);
     expect(() => checkCallable(command({ fields: { price } }))).toThrow(TypeError);
   });

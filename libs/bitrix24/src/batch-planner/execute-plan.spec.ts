@@ -7,7 +7,7 @@ import { type Outcome, pack, type PlannedCommand } from './plan.js';
 
 const RUNS = 250;
 
-/** What a command answers when its turn comes. */
+/** The outcome of a command. */
 type Fate = 'done' | 'refused' | 'spoils';
 
 interface Wish {
@@ -113,7 +113,7 @@ async function always(
 }
 
 describe('whatever fails, a plan', () => {
-  it('gives each command an outcome, which is its own or that of a request that it was in or waited for', async () => {
+  it('gives each command an outcome: its own, or that of a request that contained or preceded it', async () => {
     const failures: unknown[] = [...unknownOutcome, nothingDone, ...noPortal];
     const isOwn = ({ name, fate }: NamedJob, outcome: Outcome): boolean => {
       if (outcome.ok) return fate === 'done' && outcome.result === name;
@@ -128,7 +128,7 @@ describe('whatever fails, a plan', () => {
     });
   });
 
-  it('says done only of what was done, and never sends again what may have been and must not be twice', async () => {
+  it('reports only executed commands as done, and never resends a possibly executed command that is not idempotent', async () => {
     await always(({ jobs, ended, portal }) => {
       const times = (name: string): number => portal.done.filter((other) => other === name).length;
       const notDone = ended.filter(([{ name }, outcome]) => outcome.ok && times(name) === 0);
@@ -143,7 +143,7 @@ describe('whatever fails, a plan', () => {
     });
   });
 
-  it('ends with the commands of an entity done in their order', async () => {
+  it('executes the commands of an entity in their order', async () => {
     await always(({ ended, portal }) => {
       const last = new Map(portal.done.map((name, position) => [name, position]));
       const places = new Map<string, number>();
@@ -157,7 +157,7 @@ describe('whatever fails, a plan', () => {
     });
   });
 
-  it('keeps to its concurrency, and sends no request after the portal has turned out to accept none', async () => {
+  it('keeps to its concurrency, and sends no request after the portal counts as down', async () => {
     await always(({ portal }, { concurrency }) => {
       expect(portal.maxInFlight).toBeLessThanOrEqual(concurrency);
       const refused = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
@@ -165,14 +165,14 @@ describe('whatever fails, a plan', () => {
     });
   });
 
-  it('makes two requests more at most for each one that failed', async () => {
+  it('sends at most two more requests for each failed one', async () => {
     await always(({ jobs, portal }, { maxCommands }) => {
       const tooMany = ['TIMEOUT', nothingDone.code];
       const failed = portal.sent.filter(({ failure }) => failure !== undefined);
       const learns = failed.some(
         ({ failure }) => failure instanceof Bitrix24Error && tooMany.includes(failure.code),
       );
-      // Else the plan has learned to send less at once, and least is no measure any more.
+      // Otherwise the plan has learned a smaller batch size, and the minimum does not apply.
       if (learns || maxCommands < 50) return;
       expect(portal.sent.length).toBeLessThanOrEqual(pack(jobs).length + 2 * failed.length);
     });
@@ -184,7 +184,7 @@ function isUnknown(failure: unknown): boolean {
 }
 
 describe('packed commands', () => {
-  it('need one request for fifty, beside one for each that goes alone and one for what must follow it', () => {
+  it('need one request per fifty, plus one for each unbatched command and one for its successors', () => {
     const job = fc.record({ entity: fc.nat(30).map((entity) => `e${entity}`), alone: fc.boolean() });
     fc.assert(
       fc.property(fc.array(job, { maxLength: 300, size: 'max' }), (jobs) => {

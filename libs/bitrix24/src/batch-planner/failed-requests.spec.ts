@@ -8,7 +8,7 @@ const internal = new Bitrix24Error('INTERNAL_SERVER_ERROR', { httpStatus: 500 })
 const tooLong = new Bitrix24Error('ERROR_BATCH_LENGTH_EXCEEDED', { httpStatus: 400 });
 
 describe('a request that is too long', () => {
-  it('is sent again in halves, and the rest of the plan no longer than what is known to pass', async () => {
+  it('is bisected, and the rest of the plan is sent in requests of a proven size', async () => {
     const portal = new ModelPortal();
     portal.behaviours = [{ failure: tooLong }, { failure: tooLong }];
     const all = names(150);
@@ -27,7 +27,7 @@ describe('a request that is too long', () => {
     expect(portal.done.toSorted()).toEqual(all.toSorted());
   });
 
-  it('of which the portal did the first commands is not done twice', async () => {
+  it('of which the portal executed the first commands is not executed twice', async () => {
     const portal = new ModelPortal();
     portal.maxCommands = 20;
     const all = names(200);
@@ -46,7 +46,7 @@ describe('a request that is too long', () => {
     expect(Math.max(...sizes(portal).slice(1))).toBe(20);
   });
 
-  it('is no sign of a portal that is away, however often it happens', async () => {
+  it('never counts as a portal that is down', async () => {
     const portal = new ModelPortal();
     portal.takes = 1;
     const all = names(300);
@@ -60,7 +60,7 @@ describe('a request that is too long', () => {
     ).toEqual(all);
   });
 
-  it('though it has one command fails it', async () => {
+  it('with one command fails that command', async () => {
     const portal = new ModelPortal();
     portal.maxCommands = 0;
     expect(results(await writeAll(portal, [add('a'), add('b')]))).toEqual([
@@ -109,7 +109,7 @@ describe('a request with an unknown outcome', () => {
     expect(portal.sent.length).toBeLessThanOrEqual(1 + 2 * 6);
   });
 
-  it('does not spoil its neighbours though four of its commands are bad', async () => {
+  it('does not fail other commands when four of its commands are bad', async () => {
     const portal = new ModelPortal();
     portal.spoils = spoiledBy(['w3', 'w17', 'w29', 'w44'], internal);
     const outcomes = await writeAll(
@@ -119,7 +119,7 @@ describe('a request with an unknown outcome', () => {
     expect(outcomes.flatMap((outcome, index) => (outcome.ok ? [] : [index]))).toEqual([3, 17, 29, 44]);
   });
 
-  it('gives the error to what must not be done twice, and does the others', async () => {
+  it('fails commands that are not idempotent, and executes the others', async () => {
     const portal = new ModelPortal();
     portal.behaviours = [{ failure: timeout, done: 2 }];
     const writes = [update('a'), add('b'), update('c', 'e'), add('d', 'e'), update('f', 'e'), update('g')];
@@ -135,7 +135,7 @@ describe('a request with an unknown outcome', () => {
     expect(portal.done).toEqual(['a', 'b', 'a', 'g']);
   });
 
-  it('believes the caller rather than the name of the method', async () => {
+  it('follows the caller’s `repeatable` rather than the method’s name', async () => {
     const portal = new ModelPortal();
     portal.behaviours = [{ failure: timeout, done: 9 }];
     const outcomes = await writeAll(portal, [
@@ -181,7 +181,7 @@ describe('a request with an unknown outcome', () => {
   });
 });
 
-describe('a portal that takes no requests', () => {
+describe('a portal that accepts no requests', () => {
   const down = [
     ['that has moved', new Bitrix24Error('REDIRECT', { httpStatus: 302 })],
     [
@@ -195,7 +195,7 @@ describe('a portal that takes no requests', () => {
     ['whose credentials cannot be read', new Error('no database')],
   ] as const;
 
-  it.each(down)('%s is asked once, and all that was not sent gets its error', async (_, failure) => {
+  it.each(down)('%s gets one request, and all unsent commands get its error', async (_, failure) => {
     const portal = new ModelPortal();
     portal.behaviours = [{}, { failure }];
     const outcomes = await writeAll(
@@ -209,7 +209,7 @@ describe('a portal that takes no requests', () => {
     expect(outcomes.slice(50)).toEqual(outcomes.slice(50).map(() => ({ ok: false, error: failure })));
   });
 
-  it('and answers nothing is given up after twelve requests', async () => {
+  it('and never answers counts as down after twelve requests', async () => {
     const portal = new ModelPortal();
     portal.spoils = () => timeout;
     const outcomes = await writeAll(

@@ -6,7 +6,7 @@ import type { Command, CommandOutcome } from '../rest/batch.js';
 import { Bitrix24Error } from '../rest/errors.js';
 import { type ItemOutcome, readItems as readEach } from './read-items.js';
 
-/** The outcomes, after a look that each came back with its own query. */
+/** The outcomes, after a check that each belongs to its own query. */
 async function readItems(
   ...[client, queries, options]: Parameters<typeof readEach>
 ): Promise<Map<string, ItemOutcome>[]> {
@@ -22,7 +22,7 @@ function askedBy({ params }: Command): { entityTypeId: number; ids: string[] } {
   return { entityTypeId, ids: filter['@id'] };
 }
 
-/** Lists what `has` says that it has. */
+/** Lists the items for which `has` is true. */
 function portalWith(has: (entityTypeId: number, id: string) => boolean): ModelPortal {
   const portal = new ModelPortal();
   portal.answer = (command) => {
@@ -64,7 +64,7 @@ describe('items', () => {
     ]);
   });
 
-  it('are read 2,500 a request, of one type or of five', async () => {
+  it('are read 2,500 per request, of one type or of five', async () => {
     const one = portalWith(() => true);
     await readItems(one, [{ entityTypeId: 3, ids: upTo(2500) }]);
     const five = portalWith(() => true);
@@ -75,14 +75,14 @@ describe('items', () => {
     expect([one, five].map(({ sent }) => sent.map(({ names }) => names.length))).toEqual([[50], [50]]);
   });
 
-  it('that have no id at all are absent, and nobody is asked', async () => {
+  it('with invalid ids are absent, without a request', async () => {
     const portal = portalWith(() => true);
     const [outcomes] = await readItems(portal, [{ entityTypeId: 3, ids: ['', 'abc', 0, -1, 1.5, '1 OR 1'] }]);
     expect(statesOf(outcomes)).toEqual(Array.from({ length: 6 }, () => 'absent'));
     expect(portal.sent).toHaveLength(0);
   });
 
-  it('of a type that fails leave those of other types alone', async () => {
+  it('of a failing type do not affect other types', async () => {
     const portal = portalWith(() => true);
     answering(portal, (command) =>
       askedBy(command).entityTypeId === 147
@@ -116,14 +116,14 @@ describe('items', () => {
     expect(outcomes?.get('2')).toMatchObject({ error: { code: 'BAD_ANSWER', memberId: 'm1' } });
   });
 
-  it('that are not read before an abort failed with its reason', async () => {
+  it('that are not read before an abort fail with its reason', async () => {
     const portal = portalWith(() => true);
     const signal = AbortSignal.abort(new Error('enough'));
     const [outcomes] = await readItems(portal, [{ entityTypeId: 3, ids: [1] }], { signal });
     expect(outcomes?.get('1')).toEqual({ state: 'failed', error: new Error('enough') });
   });
 
-  it('whatever fails, are found, absent or failed as they are, and never by the answer to others', async () => {
+  it('are found, absent or failed by their own answer only, for any failures', async () => {
     const query = fc.record({
       entityTypeId: fc.integer({ min: 1, max: 200 }),
       ids: fc.array(fc.integer({ min: 1, max: 500 }), { maxLength: 250, size: 'max' }),
@@ -164,7 +164,7 @@ describe('items', () => {
           expect(wrong).toEqual([]);
           const commands = queries.reduce((sum, { ids }) => sum + Math.ceil(new Set(ids).size / 50), 0);
           const failed = portal.sent.filter(({ failure }) => failure !== undefined).length;
-          // After a failure parts of what was sent are sent again, or nothing more at all.
+          // After a failure parts of the request are resent, or nothing more.
           expect(failed > 0 || portal.sent.length === Math.ceil(commands / 50)).toBe(true);
         },
       ),

@@ -5,7 +5,7 @@ import { Bitrix24Error } from '../rest/errors.js';
 import type { Write } from './write-all.js';
 
 describe('writes', () => {
-  it('go fifty a request, four requests at once, and each gets its own result', async () => {
+  it('are sent fifty per request, four requests concurrently, and each gets its own result', async () => {
     const portal = new ModelPortal();
     portal.behaviours = names(6).map((_, index) => ({ ticksAfter: 6 - index }));
     const all = names(251);
@@ -22,7 +22,7 @@ describe('writes', () => {
     expect(portal.maxInFlight).toBe(4);
   });
 
-  it('that there are none of make no request', async () => {
+  it('without commands send no request', async () => {
     const portal = new ModelPortal();
     expect(await writeAll(portal, [])).toEqual([]);
     expect(portal.sent).toHaveLength(0);
@@ -56,7 +56,7 @@ describe('writes', () => {
     expect(portal.sent).toHaveLength(1);
   });
 
-  it('of one entity are done in order also where they need several requests', async () => {
+  it('of one entity are executed in order, also across several requests', async () => {
     const portal = new ModelPortal();
     portal.behaviours = [{ ticksBefore: 9 }];
     const one = names(120).map((name) => add(name, 'contact:1'));
@@ -66,7 +66,7 @@ describe('writes', () => {
     expect(portal.done.indexOf('other w49')).toBeLessThan(portal.done.indexOf('w50'));
   });
 
-  it('with a text that a batch would replace go alone, in order, and the text as it is', async () => {
+  it('with a text that a batch would replace are sent alone, in order, with the text unchanged', async () => {
     const portal = new ModelPortal();
     const text = '$result[a][b]';
     const lone: Write = {
@@ -84,7 +84,7 @@ describe('writes', () => {
     ]);
   });
 
-  it('that no batch can carry go alone, and those that nothing can carry fail alone', async () => {
+  it('that cannot be batched are sent alone, and invalid ones fail alone', async () => {
     const portal = new ModelPortal();
     const outcomes = await writeAll(portal, [
       { entity: 'a', command: { method: 'x.update', params: { name: 'a', tags: [] } } },
@@ -97,9 +97,9 @@ describe('writes', () => {
   });
 });
 
-describe('a lone call that fails', () => {
+describe('an unbatched call that fails', () => {
   it.each(['OPERATION_TIME_LIMIT', 'INVALID_CREDENTIALS', 'NOT_FOUND'])(
-    'with %s leaves the others alone',
+    'with %s does not affect the others',
     async (code) => {
       const portal = new ModelPortal();
       portal.spoils = spoiledBy(['w0'], new Bitrix24Error(code, { httpStatus: 403 }));
@@ -127,7 +127,7 @@ describe('an abort', () => {
     expect(portal.sent).toHaveLength(0);
   });
 
-  it('on the way keeps what was done and is the outcome of the rest', async () => {
+  it('during execution keeps the results so far and is the outcome of the rest', async () => {
     const portal = new ModelPortal();
     const controller = new AbortController();
     portal.answer = (command) => {

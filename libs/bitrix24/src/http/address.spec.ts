@@ -34,14 +34,14 @@ describe('an address', () => {
     'javascript:1',
   ])('is refused when it is no web address: %s', (address) => expect(reasonFor(address)).toBe('not-a-url'));
 
-  it('is refused with credentials, a query or a fragment', () => {
+  it('is rejected with credentials, a query or a fragment', () => {
     expect(reasonFor('https://user:word@portal.bitrix24.com/rest/')).toBe('has-credentials');
     expect(reasonFor('https://portal.bitrix24.com@evil.example/rest/')).toBe('has-credentials');
     expect(reasonFor('https://portal.bitrix24.com/rest/?a=1')).toBe('has-query');
     expect(reasonFor('https://portal.bitrix24.com/rest/#a')).toBe('has-query');
   });
 
-  it('is refused over plain http', () => {
+  it('is rejected over plain http', () => {
     expect(reasonFor('http://portal.bitrix24.com/rest/')).toBe('not-https');
   });
 
@@ -82,7 +82,7 @@ describe('an address', () => {
     expect(reasonFor(`https://${host}/rest/`)).toBe('private-host');
   });
 
-  it('may be plain http and private where its host is allowed', () => {
+  it('may be plain http and private if its host is allowed', () => {
     expect(assertCallable('http://127.0.0.1:8080/rest/', ['127.0.0.1:8080'])).toBe(
       'http://127.0.0.1:8080/rest/',
     );
@@ -92,14 +92,14 @@ describe('an address', () => {
     expect(reasonFor('http://[::1]:8080/', ['[::1]:8080'])).toBe('callable');
   });
 
-  it('is not excused by another host, another port or a part of a name', () => {
+  it('is not allowed by another host, another port or a part of a name', () => {
     expect(reasonFor('http://127.0.0.1:8081/', ['127.0.0.1:8080'])).toBe('not-https');
     expect(reasonFor('http://evil-portal.lan/', ['portal.lan'])).toBe('not-https');
     expect(reasonFor('http://portal.lan.evil.example/', ['portal.lan', ''])).toBe('not-https');
     expect(reasonFor('http://user:word@portal.lan/', ['portal.lan'])).toBe('has-credentials');
   });
 
-  it('is not quoted by its refusal', () => {
+  it('is not quoted by its error', () => {
     const refusal = refusalOf('http://portal.example/rest/1/s3cretword/');
     expect(inspect(refusal, { showHidden: true })).not.toContain('s3cretword');
   });

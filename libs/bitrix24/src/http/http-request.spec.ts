@@ -23,7 +23,7 @@ function request(changes: Partial<PostRequest> = {}): PostRequest {
   };
 }
 
-/** Says that every name leads to these addresses. */
+/** Resolves every name to these addresses. */
 function resolver(...addresses: string[]): LookupFunction & { asked: string[] } {
   const asked: string[] = [];
   const lookup: LookupFunction = (hostname, _, callback) => {
@@ -73,8 +73,8 @@ describe('where a connection goes', () => {
     expect(connections).toBe(0);
   });
 
-  it('is to the public ones of the addresses that a name leads to', async () => {
-    // Nobody answers at a public address here: what matters is that the private one was not tried instead.
+  it('is only to the public addresses of a name', async () => {
+    // No server listens at the public address: the private one must not be tried instead.
     const lookup = resolver('127.0.0.1', '192.0.2.1');
     const url = new URL(`https://portal.bitrix24.example:${port}/rest/user.get`);
 
@@ -98,7 +98,7 @@ describe('where a connection goes', () => {
     expect(connections).toBe(0);
   });
 
-  it('is checked for each connection, also when a look-up was good before', async () => {
+  it('is checked for each connection, also after a valid look-up', async () => {
     const answers = ['192.0.2.1', '127.0.0.1'];
     const lookup: LookupFunction = (_, options, callback) =>
       resolver(answers.shift() ?? '')('', options, callback);
@@ -110,7 +110,7 @@ describe('where a connection goes', () => {
     expect(connections).toBe(0);
   });
 
-  it('is not to an address in numbers either, which is never looked up', async () => {
+  it('is not to a literal private address, which is never looked up', async () => {
     const { ssrfGuarded } = createHttpAgents();
     for (const origin of [`http://127.0.0.1:${port}`, `http://[::1]:${port}`]) {
       const sent = { origin, path: '/', method: 'POST' } as const;
@@ -120,7 +120,7 @@ describe('where a connection goes', () => {
     expect(connections).toBe(0);
   });
 
-  it('is anywhere for a host that is allowed, and for that port only', async () => {
+  it('is unrestricted for an allowed host, on its port only', async () => {
     expect(await post(request())).toMatchObject({ ok: true });
     const url = new URL(`http://127.0.0.1:${port}/rest/user.get`);
     expect(await post(request({ url }))).toEqual(refused);
@@ -128,8 +128,8 @@ describe('where a connection goes', () => {
   });
 });
 
-describe('whether a request arrived', () => {
-  it('is surely not so when nobody listens', async () => {
+describe('a request', () => {
+  it('is certainly not delivered when no server listens', async () => {
     const late = request();
     await peer.stop();
     expect(await post(late)).toMatchObject({
@@ -140,7 +140,7 @@ describe('whether a request arrived', () => {
     peer = await Peer.start();
   });
 
-  it('is surely not so when the name leads nowhere', async () => {
+  it('is certainly not delivered when the name does not resolve', async () => {
     const url = new URL('https://portal.bitrix24.example/rest/user.get');
     expect(await post(request({ url }), createHttpAgents({ lookup: noSuchName }))).toEqual({
       ok: false,
@@ -150,20 +150,20 @@ describe('whether a request arrived', () => {
     });
   });
 
-  it('is surely not so when TLS fails', async () => {
+  it('is certainly not delivered when TLS fails', async () => {
     const url = new URL(`https://${peer.host}/rest/user.get`);
     expect(await post(request({ url }))).toMatchObject({ code: 'TRANSPORT', delivered: 'no' });
     expect(peer.received).toHaveLength(0);
   });
 
-  it('cannot be told when the connection broke, or the time ran out, after it was sent', async () => {
+  it('is unknown when the connection broke, or the request timed out, after it was sent', async () => {
     peer.answer = () => 'reset';
     expect(await post(request())).toMatchObject({ code: 'TRANSPORT', delivered: 'unknown' });
     peer.answer = () => 'hang';
     expect(await post(request({ timeoutMs: 100 }))).toMatchObject({ code: 'TIMEOUT', delivered: 'unknown' });
   });
 
-  it('is so when it was answered, with whatever', async () => {
+  it('is delivered when there is any response', async () => {
     peer.answer = () => 'cut';
     expect(await post(request())).toMatchObject({ code: 'BAD_ANSWER', detail: 'cut', delivered: 'yes' });
     peer.answer = () => ({ status: 302, headers: { location: 'https://portal.example/' } });
@@ -174,13 +174,13 @@ describe('whether a request arrived', () => {
 describe('a response', () => {
   const packed = { 'content-encoding': 'gzip' };
 
-  it('may come packed', async () => {
+  it('may be compressed', async () => {
     peer.answer = () => ({ headers: packed, body: gzipSync('{"result":"ä"}') });
     expect(await post(request())).toEqual({ ok: true, httpStatus: 200, text: '{"result":"ä"}' });
     expect(peer.received[0]?.headers['accept-encoding']).toBe('gzip');
   });
 
-  it('is not unpacked beyond what may be kept', async () => {
+  it('is not decompressed beyond the limit', async () => {
     const bomb = gzipSync(Buffer.alloc(50_000_000));
     expect(bomb.byteLength).toBeLessThan(100_000);
     peer.answer = () => ({ headers: packed, body: bomb });
@@ -201,13 +201,13 @@ describe('a response', () => {
 
   it('leaves its connection to later requests', async () => {
     for (let count = 0; count < 6; count += 1) await post(request());
-    // A request that comes at once finds the connection still busy with the end of the answer before.
+    // An immediate request finds the connection still busy with the end of the previous response.
     expect(peer.connections).toBeLessThanOrEqual(2);
   });
 });
 
 describe('an aborted request', () => {
-  it('rejects with the reason, and gives the connection up', async () => {
+  it('rejects with the reason, and closes the connection', async () => {
     peer.answer = () => 'hang';
     const controller = new AbortController();
     const reason = new Error('shutting down');

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { post } from './http-request.js';
 
-/** A portal with an event loop of its own, which answers while ours stands still. */
+/** A portal with its own event loop, which answers while ours is blocked. */
 const PORTAL = `
   const { createServer } = require('node:http');
   const { parentPort, workerData } = require('node:worker_threads');
@@ -54,7 +54,7 @@ describe('a process that is blocked beyond the deadline of a request', () => {
     Atomics.wait(flags, NEVER, 0, ms);
   }
 
-  it('still reads the response that arrived meanwhile', async () => {
+  it('still reads a response that arrived meanwhile', async () => {
     const timeoutMs = 2_000;
     const asked = ask(timeoutMs);
     await once(portal, 'message');
@@ -64,7 +64,7 @@ describe('a process that is blocked beyond the deadline of a request', () => {
     expect(await asked).toEqual({ ok: true, httpStatus: 200, text: '{"result":"in time"}' });
   });
 
-  it('gives up on one that has not come', async () => {
+  it('times out without a response', async () => {
     const asked = ask(300);
     await once(portal, 'message');
     standStill(1_000);

@@ -22,7 +22,7 @@ function nested(depth: number): string {
 }
 
 describe('the estimated memory of a response', () => {
-  it('is the same in whatever pieces it comes', () => {
+  it('is the same for any chunks', () => {
     fc.assert(
       fc.property(fc.json(), fc.integer({ min: 1, max: 50 }), (text, pieceSize) => {
         expect(scanned(text, pieceSize).memoryBytes).toBe(scanned(text, 1_000_000).memoryBytes);
@@ -41,27 +41,27 @@ describe('the estimated memory of a response', () => {
 
 describe('an unbounded response', () => {
   it.each(['[],', '{},', '"",', '0,', '[[[]]],'])(
-    'of many %s is given up while it is unpacked',
+    'of many %s is aborted during decompression',
     async (unit) => {
       const bomb = `[${unit.repeat(4_000_000)}0]`;
       expect(await unpacked(bomb, MIB)).toEqual({ ok: false, detail: 'too-long' });
     },
   );
 
-  it('is given up for its values before it is for its bytes', async () => {
+  it('is aborted for its values before its bytes', async () => {
     const values = `[${'[],'.repeat(300_000)}0]`;
     expect(values.length).toBeLessThan(MIB);
     expect(await unpacked(values, MIB)).toEqual({ ok: false, detail: 'too-long' });
     expect(await unpacked(`"${'x'.repeat(values.length)}"`, MIB)).toMatchObject({ ok: true });
   });
 
-  it('is given up when it is nested deeper than any of Bitrix24', async () => {
+  it('is aborted when nested deeper than any of Bitrix24', async () => {
     expect(await unpacked(nested(64), MIB)).toMatchObject({ ok: true });
     expect(await unpacked(nested(65), MIB)).toEqual({ ok: false, detail: 'too-deep' });
   });
 });
 
-describe('how much a request may bring', () => {
+describe('the maximum size of a response', () => {
   it.each([
     [['app.info'], 1],
     [['event.bind', 'batch'], 1],
@@ -73,7 +73,7 @@ describe('how much a request may bring', () => {
     expect(maxResponseBytes(methods)).toBe(mebibytes * MIB);
   });
 
-  it('is an item of 16 MiB where items are asked for', () => {
+  it('is an item of 16 MiB for requests of items', () => {
     expect(maxResponseBytes(['crm.item.list', 'crm.item.fields', 'batch'])).toBe(16 * MIB + 64 * 1024);
   });
 });
@@ -89,17 +89,17 @@ describe('free memory for a response', () => {
     };
   };
 
-  it('is there, or is made by taking away garbage', () => {
+  it('is available, if necessary after a garbage collection', () => {
     expect(reserveMemory(large, heap(60 * MIB))).toBeUndefined();
     expect(reserveMemory(large, heap(10 * MIB, 60 * MIB))).toBeUndefined();
   });
 
-  it('is not there while the process has others in hand', () => {
+  it('is not available while the process reads other responses', () => {
     expect(reserveMemory(large, heap(30 * MIB))).toBe('no-room');
     expect(reserveMemory({ ...large, bytes: MIB, memoryBytes: MIB }, heap(0))).toBeUndefined();
   });
 
-  it('will never be there for what is most of the heap', () => {
+  it('is never available for a response as large as most of the heap', () => {
     expect(reserveMemory({ bytes: 16 * MIB, memoryBytes: 80 * MIB, isWide: true }, heap(60 * MIB))).toBe(
       'too-long',
     );

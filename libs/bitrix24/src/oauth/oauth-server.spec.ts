@@ -41,7 +41,7 @@ async function refusalOf(promise: Promise<unknown>): Promise<OAuthError> {
 }
 
 describe('the OAuth server', () => {
-  it('is asked by a form, with no secret in the address', async () => {
+  it('gets a POST form, without a secret in the URL', async () => {
     peer.answer = () => ({ body: granted });
     await server().refresh('r3fresh-old');
 
@@ -56,7 +56,7 @@ describe('the OAuth server', () => {
     });
   });
 
-  it('grants a pair for a portal, and its own domain is not taken for the portal', async () => {
+  it('grants a pair for a portal; its own domain is not used as the portal’s', async () => {
     peer.answer = () => ({ body: granted });
     const before = Date.now();
     const grant = await server().refresh('r3fresh-old');
@@ -75,14 +75,14 @@ describe('the OAuth server', () => {
     expect(grant.expiresAt - Date.now()).toBeLessThanOrEqual(3_600_000);
   });
 
-  it.each([1e300, -1, 'soon', null])('is not believed that a token lives for %p', async (expires_in) => {
+  it.each([1e300, -1, 'soon', null])('is not trusted with the token lifetime %p', async (expires_in) => {
     peer.answer = () => ({ body: { ...granted, expires_in } });
     const { expiresAt } = await server().refresh('r3fresh-old');
     expect(expiresAt - Date.now()).toBeLessThanOrEqual(3_600_000);
     expect(expiresAt - Date.now()).toBeGreaterThan(3_500_000);
   });
 
-  it('is not failed for what a portal can be called without', async () => {
+  it('may omit fields that calls do not need', async () => {
     const { access_token, refresh_token, client_endpoint, member_id } = granted;
     peer.answer = () => ({ body: { access_token, refresh_token, client_endpoint, member_id } });
     expect(await server().refresh('r3fresh-old')).toMatchObject({ scope: [], status: '' });
@@ -103,13 +103,13 @@ describe('the OAuth server', () => {
     expect(error.code.toUpperCase()).toBe(code.toUpperCase());
   });
 
-  it('spells known refusals as the documentation does', async () => {
+  it('spells known error codes as documented', async () => {
     peer.answer = () => ({ status: 400, body: { error: 'INVALID_Grant' } });
     expect((await refusalOf(server().refresh('r3fresh-old'))).code).toBe('invalid_grant');
   });
 
   it.each(['access_token', 'refresh_token', 'member_id', 'client_endpoint'])(
-    'gives no verdict when %s is missing',
+    'counts as unreachable if %s is missing',
     async (name) => {
       for (const value of [undefined, '', null, {}]) {
         peer.answer = () => ({ body: { ...granted, [name]: value } });
@@ -129,7 +129,7 @@ describe('the OAuth server', () => {
     ['a redirect', { status: 302, headers: { location: 'https://elsewhere.example/' } }, 'REDIRECT'],
     ['an endless answer', { status: 200, body: 'x'.repeat(200_000) }, 'BAD_ANSWER'],
     ['a broken connection', 'reset' as const, 'TRANSPORT'],
-  ])('gives no verdict by %s', async (_, behaviour, code) => {
+  ])('counts as unreachable after %s', async (_, behaviour, code) => {
     peer.answer = () => behaviour;
     expect(await refusalOf(server().refresh('r3fresh-old'))).toMatchObject({
       code,
@@ -138,7 +138,7 @@ describe('the OAuth server', () => {
     });
   });
 
-  it('gives no verdict when it does not answer in time', async () => {
+  it('counts as unreachable after a timeout', async () => {
     peer.answer = () => 'hang';
     expect(await refusalOf(server({ timeoutMs: 50 }).refresh('r3fresh-old'))).toMatchObject({
       code: 'TIMEOUT',
@@ -163,14 +163,14 @@ describe('the OAuth server', () => {
     },
   );
 
-  it('may name a private portal whose host is allowed', async () => {
+  it('may name a private portal if its host is allowed', async () => {
     peer.answer = () => ({ body: { ...granted, client_endpoint: 'http://10.0.0.1:8080/rest' } });
     expect(await server({ allowHosts: ['10.0.0.1:8080'] }).refresh('r3fresh-old')).toMatchObject({
       clientEndpoint: 'http://10.0.0.1:8080/rest/',
     });
   });
 
-  it('is left when the signal says so', async () => {
+  it('is aborted by the signal', async () => {
     peer.answer = () => 'hang';
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error('shutting down')), 20);

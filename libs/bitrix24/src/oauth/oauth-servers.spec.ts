@@ -19,7 +19,7 @@ describe('the trusted OAuth servers', () => {
     return new OAuthServers({ ...keys, urls: [west.url, east.url] });
   }
 
-  /** All three grant, and name `named` as the server that the new pair belongs to. */
+  /** All three grant a pair and name `named` as its server. */
   function grantFor(named: Peer): void {
     for (const peer of [west, east, stranger]) {
       peer.answer = () => ({
@@ -34,13 +34,13 @@ describe('the trusted OAuth servers', () => {
     }
   }
 
-  it('are asked as the tokens name them', async () => {
+  it('are selected by the tokens', async () => {
     grantFor(east);
     expect(await servers().refresh('r3fresh-old', hostOf(east))).toMatchObject({ oauthHost: hostOf(east) });
     expect([west, east].map(({ received }) => received.length)).toEqual([0, 1]);
   });
 
-  it('are the first of the list where the tokens name none, or one that is not in it', async () => {
+  it('default to the first of the list if the tokens name none, or one that is not in it', async () => {
     grantFor(west);
     for (const named of [undefined, '', hostOf(stranger), '127.0.0.1']) {
       expect(await servers().refresh('r3fresh-old', named)).toMatchObject({ oauthHost: hostOf(west) });
@@ -48,18 +48,18 @@ describe('the trusted OAuth servers', () => {
     expect([west, east, stranger].map(({ received }) => received.length)).toEqual([4, 0, 0]);
   });
 
-  it('say which of them is asked next', async () => {
+  it('return the server of the next refresh', async () => {
     grantFor(east);
     expect(await servers().refresh('r3fresh-old', hostOf(west))).toMatchObject({ oauthHost: hostOf(east) });
   });
 
-  it('do not bring in a server that is not among them', async () => {
+  it('never return a server that is not in the list', async () => {
     grantFor(stranger);
     expect(await servers().refresh('r3fresh-old', hostOf(east))).toMatchObject({ oauthHost: hostOf(east) });
     expect(stranger.received).toEqual([]);
   });
 
-  it('are one at the least', () => {
+  it('must not be empty', () => {
     expect(() => new OAuthServers({ ...keys, urls: [] })).toThrow(TypeError);
   });
 });

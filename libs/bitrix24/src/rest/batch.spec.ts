@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => peer.stop());
 
-/** What PHP sends: sections without entries as lists. */
+/** A response as PHP sends it: empty sections as lists. */
 function batchAnswer(sections: Record<string, unknown>): { body: unknown } {
   const empty = { result: [], result_error: [], result_total: [], result_next: [], result_time: [] };
   return { body: { result: { ...empty, ...sections }, time: { start: 1, finish: 2 } } };
@@ -55,7 +55,7 @@ describe('a batch', () => {
     });
   });
 
-  it('passes references on as they are', async () => {
+  it('passes references unchanged', async () => {
     peer.answer = () => batchAnswer({});
     const linked = { method: 'department.get', params: { ID: '$result[me][UF_DEPARTMENT][0]' } };
     await client.batch({ me: { method: 'user.current' }, linked });
@@ -99,7 +99,7 @@ describe('a batch', () => {
     expect(errorOf(outcomes['c'])).toMatchObject({ code: 'INSUFFICIENT_SCOPE' });
   });
 
-  it('tells a command that gave nothing from one that was not run', async () => {
+  it('distinguishes a command without a result from one that was not run', async () => {
     peer.answer = () =>
       batchAnswer({ result: { a: null, b: [], c: false }, result_error: { d: { error: 'ERROR_CORE' } } });
 
@@ -118,7 +118,7 @@ describe('a batch', () => {
     expect(errorOf(outcomes['e'])).toMatchObject({ code: 'NOT_RUN', recovery: 'retry' });
   });
 
-  it('reads sections that PHP wrote as lists, because their keys counted up from nought', async () => {
+  it('reads sections that PHP serialized as lists, because their keys are 0, 1, 2 …', async () => {
     peer.answer = () => batchAnswer({ result: ['first', 'second'], result_total: [1, 2] });
 
     expect(await client.batch({ 0: get(1), 1: get(2) })).toMatchObject({
@@ -135,7 +135,7 @@ describe('a batch', () => {
     expect(peer.received).toHaveLength(1);
   });
 
-  it('says how long a command is blocked', async () => {
+  it('reports how long a command is blocked', async () => {
     peer.answer = () =>
       batchAnswer({
         result_error: { a: { error: 'OPERATION_TIME_LIMIT' } },
@@ -146,19 +146,19 @@ describe('a batch', () => {
     expect(errorOf(outcomes['a'])).toMatchObject({ recovery: 'wait', retryAfterMs: 30_000 });
   });
 
-  it('asks nothing for no commands', async () => {
+  it('sends no request without commands', async () => {
     expect(await client.batch({})).toEqual({});
     expect(peer.received).toHaveLength(0);
   });
 
-  it('takes fifty commands and refuses one more', async () => {
+  it('accepts fifty commands and rejects one more', async () => {
     peer.answer = () => batchAnswer({});
     expect(Object.keys(await client.batch(commands(50)))).toHaveLength(50);
     await expect(client.batch(commands(51))).rejects.toThrow(RangeError);
     expect(peer.received).toHaveLength(1);
   });
 
-  it('refuses what a command cannot carry before anything is sent', async () => {
+  it('rejects parameters that a command cannot contain before anything is sent', async () => {
     await expect(
       client.batch({ a: { method: 'crm.item.list', params: { filter: { '@id': [] } } } }),
     ).rejects.toThrow(TypeError);
@@ -167,14 +167,14 @@ describe('a batch', () => {
   });
 
   it.each([null, 'done', [], { result: 5 }, { result_error: [] }])(
-    'calls %j a bad answer',
+    'reports %j as BAD_ANSWER',
     async (result) => {
       peer.answer = () => ({ body: { result } });
       await expect(client.batch({ a: get(1) })).rejects.toMatchObject({ code: 'BAD_ANSWER', memberId: 'm1' });
     },
   );
 
-  it('calls an error that cannot be read a bad answer of its command alone', async () => {
+  it('reports an unreadable error as BAD_ANSWER of its command only', async () => {
     peer.answer = () => batchAnswer({ result: { a: 1 }, result_error: { b: [] } });
     const outcomes = await client.batch({ a: get(1), b: get(2) });
     expect(outcomes['a']).toMatchObject({ ok: true });

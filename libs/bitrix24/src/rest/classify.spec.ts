@@ -13,7 +13,7 @@ import { readCode } from './errors.js';
 
 const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
 
-/** The rows of the README's table under this heading, without its head, cells without quoting. */
+/** The rows of the README's table under this heading, without the header, with unquoted cells. */
 function tableUnder(heading: string): string[][] {
   const [, section = ''] = readme.split(`\n### ${heading}\n`);
   const [text = ''] = section.split(/\n##+ /, 1);
@@ -26,7 +26,7 @@ function tableUnder(heading: string): string[][] {
   );
 }
 
-/** Statuses that were seen with errors, and none: the command of a batch has no status. */
+/** Statuses observed with errors, and undefined: the command of a batch has no status. */
 const SEEN = [undefined, 200, 400, 401, 402, 403, 404, 405, 429, 500, 503];
 const FAULTS = ['too-long', 'too-deep', 'no-room'] as const;
 const METHODS = ['crm.item.get', 'batch'];
@@ -36,7 +36,7 @@ function statusesOf(cell: string): (number | undefined)[] {
   return cell.split(', ').map((status) => (status === 'none' ? undefined : Number(status)));
 }
 
-/** A row as the errors that it is about. */
+/** The errors that a row describes. */
 function casesOf([code = '', status = '', asked = '']: string[]): [code: string, context: ErrorContext][] {
   const [name = '', detail] = code.split(' ');
   const names = name === 'other' ? ['SOMETHING_NEW', 'UNNAMED_ERROR', '200040300010'] : [name];
@@ -69,7 +69,7 @@ describe('the table of a portal’s errors', () => {
     }
   });
 
-  it('has every code that is known', () => {
+  it('contains every known code', () => {
     const written = REST.filter(([, status, asked]) => status === 'any' && asked === 'any').map(
       ([code = '']) => code.toUpperCase(),
     );
@@ -77,7 +77,7 @@ describe('the table of a portal’s errors', () => {
   });
 });
 
-describe('the table of the OAuth server’s refusals', () => {
+describe('the table of the OAuth server’s errors', () => {
   it.each(OAUTH.map((row) => [row[0] ?? '', row] as const))('%s', (_, row) => {
     const [code = '', errorClass, recovery] = row;
     const sent = code === 'other' ? 'something_new' : code;
@@ -85,7 +85,7 @@ describe('the table of the OAuth server’s refusals', () => {
     expect([refused.errorClass, recoveryFor(refused.errorClass)]).toEqual([errorClass, recovery]);
   });
 
-  it('has every code that is known', () => {
+  it('contains every known code', () => {
     const codes = OAUTH.map(([code]) => code).filter((code) => code !== 'other');
     expect(new Set(codes)).toEqual(new Set(CLASS_OF_OAUTH_CODE.keys()));
   });
@@ -97,13 +97,13 @@ describe('a code that a portal sent', () => {
     expect(readCode('200040300010', [])).toBe('200040300010');
   });
 
-  it('is not shown when it looks like a token, though nobody knows it for one', () => {
+  it('is not shown if it looks like a token', () => {
     for (const sent of ['k4e1xw9kzsebuq1i', 'BAD_5d2a1b3c4e5f60718293', 'eyJhbGciOiJIUzI1NiJ9.e30.x']) {
       expect(readCode(sent, [])).toBe('UNNAMED_ERROR');
     }
   });
 
-  it('is not shown when it is none, or holds a secret', () => {
+  it('is not shown if it is not a code, or contains a secret', () => {
     for (const sent of ['', ' ', 'Access denied!', '<html>', 'x'.repeat(81), 'BAD_S3CRET']) {
       expect(readCode(sent, ['s3cret'])).toBe('UNNAMED_ERROR');
     }

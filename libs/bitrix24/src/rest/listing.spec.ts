@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => peer.stop());
 
-/** A portal with these ids, that answers list methods as documented: 50 behind the bound, in order. */
+/** A portal with these ids that answers list methods as documented: 50 above the bound, in order. */
 function listOf(ids: number[], idField: 'id' | 'ID'): (received: ReceivedRequest) => Reply {
   return (received) => {
     const after = sentPage(received).filter[`>${idField}`] ?? 0;
@@ -60,7 +60,7 @@ describe('a list', () => {
     ]);
   });
 
-  it('of an older method is paginated by ID, and its items have an id all the same', async () => {
+  it('of an older method is paginated by ID, and its items have an id, too', async () => {
     peer.answer = listOf(upTo(51), 'ID');
     const items = await collect(client.list('crm.contact.list', {}, { idField: 'ID' }));
 
@@ -72,7 +72,7 @@ describe('a list', () => {
     });
   });
 
-  it('asks for no page that nobody wants', async () => {
+  it('requests no page that is not consumed', async () => {
     peer.answer = listOf(upTo(200), 'id');
     for await (const item of client.list('crm.item.list')) if (item.id === 60) break;
     expect(peer.received).toHaveLength(1);
@@ -95,7 +95,7 @@ describe('a list', () => {
     },
   );
 
-  it('stops when its signal says so', async () => {
+  it('stops when its signal aborts', async () => {
     peer.answer = listOf(upTo(200), 'id');
     const controller = new AbortController();
     const walk = client.list('crm.item.list', {}, { signal: controller.signal });
@@ -112,7 +112,7 @@ function idsOf({ params }: { params: PhpMap }): string[] {
   return ids instanceof Map ? [...ids.values()].map(String) : [];
 }
 
-/** A portal with these ids, that answers a batch of `crm.item.list` by `@id`. */
+/** A portal with these ids that answers a batch of `crm.item.list` by `@id`. */
 function portalWith(has: (id: string) => boolean): (received: ReceivedRequest) => Reply {
   return (received) => {
     const result = Object.fromEntries(
@@ -130,7 +130,7 @@ function portalWith(has: (id: string) => boolean): (received: ReceivedRequest) =
 }
 
 describe('a read by ids', () => {
-  it('asks fifty ids a command, fifty commands a batch, each id once', async () => {
+  it('requests fifty ids per command, fifty commands per batch, each id once', async () => {
     peer.answer = portalWith(() => true);
     const ids = Array.from({ length: 2600 }, (_, index) => index + 1);
     const items = await client.listByIds(3, [...ids, ...ids.map(String)]);
@@ -142,7 +142,7 @@ describe('a read by ids', () => {
     expect(batches.flatMap((batch) => [...batch.values()].flatMap(idsOf))).toEqual(ids.map(String));
   });
 
-  it('asks for the type and the fields, uncounted and in order', async () => {
+  it('requests the type and the fields, uncounted and in order', async () => {
     peer.answer = portalWith(() => true);
     await client.listByIds(3, [82], { select: ['name', 'lastName'] });
     await client.listByIds(3, [82]);
@@ -161,12 +161,12 @@ describe('a read by ids', () => {
     expect(dig(wide, 'select')).toBeUndefined();
   });
 
-  it('leaves out what the portal does not have', async () => {
+  it('omits items that the portal does not have', async () => {
     peer.answer = portalWith((id) => id !== '2');
     expect([...(await client.listByIds(3, [1, 2, 3])).keys()]).toEqual(['1', '3']);
   });
 
-  it('asks nothing for no ids, nor for what is none', async () => {
+  it('sends no request without valid ids', async () => {
     expect((await client.listByIds(3, [])).size).toBe(0);
     expect((await client.listByIds(3, ['', 'abc', '0', -1, 1.5, Number.NaN, '1 OR 1'])).size).toBe(0);
     expect(peer.received).toHaveLength(0);
@@ -184,7 +184,7 @@ describe('a read by ids', () => {
     await expect(client.listByIds(3, upTo(60))).rejects.toMatchObject({ code: 'OPERATION_TIME_LIMIT' });
   });
 
-  it('does not take items for absent when the portal answered with others', async () => {
+  it('does not treat items as absent if the portal answered with others', async () => {
     peer.answer = () => ({ body: { result: { result: { c0: { items: [{ id: 7 }] } } } } });
     await expect(client.listByIds(3, [8])).rejects.toMatchObject({ code: 'BAD_ANSWER' });
   });

@@ -21,7 +21,7 @@ const { value } = fc.letrec<{ value: ParamValue }>((tie) => ({
   ),
 }));
 
-/** The same parameters as PHP holds them after reading a query. */
+/** The same parameters as PHP represents them after parsing a query. */
 function asPhp(of: ParamValue): PhpValue {
   if (of === null || of === undefined) return '';
   if (typeof of === 'boolean') return of ? '1' : '0';
@@ -30,7 +30,7 @@ function asPhp(of: ParamValue): PhpValue {
 }
 
 describe('a query of a batch command', () => {
-  it('is read by PHP as the parameters that went in', () => {
+  it('is parsed by PHP as the original parameters', () => {
     fc.assert(
       fc.property(fc.dictionary(topKey, value), (params) => {
         expect(parsePhpQuery(encodeQuery(params))).toEqual(asPhp(params));
@@ -39,7 +39,7 @@ describe('a query of a batch command', () => {
     );
   });
 
-  it('is spelled as http_build_query spells it', () => {
+  it('is encoded like http_build_query', () => {
     expect(
       decodeURIComponent(
         encodeQuery({
@@ -53,14 +53,14 @@ describe('a query of a batch command', () => {
     expect(encodeQuery({ fields: { title: 'a=b&c d' } })).toBe('fields%5Btitle%5D=a%3Db%26c+d');
   });
 
-  it('keeps references to earlier results whole', () => {
+  it('keeps references to earlier results unchanged', () => {
     const reference = '$result[list][items][49][id]';
     expect(parsePhpQuery(encodeQuery({ filter: { '>id': reference } }))).toEqual(
       new Map([['filter', new Map([['>id', reference]])]]),
     );
   });
 
-  it('leaves out what is undefined and clears what is null', () => {
+  it('omits undefined values and clears null values', () => {
     expect(encodeQuery({ a: undefined, b: null, c: false, d: true, e: { f: undefined, g: 1 } })).toBe(
       'b=&c=0&d=1&e%5Bg%5D=1',
     );
@@ -79,7 +79,7 @@ describe('a query of a batch command', () => {
     expect(() => encodeQuery({ filter: given })).toThrow(TypeError);
   });
 
-  it('carries a lone surrogate as the replacement character', () => {
+  it('encodes a lone surrogate as the replacement character', () => {
     expect(parsePhpQuery(encodeQuery({ a: 'x\ud800' }))).toEqual(new Map([['a', 'x\ufffd']]));
   });
 });

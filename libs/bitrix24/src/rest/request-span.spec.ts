@@ -39,7 +39,7 @@ function client(options: Partial<PortalClientOptions> = {}): PortalClient {
 }
 
 describe('the span of a request', () => {
-  it('tells what was called, of whom, and how that was answered', async () => {
+  it('contains the method, the portal and the response status', async () => {
     peer.answer = () => ({ body: { result: { result: { a: 1, b: 2 }, result_error: [] } } });
     await client().batch({ a: { method: 'crm.item.list' }, b: { method: 'crm.item.Update' } });
     const [span, ...more] = exporter.getFinishedSpans();
@@ -59,7 +59,7 @@ describe('the span of a request', () => {
     });
   });
 
-  it('is one for each retry, with its error', async () => {
+  it('is created for each retry, with its error', async () => {
     peer.answer = (_, count) =>
       count < 3 ? { status: 500, body: { error: 'INTERNAL_SERVER_ERROR' } } : { body: { result: 1 } };
     await client().call('crm.item.get', { id: 82 });
@@ -70,7 +70,7 @@ describe('the span of a request', () => {
     ]);
   });
 
-  it('has no status where there was no answer', async () => {
+  it('has no status without a response', async () => {
     peer.answer = () => 'reset';
     await failureOf(client().call('crm.item.add', {}));
     const [span] = exporter.getFinishedSpans();
@@ -79,7 +79,7 @@ describe('the span of a request', () => {
     expect(span?.attributes).not.toHaveProperty(['http.response.status_code']);
   });
 
-  it('ends when the caller gives up, without the reason’s words', async () => {
+  it('ends when the caller aborts, without the text of the reason', async () => {
     peer.answer = () => 'hang';
     const giveUp = new AbortController();
     const call = client().call('crm.item.get', {}, { signal: giveUp.signal });
@@ -90,7 +90,7 @@ describe('the span of a request', () => {
     expect(span?.status.message).toBeUndefined();
   });
 
-  it('holds no webhook’s secret, no token, no parameter and nothing that the portal sent', async () => {
+  it('contains no webhook’s secret, no token, no parameter and no content of the response', async () => {
     const tokens = new MemoryTokens(`${peer.url}/rest/`, 's3cret-token');
     peer.answer = (received) => ({
       status: 400,

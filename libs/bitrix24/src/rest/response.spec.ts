@@ -10,7 +10,7 @@ import { toHttpResult } from '../http/http-request.js';
 import { PortalClient, type PortalClientOptions } from '../portal-client.js';
 import type { ReadResponse } from '../http/response-reader.js';
 
-/** Answers in all, a quarter for each way to ask; `FUZZ_ANSWERS=50000` and more for a closer look. */
+/** Total number of answers, a quarter for each kind of request; `FUZZ_ANSWERS=50000` or more for a thorough run. */
 const ANSWERS = Number(process.env['FUZZ_ANSWERS'] ?? 10_000);
 const OVER_SOCKETS = 400;
 const MAX_ANSWER_BYTES = 20_000;
@@ -54,7 +54,7 @@ function options(url: string, hooked: boolean): PortalClientOptions {
   };
 }
 
-/** Its message names a secret, as the errors of a runtime can. */
+/** Its message contains a secret, as runtime errors can. */
 const lineError = Object.assign(new Error(`connect to /rest/1/${OWN_SECRET}/`), { code: OWN_SECRET });
 const reception: fc.Arbitrary<ReadResponse> = fc.oneof(
   {

@@ -43,7 +43,7 @@ describe('the idempotency class of a method', () => {
 
 const kinds: Idempotency[] = ['read', 'idempotent', 'other'];
 
-/** The kinds of request that may be repeated after this error. */
+/** The idempotency classes that may be retried after this error. */
 function repeatable(code: string, details: Bitrix24ErrorDetails = {}): Idempotency[] {
   const error = new Bitrix24Error(code, details);
   return kinds.filter((kind) => isRetryable(error, kind));
