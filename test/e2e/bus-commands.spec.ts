@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
 import {
+  consumersResponse,
+  deadLetterResponse,
+  deadLettersResponse,
+  topologyResponse,
+  unroutedResponse,
+} from '@relay/admin-contract';
+import {
   CONSUMER_VARIABLES,
   startConsumer,
   type RunningConsumer,
@@ -82,6 +89,11 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         expect(status).toBe(200);
       }
     };
+    /** What a schema does not know, `parse` removes. */
+    const matchesContract = async (path: string, schema: z.ZodType): Promise<void> => {
+      const answer = await askGateway(relay, 'GET', path);
+      expect(schema.parse(answer)).toEqual(answer);
+    };
     const lettersAre = (count: number): Promise<void> =>
       eventually(async () =>
         expect(await askGateway(relay, 'GET', '/dead-letters')).toMatchObject({ matching: count }),
@@ -112,6 +124,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       expect(code).toBe(0);
       expect(screen).toMatch(/^consumer +waiting +oldest +in hand +retrying +dead +processes\n/);
       expect(screen).toMatch(/\ndeal-watcher +0 +- +0 +0 +0 +1\n$/);
+      await matchesContract('/consumers', consumersResponse);
       expect(await json('queues')).toMatchObject([
         {
           consumer: consumerName,
@@ -132,6 +145,8 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       expect(await json('dead', 'list', '--portal', portal.memberId)).toMatchObject({ matching: 3 });
 
       const [, id = ''] = /^deal-watcher +(\w+)/m.exec(listed.screen) ?? [];
+      await matchesContract('/dead-letters', deadLettersResponse);
+      await matchesContract(`/dead-letters/${consumerName}/${id}`, deadLetterResponse);
       const shown = await run('dead', 'show', consumerName, id);
       expect(shown.screen).toContain('ACCESS_DENIED: No access');
       expect(shown.screen).toContain(`"memberId": "${portal.memberId}"`);
@@ -165,6 +180,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
           .parse(await askGateway(relay, 'GET', '/unrouted'));
         expect(unrouted).toHaveLength(2);
       });
+      await matchesContract('/unrouted', unroutedResponse);
       const { screen } = await run('unrouted');
       expect(screen).toMatch(/\nONCRMLEADADD +2 +1 .* ago\n/);
       expect(screen).toMatch(/\nONCRMDYNAMICITEMADD_147 +1 +1 .* ago\n/);
@@ -175,7 +191,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       // The gateway reports it every few seconds.
       await eventually(async () => {
         const { code, screen } = await run('journal', 'status');
-        expect([code, screen]).toEqual([0, expect.stringContaining('slot 0: 0 events, 0.0 MB')]);
+        expect([code, screen]).toEqual([0, expect.stringContaining('Slot 0: empty')]);
       });
       expect(await json('journal', 'status')).toMatchObject({
         gateways: [{ slot: 0, events: 0, isBusAway: false, others: [] }],
@@ -188,6 +204,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         0,
         expect.stringContaining('Every queue and exchange is as it must be.'),
       ]);
+      await matchesContract('/topology', topologyResponse);
       const broken = await breakSomething();
       const checked = await run('topology');
       expect([checked.code, checked.screen]).toEqual([1, expect.stringContaining(broken.said)]);

@@ -1,9 +1,29 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  consumersResponse,
+  deadLetterDropResponse,
+  deadLetterReplayResponse,
+  deadLettersResponse,
+  journalsResponse,
+  keyRotationResponse,
+  limitResponse,
+  moveResponse,
+  portalsResponse,
+  portalSyncResponse,
+  resumeResponse,
+  syncJobResponse,
+  syncResponse,
+  testResponse,
+  topologyResponse,
+  unroutedReplayResponse,
+  unroutedResponse,
+} from '@relay/admin-contract';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
+import type { z } from 'zod';
 import { eventually } from '../support/eventually.js';
 import { InstalledApplication } from '../support/installed-application.js';
-import { command, listedPortal, testEventComes } from '../support/operator.js';
+import { askGateway, command, listedPortal, testEventComes } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 
@@ -116,6 +136,17 @@ describe('an operator', () => {
     expect([code, screen]).toEqual([1, expect.stringContaining(words)]);
   });
 
+  /** Neither less nor more than the contract says: what a schema does not know, `parse` removes. */
+  it('gets what the contract says from every route', async () => {
+    await eventually(async () => {
+      expect(await askGateway(relay, 'GET', '/journal')).toMatchObject({ gateways: [{ slot: 0 }] });
+    });
+    for (const { method, path, schema, sent } of routesOf(portal.memberId)) {
+      const answer = await askGateway(relay, method, path, sent);
+      expect([path, schema.parse(answer)]).toEqual([path, answer]);
+    }
+  });
+
   it('rotates the key, and starts without the old one', async () => {
     const [id = '', old = ''] = relay.env['TOKEN_KEYS']?.split(':') ?? [];
     const fresh = `fresh:${randomBytes(32).toString('base64')}`;
@@ -132,3 +163,33 @@ describe('an operator', () => {
     for (const key of [old, fresh.split(':')[1] ?? '']) expect(relay.log().includes(key)).toBe(false);
   });
 });
+
+interface Route {
+  method: string;
+  path: string;
+  schema: z.ZodType;
+  sent?: object;
+}
+
+/** Those of a single dead letter, of a webhook pair and of a retired consumer are parsed by `relay` in other specs. */
+function routesOf(memberId: string): Route[] {
+  return [
+    { method: 'POST', path: `/sync/${memberId}/backfill`, schema: syncJobResponse },
+    { method: 'GET', path: '/sync', schema: syncResponse },
+    { method: 'GET', path: `/sync/${memberId}`, schema: portalSyncResponse },
+    { method: 'GET', path: '/portals', schema: portalsResponse },
+    { method: 'PUT', path: `/portals/${memberId}/limit`, schema: limitResponse, sent: { limit: 'usual' } },
+    { method: 'POST', path: `/portals/${memberId}/resume`, schema: resumeResponse },
+    { method: 'POST', path: `/portals/${memberId}/test`, schema: testResponse },
+    { method: 'GET', path: '/consumers', schema: consumersResponse },
+    { method: 'GET', path: '/journal', schema: journalsResponse },
+    { method: 'GET', path: '/topology', schema: topologyResponse },
+    { method: 'GET', path: '/unrouted', schema: unroutedResponse },
+    { method: 'POST', path: '/unrouted/replay', schema: unroutedReplayResponse },
+    { method: 'POST', path: '/bus/move', schema: moveResponse },
+    { method: 'GET', path: '/dead-letters', schema: deadLettersResponse },
+    { method: 'POST', path: '/dead-letters/replay', schema: deadLetterReplayResponse },
+    { method: 'POST', path: '/dead-letters/drop', schema: deadLetterDropResponse, sent: { all: true } },
+    { method: 'POST', path: '/keys/rotate', schema: keyRotationResponse },
+  ];
+}

@@ -1,33 +1,19 @@
-import { z } from 'zod';
+import {
+  moveResponse,
+  topologyResponse,
+  unroutedReplayResponse,
+  unroutedResponse,
+  type MoveResponse,
+  type TopologyPart,
+} from '@relay/admin-contract';
 import type { GivenOptions, Report } from './command.js';
 import { formatAge, parseTime } from './duration.js';
 import type { OpsClient } from './ops-client.js';
 import { formatTable } from './terminal.js';
 
-const part = z.object({
-  kind: z.string(),
-  name: z.string(),
-  consumer: z.string().nullable(),
-  state: z.enum(['ok', 'missing', 'different', 'unavailable']),
-  detail: z.string().nullable(),
-});
-const repair = z.object({
-  kind: z.string(),
-  name: z.string(),
-  consumer: z.string().nullable(),
-  at: z.string(),
-});
-const checked = z.object({
-  ok: z.boolean(),
-  topology: z.array(part),
-  /** Missing from a control plane of an older version. */
-  repairs: z.array(repair).default([]),
-});
-type Part = z.output<typeof part>;
-
 /** The exit code is 1 if anything is wrong, for scripts. */
 export async function checkTopology(api: OpsClient): Promise<Report> {
-  const answer = checked.parse(await api.send('GET', '/topology'));
+  const answer = topologyResponse.parse(await api.send('GET', '/topology'));
   const wrong = answer.topology.filter(({ state }) => state !== 'ok');
   const lines = [...summarize(answer.topology), ...wrong.map(formatPart)];
   if (answer.ok) lines.push('Every queue and exchange is as it must be.');
@@ -40,7 +26,7 @@ export async function checkTopology(api: OpsClient): Promise<Report> {
 }
 
 /** One line for shared objects, and one for each consumer. */
-function summarize(parts: readonly Part[]): string[] {
+function summarize(parts: readonly TopologyPart[]): string[] {
   const owners = new Set(parts.map(({ consumer }) => consumer));
   return [...owners].map((owner) => {
     const own = parts.filter(({ consumer }) => consumer === owner);
@@ -49,24 +35,18 @@ function summarize(parts: readonly Part[]): string[] {
   });
 }
 
-function countOfKind(kind: string, parts: readonly Part[]): string {
+function countOfKind(kind: string, parts: readonly TopologyPart[]): string {
   const all = parts.filter((one) => one.kind === kind);
   return `${kind} ${all.filter(({ state }) => state === 'ok').length}/${all.length}`;
 }
 
-function formatPart({ kind, name, state, detail }: Part): string {
+function formatPart({ kind, name, state, detail }: TopologyPart): string {
   const labels = { missing: 'IS MISSING', different: 'IS DIFFERENT', unavailable: 'DOES NOT ANSWER', ok: '' };
   return `${kind} ${name} ${labels[state]}${detail === null ? '' : `: ${detail}`}`;
 }
 
-const unroutedList = z.object({
-  unrouted: z.array(
-    z.object({ name: z.string(), events: z.number(), portals: z.number(), lastAt: z.string() }),
-  ),
-});
-
 export async function listUnrouted(api: OpsClient): Promise<Report> {
-  const { unrouted } = unroutedList.parse(await api.send('GET', '/unrouted'));
+  const { unrouted } = unroutedResponse.parse(await api.send('GET', '/unrouted'));
   if (unrouted.length === 0) {
     return {
       value: unrouted,
@@ -82,8 +62,6 @@ export async function listUnrouted(api: OpsClient): Promise<Report> {
   return { value: unrouted, text: formatTable(['event', 'events', 'portals', 'last'], rows) };
 }
 
-const replayed = z.object({ replayed: z.number(), left: z.number() });
-
 /** Replays the events to which consumers subscribe by now; the others stay. */
 export async function replayUnrouted(
   api: OpsClient,
@@ -94,7 +72,7 @@ export async function replayUnrouted(
     since: since === undefined ? undefined : parseTime(since),
     until: until === undefined ? undefined : parseTime(until),
   };
-  const answer = replayed.parse(await api.send('POST', '/unrouted/replay', filter));
+  const answer = unroutedReplayResponse.parse(await api.send('POST', '/unrouted/replay', filter));
   const rest =
     answer.left > 0
       ? `, ${answer.left} stay: no consumer subscribes to them, or the filter excludes them`
@@ -102,23 +80,12 @@ export async function replayUnrouted(
   return { value: answer, text: `${answer.replayed} replayed to their consumers${rest}.` };
 }
 
-const moved = z.object({
-  none: z.boolean(),
-  messages: z.number(),
-  letters: z.number(),
-  unrouted: z.number(),
-  done: z.boolean(),
-  served: z.array(z.string()),
-  failed: z.array(z.string()),
-});
-type Moved = z.output<typeof moved>;
-
 /** Each request moves for some seconds; this repeats it until nothing is left. The exit code is 1 if something could not be moved. */
 export async function moveBus(api: OpsClient): Promise<Report> {
-  let total = moved.parse(await api.send('POST', '/bus/move'));
+  let total = moveResponse.parse(await api.send('POST', '/bus/move'));
   while (!total.done && total.failed.length === 0) {
     if (process.stderr.isTTY) process.stderr.write(`${countOfMoved(total)} so far\n`);
-    const next = moved.parse(await api.send('POST', '/bus/move'));
+    const next = moveResponse.parse(await api.send('POST', '/bus/move'));
     total = {
       ...next,
       messages: total.messages + next.messages,
@@ -129,16 +96,16 @@ export async function moveBus(api: OpsClient): Promise<Report> {
   return { value: total, text: formatMoved(total), exitCode: total.failed.length > 0 ? 1 : 0 };
 }
 
-function formatMoved(total: Moved): string {
+function formatMoved(total: MoveResponse): string {
   if (total.none)
-    return 'There is no previous bus: neither AMQP_URL nor PREVIOUS_AMQP_URL is set at the control plane.';
+    return 'There is no previous bus: neither AMQP_URL nor PREVIOUS_AMQP_URL is set at the gateway.';
   const lines = [`Moved from the previous bus: ${countOfMoved(total)}.`];
-  for (const name of total.failed) lines.push(`${name} COULD NOT BE MOVED: see the log of the control plane`);
+  for (const name of total.failed) lines.push(`${name} COULD NOT BE MOVED: see the log of the gateway`);
   for (const name of total.served)
     lines.push(`${name}: its processes still use the previous bus; stop them, and its messages are moved`);
   return lines.join('\n');
 }
 
-function countOfMoved({ messages, letters, unrouted }: Moved): string {
+function countOfMoved({ messages, letters, unrouted }: MoveResponse): string {
   return `${messages} events, ${letters} dead letters, ${unrouted} unrouted events`;
 }

@@ -1,33 +1,15 @@
+import {
+  deadLetterDropResponse,
+  deadLetterReplayResponse,
+  deadLetterResponse,
+  deadLettersResponse,
+  type DeadLetterPage,
+} from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
-import { z } from 'zod';
 import type { GivenOptions, Report } from './command.js';
 import { formatAge, parseTime } from './duration.js';
 import type { OpsClient } from './ops-client.js';
 import { formatTable } from './terminal.js';
-
-const letter = z.looseObject({
-  id: z.string(),
-  consumer: z.string(),
-  code: z.string(),
-  message: z.string(),
-  attempts: z.number(),
-  firstFailedAt: z.string().nullable(),
-  lastFailedAt: z.string().nullable(),
-  memberId: z.string().nullable(),
-  event: z.string().nullable(),
-  entity: z.string().nullable(),
-});
-const shown = letter.extend({ content: z.unknown() });
-const list = z.object({ deadLetters: z.array(letter), matching: z.number(), complete: z.boolean() });
-const page = z.object({
-  done: z.boolean(),
-  complete: z.boolean(),
-  until: z.string(),
-  /** The consumer that the next page goes on with. */
-  next: z.string().optional(),
-});
-const replayed = page.extend({ replayed: z.number() });
-const dropped = page.extend({ dropped: z.number() });
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
 const TRUNCATED_HINT =
@@ -36,7 +18,7 @@ const TRUNCATED_HINT =
 export async function listDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const query = new URLSearchParams(Object.entries(filtersIn(options)));
   if (options.limit !== undefined) query.set('limit', options.limit);
-  const found = list.parse(await api.send('GET', `/dead-letters?${query}`));
+  const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
   const { deadLetters, matching, complete } = found;
   if (matching === 0)
     return { value: found, text: complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}` };
@@ -61,7 +43,7 @@ export async function listDead(api: OpsClient, options: GivenOptions): Promise<R
 
 export async function showDead(api: OpsClient, consumer: string, id: string): Promise<Report> {
   const path = `/dead-letters/${[consumer, id].map(encodeURIComponent).join('/')}`;
-  const one = shown.parse(await api.send('GET', path));
+  const one = deadLetterResponse.parse(await api.send('GET', path));
   const { code, message, attempts, firstFailedAt, lastFailedAt, content } = one;
   const lines = [
     `${code}: ${message}`,
@@ -75,7 +57,9 @@ export async function showDead(api: OpsClient, consumer: string, id: string): Pr
 export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const rate = numberIn(options, 'rate');
   const total = await runPages(options, async (body) => {
-    const answer = replayed.parse(await api.send('POST', '/dead-letters/replay', { ...body, rate }));
+    const answer = deadLetterReplayResponse.parse(
+      await api.send('POST', '/dead-letters/replay', { ...body, rate }),
+    );
     return { ...answer, letters: answer.replayed };
   });
   return { value: { replayed: total.letters }, text: formatTotal(total, 'replayed to their consumers') };
@@ -83,13 +67,15 @@ export async function replayDead(api: OpsClient, options: GivenOptions): Promise
 
 export async function dropDead(api: OpsClient, options: GivenOptions): Promise<Report> {
   const total = await runPages(options, async (body) => {
-    const answer = dropped.parse(await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }));
+    const answer = deadLetterDropResponse.parse(
+      await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }),
+    );
     return { ...answer, letters: answer.dropped };
   });
   return { value: { dropped: total.letters }, text: formatTotal(total, 'dropped') };
 }
 
-interface Page extends z.output<typeof page> {
+interface Page extends DeadLetterPage {
   letters: number;
 }
 

@@ -1,3 +1,4 @@
+import { age } from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
 
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 24 * 3_600_000 };
@@ -20,18 +21,7 @@ export function parseTime(text: string, now = Date.now()): string {
   );
 }
 
-/** `45 s`, `12 min`, `3 h`, `2 d`: rounded for reading. */
+/** `45 s`, `12 min`, `3 h`, `2 d`, rounded for reading; `-` without a time. */
 export function formatAge(iso: string | null, now = Date.now()): string {
-  if (iso === null) return '-';
-  const ms = Math.max(0, now - new Date(iso).getTime());
-  if (ms < 2 * UNIT_MS.m) return `${Math.round(ms / UNIT_MS.s)} s`;
-  if (ms < 2 * UNIT_MS.h) return `${Math.round(ms / UNIT_MS.m)} min`;
-  if (ms < 2 * UNIT_MS.d) return `${Math.round(ms / UNIT_MS.h)} h`;
-  return `${Math.round(ms / UNIT_MS.d)} d`;
-}
-
-/** `90 s`, `5 min`. */
-export function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  return whole < 120 ? `${whole} s` : `${Math.round(whole / 60)} min`;
+  return iso === null ? '-' : age(iso, now);
 }

@@ -1,9 +1,9 @@
+import { errorResponse } from '@relay/admin-contract';
 import { printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-const errorResponse = z.object({ error: z.string() });
 /** The ops port of a gateway names the control planes that reported lately. */
 const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
 

@@ -1,47 +1,25 @@
+import {
+  keyRotationResponse,
+  limitResponse,
+  plural,
+  portalNote,
+  portalsResponse,
+  resumeResponse,
+  settingsRequest,
+  testResponse,
+  webhookPairResponse,
+  type GivenLimit,
+  type ListedPortal,
+  type PortalsResponse,
+} from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
-import { z } from 'zod';
 import type { Report } from './command.js';
 import type { OpsClient } from './ops-client.js';
 import { prompt } from './terminal.js';
 
-const listed = z.object({
-  portals: z.array(
-    z.looseObject({
-      memberId: z.string(),
-      domain: z.string(),
-      state: z.string(),
-      kind: z.string().nullable(),
-      suspendedReason: z.string().nullish(),
-      suspendedUntil: z.string().nullish(),
-      bindings: z.looseObject({ note: z.string().nullish() }).nullish(),
-    }),
-  ),
-  webhookPairs: z.array(
-    z.looseObject({ host: z.string(), memberId: z.string().nullable(), addedAt: z.string() }),
-  ),
-  pendingInstalls: z.object({
-    total: z.number(),
-    portals: z.array(
-      z.looseObject({ memberId: z.string(), claims: z.number(), keptAt: z.string(), nextTryAt: z.string() }),
-    ),
-  }),
-});
-type Listed = z.output<typeof listed>;
-type ListedPortal = z.output<typeof listed>['portals'][number];
-const tested = z.object({
-  heard: z.boolean(),
-  heardAfterMs: z.number().optional(),
-  byHand: z.boolean().optional(),
-});
-const paired = z.object({ host: z.string(), events: z.array(z.string()) });
-const resumed = z.object({ resumed: z.boolean() });
-const limited = z.object({
-  limit: z.union([z.literal('free'), z.object({ rate: z.number(), burst: z.number() })]),
-});
-
 /** Installed portals, webhook pairs that no event has claimed, and pending installs. */
 export async function listPortals(api: OpsClient): Promise<Report> {
-  const answer = listed.parse(await api.send('GET', '/portals'));
+  const answer = portalsResponse.parse(await api.send('GET', '/portals'));
   const { portals, webhookPairs, pendingInstalls } = answer;
   const waiting = [
     ...webhookPairs.map((pair) => ({ ...pair, state: 'unused-pair', kind: 'webhook', domain: pair.host })),
@@ -51,14 +29,14 @@ export async function listPortals(api: OpsClient): Promise<Report> {
   return { value: [...portals, ...waiting], text: lines.join('\n') || 'No portal is installed yet.' };
 }
 
-function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: Listed): string[] {
+function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: PortalsResponse): string[] {
   const pairs = webhookPairs.map(
     ({ host, memberId, addedAt }) =>
       `${memberId ?? 'not known yet'}  unused-pair  webhook  ${host}  waits since ${addedAt} for the first event of its outgoing webhook`,
   );
   const installs = portals.map(
     ({ memberId, claims, keptAt, nextTryAt }) =>
-      `${memberId}  pending  oauth  not confirmed: ${claims} claim${claims === 1 ? '' : 's'} since ${keptAt}, next try ${nextTryAt}`,
+      `${memberId}  pending  oauth  not confirmed: ${plural(claims, 'claim')} since ${keptAt}, next try ${nextTryAt}`,
   );
   const shown = portals.reduce((sum, { claims }) => sum + claims, 0);
   return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
@@ -66,14 +44,8 @@ function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: L
 
 /** The next action, or what happens next, comes after the domain. */
 function lineOf(portal: ListedPortal): string {
-  const { memberId, domain, state, kind, suspendedReason, suspendedUntil, bindings } = portal;
-  const line = `${memberId}  ${state}  ${kind ?? '-'}  ${domain}`;
-  if (state === 'needs-reauth') return `${line}  an administrator must open the application there`;
-  if (state === 'needs-webhook')
-    return `${line}  make another incoming webhook there, then: relay portals webhook`;
-  if (state === 'resuming') return `${line}  it has not answered yet`;
-  if (state !== 'suspended') return bindings?.note ? `${line}  ${bindings.note}` : line;
-  return `${line}  ${suspendedReason ?? 'no reason given'}, next try ${suspendedUntil ?? 'at once'}`;
+  const { memberId, domain, state, kind } = portal;
+  return [memberId, state, kind ?? '-', domain, portalNote(portal)].filter((text) => text !== '').join('  ');
 }
 
 /** @param memberId of the portal that the pair is for, if known: no other portal can claim it then */
@@ -83,7 +55,7 @@ export async function addWebhookPair(api: OpsClient, memberId?: string): Promise
     'Application token of the outgoing webhook',
   ]);
   const pair = { webhookUrl, applicationToken, ...(memberId !== undefined && { memberId }) };
-  const answer = paired.parse(await api.send('POST', '/portals/webhook', pair));
+  const answer = webhookPairResponse.parse(await api.send('POST', '/portals/webhook', pair));
   return {
     value: answer,
     text: [
@@ -101,7 +73,7 @@ function wantedEvents(events: readonly string[]): string[] {
 
 /** @throws StartupError if no event comes */
 export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
-  const { portals } = listed.parse(await api.send('GET', '/portals'));
+  const { portals } = portalsResponse.parse(await api.send('GET', '/portals'));
   const portal = portals.find((one) => one.memberId === memberId);
   const byHand = portal?.kind === 'webhook';
   if (byHand) {
@@ -109,7 +81,7 @@ export async function testPortal(api: OpsClient, memberId: string): Promise<Repo
       'This portal has no application, so it cannot be asked for a test event. Change something there by hand that the outgoing webhook is for, such as the name of a contact. Waiting a minute for any event …\n',
     );
   }
-  const answer = tested.parse(await api.send('POST', pathOf(memberId, 'test')));
+  const answer = testResponse.parse(await api.send('POST', pathOf(memberId, 'test')));
   if (answer.heard) {
     const what = byHand ? 'An event of the portal' : "The portal's test event";
     return { value: answer, text: `${what} came after ${answer.heardAfterMs} ms.` };
@@ -128,7 +100,7 @@ export async function setSettings(
   consumer: string,
   json: string,
 ): Promise<Report> {
-  const settings = z.record(z.string(), z.json()).safeParse(parsed(json));
+  const settings = settingsRequest.safeParse(parsed(json));
   if (!settings.success)
     throw new StartupError(`The settings must be a JSON object, such as {"particles":"capital"}.`);
   await api.send('PUT', pathOf(memberId, 'settings', consumer), settings.data);
@@ -140,7 +112,9 @@ export async function setSettings(
  * @throws StartupError if it is none of these
  */
 export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
-  const answer = limited.parse(await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }));
+  const answer = limitResponse.parse(
+    await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }),
+  );
   const limitText =
     answer.limit === 'free'
       ? 'as many requests as they come'
@@ -148,8 +122,8 @@ export async function setLimit(api: OpsClient, memberId: string, limit: string):
   return { value: answer, text: `${memberId} now gets ${limitText}.` };
 }
 
-function limitIn(text: string): string | { rate: number; burst: number } {
-  if (['usual', 'enterprise', 'free'].includes(text)) return text;
+function limitIn(text: string): GivenLimit {
+  if (text === 'usual' || text === 'enterprise' || text === 'free') return text;
   const [, rate, burst] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(text) ?? [];
   if (rate !== undefined && burst !== undefined) return { rate: Number(rate), burst: Number(burst) };
   throw new StartupError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
@@ -157,7 +131,7 @@ function limitIn(text: string): string | { rate: number; burst: number } {
 
 /** Ends a suspension at once, instead of at the next attempt. */
 export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
-  const answer = resumed.parse(await api.send('POST', pathOf(memberId, 'resume')));
+  const answer = resumeResponse.parse(await api.send('POST', pathOf(memberId, 'resume')));
   const text = answer.resumed
     ? `${memberId} is called again, and its delayed events and jobs are due now. Its state is resuming until it answers.`
     : `${memberId} was not suspended.`;
@@ -176,17 +150,9 @@ function parsed(json: string): unknown {
   }
 }
 
-const rotated = z.object({
-  rewritten: z.number(),
-  alreadyCurrent: z.number(),
-  unreadable: z.number(),
-  currentKeyId: z.string(),
-  keysInUse: z.record(z.string(), z.number()),
-});
-
 /** Encrypts everything with the first key of TOKEN_KEYS, and says which keys can be removed. */
 export async function rotateKeys(api: OpsClient): Promise<Report> {
-  const answer = rotated.parse(await api.send('POST', '/keys/rotate'));
+  const answer = keyRotationResponse.parse(await api.send('POST', '/keys/rotate'));
   const { rewritten, alreadyCurrent, unreadable, currentKeyId } = answer;
   const old = Object.keys(answer.keysInUse).filter((id) => id !== currentKeyId);
   const lines = [

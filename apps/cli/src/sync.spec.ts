@@ -12,14 +12,34 @@ const requestedAt = '2026-11-25T12:00:00.000Z';
 function task(change: object): object {
   return {
     id: 'mine',
+    consumer: 'smart-process-sync',
+    memberId: 'm1',
     kind: 'backfill',
     state: 'running',
     error: null,
+    attempts: 0,
+    isInteractive: true,
+    lostLeases: 0,
     requestedAt,
     startedAt: requestedAt,
     endedAt: null,
     progress: {},
     ...change,
+  };
+}
+
+function portal(memberId: string, domain: string): object {
+  return {
+    memberId,
+    domain,
+    state: 'installed',
+    kind: 'oauth',
+    suspendedReason: null,
+    suspendedUntil: null,
+    language: null,
+    settings: {},
+    installedAt: requestedAt,
+    bindings: null,
   };
 }
 
@@ -43,6 +63,7 @@ describe('relay sync', () => {
 
   beforeEach(async () => {
     [looks, asked, screen] = [[], [], ''];
+    jest.spyOn(Date, 'now').mockReturnValue(Date.parse('2026-11-25T13:00:00Z'));
     gateway = createServer((request, response) => {
       const { method = '', url = '', headers } = request;
       asked.push(`${method} ${url}`);
@@ -69,10 +90,12 @@ describe('relay sync', () => {
     if (url === '/ops/api/portals') {
       return {
         portals: [
-          { memberId: 'm1', domain: 'acme.bitrix24.com' },
-          { memberId: 'm2', domain: 'globex.bitrix24.com' },
-          { memberId: 'm3', domain: 'globex.bitrix24.eu' },
+          portal('m1', 'acme.bitrix24.com'),
+          portal('m2', 'globex.bitrix24.com'),
+          portal('m3', 'globex.bitrix24.eu'),
         ],
+        webhookPairs: [],
+        pendingInstalls: { total: 0, portals: [] },
       };
     }
     if (method === 'POST') return { task: task({ state: 'waiting', startedAt: null }) };
@@ -101,9 +124,9 @@ describe('relay sync', () => {
     const progress = { items: 6_000, itemsPerSecond: 1_500, part: 0.487, secondsLeft: 150 };
     looks = [[task({ progress })], [done]];
     const { text, value } = await runSync(api, 'backfill', 'acme');
-    expect(screen).toBe('48 % backfill: 6,000 items, 1,500 a second, 3 min left\n');
+    expect(screen).toBe('48 % backfill: 6,000 items · 1,500 a second · 3 min left\n');
     expect(text).toBe(
-      'backfill: done, 12,345 items in 42 s\n  147  Deliveries  12,000\n  148  Visits  345, incomplete',
+      'backfill: done · 12,345 items · in 42 s · 59 min ago\n  147  Deliveries  12,000\n  148  Visits  345, incomplete',
     );
     expect(value).toMatchObject({ id: 'mine', state: 'done' });
   });
@@ -139,7 +162,7 @@ describe('relay sync', () => {
     it('asks whether anybody is there to do it', async () => {
       looks = [[waiting], [done]];
       await runSync(api, 'backfill', 'acme');
-      expect(screen).toBe('0 % waiting: is smart-process-sync running? …\n');
+      expect(screen).toBe('0 % backfill: is smart-process-sync running?\n');
     });
 
     it('says what it waits for', async () => {
@@ -147,7 +170,7 @@ describe('relay sync', () => {
       looks = [[other, waiting], [done]];
       await runSync(api, 'backfill', 'acme');
       expect(screen).toBe(
-        '0 % waiting for the end of the reconcile of this portal: reconcile: 7 items, 0 a second …\n',
+        '0 % backfill: waits for the end of the reconciliation of this portal: 7 items · 0 a second\n',
       );
     });
   });
@@ -164,9 +187,9 @@ describe('relay sync', () => {
     looks = [[reconciled, done]];
     expect((await syncStatus(api, 'm1')).text).toBe(
       [
-        'reconcile: failed, 9 items in 30 min; 2 missing, 1,000 stale; left out: 2 fields, 1 options; NOT_INSTALLED',
+        'reconcile: failed · 9 items · in 30 min · 30 min ago · 2 missing, 1,000 stale · left out: 2 fields, 1 options · NOT_INSTALLED',
         '',
-        'backfill: done, 12,345 items in 42 s',
+        'backfill: done · 12,345 items · in 42 s · 59 min ago',
         '  147  Deliveries  12,000',
         '  148  Visits  345, incomplete',
       ].join('\n'),

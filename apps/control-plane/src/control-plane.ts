@@ -103,7 +103,7 @@ export async function startControlPlane(
       limits: app.get(PortalLimits),
       suspensions: app.get(Suspensions),
       clients,
-      tasks: app.get(PortalJobs),
+      jobs: app.get(PortalJobs),
       keys: app.get(KeyRotation),
       tests: new EventTests(database, clients),
       admin,

@@ -1,10 +1,21 @@
-import type { BusAdmin, BusMover } from '@relay/bus';
+import { ConflictException } from '@nestjs/common';
+import {
+  consumerPath,
+  retireRequest,
+  unroutedReplayRequest,
+  type consumersResponse,
+  type journalsResponse,
+  type moveResponse,
+  type retireResponse,
+  type Sent,
+  type topologyResponse,
+  type unroutedReplayResponse,
+  type unroutedResponse,
+} from '@relay/admin-contract';
+import type { BusAdmin, BusMover, ConsumerStatus, Retirement } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
 import type { GatewayReports } from './gateway-reports.js';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
-import { OpsRejectedError } from './ops-rejected-error.js';
-import { formatRetireRejection } from './format-retire-rejection.js';
 
 export interface BusRouteParts extends KnownConsumersParts {
   admin: BusAdmin;
@@ -12,53 +23,74 @@ export interface BusRouteParts extends KnownConsumersParts {
   gateways: Pick<GatewayReports, 'journals' | 'repairs'>;
 }
 
-export const consumerName = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is no name of a consumer');
-const consumerPath = z.object({ consumer: consumerName });
-const retireBody = z
-  .strictObject({ drain: z.boolean().default(false), drop: z.boolean().default(false) })
-  .refine(({ drain, drop }) => !(drain && drop), { error: 'either drain or drop, not both' });
-
-const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-const replayBody = z.strictObject({
-  portal: z
-    .string()
-    .regex(/^[\w-]{1,64}$/, 'is no member_id')
-    .optional(),
-  since: time.optional(),
-  until: time.optional(),
-});
-
-/** Operator routes for the bus, its consumers and the journal. */
+/** Operator routes for the bus, its consumers and the journals. */
 export function addBusRoutes(
   api: FastifyInstance,
   { admin, mover, gateways, ...parts }: BusRouteParts,
 ): void {
   const consumers = new KnownConsumers({ admin, ...parts });
 
-  api.get('/ops/api/consumers', async () => ({ consumers: await consumers.statuses() }));
-  api.get('/ops/api/journal', async () => ({ gateways: await gateways.journals() }));
-  api.get('/ops/api/unrouted', async () => ({ unrouted: await admin.unrouted() }));
-  api.post('/ops/api/unrouted/replay', async (request) => {
-    const { portal: memberId, since, until } = replayBody.parse(request.body ?? {});
+  api.get('/ops/api/consumers', async (): Promise<Sent<typeof consumersResponse>> => {
+    return { consumers: await consumers.statuses() };
+  });
+  api.get('/ops/api/journal', async (): Promise<Sent<typeof journalsResponse>> => {
+    return { gateways: await gateways.journals() };
+  });
+  api.get('/ops/api/unrouted', async (): Promise<Sent<typeof unroutedResponse>> => {
+    return { unrouted: await admin.unrouted() };
+  });
+  api.post('/ops/api/unrouted/replay', async (request): Promise<Sent<typeof unroutedReplayResponse>> => {
+    const { portal: memberId, since, until } = unroutedReplayRequest.parse(request.body ?? {});
     return admin.replayUnrouted(await consumers.wanted(), { memberId, since, until });
   });
-  api.post('/ops/api/bus/move', async () => mover.round());
-  api.get('/ops/api/topology', async () => {
+  api.post('/ops/api/bus/move', async (): Promise<Sent<typeof moveResponse>> => mover.round());
+  api.get('/ops/api/topology', async (): Promise<Sent<typeof topologyResponse>> => {
     const topology = await admin.topology(await consumers.events());
     return { ok: topology.every(({ state }) => state === 'ok'), topology, repairs: await gateways.repairs() };
   });
-  api.post('/ops/api/consumers/:consumer/retire', async (request) => {
+  api.post('/ops/api/consumers/:consumer/retire', async (request): Promise<Sent<typeof retireResponse>> => {
     const { consumer } = consumerPath.parse(request.params);
-    const how = retireBody.parse(request.body ?? {});
+    const how = retireRequest.parse(request.body ?? {});
     await consumers.require(consumer);
     // First, so that no gateway declares its queues and bindings again.
     const isFresh = await consumers.drain(consumer);
     const retirement = await admin.retire(consumer, { ...how, names: await consumers.everyEvent() });
     if (retirement.outcome === 'refused') {
       if (isFresh && !retirement.unsubscribed) await consumers.undrain(consumer);
-      throw new OpsRejectedError(409, formatRetireRejection(retirement));
+      throw new ConflictException(formatRetireRejection(retirement));
     }
     if (retirement.outcome === 'retired') await consumers.forget(consumer);
     return retirement;
   });
+}
+
+/** The remaining messages or processes, and what to do about them. */
+function formatRetireRejection({
+  because,
+  status,
+  unsubscribed,
+}: Extract<Retirement, { outcome: 'refused' }>): string {
+  const { consumer } = status;
+  const already = unsubscribed ? ' It gets no more events already.' : '';
+  switch (because) {
+    case 'processes':
+      return `${consumer} is still at work: ${processesOf(status)}. Stop it first; or use --drain: then it gets no more events, and works off what waits.${already}`;
+    case 'messages':
+      return `${consumer} still has work: ${workOf(status)}. Start it to work this off, replay or drop its dead letters; or throw all of it away with --drop.${already}`;
+    default:
+      return because satisfies never;
+  }
+}
+
+function processesOf({ processes, shardsServed }: ConsumerStatus): string {
+  const named = processes.map(({ host, pid }) => `process ${pid} on ${host}`);
+  return named.length > 0 ? named.join(', ') : `a process serves ${shardsServed} of its shards`;
+}
+
+function workOf({ waiting, inHand, retrying, dead }: ConsumerStatus): string {
+  const counts = { waiting: waiting + inHand, retrying, dead };
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${count} ${what}`)
+    .join(', ');
 }

@@ -1,15 +1,24 @@
+import { NotFoundException } from '@nestjs/common';
+import {
+  deadLetterDropRequest,
+  deadLetterPath,
+  deadLetterReplayRequest,
+  deadLettersQuery,
+  type deadLetterDropResponse,
+  type deadLetterReplayResponse,
+  type deadLetterResponse,
+  type deadLettersResponse,
+  type Sent,
+} from '@relay/admin-contract';
 import {
   NoSuchConsumerError,
   type BusAdmin,
-  type ReplayPage,
   type DeadLetter,
   type DeadLetterFilter,
+  type ReplayPage,
 } from '@relay/bus';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
-import { consumerName } from './bus-routes.js';
 import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
-import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface DeadLetterRouteParts extends KnownConsumersParts {
   admin: BusAdmin;
@@ -17,36 +26,7 @@ export interface DeadLetterRouteParts extends KnownConsumersParts {
 
 /** One request replays for about this long; the client repeats it for the rest. */
 const PAGE_MS = 5_000;
-const DEFAULT_RATE = 50;
-const LIST_AT_MOST = 1_000;
-const DEFAULT_LIST = 100;
-const DROP_AT_MOST = 50_000;
-
-const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-const filter = z.strictObject({
-  consumer: consumerName.optional(),
-  portal: z
-    .string()
-    .regex(/^[\w-]{1,64}$/, 'is no member_id')
-    .optional(),
-  error: z.string().min(1).max(100).optional(),
-  since: time.optional(),
-  until: time.optional(),
-});
-const listQuery = filter.extend({
-  limit: z.coerce.number().int().min(1).max(LIST_AT_MOST).default(DEFAULT_LIST),
-});
-const picked = filter.extend({
-  id: z.string().min(1).max(64).optional(),
-  limit: z.int().min(1).optional(),
-  /** Without a consumer: `next` of the previous response, since those before it are done. */
-  from: consumerName.optional(),
-});
-const replayBody = picked.extend({ rate: z.number().min(1).max(1_000).default(DEFAULT_RATE) });
-const dropBody = picked.extend({ all: z.literal(true).optional() }).refine(isMeantByName, {
-  error: 'say which letters by a filter, or that all are meant',
-});
-const letterPath = z.object({ consumer: consumerName, id: z.string().min(1).max(64) });
+const MAX_DROPPED = 50_000;
 
 interface Pages extends ReplayPage {
   /** The consumer that the next page goes on with. */
@@ -58,8 +38,8 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   const { deadLetters } = parts.admin;
   const consumers = new KnownConsumers(parts);
 
-  api.get('/ops/api/dead-letters', async (request) => {
-    const { consumer, limit, ...given } = listQuery.parse(request.query);
+  api.get('/ops/api/dead-letters', async (request): Promise<Sent<typeof deadLettersResponse>> => {
+    const { consumer, limit, ...given } = deadLettersQuery.parse(request.query);
     const found: DeadLetter[] = [];
     const answer = { matching: 0, complete: true };
     await each(consumer, async (one) => {
@@ -70,29 +50,47 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     });
     return { deadLetters: found, ...answer };
   });
-  api.get('/ops/api/dead-letters/:consumer/:id', async (request) => {
-    const { consumer, id } = letterPath.parse(request.params);
-    const letter = await deadLetters.show(consumer, id);
-    if (!letter) throw new OpsRejectedError(404, `${consumer} has no dead letter ${id}`);
-    return letter;
-  });
-  api.post('/ops/api/dead-letters/replay', async (request) => {
-    const { consumer, rate, limit = Infinity, from, ...given } = replayBody.parse(request.body ?? {});
-    // Events that become dead letters during the replay are excluded; the client returns this with the next page.
-    const until = given.until ?? new Date();
-    const deadline = performance.now() + PAGE_MS;
-    const replay = (one: string, left: number): Promise<ReplayPage> => {
-      const forMs = Math.max(1, deadline - performance.now());
-      return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
-    };
-    const { letters, ...page } = await pages({ consumer, from }, limit, deadline, replay);
-    return { replayed: letters, ...page, until };
-  });
-  api.post('/ops/api/dead-letters/drop', async (request) => {
-    const { consumer, limit = DROP_AT_MOST, from, all: _, ...given } = dropBody.parse(request.body ?? {});
+  api.get(
+    '/ops/api/dead-letters/:consumer/:id',
+    async (request): Promise<Sent<typeof deadLetterResponse>> => {
+      const { consumer, id } = deadLetterPath.parse(request.params);
+      const letter = await deadLetters.show(consumer, id);
+      if (!letter) throw new NotFoundException(`${consumer} has no dead letter ${id}`);
+      return letter;
+    },
+  );
+  api.post(
+    '/ops/api/dead-letters/replay',
+    async (request): Promise<Sent<typeof deadLetterReplayResponse>> => {
+      const {
+        consumer,
+        rate,
+        limit = Infinity,
+        from,
+        ...given
+      } = deadLetterReplayRequest.parse(request.body ?? {});
+      // Events that become dead letters during the replay are excluded; the client returns this with the next page.
+      const until = given.until ?? new Date();
+      const deadline = performance.now() + PAGE_MS;
+      const replay = (one: string, left: number): Promise<ReplayPage> => {
+        const forMs = Math.max(1, deadline - performance.now());
+        return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
+      };
+      const { letters, ...page } = await pages({ consumer, from }, limit, deadline, replay);
+      return { replayed: letters, ...page, until };
+    },
+  );
+  api.post('/ops/api/dead-letters/drop', async (request): Promise<Sent<typeof deadLetterDropResponse>> => {
+    const {
+      consumer,
+      limit = MAX_DROPPED,
+      from,
+      all: _,
+      ...given
+    } = deadLetterDropRequest.parse(request.body ?? {});
     const until = given.until ?? new Date();
     const { letters, ...page } = await pages({ consumer, from }, limit, Infinity, (one, left) =>
-      deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, DROP_AT_MOST)),
+      deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, MAX_DROPPED)),
     );
     return { dropped: letters, ...page, until };
   });
@@ -135,12 +133,6 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
       }
     }
   }
-}
-
-/** A filter is easily forgotten, and dropped events are lost. A limit alone says how many, not which. */
-function isMeantByName(body: z.output<typeof picked> & { all?: boolean }): boolean {
-  const { all, consumer, portal, error, since, until, id } = body;
-  return all === true || [consumer, portal, error, since, until, id].some((one) => one !== undefined);
 }
 
 function filterOf(given: {

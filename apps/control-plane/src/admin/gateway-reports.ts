@@ -1,16 +1,10 @@
-import { journalStatus, type ReportedJournal } from '@relay/admin-contract';
-import type { Repair } from '@relay/bus';
+import { journalStatus, repair, type ReportedJournal } from '@relay/admin-contract';
 import { listServiceProcesses, type ReportDatabase } from '@relay/platform';
 import { z } from 'zod';
 
 const MAX_REPAIRS = 200;
 
-const gatewayState = z.object({
-  journal: journalStatus,
-  repairs: z.array(
-    z.custom<Omit<Repair, 'at'> & { at: string }>((value) => typeof value === 'object' && value !== null),
-  ),
-});
+const gatewayState = z.object({ journal: journalStatus, repairs: z.array(repair) });
 
 /** What every gateway reports of itself: its journal, and what it found missing on the bus and declared again. */
 export class GatewayReports {
@@ -26,10 +20,9 @@ export class GatewayReports {
   }
 
   /** Newest first. */
-  async repairs(): Promise<Repair[]> {
+  async repairs(): Promise<z.output<typeof repair>[]> {
     const reported = (await this.read()).flatMap(({ state }) => state.repairs);
-    const all = reported.map((repair) => ({ ...repair, at: new Date(repair.at) }));
-    return all.toSorted((one, two) => two.at.getTime() - one.at.getTime()).slice(0, MAX_REPAIRS);
+    return reported.toSorted((one, two) => Date.parse(two.at) - Date.parse(one.at)).slice(0, MAX_REPAIRS);
   }
 
   /** A report of another version that this one cannot read is left out. */

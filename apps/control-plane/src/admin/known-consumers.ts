@@ -1,16 +1,11 @@
+import { NotFoundException } from '@nestjs/common';
 import type { BusAdmin, ConsumerStatus } from '@relay/bus';
 import type { EventBindings, Subscriptions } from '@relay/portals';
-import { OpsRejectedError } from './ops-rejected-error.js';
 
 export interface KnownConsumersParts {
   admin: BusAdmin;
   subscriptions: Subscriptions;
   bindings: EventBindings;
-}
-
-export interface ListedConsumer extends ConsumerStatus {
-  /** Event names to which it subscribed at its last start. */
-  events: string[];
 }
 
 /** RabbitMQ cannot list consumers: these have recorded their events, or have queues or reports on the bus. */
@@ -39,19 +34,19 @@ export class KnownConsumers {
     return wanted;
   }
 
-  async statuses(): Promise<ListedConsumer[]> {
-    const statuses: ListedConsumer[] = [];
+  async statuses(): Promise<(ConsumerStatus & { events: string[] })[]> {
+    const statuses: (ConsumerStatus & { events: string[] })[] = [];
     for (const [consumer, events] of await this.events()) {
       statuses.push({ ...(await this.parts.admin.statusOf(consumer)), events });
     }
     return statuses;
   }
 
-  /** @throws OpsRejectedError 404 if neither the database nor the bus knows it */
+  /** @throws NotFoundException if neither the database nor the bus knows it */
   async require(consumer: string): Promise<void> {
     if ((await this.names()).includes(consumer)) return;
     if (!(await this.parts.admin.statusOf(consumer)).unknown) return;
-    throw new OpsRejectedError(404, `There is no consumer ${consumer}`);
+    throw new NotFoundException(`There is no consumer ${consumer}`);
   }
 
   /** Every event name to which any consumer may have subscribed, in case one has dropped some. */

@@ -1,3 +1,5 @@
+import { BadRequestException, HttpException } from '@nestjs/common';
+import type { keyRotationResponse, Sent } from '@relay/admin-contract';
 import { AddressError, Bitrix24Error } from '@relay/bitrix24';
 import { BusUnavailableError, OperationInProgressError, NoSuchConsumerError } from '@relay/bus';
 import { UnknownPortalError } from '@relay/jobs';
@@ -9,7 +11,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
-import { OpsRejectedError } from './ops-rejected-error.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
@@ -73,7 +74,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
   addBusRoutes(api, parts);
   addDeadLetterRoutes(api, parts);
   addSyncRoutes(api, parts);
-  api.post('/ops/api/keys/rotate', async () => keys.run());
+  api.post('/ops/api/keys/rotate', async (): Promise<Sent<typeof keyRotationResponse>> => keys.run());
   await api.ready();
   return api;
 }
@@ -81,6 +82,7 @@ export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts):
 /** A zod message names the field and never its value. */
 function answerTo(error: unknown): { status: number; message: string } {
   if (error instanceof z.ZodError) return { status: 400, message: z.prettifyError(error) };
+  if (error instanceof HttpException) return { status: error.getStatus(), message: error.message };
   if (error instanceof AddressError) return { status: 400, message: `webhookUrl: ${error.reason}` };
   if (
     error instanceof UnknownPortalError ||
@@ -104,16 +106,15 @@ function answerTo(error: unknown): { status: number; message: string } {
 
 /**
  * Rejects input that PostgreSQL cannot store, or that is nested too deeply, before anything reads it.
- * @throws OpsRejectedError 400
+ * @throws BadRequestException
  */
 function requireStorable(given: unknown): void {
   let level = [given];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH)
-      throw new OpsRejectedError(400, `The request is nested more than ${MAX_DEPTH} deep`);
+    if (depth > MAX_DEPTH) throw new BadRequestException(`The request is nested more than ${MAX_DEPTH} deep`);
     const texts = level.filter((value) => typeof value === 'string');
     if (texts.some((text) => /[\0\p{Cs}]/u.test(text))) {
-      throw new OpsRejectedError(400, 'The request has a text with NUL or half a character in it');
+      throw new BadRequestException('The request has a text with NUL or half a character in it');
     }
     level = level.flatMap((value) =>
       typeof value === 'object' && value !== null ? Object.entries(value).flat() : [],

@@ -47,10 +47,10 @@ describe('the operator page', () => {
       const type = types[path.split('.').at(-1) ?? ''] ?? 'of no kind';
       expect([path, status, headers['content-type']]).toEqual([path, 200, expect.stringContaining(type)]);
       expect(headers['x-content-type-options']).toBe('nosniff');
-      for (const [, file = ''] of body.matchAll(/^import .* from '\.\/([^']+)'/gm))
-        named.add(`/ops/page/${file}`);
+      for (const [, file = ''] of body.matchAll(/^(?:import|\}) .*from '([^']+)'/gm))
+        named.add(new URL(file, `http://page${path}`).pathname);
     }
-    expect([...named]).toEqual(expect.arrayContaining(['/ops/page/page.css', '/ops/page/format.mjs']));
+    expect([...named]).toEqual(expect.arrayContaining(['/ops/page/page.css', '/ops/page/texts.mjs']));
   });
 
   it.each([

@@ -1,12 +1,10 @@
-import { join } from 'node:path';
-import type { ReportedJournal } from '@relay/admin-contract';
+import { TEXTS_FILE } from '@relay/admin-contract';
 import { pageFiles } from '@relay/platform';
-import type { JobOverview } from '@relay/jobs';
 import type { FastifyInstance } from 'fastify';
-import type { ListedConsumer } from './known-consumers.js';
-import type { PortalWithBindings } from './portal-routes.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-const folder = join(import.meta.dirname, 'page');
+const FOLDER = join(import.meta.dirname, 'page');
 const FIRST_PAGE = 'index.html';
 
 const POLICY = {
@@ -22,7 +20,7 @@ const POLICY = {
   'require-trusted-types-for': `'script'`,
   'trusted-types': `'none'`,
 };
-const headers = {
+const HEADERS = {
   'content-security-policy': Object.entries(POLICY)
     .map((directive) => directive.join(' '))
     .join('; '),
@@ -36,20 +34,14 @@ const headers = {
 /** The operator page. Everyone may load it, since it contains no data: it requests its data from the API, with the token. */
 export function addPageRoutes(api: FastifyInstance): void {
   const options = { config: { needsNoToken: true } };
-  const sendFile = pageFiles(folder, headers);
+  const sendFile = pageFiles(FOLDER, HEADERS);
+  const texts = readFileSync(TEXTS_FILE, 'utf8');
 
   for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, FIRST_PAGE));
   api.get<{ Params: { file: string } }>('/ops/page/:file', options, ({ params }, reply) =>
     sendFile(reply, params.file),
   );
+  api.get('/ops/page/texts.mjs', options, (_, reply) =>
+    reply.headers(HEADERS).type('text/javascript; charset=utf-8').send(texts),
+  );
 }
-
-/** The type of a value after JSON serialization. */
-type Seen<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Seen<T[K]> } : T;
-
-/** What the page's scripts get from the API. */
-export type SeenPortal = Seen<PortalWithBindings>;
-export type SeenConsumer = Seen<ListedConsumer>;
-export type SeenJournal = ReportedJournal;
-export type SeenSync = Seen<JobOverview>;
-export type SeenTask = SeenSync['tasks'][number];

@@ -1,10 +1,22 @@
+import {
+  limitRequest,
+  portalPath,
+  settingsPath,
+  settingsRequest,
+  webhookPairRequest,
+  type limitResponse,
+  type portalsResponse,
+  type resumeResponse,
+  type Sent,
+  type testResponse,
+  type webhookPairResponse,
+} from '@relay/admin-contract';
 import { Bitrix24Error } from '@relay/bitrix24';
 import type { EventTests } from '@relay/installs';
 import type { Log } from '@relay/platform';
 import type {
   BindingReport,
   EventBindings,
-  ListedPortal,
   PendingInstalls,
   PortalClients,
   PortalLimits,
@@ -14,8 +26,6 @@ import type {
   WebhookPairs,
 } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
-import { bindingNote } from './binding-note.js';
 import type { WebhookRegistration } from './webhook-registration.js';
 
 export interface PortalRouteParts {
@@ -32,42 +42,16 @@ export interface PortalRouteParts {
   tests: EventTests;
 }
 
-/** A portal, and the state of its bindings; null if none were requested yet, or none are possible. */
-export interface PortalWithBindings extends ListedPortal {
-  bindings: (BindingReport & { note: string | null }) | null;
-}
+const MAX_NAMED = 5;
 
-/** local-integrations/local-webhooks.md; Bitrix24 also shows it with a method appended, which is not part of it. */
-const WEBHOOK_PATH = /\/rest\/\d+\/[^/]+\/?$/;
-const webhookUrl = z
-  .string()
-  .min(1)
-  // The caller reports what is no valid address.
-  .refine((url) => !URL.canParse(url) || WEBHOOK_PATH.test(new URL(url).pathname), {
-    error: 'must be https://<portal>/rest/<user>/<secret>/, without a method',
-  });
-const memberIdText = z.string().regex(/^[\w-]{1,64}$/, 'is no member_id');
-const webhookPair = z.strictObject({
-  webhookUrl,
-  applicationToken: z.string().min(1).max(255),
-  /** Then no other portal can claim the pair. */
-  memberId: memberIdText.optional(),
-});
-const portalPath = z.object({ memberId: memberIdText });
-const settingsPath = portalPath.extend({
-  consumer: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is no name of a consumer'),
-});
-const settingsBody = z.record(z.string(), z.json());
-const limitBody = z.strictObject({
-  limit: z.union([
-    z.enum(['usual', 'enterprise', 'free']),
-    // Beyond these the arithmetic of the bucket overflows, or a portal waits for days: typing errors.
-    z.strictObject({
-      rate: z.number().positive().min(0.01).max(10_000),
-      burst: z.number().positive().min(1).max(1_000_000),
-    }),
-  ]),
-});
+const ERROR_SENTENCES = new Map([
+  ['ERROR_WRONG_HANDLER_URL', 'the portal takes no handler at the host of PUBLIC_URL, which must have a dot'],
+  ['ERROR_UNSUPPORTED_PROTOCOL', 'the portal takes no handler with the protocol of PUBLIC_URL'],
+  ['INTERRUPTED', 'the gateway ended while it asked the portal'],
+  ['FAILED', 'see the log of the gateway'],
+  ['TIMEOUT', 'the portal does not answer (TIMEOUT)'],
+  ['TRANSPORT', 'the portal cannot be reached (TRANSPORT)'],
+]);
 
 /** Limited, because anybody can create pending installs. */
 const MAX_PENDING_SHOWN = 50;
@@ -77,7 +61,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
   const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions } = parts;
   const { clients, tests, log } = parts;
 
-  api.get('/ops/api/portals', async () => {
+  api.get('/ops/api/portals', async (): Promise<Sent<typeof portalsResponse>> => {
     const [all, pairs, waiting] = await Promise.all([
       listed(),
       webhookPairs.waiting(),
@@ -85,28 +69,29 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     ]);
     return { portals: all, webhookPairs: pairs, pendingInstalls: waiting };
   });
-  api.post('/ops/api/portals/webhook', async (request, reply) => {
-    const registered = await webhooks.register(webhookPair.parse(request.body));
-    return reply.code(201).send({ ...registered, waitsFor: 'the first event of its outgoing webhook' });
+  api.post('/ops/api/portals/webhook', async (request, reply): Promise<Sent<typeof webhookPairResponse>> => {
+    const registered = await webhooks.register(webhookPairRequest.parse(request.body));
+    void reply.code(201);
+    return { ...registered, waitsFor: 'the first event of its outgoing webhook' };
   });
   api.put('/ops/api/portals/:memberId/settings/:consumer', async (request, reply) => {
     const { memberId, consumer } = settingsPath.parse(request.params);
-    await settings.set(memberId, consumer, settingsBody.parse(request.body));
+    await settings.set(memberId, consumer, settingsRequest.parse(request.body));
     return reply.code(204).send();
   });
-  api.put('/ops/api/portals/:memberId/limit', async (request) => {
+  api.put('/ops/api/portals/:memberId/limit', async (request): Promise<Sent<typeof limitResponse>> => {
     const { memberId } = portalPath.parse(request.params);
-    await limits.setLimit(memberId, limitBody.parse(request.body).limit);
+    await limits.setLimit(memberId, limitRequest.parse(request.body).limit);
     return { limit: await limits.limitOf(memberId) };
   });
-  api.post('/ops/api/portals/:memberId/resume', async (request) => {
+  api.post('/ops/api/portals/:memberId/resume', async (request): Promise<Sent<typeof resumeResponse>> => {
     const { memberId } = portalPath.parse(request.params);
     const resumed = await suspensions.resume(memberId);
     if (resumed) probe(memberId);
     else await requireKnown(memberId);
     return { resumed };
   });
-  api.post('/ops/api/portals/:memberId/test', async (request) => {
+  api.post('/ops/api/portals/:memberId/test', async (request): Promise<Sent<typeof testResponse>> => {
     const { memberId } = portalPath.parse(request.params);
     const portal = (await portals.all()).find((one) => one.memberId === memberId);
     // Without an application there is no `event.test`: a person has to change something there.
@@ -115,7 +100,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     return { heard: heardAfterMs !== undefined, heardAfterMs, byHand };
   });
 
-  async function listed(): Promise<PortalWithBindings[]> {
+  async function listed(): Promise<Sent<typeof portalsResponse>['portals']> {
     const [all, reports] = await Promise.all([portals.all(), bindings.reports()]);
     return all.map((portal) => {
       const report = portal.kind === 'oauth' ? reports.get(portal.memberId) : undefined;
@@ -136,4 +121,30 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
     const known = (await portals.all()).some((portal) => portal.memberId === memberId);
     if (!known) throw new Bitrix24Error('NOT_INSTALLED', { memberId });
   }
+}
+
+/** Why events are not bound, and who must act; undefined if all wanted events are bound, or will be soon. */
+function bindingNote({ bound, error, nextAttemptAt, notOffered }: BindingReport): string | undefined {
+  const notes: string[] = [];
+  if (error !== null) {
+    const which = bound === 0 ? 'online events not bound' : 'some online events not bound';
+    const next = nextAttemptAt ? `, next try ${nextAttemptAt.toISOString()}` : '';
+    notes.push(`${which}: ${ERROR_SENTENCES.get(error) ?? `the portal answers ${error}`}${next}`);
+  }
+  const outOfScope = notOffered.filter(({ state }) => state === 'out-of-scope');
+  for (const permission of new Set(outOfScope.map((each) => each.permission))) {
+    const events = outOfScope.filter((each) => each.permission === permission).map(({ event }) => event);
+    const which = permission === null ? 'a permission for them' : `the permission ${permission}`;
+    notes.push(`${listOf(events)} not bound: give the application ${which}`);
+  }
+  const unknown = notOffered.filter(({ state }) => state === 'unknown-event').map(({ event }) => event);
+  if (unknown.length > 0) notes.push(`${listOf(unknown)} not bound: the portal does not know it`);
+  return notes.length > 0 ? notes.join('; ') : undefined;
+}
+
+function listOf(events: readonly string[]): string {
+  const rest = events.length - MAX_NAMED;
+  return rest > 0
+    ? `${events.slice(0, MAX_NAMED).join(', ')} and ${rest} more`
+    : events.slice(0, MAX_NAMED).join(', ');
 }

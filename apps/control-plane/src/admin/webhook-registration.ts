@@ -1,8 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { BadRequestException, Inject, Injectable } from '@nestjs/common';
 import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
 import { parseEventName } from '@relay/events';
 import { Subscriptions, WebhookPairs } from '@relay/portals';
-import { OpsRejectedError } from './ops-rejected-error.js';
 
 /** Injection token of `B24_ALLOW_HOSTS`. */
 export const ALLOW_HOSTS = Symbol('AllowHosts');
@@ -27,7 +26,7 @@ export class WebhookRegistration {
 
   /**
    * @returns the portal's host, and the events that its outgoing webhook must have: the gateway cannot bind them
-   * @throws AddressError for an address that must not be called; OpsRejectedError if it is no webhook of the portal
+   * @throws AddressError for an address that must not be called; BadRequestException if it is no webhook of the portal
    */
   async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
     assertCallable(pair.webhookUrl, this.allowHosts);
@@ -62,11 +61,10 @@ export class WebhookRegistration {
   }
 }
 
-function refusalOf({ code }: Bitrix24Error): OpsRejectedError {
-  return ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
-    ? new OpsRejectedError(
-        400,
-        `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`,
-      )
-    : new OpsRejectedError(400, `webhookUrl: the portal did not answer as it should (${code})`);
+function refusalOf({ code }: Bitrix24Error): BadRequestException {
+  return new BadRequestException(
+    ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
+      ? `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`
+      : `webhookUrl: the portal did not answer as it should (${code})`,
+  );
 }

@@ -1,18 +1,17 @@
 /** Every consumer: waiting, held, retrying and dead events; its processes. */
-import { element, find, KeyedList, setText } from './dom.mjs';
-import { Section } from './section.mjs';
-import { age, consumerNote, grouped, plural } from './format.mjs';
+import { element, find, KeyedList, Section, setText } from './dom.mjs';
+import { age, consumerNote, grouped, plural } from '/ops/page/texts.mjs';
 
-/** @typedef {import('./format.mjs').SeenConsumer} SeenConsumer */
+/** @typedef {import('@relay/admin-contract').ListedConsumer} ListedConsumer */
 
-/** @type {Record<string, (consumer: SeenConsumer) => string>} */
+/** @type {Record<string, (consumer: ListedConsumer) => string>} */
 const columns = {
   Consumer: ({ consumer }) => consumer,
   Waiting: ({ waiting }) => grouped(waiting),
   'In hand': ({ inHand }) => grouped(inHand),
   Retrying: ({ retrying }) => grouped(retrying),
   Dead: ({ dead }) => grouped(dead),
-  Oldest: ({ oldestAt }) => age(oldestAt),
+  Oldest: ({ oldestAt }) => (oldestAt === null ? '–' : age(oldestAt)),
   Processes: ({ processes }) => grouped(processes.length),
 };
 
@@ -20,7 +19,7 @@ const section = new Section('#consumers');
 const table = find('#consumers table', HTMLTableElement);
 const list = new KeyedList(find('#consumers tbody', HTMLElement), ({ consumer }) => consumer, makeRow);
 
-/** @param {{ consumers: SeenConsumer[] }} seen */
+/** @param {{ consumers: ListedConsumer[] }} seen */
 function show({ consumers }) {
   const dead = consumers.reduce((sum, one) => sum + one.dead, 0);
   section.count(dead > 0 ? plural(dead, 'dead letter') : '');
@@ -31,7 +30,7 @@ function show({ consumers }) {
 
 export const consumers = { path: '/consumers', section, show };
 
-/** @returns {{ element: Element, show: (consumer: SeenConsumer) => void }} */
+/** @returns {{ element: Element, show: (consumer: ListedConsumer) => void }} */
 function makeRow() {
   const cells = Object.entries(columns).map(([label, textOf]) => {
     const value = element('span');

@@ -1,7 +1,6 @@
-/** What waits on the gateways' own disks, because the bus was down. */
-import { element, find, KeyedList, setText } from './dom.mjs';
-import { Section } from './section.mjs';
-import { journalsLines } from './format.mjs';
+/** The journals: events on the disks of the gateways, because the bus was down. */
+import { element, find, KeyedList, Section, setText } from './dom.mjs';
+import { journalsLines } from '/ops/page/texts.mjs';
 
 const section = new Section('#journal');
 /** @type {KeyedList<{ key: string, text: string, isBad: boolean }>} */
@@ -20,7 +19,7 @@ const list = new KeyedList(
   },
 );
 
-/** @param {{ gateways: import('./format.mjs').SeenJournal[] }} seen */
+/** @param {{ gateways: import('@relay/admin-contract').ReportedJournal[] }} seen */
 function show({ gateways }) {
   list.show(journalsLines(gateways).map((line, index) => ({ key: String(index), ...line })));
 }

@@ -1,13 +1,12 @@
 /** Assembles the page: sign-in, and what is polled while it is visible. */
-import { ApiError, ask, forgetToken, isSignedIn, keepToken } from './api.mjs';
+import { ApiError, ask, forgetToken, isSignedIn, keepToken, Poll } from './api.mjs';
 import { consumers } from './consumers.mjs';
 import { find, setText } from './dom.mjs';
 import { journal } from './journal.mjs';
 import { mirror } from './mirror.mjs';
-import { Poll } from './poll.mjs';
 import { portals } from './portals.mjs';
 
-const refusedKey = 'refused';
+const REFUSED_KEY = 'refused';
 
 const form = find('#sign-in', HTMLFormElement);
 const field = find('#token', HTMLInputElement);
@@ -34,8 +33,8 @@ if (isSignedIn()) {
   open();
 } else {
   form.hidden = false;
-  setText(failure, sessionStorage.getItem(refusedKey) ?? '');
-  sessionStorage.removeItem(refusedKey);
+  setText(failure, sessionStorage.getItem(REFUSED_KEY) ?? '');
+  sessionStorage.removeItem(REFUSED_KEY);
   field.focus();
 }
 
@@ -69,7 +68,7 @@ function open() {
 function signOut(why = '') {
   for (const poll of polls) poll.stop();
   forgetToken();
-  if (why !== '') sessionStorage.setItem(refusedKey, why);
+  if (why !== '') sessionStorage.setItem(REFUSED_KEY, why);
   location.reload();
 }
 
@@ -82,7 +81,7 @@ function followIfSeen() {
 }
 
 /**
- * @param {{ path: string, section: import('./section.mjs').Section, show: (seen: any) => void }} part
+ * @param {{ path: string, section: import('./dom.mjs').Section, show: (seen: any) => void }} part
  */
 function pollOf({ path, section, show }) {
   return new Poll(path, {

@@ -1,27 +1,35 @@
 /** The jobs of the mirror: what runs at which portal, its progress, and what ended last. */
-import { element, find, KeyedList, setText } from './dom.mjs';
-import { Section } from './section.mjs';
-import { grouped, progressOf, taskText, taskTrouble, waitingReason, workName } from './format.mjs';
+import { element, find, KeyedList, Section, setText, titled } from './dom.mjs';
+import {
+  grouped,
+  jobName,
+  jobText,
+  jobTrouble,
+  plural,
+  progressOf,
+  typeText,
+  waitingReason,
+} from '/ops/page/texts.mjs';
 
-/** @typedef {import('./format.mjs').SeenTask & { waitsFor: string }} ShownTask */
+/** @typedef {import('@relay/admin-contract').ListedSyncJob & { waitsFor: string }} ShownJob */
 
 const section = new Section('#mirror');
-/** @type {KeyedList<ShownTask>} */
-const list = new KeyedList(find('#mirror .tasks', HTMLElement), ({ id }) => id, makeTask);
+/** @type {KeyedList<ShownJob>} */
+const list = new KeyedList(find('#mirror .tasks', HTMLElement), ({ id }) => id, makeJob);
 
-/** @param {import('../page-routes.js').SeenSync} seen */
+/** @param {import('@relay/admin-contract').SyncResponse} seen */
 function show({ tasks, running, waiting }) {
   const shown = tasks.filter(({ state }) => state === 'running' || state === 'waiting').length;
   const part = shown < running + waiting ? `, the first ${shown} are shown` : '';
   section.count(`${grouped(running)} running, ${grouped(waiting)} waiting${part}`);
   section.nothing(tasks.length === 0);
-  list.show(tasks.map((task) => ({ ...task, waitsFor: waitingReason(task, tasks) })));
+  list.show(tasks.map((job) => ({ ...job, waitsFor: waitingReason(job, tasks) })));
 }
 
 export const mirror = { path: '/sync', section, show };
 
-/** @param {ShownTask} first */
-function makeTask(first) {
+/** @param {ShownJob} first */
+function makeJob(first) {
   const portal = element('b', { class: 'portal' });
   const state = element('span', { class: 'state' });
   const bar = element('progress', { max: '1' });
@@ -46,25 +54,25 @@ function makeTask(first) {
     details,
   );
 
-  /** @param {ShownTask} task */
-  const showTask = (task) => {
-    const { part, types: all } = progressOf(task);
-    made.dataset['state'] = task.state;
-    setText(portal, task.domain);
-    setText(work, workName(task.kind));
-    setText(state, task.isSilent ? 'silent' : task.state);
-    state.dataset['state'] = task.isSilent || task.state === 'failed' ? 'bad' : task.state;
-    bar.setAttribute('aria-label', `${workName(task.kind)} of ${task.domain}`);
+  /** @param {ShownJob} job */
+  const showJob = (job) => {
+    const { part, types: all } = progressOf(job);
+    made.dataset['state'] = job.state;
+    setText(portal, job.domain);
+    setText(work, titled(jobName(job.kind)));
+    setText(state, job.isSilent ? 'silent' : job.state);
+    state.dataset['state'] = job.isSilent || job.state === 'failed' ? 'bad' : job.state;
+    bar.setAttribute('aria-label', `${titled(jobName(job.kind))} of ${job.domain}`);
     if (part === undefined) bar.removeAttribute('value');
     else bar.value = part;
     setText(percent, part === undefined ? '' : `${Math.floor(part * 100)} %`);
-    setText(text, [taskText(task), task.waitsFor].filter(Boolean).join(' · '));
-    setText(trouble, taskTrouble(task));
+    setText(text, [jobText(job), job.waitsFor].filter(Boolean).join(' · '));
+    setText(trouble, jobTrouble(job));
     details.hidden = all.length === 0;
-    setText(typesTitle, all.length === 1 ? '1 smart process' : `${grouped(all.length)} smart processes`);
+    setText(typesTitle, plural(all.length, 'smart process'));
     typeList.show(all);
   };
-  return { element: made, show: showTask };
+  return { element: made, show: showJob };
 }
 
 function makeType() {
@@ -74,10 +82,10 @@ function makeType() {
     element('span', { class: 'number' }),
   ];
   /** @param {ReturnType<typeof progressOf>['types'][number]} type */
-  const showType = ({ entityTypeId, title: name, items, isDone }) => {
-    setText(title, name);
-    setText(id, entityTypeId);
-    setText(count, `${grouped(items)}${isDone ? '' : ', not yet all'}`);
+  const showType = (type) => {
+    setText(title, type.title);
+    setText(id, type.entityTypeId);
+    setText(count, typeText(type));
   };
   return { element: element('li', {}, title, id, count), show: showType };
 }

@@ -1,10 +1,9 @@
 /** Every portal with its state, and the two jobs that can be started. */
 import { ask } from './api.mjs';
-import { announce, element, find, KeyedList, setText } from './dom.mjs';
-import { Section } from './section.mjs';
-import { grouped, portalNote, workName } from './format.mjs';
+import { announce, element, find, KeyedList, Section, setText, titled } from './dom.mjs';
+import { grouped, jobName, portalNote } from '/ops/page/texts.mjs';
 
-/** @typedef {import('./format.mjs').SeenPortal} SeenPortal */
+/** @typedef {import('@relay/admin-contract').ListedPortal} ListedPortal */
 
 /** Thousands of rows would make the page slow; the filter finds the others. */
 const shownAtMost = 200;
@@ -14,13 +13,13 @@ const sureMs = 4_000;
 const section = new Section('#portals');
 const filter = find('#filter', HTMLInputElement);
 const list = new KeyedList(find('#portals .portals', HTMLElement), ({ memberId }) => memberId, makePortal);
-/** @type {SeenPortal[]} */
+/** @type {ListedPortal[]} */
 let all = [];
 let whenAsked = () => {};
 
 filter.addEventListener('input', showFiltered);
 
-/** @param {{ portals: SeenPortal[] }} seen */
+/** @param {{ portals: ListedPortal[] }} seen */
 function show({ portals: seen }) {
   all = seen;
   showFiltered();
@@ -53,7 +52,7 @@ export const portals = {
   },
 };
 
-/** @param {SeenPortal} portal @returns {{ element: Element, show: (portal: SeenPortal) => void }} */
+/** @param {ListedPortal} portal @returns {{ element: Element, show: (portal: ListedPortal) => void }} */
 function makePortal({ memberId }) {
   const domain = element('b', { class: 'portal' });
   const state = element('span', { class: 'state' });
@@ -72,7 +71,10 @@ function makePortal({ memberId }) {
       setText(state, portal.state);
       state.dataset['state'] =
         portal.state === 'installed' || portal.state === 'uninstalled' ? portal.state : 'bad';
-      setText(note, portalNote(portal));
+      setText(
+        note,
+        portalNote(portal, (iso) => new Date(iso).toLocaleTimeString()),
+      );
       for (const { button, named } of works) {
         button.hidden = portal.state === 'uninstalled';
         named(portal.domain);
@@ -109,12 +111,12 @@ function workButton(memberId, kind) {
     button.disabled = true;
     try {
       await ask(`/sync/${encodeURIComponent(memberId)}/${kind}`, { method: 'POST' });
-      announce(`${workName(kind)} of ${where.textContent} is asked for.`);
+      announce(`${titled(jobName(kind))} of ${where.textContent} is asked for.`);
       say('Asked for ✓', sureMs);
       whenAsked();
     } catch (error) {
       const why = error instanceof Error ? error.message : 'it did not work';
-      announce(`${workName(kind)} of ${where.textContent}: ${why}`);
+      announce(`${titled(jobName(kind))} of ${where.textContent}: ${why}`);
       say(`Not asked for: ${why}`, 2 * sureMs);
     } finally {
       button.disabled = false;

@@ -1,19 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
-import type { SeenConsumer, SeenJournal, SeenPortal, SeenTask } from './page-routes.js';
+import type { ListedConsumer } from './consumers.js';
+import type { ReportedJournal } from './journal.js';
+import type { ListedPortal } from './portals.js';
+import type { ListedSyncJob } from './sync.js';
 import {
   consumerNote,
   journalLines,
   journalsLines,
+  jobText,
+  jobTrouble,
+  plural,
   portalNote,
   progressOf,
-  taskText,
-  taskTrouble,
   waitingReason,
-} from './page/format.mjs';
+} from './texts.mjs';
 
 const now = Date.parse('2026-11-25T12:00:00Z');
 
-const running: SeenTask = {
+const running: ListedSyncJob = {
   id: 'one',
   consumer: 'smart-process-sync',
   memberId: 'm1',
@@ -37,11 +41,19 @@ const running: SeenTask = {
     found: { missing: 0, stale: 2 },
   },
 };
-const waiting: SeenTask = { ...running, id: 'two', state: 'waiting', startedAt: null, progress: {} };
-const ended: SeenTask = { ...running, state: 'done', endedAt: '2026-11-25T11:57:00Z' };
+const waiting: ListedSyncJob = { ...running, id: 'two', state: 'waiting', startedAt: null, progress: {} };
+const ended: ListedSyncJob = { ...running, state: 'done', endedAt: '2026-11-25T11:57:00Z' };
 
-describe('a task', () => {
-  it.each<[string, SeenTask, string]>([
+it('counts in the plural', () => {
+  expect([plural(1, 'item'), plural(2_000, 'item'), plural(2, 'smart process')]).toEqual([
+    '1 item',
+    '2,000 items',
+    '2 smart processes',
+  ]);
+});
+
+describe('a job', () => {
+  it.each<[string, ListedSyncJob, string]>([
     ['that runs', running, '12,000 items · 1,500 a second · 36 s left'],
     ['of which nobody can tell when it ends', { ...running, progress: { items: 1 } }, '1 item · 0 a second'],
     ['whose process is silent', { ...running, isSilent: true }, '12,000 items'],
@@ -59,8 +71,13 @@ describe('a task', () => {
       { ...ended, progress: { items: 9, lost: [147], leftOut: { types: 0, fields: 2 } } },
       '9 items · in 7 min · 3 min ago · 1 smart process could not be read to the end · left out: 2 fields',
     ],
+    [
+      'that has found no difference so far',
+      { ...running, kind: 'reconcile', progress: { items: 9 } },
+      '9 items · 0 a second',
+    ],
     ['of which nothing is known yet', { ...running, progress: {} }, 'has begun'],
-  ])('%s', (_, task, text) => expect(taskText(task, now)).toBe(text));
+  ])('%s', (_, task, text) => expect(jobText(task, now)).toBe(text));
 
   it('says how far it is only where that is known', () => {
     expect(progressOf(running).part).toBe(0.25);
@@ -81,20 +98,20 @@ describe('a task', () => {
   });
 
   it('says why it has not begun', () => {
-    expect(waitingReason(waiting, [waiting, running], now)).toBe(
-      'begins when the other work at this portal has ended: Backfill',
+    expect(waitingReason(waiting, [waiting, running], 0)).toBe(
+      'waits for the end of the backfill of this portal: 12,000 items · 1,500 a second · 36 s left',
     );
-    expect(waitingReason(waiting, [waiting], now)).toBe('does smart-process-sync run?');
-    expect(waitingReason({ ...waiting, requestedAt: '2026-11-25T11:59:55Z' }, [waiting], now)).toBe('');
-    expect(waitingReason(waiting, [{ ...running, memberId: 'm2' }], now)).toBe('');
-    expect(waitingReason(running, [running], now)).toBe('');
+    expect(waitingReason(waiting, [waiting], 600_000)).toBe('is smart-process-sync running?');
+    expect(waitingReason(waiting, [waiting], 5_000)).toBe('');
+    expect(waitingReason(waiting, [{ ...running, memberId: 'm2' }], 600_000)).toBe('');
+    expect(waitingReason(running, [running], 600_000)).toBe('');
   });
 
   it('says what is wrong with it', () => {
-    expect(taskTrouble(running)).toBe('');
-    expect(taskTrouble({ ...ended, state: 'failed', error: 'ACCESS_DENIED' })).toBe('ACCESS_DENIED');
-    expect(taskTrouble({ ...waiting, error: 'OVERLOAD_LIMIT' })).toBe('OVERLOAD_LIMIT; is tried again');
-    expect(taskTrouble({ ...running, isSilent: true })).toContain('not heard of any more');
+    expect(jobTrouble(running)).toBe('');
+    expect(jobTrouble({ ...ended, state: 'failed', error: 'ACCESS_DENIED' })).toBe('ACCESS_DENIED');
+    expect(jobTrouble({ ...waiting, error: 'OVERLOAD_LIMIT' })).toBe('OVERLOAD_LIMIT, retrying');
+    expect(jobTrouble({ ...running, isSilent: true })).toContain('does not report any more');
   });
 });
 
@@ -112,7 +129,7 @@ describe('a consumer', () => {
     startedAt: '2026-11-25T11:00:00Z',
     reportedAt: '2026-11-25T11:59:58Z',
   };
-  const well: SeenConsumer = {
+  const well: ListedConsumer = {
     consumer: 'name-formatter',
     waiting: 3,
     inHand: 0,
@@ -127,21 +144,21 @@ describe('a consumer', () => {
     events: [],
   };
 
-  it.each<[Partial<SeenConsumer>, string | RegExp]>([
+  it.each<[Partial<ListedConsumer>, string | RegExp]>([
     [{}, /^$/],
     [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT'],
     [{ processes: [process, { ...process, isPaused: true }] }, 'PAUSED'],
     [{ retrying: 12, newer: 12 }, '12 OF A NEWER VERSION wait'],
-    [{ unknown: true, processes: [], shardsServed: 0 }, 'Nothing stands for it'],
+    [{ unknown: true, processes: [], shardsServed: 0 }, 'nothing exists for it'],
     [{ shardsServed: 0 }, 'do not consume'],
-    [{ processes: [] }, 'cannot report itself'],
+    [{ processes: [] }, 'cannot report its state'],
   ])('%j', (change, text) => {
     expect(consumerNote({ ...well, ...change })?.text ?? '').toMatch(text);
   });
 });
 
 describe('the journal', () => {
-  const empty: Omit<SeenJournal, 'host' | 'pid' | 'reportedAt'> = {
+  const empty: Omit<ReportedJournal, 'host' | 'pid' | 'reportedAt'> = {
     slot: 0,
     events: 0,
     bytes: 0,
@@ -157,7 +174,7 @@ describe('the journal', () => {
   it('that is empty gives no cause for alarm', () => {
     const lines = journalLines(empty);
     expect(lines.map(({ text }) => text)).toEqual([
-      'The bus is there: events go onto it.',
+      'The bus is up: events go to it.',
       'Slot 0: empty',
       'It takes 1,024 MB, and nothing more once its oldest event is 7 d old.',
     ]);
@@ -180,17 +197,17 @@ describe('the journal', () => {
       ],
     });
     expect(lines.filter(({ isBad }) => isBad).map(({ text }) => text)).toEqual([
-      expect.stringContaining('The bus is away'),
-      'Slot 1: 3 events OF A NEWER VERSION, for the upgrade',
+      expect.stringContaining('The bus is down'),
+      'Slot 1: 3 OF A NEWER VERSION wait for the upgrade',
       expect.stringContaining('IT TAKES NO MORE EVENTS'),
       'Slot 2: CANNOT BE READ, see the log',
-      'Slot 3: 1 event CANNOT BE READ, see the log',
+      'Slot 3: 1 CANNOT BE READ, see the log',
     ]);
     expect(lines.map(({ text }) => text)).toEqual(
       expect.arrayContaining([
         'Slot 1: 2,000 events, 1.5 MB, the oldest 10 min old',
         'Slot 0: held by another gateway',
-        'Slot 3: 1 event, 1.5 MB, the oldest 10 min old; left behind, emptied by this gateway',
+        'Slot 3: 1 event, 1.5 MB, the oldest 10 min old; orphaned, drained by this gateway',
       ]),
     );
     expect(journalLines({ ...empty, slot: null })[1]).toMatchObject({ isBad: true });
@@ -212,7 +229,7 @@ describe('the journal', () => {
 
 describe('a portal', () => {
   it('that was resumed says that it has not answered yet', () => {
-    const at: Omit<SeenPortal, 'state'> = {
+    const at: Omit<ListedPortal, 'state'> = {
       memberId: 'm1',
       domain: 'acme.example',
       kind: 'oauth',
