@@ -1,4 +1,4 @@
-import type { OpsClient } from './ops-client.js';
+import type { AdminClient } from './admin-client.js';
 
 /** The result of a command: `value` for `--json`, `text` for a person. */
 export interface Report {
@@ -35,7 +35,7 @@ export interface Command {
   options?: readonly OptionName[];
   /** One line. */
   summary: string;
-  run(api: OpsClient, positionals: readonly string[], options: GivenOptions): Promise<Report>;
+  run(api: AdminClient, positionals: readonly string[], options: GivenOptions): Promise<Report>;
 }
 
 const USAGE_WIDTH = 46;

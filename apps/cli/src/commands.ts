@@ -1,8 +1,14 @@
-import { checkTopology, listUnrouted, moveBus, replayUnrouted } from './bus.js';
+import {
+  checkTopology,
+  journalStatus,
+  listConsumers,
+  listUnrouted,
+  moveBus,
+  replayUnrouted,
+  retireConsumer,
+} from './bus.js';
 import type { Command } from './command.js';
-import { listConsumers, retireConsumer } from './consumers.js';
 import { dropDead, listDead, replayDead, showDead } from './dead-letters.js';
-import { journalStatus } from './journal.js';
 import {
   addWebhookPair,
   listPortals,

@@ -8,14 +8,14 @@ import {
 import { StartupError } from '@relay/platform';
 import type { GivenOptions, Report } from './command.js';
 import { formatAge, parseTime } from './duration.js';
-import type { OpsClient } from './ops-client.js';
+import type { AdminClient } from './admin-client.js';
 import { formatTable } from './terminal.js';
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
 const TRUNCATED_HINT =
   'There are more dead letters than one request scans: handle the oldest first, or filter by --consumer.';
 
-export async function listDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+export async function listDead(api: AdminClient, options: GivenOptions): Promise<Report> {
   const query = new URLSearchParams(Object.entries(filtersIn(options)));
   if (options.limit !== undefined) query.set('limit', options.limit);
   const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
@@ -41,7 +41,7 @@ export async function listDead(api: OpsClient, options: GivenOptions): Promise<R
   return { value: found, text: lines.join('\n') };
 }
 
-export async function showDead(api: OpsClient, consumer: string, id: string): Promise<Report> {
+export async function showDead(api: AdminClient, consumer: string, id: string): Promise<Report> {
   const path = `/dead-letters/${[consumer, id].map(encodeURIComponent).join('/')}`;
   const one = deadLetterResponse.parse(await api.send('GET', path));
   const { code, message, attempts, firstFailedAt, lastFailedAt, content } = one;
@@ -54,7 +54,7 @@ export async function showDead(api: OpsClient, consumer: string, id: string): Pr
 }
 
 /** Each request replays for some seconds; this repeats it until none is left. Ctrl-C loses nothing. */
-export async function replayDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+export async function replayDead(api: AdminClient, options: GivenOptions): Promise<Report> {
   const rate = numberIn(options, 'rate');
   const total = await runPages(options, async (body) => {
     const answer = deadLetterReplayResponse.parse(
@@ -65,7 +65,7 @@ export async function replayDead(api: OpsClient, options: GivenOptions): Promise
   return { value: { replayed: total.letters }, text: formatTotal(total, 'replayed to their consumers') };
 }
 
-export async function dropDead(api: OpsClient, options: GivenOptions): Promise<Report> {
+export async function dropDead(api: AdminClient, options: GivenOptions): Promise<Report> {
   const total = await runPages(options, async (body) => {
     const answer = deadLetterDropResponse.parse(
       await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }),

@@ -2,7 +2,7 @@ import { escapeUnprintable, runMain, StartupError } from '@relay/platform';
 import { parseArgs } from 'node:util';
 import { formatHelp, OPTIONS_OF_COMMANDS, type Command, type GivenOptions, type Report } from './command.js';
 import { commands } from './commands.js';
-import { OpsClient } from './ops-client.js';
+import { AdminClient } from './admin-client.js';
 
 const help = formatHelp(commands);
 
@@ -48,7 +48,7 @@ async function run(given: readonly string[], options: GivenOptions, isJson: bool
   if (!command) throw new StartupError(`There is no such command: ${given.join(' ')}\n\n${help}`);
   requireOwnOptions(command, options);
   return command.run(
-    OpsClient.fromEnvironment(!isJson),
+    AdminClient.fromEnvironment(!isJson),
     given.slice(command.name.split(' ').length),
     options,
   );

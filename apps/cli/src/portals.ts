@@ -14,11 +14,11 @@ import {
 } from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
 import type { Report } from './command.js';
-import type { OpsClient } from './ops-client.js';
+import type { AdminClient } from './admin-client.js';
 import { prompt } from './terminal.js';
 
 /** Installed portals, webhook pairs that no event has claimed, and pending installs. */
-export async function listPortals(api: OpsClient): Promise<Report> {
+export async function listPortals(api: AdminClient): Promise<Report> {
   const answer = portalsResponse.parse(await api.send('GET', '/portals'));
   const { portals, webhookPairs, pendingInstalls } = answer;
   const waiting = [
@@ -49,7 +49,7 @@ function lineOf(portal: ListedPortal): string {
 }
 
 /** @param memberId of the portal that the pair is for, if known: no other portal can claim it then */
-export async function addWebhookPair(api: OpsClient, memberId?: string): Promise<Report> {
+export async function addWebhookPair(api: AdminClient, memberId?: string): Promise<Report> {
   const [webhookUrl = '', applicationToken = ''] = await prompt([
     'Address of the incoming webhook (https://<portal>/rest/<user>/<secret>/)',
     'Application token of the outgoing webhook',
@@ -72,7 +72,7 @@ function wantedEvents(events: readonly string[]): string[] {
 }
 
 /** @throws StartupError if no event comes */
-export async function testPortal(api: OpsClient, memberId: string): Promise<Report> {
+export async function testPortal(api: AdminClient, memberId: string): Promise<Report> {
   const { portals } = portalsResponse.parse(await api.send('GET', '/portals'));
   const portal = portals.find((one) => one.memberId === memberId);
   const byHand = portal?.kind === 'webhook';
@@ -95,7 +95,7 @@ export async function testPortal(api: OpsClient, memberId: string): Promise<Repo
 
 /** @throws StartupError if `json` is no object */
 export async function setSettings(
-  api: OpsClient,
+  api: AdminClient,
   memberId: string,
   consumer: string,
   json: string,
@@ -111,7 +111,7 @@ export async function setSettings(
  * @param limit `usual`, `enterprise`, `free`, or requests a second and a burst, such as `5/250`
  * @throws StartupError if it is none of these
  */
-export async function setLimit(api: OpsClient, memberId: string, limit: string): Promise<Report> {
+export async function setLimit(api: AdminClient, memberId: string, limit: string): Promise<Report> {
   const answer = limitResponse.parse(
     await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }),
   );
@@ -130,7 +130,7 @@ function limitIn(text: string): GivenLimit {
 }
 
 /** Ends a suspension at once, instead of at the next attempt. */
-export async function resumePortal(api: OpsClient, memberId: string): Promise<Report> {
+export async function resumePortal(api: AdminClient, memberId: string): Promise<Report> {
   const answer = resumeResponse.parse(await api.send('POST', pathOf(memberId, 'resume')));
   const text = answer.resumed
     ? `${memberId} is called again, and its delayed events and jobs are due now. Its state is resuming until it answers.`
@@ -151,7 +151,7 @@ function parsed(json: string): unknown {
 }
 
 /** Encrypts everything with the first key of TOKEN_KEYS, and says which keys can be removed. */
-export async function rotateKeys(api: OpsClient): Promise<Report> {
+export async function rotateKeys(api: AdminClient): Promise<Report> {
   const answer = keyRotationResponse.parse(await api.send('POST', '/keys/rotate'));
   const { rewritten, alreadyCurrent, unreadable, currentKeyId } = answer;
   const old = Object.keys(answer.keysInUse).filter((id) => id !== currentKeyId);

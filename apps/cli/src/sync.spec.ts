@@ -2,13 +2,13 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { z } from 'zod';
-import { OpsClient } from './ops-client.js';
+import { AdminClient } from './admin-client.js';
 import { runSync, syncStatus } from './sync.js';
 
 const token = 'a token of sixteen characters';
 const requestedAt = '2026-11-25T12:00:00.000Z';
 
-/** One job as the gateway reports it. */
+/** One job as the control plane reports it. */
 function task(change: object): object {
   return {
     id: 'mine',
@@ -53,10 +53,10 @@ const done = task({
   progress: { items: 12_345, itemsPerSecond: 290, part: 1, types },
 });
 
-/** A gateway's operator API: it answers each request for jobs with the next of `looks`, and repeats the last one. */
+/** The admin API of a control plane: it answers each request for jobs with the next of `looks`, and repeats the last one. */
 describe('relay sync', () => {
-  let gateway: Server;
-  let api: OpsClient;
+  let controlPlane: Server;
+  let api: AdminClient;
   let looks: object[][];
   let asked: string[];
   let screen: string;
@@ -64,16 +64,16 @@ describe('relay sync', () => {
   beforeEach(async () => {
     [looks, asked, screen] = [[], [], ''];
     jest.spyOn(Date, 'now').mockReturnValue(Date.parse('2026-11-25T13:00:00Z'));
-    gateway = createServer((request, response) => {
+    controlPlane = createServer((request, response) => {
       const { method = '', url = '', headers } = request;
       asked.push(`${method} ${url}`);
       const answer = headers.authorization === `Bearer ${token}` ? answerTo(method, url) : undefined;
       response.writeHead(answer ? 200 : 401, { 'content-type': 'application/json' });
       response.end(JSON.stringify(answer ?? { error: 'OPS_TOKEN is wrong or missing' }));
     });
-    gateway.listen(0, '127.0.0.1');
-    await once(gateway, 'listening');
-    api = OpsClient.fromEnvironment(true, { OPS_PORT: portOf(gateway), OPS_TOKEN: token });
+    controlPlane.listen(0, '127.0.0.1');
+    await once(controlPlane, 'listening');
+    api = AdminClient.fromEnvironment(true, { OPS_PORT: portOf(controlPlane), OPS_TOKEN: token });
     jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
       screen += String(text);
       return true;
@@ -81,9 +81,9 @@ describe('relay sync', () => {
   });
   afterEach(async () => {
     jest.restoreAllMocks();
-    gateway.closeAllConnections();
-    gateway.close();
-    await once(gateway, 'close');
+    controlPlane.closeAllConnections();
+    controlPlane.close();
+    await once(controlPlane, 'close');
   });
 
   function answerTo(method: string, url: string): object {
@@ -198,9 +198,9 @@ describe('relay sync', () => {
     expect((await syncStatus(api, 'm1')).text).toContain('No job was requested yet');
   });
 
-  it('ends with what the gateway says', async () => {
-    const wrong = OpsClient.fromEnvironment(true, {
-      OPS_PORT: portOf(gateway),
+  it('ends with what the control plane says', async () => {
+    const wrong = AdminClient.fromEnvironment(true, {
+      OPS_PORT: portOf(controlPlane),
       OPS_TOKEN: 'another token altogether',
     });
     await expect(syncStatus(wrong, 'm1')).rejects.toThrow('OPS_TOKEN is wrong or missing');

@@ -13,7 +13,7 @@ import {
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
 import type { Report } from './command.js';
-import type { OpsClient } from './ops-client.js';
+import type { AdminClient } from './admin-client.js';
 import { ProgressLine } from './terminal.js';
 
 const POLL_INTERVAL_MS = 500;
@@ -22,7 +22,7 @@ const POLL_INTERVAL_MS = 500;
  * job continues if this command is stopped.
  * @throws StartupError if it failed
  */
-export async function runSync(api: OpsClient, kind: SyncJobKind, portal: string): Promise<Report> {
+export async function runSync(api: AdminClient, kind: SyncJobKind, portal: string): Promise<Report> {
   const memberId = await memberIdOf(api, portal);
   const { id } = syncJobResponse.parse(await api.send('POST', `${pathOf(memberId)}/${kind}`)).task;
   const ended = await followJob(api, memberId, id);
@@ -33,13 +33,13 @@ export async function runSync(api: OpsClient, kind: SyncJobKind, portal: string)
 }
 
 /** Running jobs, and the last result of each kind. */
-export async function syncStatus(api: OpsClient, portal: string): Promise<Report> {
+export async function syncStatus(api: AdminClient, portal: string): Promise<Report> {
   const { tasks } = portalSyncResponse.parse(await api.send('GET', pathOf(await memberIdOf(api, portal))));
   const text = tasks.map((one) => [summarize(one), ...typeLines(one)].join('\n')).join('\n\n');
   return { value: tasks, text: text || 'No job was requested yet; a new portal is read within seconds.' };
 }
 
-async function followJob(api: OpsClient, memberId: string, id: string): Promise<SyncJob> {
+async function followJob(api: AdminClient, memberId: string, id: string): Promise<SyncJob> {
   const line = new ProgressLine(process.stderr);
   const since = performance.now();
   try {
@@ -70,7 +70,7 @@ function typeLines(job: SyncJob): string[] {
 }
 
 /** Finds a portal by its member_id, its domain, or the domain's first label. @throws StartupError for none, or several */
-async function memberIdOf(api: OpsClient, name: string): Promise<string> {
+async function memberIdOf(api: AdminClient, name: string): Promise<string> {
   const all = portalsResponse.parse(await api.send('GET', '/portals')).portals;
   const meant = [
     all.filter(({ memberId }) => memberId === name),

@@ -37,7 +37,7 @@ import {
 import { DataSource } from 'typeorm';
 import { GatewayReports } from './admin/gateway-reports.js';
 import { KnownConsumers } from './admin/known-consumers.js';
-import { createOpsApi } from './admin/ops-api.js';
+import { createAdminApi } from './admin/admin-api.js';
 import { WebhookRegistration } from './admin/webhook-registration.js';
 import { ControlPlaneModule, type ControlPlaneEnvironment } from './control-plane.module.js';
 import { PortalWaker } from './maintenance/portal-waker.js';
@@ -93,7 +93,7 @@ export async function startControlPlane(
   });
   const clients = app.get(PortalClients);
   host.mountOpsApi(
-    await createOpsApi({
+    await createAdminApi({
       token: environment.OPS_TOKEN,
       portals: app.get(PortalQuery),
       webhooks: app.get(WebhookRegistration),

@@ -55,8 +55,8 @@ describe('the operator page', () => {
 
   it.each([
     '/ops/page/nothing.css',
-    '/ops/page/..%2fops-api.ts',
-    '/ops/page/%2e%2e%2fops-api.ts',
+    '/ops/page/..%2fadmin-api.ts',
+    '/ops/page/%2e%2e%2fadmin-api.ts',
     '/ops/page/',
   ])('does not serve %s', async (path) => expect((await get(path)).status).toBe(404));
 });

@@ -47,8 +47,8 @@ const MAX_NAMED = 5;
 const ERROR_SENTENCES = new Map([
   ['ERROR_WRONG_HANDLER_URL', 'the portal takes no handler at the host of PUBLIC_URL, which must have a dot'],
   ['ERROR_UNSUPPORTED_PROTOCOL', 'the portal takes no handler with the protocol of PUBLIC_URL'],
-  ['INTERRUPTED', 'the gateway ended while it asked the portal'],
-  ['FAILED', 'see the log of the gateway'],
+  ['INTERRUPTED', 'the control plane ended while it asked the portal'],
+  ['FAILED', 'see the log of the control plane'],
   ['TIMEOUT', 'the portal does not answer (TIMEOUT)'],
   ['TRANSPORT', 'the portal cannot be reached (TRANSPORT)'],
 ]);

@@ -25,7 +25,7 @@ export class WebhookRegistration {
   ) {}
 
   /**
-   * @returns the portal's host, and the events that its outgoing webhook must have: the gateway cannot bind them
+   * @returns the portal's host, and the events that its outgoing webhook must have: nobody can bind them for it
    * @throws AddressError for an address that must not be called; BadRequestException if it is no webhook of the portal
    */
   async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {

@@ -8,7 +8,7 @@ import { z } from 'zod';
 const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
 
 /** The admin API of a running control plane on this machine, or in this container; or that which a gateway here names. */
-export class OpsClient {
+export class AdminClient {
   private constructor(
     private url: string,
     private readonly token: string,
@@ -20,12 +20,12 @@ export class OpsClient {
    * @param isForTerminal whether to pass every text of a response through `printable`: much of it is foreign text
    * @throws StartupError
    */
-  static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): OpsClient {
+  static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): AdminClient {
     const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
     const token = env['OPS_TOKEN'] || readSavedToken(env['DATA_DIR'] || '.data');
     if (token === undefined)
       throw new StartupError('Set OPS_TOKEN to the one that the control plane was started with.');
-    return new OpsClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
+    return new AdminClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 
   /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane */

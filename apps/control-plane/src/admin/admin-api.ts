@@ -16,7 +16,7 @@ import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 import { WrongTokens } from './wrong-tokens.js';
 
-export interface OpsApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
+export interface AdminApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
   /** The bearer token that operators send. */
   token: string;
   keys: KeyRotation;
@@ -36,7 +36,12 @@ declare module 'fastify' {
  * The operator API under `/ops/api`, for the command line `relay`, the operator page and scripts; and that page. No
  * response contains a secret.
  */
-export async function createOpsApi({ token, keys, log, ...parts }: OpsApiParts): Promise<FastifyInstance> {
+export async function createAdminApi({
+  token,
+  keys,
+  log,
+  ...parts
+}: AdminApiParts): Promise<FastifyInstance> {
   const api = fastify();
   const [wrongTokens, sample] = [new WrongTokens(), new LogSample(log)];
   api.addHook('onRequest', async (request, reply) => {
