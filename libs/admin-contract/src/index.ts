@@ -37,7 +37,7 @@ export {
   webhookPairRequest,
   webhookPairResponse,
 } from './portals.js';
-export type { GivenLimit, ListedPortal, PortalsResponse } from './portals.js';
+export type { GivenLimit, ListedPortal, PortalsResponse, WebhookPairRequest } from './portals.js';
 export { portalSyncResponse, syncJobPath, syncJobResponse, syncResponse } from './sync.js';
 export type { ListedSyncJob, SyncJob, SyncJobKind, SyncResponse } from './sync.js';
 export {

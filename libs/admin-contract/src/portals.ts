@@ -94,6 +94,7 @@ export const webhookPairRequest = z.strictObject({
   /** Then no other portal can claim the pair. */
   memberId: memberId.optional(),
 });
+export type WebhookPairRequest = z.output<typeof webhookPairRequest>;
 export const webhookPairResponse = z.object({
   host: z.string(),
   /** Those that its outgoing webhook must have: nobody can bind them for it. */

@@ -1,4 +1,5 @@
 import { BadRequestException, Inject, Injectable } from '@nestjs/common';
+import type { WebhookPairRequest } from '@relay/admin-contract';
 import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
 import { parseEventName } from '@relay/events';
 import { Subscriptions, WebhookPairs } from '@relay/portals';
@@ -8,12 +9,6 @@ export const ALLOW_HOSTS = Symbol('AllowHosts');
 
 /** An operator waits for it, at a command line. */
 const TIMEOUT_MS = 15_000;
-
-export interface OfferedWebhooks {
-  webhookUrl: string;
-  applicationToken: string;
-  memberId?: string | undefined;
-}
 
 /** A pair of webhooks from an operator. It is tested before it is stored, because no later error would name the mistake. */
 @Injectable()
@@ -28,7 +23,7 @@ export class WebhookRegistration {
    * @returns the portal's host, and the events that its outgoing webhook must have: nobody can bind them for it
    * @throws AddressError for an address that must not be called; BadRequestException if it is no webhook of the portal
    */
-  async register(pair: OfferedWebhooks): Promise<{ host: string; events: string[] }> {
+  async register(pair: WebhookPairRequest): Promise<{ host: string; events: string[] }> {
     assertCallable(pair.webhookUrl, this.allowHosts);
     await this.requireWorks(pair.webhookUrl);
     const host = await this.pairs.add(pair);
@@ -55,13 +50,13 @@ export class WebhookRegistration {
         return;
       } catch (error) {
         if (!(error instanceof Bitrix24Error)) throw error;
-        if (error.code !== 'ERROR_METHOD_NOT_FOUND') throw refusalOf(error);
+        if (error.code !== 'ERROR_METHOD_NOT_FOUND') throw toHttpException(error);
       }
     }
   }
 }
 
-function refusalOf({ code }: Bitrix24Error): BadRequestException {
+function toHttpException({ code }: Bitrix24Error): BadRequestException {
   return new BadRequestException(
     ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
       ? `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`

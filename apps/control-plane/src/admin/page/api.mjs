@@ -32,7 +32,7 @@ export class ApiError extends Error {
  * @returns {Promise<any>} its JSON, which the control plane that served this page has made
  * @throws {ApiError}
  */
-export async function ask(
+export async function callApi(
   path,
   { method = 'GET', token = sessionStorage.getItem(TOKEN_KEY) ?? '', signal } = {},
 ) {
@@ -114,7 +114,7 @@ export class Poll {
   async #round(signal) {
     const startedAt = performance.now();
     try {
-      const answer = await ask(this.#path, { signal });
+      const answer = await callApi(this.#path, { signal });
       if (signal.aborted) return;
       this.#to.answered(answer);
     } catch (error) {

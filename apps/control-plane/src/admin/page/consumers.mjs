@@ -5,7 +5,7 @@ import { age, consumerNote, grouped, plural } from '/ops/page/texts.mjs';
 /** @typedef {import('@relay/admin-contract').ListedConsumer} ListedConsumer */
 
 /** @type {Record<string, (consumer: ListedConsumer) => string>} */
-const columns = {
+const COLUMNS = {
   Consumer: ({ consumer }) => consumer,
   Waiting: ({ waiting }) => grouped(waiting),
   'In hand': ({ inHand }) => grouped(inHand),
@@ -32,7 +32,7 @@ export const consumers = { path: '/consumers', section, show };
 
 /** @returns {{ element: Element, show: (consumer: ListedConsumer) => void }} */
 function makeRow() {
-  const cells = Object.entries(columns).map(([label, textOf]) => {
+  const cells = Object.entries(COLUMNS).map(([label, textOf]) => {
     const value = element('span');
     const tag = label === 'Consumer' ? 'th' : 'td';
     const role = label === 'Consumer' ? 'rowheader' : 'cell';

@@ -118,14 +118,14 @@ export class Section {
     if (text !== undefined) setText(this.#nothing, text);
   }
 
-  isFresh() {
+  markFresh() {
     this.#readAt = new Date();
     delete this.#element.dataset['old'];
     setText(this.#trouble, '');
   }
 
   /** @param {string} why empty if the top of the page shows it for all sections */
-  isOld(why) {
+  markStale(why) {
     this.#element.dataset['old'] = why === '' ? 'away' : 'failed';
     const since = this.#readAt ? `What you see is of ${this.#readAt.toLocaleTimeString()}.` : '';
     setText(this.#trouble, `${why} ${since}`.trim());

@@ -1,5 +1,5 @@
 /** Assembles the page: sign-in, and what is polled while it is visible. */
-import { ApiError, ask, forgetToken, isSignedIn, keepToken, Poll } from './api.mjs';
+import { ApiError, callApi, forgetToken, isSignedIn, keepToken, Poll } from './api.mjs';
 import { consumers } from './consumers.mjs';
 import { find, setText } from './dom.mjs';
 import { journal } from './journal.mjs';
@@ -17,7 +17,7 @@ const signOutButton = find('#sign-out', HTMLButtonElement);
 /** Of those parts that the control plane did not answer for. @type {Set<string>} */
 const away = new Set();
 const polls = [pollOf(mirror), pollOf(consumers), pollOf(journal), pollOf(portals)];
-portals.onAsked(() => polls[0]?.now());
+portals.onRequested(() => polls[0]?.now());
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -43,7 +43,7 @@ async function signIn(token) {
   setText(failure, '');
   try {
     // A request that needs neither database nor broker: an operator may sign in because one of them is down.
-    await ask('/journal', { token });
+    await callApi('/journal', { token });
   } catch (error) {
     if (!(error instanceof ApiError) || error.kind !== 'failed') {
       setText(failure, error instanceof Error ? error.message : 'It did not work.');
@@ -87,7 +87,7 @@ function pollOf({ path, section, show }) {
   return new Poll(path, {
     answered: (answer) => {
       show(answer);
-      section.isFresh();
+      section.markFresh();
       away.delete(path);
       showConnection();
     },
@@ -95,7 +95,7 @@ function pollOf({ path, section, show }) {
       if (error instanceof ApiError && error.kind === 'refused') return signOut(error.message);
       const isAway = error instanceof ApiError && error.kind === 'away';
       if (isAway) away.add(path);
-      section.isOld(isAway ? '' : error instanceof Error ? error.message : 'It cannot be read.');
+      section.markStale(isAway ? '' : error instanceof Error ? error.message : 'It cannot be read.');
       showConnection();
     },
   });

@@ -1,21 +1,21 @@
 /** Every portal with its state, and the two jobs that can be started. */
-import { ask } from './api.mjs';
+import { callApi } from './api.mjs';
 import { announce, element, find, KeyedList, Section, setText, titled } from './dom.mjs';
 import { grouped, jobName, portalNote } from '/ops/page/texts.mjs';
 
 /** @typedef {import('@relay/admin-contract').ListedPortal} ListedPortal */
 
 /** Thousands of rows would make the page slow; the filter finds the others. */
-const shownAtMost = 200;
+const MAX_SHOWN = 200;
 /** A second click within this time confirms. */
-const sureMs = 4_000;
+const CONFIRM_TIMEOUT_MS = 4_000;
 
 const section = new Section('#portals');
 const filter = find('#filter', HTMLInputElement);
 const list = new KeyedList(find('#portals .portals', HTMLElement), ({ memberId }) => memberId, makePortal);
 /** @type {ListedPortal[]} */
 let all = [];
-let whenAsked = () => {};
+let whenRequested = () => {};
 
 filter.addEventListener('input', showFiltered);
 
@@ -30,9 +30,9 @@ function showFiltered() {
   const found = all.filter(({ domain, memberId, state }) =>
     [domain, memberId, state].some((text) => text.toLowerCase().includes(wanted)),
   );
-  const shown = found.slice(0, shownAtMost);
+  const shown = found.slice(0, MAX_SHOWN);
   const counted = wanted === '' ? grouped(all.length) : `${grouped(found.length)} of ${grouped(all.length)}`;
-  section.count(shown.length < found.length ? `${counted}, the first ${shownAtMost} are shown` : counted);
+  section.count(shown.length < found.length ? `${counted}, the first ${MAX_SHOWN} are shown` : counted);
   section.nothing(
     shown.length === 0,
     all.length === 0
@@ -47,8 +47,8 @@ export const portals = {
   section,
   show,
   /** @param {() => void} listener called when a job was requested */
-  onAsked: (listener) => {
-    whenAsked = listener;
+  onRequested: (listener) => {
+    whenRequested = listener;
   },
 };
 
@@ -110,14 +110,14 @@ function workButton(memberId, kind) {
   const request = async () => {
     button.disabled = true;
     try {
-      await ask(`/sync/${encodeURIComponent(memberId)}/${kind}`, { method: 'POST' });
+      await callApi(`/sync/${encodeURIComponent(memberId)}/${kind}`, { method: 'POST' });
       announce(`${titled(jobName(kind))} of ${where.textContent} is asked for.`);
-      say('Asked for ✓', sureMs);
-      whenAsked();
+      say('Asked for ✓', CONFIRM_TIMEOUT_MS);
+      whenRequested();
     } catch (error) {
       const why = error instanceof Error ? error.message : 'it did not work';
       announce(`${titled(jobName(kind))} of ${where.textContent}: ${why}`);
-      say(`Not asked for: ${why}`, 2 * sureMs);
+      say(`Not asked for: ${why}`, 2 * CONFIRM_TIMEOUT_MS);
     } finally {
       button.disabled = false;
       isSure = false;
@@ -129,7 +129,7 @@ function workButton(memberId, kind) {
       return;
     }
     isSure = true;
-    say(`${usual} now?`, sureMs);
+    say(`${usual} now?`, CONFIRM_TIMEOUT_MS);
     announce(`${usual} ${where.textContent} now? Press once more.`);
   });
   /** @param {string} domain */
