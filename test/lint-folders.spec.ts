@@ -31,29 +31,34 @@ describe('the lint of folders', () => {
     expect(lint([])).toEqual({ status: 0, said: '' });
   });
 
-  it.each([
-    ['values', `import { b } from './b.js';`],
-    ['types', `import type { B } from './b.js';`],
-    ['a type among values', `import { type B } from './b.js';`],
-    ['the type of a module', `type B = import('./b.js').B;`],
-    ['what is imported later', `const b = await import('./b.js');`],
-    ['what is only passed on', `export type { B } from './b.js';`],
-    ['nothing', `import './b.js';`],
-  ])('finds a circle of files by %s, and names the imports', (_, source) => {
-    plant({
-      'libs/one/src/a.ts': source,
-      'libs/one/src/b.ts': `import { c } from './c.mjs';`,
-      'libs/one/src/c.mjs': `import { a } from './a.js';`,
-    });
-    expect(lint([folder])).toEqual({
-      status: 1,
-      said: [
+  it('finds a circle of files by each form of import, of types too, and names the imports', () => {
+    const forms = {
+      values: `import { b } from './b.js';`,
+      types: `import type { B } from './b.js';`,
+      'a-type-among-values': `import { type B } from './b.js';`,
+      'the-type-of-a-module': `type B = import('./b.js').B;`,
+      'imported-later': `const b = await import('./b.js');`,
+      'passed-on': `export type { B } from './b.js';`,
+      nothing: `import './b.js';`,
+    };
+    for (const [name, source] of Object.entries(forms)) {
+      plant({
+        [`libs/${name}/src/a.ts`]: source,
+        [`libs/${name}/src/b.ts`]: `import { c } from './c.mjs';`,
+        [`libs/${name}/src/c.mjs`]: `import { a } from './a.js';`,
+      });
+    }
+    const { status, said } = lint([folder]);
+    expect(status).toBe(1);
+    for (const name of Object.keys(forms)) {
+      const circle = [
         'circle of files:',
-        '  libs/one/src/a.ts imports libs/one/src/b.ts',
-        '  libs/one/src/b.ts imports libs/one/src/c.mjs',
-        '  libs/one/src/c.mjs imports libs/one/src/a.ts\n',
-      ].join('\n'),
-    });
+        `  libs/${name}/src/a.ts imports libs/${name}/src/b.ts`,
+        `  libs/${name}/src/b.ts imports libs/${name}/src/c.mjs`,
+        `  libs/${name}/src/c.mjs imports libs/${name}/src/a.ts\n`,
+      ];
+      expect(said).toContain(circle.join('\n'));
+    }
   });
 
   it('finds a circle of folders of which no files make one, by types alone', () => {
