@@ -23,7 +23,7 @@ const steadyTimes = 1.1;
 const options = readOptions(process.argv.slice(2));
 const { events, portals, bus, only } = options;
 const ending = new AbortController();
-// Every request that is under way listens.
+// Every request in flight adds a listener.
 setMaxListeners(0, ending.signal);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => ending.abort(new Error(signal)));
 

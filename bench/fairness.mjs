@@ -29,7 +29,7 @@ const reach = 2;
 const connections = 64;
 const options = readOptions(process.argv.slice(2));
 const ending = new AbortController();
-// Every request that is under way listens.
+// Every request in flight adds a listener.
 setMaxListeners(0, ending.signal);
 const closers = new Closers();
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => ending.abort(new Error(signal)));

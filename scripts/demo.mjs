@@ -28,7 +28,7 @@ let ownSystem;
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(signal, () => ending.abort(new Stopped(signal)));
 }
-// Whoever read this has gone, such as `head`: nobody is left to play for.
+// The reader of the output, such as `head`, has ended.
 process.stdout.on('error', () => ending.abort(new Stopped('SIGHUP')));
 
 try {

@@ -54,7 +54,7 @@ describe('the buckets of both rate limiters', () => {
 
   it('computes in SQL what the pure function computes, move by move', async () => {
     const move = fc.record({
-      // Mostly at once, so that a line grows.
+      // Mostly at once, so that a queue builds up.
       afterMs: fc.oneof(
         { weight: 8, arbitrary: fc.constant(0) },
         { weight: 4, arbitrary: fc.integer({ min: 0, max: 400 }) },
@@ -66,7 +66,7 @@ describe('the buckets of both rate limiters', () => {
         { weight: 6, arbitrary: fc.constant('live' as const) },
         { weight: 4, arbitrary: fc.constant('bulk' as const) },
         { weight: 2, arbitrary: fc.constant('refused' as const) },
-        { weight: 1, arbitrary: fc.constant('given back' as const) },
+        { weight: 1, arbitrary: fc.constant('released' as const) },
       ),
     });
     const anyLimit = fc.oneof(
@@ -93,7 +93,7 @@ describe('the buckets of both rate limiters', () => {
             if (kind === 'refused') {
               expected = throttleDown(expected, given, nowMs);
               await bucket.throttleDown(at);
-            } else if (kind === 'given back') {
+            } else if (kind === 'released') {
               expected = releaseTicket(expected, Math.max(expected.tickets, 1));
               await bucket.release(expected.tickets + 1);
             } else {
@@ -114,7 +114,7 @@ describe('the buckets of both rate limiters', () => {
     );
   }, 60_000);
 
-  it('give a ticket the same turn, as of now', async () => {
+  it('give a ticket the same delay, as of now', async () => {
     const bucket = new DatabaseBucket(source, 'm1', silentLog);
     for (let index = 0; index < 80; index += 1) await bucket.take('live');
     await bucket.throttleDown();

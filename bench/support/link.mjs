@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-/** A way to a server that can be cut and mended, as networks do. */
+/** A link to a server that can be cut and restored, to simulate network failures. */
 export class Link {
   /** @type {Set<import('node:net').Socket>} */
   #sockets = new Set();

@@ -35,7 +35,7 @@ const stopTimeoutMs = 30_000;
  * @property {() => Promise<void>} stop with SIGTERM; resolves when it has ended
  */
 
-/** Whoever opens something puts here how it is closed; the last is closed first. */
+/** Close functions of the open resources; the last is closed first. */
 export class Closers {
   /** @type {(() => unknown)[]} */
   #closers = [];
@@ -158,7 +158,7 @@ function startProcess(name, entry, env, folder, closers) {
     cwd: root,
     env,
     stdio: ['ignore', log, log],
-    // Ctrl-C is for this process, which ends that one in its turn.
+    // Ctrl-C is for this process, which then ends the other one.
     detached: true,
   });
   closeSync(log);

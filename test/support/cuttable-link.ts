@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort } from './free-port.mjs';
 
-/** A way to a server on this machine that a test can cut and mend, as networks do. */
+/** A link to a server on this machine that a test can cut and restore, to simulate network failures. */
 export class CuttableLink {
   private readonly sockets = new Set<Socket>();
   private server: Server | undefined;
@@ -24,7 +24,7 @@ export class CuttableLink {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Ends what is under way and refuses new connections. */
+  /** Closes the open connections and rejects new ones. */
   async cut(): Promise<void> {
     const { server } = this;
     this.server = undefined;

@@ -11,7 +11,7 @@ const defaultHighest = 29_999;
 const maxTries = 1_000;
 
 /**
- * Below the ports that the system hands out for connections and to whoever listens on 0: one of those can be taken in
+ * Below the ports that the system assigns to connections and to listeners on 0: one of those can be taken in
  * the moment between the choice and the use. No two calls get the same port, in this process or in another one.
  * @returns {Promise<number>} a port on which nothing listens, kept for the caller as long as this process lives
  */
@@ -43,7 +43,10 @@ async function claimed(port) {
   return claim.unref();
 }
 
-/** On every address that a program may listen on: one that has it on a single address does not stop the others. @param {number} port */
+/**
+ * On every address that a program may listen on: one that has it on a single address does not stop the others. @param
+ * {number} port
+ */
 async function isFree(port) {
   for (const host of ['127.0.0.1', '0.0.0.0', '::1', '::']) {
     const server = createServer().listen({ port, host, exclusive: true });

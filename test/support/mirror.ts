@@ -34,7 +34,9 @@ export class Mirror {
     return rows[0] ?? { items: 0, types: 0, done: 0 };
   }
 
-  /** Ids of items that differ, one by one, all fields: missing, too much, or other. Empty: mirror and portal are equal. */
+  /**
+   * Ids of items that differ, one by one, all fields: missing, too much, or other. Empty: mirror and portal are equal.
+   */
   async differences(entityTypeId: number): Promise<string[]> {
     const { rows } = await this.client.query<{ item_id: string; fields: Record<string, unknown> }>(
       `SELECT item_id, fields FROM mirror.items
@@ -53,7 +55,7 @@ export class Mirror {
   }
 }
 
-/** Files by their ids alone: their addresses hold the credentials of whoever asked. */
+/** Files by their ids alone: their addresses contain the credentials of the requesting user. */
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;

@@ -69,7 +69,7 @@ export class AppProcess {
     if (this.hasEnded()) throw new Error(`${this.name} ended at its start:\n${this.log()}`);
   }
 
-  /** @returns its exit code, once it has ended by itself and its last words have been read */
+  /** @returns its exit code, once it has ended by itself and its last output has been read */
   async end(): Promise<number | null> {
     await this.closed;
     return this.child.exitCode;

@@ -2,7 +2,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-/** Where an exchange can be held: the OAuth server has not heard of it, or has used the refresh token up. */
+/**
+ * Points at which a token exchange can be held: before the OAuth server receives it, or after it has consumed the
+ * refresh token.
+ */
 export type ExchangeMoment = 'request' | 'answer';
 
 /**
@@ -10,7 +13,7 @@ export type ExchangeMoment = 'request' | 'answer';
  * `<url>/<worker>`, so it is known whose exchange it is.
  */
 export class OAuthGate {
-  /** Workers whose exchange the OAuth server has heard of, and those whose it has granted, in their order. */
+  /** Workers whose exchange the OAuth server has received, and those it has granted, in order. */
   readonly asked: string[] = [];
   readonly granted: string[] = [];
   private readonly server: Server;

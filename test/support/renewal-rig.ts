@@ -13,8 +13,8 @@ export type Moment = DatabaseMoment | ExchangeMoment | 'done';
 
 const workerCount = 4;
 /**
- * A frozen process is to lose its lock soon, and to find the OAuth server's answer still good when it wakes. Waiters have
- * patience for two frozen ones on a slow machine.
+ * A frozen process must lose its lock soon, and find the OAuth server's response still valid when it resumes. Waiters
+ * wait long enough for two frozen ones on a slow machine.
  */
 const timings = {
   exchangeTimeoutMs: 60_000,

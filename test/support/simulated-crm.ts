@@ -15,7 +15,7 @@ const changed = z.object({
   added: z.number(),
   updated: z.number(),
   deleted: z.number(),
-  /** Changes of which nobody heard. */
+  /** Changes without events. */
   dropped: z.number(),
 });
 const item = z.looseObject({ id: z.coerce.number() });

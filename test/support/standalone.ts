@@ -104,7 +104,7 @@ export class Run {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** @returns its exit code, once it has ended by itself and its last words have been read */
+  /** @returns its exit code, once it has ended by itself and its last output has been read */
   async end(): Promise<number | null> {
     await this.closed;
     return this.child.exitCode;

@@ -19,7 +19,7 @@ const GRACE_MS = 30_000;
 const MISSING =
   'No control plane reports: nothing is bound at portals that are installed now, and pending installs, token keep-alive and the admin API stand still. Start apps/control-plane (docker compose up -d control-plane).';
 
-/** Whether a control plane runs: whoever upgrades and forgets the new service must not be left alone. */
+/** Warns when no control plane runs: an operator may upgrade without starting the new service. */
 export class ControlPlaneWatch {
   private readonly loop: PeriodicJob;
   private processes: readonly ServiceProcess[] = [];

@@ -37,5 +37,5 @@ export type { Repair } from './rabbitmq/admin/topology-reconciler.js';
 export { toFailure } from './contract/failure.js';
 export { DEFAULT_RETRY_DELAYS_MS } from './contract/retry-delays.js';
 export { failSpan, withCurrentTrace } from './contract/instrumentation.js';
-/** The events of the contract: whoever knows the bus needs no other lib for them. */
+/** The event types of the contract, so that users of the bus need no other lib. */
 export { formatEventName, parseEventName, type FormTree, type PortalEvent } from '@relay/events';

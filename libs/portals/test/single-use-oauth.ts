@@ -9,7 +9,7 @@ import { portOf } from './port-of.js';
 export class SingleUseOAuth {
   /** How often each member's pair was exchanged. */
   readonly exchanges = new Map<string, number>();
-  /** Runs with a valid exchange in hand, before its answer. */
+  /** Runs during a valid token exchange, before its response. */
   beforeAnswer: () => Promise<void> | void = () => undefined;
   /** Overrides parts of the answer. */
   answer: Record<string, string> = {};

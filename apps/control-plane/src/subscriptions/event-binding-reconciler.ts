@@ -161,7 +161,7 @@ export class EventBindingReconciler
 
   private async reconcile(memberId: string, signal: AbortSignal): Promise<void> {
     await this.bind(memberId, signal).catch((error: unknown) => {
-      // Whoever took the claim binds them.
+      // The process that holds the claim binds them.
       if (error instanceof ClaimLostError) return;
       this.log.warn(
         { event: 'bindings.bind.failed', memberId, err: error },

@@ -19,7 +19,7 @@ export function acquirePidLock(folder: string): () => void {
       const release = (): void => {
         if (readIfExists(path) === mine) rmSync(path);
       };
-      // However this process ends, kill -9 aside.
+      // However this process ends, except by kill -9.
       process.once('exit', release);
       return release;
     }

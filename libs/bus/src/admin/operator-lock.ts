@@ -11,7 +11,7 @@ const LOCK_TIMED_OUT = '55P03';
 // too, but any user of the database may take one.
 const LOCK_SQL = 'INSERT INTO bus.operator_turns (name) VALUES ($1) ON CONFLICT DO NOTHING';
 
-/** Whoever waits for the row waits for the transaction that inserted it. */
+/** A statement that waits for the row waits for the transaction that inserted it. */
 const IS_WANTED_SQL = `
   SELECT EXISTS (
     SELECT FROM pg_locks

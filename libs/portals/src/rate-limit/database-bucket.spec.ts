@@ -100,7 +100,7 @@ describe('DatabaseBucket', () => {
     await expect(bucketOf('m2').take('live')).resolves.toMatchObject({ ticket: 1, waitMs: 0 });
   });
 
-  it('asks for one bulk request of a process at a time', async () => {
+  it('takes a ticket for one bulk request per process at a time', async () => {
     await new PortalLimits(source).setLimit('m1', { rate: 0.01, burst: 1 });
     await bucketOf().take('live');
     const bucket = bucketOf();
@@ -116,7 +116,7 @@ describe('DatabaseBucket', () => {
     const waiting = Promise.allSettled(
       Array.from({ length: 20 }, () => rateLimiter.admit({ work: 'bulk', methods: [] }, end.signal)),
     );
-    // The first has its place and waits for its turn; the second is told to come back; the others ask nobody.
+    // The first has a ticket and waits for its delay; the second has to retry; the others wait in the process's queue.
     await eventually(() => expect(asking).toBe(2));
     const reason = new Error('enough');
     end.abort(reason);
@@ -139,7 +139,7 @@ describe('DatabaseBucket', () => {
     const bucket = bucketOf();
     for (let index = 0; index < line; index += 1) await bucket.take('live');
     const taken = await bucket.take('live');
-    if (!taken.granted) throw new Error('live work always gets a place');
+    if (!taken.granted) throw new Error('live work always gets a ticket');
     expect(taken.waitMs).toBeLessThanOrEqual(100);
     await bucketOf('m1', sources[1]).throttleDown();
     // X has to leak down to the line, at 0.7 of the rate.
@@ -154,17 +154,22 @@ describe('DatabaseBucket', () => {
     await expect(row()).rejects.toThrow('no row');
   });
 
-  it('does not make other statements of its connections forgettable', async () => {
-    await Promise.all(Array.from({ length: 16 }, () => bucketOf().take('live')));
+  it('leaves the other statements of its connections to commit synchronously', async () => {
+    // Test databases commit asynchronously unless told otherwise.
+    await source.query(
+      `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = on', current_database()); END $$`,
+    );
+    const synchronous = await database.connect();
+    await Promise.all(Array.from({ length: 16 }, () => bucketOf('m1', synchronous).take('live')));
     const shown = await Promise.all(
       Array.from({ length: 16 }, () =>
-        source.query<{ synchronous_commit: string }[]>('SHOW synchronous_commit'),
+        synchronous.query<{ synchronous_commit: string }[]>('SHOW synchronous_commit'),
       ),
     );
     expect(new Set(shown.map(([setting]) => setting?.synchronous_commit))).toEqual(new Set(['on']));
   });
 
-  it('lets a refusal or a lost database pass without a word to the caller', async () => {
+  it('does not reject when a release or a rejection cannot be stored', async () => {
     const gone = await database.connect();
     await gone.destroy();
     await expect(bucketOf('m1', gone).throttleDown()).resolves.toBeUndefined();

@@ -31,7 +31,7 @@ describe('PortalLimits', () => {
 
   async function waitMs(): Promise<number> {
     const taken = await bucket().take('live');
-    if (!taken.granted) throw new Error('live work always gets a place');
+    if (!taken.granted) throw new Error('live work always gets a ticket');
     return taken.waitMs;
   }
 
@@ -49,10 +49,10 @@ describe('PortalLimits', () => {
 
   it('holds for the next request, and what was counted before stays counted', async () => {
     for (let index = 0; index < 145; index += 1) await bucket().take('live');
-    // A hundred places behind the line of 46, at two a second.
+    // A hundred tickets behind the burst allowance of 46, at two a second.
     expect(await waitMs()).toBeGreaterThan(25_000);
     await limits.setLimit('m1', { rate: 20, burst: 80 });
-    // The line is 40 now, and the places in front leak ten times as fast.
+    // The allowance is 40 now, and the earlier tickets leak ten times as fast.
     expect(await waitMs()).toBeLessThan(5_500);
     expect(await waitMs()).toBeGreaterThan(100);
   });

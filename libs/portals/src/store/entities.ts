@@ -193,7 +193,7 @@ export class WebhookPairEntity {
 @Entity({ schema: SCHEMA, name: 'rate_buckets' })
 export class RateBucketEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
-  /** Requests a second; null, as the burst, for the usual plan. */
+  /** Requests a second; null, like the burst, for the default limit. */
   @Column('float8', { nullable: true }) rate: number | null;
   @Column('float8', { nullable: true }) burst: number | null;
   @Column('boolean') unlimited: boolean;

@@ -1,11 +1,10 @@
 /**
- * Values by key that are kept only as long as somebody else keeps them: whoever asks for one that is in use gets the
- * same, and what nobody uses any more is collected.
+ * Weak cache: a value is shared by key as long as it is referenced elsewhere, and garbage-collected afterwards.
  */
 export class WeakValues<V extends object> {
   private readonly refs = new Map<string, WeakRef<V>>();
   private readonly collected = new FinalizationRegistry<string>((key) => {
-    // Unless another one has taken its place.
+    // Unless a new value has replaced it.
     if (this.refs.get(key)?.deref() === undefined) this.refs.delete(key);
   });
 

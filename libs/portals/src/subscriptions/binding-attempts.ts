@@ -142,7 +142,7 @@ export function isDue(row: string, handler: string): string {
 
 /** The application was installed, updated or removed: stored bindings and the attempt in flight are stale. */
 export async function forgetBindings(manager: EntityManager, memberId: string): Promise<void> {
-  // First: whoever stores a binding under a claim waits for this lock.
+  // First: a process that stores a binding under a claim waits for this lock.
   await forgetBindingAttempts(manager, memberId);
   await manager.delete(EventBindingEntity, { memberId });
 }
