@@ -106,7 +106,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
   }, 120_000);
 
-  it('of the token is no verdict on the event, which waits', async () => {
+  it('of the token says nothing about the event, which waits', async () => {
     portals.answer = (call) =>
       isOf(call, 'crm.item.list') ? (unauthorized[call.memberId] ?? contacts(call)) : contacts(call);
     for (const memberId of Object.keys(unauthorized)) {

@@ -92,7 +92,7 @@ describe('secrets', () => {
       await eventually(async () => {
         expect((await portal.item(contactTypeId, id)).name).not.toBe(name.toLowerCase());
       });
-      expect(relay.log()).toContain('no verdict from the OAuth server');
+      expect(relay.log()).toContain('no valid response from the OAuth server');
     },
     60_000,
   );

@@ -53,7 +53,7 @@ export class OAuthError extends Error {
     options?: ErrorOptions,
   ) {
     super(
-      unreachable ? `no verdict from the OAuth server: ${code}` : `refused by the OAuth server: ${code}`,
+      unreachable ? `no valid response from the OAuth server: ${code}` : `refused by the OAuth server: ${code}`,
       options,
     );
     this.recovery = recoveryFor(errorClass);
