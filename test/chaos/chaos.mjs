@@ -56,7 +56,7 @@ const quietMs = 60_000;
 
 /**
  * @param {Options} options
- * @param {{ folder: string, closers: import('./closers.mjs').Closers, signal: AbortSignal, say: (line: string) => void }} surroundings
+ * @param {{ folder: string, closers: import('./closers.mjs').Closers, signal: AbortSignal, say: (line: string) => void }} context
  * @returns {Promise<Report>}
  */
 export async function runChaos(options, { folder, closers, signal, say }) {

@@ -53,7 +53,9 @@ export class OAuthError extends Error {
     options?: ErrorOptions,
   ) {
     super(
-      unreachable ? `no valid response from the OAuth server: ${code}` : `refused by the OAuth server: ${code}`,
+      unreachable
+        ? `no valid response from the OAuth server: ${code}`
+        : `refused by the OAuth server: ${code}`,
       options,
     );
     this.recovery = recoveryFor(errorClass);
