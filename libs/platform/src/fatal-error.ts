@@ -38,7 +38,7 @@ export function explain(error: unknown): string | undefined {
 }
 
 /** Whether PostgreSQL rejects permanently, by the error's code; all other errors may be transient. */
-export function isRefusal(error: unknown): boolean {
+export function isPermanentRejection(error: unknown): boolean {
   const code = asCoded(error)?.code ?? '';
   return ['28P01', '28000', '3D000', '42501'].includes(code);
 }

@@ -1,6 +1,6 @@
 import { pause } from './async.js';
 import { DatabaseClient } from './database.js';
-import { isRefusal } from './fatal-error.js';
+import { isPermanentRejection } from './fatal-error.js';
 import type { Log } from './logger.js';
 import { requireMigrations } from './migrations.js';
 
@@ -19,7 +19,7 @@ export async function waitForDatabase(url: string, log: Log): Promise<void> {
       await client.end();
       return;
     } catch (error) {
-      if (isRefusal(error)) throw error;
+      if (isPermanentRejection(error)) throw error;
       const at = new URL(url).host;
       const reason = error instanceof Error && 'code' in error ? error.code : 'no answer';
       log.warn(

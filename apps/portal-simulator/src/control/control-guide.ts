@@ -1,9 +1,9 @@
-import { NETWORK_FAULT_KINDS, REFUSAL_KINDS } from '../faults/faults.js';
+import { NETWORK_FAULT_KINDS, ERROR_KINDS } from '../faults/faults.js';
 import { SUSPENSION_REASONS } from '../faults/suspension.js';
 import { MISSING_REFERENCES } from '../portal/portal.js';
 
 const REASONS = SUSPENSION_REASONS.join(' | ');
-const REFUSALS = REFUSAL_KINDS.join(' ');
+const REFUSALS = ERROR_KINDS.join(' ');
 const MISSING = MISSING_REFERENCES.join(' | ');
 const NETWORK_FAULTS = NETWORK_FAULT_KINDS.join(' ');
 

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 
-export const REFUSAL_KINDS = [
+export const ERROR_KINDS = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
   ...(['invalid', 'payment', 'wrong_client', 'unexpected', 'invalid_token', 'credentials'] as const),
   ...(['scope', 'user', 'https', 'connection', 'dismissed'] as const),
@@ -10,7 +10,7 @@ export const REFUSAL_KINDS = [
 ] as const;
 
 /** Errors that a portal answers instead of running the method; inside a batch they stand in `result_error`. */
-const REFUSALS: Record<RefusalKind, RestError> = {
+const ERRORS_BY_KIND: Record<ErrorKind, RestError> = {
   '500': SYSTEM_ERRORS.server,
   '503': SYSTEM_ERRORS.tooMany,
   overload: SYSTEM_ERRORS.overload,
@@ -56,10 +56,10 @@ const ALWAYS_EXECUTED: readonly FaultKind[] = ['lost', 'slow'];
 const DEFAULT_SLOW_MS = 1000;
 
 type NetworkFaultKind = (typeof NETWORK_FAULT_KINDS)[number];
-type RefusalKind = (typeof REFUSAL_KINDS)[number];
-type FaultKind = NetworkFaultKind | RefusalKind;
+type ErrorKind = (typeof ERROR_KINDS)[number];
+type FaultKind = NetworkFaultKind | ErrorKind;
 
-export const FAULT_KINDS = [...REFUSAL_KINDS, ...NETWORK_FAULT_KINDS] as const;
+export const FAULT_KINDS = [...ERROR_KINDS, ...NETWORK_FAULT_KINDS] as const;
 
 export interface NetworkFault {
   kind: NetworkFaultKind;
@@ -98,13 +98,15 @@ export class Faults {
   /** Consumes one matching fault. */
   take(method: string, params: Values): RestError | NetworkFault | undefined {
     const rule = this.consume(method, params, () => true);
-    return rule && (isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : toRefusal(rule, rule.kind));
+    return (
+      rule && (isNetworkFault(rule.kind) ? toNetworkFault(rule, rule.kind) : toRestError(rule, rule.kind))
+    );
   }
 
   /** Consumes a refusal for one command of a batch. */
-  takeRefusal(method: string, params: Values): RestError | undefined {
+  takeError(method: string, params: Values): RestError | undefined {
     const rule = this.consume(method, params, (one) => !isNetworkFault(one));
-    return rule === undefined || isNetworkFault(rule.kind) ? undefined : toRefusal(rule, rule.kind);
+    return rule === undefined || isNetworkFault(rule.kind) ? undefined : toRestError(rule, rule.kind);
   }
 
   /** Consumes a network fault for a command; it strikes the response of the whole batch. */
@@ -130,8 +132,8 @@ export class Faults {
 }
 
 /** With the status of the rule, if it has one: portals differ in theirs. */
-function toRefusal({ status }: FaultRule, kind: RefusalKind): RestError {
-  const standard = REFUSALS[kind];
+function toRestError({ status }: FaultRule, kind: ErrorKind): RestError {
+  const standard = ERRORS_BY_KIND[kind];
   return status === undefined ? standard : new RestError(standard.code, standard.description, status);
 }
 

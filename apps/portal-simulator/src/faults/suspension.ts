@@ -6,7 +6,7 @@ export const SUSPENSION_REASONS = ['overload', 'deleted', 'denied', 'payment'] a
 export type SuspensionReason = (typeof SUSPENSION_REASONS)[number];
 
 /** The REST error of every call (settings/oauth/error-codes.md; the others are system errors). */
-const REST_REFUSALS: Record<SuspensionReason, RestError> = {
+const REST_ERRORS: Record<SuspensionReason, RestError> = {
   overload: SYSTEM_ERRORS.overload,
   deleted: SYSTEM_ERRORS.deleted,
   denied: SYSTEM_ERRORS.denied,
@@ -19,16 +19,16 @@ const WEBHOOK_DENIED = new RestError('ACCESS_DENIED', 'REST is available only by
  * The error of the OAuth server (settings/oauth/error-codes.md). A block of REST or a wrong plan does not affect it; at
  * a deleted portal the application is not installed.
  */
-const OAUTH_REFUSALS: Partial<Record<SuspensionReason, RestError>> = {
+const OAUTH_ERRORS: Partial<Record<SuspensionReason, RestError>> = {
   deleted: new RestError('invalid_client', 'Application is not installed', 401),
-  payment: REST_REFUSALS.payment,
+  payment: REST_ERRORS.payment,
 };
 
-export function restRefusal(reason: SuspensionReason | null, isWebhook: boolean): RestError | undefined {
+export function restErrorOf(reason: SuspensionReason | null, isWebhook: boolean): RestError | undefined {
   if (reason === 'denied' && isWebhook) return WEBHOOK_DENIED;
-  return reason === null ? undefined : REST_REFUSALS[reason];
+  return reason === null ? undefined : REST_ERRORS[reason];
 }
 
-export function oauthRefusal(reason: SuspensionReason | null): RestError | undefined {
-  return reason === null ? undefined : OAUTH_REFUSALS[reason];
+export function oauthErrorOf(reason: SuspensionReason | null): RestError | undefined {
+  return reason === null ? undefined : OAUTH_ERRORS[reason];
 }

@@ -17,7 +17,7 @@ export class Stats {
     this.countsOf(address).requests += 1;
   }
 
-  countRefusal(address: string): void {
+  countRejection(address: string): void {
     this.refusals += 1;
     this.countsOf(address).refusals += 1;
   }

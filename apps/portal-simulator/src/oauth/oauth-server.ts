@@ -1,4 +1,4 @@
-import { oauthRefusal } from '../faults/suspension.js';
+import { oauthErrorOf } from '../faults/suspension.js';
 import { respond, notExecuted, type RestResponse } from '../http/response.js';
 import { accessTokenOf } from '../http/http-server.js';
 import { textOf, type Values } from '../protocol/php.js';
@@ -54,7 +54,7 @@ export class OAuthServer {
     if (!installation.isInstalled) throw new RestError('invalid_client', 'Application is not installed', 401);
     const { portal } = installation;
     portal.stats.countCall(TOKEN_ENDPOINT);
-    const suspensionError = oauthRefusal(portal.suspension);
+    const suspensionError = oauthErrorOf(portal.suspension);
     if (suspensionError) throw suspensionError;
     const fault = portal.faults.take(TOKEN_ENDPOINT, params);
     if (fault instanceof RestError) throw fault;

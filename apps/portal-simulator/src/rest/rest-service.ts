@@ -1,5 +1,5 @@
 import type { NetworkFault } from '../faults/faults.js';
-import { restRefusal } from '../faults/suspension.js';
+import { restErrorOf } from '../faults/suspension.js';
 import { respond, notExecuted, type RestResponse } from '../http/response.js';
 import type { OperatingReading, OperatingRequest } from '../limits/operating.js';
 import type { ApplicationKeys } from '../oauth/installation.js';
@@ -54,10 +54,10 @@ export class RestService {
     const clock = new RequestClock(this.now());
     portal.stats.countRequest(request.callerAddress);
     if (!portal.buckets.take(request.callerAddress, clock.arrivedMs)) {
-      portal.stats.countRefusal(request.callerAddress);
+      portal.stats.countRejection(request.callerAddress);
       throw SYSTEM_ERRORS.tooMany;
     }
-    const suspensionError = restRefusal(portal.suspension, request.webhook !== undefined);
+    const suspensionError = restErrorOf(portal.suspension, request.webhook !== undefined);
     if (suspensionError) throw suspensionError;
     const caller = authorize(portal, request, this.tokens, clock.arrivedMs);
     if (request.version === 3) return handleV3(portal, request, clock);
@@ -90,7 +90,7 @@ function runCommand(portal: Portal, runs: MethodRuns, method: string, params: Va
   }
   if (!isMethod(name)) throw unknownMethod();
   portal.stats.countCall(name);
-  const refusal = portal.faults.takeRefusal(name, params);
+  const refusal = portal.faults.takeError(name, params);
   if (refusal) throw refusal;
   return runs.run(name, params);
 }

@@ -115,7 +115,7 @@ export function classify(code: string, context: ErrorContext = {}): ErrorClass {
   if (known !== undefined) return known;
   switch (name) {
     case 'ACCESS_DENIED':
-      return isPlanRefusal(context) ? 'plan' : 'permanent';
+      return isPlanError(context) ? 'plan' : 'permanent';
     case 'TRANSPORT':
     case 'TIMEOUT':
       // The request was not delivered: the portal is down, or the network to it.
@@ -163,7 +163,7 @@ function isOfCommand({ httpStatus, method, delivered }: ErrorContext): boolean {
  * whole, which needs no rights, the portal's plan does not include REST (`_includes/system-errors.md`): it can be paid
  * for again.
  */
-function isPlanRefusal({ httpStatus, method }: ErrorContext): boolean {
+function isPlanError({ httpStatus, method }: ErrorContext): boolean {
   return httpStatus === 401 || (httpStatus !== undefined && method?.toLowerCase() === 'batch');
 }
 
