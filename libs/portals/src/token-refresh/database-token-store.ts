@@ -66,7 +66,10 @@ export class DatabaseTokenStore implements TokenStore {
       // The refresh in flight may have been for an older token than the caller's.
       if (!isStale(access)) return access;
     }
-    const refresh = this.#once('renew', { isEarly: true, isNeeded: (_stored, access) => isStale(access) });
+    const refresh = this.#once('renew', {
+      wasRejected: true,
+      isNeeded: (_stored, access) => isStale(access),
+    });
     const refreshed = await unlessAborted(refresh, signal);
     this.#isInDoubt = true;
     return refreshed;

@@ -85,7 +85,7 @@ export interface TokenRefreshPurpose {
   /** Called under the lock: whether the stored pair is still the one that the caller could not use. May throw. */
   isNeeded: (stored: LockedCredentials, access: PortalAccess) => boolean;
   /** The portal rejected the token as expired, possibly before the end of its lifetime. */
-  isEarly?: boolean;
+  wasRejected?: boolean;
   /** The purpose is the portal's address; its time is stored to limit the rate. */
   isRelocation?: boolean;
 }
@@ -129,7 +129,7 @@ export class TokenRefresh {
 
   async #exchangeUnderLock({
     isNeeded,
-    isEarly = false,
+    wasRejected = false,
     isRelocation = false,
   }: TokenRefreshPurpose): Promise<PortalAccess | RejectedGrant> {
     const { box, memberId } = this.parts;
@@ -139,7 +139,7 @@ export class TokenRefresh {
         if (requiresReauthorization(stored)) throw needsReauth(memberId);
         const access = openAccess(box, stored);
         if (!isNeeded(stored, access) || access.kind === 'webhook') return access;
-        const earlyRenewals = isEarly ? this.#checkRefreshRate(stored) : stored.credentials.earlyRenewals;
+        const earlyRenewals = wasRejected ? this.#checkRefreshRate(stored) : stored.credentials.earlyRenewals;
         const refreshToken = this.#openRefreshToken(stored);
         const grant = await this.#requestGrant(refreshToken, stored.credentials.oauthHost ?? undefined);
         if (!('refreshToken' in grant)) return new RejectedGrant(refreshToken, access.accessToken, grant);
