@@ -31,6 +31,7 @@ describe('binding handlers at many portals', () => {
   /** The tokens of the called portals. */
   const asked = new Set<string>();
   let whenAsked: () => void;
+  let isSilent = false;
   let portal: Server;
   let endpoint: string;
   let database: TestDatabase;
@@ -62,23 +63,26 @@ describe('binding handlers at many portals', () => {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     asked.add(withToken.parse(await json(request)).auth);
     whenAsked();
+    if (isSilent) return;
     response.writeHead(200, { 'content-type': 'application/json' }).end('{"result":[]}');
   }
 
-  it('ends behind those in hand when the process is to end', async () => {
-    for (let number = 0; number < 30; number += 1) {
-      const grant = {
-        memberId: `m${number}`,
-        clientEndpoint: endpoint,
-        accessToken: `access-${number}`,
-        refreshToken: `refresh-${number}`,
-        expiresAt: 0,
-        scope: [],
-        status: 'L',
-        oauthHost: 'oauth.bitrix.info',
-      };
-      await context.get(PortalRepository).install(grant, {});
-    }
+  async function install(memberId: string): Promise<void> {
+    const grant = {
+      memberId,
+      clientEndpoint: endpoint,
+      accessToken: `access-${memberId}`,
+      refreshToken: `refresh-${memberId}`,
+      expiresAt: 0,
+      scope: [],
+      status: 'L',
+      oauthHost: 'oauth.bitrix.info',
+    };
+    await context.get(PortalRepository).install(grant, {});
+  }
+
+  it('ends behind those in hand when the process is to end, and leaves them to the next process, due at once', async () => {
+    for (let number = 0; number < 30; number += 1) await install(`m${number}`);
     const lease = new LeaderLease({ databaseUrl: database.url, name: 'spec', log: silentLog });
     const reconciler = new EventBindingReconciler(
       context.get(Subscriptions),
@@ -106,5 +110,24 @@ describe('binding handlers at many portals', () => {
     await reconciler.onApplicationShutdown();
     await lease.stop();
     expect(asked.size).toBeLessThanOrEqual(4);
+
+    const dataSource = context.get(DataSource);
+    const ended = await dataSource.query(`SELECT DISTINCT state FROM portals.tasks`);
+    expect(ended).toEqual([{ state: 'waiting' }]);
+    expect(await dataSource.query('SELECT FROM portals.binding_attempts')).toEqual([]);
+  });
+
+  it('asks a portal that does not answer for its language no longer than its job runs', async () => {
+    isSilent = true;
+    await install('silent');
+    const languages = new PortalLanguages(
+      context.get(PortalClients),
+      context.get(PortalRepository),
+      silentLog,
+    );
+    const job = new AbortController();
+    whenAsked = () => job.abort();
+    await languages.learn('silent', job.signal);
+    expect(job.signal.aborted).toBe(true);
   });
 });

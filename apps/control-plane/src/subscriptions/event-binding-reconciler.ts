@@ -40,6 +40,9 @@ const PAGE_SIZE = 1_000;
 /** api-reference/common/system/app-info.md */
 const applicationInfo = z.object({ LANGUAGE_ID: z.string().regex(/^[A-Za-z_-]{2,16}$/) });
 
+/** A slow portal keeps a slot of the bindings of others no longer than this. */
+const LANGUAGE_TIMEOUT_MS = 5_000;
+
 /** The portal's language, if the install does not contain it: names are written by its rules. */
 @Injectable()
 export class PortalLanguages {
@@ -50,9 +53,10 @@ export class PortalLanguages {
   ) {}
 
   /** Asks the portal and stores the language; without a response the stored one stays. */
-  async learn(memberId: string): Promise<void> {
+  async learn(memberId: string, signal: AbortSignal): Promise<void> {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(LANGUAGE_TIMEOUT_MS)]);
     try {
-      const { result } = await this.clients.for(memberId).call('app.info');
+      const { result } = await this.clients.for(memberId).call('app.info', {}, { signal: limited });
       const info = applicationInfo.safeParse(result);
       if (info.success) await this.portalRepository.setLanguage(memberId, info.data.LANGUAGE_ID);
     } catch (error) {
@@ -149,14 +153,17 @@ export class EventBindingReconciler
   private async run({ task, signal }: JobRun): Promise<Record<string, unknown>> {
     const { memberId, isInteractive } = task;
     await this.queue.push(memberId, { isFresh: isInteractive, signal });
-    if (isInteractive && !signal.aborted) await this.learnLanguage(memberId);
+    // Not done: another process takes it, or it starts anew.
+    signal.throwIfAborted();
+    if (isInteractive) await this.learnLanguage(memberId, signal);
+    signal.throwIfAborted();
     return {};
   }
 
   /** An install may not contain it. */
-  private async learnLanguage(memberId: string): Promise<void> {
+  private async learnLanguage(memberId: string, signal: AbortSignal): Promise<void> {
     const portal = await this.portalCache.find(memberId, { fresh: true });
-    if (portal && portal.language === null) await this.languages.learn(memberId);
+    if (portal && portal.language === null) await this.languages.learn(memberId, signal);
   }
 
   private async reconcile(memberId: string, signal: AbortSignal): Promise<void> {

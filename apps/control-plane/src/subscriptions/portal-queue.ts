@@ -94,8 +94,12 @@ export class PortalQueue {
   private start({ memberId, signal, ended: done }: Entry): void {
     const controller = new AbortController();
     const slowTimer = setTimeout(() => this.makeSlow(memberId), this.options.timeoutMs ?? TIMEOUT_MS);
-    const ended = this.options.run(memberId, AbortSignal.any([controller.signal, signal])).finally(() => {
+    // The portal has not failed: its next attempt is due at once.
+    const yieldClaim = (): void => controller.abort(new ClaimLostError(memberId));
+    signal.addEventListener('abort', yieldClaim);
+    const ended = this.options.run(memberId, controller.signal).finally(() => {
       clearTimeout(slowTimer);
+      signal.removeEventListener('abort', yieldClaim);
       this.running.delete(memberId);
       done();
       this.startNext();
