@@ -403,6 +403,18 @@ describe('jobs of a consumer', () => {
     expect(latest[0]?.id).toBe(again.id);
   });
 
+  it('that ended are kept in a bounded number, however often a portal causes them', async () => {
+    const [busy, other] = [await portal(), await portal()];
+    const first = await wasDone(other, 'backfill', 5_000);
+    for (let secondsAgo = 60; secondsAgo > 0; secondsAgo -= 1) await wasDone(busy, 'backfill', secondsAgo);
+    const [rows] = await source.query<{ count: number }[]>(
+      `SELECT count(*)::int, max(ended_at) > now() - interval '10 s' AS "hasLast" FROM portals.tasks WHERE member_id = $1`,
+      [busy],
+    );
+    expect(rows).toEqual({ count: 21, hasLast: true });
+    expect(await tasks.find(first)).toBeDefined();
+  });
+
   describe('of all portals', () => {
     const kinds = ['backfill', 'reconcile'];
 

@@ -47,6 +47,8 @@ export const JOB_COLUMNS = `id, consumer, member_id AS "memberId", kind, state, 
 
 /** Retention of ended jobs. */
 const KEPT_DAYS = 30;
+/** Of one kind at one portal: a portal can cause requests as often as it likes. */
+const MAX_KEPT = 20;
 
 /** Limits that keep the overview of thousands of portals readable, and cheap enough to poll every few seconds. */
 const OVERVIEW_PENDING = 100;
@@ -98,9 +100,14 @@ export class PortalJobs {
       // A process that stalls must not keep the rows locked.
       await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS}`);
       await manager.query(
-        `DELETE FROM portals.tasks WHERE consumer = $1 AND member_id = ANY ($2)
-           AND ended_at < now() - make_interval(days => $3) AND state IN ('done', 'failed')`,
-        [consumer, memberIds, KEPT_DAYS],
+        `DELETE FROM portals.tasks WHERE id IN (
+           SELECT id FROM portals.tasks WHERE id IN (
+             SELECT id FROM (
+               SELECT id, ended_at, row_number() OVER (PARTITION BY member_id, kind ORDER BY requested_at DESC) AS rank
+               FROM portals.tasks WHERE consumer = $1 AND member_id = ANY ($2) AND state IN ('done', 'failed')) ended
+             WHERE rank > $4 OR ended_at < now() - make_interval(days => $3))
+           FOR UPDATE SKIP LOCKED)`,
+        [consumer, memberIds, KEPT_DAYS, MAX_KEPT],
       );
       return await manager.query<PortalJob[]>(
         `INSERT INTO portals.tasks AS pending (consumer, member_id, kind, priority)
