@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { databaseOptions, deferred, silentLog } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
+import { JobLeases } from './job-leases.js';
 import { PortalJobs, type PortalJob } from './portal-jobs.js';
 import { type JobHandler, JobRunner } from './job-runner.js';
 
@@ -200,6 +202,41 @@ describe('jobs of a consumer', () => {
     runners.push(made);
     made.start();
     await eventually(() => expect(order).toEqual(portals.toReversed()));
+  });
+
+  it.each(['fifo', 'lifo'] as const)('are taken without reading all that wait: %s', async (order) => {
+    await source.query(
+      `WITH known AS (
+         INSERT INTO portals.portals (member_id, domain, client_endpoint, state, scope, status)
+         SELECT $1 || g, $1 || g, 'https://portal.example/rest/', 'installed', '{crm}', 'F' FROM generate_series(1, 5000) g
+         RETURNING member_id)
+       INSERT INTO portals.tasks (consumer, member_id, kind) SELECT $2, member_id, 'backfill' FROM known`,
+      [order, consumer],
+    );
+    await source.query('ANALYZE portals.tasks');
+    const leases = new JobLeases(source, {
+      consumer,
+      kinds: ['backfill'],
+      owner: randomUUID(),
+      leaseMs: 60_000,
+      order,
+    });
+    const queries = jest.spyOn(source, 'query');
+    await leases.take([]);
+    await leases.giveUpPoison();
+    await leases.rerunRequested();
+    const asked = queries.mock.calls;
+    queries.mockRestore();
+    const plans: string[] = [];
+    for (const [sql, parameters] of asked) {
+      plans.push(JSON.stringify(await source.query(`EXPLAIN ${sql}`, parameters)));
+    }
+    expect(plans).toEqual([
+      expect.stringContaining(order === 'fifo' ? 'tasks_oldest_first' : 'tasks_newest_first'),
+      expect.stringContaining('tasks_running'),
+      expect.stringContaining('tasks_running'),
+    ]);
+    expect(plans[0]).not.toContain('Sort');
   });
 
   it('are not asked for at a portal that nobody knows', async () => {
