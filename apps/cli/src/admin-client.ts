@@ -35,8 +35,7 @@ export class AdminClient {
     let json = parsed(text);
     const moved = elsewhere.safeParse(json);
     if (answer.status === 404 && moved.success) {
-      this.url = `${moved.data.controlPlane[0]}/ops/api`;
-      answer = await this.reach(method, path, body);
+      answer = await this.reachOneOf(moved.data.controlPlane, method, path, body);
       text = await answer.text();
       json = parsed(text);
     }
@@ -46,6 +45,25 @@ export class AdminClient {
     throw new StartupError(
       said.success ? printableLines(said.data.error) : `The control plane answered ${answer.status}.`,
     );
+  }
+
+  /** One that was killed is named for half a minute; what cannot be connected to has done nothing. */
+  private async reachOneOf(
+    addresses: readonly string[],
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<Response> {
+    let failure: unknown;
+    for (const address of addresses) {
+      this.url = `${address}/ops/api`;
+      try {
+        return await this.reach(method, path, body);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
   }
 
   private async reach(method: string, path: string, body?: object): Promise<Response> {

@@ -5,12 +5,18 @@ import { ControlPlaneWatch } from './control-plane-watch.js';
 describe('a gateway without a control plane', () => {
   let processes: object[];
   let errors: object[];
+  let isDatabaseDown: boolean;
   let watch: ControlPlaneWatch;
 
   beforeEach(() => {
     jest.useFakeTimers();
-    [processes, errors] = [[], []];
-    const database = { query: async () => processes };
+    [processes, errors, isDatabaseDown] = [[], [], false];
+    const database = {
+      query: async () => {
+        if (isDatabaseDown) throw new Error('the database is down');
+        return processes;
+      },
+    };
     watch = new ControlPlaneWatch(database, {
       ...silentLog,
       error: (fields: object) => void errors.push(fields),
@@ -26,6 +32,15 @@ describe('a gateway without a control plane', () => {
     await jest.advanceTimersByTimeAsync(29_000);
     expect(watch.health()).toEqual({ healthy: true });
     expect(errors).toEqual([]);
+  });
+
+  it('is not blamed for a database that does not answer', async () => {
+    isDatabaseDown = true;
+    await jest.advanceTimersByTimeAsync(120_000);
+    expect(watch.health()).toEqual({ healthy: true });
+    isDatabaseDown = false;
+    await jest.advanceTimersByTimeAsync(40_000);
+    expect(watch.health()).toMatchObject({ healthy: 'degraded' });
   });
 
   it('says so once, in health and log, and again when it is missing anew', async () => {

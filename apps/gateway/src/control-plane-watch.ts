@@ -50,12 +50,22 @@ export class ControlPlaneWatch {
     return this.processes.map(({ address }) => address);
   }
 
+  /** While the database does not answer, nothing is known of a control plane. */
+  private async list(): Promise<ServiceProcess[]> {
+    try {
+      return await listServiceProcesses(this.database, 'control-plane');
+    } catch (error) {
+      this.missingSince = performance.now();
+      throw error;
+    }
+  }
+
   private isMissing(): boolean {
     return this.missingSince !== undefined && performance.now() - this.missingSince > GRACE_MS;
   }
 
   private async look(): Promise<void> {
-    this.processes = await listServiceProcesses(this.database, 'control-plane');
+    this.processes = await this.list();
     seen.set(this.processes.length);
     if (this.processes.length > 0) {
       if (this.isReported) this.log.info({}, 'a control plane reports again');
