@@ -149,7 +149,12 @@ describe("the simulator's page", () => {
   });
 
   it('does not keep the simulator from ending', async () => {
-    expect(await relay.endAll()).toEqual({ 'name-formatter': 0, gateway: 0, 'portal-simulator': 0 });
+    expect(await relay.endAll()).toEqual({
+      'name-formatter': 0,
+      'control-plane': 0,
+      gateway: 0,
+      'portal-simulator': 0,
+    });
     await page.getByText('reconnecting').waitFor();
     // Nobody answers now, and the browser says so.
     opened.problems = opened.problems.filter((text) => !text.includes('ERR_CONNECTION_REFUSED'));

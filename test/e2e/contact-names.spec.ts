@@ -146,7 +146,12 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       await eventually(async () => {
         expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONCRMCONTACTADD');
       });
-      expect(await relay.endAll()).toEqual({ 'name-formatter': 0, gateway: 0, 'portal-simulator': 0 });
+      expect(await relay.endAll()).toEqual({
+        'name-formatter': 0,
+        'control-plane': 0,
+        gateway: 0,
+        'portal-simulator': 0,
+      });
       const log = relay.log();
       expect(log).toContain('portal installed');
       for (const secret of [application_token, access_token, refresh_token, ...relay.secrets]) {

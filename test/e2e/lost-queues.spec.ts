@@ -163,7 +163,10 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
       status: 'degraded',
       reasons: { bus: expect.stringContaining('missing on RabbitMQ and were declared again') },
     });
-    expect(await topology()).toContain(`queue ${queue} was missing and was declared again`);
+    // The gateway reports it every few seconds.
+    await eventually(async () =>
+      expect(await topology()).toContain(`queue ${queue} was missing and was declared again`),
+    );
     await start();
     expect(await missed(leads, handled.both)).toEqual([]);
   });
@@ -181,7 +184,10 @@ async function missed(entities: readonly string[], seen: Map<string, number>): P
         reasons: { bus: expect.stringMatching(/ of .*deals.*: what they held is lost/) },
       }),
     );
-    expect(await topology()).toContain(`queue ${queue} was missing and was declared again`);
+    // The gateway reports it every few seconds.
+    await eventually(async () =>
+      expect(await topology()).toContain(`queue ${queue} was missing and was declared again`),
+    );
     const deals = await send('ONCRMDEALADD', 5);
     await start();
     expect(await missed(deals, handled.deals)).toEqual([]);

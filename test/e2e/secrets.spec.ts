@@ -24,7 +24,7 @@ describe('secrets', () => {
   let toOAuth: RecordingLink;
   let collector: TraceCollector;
   const screens: string[] = [];
-  const apps = ['gateway', 'name-formatter'];
+  const apps = ['gateway', 'control-plane', 'name-formatter'];
 
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', []);
@@ -37,8 +37,8 @@ describe('secrets', () => {
       B24_OAUTH_URL: toOAuth.url,
       B24_ALLOW_HOSTS: `${relay.env['B24_ALLOW_HOSTS']},${new URL(toOAuth.url).host}`,
     };
-    await relay.end('gateway');
-    for (const app of apps) await relay.start(app, changes);
+    await relay.restart(changes);
+    await relay.start('name-formatter', changes);
     portal = await relay.portal('acme');
     await portal.install(`${toGateway.url}/b24/install`);
     await eventually(async () => {
