@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-/** Hears of corrected names as any other program would: by an outgoing webhook of each portal. */
+/** Receives corrected names as any other program would: by an outgoing webhook of each portal. */
 export class Corrections {
   #server;
   /** @type {Map<string, (atMs: number) => void>} */

@@ -58,7 +58,7 @@ export class CrashLogUnavailableError extends Error {
 }
 
 /** What the detector reads of a lane. */
-interface SuspectLane {
+interface ProbedLane {
   readonly memberId: string;
   readonly isSuspect: boolean;
 }
@@ -96,7 +96,7 @@ export class PoisonDetector {
   ) {}
 
   /** @returns undefined for a lane without suspect messages. @throws CrashLogUnavailableError */
-  async begin(lane: SuspectLane): Promise<PoisonProbe | undefined> {
+  async begin(lane: ProbedLane): Promise<PoisonProbe | undefined> {
     if (!lane.isSuspect) return undefined;
     const { memberId } = lane;
     // This process is alive: that batch crashed nothing, and three of them must not look like three crashes.
