@@ -19,7 +19,7 @@ ENV NODE_ENV=production NODE_OPTIONS=--enable-source-maps
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
-COPY package.json ./
+COPY package.json .env.example ./
 # The command line for operators: docker compose exec control-plane relay
 RUN printf '#!/bin/sh\nexec node /app/dist/apps/cli/src/main.js "$@"\n' > /usr/local/bin/relay && chmod 755 /usr/local/bin/relay
 # The gateway's journal (DATA_DIR): a volume mounted here belongs to the user below.

@@ -15,12 +15,14 @@ const SYSTEM = new Set([
   'test/support/database.ts',
   'test/support/broker.ts',
   'test/support/private-postgres.mjs',
+  // Its consumers have a database.
+  '@relay/testing',
 ]);
 
 const { testRegex: _, globalTeardown: _shared, ...rest } = base;
 export default {
   ...rest,
-  testMatch: ['apps', 'bench', 'libs', 'test']
+  testMatch: ['apps', 'bench', 'examples', 'libs', 'test']
     .flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(
         (name) => `${folder}/${name.replaceAll('\\', '/')}`,
@@ -45,7 +47,7 @@ function reachesSystem(file, seen = new Set()) {
 
 /** What a source file imports does not matter: it reaches a server only when a spec tells it where. @param {string} path */
 function isTestHelper(path) {
-  return /^test\/|^(apps|libs)\/[^/]+\/test\//.test(path) && existsSync(join(root, path));
+  return /^test\/|^(apps|examples|libs)\/[^/]+\/test\//.test(path) && existsSync(join(root, path));
 }
 
 /** @param {string} file @param {string} target @returns {string} a path below the root with `/`, or a module's name */

@@ -12,7 +12,7 @@
 import { execFileSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
-import { openGround } from './backlog/ground.mjs';
+import { openFixture } from './backlog/fixture.mjs';
 import { readOptions } from './backlog/options.mjs';
 import { inJournal, inQueues } from './backlog/variants.mjs';
 import { Closers } from './support/system.mjs';
@@ -40,9 +40,9 @@ for (const { key, title, portals: count, run } of variants) {
   if (key === 'journal' && bus === 'postgresql') continue;
   const closers = new Closers();
   try {
-    const ground = await openGround({ ...options, portals: count }, closers, ending.signal);
-    console.log(`${grouped(events)} events ${title}; ${ground.system.description}`);
-    for await (const phase of run(ground, options.watchMs, ending.signal)) {
+    const fixture = await openFixture({ ...options, portals: count }, closers, ending.signal);
+    console.log(`${grouped(events)} events ${title}; ${fixture.system.description}`);
+    for await (const phase of run(fixture, options.watchMs, ending.signal)) {
       const added = rowsOf(title, phase);
       for (const row of added) console.log(row.join('  '));
       rows.push(...added);

@@ -17,7 +17,7 @@ import { execFileSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import { Flood } from './fairness/flood.mjs';
-import { openGround, workOff } from './fairness/ground.mjs';
+import { openFixture, workOff } from './fairness/fixture.mjs';
 import { readOptions } from './fairness/options.mjs';
 import { round } from './fairness/round.mjs';
 import { EventPoster } from './support/event-poster.mjs';
@@ -43,18 +43,20 @@ try {
   );
   const poster = new EventPoster(system.gatewayUrl, connections);
   closers.add(() => poster.close());
-  const ground = await openGround(system, poster, options, closers, signal);
+  const fixture = await openFixture(system, poster, options, closers, signal);
   // The first round is slower: every client and connection is made in it.
-  await round(ground, poster, options, signal);
-  const flood = new Flood(ground.flooded, poster, options.rate);
+  await round(fixture, poster, options, signal, 1);
+  let contact = 1;
+  const flood = new Flood(fixture.flooded, poster, options.rate);
   const rows = [];
   for (let number = 1; number <= options.rounds; number += 1) {
     for (const isFlooded of [false, true]) {
-      const measured = await round(ground, poster, options, signal, isFlooded ? flood : undefined);
+      contact += 1;
+      const measured = await round(fixture, poster, options, signal, contact, isFlooded ? flood : undefined);
       const row = { number, isFlooded, ...measured };
       console.log(cells(row).join('  '));
       rows.push(row);
-      if (isFlooded && number < options.rounds) await workOff(system, ground, flood, signal);
+      if (isFlooded && number < options.rounds) await workOff(system, fixture, flood, signal);
     }
   }
   show(rows);

@@ -7,11 +7,12 @@
  * `docker-compose.yml`, and are loaded in turns: one round is so many requests to each of them, over keep-alive
  * connections that each have one request in flight. Each round compares a server with the least of the same round; the
  * ratios are medians of the rounds, since another load of this machine changes the figures and hardly the ratios. CPU is
- * that of the whole process for each 200. Before the rounds each server publishes the same event, and the benchmark
+ * that of the whole process for each 200. The gateway writes the event log, as it does by default; another one that does not shows what
+ * the log costs (to be reached: 5 % of the gateway's CPU). Before the rounds each server publishes the same event, and the benchmark
  * fails if the stored messages differ. `busy` is how much of this machine's time was used.
  *
  * `npm run bench -- gateway [--rounds 7] [--requests 10000] [--connections 64] [--portals 16]`
- * `[--bus rabbitmq|postgresql] [--only bare|nest-fastify|nest-express]`; on Linux alone; about
+ * `[--bus rabbitmq|postgresql] [--only bare|no-event-log|nest-fastify|nest-express]`; on Linux alone; about
  * three minutes as it stands.
  */
 import { deepStrictEqual } from 'node:assert/strict';
@@ -23,13 +24,16 @@ import { readOptions } from './gateway/options.mjs';
 import { Load, startServer } from './gateway/processes.mjs';
 import { BusyWatch } from './support/busy-watch.mjs';
 import { cpuSeconds } from './support/cpu.mjs';
-import { Portal } from './support/portal.mjs';
+import { eventBody, Portal } from './support/portal.mjs';
 import { median } from './support/quantiles.mjs';
 import { Closers, deployedMemory, startSystem } from './support/system.mjs';
 import { grouped, table } from './support/table.mjs';
 
 const REACH = 1.3;
 const LEAST = 'bare';
+/** The gateway without the event log. */
+const NO_LOG = 'no-event-log';
+const LOG_SHARE = 0.05;
 const ROUND_TIMEOUT_MS = 120_000;
 
 /** @typedef {{ kind: string, title: string, port: number, pid: number }} Server */
@@ -51,7 +55,7 @@ try {
   const grants = await installPortals(system, options.portals, signal);
   const servers = await startServers(system, grants);
   const load = new Load(closers);
-  const bodies = grants.map(bodyOf);
+  const bodies = grants.map(eventBody);
   await requireEqualMessages(servers, load, store, bodies);
   // The first round is not counted: the code is not compiled yet.
   const results = await measureRounds(servers, load, store, bodies, signal);
@@ -80,6 +84,11 @@ async function startServers(system, grants) {
   const servers = [
     { kind: 'gateway', title: 'gateway', port: Number(new URL(system.gatewayUrl).port), pid: gateway.pid() },
   ];
+  if (options.only === undefined || options.only === NO_LOG) {
+    const url = await system.startOtherGateway(NO_LOG, { EVENT_LOG_DAYS: '0' });
+    const pid = system.apps[NO_LOG]?.pid() ?? 0;
+    servers.push({ kind: NO_LOG, title: 'without event log', port: Number(new URL(url).port), pid });
+  }
   const driver = options.bus === 'postgresql' || system.amqpUrl === undefined ? 'pg' : 'amqplib';
   /** @type {[import('./gateway/server.mjs').ServerKind, string][]} */
   const others = [
@@ -105,27 +114,6 @@ function isInstalled(name) {
   } catch {
     return false;
   }
-}
-
-/** A whole event as a cloud portal sends it (api-reference/events/index.md). @param {import('./support/portal.mjs').Grant} grant */
-function bodyOf({ access_token, refresh_token, application_token, member_id, domain, client_endpoint }) {
-  return new URLSearchParams({
-    event: 'ONCRMCONTACTUPDATE',
-    event_handler_id: '123',
-    'data[FIELDS][ID]': '82',
-    ts: '1764444444',
-    'auth[access_token]': access_token,
-    'auth[expires_in]': '3600',
-    'auth[scope]': 'crm,user_brief',
-    'auth[domain]': domain,
-    'auth[server_endpoint]': 'https://oauth.bitrix.info/rest/',
-    'auth[status]': 'L',
-    'auth[client_endpoint]': client_endpoint,
-    'auth[member_id]': member_id,
-    'auth[user_id]': '1',
-    'auth[refresh_token]': refresh_token,
-    'auth[application_token]': application_token,
-  }).toString();
 }
 
 /** @param {Server[]} servers @param {Load} load @param {import('./gateway/bus-store.mjs').BusStore} store @param {string[]} bodies */
@@ -221,18 +209,31 @@ function show(results, servers) {
     ];
   });
   console.log(`\n${table(heads, rows)}`);
+  if (servers.some(({ kind }) => kind === NO_LOG)) {
+    const shares = ratiosOf(results, 'gateway', 'cpuMicros', NO_LOG).map((ratio) => 1 - 1 / ratio);
+    const [share, least, most] = [median(shares), Math.min(...shares), Math.max(...shares)].map(percent);
+    console.log(
+      `\nCPU of the event log: ${share} of the gateway's (rounds: ${least} to ${most}). To be reached: ${percent(LOG_SHARE)}`,
+    );
+    if (!(median(shares) <= LOG_SHARE)) process.exitCode = 1;
+  }
   if (!servers.some(({ kind }) => kind === LEAST)) return;
   const ratio = median(ratiosOf(results, 'gateway', 'cpuMicros'));
   console.log(`\nCPU of the gateway: ${spelled(ratio)} times the least. To be reached: ${REACH}`);
   if (!(ratio <= REACH)) process.exitCode = 1;
 }
 
-/** Of each round, against the least in the same round. @param {Measured[]} results @param {string} kind @param {keyof Measured} key */
-function ratiosOf(results, kind, key) {
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Of each round, against another in the same round. @param {Measured[]} results @param {string} kind @param {keyof Measured} key */
+function ratiosOf(results, kind, key, against = LEAST) {
   return results
     .filter((result) => result.kind === kind)
     .map((own) => {
-      const least = results.find(({ round, kind: other }) => round === own.round && other === LEAST);
+      const least = results.find(({ round, kind: other }) => round === own.round && other === against);
       return Number(own[key]) / Number(least?.[key] ?? NaN);
     });
 }

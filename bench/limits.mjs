@@ -1,6 +1,6 @@
 /**
  * Eight processes call one simulated portal at 2/50 as fast as its shared limits let them: for a minute name-formatter,
- * smart-process-sync and six readers of bulk work; for a minute eight that mix live and bulk work; and these beside a
+ * smart-process-sync and six readers of background work; for a minute eight that mix interactive and background work; and these beside a
  * foreign program that takes half of the rate for two minutes and then goes. To be reached: no refusal and 97 % of what
  * the bucket allows; beside the foreign one no lost call, and the whole rate again two minutes after it.
  *
@@ -44,12 +44,20 @@ judge(consumers.requests / consumers.allowed, consumers.refused, consumers.lost)
 if (!values.consumers) {
   const { seconds, allowed, done, lost } = await hammer({ rate, burst, seconds: 60 });
   const { ours = 0, oursRefused = 0 } = seconds.at(-1) ?? {};
-  minutes.push(['mixed', allowed, share(ours, allowed), oursRefused, done.live, done.bulk, lost.length]);
+  minutes.push([
+    'mixed',
+    allowed,
+    share(ours, allowed),
+    oursRefused,
+    done.interactive,
+    done.background,
+    lost.length,
+  ]);
   judge(ours / allowed, oursRefused, lost);
 }
 console.log(
   table(
-    ['', 'allowed', 'used', 'refused', 'live', 'bulk', 'lost'],
+    ['', 'allowed', 'used', 'refused', 'interactive', 'background', 'lost'],
     minutes.map((row) => row.map(String)),
   ),
 );
@@ -75,7 +83,9 @@ if (!values.alone && !values.consumers) {
   });
   console.log(table(['', 'ours/s', 'refused', 'theirs/s', 'refused'], rows));
   const last = Number(rows.at(-1)?.[1]);
-  console.log(`done ${done.live} live and ${done.bulk} bulk calls, lost ${lost.length}`);
+  console.log(
+    `done ${done.interactive} interactive and ${done.background} background calls, lost ${lost.length}`,
+  );
   if (lost.length > 0 || last < 0.95 * rate) process.exitCode = 1;
 }
 

@@ -15,9 +15,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { leastRequests, leastSeconds, scaledSeconds } from './rest/least.mjs';
+import { leastRequests, leastSeconds, scaledSeconds } from './rest/lower-bound.mjs';
 import { readOptions } from './rest/options.mjs';
-import { measured, oneByOne, relay, sdkBatches } from './rest/ways.mjs';
+import { measured, oneByOne, relay, sdkBatches } from './rest/variants.mjs';
 import { Closers, startSystem } from './support/system.mjs';
 import { duration, grouped, table } from './support/table.mjs';
 
@@ -66,7 +66,7 @@ try {
   await closers.close();
 }
 
-/** @typedef {{ key: string, title: string } & import('./rest/ways.mjs').Measured} Result */
+/** @typedef {{ key: string, title: string } & import('./rest/variants.mjs').Measured} Result */
 
 /** @param {Result[]} results */
 function show(results) {

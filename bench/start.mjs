@@ -11,6 +11,8 @@ import { promisify } from 'node:util';
 import { freePort } from '../test/support/free-port.mjs';
 
 const reachMs = 15_000;
+/** A start that corrects nothing in this time has failed. */
+const deadlineMs = 60_000;
 const root = join(import.meta.dirname, '..');
 const shell = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
@@ -45,36 +47,46 @@ async function measure(what) {
     detached: true,
   });
   try {
-    const upMs = await contactIsCorrected(npm.stdout.setEncoding('utf8'), begin);
+    const upMs = await contactIsCorrected(npm, begin);
     const ms = Math.round(performance.now() - begin);
     console.log(
       `${what}: up after ${upMs} ms, first contact corrected after ${ms} ms (reach: ${reachMs} ms)`,
     );
     return ms;
   } finally {
-    // As Ctrl-C in a terminal: to every process of the group.
-    if (npm.pid !== undefined && npm.exitCode === null) process.kill(-npm.pid, 'SIGINT');
-    if (npm.exitCode === null) await once(npm, 'exit');
+    interrupt(npm);
+    if (npm.exitCode === null && npm.signalCode === null) await once(npm, 'exit');
   }
+}
+
+/** As Ctrl-C in a terminal: to every process of the group. @param {import('node:child_process').ChildProcess} npm */
+function interrupt({ pid, exitCode, signalCode }) {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGINT');
 }
 
 /**
  * Does what the screen says.
- * @param {AsyncIterable<string>} screen
+ * @param {import('node:child_process').ChildProcessByStdio<null, import('node:stream').Readable, null>} npm
  * @param {number} begin
  */
-async function contactIsCorrected(screen, begin) {
+async function contactIsCorrected(npm, begin) {
   let shown = '';
   let upMs = 0;
-  for await (const text of screen) {
+  const deadline = setTimeout(() => interrupt(npm), deadlineMs);
+  // The screen ends with the process.
+  for await (const text of npm.stdout.setEncoding('utf8')) {
     shown += text;
-    if (shown.includes('→ John O')) return upMs;
+    if (shown.includes('→ John O')) {
+      clearTimeout(deadline);
+      return upMs;
+    }
     const command = /^ *curl .*$/m.exec(shown)?.[0];
     if (upMs > 0 || command === undefined || !shown.includes('from now on')) continue;
     upMs = Math.round(performance.now() - begin);
     await shell('sh', ['-c', command]);
   }
-  throw new Error(`npm start ended:\n${shown}`);
+  clearTimeout(deadline);
+  throw new Error(`npm start ended, or corrected nothing in ${deadlineMs} ms:\n${shown}`);
 }
 
 /** As root, PostgreSQL's files may be elsewhere (apps/standalone/src/postgres/postgres-data-dir.ts). */

@@ -5,7 +5,7 @@
  *
  * How to read the table. `requests` were counted by the simulated portal from the moment at which the work was asked for;
  * `least` is one for every 2,500 items of a type (50 commands of 50 items), or of ids for a reconciliation. The least time
- * is that of the least requests: (requests − burst) / rate seconds, though bulk work leaves a part of the burst to live work.
+ * is that of the least requests: (requests − burst) / rate seconds, though background work leaves a part of the burst to interactive work.
  * With the usual limit, 2 a second and 50 at once, 100,000 items need not wait; so a lower one is set. `memory` is the highest that the consumer's process had.
  * The simulated portal and PostgreSQL work on the same machine, in processes of their own, and take their shares of it: `cpu`
  * is what the consumer's process took of the processors, `portal` what the simulated portal's did, and `items/cpu s` how many

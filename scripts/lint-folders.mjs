@@ -1,6 +1,6 @@
-// Finds circles among the files and among the folders of each lib and app (`npm run lint`). Imports of types count:
-// a folder that can be moved alone needs none of its own importers. Specs are left out. What may not be imported from
-// another lib or app, .oxlintrc.json says.
+// Finds circles among the files and among the folders of each lib, app, example and tool (`npm run lint`). Imports of types count:
+// a folder that can be moved alone needs none of its own importers. Specs are left out. Finds imports of what is for specs
+// alone, too; what else may not be imported from another lib or app, .oxlintrc.json says.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, posix, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,17 +10,21 @@ import ts from 'typescript';
 
 /** @param {string} root @returns {string[]} a text for each circle, with the imports that make it */
 function findCircles(root) {
-  return ['apps', 'libs'].flatMap((kind) =>
+  return ['apps', 'examples', 'libs', 'tools'].flatMap((kind) =>
     namesIn(join(root, kind)).flatMap((name) => circlesOf(root, posix.join(kind, name))),
   );
 }
 
 /** @param {string} folder */
 function namesIn(folder) {
-  return existsSync(folder) ? readdirSync(folder).toSorted() : [];
+  const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : [];
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .toSorted();
 }
 
-/** @param {string} root @param {string} unit a lib or an app */
+/** @param {string} root @param {string} unit a lib, an app or a tool */
 function circlesOf(root, unit) {
   const imports = importsOf(root, unit);
   const ofFiles = circlesAmong(imports, (file) => file);
@@ -41,19 +45,30 @@ function textOf(what, circle) {
 
 /** @param {string} root @param {string} unit @returns {Import[]} */
 function importsOf(root, unit) {
-  const files = readdirSync(join(root, unit), { recursive: true, encoding: 'utf8' })
-    .map((file) => posix.join(unit, ...file.split(sep)))
-    .filter((file) => /\.(ts|mjs)$/.test(file) && !/\.(spec|d)\.ts$/.test(file));
+  const files = sourcesIn(root, unit).filter((file) => !/\.(spec|d)\.ts$/.test(file));
   const known = new Set(files);
   return files.flatMap((from) =>
-    // Each form of it: of types, of values, of nothing, `export … from`, `import()`.
-    ts
-      .preProcessFile(readFileSync(join(root, from), 'utf8'), true, true)
-      .importedFiles.map(({ fileName }) => posix.join(posix.dirname(from), fileName))
+    importsIn(root, from)
+      .map((fileName) => posix.join(posix.dirname(from), fileName))
       .map((to) => (known.has(to) ? to : to.replace(/\.js$/, '.ts')))
       .filter((to) => known.has(to))
       .map((to) => ({ from, to })),
   );
+}
+
+/** @param {string} root @param {string} folder @returns {string[]} paths below the root, with `/` */
+function sourcesIn(root, folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((file) => posix.join(folder, ...file.split(sep)))
+    .filter((file) => /\.(ts|mjs|js)$/.test(file));
+}
+
+/** Each form of them: of types, of values, of nothing, `export … from`, `import()`. @param {string} root @param {string} file */
+function importsIn(root, file) {
+  return ts
+    .preProcessFile(readFileSync(join(root, file), 'utf8'), true, true)
+    .importedFiles.map(({ fileName }) => fileName);
 }
 
 /**
@@ -93,6 +108,35 @@ function shortestWay(edges, from, to) {
   return undefined;
 }
 
-const circles = findCircles(process.argv[2] ?? join(fileURLToPath(import.meta.url), '../..'));
-for (const circle of circles) console.error(circle);
-process.exitCode = circles.length > 0 ? 1 : 0;
+/**
+ * What is for specs alone, with those who may import it besides. The kit brings a simulated Bitrix24 and a bus that forgets: no
+ * app may come to it by a slip.
+ */
+const FOR_SPECS = [
+  { target: /^@relay\/testing$/, importers: /^(libs\/testing|examples)\// },
+  { target: /^libs\/bus\/src\/memory\//, importers: /^(libs\/testing|libs\/bus\/src\/memory)\// },
+];
+const SPECS = /\.spec\.ts$|^test\/|^(apps|libs)\/[^/]+\/test\//;
+
+/** @param {string} root @returns {string[]} a text for each import that only specs may make */
+function findKitImports(root) {
+  return ['apps', 'libs', 'tools', 'scripts', 'bench'].flatMap((folder) =>
+    sourcesIn(root, folder)
+      .filter((file) => !SPECS.test(file))
+      .flatMap((from) => importsIn(root, from).map((named) => ({ from, to: resolved(from, named) })))
+      .filter(({ from, to }) =>
+        FOR_SPECS.some(({ target, importers }) => target.test(to) && !importers.test(from)),
+      )
+      .map(({ from, to }) => `only specs may import ${to}: ${from} does`),
+  );
+}
+
+/** @param {string} from @param {string} named */
+function resolved(from, named) {
+  return named.startsWith('.') ? posix.join(posix.dirname(from), named) : named;
+}
+
+const root = process.argv[2] ?? join(fileURLToPath(import.meta.url), '../..');
+const found = [...findCircles(root), ...findKitImports(root)];
+for (const each of found) console.error(each);
+process.exitCode = found.length > 0 ? 1 : 0;

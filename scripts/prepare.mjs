@@ -1,14 +1,20 @@
 /**
  * Before `npm start`: installs and builds what is missing or older than its sources, and says so. In plain Node, for on a
- * fresh clone there is nothing else.
+ * fresh clone there is nothing else. With --check it does nothing; exit code 1: something is to be done.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+/** Pages for browsers, built by Vite. */
+const CONSOLE = 'apps/console/';
+/** Compiled by Jest for specs, and in no build. */
+const KIT = 'libs/testing/';
+
 process.chdir(join(import.meta.dirname ?? '.', '..'));
 
 requireNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
+if (process.argv.includes('--check')) process.exit(isInstalled() && isBuilt() ? 0 : 1);
 if (!isInstalled()) step('installing packages', ['ci', '--no-audit', '--no-fund']);
 if (!isBuilt()) step('building', ['run', '--silent', 'build']);
 
@@ -34,8 +40,12 @@ function isInstalled() {
   );
 }
 
-/** Whatever is built is newer than all that it was built from, and nothing is missing. */
+/** Whatever is built is newer than all that it was built from, nothing is missing, and nothing is built whose source is gone. */
 function isBuilt() {
+  const there = ['dist/apps', 'dist/libs'].flatMap((folder) => filesIn(folder));
+  const code = there.filter((path) => path.endsWith('.js') && !path.startsWith(`dist/${CONSOLE}`));
+  // An app's consumer would run, and a migration.
+  if (!code.every((path) => existsSync(path.replace(/^dist\/(.+)\.js$/, '$1.ts')))) return false;
   const configuration = [
     'package-lock.json',
     'nest-cli.json',
@@ -44,9 +54,18 @@ function isBuilt() {
     '.swcrc',
   ];
   const newestSetting = Math.max(...configuration.filter(existsSync).map(changedAt));
-  const sources = ['apps', 'libs'].flatMap((folder) => filesIn(folder));
+  const all = ['apps', 'libs'].flatMap((folder) => filesIn(folder));
+  const sources = all.filter(
+    (path) => /^\w+\/[^/]+\/src\//.test(path) && !/\.(spec|cases|d)\.ts$/.test(path),
+  );
+  const ofConsole = all.filter((path) => path.startsWith(CONSOLE) && !path.endsWith('.spec.ts'));
+  // What is built of it has other names.
+  const pages = ofConsole.filter((path) => path.endsWith('/index.html'));
+  const builtPages = pages.map((path) => path.replace(`${CONSOLE}src/`, `dist/${CONSOLE}`));
+  const newestPart = Math.max(newestSetting, ...ofConsole.map(changedAt));
+  if (!builtPages.every((path) => existsSync(path) && changedAt(path) >= newestPart)) return false;
   return sources
-    .filter((path) => /^\w+\/[^/]+\/src\//.test(path) && !/\.(spec|cases|d)\.ts$/.test(path))
+    .filter((path) => !path.startsWith(CONSOLE) && !path.startsWith(KIT))
     .every((path) => {
       const built = join('dist', path.replace(/\.ts$/, '.js'));
       // What is no code may be a page's file, which is copied, or a sample for tests, which is not.

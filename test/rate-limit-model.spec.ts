@@ -45,7 +45,7 @@ describe('the buckets of both rate limiters', () => {
   async function row(): Promise<Bucket> {
     const [found] = await source.query<Bucket[]>(
       `SELECT places AS tickets, leaked, extract(epoch FROM leaked_at)::float8 * 1000 AS "leakedAtMs", share AS "rateMultiplier",
-         refused_place AS "rejectedTicket", bulk_from AS "nextBulkAt"
+         refused_place AS "rejectedTicket", bulk_from AS "nextBackgroundAt"
        FROM portals.rate_buckets WHERE member_id = 'm1'`,
     );
     if (!found) throw new Error('no row');
@@ -63,8 +63,8 @@ describe('the buckets of both rate limiters', () => {
         { weight: 1, arbitrary: fc.integer({ min: -3_000, max: -1 }) },
       ),
       kind: fc.oneof(
-        { weight: 6, arbitrary: fc.constant('live' as const) },
-        { weight: 4, arbitrary: fc.constant('bulk' as const) },
+        { weight: 6, arbitrary: fc.constant('interactive' as const) },
+        { weight: 4, arbitrary: fc.constant('background' as const) },
         { weight: 2, arbitrary: fc.constant('refused' as const) },
         { weight: 1, arbitrary: fc.constant('released' as const) },
       ),
@@ -116,7 +116,7 @@ describe('the buckets of both rate limiters', () => {
 
   it('give a ticket the same delay, as of now', async () => {
     const bucket = new DatabaseBucket(source, 'm1', silentLog);
-    for (let index = 0; index < 80; index += 1) await bucket.take('live');
+    for (let index = 0; index < 80; index += 1) await bucket.take('interactive');
     await bucket.throttleDown();
     for (const ticket of [1, 40, 60, 80]) {
       const before = Date.now();
@@ -132,12 +132,12 @@ describe('the buckets of both rate limiters', () => {
 });
 
 /** Equal but for the last digits: both compute in floating point. */
-function close({ leaked, rateMultiplier, nextBulkAt, rejectedTicket, ...exact }: Bucket): unknown {
+function close({ leaked, rateMultiplier, nextBackgroundAt, rejectedTicket, ...exact }: Bucket): unknown {
   return {
     ...exact,
     leaked: expect.closeTo(leaked, 5),
     rateMultiplier: expect.closeTo(rateMultiplier, 5),
-    nextBulkAt: expect.closeTo(nextBulkAt, 5),
+    nextBackgroundAt: expect.closeTo(nextBackgroundAt, 5),
     rejectedTicket: expect.closeTo(rejectedTicket, 5),
   };
 }

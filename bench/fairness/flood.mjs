@@ -16,7 +16,7 @@ export class Flood {
   #ratePerSecond;
 
   /**
-   * @param {import('./ground.mjs').Installed[]} portals
+   * @param {import('./fixture.mjs').Installed[]} portals
    * @param {import('../support/event-poster.mjs').EventPoster} poster
    * @param {number} rate events a second
    */

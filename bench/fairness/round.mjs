@@ -12,17 +12,18 @@ import { inParallel } from '../support/in-parallel.mjs';
 const spoiledAtOnce = 16;
 
 /**
- * One event of each portal with a single contact, spread over some seconds; beside it, if asked for, the flood, which
+ * One event of each portal, spread over some seconds; beside it, if asked for, the flood, which
  * begins in the same moment, or has been answered in whole before.
- * @param {import('./ground.mjs').Ground} ground
+ * @param {import('./fixture.mjs').Fixture} fixture
  * @param {import('../support/event-poster.mjs').EventPoster} poster
  * @param {import('./options.mjs').Options} options
  * @param {AbortSignal} signal
+ * @param {number} contact its id at each of the portals, another one in each round
  * @param {import('./flood.mjs').Flood} [flood]
  * @returns {Promise<Round>}
  */
-export async function round({ single, corrections }, poster, options, signal, flood) {
-  await inParallel(single, spoiledAtOnce, ({ portal }) => portal.spoilInSilence(1));
+export async function round({ single, corrections }, poster, options, signal, contact, flood) {
+  await inParallel(single, spoiledAtOnce, ({ portal }) => portal.spoilInSilence(contact));
   await flood?.prepare(options.flood);
   const flooding = flood?.run(options.flood, signal);
   if (options.isBehind) await flooding;
@@ -33,7 +34,7 @@ export async function round({ single, corrections }, poster, options, signal, fl
     const dueMs = beganAt + (options.overMs * index) / single.length - performance.now();
     await pause(Math.max(0, dueMs), undefined, { signal });
     const corrected = corrections.next(portal.name);
-    const answeredAt = await poster.post(sender, 1);
+    const answeredAt = await poster.post(sender, contact);
     return (await Promise.race([corrected, never])) - answeredAt;
   });
   const [waitsMs] = await Promise.all([Promise.all(waits), flooding]);

@@ -12,7 +12,7 @@ const STOP_TIMEOUT_MS = 5_000;
 /**
  * @param {import('./server.mjs').ServerKind} kind
  * @param {Pick<import('../support/system.mjs').System, 'amqpUrl' | 'databaseUrl'>} system
- * @param {Grant[]} grants
+ * @param {readonly Pick<Grant, 'member_id' | 'application_token'>[]} grants
  * @param {Record<string, string>} env
  * @param {import('../support/system.mjs').Closers} closers
  */
@@ -34,6 +34,10 @@ export class Load {
   /** @param {import('../support/system.mjs').Closers} closers */
   constructor(closers) {
     this.#child = forkFile('load.mjs', {}, closers);
+  }
+
+  get pid() {
+    return this.#child.pid ?? 0;
   }
 
   /** @param {import('./load.mjs').Order} order @returns {Promise<import('./load.mjs').Result>} */

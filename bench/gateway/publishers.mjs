@@ -29,7 +29,7 @@ export async function rabbitPublisher(url) {
   };
 }
 
-// As libs/bus/src/postgres/publisher.ts has it.
+// One statement for each message, which also notifies; libs/bus/src/postgres/publisher.ts groups them.
 const PUBLISH_SQL = `
   WITH targets AS (
     SELECT DISTINCT consumer FROM bus.subscriptions WHERE name = $1 AND entity_type_id IN (0, $2)

@@ -14,12 +14,12 @@ const seconds = 60;
  * @property {number} requests that it took
  * @property {number} refused
  * @property {Record<string, number>} calls by method, those in batches each for itself
- * @property {number} read bulk requests with a result
- * @property {string[]} lost errors of bulk requests
+ * @property {number} read background requests with a result
+ * @property {string[]} lost errors of background requests
  */
 
 /**
- * The two consumers and six readers of bulk work at one portal, each a process of its own, for a minute: all of its
+ * The two consumers and six readers of background work at one portal, each a process of its own, for a minute: all of its
  * contacts and items change at once.
  * @param {{ rate: number, burst: number }} limit
  * @returns {Promise<Counted>}
@@ -38,8 +38,8 @@ export async function consumersAndReaders({ rate, burst }) {
       memberId,
       webhookUrl,
       limit: { rate, burst },
-      live: 0,
-      bulk: 2,
+      interactive: 0,
+      background: 2,
     });
     const workers = Array.from({ length: readers }, () => startWorker(order));
     for (const worker of workers) closers.add(() => worker.kill());
@@ -67,7 +67,7 @@ export async function consumersAndReaders({ rate, burst }) {
       requests: stats.requests - stats.refusals,
       refused: stats.refusals,
       calls: stats.calls,
-      read: results.reduce((sum, { done }) => sum + done.bulk, 0),
+      read: results.reduce((sum, { done }) => sum + done.background, 0),
       lost: results.flatMap(({ lost }) => lost),
     };
   } finally {

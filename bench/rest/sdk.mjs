@@ -2,7 +2,7 @@
 import { B24OAuth, EnumAppStatus } from '@bitrix24/b24jssdk';
 import { contactTypeId } from '../support/portal.mjs';
 
-/** @typedef {import('./least.mjs').Limit} Limit */
+/** @typedef {import('./lower-bound.mjs').Limit} Limit */
 
 /**
  * @param {import('../support/portal.mjs').Grant} grant

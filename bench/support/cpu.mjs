@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Of Linux, whatever the machine's own clock (`man 5 proc`). */
 const TICKS_A_SECOND = 100;
+const WATCH_EVERY_MS = 250;
 
 /**
  * What a process has taken of the processors so far, all of its threads, in seconds; undefined where the system does not tell.
@@ -14,5 +15,50 @@ export function cpuSeconds(pid) {
     return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * Of the server's processes that have this database open; PostgreSQL says so in their titles. They are watched, because
+ * what a process has taken is gone with it: autovacuum's workers come and go.
+ */
+export class DatabaseCpu {
+  /** @type {Map<number, number>} */
+  #last = new Map();
+  #seconds = 0;
+  #name;
+  #timer;
+
+  /** @param {string} url */
+  constructor(url) {
+    this.#name = new URL(url).pathname.slice(1);
+    this.#timer = setInterval(() => this.seconds(), WATCH_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  /** So far. */
+  seconds() {
+    for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) this.#add(Number(pid));
+    return this.#seconds;
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+  }
+
+  /** @param {number} pid */
+  #add(pid) {
+    try {
+      const title = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      if (!title.startsWith('postgres') || !title.split(/[ \0]/).includes(this.#name)) return;
+    } catch {
+      // It has ended meanwhile.
+      return;
+    }
+    const now = cpuSeconds(pid) ?? 0;
+    const last = this.#last.get(pid) ?? 0;
+    // Less than before: another process has its number.
+    this.#seconds += now >= last ? now - last : now;
+    this.#last.set(pid, now);
   }
 }

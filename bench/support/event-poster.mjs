@@ -32,7 +32,7 @@ export class EventPoster {
 }
 
 /** @param {Sender} sender @param {number} contactId @param {number} handlerId */
-function formOf({ member_id, domain, client_endpoint, application_token }, contactId, handlerId) {
+export function formOf({ member_id, domain, client_endpoint, application_token }, contactId, handlerId) {
   return new URLSearchParams({
     event: 'ONCRMCONTACTUPDATE',
     event_handler_id: String(handlerId),

@@ -2,7 +2,7 @@
  * As an operator tells of a portal's plan.
  * @param {import('./system.mjs').System['operator']} operator
  * @param {string} memberId
- * @param {import('../rest/least.mjs').Limit} limit
+ * @param {import('../rest/lower-bound.mjs').Limit} limit
  */
 export async function setLimit({ url, token }, memberId, limit) {
   const answer = await fetch(`${url}/ops/api/portals/${memberId}/limit`, {
@@ -11,6 +11,21 @@ export async function setLimit({ url, token }, memberId, limit) {
     body: JSON.stringify({ limit }),
   });
   if (!answer.ok) throw new Error(`the limit was refused: ${answer.status} ${await answer.text()}`);
+}
+
+/**
+ * As an operator chooses how events of a portal arrive.
+ * @param {import('./system.mjs').System['operator']} operator
+ * @param {string} memberId
+ * @param {'online' | 'offline' | 'both'} mode
+ */
+export async function setMode({ url, token }, memberId, mode) {
+  const answer = await fetch(`${url}/ops/api/portals/${memberId}/mode`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ mode }),
+  });
+  if (!answer.ok) throw new Error(`the mode was refused: ${answer.status} ${await answer.text()}`);
 }
 
 /**

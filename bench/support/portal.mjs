@@ -51,9 +51,24 @@ export class Portal {
     return this.#control('POST', '/outgoing-webhooks', { event, url });
   }
 
-  /** From now on the bucket leaks so fast, and lets so many in at once. @param {import('../rest/least.mjs').Limit} limit */
+  /** From now on the bucket leaks so fast, and lets so many in at once. @param {import('../rest/lower-bound.mjs').Limit} limit */
   async setLimit({ rate, burst }) {
     await this.#control('PATCH', '', { rate, burst });
+  }
+
+  /** The plan, and whether the application's own changes are recorded in its offline queue. @param {{ features: Record<string, string>, offlineOwnWrites: boolean }} settings */
+  async setPlan(settings) {
+    await this.#control('PATCH', '', settings);
+  }
+
+  /** @returns {Promise<{ handlers: { event: string, connector: string }[], records: object[] }>} */
+  async offlineQueue() {
+    return this.#control('GET', '/offline');
+  }
+
+  /** Somebody writes one name wrong; the portal tells of it. @param {number} id */
+  async spoil(id) {
+    await this.#control('POST', `/items/${contactTypeId}`, { id, fields: wrongName });
   }
 
   /** Contacts with right names, of which nobody hears. @param {number} count */
@@ -159,4 +174,32 @@ export class Portal {
     if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${await answer.text()}`);
     return answer.json();
   }
+}
+
+/** A whole event as a cloud portal sends it (api-reference/events/index.md). @param {Grant} grant */
+export function eventBody({
+  access_token,
+  refresh_token,
+  application_token,
+  member_id,
+  domain,
+  client_endpoint,
+}) {
+  return new URLSearchParams({
+    event: 'ONCRMCONTACTUPDATE',
+    event_handler_id: '123',
+    'data[FIELDS][ID]': '82',
+    ts: '1764444444',
+    'auth[access_token]': access_token,
+    'auth[expires_in]': '3600',
+    'auth[scope]': 'crm,user_brief',
+    'auth[domain]': domain,
+    'auth[server_endpoint]': 'https://oauth.bitrix.info/rest/',
+    'auth[status]': 'L',
+    'auth[client_endpoint]': client_endpoint,
+    'auth[member_id]': member_id,
+    'auth[user_id]': '1',
+    'auth[refresh_token]': refresh_token,
+    'auth[application_token]': application_token,
+  }).toString();
 }

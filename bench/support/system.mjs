@@ -10,7 +10,8 @@ import { freePort } from '../../test/support/free-port.mjs';
 import { findBroker, findDatabase } from '../../test/support/services.mjs';
 import { until } from './wait.mjs';
 
-const root = join(import.meta.dirname, '../..');
+/** The checkout that this benchmark is part of. */
+const OWN_ROOT = join(import.meta.dirname, '../..');
 const startTimeoutMs = 120_000;
 const stopTimeoutMs = 30_000;
 
@@ -24,6 +25,7 @@ const stopTimeoutMs = 30_000;
  * @property {{ url: string, token: string }} operator the gateway's API for operators
  * @property {string} simulatorUrl
  * @property {() => Promise<string>} startOtherSimulator portals of another server, with webhooks alone; its address
+ * @property {(name: string, env: Record<string, string>) => Promise<string>} startOtherGateway one more, in `apps` by this name; its address
  * @property {{ id: string, secret: string }} application
  * @property {Record<string, App>} apps those that run, by name
  */
@@ -55,10 +57,19 @@ export class Closers {
  * @param {Bus | undefined} bus undefined: RabbitMQ where there is one
  * @param {Closers} closers
  * @param {AbortSignal} signal
- * @param {(amqpUrl: string) => Promise<string>} [wayTo] the address under which the apps reach the broker, if not its own
+ * @param {object} [options]
+ * @param {(amqpUrl: string) => Promise<string>} [options.wayTo] the address under which the apps reach the broker, if not its own
+ * @param {string} [options.root] another checkout, which is built, to run the apps of
+ * @param {Record<string, string>} [options.changes] to the environment of all apps
  * @returns {Promise<System>}
  */
-export async function startSystem(consumers, bus, closers, signal, wayTo = async (url) => url) {
+export async function startSystem(
+  consumers,
+  bus,
+  closers,
+  signal,
+  { wayTo = async (url) => url, root = OWN_ROOT, changes: ofAll = {} } = {},
+) {
   // The tests drop what carries this name and the id of a process that is gone.
   const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
@@ -87,32 +98,51 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
     B24_ALLOW_HOSTS: `127.0.0.1:${simulatorPort},127.0.0.1:${otherPort}`,
     TOKEN_KEYS: `bench:${randomBytes(32).toString('base64')}`,
     OPS_TOKEN: randomBytes(16).toString('hex'),
+    ...ofAll,
   };
   /** @type {Record<string, string>} */
   const opsUrls = {};
   /** @type {Record<string, App>} */
   const apps = {};
-  const start = async (/** @type {string} */ app, /** @type {Record<string, string>} */ changes = {}) => {
+  const start = async (
+    /** @type {string} */ app,
+    /** @type {Record<string, string>} */ changes = {},
+    as = app,
+  ) => {
     const opsPort = await freePort();
-    opsUrls[app] = `http://127.0.0.1:${opsPort}`;
+    const opsUrl = `http://127.0.0.1:${opsPort}`;
+    opsUrls[as] = opsUrl;
     const entry = `apps/${app}/src/main.js`;
     const own = { ...deployedMemory(app), OPS_PORT: String(opsPort), ...changes };
-    const started = startProcess(app, entry, { ...env, ...own }, folder, closers);
-    apps[app] = { opsUrl: opsUrls[app], pid: () => started.pid, start: () => start(app), stop: started.stop };
+    const started = startProcess(root, as, entry, { ...env, ...own }, folder, closers);
+    apps[as] = {
+      opsUrl,
+      pid: () => started.pid,
+      start: () => start(app, changes, as),
+      stop: started.stop,
+    };
     const simulator = `http://127.0.0.1:${changes['SIMULATOR_PORT'] ?? simulatorPort}`;
-    const url = app === 'portal-simulator' ? simulator : opsUrls[app];
+    const url = app === 'portal-simulator' ? simulator : opsUrl;
     await until(`${app} is not ready`, () => started.isReady(`${url}/health/ready`), {
       timeoutMs: startTimeoutMs,
       signal,
     });
   };
-  await startProcess('migrate', 'libs/platform/src/migrate.js', env, folder, closers).end();
+  await startProcess(root, 'migrate', 'libs/platform/src/migrate.js', env, folder, closers).end();
   for (const app of ['portal-simulator', 'gateway', 'control-plane', ...consumers]) await start(app);
   const description = `${database.description}, ${broker?.description ?? 'the bus in PostgreSQL'}`;
   const operator = { url: opsUrls['control-plane'] ?? '', token: env.OPS_TOKEN };
   const startOtherSimulator = async () => {
     await start('portal-simulator', { SIMULATOR_PORT: String(otherPort) });
     return otherSimulatorUrl;
+  };
+  const startOtherGateway = async (
+    /** @type {string} */ gateway,
+    /** @type {Record<string, string>} */ changes,
+  ) => {
+    const gatewayPort = await freePort();
+    await start('gateway', { PORT: String(gatewayPort), ...changes }, gateway);
+    return `http://127.0.0.1:${gatewayPort}`;
   };
   return {
     description,
@@ -122,6 +152,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
     operator,
     simulatorUrl,
     startOtherSimulator,
+    startOtherGateway,
     application,
     apps,
   };
@@ -134,7 +165,7 @@ export async function startSystem(consumers, bus, closers, signal, wayTo = async
  */
 export function deployedMemory(app) {
   if (app === 'portal-simulator') return {};
-  const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+  const compose = readFileSync(join(OWN_ROOT, 'docker-compose.yml'), 'utf8');
   const service = new RegExp(`^ {2}${app}:\\n(?:(?: {3,}.*)?\\n)*`, 'm').exec(compose)?.[0] ?? '';
   const options = (/^ {6}NODE_OPTIONS: (.+)$/m.exec(service) ??
     /^ {4}NODE_OPTIONS: (.+)$/m.exec(compose))?.[1];
@@ -145,13 +176,14 @@ export function deployedMemory(app) {
 }
 
 /**
+ * @param {string} root
  * @param {string} name
  * @param {string} entry below dist/
  * @param {NodeJS.ProcessEnv} env
  * @param {string} folder for what it writes
  * @param {Closers} closers
  */
-function startProcess(name, entry, env, folder, closers) {
+function startProcess(root, name, entry, env, folder, closers) {
   const logFile = join(folder, `${name}.log`);
   const log = openSync(logFile, 'a');
   const child = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', entry)], {
@@ -190,7 +222,7 @@ function startProcess(name, entry, env, folder, closers) {
 }
 
 /** @param {string} name @param {Closers} closers */
-async function openDatabase(name, closers) {
+export async function openDatabase(name, closers) {
   const server = await findDatabase();
   closers.add(server.stop);
   const serverUrl = server.env['DATABASE_URL'] ?? '';

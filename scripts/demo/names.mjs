@@ -1,4 +1,4 @@
-/** Names as people type them, and as they write them. A case of `apps/name-formatter/test/format-name.cases.ts` each, or close to one. */
+/** Names as people type them, and as they write them. A case of `libs/names/test/format-name.cases.ts` each, or close to one. */
 
 /** @typedef {{ name: string, secondName?: string, lastName: string }} PersonName */
 /** @typedef {{ language: string, before: PersonName, after: PersonName }} OddName */

@@ -1,42 +1,78 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
 import type { Browser, Frame, Page } from 'playwright-core';
+import { z } from 'zod';
 import { eventually } from '../support/eventually.js';
 import { InstalledApplication, type PageRequest } from '../support/installed-application.js';
 import { startRelay, type Relay } from '../support/relay.js';
+import { seriousFindings } from './accessibility.js';
 import { startChromium } from './chromium.mjs';
 
-/** What the page needs of Bitrix24's library (sdk/bx24-js-sdk/system-functions/); the test hears what it is told. */
-const frameLibrary = `
-  window.BX24 = {
-    init: (whenReady) => setTimeout(whenReady),
-    installFinish: () => window.heard('installFinish'),
-  };
-`;
+/** Whether the portal's page answers the messages of the application's frame. */
+type Portal = 'answers' | 'is silent';
 
-/** The portal's page around the application, which posts to the frame as Bitrix24 does. */
-function portalPage(action: string, { query, form }: PageRequest): string {
+/**
+ * The portal's page around the application: it posts to the frame as Bitrix24 does, and answers the messages of the official
+ * library in it (`command:parameters:key:session`).
+ */
+function portalPage(action: string, { query, form }: PageRequest, portal: Portal): string {
   const fields = [...form].map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`);
-  return `<iframe name="application" width="800" height="600"></iframe>
-    <form method="post" target="application" action="${action}?${query.replaceAll('&', '&amp;')}">${fields.join('')}</form>
-    <script>document.forms[0].submit()</script>`;
+  const parameters = new URLSearchParams(query);
+  const name = [parameters.get('DOMAIN'), parameters.get('PROTOCOL'), parameters.get('APP_SID')].join('|');
+  const data = {
+    AUTH_ID: form.get('AUTH_ID'),
+    REFRESH_ID: form.get('REFRESH_ID'),
+    AUTH_EXPIRES: '3600',
+    MEMBER_ID: form.get('member_id'),
+    DOMAIN: parameters.get('DOMAIN'),
+    PROTOCOL: parameters.get('PROTOCOL'),
+    LANG: parameters.get('LANG'),
+    IS_ADMIN: true,
+    INSTALL: true,
+  };
+  return `<iframe name="${name}" width="800" height="600"></iframe>
+    <form method="post" target="${name}" action="${action}?${query.replaceAll('&', '&amp;')}">${fields.join('')}</form>
+    <script>
+      addEventListener('message', ({ data, source, origin }) => {
+        const [command, ...rest] = String(data).split(':');
+        window.heard(command);
+        const key = rest.at(-2);
+        const answer = (json) => source.postMessage(key + ':' + json, origin);
+        if (${JSON.stringify(portal)} !== 'answers') return;
+        if (command === 'getInitData') answer(${JSON.stringify(JSON.stringify(data))});
+        if (command === 'refreshAuth') window.newToken().then(answer);
+      });
+      document.forms[0].submit();
+    </script>`;
 }
 
-/** Real: Chromium, gateway, PostgreSQL. Simulated: Bitrix24; its library for frames is replaced by what is heard. */
+/** Real: Chromium, gateway, PostgreSQL, the official library in the page. Simulated: Bitrix24; its page is played here. */
 describe('the install page in a browser', () => {
   let relay: Relay;
   let browser: Browser;
   let page: Page;
   let app: InstalledApplication;
+  /** Of the portal's page: a real one, or the browser's rules about networks would get in the way. */
+  let server: Server;
+  let shown: string;
   let heard: string[];
   let problems: string[];
+  let hosts: Set<string>;
   let made = 0;
 
   beforeAll(async () => {
-    [browser, relay] = await Promise.all([startChromium(), startRelay('PostgreSQL', [])]);
+    [browser, relay] = await Promise.all([startChromium(), startRelay('PostgreSQL', ['name-formatter'])]);
+    server = createServer((_request, response) => {
+      response.setHeader('content-type', 'text/html; charset=utf-8').end(shown);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
+    server?.close();
     await relay?.stop();
   }, 30_000);
 
@@ -44,84 +80,135 @@ describe('the install page in a browser', () => {
     made += 1;
     app = new InstalledApplication(relay, await relay.portal(`portal-${made}`));
     await app.install('page');
-    [heard, problems] = [[], []];
+    [heard, problems, hosts] = [[], [], new Set()];
     page = await browser.newPage();
     page.on('console', (message) => {
       if (message.type() === 'error') problems.push(message.text());
     });
     page.on('pageerror', ({ message }) => problems.push(message));
-    await page.exposeFunction('heard', (what: string) => heard.push(what));
+    page.on('request', (request) => hosts.add(new URL(request.url()).host));
+    await play(page);
   });
   afterEach(() => page.close());
 
-  /** Opens the application in its frame; `library` undefined: Bitrix24's is out of reach. */
-  async function open(url: string, opening: PageRequest, library?: string): Promise<Frame> {
-    await page.route('https://api.bitrix24.com/**', (route) =>
-      library === undefined
-        ? route.abort()
-        : route.fulfill({ contentType: 'text/javascript', body: library }),
-    );
-    // Below the gateway's own address, so that no rule of the browser about other hosts gets in the way.
-    const portalUrl = `${relay.gatewayUrl}/portal`;
-    await page.route(portalUrl, (route) =>
-      route.fulfill({ contentType: 'text/html', body: portalPage(url, opening) }),
-    );
-    await page.goto(portalUrl);
-    return eventually(async () => {
-      const frame = page.frame('application');
-      if (!frame) throw new Error('there is no frame');
-      await frame.locator('h1').waitFor({ timeout: 1_000 });
-      return frame;
+  const portalHost = (): string => `127.0.0.1:${z.object({ port: z.number() }).parse(server.address()).port}`;
+
+  /** What the portal's page can do. The token that the frame begins with is dead once our server has exchanged its pair. */
+  async function play(around: Page): Promise<void> {
+    await around.exposeFunction('heard', (what: string) => heard.push(what));
+    await around.exposeFunction('newToken', async () => {
+      const { form } = await app.opening();
+      const [accessToken, refreshToken] = [form.get('AUTH_ID'), form.get('REFRESH_ID')];
+      return JSON.stringify({ AUTH_ID: accessToken, REFRESH_ID: refreshToken, AUTH_EXPIRES: '3600' });
     });
   }
 
-  it('ends the installation, once', async () => {
-    const frame = await open(app.installUrl, await app.opening(), frameLibrary);
-    await frame.getByText('Bitrix24 has been told that the installation is finished.').waitFor();
-    expect(await frame.locator('h1').textContent()).toBe('b24-relay is installed');
-    expect(heard).toEqual(['installFinish']);
+  /** As Bitrix24 opens it, from a portal that is where its page is. */
+  async function openingAtPortal(language = 'en'): Promise<PageRequest> {
+    const { query, form } = await app.opening();
+    const parameters = new URLSearchParams(query);
+    parameters.set('DOMAIN', portalHost());
+    parameters.set('LANG', language);
+    return { query: parameters.toString(), form };
+  }
+
+  /** Opens the application in a frame of the portal's page. */
+  async function open(url: string, opening: PageRequest, portal: Portal = 'answers'): Promise<void> {
+    shown = portalPage(url, opening, portal);
+    await page.goto(`http://${portalHost()}/`);
+  }
+
+  function frame(): Promise<Frame> {
+    return eventually(async () => {
+      const found = page.frames().find((each) => each.parentFrame() !== null);
+      if (!found) throw new Error('there is no frame');
+      await found.locator('h1').waitFor({ timeout: 1_000 });
+      return found;
+    });
+  }
+
+  it('ends the installation, once, and asks no other host', async () => {
+    await open(app.installUrl, await openingAtPortal());
+    const framed = await frame();
+    await framed.getByText('Bitrix24 has been told that the installation is finished.').waitFor();
+    await framed.locator('#app[data-ready]').waitFor();
+    expect(await framed.locator('.steps li').count()).toBeGreaterThan(1);
+    expect(heard.filter((command) => command === 'setInstallFinish')).toHaveLength(1);
+    expect([...hosts].toSorted()).toEqual([portalHost(), new URL(relay.gatewayUrl).host].toSorted());
     expect(problems).toEqual([]);
   });
 
-  it('says so when the library of Bitrix24 cannot be loaded', async () => {
-    const frame = await open(app.installUrl, await app.opening());
-    await frame.getByText('could not be loaded').waitFor();
-    expect(heard).toEqual([]);
+  it('is a plain page where Bitrix24 does not answer, and ends nothing', async () => {
+    await open(app.installUrl, await openingAtPortal(), 'is silent');
+    const framed = await frame();
+    expect(await framed.locator('h1').textContent()).toBe('b24-relay is installed');
+    await eventually(() => Promise.resolve(expect(heard).toEqual(['getInitData'])));
   });
 
   it('does not end an installation that is refused', async () => {
-    const opening = await app.opening();
-    opening.form.set('REFRESH_ID', randomBytes(16).toString('hex'));
-    const asked: string[] = [];
-    page.on('request', (request) => asked.push(new URL(request.url()).host));
-    const frame = await open(app.installUrl, opening, frameLibrary);
-    await frame.getByText('did not confirm this portal').waitFor();
+    const refused = await openingAtPortal();
+    refused.form.set('REFRESH_ID', randomBytes(16).toString('hex'));
+    await open(app.installUrl, refused);
+    await (await frame()).getByText('did not confirm this portal').waitFor();
     expect(heard).toEqual([]);
-    expect(asked).not.toContain('api.bitrix24.com');
   });
 
   it('runs no script but its own', async () => {
-    const frame = await open(app.installUrl, await app.opening(), frameLibrary);
-    const ran = await frame.evaluate(() => {
+    await open(app.installUrl, await openingAtPortal());
+    const ran = await (
+      await frame()
+    ).evaluate(() => {
       const script = document.createElement('script');
-      script.textContent = 'document.title = "run"';
+      try {
+        script.textContent = 'document.title = "run"';
+      } catch {
+        // Trusted types refuse it before the policy does.
+      }
       document.body.append(script);
       return document.title;
     });
     expect(ran).not.toBe('run');
-    expect(problems.join()).toContain('Content Security Policy');
+    expect(problems.join()).toMatch(/Content Security Policy|TrustedScript/);
   });
 
-  it('leaves the application’s page in its place, which runs none at all', async () => {
-    await open(app.installUrl, await app.opening(), frameLibrary);
+  it('is shown in no frame but that of its portal', async () => {
+    await open(app.installUrl, await app.opening());
+    await eventually(() => Promise.resolve(expect(problems.join()).toContain('frame-ancestors')));
+    expect(heard).toEqual([]);
+  });
+
+  it('is followed by the application’s page: status, a preview while one types, settings, in the language of the user', async () => {
+    await open(app.installUrl, await openingAtPortal());
+    await (await frame()).locator('#app[data-ready]').waitFor();
     await app.finish();
-    await page.close();
-    page = await browser.newPage();
-    problems = [];
-    page.on('console', (message) => problems.push(message.text()));
-    const frame = await open(app.appUrl, await app.opening(), frameLibrary);
-    await frame.getByText('Connected: events are received and worked on.').waitFor();
-    expect(await frame.locator('script').count()).toBe(0);
+    [heard, problems] = [[], []];
+    await open(app.appUrl, await openingAtPortal('de'));
+    const framed = await frame();
+    await framed.locator('#app[data-ready]').waitFor();
+    await framed.getByText('Verbunden: Ereignisse werden empfangen und bearbeitet.').waitFor();
+    expect(await framed.locator('html').getAttribute('lang')).toBe('de');
+    const shows = (text: string) => framed.locator('[data-preview-result]', { hasText: text }).waitFor();
+    await framed.locator('[name=preview]').fill('von der LEYEN');
+    await shows('Von der Leyen');
+    await framed.locator('[name=preview]').fill('von der Leyen');
+    await shows('von der Leyen');
+    // Before it is saved.
+    await framed.locator('[name=firstWord]').selectOption('capital');
+    await shows('Von der Leyen');
+    await framed.locator('form[data-settings] button').press('Enter');
+    await framed.locator('form [role=status]', { hasText: 'Gespeichert.' }).waitFor();
+    expect(heard).not.toContain('setInstallFinish');
+
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect(await seriousFindings(framed)).toEqual([]);
+    }
+    await page.locator('iframe').evaluate((element) => element.setAttribute('width', '390'));
+    await eventually(async () =>
+      expect(
+        await framed.evaluate(() => [innerWidth, document.documentElement.scrollWidth <= innerWidth]),
+      ).toEqual([390, true]),
+    );
     expect(problems).toEqual([]);
   });
 });

@@ -9,7 +9,10 @@ const browser = await startChromium();
 try {
   const page = await browser.newPage({ viewport: { width: 1200, height: 1600 }, colorScheme: 'light' });
   await page.goto(url);
-  await page.getByLabel('Name of 1', { exact: true }).waitFor();
+  await page
+    .getByLabel(/^Name of \d+$/)
+    .first()
+    .waitFor();
   await page.locator('#notice').waitFor({ state: 'hidden' });
   for (const [example, corrected] of [
     ['ΓΙΏΡΓΟΣ παπαδόπουλος', 'Γιώργος Παπαδόπουλος'],

@@ -2,13 +2,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Browser, Locator, Page } from 'playwright-core';
 import { eventually } from '../support/eventually.js';
 import { startRelay, type Relay } from '../support/relay.js';
-import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
+import { contactTypeId, dealTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
 import { startChromium } from './chromium.mjs';
 import { openPage, type WatchedPage } from './watched-page.js';
 
 const deliveries = 147;
 
-/** Real: Chromium, every app as a process, PostgreSQL. Simulated: Bitrix24, by what is tested here. */
+/** Real: Chromium, every app as built, PostgreSQL. Simulated: Bitrix24, by what is tested here. */
 describe("the simulator's page", () => {
   let relay: Relay;
   let portal: SimulatedPortal;
@@ -55,7 +55,7 @@ describe("the simulator's page", () => {
     await lastName.press('Enter');
     await eventually(async () => expect(await valueOf(`Last name of ${id}`)).toBe("O'Neil-Lovelace"));
     expect(await rowOf(id).innerText()).toMatch(
-      /b24-relay[^]*Ada o'NEIL-lovelace\s*→\s*Ada O'Neil-Lovelace\s*\d+ ms/,
+      /b24-relay[^]*Ada o'NEIL-lovelace\s*→\s*Ada O'Neil-Lovelace\s*[\d,]+ m?s/,
     );
     expect(await portal.item(contactTypeId, id)).toMatchObject({ name: 'Ada', lastName: "O'Neil-Lovelace" });
   });
@@ -97,6 +97,18 @@ describe("the simulator's page", () => {
     });
   });
 
+  it('adds a deal, and saves what is edited of it', async () => {
+    const deals = page.getByRole('region', { name: 'Deals' });
+    await page.getByRole('button', { name: 'Add a deal' }).click();
+    const title = deals.getByLabel('Deal title of 1', { exact: true });
+    expect(await title.inputValue()).toBe(' Twelve  desk lamps');
+    await deals.getByLabel('Stage of 1', { exact: true }).fill('WON');
+    await title.press('Enter');
+    await eventually(async () => {
+      expect(await portal.item(dealTypeId, 1)).toMatchObject({ stageId: 'WON', closed: 'Y' });
+    });
+  });
+
   it('shows markup in a name as the text that it is', async () => {
     const { id } = await portal.add(contactTypeId, { name: '<img src=x>', secondName: '', lastName: '<B>x' });
     await rowOf(id).getByText('b24-relay').waitFor();
@@ -108,12 +120,40 @@ describe("the simulator's page", () => {
     await page.getByLabel('Portal').selectOption('demo');
     await page.getByText('b24-relay is not installed in demo').waitFor();
     await page.getByLabel("The gateway's install address").fill(`${relay.gatewayUrl}/b24/install`);
-    await page.getByRole('button', { name: 'Install' }).click();
+    await page.getByRole('button', { name: 'Install', exact: true }).click();
     await page.getByRole('region', { name: 'The application' }).waitFor({ state: 'hidden' });
-    const name = page.getByLabel('Name of 1', { exact: true });
+    const name = page.getByLabel(/^Name of \d+$/).last();
     expect(await name.inputValue()).toBe('anna-maria');
     await name.press('Enter');
     await eventually(async () => expect(await name.inputValue()).toBe('Anna-Maria'));
+  });
+
+  it('lists for developers what is bound and queued, gives and takes rights, and uninstalls', async () => {
+    const built = await relay.portal('built');
+    await page.getByLabel('Portal').selectOption('built');
+    const section = page.getByRole('region', { name: 'Developer resources' });
+    await section.getByText('Not installed.').waitFor();
+    const token = (await built.install()).access_token;
+    await built.bindHandler('ONCRMDEALADD', 'https://elsewhere.example/<b>');
+    await built.bindHandler('ONCRMDEALADD');
+    await section.getByRole('row', { name: 'ONCRMDEALADD online https://elsewhere.example/<b>' }).waitFor();
+    await section.getByRole('row', { name: 'ONCRMDEALADD offline queue' }).waitFor();
+    await built.add(dealTypeId, { title: 'Desk lamps' });
+    await section.getByText('1 record in the offline queue.').waitFor();
+    await section.getByText('/portals/built/rest/1/built/').waitFor();
+
+    const isAdministrator = async (): Promise<unknown> => {
+      const answer = await fetch(`${url}portals/built/rest/user.admin?auth=${token}`);
+      return Object(await answer.json()).result;
+    };
+    const right = section.getByLabel('administrator', { exact: true });
+    await right.uncheck();
+    await eventually(async () => expect(await isAdministrator()).toBe(false));
+    await right.check();
+    await eventually(async () => expect(await isAdministrator()).toBe(true));
+    await section.getByRole('button', { name: 'Uninstall' }).click();
+    await section.getByText('Not installed.').waitFor();
+    await section.getByText('None.').waitFor();
   });
 
   it('goes on with another portal when the one it shows is removed', async () => {

@@ -22,12 +22,14 @@ export async function openPage(
   return { page, problems };
 }
 
-/** A page that may talk to the host of `url`, not yet there. */
+/** A page that may talk to the host of `url` and those of `others`, not yet there. */
 export async function watchPage(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
+  others: readonly string[] = [],
 ): Promise<WatchedPage> {
+  const hosts = new Set([url, ...others].map((each) => new URL(each).host));
   const page = await browser.newPage(options);
   const problems: string[] = [];
   page.on('console', (message) => {
@@ -35,7 +37,8 @@ export async function watchPage(
   });
   page.on('pageerror', ({ message }) => problems.push(message));
   page.on('request', (request) => {
-    if (new URL(request.url()).host !== new URL(url).host) problems.push(`elsewhere: ${request.url()}`);
+    const { protocol, host } = new URL(request.url());
+    if (protocol !== 'data:' && !hosts.has(host)) problems.push(`elsewhere: ${request.url()}`);
   });
   return { page, problems };
 }

@@ -14,7 +14,7 @@ import { deadLettersIn } from './bus-view.mjs';
 
 /** Time until everything in flight is handled, including a retry. */
 const emptyTimeoutMs = 75_000;
-const lookEveryMs = 500;
+const pollEveryMs = 500;
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const confirmDelayMs = 10_000;
 const shards = 16;
@@ -74,7 +74,7 @@ async function whileEmpty(system, work) {
   try {
     for (const deadline = performance.now() + emptyTimeoutMs; (await messagesIn(system)) > 0;) {
       if (performance.now() > deadline) return 'left out, since the broker was never empty';
-      await pause(lookEveryMs);
+      await pause(pollEveryMs);
     }
     doors.consumers.shut();
     // A message may have been on its way back.

@@ -1,8 +1,10 @@
 /** One run: load, faults, and then time to drain; its result is the ledger. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
+import { randomBytes } from 'node:crypto';
 import { deadLettersIn, elsewhereIn, journalledIn, unroutedIn, waitingIn } from './bus-view.mjs';
-import { faultsOf } from './faults.mjs';
+import { ChangingPortals } from './changing-portals.mjs';
+import { faultsOf, gatewaysAway } from './faults.mjs';
 import { Ledger } from './ledger.mjs';
 import { ledgerServer } from './ledger-server.mjs';
 import { Random } from './random.mjs';
@@ -17,14 +19,18 @@ const warmUpMs = 10_000;
 const drainTimeoutMs = 300_000;
 /** The bus must be empty for this long: longer than an orphaned journal slot waits to be drained (30 s). */
 const quietMs = 60_000;
+/** In mode `both` an idle queue is read every six minutes at the least. */
+const offlineDrainMs = { timeoutMs: 900_000, quietMs: 420_000 };
 
 /**
  * @typedef {object} Options
  * @property {import('./system.mjs').Bus} bus
+ * @property {'online' | 'both'} mode `online`: the harness sends events, and what was answered must be handled. `both`: contacts of
+ *   simulated portals change while the gateways are away half of the time, and every change must be handled
  * @property {number} seconds in which faults are made
  * @property {number} seed
  * @property {number} portals
- * @property {number} rate events a second
+ * @property {number} rate events, or changes, a second
  * @property {number} gateways
  * @property {number} consumers
  * @property {string} only kinds of faults with this in their name
@@ -43,6 +49,7 @@ const quietMs = 60_000;
  * @property {Record<string, number>} dead letters by code
  * @property {number} left messages on the bus at the end
  * @property {number} drainMs
+ * @property {Record<string, number>} posted in mode `both`: what became of the events that portals posted
  */
 
 /**
@@ -52,6 +59,7 @@ const quietMs = 60_000;
  * @property {number} unrouted the bus kept them for nobody, though the consumer wants every one
  * @property {number} journalled in the gateways' journals, those set aside included
  * @property {number} elsewhere on the bus that is not in use
+ * @property {number} reserved in the offline queues of portals
  */
 
 /**
@@ -67,7 +75,10 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     random.fork(),
     random.fork(),
   ];
-  const portals = makePortals(options.portals, ofPortals);
+  const portals = options.mode === 'online' ? makePortals(options.portals, ofPortals) : [];
+  const application = { id: 'local.chaos', secret: randomBytes(16).toString('hex') };
+  const changing = options.mode === 'both' ? await ChangingPortals.start(application) : undefined;
+  if (changing) closers.add(changing.simulator.close);
   let faultsBeganAt = performance.now();
   const ledger = new Ledger(() => Math.round(performance.now() - faultsBeganAt));
   const server = await ledgerServer(ledger, ofLedger);
@@ -78,6 +89,8 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     {
       ...options,
       portals,
+      changing,
+      application,
       ledgerUrl: server.url,
       folder,
       onEnd: (processName) => ledger.died(processName),
@@ -92,24 +105,32 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     url: system.gatewayUrls[index] ?? '',
     isUp: () => replica.state === 'up',
   }));
-  const sender = new Sender(ledger, new Traffic(portals, ofTraffic), gateways, options.rate);
+  const sender = changing ?? new Sender(ledger, new Traffic(portals, ofTraffic), gateways, options.rate);
   const journalled = countJournalled(system.gateways, signal);
   const wait = async (/** @type {number} */ ms) => pause(ms, undefined, { signal });
 
   say(`the journal is on ${system.disk.kind}`);
-  sender.start();
+  if (sender instanceof Sender) sender.start();
+  else {
+    await sender.install(options.portals, new URL(system.front?.url ?? '').origin);
+    say('everything is bound, online and offline');
+    sender.change(ledger, ofTraffic, options.rate);
+  }
   closers.add(() => sender.stop());
   await wait(warmUpMs);
-  const chosen = faultsOf(options.bus).filter(
+  const chosen = faultsOf(options.bus, options.mode).filter(
     ({ kind, leastSeconds = 0 }) => kind.includes(options.only) && options.seconds >= leastSeconds,
   );
-  const planned = plan(chosen, system, options.seconds, ofPlan);
+  const planned = [
+    ...plan(chosen, system, options.seconds, ofPlan),
+    ...(changing ? planAway(options.seconds * 1_000, ofPlan) : []),
+  ].toSorted((one, other) => one.atMs - other.atMs);
   faultsBeganAt = performance.now();
   const faults = await make(planned, system, { wait, tell: (made) => say(lineOf(made)) });
   await sender.stop();
   say('the faults are over, and nothing more is sent');
   await finishUpgrade(system);
-  const drained = await drain(ledger, system, wait);
+  const drained = await drain(ledger, system, wait, changing);
   return {
     options,
     disk: system.disk.kind,
@@ -118,12 +139,36 @@ export async function runChaos(options, { folder, closers, signal, say }) {
     faults,
     unaskedEnds,
     ...drained,
-    stranded: await strandedIn(system, drained.left),
+    posted: (await changing?.answers()) ?? {},
+    stranded: { ...(await strandedIn(system, drained.left)), reserved: (await changing?.reserved()) ?? 0 },
     histories: drained.lost.map((thing) => [thing, ...ledger.historyOf(thing)].join('\n')),
   };
 }
 
-/** @param {import('./system.mjs').System} system @param {number} waiting @returns {Promise<Stranded>} */
+/**
+ * Nothing reaches the gateways for as long as it did before, in one way after the other.
+ * @param {number} untilMs
+ * @param {Random} random
+ * @returns {import('./schedule.mjs').Planned[]}
+ */
+function planAway(untilMs, random) {
+  /** @type {import('./schedule.mjs').Planned[]} */
+  const planned = [];
+  /** @type {import('./faults.mjs').Fault[]} */
+  let bag = [];
+  for (let atMs = 0; atMs < untilMs;) {
+    if (bag.length === 0) bag = random.shuffled(gatewaysAway);
+    const fault = bag.pop();
+    if (!fault) break;
+    const [least, most] = fault.seconds;
+    const ms = random.between(least * 1_000, most * 1_000);
+    planned.push({ atMs, fault, target: 'gateways', ms });
+    atMs += 2 * ms;
+  }
+  return planned;
+}
+
+/** @param {import('./system.mjs').System} system @param {number} waiting @returns {Promise<Omit<Stranded, 'reserved'>>} */
 async function strandedIn(system, waiting) {
   const [unrouted, journalled, elsewhere] = [
     await unroutedIn(system),
@@ -144,8 +189,10 @@ export function lineOf({ kind, target, atMs, plannedMs, endedMs, failure, leftOu
  * @param {Ledger} ledger
  * @param {import('./system.mjs').System} system
  * @param {(ms: number) => Promise<void>} wait
+ * @param {ChangingPortals | undefined} changing
  */
-async function drain(ledger, system, wait) {
+async function drain(ledger, system, wait, changing) {
+  const limits = changing ? offlineDrainMs : { timeoutMs: drainTimeoutMs, quietMs };
   const startedAt = performance.now();
   /** @type {import('./bus-view.mjs').DeadLetter[]} */
   const letters = [...system.savedLetters];
@@ -156,7 +203,8 @@ async function drain(ledger, system, wait) {
     const lost = ledger.missing().filter((thing) => !letters.some((letter) => isAbout(letter, thing)));
     const now = performance.now();
     quietSince = left === 0 ? Math.min(quietSince, now) : Infinity;
-    if ((left === 0 && lost.length === 0) || now - startedAt > drainTimeoutMs || now - quietSince > quietMs) {
+    const isDone = left === 0 && lost.length === 0 && ((await changing?.reserved()) ?? 0) === 0;
+    if (isDone || now - startedAt > limits.timeoutMs || now - quietSince > limits.quietMs) {
       return {
         lost,
         dead: countBy(letters.map(({ code }) => code)),

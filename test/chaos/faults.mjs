@@ -24,13 +24,11 @@ const ownerIsReplaced = { rabbitmq: [14, 20], postgresql: [33, 40] };
 /** The setting that causes a memory alarm, and Debian's default. */
 const watermark = { low: ['absolute', '1MB'], usual: ['0.4'] };
 
-/** @param {System['bus']} bus @returns {Fault[]} */
-export function faultsOf(bus) {
+/** @param {System['bus']} bus @param {'online' | 'both'} mode @returns {Fault[]} */
+export function faultsOf(bus, mode) {
   const [least = 0, most = 0] = ownerIsReplaced[bus];
   return [
-    replicaEnds('gateway killed', gateways, 'SIGKILL', [0, 3]),
-    replicaEnds('gateway deployed', gateways, 'SIGTERM', [0, 1]),
-    replicaFreezes('gateway frozen', gateways, [1, 8]),
+    ...(mode === 'online' ? gatewayFaults : pullerFaults),
     replicaEnds('control plane killed', controlPlanes, 'SIGKILL', [0, 4]),
     replicaFreezes('control plane frozen', controlPlanes, [1, 20]),
     replicaEnds('consumer killed', consumers, 'SIGKILL', [0, 4]),
@@ -60,10 +58,51 @@ export function faultsOf(bus) {
         await pause(ms).finally(database.thaw);
       },
     },
-    diskFull,
-    rollback,
     ...(bus === 'rabbitmq' ? [...brokerFaults, ...brokerLosses] : []),
   ];
+}
+
+/**
+ * Nothing that portals post arrives, in one way or another; `seconds` at a time. In mode `both` this is so half of the time, beside all
+ * other faults.
+ * @type {Fault[]}
+ */
+export const gatewaysAway = [
+  {
+    kind: 'gateways away: killed',
+    targets: () => ['gateways'],
+    seconds: [5, 25],
+    make: async ({ gateways: members }, _, ms) => {
+      await Promise.all(members.map(({ replica }) => replica.end('SIGKILL')));
+      await pause(ms);
+      await Promise.all(members.map(({ replica }) => replica.start()));
+    },
+  },
+  {
+    kind: 'gateways away: frozen',
+    targets: () => ['gateways'],
+    seconds: [5, 25],
+    make: async ({ gateways: members }, _, ms) => {
+      for (const { replica } of members) replica.freeze();
+      await pause(ms);
+      for (const { replica } of members) replica.thaw();
+    },
+  },
+  front('gateways away: refused in front', 'shut', 'open'),
+  front('gateways away: swallowed in front', 'freeze', 'thaw'),
+];
+
+/** @param {string} kind @param {'shut' | 'freeze'} begin @param {'open' | 'thaw'} end @returns {Fault} */
+function front(kind, begin, end) {
+  return {
+    kind,
+    targets: () => ['gateways'],
+    seconds: [5, 25],
+    make: async (system, _, ms) => {
+      system.front?.[begin]();
+      await pause(ms).finally(() => system.front?.[end]());
+    },
+  };
 }
 
 /** @type {Fault[]} */
@@ -137,7 +176,14 @@ const consumers = (system) => system.consumers;
 /** @param {System} system */
 const controlPlanes = (system) => system.controlPlanes;
 /** @param {System} system */
-const everybody = (system) => [...system.gateways, ...system.controlPlanes, ...system.consumers];
+const pullers = (system) => system.pullers;
+/** @param {System} system */
+const everybody = (system) => [
+  ...system.gateways,
+  ...system.controlPlanes,
+  ...system.pullers,
+  ...system.consumers,
+];
 /** @param {readonly Member[]} members */
 const namesOf = (members) => members.map(({ replica }) => replica.name);
 
@@ -208,3 +254,22 @@ async function setWatermark({ broker }, to) {
   const args = ['-n', broker.node, '-q', 'set_vm_memory_high_watermark', ...to];
   await promisify(execFile)(brokerControl, args, { env: { ...process.env, HOME: broker.home } });
 }
+
+/** @type {Fault[]} */
+const gatewayFaults = [
+  replicaEnds('gateway killed', gateways, 'SIGKILL', [0, 3]),
+  replicaEnds('gateway deployed', gateways, 'SIGTERM', [0, 1]),
+  replicaFreezes('gateway frozen', gateways, [1, 8]),
+  diskFull,
+  rollback,
+];
+
+/** Gateways are away as a whole in this mode. @type {Fault[]} */
+const pullerFaults = [
+  replicaEnds('puller killed', pullers, 'SIGKILL', [0, 4]),
+  replicaEnds('puller killed', pullers, 'SIGKILL', [0, 1]),
+  replicaEnds('puller deployed', pullers, 'SIGTERM', [0, 1]),
+  replicaFreezes('puller frozen', pullers, [1, 8]),
+  // Its lease expires.
+  replicaFreezes('puller frozen until it is replaced', pullers, [33, 40]),
+];

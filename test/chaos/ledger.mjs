@@ -60,6 +60,8 @@ export class Ledger {
   #things = new Map();
   /** @type {Map<number, Run>} those that have begun and not ended */
   #runs = new Map();
+  /** @type {Set<string>} processes that have died */
+  #dead = new Set();
   /** The process of the last run that began, by portal. @type {Map<string, string>} */
   #lastOf = new Map();
   #counts = { sent: 0, sentWhileUp: 0, acceptedWhileUp: 0, begun: 0, ended: 0, handled: 0, repeats: 0 };
@@ -94,6 +96,17 @@ export class Ledger {
     };
   }
 
+  /** A portal's thing has changed, and must be read once more, whoever is told of it. @param {{ portal: string, thing: string }} change */
+  changed({ portal, thing }) {
+    const place = ++this.#place;
+    const record = this.#thingOf(portal, thing);
+    record.sent += 1;
+    record.sentAt = place;
+    record.acceptedAt = place;
+    this.#note(record, 'changed');
+    this.#counts.sent += 1;
+  }
+
   /**
    * A handler reads: it sees everything that was sent before.
    * @param {Beginning} beginning
@@ -103,6 +116,8 @@ export class Ledger {
     const place = ++this.#place;
     const atMs = this.now();
     this.#counts.begun += 1;
+    // What it sent before its death may arrive after it: nothing will be told of the end of this run.
+    if (this.#dead.has(process)) return place;
     if (inFlight > 0) this.#overlapsWithin += 1;
     for (const run of this.#runs.values()) {
       if (run.portal !== portal || run.isOver) continue;
@@ -151,6 +166,7 @@ export class Ledger {
 
   /** Its runs will never end. @param {string} process */
   died(process) {
+    this.#dead.add(process);
     for (const [number, run] of this.#runs) if (run.process === process) this.#runs.delete(number);
   }
 

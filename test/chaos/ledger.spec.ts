@@ -30,6 +30,18 @@ describe('the ledger', () => {
     expect(ledger.missing()).toEqual([]);
   });
 
+  it('reports what changed and was not read since as missing, whether anybody was told or not', () => {
+    ledger.changed({ portal, thing });
+    expect(ledger.missing()).toEqual([`${portal} ${thing}`]);
+    const run = begin();
+    ledger.changed({ portal, thing });
+    ledger.ended(run, []);
+    expect(ledger.missing()).toHaveLength(1);
+    handle();
+    expect(ledger.missing()).toEqual([]);
+    expect(ledger.summary().strangers).toEqual([]);
+  });
+
   it('reports the last event of an entity that was only read before it as missing', () => {
     send()('200');
     const run = begin();
@@ -154,6 +166,8 @@ describe('the ledger', () => {
     begin('consumer-1');
     ledger.began({ process: 'consumer-2', portal: 'other', things: [thing], inFlight: 0 });
     ledger.died('consumer-1');
+    // Sent before it died, and read here only now.
+    begin('consumer-1');
     begin('consumer-3');
     expect(ledger.summary().overlapsBetween).toEqual([]);
   });

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 const root = join(import.meta.dirname, '../..');
 const endWithParent = pathToFileURL(join(root, 'scripts/demo/end-with-parent.mjs')).href;
-const lookEveryMs = 200;
+const pollEveryMs = 200;
 const lookTimeoutMs = 2_000;
 const startTimeoutMs = 180_000;
 const stopTimeoutMs = 75_000;
@@ -83,7 +83,7 @@ export class Replica {
   async start() {
     this.#launch();
     const child = this.#child;
-    for (const deadline = Date.now() + startTimeoutMs; this.#state === 'starting'; await pause(lookEveryMs)) {
+    for (const deadline = Date.now() + startTimeoutMs; this.#state === 'starting'; await pause(pollEveryMs)) {
       if (Date.now() > deadline) throw new Error(`${this.name} does not become ready, see its log`);
       const isReady = await this.#isReady();
       if (isReady && this.#hasStarted && this.#state === 'starting' && this.#child === child)

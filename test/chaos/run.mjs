@@ -1,7 +1,8 @@
 /**
  * `npm run chaos -- --minutes 10 --seed 7 --bus postgresql`: events under load, while everything that can be killed,
  * frozen, disconnected or filled is, at random times chosen by the seed. Prints the ledger; exits with 1 when anything
- * is wrong.
+ * is wrong. With `--mode both` contacts of simulated portals change, nothing reaches the gateways half of the time, and what must be
+ * handled is all that happened at the portals.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -16,8 +17,10 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     bus: { type: 'string', default: 'rabbitmq' },
-    portals: { type: 'string', default: '100' },
-    rate: { type: 'string', default: '60' },
+    mode: { type: 'string', default: 'online' },
+    /** 100 with 60 events a second, or in mode `both` 20 with 10 changes a second. */
+    portals: { type: 'string' },
+    rate: { type: 'string' },
     gateways: { type: 'string', default: '2' },
     consumers: { type: 'string', default: '3' },
     /** Only kinds of faults whose name contains this, such as `broker`. */
@@ -34,8 +37,12 @@ const { minutes, ...options } = z
     minutes: z.coerce.number().positive(),
     seed: z.coerce.number().int().nonnegative(),
     bus: z.enum(['rabbitmq', 'postgresql']),
-    portals: count,
-    rate: z.coerce.number().positive(),
+    mode: z.enum(['online', 'both']),
+    portals: count.default(values.mode === 'both' ? 20 : 100),
+    rate: z.coerce
+      .number()
+      .positive()
+      .default(values.mode === 'both' ? 10 : 60),
     gateways: count,
     consumers: count,
     only: z.string(),
@@ -50,7 +57,7 @@ const startedAt = Date.now();
 const say = (/** @type {string} */ line) =>
   console.log(`${((Date.now() - startedAt) / 1_000).toFixed(1).padStart(7)}  ${line}`);
 
-say(`${options.bus}, seed ${options.seed}; logs in ${folder}`);
+say(`${options.bus}, mode ${options.mode}, seed ${options.seed}; logs in ${folder}`);
 let complaints = ['the run was not finished'];
 try {
   const report = await runChaos(

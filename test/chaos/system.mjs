@@ -22,6 +22,8 @@ const dist = join(import.meta.dirname, '../../dist');
 const built = (path) => import(join(dist, path));
 
 const leastSecondsForBombs = 60;
+/** One takes over from the other. */
+const pullers = 2;
 
 /** @typedef {'rabbitmq' | 'postgresql'} Bus */
 /** @typedef {import('../support/tcp-proxy.mjs').TcpProxy} TcpProxy */
@@ -41,7 +43,9 @@ const leastSecondsForBombs = 60;
  * @property {import('./disk.mjs').JournalDisk} disk
  * @property {Member[]} gateways
  * @property {Member[]} controlPlanes
+ * @property {Member[]} pullers in mode `both`
  * @property {Member[]} consumers
+ * @property {TcpProxy | undefined} front of the gateways in mode `both`: the portals' only way to them
  * @property {string[]} gatewayUrls in the order of the gateways
  * @property {string} nextDist the apps as the next version has them
  * @property {boolean} isUpgraded there was a rollback: whoever starts now is of the next version
@@ -49,7 +53,9 @@ const leastSecondsForBombs = 60;
 /**
  * @typedef {object} SystemOptions
  * @property {Bus} bus
- * @property {readonly import('./traffic.mjs').Portal[]} portals
+ * @property {readonly import('./traffic.mjs').Portal[]} portals whose events the harness sends: none in mode `both`
+ * @property {import('./changing-portals.mjs').ChangingPortals | undefined} changing those of mode `both`
+ * @property {{ id: string, secret: string }} application
  * @property {string} ledgerUrl
  * @property {string} folder for logs and the journal
  * @property {number} seconds in which faults are made
@@ -66,7 +72,8 @@ export function makeFolder() {
 /** What each says once it has started. @type {Record<string, string>} */
 const startedMarks = {
   gateway: '"msg":"gateway listens"',
-  'control-plane': '"msg":"control plane works"',
+  'control-plane': '"msg":"control plane started"',
+  puller: '"msg":"offline-puller takes events"',
   consumer: '"msg":"ledger takes events"',
 };
 
@@ -104,19 +111,28 @@ export async function startSystem(options, closers) {
   });
   const hostile = await hostilePortals({ withBombs: options.seconds >= leastSecondsForBombs });
   closers.add(hostile.close);
-  await registerPortals(database.url, key, options.portals, hostile.port);
+  if (options.portals.length > 0) {
+    await registerPortals(database.url, key, options.portals, hostile.port);
+  }
   const hostileEnv = {
     HOSTILE_PORTALS: options.portals.flatMap(({ memberId, isHostile }) => (isHostile ? memberId : [])).join(),
     B24_ALLOW_HOSTS: options.portals
       .flatMap((portal, index) => (portal.isHostile ? hostOf(index, hostile.port) : []))
       .join(),
   };
+  const { changing, application } = options;
+  const applicationEnv = changing && {
+    B24_CLIENT_ID: application.id,
+    B24_CLIENT_SECRET: application.secret,
+    B24_OAUTH_URL: changing.url,
+    B24_ALLOW_HOSTS: new URL(changing.url).host,
+  };
 
   /** @param {string} name @param {string} entry @param {Record<string, string>} more @returns {Promise<Member>} */
   const member = async (name, entry, more) => {
     const toDatabase = await tcpProxy(database.url);
     const toBroker =
-      doors && (await tcpProxy(doors[name.startsWith('consumer') ? 'consumers' : 'gateways'].url));
+      doors && (await tcpProxy(doors[/^(?:consumer|puller)/.test(name) ? 'consumers' : 'gateways'].url));
     const opsPort = await freePort();
     const replica = new Replica({
       name,
@@ -124,6 +140,7 @@ export async function startSystem(options, closers) {
       env: {
         ...env,
         ...more,
+        ...applicationEnv,
         OPS_PORT: String(opsPort),
         DATABASE_URL: toDatabase.url,
         AMQP_URL: toBroker?.url,
@@ -151,27 +168,39 @@ export async function startSystem(options, closers) {
     disk,
     gateways: [],
     controlPlanes: [],
+    pullers: [],
     consumers: [],
+    front: undefined,
     gatewayUrls: [],
     nextDist: next.dist,
     isUpgraded: false,
   };
   for (let number = 1; number <= options.gateways; number += 1) {
-    const port = String(await freePort());
-    const url = `http://127.0.0.1:${port}`;
+    system.gatewayUrls.push(`http://127.0.0.1:${await freePort()}`);
+  }
+  if (changing) {
+    const [first = '', ...others] = system.gatewayUrls;
+    const front = await tcpProxy(first, others);
+    closers.add(front.close);
+    system.front = front;
+  }
+  for (const [at, url] of system.gatewayUrls.entries()) {
     const entry = 'dist/apps/gateway/src/main.js';
-    system.gateways.push(await member(`gateway-${number}`, entry, { PORT: port, PUBLIC_URL: url }));
-    system.gatewayUrls.push(url);
+    const own = { PORT: new URL(url).port, PUBLIC_URL: new URL(system.front?.url ?? url).origin };
+    system.gateways.push(await member(`gateway-${at + 1}`, entry, own));
   }
   const controlPlane = 'dist/apps/control-plane/src/main.js';
-  const publicUrl = { PUBLIC_URL: system.gatewayUrls[0] ?? '' };
+  const publicUrl = { PUBLIC_URL: new URL(system.front?.url ?? system.gatewayUrls[0] ?? '').origin };
   system.controlPlanes.push(await member('control-plane-1', controlPlane, publicUrl));
+  for (let number = 1; number <= (changing ? pullers : 0); number += 1) {
+    const entry = 'dist/apps/offline-puller/src/main.js';
+    system.pullers.push(await member(`puller-${number}`, entry, {}));
+  }
   for (let number = 1; number <= options.consumers; number += 1) {
     system.consumers.push(await member(`consumer-${number}`, 'test/chaos/consumer.mjs', hostileEnv));
   }
-  await Promise.all(
-    [...system.gateways, ...system.controlPlanes, ...system.consumers].map(({ replica }) => replica.start()),
-  );
+  const all = [...system.gateways, ...system.controlPlanes, ...system.pullers, ...system.consumers];
+  await Promise.all(all.map(({ replica }) => replica.start()));
   return system;
 }
 

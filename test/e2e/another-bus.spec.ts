@@ -11,7 +11,7 @@ const answer = z.object({
   deadLetters: z.array(z.looseObject({ code: z.string(), attempts: z.number() })),
 });
 
-/** Real: every app as a process, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
+/** Real: every app as built, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
 (hasBroker ? describe : describe.skip)('an installation that changes its bus', () => {
   let relay: Relay;
   let vhost: TestVhost;

@@ -27,7 +27,7 @@ describe('binding events at portals', () => {
   let database: pg.Pool;
 
   beforeAll(async () => {
-    relay = await startRelay('PostgreSQL', []);
+    relay = await startRelay('PostgreSQL', [], { apart: [['control-plane']] });
     database = new pg.Pool({ connectionString: relay.env['DATABASE_URL'], max: 2 });
   }, 240_000);
   afterAll(async () => {
@@ -229,6 +229,206 @@ describe('binding events at portals', () => {
     await eventually(async () => expect((await bindingsOf(portal))?.note).toBeNull());
     // Four processes start meanwhile.
   }, 240_000);
+
+  it('keeps the basic event of a portal without suffixed ones, also after an update of the application', async () => {
+    const [basic, suffixed] = ['ONCRMDYNAMICITEMADD', 'ONCRMDYNAMICITEMADD_147'];
+    const types = [{ entityTypeId: 147, title: 'Deliveries' }];
+    const portal = await relay.portal('basic', { types, suffixedEvents: false });
+    await install(portal);
+    await subscribe([suffixed]);
+    await isBound(portal, [...OWN_EVENTS, basic]);
+    await portal.clearStatistics();
+    await portal.updateApplication();
+    await eventually(async () => {
+      const { rows } = await database.query(
+        `SELECT FROM portals.event_bindings WHERE member_id = $1 AND name = $2 AND state = 'bound'`,
+        [portal.memberId, basic],
+      );
+      expect(rows).toHaveLength(1);
+      expect((await portal.statistics()).calls['event.get']).toBeGreaterThan(0);
+    });
+    await isBound(portal, [...OWN_EVENTS, basic]);
+    expect((await portal.statistics()).calls['event.unbind'] ?? 0).toBe(0);
+    await subscribe([]);
+    await isBound(portal);
+  });
+
+  describe('compared with what the portal has', () => {
+    const foreign = 'https://somebody.example.org/hook';
+    const queued = 'ONCRMDEALADD';
+    let portal: SimulatedPortal;
+
+    beforeAll(async () => {
+      portal = await relay.portal('drifting', { rate: 50, burst: 500 });
+      await install(portal);
+      await subscribe([queued]);
+      await isBound(portal, [...OWN_EVENTS, queued]);
+      await portal.bindHandler(queued, foreign);
+    }, 60_000);
+    afterAll(async () => {
+      await database.query(`DELETE FROM portals.subscriptions WHERE consumer = 'offline-puller'`);
+      await subscribe([]);
+    });
+
+    /** Its moment of the day has come. */
+    async function compareNow(): Promise<void> {
+      await eventually(async () => {
+        const { rowCount } = await database.query(
+          'UPDATE portals.drift_checks SET next_check_at = now() WHERE member_id = $1',
+          [portal.memberId],
+        );
+        await lookAtAll();
+        expect(rowCount).toBe(1);
+      });
+    }
+
+    async function lastCheck() {
+      const { rows } = await database.query<{ found: string; nextInS: number }>(
+        `SELECT format('%s missing, %s surplus, %s foreign', missing, surplus, foreign_handlers) AS found,
+           extract(epoch FROM next_check_at - checked_at)::float8 AS "nextInS"
+         FROM portals.drift_checks WHERE member_id = $1 AND checked_at IS NOT NULL`,
+        [portal.memberId],
+      );
+      return rows[0];
+    }
+
+    async function isFound(found: string): Promise<void> {
+      await eventually(async () => expect((await lastCheck())?.found).toBe(found));
+    }
+
+    it('is as wanted, in one request', async () => {
+      await portal.clearStatistics();
+      await compareNow();
+      // The other one is that of the install, at an address of its own.
+      await isFound('0 missing, 0 surplus, 2 foreign');
+      expect((await lastCheck())?.nextInS).toBeLessThanOrEqual(24 * 3_600);
+      await eventually(async () => expect((await portal.statistics()).calls).toEqual({ 'event.get': 1 }));
+      expect(await relay.metric('control-plane', 'relay_subscription_drift_portals')).toBe(0);
+    });
+
+    it('has all handlers again that somebody deleted, and is counted, logged and listed until it is as wanted', async () => {
+      await portal.dropHandlers();
+      await portal.bindHandler(queued, foreign);
+      await portal.clearStatistics();
+      await compareNow();
+      await isBound(portal, [...OWN_EVENTS, queued]);
+      await isFound('4 missing, 0 surplus, 1 foreign');
+      // The look, one more under the claim of the binding, and one batch.
+      expect((await portal.statistics()).requests).toBe(3);
+      expect((await lastCheck())?.nextInS).toBeLessThanOrEqual(3_600);
+      expect(relay.log()).toMatch(
+        /"event":"bindings.drift.found","memberId":"\w+","missing":4,"surplus":0,"foreign":1/,
+      );
+      await lookAtAll();
+      await eventually(async () => {
+        expect(await relay.metric('control-plane', 'relay_subscription_drift_portals')).toBe(1);
+      });
+      expect((await command(relay, ['portals'])).screen).toContain(
+        '4 handlers missing at its comparison of ',
+      );
+
+      await compareNow();
+      await isFound('0 missing, 0 surplus, 1 foreign');
+      await lookAtAll();
+      await eventually(async () => {
+        expect(await relay.metric('control-plane', 'relay_subscription_drift_portals')).toBe(0);
+      });
+      expect(await portal.eventsBoundTo(foreign)).toEqual([queued]);
+    });
+
+    it('is shown and put right at once by commands, with its offline handlers', async () => {
+      await database.query(
+        `INSERT INTO portals.subscriptions (consumer, name) VALUES ('offline-puller', 'ONOFFLINEEVENT')`,
+      );
+      await command(relay, ['portals', 'mode', portal.memberId, 'both']);
+      await isBound(portal, [...OWN_EVENTS, queued, 'ONOFFLINEEVENT']);
+      await eventually(async () => expect(await portal.eventsBoundOffline()).toEqual([queued]));
+      await portal.dropHandlers();
+      await portal.bindHandler(queued, foreign);
+      const gone = `${relay.gatewayUrl}/b24/events`;
+      await portal.bindHandler('ONCRMLEADADD', gone);
+      await portal.bindHandler('ONCRMLEADADD');
+
+      const shown = await command(relay, ['subscriptions', 'diff', portal.name]);
+      expect(shown.code).toBe(1);
+      for (const line of [
+        `missing  ${queued}\n`,
+        `missing  ${queued}  offline\n`,
+        `surplus  ONCRMLEADADD  ${gone}\n`,
+        'surplus  ONCRMLEADADD  offline\n',
+        '1 handler at other addresses, not ours: left alone',
+      ])
+        expect(shown.screen).toContain(line);
+      // Nothing was done.
+      expect(await portal.eventsBoundTo(gone)).toEqual(['ONCRMLEADADD']);
+
+      const domain = `${portal.name}.${new URL(relay.outside.url).host}`;
+      const applied = await command(relay, ['subscriptions', 'apply', domain, '--json']);
+      expect(applied.code).toBe(0);
+      expect(JSON.parse(applied.screen)).toEqual([
+        {
+          memberId: portal.memberId,
+          domain,
+          bound: [...OWN_EVENTS, queued, 'ONOFFLINEEVENT'].toSorted(),
+          unbound: [{ event: 'ONCRMLEADADD', handler: gone }],
+          boundOffline: [queued],
+          unboundOffline: ['ONCRMLEADADD'],
+          foreign: 1,
+          unreadable: 0,
+        },
+      ]);
+      await isBound(portal, [...OWN_EVENTS, queued, 'ONOFFLINEEVENT']);
+      expect(await portal.eventsBoundOffline()).toEqual([queued]);
+      expect(await portal.eventsBoundTo(foreign)).toEqual([queued]);
+
+      const after = await command(relay, ['subscriptions', 'diff', portal.memberId]);
+      expect(after).toMatchObject({ code: 0, screen: expect.stringContaining('as wanted') });
+      const all = await command(relay, ['subscriptions', 'diff', '--json']);
+      expect(all.screen).toContain(portal.memberId);
+    }, 60_000);
+
+    it('says of a portal that does not let itself be put right what it answered', async () => {
+      await portal.dropHandlers();
+      await portal.orderFault('event.bind', '500', { times: 100 });
+      const failed = await command(relay, ['subscriptions', 'apply', portal.memberId]);
+      expect(failed).toMatchObject({
+        code: 1,
+        screen: expect.stringMatching(/It did not work: .*INTERNAL_/),
+      });
+      await portal.clearFaults();
+      await portal.bindHandler(queued, foreign);
+      const applied = await command(relay, ['subscriptions', 'apply', portal.memberId]);
+      expect(applied.code).toBe(0);
+      await isBound(portal, [...OWN_EVENTS, queued, 'ONOFFLINEEVENT']);
+      const unknown = await command(relay, ['subscriptions', 'apply', 'nobody']);
+      expect(unknown).toMatchObject({
+        code: 1,
+        screen: expect.stringContaining('There is no portal nobody'),
+      });
+    }, 60_000);
+
+    it('keeps nothing at a former PUBLIC_URL that could not be unbound there, and everything of others', async () => {
+      const { port } = new URL(relay.gatewayUrl);
+      const former = `${relay.gatewayUrl}/b24/events`;
+      await portal.orderFault('event.unbind', 'denied', { times: 1_000 });
+      const elsewhere = `http://127.0.0.2:${port}`;
+      await relay.restart({ PUBLIC_URL: elsewhere });
+      const expected = [...OWN_EVENTS, queued, 'ONOFFLINEEVENT'].toSorted();
+      await eventually(async () =>
+        expect(await portal.eventsBoundTo(`${elsewhere}/b24/events`)).toEqual(expected),
+      );
+      expect(await portal.eventsBoundTo(former)).toEqual(expected);
+      await portal.clearFaults();
+      // Meanwhile nobody wants it any more.
+      await subscribe([]);
+      await compareNow();
+      await eventually(async () => expect(await portal.eventsBoundTo(former)).toEqual([]));
+      expect(await portal.eventsBoundTo(foreign)).toEqual([queued]);
+      await relay.restart();
+      await eventually(async () => expect(await portal.eventsBoundTo(`${elsewhere}/b24/events`)).toEqual([]));
+      expect(await portal.eventsBoundTo(foreign)).toEqual([queued]);
+    }, 240_000);
+  });
 
   async function startSecondControlPlane(): Promise<AppProcess> {
     const opsPort = await freePort();

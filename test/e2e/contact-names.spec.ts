@@ -12,7 +12,9 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     let portal: SimulatedPortal;
 
     beforeAll(async () => {
-      relay = await startRelay(bus, ['name-formatter']);
+      relay = await startRelay(bus, ['name-formatter'], {
+        apart: [['portal-simulator'], ['gateway'], ['control-plane'], ['name-formatter']],
+      });
       portal = await relay.portal('acme');
       const { status } = await portal.install(`${relay.gatewayUrl}/b24/install`);
       expect(status).toBe(200);
@@ -56,15 +58,14 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     it('leaves a well written name alone', async () => {
       const before = await portal.statistics();
       await portal.add(contactTypeId, { name: 'Ludwig', secondName: '', lastName: 'van Beethoven' });
-      await portal.add(contactTypeId, { name: 'Ronald', secondName: '', lastName: 'McDonald' });
+      await portal.add(contactTypeId, { name: 'JJ', secondName: '', lastName: 'McDonald' });
       await untilIdle();
       const { calls, events } = await portal.statistics();
       expect(events.names['ONCRMCONTACTADD']).toBe((before.events.names['ONCRMCONTACTADD'] ?? 0) + 2);
-      // `Van`: a field's first word always starts with a capital.
-      expect(calls['crm.item.update']).toBe((before.calls['crm.item.update'] ?? 0) + 1);
+      expect(calls['crm.item.update']).toBe(before.calls['crm.item.update']);
     });
 
-    it('goes on with an expired access token after one renewal', async () => {
+    it('goes on with an expired access token after one refresh', async () => {
       const before = await portal.statistics();
       await portal.expireTokens();
       const { id } = await portal.add(contactTypeId, {

@@ -10,12 +10,12 @@ import {
   type Statistics,
 } from '../support/simulated-portal.js';
 
-/** Real: every app as a process, ended by SIGKILL; PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
+/** Real: every app as built, gateway and consumer each a process, ended by SIGKILL; PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
 describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])('kill -9 on %s', (bus) => {
   let relay: Relay;
 
   beforeAll(async () => {
-    relay = await startRelay(bus, ['name-formatter']);
+    relay = await startRelay(bus, ['name-formatter'], { apart: [['gateway'], ['name-formatter']] });
   }, 240_000);
   afterAll(() => relay?.stop(), 120_000);
 

@@ -49,7 +49,7 @@ async function listens(port: string): Promise<boolean> {
   }
 }
 
-/** Real: every app as a process, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
+/** Real: every app as built, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
 describe('npm run demo on a system that runs', () => {
   let relay: Relay;
   let demoUrl: string;

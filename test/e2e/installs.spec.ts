@@ -82,7 +82,7 @@ describe('an install', () => {
       const subject = await freshPortal();
       const { status, body, application_token } = await subject.app.install('page', subject.app.installUrl);
       secrets.push(application_token);
-      expect([status, body]).toEqual([200, expect.stringContaining('BX24.installFinish()')]);
+      expect([status, body]).toEqual([200, expect.stringContaining('data-page="install"')]);
       expect(await statusOfEvent(subject, application_token)).toBe(200);
       await eventually(async () => expect(await handlersOf(subject)).toContain('ONAPPTEST'));
       await works(subject);
@@ -94,7 +94,7 @@ describe('an install', () => {
       const opening = await subject.app.opening();
       for (const times of [1, 2]) {
         const { status, body } = await post(subject.app.installUrl, opening);
-        expect([times, status, body]).toEqual([times, 200, expect.stringContaining('installFinish')]);
+        expect([times, status, body]).toEqual([times, 200, expect.stringContaining('data-page="install"')]);
       }
       expect((await subject.portal.statistics()).renewals).toBe(1);
       await subject.app.finish();
@@ -109,7 +109,7 @@ describe('an install', () => {
       const { status, headers, body } = await post(app.installUrl, opening);
       expect([status, headers.get('content-type')]).toEqual([401, 'text/html; charset=utf-8']);
       expect(body).toContain('did not confirm this portal');
-      expect(body).not.toMatch(/<script|installFinish/);
+      expect(body).not.toMatch(/<script|data-page/);
       const sent = [...opening.form.values(), portal.domain].filter((value) => value.length > 3);
       for (const value of sent) expect(body).not.toContain(value);
     });
@@ -156,7 +156,7 @@ describe('an install', () => {
       });
       // The person opens it again, and now the installation is ended.
       const again = await post(subject.app.installUrl, await subject.app.opening());
-      expect([again.status, again.body]).toEqual([200, expect.stringContaining('installFinish')]);
+      expect([again.status, again.body]).toEqual([200, expect.stringContaining('data-page="install"')]);
       await subject.app.finish();
       await works(subject);
     });

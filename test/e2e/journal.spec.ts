@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
 
-/** Real: every app as a process, PostgreSQL, RabbitMQ behind a link that is cut. Simulated: Bitrix24. */
+/** Real: every app as built, PostgreSQL, RabbitMQ behind a link that is cut. Simulated: Bitrix24. */
 (hasBroker ? describe : describe.skip)('while the broker is away', () => {
   let relay: Relay;
   let link: CuttableLink;
@@ -13,7 +13,7 @@ import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal
   let behindTheLink: Record<string, string>;
 
   beforeAll(async () => {
-    relay = await startRelay('RabbitMQ', ['name-formatter']);
+    relay = await startRelay('RabbitMQ', ['name-formatter'], { apart: [['gateway']] });
     const broker = new URL(relay.env['AMQP_URL'] ?? '');
     link = await CuttableLink.to(Number(broker.port || '5672'), broker.hostname);
     broker.host = `127.0.0.1:${link.port}`;

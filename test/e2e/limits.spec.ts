@@ -16,9 +16,9 @@ describe('eight processes that call one portal as fast as they can', () => {
     const given = burst - 2 * rate + rate * 10;
     expect(last?.ours).toBeGreaterThanOrEqual(0.9 * given);
     expect(last?.ours).toBeLessThanOrEqual(burst + rate * 11);
-    // Bulk work has its share, and live work the rest.
-    expect(done.bulk).toBeGreaterThan(given / 16);
-    expect(done.live).toBeGreaterThan(done.bulk);
+    // Background work has its share, and interactive work the rest.
+    expect(done.background).toBeGreaterThan(given / 16);
+    expect(done.interactive).toBeGreaterThan(done.background);
   }, 180_000);
 
   it('give way to a program that takes half of it, and lose no call', async () => {
@@ -30,6 +30,6 @@ describe('eight processes that call one portal as fast as they can', () => {
     expect(last?.oursRefused).toBeGreaterThan(0);
     // A few each time that they find the counter at its end, not one for each that waits.
     expect(last?.oursRefused).toBeLessThan(80);
-    expect(done.live + done.bulk).toBeGreaterThan(rate * 15 * 0.25);
+    expect(done.interactive + done.background).toBeGreaterThan(rate * 15 * 0.25);
   }, 180_000);
 });

@@ -14,7 +14,9 @@ describe('metrics', () => {
   let portal: SimulatedPortal;
 
   beforeAll(async () => {
-    relay = await startRelay('PostgreSQL', ['name-formatter', 'smart-process-sync']);
+    relay = await startRelay('PostgreSQL', ['name-formatter', 'smart-process-sync'], {
+      apart: apps.map((app) => [app]),
+    });
     portal = await relay.portal('acme');
     await portal.install(`${relay.gatewayUrl}/b24/install`);
     await eventually(async () => {

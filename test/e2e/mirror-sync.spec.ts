@@ -17,14 +17,16 @@ const polling = { timeoutMs: 120_000 * scale, everyMs: 250 };
 
 jest.setTimeout(300_000 * scale);
 
-/** Real: every app as a process, PostgreSQL, the broker. Simulated: Bitrix24. */
+/** Real: every app as built, PostgreSQL, the broker. Simulated: Bitrix24. */
 describe(`a mirror of ${items} items in ${typeIds.length} types`, () => {
   let relay: Relay;
   let portal: SimulatedPortal;
   let mirror: Mirror;
 
   beforeAll(async () => {
-    relay = await startRelay(hasBroker ? 'RabbitMQ' : 'PostgreSQL', ['smart-process-sync']);
+    relay = await startRelay(hasBroker ? 'RabbitMQ' : 'PostgreSQL', ['smart-process-sync'], {
+      apart: [['smart-process-sync']],
+    });
     const types = typeIds.map((entityTypeId) => ({
       entityTypeId,
       title: `Type ${entityTypeId}`,

@@ -57,7 +57,7 @@ describe('of several OAuth servers', () => {
     return [portal, new InstalledApplication(relay, portal)];
   }
 
-  it('the one that the tokens name confirms an install, and renews them from then on', async () => {
+  it('the one that the tokens name confirms an install, and refreshes them from then on', async () => {
     const [portal, app] = await application('east');
     expect((await app.install('event', app.installUrl)).status).toBe(200);
     await eventually(async () => expect(await portal.eventsBoundTo(app.eventsUrl)).toContain('ONAPPTEST'));

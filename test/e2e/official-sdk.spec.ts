@@ -6,7 +6,7 @@ import { TlsFront } from '../../apps/portal-simulator/test/tls-front.js';
 
 /**
  * The simulator, checked by a client that nobody here wrote: Bitrix's own SDK, as it is. In this file nothing is
- * pretended: real HTTP, the SDK's own limiter and renewal. Only the addresses are other ones than Bitrix24's.
+ * pretended: real HTTP, the SDK's own limiter and refresh. Only the addresses are other ones than Bitrix24's.
  */
 let b24: TestSimulator;
 const items = 120;
@@ -45,7 +45,7 @@ describe('the official SDK as an application', () => {
     });
   });
 
-  it('renews when its token has expired, and tells whom it is to be told', async () => {
+  it('refreshes when its token has expired, and tells whom it is to be told', async () => {
     const params = await installedParams(b24, 'acme');
     const sdk = new B24OAuth(params, secret);
     const told: B24OAuthParams[] = [];
@@ -67,7 +67,7 @@ describe('the official SDK as an application', () => {
     const told: string[] = [];
     sdk.setCallbackRefreshAuth(async ({ b24OAuthParams }) => void told.push(b24OAuthParams.refreshToken));
     await b24.control('expire-tokens', {}, 'acme');
-    // A 401 that comes after the renewal makes this SDK renew once more, which ends the token that others just got.
+    // A 401 that comes after the refresh makes this SDK refresh once more, which ends the token that others just got.
     await Promise.allSettled(
       Array.from({ length: 8 }, () => sdk.actions.v2.call.make({ method: 'profile' })),
     );
@@ -76,7 +76,7 @@ describe('the official SDK as an application', () => {
     expect(await b24.stats('acme')).toMatchObject(uses);
   });
 
-  it('cannot renew with a refresh token that somebody has used', async () => {
+  it('cannot refresh with a refresh token that somebody has used', async () => {
     const params = await installedParams(b24, 'acme');
     const sdk = new B24OAuth(params, secret, once);
     expect((await b24.refresh(params.refreshToken)).status).toBe(200);
@@ -95,7 +95,7 @@ describe('the official SDK as an application', () => {
     await expect(sdk.auth.refreshAuth()).rejects.toMatchObject({ code: 'PAYMENT_REQUIRED' });
   });
 
-  it('loses a call at the old address of a renamed portal, and learns the new one by renewing', async () => {
+  it('loses a call at the old address of a renamed portal, and learns the new one by refreshing', async () => {
     const sdk = await application(once);
     const told: B24OAuthParams[] = [];
     sdk.setCallbackRefreshAuth(async ({ b24OAuthParams }) => void told.push({ ...b24OAuthParams }));

@@ -32,7 +32,7 @@ describe('the settings of a portal', () => {
     ['name-formatter', '{"particles":"loud"}', 'particles: Invalid option'],
   ])('are refused where %s does not take %s', async (consumer, settings, reason) => {
     const { code, screen } = await set(consumer, settings);
-    expect([code, screen]).toEqual([1, expect.stringContaining(reason)]);
+    expect([code, screen]).toEqual([2, expect.stringContaining(reason)]);
     expect((await listedPortal(relay, portal.memberId)).settings).toEqual({});
   });
 

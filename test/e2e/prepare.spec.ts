@@ -59,10 +59,40 @@ describe('prepare, before npm start', () => {
     expect(await prepare()).toBe('');
   });
 
+  it('has nothing to do in the repository of which this run is: it would take the build from under other specs', async () => {
+    const script = join(import.meta.dirname, '../../scripts/prepare.mjs');
+    await expect(run(process.execPath, [script, '--check'])).resolves.toEqual({ stdout: '', stderr: '' });
+  });
+
   it('builds again when a source is newer than what was built of it', async () => {
     await prepare();
     const later = new Date(Date.now() + 60_000);
     utimesSync(join(folder, 'apps/one/src/main.ts'), later, later);
+    expect(await prepare()).toBe(building);
+  });
+
+  it.each([
+    ['an app', 'dist/apps/gone/src/main.js'],
+    ['a migration', 'dist/apps/one/src/migrations/1-gone.js'],
+  ])('builds again when %s is gone, of which the build would still run', async (_, built) => {
+    await prepare();
+    write(built, '1');
+    expect(await prepare()).toBe(building);
+    expect(await prepare()).toBe('');
+  });
+
+  it('builds again when a part of a page is newer than the page, whose built files have other names', async () => {
+    write('apps/console/src/page/index.html', '1');
+    write('apps/console/src/page/main.ts', '1');
+    expect(await prepare()).toContain(building);
+    expect(await prepare()).toBe(building);
+    const built = join(folder, 'dist/apps/console/page/index.html');
+    write('dist/apps/console/page/index.html', '1');
+    const later = new Date(Date.now() + 60_000);
+    utimesSync(built, later, later);
+    expect(await prepare()).toBe('');
+    const latest = new Date(Date.now() + 120_000);
+    utimesSync(join(folder, 'apps/console/src/page/main.ts'), latest, latest);
     expect(await prepare()).toBe(building);
   });
 

@@ -79,7 +79,7 @@ describe('secrets', () => {
   });
 
   it.each(['html', 'drop'])(
-    'are in a renewal that fails, and in the next, which works: %s',
+    'are in a refresh that fails, and in the next, which works: %s',
     async (kind) => {
       await portal.orderFault('oauth.token', kind);
       await portal.expireTokens();
@@ -103,7 +103,7 @@ describe('secrets', () => {
     await eventually(
       async () => {
         await portal.add(contactTypeId, { name: 'grace', secondName: '', lastName: 'li' });
-        expect(relay.log()).toMatch(/"code":"ACCESS_DENIED".*a message went to the dead letters/);
+        expect(relay.log()).toMatch(/"code":"ACCESS_DENIED".*a message became a dead letter/);
       },
       { timeoutMs: 60_000, everyMs: 500 },
     );
@@ -121,7 +121,7 @@ describe('secrets', () => {
       command(relay, ['portals'], { env: { OPS_TOKEN: planted } }),
     ];
     const ended = await Promise.all(typed);
-    expect(ended.map(({ code }) => code)).toEqual([0, 1, 1, 0, 1]);
+    expect(ended.map(({ code }) => code)).toEqual([0, 2, 2, 0, 1]);
     screens.push(...ended.map(({ screen }) => screen));
   }, 60_000);
 
@@ -132,7 +132,7 @@ describe('secrets', () => {
     }
     expect(await relay.endAll()).toMatchObject({ gateway: 0, 'name-formatter': 0 });
     const passed = [toGateway, toOAuth].flatMap((link) => secretsIn(link.recorded()));
-    // A pair of the install, another of each renewal, and the application's token.
+    // A pair of the install, another of each refresh, and the application's token.
     expect(new Set(passed).size).toBeGreaterThanOrEqual(5);
     const code = new URL(portal.webhookUrl).pathname.split('/').findLast((part) => part !== '') ?? '';
     const secrets = [...new Set([...passed, ...relay.secrets, planted])].filter(

@@ -7,7 +7,7 @@ import type { SimulatedPortal } from '../support/simulated-portal.js';
 
 const typeId = 147;
 
-/** Real: every app as a process, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
+/** Real: every app as built, PostgreSQL, RabbitMQ. Simulated: Bitrix24. */
 describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])('the mirror on %s', (bus) => {
   let relay: Relay;
   let portal: SimulatedPortal;

@@ -5,12 +5,15 @@ import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
+import { z } from 'zod';
 import { anotherAddress, connects } from '../support/connects.js';
 import { freshDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
+import { AppProcess } from '../support/processes.js';
 import { Installation, isAlive, type Run } from '../support/standalone.js';
 
 const shell = promisify(execFile);
+const added = z.object({ result: z.object({ item: z.object({ id: z.number() }) }) });
 
 jest.setTimeout(240_000);
 
@@ -43,11 +46,49 @@ describe('a standalone that runs', () => {
         'name-formatter bus': true,
         'name-formatter database': true,
         'name-formatter handlers': true,
+        'offline-puller bus': true,
+        'offline-puller database': true,
+        'offline-puller handlers': true,
         'smart-process-sync bus': true,
         'smart-process-sync database': true,
         'smart-process-sync handlers': true,
       },
     });
+  });
+
+  it('is in order, says the doctor', async () => {
+    // The processes report themselves every few seconds.
+    await eventually(
+      async () => {
+        const { DATA_DIR = '', ...ports } = installation.env;
+        const doctor = AppProcess.start(
+          'relay',
+          'apps/cli/src/main.js',
+          { DATA_DIR, ...ports },
+          { args: ['doctor'] },
+        );
+        expect([await doctor.end(), doctor.log()]).toEqual([
+          0,
+          expect.stringContaining('Everything is in order.'),
+        ]);
+      },
+      { everyMs: 1_000 },
+    );
+  });
+
+  it('says that it leaves a name alone that somebody puts back', async () => {
+    const rest = `http://127.0.0.1:${installation.env['SIMULATOR_PORT']}/portals/demo/rest/1/demo`;
+    const call = async (method: string, params: object): Promise<unknown> => {
+      const headers = { 'content-type': 'application/json' };
+      const body = JSON.stringify({ entityTypeId: 3, ...params });
+      return (await fetch(`${rest}/${method}`, { method: 'POST', headers, body })).json();
+    };
+    const answer = await call('crm.item.add', { fields: { name: 'aDA', lastName: 'Lovelace' } });
+    const { id } = added.parse(answer).result.item;
+    await run.shows('aDA Lovelace → Ada Lovelace');
+    await call('crm.item.update', { id, fields: { name: 'aDA' } });
+    await run.shows('aDA Lovelace stays: it was corrected, and somebody has put it back');
+    expect(await call('crm.item.get', { id })).toMatchObject({ result: { item: { name: 'aDA' } } });
   });
 
   it('shows nothing of the log, keeps secrets from both, and its files from other users', async () => {
@@ -62,7 +103,14 @@ describe('a standalone that runs', () => {
       expect(secret.length).toBeGreaterThan(16);
       expect(log + run.screen()).not.toContain(secret);
     }
-    for (const file of ['secrets.env', 'database-url', 'relay.log', 'postgres.log', 'lock']) {
+    for (const file of [
+      'secrets.env',
+      'database-url',
+      'environment.json',
+      'relay.log',
+      'postgres.log',
+      'lock',
+    ]) {
       expect(statSync(installation.path(file)).mode & 0o777).toBe(0o600);
     }
   });

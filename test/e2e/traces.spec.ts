@@ -110,7 +110,8 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
         attributes: expect.objectContaining({
           'http.response.status_code': 200,
           'server.address': '127.0.0.1',
-          'relay.rest.methods': ['crm.item.list', 'batch'],
+          'bitrix24.methods': ['crm.item.list', 'batch'],
+          'relay.member_id': portal.memberId,
         }),
       }),
     ]);
@@ -181,7 +182,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     await eventually(async () => expect((await portal.item(contactTypeId, id)).name).toBe('Xanthippe'));
     expect(await relay.endAll()).toMatchObject({ gateway: 0, 'name-formatter': 0 });
     const sent = collector.spans.filter(({ name }) => name === 'POST batch');
-    expect(sent.at(-1)?.attributes['relay.rest.methods']).toBeDefined();
+    expect(sent.at(-1)?.attributes['bitrix24.methods']).toBeDefined();
     expect(collector.bodies.join('\n')).not.toMatch(/xanthippe/i);
     expect(relay.log()).not.toContain('traces.export.failed');
   }, 60_000);

@@ -29,7 +29,8 @@ describe('a foreign text on the terminal of an operator', () => {
     expect(code).toBe(0);
     expect(screen).toContain('acme.example');
     expect(screen).not.toMatch(steering);
-    expect(screen.trimEnd().split('\n')).toHaveLength(1);
+    // One of titles, one of the portal.
+    expect(screen.trimEnd().split('\n')).toHaveLength(2);
   });
 
   it('is the same text in JSON, by escapes', async () => {

@@ -12,7 +12,7 @@ describe('a portal in whose answer the gateway dies', () => {
   let database: pg.Pool;
 
   beforeAll(async () => {
-    relay = await startRelay('PostgreSQL', []);
+    relay = await startRelay('PostgreSQL', [], { apart: [['control-plane']] });
     database = new pg.Pool({ connectionString: relay.env['DATABASE_URL'], max: 2 });
   }, 240_000);
   afterAll(async () => {

@@ -72,7 +72,7 @@ describe('the role that the services connect as', () => {
       `SELECT c.oid::regclass::text AS name FROM pg_class c WHERE relkind = 'r' AND relowner = current_user::regrole`,
     );
     expect(rows).toEqual([]);
-    for (const table of ['portals.portals', 'bus.messages', 'mirror.items']) {
+    for (const table of ['portals.portals', 'bus.messages', 'mirror.items', 'names.corrections']) {
       await expect(service.query(`ALTER TABLE ${table} ADD COLUMN x int`)).rejects.toThrow('must be owner');
       await expect(service.query(`DROP TABLE ${table}`)).rejects.toThrow('must be owner');
       await service.query(`SELECT FROM ${table}`);
@@ -93,12 +93,32 @@ describe('the role that the services connect as', () => {
     expect(rows).toEqual([{ view: true, items: true, portals: false }]);
   });
 
+  it('writes the event log, and keeps its partitions by a function alone', async () => {
+    await expect(service.query('CREATE TABLE event_log.x (id int)')).rejects.toThrow('permission');
+    await expect(service.query('TRUNCATE event_log.events')).rejects.toThrow('permission');
+    const [ahead] = (
+      await admin.query<{ name: string }>(
+        `SELECT max(inhrelid::regclass::text) AS name FROM pg_inherits WHERE inhparent = 'event_log.events'::regclass`,
+      )
+    ).rows.map(({ name }) => name);
+    await admin.query(`DROP TABLE ${ahead}`);
+    await service.query('SELECT event_log.maintain(3, 1000000000)');
+    const { rows } = await admin.query('SELECT to_regclass($1) IS NOT NULL AS "isBack"', [ahead]);
+    expect(rows).toEqual([{ isBack: true }]);
+    await service.query(
+      `INSERT INTO event_log.outcomes (event_id, consumer, outcome, attempts, at) VALUES (gen_random_uuid(), 'one', 'done', 0, now())`,
+    );
+    expect((await service.query('SELECT FROM event_log.outcomes')).rowCount).toBe(1);
+    await service.query('SELECT event_log.maintain(3, 0)');
+    expect((await service.query('SELECT FROM event_log.outcomes')).rowCount).toBe(0);
+  });
+
   it('leaves nothing with the superuser, and comes out the same when it is run again', async () => {
     const { code } = await migrate(urls);
     expect(code).toBe(0);
     const { rows } = await admin.query(
       `SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-       WHERE nspname IN ('bus', 'portals', 'mirror') AND relowner <> $1::regrole AND relowner <> $2::regrole`,
+       WHERE nspname IN ('bus', 'event_log', 'portals', 'mirror', 'names') AND relowner <> $1::regrole AND relowner <> $2::regrole`,
       [ownerRole, serviceRole],
     );
     expect(rows).toEqual([]);

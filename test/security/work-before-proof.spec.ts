@@ -49,7 +49,7 @@ describe('before an event is proved', () => {
   let applicationToken = '';
 
   beforeAll(async () => {
-    relay = await startRelay('PostgreSQL', []);
+    relay = await startRelay('PostgreSQL', [], { apart: [['gateway']] });
     // What a stranger posts would fill the log's pipe.
     await relay.end('gateway');
     await relay.start('gateway', { LOG_LEVEL: 'warn' });

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { freshDatabase } from './database.js';
 import { eventually } from './eventually.js';
 import type { BusAdmin } from '../../libs/bus/src/admin/bus-admin.js';
-import { openBusAdmin } from '../../libs/bus/src/open-bus-admin.js';
+import { openBusAdmin } from '../../libs/bus/src/open-bus.js';
 import type {
   ConsumeOptions,
   Consumption,
@@ -36,7 +36,11 @@ export interface BusAdminUnderTest {
 
 const defaultFailure: Failure = { code: 'ACCESS_DENIED', message: 'No access' };
 
-async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<BusAdminUnderTest> {
+/** @param given retry delays, where those of the other specs are too short */
+async function busAdminUnderTest(
+  setUp: () => Promise<BusUnderTest>,
+  given: { retryDelaysMs?: readonly number[] },
+): Promise<BusAdminUnderTest> {
   const underTest = await setUp();
   const isRabbit = underTest.url.startsWith('amqp');
   const ownDatabase = isRabbit ? await freshDatabase('libs/bus') : undefined;
@@ -46,8 +50,9 @@ async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<Bu
       ...(isRabbit ? { amqpUrl: url, databaseUrl } : { databaseUrl: url }),
       log: silentLog,
       retryDelaysMs,
+      ...given,
     });
-  const bus = await underTest.open();
+  const bus = await underTest.open(given);
   const admin = openAdmin(underTest.url);
   const database = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   // Dropping the database ends a connection that has not closed by itself yet.
@@ -102,5 +107,7 @@ async function busAdminUnderTest(setUp: () => Promise<BusUnderTest>): Promise<Bu
 }
 
 /** For `describe.each`, like `busesUnderTest`. */
-export const busAdminsUnderTest: [name: string, setUp: () => Promise<BusAdminUnderTest>][] =
-  busesUnderTest.map(([name, setUp]) => [name, () => busAdminUnderTest(setUp)]);
+export const busAdminsUnderTest: [
+  name: string,
+  setUp: (given?: { retryDelaysMs?: readonly number[] }) => Promise<BusAdminUnderTest>,
+][] = busesUnderTest.map(([name, setUp]) => [name, (given = {}) => busAdminUnderTest(setUp, given)]);

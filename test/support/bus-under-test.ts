@@ -5,7 +5,8 @@ import pg from 'pg';
 import { freshVhost, hasBroker } from './broker.js';
 import { freshDatabase } from './database.js';
 import type { EventBus } from '../../libs/bus/src/contract/event-bus.js';
-import { openEventBus, type OpenEventBusOptions } from '../../libs/bus/src/open-event-bus.js';
+import { MemoryBroker } from '../../libs/bus/src/memory/memory-bus.js';
+import { openEventBus, type OpenEventBusOptions } from '../../libs/bus/src/open-bus.js';
 import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../../libs/bus/src/rabbitmq/topology.js';
 import { shards } from '../../libs/bus/src/contract/shard.js';
 
@@ -24,7 +25,7 @@ export interface BusUnderTest {
   url: string;
   /** One bus, as one process would open it. */
   open(
-    options?: Pick<OpenEventBusOptions, 'publishDeadlineMs'> & { url?: string; log?: Log },
+    options?: Pick<OpenEventBusOptions, 'publishDeadlineMs' | 'retryDelaysMs'> & { url?: string; log?: Log },
   ): Promise<EventBus>;
   deadLetters(consumer: string): Promise<DeadLetter[]>;
   unrouted(): Promise<string[]>;
@@ -54,8 +55,8 @@ async function rabbitMqUnderTest(): Promise<BusUnderTest> {
   };
   return {
     url: vhost.url,
-    open: ({ url = vhost.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
-      openEventBus({ amqpUrl: url, log, retryDelaysMs, publishDeadlineMs }),
+    open: ({ url = vhost.url, log = silentLog, publishDeadlineMs = 5_000, ...given } = {}) =>
+      openEventBus({ amqpUrl: url, log, retryDelaysMs, publishDeadlineMs, ...given }),
     deadLetters: async (consumer) =>
       (await drain(deadQueue(consumer))).map(({ content, properties }) => ({
         code: String(properties.headers?.['b24-code']),
@@ -103,8 +104,8 @@ async function postgresUnderTest(): Promise<BusUnderTest> {
   pool.on('error', () => undefined);
   return {
     url: database.url,
-    open: ({ url = database.url, log = silentLog, publishDeadlineMs = 5_000 } = {}) =>
-      openEventBus({ databaseUrl: url, log, retryDelaysMs, publishDeadlineMs, pollMs: 50 }),
+    open: ({ url = database.url, log = silentLog, publishDeadlineMs = 5_000, ...given } = {}) =>
+      openEventBus({ databaseUrl: url, log, retryDelaysMs, publishDeadlineMs, pollMs: 50, ...given }),
     deadLetters: async (consumer) => {
       const { rows } = await pool.query<DeadLetter>(
         `DELETE FROM bus.dead_letters WHERE consumer = $1
@@ -149,8 +150,37 @@ async function postgresUnderTest(): Promise<BusUnderTest> {
   };
 }
 
+/** That of specs of consumers: it has no address and no connection that could fail. */
+async function memoryUnderTest(): Promise<BusUnderTest> {
+  const broker = new MemoryBroker(retryDelaysMs);
+  return {
+    url: '',
+    open: async ({ log = silentLog } = {}) => broker.open(log),
+    deadLetters: async (consumer) => broker.queues(consumer).deadLetters.splice(0),
+    unrouted: async () => broker.unrouted.splice(0),
+    inject: async (consumer, shard, content) => broker.enqueue(consumer, shard, Buffer.from(content)),
+    injectDead: async (consumer, contents) => {
+      const at = { attempts: 1, firstFailedAt: Date.now(), lastFailedAt: Date.now() };
+      const letters = contents.map((content) => ({
+        code: 'ACCESS_DENIED',
+        message: 'No access',
+        ...at,
+        content,
+      }));
+      broker.queues(consumer).deadLetters.push(...letters);
+    },
+    forget: async (consumer) => broker.forget(consumer),
+    drop: async () => broker.close(),
+  };
+}
+
+type NamedBus = [name: string, setUp: () => Promise<BusUnderTest>];
+
 /** For `describe.each`: every contract is tested on both buses, where a broker is available. */
-export const busesUnderTest: [name: string, setUp: () => Promise<BusUnderTest>][] = [
+export const busesUnderTest: NamedBus[] = [
   ...(hasBroker ? [['RabbitMQ', rabbitMqUnderTest] satisfies [string, unknown]] : []),
   ['PostgreSQL', postgresUnderTest],
 ];
+
+/** With the one of specs, which has no metrics, no admin half and no connection. */
+export const everyBusUnderTest: NamedBus[] = [...busesUnderTest, ['memory', memoryUnderTest]];

@@ -19,8 +19,8 @@ export async function buildNextVersion() {
   const codec = await readFile(join(dist, CODEC), 'utf8');
   const next = replaceOnce(
     replaceOnce(codec, 'const VERSION = 1;', 'const VERSION = 2;'),
-    'version.data.v !== VERSION',
-    '![1, VERSION].includes(version.data.v)',
+    "json['v'] !== VERSION",
+    "![1, VERSION].includes(json['v'])",
   );
   await writeFile(join(dist, CODEC), next);
   return { dist, remove: () => rm(folder, { recursive: true, force: true }) };

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { eventually } from './eventually.js';
 
@@ -12,6 +13,8 @@ export interface StartOptions {
   input?: string;
   /** Descriptors that it may have. */
   maxFiles?: number;
+  /** Gives it an IPC channel, on which it says this. */
+  onMessage?: (message: unknown) => void;
 }
 
 /** One built app as a real process, with all that it wrote. */
@@ -32,7 +35,7 @@ export class AppProcess {
     name: string,
     entry: string,
     env: Record<string, string>,
-    { args = [], input = '', maxFiles }: StartOptions = {},
+    { args = [], input = '', maxFiles, onMessage }: StartOptions = {},
   ): AppProcess {
     // Without `--enable-source-maps`, which `npm start` has: reading the maps of all modules is a fifth of a start.
     const command = [process.execPath, resolve(root, 'dist', entry), ...args];
@@ -41,14 +44,37 @@ export class AppProcess {
     const child = spawn(program, rest, {
       cwd: root,
       env: { PATH: process.env['PATH'], ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', ...(onMessage ? ['ipc' as const] : [])],
     });
     child.stdin?.end(input);
+    return AppProcess.attach(name, child, onMessage);
+  }
+
+  /** One that runs already, without what it has written until now. */
+  static attach(name: string, child: ChildProcess, onMessage?: (message: unknown) => void): AppProcess {
+    child.ref();
+    child.channel?.ref();
+    for (const pipe of pipesOf(child)) pipe.ref();
+    if (onMessage) child.on('message', onMessage);
     const output: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => output.push(text));
     }
     return new AppProcess(name, child, output);
+  }
+
+  /** Leaves it running, for `attach` in another spec file; this process can end without it. */
+  detach(): ChildProcess {
+    for (const event of ['message', 'close', 'error']) this.child.removeAllListeners(event);
+    // What it writes is not kept, and never fills the pipe.
+    for (const pipe of pipesOf(this.child)) pipe.removeAllListeners('data').resume().unref();
+    this.child.channel?.unref();
+    this.child.unref();
+    return this.child;
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
   }
 
   /** All that it wrote to standard output and standard error. */
@@ -75,6 +101,12 @@ export class AppProcess {
     return this.child.exitCode;
   }
 
+  /** To one with `onMessage`. */
+  send(message: object): void {
+    // To one that has ended it is not said; `end` tells.
+    this.child.send(message, () => undefined);
+  }
+
   /** Ends it with a signal: SIGTERM for good order, SIGKILL for a crash. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (!this.hasEnded()) this.child.kill(signal);
@@ -86,7 +118,11 @@ export class AppProcess {
     this.child.kill(signal);
   }
 
-  private hasEnded(): boolean {
+  hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
+}
+
+function pipesOf({ stdout, stderr }: ChildProcess): Socket[] {
+  return [stdout, stderr].filter((pipe) => pipe instanceof Socket);
 }

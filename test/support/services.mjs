@@ -18,10 +18,15 @@ const localBroker = 'amqp://guest:guest@127.0.0.1:5672';
  * @property {() => Promise<void>} stop
  */
 
-/** DATABASE_URL, else the local server, else one of our own. @returns {Promise<Service>} */
+/** Workers of Jest times processes of a system times the pools of each; PostgreSQL's default of 100 is too few. */
+const MIN_CONNECTIONS = 400;
+
+/** DATABASE_URL, else the local server if it takes enough connections, else one of our own. @returns {Promise<Service>} */
 export async function findDatabase() {
   const given = process.env['DATABASE_URL'];
-  const url = given ?? ((await answersSql(localDatabase)) ? localDatabase : undefined);
+  const isEnough = (await maxConnections(given ?? localDatabase)) >= MIN_CONNECTIONS;
+  if (given && !isEnough) console.warn(`test: DATABASE_URL takes fewer than ${MIN_CONNECTIONS} connections`);
+  const url = given ?? (isEnough ? localDatabase : undefined);
   if (url === undefined) return startDatabase();
   await dropLeftDatabases(url);
   return {
@@ -72,15 +77,15 @@ function found(description, url, control, stopIt) {
   };
 }
 
-/** @param {string} url */
-async function answersSql(url) {
+/** @param {string} url @returns {Promise<number>} 0 where nothing answers */
+async function maxConnections(url) {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 });
   try {
     await client.connect();
-    await client.query('SELECT 1');
-    return true;
+    const { rows } = await client.query(`SELECT current_setting('max_connections')::int AS most`);
+    return rows[0].most;
   } catch {
-    return false;
+    return 0;
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -111,6 +116,17 @@ async function startDatabase() {
     password: 'postgres',
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,
+    // As the local one: specs make roles without a password.
+    initdbFlags: ['--auth=trust'],
+    // What a spec loses with this server is not looked at: it outlives every spec.
+    postgresFlags: [
+      '-c',
+      `max_connections=${MIN_CONNECTIONS}`,
+      '-c',
+      'fsync=off',
+      '-c',
+      'full_page_writes=off',
+    ],
     onLog: () => undefined,
     onError: () => undefined,
   });

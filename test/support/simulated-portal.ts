@@ -11,6 +11,7 @@ const installed = z.object({
   refresh_token: z.string(),
 });
 const shown = z.object({ handlers: z.array(z.object({ event: z.string(), url: z.string() })) });
+const shownOffline = z.object({ handlers: z.array(z.object({ event: z.string() })) });
 const counts = z.record(z.string(), z.number());
 const statistics = z.object({
   requests: z.number(),
@@ -26,6 +27,7 @@ export type Statistics = z.output<typeof statistics>;
 export type PortalItem = z.output<typeof item>;
 
 export const contactTypeId = 3;
+export const dealTypeId = 2;
 
 /** What makes a portal other than the usual one: two requests a second, English, no smart processes. */
 export interface PortalSettings {
@@ -43,6 +45,8 @@ export interface PortalSettings {
   scope?: string[];
   /** Events that are sent at once; with 1, each after the answer to the one before. */
   eventConcurrency?: number;
+  /** Whether the application's own changes are recorded in its offline queue. */
+  offlineOwnWrites?: boolean;
 }
 
 /** One portal of the simulator, as its user and its owner see it. None of this costs the portal's rate limit. */
@@ -132,6 +136,22 @@ export class SimulatedPortal {
       .filter((handler) => handler.url === url)
       .map(({ event }) => event)
       .toSorted();
+  }
+
+  /** Events that are bound offline, sorted. */
+  async eventsBoundOffline(): Promise<string[]> {
+    const { handlers } = shownOffline.parse(await control('GET', `${this.controlUrl}/offline`));
+    return handlers.map(({ event }) => event).toSorted();
+  }
+
+  /** Another program with the application's tokens binds a handler; without `url` an offline one. */
+  async bindHandler(event: string, url?: string): Promise<void> {
+    await control('POST', `${this.controlUrl}/handlers`, { event, url });
+  }
+
+  /** All handlers of the application are gone, as by a backup that was restored. Nobody is told. */
+  async dropHandlers(): Promise<void> {
+    await control('DELETE', `${this.controlUrl}/handlers`);
   }
 
   /** Other settings than those it was made with. */

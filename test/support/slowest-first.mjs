@@ -5,7 +5,9 @@ import { statSync } from 'node:fs';
  * known on a fresh clone. The short ones fill the gaps at the end.
  */
 const SLOWEST = [
+  'test/observability/alerts',
   'test/e2e/mirror-sync',
+  'test/e2e/offline-events',
   'test/e2e/chaos',
   'test/e2e/poison',
   'test/e2e/crash',
@@ -17,6 +19,7 @@ const SLOWEST = [
   'test/e2e/refusals',
   'test/security/answers-without-bounds',
   'test/e2e/rollback',
+  'test/generator/',
   'test/e2e/',
   'test/security/',
   'test/browser/',

@@ -13,6 +13,12 @@ import type { Relay } from './relay.js';
 /** What a method answers in place of `result`, to a call with these parameters. */
 export type Tamper = (method: string, parameters: URLSearchParams, result: unknown) => unknown;
 
+/** Delays a request before Bitrix24 gets it, or the answer to it. */
+export type Hold = (
+  moment: 'request' | 'answer',
+  request: { url: string; body: string },
+) => Promise<void> | undefined;
+
 const batch = z.object({ cmd: z.record(z.string(), z.string()) });
 const batchAnswer = z.looseObject({ result: z.looseObject({ result: z.record(z.string(), z.unknown()) }) });
 const answer = z.looseObject({ result: z.unknown() });
@@ -24,11 +30,15 @@ const answer = z.looseObject({ result: z.unknown() });
 export class TamperingFront {
   private constructor(private readonly server: Server) {}
 
-  static async of(relay: Relay, tamper: Tamper): Promise<TamperingFront> {
+  static async of(
+    relay: Relay,
+    tamper: Tamper = (_method, _parameters, result) => result,
+    hold: Hold = () => undefined,
+  ): Promise<TamperingFront> {
     await relay.outside.cut();
     const simulatorPort = Number(relay.env['SIMULATOR_PORT']);
     const server = createServer((request, response) => {
-      pass(request, response, simulatorPort, tamper).catch(() => response.destroy());
+      pass(request, response, simulatorPort, { tamper, hold }).catch(() => response.destroy());
     });
     server.listen(relay.outside.port, '127.0.0.1');
     await once(server, 'listening');
@@ -46,9 +56,13 @@ async function pass(
   request: IncomingMessage,
   response: ServerResponse,
   port: number,
-  tamper: Tamper,
+  { tamper, hold }: { tamper: Tamper; hold: Hold },
 ): Promise<void> {
   const body = await text(request);
+  const { url = '' } = request;
+  await hold('request', { url, body });
+  // The caller has ended: it never arrives.
+  if (request.socket.destroyed) return;
   const { 'accept-encoding': _, ...headers } = request.headers;
   const asked = ask({ host: '127.0.0.1', port, method: request.method, path: request.url, headers });
   asked.end(body);
@@ -57,6 +71,7 @@ async function pass(
   const told = answered ? await text(answered) : '';
   const method = /\/rest\/+(?:[^/]+\/[^/]+\/)?([\w.]+?)(?:\.json)?(?:\?|$)/.exec(request.url ?? '')?.[1];
   const shown = method === undefined || statusCode !== 200 ? told : tampered(method, body, told, tamper);
+  await hold('answer', { url, body });
   response.writeHead(statusCode, {
     'content-type': answeredHeaders?.['content-type'] ?? 'application/json',
     ...(answeredHeaders?.location !== undefined && { location: answeredHeaders.location }),

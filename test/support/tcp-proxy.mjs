@@ -13,9 +13,14 @@ import { connect, createServer } from 'node:net';
  * @property {() => Promise<void>} close
  */
 
-/** @param {string} targetUrl @returns {Promise<TcpProxy>} */
-export async function tcpProxy(targetUrl) {
-  const target = new URL(targetUrl);
+/**
+ * @param {string} targetUrl
+ * @param {readonly string[]} others as good as the target: connections go to all of them in turn, and to the next one where nobody listens
+ * @returns {Promise<TcpProxy>}
+ */
+export async function tcpProxy(targetUrl, others = []) {
+  const targets = [targetUrl, ...others].map((url) => new URL(url));
+  let turn = 0;
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
   let isShut = false;
@@ -26,7 +31,30 @@ export async function tcpProxy(targetUrl) {
       inner.destroy();
       return;
     }
+    const inTurn = [...targets.slice(turn), ...targets.slice(0, turn)];
+    turn = (turn + 1) % targets.length;
+    reach(inner, inTurn);
+  });
+  /** @param {import('node:net').Socket} inner @param {URL[]} inTurn */
+  const reach = (inner, [target, ...more]) => {
+    if (!target || inner.destroyed) {
+      inner.destroy();
+      return;
+    }
     const outer = connect(Number(target.port), target.hostname);
+    if (more.length === 0) {
+      join(inner, outer);
+      return;
+    }
+    const next = () => reach(inner, more);
+    outer.once('error', next);
+    outer.once('connect', () => {
+      outer.off('error', next);
+      join(inner, outer);
+    });
+  };
+  /** @param {import('node:net').Socket} inner @param {import('node:net').Socket} outer */
+  const join = (inner, outer) => {
     for (const [from, to] of /** @type {const} */ ([
       [inner, outer],
       [outer, inner],
@@ -40,7 +68,7 @@ export async function tcpProxy(targetUrl) {
       });
       if (isFrozen) from.pause();
     }
-  });
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

@@ -3,6 +3,7 @@ import { printableJson, printableLines, readEnvironment, StartupError } from '@r
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { UsageError } from './usage-error.js';
 
 /** The ops port of a gateway names the control planes that reported lately. */
 const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
@@ -12,7 +13,8 @@ export class AdminClient {
   private constructor(
     private url: string,
     private readonly token: string,
-    private readonly isForTerminal: boolean,
+    /** What is written is for a person, not JSON. */
+    readonly isForTerminal: boolean,
   ) {}
 
   /**
@@ -28,7 +30,7 @@ export class AdminClient {
     return new AdminClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 
-  /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane */
+  /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane; UsageError if it calls the request wrong */
   async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
     let answer = await this.reach(method, path, body);
     let text = await answer.text();
@@ -42,9 +44,10 @@ export class AdminClient {
     if (answer.ok && (text === '' || json !== undefined))
       return this.isForTerminal ? printableJson(json) : json;
     const said = errorResponse.safeParse(json);
-    throw new StartupError(
-      said.success ? printableLines(said.data.error) : `The control plane answered ${answer.status}.`,
-    );
+    const message = said.success
+      ? printableLines(said.data.error)
+      : `The control plane answered ${answer.status}.`;
+    throw answer.status === 400 ? new UsageError(message) : new StartupError(message);
   }
 
   /** One that was killed is named for half a minute; what cannot be connected to has done nothing. */
@@ -83,7 +86,8 @@ export class AdminClient {
   }
 }
 
-function readSavedToken(dataDir: string): string | undefined {
+/** The token that `npm start` keeps; undefined if there is none. */
+export function readSavedToken(dataDir: string): string | undefined {
   const path = join(dataDir, 'secrets.env');
   return existsSync(path) ? /^OPS_TOKEN=(.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
 }

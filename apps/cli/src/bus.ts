@@ -4,7 +4,9 @@ import {
   journalsLines,
   journalsResponse,
   moveResponse,
+  registerResponse,
   retireResponse,
+  retriesResponse,
   topologyResponse,
   unroutedReplayResponse,
   unroutedResponse,
@@ -13,9 +15,11 @@ import {
   type TopologyPart,
 } from '@relay/admin-contract';
 import type { GivenOptions, Report } from './command.js';
-import { formatAge, parseTime } from './duration.js';
+import { formatAge, formatUntil } from './duration.js';
 import type { AdminClient } from './admin-client.js';
+import { memberIdIn, readDomains } from './portal-name.js';
 import { formatTable } from './terminal.js';
+import { UsageError } from './usage-error.js';
 
 const TITLES = ['consumer', 'waiting', 'oldest', 'in hand', 'retrying', 'dead', 'processes', ''];
 
@@ -33,6 +37,61 @@ export async function listConsumers(api: AdminClient): Promise<Report> {
     consumerNote(one)?.text ?? '',
   ]);
   return { value: consumers, text: formatTable(TITLES, rows) };
+}
+
+const RETRY_TITLES = ['consumer', 'due', 'attempts', 'error', 'portal', 'domain', 'event', 'entity'];
+
+/** Events that wait for their next attempt, the next ones first. */
+export async function listRetries(
+  api: AdminClient,
+  { consumer, portal, limit }: GivenOptions,
+): Promise<Report> {
+  const memberId = await memberIdIn(api, portal);
+  const query = new URLSearchParams({
+    ...(consumer !== undefined && { consumer }),
+    ...(memberId !== undefined && { portal: memberId }),
+    ...(limit !== undefined && { limit: String(limit) }),
+  });
+  const found = retriesResponse.parse(await api.send('GET', `/retries?${query}`));
+  const { retries, matching, complete } = found;
+  const partial = complete ? [] : ['There are more than one request scans.'];
+  if (matching === 0) return { value: found, text: ['No event waits for a retry.', ...partial].join(' ') };
+  const domains = await readDomains(api);
+  const rows = retries.map((one) => [
+    one.consumer,
+    one.dueAt === null ? '-' : formatUntil(one.dueAt),
+    one.attempts,
+    one.code ?? '-',
+    one.memberId ?? '-',
+    domains.get(one.memberId ?? '') ?? '-',
+    one.event ?? '-',
+    one.entity ?? '-',
+  ]);
+  const more = matching - retries.length;
+  const lines = [
+    formatTable(RETRY_TITLES, rows),
+    ...(more > 0 ? [`and ${more} more: --limit shows up to 1000`] : []),
+    ...partial,
+  ];
+  return { value: found, text: lines.join('\n') };
+}
+
+/** For a consumer that is not made with this repository: one that is says by itself which events it wants. */
+export async function registerConsumer(
+  api: AdminClient,
+  consumer: string,
+  { events }: GivenOptions,
+): Promise<Report> {
+  if (events === undefined)
+    throw new UsageError('--events is missing, such as --events ONCRMDEALADD,ONCRMDEALUPDATE');
+  const path = `/consumers/${encodeURIComponent(consumer)}`;
+  const answer = registerResponse.parse(await api.send('PUT', path, { events }));
+  const doubtful =
+    answer.undocumented.length > 0
+      ? `\nNot documented by Bitrix24, so look for a slip: ${answer.undocumented.join(', ')}`
+      : '';
+  const text = `${consumer} gets ${answer.events.join(', ')}: its queues are there, and the portals are asked for these events.${doubtful}`;
+  return { value: answer, text };
 }
 
 /** The control plane rejects this if events would be lost, and says what to do. */
@@ -118,11 +177,7 @@ export async function replayUnrouted(
   api: AdminClient,
   { portal, since, until }: GivenOptions,
 ): Promise<Report> {
-  const filter = {
-    portal,
-    since: since === undefined ? undefined : parseTime(since),
-    until: until === undefined ? undefined : parseTime(until),
-  };
+  const filter = { portal: await memberIdIn(api, portal), since, until };
   const answer = unroutedReplayResponse.parse(await api.send('POST', '/unrouted/replay', filter));
   const rest =
     answer.left > 0

@@ -1,4 +1,7 @@
 import type { AdminClient } from './admin-client.js';
+import { parseTime } from './duration.js';
+import { parseEntity } from './entity.js';
+import { UsageError } from './usage-error.js';
 
 /** The result of a command: `value` for `--json`, `text` for a person. */
 export interface Report {
@@ -8,71 +11,115 @@ export interface Report {
   exitCode?: 0 | 1;
 }
 
-/** All options of all commands; each command has `--json`. */
+interface OptionShape {
+  /** As commander reads it; with `<`, it takes a value. */
+  flags: string;
+  summary: string;
+  /** @throws UsageError */
+  parse?: (text: string) => unknown;
+}
+
+const TIME_HINT = 'such as 2026-11-25T08:00:00Z, or an age: 90s, 30m, 2h, 7d';
+
+/** All options of all commands; each command has `--json`. The key is the flag in camel case. */
 export const OPTIONS_OF_COMMANDS = {
-  consumer: { type: 'string' },
-  portal: { type: 'string' },
-  error: { type: 'string' },
-  since: { type: 'string' },
-  until: { type: 'string' },
-  id: { type: 'string' },
-  limit: { type: 'string' },
-  rate: { type: 'string' },
-  all: { type: 'boolean' },
-  drain: { type: 'boolean' },
-  drop: { type: 'boolean' },
-} as const;
+  consumer: { flags: '--consumer <name>', summary: 'only of this consumer' },
+  portal: { flags: '--portal <portal>', summary: 'only of this portal' },
+  thing: { flags: '--thing <key>', summary: 'only of this thing, such as CRMCONTACT:82' },
+  name: { flags: '--name <event>', summary: 'only with this name, such as ONCRMCONTACTUPDATE' },
+  outcome: {
+    flags: '--outcome <outcome>',
+    summary: 'only these: received (no consumer has decided yet), done, merged, retry, wait or dead',
+  },
+  follow: { flags: '--follow', summary: 'shows new ones, and what becomes of them, until Ctrl-C' },
+  error: { flags: '--error <code>', summary: 'only with this error code' },
+  since: { flags: '--since <time>', summary: `only from this time on, ${TIME_HINT}`, parse: parsedTime },
+  until: { flags: '--until <time>', summary: `only up to this time, ${TIME_HINT}`, parse: parsedTime },
+  id: { flags: '--id <id>', summary: 'only the one with this id' },
+  limit: { flags: '--limit <number>', summary: 'at most so many', parse: parsedLimit },
+  rate: { flags: '--rate <per second>', summary: 'so many a second, 1 to 1000', parse: parsedRate },
+  all: { flags: '--all', summary: 'all of them' },
+  events: {
+    flags: '--events <names>',
+    summary: 'a comma list: ONCRMDEALADD,ONCRMDEALUPDATE',
+    parse: parsedEvents,
+  },
+  drain: { flags: '--drain', summary: 'it gets no new events from now on; nothing is removed' },
+  drop: { flags: '--drop', summary: 'deletes the messages that are left with it' },
+  clean: { flags: '--clean', summary: 'deletes its settings, too' },
+  entity: {
+    flags: '--entity <entity>',
+    summary: 'only of lead, deal, contact, company, quote, invoice, or a smart process by its number',
+    parse: parseEntity,
+  },
+  url: { flags: '--url <address>', summary: 'the public address of the gateway: https://relay.example.com' },
+  clientId: { flags: '--client-id <id>', summary: "the application's client_id" },
+  file: { flags: '--file <path>', summary: 'another file than .env' },
+  print: { flags: '--print', summary: 'writes to standard output instead of a file' },
+  yes: { flags: '--yes', summary: 'asks nothing' },
+} as const satisfies Record<string, OptionShape>;
 export type OptionName = keyof typeof OPTIONS_OF_COMMANDS;
 
-export type GivenOptions = {
-  [Name in OptionName]?: (typeof OPTIONS_OF_COMMANDS)[Name]['type'] extends 'boolean' ? boolean : string;
-};
+type ValueOf<Shape> = Shape extends { parse: (text: string) => infer Value }
+  ? Value
+  : Shape extends { flags: `${string}<${string}` }
+    ? string
+    : boolean;
+export type GivenOptions = { [Name in OptionName]?: ValueOf<(typeof OPTIONS_OF_COMMANDS)[Name]> };
 
-export interface Command {
+/** What a positional argument means, by its name. */
+export const POSITIONALS = {
+  portal: 'its domain, the first part of its domain, or its member_id',
+  consumer: 'such as name-formatter; `relay queues` lists them',
+  id: 'as the list shows it',
+  json: 'an object',
+  limit: 'usual, enterprise, free, or <rate>/<burst> such as 5/250',
+  mode: 'online, offline or both',
+  shell: 'bash or zsh',
+} as const;
+export type PositionalName = keyof typeof POSITIONALS;
+
+interface CommandShape {
   /** One or two words, such as `dead list`. */
   name: string;
-  positionals?: readonly string[];
+  positionals?: readonly PositionalName[];
+  /** The last positional may be left out. */
+  isLastOptional?: boolean;
   options?: readonly OptionName[];
   /** One line. */
   summary: string;
+  /** A whole command line that works. */
+  example: string;
+}
+
+/** A command that asks the control plane. */
+interface AdminCommand extends CommandShape {
   run(api: AdminClient, positionals: readonly string[], options: GivenOptions): Promise<Report>;
 }
 
-const USAGE_WIDTH = 46;
-
-const VALUES_OF: Partial<Record<OptionName, string>> = {
-  consumer: '<name>',
-  portal: '<member_id>',
-  error: '<code>',
-  since: '<time>',
-  until: '<time>',
-  id: '<id>',
-  limit: '<number>',
-  rate: '<per second>',
-};
-
-/** Generated from the list of commands, so that none is missing. */
-export function formatHelp(commands: readonly Command[]): string {
-  const lines = commands.flatMap((command) => [
-    `  ${formatUsage(command).padEnd(USAGE_WIDTH)}${command.summary}`,
-    ...optionLines(command.options ?? []),
-  ]);
-  return `relay <command> [--json]
-
-${lines.join('\n')}
-
-A <time> is such as 2026-11-25T08:00:00Z, or an age: 90s, 30m, 2h, 7d.
-relay sends requests to the running control plane on OPS_PORT, with OPS_TOKEN.`;
+/** A command that works without a control plane. */
+interface LocalCommand extends CommandShape {
+  runLocally(positionals: readonly string[], options: GivenOptions): Promise<Report>;
 }
 
-function formatUsage({ name, positionals = [] }: Command): string {
-  return [name, ...positionals.map((positional) => `<${positional}>`)].join(' ');
+export type Command = AdminCommand | LocalCommand;
+
+function parsedTime(text: string): string {
+  return parseTime(text);
 }
 
-function optionLines(options: readonly OptionName[]): string[] {
-  if (options.length === 0) return [];
-  const shown = options.map((name) =>
-    OPTIONS_OF_COMMANDS[name].type === 'boolean' ? `--${name}` : `--${name} ${VALUES_OF[name] ?? ''}`,
-  );
-  return [`      ${shown.join('  ')}`];
+function parsedEvents(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  return names.filter((name) => name !== '');
+}
+
+function parsedLimit(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new UsageError('must be a whole number from 1 on.');
+  return Number(text);
+}
+
+function parsedRate(text: string): number {
+  const rate = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
+  if (rate < 1 || rate > 1_000) throw new UsageError('must be a number from 1 to 1000.');
+  return rate;
 }

@@ -5,23 +5,24 @@ import {
   deadLettersResponse,
   type DeadLetterPage,
 } from '@relay/admin-contract';
-import { StartupError } from '@relay/platform';
 import type { GivenOptions, Report } from './command.js';
-import { formatAge, parseTime } from './duration.js';
+import { formatAge } from './duration.js';
 import type { AdminClient } from './admin-client.js';
+import { memberIdIn, readDomains } from './portal-name.js';
 import { formatTable } from './terminal.js';
 
-const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'event', 'entity'];
+const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'domain', 'event', 'entity'];
 const TRUNCATED_HINT =
   'There are more dead letters than one request scans: handle the oldest first, or filter by --consumer.';
 
 export async function listDead(api: AdminClient, options: GivenOptions): Promise<Report> {
-  const query = new URLSearchParams(Object.entries(filtersIn(options)));
-  if (options.limit !== undefined) query.set('limit', options.limit);
+  const query = new URLSearchParams(Object.entries(await filtersIn(api, options)));
+  if (options.limit !== undefined) query.set('limit', String(options.limit));
   const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
   const { deadLetters, matching, complete } = found;
   if (matching === 0)
     return { value: found, text: complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}` };
+  const domains = await readDomains(api);
   const rows = deadLetters.map(({ consumer, id, lastFailedAt, attempts, code, memberId, event, entity }) => [
     consumer,
     id,
@@ -29,6 +30,7 @@ export async function listDead(api: AdminClient, options: GivenOptions): Promise
     attempts,
     code,
     memberId ?? '-',
+    domains.get(memberId ?? '') ?? '-',
     event ?? '-',
     entity ?? '-',
   ]);
@@ -55,8 +57,8 @@ export async function showDead(api: AdminClient, consumer: string, id: string): 
 
 /** Each request replays for some seconds; this repeats it until none is left. Ctrl-C loses nothing. */
 export async function replayDead(api: AdminClient, options: GivenOptions): Promise<Report> {
-  const rate = numberIn(options, 'rate');
-  const total = await runPages(options, async (body) => {
+  const { rate } = options;
+  const total = await runPages(api, options, async (body) => {
     const answer = deadLetterReplayResponse.parse(
       await api.send('POST', '/dead-letters/replay', { ...body, rate }),
     );
@@ -66,7 +68,7 @@ export async function replayDead(api: AdminClient, options: GivenOptions): Promi
 }
 
 export async function dropDead(api: AdminClient, options: GivenOptions): Promise<Report> {
-  const total = await runPages(options, async (body) => {
+  const total = await runPages(api, options, async (body) => {
     const answer = deadLetterDropResponse.parse(
       await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }),
     );
@@ -80,11 +82,12 @@ interface Page extends DeadLetterPage {
 }
 
 async function runPages(
+  api: AdminClient,
   options: GivenOptions,
   request: (body: Record<string, unknown>) => Promise<Page>,
 ): Promise<Page> {
-  const limit = numberIn(options, 'limit') ?? Infinity;
-  const filters = { ...filtersIn(options), ...(options.id !== undefined && { id: options.id }) };
+  const { limit = Infinity } = options;
+  const filters = { ...(await filtersIn(api, options)), ...(options.id !== undefined && { id: options.id }) };
   const total: Page = { letters: 0, done: false, complete: true, until: '' };
   while (!total.done && total.letters < limit) {
     const left = limit === Infinity ? undefined : limit - total.letters;
@@ -102,20 +105,16 @@ function formatTotal({ letters, complete }: Page, what: string): string {
   return complete || letters > 0 ? text : `${text} ${TRUNCATED_HINT}`;
 }
 
-function filtersIn({ consumer, portal, error, since, until }: GivenOptions): Record<string, string> {
+async function filtersIn(
+  api: AdminClient,
+  { consumer, portal, error, since, until }: GivenOptions,
+): Promise<Record<string, string>> {
+  const memberId = await memberIdIn(api, portal);
   return {
     ...(consumer !== undefined && { consumer }),
-    ...(portal !== undefined && { portal }),
+    ...(memberId !== undefined && { portal: memberId }),
     ...(error !== undefined && { error }),
-    ...(since !== undefined && { since: parseTime(since) }),
-    ...(until !== undefined && { until: parseTime(until) }),
+    ...(since !== undefined && { since }),
+    ...(until !== undefined && { until }),
   };
-}
-
-/** @throws StartupError when it is none */
-function numberIn(options: GivenOptions, name: 'limit' | 'rate'): number | undefined {
-  const text = options[name];
-  if (text === undefined) return undefined;
-  if (!/^\d+(\.\d+)?$/.test(text)) throw new StartupError(`--${name} must be a number.`);
-  return Number(text);
 }

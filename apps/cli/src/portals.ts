@@ -1,13 +1,17 @@
 import {
   keyRotationResponse,
   limitResponse,
+  modeRequest,
+  modeResponse,
   plural,
   portalNote,
   portalsResponse,
+  removeResponse,
   resumeResponse,
   settingsRequest,
   testResponse,
   webhookPairResponse,
+  type DeliveryMode,
   type GivenLimit,
   type ListedPortal,
   type PortalsResponse,
@@ -15,7 +19,9 @@ import {
 import { StartupError } from '@relay/platform';
 import type { Report } from './command.js';
 import type { AdminClient } from './admin-client.js';
-import { prompt } from './terminal.js';
+import { findPortal, portalText } from './portal-name.js';
+import { formatTable, prompt } from './terminal.js';
+import { UsageError } from './usage-error.js';
 
 /** Installed portals, webhook pairs that no event has claimed, and pending installs. */
 export async function listPortals(api: AdminClient): Promise<Report> {
@@ -25,31 +31,116 @@ export async function listPortals(api: AdminClient): Promise<Report> {
     ...webhookPairs.map((pair) => ({ ...pair, state: 'unused-pair', kind: 'webhook', domain: pair.host })),
     ...pendingInstalls.portals.map((install) => ({ ...install, state: 'pending', kind: 'oauth' })),
   ];
-  const lines = [...portals.map(lineOf), ...linesOfWaiting(answer)];
-  return { value: [...portals, ...waiting], text: lines.join('\n') || 'No portal is installed yet.' };
+  const rows = [...portals.map(rowOf), ...rowsOfWaiting(answer)];
+  const shown = pendingInstalls.portals.reduce((sum, { claims }) => sum + claims, 0);
+  const more = pendingInstalls.total - shown;
+  const lines = [
+    rows.length > 0 ? formatTable(TITLES, rows) : 'No portal is installed yet.',
+    ...(more > 0 ? [`and ${more} more pending claims`] : []),
+  ];
+  return { value: [...portals, ...waiting], text: lines.join('\n') };
 }
 
-function linesOfWaiting({ webhookPairs, pendingInstalls: { total, portals } }: PortalsResponse): string[] {
-  const pairs = webhookPairs.map(
-    ({ host, memberId, addedAt }) =>
-      `${memberId ?? 'not known yet'}  unused-pair  webhook  ${host}  waits since ${addedAt} for the first event of its outgoing webhook`,
-  );
-  const installs = portals.map(
-    ({ memberId, claims, keptAt, nextTryAt }) =>
-      `${memberId}  pending  oauth  not confirmed: ${plural(claims, 'claim')} since ${keptAt}, next try ${nextTryAt}`,
-  );
-  const shown = portals.reduce((sum, { claims }) => sum + claims, 0);
-  return [...pairs, ...installs, ...(total > shown ? [`and ${total - shown} more pending claims`] : [])];
+const TITLES = ['member_id', 'state', 'kind', 'domain', 'what to do, or what happens next'];
+
+function rowOf(portal: ListedPortal): string[] {
+  const { memberId, state, kind, domain } = portal;
+  return [memberId, state, kind ?? '-', domain, portalNote(portal)];
 }
 
-/** The next action, or what happens next, comes after the domain. */
-function lineOf(portal: ListedPortal): string {
-  const { memberId, domain, state, kind } = portal;
-  return [memberId, state, kind ?? '-', domain, portalNote(portal)].filter((text) => text !== '').join('  ');
+function rowsOfWaiting({ webhookPairs, pendingInstalls }: PortalsResponse): string[][] {
+  const pairs = webhookPairs.map(({ host, memberId, addedAt }) => [
+    memberId ?? 'not known yet',
+    'unused-pair',
+    'webhook',
+    host,
+    `waits since ${addedAt} for the first event of its outgoing webhook`,
+  ]);
+  const installs = pendingInstalls.portals.map(({ memberId, claims, keptAt, nextTryAt }) => [
+    memberId,
+    'pending',
+    'oauth',
+    '-',
+    `not confirmed: ${plural(claims, 'claim')} since ${keptAt}, next try ${nextTryAt}`,
+  ]);
+  return [...pairs, ...installs];
 }
 
-/** @param memberId of the portal that the pair is for, if known: no other portal can claim it then */
-export async function addWebhookPair(api: AdminClient, memberId?: string): Promise<Report> {
+/** All that is known about one portal. */
+export async function showPortal(api: AdminClient, name: string): Promise<Report> {
+  const portal = await findPortal(api, name);
+  const { domain, memberId, state, kind, language, installedAt, settings, bindings, arrivals } = portal;
+  const note = portalNote(portal);
+  const facts: [string, string][] = [
+    ['domain', domain],
+    ['member_id', memberId],
+    ['state', note === '' ? state : `${state}: ${note}`],
+    ['kind', kind ?? 'no credentials'],
+    ['language', language ?? 'not known'],
+    ['installed', installedAt],
+    ['events', bindings === null ? 'not bound' : `${bindings.bound} bound`],
+    ['delivery', deliveryFact(portal)],
+    ['last event', arrivals?.lastEventAt ?? 'none was noted'],
+    ...(arrivals?.lastRecordAt
+      ? [
+          ['last offline record', arrivals.lastRecordAt] as [string, string],
+          ['only offline', `${plural(arrivals.onlyOffline, 'event')} since the last online event`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ...Object.entries(settings).map(([consumer, given]): [string, string] => [
+      `settings of ${consumer}`,
+      JSON.stringify(given),
+    ]),
+  ];
+  const width = Math.max(...facts.map(([what]) => what.length));
+  return { value: portal, text: facts.map(([what, text]) => `${what.padEnd(width)}  ${text}`).join('\n') };
+}
+
+function deliveryFact({ kind, delivery }: ListedPortal): string {
+  if (!delivery)
+    return kind === 'webhook' ? 'online: a pair of webhooks has no offline queue' : 'no credentials';
+  const { mode, bound, note } = delivery;
+  if (note !== null) return `${mode}: ${note}`;
+  return mode === 'online' ? mode : `${mode}: ${plural(bound, 'event')} bound offline`;
+}
+
+/**
+ * Deletes a portal's tokens and unbinds its events, as an uninstall does.
+ * @param isClean also deletes its settings
+ * @throws StartupError if the operator does not confirm
+ */
+export async function removePortal(
+  api: AdminClient,
+  name: string,
+  { yes = false, clean = false }: { yes?: boolean; clean?: boolean },
+): Promise<Report> {
+  const portal = await findPortal(api, name);
+  if (!yes) await confirm(portal);
+  const answer = removeResponse.parse(await api.send('POST', pathOf(portal.memberId, 'remove'), { clean }));
+  const unbound =
+    answer.unbound === null
+      ? 'Its events could not be unbound there, and are answered with 401: remove the application in the portal.'
+      : `${plural(answer.unbound, 'event')} unbound there.`;
+  return {
+    value: answer,
+    text: `${portalText(portal)} is removed: its tokens are deleted. ${unbound}\nIt comes back when the application is installed or opened there again, or by another pair of webhooks.`,
+  };
+}
+
+async function confirm(portal: ListedPortal): Promise<void> {
+  if (!process.stdin.isTTY) throw new UsageError('Say --yes: nobody can be asked here.');
+  const [typed] = await prompt([
+    `${portalText(portal)}: its tokens are deleted, and no event of it is accepted any more. Type the domain to go on`,
+  ]);
+  if (typed !== portal.domain) throw new StartupError('Nothing was removed.');
+}
+
+/** @param given names the portal that the pair is for, if known: no other portal can claim it then */
+export async function addWebhookPair(api: AdminClient, given?: string): Promise<Report> {
+  const memberId = given === undefined ? undefined : await memberIdOfPair(api, given);
   const [webhookUrl = '', applicationToken = ''] = await prompt([
     'Address of the incoming webhook (https://<portal>/rest/<user>/<secret>/)',
     'Application token of the outgoing webhook',
@@ -65,6 +156,11 @@ export async function addWebhookPair(api: AdminClient, memberId?: string): Promi
   };
 }
 
+/** The portal of a pair need not be known yet: then it is named by its member_id, which Bitrix24 makes of 32 hex digits. */
+async function memberIdOfPair(api: AdminClient, given: string): Promise<string> {
+  return /^[0-9a-f]{32}$/i.test(given) ? given : (await findPortal(api, given)).memberId;
+}
+
 function wantedEvents(events: readonly string[]): string[] {
   if (events.length === 0) return ['No consumer wants any event yet.'];
   const list = events.map((name) => `  ${name}`);
@@ -72,10 +168,9 @@ function wantedEvents(events: readonly string[]): string[] {
 }
 
 /** @throws StartupError if no event comes */
-export async function testPortal(api: AdminClient, memberId: string): Promise<Report> {
-  const { portals } = portalsResponse.parse(await api.send('GET', '/portals'));
-  const portal = portals.find((one) => one.memberId === memberId);
-  const byHand = portal?.kind === 'webhook';
+export async function testPortal(api: AdminClient, name: string): Promise<Report> {
+  const { memberId, kind } = await findPortal(api, name);
+  const byHand = kind === 'webhook';
   if (byHand) {
     process.stderr.write(
       'This portal has no application, so it cannot be asked for a test event. Change something there by hand that the outgoing webhook is for, such as the name of a contact. Waiting a minute for any event …\n',
@@ -93,48 +188,75 @@ export async function testPortal(api: AdminClient, memberId: string): Promise<Re
   );
 }
 
-/** @throws StartupError if `json` is no object */
+/** @throws UsageError if `json` is no object */
 export async function setSettings(
   api: AdminClient,
-  memberId: string,
+  name: string,
   consumer: string,
   json: string,
 ): Promise<Report> {
   const settings = settingsRequest.safeParse(parsed(json));
   if (!settings.success)
-    throw new StartupError(`The settings must be a JSON object, such as {"particles":"capital"}.`);
-  await api.send('PUT', pathOf(memberId, 'settings', consumer), settings.data);
-  return { value: settings.data, text: `Set for ${consumer} at ${memberId}; in force within seconds.` };
+    throw new UsageError(`The settings must be a JSON object, such as {"particles":"capital"}.`);
+  const portal = await findPortal(api, name);
+  await api.send('PUT', pathOf(portal.memberId, 'settings', consumer), settings.data);
+  return {
+    value: settings.data,
+    text: `Set for ${consumer} at ${portalText(portal)}; in force within seconds.`,
+  };
 }
 
 /**
  * @param limit `usual`, `enterprise`, `free`, or requests a second and a burst, such as `5/250`
- * @throws StartupError if it is none of these
+ * @throws UsageError if it is none of these
  */
-export async function setLimit(api: AdminClient, memberId: string, limit: string): Promise<Report> {
+export async function setLimit(api: AdminClient, name: string, limit: string): Promise<Report> {
+  const given = limitIn(limit);
+  const portal = await findPortal(api, name);
   const answer = limitResponse.parse(
-    await api.send('PUT', pathOf(memberId, 'limit'), { limit: limitIn(limit) }),
+    await api.send('PUT', pathOf(portal.memberId, 'limit'), { limit: given }),
   );
   const limitText =
     answer.limit === 'free'
       ? 'as many requests as they come'
       : `${answer.limit.rate} requests a second, ${answer.limit.burst} at once`;
-  return { value: answer, text: `${memberId} now gets ${limitText}.` };
+  return { value: answer, text: `${portalText(portal)} now gets ${limitText}.` };
 }
 
 function limitIn(text: string): GivenLimit {
   if (text === 'usual' || text === 'enterprise' || text === 'free') return text;
   const [, rate, burst] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(text) ?? [];
   if (rate !== undefined && burst !== undefined) return { rate: Number(rate), burst: Number(burst) };
-  throw new StartupError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
+  throw new UsageError('The limit must be usual, enterprise, free, or <rate>/<burst> such as 5/250.');
+}
+
+/** @throws UsageError if `mode` is none */
+export async function setMode(api: AdminClient, name: string, mode: string): Promise<Report> {
+  const given = modeRequest.safeParse({ mode });
+  if (!given.success) throw new UsageError('The mode must be online, offline or both.');
+  const portal = await findPortal(api, name);
+  const answer = modeResponse.parse(await api.send('PUT', pathOf(portal.memberId, 'mode'), given.data));
+  return { value: answer, text: `${portalText(portal)} ${MODE_TEXTS[answer.mode]}${unreadNote(answer)}` };
+}
+
+const MODE_TEXTS = {
+  online: 'posts its events.',
+  offline: 'posts no events: they are read from its offline queue.',
+  both: 'posts its events, and those that it posts in vain are read from its offline queue.',
+} as const;
+
+function unreadNote({ mode, isRead }: { mode: DeliveryMode; isRead: boolean }): string {
+  if (mode === 'online' || isRead) return '';
+  return ' Nobody reads offline queues yet: start offline-puller.';
 }
 
 /** Ends a suspension at once, instead of at the next attempt. */
-export async function resumePortal(api: AdminClient, memberId: string): Promise<Report> {
-  const answer = resumeResponse.parse(await api.send('POST', pathOf(memberId, 'resume')));
+export async function resumePortal(api: AdminClient, name: string): Promise<Report> {
+  const portal = await findPortal(api, name);
+  const answer = resumeResponse.parse(await api.send('POST', pathOf(portal.memberId, 'resume')));
   const text = answer.resumed
-    ? `${memberId} is called again, and its delayed events and jobs are due now. Its state is resuming until it answers.`
-    : `${memberId} was not suspended.`;
+    ? `${portalText(portal)} is called again, and its delayed events and jobs are due now. Its state is resuming until it answers.`
+    : `${portalText(portal)} was not suspended.`;
   return { value: answer, text };
 }
 

@@ -1,7 +1,6 @@
 import {
   jobText,
   jobTrouble,
-  portalsResponse,
   portalSyncResponse,
   progressOf,
   syncJobResponse,
@@ -14,6 +13,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
 import type { Report } from './command.js';
 import type { AdminClient } from './admin-client.js';
+import { findPortal } from './portal-name.js';
 import { ProgressLine } from './terminal.js';
 
 const POLL_INTERVAL_MS = 500;
@@ -23,7 +23,7 @@ const POLL_INTERVAL_MS = 500;
  * @throws StartupError if it failed
  */
 export async function runSync(api: AdminClient, kind: SyncJobKind, portal: string): Promise<Report> {
-  const memberId = await memberIdOf(api, portal);
+  const { memberId } = await findPortal(api, portal);
   const { id } = syncJobResponse.parse(await api.send('POST', `${pathOf(memberId)}/${kind}`)).task;
   const ended = await followJob(api, memberId, id);
   if (ended.state === 'failed') {
@@ -34,7 +34,9 @@ export async function runSync(api: AdminClient, kind: SyncJobKind, portal: strin
 
 /** Running jobs, and the last result of each kind. */
 export async function syncStatus(api: AdminClient, portal: string): Promise<Report> {
-  const { tasks } = portalSyncResponse.parse(await api.send('GET', pathOf(await memberIdOf(api, portal))));
+  const { tasks } = portalSyncResponse.parse(
+    await api.send('GET', pathOf((await findPortal(api, portal)).memberId)),
+  );
   const text = tasks.map((one) => [summarize(one), ...typeLines(one)].join('\n')).join('\n\n');
   return { value: tasks, text: text || 'No job was requested yet; a new portal is read within seconds.' };
 }
@@ -67,21 +69,6 @@ function summarize(job: SyncJob): string {
 
 function typeLines(job: SyncJob): string[] {
   return progressOf(job).types.map((type) => `  ${type.entityTypeId}  ${type.title}  ${typeText(type)}`);
-}
-
-/** Finds a portal by its member_id, its domain, or the domain's first label. @throws StartupError for none, or several */
-async function memberIdOf(api: AdminClient, name: string): Promise<string> {
-  const all = portalsResponse.parse(await api.send('GET', '/portals')).portals;
-  const meant = [
-    all.filter(({ memberId }) => memberId === name),
-    all.filter(({ domain }) => domain === name),
-    all.filter(({ domain }) => domain.split(/[.:/]/)[0] === name),
-  ].find((found) => found.length > 0);
-  if (!meant) throw new StartupError(`There is no portal ${name}: see relay portals.`);
-  const [portal, ...others] = meant;
-  if (!portal || others.length > 0)
-    throw new StartupError(`${name} matches several portals: give the member_id.`);
-  return portal.memberId;
 }
 
 function pathOf(memberId: string): string {

@@ -5,13 +5,11 @@ import { JobsModule } from '@relay/jobs';
 import { databaseOptions, type Environment, LeaderLease, LOG, type Log } from '@relay/platform';
 import { PORTAL_ENTITIES, PortalsModule } from '@relay/portals';
 import { ALLOW_HOSTS, WebhookRegistration } from './admin/webhook-registration.js';
+import { SilenceWatch } from './maintenance/silence-watch.js';
 import { PendingInstallsRunner } from './maintenance/pending-installs.runner.js';
 import { StaleTokenRefresherRunner } from './maintenance/stale-token-refresher.runner.js';
-import {
-  EventBindingReconciler,
-  HANDLER_URL,
-  PortalLanguages,
-} from './subscriptions/event-binding-reconciler.js';
+import { EventBindingReconciler, PortalLanguages } from './subscriptions/event-binding-reconciler.js';
+import { HANDLER_URL, HandlerComparison } from './subscriptions/handler-comparison.js';
 
 /** The variables that the control plane reads. */
 export const CONTROL_PLANE_VARIABLES = [
@@ -26,6 +24,12 @@ export const CONTROL_PLANE_VARIABLES = [
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
   'OPS_TOKEN',
+  'EVENT_LOG_DAYS',
+  'EVENT_LOG_MAX_MB',
+  'NOTIFY_URL',
+  'NOTIFY_SECRET',
+  'NOTIFY_ALLOW_HOSTS',
+  'NOTIFY_PORTALS',
   'LOG_LEVEL',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
@@ -58,8 +62,10 @@ export class ControlPlaneModule {
         { provide: LeaderLease, useValue: lease },
         { provide: LOG, useValue: log },
         EventBindingReconciler,
+        HandlerComparison,
         PortalLanguages,
         PendingInstallsRunner,
+        SilenceWatch,
         StaleTokenRefresherRunner,
         WebhookRegistration,
       ],

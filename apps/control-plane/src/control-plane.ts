@@ -8,12 +8,12 @@ import {
   requireShardCount,
   TopologyReconciler,
 } from '@relay/bus';
-import { EventTests } from '@relay/installs';
+import { EventLogPartitions, EventLogReader, EventLogWriter } from '@relay/event-log';
 import { PortalJobs } from '@relay/jobs';
 import {
   type ProcessContext,
   checkDatabase,
-  closeInOrder,
+  shutDownInOrder,
   LeaderLease,
   NestLogger,
   ownProcessContext,
@@ -22,25 +22,34 @@ import {
 } from '@relay/platform';
 import {
   activeSubscriptions,
+  DriftChecks,
   EventBindings,
+  EventDeliveryProbe,
+  OfflineBindings,
   KeyRotation,
   PendingInstalls,
   PortalClients,
   PortalLimits,
   PortalQuery,
+  PortalRepository,
   PortalSettings,
   PortalWakes,
+  Reachability,
   Subscriptions,
   Suspensions,
   WebhookPairs,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { GatewayReports } from './admin/gateway-reports.js';
-import { KnownConsumers } from './admin/known-consumers.js';
+import { ConsumerRegistry } from './admin/consumer-registry.js';
 import { createAdminApi } from './admin/admin-api.js';
+import { MIRROR_CONSUMER, MIRROR_KINDS } from './admin/sync-routes.js';
 import { WebhookRegistration } from './admin/webhook-registration.js';
 import { ControlPlaneModule, type ControlPlaneEnvironment } from './control-plane.module.js';
+import { Notifier } from './notifications/notifier.js';
+import { StateMetrics } from './maintenance/state-metrics.js';
 import { PortalWaker } from './maintenance/portal-waker.js';
+import { HandlerComparison } from './subscriptions/handler-comparison.js';
 
 export interface RunningControlPlane {
   /** Takes no more jobs, ends those in flight, then closes bus and database. */
@@ -82,7 +91,7 @@ export async function startControlPlane(
   const admin = openBusAdmin({ amqpUrl, databaseUrl, log });
   const database = app.get(DataSource);
   const [subscriptions, bindings] = [app.get(Subscriptions), app.get(EventBindings)];
-  const consumers = new KnownConsumers({ admin, subscriptions, bindings });
+  const consumers = new ConsumerRegistry({ admin, subscriptions, bindings });
   const mover = new BusMover({
     amqpUrl,
     previousAmqpUrl: environment.PREVIOUS_AMQP_URL,
@@ -92,10 +101,21 @@ export async function startControlPlane(
     log,
   });
   const clients = app.get(PortalClients);
+  const { EVENT_LOG_DAYS: days, EVENT_LOG_MAX_MB: maxMegabytes } = environment;
+  const eventLogWriter = days > 0 ? new EventLogWriter({ databaseUrl, log }) : undefined;
+  const eventLogPartitions = new EventLogPartitions({
+    database,
+    isLeader: () => lease.isLeader(),
+    days,
+    maxBytes: maxMegabytes * 1024 ** 2,
+    log,
+  });
   host.mountOpsApi(
     await createAdminApi({
       token: environment.OPS_TOKEN,
       portals: app.get(PortalQuery),
+      repository: app.get(PortalRepository),
+      handlerUrl: `${environment.PUBLIC_URL}/b24/events`,
       webhooks: app.get(WebhookRegistration),
       webhookPairs: app.get(WebhookPairs),
       pending: app.get(PendingInstalls),
@@ -105,12 +125,18 @@ export async function startControlPlane(
       clients,
       jobs: app.get(PortalJobs),
       keys: app.get(KeyRotation),
-      tests: new EventTests(database, clients),
+      tests: new EventDeliveryProbe(database, clients),
       admin,
+      bus: opened,
+      eventLog: { reader: new EventLogReader(database), writer: eventLogWriter },
       mover,
       gateways: new GatewayReports(database),
       subscriptions,
       bindings,
+      offline: app.get(OfflineBindings),
+      checks: app.get(DriftChecks),
+      reachability: app.get(Reachability),
+      comparison: app.get(HandlerComparison),
       log,
     }),
   );
@@ -122,7 +148,28 @@ export async function startControlPlane(
     log,
   });
   waker.start();
+  const metrics = new StateMetrics({
+    lease,
+    consumers,
+    portals: app.get(PortalQuery),
+    checks: app.get(DriftChecks),
+    jobs: app.get(PortalJobs),
+    mirror: { consumer: MIRROR_CONSUMER, kinds: MIRROR_KINDS },
+    log,
+  });
+  metrics.start();
+  const notifier = new Notifier({
+    environment,
+    dataSource: database,
+    lease,
+    portals: app.get(PortalQuery),
+    consumers,
+    clients,
+    log,
+  });
+  notifier.start();
   mover.start();
+  eventLogPartitions.start();
   const reporter = new ServiceReporter({
     service: 'control-plane',
     opsPort: environment.OPS_PORT,
@@ -132,15 +179,19 @@ export async function startControlPlane(
   });
   reporter.start();
   isStarted = true;
-  log.info({ opsPort: environment.OPS_PORT, publicUrl: environment.PUBLIC_URL }, 'control plane works');
+  log.info({ opsPort: environment.OPS_PORT, publicUrl: environment.PUBLIC_URL }, 'control plane started');
   return {
     close: async () => {
       isStarted = false;
-      await closeInOrder(
+      await shutDownInOrder(
         [
           // Registered before the database, from which it reads the consumers.
           { what: 'move from the previous bus', close: () => mover.close(), timeoutMs: 10_000 },
           { what: 'events to be woken', close: () => waker.stop(), timeoutMs: 5_000 },
+          { what: 'notifications', close: () => notifier.stop(), timeoutMs: 12_000 },
+          { what: 'state metrics', close: () => metrics.stop(), timeoutMs: 5_000 },
+          { what: 'upkeep of the event log', close: () => eventLogPartitions.stop(), timeoutMs: 5_000 },
+          { what: 'event log', close: async () => eventLogWriter?.close(), timeoutMs: 5_000 },
           { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
           // A token pair that was granted is stored before the database is closed.
           { what: 'jobs and database', close: () => app.close(), timeoutMs: 15_000 },

@@ -1,17 +1,28 @@
 import { Controller, Get, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import type { EventBus } from '@relay/bus';
 import { InstallsModule } from '@relay/installs';
+import { JobsModule } from '@relay/jobs';
 import { databaseOptions, type Environment, LOG, type Log } from '@relay/platform';
-import { PORTAL_ENTITIES, PortalsModule } from '@relay/portals';
+import {
+  PORTAL_ENTITIES,
+  PortalCache,
+  PortalClients,
+  PortalRateLimiter,
+  PortalsModule,
+} from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { ArrivalRecorder } from './ingress/arrival-recorder.js';
 import { EventAuthenticator } from './ingress/event-authenticator.js';
-import { EVENT_BUS, EventIngress } from './ingress/event-ingress.js';
-import { EventTests } from './ingress/event-tests.js';
+import { EVENT_BUS, EventIngress, type EventPublisher } from './ingress/event-ingress.js';
+import { AwaitedEventRecorder } from './ingress/awaited-event-recorder.js';
 import { EventsController } from './ingress/events.controller.js';
-import { AppPage } from './installs/app-page.js';
 import { AppController } from './installs/app.controller.js';
+import { FramedPage, PageFilesController } from './installs/pages/framed-page.js';
 import { HANDLER_URL, InstallController, InstallEvent } from './installs/install.controller.js';
 import { Reauthorization } from './ingress/reauthorization.js';
+import { FrameAuthenticator } from './portal-page/frame-authenticator.js';
+import { PortalPageController } from './portal-page/portal-page.controller.js';
+import { PortalPageService, PortalReads } from './portal-page/portal-page.service.js';
 
 /** The variables that the gateway reads. */
 export const GATEWAY_VARIABLES = [
@@ -26,6 +37,7 @@ export const GATEWAY_VARIABLES = [
   'B24_OAUTH_URL',
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
+  'EVENT_LOG_DAYS',
   'LOG_LEVEL',
   'TRUST_PROXY',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
@@ -43,7 +55,7 @@ class HealthController {
 
 @Module({})
 export class GatewayModule {
-  static forRoot(environment: GatewayEnvironment, bus: EventBus, log: Log): DynamicModule {
+  static forRoot(environment: GatewayEnvironment, bus: EventPublisher, log: Log): DynamicModule {
     const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret, B24_OAUTH_URL: urls } = environment;
     // Without client keys there are no installs, only portals registered by webhook.
     const oauth = clientId && clientSecret ? { urls, clientId, clientSecret } : undefined;
@@ -60,18 +72,35 @@ export class GatewayModule {
           databaseUrl: environment.DATABASE_URL,
         }),
         InstallsModule.forRoot({ oauth, allowHosts, log }),
+        JobsModule,
       ],
-      controllers: [EventsController, InstallController, AppController, HealthController],
+      controllers: [
+        EventsController,
+        InstallController,
+        AppController,
+        PortalPageController,
+        PageFilesController,
+        HealthController,
+      ],
       providers: [
         { provide: EVENT_BUS, useValue: bus },
         { provide: HANDLER_URL, useValue: `${environment.PUBLIC_URL}/b24/events` },
         { provide: LOG, useValue: log },
         EventIngress,
         EventAuthenticator,
-        EventTests,
+        AwaitedEventRecorder,
+        ArrivalRecorder,
         InstallEvent,
         Reauthorization,
-        AppPage,
+        { provide: FramedPage, useFactory: () => new FramedPage() },
+        PortalReads,
+        PortalPageService,
+        {
+          provide: FrameAuthenticator,
+          useFactory: (cache: PortalCache, clients: PortalClients, dataSource: DataSource) =>
+            new FrameAuthenticator(cache, clients, new PortalRateLimiter(dataSource, log), allowHosts),
+          inject: [PortalCache, PortalClients, DataSource],
+        },
       ],
     };
   }

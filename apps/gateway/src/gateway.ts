@@ -1,9 +1,11 @@
+import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { BusHealth, openEventBus, requireShardCount, TopologyReconciler } from '@relay/bus';
+import { EventLogWriter, logPublished } from '@relay/event-log';
 import {
   type ProcessContext,
-  closeInOrder,
+  shutDownInOrder,
   checkDatabase,
   guardConnections,
   NestLogger,
@@ -14,6 +16,7 @@ import {
   ServiceReporter,
   type HealthResult,
   defaultConnectionLimits,
+  type Log,
   type TrustProxy,
 } from '@relay/platform';
 import { activeSubscriptions } from '@relay/portals';
@@ -21,9 +24,15 @@ import { fastify as createServer, type FastifyInstance } from 'fastify';
 import { DataSource } from 'typeorm';
 import { ControlPlaneWatch } from './control-plane-watch.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
-import { BODY_LIMIT_BYTES, keepOutOfCaches, refuseMalformed, takeFormBodies } from './http/form-body.js';
+import {
+  BODY_LIMIT_BYTES,
+  disableCaching,
+  rejectMalformed,
+  keepBodiesUnparsed,
+} from './http/fastify-setup.js';
 import { RequestRejectedFilter } from './http/request-rejected.filter.js';
 import { measureRequests, traceRequests } from './http/request-telemetry.js';
+import type { EventPublisher } from './ingress/event-ingress.js';
 import { JournalledBus } from './ingress/journal/journalled-bus.js';
 import { PageFailureFilter } from './installs/pages/page-request.js';
 import { checkPublicUrl } from './public-url.js';
@@ -59,29 +68,8 @@ export async function startGateway(
   const opened = await openEventBus({ amqpUrl, databaseUrl, log, busHealth, prepare });
   topology?.start();
   const bus = await JournalledBus.over(opened, { dataDir, log });
-  const connectionLimits = defaultConnectionLimits('public');
-  const app = await NestFactory.create<NestFastifyApplication>(
-    GatewayModule.forRoot(environment, bus, log),
-    new FastifyAdapter({
-      trustProxy: trustProxyOf(environment.TRUST_PROXY),
-      bodyLimit: BODY_LIMIT_BYTES,
-      ...serverOptions(connectionLimits),
-      frameworkErrors: refuseMalformed,
-      // During shutdown open connections are still served, since Bitrix24 does not repeat a request.
-      return503OnClosing: false,
-      // An address that was typed into Bitrix24's form may end with a slash, and nobody would notice the 404.
-      routerOptions: { ignoreTrailingSlash: true },
-    }),
-    { bodyParser: false, logger: new NestLogger(log), abortOnError: false },
-  );
-  const fastify = app.getHttpAdapter().getInstance();
-  guardConnections(fastify.server, connectionLimits, BODY_LIMIT_BYTES);
-  keepOutOfCaches(fastify);
-  takeFormBodies(fastify);
-  measureRequests(fastify);
-  if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);
-  const rejections = new RequestRejectedFilter(log);
-  app.useGlobalFilters(rejections, new PageFailureFilter(rejections));
+  const eventLog = environment.EVENT_LOG_DAYS > 0 ? new EventLogWriter({ databaseUrl, log }) : undefined;
+  const app = await createGatewayApp(environment, logPublished(bus, eventLog), log, new NestLogger(log));
   await app.listen(environment.PORT, '0.0.0.0');
   const database = app.get(DataSource);
   const watch = new ControlPlaneWatch(database, log);
@@ -92,7 +80,12 @@ export async function startGateway(
     service: 'gateway',
     opsPort: environment.OPS_PORT,
     database,
-    state: async () => ({ journal: await bus.status(), repairs: topology?.repairs() ?? [] }),
+    state: async () => ({
+      journal: await bus.status(),
+      repairs: topology?.repairs() ?? [],
+      // Silence is judged when all gateways say so: one of a version before leaves no trace of what it takes.
+      notesArrivals: true,
+    }),
     log,
   });
   reporter.start();
@@ -105,13 +98,14 @@ export async function startGateway(
   return {
     close: async () => {
       ready = undefined;
-      await closeInOrder(
+      await shutDownInOrder(
         [
           // Registered before the app: dependencies of requests stay open until the last one is answered.
           { what: 'requests in flight', close: () => app.getHttpAdapter().close(), timeoutMs: 30_000 },
           { what: 'control plane watch', close: () => watch.stop(), timeoutMs: 1_000 },
           { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
           { what: 'installs and database', close: () => app.close(), timeoutMs: 10_000 },
+          { what: 'event log', close: async () => eventLog?.close(), timeoutMs: 5_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
           { what: 'queues of consumers', close: async () => topology?.close(), timeoutMs: 6_000 },
           // A batch of the journal may be in flight.
@@ -121,6 +115,39 @@ export async function startGateway(
       ).finally(() => log.info({}, 'gateway stopped'));
     },
   };
+}
+
+/** The public server: routes, limits, telemetry and answers to what fails. It does not listen yet. */
+export async function createGatewayApp(
+  environment: GatewayEnvironment,
+  bus: EventPublisher,
+  log: Log,
+  logger: LoggerService | false,
+): Promise<NestFastifyApplication> {
+  const connectionLimits = defaultConnectionLimits('public');
+  const app = await NestFactory.create<NestFastifyApplication>(
+    GatewayModule.forRoot(environment, bus, log),
+    new FastifyAdapter({
+      trustProxy: trustProxyOf(environment.TRUST_PROXY),
+      bodyLimit: BODY_LIMIT_BYTES,
+      ...serverOptions(connectionLimits),
+      frameworkErrors: rejectMalformed,
+      // During shutdown open connections are still served, since Bitrix24 does not repeat a request.
+      return503OnClosing: false,
+      // An address that was typed into Bitrix24's form may end with a slash, and nobody would notice the 404.
+      routerOptions: { ignoreTrailingSlash: true },
+    }),
+    { bodyParser: false, logger, abortOnError: false },
+  );
+  const fastify = app.getHttpAdapter().getInstance();
+  guardConnections(fastify.server, connectionLimits, BODY_LIMIT_BYTES);
+  disableCaching(fastify);
+  keepBodiesUnparsed(fastify);
+  measureRequests(fastify);
+  if (environment.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined) traceRequests(fastify);
+  const rejections = new RequestRejectedFilter(log);
+  app.useGlobalFilters(rejections, new PageFailureFilter(rejections));
+  return app;
 }
 
 /** For `relay` of before the control plane, which asks here: it says where the admin API is. */

@@ -15,7 +15,7 @@ export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void>
       'the host of PUBLIC_URL has no dot: Bitrix24 takes no handler there, and no online event will be bound',
     );
   }
-  const reason = await whyNotReached(`${publicUrl}/health/live`);
+  const reason = await findProblem(`${publicUrl}/health/live`);
   if (reason === undefined) log.info({ publicUrl }, 'the gateway is reached under PUBLIC_URL');
   else {
     log.warn(
@@ -25,7 +25,7 @@ export async function checkPublicUrl(publicUrl: string, log: Log): Promise<void>
   }
 }
 
-async function whyNotReached(url: string): Promise<string | undefined> {
+async function findProblem(url: string): Promise<string | undefined> {
   try {
     const answer = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (answer.status !== 200) return `answered ${answer.status}`;

@@ -1,25 +1,28 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Bitrix24Error } from '@relay/bitrix24';
-import type { PortalEntry } from '@relay/consumer';
-import { databaseOptions, silentLog } from '@relay/platform';
-import { PORTAL_ENTITIES, PortalRepository, PortalSettings, PortalsModule } from '@relay/portals';
+import { CONSUMER_LOG, HASH_KEY, type PortalEntry } from '@relay/consumer';
+import { nameSettings } from '@relay/names';
+import { databaseOptions, loadMigrations, silentLog } from '@relay/platform';
+import { CorrectionCounts, PORTAL_ENTITIES, PortalSettings, PortalsModule } from '@relay/portals';
+import { installPortal, startTestSimulator, TestPortal } from '@relay/testing';
+import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { eventually } from '../../../test/support/eventually.js';
-import { ContactPortal } from '../test/contact-portal.js';
-import { nameSettings } from './settings.js';
 import { ContactNamesController } from './contact-names.controller.js';
+import { CorrectionMemory } from './correction-memory.js';
 
 describe('ContactNamesController', () => {
   let database: TestDatabase;
   let module: TestingModule;
-  let portal: ContactPortal;
-  let memberId: string;
+  let simulator: Awaited<ReturnType<typeof startTestSimulator>>;
+  let portal: TestPortal;
 
   beforeAll(async () => {
-    database = await freshDatabase('libs/portals');
+    simulator = await startTestSimulator();
+    database = await freshDatabase(await loadMigrations());
     module = await Test.createTestingModule({
       imports: [
         TypeOrmModule.forRoot(databaseOptions(database.url, 'spec', PORTAL_ENTITIES)),
@@ -31,135 +34,183 @@ describe('ContactNamesController', () => {
         }),
       ],
       controllers: [ContactNamesController],
+      providers: [
+        CorrectionMemory,
+        { provide: CONSUMER_LOG, useValue: silentLog },
+        { provide: HASH_KEY, useValue: randomBytes(32) },
+      ],
     }).compile();
     await module.get(PortalSettings).declare('name-formatter', nameSettings);
   });
-  beforeEach(async () => {
-    portal = new ContactPortal();
-    memberId = randomUUID();
-    await portal.start();
-    await install(portal.url);
-  });
-  afterEach(() => {
-    portal.stop();
-  });
+  beforeEach(() => newPortal());
   afterAll(async () => {
     await module.close();
     await database.drop();
+    await simulator.close();
   });
 
-  async function install(clientEndpoint: string, language?: string): Promise<void> {
-    const tokens = { accessToken: 'made-up-access', refreshToken: 'made-up-refresh' };
-    const expiresAt = Date.now() + 3_600_000;
-    const rest = { scope: ['crm'], status: 'L', oauthHost: 'oauth.bitrix.info' };
-    const grant = { memberId, clientEndpoint, ...tokens, expiresAt, ...rest };
-    const claim = { domain: 'one.bitrix24.com', applicationToken: 'made-up-token', language };
-    await module.get(PortalRepository).install(grant, claim);
+  async function newPortal(language = 'en'): Promise<void> {
+    portal = await TestPortal.create(simulator.url, { language });
+    await installPortal(module, portal);
   }
 
+  const put = (id: string, fields: Record<string, string | null>) => portal.put('contact', id, fields);
+  const updates = async () => (await portal.updates('contact')).map(String);
+  /** Their names, as they are now. */
+  const names = async (id: string) => {
+    const found = await portal.item('contact', id);
+    return { name: found?.['name'], secondName: found?.['secondName'], lastName: found?.['lastName'] };
+  };
+
   function handle(...ids: (string | null)[]): ReturnType<ContactNamesController['formatNames']> {
-    return module.get(ContactNamesController).formatNames({ memberId, entries: ids.map(entryOf) });
+    return module
+      .get(ContactNamesController)
+      .formatNames({ memberId: portal.memberId, entries: ids.map(entryOf) });
   }
 
   it('writes the fields that differ, and none that do not', async () => {
-    portal.contacts.set('82', { name: 'jOHN', secondName: null, lastName: "o'neil" });
-    portal.contacts.set('83', { name: 'Anna', secondName: '', lastName: 'SMith' });
+    await put('82', { name: 'jOHN', secondName: null, lastName: "o'neil" });
+    await put('83', { name: 'Anna', secondName: '', lastName: 'SMith' });
     expect(await handle('82', '83')).toEqual([]);
-    expect(portal.contacts.get('82')).toEqual({ name: 'John', secondName: null, lastName: "O'Neil" });
-    expect(portal.contacts.get('83')).toEqual({ name: 'Anna', secondName: '', lastName: 'Smith' });
-    expect(portal.updates).toEqual(['82', '83']);
+    expect(await module.get(CorrectionCounts).total(portal.memberId, 'name-formatter', 7)).toBe(2);
+    expect(await names('82')).toMatchObject({ name: 'John', secondName: null, lastName: "O'Neil" });
+    expect(await names('83')).toMatchObject({ name: 'Anna', secondName: '', lastName: 'Smith' });
+    expect(await updates()).toEqual(['82', '83']);
   });
 
   it('writes nothing for the event that its own write caused', async () => {
-    portal.contacts.set('82', { name: 'jOHN', lastName: 'SMITH' });
+    await put('82', { name: 'jOHN', lastName: 'SMITH' });
     await handle('82');
     await handle('82');
-    expect(portal.updates).toEqual(['82']);
+    expect(await updates()).toEqual(['82']);
+  });
+
+  it('leaves alone what was put back, and goes on with the other fields', async () => {
+    await put('82', { name: 'CLUB', lastName: 'SMITH' });
+    await handle('82');
+    await put('82', { name: 'CLUB', lastName: 'jones' });
+    await handle('82');
+    expect(await names('82')).toMatchObject({ name: 'CLUB', lastName: 'Jones' });
+    await handle('82');
+    expect(await updates()).toEqual(['82', '82']);
+  });
+
+  it('does not take a value for put back that is still there because its write failed', async () => {
+    await put('82', { name: 'jOHN' });
+    await portal.failNext('crm.item.update', 'ACCESS_DENIED', { id: 82 });
+    expect(await handle('82')).toHaveLength(1);
+    expect(await handle('82')).toEqual([]);
+    expect(await names('82')).toMatchObject({ name: 'John' });
+  });
+
+  it('corrects once more where the process ended before the correction was remembered', async () => {
+    await put('82', { name: 'CLUB' });
+    await handle('82');
+    await module
+      .get(DataSource)
+      .query('DELETE FROM names.corrections WHERE member_id = $1', [portal.memberId]);
+    for (let i = 0; i < 3; i++) {
+      await put('82', { name: 'CLUB' });
+      await handle('82');
+    }
+    expect(await updates()).toEqual(['82', '82']);
+  });
+
+  it('fails the batch, with the names as they are, while it cannot know what was put back', async () => {
+    const source = module.get(DataSource);
+    await put('82', { name: 'jOHN' });
+    await source.query('ALTER TABLE names.corrections RENAME TO gone');
+    await expect(handle('82')).rejects.toThrow('names.corrections');
+    await source.query('ALTER TABLE names.gone RENAME TO corrections');
+    expect(await updates()).toEqual([]);
+    expect(await handle('82')).toEqual([]);
+    expect(await updates()).toEqual(['82']);
   });
 
   it('has nothing to do for contacts that are gone, nor for events without an id', async () => {
     expect(await handle('404', null)).toEqual([]);
-    expect(portal.updates).toEqual([]);
+    expect(await updates()).toEqual([]);
   });
 
   it('is done with a contact that is deleted between reading and writing', async () => {
-    portal.contacts.set('82', { name: 'jOHN' });
-    portal.refusals.set('82', 'NOT_FOUND');
+    await put('82', { name: 'jOHN' });
+    await portal.failNext('crm.item.update', 'NOT_FOUND', { id: 82 });
     expect(await handle('82')).toEqual([]);
   });
 
   it('reports the one contact whose update is refused, and updates the others', async () => {
-    for (const id of ['1', '2', '3']) portal.contacts.set(id, { name: 'jOHN' });
-    portal.refusals.set('2', 'ACCESS_DENIED');
+    await portal.fill('contact', 3, { name: 'jOHN' });
+    await portal.failNext('crm.item.update', 'ACCESS_DENIED', { id: 2 });
     const failed = await handle('1', '2', '3');
     expect(failed).toEqual([{ entity: 'CRMCONTACT:2', error: expect.any(Bitrix24Error) }]);
     expect(failed[0]?.error).toMatchObject({ code: 'ACCESS_DENIED' });
-    expect(portal.updates).toEqual(['1', '3']);
+    expect(await updates()).toEqual(['1', '3']);
   });
 
   it('corrects a contact of a Turkish portal by Turkish rules', async () => {
-    await install(portal.url, 'tr');
-    portal.contacts.set('82', { name: 'ışık', secondName: 'ALİ', lastName: 'istanbul IŞIK' });
+    await newPortal('tr');
+    await put('82', { name: 'ışık', secondName: 'ALİ', lastName: 'istanbul IŞIK' });
     expect(await handle('82')).toEqual([]);
-    expect(portal.contacts.get('82')).toEqual({ name: 'Işık', secondName: 'Ali', lastName: 'İstanbul Işık' });
+    expect(await names('82')).toMatchObject({ name: 'Işık', secondName: 'Ali', lastName: 'İstanbul Işık' });
   });
 
   it('goes by what an operator has set for the portal, its language before that of the install', async () => {
-    await install(portal.url, 'en');
     await module
       .get(PortalSettings)
-      .set(memberId, 'name-formatter', { language: 'nl', particles: 'capital' });
-    portal.contacts.set('82', { name: 'ijsbrand', lastName: 'VAN DEN BERGHE' });
-    portal.contacts.set('83', { name: 'Robert', lastName: 'Di Caprio De Niro' });
+      .set(portal.memberId, 'name-formatter', { language: 'nl', particles: 'capital' });
+    await put('82', { name: 'ijsbrand', lastName: 'VAN DEN BERGHE' });
+    await put('83', { name: 'Robert', lastName: 'Di Caprio De Niro' });
     expect(await handle('82', '83')).toEqual([]);
-    expect(portal.contacts.get('82')).toEqual({ name: 'IJsbrand', lastName: 'Van Den Berghe' });
-    expect(portal.updates).toEqual(['82']);
+    expect(await names('82')).toMatchObject({ name: 'IJsbrand', lastName: 'Van Den Berghe' });
+    expect(await updates()).toEqual(['82']);
   });
 
   it('follows a setting that changes', async () => {
-    portal.contacts.set('82', { name: 'Robert', lastName: 'Anna De Niro' });
+    await put('82', { name: 'Ursula', lastName: 'von der Leyen' });
     const settings = module.get(PortalSettings);
-    await settings.set(memberId, 'name-formatter', { particles: 'capital' });
-    await eventually(async () => expect(await handle('82')).toEqual([]));
-    expect(portal.updates).toEqual([]);
-    await settings.set(memberId, 'name-formatter', { particles: 'lower' });
+    expect(await handle('82')).toEqual([]);
+    expect(await updates()).toEqual([]);
+    await settings.set(portal.memberId, 'name-formatter', { firstWord: 'capital' });
     await eventually(async () => {
       expect(await handle('82')).toEqual([]);
-      expect(portal.contacts.get('82')).toEqual({ name: 'Robert', lastName: 'Anna de Niro' });
+      expect(await names('82')).toMatchObject({ name: 'Ursula', lastName: 'Von der Leyen' });
     });
   });
 
   it('reports the one contact whose update breaks its request, and updates the 59 others', async () => {
     const ids = Array.from({ length: 60 }, (_, i) => String(i + 1));
-    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
-    portal.deadly = '17';
+    await portal.fill('contact', ids.length, { name: 'jOHN' });
+    await portal.breakNext('crm.item.update', 'html', { id: 17, times: 100 });
     expect(await handle(...ids)).toMatchObject([{ entity: 'CRMCONTACT:17', error: { code: 'BAD_ANSWER' } }]);
-    expect(new Set(portal.updates)).toEqual(new Set(ids.filter((id) => id !== '17')));
+    expect(new Set(await updates())).toEqual(new Set(ids.filter((id) => id !== '17')));
   });
 
   it('reports the contacts that could not be read, and updates the others', async () => {
     const ids = Array.from({ length: 60 }, (_, i) => String(i + 1));
-    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
-    portal.unreadable.add('17');
+    await portal.fill('contact', ids.length, { name: 'jOHN' });
+    await portal.failNext('crm.item.list', 'INTERNAL_SERVER_ERROR', {
+      where: { filter: { '@id': ['1'] } },
+      times: 100,
+    });
     const failed = await handle(...ids);
     expect(failed.map(({ entity }) => entity)).toEqual(ids.slice(0, 50).map((id) => `CRMCONTACT:${id}`));
-    expect(portal.updates).toEqual(ids.slice(50));
+    expect(await updates()).toEqual(ids.slice(50));
   });
 
   it('needs one request to read 120 contacts and three to write them', async () => {
     const ids = Array.from({ length: 120 }, (_, i) => String(i + 1));
-    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
+    await portal.fill('contact', ids.length, { name: 'jOHN' });
     expect(await handle(...ids)).toEqual([]);
-    expect(portal.updates.toSorted((a, b) => Number(a) - Number(b))).toEqual(ids);
-    expect(portal.requests).toBe(4);
+    expect((await updates()).toSorted((a, b) => Number(a) - Number(b))).toEqual(ids);
+    expect((await portal.calls()).requests).toBe(4);
   });
 
   it('needs one request to read 2,500 contacts and fifty to write them', async () => {
     const ids = Array.from({ length: 2500 }, (_, i) => String(i + 1));
-    for (const id of ids) portal.contacts.set(id, { name: 'jOHN' });
+    await portal.fill('contact', ids.length, { name: 'jOHN' });
     expect(await handle(...ids)).toEqual([]);
-    expect(new Set(portal.updates)).toEqual(new Set(ids));
-    expect(portal.requests).toBe(51);
+    expect(new Set(await updates())).toEqual(new Set(ids));
+    expect((await portal.calls()).requests).toBe(51);
   });
 });
 

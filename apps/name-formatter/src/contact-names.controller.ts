@@ -1,18 +1,20 @@
 import { Controller, Optional } from '@nestjs/common';
 import {
   Bitrix24Error,
-  type Item,
+  type ItemOf,
   type ItemOutcome,
   type PortalClient,
   readItems,
+  toItem,
   type Write,
   writeAll,
 } from '@relay/bitrix24';
 import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/consumer';
+import { NAME_FIELDS, type NameChanges, type NameOptions } from '@relay/names';
 import { createEventLoopYielder } from '@relay/platform';
-import { PortalClients, PortalSettings } from '@relay/portals';
-import type { NameOptions } from './format-name.js';
-import { findNameChanges, fullName, NAME_FIELDS, type NameChanges, NameObserver } from './name-changes.js';
+import { CorrectionCounts, PortalClients, PortalSettings } from '@relay/portals';
+import { type Correction, CorrectionMemory } from './correction-memory.js';
+import { findContactChanges, fullName, type NameCorrection, NameObserver } from './name-changes.js';
 import { nameOptionsOf } from './settings.js';
 
 /** `api-reference/crm/data-types.md`, object types. */
@@ -20,13 +22,16 @@ const CONTACT = 3;
 
 /**
  * Corrects the names of contacts. An event says which contact may have changed; the handler reads its names from the
- * portal. Each write causes an event of its own, for which nothing is left to change, so the loop ends.
+ * portal. Each write causes an event of its own, for which nothing is left to change, so the loop ends; `CorrectionMemory` ends
+ * the one with a second program that writes names.
  */
 @Controller()
 export class ContactNamesController {
   constructor(
     private readonly portals: PortalClients,
     private readonly settings: PortalSettings,
+    private readonly memory: CorrectionMemory,
+    private readonly counts: CorrectionCounts,
     @Optional() private readonly observer?: NameObserver,
   ) {}
 
@@ -35,9 +40,16 @@ export class ContactNamesController {
     const options = await nameOptionsOf(this.settings, memberId);
     const client = this.portals.for(memberId);
     const { changes, failed } = await findChanges(entries, await readContacts(client, entries), options);
-    const unwritten = await writeNames(client, changes, (change) =>
-      this.observer?.corrected({ memberId, ...change }),
-    );
+    const admitted = await this.memory.admit(memberId, changes);
+    const { written, unwritten } = await writeNames(client, admitted);
+    await this.memory.remember(memberId, written);
+    await this.counts.add(memberId, 'name-formatter', written.length);
+    for (const change of written) this.observer?.corrected({ memberId, ...namesOf(change) });
+    if (this.observer) {
+      const admittedIds = new Set(admitted.map(({ id }) => id));
+      for (const { id, contact } of changes)
+        if (!admittedIds.has(id)) this.observer.leftAlone({ memberId, name: fullName(contact) });
+    }
     return [...failed, ...unwritten];
   }
 }
@@ -51,12 +63,9 @@ async function readContacts(
   return new Map((await readItems(client, [query])).flatMap(([, contacts]) => [...contacts]));
 }
 
-interface Change {
+interface Change extends Correction {
   entity: string;
-  id: string;
-  fields: NameChanges;
-  before: string;
-  after: string;
+  contact: ItemOf<'contact'>;
   firstSeenAt: number;
 }
 
@@ -74,28 +83,41 @@ async function findChanges(
     const contact = id === null ? undefined : contacts.get(id);
     if (contact?.state === 'failed') failed.push({ entity, error: contact.error });
     if (id === null || contact?.state !== 'found') continue;
-    const fields = findNameChanges(contact.item, options);
-    if (fields) changes.push({ entity, id, fields, firstSeenAt, ...namesOf(contact.item, fields) });
+    const item = toItem('contact', contact.item);
+    const fields = findContactChanges(item, options);
+    if (!fields) continue;
+    changes.push({
+      entity,
+      id,
+      fields,
+      replaced: replacedBy(fields, item),
+      contact: item,
+      firstSeenAt,
+    });
   }
   return { changes, failed };
 }
 
-function namesOf(contact: Item, fields: NameChanges): Pick<Change, 'before' | 'after'> {
-  return { before: fullName(contact), after: fullName({ ...contact, ...fields }) };
+function replacedBy(fields: NameChanges, contact: ItemOf<'contact'>): NameChanges {
+  return Object.fromEntries(Object.keys(fields).map((field) => [field, contact[field]]));
+}
+
+function namesOf({ contact, fields, firstSeenAt }: Change): Omit<NameCorrection, 'memberId'> {
+  return { before: fullName(contact), after: fullName({ ...contact, ...fields }), firstSeenAt };
 }
 
 /** A repeated write is harmless, so a batch of events may be handled again. */
-async function writeNames(
+async function writeNames<C extends Change>(
   client: PortalClient,
-  changes: readonly Change[],
-  onWritten: (change: Change) => void,
-): Promise<FailedEntry[]> {
-  const failed: FailedEntry[] = [];
+  changes: readonly C[],
+): Promise<{ written: C[]; unwritten: FailedEntry[] }> {
+  const written: C[] = [];
+  const unwritten: FailedEntry[] = [];
   for (const [{ change }, outcome] of await writeAll(client, changes.map(toWrite))) {
-    if (outcome.ok) onWritten(change);
-    else if (!isDeleted(outcome.error)) failed.push({ entity: change.entity, error: outcome.error });
+    if (outcome.ok) written.push(change);
+    else if (!isDeleted(outcome.error)) unwritten.push({ entity: change.entity, error: outcome.error });
   }
-  return failed;
+  return { written, unwritten };
 }
 
 /** Deleted since it was read. */
@@ -103,7 +125,7 @@ function isDeleted(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.code === 'NOT_FOUND';
 }
 
-function toWrite(change: Change): Write & { change: Change } {
+function toWrite<C extends Change>(change: C): Write & { change: C } {
   const { entity, id, fields } = change;
   const params = { entityTypeId: CONTACT, id, fields: { ...fields } };
   return { change, entity, command: { method: 'crm.item.update', params } };

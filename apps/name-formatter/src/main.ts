@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 import { runConsumer } from '@relay/consumer';
-import { nameSettings } from './settings.js';
-import { NameFormatterModule } from './name-formatter.module.js';
+import { consumer } from './consumer.js';
 
-await runConsumer({ name: 'name-formatter', module: NameFormatterModule, settings: nameSettings });
+await runConsumer(consumer);

@@ -1,22 +1,17 @@
-import { holdsReference, type Item } from '@relay/bitrix24';
-import { formatName, type NameOptions } from './format-name.js';
-
-/** Fields of a contact that hold a name (`api-reference/crm/universal/object-fields.md`). */
-export const NAME_FIELDS = ['name', 'secondName', 'lastName'] as const;
-
-export type NameChanges = Partial<Record<(typeof NAME_FIELDS)[number], string>>;
+import { holdsReference, type ItemOf } from '@relay/bitrix24';
+import { findNameChanges, NAME_FIELDS, type NameChanges, type NameOptions } from '@relay/names';
 
 /** The name fields of a contact that need correction, with their correct values; undefined if none does. */
-export function findNameChanges(contact: Item, options: NameOptions = {}): NameChanges | undefined {
-  const changes: NameChanges = {};
-  for (const field of NAME_FIELDS) {
+export function findContactChanges(
+  contact: ItemOf<'contact'>,
+  options: NameOptions = {},
+): NameChanges | undefined {
+  // A batch would replace such a text, which is no name; one request per contact would let a portal cause many requests.
+  const written = NAME_FIELDS.flatMap((field) => {
     const value = contact[field];
-    // A batch would replace such a text, which is no name; one request per contact would let a portal cause many requests.
-    if (typeof value !== 'string' || holdsReference(value)) continue;
-    const formatted = formatName(value, options);
-    if (formatted !== value) changes[field] = formatted;
-  }
-  return Object.keys(changes).length > 0 ? changes : undefined;
+    return typeof value === 'string' && !holdsReference(value) ? [[field, value]] : [];
+  });
+  return findNameChanges(Object.fromEntries(written), options);
 }
 
 /** Full names. Personal data: to be shown, never logged. */
@@ -31,9 +26,11 @@ export interface NameCorrection {
 /** Gets every correction. Provided only where a person watches, as in apps/standalone. */
 export abstract class NameObserver {
   abstract corrected(correction: NameCorrection): void;
+  /** @param contact what would have been corrected, had `CorrectionMemory` not left it alone */
+  abstract leftAlone(contact: { memberId: string; name: string }): void;
 }
 
-export function fullName(contact: Item): string {
+export function fullName(contact: ItemOf<'contact'>): string {
   return NAME_FIELDS.map((field) => contact[field])
     .filter((part) => typeof part === 'string' && part !== '')
     .join(' ');

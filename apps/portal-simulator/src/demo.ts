@@ -1,8 +1,8 @@
+import { randomInt } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Log } from '@relay/platform';
-import { CONTACT_TYPE_ID } from './crm/object-types.js';
 import { OWNER_ID } from './crm/users.js';
-import { ALL_SETTINGS } from './fields/standard-sets.js';
+import { ALL_SETTINGS, CONTACT_TYPE_ID, DEAL_TYPE_ID } from './fields/standard-sets.js';
 import type { Portal } from './portal/portal.js';
 import type { Portals } from './portal/portals.js';
 
@@ -14,18 +14,38 @@ const CONTACTS = [
   { name: 'в’ячеслав', secondName: 'іванович', lastName: 'КОВАЛЬ-БОНДАР' },
   { name: 'Ludwig', secondName: '', lastName: 'van Beethoven' },
 ];
+const DEALS = [
+  { title: 'Desk lamps for the office', opportunity: 1200, stageId: 'NEW' },
+  { title: 'Forty standing desks', opportunity: 15_600, stageId: 'PREPARATION' },
+];
 const DELIVERIES = ['Desk lamps, 40 pieces', 'Standing desks, 12 pieces', 'Chairs, returned'];
 
-/** The portal that exists from the start, with the incoming webhook `rest/1/demo/`. */
-export function addDemoPortal(portals: Portals): Portal {
-  const demo = portals.add({ name: DEMO_NAME });
+/**
+ * The portal that exists from the start, with the incoming webhook `rest/1/demo/`.
+ * @param idsAfter its contacts and items get higher ids
+ * @param scope of its application, if not the default
+ */
+export function addDemoPortal(portals: Portals, idsAfter: number, scope?: string[]): Portal {
+  const demo = portals.add({ name: DEMO_NAME, settings: scope && { scope } });
   if (!demo) throw new Error('the portal demo must be the first portal');
   const owner = { userId: OWNER_ID };
+  demo.crm.objects.items(CONTACT_TYPE_ID).skipIds(idsAfter);
   for (const contact of CONTACTS) demo.crm.addItem(CONTACT_TYPE_ID, contact, owner);
+  demo.crm.objects.items(DEAL_TYPE_ID).skipIds(idsAfter);
+  for (const deal of DEALS) demo.crm.addItem(DEAL_TYPE_ID, deal, owner);
   const deliveriesType = { ...ALL_SETTINGS, title: 'Deliveries', code: 'deliveries' };
   demo.crm.addType(DELIVERIES_TYPE_ID, deliveriesType, owner);
+  demo.crm.objects.items(DELIVERIES_TYPE_ID).skipIds(idsAfter);
   for (const title of DELIVERIES) demo.crm.addItem(DELIVERIES_TYPE_ID, { title }, owner);
   return demo;
+}
+
+/**
+ * For `idsAfter` of a process of its own: Bitrix24 gives no id twice, and whoever has seen this portal before its restart
+ * (the mirror, the corrected names) may rely on that.
+ */
+export function unusedIds(): number {
+  return randomInt(1, 100_000) * 10_000;
 }
 
 const RETRY_INTERVAL_MS = 1000;

@@ -1,4 +1,5 @@
 import { createLogger, readEnvironment, runMain, runUntilSignal } from '@relay/platform';
+import { unusedIds } from './demo.js';
 import { startSimulator } from './simulator.js';
 
 await runMain('portal-simulator', async () => {
@@ -17,6 +18,7 @@ await runMain('portal-simulator', async () => {
       log: createLogger('portal-simulator', environment.LOG_LEVEL),
       clientId: environment.B24_CLIENT_ID,
       clientSecret: environment.B24_CLIENT_SECRET,
+      demoIdsAfter: unusedIds(),
       installDemoAt: environment.SIMULATOR_INSTALL_URL,
     }),
   );

@@ -1,6 +1,16 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { FastifyInstance } from 'fastify';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLog } from '@relay/platform';
 import { TestSimulator } from '../test/support.js';
 import { ViewReader } from '../test/view-reader.js';
+import { FormSender } from './events/event-delivery.js';
+import { createHttpServer } from './http/http-server.js';
+import { Tokens } from './oauth/tokens.js';
+import { addPageRoutes } from './page-routes.js';
+import { Portals } from './portal/portals.js';
 
 let b24: TestSimulator;
 
@@ -13,28 +23,84 @@ function changes(portal = 'demo'): Promise<ViewReader> {
   return ViewReader.open(`${b24.simulator.url}/_sim/portals/${portal}/changes`);
 }
 
+function pageOf(from: string): FastifyInstance {
+  const made = createHttpServer(silentLog);
+  const dependencies = { now: Date.now, tokens: new Tokens(), sender: new FormSender() };
+  const portals = new Portals(dependencies);
+  portals.add({ name: 'demo' });
+  addPageRoutes(made, { portals, guide: () => 'the guide', installAt: 'http://app.example/' }, from);
+  return made;
+}
+
 describe('the page', () => {
+  let folder: string;
+  let app: FastifyInstance;
+  let url: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'simulator-page-'));
+    writeFileSync(join(folder, 'index.html'), '<title>The page</title>');
+    writeFileSync(join(folder, 'index-a1.js'), 'export {};');
+    app = pageOf(folder);
+    url = await app.listen({ port: 0, host: '127.0.0.1' });
+  });
+  afterAll(async () => {
+    await app.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function get(path: string, headers: Record<string, string> = {}, from = url) {
+    const answer = await fetch(from + path, { headers });
+    return {
+      status: answer.status,
+      type: answer.headers.get('content-type'),
+      policy: answer.headers.get('content-security-policy') ?? '',
+      body: await answer.text(),
+    };
+  }
+  const browser = { accept: 'text/html,*/*;q=0.8' };
+
   it('is what a browser gets at /, and may load nothing from elsewhere', async () => {
-    const { status, body, headers } = await b24.send('/', { headers: { accept: 'text/html,*/*;q=0.8' } });
-    expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
-    expect(headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'");
-    expect(body).not.toMatch(/https?:|<style|style=|onclick/);
+    const { policy, ...answer } = await get('/', browser);
+    expect(answer).toEqual({
+      status: 200,
+      type: 'text/html; charset=utf-8',
+      body: '<title>The page</title>',
+    });
+    expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self'; /);
+    expect(policy).toMatch(/ form-action 'none'$/);
+    expect(policy).not.toMatch(/unsafe|https?:/);
+    expect((await get('/')).body).toBe('the guide');
   });
 
-  it('has all the files that it names', async () => {
-    const { body } = await b24.send('/', { headers: { accept: 'text/html' } });
-    const named = [...String(body).matchAll(/"(\/page\/[^"]+)"/g)].map(([, path = '']) => path);
-    expect(named).toEqual(expect.arrayContaining(['/page/icon.svg', '/page/list.css', '/page/main.mjs']));
-    for (const path of named) expect((await b24.send(path)).status).toBe(200);
-    expect((await b24.send('/page/main.mjs')).headers.get('content-type')).toBe(
-      'text/javascript; charset=utf-8',
-    );
+  it('frames an application of any host, and is framed by none', async () => {
+    const { status, policy } = await get('/portals/demo/app/?user=2');
+    expect(status).toBe(200);
+    expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self'; /);
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).toMatch(/ frame-src http: https:; form-action http: https:$/);
+    expect((await get('/portals/nobody/app/')).status).toBe(404);
   });
 
-  it('serves no other file', async () => {
+  it('has its files and no other', async () => {
+    expect(await get('/page/index-a1.js')).toMatchObject({
+      status: 200,
+      type: 'text/javascript; charset=utf-8',
+    });
     for (const path of ['/page/nothing.css', '/page/..%2fmain.ts', '/page/%2e%2e%2fsimulator.ts']) {
-      expect((await b24.send(path)).status).toBe(404);
+      expect((await get(path)).status).toBe(404);
     }
+  });
+
+  it('that is not built is said to be so, and all else works', async () => {
+    const bare = pageOf(join(folder, 'nothing'));
+    const at = await bare.listen({ port: 0, host: '127.0.0.1' });
+    expect(await get('/', browser, at)).toMatchObject({
+      status: 503,
+      body: expect.stringContaining('npm run build'),
+    });
+    expect((await get('/_sim', browser, at)).body).toBe('the guide');
+    await bare.close();
   });
 });
 
@@ -93,6 +159,30 @@ describe('changes', () => {
     });
     expect(await stream.until(({ application }) => application !== 'installed')).toMatchObject({
       application: 'listening',
+    });
+    await stream.close();
+  });
+
+  it('show what a developer asks for: handlers, the offline queue, webhooks, users', async () => {
+    const { accessToken } = await b24.install();
+    const stream = await changes();
+    const bind = (more: object) => b24.callAs(accessToken, 'event.bind', { event: 'ONCRMDEALADD', ...more });
+    expect((await bind({ handler: 'http://127.0.0.1:1/' })).body).toMatchObject({ result: true });
+    expect((await bind({ event_type: 'offline' })).body).toMatchObject({ result: true });
+    await b24.control('items/2', { fields: { title: 'Desk lamps' } });
+    await b24.control('rights', { userId: 2, administrator: true });
+    const { developer } = await stream.until((seen) =>
+      ['"queued":1', '"John Smith","isAdministrator":true'].every((part) =>
+        JSON.stringify(seen).includes(part),
+      ),
+    );
+    expect(developer).toMatchObject({
+      installation: { userId: 1, isFinished: true },
+      online: [{ event: 'ONCRMDEALADD', url: 'http://127.0.0.1:1/', kind: 'application' }],
+      offline: [{ event: 'ONCRMDEALADD', connector: '' }],
+      queued: 1,
+      webhooks: [{ userId: 1, secret: 'demo' }],
+      users: expect.arrayContaining([{ id: 3, name: 'Marie Dupont', isAdministrator: false }]),
     });
     await stream.close();
   });

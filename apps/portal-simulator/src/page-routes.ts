@@ -1,10 +1,12 @@
 import type { ServerResponse } from 'node:http';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { pageFiles } from '@relay/platform';
 import { portalPath, namedPortal, type PortalRoute } from './control/control-requests.js';
 import type { Author } from './crm/crm.js';
-import { CONTACT_TYPE_ID } from './crm/object-types.js';
+import { PORTAL_USERS } from './crm/users.js';
+import { CONTACT_TYPE_ID, DEAL_TYPE_ID } from './fields/standard-sets.js';
 import { smartProcessValue } from './crm/smart-processes.js';
 import { MATCH_ALL } from './items/filter.js';
 import type { ItemStore } from './items/item-store.js';
@@ -13,15 +15,17 @@ import type { Portal } from './portal/portal.js';
 import type { Portals } from './portal/portals.js';
 import { textOf } from './protocol/php.js';
 
-const PAGE_FOLDER = join(import.meta.dirname, 'page');
+/** Beside the built simulator: `apps/console` is built by Vite, into files whose names change with their content. */
+const FOLDER = join(import.meta.dirname, '../../console/simulator');
 const FIRST_PAGE = 'index.html';
+const NOT_BUILT = 'The page is not built: `npm run build`. The same in text is at /_sim.';
 
 const SEND_INTERVAL_MS = 100;
 
 /** Few enough to be sent ten times a second. */
 const MAX_ROWS = 100;
 
-export interface Row {
+interface Row {
   id: number;
   fields: Record<string, string>;
   changedAtMs: number;
@@ -30,7 +34,7 @@ export interface Row {
   before?: { fields: Record<string, string>; sinceMs: number };
 }
 
-export interface Table {
+interface Table {
   entityTypeId: number;
   title: string;
   total: number;
@@ -43,15 +47,25 @@ export interface Table {
  */
 type ApplicationState = 'absent' | 'installed' | 'listening';
 
-/** Allows resources of the simulator only. */
-const HEADERS = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cache-control': 'no-cache',
-};
+/** Allows resources of the simulator only, and of elsewhere what `more` names. */
+function headers(more: string, referrerPolicy: string): Record<string, string> {
+  return {
+    'content-security-policy':
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+      `base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types vue; ${more}`,
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': referrerPolicy,
+    'cache-control': 'no-cache',
+  };
+}
+
+const HEADERS = headers("form-action 'none'", 'no-referrer');
+
+/** The application's address is anywhere; without a referrer, the browser would tell it no origin. */
+const FRAME_HEADERS = headers(
+  'frame-src http: https:; form-action http: https:',
+  'strict-origin-when-cross-origin',
+);
 
 export interface PageDependencies {
   portals: Portals;
@@ -61,9 +75,18 @@ export interface PageDependencies {
   installAt: string;
 }
 
-/** Routes of the page, its files, and the stream of its content: `GET /_sim/portals/<name>/changes`. */
-export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt }: PageDependencies): void {
-  const sendFile = pageFiles(PAGE_FOLDER, HEADERS);
+/**
+ * Routes of the page, its files, the frame of the application: `GET /portals/<name>/app`, and the stream of the page's
+ * content: `GET /_sim/portals/<name>/changes`.
+ */
+export function addPageRoutes(
+  app: FastifyInstance,
+  { portals, guide, installAt }: PageDependencies,
+  folder = FOLDER,
+): void {
+  const isBuilt = existsSync(folder);
+  const sendFile = isBuilt ? pageFiles(folder, HEADERS) : sendNotBuilt;
+  const sendFrameFile = isBuilt ? pageFiles(folder, FRAME_HEADERS) : sendNotBuilt;
   const sendGuide = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     reply.type('text/plain; charset=utf-8').send(guide(request));
 
@@ -73,6 +96,10 @@ export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt 
     return isBrowser ? sendFile(reply, FIRST_PAGE) : sendGuide(request, reply);
   });
   app.get('/_sim', sendGuide);
+  app.get<PortalRoute>('/portals/:name/app', (request, reply) => {
+    namedPortal(portals, request);
+    return sendFrameFile(reply, FIRST_PAGE);
+  });
   app.get<{ Params: { file: string } }>('/page/:file', ({ params }, reply) => sendFile(reply, params.file));
 
   const streams = new ViewStreams();
@@ -89,8 +116,9 @@ export function addPageRoutes(app: FastifyInstance, { portals, guide, installAt 
   });
 }
 
-/** One message of the stream. */
-export type PageView = ReturnType<typeof viewOf> & { portals: string[]; installAt: string };
+function sendNotBuilt(reply: FastifyReply): FastifyReply {
+  return reply.code(503).type('text/plain').send(NOT_BUILT);
+}
 
 /** The content of a portal's page. */
 function viewOf(portal: Portal) {
@@ -100,12 +128,35 @@ function viewOf(portal: Portal) {
     application: applicationState(portal),
     limits: { rate, burst },
     contacts: tableOf(portal, CONTACT_TYPE_ID, 'Contacts', ['name', 'secondName', 'lastName']),
+    deals: tableOf(portal, DEAL_TYPE_ID, 'Deals', ['title', 'stageId', 'opportunity']),
     processes: portal.crm.types
       .all()
       .map((type) =>
         tableOf(portal, type.entityTypeId, textOf(smartProcessValue(type, 'title')) ?? '', ['title']),
       ),
     stats: portal.stats.read(portal.events.pending),
+    developer: developerResources(portal),
+  };
+}
+
+/** What a portal shows to the developer of an application. */
+function developerResources({ installation, handlers, offline, webhooks, crm }: Portal) {
+  return {
+    installation: installation && {
+      userId: installation.userId,
+      version: installation.version,
+      isFinished: installation.isFinished,
+      pages: installation.pages,
+    },
+    online: handlers.all().map(({ id, event, url, owner }) => ({ id, event, url, kind: owner.kind })),
+    offline: offline.handlers().map(({ event, connector }) => ({ event, connector })),
+    queued: offline.all().length,
+    webhooks: [...webhooks].map(([secret, userId]) => ({ userId, secret })),
+    users: PORTAL_USERS.map(({ id, name, lastName }) => ({
+      id,
+      name: `${name} ${lastName}`,
+      isAdministrator: crm.rights.isAdministrator(id),
+    })),
   };
 }
 

@@ -10,6 +10,7 @@ import { baseUrlOf, createHttpServer } from './http/http-server.js';
 import { OAuthServer } from './oauth/oauth-server.js';
 import { Tokens } from './oauth/tokens.js';
 import { addPageRoutes } from './page-routes.js';
+import { ApplicationFrame } from './portal/application-frame.js';
 import { ApplicationLifecycle } from './portal/application-lifecycle.js';
 import { Portals } from './portal/portals.js';
 import { addRestRoutes } from './rest/rest-routes.js';
@@ -31,6 +32,10 @@ export interface SimulatorOptions {
   host?: string;
   /** The gateway's install address, at which the application is installed in the portal `demo` at start. */
   installDemoAt?: string | undefined;
+  /** The contacts and items of the portal `demo` get higher ids; 0 if absent. See unusedIds. */
+  demoIdsAfter?: number | undefined;
+  /** The permissions of the application at the portal `demo`, if not those of every portal. */
+  demoScope?: string[] | undefined;
   /** The clock in milliseconds; tests replace it. */
   now?: () => number;
 }
@@ -55,7 +60,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const tokens = new Tokens();
   const sender = new FormSender();
   const portals = new Portals({ now, tokens, sender });
-  const demo = addDemoPortal(portals);
+  const demo = addDemoPortal(portals, options.demoIdsAfter ?? 0, options.demoScope);
 
   const app = createHttpServer(log);
   addPageRoutes(app, {
@@ -66,12 +71,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   app.get('/health/live', () => ({ status: 'up' }));
   addRestRoutes(app, {
     portals,
+    tokens,
     rest: new RestService(tokens, keys, now),
     oauth: new OAuthServer(tokens, keys, now),
     publicUrl,
   });
   const lifecycle = new ApplicationLifecycle(tokens, keys, now);
-  const control = { portals, tokens, now, publicUrl, lifecycle };
+  const frame = new ApplicationFrame(tokens, now);
+  const control = { portals, tokens, now, publicUrl, lifecycle, frame };
   addPortalRoutes(app, control);
   addApplicationRoutes(app, control);
   addStatsAndFaultRoutes(app, control);

@@ -48,21 +48,21 @@ export class ItemsController {
   ): Promise<FailedEntry[]> {
     const rows: ItemRow[] = [];
     const deleted: string[] = [];
-    const absent: string[] = [];
+    const unlisted: string[] = [];
     const failed: FailedEntry[] = [];
     for (const [id, { entity, names }] of itemEntries) {
       const outcome = outcomes.get(id);
       if (outcome?.state === 'found') rows.push(toItemRow(id, outcome.item));
       else if (outcome?.state !== 'absent') failed.push({ entity, error: outcome?.error });
       else if (names.includes('ONCRMDYNAMICITEMDELETE')) deleted.push(id);
-      else absent.push(id);
+      else unlisted.push(id);
     }
     await this.store.saveItems(read, rows);
     await this.store.markDeleted(read, deleted);
     itemsTotal.inc({ work: 'live' }, rows.length + deleted.length);
     // Changed by an event, and missing from the list: deleted meanwhile, or hidden from this user.
     const { memberId, entityTypeId } = read;
-    const resolved = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: absent });
+    const resolved = await resolveMissing(this.store, client, { memberId, entityTypeId, ids: unlisted });
     for (const [id, error] of resolved.failed) {
       const entry = itemEntries.get(id);
       if (entry) failed.push({ entity: entry.entity, error });

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
 import { runConsumer } from '@relay/consumer';
-import { mirrorSettings, SmartProcessSyncModule } from './smart-process-sync.module.js';
+import { consumer } from './consumer.js';
 
-await runConsumer({ name: 'smart-process-sync', module: SmartProcessSyncModule, settings: mirrorSettings });
+await runConsumer(consumer);

@@ -48,7 +48,7 @@ export class SyncRunner implements OnApplicationBootstrap, BeforeApplicationShut
       (handler: JobHandler): JobHandler =>
       async (run) => {
         const progress = await handler(run);
-        await jobs.request(CONSUMER, run.task.memberId, 'count');
+        await jobs.request(CONSUMER, run.job.memberId, 'count');
         return progress;
       };
     this.runner = new JobRunner({

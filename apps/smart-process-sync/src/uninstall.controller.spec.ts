@@ -14,7 +14,7 @@ import { ViewStore } from './views/view-store.js';
 
 const types = [147, 148];
 
-function entry(data: PortalEntry['data']): PortalEntry {
+function entry(data: { CLEAN?: string }): PortalEntry<'ONAPPUNINSTALL'> {
   const times = { firstSeenAt: 1_766_047_125_250, lastTs: 1_766_047_125 };
   return { entity: 'an id', entityId: null, entityTypeId: 0, names: ['ONAPPUNINSTALL'], ...times, data };
 }

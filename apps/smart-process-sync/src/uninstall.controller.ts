@@ -21,7 +21,7 @@ export class UninstallController {
   ) {}
 
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
-  async forget({ memberId, entries }: PortalBatch): Promise<void> {
+  async forget({ memberId, entries }: PortalBatch<'ONAPPUNINSTALL'>): Promise<void> {
     if (!entries.some(({ data }) => data?.CLEAN === '1')) return;
     // Before the portal is read: data of an install after that read stay.
     const upTo = await this.store.latestRead();

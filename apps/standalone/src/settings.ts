@@ -36,15 +36,15 @@ export function planOf(env: NodeJS.ProcessEnv): Plan {
   };
 }
 
-/** The environment of every app: what is given, what was kept, and what this process opened itself. */
-export function appsEnvironment(
+/** The environment of every app, as text: what is given, what was kept, and what this process opened itself. */
+export function appsVariables(
   env: NodeJS.ProcessEnv,
   plan: Plan,
   secrets: GeneratedSecrets,
   databaseUrl: string,
-) {
+): NodeJS.ProcessEnv {
   const { TOKEN_KEYS, OPS_TOKEN } = secrets;
-  const source: NodeJS.ProcessEnv = {
+  return {
     ...env,
     DATA_DIR: plan.dataDir,
     DATABASE_URL: databaseUrl,
@@ -52,7 +52,23 @@ export function appsEnvironment(
     OPS_TOKEN: env['OPS_TOKEN'] || OPS_TOKEN,
     ...(plan.isSimulated && simulated(plan)),
   };
+}
+
+export function appsEnvironment(source: NodeJS.ProcessEnv) {
   return readEnvironment(VARIABLES, source);
+}
+
+/** Those of one consumer beside this process (`npm run dev`); ports of its own it chooses itself. */
+export function consumerVariables(source: NodeJS.ProcessEnv): Record<string, string> {
+  const names = CONSUMER_VARIABLES.filter((name) => name !== 'OPS_PORT' && source[name]);
+  return Object.fromEntries(names.map((name) => [name, source[name] ?? '']));
+}
+
+/** Of the portals that stand in for Bitrix24; undefined beside a real one. @param variables of a consumer */
+export function simulatorUrlOf(variables: Record<string, string>): string | undefined {
+  return variables['B24_CLIENT_ID'] === DEMO_APPLICATION.B24_CLIENT_ID
+    ? variables['B24_OAUTH_URL']
+    : undefined;
 }
 
 /** By number: the apps reach each other on this machine, whatever `localhost` means to it. */

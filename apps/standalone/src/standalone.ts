@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { startConsumer, type ConsumerOptions } from '@relay/consumer';
+import { startConsumer, type ConsumerOptions, type RunningConsumer } from '@relay/consumer';
 import {
   waitForDatabase,
   ensureDatabaseRoles,
   grantToServices,
   runMigrations,
+  type ProcessContext,
   StartupError,
   startTraces,
   type RoleUrls,
@@ -16,13 +17,12 @@ import { z } from 'zod';
 import { startControlPlane } from '../../control-plane/src/control-plane.js';
 import { startGateway } from '../../gateway/src/gateway.js';
 import { NameFormatterModule } from '../../name-formatter/src/name-formatter.module.js';
-import { nameSettings } from '../../name-formatter/src/settings.js';
 import { NameObserver } from '../../name-formatter/src/name-changes.js';
+import { unusedIds } from '../../portal-simulator/src/demo.js';
 import { startSimulator, type Simulator } from '../../portal-simulator/src/simulator.js';
-import {
-  mirrorSettings,
-  SmartProcessSyncModule,
-} from '../../smart-process-sync/src/smart-process-sync.module.js';
+import { findConsumers, type FoundConsumer } from './consumers/find-consumers.js';
+import { RunningConsumers } from './consumers/running-consumers.js';
+import { environmentFile, noteReleased, takenOver } from './dev/take-over.js';
 import { acquirePidLock } from './data-dir/pid-lock.js';
 import { loadOrGenerateSecrets, type GeneratedSecrets } from './data-dir/generated-secrets.js';
 import { requireFreePorts } from './process/ports.js';
@@ -30,12 +30,14 @@ import { preparePostgresDataDir } from './postgres/postgres-data-dir.js';
 import { startPostgres } from './postgres/server.js';
 import type { ResourceStack } from './process/resource-stack.js';
 import { openLogFile, Screen, shortPath } from './process/screen.js';
-import { appsEnvironment, planOf, type Plan } from './settings.js';
+import { appsEnvironment, appsVariables, consumerVariables, planOf, type Plan } from './settings.js';
 import { SharedProcessContext } from './process/shared-process-context.js';
 import { databaseUrlFile, logFile, welcome } from './welcome.js';
 
 const demoPortal = z.object({ handlers: z.array(z.object({ event: z.string() })) });
 const DEMO_PORTAL_TIMEOUT_MS = 30_000;
+/** How often it is looked whether `npm run dev` runs a consumer. */
+const TAKE_OVER_INTERVAL_MS = 250;
 
 /**
  * Everything in one process: PostgreSQL in the data folder unless DATABASE_URL is set, the simulated Bitrix24 unless
@@ -52,7 +54,8 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
 
   const own = env['DATABASE_URL'] ? undefined : await openDatabase(parts, plan, secrets, screen);
   const databaseUrl = env['DATABASE_URL'] || own?.service || '';
-  const environment = appsEnvironment(env, plan, secrets, databaseUrl);
+  const variables = appsVariables(env, plan, secrets, databaseUrl);
+  const environment = appsEnvironment(variables);
   const host = new SharedProcessContext(environment.LOG_LEVEL, log);
   const { OTEL_EXPORTER_OTLP_ENDPOINT: collector } = environment;
   // Opened before the apps, so closed after them: it sends the last spans.
@@ -73,22 +76,82 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
   parts.add(() => gateway.close());
   const controlPlane = await startControlPlane(environment, host.for('control-plane'));
   parts.add(() => controlPlane.close());
-  for (const options of consumers(screen)) {
-    const consumer = await startConsumer(options, environment, host.for(options.name));
-    parts.add(() => consumer.close());
-  }
+  const consumers = new RunningConsumers({
+    find: () => findConsumers(),
+    takenOver: () => takenOver(plan.dataDir),
+    start: (found) => startUnlessBroken(found, { parts, screen, environment, context: host.for(found.app) }),
+    released: (app) => {
+      host.forget(app);
+      screen.line(`${app} is run by npm run dev from now on`);
+      noteReleased(plan.dataDir, app);
+    },
+    resumed: (app) =>
+      screen.line(`${app} is not run by npm run dev any more: it runs here again, as it was at the start`),
+  });
+  parts.add(() => consumers.close());
+  await consumers.update();
   if (plan.ports.SIMULATOR_PORT !== undefined) {
     simulator = await startSimulator({
       port: plan.ports.SIMULATOR_PORT,
       log: host.for('portal-simulator').log,
       clientId: environment.B24_CLIENT_ID,
       clientSecret: environment.B24_CLIENT_SECRET,
+      demoIdsAfter: unusedIds(),
+      // Enough for what a newcomer's consumer does: notifications and tasks, too.
+      demoScope: ['crm', 'user_brief', 'imopenlines', 'im', 'task'],
       installDemoAt: `${environment.PUBLIC_URL}/b24/install`,
     });
     await waitForDemoPortal(simulator.url);
   }
   host.markStarted();
+  const self = host.for('standalone');
+  const update = async (): Promise<void> => {
+    try {
+      await consumers.update();
+    } catch (error) {
+      if (parts.isClosing) return;
+      self.log.error(
+        { event: 'standalone.take_over.failed', err: error },
+        'a consumer could not be closed for npm run dev, or not be started after it',
+      );
+    }
+  };
+  const timer = setInterval(() => void update(), TAKE_OVER_INTERVAL_MS);
+  parts.add(() => clearInterval(timer));
+  keepEnvironment(parts, plan.dataDir, { ...consumerVariables(variables), MIGRATE_DATABASE_URL: owner });
   welcome(screen, plan, environment.PUBLIC_URL, !env['DATABASE_URL']);
+}
+
+/** For `npm run dev`, while this process runs. Whole or not at all. */
+function keepEnvironment(parts: ResourceStack, dataDir: string, variables: Record<string, string>): void {
+  const file = environmentFile(dataDir);
+  parts.add(() => rmSync(file, { force: true }));
+  writeFileSync(`${file}.new`, JSON.stringify(variables), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
+interface ConsumerParts {
+  parts: ResourceStack;
+  screen: Screen;
+  environment: Parameters<typeof startConsumer>[1];
+  context: ProcessContext;
+}
+
+/** A mistake in one consumer, which is perhaps just being written, is no reason to run none. */
+async function startUnlessBroken(
+  { load }: FoundConsumer,
+  { parts, screen, environment, context }: ConsumerParts,
+): Promise<RunningConsumer | undefined> {
+  try {
+    return await startConsumer(watched(await load(), screen), environment, context);
+  } catch (error) {
+    if (parts.isClosing) throw error;
+    context.log.error(
+      { event: 'standalone.consumer.failed', err: error },
+      'this consumer does not run, the others do: mend it and start again',
+    );
+    return undefined;
+  }
 }
 
 /** Nobody else's business; under root, PostgreSQL's user passes through it, but reads nothing. */
@@ -138,17 +201,13 @@ async function waitForDemoPortal(simulatorUrl: string): Promise<void> {
   throw new StartupError('The application could not be installed in the portal demo; the log says why.');
 }
 
-function consumers(screen: Screen): ConsumerOptions[] {
+/** The corrections of the name formatter are shown on the screen. */
+function watched(consumer: ConsumerOptions, screen: Screen): ConsumerOptions {
+  if (consumer.module !== NameFormatterModule) return consumer;
   const observer: NameObserver = {
     corrected: ({ before, after, firstSeenAt }) => screen.correction(before, after, Date.now() - firstSeenAt),
+    leftAlone: ({ name }) => screen.leftAlone(name),
   };
   const providers = [{ provide: NameObserver, useValue: observer }];
-  return [
-    {
-      name: 'name-formatter',
-      module: { module: NameFormatterModule, providers },
-      settings: nameSettings,
-    },
-    { name: 'smart-process-sync', module: SmartProcessSyncModule, settings: mirrorSettings },
-  ];
+  return { ...consumer, module: { module: NameFormatterModule, providers } };
 }

@@ -9,7 +9,7 @@ export function welcome(screen: Screen, plan: Plan, publicUrl: string, ownsDatab
   const places: [string, string][] = [
     ...(plan.isSimulated ? [['portal (simulated)', simulator] satisfies [string, string]] : []),
     ['gateway', publicUrl],
-    ['operator page', `http://localhost:${ports.OPS_PORT}/ops (OPS_TOKEN: ${tokenLocation(dataDir)})`],
+    ['console', `http://localhost:${ports.OPS_PORT}/ops (OPS_TOKEN: ${tokenLocation(dataDir)})`],
     ['health and metrics', `http://localhost:${ports.OPS_PORT}/health/ready, /metrics`],
     ['database', ownsDatabase ? `psql "$(cat ${shortPath(databaseUrlFile(dataDir))})"` : 'of DATABASE_URL'],
     ['log', shortPath(logFile(dataDir))],

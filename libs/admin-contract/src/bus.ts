@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { memberId, time } from './json.js';
+import { consumerName, listLimit, memberId, time } from './json.js';
 
 /** `GET /ops/api/unrouted` */
 export const unroutedResponse = z.object({
@@ -15,6 +15,8 @@ export const unroutedResponse = z.object({
   ),
 });
 
+export type UnroutedResponse = z.output<typeof unroutedResponse>;
+
 /** `POST /ops/api/unrouted/replay` */
 export const unroutedReplayRequest = z.strictObject({
   portal: memberId.optional(),
@@ -26,6 +28,38 @@ export const unroutedReplayResponse = z.object({
   /** Events that stay: without a subscriber, or not matched by the filter. */
   left: z.number(),
 });
+
+/** `GET /ops/api/retries`, the next first */
+export const retriesQuery = z.strictObject({
+  consumer: consumerName.optional(),
+  portal: memberId.optional(),
+  limit: listLimit,
+});
+export const retriesResponse = z.object({
+  retries: z.array(
+    z.object({
+      consumer: z.string(),
+      /** Null if it waits without a failure and no reason was recorded. */
+      code: z.string().nullable(),
+      attempts: z.number(),
+      firstFailedAt: z.string().nullable(),
+      /** Null if the bus does not tell. */
+      dueAt: z.string().nullable(),
+      /** From the event; null for an unreadable message. */
+      memberId: z.string().nullable(),
+      event: z.string().nullable(),
+      entity: z.string().nullable(),
+      receivedAt: z.string().nullable(),
+    }),
+  ),
+  /** Of the portals that are named here, by `member_id`; one that is not known has none. */
+  domains: z.record(z.string(), z.string()),
+  matching: z.number(),
+  /** False: more events wait than one request examines. */
+  complete: z.boolean(),
+});
+
+export type RetriesResponse = z.output<typeof retriesResponse>;
 
 /** An exchange or a queue that was missing and was declared again. */
 export const repair = z.object({
@@ -54,6 +88,8 @@ export const topologyResponse = z.object({
   /** Newest first. */
   repairs: z.array(repair),
 });
+
+export type TopologyResponse = z.output<typeof topologyResponse>;
 
 /** `POST /ops/api/bus/move`: one round of some seconds; the client repeats it until it is done. */
 export const moveResponse = z.object({

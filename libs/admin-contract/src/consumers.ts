@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { consumerName } from './json.js';
+import { consumerName, eventName } from './json.js';
 
 /** One process of a consumer, as it reported itself. */
 const consumerProcess = z.object({
@@ -18,6 +18,12 @@ const consumerProcess = z.object({
   oldestAt: z.string().nullable(),
   /** Messages of a newer version that it has returned to the bus lately. */
   newer: z.number(),
+  /** Events that it has put off although nothing failed, and that are not due again yet. */
+  deferred: z.number(),
+  /** Events that it has handled since its start. */
+  done: z.number(),
+  /** The portals of which it has the most events, the most first, ten at most. */
+  largest: z.array(z.object({ memberId: z.string(), events: z.number() })),
   startedAt: z.string(),
   reportedAt: z.string(),
 });
@@ -32,6 +38,8 @@ const consumerStatus = z.object({
   retrying: z.number(),
   /** Of those, events of a newer version: they wait for the upgrade. */
   newer: z.number(),
+  /** Of those, events for which nothing failed: they exceeded the capacity of their portal's lane. */
+  deferred: z.number(),
   dead: z.number(),
   /** When the oldest event was received; null when there is none or it is unknown. */
   oldestAt: z.string().nullable(),
@@ -52,10 +60,26 @@ export const consumersResponse = z.object({
       events: z.array(z.string()),
     }),
   ),
+  /** Of the portals that are named here, by `member_id`; one that is not known has none. */
+  domains: z.record(z.string(), z.string()),
 });
-export type ListedConsumer = z.output<typeof consumersResponse>['consumers'][number];
+export type ConsumersResponse = z.output<typeof consumersResponse>;
+export type ListedConsumer = ConsumersResponse['consumers'][number];
 
 export const consumerPath = z.object({ consumer: consumerName });
+
+const MAX_EVENTS = 500;
+
+/** `PUT /ops/api/consumers/:consumer` */
+export const registerRequest = z.strictObject({
+  /** All that it is to get, in the form of `event.bind`. */
+  events: z.array(eventName).min(1, 'name no event').max(MAX_EVENTS),
+});
+export const registerResponse = z.object({
+  events: z.array(z.string()),
+  /** Of those, the ones that Bitrix24 does not document. */
+  undocumented: z.array(z.string()),
+});
 
 /** `POST /ops/api/consumers/:consumer/retire` */
 export const retireRequest = z

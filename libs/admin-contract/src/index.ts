@@ -1,17 +1,34 @@
 export {
   moveResponse,
   repair,
+  retriesQuery,
+  retriesResponse,
   topologyResponse,
   unroutedReplayRequest,
   unroutedReplayResponse,
   unroutedResponse,
 } from './bus.js';
-export type { MoveResponse, TopologyPart } from './bus.js';
-export { consumerPath, consumersResponse, retireRequest, retireResponse } from './consumers.js';
-export type { ListedConsumer, RetireResponse } from './consumers.js';
+export type {
+  MoveResponse,
+  RetriesResponse,
+  TopologyPart,
+  TopologyResponse,
+  UnroutedResponse,
+} from './bus.js';
+export {
+  consumerPath,
+  consumersResponse,
+  registerRequest,
+  registerResponse,
+  retireRequest,
+  retireResponse,
+} from './consumers.js';
+export type { ConsumersResponse, ListedConsumer, RetireResponse } from './consumers.js';
 export {
   deadLetterDropRequest,
   deadLetterDropResponse,
+  deadLetterGroupsQuery,
+  deadLetterGroupsResponse,
   deadLetterPath,
   deadLetterReplayRequest,
   deadLetterReplayResponse,
@@ -19,27 +36,81 @@ export {
   deadLettersQuery,
   deadLettersResponse,
 } from './dead-letters.js';
-export type { DeadLetterPage } from './dead-letters.js';
+export type {
+  DeadLetterDetail,
+  DeadLetterDropResponse,
+  DeadLetterGroup,
+  DeadLetterGroupsResponse,
+  DeadLetterPage,
+  DeadLetterReplayResponse,
+  DeadLettersResponse,
+  ListedDeadLetter,
+} from './dead-letters.js';
+export { eventPath, eventsQuery, eventsResponse, resendResponse } from './events.js';
+export type { EventOutcomeFilter, EventsResponse, ListedEvent } from './events.js';
 export { journalsResponse, journalStatus } from './journal.js';
-export type { JournalStatus, ReportedJournal } from './journal.js';
+export type { JournalsResponse, JournalStatus, ReportedJournal } from './journal.js';
 export { errorResponse } from './json.js';
 export type { Sent } from './json.js';
-export { keyRotationResponse } from './keys.js';
 export {
+  MAX_PREVIEW_LENGTH,
+  pagePreviewRequest,
+  pagePreviewResponse,
+  pageSettingsRequest,
+  pageSettingsResponse,
+  pageStatusResponse,
+} from './portal-page.js';
+export type {
+  InstallStep,
+  NextAction,
+  PageNameSettings,
+  PagePreviewResponse,
+  PageSettingsRequest,
+  PageSettingsResponse,
+  PageStatusResponse,
+} from './portal-page.js';
+export {
+  keyRotationResponse,
   limitRequest,
   limitResponse,
+  modeRequest,
+  modeResponse,
   portalPath,
+  portalResponse,
+  portalSearchQuery,
+  portalSearchResponse,
   portalsResponse,
+  removeRequest,
+  removeResponse,
   resumeResponse,
   settingsPath,
   settingsRequest,
+  subscriptionsApplyResponse,
+  subscriptionsDiffResponse,
   testResponse,
+  userFieldsPath,
+  userFieldsResponse,
   webhookPairRequest,
   webhookPairResponse,
 } from './portals.js';
-export type { GivenLimit, ListedPortal, PortalsResponse, WebhookPairRequest } from './portals.js';
+export type {
+  DeliveryMode,
+  GivenLimit,
+  ListedPortal,
+  ModeResponse,
+  PortalFilter,
+  PortalResponse,
+  PortalSearchResponse,
+  UserFieldsResponse,
+  PortalsResponse,
+  ResumeResponse,
+  SubscriptionsApplied,
+  SubscriptionsDiff,
+  TestResponse,
+  WebhookPairRequest,
+} from './portals.js';
 export { portalSyncResponse, syncJobPath, syncJobResponse, syncResponse } from './sync.js';
-export type { ListedSyncJob, SyncJob, SyncJobKind, SyncResponse } from './sync.js';
+export type { ListedSyncJob, PortalSyncResponse, SyncJob, SyncJobKind, SyncResponse } from './sync.js';
 export {
   age,
   consumerNote,
@@ -55,4 +126,3 @@ export {
   typeText,
   waitingReason,
 } from './texts.mjs';
-export { TEXTS_FILE } from './texts-file.js';

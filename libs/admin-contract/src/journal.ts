@@ -46,4 +46,5 @@ export const journalsResponse = z.object({
     }),
   ),
 });
-export type ReportedJournal = z.output<typeof journalsResponse>['gateways'][number];
+export type JournalsResponse = z.output<typeof journalsResponse>;
+export type ReportedJournal = JournalsResponse['gateways'][number];

@@ -29,6 +29,7 @@ export const syncJobResponse = z.object({ task: job });
 
 /** `GET /ops/api/sync/:memberId`: of each kind the latest */
 export const portalSyncResponse = z.object({ tasks: z.array(job) });
+export type PortalSyncResponse = z.output<typeof portalSyncResponse>;
 
 /** `GET /ops/api/sync` */
 export const syncResponse = z.object({

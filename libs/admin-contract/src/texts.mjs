@@ -1,6 +1,6 @@
 /**
- * The texts of states, the same on the command line and on the operator page. The page loads this file as it is: it
- * imports nothing, and uses nothing that only Node or only a browser has.
+ * The texts of states, the same on the command line and on the console, which imports this file alone
+ * (`@relay/admin-contract/texts`): it imports nothing, and uses nothing that only Node or only a browser has.
  */
 
 /** @typedef {import('./sync.js').SyncJob & { isSilent?: boolean }} Job as the list of all portals, or of one, has it */
@@ -220,14 +220,53 @@ function slotLines({ slot, events, bytes, oldestAt, newer, unreadable }, additio
  * @param {ListedPortal} portal
  * @param {(iso: string) => string} formatTime
  */
-export function portalNote({ state, suspendedReason, suspendedUntil, bindings }, formatTime = (iso) => iso) {
+export function portalNote(
+  { state, suspendedReason, suspendedUntil, bindings, delivery, drift, arrivals },
+  formatTime = (iso) => iso,
+) {
   if (state === 'needs-reauth') return 'an administrator must open the application there';
   if (state === 'needs-webhook')
     return 'it rejects its incoming webhook: make another incoming webhook there, then: relay portals webhook';
   if (state === 'resuming') return 'it is called again, and has not answered yet';
-  if (state !== 'suspended') return bindings?.note ?? '';
+  if (state === 'unreachable') return unreachableText(arrivals, formatTime);
+  if (state !== 'suspended') {
+    return [deliveryText(delivery), bindings?.note ?? '', driftText(drift, formatTime)]
+      .filter((text) => text !== '')
+      .join('; ');
+  }
   const next = suspendedUntil === null ? 'at once' : formatTime(suspendedUntil);
   return `${suspendedReason ?? 'no reason given'}, next try ${next}`;
+}
+
+/** @param {ListedPortal['arrivals']} arrivals @param {(iso: string) => string} formatTime */
+function unreachableText(arrivals, formatTime) {
+  const since = arrivals?.unreachableSince ? ` since ${formatTime(arrivals.unreachableSince)}` : '';
+  const last = arrivals?.lastEventAt ? `, the last one came ${formatTime(arrivals.lastEventAt)}` : '';
+  const seen =
+    arrivals?.reason === 'offline-only'
+      ? `; ${plural(arrivals.onlyOffline, 'event')} came by its offline queue alone`
+      : '';
+  return `its events do not reach us${since}${last}${seen}: look at PUBLIC_URL, DNS, certificate, and the proxy and firewall in front of the gateway, then: relay portals test`;
+}
+
+/** Empty for a portal in mode `both`, as most are, if nobody has to act. @param {ListedPortal['delivery']} delivery */
+function deliveryText(delivery) {
+  if (delivery === undefined) return '';
+  const { mode, bound, note } = delivery;
+  if (note !== null) return `delivery ${mode}: ${note}`;
+  if (mode === 'both') return '';
+  return mode === 'online' ? 'delivery online' : `delivery offline: ${plural(bound, 'event')} bound offline`;
+}
+
+/** Empty unless somebody else changes handlers there. @param {ListedPortal['drift']} drift @param {(iso: string) => string} formatTime */
+function driftText(drift, formatTime) {
+  if (!drift || drift.missing + drift.surplus === 0) return '';
+  const { missing, surplus, checkedAt } = drift;
+  const parts = [
+    ...(missing > 0 ? [`${plural(missing, 'handler')} missing`] : []),
+    ...(surplus > 0 ? [`${grouped(surplus)} surplus`] : []),
+  ];
+  return `${parts.join(', ')} at its comparison of ${formatTime(checkedAt)}`;
 }
 
 /** @param {unknown} counts by what was counted */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { emptyJournal, workingConsumer } from '../../../test/support/admin-samples.js';
 import type { ListedConsumer } from './consumers.js';
-import type { ReportedJournal } from './journal.js';
 import type { ListedPortal } from './portals.js';
 import type { ListedSyncJob } from './sync.js';
 import {
@@ -116,63 +116,25 @@ describe('a job', () => {
 });
 
 describe('a consumer', () => {
-  const process = {
-    replica: 'r',
-    host: 'h',
-    pid: 1,
-    lanes: 0,
-    waiting: 0,
-    batches: 0,
-    isPaused: false,
-    oldestAt: null,
-    newer: 0,
-    startedAt: '2026-11-25T11:00:00Z',
-    reportedAt: '2026-11-25T11:59:58Z',
-  };
-  const well: ListedConsumer = {
-    consumer: 'name-formatter',
-    waiting: 3,
-    inHand: 0,
-    retrying: 0,
-    newer: 0,
-    dead: 0,
-    oldestAt: null,
-    shardsServed: 16,
-    processes: [process],
-    missing: false,
-    unknown: false,
-    events: [],
-  };
+  const { processes } = workingConsumer;
+  const paused = processes.map((process) => ({ ...process, isPaused: true }));
 
   it.each<[Partial<ListedConsumer>, string | RegExp]>([
     [{}, /^$/],
     [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT'],
-    [{ processes: [process, { ...process, isPaused: true }] }, 'PAUSED'],
+    [{ processes: [...processes, ...paused] }, 'PAUSED'],
     [{ retrying: 12, newer: 12 }, '12 OF A NEWER VERSION wait'],
     [{ unknown: true, processes: [], shardsServed: 0 }, 'nothing exists for it'],
     [{ shardsServed: 0 }, 'do not consume'],
     [{ processes: [] }, 'cannot report its state'],
   ])('%j', (change, text) => {
-    expect(consumerNote({ ...well, ...change })?.text ?? '').toMatch(text);
+    expect(consumerNote({ ...workingConsumer, waiting: 3, ...change })?.text ?? '').toMatch(text);
   });
 });
 
 describe('the journal', () => {
-  const empty: Omit<ReportedJournal, 'host' | 'pid' | 'reportedAt'> = {
-    slot: 0,
-    events: 0,
-    bytes: 0,
-    oldestAt: null,
-    newer: 0,
-    unreadable: 0,
-    limits: { maxBytes: 1024 ** 3, maxAgeMs: 7 * 86_400_000 },
-    isOpen: true,
-    isBusAway: false,
-    others: [],
-  };
-
   it('that is empty gives no cause for alarm', () => {
-    const lines = journalLines(empty);
+    const lines = journalLines(emptyJournal);
     expect(lines.map(({ text }) => text)).toEqual([
       'The bus is up: events go to it.',
       'Slot 0: empty',
@@ -185,7 +147,7 @@ describe('the journal', () => {
     const oldestAt = new Date(Date.now() - 600_000).toISOString();
     const contents = { events: 2_000, bytes: 1_572_864, oldestAt, newer: 3, unreadable: 0 };
     const lines = journalLines({
-      ...empty,
+      ...emptyJournal,
       ...contents,
       slot: 1,
       isOpen: false,
@@ -210,11 +172,11 @@ describe('the journal', () => {
         'Slot 3: 1 event, 1.5 MB, the oldest 10 min old; orphaned, drained by this gateway',
       ]),
     );
-    expect(journalLines({ ...empty, slot: null })[1]).toMatchObject({ isBad: true });
+    expect(journalLines({ ...emptyJournal, slot: null })[1]).toMatchObject({ isBad: true });
   });
 
   it('of several gateways is shown for each, and its absence is bad', () => {
-    const at = { ...empty, pid: 7, reportedAt: '2026-11-25T11:50:00Z' };
+    const at = { ...emptyJournal, pid: 7, reportedAt: '2026-11-25T11:50:00Z' };
     const lines = journalsLines([
       { ...at, host: 'one' },
       { ...at, host: 'two', isBusAway: true },
@@ -228,19 +190,45 @@ describe('the journal', () => {
 });
 
 describe('a portal', () => {
+  const at: Omit<ListedPortal, 'state'> = {
+    memberId: 'm1',
+    domain: 'acme.example',
+    kind: 'oauth',
+    suspendedReason: null,
+    suspendedUntil: null,
+    language: null,
+    settings: {},
+    bindings: null,
+    installedAt: '2026-11-25T11:50:00Z',
+  };
+
   it('that was resumed says that it has not answered yet', () => {
-    const at: Omit<ListedPortal, 'state'> = {
-      memberId: 'm1',
-      domain: 'acme.example',
-      kind: 'oauth',
-      suspendedReason: null,
-      suspendedUntil: null,
-      language: null,
-      settings: {},
-      bindings: null,
-      installedAt: '2026-11-25T11:50:00Z',
-    };
     expect(portalNote({ ...at, state: 'resuming' })).toMatch(/not answered yet/);
     expect(portalNote({ ...at, state: 'installed' })).toBe('');
+  });
+
+  it('that delivers otherwise than most says so, and who must act', () => {
+    const deliveries = [
+      { mode: 'both', bound: 2, note: null },
+      { mode: 'both', bound: 0, note: 'who must act' },
+      { mode: 'online', bound: 0, note: null },
+      { mode: 'offline', bound: 2, note: null },
+    ] as const;
+    expect(deliveries.map((delivery) => portalNote({ ...at, state: 'installed', delivery }))).toEqual([
+      '',
+      'delivery both: who must act',
+      'delivery online',
+      'delivery offline: 2 events bound offline',
+    ]);
+  });
+
+  it('whose handlers differed when they were last compared says so', () => {
+    const checkedAt = '2026-11-25T12:00:00Z';
+    const noteOf = (missing: number, surplus: number) =>
+      portalNote({ ...at, state: 'installed', drift: { missing, surplus, foreign: 9, checkedAt } });
+    expect(noteOf(0, 0)).toBe('');
+    expect(noteOf(1, 0)).toBe(`1 handler missing at its comparison of ${checkedAt}`);
+    expect(noteOf(1_200, 3)).toBe(`1,200 handlers missing, 3 surplus at its comparison of ${checkedAt}`);
+    expect(portalNote({ ...at, state: 'installed', drift: null })).toBe('');
   });
 });

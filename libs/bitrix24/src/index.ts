@@ -1,10 +1,40 @@
 export { type PortalAccess, type TokenStore, webhookTokens } from './rest/access.js';
 export { AddressError, assertCallable } from './http/address.js';
+export { ENTITY_TYPE_IDS, type ItemOf, type ItemType, toItem } from './crm-items.js';
 export type { RestResponse, RequestTime } from './rest/response.js';
 export { classify, type ErrorClass, type Recovery, recoveryFor } from './rest/classify.js';
 export { type Command, type CommandOutcome, MAX_BATCH_COMMANDS } from './rest/batch.js';
 export { Bitrix24Error, type Bitrix24ErrorDetails } from './rest/errors.js';
-export type { Delivered, ResponseDefect } from './http/outcome.js';
+export { type Delivered, type HttpResult, post, type PostRequest } from './http/http-request.js';
+export type { ResponseDefect } from './http/response-reader.js';
+export {
+  type EventHandler,
+  hasHandler,
+  listHandlers,
+  type ListedHandlers,
+  type OfflineHandler,
+  readHandlers,
+  unbindCommand,
+} from './event-handlers.js';
+export {
+  bindOfflineCommand,
+  clearReserved,
+  clearUnreadable,
+  listOfflineHandlers,
+  listReserved,
+  listWaiting,
+  MAX_OFFLINE_RECORDS,
+  type OfflineAccess,
+  type OfflineBatch,
+  type OfflineRecord,
+  type ProcessId,
+  readOfflineAccess,
+  readReserved,
+  reserveRecords,
+  takeRecords,
+  toProcessId,
+  unbindOfflineCommand,
+} from './offline-events.js';
 export { type Item, listOf, type ListParams, PAGE_SIZE } from './rest/listing.js';
 export {
   OAuthError,
@@ -18,7 +48,7 @@ export { BUCKET_RULES, DEFAULT_LIMIT, ENTERPRISE_LIMIT, type RateLimit } from '.
 export { InMemoryRateLimiter } from './rate-limit/in-memory-rate-limiter.js';
 export {
   isBelowThreshold,
-  judgeWaits,
+  splitWaits,
   observeUsage,
   reserveCalls,
   throttledOf,
@@ -39,5 +69,6 @@ export type { BatchClient, Outcome } from './batch-planner/plan.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './batch-planner/read-items.js';
 export { type Write, writeAll } from './batch-planner/write-all.js';
 export { type CallOptions, PortalClient, type PortalClientOptions } from './portal-client.js';
+export { readUserFields, type UserField, type UserFields } from './user-fields.js';
 export { holdsReference, type Params, type ParamValue } from './rest/query.js';
 export type { RequestOutcome } from './rest/sender.js';

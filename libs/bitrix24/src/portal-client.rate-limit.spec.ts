@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
-import { Peer } from '../test/peer.js';
+import { clientOf, Peer } from '../test/peer.js';
 import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
 import { sentCommands } from '../test/sent.js';
-import { MemoryTokens } from '../test/token-store.js';
 import type { Command } from './rest/batch.js';
-import { PortalClient } from './portal-client.js';
+import type { PortalClient } from './portal-client.js';
 
 let peer: Peer;
 let rateLimiter: RecordingRateLimiter;
@@ -14,15 +13,7 @@ let client: PortalClient;
 beforeEach(async () => {
   peer = await Peer.start();
   rateLimiter = new RecordingRateLimiter();
-  const tokens = new MemoryTokens(`${peer.url}/rest/`, 'token');
-  client = new PortalClient({
-    memberId: 'm1',
-    tokens,
-    rateLimiter,
-    work: 'bulk',
-    allowHosts: [peer.host],
-    repeatPauseMs: () => 0,
-  });
+  client = clientOf(peer, { rateLimiter, priority: 'background' });
 });
 afterEach(() => peer.stop());
 
@@ -40,8 +31,8 @@ describe('a request', () => {
     await client.batch({ a: list, b: update, c: list });
 
     expect(rateLimiter.admitted).toEqual([
-      { work: 'bulk', methods: ['crm.item.list'] },
-      { work: 'bulk', methods: ['crm.item.list', 'crm.item.update', 'batch'] },
+      { priority: 'background', methods: ['crm.item.list'] },
+      { priority: 'background', methods: ['crm.item.list', 'crm.item.update', 'batch'] },
     ]);
     expect(rateLimiter.asked).toBe(2);
   });
@@ -88,7 +79,7 @@ describe('a paused method', () => {
       c: { ok: false, error: { recovery: 'wait' } },
     });
     expect([...sentCommands(peer.received[0]!).keys()]).toEqual(['b']);
-    expect(rateLimiter.admitted).toEqual([{ work: 'bulk', methods: ['crm.item.update', 'batch'] }]);
+    expect(rateLimiter.admitted).toEqual([{ priority: 'background', methods: ['crm.item.update', 'batch'] }]);
   });
 
   it('causes no request for a batch without other commands', async () => {

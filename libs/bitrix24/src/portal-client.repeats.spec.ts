@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
-import { type Behaviour, Peer } from '../test/peer.js';
+import { type Behaviour, clientOf, Peer } from '../test/peer.js';
 import { RecordingRateLimiter } from '../test/recording-rate-limiter.js';
-import { MemoryTokens } from '../test/token-store.js';
-import { PortalClient, type PortalClientOptions } from './portal-client.js';
+import type { PortalClient, PortalClientOptions } from './portal-client.js';
 import { MAX_THROTTLED, MAX_RETRIES } from './rest/retryability.js';
 import type { RequestOutcome } from './rest/sender.js';
 
@@ -19,10 +18,7 @@ beforeEach(async () => {
 afterEach(() => peer.stop());
 
 function client(options: Partial<PortalClientOptions> = {}): PortalClient {
-  return new PortalClient({
-    memberId: 'm1',
-    tokens: new MemoryTokens(`${peer.url}/rest/`, 'token'),
-    allowHosts: [peer.host],
+  return clientOf(peer, {
     repeatPauseMs(repeat) {
       pauses.push(repeat);
       return 0;

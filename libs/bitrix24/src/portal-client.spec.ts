@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../test/failure.js';
-import { Peer, type Reply } from '../test/peer.js';
+import { clientOf, Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
 import { webhookTokens } from './rest/access.js';
 import { PortalClient, type PortalClientOptions } from './portal-client.js';
@@ -17,10 +17,8 @@ beforeEach(async () => {
 });
 afterEach(() => peer.stop());
 
-function client(options: Partial<PortalClientOptions> = {}): PortalClient {
-  const allowHosts = ['127.0.0.1'];
-  return new PortalClient({ memberId: 'm1', tokens, allowHosts, repeatPauseMs: () => 0, ...options });
-}
+const client = (options: Partial<PortalClientOptions> = {}): PortalClient =>
+  clientOf(peer, { tokens, ...options });
 
 function askedMethods(): string[] {
   return peer.received.map(({ path }) => path.replace('/rest/', ''));
@@ -217,6 +215,17 @@ describe('a call', () => {
       recovery: 'never',
     });
     expect(peer.received).toHaveLength(1);
+  });
+
+  it('reads less of one call, but never more than of the others', async () => {
+    peer.answer = () => ({ body: { result: 'x'.repeat(50_000) } });
+    const tooLong = { code: 'BAD_ANSWER', detail: 'too-long' };
+    expect(await failureOf(client().call('user.get', {}, { maxAnswerBytes: 10_000 }))).toMatchObject(tooLong);
+    const commands = { user: { method: 'user.get' } };
+    expect(await failureOf(client().batch(commands, { maxAnswerBytes: 10_000 }))).toMatchObject(tooLong);
+    const bounded = client({ maxAnswerBytes: 20_000 });
+    expect(await failureOf(bounded.call('user.get', {}, { maxAnswerBytes: 100_000 }))).toMatchObject(tooLong);
+    expect(await client().call('user.get')).toMatchObject({ result: 'x'.repeat(50_000) });
   });
 
   it('times out without a response', async () => {

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { failureOf } from '../test/failure.js';
-import { Peer, type Reply } from '../test/peer.js';
+import { clientOf, Peer, type Reply } from '../test/peer.js';
 import { MemoryTokens } from '../test/token-store.js';
 import { type PortalAccess, type TokenStore, webhookTokens } from './rest/access.js';
 import { Bitrix24Error } from './rest/errors.js';
-import { PortalClient, type PortalClientOptions } from './portal-client.js';
+import type { PortalClient, PortalClientOptions } from './portal-client.js';
 
 let peer: Peer;
 let tokens: MemoryTokens;
@@ -16,10 +16,8 @@ beforeEach(async () => {
 });
 afterEach(() => peer.stop());
 
-function client(options: Partial<PortalClientOptions> = {}): PortalClient {
-  const allowHosts = ['127.0.0.1'];
-  return new PortalClient({ memberId: 'm1', tokens, allowHosts, repeatPauseMs: () => 0, ...options });
-}
+const client = (options: Partial<PortalClientOptions> = {}): PortalClient =>
+  clientOf(peer, { tokens, ...options });
 
 const expired = {
   status: 401,
@@ -48,7 +46,7 @@ describe('an expired token', () => {
     peer.answer = ({ text }) => (text.includes('token-1') ? expired : { body: { result: 'done' } });
 
     expect(await client().call('user.get')).toEqual({ result: 'done' });
-    expect(tokens.renewedFrom).toEqual(['token-1']);
+    expect(tokens.refreshedFrom).toEqual(['token-1']);
     expect(peer.received.map(({ text }) => JSON.parse(text) as unknown)).toEqual([
       { auth: 'token-1' },
       { auth: 'token-2' },
@@ -62,7 +60,7 @@ describe('an expired token', () => {
       code: 'EXPIRED_TOKEN',
       httpStatus: 401,
     });
-    expect(tokens.renewedFrom).toEqual(['token-1']);
+    expect(tokens.refreshedFrom).toEqual(['token-1']);
     expect(peer.received).toHaveLength(2);
   });
 
@@ -72,7 +70,7 @@ describe('an expired token', () => {
       peer.answer = () => ({ status: 401, body: { error: code } });
 
       expect(await failureOf(client().call('user.get'))).toMatchObject({ recovery: 'reauthorize' });
-      expect(tokens.renewedFrom).toEqual([]);
+      expect(tokens.refreshedFrom).toEqual([]);
       expect(peer.received).toHaveLength(1);
     },
   );
@@ -83,7 +81,7 @@ describe('an expired token', () => {
       code: 'EXPIRED_TOKEN',
       httpStatus: 403,
     });
-    expect(tokens.renewedFrom).toEqual([]);
+    expect(tokens.refreshedFrom).toEqual([]);
   });
 
   it('of a webhook is not refreshed', async () => {
@@ -135,7 +133,7 @@ describe('a token that was replaced during a request', () => {
       expect(await client({ tokens: store }).call('crm.item.add')).toEqual({ result: 'done' });
       expect(sentTokens()).toEqual(['token-1', good]);
       expect(store.asked).toEqual(['token-1']);
-      expect(tokens.renewedFrom).toEqual([]);
+      expect(tokens.refreshedFrom).toEqual([]);
     },
   );
 
@@ -212,6 +210,6 @@ describe('a renamed portal', () => {
     const store = relocating(() => tokens.access());
 
     expect(await client({ tokens: store }).call('user.get')).toEqual({ result: 'done' });
-    expect(tokens.renewedFrom).toEqual(['token-1']);
+    expect(tokens.refreshedFrom).toEqual(['token-1']);
   });
 });

@@ -1,5 +1,7 @@
+import type { Attributes } from '@opentelemetry/api';
 import type { TokenStore } from './rest/access.js';
 import { readItems } from './batch-planner/read-items.js';
+import { Bitrix24Error } from './rest/errors.js';
 import { batchParams, type Command, type CommandOutcome, readOutcomes } from './rest/batch.js';
 import { post } from './http/http-request.js';
 import { type Item, type ListParams, readList } from './rest/listing.js';
@@ -27,8 +29,8 @@ export interface PortalClientOptions {
   readonly maxAnswerBytes?: number;
   /** Enforces the portal's limits; without it requests are sent immediately. */
   readonly rateLimiter?: RateLimiter;
-  /** Default `live`. */
-  readonly work?: Priority;
+  /** Default `interactive`. */
+  readonly priority?: Priority;
   /** Milliseconds before the first, second … retry of a request. Default: about 0.3 s and 1.2 s. */
   readonly repeatPauseMs?: (repeat: number) => number;
   /**
@@ -36,6 +38,10 @@ export interface PortalClientOptions {
    * reject. Not called for requests that were not sent, nor for an aborted call.
    */
   readonly onOutcome?: (outcome: RequestOutcome) => Promise<void>;
+  /** Default `bitrix24-rest-client`. */
+  readonly userAgent?: string | undefined;
+  /** Of each request's span, besides `bitrix24.*` and `http.*`. */
+  readonly spanAttributes?: Attributes | undefined;
 }
 
 export interface CallOptions {
@@ -46,6 +52,13 @@ export interface CallOptions {
    * that adds, such as one of `PHONE` without the `ID` of the value.
    */
   readonly repeatable?: boolean | undefined;
+  /**
+   * `auth_connector` of this request. Default: that of the token store, for requests that change something; empty for
+   * none. One that is given and refused is the error `WRONG_LICENSE`.
+   */
+  readonly connector?: string | undefined;
+  /** Of this request, below the limits of the client and its methods. */
+  readonly maxAnswerBytes?: number | undefined;
 }
 
 /**
@@ -60,9 +73,9 @@ export class PortalClient {
 
   constructor(options: PortalClientOptions, postRequest = post) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    const { allowHosts = [], rateLimiter, work = 'live' } = options;
+    const { allowHosts = [], rateLimiter, priority = 'interactive' } = options;
     this.#memberId = options.memberId;
-    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, work }, postRequest);
+    this.#sender = new Sender({ ...options, timeoutMs, allowHosts, rateLimiter, priority }, postRequest);
   }
 
   get memberId(): string {
@@ -76,14 +89,21 @@ export class PortalClient {
   async call(
     method: string,
     params: Params = {},
-    { signal, repeatable }: CallOptions = {},
+    { signal, repeatable, connector, maxAnswerBytes }: CallOptions = {},
   ): Promise<RestResponse> {
     const methods = [checkMethod(method).toLowerCase()];
     const admission = await this.#sender.admit({ methods }, signal);
     for (const wait of admission.throttled.values()) throw throttledError(this.#memberId, method, wait);
     const kind = kindBy(repeatable) ?? idempotencyOf(method);
     const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
-    return await this.#sender.send({ method, params, methods, kind, read }, admission, signal);
+    const carries = connector !== undefined || isChange(method);
+    const paramsWith = (given: string): Params =>
+      carries && given !== '' ? { ...params, auth_connector: given } : params;
+    return await this.#sender.send(
+      { method, params: paramsWith, connector, methods, kind, read, maxAnswerBytes },
+      admission,
+      signal,
+    );
   }
 
   /**
@@ -99,9 +119,15 @@ export class PortalClient {
    */
   async batch(
     commands: Readonly<Record<string, Command>>,
-    { halt = false, signal, repeatable }: CallOptions & { readonly halt?: boolean } = {},
+    {
+      halt = false,
+      signal,
+      repeatable,
+      connector,
+      maxAnswerBytes,
+    }: CallOptions & { readonly halt?: boolean } = {},
   ): Promise<Record<string, CommandOutcome>> {
-    const params = batchParams(commands, halt);
+    const whole = batchParams(commands, halt);
     const called = methodsOf(commands);
     if (called.length === 0) return {};
     const linked = areLinked(commands, halt);
@@ -110,24 +136,33 @@ export class PortalClient {
       signal,
     );
     const { throttled } = admission;
-    const { sent, held } = splitThrottled(commands, throttled, { memberId: this.#memberId, linked });
-    if (Object.keys(sent).length === 0) return held;
+    const { sent, notSent } = splitThrottled(commands, throttled, { memberId: this.#memberId, linked });
+    if (Object.keys(sent).length === 0) return notSent;
 
+    const plain = throttled.size === 0 ? whole : batchParams(sent, halt);
+    const carries = ({ method }: Command): boolean => connector !== undefined || isChange(method);
     const outcomes = await this.#sender.send(
       {
         method: 'batch',
-        params: throttled.size === 0 ? params : batchParams(sent, halt),
+        // The documentation shows it with the method, the `rest` module reads it from the request: in both, then.
+        params: (given) =>
+          given === '' || !Object.values(sent).some(carries)
+            ? plain
+            : { ...batchParams(withConnector(sent, carries, given), halt), auth_connector: given },
+        connector,
         methods: [...methodsOf(sent), 'batch'],
         kind: kindBy(repeatable) ?? weakestIdempotency(Object.values(sent).map(({ method }) => method)),
-        read: (answer, asked) => {
+        read: (answer, asked, given) => {
           const value = readOutcomes(answer.result, sent, asked);
+          if (given !== '' && connector === undefined) throwRefusedConnector(sent, value, asked);
           return { value, usage: usageOfBatch(sent, answer, value) };
         },
+        maxAnswerBytes,
       },
       admission,
       signal,
     );
-    return inOrderOf(commands, { ...outcomes, ...held });
+    return inOrderOf(commands, { ...outcomes, ...notSent });
   }
 
   /**
@@ -168,6 +203,40 @@ export class PortalClient {
 
   #contextOf(method: string): RequestContext {
     return { memberId: this.#memberId, method, secrets: [] };
+  }
+}
+
+/** Methods about the application itself, and those that name the connector of a queue, change nothing that is recorded. */
+const NO_CHANGES = /^(?:event\.|app\.|placement\.|user\.admin$)/i;
+
+function isChange(method: string): boolean {
+  return idempotencyOf(method) !== 'read' && !NO_CHANGES.test(method);
+}
+
+function withConnector(
+  commands: Readonly<Record<string, Command>>,
+  carries: (command: Command) => boolean,
+  connector: string,
+): Record<string, Command> {
+  return Object.fromEntries(
+    Object.entries(commands).map(([key, command]) => [
+      key,
+      carries(command) ? { ...command, params: { ...command.params, auth_connector: connector } } : command,
+    ]),
+  );
+}
+
+/** @throws Bitrix24Error where commands were refused one by one: none of those that carry it was executed */
+function throwRefusedConnector(
+  commands: Readonly<Record<string, Command>>,
+  outcomes: Readonly<Record<string, CommandOutcome>>,
+  asked: RequestContext,
+): void {
+  for (const [key, outcome] of Object.entries(outcomes)) {
+    const command = commands[key];
+    if (outcome.ok || outcome.error.code !== 'WRONG_LICENSE' || !command || !isChange(command.method))
+      continue;
+    throw new Bitrix24Error('WRONG_LICENSE', { memberId: asked.memberId, method: 'batch' });
   }
 }
 

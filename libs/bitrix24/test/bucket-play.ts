@@ -45,11 +45,11 @@ export const limits = fc.oneof(
     .record({ rate: fc.integer({ min: 1, max: 20 }), times: fc.integer({ min: 3, max: 40 }) })
     .map(({ rate, times }): RateLimit => ({ rate, burst: rate * times })),
 );
-const anyWork = fc.constantFrom<Priority>('live', 'bulk');
+const anyPriority = fc.constantFrom<Priority>('interactive', 'background');
 /** A client: its pause after the previous one, the network delay of its request, whether it aborts. */
 export const asker = fc.record({
   afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 20_000 })),
-  work: anyWork,
+  priority: anyPriority,
   lateMs: fc.oneof(fc.constant(0), fc.constant(1_000), fc.integer({ min: 0, max: 1_000 })),
   givesUp: fc.oneof(
     { weight: 9, arbitrary: fc.constant(false) },
@@ -58,7 +58,7 @@ export const asker = fc.record({
 });
 
 export interface Sent {
-  work: Priority;
+  priority: Priority;
   askedAtMs: number;
   sentAtMs: number;
 }
@@ -66,21 +66,21 @@ export interface Sent {
 /** Runs every client against one bucket, in order of time, as many processes would. */
 export function play(
   limit: RateLimit,
-  askers: readonly { afterMs: number; work: Priority; lateMs?: number; givesUp?: boolean }[],
+  askers: readonly { afterMs: number; priority: Priority; lateMs?: number; givesUp?: boolean }[],
 ): { sent: (Sent & { lateMs: number })[]; bucket: Bucket } {
   let bucket = emptyBucket(0);
   const sent: (Sent & { lateMs: number })[] = [];
   let nowMs = 0;
-  const due: { atMs: number; askedAtMs: number; work: Priority; lateMs: number; givesUp: boolean }[] = [];
-  for (const { afterMs, work: kind, lateMs = 0, givesUp = false } of askers) {
+  const due: { atMs: number; askedAtMs: number; priority: Priority; lateMs: number; givesUp: boolean }[] = [];
+  for (const { afterMs, priority: kind, lateMs = 0, givesUp = false } of askers) {
     nowMs += afterMs;
-    due.push({ atMs: nowMs, askedAtMs: nowMs, work: kind, lateMs, givesUp });
+    due.push({ atMs: nowMs, askedAtMs: nowMs, priority: kind, lateMs, givesUp });
   }
   while (due.length > 0) {
     // The earliest; among equals the first.
     const next = due.reduce((first, each) => (each.atMs < first.atMs ? each : first));
     due.splice(due.indexOf(next), 1);
-    const asked = takeTicket(bucket, limit, next.work, next.atMs);
+    const asked = takeTicket(bucket, limit, next.priority, next.atMs);
     bucket = asked.bucket;
     if (!asked.taken.granted) due.push({ ...next, atMs: next.atMs + Math.max(asked.taken.retryAfterMs, 1) });
     else if (next.givesUp) bucket = releaseTicket(bucket, asked.taken.ticket);
@@ -90,6 +90,6 @@ export function play(
 }
 
 /** `count` concurrent requests of one priority. */
-export function flood(count: number, work: Priority): { afterMs: number; work: Priority }[] {
-  return Array.from({ length: count }, () => ({ afterMs: 0, work }));
+export function flood(count: number, priority: Priority): { afterMs: number; priority: Priority }[] {
+  return Array.from({ length: count }, () => ({ afterMs: 0, priority }));
 }

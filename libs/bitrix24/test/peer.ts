@@ -1,4 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import { PortalClient, type PortalClientOptions } from '../src/portal-client.js';
+import { MemoryTokens } from './token-store.js';
 
 /** A request as the peer received it. */
 export interface ReceivedRequest {
@@ -92,6 +94,14 @@ export class Peer {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
+}
+
+/** The client of a portal that this peer is; it repeats a request without a pause. */
+export function clientOf(peer: Peer, options: Partial<PortalClientOptions> = {}): PortalClient {
+  const { tokens = new MemoryTokens(`${peer.url}/rest/`, 'token') } = options;
+  // Whichever port: a portal may move to another peer.
+  const allowHosts = ['127.0.0.1'];
+  return new PortalClient({ memberId: 'm1', allowHosts, repeatPauseMs: () => 0, ...options, tokens });
 }
 
 function behave(response: ServerResponse, behaviour: Behaviour): void {

@@ -10,7 +10,7 @@ import {
 /** Rate limiter that admits everything except the configured throttled methods, and records its calls in order. */
 export class RecordingRateLimiter implements RateLimiter {
   /** With the methods that were admitted. */
-  readonly admitted: { work: Priority; methods: readonly string[] }[] = [];
+  readonly admitted: { priority: Priority; methods: readonly string[] }[] = [];
   asked = 0;
   readonly observed: MethodUsage[] = [];
   refusals = 0;
@@ -18,12 +18,12 @@ export class RecordingRateLimiter implements RateLimiter {
   pauses = new Map<string, number>();
 
   admit(request: RequestToAdmit): Promise<Throttled> {
-    const { work, methods, optional = [] } = request;
+    const { priority, methods, optional = [] } = request;
     this.asked += 1;
     const all = [...optional, ...methods];
     const throttled = new Map([...this.pauses].filter(([method]) => all.includes(method)));
     if (canBeSent(request, throttled)) {
-      this.admitted.push({ work, methods: all.filter((method) => !throttled.has(method)) });
+      this.admitted.push({ priority, methods: all.filter((method) => !throttled.has(method)) });
     }
     return Promise.resolve(throttled);
   }

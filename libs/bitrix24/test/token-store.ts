@@ -2,7 +2,7 @@ import type { PortalAccess, TokenStore } from '../src/rest/access.js';
 
 /** In-memory store with the tokens `<name>-1`, `<name>-2` … */
 export class MemoryTokens implements TokenStore {
-  readonly renewedFrom: string[] = [];
+  readonly refreshedFrom: string[] = [];
 
   constructor(
     readonly endpoint: string,
@@ -10,12 +10,12 @@ export class MemoryTokens implements TokenStore {
   ) {}
 
   access(): Promise<PortalAccess> {
-    const accessToken = `${this.name}-${this.renewedFrom.length + 1}`;
+    const accessToken = `${this.name}-${this.refreshedFrom.length + 1}`;
     return Promise.resolve({ kind: 'oauth', endpoint: this.endpoint, accessToken });
   }
 
   refresh(staleAccessToken: string): Promise<PortalAccess> {
-    this.renewedFrom.push(staleAccessToken);
+    this.refreshedFrom.push(staleAccessToken);
     return this.access();
   }
 }

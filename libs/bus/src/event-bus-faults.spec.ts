@@ -4,7 +4,7 @@ import { silentLog } from '@relay/platform';
 import { freePort } from '../../../test/support/broker.js';
 import { eventually } from '../../../test/support/eventually.js';
 import { BusUnavailableError, type Delivery, type EventBus } from './contract/event-bus.js';
-import { openEventBus } from './open-event-bus.js';
+import { openEventBus } from './open-bus.js';
 import { busesUnderTest, type BusUnderTest } from '../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../test/support/an-event.js';
 import { tcpProxy, type TcpProxy } from '../../../test/support/tcp-proxy.mjs';

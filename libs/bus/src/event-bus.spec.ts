@@ -5,7 +5,7 @@ import { eventually } from '../../../test/support/eventually.js';
 import type { ConsumeOptions, Consumption, Delivery, EventBus } from './contract/event-bus.js';
 import { newerTotal } from './contract/instrumentation.js';
 import { shardOf } from './contract/shard.js';
-import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../../test/support/bus-under-test.js';
+import { everyBusUnderTest, retryDelaysMs, type BusUnderTest } from '../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../test/support/an-event.js';
 
 jest.setTimeout(60_000);
@@ -18,7 +18,7 @@ async function timesNewer(consumer: string): Promise<number> {
   return values.find(({ labels }) => labels.consumer === consumer)?.value ?? 0;
 }
 
-describe.each(busesUnderTest)('the bus on %s', (_, setUp) => {
+describe.each(everyBusUnderTest)('the bus on %s', (_, setUp) => {
   let underTest: BusUnderTest;
   let bus: EventBus;
   const opened: EventBus[] = [];

@@ -1,4 +1,6 @@
-export { requireShardCount } from './postgres/shard-count.js';
+export { describeBus } from './asyncapi.js';
+export { requireShardCount } from './admin/shared-tables.js';
+export { explainConnectionError } from './connection/explain-connection-error.js';
 export { BusHealth } from './connection/connection-report.js';
 export { DEFAULT_PREFETCH, BusUnavailableError } from './contract/event-bus.js';
 export type {
@@ -9,9 +11,9 @@ export type {
   Failure,
   Receipt,
 } from './contract/event-bus.js';
-export { openEventBus } from './open-event-bus.js';
+export { openEventBus } from './open-bus.js';
 export { countMessages } from './admin/bus-admin.js';
-export { NoSuchConsumerError } from './admin/dead-letter.js';
+export { NoSuchConsumerError } from './admin/dead-letter-store.js';
 export { OperationInProgressError } from './admin/operator-lock.js';
 export type {
   BusAdmin,
@@ -25,17 +27,34 @@ export type {
   UnroutedFilter,
   UnroutedReplay,
 } from './admin/bus-admin.js';
-export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter.js';
+export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter-store.js';
+export { nextFirst } from './admin/waiting-retries.js';
+export type { RetryFilter, RetryList, WaitingRetry } from './admin/waiting-retries.js';
+export type { DeadLetterGroup } from './admin/dead-letter-groups.js';
 export { DeadLetters } from './admin/dead-letters.js';
-export type { LetterList } from './admin/dead-letters.js';
+export type { DeadLetterList } from './admin/dead-letters.js';
 export type { ReplayOptions, ReplayPage } from './admin/replay-session.js';
 export { BusMover } from './move/bus-mover.js';
-export { openBusAdmin } from './open-bus-admin.js';
-export type { OpenBusAdminOptions } from './open-bus-admin.js';
+export { openBusAdmin } from './open-bus.js';
+export type { OpenBusAdminOptions } from './open-bus.js';
+export { inspectBroker } from './rabbitmq/admin/broker-report.js';
+export type { BrokerReport } from './rabbitmq/admin/broker-report.js';
 export { TopologyReconciler } from './rabbitmq/admin/topology-reconciler.js';
 export type { Repair } from './rabbitmq/admin/topology-reconciler.js';
 export { toFailure } from './contract/failure.js';
-export { DEFAULT_RETRY_DELAYS_MS } from './contract/retry-delays.js';
+export { DEFAULT_RETRY_DELAYS_MS, tierFor } from './contract/retry-delays.js';
 export { failSpan, withCurrentTrace } from './contract/instrumentation.js';
 /** The event types of the contract, so that users of the bus need no other lib. */
-export { formatEventName, parseEventName, type FormTree, type PortalEvent } from '@relay/events';
+export {
+  type BaseEventName,
+  type BoundEventName,
+  carriesMoreThanKey,
+  type EventData,
+  type EventName,
+  findDataMismatch,
+  formatEventName,
+  namesEntity,
+  parseEventName,
+  type FormTree,
+  type PortalEvent,
+} from '@relay/events';

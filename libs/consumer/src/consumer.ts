@@ -1,14 +1,15 @@
+import { hkdfSync } from 'node:crypto';
 import { Module, type DynamicModule, type INestMicroservice, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { BusHealth, openEventBus, requireShardCount } from '@relay/bus';
+import { BusHealth, type EventBus, openEventBus, requireShardCount } from '@relay/bus';
+import { EventLogWriter, logPublished } from '@relay/event-log';
 import {
   type ProcessContext,
-  closeInOrder,
+  shutDownInOrder,
   databaseOptions,
   checkDatabase,
   type Environment,
-  type Log,
   NestLogger,
   ownProcessContext,
   readEnvironment,
@@ -36,7 +37,9 @@ export const CONSUMER_VARIABLES = [
   'B24_ALLOW_HOSTS',
   'TOKEN_KEYS',
   'TASK_CONCURRENCY',
+  'EVENT_LOG_DAYS',
   'LOG_LEVEL',
+  'NODE_ENV',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
 ] as const;
 export type ConsumerEnvironment = Pick<Environment, (typeof CONSUMER_VARIABLES)[number]>;
@@ -80,6 +83,8 @@ export async function startConsumer(
   }: ConsumerOptions,
   environment: ConsumerEnvironment,
   host: ProcessContext = ownProcessContext(name, environment),
+  /** Replaced by specs alone: which bus a process opens, its environment says. */
+  openBus: typeof openEventBus = openEventBus,
 ): Promise<RunningConsumer> {
   if (prefetch !== undefined && !(Number.isInteger(prefetch) && prefetch > 0)) {
     throw new RangeError(`prefetch is a whole number from 1: ${prefetch}`);
@@ -103,51 +108,63 @@ export async function startConsumer(
   });
   await requireDatabase(environment.DATABASE_URL, log);
   await requireShardCount(environment.DATABASE_URL);
-  const bus = await openEventBus({
+  const bus = await openBus({
     amqpUrl: environment.AMQP_URL,
     databaseUrl: environment.DATABASE_URL,
     log,
     busHealth,
   });
   const crashLog = new DatabaseCrashLog(environment.DATABASE_URL, name, log);
+  const eventLog =
+    environment.EVENT_LOG_DAYS > 0
+      ? new EventLogWriter({ databaseUrl: environment.DATABASE_URL, log })
+      : undefined;
+  const publisher = logPublished(bus, eventLog);
   const server = new PortalEventsServer({
     bus,
     crashLog,
+    eventLog,
     consumer: name,
     log,
     drainWithinMs,
+    checkData: environment.NODE_ENV !== 'production',
     ...(prefetch !== undefined && { prefetch }),
     onSubscribed: async (names) => {
-      await app.get(PortalSettings).declare(name, settings);
-      await app.get(Subscriptions).record(name, names);
+      await app?.get(PortalSettings).declare(name, settings);
+      await app?.get(Subscriptions).record(name, names);
     },
   });
-  const app: INestMicroservice = await NestFactory.createMicroservice(
-    rootModule(name, module, environment, log),
-    {
+  let app: INestMicroservice | undefined;
+  let reporter: ProcessReporter | undefined;
+  let unregisterMetrics: (() => void) | undefined;
+  try {
+    app = await NestFactory.createMicroservice(rootModule(name, module, environment, { log, publisher }), {
       strategy: server,
       logger: new NestLogger(log),
       abortOnError: false,
-    },
-  );
-  ready = server;
-  const unregisterMetrics = registerWorkMetrics(name, () => server.state());
-  const reporter = new ProcessReporter({
-    consumer: name,
-    database: app.get(DataSource),
-    state: () => server.state(),
-    log,
-  });
-  // Before its first event, so that nobody removes the queues of a process that is about to consume.
-  await reporter.start();
-  app.get(PortalCache).onChange((memberId) => server.wake(memberId));
-  await app.listen();
+    });
+    ready = server;
+    unregisterMetrics = registerWorkMetrics(name, () => server.state());
+    const state = (): ReturnType<typeof server.report> => server.report();
+    reporter = new ProcessReporter({ consumer: name, database: app.get(DataSource), state, log });
+    // Before its first event, so that nobody removes the queues of a process that is about to consume.
+    await reporter.start();
+    app.get(PortalCache).onChange((memberId) => server.wake(memberId));
+    await app.listen();
+  } catch (error) {
+    // Beside others in one process (apps/standalone), which goes on without this one.
+    ready = undefined;
+    unregisterMetrics?.();
+    await Promise.allSettled([server.close(), reporter?.stop()]);
+    await Promise.allSettled([app?.close(), crashLog.close(), eventLog?.close(), bus.close()]);
+    throw error;
+  }
   log.info({ opsPort: environment.OPS_PORT }, `${name} takes events`);
   return {
     close: async () => {
       ready = undefined;
-      unregisterMetrics();
-      await closeInOrder(
+      unregisterMetrics?.();
+      await shutDownInOrder(
         [
           {
             what: 'events in flight',
@@ -155,10 +172,11 @@ export async function startConsumer(
             timeoutMs: drainWithinMs + RETURN_TIMEOUT_MS,
           },
           // The process stays visible while batches finish; its database closes with the app.
-          { what: 'report', close: () => reporter.stop(), timeoutMs: 1_000 },
-          { what: 'database', close: () => app.close(), timeoutMs: 3_000 },
+          { what: 'report', close: async () => reporter?.stop(), timeoutMs: 1_000 },
+          { what: 'database', close: async () => app?.close(), timeoutMs: 3_000 },
           { what: 'ops server', close: () => host.stopOpsServer(), timeoutMs: 1_000 },
           { what: 'crash log', close: () => crashLog.close(), timeoutMs: 1_000 },
+          { what: 'event log', close: async () => eventLog?.close(), timeoutMs: 5_000 },
           { what: 'bus', close: () => bus.close(), timeoutMs: 3_000 },
         ],
         log,
@@ -177,28 +195,53 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   });
 }
 
-/** The consumer's own log, for its controllers and providers: `@Inject(CONSUMER_LOG) log: Log`. */
+/**
+ * The consumer's own log, for its controllers and providers: `@Inject(CONSUMER_LOG) log: Log`. Its lines have `component: 'consumer'`,
+ * those of the libs around it do not.
+ */
 export const CONSUMER_LOG = Symbol('CONSUMER_LOG');
-/** The variable TASK_CONCURRENCY: maximum portals whose tasks this process handles at once. */
+/** The variable TASK_CONCURRENCY: maximum portals whose jobs this process runs at once. */
 export const TASK_CONCURRENCY = Symbol('TASK_CONCURRENCY');
 /** The variable DATABASE_URL, for what needs a connection of its own, such as a `LeaderLease`. */
 export const DATABASE_URL = Symbol('DATABASE_URL');
 
+/**
+ * A key of 32 bytes for keyed hashes of what the database must not show, the same in every process; derived from the first key of
+ * TOKEN_KEYS, so it changes with that.
+ */
+export const HASH_KEY = Symbol('HASH_KEY');
+
+/** Puts events onto the bus: `@Inject(EVENT_PUBLISHER) publisher: EventPublisher`. */
+export const EVENT_PUBLISHER = Symbol('EVENT_PUBLISHER');
+export type EventPublisher = Pick<EventBus, 'publish'>;
+
+interface ConsumerResources {
+  log: ProcessContext['log'];
+  publisher: EventPublisher;
+}
+
 /** What the providers of every consumer may inject. */
 @Module({})
 class ConsumerContextModule {
-  static of(log: Log, environment: ConsumerEnvironment): DynamicModule {
+  static of({ log, publisher }: ConsumerResources, environment: ConsumerEnvironment): DynamicModule {
     return {
       module: ConsumerContextModule,
       global: true,
       providers: [
-        { provide: CONSUMER_LOG, useValue: log },
+        { provide: CONSUMER_LOG, useValue: log.child({ component: 'consumer' }) },
         { provide: TASK_CONCURRENCY, useValue: environment.TASK_CONCURRENCY },
         { provide: DATABASE_URL, useValue: environment.DATABASE_URL },
+        { provide: HASH_KEY, useValue: deriveHashKey(environment.TOKEN_KEYS) },
+        { provide: EVENT_PUBLISHER, useValue: publisher },
       ],
-      exports: [CONSUMER_LOG, TASK_CONCURRENCY, DATABASE_URL],
+      exports: [CONSUMER_LOG, TASK_CONCURRENCY, DATABASE_URL, HASH_KEY, EVENT_PUBLISHER],
     };
   }
+}
+
+function deriveHashKey([first]: ConsumerEnvironment['TOKEN_KEYS']): Buffer {
+  if (!first) throw new TypeError('TOKEN_KEYS is empty');
+  return Buffer.from(hkdfSync('sha256', first.key, '', 'b24-relay keyed hashes', 32));
 }
 
 @Module({})
@@ -208,7 +251,7 @@ function rootModule(
   name: string,
   module: Type | DynamicModule,
   environment: ConsumerEnvironment,
-  log: Log,
+  { log, publisher }: ConsumerResources,
 ): DynamicModule {
   const { B24_CLIENT_ID: clientId, B24_CLIENT_SECRET: clientSecret } = environment;
   return {
@@ -223,7 +266,7 @@ function rootModule(
         log,
         databaseUrl: environment.DATABASE_URL,
       }),
-      ConsumerContextModule.of(log, environment),
+      ConsumerContextModule.of({ log, publisher }, environment),
       module,
     ],
   };

@@ -3,6 +3,7 @@ export type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-insta
 /** Required fields of an event, an install or a page. */
 export type EventField =
   | 'event'
+  | 'data'
   | 'ts'
   | 'auth[member_id]'
   | 'auth[domain]'

@@ -78,6 +78,18 @@ describe('parseEvent', () => {
     });
   });
 
+  it.each([
+    ['1', '1'],
+    [12, '12'],
+    [null, undefined],
+    ['', undefined],
+    ['a b', undefined],
+    ['1'.repeat(65), undefined],
+    [['1'], undefined],
+  ])('keeps the eventId %j as %j', (sent, eventId) => {
+    expect(parse({ ...body, eventId: sent }).event.eventId).toBe(eventId);
+  });
+
   it('gives each of two equal bodies its own id', () => {
     expect(parse(body).event.id).not.toBe(parse(body).event.id);
   });

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { readEntity } from './entity.js';
 import { EventError, type EventField } from './event-error.js';
-import { parseEventName, toEntityTypeId } from './event-name.js';
+import { parseEventName } from './event-name.js';
 import { emptyTree, type FormTree, hostAt, isTree, textAt, treeAt } from './form-tree.js';
-import { withoutSecrets } from './secrets.js';
+import { withoutSecrets } from './redact-event.js';
 
 /** One event of one portal, without secrets. */
 export interface PortalEvent {
-  /** A UUID generated at receipt: Bitrix24 sends no delivery id. */
+  /** A UUID generated at receipt: most events have no id of their own. */
   id: string;
   /** Identifies the portal: its only name that never changes. */
   memberId: string;
@@ -14,11 +15,14 @@ export interface PortalEvent {
   name: string;
   /** Type of a smart process item, from the suffix or from ENTITY_TYPE_ID; 0 for other events. */
   entityTypeId: number;
-  /** data[FIELDS][ID]; null if absent. */
+  /**
+   * The id of the thing that the event speaks of, as text: it may have sixteen digits, which a number of JavaScript does
+   * not hold exactly, or be a code (`CHE`). Null if absent. Where it is depends on the event; see `entity.ts`.
+   */
   entityId: string | null;
   /**
-   * Equal for ADD, UPDATE and DELETE of one entity: `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`. Null without an id, and
-   * for a smart process item without its type.
+   * Equal for all events of one thing, such as ADD, UPDATE and DELETE: `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`. Null
+   * without an id, for a smart process item without its type, and for events that name no thing or are unknown.
    */
   entity: string | null;
   /**
@@ -30,6 +34,13 @@ export interface PortalEvent {
   ts: number;
   /** Unix time in milliseconds at which it was received. */
   receivedAt: number;
+  /** Bitrix24's `eventId`, of open-line and connector events only. It is not known to be unique. */
+  eventId?: string | undefined;
+  /**
+   * `offline`: it was read from Bitrix24's offline queue; `reconcile`: the thing has changed in a time whose events were
+   * missed; absent: Bitrix24 has posted it.
+   */
+  source?: 'offline' | 'reconcile' | undefined;
   /** W3C Trace Context (version 00) of our own trace, not the sender's; absent when tracing is off. */
   traceparent?: string | undefined;
 }
@@ -67,22 +78,13 @@ export interface EventEnvelope {
   credentials: EventCredentials;
 }
 
-/** The entity of an event; see `PortalEvent`. */
-interface EntityReference {
-  entityTypeId: number;
-  entityId: string | null;
-  entity: string | null;
-}
-
-const DYNAMIC_ITEM = 'ONCRMDYNAMICITEM';
-
-/** Usually a number; a currency's id is a code, `CHE`. Printable ASCII, because it becomes part of a key. */
-const ENTITY_ID = /^[!-~]{1,64}$/;
-
 /**
  * 32 hexadecimal digits in every sample. It becomes part of keys, so only letters, digits, `_` and `-` are accepted.
  */
 export const MEMBER_ID = /^[\w-]{1,64}$/;
+
+/** A number in every sample. */
+export const EVENT_ID = /^[!-~]{1,64}$/;
 
 /** 32 hexadecimal digits in every sample. A longer one belongs to no portal, and costs neither a look-up nor a hash. */
 const MAX_APPLICATION_TOKEN_LENGTH = 255;
@@ -115,7 +117,14 @@ export function openEvent(form: FormTree, envelope: EventEnvelope, receivedAt: n
     data,
     ts: ts ?? Math.floor(receivedAt / 1000),
     receivedAt,
+    ...readEventId(form),
   };
+}
+
+/** An invalid one is read as absent. */
+function readEventId(form: FormTree): { eventId?: string } {
+  const eventId = textAt(form, 'eventId');
+  return eventId !== undefined && EVENT_ID.test(eventId) ? { eventId } : {};
 }
 
 export function readMemberId(tree: FormTree, field: EventField = 'auth[member_id]'): string {
@@ -162,31 +171,4 @@ function readData(form: FormTree): FormTree {
   const tree = emptyTree();
   if (data !== undefined && data !== '') tree.value = data;
   return tree;
-}
-
-/**
- * Reads `data[FIELDS][ID]` and, for smart process items, `data[FIELDS][ENTITY_TYPE_ID]`.
- *
- * If the suffix and ENTITY_TYPE_ID differ, the suffix wins: the portal selected the subscriber by it.
- * In other events ENTITY_TYPE_ID is the type of an *owner* (of a document, an address), not of the entity.
- * An invalid id is read as absent and not rejected: consumers that need only `data` still get the event.
- */
-export function readEntity(name: string, suffixTypeId: number, data: FormTree): EntityReference {
-  const fields = treeAt(data, 'FIELDS');
-  const id = fields && textAt(fields, 'ID');
-  const entityId = id !== undefined && ENTITY_ID.test(id) ? id : null;
-  if (!name.startsWith(DYNAMIC_ITEM)) {
-    return { entityTypeId: suffixTypeId, entityId, entity: entityKey(name, suffixTypeId, entityId) };
-  }
-  const entityTypeId = suffixTypeId || toEntityTypeId(fields && textAt(fields, 'ENTITY_TYPE_ID'));
-  // Ids of two smart processes overlap: without the type the item is unknown, and two items must not share a key.
-  const entity = entityTypeId === 0 ? null : entityKey(name, entityTypeId, entityId);
-  return { entityTypeId, entityId, entity };
-}
-
-/** `CRMCONTACT:82`, `CRMDYNAMICITEM_147:5`, `CATALOG.PRICE:7`: the event name without its verb. */
-function entityKey(name: string, entityTypeId: number, entityId: string | null): string | null {
-  if (entityId === null) return null;
-  const kind = name.replace(/^ON/, '').replace(/(?:\.ON\.)?(?:ADD|UPDATE|DELETE)$/, '');
-  return entityTypeId === 0 ? `${kind}:${entityId}` : `${kind}_${entityTypeId}:${entityId}`;
 }

@@ -117,6 +117,25 @@ export function parsePage(form: FormTree, query: FormTree): InstallClaim {
   };
 }
 
+/** Who shows a page of the application in a frame, as the query of the page's address says: not proved. */
+export interface PageFrame {
+  /** Of the user who opens it; undefined if it is none. */
+  language: string | undefined;
+  /** `https://<host>` of the portal; undefined if it is none. */
+  origin: string | undefined;
+}
+
+export function parseFrame(query: FormTree): PageFrame {
+  const language = textAt(query, 'LANG');
+  const domain = textAt(query, 'DOMAIN') ?? '';
+  const address = `${textAt(query, 'PROTOCOL') === '0' ? 'http' : 'https'}://${domain}`;
+  return {
+    language: language !== undefined && LANGUAGE.test(language) ? language : undefined,
+    // An on-premise host may use any alphabet; `URL` makes ASCII of it, as headers need it.
+    origin: DOMAIN.test(domain) && URL.canParse(address) ? new URL(address).origin : undefined,
+  };
+}
+
 /** Throws EventError. */
 function matching(pattern: RegExp, text: string | undefined, field: EventField): string {
   if (text === undefined || text === '') throw new EventError('missing-field', field);

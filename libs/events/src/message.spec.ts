@@ -27,6 +27,7 @@ const portalEvent: fc.Arbitrary<PortalEvent> = fc.record({
   data,
   ts: fc.nat(),
   receivedAt: fc.maxSafeNat(),
+  eventId: fc.option(fc.stringMatching(/^[!-~]{1,64}$/), { nil: undefined }),
   traceparent: fc.option(fc.stringMatching(/^00-[1-9a-f]{32}-[1-9a-f]{16}-0[01]$/), { nil: undefined }),
 });
 
@@ -71,6 +72,13 @@ describe('a message', () => {
   it('may contain fields that a later writer adds', () => {
     expect(decodeMessage(written({ later: 'field' }))).toEqual(event);
   });
+
+  it.each([undefined, '', 7, 'a b', 'x'.repeat(65), ['1']])(
+    'is read without an eventId that is %j',
+    (eventId) => {
+      expect(decodeMessage(written({ eventId }))).toEqual(event);
+    },
+  );
 
   it.each([
     ['none, as an older gateway writes it', undefined],

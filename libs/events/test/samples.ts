@@ -13,27 +13,38 @@ export interface Sample {
   body: { [key: string]: PhpValue };
 }
 
+export interface EventSample extends Sample {
+  event: string;
+  /** The key that its thing has for us; null if it names none. */
+  entity: string | null;
+  /** Its data have nothing but the id of the thing, and the type of a smart process item. */
+  idOnly: boolean;
+}
+
+const eventSample = z.object({
+  doc: z.string(),
+  auth: z.string(),
+  entity: z.string().nullable(),
+  idOnly: z.boolean().optional(),
+  body: z.intersection(phpArray, z.object({ event: z.string() })),
+});
+
 /**
- * Every distinct shape among the event bodies of the official docs (state of 2026-08), with tokens and member_id
- * replaced. `auth` names a set in auths.json. The docs show ONAPPTEST without its auth, and describe
- * ONCRMDYNAMICITEMADD_147 only as "the same payload".
+ * Every event of the official docs (state of 2026-08), in every form that they print; of pages that print none, the form
+ * that their tables describe. Names, keys and types are theirs, values are ours. `auth` names a set in auths.json: the
+ * docs show some events without theirs, as ONAPPTEST, and describe ONCRMDYNAMICITEMADD_147 only as "the same payload".
  */
-export function eventSamples(): Sample[] {
+export function eventSamples(): EventSample[] {
   const auths = z.record(z.string(), phpArray).parse(JSON.parse(read('auths.json')));
   return lines('events.jsonl').map((line) => {
-    const { doc, auth, body } = z.object({ doc: z.string(), auth: z.string(), body: phpArray }).parse(line);
-    return { doc, body: { ...body, auth: auths[auth] ?? null } };
+    const { doc, auth, entity, idOnly = false, body } = eventSample.parse(line);
+    return { doc, entity, idOnly, event: body.event, body: { ...body, auth: auths[auth] ?? null } };
   });
 }
 
 /** Excerpts in the docs, without the member_id that every event has. */
 export function excerpts(): Sample[] {
   return lines('excerpts.jsonl').map((line) => z.object({ doc: z.string(), body: phpArray }).parse(line));
-}
-
-/** Every event name in a body of the docs, as spelled there, with its page. */
-export function eventNames(): [name: string, doc: string][] {
-  return Object.entries(z.record(z.string(), z.string()).parse(JSON.parse(read('event-names.json'))));
 }
 
 /** Bodies with the result of `parse_str` of PHP 8.2. */

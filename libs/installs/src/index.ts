@@ -1,14 +1,10 @@
 export { BIND_JOB, BindingRequests, CONTROL_PLANE } from './binding-requests.js';
-export { sourceOfPage, sourceOfPortal } from './claim-source.js';
-export { boundAt, has, unbindCommand } from './handlers-at-portal.js';
-export type { Handler } from './handlers-at-portal.js';
 export { InstallApplier } from './install-applier.js';
 export { InstallIncompleteError, InstallRejectedError } from './install-errors.js';
-export { knowsToken, works } from './install-policy.js';
+export { knowsToken, isAuthorized } from './install-policy.js';
 export type { InstallDecision } from './install-policy.js';
 export { InstallsModule } from './installs.module.js';
 export { InstallStore } from './install-store.js';
 export { InstallVerifier } from './install-verifier.js';
 export type { OfferedPair } from './install-verifier.js';
 export { Installer } from './installer.js';
-export { AwaitedEvents, EventTests } from './event-tests.js';

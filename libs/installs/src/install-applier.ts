@@ -1,6 +1,6 @@
 import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
-import { type KnownPortal, PortalError, PortalRateLimiter } from '@relay/portals';
+import { type KnownPortal, PortalError, PortalRateLimiter, USER_AGENT } from '@relay/portals';
 import type { BindingRequests } from './binding-requests.js';
 import { InstallRejectedError } from './install-errors.js';
 import { InstallStore, type AppliedClaim } from './install-store.js';
@@ -52,7 +52,7 @@ export class InstallApplier {
           return this.refuse(fields);
         this.log.warn(
           { event: 'install.administrator.missing', ...fields },
-          'portal installed by a user who is no administrator: its events are believed when one has opened the application',
+          'portal installed by a user who is no administrator: its events are rejected until an administrator opens the application',
         );
         await this.bindings.request(memberId);
         break;
@@ -109,6 +109,8 @@ export class Administrators {
       tokens,
       timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
+      userAgent: USER_AGENT,
+      spanAttributes: { 'relay.member_id': memberId },
       ...(isStored && { rateLimiter: this.rateLimiter.of(memberId) }),
     });
     try {

@@ -8,7 +8,7 @@ export class InstallIncompleteError extends Error {
   readonly #claim: InstallClaim;
 
   constructor(claim: InstallClaim, { accessToken, refreshToken, oauthHost }: TokenGrant, cause: unknown) {
-    super('A confirmed install could not be settled', { cause });
+    super('A confirmed install could not be applied', { cause });
     this.#claim = { ...claim, accessToken, refreshToken, oauthHost };
   }
 

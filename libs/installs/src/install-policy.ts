@@ -57,11 +57,11 @@ export function decideInstall(
 /** Bitrix24 lets some users install who are not administrators; they change nothing at a known portal. */
 function withoutAdministrator(source: InstallSource, { state, token }: PortalStatus): InstallDecision {
   if (state === 'unknown') return source === 'install' ? 'install-without-token' : 'refuse';
-  return works(state) && token === 'known' ? 'nothing' : 'refuse';
+  return isAuthorized(state) && token === 'known' ? 'nothing' : 'refuse';
 }
 
 /** Whether the stored pair works, or will work when the portal accepts calls again. */
-export function works(state: PortalStatus['state']): boolean {
+export function isAuthorized(state: PortalStatus['state']): boolean {
   return state === 'installed' || state === 'suspended';
 }
 

@@ -43,14 +43,14 @@ export class InstallStore {
 
   private async storeWithRetry<T>(memberId: string, store: () => Promise<T>): Promise<T> {
     try {
-      return await this.patiently(memberId, store);
+      return await this.retry(memberId, store);
     } finally {
       // Events may arrive before the response to this request does.
       this.portalCache.expire(memberId);
     }
   }
 
-  private async patiently<T>(memberId: string, store: () => Promise<T>): Promise<T> {
+  private async retry<T>(memberId: string, store: () => Promise<T>): Promise<T> {
     for (const pauseMs of STORE_PAUSES_MS) {
       try {
         return await store();

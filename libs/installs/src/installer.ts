@@ -3,7 +3,7 @@ import type { InstallClaim } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
 import {
   type Admission,
-  ExchangeBudget,
+  TokenRequestBudget,
   PendingInstalls,
   PortalCache,
   PortalError,
@@ -14,7 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { InstallIncompleteError, InstallRejectedError } from './install-errors.js';
 import { InstallVerifier } from './install-verifier.js';
 import { InstallApplier } from './install-applier.js';
-import { knowsToken, works, type InstallDecision, type InstallSource } from './install-policy.js';
+import { knowsToken, isAuthorized, type InstallDecision, type InstallSource } from './install-policy.js';
 
 const installs = counter({
   name: 'relay_gateway_installs_total',
@@ -41,7 +41,7 @@ export class Installer {
     private readonly portalRepository: PortalRepository,
     private readonly portalCache: PortalCache,
     private readonly pending: PendingInstalls,
-    private readonly budget: ExchangeBudget,
+    private readonly budget: TokenRequestBudget,
     private readonly verifier: InstallVerifier,
     private readonly applier: InstallApplier,
   ) {}
@@ -52,7 +52,7 @@ export class Installer {
    * stored, encrypted, and tried again
    */
   async install(claim: InstallClaim, source: string): Promise<InstallDecision> {
-    return this.once(claim, () => this.installOrKeep(claim, source));
+    return this.shareResult(claim, () => this.installOrStore(claim, source));
   }
 
   /**
@@ -60,11 +60,11 @@ export class Installer {
    * @throws InstallRejectedError 401 if not confirmed or not an administrator's, 503 if it cannot be checked now
    */
   async authorize(claim: InstallClaim, source: string): Promise<void> {
-    await this.once(claim, async () => {
+    await this.shareResult(claim, async () => {
       if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) throw new InstallRejectedError(503, 'too-many-installs');
       await this.portalRepository.requireDatabase(claim.memberId);
-      const admission = await this.room(claim, source);
-      if (admission === 'refused-before') return this.repeated(claim);
+      const admission = await this.awaitAdmission(claim, source);
+      if (admission === 'refused-before') return this.acceptRepeated(claim);
       if (admission !== 'admitted') throw new InstallRejectedError(503, 'too-many-installs');
       try {
         return await this.confirm(claim, 'app-page');
@@ -90,7 +90,7 @@ export class Installer {
     } catch (error) {
       if (!(error instanceof InstallRejectedError) || error.status !== 401) throw error;
       if (isAboutToken(error)) await this.budget.noteRefused(claim.refreshToken);
-      return this.repeated(claim, error);
+      return this.acceptRepeated(claim, error);
     }
     let decision: InstallDecision;
     try {
@@ -103,31 +103,31 @@ export class Installer {
     return decision;
   }
 
-  private async installOrKeep(claim: InstallClaim, source: string): Promise<InstallDecision> {
-    if (!this.verifier.isPossible) return this.keep(claim, { source, reason: 'no-client-id' });
+  private async installOrStore(claim: InstallClaim, source: string): Promise<InstallDecision> {
+    if (!this.verifier.isPossible) return this.storePending(claim, { source, reason: 'no-client-id' });
     const queued = { source, isDue: true, reason: 'too-many-installs' };
-    if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) return this.keep(claim, queued);
+    if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) return this.storePending(claim, queued);
     // The token request consumes the refresh token, so it must not begin without a database to store the response.
     await this.portalRepository.requireDatabase(claim.memberId);
-    const admission = await this.room(claim, source);
-    if (admission === 'refused-before') return this.repeated(claim);
-    if (admission === 'too-many') return this.keep(claim, queued);
+    const admission = await this.awaitAdmission(claim, source);
+    if (admission === 'refused-before') return this.acceptRepeated(claim);
+    if (admission === 'too-many') return this.storePending(claim, queued);
     // A source with so many claims gets no entry in the pending installs either.
     if (admission === 'too-many-of-source') throw new InstallRejectedError(503, 'too-many-installs');
     try {
       return await this.confirm(claim);
     } catch (error) {
       if (error instanceof InstallIncompleteError) {
-        return this.keep(error.claim, { source, reason: reasonOf(error.cause), cause: error });
+        return this.storePending(error.claim, { source, reason: reasonOf(error.cause), cause: error });
       }
       if (error instanceof OAuthError) {
-        return this.keep(claim, { source, reason: reasonOf(error), cause: error });
+        return this.storePending(claim, { source, reason: reasonOf(error), cause: error });
       }
       throw error;
     }
   }
 
-  private async keep(
+  private async storePending(
     claim: InstallClaim,
     {
       source,
@@ -142,7 +142,7 @@ export class Installer {
   }
 
   /** Consecutive installs are slowed down; if others wait already, this one waits behind them. */
-  private async room(claim: InstallClaim, source: string): Promise<Admission> {
+  private async awaitAdmission(claim: InstallClaim, source: string): Promise<Admission> {
     const untilMs = performance.now() + TIMEOUT_MS;
     for (;;) {
       const admission = await this.budget.admit({ ...claim, source });
@@ -154,7 +154,7 @@ export class Installer {
   }
 
   /** A consumed or invalid refresh token. @throws InstallRejectedError 401 unless it was consumed here */
-  private async repeated(
+  private async acceptRepeated(
     claim: InstallClaim,
     refusal = new InstallRejectedError(401, 'not-confirmed'),
   ): Promise<InstallDecision> {
@@ -169,16 +169,19 @@ export class Installer {
    */
   private async wasConfirmed({ memberId, applicationToken = '' }: InstallClaim): Promise<boolean> {
     const portal = await this.portalCache.find(memberId, { fresh: true });
-    const isSo = portal !== undefined && works(portal.state) && knowsToken(portal, applicationToken);
+    const isSo = portal !== undefined && isAuthorized(portal.state) && knowsToken(portal, applicationToken);
     if (isSo) {
       installs.inc({ outcome: 'repeated' });
-      this.log.info({ memberId }, 'an install came once more');
+      this.log.info({ memberId }, 'an install was repeated and changes nothing');
     }
     return isSo;
   }
 
   /** Identical claims at the same time share one result. */
-  private async once(claim: InstallClaim, work: () => Promise<InstallDecision>): Promise<InstallDecision> {
+  private async shareResult(
+    claim: InstallClaim,
+    work: () => Promise<InstallDecision>,
+  ): Promise<InstallDecision> {
     const { memberId, refreshToken, applicationToken } = claim;
     const key = createHash('sha256')
       .update(JSON.stringify([memberId, refreshToken, applicationToken]))

@@ -4,10 +4,11 @@ import { JobsModule, PortalJobs } from '@relay/jobs';
 import type { Log } from '@relay/platform';
 import {
   EventBindings,
-  ExchangeBudget,
+  TokenRequestBudget,
   PendingInstalls,
   PortalCache,
   PortalRateLimiter,
+  USER_AGENT,
   PortalRepository,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -36,7 +37,11 @@ export class InstallsModule {
       },
       {
         provide: InstallVerifier,
-        useFactory: () => new InstallVerifier(oauth && new OAuthServers({ ...oauth, allowHosts }), log),
+        useFactory: () =>
+          new InstallVerifier(
+            oauth && new OAuthServers({ ...oauth, allowHosts, userAgent: USER_AGENT }),
+            log,
+          ),
       },
       {
         provide: InstallStore,
@@ -58,7 +63,7 @@ export class InstallsModule {
           repository: PortalRepository,
           cache: PortalCache,
           pending: PendingInstalls,
-          budget: ExchangeBudget,
+          budget: TokenRequestBudget,
           verifier: InstallVerifier,
           applier: InstallApplier,
         ) => new Installer(log, repository, cache, pending, budget, verifier, applier),
@@ -66,7 +71,7 @@ export class InstallsModule {
           PortalRepository,
           PortalCache,
           PendingInstalls,
-          ExchangeBudget,
+          TokenRequestBudget,
           InstallVerifier,
           InstallApplier,
         ],

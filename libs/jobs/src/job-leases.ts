@@ -29,7 +29,7 @@ export type JobOrder = 'fifo' | 'lifo';
  * crash, or have run concurrently with it.
  */
 export const SUSPECT_LOST_LEASES = 2;
-/** After three exclusive runs the job is poison, as an event would be (docs/adr/0009-suspects-are-tried-alone.md). */
+/** After three exclusive runs the job is poison, as an event would be (docs/adr/0009-crash-suspects-run-exclusively.md). */
 const MAX_LOST_LEASES = 5;
 /** After this wait a suspect runs concurrently, because a busy process may never be idle. */
 const MAX_SUSPECT_WAIT_MS = 10 * 60_000;
@@ -56,7 +56,7 @@ export class JobLeases {
     minPriority: JobPriority = 'background',
   ): Promise<PortalJob | undefined> {
     const { consumer, kinds, owner, leaseMs, order } = this.options;
-    const [[task]] = await this.dataSource.query<[PortalJob[], number]>(
+    const [[job]] = await this.dataSource.query<[PortalJob[], number]>(
       `UPDATE portals.tasks SET state = 'running', owner = $3, ended_at = NULL, restart = false,
          attempts = attempts + (state = 'running')::int, lost_leases = lost_leases + (state = 'running')::int,
          lease_until = clock_timestamp() + make_interval(secs => $4 / 1000.0),
@@ -86,13 +86,13 @@ export class JobLeases {
         PRIORITIES[minPriority],
       ],
     );
-    return task;
+    return job;
   }
 
   /** Fails the jobs that have lost too many leases. @returns these jobs */
   async giveUpPoison(): Promise<PortalJob[]> {
     const { consumer, kinds } = this.options;
-    const [tasks] = await this.dataSource.query<[PortalJob[], number]>(
+    const [jobs] = await this.dataSource.query<[PortalJob[], number]>(
       `UPDATE portals.tasks SET state = 'failed', owner = NULL, lease_until = NULL, again = false, error = $4,
          attempts = attempts + 1, lost_leases = lost_leases + 1, ended_at = clock_timestamp()
        WHERE consumer = $1 AND kind = ANY ($2) AND state = 'running' AND lease_until < clock_timestamp()
@@ -100,7 +100,7 @@ export class JobLeases {
        RETURNING ${JOB_COLUMNS}`,
       [consumer, kinds, MAX_LOST_LEASES, POISON],
     );
-    return tasks;
+    return jobs;
   }
 
   /** @returns the ids of this owner's running jobs that an interactive request restarts */

@@ -89,9 +89,9 @@ describe('jobs of a consumer', () => {
   it('are done once, by whichever process looks first, and keep what came of them', async () => {
     const done: string[] = [];
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
-    const handler: JobHandler = async ({ task, report }) => {
+    const handler: JobHandler = async ({ job, report }) => {
       await report({ items: 5 });
-      done.push(task.id);
+      done.push(job.id);
       return { items: 10 };
     };
     runner(handler);
@@ -164,8 +164,8 @@ describe('jobs of a consumer', () => {
       concurrency: 1,
       reserved: 1,
       handlers: {
-        bind: async ({ task }) => {
-          if (task.memberId === slow) await held.promise;
+        bind: async ({ job }) => {
+          if (job.memberId === slow) await held.promise;
           return {};
         },
       },
@@ -193,8 +193,8 @@ describe('jobs of a consumer', () => {
       concurrency: 1,
       order: 'lifo',
       handlers: {
-        bind: ({ task }) => {
-          order.push(task.memberId);
+        bind: ({ job }) => {
+          order.push(job.memberId);
           return Promise.resolve({});
         },
       },
@@ -298,8 +298,8 @@ describe('jobs of a consumer', () => {
     const { id } = await tasks.request(consumer, await portal(), 'backfill');
     await lostItsProcess(id, 1, '1 ms');
     let seen: PortalJob | undefined;
-    runner(async ({ task }) => {
-      seen = task;
+    runner(async ({ job }) => {
+      seen = job;
       return {};
     });
     expect(await ended(id)).toMatchObject({ state: 'done', attempts: 0, lostLeases: 0 });
@@ -326,12 +326,12 @@ describe('jobs of a consumer', () => {
     const inFlight = new Set<string>();
     const beside: string[] = [];
     const started: string[] = [];
-    runner(async ({ task }) => {
-      started.push(task.id);
-      inFlight.add(task.id);
-      if (task.id === suspect.id) await released;
-      else if (inFlight.has(suspect.id)) beside.push(task.id);
-      inFlight.delete(task.id);
+    runner(async ({ job }) => {
+      started.push(job.id);
+      inFlight.add(job.id);
+      if (job.id === suspect.id) await released;
+      else if (inFlight.has(suspect.id)) beside.push(job.id);
+      inFlight.delete(job.id);
       return {};
     });
     await eventually(async () => expect(started).toEqual([suspect.id]));
@@ -351,8 +351,8 @@ describe('jobs of a consumer', () => {
     const other = await tasks.request(consumer, memberId, 'reconcile');
     await lostItsProcess(poison.id, 5, '1 ms');
     const started: string[] = [];
-    runner(async ({ task }) => {
-      started.push(task.id);
+    runner(async ({ job }) => {
+      started.push(job.id);
       return {};
     });
     await ended(other.id);
@@ -385,9 +385,9 @@ describe('jobs of a consumer', () => {
     for (const kind of ['backfill', 'reconcile']) await tasks.request(consumer, slow, kind);
     const quick = await tasks.request(consumer, await portal(), 'backfill');
     runner(
-      async ({ task }) => {
-        started.push(task.memberId);
-        if (task.memberId === slow) await released;
+      async ({ job }) => {
+        started.push(job.memberId);
+        if (job.memberId === slow) await released;
         return {};
       },
       60_000,
@@ -408,15 +408,15 @@ describe('jobs of a consumer', () => {
     await eventually(async () => expect((await tasks.find(id))?.progress).toEqual({ items: 7 }));
     await first.stop();
     expect(await tasks.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
-    runner(async ({ task }) => ({ from: task.progress }));
+    runner(async ({ job }) => ({ from: job.progress }));
     expect(await ended(id)).toMatchObject({ progress: { from: { items: 7 } } });
   });
 
   it('that failed are tried again when that may help, and else say why', async () => {
     const hopeless = await tasks.request(consumer, await portal(), 'backfill');
     const busy = await tasks.request(consumer, await portal(), 'backfill');
-    runner(async ({ task }) => {
-      if (task.id === hopeless.id) throw Object.assign(new Error('ACCESS_DENIED'), { recovery: 'never' });
+    runner(async ({ job }) => {
+      if (job.id === hopeless.id) throw Object.assign(new Error('ACCESS_DENIED'), { recovery: 'never' });
       throw Object.assign(new Error('QUERY_LIMIT_EXCEEDED'), { recovery: 'wait' });
     });
     expect(await ended(hopeless.id)).toMatchObject({ error: 'ACCESS_DENIED' });

@@ -11,7 +11,7 @@ import type { PortalJob, JobProgress } from './portal-jobs.js';
 import { SUSPECT_LOST_LEASES, JobLeases, type JobOrder, type RetryDecision } from './job-leases.js';
 
 export interface JobRun {
-  task: PortalJob;
+  job: PortalJob;
   /** Aborted when this process shuts down or has lost the lease. */
   signal: AbortSignal;
   /** Stores the progress. Cheap enough per request, too expensive per item. */
@@ -109,29 +109,26 @@ export class JobRunner {
 
   private async poll(): Promise<void> {
     try {
-      for (const task of await this.leases.giveUpPoison()) {
-        this.options.log.error({ event: 'job.poison', ...named(task), error: task.error }, 'task failed');
+      for (const job of await this.leases.giveUpPoison()) {
+        this.options.log.error({ event: 'job.poison', ...named(job), error: job.error }, 'job failed');
       }
       const { concurrency = DEFAULT_CONCURRENCY, reserved = 0, restartOnRequest } = this.options;
       if (restartOnRequest && this.running.size > 0) await this.restartRequested();
       while (!this.stopping.signal.aborted && this.running.size < concurrency + reserved && !this.suspect) {
         const priority = this.running.size < concurrency ? 'background' : 'interactive';
-        const task = await this.leases.take([...this.running.keys()], priority);
-        if (!task) return;
-        if (task.lostLeases >= SUSPECT_LOST_LEASES) this.suspect = task;
+        const job = await this.leases.take([...this.running.keys()], priority);
+        if (!job) return;
+        if (job.lostLeases >= SUSPECT_LOST_LEASES) this.suspect = job;
         const restart = new AbortController();
-        const ended = this.run(task, restart).finally(() => {
-          this.running.delete(task.id);
-          if (this.suspect === task) this.suspect = undefined;
+        const ended = this.run(job, restart).finally(() => {
+          this.running.delete(job.id);
+          if (this.suspect === job) this.suspect = undefined;
           this.wake();
         });
-        this.running.set(task.id, { ended, restart });
+        this.running.set(job.id, { ended, restart });
       }
     } catch (err) {
-      this.options.log.warn(
-        { event: 'job.poll.failed', err },
-        'tasks cannot be looked for, will be tried again',
-      );
+      this.options.log.warn({ event: 'job.poll.failed', err }, 'jobs cannot be claimed now; trying again');
     }
   }
 
@@ -141,17 +138,17 @@ export class JobRunner {
     }
   }
 
-  private async run(task: PortalJob, restart: AbortController): Promise<void> {
+  private async run(job: PortalJob, restart: AbortController): Promise<void> {
     const lost = new AbortController();
     const signal = AbortSignal.any([this.stopping.signal, lost.signal, restart.signal]);
-    const heartbeat = this.startHeartbeat(task, lost);
+    const heartbeat = this.startHeartbeat(job, lost);
     try {
-      await this.execute(task, signal, lost, restart.signal);
+      await this.execute(job, signal, lost, restart.signal);
     } catch (err) {
       // The database is unavailable: the lease expires, and some process continues the job.
       this.options.log.warn(
-        { event: 'job.outcome.unstored', err, ...named(task) },
-        'what became of a task could not be noted',
+        { event: 'job.outcome.unstored', err, ...named(job) },
+        'the outcome of a job could not be stored',
       );
     } finally {
       clearInterval(heartbeat);
@@ -159,54 +156,54 @@ export class JobRunner {
   }
 
   private async execute(
-    task: PortalJob,
+    job: PortalJob,
     signal: AbortSignal,
     lost: AbortController,
     restart: AbortSignal,
   ): Promise<void> {
     const { log, handlers } = this.options;
-    const handler = handlers[task.kind];
-    if (!handler) throw new TypeError(`nobody does ${task.kind}`);
-    let { attempts } = task;
+    const handler = handlers[job.kind];
+    if (!handler) throw new TypeError(`no handler for jobs of kind ${job.kind}`);
+    let { attempts } = job;
     const startedAt = performance.now();
     const report = async (progress: JobProgress): Promise<void> => {
       attempts = 0;
       const isHarmless = performance.now() - startedAt >= (this.options.harmlessAfterMs ?? HARMLESS_AFTER_MS);
-      if (!(await this.leases.report(task.id, progress, isHarmless))) lost.abort(new LeaseLostError());
-      if (isHarmless && this.suspect === task) this.suspect = undefined;
+      if (!(await this.leases.report(job.id, progress, isHarmless))) lost.abort(new LeaseLostError());
+      if (isHarmless && this.suspect === job) this.suspect = undefined;
       signal.throwIfAborted();
     };
-    log.info(named(task), 'task started');
+    log.info(named(job), 'job started');
     try {
-      const progress = await handler({ task, signal, report });
-      await this.leases.done(task.id, progress);
-      log.info({ ...named(task), ...progress }, 'task done');
+      const progress = await handler({ job, signal, report });
+      await this.leases.done(job.id, progress);
+      log.info({ ...named(job), ...progress }, 'job done');
     } catch (err) {
       if (lost.signal.aborted)
         return log.warn(
-          { event: 'job.lease.lost', ...named(task) },
-          'a task was taken over by another process',
+          { event: 'job.lease.lost', ...named(job) },
+          'a job was taken over by another process',
         );
-      if (this.stopping.signal.aborted) return await this.leases.release(task.id);
+      if (this.stopping.signal.aborted) return await this.leases.release(job.id);
       // `done` makes a job that was requested again wait once more.
-      if (restart.aborted) return await this.leases.done(task.id, {});
+      if (restart.aborted) return await this.leases.done(job.id, {});
       const decision = decideRetry(err, attempts);
       const message = redactText(err instanceof Error ? err.message : String(err));
-      await this.leases.failed(task.id, message, decision);
+      await this.leases.failed(job.id, message, decision);
       log.warn(
-        { event: decision.again ? 'job.retried' : 'job.failed', ...named(task), err, decision },
-        decision.again ? 'a task is tried again later' : 'task failed',
+        { event: decision.again ? 'job.retried' : 'job.failed', ...named(job), err, decision },
+        decision.again ? 'a job failed and is retried' : 'job failed',
       );
     }
   }
 
   /** Extends the lease periodically. A lease that could not be extended for its whole duration counts as lost. */
-  private startHeartbeat(task: PortalJob, lost: AbortController): NodeJS.Timeout {
+  private startHeartbeat(job: PortalJob, lost: AbortController): NodeJS.Timeout {
     const { leaseMs = 15_000 } = this.options;
     let extendedAt = performance.now();
     const extend = async (): Promise<void> => {
       const startedAt = performance.now();
-      const isMine = await this.leases.extend(task.id).catch(() => undefined);
+      const isMine = await this.leases.extend(job.id).catch(() => undefined);
       if (isMine) extendedAt = startedAt;
       if (isMine === false || performance.now() - extendedAt > leaseMs) lost.abort(new LeaseLostError());
     };
@@ -214,8 +211,8 @@ export class JobRunner {
   }
 }
 
-function named({ id, kind, memberId }: PortalJob): { task: string; kind: string; memberId: string } {
-  return { task: id, kind, memberId };
+function named({ id, kind, memberId }: PortalJob): { job: string; kind: string; memberId: string } {
+  return { job: id, kind, memberId };
 }
 
 /** Decides on a failed job after `attempts` earlier failures. An error without a recovery counts as transient. */

@@ -1,4 +1,5 @@
-import type { DataSource } from 'typeorm';
+import { Module } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 
 export type JobState = 'waiting' | 'running' | 'done' | 'failed';
 /** `interactive`: somebody waits for it, or events are lost until it is done. */
@@ -40,6 +41,14 @@ export interface JobOverview {
     /** It is running with an expired lease: another process will continue it. */
     isSilent: boolean;
   })[];
+}
+
+/** Of the installed portals for which jobs of some kinds were requested. */
+export interface JobFreshness {
+  /** The longest time since a job was done, or since the first request where none was. */
+  lagSeconds: number;
+  /** Portals whose last ended job failed. */
+  failed: number;
 }
 
 export const JOB_COLUMNS = `id, consumer, member_id AS "memberId", kind, state, progress, error, attempts, priority > 0 AS "isInteractive", lost_leases AS "lostLeases",
@@ -159,6 +168,31 @@ export class PortalJobs {
     return { running: 0, waiting: 0, ...counts, tasks };
   }
 
+  /**
+   * How fresh the results of these jobs are at the installed portals for which some were requested.
+   * @param kinds of which each that is done brings everything up to date
+   */
+  async freshness(consumer: string, kinds: readonly string[]): Promise<JobFreshness> {
+    const [found] = await this.dataSource.query<JobFreshness[]>(
+      `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(coalesce(done.ended_at, first.requested_at))), 0)::float8
+           AS "lagSeconds",
+         count(*) FILTER (WHERE last.state = 'failed')::int AS failed
+       FROM portals.portals portal
+         CROSS JOIN LATERAL (
+           SELECT requested_at FROM portals.tasks t WHERE t.member_id = portal.member_id AND consumer = $1 AND kind = ANY ($2)
+           ORDER BY requested_at LIMIT 1) first
+         LEFT JOIN LATERAL (
+           SELECT state FROM portals.tasks t WHERE t.member_id = portal.member_id AND consumer = $1 AND kind = ANY ($2)
+             AND state IN ('done', 'failed') ORDER BY requested_at DESC LIMIT 1) last ON true
+         LEFT JOIN LATERAL (
+           SELECT ended_at FROM portals.tasks t WHERE t.member_id = portal.member_id AND consumer = $1 AND kind = ANY ($2)
+             AND state = 'done' ORDER BY requested_at DESC LIMIT 1) done ON true
+       WHERE portal.state = 'installed'`,
+      [consumer, kinds],
+    );
+    return found ?? { lagSeconds: 0, failed: 0 };
+  }
+
   /** Makes the waiting retries of these portals due now, for all consumers. */
   async wake(memberIds: ReadonlySet<string>): Promise<void> {
     await this.dataSource.query(
@@ -170,10 +204,23 @@ export class PortalJobs {
 
   /** Undefined for an unknown id, or after the retention time. */
   async find(id: string): Promise<PortalJob | undefined> {
-    const [task] = await this.dataSource.query<PortalJob[]>(
+    const [job] = await this.dataSource.query<PortalJob[]>(
       `SELECT ${JOB_COLUMNS} FROM portals.tasks WHERE id = $1`,
       [id],
     );
-    return task;
+    return job;
   }
 }
+
+/** The job queue for the whole application. Needs a DataSource. */
+@Module({
+  providers: [
+    {
+      provide: PortalJobs,
+      useFactory: (dataSource: DataSource) => new PortalJobs(dataSource),
+      inject: [DataSource],
+    },
+  ],
+  exports: [PortalJobs],
+})
+export class JobsModule {}

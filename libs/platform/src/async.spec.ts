@@ -9,9 +9,9 @@ describe('a computation that yields to the event loop', () => {
   it('lets other callbacks run', async () => {
     let turnsOfOthers = 0;
     const other = setInterval(() => (turnsOfOthers += 1), 1);
-    const giveWay = createEventLoopYielder(2);
+    const yieldToEventLoop = createEventLoopYielder(2);
     for (let round = 0; round < 20; round += 1) {
-      await giveWay();
+      await yieldToEventLoop();
       busy(3);
     }
     clearInterval(other);
@@ -21,8 +21,8 @@ describe('a computation that yields to the event loop', () => {
   it('continues at once within its time slice', async () => {
     let hasOtherHadTurn = false;
     setImmediate(() => (hasOtherHadTurn = true));
-    const giveWay = createEventLoopYielder(60_000);
-    for (let round = 0; round < 1_000; round += 1) await giveWay();
+    const yieldToEventLoop = createEventLoopYielder(60_000);
+    for (let round = 0; round < 1_000; round += 1) await yieldToEventLoop();
     expect(hasOtherHadTurn).toBe(false);
   });
 });

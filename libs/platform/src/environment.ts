@@ -84,6 +84,27 @@ const variables = {
   OPS_TOKEN: z
     .string({ error: `is not set; make one: openssl rand -hex 16` })
     .min(16, 'must have 16 characters or more'),
+  /** Where notifications are posted. */
+  NOTIFY_URL: httpUrl.optional(),
+  /** Signs them, as Standard Webhooks says. */
+  NOTIFY_SECRET: z
+    .string()
+    .regex(
+      /^whsec_(?:[A-Za-z0-9+/]{4}){8,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+      'must be whsec_ and 24 or more bytes in base64, such as whsec_$(openssl rand -base64 32)',
+    )
+    .transform((secret) => Buffer.from(secret.slice('whsec_'.length), 'base64'))
+    .optional(),
+  /** `host[:port]` of NOTIFY_URL, if that is plain http or private. */
+  NOTIFY_ALLOW_HOSTS: z
+    .string()
+    .default('')
+    .transform((list) => list.split(',').flatMap((host) => host.trim().toLowerCase() || [])),
+  /** Whether a portal is told inside Bitrix24 that its events do not arrive. */
+  NOTIFY_PORTALS: z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default('false')
+    .transform((text) => text === 'true'),
   /**
    * The proxies whose X-Forwarded-For is trusted: addresses and networks, or the number of proxies in front of the
    * gateway.
@@ -94,9 +115,15 @@ const variables = {
     .transform((text, context) => parseTrustProxy(text, (message) => context.addIssue(message))),
   /** Concurrent tasks of a consumer process, such as backfills, each of another portal. */
   TASK_CONCURRENCY: z.coerce.number().int().min(1).max(100).default(8),
+  /** Whole days before the present one whose events the event log shows; 0: no event log. */
+  EVENT_LOG_DAYS: z.coerce.number().int().min(0).max(90).default(3),
+  /** Megabytes that the event log may take in the database. */
+  EVENT_LOG_MAX_MB: z.coerce.number().int().min(10).max(1_000_000).default(1_024),
   /** Endpoint for traces, OTLP over HTTP; the path `/v1/traces` is appended. */
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.transform((url) => url.replace(/\/+$/, '')).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** `production`, as in the image, saves what helps in development only. */
+  NODE_ENV: z.string().default('development'),
 };
 
 export type EnvironmentName = keyof typeof variables;
@@ -138,6 +165,7 @@ export function readEnvironment(
   }
   const environment: Partial<Environment> = parsed.data;
   requireWholeApplication(names, environment);
+  requireSignature(names, environment);
   refusePublished(environment);
   return environment;
 }
@@ -190,6 +218,14 @@ function requireWholeApplication(names: readonly EnvironmentName[], environment:
   if (missing.length !== 1 || !pair.every((name) => names.includes(name))) return;
   throw new EnvironmentError([
     `${missing.join()} is not set; the application's form in Bitrix24 shows both keys`,
+  ]);
+}
+
+function requireSignature(names: readonly EnvironmentName[], environment: Partial<Environment>): void {
+  if (!names.includes('NOTIFY_SECRET') || environment.NOTIFY_URL === undefined || environment.NOTIFY_SECRET)
+    return;
+  throw new EnvironmentError([
+    'NOTIFY_SECRET is not set; notifications are signed with it: echo "whsec_$(openssl rand -base64 32)"',
   ]);
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { closeInOrder, type ShutdownStep } from './graceful-shutdown.js';
+import { shutDownInOrder, type ShutdownStep } from './graceful-shutdown.js';
 import { silentLog } from './logger.js';
 
 const slowly = async (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 5));
@@ -19,13 +19,13 @@ describe('graceful shutdown in order', () => {
 
   it('closes a part after the previous one is closed', async () => {
     closed.length = 0;
-    await closeInOrder([step('events', slowly), step('bus')], silentLog);
+    await shutDownInOrder([step('events', slowly), step('bus')], silentLog);
     expect(closed).toEqual(['events', 'bus']);
   });
 
   it('continues after a part that hangs or fails, and reports it at the end', async () => {
     closed.length = 0;
-    const closing = closeInOrder([step('one', fails), step('two', hangs), step('three')], silentLog);
+    const closing = shutDownInOrder([step('one', fails), step('two', hangs), step('three')], silentLog);
     await expect(closing).rejects.toMatchObject({ parts: ['one', 'two'] });
     expect(closed).toEqual(['three']);
   });
@@ -39,7 +39,7 @@ describe('graceful shutdown in order', () => {
         throw new Error('broken');
       },
     };
-    await expect(closeInOrder([throws, step('two')], silentLog)).rejects.toMatchObject({ parts: ['one'] });
+    await expect(shutDownInOrder([throws, step('two')], silentLog)).rejects.toMatchObject({ parts: ['one'] });
     expect(closed).toEqual(['two']);
   });
 });

@@ -23,7 +23,7 @@ export class ShutdownError extends Error {
  * supervisor kills the process after a while, and cuts everything that is still open.
  * @throws ShutdownError at the end
  */
-export async function closeInOrder(steps: readonly ShutdownStep[], log: Log): Promise<void> {
+export async function shutDownInOrder(steps: readonly ShutdownStep[], log: Log): Promise<void> {
   const unclosed: string[] = [];
   for (const { what, close, timeoutMs } of steps) {
     try {

@@ -47,7 +47,7 @@ export interface LeaderLeaseOptions {
 
 /**
  * Elects one leader among any number of processes, by a row that the leader renews
- * (docs/adr/0023-a-lease-row-elects.md). At most one process leads at a time: a leader that cannot renew, or whose
+ * (docs/adr/0023-a-lease-row-elects-the-leader.md). At most one process leads at a time: a leader that cannot renew, or whose
  * process stood still, stops being leader before another can become one. Work that began before may still be in
  * progress then, so it must be harmless when repeated; `term` tells the writes of a former leader from those of the
  * present one.
@@ -145,7 +145,10 @@ export class LeaderLease {
       return term === null ? Math.min(Math.max(freeInMs ?? 0, 10), this.intervalMs) : this.intervalMs;
     } catch (err) {
       if (!this.isFailing) {
-        log.warn({ event: 'leader.lease.unreachable', name, err }, 'the leader lease could not be asked for');
+        log.warn(
+          { event: 'leader.lease.unreachable', name, err },
+          'the leader lease could not be acquired or extended',
+        );
       }
       this.isFailing = true;
       return this.intervalMs;
@@ -170,8 +173,8 @@ export class LeaderLease {
     const { name, log } = this.options;
     const fields = { name, term: this.currentTerm };
     if (leads) log.info(fields, 'this process is the leader');
-    else if (this.stopping.signal.aborted) log.info(fields, 'this process has resigned as leader');
-    else log.warn({ event: 'leader.lease.lost', ...fields }, 'this process is the leader no more');
+    else if (this.stopping.signal.aborted) log.info(fields, 'this process has released the leader lease');
+    else log.warn({ event: 'leader.lease.lost', ...fields }, 'this process has lost the leader lease');
     for (const listener of this.listeners) listener(leads);
   }
 }

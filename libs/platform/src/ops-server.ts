@@ -1,4 +1,4 @@
-import { fastify, type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Environment } from './environment.js';
 import {
@@ -24,21 +24,41 @@ export type ReadinessCheck = () => Readiness | HealthResult | Promise<Readiness 
  */
 export class OpsServer {
   private mounted: FastifyInstance | undefined;
-  private readonly server: FastifyInstance;
+  private server: FastifyInstance | undefined;
 
   /** @param checks by their names in `/health/ready` */
   constructor(
     private readonly checks: Readonly<Record<string, ReadinessCheck>>,
-    limits: ConnectionLimits = defaultConnectionLimits('operators'),
-  ) {
-    this.server = fastify({ forceCloseConnections: true, ...serverOptions(limits) });
-    guardConnections(this.server.server, limits, MAX_BODY_BYTES);
+    private readonly limits: ConnectionLimits = defaultConnectionLimits('operators'),
+  ) {}
+
+  /** Routes everything under `/ops` to `api`, which must be ready and does not listen itself. */
+  mount(api: FastifyInstance): void {
+    this.mounted = api;
+  }
+
+  /** @returns the actual port, which differs from `port` if that is 0 */
+  async start(port: number): Promise<number> {
+    this.server = await this.createServer();
+    return Number(new URL(await this.server.listen({ port, host: '0.0.0.0' })).port);
+  }
+
+  async stop(): Promise<void> {
+    await this.server?.close();
+    await closeDatabaseChecks();
+  }
+
+  private async createServer(): Promise<FastifyInstance> {
+    // Not loaded with this file: whoever imports a logger or a schema, such as the command line, starts faster.
+    const { fastify } = await import('fastify');
+    const server = fastify({ forceCloseConnections: true, ...serverOptions(this.limits) });
+    guardConnections(server.server, this.limits, MAX_BODY_BYTES);
     // Also for the mounted API: the headers are set on the raw response by then.
-    this.server.addHook('onRequest', async (_request, reply) => {
+    server.addHook('onRequest', async (_request, reply) => {
       reply.raw.setHeader('cache-control', 'no-store');
     });
-    this.server.get('/health/live', async () => ({ status: 'live' }));
-    this.server.get('/health/ready', async (_request, reply) => {
+    server.get('/health/live', async () => ({ status: 'live' }));
+    server.get('/health/ready', async (_request, reply) => {
       const checked = await this.runChecks();
       const results = Object.fromEntries(checked.map(([name, { healthy }]) => [name, healthy]));
       const reasons = checked.flatMap(([name, { healthy, reason }]) =>
@@ -51,11 +71,11 @@ export class OpsServer {
         ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
       });
     });
-    this.server.get('/metrics', async (_request, reply) => {
+    server.get('/metrics', async (_request, reply) => {
       const { contentType, body } = await renderMetrics();
       return reply.type(contentType).send(body);
     });
-    void this.server.register(async (scope) => {
+    void server.register(async (scope) => {
       // The mounted API reads the body.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -68,21 +88,7 @@ export class OpsServer {
         });
       }
     });
-  }
-
-  /** Routes everything under `/ops` to `api`, which must be ready and does not listen itself. */
-  mount(api: FastifyInstance): void {
-    this.mounted = api;
-  }
-
-  /** @returns the actual port, which differs from `port` if that is 0 */
-  async start(port: number): Promise<number> {
-    return Number(new URL(await this.server.listen({ port, host: '0.0.0.0' })).port);
-  }
-
-  async stop(): Promise<void> {
-    await this.server.close();
-    await closeDatabaseChecks();
+    return server;
   }
 
   private async runChecks(): Promise<[name: string, HealthResult][]> {

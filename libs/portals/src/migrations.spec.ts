@@ -38,7 +38,7 @@ describe('the migrations of portals', () => {
     const made = await columns();
     const named = source.entityMetadatas.flatMap(({ tableName, columns: each }) =>
       each.map((column) => {
-        const type = `${column.isArray ? '_' : ''}${source.driver.normalizeType(column).replace('timestamp with time zone', 'timestamptz').replace('integer', 'int4').replace('double precision', 'float8').replace('boolean', 'bool')}`;
+        const type = `${column.isArray ? '_' : ''}${source.driver.normalizeType(column).replace('timestamp with time zone', 'timestamptz').replace('integer', 'int4').replace('bigint', 'int8').replace('double precision', 'float8').replace('boolean', 'bool')}`;
         return `${tableName}.${column.databaseName} ${type}${column.isNullable ? ' null' : ''}`;
       }),
     );

@@ -59,11 +59,14 @@ describe('the clients of one portal in a process', () => {
 
   it('are one for each priority, and refresh an expired token once for both', async () => {
     portal.answer = (token) => (token === stale ? expired : done);
-    const [live, bulk] = [clients.for(memberId), clients.for(memberId, { work: 'bulk' })];
-    expect(live).not.toBe(bulk);
-    expect(clients.for(memberId, { work: 'live' })).toBe(live);
-    expect(clients.for(memberId, { work: 'bulk' })).toBe(bulk);
-    await Promise.all([live.call('profile'), bulk.call('profile')]);
+    const [interactive, background] = [
+      clients.for(memberId),
+      clients.for(memberId, { priority: 'background' }),
+    ];
+    expect(interactive).not.toBe(background);
+    expect(clients.for(memberId, { priority: 'interactive' })).toBe(interactive);
+    expect(clients.for(memberId, { priority: 'background' })).toBe(background);
+    await Promise.all([interactive.call('profile'), background.call('profile')]);
     expect(oauth.exchanges.get(memberId)).toBe(1);
     expect(new Set(portal.asked.map(({ token }) => token)).size).toBe(2);
   });
@@ -115,8 +118,8 @@ describe('the clients of one portal in a process', () => {
     await expect(clients.for(memberId).call('profile')).rejects.toMatchObject({ code: 'OVERLOAD_LIMIT' });
     const { length } = portal.asked;
     portal.answer = () => done;
-    for (const work of ['live', 'bulk'] as const) {
-      await expect(clients.for(memberId, { work }).call('profile')).rejects.toMatchObject({
+    for (const priority of ['interactive', 'background'] as const) {
+      await expect(clients.for(memberId, { priority }).call('profile')).rejects.toMatchObject({
         code: 'PORTAL_SUSPENDED',
       });
     }
@@ -124,7 +127,7 @@ describe('the clients of one portal in a process', () => {
 
     await source.query('UPDATE portals.portals SET suspended_until = now()');
     await expect(clients.for(memberId).call('profile')).resolves.toMatchObject({ result: 'done' });
-    await expect(clients.for(memberId, { work: 'bulk' }).call('profile')).resolves.toMatchObject({
+    await expect(clients.for(memberId, { priority: 'background' }).call('profile')).resolves.toMatchObject({
       result: 'done',
     });
   });

@@ -13,6 +13,8 @@ import type { Suspensions } from './suspension/suspensions.js';
 
 /** A part of the pool: each token refresh holds a connection during the OAuth request. */
 const REFRESH_CONCURRENCY = 3;
+/** Of all requests to portals and OAuth servers. */
+export const USER_AGENT = 'b24-relay';
 const DEFAULT_MAX_IDLE_PORTALS = 1_000;
 
 export interface PortalClientsOptions {
@@ -54,32 +56,38 @@ export class PortalClients {
     this.timings = timings;
     this.recent = new LRUCache({ max: options.maxIdlePortals ?? DEFAULT_MAX_IDLE_PORTALS });
     this.rateLimiter = new PortalRateLimiter(dataSource, log);
-    const timeoutMs = timings.exchangeTimeoutMs;
+    const timeoutMs = timings.requestTimeoutMs;
     // One circuit breaker per OAuth server.
     this.oauth =
       oauth &&
-      new OAuthServers({ ...oauth, allowHosts, timeoutMs }, (server) => new OAuthCircuitBreaker(server));
+      new OAuthServers(
+        { ...oauth, allowHosts, timeoutMs, userAgent: USER_AGENT },
+        (server) => new OAuthCircuitBreaker(server),
+      );
   }
 
   /**
-   * The portal's client of this process, one per priority (`live` or `bulk`). Both share the token store and the rate
+   * The portal's client of this process, one for each priority. Both share the token store and the rate
    * limiter. A portal that is not installed causes an error at the first call.
    */
-  for(memberId: string, { work = 'live' }: { work?: Priority } = {}): PortalClient {
+  for(memberId: string, { priority = 'interactive' }: { priority?: Priority } = {}): PortalClient {
     const { tokens, rateLimiter, clients } = this.portal(memberId);
     const { allowHosts, suspensions } = this.options;
-    clients[work] ??= new PortalClient({
+    clients[priority] ??= new PortalClient({
       memberId,
       tokens,
       rateLimiter,
-      work,
+      priority,
       allowHosts,
+      userAgent: USER_AGENT,
+      // As every span of ours has it.
+      spanAttributes: { 'relay.member_id': memberId },
       onOutcome: async (outcome) => {
         await suspensions.note(memberId, outcome);
         await tokens.note(outcome);
       },
     });
-    return clients[work];
+    return clients[priority];
   }
 
   /** The token store that the portal's clients of this process share. */

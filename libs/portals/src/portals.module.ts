@@ -2,14 +2,20 @@ import { Module, type DynamicModule, type FactoryProvider, type OnModuleDestroy 
 import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { BindingAttempts } from './subscriptions/binding-attempts.js';
+import { DriftChecks } from './subscriptions/drift-checks.js';
 import { EventBindings } from './subscriptions/event-bindings.js';
-import { ExchangeBudget } from './installs/exchange-budget.js';
+import { OfflineBindings } from './subscriptions/offline-bindings.js';
+import { TokenRequestBudget } from './installs/token-request-budget.js';
+import { EventArrivals } from './reachability/event-arrivals.js';
+import { EventGaps } from './reachability/event-gaps.js';
+import { Reachability } from './reachability/reachability.js';
 import { Notifier } from './store/notifier.js';
 import { PortalLimits } from './rate-limit/portal-limits.js';
 import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalClients } from './portal-clients.js';
 import { PortalCache } from './cache/portal-cache.js';
 import { loadPortalsFrom } from './cache/portal-loader.js';
+import { CorrectionCounts } from './repository/correction-counts.js';
 import { PortalQuery } from './repository/portal-query.js';
 import { PortalRepository } from './repository/portal-repository.js';
 import { PortalSettings } from './repository/portal-settings.js';
@@ -78,6 +84,11 @@ export class PortalsModule {
         inject: [DataSource],
       },
       {
+        provide: CorrectionCounts,
+        useFactory: (dataSource: DataSource) => new CorrectionCounts(dataSource),
+        inject: [DataSource],
+      },
+      {
         provide: PortalLimits,
         useFactory: (dataSource: DataSource) => new PortalLimits(dataSource),
         inject: [DataSource],
@@ -89,8 +100,8 @@ export class PortalsModule {
         inject: [DataSource, PortalRepository],
       },
       {
-        provide: ExchangeBudget,
-        useFactory: (dataSource: DataSource) => new ExchangeBudget(dataSource),
+        provide: TokenRequestBudget,
+        useFactory: (dataSource: DataSource) => new TokenRequestBudget(dataSource),
         inject: [DataSource],
       },
       {
@@ -106,6 +117,31 @@ export class PortalsModule {
       {
         provide: EventBindings,
         useFactory: (dataSource: DataSource) => new EventBindings(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: OfflineBindings,
+        useFactory: (dataSource: DataSource) => new OfflineBindings(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: DriftChecks,
+        useFactory: (dataSource: DataSource) => new DriftChecks(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: EventArrivals,
+        useFactory: (dataSource: DataSource) => new EventArrivals(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: Reachability,
+        useFactory: (dataSource: DataSource) => new Reachability(dataSource),
+        inject: [DataSource],
+      },
+      {
+        provide: EventGaps,
+        useFactory: (dataSource: DataSource) => new EventGaps(dataSource),
         inject: [DataSource],
       },
       {

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { openGround } from './ground.mjs';
+import { openFixture } from './fixture.mjs';
 
 /**
  * @typedef {object} Hammering
@@ -10,8 +10,8 @@ import { openGround } from './ground.mjs';
  * @property {number} burst
  * @property {number} seconds
  * @property {number} [processes] default 8
- * @property {number} [live] callers of live work in each process, default 3
- * @property {number} [bulk] callers of bulk work in each process, default 2
+ * @property {number} [interactive] callers of interactive work in each process, default 3
+ * @property {number} [background] callers of background work in each process, default 2
  * @property {number} [latencyMs] how long the portal takes for each answer, default 50
  * @property {{ rate: number, fromSecond: number, toSecond: number }} [foreign] a program without manners, at our address
  */
@@ -29,7 +29,7 @@ import { openGround } from './ground.mjs';
  * @typedef {object} Hammered
  * @property {Second[]} seconds
  * @property {number} allowed the most requests that the bucket takes in this time: X at once, and Y after each second
- * @property {{ live: number, bulk: number }} done calls that came back with a result
+ * @property {{ interactive: number, background: number }} done calls that came back with a result
  * @property {string[]} lost errors of calls that did not
  */
 
@@ -39,10 +39,17 @@ import { openGround } from './ground.mjs';
  * @returns {Promise<Hammered>}
  */
 export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
-  const { processes = 8, live = 3, bulk = 2, latencyMs = 50 } = rest;
-  const ground = await openGround({ rate, burst, latencyMs });
-  const { databaseUrl, memberId, webhookUrl } = ground;
-  const order = JSON.stringify({ databaseUrl, memberId, webhookUrl, limit: { rate, burst }, live, bulk });
+  const { processes = 8, interactive = 3, background = 2, latencyMs = 50 } = rest;
+  const fixture = await openFixture({ rate, burst, latencyMs });
+  const { databaseUrl, memberId, webhookUrl } = fixture;
+  const order = JSON.stringify({
+    databaseUrl,
+    memberId,
+    webhookUrl,
+    limit: { rate, burst },
+    interactive,
+    background,
+  });
   const workers = Array.from({ length: processes }, () => startWorker(order));
   try {
     await Promise.all(workers.map(({ ready }) => ready));
@@ -56,7 +63,7 @@ export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
     // Half a second more, so that it is clear how often the counter fell.
     for (let second = 1; second <= seconds; second += 1) {
       await pause(Math.max(0, startedAt + second * 1_000 + 500 - performance.now()));
-      const { requests, refusals } = await ground.statistics();
+      const { requests, refusals } = await fixture.statistics();
       counted.push({
         atMs: performance.now() - startedAt,
         ours: requests - refusals - (theirs.sent - theirs.refused),
@@ -73,14 +80,14 @@ export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
       seconds: counted,
       allowed: burst + rate * Math.floor(lastMs / 1_000),
       done: {
-        live: results.reduce((sum, { done }) => sum + done.live, 0),
-        bulk: results.reduce((sum, { done }) => sum + done.bulk, 0),
+        interactive: results.reduce((sum, { done }) => sum + done.interactive, 0),
+        background: results.reduce((sum, { done }) => sum + done.background, 0),
       },
       lost: results.flatMap(({ lost }) => lost),
     };
   } finally {
     for (const worker of workers) worker.kill();
-    await ground.close();
+    await fixture.close();
   }
 }
 
@@ -99,7 +106,7 @@ export function startWorker(order) {
   return {
     ready: message(),
     begin: () => child.send('begin'),
-    /** @returns {Promise<{ done: { live: number, bulk: number }, lost: string[] }>} */
+    /** @returns {Promise<{ done: { interactive: number, background: number }, lost: string[] }>} */
     stop: () => {
       const said = message();
       child.send('stop');

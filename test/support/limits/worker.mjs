@@ -1,5 +1,5 @@
 /**
- * One process that calls a portal as consumers do: live calls and bulk batches, each of its callers one after the
+ * One process that calls a portal as consumers do: interactive calls and background batches, each of its callers one after the
  * other, as fast as the portal's shared limits let them. Told by its parent when to begin and when to stop.
  */
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const { PortalClient, webhookTokens } = await built('libs/bitrix24/src/index.js'
 const { databaseOptions, silentLog } = await built('libs/platform/src/index.js');
 const { PortalLimits, PortalRateLimiter, PORTAL_ENTITIES } = await built('libs/portals/src/index.js');
 
-const { databaseUrl, memberId, webhookUrl, limit, live, bulk } = JSON.parse(
+const { databaseUrl, memberId, webhookUrl, limit, interactive, background } = JSON.parse(
   process.env['LIMITS_WORKER'] ?? '{}',
 );
 const dataSource = await new DataSource(databaseOptions(databaseUrl, 'limits', PORTAL_ENTITIES)).initialize();
@@ -20,24 +20,24 @@ const rateLimiter = new PortalRateLimiter(dataSource, silentLog).of(memberId);
 const { host } = new URL(webhookUrl);
 const shared = { memberId, tokens: webhookTokens(webhookUrl), rateLimiter, allowHosts: [host] };
 const clients = {
-  live: new PortalClient({ ...shared, work: 'live' }),
-  bulk: new PortalClient({ ...shared, work: 'bulk' }),
+  interactive: new PortalClient({ ...shared, priority: 'interactive' }),
+  background: new PortalClient({ ...shared, priority: 'background' }),
 };
 
 const end = new AbortController();
-const done = { live: 0, bulk: 0 };
+const done = { interactive: 0, background: 0 };
 /** @type {string[]} */
 const lost = [];
 const read = { method: 'crm.item.list', params: { entityTypeId: 3, select: ['id'], start: -1 } };
 
-/** @param {'live' | 'bulk'} work */
-async function callOnAndOn(work) {
+/** @param {'interactive' | 'background'} priority */
+async function callOnAndOn(priority) {
   const { signal } = end;
   while (!signal.aborted) {
     try {
-      if (work === 'live') await clients.live.call(read.method, read.params, { signal });
-      else await clients.bulk.batch({ one: read, two: read }, { signal });
-      done[work] += 1;
+      if (priority === 'interactive') await clients.interactive.call(read.method, read.params, { signal });
+      else await clients.background.batch({ one: read, two: read }, { signal });
+      done[priority] += 1;
     } catch (error) {
       if (!signal.aborted) lost.push(String(error));
     }
@@ -48,8 +48,8 @@ async function callOnAndOn(work) {
 let callers = [];
 function begin() {
   callers = [
-    ...Array.from({ length: live }, () => callOnAndOn('live')),
-    ...Array.from({ length: bulk }, () => callOnAndOn('bulk')),
+    ...Array.from({ length: interactive }, () => callOnAndOn('interactive')),
+    ...Array.from({ length: background }, () => callOnAndOn('background')),
   ];
 }
 async function stop() {

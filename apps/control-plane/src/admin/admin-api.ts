@@ -11,12 +11,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
+import { addEventRoutes, type EventRouteParts } from './event-routes.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 import { WrongTokens } from './wrong-tokens.js';
 
-export interface AdminApiParts extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, SyncRouteParts {
+export interface AdminApiParts
+  extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, EventRouteParts, SyncRouteParts {
   /** The bearer token that operators send. */
   token: string;
   keys: KeyRotation;
@@ -33,7 +35,7 @@ declare module 'fastify' {
 }
 
 /**
- * The operator API under `/ops/api`, for the command line `relay`, the operator page and scripts; and that page. No
+ * The operator API under `/ops/api`, for the command line `relay`, the console and scripts; and the console. No
  * response contains a secret.
  */
 export async function createAdminApi({
@@ -78,6 +80,7 @@ export async function createAdminApi({
   addPortalRoutes(api, { ...parts, log });
   addBusRoutes(api, parts);
   addDeadLetterRoutes(api, parts);
+  addEventRoutes(api, parts);
   addSyncRoutes(api, parts);
   api.post('/ops/api/keys/rotate', async (): Promise<Sent<typeof keyRotationResponse>> => keys.run());
   await api.ready();
@@ -86,7 +89,7 @@ export async function createAdminApi({
 
 /** A zod message names the field and never its value. */
 function answerTo(error: unknown): { status: number; message: string } {
-  if (error instanceof z.ZodError) return { status: 400, message: z.prettifyError(error) };
+  if (error instanceof z.ZodError) return { status: 400, message: sentencesOf(error) };
   if (error instanceof HttpException) return { status: error.getStatus(), message: error.message };
   if (error instanceof AddressError) return { status: 400, message: `webhookUrl: ${error.reason}` };
   if (
@@ -107,6 +110,12 @@ function answerTo(error: unknown): { status: number; message: string } {
   return known.success
     ? { status: known.data.statusCode, message: known.data.message }
     : { status: 500, message: 'It did not work; the log of the control plane says why' };
+}
+
+function sentencesOf({ issues }: z.ZodError): string {
+  return issues
+    .map(({ path, message }) => [path.map(String).join('.'), message].filter((text) => text !== '').join(' '))
+    .join('; ');
 }
 
 /**

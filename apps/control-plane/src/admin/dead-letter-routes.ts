@@ -1,10 +1,12 @@
 import { NotFoundException } from '@nestjs/common';
 import {
   deadLetterDropRequest,
+  deadLetterGroupsQuery,
   deadLetterPath,
   deadLetterReplayRequest,
   deadLettersQuery,
   type deadLetterDropResponse,
+  type deadLetterGroupsResponse,
   type deadLetterReplayResponse,
   type deadLetterResponse,
   type deadLettersResponse,
@@ -15,13 +17,16 @@ import {
   type BusAdmin,
   type DeadLetter,
   type DeadLetterFilter,
+  type DeadLetterGroup,
   type ReplayPage,
 } from '@relay/bus';
+import type { PortalQuery } from '@relay/portals';
 import type { FastifyInstance } from 'fastify';
-import { KnownConsumers, type KnownConsumersParts } from './known-consumers.js';
+import { ConsumerRegistry, type ConsumerRegistryParts } from './consumer-registry.js';
 
-export interface DeadLetterRouteParts extends KnownConsumersParts {
+export interface DeadLetterRouteParts extends ConsumerRegistryParts {
   admin: BusAdmin;
+  portals: PortalQuery;
 }
 
 /** One request replays for about this long; the client repeats it for the rest. */
@@ -36,7 +41,7 @@ interface Pages extends ReplayPage {
 /** Operator routes for dead letters: in bounded pages, so that no request takes for ever. */
 export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRouteParts): void {
   const { deadLetters } = parts.admin;
-  const consumers = new KnownConsumers(parts);
+  const consumers = new ConsumerRegistry(parts);
 
   api.get('/ops/api/dead-letters', async (request): Promise<Sent<typeof deadLettersResponse>> => {
     const { consumer, limit, ...given } = deadLettersQuery.parse(request.query);
@@ -49,6 +54,42 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
       answer.complete &&= list.complete;
     });
     return { deadLetters: found, ...answer };
+  });
+  api.get('/ops/api/dead-letters/groups', async (request): Promise<Sent<typeof deadLetterGroupsResponse>> => {
+    const { consumer, ...given } = deadLetterGroupsQuery.parse(request.query);
+    const counted = await Promise.all(
+      (consumer === undefined ? await consumers.names() : [consumer]).map((one) =>
+        deadLetters.groups(one, filterOf(given)).catch((error: unknown) => {
+          // One that was not named may have no queues yet.
+          if (consumer === undefined && error instanceof NoSuchConsumerError) return undefined;
+          throw error;
+        }),
+      ),
+    );
+    const found: DeadLetterGroup[] = [];
+    const answer = { matching: 0, complete: true };
+    let countedAt: Date | null = new Date();
+    for (const one of counted) {
+      if (!one) continue;
+      found.push(...one.groups);
+      answer.matching += one.matching;
+      answer.complete &&= one.complete;
+      if (countedAt) countedAt = one.countedAt && one.countedAt < countedAt ? one.countedAt : countedAt;
+      if (one.countedAt === null) countedAt = null;
+    }
+    const domains = await parts.portals.domainsOf([
+      ...new Set(found.flatMap(({ portals }) => portals.flatMap(({ memberId }) => memberId ?? []))),
+    ]);
+    const groups = found
+      .toSorted((one, other) => other.letters - one.letters)
+      .map((group) => ({
+        ...group,
+        portals: group.portals.map((portal) => ({
+          ...portal,
+          domain: portal.memberId === null ? null : (domains.get(portal.memberId) ?? null),
+        })),
+      }));
+    return { groups, ...answer, countedAt };
   });
   api.get(
     '/ops/api/dead-letters/:consumer/:id',

@@ -1,11 +1,12 @@
-import { TEXTS_FILE } from '@relay/admin-contract';
 import { pageFiles } from '@relay/platform';
 import type { FastifyInstance } from 'fastify';
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-const FOLDER = join(import.meta.dirname, 'page');
+/** Beside the built control plane: `apps/console` is built by Vite, into files whose names change with their content. */
+const FOLDER = join(import.meta.dirname, '../../../console/operator');
 const FIRST_PAGE = 'index.html';
+const NOT_BUILT = 'The console is not built: `npm run build`';
 
 const POLICY = {
   'default-src': `'none'`,
@@ -18,7 +19,8 @@ const POLICY = {
   'frame-ancestors': `'none'`,
   // Titles and domains are foreign text: browsers that support this forbid scripts to turn text into markup.
   'require-trusted-types-for': `'script'`,
-  'trusted-types': `'none'`,
+  // Vue makes its own templates with this one; it can be created once, so nothing else gets it.
+  'trusted-types': 'vue',
 };
 const HEADERS = {
   'content-security-policy': Object.entries(POLICY)
@@ -31,17 +33,21 @@ const HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** The operator page. Everyone may load it, since it contains no data: it requests its data from the API, with the token. */
-export function addPageRoutes(api: FastifyInstance): void {
+/**
+ * The operators' console. Everyone may load it, since it contains no data: it requests its data from the API, with the
+ * token.
+ */
+export function addPageRoutes(api: FastifyInstance, folder = FOLDER): void {
   const options = { config: { needsNoToken: true } };
-  const sendFile = pageFiles(FOLDER, HEADERS);
-  const texts = readFileSync(TEXTS_FILE, 'utf8');
+  if (!existsSync(folder)) {
+    // The API is as good without it.
+    api.get('/ops', options, (_, reply) => reply.code(503).send({ error: NOT_BUILT }));
+    return;
+  }
+  const sendFile = pageFiles(folder, HEADERS);
 
   for (const path of ['/ops', '/ops/']) api.get(path, options, (_, reply) => sendFile(reply, FIRST_PAGE));
   api.get<{ Params: { file: string } }>('/ops/page/:file', options, ({ params }, reply) =>
     sendFile(reply, params.file),
-  );
-  api.get('/ops/page/texts.mjs', options, (_, reply) =>
-    reply.headers(HEADERS).type('text/javascript; charset=utf-8').send(texts),
   );
 }

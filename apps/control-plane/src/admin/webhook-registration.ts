@@ -1,8 +1,14 @@
-import { BadRequestException, Inject, Injectable } from '@nestjs/common';
+import {
+  BadGatewayException,
+  BadRequestException,
+  type HttpException,
+  Inject,
+  Injectable,
+} from '@nestjs/common';
 import type { WebhookPairRequest } from '@relay/admin-contract';
 import { assertCallable, Bitrix24Error, PortalClient, webhookTokens } from '@relay/bitrix24';
 import { parseEventName } from '@relay/events';
-import { Subscriptions, WebhookPairs } from '@relay/portals';
+import { OFFLINE_SIGNAL, Subscriptions, USER_AGENT, WebhookPairs } from '@relay/portals';
 
 /** Injection token of `B24_ALLOW_HOSTS`. */
 export const ALLOW_HOSTS = Symbol('AllowHosts');
@@ -21,7 +27,8 @@ export class WebhookRegistration {
 
   /**
    * @returns the portal's host, and the events that its outgoing webhook must have: nobody can bind them for it
-   * @throws AddressError for an address that must not be called; BadRequestException if it is no webhook of the portal
+   * @throws AddressError for an address that must not be called; BadRequestException if it is no webhook of the portal; BadGatewayException
+   *   if the portal does not answer
    */
   async register(pair: WebhookPairRequest): Promise<{ host: string; events: string[] }> {
     assertCallable(pair.webhookUrl, this.allowHosts);
@@ -32,7 +39,8 @@ export class WebhookRegistration {
 
   /** By basic names: an outgoing webhook has no suffixed ones. */
   async eventsWanted(): Promise<string[]> {
-    const names = await this.subscriptions.wanted();
+    // No offline queue reaches a portal without the application.
+    const names = (await this.subscriptions.wanted()).filter((name) => name !== OFFLINE_SIGNAL);
     return [...new Set(names.map((name) => parseEventName(name).name))].toSorted();
   }
 
@@ -42,6 +50,7 @@ export class WebhookRegistration {
       tokens: webhookTokens(webhookUrl),
       timeoutMs: TIMEOUT_MS,
       allowHosts: this.allowHosts,
+      userAgent: USER_AGENT,
     });
     // Neither method needs a permission (api-reference/common/users/profile.md, common/system/scope.md).
     for (const method of ['profile', 'scope']) {
@@ -56,10 +65,10 @@ export class WebhookRegistration {
   }
 }
 
-function toHttpException({ code }: Bitrix24Error): BadRequestException {
-  return new BadRequestException(
-    ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
-      ? `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`
-      : `webhookUrl: the portal did not answer as it should (${code})`,
-  );
+function toHttpException({ code }: Bitrix24Error): HttpException {
+  return ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'].includes(code)
+    ? new BadRequestException(
+        `webhookUrl: the portal does not know this webhook (${code}); copy its address once more`,
+      )
+    : new BadGatewayException(`webhookUrl: the portal did not answer as it should (${code})`);
 }

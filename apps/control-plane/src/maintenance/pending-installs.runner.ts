@@ -3,7 +3,7 @@ import { OAuthError } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import { Installer, InstallIncompleteError, InstallRejectedError } from '@relay/installs';
 import { LOG, type Log, PeriodicJob } from '@relay/platform';
-import { ExchangeBudget, PendingInstalls, type ClaimOutcome } from '@relay/portals';
+import { TokenRequestBudget, PendingInstalls, type ClaimOutcome } from '@relay/portals';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const EVERY_MS = 2_000;
@@ -20,7 +20,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
 
   constructor(
     private readonly pending: PendingInstalls,
-    private readonly budget: ExchangeBudget,
+    private readonly budget: TokenRequestBudget,
     private readonly installer: Installer,
     @Inject(LOG) private readonly log: Log,
   ) {

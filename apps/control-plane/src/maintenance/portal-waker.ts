@@ -40,7 +40,11 @@ export class PortalWaker {
       // Otherwise they are claimed again when this process's lease expires.
       if (woken === undefined) continue;
       await wakes.done(claimed);
-      if (woken > 0) log.info({ portals: memberIds.size, events: woken }, 'events that waited are due now');
+      if (woken > 0)
+        log.info(
+          { portals: memberIds.size, events: woken },
+          'the retries of portals that work again are due now',
+        );
     }
   }
 
@@ -55,7 +59,7 @@ export class PortalWaker {
         woken = undefined;
         this.options.log.warn(
           { event: 'portal.wake.failed', err, consumer },
-          'what waits for a portal cannot be made due yet, will be tried again',
+          'the retries of a portal that works again could not be made due; trying again',
         );
       }
     }

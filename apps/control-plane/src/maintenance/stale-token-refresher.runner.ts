@@ -19,8 +19,9 @@ export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModu
   ) {
     this.loop = new PeriodicJob('token keep-alive', EVERY_MS, log, async () => {
       if (!lease.isLeader()) return;
-      const { renewed, failed } = await refresher.refreshStaleTokens(PORTALS_A_DAY, this.ending.signal);
-      if (renewed + failed > 0) log.info({ renewed, failed }, 'tokens of unused portals');
+      const { refreshed, failed } = await refresher.refreshStaleTokens(PORTALS_A_DAY, this.ending.signal);
+      if (refreshed + failed > 0)
+        log.info({ refreshed, failed }, 'the tokens of unused portals were checked');
     });
   }
 

@@ -11,7 +11,10 @@ import { LeaderLease, LOG, type Log, PeriodicJob } from '@relay/platform';
 import {
   BindingAttempts,
   ClaimLostError,
+  DriftChecks,
   EventBindings,
+  OFFLINE_HANDLER,
+  OfflineBindings,
   PortalCache,
   PortalClients,
   PortalRepository,
@@ -19,21 +22,45 @@ import {
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { BindingRound, unbindStaleHandlers } from './binding-round.js';
+import type { OfflineHandler, Priority } from '@relay/bitrix24';
+import { EventBinder, type HandlerChanges, noChanges, unbindStaleHandlers } from './event-binder.js';
+import { HANDLER_URL, HandlerComparison, wantedNames } from './handler-comparison.js';
+import { reconcileOfflineHandlers } from './offline-binder.js';
 import { PortalQueue } from './portal-queue.js';
 
-/** Injection token of the address that the handlers are bound to. */
-export const HANDLER_URL = Symbol('HandlerUrl');
+/** Of the jobs that compare the handlers of portals: apart from `CONTROL_PLANE`, so that none keeps an install waiting. */
+export const COMPARISONS = 'control-plane-comparisons';
+export const COMPARE_JOB = 'compare';
 
-/** Our own events: without them nobody would notice that a portal uninstalled, or dropped our handlers. */
-const OWN_EVENTS = ['ONAPPUNINSTALL', 'ONAPPUPDATE', 'ONAPPTEST'];
 const SWEEP_EVERY_MS = 60_000;
+/** A comparison is one request, and nobody waits for it. */
+const COMPARE_CONCURRENCY = 4;
 /** A fresh install waits for this at most, before its job begins. */
 const POLL_MS = 300;
 /** As many as the queue runs side by side, slow ones included. */
 const CONCURRENCY = 36;
 /** The queue begins the newest fresh portal first, so it must know of many. */
 const RESERVED_FOR_FRESH = 64;
+/**
+ * Another process binds the portal's events, or died in the middle of it: the job looks again when its claim expires,
+ * sooner than a sweep would.
+ */
+class BindingInProgressError extends Error {
+  override readonly name = 'BindingInProgressError';
+  readonly recovery = 'wait';
+
+  constructor(readonly retryAfterMs: number) {
+    super('another process binds the events of this portal, or ended in the middle of it');
+  }
+}
+
+/** One visit of a portal. */
+interface Round {
+  signal: AbortSignal;
+  priority: Priority;
+  changes: HandlerChanges;
+}
+
 /** Portals of one statement. */
 const PAGE_SIZE = 1_000;
 
@@ -62,7 +89,7 @@ export class PortalLanguages {
     } catch (error) {
       this.log.warn(
         { event: 'portal.language.unknown', memberId, err: error },
-        "the portal's language could not be asked",
+        "the portal's language could not be read",
       );
     }
   }
@@ -70,8 +97,9 @@ export class PortalLanguages {
 
 /**
  * Makes every installed portal send the events that consumers recorded to the address of `PUBLIC_URL`: after an
- * install, when a consumer records a new event, when the address changed, and for portals that are due again. Each
- * portal is a job, which any process of the control plane takes; the sweep that finds portals runs in its leader.
+ * install, when a consumer records a new event, when the address changed, and for portals that are due again. Once a day it
+ * asks each portal for what is bound there, and repairs differences. Each portal is a job, which any process of the
+ * control plane takes; the sweep that finds portals runs in its leader.
  */
 @Injectable()
 export class EventBindingReconciler
@@ -80,13 +108,19 @@ export class EventBindingReconciler
   private readonly sweeping: PeriodicJob;
   private readonly queue: PortalQueue;
   private readonly runner: JobRunner;
+  private readonly comparer: JobRunner;
+  /** Resolves when the address is stored as ours, before anything is bound to it. */
+  private addressStored: Promise<void> | undefined;
   private unsubscribe: (() => void)[] = [];
   private stopped: Promise<unknown> | undefined;
 
   constructor(
     private readonly subscriptions: Subscriptions,
     private readonly bindings: EventBindings,
+    private readonly offline: OfflineBindings,
     private readonly attempts: BindingAttempts,
+    private readonly checks: DriftChecks,
+    private readonly comparison: HandlerComparison,
     private readonly clients: PortalClients,
     private readonly portalCache: PortalCache,
     private readonly languages: PortalLanguages,
@@ -108,6 +142,15 @@ export class EventBindingReconciler
       restartOnRequest: true,
       pollMs: POLL_MS,
     });
+    this.comparer = new JobRunner({
+      dataSource,
+      consumer: COMPARISONS,
+      log,
+      handlers: { [COMPARE_JOB]: (run) => this.compare(run) },
+      concurrency: COMPARE_CONCURRENCY,
+      reserved: COMPARE_CONCURRENCY,
+      restartOnRequest: true,
+    });
     this.sweeping = new PeriodicJob('event bindings', SWEEP_EVERY_MS, log, () => this.sweep());
   }
 
@@ -117,12 +160,13 @@ export class EventBindingReconciler
       this.lease.onChange((isLeader) => isLeader && this.sweeping.trigger()),
     ];
     this.runner.start();
+    this.comparer.start();
     this.sweeping.start();
   }
 
   /** With thousands of portals this takes long; a process that is killed meanwhile can lose a token pair. */
   onModuleDestroy(): void {
-    this.stopped = Promise.all([this.queue.stop(), this.runner.stop()]);
+    this.stopped = Promise.all([this.queue.stop(), this.runner.stop(), this.comparer.stop()]);
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -133,31 +177,62 @@ export class EventBindingReconciler
 
   private async sweep(): Promise<void> {
     if (!this.lease.isLeader()) return;
-    const wanted = await this.wanted();
+    const wanted = await wantedNames(this.subscriptions);
     const due = new Set([
       ...(await this.bindings.missing(wanted, this.handlerUrl)).keys(),
       ...(await this.bindings.unwanted(wanted, this.handlerUrl)).keys(),
+      ...(await this.offline.due(wanted)),
     ]);
     const memberIds = [...due];
     for (let from = 0; from < memberIds.length; from += PAGE_SIZE) {
       await this.jobs.requestAll(CONTROL_PLANE, memberIds.slice(from, from + PAGE_SIZE), BIND_JOB);
     }
     if (memberIds.length > 0) this.runner.wake();
-  }
-
-  private async wanted(): Promise<string[]> {
-    return [...OWN_EVENTS, ...(await this.subscriptions.wanted())];
+    const compared = await this.checks.takeDue(SWEEP_EVERY_MS);
+    await this.jobs.requestAll(COMPARISONS, compared, COMPARE_JOB);
   }
 
   /** What fails is recorded as an attempt (`BindingAttempts`), which decides when a sweep finds the portal again. */
-  private async run({ task, signal }: JobRun): Promise<Record<string, unknown>> {
-    const { memberId, isInteractive } = task;
+  private async run({ job, signal }: JobRun): Promise<Record<string, unknown>> {
+    const { memberId, isInteractive } = job;
     await this.queue.push(memberId, { isFresh: isInteractive, signal });
     // Not done: another process takes it, or it starts anew.
     signal.throwIfAborted();
+    const retryAfterMs = await this.attempts.claimedForMs(memberId, 'bind');
+    if (retryAfterMs !== undefined) throw new BindingInProgressError(retryAfterMs);
     if (isInteractive) await this.learnLanguage(memberId, signal);
     signal.throwIfAborted();
     return {};
+  }
+
+  /**
+   * Asks the portal for its handlers, forgets what was recorded in error, and makes them equal to what is wanted.
+   * @returns what was found before, and what was done
+   */
+  private async compare({ job, signal }: JobRun): Promise<Record<string, unknown>> {
+    const { memberId, isInteractive } = job;
+    const priority = isInteractive ? 'interactive' : 'background';
+    const { diff, counts, lost } = await this.comparison.compare(memberId, { priority, signal });
+    signal.throwIfAborted();
+    await this.checks.save(memberId, counts);
+    const { unreadable } = diff;
+    const changes = noChanges();
+    if (counts.missing + counts.surplus === 0) return { ...counts, unreadable, ...changes };
+    this.log.warn(
+      { event: 'bindings.drift.found', memberId, ...counts, unreadable },
+      'the handlers of a portal are not those that are wanted, and are put right',
+    );
+    await this.bindings.forgetLost(memberId, lost.online);
+    await this.offline.forgetLost(memberId, lost.offline);
+    // The operator may know that the reason of a failure is gone.
+    if (isInteractive) await this.attempts.wake(memberId);
+    const round = { signal, priority, changes } as const;
+    await this.bind(memberId, round, diff.surplus.online.length > 0);
+    await this.unbind(memberId, round);
+    await this.bindOffline(memberId, round, diff.surplus.offline);
+    const retryAfterMs = await this.attempts.claimedForMs(memberId, 'bind');
+    if (retryAfterMs !== undefined) throw new BindingInProgressError(retryAfterMs);
+    return { ...counts, unreadable, ...changes };
   }
 
   /** An install may not contain it. */
@@ -167,7 +242,8 @@ export class EventBindingReconciler
   }
 
   private async reconcile(memberId: string, signal: AbortSignal): Promise<void> {
-    await this.bind(memberId, signal).catch((error: unknown) => {
+    const round = { signal, priority: 'interactive', changes: noChanges() } as const;
+    await this.bind(memberId, round).catch((error: unknown) => {
       // The process that holds the claim binds them.
       if (error instanceof ClaimLostError) return;
       this.log.warn(
@@ -176,21 +252,47 @@ export class EventBindingReconciler
       );
     });
     if (signal.aborted) return;
-    await this.unbind(memberId, signal).catch((error: unknown) => {
+    await this.unbind(memberId, round).catch((error: unknown) => {
       if (error instanceof ClaimLostError) return;
       this.log.warn(
         { event: 'bindings.unbind.failed', memberId, err: error },
         'events could not be unbound, will be tried again',
       );
     });
+    if (signal.aborted) return;
+    await this.bindOffline(memberId, round).catch((error: unknown) => {
+      if (error instanceof ClaimLostError) return;
+      this.log.warn(
+        { event: 'bindings.offline.failed', memberId, err: error },
+        'the handlers of the offline queue could not be changed, will be tried again',
+      );
+    });
   }
 
-  private async bind(memberId: string, signal: AbortSignal): Promise<void> {
+  private async bindOffline(
+    memberId: string,
+    { signal, priority, changes }: Round,
+    surplus: readonly OfflineHandler[] = [],
+  ): Promise<void> {
+    const { offline: bindings, log } = this;
+    const plan = await bindings.plan(memberId, await wantedNames(this.subscriptions));
+    const changed = plan.missing.length + plan.unwanted.length + surplus.length;
+    if (changed === 0 && !plan.isOtherConnector) return;
+    await this.attempts.attempt(memberId, 'offline', OFFLINE_HANDLER, async () => {
+      const client = this.clients.for(memberId, { priority });
+      await reconcileOfflineHandlers({ bindings, client, log, signal, changes }, plan, surplus);
+    });
+  }
+
+  private async bind(memberId: string, round: Round, isSurplusKnown = false): Promise<void> {
     const { bindings, handlerUrl, log } = this;
+    const { signal, priority, changes } = round;
     const isAsked = await this.attempts.attempt(memberId, 'bind', handlerUrl, async (claim) => {
-      const client = this.clients.for(memberId);
-      const round = new BindingRound({ bindings, handlerUrl, log, client, claim, signal });
-      await round.bind(await this.missingAt(memberId));
+      const client = this.clients.for(memberId, { priority });
+      await this.storeAddress();
+      const wanted = await this.comparison.wantedAt(memberId);
+      const parts = { bindings, handlerUrl, log, client, claim, signal, wanted, changes };
+      await new EventBinder(parts).bind(await this.missingAt(memberId), { isSurplusKnown });
     });
     // A sweep for newly recorded events skipped a portal whose binding was running.
     if (isAsked && (await this.missingAt(memberId)).length > 0) {
@@ -198,22 +300,30 @@ export class EventBindingReconciler
     }
   }
 
+  private async storeAddress(): Promise<void> {
+    this.addressStored ??= this.checks.addAddress(this.handlerUrl);
+    try {
+      await this.addressStored;
+    } catch (error) {
+      this.addressStored = undefined;
+      throw error;
+    }
+  }
+
   private async missingAt(memberId: string): Promise<string[]> {
-    const missing = await this.bindings.missing(await this.wanted(), this.handlerUrl, memberId);
-    return missing.get(memberId) ?? [];
+    const wanted = await wantedNames(this.subscriptions);
+    return (await this.bindings.missing(wanted, this.handlerUrl, memberId)).get(memberId) ?? [];
   }
 
   /** A stale handler costs the portal a call for every event, and us nothing: its failures block nothing. */
-  private async unbind(memberId: string, signal: AbortSignal): Promise<void> {
+  private async unbind(memberId: string, { signal, priority, changes }: Round): Promise<void> {
     const { bindings, handlerUrl, log } = this;
-    const unwanted = await bindings.unwanted(await this.wanted(), handlerUrl, memberId);
-    const names = unwanted.get(memberId) ?? [];
+    const wanted = await wantedNames(this.subscriptions);
+    const names = (await bindings.unwanted(wanted, handlerUrl, memberId)).get(memberId) ?? [];
     if (names.length === 0) return;
     await this.attempts.attempt(memberId, 'unbind', handlerUrl, async () => {
-      await unbindStaleHandlers(
-        { bindings, handlerUrl, log, client: this.clients.for(memberId), signal },
-        names,
-      );
+      const client = this.clients.for(memberId, { priority });
+      await unbindStaleHandlers({ bindings, handlerUrl, log, client, signal, changes }, names);
     });
   }
 }

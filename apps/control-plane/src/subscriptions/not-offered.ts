@@ -14,7 +14,7 @@ const permission = z.string().regex(/^[a-z][a-z\d_.]{0,63}$/i);
  * response the reason is `unknown-event`.
  * @throws Bitrix24Error
  */
-export async function whyNotOffered(
+export async function explainNotOffered(
   client: PortalClient,
   events: readonly string[],
   signal: AbortSignal,

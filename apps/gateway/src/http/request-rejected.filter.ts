@@ -12,7 +12,7 @@ import { z } from 'zod';
 export class RequestRejectedError extends Error {
   override readonly name = 'RequestRejectedError';
   constructor(
-    readonly status: 400 | 401 | 413 | 415 | 503,
+    readonly status: 400 | 401 | 403 | 409 | 413 | 415 | 429 | 503,
     readonly reason: string,
     options?: ErrorOptions,
   ) {
@@ -25,6 +25,11 @@ const refused = counter({
   help: 'Requests that were not answered with 200, by route and reason.',
   labelNames: ['route', 'reason'],
 });
+
+// A series that begins with its first rejection has no increase: an alert would not see it.
+for (const reason of ['bus-unavailable', 'directory-unavailable', 'internal']) {
+  refused.inc({ route: '/b24/events', reason }, 0);
+}
 
 /** Maps every thrown value to one of the defined responses, without a stack and without an echo of the request. */
 @Catch()

@@ -1,7 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type EventEnvelope, type FormTree, installOf } from '@relay/events';
-import { Installer, sourceOfPortal } from '@relay/installs';
-import { hasApplicationToken, PortalCache, WebhookPairs, type KnownPortal } from '@relay/portals';
+import { Installer } from '@relay/installs';
+import {
+  hasApplicationToken,
+  type KnownPortal,
+  PortalCache,
+  sourceOfPortal,
+  WebhookPairs,
+} from '@relay/portals';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
 import { Reauthorization } from './reauthorization.js';
 

@@ -4,11 +4,14 @@ import type { EventBus } from '@relay/bus';
 import { type FormTree, openEvent, parseEnvelope, type PortalEvent } from '@relay/events';
 import { BindingRequests, InstallStore } from '@relay/installs';
 import { counter } from '@relay/platform';
+import { ArrivalRecorder } from './arrival-recorder.js';
+import { TEST_SENDER } from '@relay/portals';
 import { EventAuthenticator } from './event-authenticator.js';
-import { EventTests } from './event-tests.js';
+import { AwaitedEventRecorder } from './awaited-event-recorder.js';
 
 /** Injection token of the bus. */
 export const EVENT_BUS = Symbol('EventBus');
+export type EventPublisher = Pick<EventBus, 'publish'>;
 
 const accepted = counter({ name: 'relay_gateway_accepted_total', help: 'Events answered with 200.' });
 
@@ -18,11 +21,12 @@ const CHANGES_INSTALL = new Set(['ONAPPUPDATE', 'ONAPPUNINSTALL']);
 @Injectable()
 export class EventIngress {
   constructor(
-    @Inject(EVENT_BUS) private readonly bus: EventBus,
+    @Inject(EVENT_BUS) private readonly bus: EventPublisher,
     private readonly authenticator: EventAuthenticator,
     private readonly installs: InstallStore,
     private readonly bindings: BindingRequests,
-    private readonly tests: EventTests,
+    private readonly tests: AwaitedEventRecorder,
+    private readonly arrivals: ArrivalRecorder,
   ) {}
 
   /** @throws EventError, RequestRejectedError 401 or 503, PortalStoreUnavailableError, BusUnavailableError */
@@ -34,8 +38,9 @@ export class EventIngress {
     const event = openEvent(form, envelope, receivedAt);
     if (CHANGES_INSTALL.has(event.name)) await this.changeInstall(event);
     this.tests.onEvent(event.memberId, event.name);
+    this.arrivals.onEvent(event.memberId, event.name);
     trace.getActiveSpan()?.setAttributes({ 'relay.event': event.name, 'relay.member_id': event.memberId });
-    await this.bus.publish(event);
+    if (!isOwnTest(event)) await this.bus.publish(event);
     accepted.inc();
   }
 
@@ -46,4 +51,10 @@ export class EventIngress {
     // `CLEAN` says whether the user wants the data deleted, too (api-reference/common/events/on-app-uninstall.md).
     if (name === 'ONAPPUNINSTALL') await this.installs.uninstall(memberId, { clean: data.CLEAN === '1' });
   }
+}
+
+/** Test events that the control plane asked for: they would crowd out what operators look for in the unrouted events. */
+function isOwnTest({ name, data }: PortalEvent): boolean {
+  const asked = name === 'ONAPPTEST' ? data['QUERY'] : undefined;
+  return typeof asked === 'object' && !Array.isArray(asked) && asked['sent_by'] === TEST_SENDER;
 }

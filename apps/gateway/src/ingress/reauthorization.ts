@@ -1,14 +1,8 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import {
-  InstallApplier,
-  InstallRejectedError,
-  InstallVerifier,
-  type OfferedPair,
-  sourceOfPortal,
-} from '@relay/installs';
+import { InstallApplier, InstallRejectedError, InstallVerifier, type OfferedPair } from '@relay/installs';
 import { LOG, type Log } from '@relay/platform';
-import { ExchangeBudget, PortalCache } from '@relay/portals';
-import { Backoff } from './backoff.js';
+import { PortalCache, sourceOfPortal, TokenRequestBudget } from '@relay/portals';
+import { LRUCache } from 'lru-cache';
 
 /**
  * Repairs a portal in `needs-reauth` with a token pair from one of its events. One attempt at a time per portal, and a
@@ -23,7 +17,7 @@ export class Reauthorization implements OnModuleDestroy {
 
   constructor(
     private readonly portalCache: PortalCache,
-    private readonly budget: ExchangeBudget,
+    private readonly budget: TokenRequestBudget,
     private readonly verifier: InstallVerifier,
     private readonly applier: InstallApplier,
     @Inject(LOG) private readonly log: Log,
@@ -62,5 +56,31 @@ export class Reauthorization implements OnModuleDestroy {
         'an event could not authorize its portal again',
       );
     }
+  }
+}
+
+const FIRST_MS = 30_000;
+const MAX_MS = 3_600_000;
+/** Portals that failed lately; the one that failed first is forgotten beyond it. */
+const MAX_PORTALS = 10_000;
+
+/** When each failed portal may be tried again: after 30 s, then doubled each time, an hour at most. */
+export class Backoff {
+  private readonly failed = new LRUCache<string, { times: number; dueAt: number }>({ max: MAX_PORTALS });
+
+  constructor(private readonly now: () => number = Date.now) {}
+
+  isDue(memberId: string): boolean {
+    return this.now() >= (this.failed.get(memberId)?.dueAt ?? 0);
+  }
+
+  fail(memberId: string): void {
+    const times = (this.failed.get(memberId)?.times ?? 0) + 1;
+    const waitMs = Math.min(MAX_MS, FIRST_MS * 2 ** (times - 1));
+    this.failed.set(memberId, { times, dueAt: this.now() + waitMs });
+  }
+
+  clear(memberId: string): void {
+    this.failed.delete(memberId);
   }
 }

@@ -1,13 +1,23 @@
 import { Body, Controller, HttpCode, Inject, Injectable, Post, Req, Res } from '@nestjs/common';
-import { Bitrix24Error } from '@relay/bitrix24';
-import { decodeForm, type InstallClaim, isPage, isUserReady, parseInstall, parsePage } from '@relay/events';
-import { boundAt, has, Installer, sourceOfPage, sourceOfPortal } from '@relay/installs';
-import { PortalClients } from '@relay/portals';
+import { Bitrix24Error, hasHandler, listHandlers } from '@relay/bitrix24';
+import {
+  decodeForm,
+  type InstallClaim,
+  isPage,
+  isUserReady,
+  type PageFrame,
+  parseFrame,
+  parseInstall,
+  parsePage,
+} from '@relay/events';
+import { Installer } from '@relay/installs';
+import { PortalCache, PortalClients, sourceOfPage, sourceOfPortal } from '@relay/portals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EventIngress } from '../ingress/event-ingress.js';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
 import type { Page } from './pages/html.js';
-import { installPage } from './pages/pages.js';
+import { ancestorsOf, FramedPage } from './pages/framed-page.js';
+import { installText } from './pages/pages.js';
 import { answerWithPage, queryOf } from './pages/page-request.js';
 
 /** Injection token of the address that handlers are bound to. */
@@ -30,13 +40,13 @@ export class InstallEvent {
   /** @throws Bitrix24Error, PortalError */
   async bind(memberId: string): Promise<void> {
     const client = this.clients.for(memberId);
-    if (has(await boundAt(client), INSTALL_EVENT, this.handlerUrl)) return;
+    if (hasHandler(await listHandlers(client), INSTALL_EVENT, this.handlerUrl)) return;
     try {
       await client.call('event.bind', { event: INSTALL_EVENT, handler: this.handlerUrl });
     } catch (error) {
       // Another request for the same page binds it, or has bound it.
       if (!(error instanceof Bitrix24Error) || error.code !== 'ERROR_CORE') throw error;
-      if (!has(await boundAt(client), INSTALL_EVENT, this.handlerUrl)) throw error;
+      if (!hasHandler(await listHandlers(client), INSTALL_EVENT, this.handlerUrl)) throw error;
     }
   }
 }
@@ -48,6 +58,8 @@ export class InstallController {
     private readonly installer: Installer,
     private readonly installEvent: InstallEvent,
     private readonly ingress: EventIngress,
+    private readonly portalCache: PortalCache,
+    private readonly framedPage: FramedPage,
   ) {}
 
   @Post()
@@ -59,8 +71,12 @@ export class InstallController {
   ): Promise<string | undefined> {
     if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
     const form = decodeForm(body);
-    if (isPage(form))
-      return answerWithPage(reply, () => this.openPage(parsePage(form, queryOf(request)), request.ip));
+    if (isPage(form)) {
+      return answerWithPage(reply, () => {
+        const query = queryOf(request);
+        return this.openPage(parsePage(form, query), request.ip, parseFrame(query));
+      });
+    }
     if (isUserReady(form)) {
       await this.ingress.accept(form);
       return undefined;
@@ -70,10 +86,17 @@ export class InstallController {
     return undefined;
   }
 
-  private async openPage(claim: InstallClaim, address: string): Promise<Page> {
+  private async openPage(claim: InstallClaim, address: string, frame: PageFrame): Promise<Page> {
     const decision = await this.installer.install(claim, sourceOfPage(address));
     // Before the page ends the installation, because the event is sent then.
     if (claim.applicationToken === undefined) await this.installEvent.bind(claim.memberId);
-    return installPage({ needsAdministrator: decision === 'install-without-token' });
+    const portal = await this.portalCache.find(claim.memberId, { fresh: true });
+    if (portal === undefined) throw new RequestRejectedError(503, 'not-finished');
+    return this.framedPage.render({
+      kind: 'install',
+      ...installText({ needsAdministrator: decision === 'install-without-token' }),
+      language: frame.language ?? portal.language ?? undefined,
+      ancestors: ancestorsOf(portal, frame),
+    });
   }
 }

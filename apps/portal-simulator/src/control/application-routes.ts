@@ -11,11 +11,16 @@ import {
   type ControlDependencies,
   type PortalRoute,
 } from './control-requests.js';
+import { setUserOption } from '../portal/application-frame.js';
 import { showPortal } from './portal-routes.js';
+
+/** What users other than administrators see (settings/app-installation/installation-finish.md). */
+const NOT_FINISHED =
+  'The application is not fully installed yet. Please contact your Bitrix24 administrator to complete the installation.';
 
 /** Routes that install, open, update and uninstall the application, and expire its tokens. */
 export function addApplicationRoutes(app: FastifyInstance, dependencies: ControlDependencies): void {
-  const { portals, lifecycle, tokens, now, publicUrl } = dependencies;
+  const { portals, lifecycle, frame, tokens, now, publicUrl } = dependencies;
 
   const install = async (request: FastifyRequest<PortalRoute>) => {
     const portal = namedPortal(portals, request);
@@ -42,6 +47,43 @@ export function addApplicationRoutes(app: FastifyInstance, dependencies: Control
     return showPostResult(
       await lifecycle.openPage(portal, requireInstallation(portal), url, userId, opening),
     );
+  };
+
+  const openFrame = (request: FastifyRequest<PortalRoute>) => {
+    const portal = namedPortal(portals, request);
+    const { userId, ...opening } = parseControl(controlRequests.frame, textBody(request));
+    const installation = requireInstallation(portal);
+    const { pages, isFinished } = installation;
+    if (!pages) throw new ControlError('the application was installed without an address', 409);
+    if (!isFinished && !portal.crm.rights.isAdministrator(userId)) throw new ControlError(NOT_FINISHED, 403);
+    const origin = new URL(`${request.protocol}://${request.host}`);
+    return frame.open(portal, installation, pages, userId, { ...opening, origin });
+  };
+
+  /** What a frame asks of the portal by a message. */
+  const runFrameCommand = async (request: FastifyRequest<PortalRoute>): Promise<object> => {
+    const portal = namedPortal(portals, request);
+    const given = parseControl(controlRequests.frameCommand, textBody(request));
+    const installation = requireInstallation(portal);
+    const { userId } = given;
+    if (given.command === 'refreshAuth') return frame.refreshAuth(installation, userId);
+    if (given.command === 'setInstall') {
+      installation.startedBy[given.install ? 'add' : 'delete'](userId);
+      return { install: given.install };
+    }
+    if (given.command === 'setUserOption') {
+      return setUserOption(installation, userId, given.name, given.value);
+    }
+    const isAdministrator = portal.crm.rights.isAdministrator(userId);
+    if (given.command === 'setInstallFinish') {
+      if (isAdministrator) await lifecycle.finish(portal, installation);
+      return { result: isAdministrator };
+    }
+    if (!isAdministrator) {
+      throw new ControlError('an option of the application needs an administrator', 403);
+    }
+    installation.options = { ...installation.options, [given.name]: given.value };
+    return installation.options;
   };
 
   const update = async (request: FastifyRequest<PortalRoute>) => {
@@ -76,6 +118,8 @@ export function addApplicationRoutes(app: FastifyInstance, dependencies: Control
     '/install': install,
     '/install-finish': finish,
     '/open': open,
+    '/frame': openFrame,
+    '/frame-command': runFrameCommand,
     '/app-update': update,
     '/uninstall': uninstall,
     '/user-ready': userReady,

@@ -6,6 +6,7 @@ import { SUSPENSION_REASONS } from '../faults/suspension.js';
 import { USER_FIELD_TYPES } from '../fields/field.js';
 import { ControlError } from '../http/http-server.js';
 import type { Tokens } from '../oauth/tokens.js';
+import type { ApplicationFrame } from '../portal/application-frame.js';
 import { INSTALL_KINDS, type ApplicationLifecycle } from '../portal/application-lifecycle.js';
 import { MISSING_REFERENCES, type Portal } from '../portal/portal.js';
 import type { Portals } from '../portal/portals.js';
@@ -15,6 +16,7 @@ import { integerOf } from '../protocol/php.js';
 export interface ControlDependencies {
   portals: Portals;
   lifecycle: ApplicationLifecycle;
+  frame: ApplicationFrame;
   tokens: Tokens;
   now: () => number;
   publicUrl: string | undefined;
@@ -46,14 +48,13 @@ const name = z.string().regex(/^[\w-]{1,64}$/, 'letters, digits, _ and - only');
 const url = z.url({ protocol: /^https?$/ });
 const fields = z.record(z.string(), z.json());
 const count = z.number().int().positive();
+const language = z.string().regex(/^[A-Za-z_-]{2,16}$/);
+const option = { name: z.string().min(1).max(255), value: z.json() };
 
 const settings = z.strictObject({
   rate: z.number().nonnegative().optional(),
   burst: z.number().nonnegative().optional(),
-  language: z
-    .string()
-    .regex(/^[A-Za-z_-]{2,16}$/)
-    .optional(),
+  language: language.optional(),
   scope: z.array(z.string().regex(/^[a-z_]{1,64}$/)).optional(),
   features: z.record(z.string().min(1), z.string().regex(/^([YN]|[a-z]{2}_selfhosted)$/)).optional(),
   suffixedEvents: z.boolean().optional(),
@@ -65,19 +66,20 @@ const settings = z.strictObject({
   operatingCosts: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
   batchLength: count.nullable().optional(),
   missingReference: z.enum(MISSING_REFERENCES).optional(),
+  offlineOwnWrites: z.boolean().optional(),
 });
 
 const flag = z.enum(['Y', 'N']);
 const chance = z.number().min(0).max(1);
 const entityTypeId = z.number().int();
 const seed = z.number().int().nonnegative().default(1);
-const option = z.strictObject({ id: count.optional(), value: z.string().min(1) });
+const listItem = z.strictObject({ id: count.optional(), value: z.string().min(1) });
 const fieldChange = z.strictObject({
   label: z.string().min(1).optional(),
   isMandatory: z.boolean().optional(),
   sort: count.optional(),
   settings: fields.optional(),
-  items: z.array(option).optional(),
+  items: z.array(listItem).optional(),
 });
 const newFields = z.union([
   z.literal('every'),
@@ -119,8 +121,10 @@ export const controlRequests = {
   }),
   install: z.strictObject({
     url: url.optional(),
+    appUrl: url.optional(),
     kind: z.enum(INSTALL_KINDS).default('event'),
     userId: count.optional(),
+    open: z.boolean().default(true),
     finish: z.boolean().default(true),
   }),
   open: z.strictObject({
@@ -129,6 +133,19 @@ export const controlRequests = {
     placement: z.string().min(1).default('DEFAULT'),
     options: fields.optional(),
   }),
+  frame: z.strictObject({
+    userId: count.default(OWNER_ID),
+    language: language.optional(),
+    placement: z.string().min(1).default('DEFAULT'),
+    options: fields.optional(),
+  }),
+  frameCommand: z.discriminatedUnion('command', [
+    z.strictObject({ command: z.literal('refreshAuth'), userId: count }),
+    z.strictObject({ command: z.literal('setInstall'), userId: count, install: z.boolean() }),
+    z.strictObject({ command: z.literal('setInstallFinish'), userId: count }),
+    z.strictObject({ command: z.literal('setAppOption'), userId: count, ...option }),
+    z.strictObject({ command: z.literal('setUserOption'), userId: count, ...option }),
+  ]),
   uninstall: z.strictObject({
     url: url.optional(),
     clean: z.union([z.literal(0), z.literal(1)]).default(1),
@@ -143,6 +160,7 @@ export const controlRequests = {
   fault: z.strictObject({
     match: z.string().min(1),
     kind: z.enum(FAULT_KINDS),
+    code: z.string().max(100).optional(),
     times: count.default(1),
     where: fields.optional(),
     ms: z.number().nonnegative().max(600_000).optional(),
@@ -152,6 +170,7 @@ export const controlRequests = {
   suspend: z.strictObject({ reason: z.enum(SUSPENSION_REASONS).nullable() }),
   rename: z.strictObject({ to: name }),
   massUpdate: z.strictObject({ entityTypeId, count, fields }),
+  handler: z.strictObject({ event: z.string().min(1), url: url.optional() }),
   outgoingWebhook: z.strictObject({ event: z.string().min(1), url }),
   item: z.strictObject({
     id: z.number().int().positive().optional(),
@@ -161,6 +180,7 @@ export const controlRequests = {
     silent: z.boolean().default(false),
     raw: z.boolean().default(false),
   }),
+  itemValues: z.strictObject({ fields }),
   type,
   typeChange,
   newFields,

@@ -73,6 +73,22 @@ describe('portals', () => {
     expect((await b24.control('rename', { to: 'x' }, 'nobody')).status).toBe(404);
   });
 
+  it('get handlers of the application from other programs, and lose them all, without an event', async () => {
+    expect((await b24.control('handlers', { event: 'ONCRMLEADADD' })).status).toBe(409);
+    const { accessToken } = await b24.install();
+    const url = 'https://somebody.example.org/hook';
+    expect((await b24.control('handlers', { event: 'onCrmLeadAdd', url })).at('bound')).toBe(true);
+    expect((await b24.control('handlers', { event: 'onCrmLeadAdd', url })).at('bound')).toBe(false);
+    expect((await b24.control('handlers', { event: 'onCrmLeadAdd' })).at('bound')).toBe(true);
+    expect((await b24.callAs(accessToken, 'event.get')).at('result')).toEqual([
+      { event: 'ONCRMLEADADD', handler: url, auth_type: '0', offline: 0 },
+      { event: 'ONCRMLEADADD', connector_id: '', offline: 1 },
+    ]);
+    const removed = await b24.send('/_sim/portals/demo/handlers', { method: 'DELETE' });
+    expect(removed.at('removed')).toBe(2);
+    expect((await b24.callAs(accessToken, 'event.get')).at('result')).toEqual([]);
+  });
+
   it('once renamed answer 302 at the old address, and keep their member_id', async () => {
     const { accessToken, refreshToken } = await b24.install();
     const before = await b24.send('/_sim/portals/demo');

@@ -85,6 +85,13 @@ export function addItemRoutes(app: FastifyInstance, { portals }: ControlDependen
     return new ItemView(store).show(crm.item(store.entityTypeId, parseNumber(request.params.id)));
   });
 
+  app.put<ItemRoute>(portalPath('/items/:type/:id'), (request) => {
+    const { crm } = namedPortal(portals, request);
+    const store = crm.items(parseNumber(request.params.type));
+    const { fields } = parseControl(controlRequests.itemValues, textBody(request));
+    return new ItemView(store).show(crm.putItem(store.entityTypeId, parseNumber(request.params.id), fields));
+  });
+
   app.delete<ItemRoute>(portalPath('/items/:type/:id'), (request) => {
     const { type, id } = request.params;
     namedPortal(portals, request).crm.deleteItem(parseNumber(type), parseNumber(id), { userId: OWNER_ID });

@@ -67,6 +67,40 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
     return { queued: portal.emit(event.toUpperCase(), data, by === 'robot' ? by : { userId: OWNER_ID }) };
   });
 
+  app.get<PortalRoute>(portalPath('/offline'), (request) => {
+    const { offline } = namedPortal(portals, request);
+    return { handlers: offline.handlers(), records: offline.all() };
+  });
+
+  app.get<PortalRoute>(portalPath('/notifications'), (request) =>
+    namedPortal(portals, request).recorder.notifications.all(),
+  );
+
+  app.get<PortalRoute>(portalPath('/writes'), (request) =>
+    namedPortal(portals, request).recorder.writes.all(),
+  );
+
+  app.get<PortalRoute>(portalPath('/tasks'), (request) => namedPortal(portals, request).recorder.tasks.all());
+
+  app.post<PortalRoute>(portalPath('/handlers'), (request, reply) => {
+    const { handlers, offline, installation, identity } = namedPortal(portals, request);
+    const { event, url } = parseControl(controlRequests.handler, textBody(request));
+    if (!installation) throw new ControlError(`the application is not installed at ${identity.name}`, 409);
+    const name = event.toUpperCase();
+    reply.code(201);
+    return {
+      bound: url
+        ? handlers.bind(name, url, { kind: 'application', installation, authType: 0 }) !== undefined
+        : offline.bind({ event: name, userId: OWNER_ID, connector: '' }),
+    };
+  });
+
+  app.delete<PortalRoute>(portalPath('/handlers'), (request) => {
+    const { handlers, offline } = namedPortal(portals, request);
+    const online = handlers.remove(({ owner }) => owner.kind === 'application');
+    return { removed: online + offline.unbindAll() };
+  });
+
   app.post<PortalRoute>(portalPath('/outgoing-webhooks'), (request, reply) => {
     const { handlers } = namedPortal(portals, request);
     const { event, url } = parseControl(controlRequests.outgoingWebhook, textBody(request));

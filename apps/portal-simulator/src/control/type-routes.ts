@@ -122,7 +122,7 @@ export function addFields(
   const fields = crm.objects.userFields(entityTypeId);
   return (newFields === 'every' ? oneOfEachType() : newFields).map((newField) => {
     const postfix = FIRST_POSTFIX + fields.all().length;
-    const fieldName = newField.fieldName ?? `UF_${fields.entityId}_${postfix}`;
+    const fieldName = newField.fieldName ?? `${fields.prefix}${postfix}`;
     const field = crm.userFields.add(entityTypeId, { ...newField, fieldName }, { userId: OWNER_ID });
     if (!field) throw new ControlError(`the field ${fieldName} exists already`, 409);
     return field;

@@ -1,10 +1,14 @@
 import type { UserField } from '../fields/field.js';
+import { DEAL_TYPE_ID } from '../fields/standard-sets.js';
 import type { NewUserField, UserFieldChange } from '../fields/user-fields.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { Item } from '../items/item.js';
-import type { Values } from '../protocol/php.js';
+import type { Value, Values } from '../protocol/php.js';
 import { missingItem, RestError } from '../protocol/rest-error.js';
-import { CONTACT_TYPE_ID, ObjectTypes, type ObjectsBackup } from './object-types.js';
+import { Activities } from './activities.js';
+import { ObjectTypes, standardCodeOf, type ObjectsBackup } from './object-types.js';
+import type { Pipelines } from './pipelines.js';
+import { ProductRows } from './product-rows.js';
 import type { SmartProcess, SmartProcesses } from './smart-processes.js';
 import { OWNER_ID, Rights, userOf, type Actor } from './users.js';
 
@@ -30,6 +34,8 @@ export interface ChangeOptions {
 /** The CRM of one portal: its data, and the events of its changes. */
 export class Crm {
   readonly objects = new ObjectTypes();
+  readonly productRows = new ProductRows();
+  readonly activities = new Activities();
   readonly rights = new Rights();
   readonly lastChanges = new LastChanges();
   readonly userFields: UserFieldSettings;
@@ -45,6 +51,10 @@ export class Crm {
 
   get types(): SmartProcesses {
     return this.objects.smartProcesses;
+  }
+
+  get pipelines(): Pipelines {
+    return this.objects.pipelines;
   }
 
   /** @throws RestError NOT_FOUND */
@@ -71,7 +81,7 @@ export class Crm {
 
   /**
    * Emits an event even if the update changes no value, as Bitrix24 does: an application that updates in its own
-   * handler can loop. @throws RestError
+   * handler can loop. A deal that comes to another pipeline emits two. @throws RestError
    */
   updateItem(
     entityTypeId: number,
@@ -83,16 +93,49 @@ export class Crm {
     const item = this.item(entityTypeId, id);
     const previous = { fields: item.fields, atMs: item.updatedAtMs };
     const context = { userId: userOf(actor), nowMs: this.now() };
-    this.items(entityTypeId).update(item, fields, context, options.raw);
+    const store = this.items(entityTypeId);
+    const categoryId = store.valueOf(item, 'categoryId');
+    store.update(item, fields, context, options.raw);
     this.lastChanges.record(item, actor, previous);
-    if (options.silent !== true) this.emitItem('UPDATE', entityTypeId, id, actor);
+    if (options.silent === true) return item;
+    this.emitItem('UPDATE', entityTypeId, id, actor);
+    if (entityTypeId === DEAL_TYPE_ID && store.valueOf(item, 'categoryId') !== categoryId) {
+      this.emitMoveToCategory(store, item, actor);
+    }
+    return item;
+  }
+
+  /** The item with this id, added if there is none, with these values. Emits no event. @throws RestError */
+  putItem(entityTypeId: number, id: number, fields: Values): Item {
+    const store = this.items(entityTypeId);
+    const context = { userId: OWNER_ID, nowMs: this.now() };
+    const item = store.get(id);
+    if (!item) return store.add(fields, { ...context, id });
+    store.update(item, fields, context);
     return item;
   }
 
   /** @throws RestError NOT_FOUND */
   deleteItem(entityTypeId: number, id: number, actor: Actor, options: ChangeOptions = {}): void {
     if (!this.items(entityTypeId).delete(id)) throw missingItem();
+    this.productRows.remove(entityTypeId, id);
     if (options.silent !== true) this.emitItem('DELETE', entityTypeId, id, actor);
+  }
+
+  /** Sets the amount of the item, too, unless it is kept by hand (product-rows/index.md). Emits no event. */
+  setProductRows(entityTypeId: number, owner: { id: number; type: string }, rows: readonly Value[]): void {
+    const store = this.items(entityTypeId);
+    const item = this.item(entityTypeId, owner.id);
+    const opportunity = this.productRows.set(entityTypeId, owner, rows);
+    if (store.valueOf(item, 'isManualOpportunity') === 'Y') return;
+    store.update(item, { opportunity }, { userId: item.updatedBy, nowMs: this.now() });
+  }
+
+  /** @returns its id */
+  addActivity(fields: Values, userId: number, actor: Actor): number {
+    const id = this.activities.add(fields, userId, this.now());
+    this.emit('ONCRMACTIVITYADD', { FIELDS: { ID: id } }, actor);
+    return id;
   }
 
   /** @throws RestError INVALID_ARG_VALUE */
@@ -132,13 +175,20 @@ export class Crm {
   }
 
   private emitItem(change: ItemChange, entityTypeId: number, id: number, actor: Actor): void {
-    if (entityTypeId === CONTACT_TYPE_ID) {
-      this.emit(`ONCRMCONTACT${change}`, { FIELDS: { ID: id } }, actor);
+    const code = standardCodeOf(entityTypeId);
+    if (code !== undefined) {
+      this.emit(`ONCRM${code}${change}`, { FIELDS: { ID: id } }, actor);
       return;
     }
     const data = { FIELDS: { ID: id, ENTITY_TYPE_ID: entityTypeId } };
     this.emit(`ONCRMDYNAMICITEM${change}`, data, actor);
     this.emit(`ONCRMDYNAMICITEM${change}_${entityTypeId}`, data, actor);
+  }
+
+  /** api-reference/crm/deals/events/on-crm-deal-move-to-category.md */
+  private emitMoveToCategory(store: ItemStore, item: Item, actor: Actor): void {
+    const [CATEGORY_ID, STAGE_ID] = [store.valueOf(item, 'categoryId'), store.valueOf(item, 'stageId')];
+    this.emit('ONCRMDEALMOVETOCATEGORY', { FIELDS: { ID: item.id, CATEGORY_ID, STAGE_ID } }, actor);
   }
 
   private emitType(change: ItemChange, id: number, actor: Actor): void {
@@ -148,7 +198,8 @@ export class Crm {
 
 /**
  * Adds, changes and deletes user fields, and emits the events of
- * api-reference/crm/universal/userfieldconfig/events/index.md.
+ * api-reference/crm/universal/userfieldconfig/events/index.md, of deals and the like those of their own
+ * (api-reference/crm/deals/user-defined-fields/events/).
  */
 class UserFieldSettings {
   constructor(
@@ -175,8 +226,8 @@ class UserFieldSettings {
   add(entityTypeId: number, given: NewUserField, actor: Actor): UserField | undefined {
     const field = this.objects.userFields(entityTypeId).add(given);
     if (!field) return undefined;
-    this.emitChange('ADD', field, actor);
-    if (field.items.length > 0) this.emitChange('SETENUMVALUES', field, actor);
+    this.emitChange('ADD', entityTypeId, field, actor);
+    if (field.items.length > 0) this.emitChange('SETENUMVALUES', entityTypeId, field, actor);
     return field;
   }
 
@@ -184,9 +235,9 @@ class UserFieldSettings {
     const changed = this.objects.userFields(entityTypeId).update(field, change);
     const { items, ...others } = change;
     const isListOnly = items !== undefined && Object.values(others).every((value) => value === undefined);
-    if (!isListOnly) this.emitChange('UPDATE', changed, actor);
+    if (!isListOnly) this.emitChange('UPDATE', entityTypeId, changed, actor);
     if (items !== undefined && changed.type === 'enumeration')
-      this.emitChange('SETENUMVALUES', changed, actor);
+      this.emitChange('SETENUMVALUES', entityTypeId, changed, actor);
     return changed;
   }
 
@@ -194,12 +245,13 @@ class UserFieldSettings {
   delete({ entityTypeId, field }: FieldOfType, actor: Actor): void {
     this.objects.userFields(entityTypeId).delete(field);
     this.objects.items(entityTypeId).removeField(field.name);
-    this.emitChange('DELETE', field, actor);
+    this.emitChange('DELETE', entityTypeId, field, actor);
   }
 
-  private emitChange(change: FieldChange, { id, entityId, fieldName }: UserField, actor: Actor): void {
+  private emitChange(change: FieldChange, entityTypeId: number, field: UserField, actor: Actor): void {
+    const { id, entityId, fieldName } = field;
     const data = { FIELDS: { ID: id, ENTITY_ID: entityId, FIELD_NAME: fieldName } };
-    this.emit(`ONCRMTYPEUSERFIELD${change}`, data, actor);
+    this.emit(`ONCRM${standardCodeOf(entityTypeId) ?? 'TYPE'}USERFIELD${change}`, data, actor);
   }
 }
 

@@ -2,10 +2,33 @@
  * Who changes something: a user, directly or through an application or webhook that calls REST for that user; or a
  * robot, workflow or agent, whose events carry no tokens.
  */
-export type Actor = { userId: number; through?: 'application' | 'webhook' } | 'robot';
+export type Actor =
+  | {
+      userId: number;
+      through?: 'application' | 'webhook';
+      /** The `auth_connector` of the application's call. */ connector?: string;
+    }
+  | 'robot';
 
 /** The user who created the portal, an administrator. */
 export const OWNER_ID = 1;
+
+export interface PortalUser {
+  id: number;
+  name: string;
+  lastName: string;
+  position: string;
+}
+
+const NAMES =
+  'Olena Koval,John Smith,Marie Dupont,Andrea Rossi,Lucía García,Anna Kowalska,Max Weber,Sofia Lund,Ivan Horvat,' +
+  'Nora Nagy,Ahmet Yılmaz,Eva Novák,Pedro Silva,Mia Jansen,Leo Korhonen,Ada Byrne,Petra Vidmar,Tom Baker,Ina Berg,Rui Costa';
+
+/** The employees of every portal; generated items are assigned to them. */
+export const PORTAL_USERS: readonly PortalUser[] = NAMES.split(',').map((fullName, index) => {
+  const [name = '', lastName = ''] = fullName.split(' ');
+  return { id: OWNER_ID + index, name, lastName, position: index === 0 ? 'Director' : 'Sales manager' };
+});
 
 export function userOf(actor: Actor): number {
   return actor === 'robot' ? 0 : actor.userId;

@@ -3,8 +3,8 @@ import { OWNER_ID } from '../crm/users.js';
 import type { UserField } from '../fields/field.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { ValueGenerator } from '../items/item.js';
-import { textOf, type Value, type Values } from '../protocol/php.js';
-import { generateStandardValue, generateUserValue, STAGE_CODES } from './generated-values.js';
+import type { Value, Values } from '../protocol/php.js';
+import { generateStandardValue, generateUserValue } from './generated-values.js';
 import { Random, roll } from './random.js';
 
 /** Generated items have their creation time in these two years. */
@@ -25,13 +25,13 @@ export function generateItems(store: ItemStore, count: number, seed: number, use
   }
 }
 
-/** New values for the title and some other fields, as a user would save them. */
+/** New values for the title, or the name, and some other fields, as a user would save them. */
 function generateChanges(plan: GenerationPlan, id: number, random: Random): Values {
   const generator = new SeededGenerator(random.next(), plan);
   const names = plan.changeableFields;
   const chosen = names.filter(() => random.happens(3 / names.length));
   return Object.fromEntries(
-    ['title', ...chosen].map((name): [string, Value] => [name, generator.valueOf(id, name) ?? null]),
+    [plan.titleField, ...chosen].map((name): [string, Value] => [name, generator.valueOf(id, name) ?? null]),
   );
 }
 
@@ -39,16 +39,21 @@ function generateChanges(plan: GenerationPlan, id: number, random: Random): Valu
 class GenerationPlan {
   /** Each with a salt, so that fields get different values. */
   readonly userFields: ReadonlyMap<string, { field: UserField; salt: number }>;
-  readonly stagePrefix: string;
+  readonly stages: readonly string[];
+  /** Contacts have names instead. */
+  readonly titleField: 'title' | 'name';
   /** Fields that a random change can set. */
   readonly changeableFields: readonly string[];
   private readonly salts = new Map<string, number>();
 
-  constructor({ entityTypeId, fields, defaults }: ItemStore) {
+  constructor({ fields, stages }: ItemStore) {
     const userFields = fields.userFields();
     this.userFields = new Map(userFields.map((field) => [field.name, { field, salt: saltOf(field.name) }]));
-    this.stagePrefix = `DT${entityTypeId}_${textOf(defaults['categoryId']) ?? ''}:`;
-    const standard = ['title', 'stageId', 'opportunity', 'assignedById'];
+    this.stages = stages;
+    this.titleField = fields.isWritable('title') ? 'title' : 'name';
+    const standard = ['title', 'stageId', 'opportunity', 'assignedById'].filter((name) =>
+      fields.isWritable(name),
+    );
     this.changeableFields = [...standard, ...userFields.map(({ name }) => name)];
   }
 
@@ -70,7 +75,7 @@ class SeededGenerator implements ValueGenerator {
     const known = plan.userFields.get(name);
     if (known) return generateUserValue(known.field, roll(seed, id, known.salt));
     const number = roll(seed, id, plan.saltOfStandard(name));
-    if (name === 'stageId') return plan.stagePrefix + (STAGE_CODES[number % STAGE_CODES.length] ?? '');
+    if (name === 'stageId') return plan.stages[number % Math.max(plan.stages.length, 1)];
     return generateStandardValue(name, id, number);
   }
 }

@@ -15,14 +15,15 @@ const SOURCES = ['CALL', 'EMAIL', 'WEB', 'ADVERTISING'];
 /** Prefixes of a link to a CRM item (api-reference/crm/data-types.md#object_type). */
 const LINK_PREFIXES = ['L', 'D', 'C', 'CO'];
 
-/** Suffixes of the stages of a new pipeline. */
-export const STAGE_CODES = ['NEW', 'PREPARATION', 'CLIENT', 'SUCCESS', 'FAIL'];
-
 /** A value of one standard field; undefined to use its default. `number` has 32 bits. */
 export function generateStandardValue(name: string, id: number, number: number): Value | undefined {
   switch (name) {
     case 'title':
       return `${phrase(number)} ${id}`;
+    case 'name':
+    case 'secondName':
+    case 'lastName':
+      return pick(WORDS, number);
     case 'xmlId':
       return number % 4 === 0 ? `ext-${number.toString(16)}` : null;
     case 'assignedById':

@@ -7,6 +7,7 @@ import {
 } from '../oauth/installation.js';
 import type { TokenPair, Tokens } from '../oauth/tokens.js';
 import type { Values } from '../protocol/php.js';
+import { OFFLINE_SIGNAL } from './event-names.js';
 import type { Handler } from './handlers.js';
 
 export interface PortalEvent {
@@ -26,10 +27,11 @@ export function eventForm(
   tokens: Tokens,
   nowMs: number,
 ): Values {
+  const isSignal = event.name === OFFLINE_SIGNAL;
   return {
     event: event.name,
-    event_handler_id: event.handler.id,
-    data: event.data,
+    // ONOFFLINEEVENT has neither (api-reference/events/on-offline-event.md).
+    ...(!isSignal && { event_handler_id: event.handler.id, data: event.data }),
     ts: Math.floor(nowMs / 1000),
     auth: authOf(portal, event, tokens, nowMs),
   };
@@ -61,8 +63,9 @@ function userAuth(
   tokens: Tokens,
   nowMs: number,
 ): Values {
-  // The `rest` module sends a refresh token with ONAPPTEST, as with the events of an installation.
-  const pair = event === 'ONAPPTEST' ? tokens.issue(installation, userId, nowMs) : undefined;
+  // The `rest` module sends a refresh token with these, as with the events of an installation.
+  const pair =
+    event === 'ONAPPTEST' || event === OFFLINE_SIGNAL ? tokens.issue(installation, userId, nowMs) : undefined;
   const { token, expiresAtMs } = pair?.access ?? tokens.forEvent(installation, userId, nowMs);
   return {
     access_token: token,

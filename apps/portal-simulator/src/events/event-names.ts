@@ -39,6 +39,9 @@ const BY_SCOPE: ReadonlyMap<string, readonly string[]> = new Map<string, readonl
 export const COMMON_SCOPE = '';
 export const EVENT_SCOPES: readonly string[] = [...BY_SCOPE.keys()];
 
+/** Says that the offline queue has records (api-reference/events/on-offline-event.md). */
+export const OFFLINE_SIGNAL = 'ONOFFLINEEVENT';
+
 /**
  * The events that a portal offers for these scopes. `crm` adds three suffixed events for each smart process, where the
  * portal has them.

@@ -217,7 +217,6 @@ describe('event.bind', () => {
       'ERROR_EVENT_NOT_FOUND',
     ]);
     expect((await bind(accessToken, 'ONCRMDEALADD', { handler: '' })).error).toEqual([400, 'ERROR_ARGUMENT']);
-    expect((await bind(accessToken, 'ONCRMDEALADD', { event_type: 'offline' })).status).toBe(400);
     const foo = await bind(accessToken, 'ONCRMDEALADD', { event_type: 'foo' });
     expect([...Object(foo.error), foo.at('error_description')]).toEqual([
       400,

@@ -16,6 +16,10 @@ export interface Handler {
   readonly event: string;
   readonly url: string;
   readonly owner: HandlerOwner;
+  /** `options[minTimeout]` of ONOFFLINEEVENT, in seconds. */
+  readonly minTimeoutSeconds?: number | undefined;
+  /** When ONOFFLINEEVENT was last sent to it. */
+  signalledAtMs?: number;
 }
 
 /** The online event handlers of one portal. */
@@ -36,13 +40,13 @@ export class Handlers {
   }
 
   /** Undefined if the same event, URL and user are bound already. */
-  bind(event: string, url: string, owner: HandlerOwner): Handler | undefined {
+  bind(event: string, url: string, owner: HandlerOwner, minTimeoutSeconds?: number): Handler | undefined {
     const isBound = this.of(event).some(
       (handler) => handler.url === url && isSameOwner(handler.owner, owner),
     );
     if (isBound) return undefined;
     this.lastId += 1;
-    const handler: Handler = { id: this.lastId, event, url, owner };
+    const handler: Handler = { id: this.lastId, event, url, owner, minTimeoutSeconds };
     this.handlers.push(handler);
     return handler;
   }

@@ -46,6 +46,28 @@ describe('a fault', () => {
     expect(batch.at('result.result_error.one.error')).toBe('ACCESS_DENIED');
   });
 
+  it('has the code of its rule, alone and in a batch, for the calls with its parameters alone', async () => {
+    const where = { filter: { '@id': ['2'] } };
+    await b24.control('faults', {
+      match: 'crm.item.list',
+      kind: 'error',
+      code: 'ACCESS_DENIED',
+      where,
+      times: 2,
+    });
+    const list = (...ids: number[]) => b24.call('crm.item.list', { entityTypeId: 3, filter: { '@id': ids } });
+    expect((await list(1, 2)).status).toBe(200);
+    expect((await list(2, 1)).error).toEqual([400, 'ACCESS_DENIED']);
+    const cmd = {
+      one: 'crm.item.list?entityTypeId=3&filter[@id][0]=2',
+      other: 'crm.item.list?entityTypeId=3',
+    };
+    const batch = await b24.call('batch', { cmd });
+    expect(batch.at('result.result_error')).toEqual({
+      one: { error: 'ACCESS_DENIED', error_description: expect.any(String) },
+    });
+  });
+
   it('can be an HTML page, an empty answer or a redirect', async () => {
     await order('html');
     expect((await b24.call('profile')).body).toContain('<html>');

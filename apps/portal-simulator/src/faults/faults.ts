@@ -1,12 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { textOf, type Value, type Values } from '../protocol/php.js';
+import { textOf, treeOf, type Value, type Values } from '../protocol/php.js';
 import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 
 export const ERROR_KINDS = [
   ...(['500', '503', 'overload', 'operating', 'expired', 'unauthorized', 'denied', 'deleted'] as const),
   ...(['invalid', 'payment', 'wrong_client', 'unexpected', 'invalid_token', 'credentials'] as const),
   ...(['scope', 'user', 'https', 'connection', 'dismissed'] as const),
-  ...(['batch_length', 'invalid_grant', 'invalid_client'] as const),
+  ...(['batch_length', 'invalid_grant', 'invalid_client', 'error'] as const),
 ] as const;
 
 /** Errors that a portal answers instead of running the method; inside a batch they stand in `result_error`. */
@@ -34,6 +34,8 @@ const ERRORS_BY_KIND: Record<ErrorKind, RestError> = {
   batch_length: new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded'),
   invalid_grant: new RestError('invalid_grant', 'Invalid refresh token'),
   invalid_client: new RestError('invalid_client', 'Invalid client data', 401),
+  // With the code of the rule: what only some methods answer.
+  error: new RestError('', 'As the test has ordered'),
 };
 
 /**
@@ -75,8 +77,10 @@ export interface FaultRule {
   /** A method name with `*` as wildcard: `crm.item.*`; `oauth.token` for the token endpoint. */
   match: string;
   kind: FaultKind;
+  /** The error code of the kind `error`. */
+  code?: string | undefined;
   times: number;
-  /** Only calls with these parameters match. */
+  /** Only calls with these parameters match; of a tree or a list, those that have the given entries. */
   where?: Values | undefined;
   ms?: number | undefined;
   status?: number | undefined;
@@ -132,9 +136,10 @@ export class Faults {
 }
 
 /** With the status of the rule, if it has one: portals differ in theirs. */
-function toRestError({ status }: FaultRule, kind: ErrorKind): RestError {
+function toRestError({ status, code }: FaultRule, kind: ErrorKind): RestError {
   const standard = ERRORS_BY_KIND[kind];
-  return status === undefined ? standard : new RestError(standard.code, standard.description, status);
+  if (status === undefined && code === undefined) return standard;
+  return new RestError(code ?? standard.code, standard.description, status ?? standard.status);
 }
 
 function toNetworkFault({ ms, status, executed }: FaultRule, kind: NetworkFaultKind): NetworkFault {
@@ -160,6 +165,7 @@ function hasParameters(params: Values, where: Values): boolean {
 }
 
 function isSame(one: Value | undefined, other: Value): boolean {
+  if (typeof other === 'object' && other !== null) return hasParameters(treeOf(one), treeOf(other));
   return textOf(one) === textOf(other);
 }
 

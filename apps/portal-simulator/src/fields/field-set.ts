@@ -8,6 +8,7 @@ import {
   type StandardField,
   type UserField,
 } from './field.js';
+import { writeMultifields } from './multifields.js';
 import type { UserFields } from './user-fields.js';
 
 /** An object type whose items can be parents (`parentId<entityTypeId>`) of items of another type. */
@@ -24,6 +25,8 @@ export interface FieldSetDependencies {
   parents?: () => Parent[];
   /** The id for a newly written file. */
   nextFile?: () => number;
+  /** The id for a newly written phone, e-mail, …; always 0 if absent. */
+  nextMultifield?: () => number;
 }
 
 interface Standard extends StandardField {
@@ -106,11 +109,15 @@ export class FieldSet {
 
   /**
    * Converts a written value to the stored one: forms send every scalar as a string, responses show numbers as numbers.
+   * @param read the values before, which only multifields (`fm`) depend on
    * @throws RestError CRM_FIELD_ERROR_VALUE_NOT_VALID
    */
-  toStored(name: string, value: Value): Value {
+  toStored(name: string, value: Value, read: (field: string) => Value = () => null): Value {
     const userField = this.userField(name);
-    if (userField) return toStoredUserValue(userField, value, this.dependencies.nextFile ?? (() => 0));
+    const { nextFile = () => 0, nextMultifield = () => 0 } = this.dependencies;
+    if (userField) return toStoredUserValue(userField, value, nextFile);
+    if (this.standard.get(name)?.type === 'crm_multifield')
+      return writeMultifields(read(name), value, nextMultifield);
     const kind = this.kindOf(name);
     if (kind === 'list') return listOf(value);
     const text = textOf(value);

@@ -19,15 +19,18 @@ export interface StandardField {
   /** Null, or an empty list, if absent. */
   defaultValue?: Value;
   settings?: Values;
+  /** `ENTITY_ID` in crm.status.list of the values of a `crm_status`; of a stage it depends on the object type. */
+  statusType?: string;
   /** The setting of a smart process that enables the field (object-fields.md#spa). */
   onlyIf?: string;
   /** Shown with an item, but not listed by `crm.item.fields`. */
   isHidden?: boolean;
 }
 
-const NUMBER_TYPES = 'integer double user crm_company crm_contact crm_category crm_entity crm_lead'.split(
-  ' ',
-);
+const NUMBER_TYPES =
+  'integer double user location crm_company crm_contact crm_category crm_entity crm_lead crm_deal crm_quote'.split(
+    ' ',
+  );
 
 export function kindOfStandard({ type, isMultiple }: StandardField): FieldKind {
   if (isMultiple === true) return 'list';

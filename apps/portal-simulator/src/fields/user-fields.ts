@@ -1,11 +1,12 @@
 import type { Values } from '../protocol/php.js';
 import { restName, type EnumerationItem, type UserField, type UserFieldType } from './field.js';
 
-/** The last ids that one portal gave to user fields, to options of lists and to files. */
+/** The last ids that one portal gave to user fields, to options of lists, to files, and to phones and the like. */
 export interface Sequences {
   field: number;
   option: number;
   file: number;
+  multifield: number;
 }
 
 export interface NewUserField {
@@ -49,6 +50,11 @@ export class UserFields {
     readonly entityId: string,
     private readonly sequences: Sequences,
   ) {}
+
+  /** What the names of its fields begin with: `UF_CRM_5_`, but `UF_CRM_` for deals and the like. */
+  get prefix(): string {
+    return /^CRM_(\d+|SMART_INVOICE)$/.test(this.entityId) ? `UF_${this.entityId}_` : 'UF_CRM_';
+  }
 
   all(): UserField[] {
     return [...this.byName.values()];

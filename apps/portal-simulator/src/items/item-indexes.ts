@@ -1,6 +1,6 @@
 import type { Item } from './item.js';
 
-/** Ids in ascending order. A new id is the highest, so appending keeps them sorted. */
+/** Ids in ascending order. Nearly always a new id is the highest, and appending it keeps them sorted. */
 export class SortedIds {
   private ids: number[] = [];
 
@@ -12,9 +12,9 @@ export class SortedIds {
     return this.ids[index];
   }
 
-  /** The id must be higher than all others. */
-  push(id: number): void {
-    this.ids.push(id);
+  add(id: number): void {
+    if (id > (this.ids.at(-1) ?? -Infinity)) this.ids.push(id);
+    else this.ids.splice(this.indexFrom(id), 0, id);
   }
 
   delete(id: number): void {

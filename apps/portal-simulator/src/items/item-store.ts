@@ -1,9 +1,9 @@
 import type { FieldSet } from '../fields/field-set.js';
 import { textOf, type Value, type Values } from '../protocol/php.js';
 import { formatTimestamp } from '../protocol/timestamp.js';
-import { comparableKey, isWithin, type Filter } from './filter.js';
+import { comparableKey, isWithin, type FieldReader, type Filter } from './filter.js';
 import { ItemsByTime, SortedIds } from './item-indexes.js';
-import type { Item, Order, ValueGenerator } from './item.js';
+import type { Item, ItemRules, Order, ValueGenerator } from './item.js';
 
 export interface Query {
   filter: Filter;
@@ -46,9 +46,13 @@ export class ItemStore {
   constructor(
     readonly entityTypeId: number,
     readonly fields: FieldSet,
-    /** Default values in addition to those of the fields. */
-    readonly defaults: Readonly<Values> = {},
+    private readonly rules: ItemRules,
   ) {}
+
+  /** The stages of the default pipeline, in their order. */
+  get stages(): readonly string[] {
+    return this.rules.stages();
+  }
 
   get size(): number {
     return this.ids.size;
@@ -57,6 +61,11 @@ export class ItemStore {
   /** The highest id given so far, also to an item that is deleted since. */
   get lastId(): number {
     return this.newestId;
+  }
+
+  /** The next item gets a higher id than this one. */
+  skipIds(upTo: number): void {
+    this.newestId = Math.max(this.newestId, upTo);
   }
 
   get(id: number): Item | undefined {
@@ -68,11 +77,15 @@ export class ItemStore {
     return this.items.get(this.ids.at(index) ?? 0);
   }
 
-  /** `raw` stores the values without checking or converting them. @throws RestError */
-  add(fields: Values, { userId, nowMs }: ChangeContext, raw = false): Item {
-    const written = raw ? { ...fields } : this.writable(fields);
+  /** `id` is one that no item has, by default the next one. `raw` stores the values without checking or converting them. @throws RestError */
+  add(
+    fields: Values,
+    { userId, nowMs, id = this.newestId + 1 }: ChangeContext & { id?: number },
+    raw = false,
+  ): Item {
+    const written = raw ? { ...fields } : this.writable(fields, (field) => this.fields.defaultOf(field));
     return this.insert({
-      id: this.newestId + 1,
+      id,
       createdAtMs: nowMs,
       createdBy: userId,
       updatedAtMs: nowMs,
@@ -101,11 +114,11 @@ export class ItemStore {
 
   /** @throws RestError */
   update(item: Item, fields: Values, { userId, nowMs }: ChangeContext, raw = false): void {
-    const written = raw ? { ...fields } : this.writable(fields);
+    const written = raw ? { ...fields } : this.writable(fields, (field) => this.valueOf(item, field));
     const stage = this.valueOf(item, 'stageId');
     item.fields = { ...item.fields, ...written };
     if (this.valueOf(item, 'stageId') !== stage) {
-      item.fields = { ...item.fields, previousStageId: stage };
+      if (this.fields.has('previousStageId')) item.fields = { ...item.fields, previousStageId: stage };
       item.movedAtMs = nowMs;
       item.movedBy = userId;
     }
@@ -181,25 +194,31 @@ export class ItemStore {
       case 'movedBy':
         return item.movedBy;
       default:
-        return item.fields[field] ?? this.defaultOf(item, field);
+        return item.fields[field] ?? this.computed(item, field) ?? this.defaultOf(item, field);
     }
   }
 
   private insert(item: Item): Item {
-    this.newestId = item.id;
+    this.newestId = Math.max(this.newestId, item.id);
     this.items.set(item.id, item);
-    this.ids.push(item.id);
+    this.ids.add(item.id);
     this.byTime.invalidate();
     return item;
+  }
+
+  private computed(item: Item, field: string): Value | undefined {
+    const { computed } = this.rules;
+    if (!computed || !Object.hasOwn(computed, field)) return undefined;
+    return computed[field]?.((other) => this.valueOf(item, other));
   }
 
   private defaultOf(item: Item, field: string): Value {
     if (Object.hasOwn(item.fields, field)) return null;
     const generated = item.generator?.valueOf(item.id, field);
     if (generated !== undefined) return generated;
-    if (field === 'title' && 'title' in this.defaults)
-      return `${textOf(this.defaults['title']) ?? ''} #${item.id}`;
-    return this.defaults[field] ?? this.fields.defaultOf(field);
+    const { defaults } = this.rules;
+    if (field === 'title' && 'title' in defaults) return `${textOf(defaults['title']) ?? ''} #${item.id}`;
+    return defaults[field] ?? this.fields.defaultOf(field);
   }
 
   /** Items that may match, already sorted where an index gives the order. */
@@ -245,12 +264,12 @@ export class ItemStore {
     return keyed.map(({ item }) => item);
   }
 
-  private writable(fields: Values): Values {
+  private writable(fields: Values, read: FieldReader): Values {
     const written: Values = {};
     for (const [name, value] of Object.entries(fields)) {
-      if (this.fields.isWritable(name)) written[name] = this.fields.toStored(name, value);
+      if (this.fields.isWritable(name)) written[name] = this.fields.toStored(name, value, read);
     }
-    return written;
+    return { ...written, ...this.rules.complete?.(written, read) };
   }
 }
 

@@ -25,3 +25,15 @@ export interface Order {
   field: string;
   descending: boolean;
 }
+
+/** What an object type adds to its fields. */
+export interface ItemRules {
+  /** Default values in addition to those of the fields. `title` is followed by the id. */
+  readonly defaults: Readonly<Values>;
+  /** Values that Bitrix24 computes of others, by field. */
+  readonly computed?: Readonly<Record<string, (read: (field: string) => Value) => Value>>;
+  /** Other values that a change brings with it. `read` gives those before the change. */
+  complete?(written: Values, read: (field: string) => Value): Values;
+  /** The stages of the default pipeline, in their order. */
+  stages(): readonly string[];
+}

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Faults } from '../faults/faults.js';
 import type { SuspensionReason } from '../faults/suspension.js';
 import type { Stats } from '../limits/stats.js';
+import type { Values } from '../protocol/php.js';
 
 /** The application's keys, the same for every portal: `B24_CLIENT_ID` and `B24_CLIENT_SECRET`. */
 export interface ApplicationKeys {
@@ -27,6 +28,14 @@ export class Installation {
   applicationToken = newToken();
   version = 1;
   isInstalled = true;
+  /** Addresses of its pages; undefined if it was installed without one. */
+  pages: { installation: string; application: string } | undefined;
+  /** `app.option.*` of the application. */
+  options: Values = {};
+  /** `user.option.*` by user. */
+  readonly userOptions = new Map<number, Values>();
+  /** Users for whom it has started once. */
+  readonly startedBy = new Set<number>();
 
   constructor(
     readonly portal: InstalledPortal,

@@ -55,7 +55,23 @@ describe('an installation', () => {
     await b24.control('install', { url: handler.url, userId: 7 });
     const token = handler.forms[0]?.get('auth[access_token]') ?? '';
     expect((await b24.callAs(token, 'user.admin')).at('result')).toBe(false);
-    expect((await b24.callAs(token, 'profile')).at('result.ID')).toBe('7');
+    expect((await b24.callAs(token, 'profile')).at('result')).toMatchObject({
+      ID: '7',
+      NAME: 'Max',
+      ADMIN: false,
+    });
+  });
+
+  it('by an administrator gives tokens whose right ends when it is taken away', async () => {
+    const { accessToken } = await b24.install();
+    const bindOffline = () =>
+      b24.callAs(accessToken, 'event.bind', { event: 'ONCRMDEALADD', event_type: 'offline' });
+    expect((await b24.callAs(accessToken, 'user.admin')).at('result')).toBe(true);
+    expect((await bindOffline()).status).toBe(200);
+    await b24.control('rights', { administrator: false });
+    expect((await b24.callAs(accessToken, 'user.admin')).at('result')).toBe(false);
+    expect((await b24.callAs(accessToken, 'profile')).at('result.ADMIN')).toBe(false);
+    expect((await bindOffline()).error).toEqual([403, 'ACCESS_DENIED']);
   });
 
   it('answers with the status and the body, or with what came instead of one', async () => {
@@ -142,7 +158,11 @@ describe('the application opened by a user', () => {
       body: 'all is well',
     });
     const token = handler.forms[0]?.get('AUTH_ID') ?? '';
-    expect((await b24.callAs(token, 'profile')).at('result.ID')).toBe('7');
+    expect((await b24.callAs(token, 'profile')).at('result')).toMatchObject({
+      ID: '7',
+      NAME: 'Max',
+      ADMIN: false,
+    });
   });
 
   it('in a placement gets what that is about', async () => {

@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { OWNER_ID } from '../crm/users.js';
 import type { PostResult } from '../events/event-delivery.js';
 import { grantedAuth, installationAuth, uninstallationAuth } from '../events/event-form.js';
 import type { Handler } from '../events/handlers.js';
-import { Installation, newToken, serverEndpoint, type ApplicationKeys } from '../oauth/installation.js';
+import { Installation, newToken, type ApplicationKeys } from '../oauth/installation.js';
 import type { TokenPair, Tokens } from '../oauth/tokens.js';
 import type { Values } from '../protocol/php.js';
+import { pageRequest, type PageOpening } from './application-frame.js';
 import type { Portal } from './portal.js';
 
 export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
@@ -23,6 +23,10 @@ export interface InstallOptions {
   url?: string | undefined;
   /** Who installs it; the owner, an administrator, if absent. */
   userId?: number | undefined;
+  /** The application's page; beside `url` if absent: `/b24/app` for `/b24/install`. */
+  appUrl?: string | undefined;
+  /** Whether the simulator opens the page itself, as a browser would; false: a frame opens it. */
+  open?: boolean | undefined;
   /** Whether a page that answered 200 then calls BX24.installFinish(). */
   finish?: boolean | undefined;
 }
@@ -50,12 +54,17 @@ export class ApplicationLifecycle {
    * install address of an application without a page to ONAPPINSTALL.
    */
   async install(portal: Portal, baseUrl: string, options: InstallOptions): Promise<Installed> {
-    const { kind, url, userId = OWNER_ID, finish } = options;
+    const { kind, url, userId = OWNER_ID, finish, open } = options;
     this.remove(portal);
     const installation = new Installation(portal, userId, baseUrl, kind !== 'page');
+    if (url !== undefined) {
+      const application = options.appUrl ?? new URL('app', url).href;
+      installation.pages = { installation: url, application };
+    }
     portal.installation = installation;
     const pair = this.issue(installation);
-    if (url === undefined) return { installation, pair, result: undefined };
+    if (url === undefined || (kind === 'page' && open === false))
+      return { installation, pair, result: undefined };
     if (kind === 'page') {
       const result = await this.postPage(portal, installation, pair, url, { placement: 'DEFAULT' });
       if (finish !== false && result.outcome === '200') await this.finish(portal, installation);
@@ -215,43 +224,6 @@ export class ApplicationLifecycle {
     this.tokens.revokeAccess(portal.installation);
     portal.installation = undefined;
     portal.handlers.remove(({ owner }) => owner.kind === 'application');
+    portal.offline.clear();
   }
-}
-
-export interface PageOpening {
-  /** `DEFAULT` is the application's own page. */
-  placement: string;
-  /** The context of the placement; for widgets only. */
-  options?: Values | undefined;
-}
-
-/**
- * The request to the application's page or installation wizard when a user opens it (settings/oauth/simple-way.md): a
- * part in the query, the rest in the body.
- */
-function pageRequest(
-  address: string,
-  installation: Installation,
-  { access, refreshToken }: TokenPair,
-  { placement, options }: PageOpening,
-): { url: string; form: Values } {
-  const { portal, baseUrl, applicationToken, accessTokenSeconds } = installation;
-  const url = new URL(address);
-  url.searchParams.set('DOMAIN', portal.identity.domain);
-  url.searchParams.set('PROTOCOL', baseUrl.startsWith('https:') ? '1' : '0');
-  url.searchParams.set('LANG', portal.settings.language);
-  url.searchParams.set('APP_SID', randomBytes(16).toString('hex'));
-  const form = {
-    AUTH_ID: access.token,
-    AUTH_EXPIRES: accessTokenSeconds,
-    REFRESH_ID: refreshToken,
-    SERVER_ENDPOINT: serverEndpoint(baseUrl),
-    APPLICATION_TOKEN: applicationToken,
-    APPLICATION_SCOPE: installation.scope.join(','),
-    member_id: portal.identity.memberId,
-    status: 'L',
-    PLACEMENT: placement,
-    ...(options && { PLACEMENT_OPTIONS: JSON.stringify(options) }),
-  };
-  return { url: url.href, form };
 }

@@ -2,8 +2,9 @@ import { Crm } from '../crm/crm.js';
 import type { Actor } from '../crm/users.js';
 import { EventQueue, type FormSender, type PostResult } from '../events/event-delivery.js';
 import { eventForm, type PortalEvent } from '../events/event-form.js';
-import { COMMON_SCOPE, EVENT_SCOPES, eventsOf } from '../events/event-names.js';
+import { COMMON_SCOPE, EVENT_SCOPES, eventsOf, OFFLINE_SIGNAL } from '../events/event-names.js';
 import { Handlers, type Handler } from '../events/handlers.js';
+import { OfflineQueue } from '../events/offline-queue.js';
 import { Faults } from '../faults/faults.js';
 import type { SuspensionReason } from '../faults/suspension.js';
 import { Buckets } from '../limits/bucket.js';
@@ -12,6 +13,7 @@ import { Stats } from '../limits/stats.js';
 import type { Installation } from '../oauth/installation.js';
 import type { Tokens } from '../oauth/tokens.js';
 import { encodeForm, type Values } from '../protocol/php.js';
+import { Recorder } from './recorder.js';
 
 /**
  * The value of a batch reference whose path does not exist. `stop`: the deepest value that exists, as in the published
@@ -48,6 +50,11 @@ export interface PortalSettings {
   batchLength: number | null;
   /** The value of a batch reference whose path does not exist. */
   missingReference: MissingReference;
+  /**
+   * Whether the application's own changes are recorded for its offline handlers of the same `auth_connector`. The `rest`
+   * module skips them; the page on cycles says that they come back.
+   */
+  offlineOwnWrites: boolean;
 }
 
 export interface PortalIdentity {
@@ -68,13 +75,16 @@ export class Portal {
   readonly crm: Crm;
   readonly handlers = new Handlers();
   readonly stats = new Stats();
+  readonly recorder = new Recorder();
   readonly faults = new Faults();
   readonly buckets: Buckets;
   readonly events: EventQueue<PortalEvent>;
+  readonly offline: OfflineQueue;
   /** Users by the secrets of their incoming webhooks. */
   readonly webhooks = new Map<string, number>();
   installation: Installation | undefined;
   suspension: SuspensionReason | null = null;
+  private offlineSignal: NodeJS.Immediate | undefined;
   private readonly meters = new Map<object | string, OperatingMeter>();
 
   constructor(
@@ -83,6 +93,7 @@ export class Portal {
     private readonly dependencies: PortalDependencies,
   ) {
     this.buckets = new Buckets(settings);
+    this.offline = new OfflineQueue(dependencies.now);
     this.events = new EventQueue({
       concurrency: () => settings.eventConcurrency,
       send: async (event) => {
@@ -114,11 +125,37 @@ export class Portal {
     return eventsOf(scopes, this.crm.types.all(), this.settings.suffixedEvents);
   }
 
-  /** Queues the event for every handler that is bound to its name. @returns the number of handlers */
+  /**
+   * Queues the event for every handler that is bound to its name, and records it for the offline ones.
+   * @returns the number of online handlers
+   */
   emit(name: string, data: Values, actor: Actor): number {
     const handlers = this.handlers.of(name);
     for (const handler of handlers) this.events.push({ name, data, actor, handler });
+    this.recordOffline(name, data, actor);
     return handlers.length;
+  }
+
+  /** Only for a finished installation whose payment has not expired. */
+  private recordOffline(name: string, data: Values, actor: Actor): void {
+    if (!this.installation?.isFinished || this.suspension === 'payment' || this.suspension === 'deleted')
+      return;
+    const own = actor !== 'robot' && actor.through === 'application' ? (actor.connector ?? '') : undefined;
+    const skips = (connector: string) => connector === own && !this.settings.offlineOwnWrites;
+    if (this.offline.record(name, data, actor, skips)) this.signalOffline(actor);
+  }
+
+  /** ONOFFLINEEVENT once for the records of one request; a signal within `minTimeout` is dropped. */
+  private signalOffline(actor: Actor): void {
+    this.offlineSignal ??= setImmediate(() => {
+      this.offlineSignal = undefined;
+      const nowMs = this.dependencies.now();
+      for (const handler of this.handlers.of(OFFLINE_SIGNAL)) {
+        if (nowMs - (handler.signalledAtMs ?? -Infinity) < (handler.minTimeoutSeconds ?? 1) * 1000) continue;
+        handler.signalledAtMs = nowMs;
+        this.events.push({ name: OFFLINE_SIGNAL, data: {}, actor, handler });
+      }
+    });
   }
 
   /** Posts a form at once and counts the result. */

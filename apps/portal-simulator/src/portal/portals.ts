@@ -17,6 +17,7 @@ const DEFAULT_SETTINGS: PortalSettings = {
   operatingCosts: {},
   batchLength: null,
   missingReference: 'stop',
+  offlineOwnWrites: false,
 };
 
 export interface NewPortal {

@@ -1,3 +1,4 @@
+import { PORTAL_USERS } from '../crm/users.js';
 import { EVENT_SCOPES } from '../events/event-names.js';
 import { showApplication } from '../oauth/installation.js';
 import { argument, isTruthy, textOf } from '../protocol/php.js';
@@ -14,23 +15,14 @@ export const applicationMethods: Record<string, Method> = {
     return { result: showApplication(caller.access.installation, clientId) };
   },
 
-  profile({ caller }) {
-    const profile = { NAME: 'Olena', LAST_NAME: 'Koval', PERSONAL_GENDER: 'F', TIME_ZONE: '' };
-    return { result: { ID: String(userIdOf(caller)), ADMIN: isAdministrator(caller), ...profile } };
+  profile(call) {
+    const id = userIdOf(call.caller);
+    const { name = '', lastName = '' } = PORTAL_USERS.find((user) => user.id === id) ?? {};
+    const profile = { NAME: name, LAST_NAME: lastName, PERSONAL_GENDER: '', TIME_ZONE: '' };
+    return { result: { ID: String(id), ADMIN: isAdministrator(call), ...profile } };
   },
 
-  'user.current'({ caller }) {
-    const person = {
-      ACTIVE: true,
-      NAME: 'Olena',
-      LAST_NAME: 'Koval',
-      PERSONAL_GENDER: 'F',
-      UF_DEPARTMENT: [1],
-    };
-    return { result: { ID: String(userIdOf(caller)), ...person } };
-  },
-
-  'user.admin': ({ caller }) => ({ result: isAdministrator(caller) }),
+  'user.admin': (call) => ({ result: isAdministrator(call) }),
 
   'server.time': ({ nowMs }) => ({ result: formatTimestamp(nowMs) }),
 
@@ -48,7 +40,9 @@ const USER_SCOPES = ['user', 'user_basic', 'user_brief'];
 function scopesOf(method: string): readonly string[] {
   const [group = ''] = method.split('.', 1);
   if (group === 'crm' || group === 'userfieldconfig') return [group];
-  return method === 'user.current' ? USER_SCOPES : [];
+  if (group === 'im') return ['im'];
+  if (group === 'tasks') return ['task'];
+  return method === 'user.current' || method === 'user.get' ? USER_SCOPES : [];
 }
 
 /** An incoming webhook has every scope. */

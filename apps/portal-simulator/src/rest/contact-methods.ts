@@ -1,5 +1,4 @@
-import { CONTACT_TYPE_ID } from '../crm/object-types.js';
-import { CONTACT_FIELDS } from '../fields/standard-sets.js';
+import { CONTACT_TYPE_ID } from '../fields/standard-sets.js';
 import { parseFilter } from '../items/filter.js';
 import type { Item } from '../items/item.js';
 import type { Portal } from '../portal/portal.js';
@@ -15,8 +14,8 @@ export const contactMethods: Record<string, Method> = {
   'crm.contact.list'({ portal, params }) {
     const store = portal.crm.items(CONTACT_TYPE_ID);
     const { offset, count } = parseStart(argument(params, 'start'));
-    const filter = parseFilter(translated(argument(params, 'filter')), CONTACT_FIELDS);
-    const orders = parseOrder(translated(argument(params, 'order')), CONTACT_FIELDS);
+    const filter = parseFilter(translated(argument(params, 'filter')), store.fields);
+    const orders = parseOrder(translated(argument(params, 'order')), store.fields);
     const page = store.page({ filter, orders, offset, limit: PAGE_SIZE, count });
     const select = parseSelect(argument(params, 'select'));
     return {
@@ -95,7 +94,7 @@ function requireContact(portal: Portal, params: Values, description: string): It
 function showContact(portal: Portal, item: Item, select?: readonly string[]): Values {
   const store = portal.crm.items(CONTACT_TYPE_ID);
   const names = select?.map(universalName) ?? [...store.fields.names, ...Object.keys(item.fields)];
-  const visible = names.filter((name) => CONTACT_FIELDS.kindOf(name) && name !== 'entityTypeId');
+  const visible = names.filter((name) => store.fields.kindOf(name) && name !== 'entityTypeId');
   return Object.fromEntries(
     visible.map((name) => {
       const value = store.valueOf(item, name);

@@ -1,7 +1,8 @@
 import { withoutTokens } from '../http/http-server.js';
-import { argument, integerOf, isTruthy, textOf, type Values } from '../protocol/php.js';
+import { OFFLINE_SIGNAL } from '../events/event-names.js';
+import { argument, integerOf, isTruthy, textOf, treeOf, type Values } from '../protocol/php.js';
 import { administratorRequired, missingArgument, RestError } from '../protocol/rest-error.js';
-import { actorOf, applicationOf, isAdministrator, type Call, type Method } from './method.js';
+import { actorOf, applicationOf, connectorOf, isAdministrator, type Call, type Method } from './method.js';
 
 const EVENT_TYPES = ['online', 'offline'];
 
@@ -23,12 +24,12 @@ export const eventMethods: Record<string, Method> = {
     const { installation, userId } = applicationOf(call);
     const { portal, params, request, nowMs } = call;
     const given = integerOf(argument(params, 'auth_type')) ?? 0;
-    if (given > 0 && given !== userId && !isAdministrator(call.caller)) {
+    if (given > 0 && given !== userId && !isAdministrator(call)) {
       throw administratorRequired('Event binding with AUTH_TYPE');
     }
-    const authType = given > 0 || isAdministrator(call.caller) ? given : userId;
+    const authType = given > 0 || isAdministrator(call) ? given : userId;
     const event = requiredText(call, 'event').toUpperCase();
-    if (eventType(call) === 'offline') rejectOffline(call, 'binding');
+    if (eventType(call) === 'offline') return bindOffline(call, event);
     const url = requiredText(call, 'handler');
     checkHandlerUrl(url);
     if (!portal.availableEvents('application').includes(event)) {
@@ -38,7 +39,8 @@ export const eventMethods: Record<string, Method> = {
     if (!handlers.startBinding([event, url, authType].join('|'), request, nowMs, settings.latencyMs)) {
       throw bindFailed('Process of binding the handler has already started');
     }
-    if (!handlers.bind(event, url, { kind: 'application', installation, authType })) {
+    const minTimeout = event === OFFLINE_SIGNAL ? minTimeoutOf(call) : undefined;
+    if (!handlers.bind(event, url, { kind: 'application', installation, authType }, minTimeout)) {
       throw bindFailed('Handler already binded');
     }
     return { result: true };
@@ -48,14 +50,17 @@ export const eventMethods: Record<string, Method> = {
   'event.unbind'(call) {
     const { userId } = applicationOf(call);
     const event = requiredText(call, 'event').toUpperCase();
-    if (eventType(call) === 'offline') rejectOffline(call, 'unbinding');
+    if (eventType(call) === 'offline') {
+      requireOfflineAdministrator(call, 'unbinding');
+      return { result: { count: call.portal.offline.unbind(event, connectorOf(call)) } };
+    }
     const url = requiredText(call, 'handler');
     const authTypeGiven = argument(call.params, 'auth_type');
     const given = authTypeGiven === undefined ? undefined : (integerOf(authTypeGiven) ?? 0);
-    if (given !== undefined && given !== userId && !isAdministrator(call.caller)) {
+    if (given !== undefined && given !== userId && !isAdministrator(call)) {
       throw administratorRequired('Event unbinding with AUTH_TYPE');
     }
-    const authType = given ?? (isAdministrator(call.caller) ? undefined : userId);
+    const authType = given ?? (isAdministrator(call) ? undefined : userId);
     const count = call.portal.handlers.remove(
       (handler) =>
         handler.owner.kind === 'application' &&
@@ -71,10 +76,12 @@ export const eventMethods: Record<string, Method> = {
     const { userId } = applicationOf(call);
     const bound = call.portal.handlers.all().flatMap(({ event, url, owner }): Values[] => {
       if (owner.kind !== 'application') return [];
-      if (owner.authType !== userId && !isAdministrator(call.caller)) return [];
+      if (owner.authType !== userId && !isAdministrator(call)) return [];
       return [{ event, handler: url, auth_type: String(owner.authType), offline: 0 }];
     });
-    return { result: bound };
+    const offline = isAdministrator(call) ? call.portal.offline.handlers() : [];
+    const shown = offline.map(({ event, connector }) => ({ event, connector_id: connector, offline: 1 }));
+    return { result: [...bound, ...shown] };
   },
 
   /** Emits ONAPPTEST with all parameters in `data[QUERY]` (test-handler.md). */
@@ -94,10 +101,31 @@ function eventType({ params }: Call): string {
   throw new RestError('ERROR_ARGUMENT', `Value must be one of {${EVENT_TYPES.join('|')}}`);
 }
 
-/** The simulator has no offline queue, so a binding that it could not serve is an error. */
-function rejectOffline({ caller }: Call, what: string): never {
-  if (!isAdministrator(caller)) throw administratorRequired(`Offline events ${what}`);
-  throw new RestError('ERROR_ARGUMENT', 'The simulator has no offline events');
+/** `handler` and `auth_type` are ignored. */
+function bindOffline(call: Call, event: string): { result: true } {
+  requireOfflineAdministrator(call, 'binding');
+  const { portal } = call;
+  if (event === OFFLINE_SIGNAL) {
+    throw new RestError('ERROR_ARGUMENT', 'Offline event cannot be registered for this event');
+  }
+  if (!portal.availableEvents('application').includes(event)) {
+    throw new RestError('ERROR_EVENT_NOT_FOUND', 'Event not found');
+  }
+  const { userId } = applicationOf(call);
+  if (!portal.offline.bind({ event, userId, connector: connectorOf(call) })) {
+    throw bindFailed('Handler already binded');
+  }
+  return { result: true };
+}
+
+function requireOfflineAdministrator(call: Call, what: string): void {
+  if (!isAdministrator(call)) throw administratorRequired(`Offline events ${what}`);
+}
+
+/** Seconds between two signals; 0: one for each request. */
+function minTimeoutOf({ params }: Call): number {
+  const given = integerOf(argument(treeOf(argument(params, 'options')), 'minTimeout'));
+  return given === undefined || given < 0 ? 1 : given;
 }
 
 /** Scheme and host as PHP's `parse_url` returns them. */

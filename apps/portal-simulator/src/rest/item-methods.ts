@@ -2,7 +2,7 @@ import type { FieldSet } from '../fields/field-set.js';
 import type { StandardField, UserField } from '../fields/field.js';
 import { parseFilter } from '../items/filter.js';
 import type { ItemStore } from '../items/item-store.js';
-import { textOf, treeOf, type Values } from '../protocol/php.js';
+import { treeOf, type Values } from '../protocol/php.js';
 import { accessDenied } from '../protocol/rest-error.js';
 import { fileView, ItemView, namingOf, type Naming } from './item-view.js';
 import {
@@ -53,7 +53,15 @@ export const itemMethods: Record<string, Method> = {
     const store = storeOf(call);
     const { portal, caller, params } = call;
     if (portal.crm.rights.isTypeHidden(userIdOf(caller), store.entityTypeId)) throw viewDenied();
-    return { result: { fields: describeFields(store, namingOf(params, store.fields)) } };
+    return {
+      result: {
+        fields: describeFields(
+          store,
+          portal.crm.pipelines.defaultDirectory(store.entityTypeId),
+          namingOf(params, store.fields),
+        ),
+      },
+    };
   },
 
   'crm.item.add'(call) {
@@ -119,13 +127,11 @@ function viewDenied() {
  * `crm.item.fields` (api-reference/crm/universal/crm-item-fields.md; user fields and the options of an enumeration:
  * crm-item-add.md, “Custom fields used in the example”).
  */
-function describeFields(store: ItemStore, naming: Naming): Values {
-  const { fields, entityTypeId } = store;
-  const category = textOf(store.defaults['categoryId']) ?? '';
+function describeFields({ fields }: ItemStore, stages: string, naming: Naming): Values {
   const described: Values = {};
   for (const field of fields.standardFields()) {
     if (field.isHidden === true || fields.isDisabled(field.name)) continue;
-    described[field.name] = describeStandard(field, `DYNAMIC_${entityTypeId}_STAGE_${category}`);
+    described[field.name] = describeStandard(field, stages);
   }
   Object.assign(described, describeParents(fields));
   for (const field of fields.userFields()) described[naming.shown(field.name)] = describeUserField(field);
@@ -142,7 +148,7 @@ function describeStandard(field: StandardField, stages: string): Values {
     isImmutable: false,
     isMultiple: field.isMultiple === true,
     isDynamic: false,
-    ...(type === 'crm_status' && { statusType: isStage ? stages : 'SOURCE' }),
+    ...(type === 'crm_status' && { statusType: isStage ? stages : (field.statusType ?? '') }),
     title,
     ...(settings && { settings }),
     upperName: upperName(name),

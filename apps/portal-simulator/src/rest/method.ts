@@ -1,9 +1,18 @@
-import { OWNER_ID, type Actor } from '../crm/users.js';
+import type { Actor } from '../crm/users.js';
 import type { FieldSet } from '../fields/field-set.js';
 import type { Order } from '../items/item.js';
 import type { AccessToken } from '../oauth/tokens.js';
 import type { Portal } from '../portal/portal.js';
-import { emptyTree, integerOf, isTree, listOf, textOf, type Value, type Values } from '../protocol/php.js';
+import {
+  argument,
+  emptyTree,
+  integerOf,
+  isTree,
+  listOf,
+  textOf,
+  type Value,
+  type Values,
+} from '../protocol/php.js';
 import { invalidArgument, missingParameter, RestError } from '../protocol/rest-error.js';
 
 /** The caller: an application with an access token, or an incoming webhook. */
@@ -35,13 +44,18 @@ export function userIdOf(caller: Caller): number {
   return caller.kind === 'application' ? caller.access.userId : caller.userId;
 }
 
-/** Only the owner, who installs the application, is an administrator. */
-export function isAdministrator(caller: Caller): boolean {
-  return userIdOf(caller) === OWNER_ID;
+/** The right as it is now: a token keeps none that its user has lost. */
+export function isAdministrator({ portal, caller }: Pick<Call, 'portal' | 'caller'>): boolean {
+  return portal.crm.rights.isAdministrator(userIdOf(caller));
 }
 
 export function actorOf(call: Call): Actor {
-  return { userId: userIdOf(call.caller), through: call.caller.kind };
+  return { userId: userIdOf(call.caller), through: call.caller.kind, connector: connectorOf(call) };
+}
+
+/** `auth_connector`; empty without one. */
+export function connectorOf({ params }: Pick<Call, 'params'>): string {
+  return textOf(argument(params, 'auth_connector')) ?? '';
 }
 
 /** @throws RestError 100 */

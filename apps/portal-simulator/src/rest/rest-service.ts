@@ -5,25 +5,37 @@ import type { OperatingReading, OperatingRequest } from '../limits/operating.js'
 import type { ApplicationKeys } from '../oauth/installation.js';
 import type { Tokens } from '../oauth/tokens.js';
 import type { Portal } from '../portal/portal.js';
-import type { Value, Values } from '../protocol/php.js';
+import { integerOf, type Value, type Values } from '../protocol/php.js';
 import { RestError, SYSTEM_ERRORS, unknownMethod } from '../protocol/rest-error.js';
 import { checkLength, commandsOf, runBatch, type Command } from './batch.js';
+import { activityMethods } from './activity-methods.js';
 import { applicationMethods, mayCall, methodListMethods } from './common-methods.js';
 import { contactMethods } from './contact-methods.js';
 import { eventMethods } from './event-methods.js';
 import { itemMethods } from './item-methods.js';
-import type { Caller, Method, Outcome } from './method.js';
+import { connectorOf, type Caller, type Method, type Outcome } from './method.js';
+import { offlineMethods, requireFeature } from './offline-methods.js';
+import { pipelineMethods } from './pipeline-methods.js';
+import { productRowMethods } from './product-row-methods.js';
+import { recordedMethods } from './recorded-methods.js';
 import { authorize, RequestClock, timeOf, type RestRequest } from './request.js';
 import { typeMethods } from './type-methods.js';
 import { userFieldMethods } from './user-field-methods.js';
+import { userMethods } from './user-methods.js';
 import { handleV3 } from './v3.js';
 
 const METHODS_WITHOUT_LIST = {
   ...itemMethods,
   ...contactMethods,
+  ...productRowMethods,
+  ...activityMethods,
+  ...pipelineMethods,
   ...typeMethods,
   ...userFieldMethods,
+  ...userMethods,
+  ...recordedMethods,
   ...eventMethods,
+  ...offlineMethods,
   ...applicationMethods,
 };
 const METHODS = new Map<string, Method>(
@@ -69,10 +81,15 @@ export class RestService {
     if (fault instanceof RestError) throw fault;
     if (fault?.executed === false) return notExecuted(fault);
     const runs = new MethodRuns(portal, caller, this.keys.clientId, clock);
+    const connector = connectorOf(request);
+    if (connector !== '') requireFeature({ portal }, 'rest_auth_connector');
     const work = (): Values => {
       if (name !== BATCH) return toBody(runs.run(name, request.params));
       checkLength(commands, portal.settings.batchLength);
-      const run = (method: string, params: Values) => runCommand(portal, runs, method, params);
+      // The `rest` module reads it from the request, and it holds for all commands; the documentation shows it with a method.
+      const ofRequest: Values = connector === '' ? {} : { auth_connector: connector };
+      const run = (method: string, params: Values) =>
+        runCommand(portal, runs, method, { ...ofRequest, ...params });
       const result = runBatch(request.params, commands, run, portal.settings.missingReference);
       return toBody({ result, time: timeOf(clock, clock.arrivedMs, runs.reading(BATCH)) });
     };
@@ -119,6 +136,16 @@ function isMethod(name: string): boolean {
   return METHODS.has(name);
 }
 
+const CRM_WRITE = /^crm\..+\.(?:add|update|delete|set)$/;
+
+function writeOf(method: string, params: Values): Values {
+  return {
+    method,
+    entityTypeId: integerOf(params['entityTypeId']) ?? null,
+    itemId: integerOf(params['id']) ?? null,
+  };
+}
+
 /** Runs the methods of one HTTP request: one, or those of a batch. Each is billed to itself. */
 class MethodRuns {
   private readonly operating: OperatingRequest;
@@ -143,8 +170,12 @@ class MethodRuns {
     if (limit !== null && this.operating.read(name).operating > limit) {
       throw SYSTEM_ERRORS.operating;
     }
+    const call = { portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock };
+    // Any call that carries it is refused without the feature.
+    if (connectorOf(call) !== '') requireFeature(call, 'rest_auth_connector');
     const startedMs = clock.nowMs();
-    const outcome = method({ portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock });
+    const outcome = method(call);
+    if (CRM_WRITE.test(name)) portal.recorder.writes.add(writeOf(name, params));
     this.operating.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
     return { ...outcome, time: timeOf(clock, startedMs, this.reading(name)) };
   }

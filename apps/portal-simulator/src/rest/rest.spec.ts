@@ -307,7 +307,7 @@ it('methods, method.get and scope tell what the application may call', async () 
   expect(await asked('methods')).toEqual(expect.arrayContaining(['profile', 'methods', 'user.current']));
   expect(await asked('methods')).not.toContain('crm.item.list');
   expect(await asked('methods', { full: true })).toContain('crm.item.list');
-  expect(await asked('methods', { scope: 'user' })).toEqual(['user.current']);
+  expect(await asked('methods', { scope: 'user' })).toEqual(['user.get', 'user.current']);
   expect(await asked('methods', { scope: '' })).not.toContain('user.current');
   expect(await asked('scope')).toEqual(['user_brief']);
   expect(await asked('scope', { full: true })).toEqual(expect.arrayContaining(['crm', 'user', 'user_brief']));

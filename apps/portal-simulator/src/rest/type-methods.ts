@@ -12,7 +12,7 @@ import {
   parseStart,
   requiredFields,
   requiredInteger,
-  userIdOf,
+  isAdministrator,
   type Call,
   type Method,
 } from './method.js';
@@ -65,7 +65,7 @@ export const typeMethods: Record<string, Method> = {
 };
 
 function requireAdministrator(call: Call): Call {
-  if (call.portal.crm.rights.isAdministrator(userIdOf(call.caller))) return call;
+  if (isAdministrator(call)) return call;
   throw accessDenied();
 }
 

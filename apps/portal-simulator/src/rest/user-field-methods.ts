@@ -9,7 +9,7 @@ import {
   PAGE_SIZE,
   parseStart,
   requiredInteger,
-  userIdOf,
+  isAdministrator,
   type Call,
   type Method,
 } from './method.js';
@@ -50,8 +50,10 @@ export const userFieldMethods: Record<string, Method> = {
     const fieldName = requiredText(given, 'fieldName', 'FIELD_NAME');
     const entityId = textOf(given['entityId']) ?? '';
     const entityTypeId = call.portal.crm.userFields.entityTypeOf(entityId);
-    const isNamed = fieldName.startsWith(`UF_${entityId}_`) && /^[A-Z\d_]{1,50}$/.test(fieldName);
-    if (entityTypeId === undefined || !isNamed) throw refusal('You cannot create custom fields');
+    if (entityTypeId === undefined) throw refusal('You cannot create custom fields');
+    const { prefix } = call.portal.crm.objects.userFields(entityTypeId);
+    const isNamed = fieldName.startsWith(prefix) && /^[A-Z\d_]{1,50}$/.test(fieldName);
+    if (!isNamed) throw refusal('You cannot create custom fields');
     if (!isUserFieldType(type)) throw refusal('Fail to create new user field');
     const field = call.portal.crm.userFields.add(
       entityTypeId,
@@ -88,7 +90,7 @@ export const userFieldMethods: Record<string, Method> = {
 
 function requireAdministrator({ portal, caller, params }: Call): void {
   if (textOf(params['moduleId']) !== 'crm') throw missingParameter('moduleId');
-  if (!portal.crm.rights.isAdministrator(userIdOf(caller))) throw refusal('Access denied');
+  if (!isAdministrator({ portal, caller })) throw refusal('Access denied');
 }
 
 /** A field that does not exist is refused like one that the caller may not see. */

@@ -35,7 +35,7 @@ export class Backfill {
 
   /** Reads every type that no backfill has read completely since the job was requested. */
   async all(run: JobRun): Promise<JobProgress> {
-    return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.task.requestedAt);
+    return await this.run(run, ({ backfilledAt }) => !backfilledAt || backfilledAt < run.job.requestedAt);
   }
 
   /** Reads every type that no backfill has read completely yet: those of a new portal, new types. */
@@ -44,7 +44,7 @@ export class Backfill {
   }
 
   private async run(run: JobRun, isDue: (type: RefreshedType) => boolean): Promise<JobProgress> {
-    const { memberId } = run.task;
+    const { memberId } = run.job;
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const progress = new Progress();
     const lost = await this.fill(run, types.filter(isDue), progress);
@@ -60,7 +60,7 @@ export class Backfill {
     types: readonly RefreshedType[],
     progress: Progress,
   ): Promise<Map<number, unknown>> {
-    const { memberId } = run.task;
+    const { memberId } = run.job;
     const runs = new Map<number, string>();
     const cursors = [];
     for (const type of types) {
@@ -75,7 +75,7 @@ export class Backfill {
     );
     const lost = new Map<number, unknown>();
     const options: ScanOptions = {
-      client: this.clients.for(memberId, { work: 'bulk' }),
+      client: this.clients.for(memberId, { priority: 'background' }),
       types: cursors,
       select: ALL_FIELDS,
       beginRead: (entityTypeId) => this.store.beginRead(memberId, entityTypeId),

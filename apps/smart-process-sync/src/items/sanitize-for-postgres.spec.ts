@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { sanitizeForPostgres } from './sanitize-for-postgres.js';
 
-describe('storable', () => {
+describe('a value sanitized for PostgreSQL', () => {
   it('leaves ordinary values as they are', () => {
     const fields = { id: 5, title: 'Order 😀', opened: true, ufCrm5_1: ['a', null], file: { id: 1.5 } };
     // The same object, not only an equal one: nothing is copied without need.

@@ -33,11 +33,11 @@ export class Reconciliation {
 
   /** @returns the number of differences, by kind */
   async run(run: JobRun): Promise<JobProgress> {
-    const { memberId } = run.task;
+    const { memberId } = run.job;
     const { types, leftOut, failures } = await this.refresh.refresh(memberId, run.signal);
     const [filled, unfilled] = [types.filter(isFilled), types.filter((type) => !isFilled(type))];
     const lost = await this.backfill.fill(run, unfilled, new Progress());
-    const progress = new Progress(run.task.progress);
+    const progress = new Progress(run.job.progress);
     for (const [entityTypeId, error] of await this.scan(run, filled, progress)) lost.set(entityTypeId, error);
     if (lost.size > 0) await this.refresh.refresh(memberId, run.signal);
     for (const { entityTypeId } of types) await this.types.recordReconciled(memberId, entityTypeId);
@@ -50,8 +50,8 @@ export class Reconciliation {
     types: readonly RefreshedType[],
     progress: Progress,
   ): Promise<Map<number, unknown>> {
-    const { memberId } = run.task;
-    const client = this.clients.for(memberId, { work: 'bulk' });
+    const { memberId } = run.job;
+    const client = this.clients.for(memberId, { priority: 'background' });
     const lost = new Map<number, unknown>();
     const reporter = new Reporter(progress, run.report, (state) =>
       this.log.info({ memberId, ...state }, 'reconciliation continues'),

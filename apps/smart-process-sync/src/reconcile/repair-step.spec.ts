@@ -89,7 +89,7 @@ describe('a reconciliation', () => {
           this.portal.types.set(TYPE, new Map(this.backup));
           break;
         case 'backfill':
-          await this.walk(async ({ items, read }) =>
+          await this.scanAll(async ({ items, read }) =>
             store.saveItems(
               read,
               items.map((item) => toItemRow(String(item.id), item)),
@@ -112,7 +112,7 @@ describe('a reconciliation', () => {
     async reconcile(): Promise<Findings> {
       const { found } = new Progress();
       const { signal } = new AbortController();
-      await this.walk((chunk) => repairStep.repair(this.portal, chunk, found, signal));
+      await this.scanAll((page) => repairStep.repair(this.portal, page, found, signal));
       return found;
     }
 
@@ -127,13 +127,13 @@ describe('a reconciliation', () => {
       );
     }
 
-    async walk(onChunk: Parameters<typeof scan>[0]['onPage']): Promise<void> {
+    async scanAll(onPage: Parameters<typeof scan>[0]['onPage']): Promise<void> {
       await scan({
         client: this.portal,
         types: [{ entityTypeId: TYPE, after: '0', lastId: '4' }],
         select: ['*'],
         beginRead: () => store.beginRead(this.memberId, TYPE),
-        onPage: onChunk,
+        onPage,
         onTypeUnavailable: (_, error) => {
           throw error;
         },

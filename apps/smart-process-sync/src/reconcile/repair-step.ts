@@ -14,10 +14,10 @@ import type { ScanPage } from '../keyset-scan/keyset-scan.js';
  * - `stale`: their change times differ. Not "is older": a restored portal turns times back;
  * - `unsettled`: the times are equal, but the item was read in the second of its last change, so that another change
  *   in that second, whose event was lost, would not show;
- * - `absent`: the mirror has it, the portal does not list it;
+ * - `unlisted`: the mirror has it, the portal does not list it;
  * - `hidden`: neither has it, but the portal hid it at the last check.
  */
-export type Difference = 'missing' | 'stale' | 'unsettled' | 'absent' | 'hidden';
+export type Difference = 'missing' | 'stale' | 'unsettled' | 'unlisted' | 'hidden';
 
 const foundTotal = counter({
   name: 'relay_sync_found_total',
@@ -61,7 +61,7 @@ export class Comparison {
              ON i.member_id = $1 AND i.entity_type_id = $2 AND i.item_id = p.item_id
           WHERE i.read_number IS NULL OR i.read_number < $3
          UNION ALL
-         SELECT i.item_id, CASE WHEN i.hidden_at IS NULL THEN 'absent' ELSE 'hidden' END FROM mirror.items i
+         SELECT i.item_id, CASE WHEN i.hidden_at IS NULL THEN 'unlisted' ELSE 'hidden' END FROM mirror.items i
           WHERE i.member_id = $1 AND i.entity_type_id = $2 AND i.read_number < $3 AND i.deleted_at IS NULL
             AND i.item_id > $8 AND ($10 OR i.item_id <= $9)
             AND i.item_id <> ALL ($11::bigint[]) AND NOT EXISTS (SELECT FROM portal p WHERE p.item_id = i.item_id))
@@ -100,11 +100,11 @@ export class RepairStep {
     const toRead = [...ids('missing'), ...ids('stale'), ...ids('unsettled')];
     const gone = await this.rereadItems(client, memberId, entityTypeId, toRead, found, signal);
     const wasHidden = new Set(ids('hidden'));
-    const absent = [...ids('absent'), ...wasHidden, ...gone];
+    const unlisted = [...ids('unlisted'), ...wasHidden, ...gone];
     const resolved = await resolveMissing(
       this.store,
       client,
-      { memberId, entityTypeId, ids: absent },
+      { memberId, entityTypeId, ids: unlisted },
       signal,
     );
     for (const error of resolved.failed.values()) throwUnlessItemError(error);
@@ -135,13 +135,13 @@ export class RepairStep {
     if (ids.length === 0) return [];
     const read = await this.store.beginRead(memberId, entityTypeId);
     const rows: ItemRow[] = [];
-    const absent: string[] = [];
+    const unlisted: string[] = [];
     for (const [, outcomes] of await readItems(client, [{ entityTypeId, ids, select: ALL_FIELDS }], {
       signal,
     })) {
       for (const [id, outcome] of outcomes) {
         if (outcome.state === 'found') rows.push(toItemRow(id, outcome.item));
-        else if (outcome.state === 'absent') absent.push(id);
+        else if (outcome.state === 'absent') unlisted.push(id);
         else {
           throwUnlessItemError(outcome.error);
           found.unreadable += 1;
@@ -150,7 +150,7 @@ export class RepairStep {
     }
     await this.store.saveItems(read, rows);
     itemsTotal.inc({ work: 'reconcile' }, rows.length);
-    return absent;
+    return unlisted;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { findDueWork } from './due-work.js';
+import { findDueWork } from './schedule.js';
 
 const now = new Date('2026-11-25T12:00:00Z');
 const installedAt = new Date('2026-11-25T11:59:30Z');
@@ -12,6 +12,7 @@ const notes = {
   isReconcileDue: false,
   settingsSeen: null,
   isUninstalled: false,
+  gapSeen: '7',
 };
 
 describe('what a portal needs', () => {
@@ -64,7 +65,22 @@ describe('what a portal needs', () => {
       bound,
       undefined,
     ],
+    [
+      'a comparison every day, also while its events do not arrive',
+      { ...portal, state: 'unreachable' },
+      { ...notes, isReconcileDue: true },
+      bound,
+      'daily',
+    ],
+    ['a comparison when events were missed', portal, { ...notes, gapSeen: '6' }, bound, 'missed'],
+    [
+      'no comparison for events that were missed, while it cannot be called',
+      { ...portal, state: 'suspended' },
+      { ...notes, gapSeen: '6' },
+      bound,
+      undefined,
+    ],
   ] as const)('is %s', (_, given, known, names, due) => {
-    expect(findDueWork(given, known, names, now)).toBe(due);
+    expect(findDueWork(given, known, names, now, '7')).toBe(due);
   });
 });

@@ -8,6 +8,8 @@ export interface PortalSyncState {
   isReconcileDue: boolean;
   settingsSeen: unknown;
   isUninstalled: boolean;
+  /** The last gap of its events (`EventGaps`) that a comparison was requested for. */
+  gapSeen: string;
 }
 
 /** Each portal at its own time, so that a thousand of them are not reconciled at once. */
@@ -21,20 +23,21 @@ export class PortalSyncStates {
   async all(): Promise<Map<string, PortalSyncState>> {
     const rows = await this.source.query<PortalSyncState[]>(
       `SELECT member_id AS "memberId", backfill_asked_at AS "backfillRequestedAt", settings_seen AS "settingsSeen",
-         coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isUninstalled"
+         coalesce(reconcile_due_at <= clock_timestamp(), false) AS "isReconcileDue", is_away AS "isUninstalled",
+         gap_seen::text AS "gapSeen"
        FROM mirror.portals`,
     );
     return new Map(rows.map((row) => [row.memberId, row]));
   }
 
-  /** Its first backfill is requested, with these settings. */
-  async recordFirst(memberId: string, settings: unknown): Promise<void> {
+  /** Its first backfill is requested, with these settings. @param gap the last one that the backfill comes after */
+  async recordFirst(memberId: string, settings: unknown, gap: string): Promise<void> {
     await this.source.query(
-      `INSERT INTO mirror.portals AS old (member_id, backfill_asked_at, settings_seen, reconcile_due_at)
-       VALUES ($1, clock_timestamp(), $2::jsonb, ${FIRST_RECONCILIATION})
+      `INSERT INTO mirror.portals AS old (member_id, backfill_asked_at, settings_seen, reconcile_due_at, gap_seen)
+       VALUES ($1, clock_timestamp(), $2::jsonb, ${FIRST_RECONCILIATION}, $3)
        ON CONFLICT (member_id) DO UPDATE SET backfill_asked_at = clock_timestamp(), settings_seen = $2::jsonb,
-         is_away = false, reconcile_due_at = ${FIRST_RECONCILIATION}`,
-      [memberId, JSON.stringify(settings)],
+         is_away = false, reconcile_due_at = ${FIRST_RECONCILIATION}, gap_seen = $3`,
+      [memberId, JSON.stringify(settings), gap],
     );
   }
 
@@ -49,10 +52,12 @@ export class PortalSyncStates {
     await this.source.query(`UPDATE mirror.portals SET is_away = true WHERE member_id = $1`, [memberId]);
   }
 
-  async recordReconciliation(memberId: string): Promise<void> {
+  /** @param gap the last one that the comparison comes after */
+  async recordReconciliation(memberId: string, gap: string): Promise<void> {
     await this.source.query(
-      `UPDATE mirror.portals SET is_away = false, reconcile_due_at = ${NEXT_RECONCILIATION} WHERE member_id = $1`,
-      [memberId],
+      `UPDATE mirror.portals SET is_away = false, reconcile_due_at = ${NEXT_RECONCILIATION}, gap_seen = $2
+       WHERE member_id = $1`,
+      [memberId, gap],
     );
   }
 

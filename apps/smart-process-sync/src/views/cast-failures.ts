@@ -33,7 +33,7 @@ export class CastFailures {
   ) {}
 
   /** A failed count, of millions of items say, does not affect the mirror. */
-  async count({ task: { memberId }, signal }: JobRun): Promise<JobProgress> {
+  async count({ job: { memberId }, signal }: JobRun): Promise<JobProgress> {
     for (const type of await this.types.all(memberId)) {
       if (type.state !== 'mirrored') continue;
       signal.throwIfAborted();

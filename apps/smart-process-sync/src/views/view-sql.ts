@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { asLiteral, type Column } from './columns.js';
 
 export interface ViewOf {
@@ -17,7 +18,7 @@ export interface ExistingColumn {
  * Orders the columns so that the view can be replaced, if possible: PostgreSQL adds new columns at the end only.
  * `isReplaceable` is false if a column was removed or has another type; then the view must be dropped and created.
  */
-export function arrange(
+export function orderColumns(
   columns: readonly Column[],
   existing: readonly ExistingColumn[],
 ): { columns: readonly Column[]; isReplaceable: boolean } {
@@ -65,4 +66,51 @@ export function commentOn({ name, title }: ViewOf, columns: readonly Column[]): 
 
 function asName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** PostgreSQL silently cuts longer names. */
+const MAX_NAME_LENGTH = 63;
+
+interface NamedType {
+  memberId: string;
+  domain: string;
+  entityTypeId: number;
+  code: string | null;
+}
+
+interface ViewNames {
+  /** `<portal>_<type>`: the first label of the portal's domain, and the type's code or `type_<entityTypeId>`. */
+  preferred: string;
+  /** If another type of the same portal has the default name: with the type's number. */
+  numbered: string;
+  /** If the others are taken: no portal can choose its texts so that one of its views gets this name. */
+  own: string;
+}
+
+/** In lower case, other characters than letters and digits as `_`, so that the name needs no quotes. */
+export function viewNames({ memberId, domain, entityTypeId, code }: NamedType): ViewNames {
+  const portal = plain(domain.split(/[.:/]/)[0] ?? '').replace(/^_+/, '') || 'portal';
+  const type = plain(code ?? '') || `type_${entityTypeId}`;
+  const full = `${portal}_${type}`;
+  const identity = hashOf(JSON.stringify([memberId, entityTypeId])).slice(0, 16);
+  return {
+    preferred: shortened(full),
+    numbered: shortened(`${full}_${entityTypeId}`),
+    // All others begin with a letter or a digit.
+    own: `_${full.slice(0, MAX_NAME_LENGTH - identity.length - 2)}_${identity}`,
+  };
+}
+
+function plain(text: string): string {
+  return text.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
+}
+
+function shortened(name: string): string {
+  if (name.length <= MAX_NAME_LENGTH) return name;
+  const hash = hashOf(name).slice(0, 8);
+  return `${name.slice(0, MAX_NAME_LENGTH - hash.length - 1)}_${hash}`;
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

@@ -4,8 +4,15 @@ import { inTransaction } from '@relay/portals';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Field } from '../types/field.js';
 import { columnsOf } from './columns.js';
-import { viewNames } from './view-name.js';
-import { arrange, commentOn, createView, dropView, type ExistingColumn, setBarrier } from './view-sql.js';
+import {
+  viewNames,
+  orderColumns,
+  commentOn,
+  createView,
+  dropView,
+  type ExistingColumn,
+  setBarrier,
+} from './view-sql.js';
 
 /** Lock timeout: the change waits for readers of the view, and later readers wait behind it. */
 const LOCK_TIMEOUT_MS = 500;
@@ -86,7 +93,7 @@ export class ViewStore {
     const existing = await readExistingView(manager, type.memberId, type.entityTypeId);
     const name = existing.name ?? (await this.freeName(manager, type));
     const view = { ...type, name };
-    const { columns, isReplaceable } = arrange(columnsOf(type.fields), existing.columns);
+    const { columns, isReplaceable } = orderColumns(columnsOf(type.fields), existing.columns);
     const statements = [createView(view, columns), commentOn(view, columns)];
     const hash = createHash('sha256').update(statements.join(';')).digest('hex');
     if (hash === existing.hash) return { result: 'unchanged', name };

@@ -9,9 +9,14 @@ const MAX_ATTEMPTS = 10;
 /**
  * Makes the folder this process's own, by the file `lock` with its id. A lock whose process is gone, as after
  * `kill -9` or a power cut, does not count. Returns the function that gives the folder back.
+ * @param inUse what to say of the process that has it
  * @throws StartupError when another process has it
  */
-export function acquirePidLock(folder: string): () => void {
+export function acquirePidLock(
+  folder: string,
+  inUse = (pid: number): string =>
+    `${folder} is in use by another npm start (process ${pid}): end that one, or give this one a folder and ports of its own: DATA_DIR, PORT, OPS_PORT, SIMULATOR_PORT.`,
+): () => void {
   const path = join(folder, 'lock');
   const mine = `${process.pid} ${startOf(process.pid)}\n`;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
@@ -27,13 +32,17 @@ export function acquirePidLock(folder: string): () => void {
     if (found === undefined) continue;
     const pid = findLiveHolder(found);
     if (pid !== undefined) {
-      throw new StartupError(
-        `${folder} is in use by another npm start (process ${pid}): end that one, or give this one a folder and ports of its own: DATA_DIR, PORT, OPS_PORT, SIMULATOR_PORT.`,
-      );
+      throw new StartupError(inUse(pid));
     }
     removeStale(path, found);
   }
   throw new StartupError(`${path} comes back whenever it is removed: is another npm start at work?`);
+}
+
+/** The id of the living process whose the folder is, if any. */
+export function holderOf(folder: string): number | undefined {
+  const found = readIfExists(join(folder, 'lock'));
+  return found === undefined ? undefined : findLiveHolder(found);
 }
 
 function findLiveHolder(lock: string): number | undefined {
@@ -49,7 +58,7 @@ function createAtomically(path: string, text: string): boolean {
     linkSync(own, path);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
     rmSync(own, { force: true });
@@ -75,7 +84,11 @@ function readIfExists(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return undefined;
     throw error;
   }
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }

@@ -61,7 +61,7 @@ export function endOnSignal(parts: ResourceStack): void {
     }
   };
   for (const signal of SIGNALS) process.on(signal, () => void end());
-  if (process.env['npm_lifecycle_event'] === 'start') whenParentIsGone(() => void end());
+  if (['start', 'dev'].includes(process.env['npm_lifecycle_event'] ?? '')) whenParentIsGone(() => void end());
   // A closed terminal, or the end of a pipe such as `| head`: nobody reads any more, which is no reason to fall over.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }

@@ -4,6 +4,8 @@ import { pino, type DestinationStream } from 'pino';
 import { z } from 'zod';
 import type { ResourceStack } from './resource-stack.js';
 
+/** Begins a line that says what went wrong. */
+export const PROBLEM_MARK = '! ';
 const REPEAT_AFTER_MS = 60_000;
 
 /** What a newcomer reads; everything else is in the log file. */
@@ -21,12 +23,16 @@ export class Screen {
     this.line(`${printable(before)} → ${printable(after)}  (${tookMs} ms)`);
   }
 
-  /** What keeps coming is said again after a minute, and what comes of ending not at all. */
-  problem(text: string): void {
+  leftAlone(name: string): void {
+    this.line(`${printable(name)} stays: it was corrected, and somebody has put it back`);
+  }
+
+  /** What keeps coming (one `kind`) is said again after a minute, and what comes of ending not at all. */
+  problem(text: string, kind = text): void {
     const now = performance.now();
-    if (this.parts.isClosing || now - (this.toldAt.get(text) ?? -Infinity) < REPEAT_AFTER_MS) return;
-    this.toldAt.set(text, now);
-    this.line(`! ${printable(text)}`);
+    if (this.parts.isClosing || now - (this.toldAt.get(kind) ?? -Infinity) < REPEAT_AFTER_MS) return;
+    this.toldAt.set(kind, now);
+    this.line(`${PROBLEM_MARK}${printable(text)}`);
   }
 }
 
@@ -40,6 +46,8 @@ const problem = z.object({
   app: z.string(),
   msg: z.string().default('something went wrong'),
   err: z.object({ message: z.string() }).optional(),
+  /** Of events that failed: the message differs from one to the next, the code does not. */
+  failure: z.object({ code: z.string(), message: z.string() }).optional().catch(undefined),
   /** Nest's own lines have one. What it warns of, such as equal names in two apps, is for developers. */
   context: z.unknown().optional(),
 });
@@ -53,9 +61,14 @@ export function openLogFile(path: string, screen: Screen): DestinationStream {
       file.write(line);
       const level = PROBLEM_LINE.exec(line)?.[1];
       if (level === undefined) return;
-      const { app, msg, err, context } = problem.parse(JSON.parse(line));
+      const { app, msg, err, failure, context } = problem.parse(JSON.parse(line));
       if (level === 'warn' && context !== undefined) return;
-      screen.problem(`${app}: ${msg}${err ? ` (${err.message})` : ''}`);
+      const message = (err ?? failure)?.message;
+      const text = `${app}: ${msg}`;
+      screen.problem(
+        message ? `${text} (${message})` : text,
+        err === undefined && failure ? `${text} (${failure.code})` : undefined,
+      );
     },
   };
 }

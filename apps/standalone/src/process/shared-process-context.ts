@@ -27,6 +27,11 @@ export class SharedProcessContext {
     };
   }
 
+  /** The app runs elsewhere: whether it can take work is not known here. */
+  forget(app: string): void {
+    for (const name of Object.keys(this.checks)) if (name.startsWith(`${app} `)) delete this.checks[name];
+  }
+
   markStarted(): void {
     this.hasStarted = true;
   }

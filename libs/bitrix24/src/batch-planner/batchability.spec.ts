@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Command } from '../rest/batch.js';
 import type { Params } from '../rest/query.js';
-import { checkCallable, canBatch } from './batchability.js';
+import { checkCallable, canBatch } from './execute-plan.js';
 
 function command(params: Params, method = 'crm.item.update'): Command {
   return { method, params };

@@ -1,6 +1,7 @@
+import type { Command } from '../rest/batch.js';
 import { Bitrix24Error } from '../rest/errors.js';
-import { checkCallable } from './batchability.js';
-import { isOwnAnswer } from './failure.js';
+import { checkMethod, encodeQuery, holdsReference, type ParamValue } from '../rest/query.js';
+import { isOwnError } from './failure.js';
 import { type BatchClient, type Outcome, Plan, type PlannedCommand, type PlannedRequest } from './plan.js';
 
 export interface PlanOptions {
@@ -70,7 +71,7 @@ async function callAlone(
     checkCallable(command);
     return { ok: true, ...(await client.call(command.method, command.params, { signal, repeatable })) };
   } catch (error) {
-    if (isOwnAnswer(error)) return { ok: false, error };
+    if (isOwnError(error)) return { ok: false, error };
     throw error;
   }
 }
@@ -95,4 +96,31 @@ function keyOf(index: number): string {
 
 function noOutcome({ memberId }: BatchClient, { command: { method } }: PlannedCommand): Outcome {
   return { ok: false, error: new Bitrix24Error('BAD_ANSWER', { memberId, method }) };
+}
+
+/**
+ * Whether a command can be sent in a batch. Otherwise it must be sent by `call`, whose JSON can carry what the query
+ * strings of a batch cannot, such as empty lists, and in which a portal does not substitute `$result[…]`.
+ */
+export function canBatch({ method, params = {} }: Command): boolean {
+  if ([...leavesOf(params)].some((value) => typeof value === 'string' && holdsReference(value))) return false;
+  try {
+    checkMethod(method);
+    encodeQuery(params);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws TypeError for a number that is not finite: JSON silently makes it null, which clears a field */
+export function checkCallable({ params = {} }: Command): void {
+  if ([...leavesOf(params)].some((value) => typeof value === 'number' && !Number.isFinite(value))) {
+    throw new TypeError('a parameter is not a finite number');
+  }
+}
+
+function* leavesOf(value: ParamValue): Generator<ParamValue> {
+  if (typeof value !== 'object' || value === null) yield value;
+  else for (const inner of Object.values(value)) yield* leavesOf(inner);
 }

@@ -185,7 +185,7 @@ describe('a portal that accepts no requests', () => {
   const down = [
     ['that has moved', new Bitrix24Error('REDIRECT', { httpStatus: 302 })],
     [
-      'whose token expires however often it is renewed',
+      'whose token expires however often it is refreshed',
       new Bitrix24Error('EXPIRED_TOKEN', { httpStatus: 401 }),
     ],
     ['that is over its limit', new Bitrix24Error('QUERY_LIMIT_EXCEEDED', { httpStatus: 503 })],

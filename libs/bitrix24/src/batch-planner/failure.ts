@@ -68,7 +68,7 @@ export function isTooLong(error: unknown): boolean {
 const OF_METHOD = new Set(['OPERATION_TIME_LIMIT', 'INVALID_CREDENTIALS']);
 
 /** Whether the error of a single `call` concerns this call only. */
-export function isOwnAnswer(error: unknown): boolean {
+export function isOwnError(error: unknown): boolean {
   if (error instanceof TypeError) return true;
   if (!(error instanceof Bitrix24Error)) return false;
   return OF_METHOD.has(error.code) || failureOf(error).kind === 'request';

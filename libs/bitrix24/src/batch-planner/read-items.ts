@@ -1,6 +1,5 @@
 import { chunk, type Item, itemsOf, type Read, readsOf } from '../rest/listing.js';
-import { canBatch } from './batchability.js';
-import { executePlan, type PlanOptions } from './execute-plan.js';
+import { canBatch, executePlan, type PlanOptions } from './execute-plan.js';
 import { isTooLarge } from './failure.js';
 import type { BatchClient, Outcome, PlannedCommand } from './plan.js';
 

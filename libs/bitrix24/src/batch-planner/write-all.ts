@@ -1,7 +1,6 @@
 import type { Command } from '../rest/batch.js';
 import { idempotencyOf } from '../rest/retryability.js';
-import { canBatch } from './batchability.js';
-import { executePlan, type PlanOptions } from './execute-plan.js';
+import { canBatch, executePlan, type PlanOptions } from './execute-plan.js';
 import type { BatchClient, Outcome } from './plan.js';
 
 export interface Write {

@@ -129,6 +129,16 @@ describe('where a connection goes', () => {
 });
 
 describe('a request', () => {
+  it('names the client, or what the caller says, and keeps its own headers', async () => {
+    await post(request());
+    await post({ ...request(), headers: { 'user-agent': 'shop/1.0', 'x-id': '7', accept: 'text/html' } });
+    expect(peer.received.map(({ headers }) => headers['user-agent'])).toEqual([
+      'bitrix24-rest-client',
+      'shop/1.0',
+    ]);
+    expect(peer.received[1]?.headers).toMatchObject({ 'x-id': '7', accept: 'application/json' });
+  });
+
   it('is certainly not delivered when no server listens', async () => {
     const late = request();
     await peer.stop();

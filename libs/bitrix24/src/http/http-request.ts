@@ -3,14 +3,15 @@ import { isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { z } from 'zod';
 import { AddressError, checkOrigin, isPublicAddress } from './address.js';
-import type { Delivered, ResponseDefect } from './outcome.js';
-import { readBody, readResponse, type ReadResponse } from './response-reader.js';
+import { readBody, readResponse, type ReadResponse, type ResponseDefect } from './response-reader.js';
 
 /** One POST request, bounded in time and size. No redirects, no retries. */
 export interface PostRequest {
   readonly url: URL;
   readonly contentType: string;
   readonly body: string;
+  /** Besides those that every request has; names in lower case. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
   readonly maxAnswerBytes: number;
@@ -18,6 +19,13 @@ export interface PostRequest {
   readonly allowHosts: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
+
+/**
+ * Whether a request was delivered: `no`, certainly not, so that it was not executed; `yes`, there was a response,
+ * possibly from a server in front of the portal; `unknown`, it was sent and then the connection failed or the request
+ * timed out.
+ */
+export type Delivered = 'no' | 'unknown' | 'yes';
 
 export type HttpResult =
   | { readonly ok: true; readonly httpStatus: number; readonly text: string }
@@ -33,6 +41,8 @@ export type HttpResult =
 
 /** For DNS, TCP and TLS together; the request's own deadline applies as well. */
 const CONNECT_TIMEOUT_MS = 10_000;
+
+const DEFAULT_USER_AGENT = 'bitrix24-rest-client';
 
 /** Shared by all clients of the process. */
 const AGENTS = createHttpAgents();
@@ -56,10 +66,11 @@ export async function post(request: PostRequest, agents: HttpAgents = AGENTS): P
       path: `${url.pathname}${url.search}`,
       method: 'POST',
       headers: {
+        'user-agent': DEFAULT_USER_AGENT,
+        ...request.headers,
         'content-type': request.contentType,
         accept: 'application/json',
         'accept-encoding': 'gzip',
-        'user-agent': 'b24-relay',
       },
       body: request.body,
     },

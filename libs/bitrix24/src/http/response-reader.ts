@@ -4,7 +4,6 @@ import { runInNewContext } from 'node:vm';
 import { createGunzip } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
-import type { ResponseDefect } from './outcome.js';
 import { ResponseScan } from './response-scan.js';
 
 /** How a request ended at the transport level. `sent` is false when certainly no byte of it was written. */
@@ -30,9 +29,9 @@ export interface ReadLimits {
 }
 
 /** A timer that fires this late shows a blocked event loop, not a slow peer. */
-const LATE_MS = 250;
+const BLOCKED_LOOP_MS = 250;
 /** Time to read what is in the socket by then: one or a few iterations of the event loop. */
-const GRACE_MS = 1_000;
+const LAST_READ_MS = 1_000;
 
 /**
  * Dispatches one request and reads its response. No redirects, no retries, and no bytes are read beyond `maxBytes`.
@@ -52,7 +51,7 @@ export function readResponse(
     const chunks: Buffer[] = [];
     let bytes = 0;
     let head: { httpStatus: number; headers: IncomingHttpHeaders } | undefined;
-    let line: Dispatcher.DispatchController | undefined;
+    let connection: Dispatcher.DispatchController | undefined;
     let over = false;
 
     /** Only the first call counts. The connection is aborted, unless the response is complete. */
@@ -62,14 +61,14 @@ export function readResponse(
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       settle();
-      if (!whole) line?.abort(givenUp());
+      if (!whole) connection?.abort(givenUp());
     };
     const abort = (): void => end(() => reject(signal?.reason));
-    const expire = (): void => end(() => resolve({ kind: 'timeout', sent: line !== undefined }));
+    const expire = (): void => end(() => resolve({ kind: 'timeout', sent: connection !== undefined }));
     const dueAtMs = performance.now() + timeoutMs;
     let timer = setTimeout(() => {
-      if (performance.now() - dueAtMs < LATE_MS) expire();
-      else timer = setTimeout(expire, GRACE_MS);
+      if (performance.now() - dueAtMs < BLOCKED_LOOP_MS) expire();
+      else timer = setTimeout(expire, LAST_READ_MS);
     }, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
 
@@ -77,7 +76,7 @@ export function readResponse(
       onRequestStart(controller) {
         // Called when there is a connection, possibly after the end.
         if (over) controller.abort(givenUp());
-        else line = controller;
+        else connection = controller;
       },
       onResponseStart(_, httpStatus, headers) {
         if (httpStatus < 200) return;
@@ -97,7 +96,7 @@ export function readResponse(
         end(() => resolve(encoding === undefined ? answer : { ...answer, encoding }), true);
       },
       onResponseError(_, error) {
-        const sent = line !== undefined;
+        const sent = connection !== undefined;
         end(() =>
           resolve(head ? { kind: 'cut', httpStatus: head.httpStatus } : { kind: 'failed', sent, error }),
         );
@@ -110,6 +109,24 @@ export function readResponse(
 function givenUp(): Error {
   return new Error('the request was given up');
 }
+
+/** The defect of a `BAD_ANSWER`. */
+export type ResponseDefect =
+  | 'html'
+  | 'empty'
+  /** Truncated. */
+  | 'cut'
+  | 'not-json'
+  /** JSON, but not as documented. */
+  | 'wrong-shape'
+  | 'too-long'
+  /** Nested deeper than any response of Bitrix24. */
+  | 'too-deep'
+  /** This process has not enough free memory to read it now. */
+  | 'no-room'
+  | 'not-utf8'
+  /** A content encoding that was not requested, or that cannot be decoded. */
+  | 'bad-encoding';
 
 export type Body =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly detail: ResponseDefect };
@@ -132,16 +149,16 @@ export async function readBody(
   if (coding !== 'gzip' && coding !== 'x-gzip') return { ok: false, detail: 'bad-encoding' };
   if (bytes.byteLength === 0) return { ok: true, text: '' };
   try {
-    const { chunks, fault } = await unpack(bytes, scan);
-    return toBody(chunks, fault, scan);
+    const { chunks, defect } = await unpack(bytes, scan);
+    return toBody(chunks, defect, scan);
   } catch (error) {
-    return { ok: false, detail: faultOf(error) };
+    return { ok: false, detail: defectOf(error) };
   }
 }
 
 interface Unpacked {
   readonly chunks: Uint8Array[];
-  readonly fault: ResponseDefect | undefined;
+  readonly defect: ResponseDefect | undefined;
 }
 
 /** Leaving the loop stops the decompression. */
@@ -151,15 +168,15 @@ async function unpack(bytes: Uint8Array, scan: ResponseScan): Promise<Unpacked> 
   gunzip.end(bytes);
   for await (const chunk of gunzip.iterator()) {
     const unpacked = z.instanceof(Uint8Array).parse(chunk);
-    const fault = scan.feed(unpacked);
-    if (fault !== undefined) return { chunks: [], fault };
+    const defect = scan.feed(unpacked);
+    if (defect !== undefined) return { chunks: [], defect };
     chunks.push(unpacked);
   }
-  return { chunks, fault: undefined };
+  return { chunks, defect: undefined };
 }
 
-function toBody(chunks: readonly Uint8Array[], fault: ResponseDefect | undefined, scan: ResponseScan): Body {
-  const detail = fault ?? reserveMemory(scan);
+function toBody(chunks: readonly Uint8Array[], defect: ResponseDefect | undefined, scan: ResponseScan): Body {
+  const detail = defect ?? reserveMemory(scan);
   return detail === undefined ? decode(chunks) : { ok: false, detail };
 }
 
@@ -177,7 +194,7 @@ function decode(chunks: readonly Uint8Array[]): Body {
 /** Parsed by shape, not by `instanceof`: runtime errors can come from another realm. */
 const zlibError = z.object({ code: z.string() });
 
-function faultOf(error: unknown): ResponseDefect {
+function defectOf(error: unknown): ResponseDefect {
   switch (zlibError.safeParse(error).data?.code) {
     case 'Z_BUF_ERROR':
       return 'cut';

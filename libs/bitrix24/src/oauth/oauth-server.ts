@@ -86,6 +86,8 @@ export interface OAuthServerOptions {
   /** Hosts for which a private or plain http `client_endpoint` is accepted: `host` or `host:port`. */
   readonly allowHosts?: readonly string[];
   readonly timeoutMs?: number;
+  /** Default `bitrix24-rest-client`. */
+  readonly userAgent?: string | undefined;
 }
 
 /** Client of an authorization server, the only trusted source of tokens (`settings/oauth/index.md`). */
@@ -106,7 +108,7 @@ export class OAuthServer {
    * @throws OAuthError, or the signal's reason
    */
   async refresh(refreshToken: string, signal?: AbortSignal): Promise<TokenGrant> {
-    const { clientId, clientSecret, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    const { clientId, clientSecret, timeoutMs = DEFAULT_TIMEOUT_MS, userAgent } = this.#options;
     const form = new URLSearchParams({
       grant_type: 'refresh_token',
       client_id: clientId,
@@ -116,6 +118,7 @@ export class OAuthServer {
     const response = await post({
       url: this.#tokenUrl,
       contentType: 'application/x-www-form-urlencoded',
+      headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
       body: form.toString(),
       timeoutMs,
       maxAnswerBytes: MAX_ANSWER_BYTES,

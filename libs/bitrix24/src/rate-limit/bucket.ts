@@ -30,8 +30,8 @@ export interface Bucket {
   readonly rateMultiplier: number;
   /** The last ticket that could be sent when Bitrix24 last rejected a request; 0 if it never has. */
   readonly rejectedTicket: number;
-  /** Once this many tickets have leaked, the next bulk request gets a ticket on the same terms as a live one. */
-  readonly nextBulkAt: number;
+  /** Once this many tickets have leaked, the next background request gets a ticket on the same terms as an interactive one. */
+  readonly nextBackgroundAt: number;
 }
 
 export type Ticket =
@@ -39,10 +39,10 @@ export type Ticket =
   | { readonly granted: false; readonly retryAfterMs: number };
 
 export const BUCKET_RULES = {
-  /** Part of the burst allowance that bulk work leaves free, so that a burst of live work does not wait. */
-  bulkReserve: 0.2,
-  /** Under continuous live load, one ticket in this many goes to bulk work. */
-  bulkEvery: 8,
+  /** Part of the burst allowance that background work leaves free, so that a burst of interactive work does not wait. */
+  backgroundReserve: 0.2,
+  /** Under continuous interactive load, one ticket in this many goes to background work. */
+  backgroundEvery: 8,
   /** Multiplicative decrease of `rateMultiplier` on a rejection. */
   decreaseFactor: 0.7,
   minMultiplier: 0.05,
@@ -51,7 +51,14 @@ export const BUCKET_RULES = {
 };
 
 export function emptyBucket(nowMs: number): Bucket {
-  return { tickets: 0, leaked: 0, leakedAtMs: nowMs, rateMultiplier: 1, rejectedTicket: 0, nextBulkAt: 0 };
+  return {
+    tickets: 0,
+    leaked: 0,
+    leakedAtMs: nowMs,
+    rateMultiplier: 1,
+    rejectedTicket: 0,
+    nextBackgroundAt: 0,
+  };
 }
 
 /** Maximum unleaked tickets up to and including the own one. At least 1, also for a limit too small for the formula. */
@@ -59,8 +66,8 @@ export function burstAllowance({ rate, burst }: RateLimit): number {
   return Math.max(1, burst - 2 * rate);
 }
 
-export function bulkAllowance(limit: RateLimit): number {
-  return Math.max(1, burstAllowance(limit) * (1 - BUCKET_RULES.bulkReserve));
+export function backgroundAllowance(limit: RateLimit): number {
+  return Math.max(1, burstAllowance(limit) * (1 - BUCKET_RULES.backgroundReserve));
 }
 
 /** The bucket at a later time. A clock that was set back changes nothing. */
@@ -79,24 +86,26 @@ export function leakBucket(bucket: Bucket, limit: RateLimit, nowMs: number): Buc
   };
 }
 
-/** Live work always gets a ticket; bulk work only below its own allowance, or when `nextBulkAt` is reached. */
+/** Interactive work always gets a ticket; background work only below its own allowance, or when `nextBackgroundAt` is reached. */
 export function takeTicket(
   before: Bucket,
   limit: RateLimit,
-  work: Priority,
+  priority: Priority,
   nowMs: number,
 ): { bucket: Bucket; taken: Ticket } {
   const bucket = leakBucket(before, limit, nowMs);
-  const bulk = work === 'bulk';
+  const isBackground = priority === 'background';
   const granted =
-    !bulk || bucket.tickets + 1 - bucket.leaked <= bulkAllowance(limit) || bucket.leaked >= bucket.nextBulkAt;
+    !isBackground ||
+    bucket.tickets + 1 - bucket.leaked <= backgroundAllowance(limit) ||
+    bucket.leaked >= bucket.nextBackgroundAt;
   if (!granted) return { bucket: before, taken: rejectTicket(bucket, limit) };
   const ticket = bucket.tickets + 1;
   return {
     bucket: {
       ...bucket,
       tickets: ticket,
-      nextBulkAt: bulk ? bucket.leaked + BUCKET_RULES.bulkEvery : bucket.nextBulkAt,
+      nextBackgroundAt: isBackground ? bucket.leaked + BUCKET_RULES.backgroundEvery : bucket.nextBackgroundAt,
     },
     taken: grantTicket(bucket, limit, ticket),
   };
@@ -107,10 +116,13 @@ export function grantTicket(bucket: Bucket, limit: RateLimit, ticket: number): T
   return { granted: true, ticket, waitMs: ticketDelayMs(bucket, limit, ticket) };
 }
 
-/** No ticket for bulk work: the delay until there would be room, or `nextBulkAt` is reached, without other requests. */
+/** No ticket for background work: the delay until there would be room, or `nextBackgroundAt` is reached, without other requests. */
 export function rejectTicket(bucket: Bucket, limit: RateLimit): Ticket {
-  const room = untilLeaked(bucket, limit, bucket.tickets + 1 - bulkAllowance(limit));
-  return { granted: false, retryAfterMs: Math.min(room, untilLeaked(bucket, limit, bucket.nextBulkAt)) };
+  const room = untilLeaked(bucket, limit, bucket.tickets + 1 - backgroundAllowance(limit));
+  return {
+    granted: false,
+    retryAfterMs: Math.min(room, untilLeaked(bucket, limit, bucket.nextBackgroundAt)),
+  };
 }
 
 /** Whole milliseconds from `leakedAtMs` until the request with this ticket may be sent. */
@@ -138,7 +150,7 @@ export function throttleDown(before: Bucket, limit: RateLimit, nowMs: number): B
   return {
     ...bucket,
     leaked,
-    nextBulkAt: bucket.nextBulkAt + leaked - bucket.leaked,
+    nextBackgroundAt: bucket.nextBackgroundAt + leaked - bucket.leaked,
     rateMultiplier: Math.max(BUCKET_RULES.minMultiplier, bucket.rateMultiplier * BUCKET_RULES.decreaseFactor),
     rejectedTicket,
   };

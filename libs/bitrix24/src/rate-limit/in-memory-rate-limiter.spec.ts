@@ -9,11 +9,11 @@ const line = 40;
 async function times(
   rateLimiter: InMemoryRateLimiter,
   count: number,
-  work: Priority = 'live',
+  priority: Priority = 'interactive',
 ): Promise<number[]> {
   const startedAt = performance.now();
   const each = Array.from({ length: count }, async () => {
-    await rateLimiter.admit({ work, methods: ['crm.item.get'] });
+    await rateLimiter.admit({ priority, methods: ['crm.item.get'] });
     return performance.now() - startedAt;
   });
   return (await Promise.all(each)).toSorted((a, b) => a - b);
@@ -27,17 +27,19 @@ describe('InMemoryRateLimiter', () => {
     expect(passed.at(-1)).toBeLessThan(2_500);
   });
 
-  it('reserves tickets for live work under a flood of bulk work', async () => {
+  it('reserves tickets for interactive work under a flood of background work', async () => {
     const rateLimiter = new InMemoryRateLimiter(limit);
     const end = new AbortController();
-    const bulk = Promise.allSettled(
-      Array.from({ length: 200 }, () => rateLimiter.admit({ work: 'bulk', methods: [] }, end.signal)),
+    const background = Promise.allSettled(
+      Array.from({ length: 200 }, () =>
+        rateLimiter.admit({ priority: 'background', methods: [] }, end.signal),
+      ),
     );
     const [first, second] = await times(rateLimiter, 5);
     expect(first).toBeLessThan(200);
     expect(second).toBeLessThan(200);
     end.abort();
-    expect((await bulk).filter(({ status }) => status === 'fulfilled').length).toBeLessThan(line);
+    expect((await background).filter(({ status }) => status === 'fulfilled').length).toBeLessThan(line);
   });
 
   it('delays requests after a rejection, also those with a ticket', async () => {
@@ -52,14 +54,16 @@ describe('InMemoryRateLimiter', () => {
 
   it('ends a wait with the signal’s reason, and releases the ticket', async () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 0.5, burst: 2 });
-    await rateLimiter.admit({ work: 'live', methods: [] });
+    await rateLimiter.admit({ priority: 'interactive', methods: [] });
     const reason = new Error('shutting down');
-    for (const work of ['live', 'bulk'] as const) {
+    for (const priority of ['interactive', 'background'] as const) {
       const end = new AbortController();
-      const waiting = rateLimiter.admit({ work, methods: [] }, end.signal);
+      const waiting = rateLimiter.admit({ priority, methods: [] }, end.signal);
       end.abort(reason);
       await expect(waiting).rejects.toBe(reason);
-      await expect(rateLimiter.admit({ work, methods: [] }, AbortSignal.abort(reason))).rejects.toBe(reason);
+      await expect(rateLimiter.admit({ priority, methods: [] }, AbortSignal.abort(reason))).rejects.toBe(
+        reason,
+      );
     }
     const [passed] = await times(rateLimiter, 1);
     expect(passed).toBeLessThan(3_500);
@@ -69,16 +73,16 @@ describe('InMemoryRateLimiter', () => {
     const rateLimiter = new InMemoryRateLimiter();
     const usage = { operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true };
     await rateLimiter.observe([{ method: 'crm.item.list', ...usage }]);
-    const work = 'live' as const;
+    const priority = 'interactive' as const;
     const optional = ['crm.item.LIST', 'crm.item.get'];
-    const paused = await rateLimiter.admit({ work, methods: ['batch'], optional });
+    const paused = await rateLimiter.admit({ priority, methods: ['batch'], optional });
     expect([...paused.keys()]).toEqual(['crm.item.list']);
     expect(paused.get('crm.item.list')).toBeGreaterThan(80_000);
 
-    await expect(rateLimiter.admit({ work, methods: ['crm.item.get'] })).resolves.toEqual(new Map());
-    await expect(rateLimiter.admit({ work, methods: ['crm.item.get', 'crm.item.list'] })).resolves.toEqual(
-      new Map([['crm.item.list', expect.closeTo(90_000, -5)]]),
-    );
+    await expect(rateLimiter.admit({ priority, methods: ['crm.item.get'] })).resolves.toEqual(new Map());
+    await expect(
+      rateLimiter.admit({ priority, methods: ['crm.item.get', 'crm.item.list'] }),
+    ).resolves.toEqual(new Map([['crm.item.list', expect.closeTo(90_000, -5)]]));
   });
 
   it('takes no ticket for a request that cannot be sent', async () => {
@@ -87,8 +91,10 @@ describe('InMemoryRateLimiter', () => {
       { method: 'a', operatingSeconds: undefined, resetsInMs: 90_000, exhausted: true },
     ]);
     for (let round = 0; round < 10; round += 1) {
-      expect((await rateLimiter.admit({ work: 'live', methods: ['b', 'a'] })).size).toBe(1);
-      expect((await rateLimiter.admit({ work: 'bulk', methods: ['batch'], optional: ['a'] })).size).toBe(1);
+      expect((await rateLimiter.admit({ priority: 'interactive', methods: ['b', 'a'] })).size).toBe(1);
+      expect(
+        (await rateLimiter.admit({ priority: 'background', methods: ['batch'], optional: ['a'] })).size,
+      ).toBe(1);
     }
     const [passed] = await times(rateLimiter, 1);
     expect(passed).toBeLessThan(1_000);
@@ -97,7 +103,7 @@ describe('InMemoryRateLimiter', () => {
   it('sends one call of a throttled method at a time, the next after its usage sample', async () => {
     const rateLimiter = new InMemoryRateLimiter();
     const usage = { method: 'crm.item.list', resetsInMs: 2_000, exhausted: false };
-    const request = { work: 'live' as const, methods: ['crm.item.list'] };
+    const request = { priority: 'interactive' as const, methods: ['crm.item.list'] };
     await rateLimiter.observe([{ ...usage, operatingSeconds: 384 }]);
     await rateLimiter.admit(request);
     const second = rateLimiter.admit(request);

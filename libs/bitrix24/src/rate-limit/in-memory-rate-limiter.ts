@@ -11,7 +11,7 @@ import {
   ticketDelayMs,
   DEFAULT_LIMIT,
 } from './bucket.js';
-import { judgeWaits, observeUsage, reserveCalls, type ThrottledMethod } from './operating-time.js';
+import { splitWaits, observeUsage, reserveCalls, type ThrottledMethod } from './operating-time.js';
 import {
   canBeSent,
   type MethodUsage,
@@ -32,9 +32,9 @@ const MAX_SLEEP_MS = 10_000;
  */
 export class InMemoryRateLimiter implements RateLimiter {
   private bucket: Bucket = emptyBucket(performance.now());
-  private readonly slowed = new Map<string, ThrottledMethod>();
-  /** Bulk requests ask for a ticket one after the other, in their order; live ones at once. */
-  private readonly bulkQueue = pLimit(1);
+  private readonly throttledMethods = new Map<string, ThrottledMethod>();
+  /** Background requests ask for a ticket one after the other, in their order; interactive ones at once. */
+  private readonly backgroundQueue = pLimit(1);
 
   /** @param limit of the portal's plan */
   constructor(private readonly limit: RateLimit = DEFAULT_LIMIT) {}
@@ -45,7 +45,7 @@ export class InMemoryRateLimiter implements RateLimiter {
     const known = { ...request, methods: lowered(request.methods), optional: lowered(request.optional) };
     const throttled = await this.reserveCalls(known, signal);
     if (canBeSent(known, throttled))
-      await this.awaitTicket(await this.takeTicket(request.work, signal), signal);
+      await this.awaitTicket(await this.takeTicket(request.priority, signal), signal);
     return throttled;
   }
 
@@ -56,9 +56,9 @@ export class InMemoryRateLimiter implements RateLimiter {
 
   observe(usage: readonly MethodUsage[]): Promise<void> {
     for (const sample of usage) {
-      const slowed = observeUsage(this.slowed.get(sample.method), sample, performance.now());
-      if (slowed) this.slowed.set(sample.method, slowed);
-      else this.slowed.delete(sample.method);
+      const changed = observeUsage(this.throttledMethods.get(sample.method), sample, performance.now());
+      if (changed) this.throttledMethods.set(sample.method, changed);
+      else this.throttledMethods.delete(sample.method);
     }
     return Promise.resolve();
   }
@@ -70,16 +70,16 @@ export class InMemoryRateLimiter implements RateLimiter {
     const throttled = new Map<string, number>();
     for (let waitedMs = 0; canBeSent(request, throttled);) {
       const methods = [...request.methods, ...request.optional].filter((method) => !throttled.has(method));
-      const slowed = new Map(
+      const found = new Map(
         methods.flatMap((method) => {
-          const found = this.slowed.get(method);
-          return found ? [[method, found]] : [];
+          const each = this.throttledMethods.get(method);
+          return each ? [[method, each]] : [];
         }),
       );
-      const { waits, claimed } = reserveCalls(slowed, performance.now());
-      for (const [method, each] of claimed) this.slowed.set(method, each);
+      const { waits, claimed } = reserveCalls(found, performance.now());
+      for (const [method, each] of claimed) this.throttledMethods.set(method, each);
       if (waits.size === 0) break;
-      const { tooLong, pauseMs } = judgeWaits(waits, waitedMs);
+      const { tooLong, pauseMs } = splitWaits(waits, waitedMs);
       for (const [method, waitMs] of tooLong) throttled.set(method, waitMs);
       if (tooLong.length > 0) continue;
       await sleep(pauseMs, signal);
@@ -89,9 +89,9 @@ export class InMemoryRateLimiter implements RateLimiter {
   }
 
   /** @returns the ticket's number */
-  private async takeTicket(work: Priority, signal?: AbortSignal): Promise<number> {
-    if (work === 'live') return await this.acquireTicket(work, signal);
-    const asking = this.bulkQueue(() => this.acquireTicket(work, signal));
+  private async takeTicket(priority: Priority, signal?: AbortSignal): Promise<number> {
+    if (priority === 'interactive') return await this.acquireTicket(priority, signal);
+    const asking = this.backgroundQueue(() => this.acquireTicket(priority, signal));
     return await unlessAborted(asking, signal).catch((error: unknown) => {
       void asking.then(
         (ticket) => this.release(ticket),
@@ -101,10 +101,10 @@ export class InMemoryRateLimiter implements RateLimiter {
     });
   }
 
-  private async acquireTicket(work: Priority, signal?: AbortSignal): Promise<number> {
+  private async acquireTicket(priority: Priority, signal?: AbortSignal): Promise<number> {
     for (;;) {
       signal?.throwIfAborted();
-      const { bucket, taken } = takeTicket(this.bucket, this.limit, work, performance.now());
+      const { bucket, taken } = takeTicket(this.bucket, this.limit, priority, performance.now());
       this.bucket = bucket;
       if (taken.granted) return taken.ticket;
       await sleep(wakeAfter(taken.retryAfterMs), signal);

@@ -25,18 +25,18 @@ const refusal = (resetsInMs?: number): MethodUsage => ({
   resetsInMs,
   exhausted: true,
 });
-const waitOf = (slowed: ThrottledMethod | undefined, nowMs: number): number =>
-  (slowed && reserveCalls(new Map([[method, slowed]]), nowMs).waits.get(method)) ?? 0;
+const waitOf = (throttled: ThrottledMethod | undefined, nowMs: number): number =>
+  (throttled && reserveCalls(new Map([[method, throttled]]), nowMs).waits.get(method)) ?? 0;
 
 /** The method after a usage sample that throttles it. */
-function slowedBy(usage: MethodUsage): ThrottledMethod {
-  const slowed = observeUsage(undefined, usage, 0);
-  if (!slowed) throw new Error('the sample throttles nothing');
-  return slowed;
+function throttledBy(usage: MethodUsage): ThrottledMethod {
+  const throttled = observeUsage(undefined, usage, 0);
+  if (!throttled) throw new Error('the sample throttles nothing');
+  return throttled;
 }
 
 function pausedMs(usage: MethodUsage): number | undefined {
-  return throttledOf(new Map([[method, slowedBy(usage)]]), 0).get(method);
+  return throttledOf(new Map([[method, throttledBy(usage)]]), 0).get(method);
 }
 
 describe('operating time', () => {
@@ -48,9 +48,11 @@ describe('operating time', () => {
 
   it('spreads the rest of the budget until the reset: half of it used, half of the time waited', () => {
     const half = (SLOW_FROM_SECONDS + OPERATING_LIMIT_SECONDS) / 2;
-    const slowed = observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 1_000);
-    expect(observeUsage(slowed, usageOf(half, 290_000), 11_000)).toMatchObject({ nextAtMs: 1_000 + 150_000 });
-    expect(observeUsage(slowed, usageOf(500, 290_000), 11_000)).toMatchObject({ nextAtMs: 301_000 });
+    const throttled = observeUsage(undefined, usageOf(SLOW_FROM_SECONDS), 1_000);
+    expect(observeUsage(throttled, usageOf(half, 290_000), 11_000)).toMatchObject({
+      nextAtMs: 1_000 + 150_000,
+    });
+    expect(observeUsage(throttled, usageOf(500, 290_000), 11_000)).toMatchObject({ nextAtMs: 301_000 });
   });
 
   it('pauses an exhausted method until its reset, and no longer than ten minutes', () => {
@@ -62,8 +64,8 @@ describe('operating time', () => {
   });
 
   it('uses the reset time of the previous sample if the error has none', () => {
-    const slowed = observeUsage(undefined, usageOf(470, 200_000), 0);
-    expect(observeUsage(slowed, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
+    const throttled = observeUsage(undefined, usageOf(470, 200_000), 0);
+    expect(observeUsage(throttled, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
   });
 
   it('ignores the late usage sample of an earlier call', () => {
@@ -73,7 +75,7 @@ describe('operating time', () => {
   });
 
   it('resumes by itself at the reset, one call at a time until the first usage sample, and then by that', () => {
-    const exhausted = slowedBy(refusal(200_000));
+    const exhausted = throttledBy(refusal(200_000));
     const first = reserveCalls(new Map([[method, exhausted]]), 200_000);
     expect(first.waits.size).toBe(0);
     const claimed = first.claimed.get(method);
@@ -83,10 +85,10 @@ describe('operating time', () => {
   });
 
   it('reserves nothing when one of several methods has to wait', () => {
-    const slowed = slowedBy(usageOf(SLOW_FROM_SECONDS));
+    const throttled = throttledBy(usageOf(SLOW_FROM_SECONDS));
     const methods = new Map([
-      ['a', slowed],
-      ['b', { ...slowed, nextAtMs: 3_000 }],
+      ['a', throttled],
+      ['b', { ...throttled, nextAtMs: 3_000 }],
     ]);
     expect(reserveCalls(methods, 1_000)).toEqual({ waits: new Map([['b', 2_000]]), claimed: new Map() });
     expect([...reserveCalls(methods, 3_000).claimed.keys()]).toEqual(['a', 'b']);
@@ -123,17 +125,18 @@ describe('operating time', () => {
         fc.integer({ min: 0, max: 5_000 }),
         (costMs, gapMs) => {
           const baskets = new Baskets();
-          let slowed: ThrottledMethod | undefined;
+          let throttled: ThrottledMethod | undefined;
           let calls = 0;
           let nowMs = 0;
           // One caller who always has something to ask; a call takes as long as its operating time.
           while (nowMs < 3_600_000) {
-            const waitMs = waitOf(slowed, nowMs);
+            const waitMs = waitOf(throttled, nowMs);
             nowMs += waitMs;
-            if (slowed) slowed = reserveCalls(new Map([[method, slowed]]), nowMs).claimed.get(method);
+            if (throttled)
+              throttled = reserveCalls(new Map([[method, throttled]]), nowMs).claimed.get(method);
             const usage = baskets.call(costMs / 1_000, nowMs);
             nowMs += costMs + gapMs;
-            slowed = observeUsage(slowed, usage, nowMs);
+            throttled = observeUsage(throttled, usage, nowMs);
             if (!usage.exhausted) calls += 1;
           }
           expect(baskets.refusals).toBeLessThanOrEqual(6);

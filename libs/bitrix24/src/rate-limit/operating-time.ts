@@ -67,11 +67,11 @@ export function observeUsage(
 
 /** The methods whose delay exceeds `MAX_WAIT_MS`, with the delay in milliseconds. */
 export function throttledOf(
-  slowed: ReadonlyMap<string, ThrottledMethod>,
+  throttled: ReadonlyMap<string, ThrottledMethod>,
   nowMs: number,
 ): Map<string, number> {
   return new Map(
-    [...slowed]
+    [...throttled]
       .map(([method, { nextAtMs }]): [string, number] => [method, Math.ceil(nextAtMs - nowMs)])
       .filter(([, waitMs]) => waitMs > MAX_WAIT_MS),
   );
@@ -83,14 +83,14 @@ export function throttledOf(
  * @returns the delays in milliseconds of those that have to wait
  */
 export function reserveCalls(
-  slowed: ReadonlyMap<string, ThrottledMethod>,
+  throttled: ReadonlyMap<string, ThrottledMethod>,
   nowMs: number,
 ): { waits: Map<string, number>; claimed: Map<string, ThrottledMethod> } {
-  const waits = [...slowed]
+  const waits = [...throttled]
     .map(([method, { nextAtMs }]): [string, number] => [method, Math.ceil(nextAtMs - nowMs)])
     .filter(([, waitMs]) => waitMs > 0);
   if (waits.length > 0) return { waits: new Map(waits), claimed: new Map() };
-  const claimed = [...slowed].map(([method, each]): [string, ThrottledMethod] => [
+  const claimed = [...throttled].map(([method, each]): [string, ThrottledMethod] => [
     method,
     { ...each, nextAtMs: nowMs + USAGE_SAMPLE_MS },
   ]);
@@ -101,7 +101,7 @@ export function reserveCalls(
  * What a request does that has already waited `waitedMs`: it goes on without the methods with a longer delay than it
  * waits for; if there are none, it asks again after a pause.
  */
-export function judgeWaits(
+export function splitWaits(
   waits: ReadonlyMap<string, number>,
   waitedMs: number,
 ): { tooLong: [method: string, waitMs: number][]; pauseMs: number } {

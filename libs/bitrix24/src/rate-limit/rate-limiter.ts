@@ -1,7 +1,5 @@
-/**
- * `live`: interactive, an event whose result a person waits for. `bulk`: background, a backfill or a reconciliation.
- */
-export type Priority = 'live' | 'bulk';
+/** `interactive`: an event whose result a person waits for. `background`: a backfill or a reconciliation. */
+export type Priority = 'interactive' | 'background';
 
 /** Operating time of one method as a response reports it (`limits.md`). */
 export interface MethodUsage {
@@ -17,7 +15,7 @@ export interface MethodUsage {
 
 /** One HTTP request. Method names in lower case. */
 export interface RequestToAdmit {
-  readonly work: Priority;
+  readonly priority: Priority;
   /** Without these the request is not sent; for a batch also `batch` itself. */
   readonly methods: readonly string[];
   /** Commands of a batch that can be left out; of those given at least one must be sent. */

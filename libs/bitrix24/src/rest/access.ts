@@ -1,6 +1,15 @@
 /** The credential of one portal. `endpoint` ends in `/`; the method's name is appended to it. */
 export type PortalAccess =
-  | { readonly kind: 'oauth'; readonly endpoint: string; readonly accessToken: string }
+  | {
+      readonly kind: 'oauth';
+      readonly endpoint: string;
+      readonly accessToken: string;
+      /**
+       * `auth_connector` of requests that change something, so that the portal leaves them out of the offline queue
+       * that was bound with the same (`api-reference/events/offline-events.md`). Only where its plan has `rest_auth_connector`.
+       */
+      readonly connector?: string | undefined;
+    }
   /** `https://<portal>/rest/<user>/<secret>/`: the whole address is a secret. */
   | { readonly kind: 'webhook'; readonly endpoint: string };
 
@@ -30,6 +39,8 @@ export interface TokenStore {
    * @throws Bitrix24Error `REDIRECT` when no other address is confirmed
    */
   relocate?(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess>;
+  /** Called when the portal's plan refused a request because of its `connector`; the request is sent again without one. */
+  connectorRefused?(): Promise<void>;
 }
 
 /**

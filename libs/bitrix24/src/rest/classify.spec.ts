@@ -56,7 +56,7 @@ function casesOf([code = '', status = '', asked = '']: string[]): [code: string,
 }
 
 const REST = tableUnder('Errors of a portal');
-const OAUTH = tableUnder('Refusals of the OAuth server');
+const OAUTH = tableUnder('Errors of the OAuth server');
 
 describe('the table of a portal’s errors', () => {
   it.each(REST.map((row) => [row.slice(0, 3).join(' '), row] as const))('%s', (_, row) => {

@@ -1,4 +1,5 @@
-import type { Delivered, ResponseDefect } from '../http/outcome.js';
+import type { Delivered } from '../http/http-request.js';
+import type { ResponseDefect } from '../http/response-reader.js';
 
 /**
  * How to handle an error:

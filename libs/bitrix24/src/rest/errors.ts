@@ -1,5 +1,6 @@
 import { classify, type ErrorClass, recoveryFor, type Recovery } from './classify.js';
-import type { Delivered, ResponseDefect } from '../http/outcome.js';
+import type { Delivered } from '../http/http-request.js';
+import type { ResponseDefect } from '../http/response-reader.js';
 
 export interface Bitrix24ErrorDetails {
   /** Default: `classify` of the code and the other details. */

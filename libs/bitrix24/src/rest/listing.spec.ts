@@ -1,22 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ReceivedRequest, Peer, type Reply } from '../../test/peer.js';
+import { clientOf, type ReceivedRequest, Peer, type Reply } from '../../test/peer.js';
 import { dig, type PhpMap } from '../../test/php-query.js';
 import { sentCommands, sentPage } from '../../test/sent.js';
-import { MemoryTokens } from '../../test/token-store.js';
 import type { Item } from './listing.js';
-import { PortalClient } from '../portal-client.js';
+import type { PortalClient } from '../portal-client.js';
 
 let peer: Peer;
 let client: PortalClient;
 
 beforeEach(async () => {
   peer = await Peer.start();
-  client = new PortalClient({
-    memberId: 'm1',
-    tokens: new MemoryTokens(`${peer.url}/rest/`, 'token'),
-    allowHosts: [peer.host],
-    repeatPauseMs: () => 0,
-  });
+  client = clientOf(peer);
 });
 afterEach(() => peer.stop());
 

@@ -6,10 +6,10 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { failureOf } from '../../test/failure.js';
-import { Peer } from '../../test/peer.js';
+import { clientOf, Peer } from '../../test/peer.js';
 import { MemoryTokens } from '../../test/token-store.js';
 import { webhookTokens } from './access.js';
-import { PortalClient, type PortalClientOptions } from '../portal-client.js';
+import type { PortalClient, PortalClientOptions } from '../portal-client.js';
 
 const exporter = new InMemorySpanExporter();
 let peer: Peer;
@@ -29,13 +29,7 @@ afterEach(async () => {
 
 function client(options: Partial<PortalClientOptions> = {}): PortalClient {
   const tokens = webhookTokens(`${peer.url}/rest/1/s3cret/`);
-  return new PortalClient({
-    memberId: 'm1',
-    tokens,
-    allowHosts: ['127.0.0.1'],
-    repeatPauseMs: () => 0,
-    ...options,
-  });
+  return clientOf(peer, { tokens, ...options });
 }
 
 describe('the span of a request', () => {
@@ -52,11 +46,18 @@ describe('the span of a request', () => {
         'http.request.method': 'POST',
         'http.response.status_code': 200,
         'server.address': '127.0.0.1',
-        'relay.member_id': 'm1',
-        'relay.rest.method': 'batch',
-        'relay.rest.methods': ['crm.item.list', 'crm.item.update', 'batch'],
+        'bitrix24.member_id': 'm1',
+        'bitrix24.method': 'batch',
+        'bitrix24.methods': ['crm.item.list', 'crm.item.update', 'batch'],
       },
     });
+  });
+
+  it('has the attributes of the caller, too', async () => {
+    await client({ spanAttributes: { 'shop.tenant': 'acme' } }).call('app.info');
+    const [span] = exporter.getFinishedSpans();
+    expect(span?.instrumentationScope.name).toBe('bitrix24-rest-client');
+    expect(span?.attributes).toMatchObject({ 'bitrix24.method': 'app.info', 'shop.tenant': 'acme' });
   });
 
   it('is created for each retry, with its error', async () => {

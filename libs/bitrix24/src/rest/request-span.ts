@@ -1,7 +1,7 @@
-import { type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { type Attributes, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { Bitrix24Error } from './errors.js';
 
-const tracer = trace.getTracer('@relay/bitrix24');
+const tracer = trace.getTracer('bitrix24-rest-client');
 
 export interface TracedRequest {
   readonly memberId: string;
@@ -9,6 +9,8 @@ export interface TracedRequest {
   /** The executed methods, in lower case. */
   readonly methods: readonly string[];
   readonly url: URL;
+  /** Besides its own. */
+  readonly attributes?: Attributes | undefined;
 }
 
 /**
@@ -17,15 +19,16 @@ export interface TracedRequest {
  * secret.
  */
 export function inRequestSpan<T>(
-  { memberId, method, methods, url }: TracedRequest,
+  { memberId, method, methods, url, attributes: added }: TracedRequest,
   run: (span: Span) => Promise<T>,
 ): Promise<T> {
   const attributes = {
     'http.request.method': 'POST',
     'server.address': url.hostname,
-    'relay.member_id': memberId,
-    'relay.rest.method': method,
-    'relay.rest.methods': [...methods],
+    'bitrix24.member_id': memberId,
+    'bitrix24.method': method,
+    'bitrix24.methods': [...methods],
+    ...added,
   };
   return tracer.startActiveSpan(`POST ${method}`, { kind: SpanKind.CLIENT, attributes }, async (span) => {
     try {

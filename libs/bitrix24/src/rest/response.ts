@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Bitrix24Error, readCode } from './errors.js';
-import type { ResponseDefect } from '../http/outcome.js';
+import type { ResponseDefect } from '../http/response-reader.js';
 
 /** The part of `time` that is relevant for limits, in seconds (`api-reference/data-types.md#time`). */
 export interface RequestTime {

@@ -1,3 +1,4 @@
+import type { Attributes } from '@opentelemetry/api';
 import { type PortalAccess, secretsOf, type TokenStore } from './access.js';
 import type { ErrorClass } from './classify.js';
 import { Bitrix24Error } from './errors.js';
@@ -29,22 +30,29 @@ export interface SenderOptions {
   readonly timeoutMs: number;
   readonly maxAnswerBytes?: number | undefined;
   readonly rateLimiter: RateLimiter | undefined;
-  readonly work: Priority;
+  readonly priority: Priority;
   readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
   readonly onOutcome?: ((outcome: RequestOutcome) => Promise<void>) | undefined;
+  readonly userAgent?: string | undefined;
+  readonly spanAttributes?: Attributes | undefined;
 }
 
 /** One HTTP request. */
 export interface RestRequest<T> {
   readonly method: string;
-  readonly params: Params;
+  /** With this `auth_connector`, unless it is empty or nothing is changed. */
+  readonly params: (connector: string) => Params;
+  /** Instead of the one of the access; empty for none. */
+  readonly connector?: string | undefined;
   /** The executed methods in lower case: the method, or the commands' methods and `batch`. */
   readonly methods: readonly string[];
   readonly kind: Idempotency;
+  readonly maxAnswerBytes?: number | undefined;
   /** Parses the response; its error counts as the request's error, so that a damaged response is retried. */
   readonly read: (
     answer: RestResponse,
     context: RequestContext,
+    connector: string,
   ) => { readonly value: T; readonly usage: MethodUsage[] };
 }
 
@@ -59,6 +67,7 @@ interface AttemptState {
   refreshed: boolean;
   reread: boolean;
   relocated: boolean;
+  connectorRefused: boolean;
   throttled: number;
   retries: number;
 }
@@ -81,10 +90,10 @@ export class Sender {
    * Gets the access, then waits until the request may be sent: it would arrive too late for its ticket otherwise.
    * @throws the error of the token store or the rate limiter; the signal's reason
    */
-  async admit(request: Omit<RequestToAdmit, 'work'>, signal?: AbortSignal): Promise<Admission> {
-    const { tokens, rateLimiter, work } = this.options;
+  async admit(request: Omit<RequestToAdmit, 'priority'>, signal?: AbortSignal): Promise<Admission> {
+    const { tokens, rateLimiter, priority } = this.options;
     const access = await tokens.access(signal);
-    return { access, throttled: (await rateLimiter?.admit({ ...request, work }, signal)) ?? new Map() };
+    return { access, throttled: (await rateLimiter?.admit({ ...request, priority }, signal)) ?? new Map() };
   }
 
   /** @throws Bitrix24Error; the error of the token store or the rate limiter; the signal's reason */
@@ -107,6 +116,7 @@ export class Sender {
       refreshed: false,
       reread: false,
       relocated: false,
+      connectorRefused: false,
       throttled: 0,
       retries: 0,
     };
@@ -122,8 +132,8 @@ export class Sender {
   }
 
   async #admitAgain({ method, methods }: RestRequest<unknown>, signal?: AbortSignal): Promise<void> {
-    const { memberId, rateLimiter, work } = this.options;
-    const throttled = await rateLimiter?.admit({ work, methods }, signal);
+    const { memberId, rateLimiter, priority } = this.options;
+    const throttled = await rateLimiter?.admit({ priority, methods }, signal);
     if (throttled && throttled.size > 0)
       throw throttledError(memberId, method, Math.max(...throttled.values()));
   }
@@ -134,24 +144,36 @@ export class Sender {
    */
   async #prepareRetry(
     error: Bitrix24Error,
-    { method, kind }: RestRequest<unknown>,
+    request: RestRequest<unknown>,
     access: PortalAccess,
     tried: AttemptState,
     signal?: AbortSignal,
   ): Promise<PortalAccess> {
+    const { method, kind } = request;
     const { tokens, rateLimiter } = this.options;
+    if (error.code === 'WRONG_LICENSE' && 'auth_connector' in request.params(connectorOf(request, access))) {
+      // The plan lacks a feature, not REST: the portal is not to be suspended. Nothing was executed.
+      if (request.connector !== undefined || access.kind !== 'oauth' || tried.connectorRefused) {
+        throw new Bitrix24Error(error.code, { ...detailsOf(error, method), errorClass: 'permanent' });
+      }
+      tried.connectorRefused = true;
+      await tokens.connectorRefused?.();
+      return { ...access, connector: undefined };
+    }
     if (isExpiredToken(error) && access.kind === 'oauth' && !tried.refreshed) {
       tried.refreshed = true;
-      return await tokens.refresh(access.accessToken, signal);
+      return withConnectorOf(access, await tokens.refresh(access.accessToken, signal));
     }
     if (isOfToken(error) && access.kind === 'oauth' && !tried.reread) {
       tried.reread = true;
       const latest = await (tokens.latest?.(access.accessToken, signal) ?? tokens.access(signal));
-      if (latest.kind !== 'oauth' || latest.accessToken !== access.accessToken) return latest;
+      if (latest.kind !== 'oauth' || latest.accessToken !== access.accessToken) {
+        return withConnectorOf(access, latest);
+      }
     }
     if (error.code === 'REDIRECT' && tokens.relocate !== undefined && !tried.relocated) {
       tried.relocated = true;
-      return await tokens.relocate(access.endpoint, signal);
+      return withConnectorOf(access, await tokens.relocate(access.endpoint, signal));
     }
     if (error.code === 'QUERY_LIMIT_EXCEEDED' && rateLimiter !== undefined) {
       await rateLimiter.refused();
@@ -184,13 +206,18 @@ export class Sender {
     if (method === probe) return rejection;
     this.#planCheck ??= this.#checkPlan(probe, access).finally(() => (this.#planCheck = undefined));
     const errorClass = await unlessAborted(this.#planCheck, signal);
-    const { code, httpStatus } = rejection;
-    return new Bitrix24Error(code, { memberId, method, httpStatus, errorClass });
+    return new Bitrix24Error(rejection.code, { ...detailsOf(rejection, method), memberId, errorClass });
   }
 
   async #checkPlan(method: string, access: PortalAccess): Promise<ErrorClass> {
     const read = (answer: RestResponse) => ({ value: answer, usage: usageOfCall(method, answer) });
-    const request: RestRequest<RestResponse> = { method, params: {}, methods: [method], kind: 'read', read };
+    const request: RestRequest<RestResponse> = {
+      method,
+      params: () => ({}),
+      methods: [method],
+      kind: 'read',
+      read,
+    };
     try {
       await this.#admitAgain(request);
       await this.#attempt(request, access);
@@ -204,33 +231,54 @@ export class Sender {
   }
 
   /** The token is in the body: URLs end up in logs. */
-  async #attempt<T>(
-    { method, methods, params, read }: RestRequest<T>,
-    access: PortalAccess,
-    signal?: AbortSignal,
-  ): Promise<T> {
-    const { memberId, allowHosts, timeoutMs, maxAnswerBytes = Infinity } = this.options;
+  async #attempt<T>(request: RestRequest<T>, access: PortalAccess, signal?: AbortSignal): Promise<T> {
+    const { method, methods, read } = request;
+    const connector = connectorOf(request, access);
+    const params = request.params(connector);
+    const {
+      memberId,
+      allowHosts,
+      timeoutMs,
+      maxAnswerBytes = Infinity,
+      userAgent,
+      spanAttributes,
+    } = this.options;
     const context: RequestContext = { memberId, method, secrets: secretsOf(access) };
     const address = `${access.endpoint}${method}`;
     // Checked first: the error of `new URL` quotes its argument.
     if (!URL.canParse(address)) throw new Bitrix24Error('BAD_ENDPOINT', { memberId, method });
     const url = new URL(address);
-    return await inRequestSpan({ memberId, method, methods, url }, async (span) => {
-      const result = await this.postRequest({
-        url,
-        contentType: 'application/json',
-        body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
-        timeoutMs,
-        maxAnswerBytes: Math.min(maxAnswerBytes, maxAnswerBytesOf(methods)),
-        allowHosts,
-        signal,
-      });
-      noteHttpStatus(span, result.httpStatus);
-      return await this.#read(result, context, read);
-    });
+    return await inRequestSpan(
+      { memberId, method, methods, url, attributes: spanAttributes },
+      async (span) => {
+        const result = await this.postRequest({
+          url,
+          contentType: 'application/json',
+          headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
+          body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
+          timeoutMs,
+          maxAnswerBytes: Math.min(
+            maxAnswerBytes,
+            request.maxAnswerBytes ?? Infinity,
+            maxAnswerBytesOf(methods),
+          ),
+          allowHosts,
+          signal,
+        });
+        noteHttpStatus(span, result.httpStatus);
+        return await this.#read(result, context, (answer, asked) => read(answer, asked, connector));
+      },
+    );
   }
 
-  async #read<T>(result: HttpResult, context: RequestContext, read: RestRequest<T>['read']): Promise<T> {
+  async #read<T>(
+    result: HttpResult,
+    context: RequestContext,
+    read: (
+      answer: RestResponse,
+      context: RequestContext,
+    ) => { readonly value: T; readonly usage: MethodUsage[] },
+  ): Promise<T> {
     try {
       const { value, usage } = read(answerOf(result, context), context);
       await this.#observe(usage);
@@ -244,6 +292,21 @@ export class Sender {
   async #observe(usage: MethodUsage[]): Promise<void> {
     if (usage.length > 0) await this.options.rateLimiter?.observe(usage);
   }
+}
+
+function connectorOf({ connector }: RestRequest<unknown>, access: PortalAccess): string {
+  if (access.kind !== 'oauth') return '';
+  return connector ?? access.connector ?? '';
+}
+
+/** A new token, or address, says nothing about the plan. */
+function withConnectorOf(former: PortalAccess, access: PortalAccess): PortalAccess {
+  if (former.kind !== 'oauth' || access.kind !== 'oauth') return access;
+  return { ...access, connector: former.connector };
+}
+
+function detailsOf({ httpStatus, memberId }: Bitrix24Error, method: string) {
+  return { method, httpStatus, ...(memberId !== undefined && { memberId }) };
 }
 
 function answerOf(result: HttpResult, context: RequestContext): RestResponse {

@@ -83,7 +83,7 @@ export function throttledError(memberId: string, method: string, retryAfterMs: n
 export interface SplitBatch {
   readonly sent: Record<string, Command>;
   /** Outcomes of the commands that are not sent. */
-  readonly held: Record<string, CommandOutcome>;
+  readonly notSent: Record<string, CommandOutcome>;
 }
 
 /** Whether commands depend on one another: all of them are sent, or none. */
@@ -110,13 +110,13 @@ export function splitThrottled(
   }
 
   const sent: [string, Command][] = [];
-  const held: [string, CommandOutcome][] = [];
+  const notSent: [string, CommandOutcome][] = [];
   for (const [key, command] of Object.entries(commands)) {
     const wait = waitOf(command);
     if (wait === undefined) sent.push([key, command]);
-    else held.push([key, { ok: false, error: throttledError(memberId, command.method, wait) }]);
+    else notSent.push([key, { ok: false, error: throttledError(memberId, command.method, wait) }]);
   }
-  return { sent: Object.fromEntries(sent), held: Object.fromEntries(held) };
+  return { sent: Object.fromEntries(sent), notSent: Object.fromEntries(notSent) };
 }
 
 /** True when in doubt: then the whole batch waits. */

@@ -1,4 +1,5 @@
 import type { DeadLetters } from './dead-letters.js';
+import type { RetryFilter, RetryList } from './waiting-retries.js';
 
 /** The admin API of the bus, for operators. Two implementations: RabbitMQ and PostgreSQL. */
 export interface BusAdmin {
@@ -6,6 +7,8 @@ export interface BusAdmin {
   /** Names of consumers found on the bus itself. RabbitMQ cannot list queues: there, only running consumers. */
   knownConsumers(): Promise<string[]>;
   statusOf(consumer: string): Promise<ConsumerStatus>;
+  /** The same of several, in their order: with one statement for each table, or one connection to the broker. */
+  statuses(consumers: readonly string[]): Promise<ConsumerStatus[]>;
   /** Events without a subscriber, counted by name; the most frequent first. */
   unrouted(): Promise<UnroutedEvents[]>;
   /**
@@ -18,6 +21,11 @@ export interface BusAdmin {
     filter: UnroutedFilter,
   ): Promise<UnroutedReplay>;
   /**
+   * Events of a consumer that wait for their next attempt, the next first.
+   * @throws OperationInProgressError
+   */
+  retries(consumer: string, filter: RetryFilter): Promise<RetryList>;
+  /**
    * Makes everything that waits for these portals due now: retries, and events held until their portal accepts calls
    * again. Retry metadata is kept; all other messages wait as before.
    * @returns how many events
@@ -26,6 +34,13 @@ export interface BusAdmin {
   wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number>;
   /** Everything that must exist for these consumers to work, with its state. Read-only. */
   topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]>;
+  /**
+   * Makes what a consumer takes its events from, as its first start does: from now on events of these names are stored for it, and
+   * no others. For a consumer that some other program is.
+   * @param former every event name that it may have had before; extra names do no harm
+   * @throws OperationInProgressError, BusUnavailableError
+   */
+  declare(consumer: string, names: readonly string[], former: readonly string[]): Promise<void>;
   /**
    * Removes everything that belongs to a consumer, if no process of it runs and none of its messages is left or they
    * are to be dropped.
@@ -48,6 +63,11 @@ export interface ConsumerStatus {
   retrying: number;
   /** Of those, events written by a newer version: they wait for the upgrade. On RabbitMQ, as reported by processes. */
   newer: number;
+  /**
+   * Of those, events for which nothing failed: they exceeded the capacity of their portal's lane. On RabbitMQ, as
+   * reported by processes: those that a process put off before it ended count as retrying.
+   */
+  deferred: number;
   dead: number;
   /** When the oldest event, waiting or in flight, was received; null when there is none or it is unknown. */
   oldestAt: Date | null;
@@ -78,6 +98,12 @@ export interface ConsumerProcess {
   oldestAt: Date | null;
   /** Messages written by a newer version that it has returned to the bus lately. */
   newer: number;
+  /** Events that it has put off although nothing failed, and that are not due again yet. */
+  deferred: number;
+  /** Events that it has handled since its start. */
+  done: number;
+  /** The portals of which it has the most events, the most first, ten at most. */
+  largest: { memberId: string; events: number }[];
   startedAt: Date;
   reportedAt: Date;
 }
@@ -132,6 +158,13 @@ export type Retirement =
   | { outcome: 'draining'; status: ConsumerStatus }
   /** Nothing was removed. `unsubscribed`: events arrived during the retirement, and it receives no more. */
   | { outcome: 'refused'; because: 'processes' | 'messages'; status: ConsumerStatus; unsubscribed: boolean };
+
+/** What was asked of one consumer. @throws TypeError if there is another number of them */
+export function onlyOne(statuses: readonly ConsumerStatus[]): ConsumerStatus {
+  const [status] = statuses;
+  if (!status || statuses.length > 1) throw new TypeError('Each consumer has one status');
+  return status;
+}
 
 /** How many messages prevent its retirement. */
 export function countMessages({ waiting, inHand, retrying, dead }: ConsumerStatus): number {

@@ -76,6 +76,39 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     expect(await matching({ since: new Date(lastAt.getTime() + 1) })).toBe(0);
   });
 
+  it('are counted by cause, with their portals and events, the largest first', async () => {
+    const consumer = test.newConsumer();
+    await letDie(consumer, [one]);
+    await letDie(consumer, [other, one, other], 'NOT_FOUND');
+    const before = await list(consumer);
+    const { groups, matching, complete } = await test.admin.deadLetters.groups(consumer, {});
+    expect({ matching, complete }).toEqual({ matching: 4, complete: true });
+    expect(groups).toMatchObject([
+      {
+        consumer,
+        code: 'NOT_FOUND',
+        message: 'No access',
+        letters: 3,
+        portals: [
+          { memberId: other, letters: 2 },
+          { memberId: one, letters: 1 },
+        ],
+        portalCount: 2,
+        events: [{ event: 'ONCRMCONTACTUPDATE', letters: 3 }],
+      },
+      { code: 'ACCESS_DENIED', letters: 1, portals: [{ memberId: one, letters: 1 }] },
+    ]);
+    const [first, last] = [groups[0]?.firstDiedAt?.getTime() ?? 0, groups[0]?.lastDiedAt?.getTime() ?? 0];
+    expect(last).toBeGreaterThanOrEqual(first);
+    expect(first).toBeGreaterThanOrEqual(groups[1]?.lastDiedAt?.getTime() ?? Infinity);
+    const ofOne = await test.admin.deadLetters.groups(consumer, { memberId: one });
+    expect(ofOne.groups.map(({ code, letters }) => [code, letters])).toEqual([
+      ['ACCESS_DENIED', 1],
+      ['NOT_FOUND', 1],
+    ]);
+    expect(await list(consumer)).toEqual(before);
+  });
+
   it('show the event as it came, without what looks like a secret', async () => {
     const consumer = test.newConsumer();
     const event = anEvent({ memberId: one, data: { FIELDS: { ID: '82' }, password: 'hunter2hunter2' } });

@@ -6,16 +6,17 @@ import {
   type DeadLetterDetail,
   type DeadLetterFilter,
   type DeadLetterStore,
-} from './dead-letter.js';
+} from './dead-letter-store.js';
+import { DeadLetterCounts, DeadLetterGrouping, type DeadLetterGroups } from './dead-letter-groups.js';
 import type { OperatorLock } from './operator-lock.js';
 import { ReplaySession, type ReplayOptions, type ReplayPage } from './replay-session.js';
 
-export interface LetterList {
+export interface DeadLetterList {
   /** The oldest matches, at most as many as requested. */
   letters: DeadLetter[];
   /** All matches within one scan. */
   matching: number;
-  /** False: there are more letters than one scan examines. */
+  /** False: there are more dead letters than one scan examines. */
   complete: boolean;
 }
 
@@ -31,20 +32,25 @@ interface ParkedReplay {
   readonly since: number;
 }
 
-/** The operations on dead letters. A replay goes in pages, each of bounded time, however many letters there are. */
+/** The operations on dead letters. A replay goes in pages, each of bounded time, however many dead letters there are. */
 export class DeadLetters {
   private readonly sessions = new Map<string, ReplaySession>();
   private readonly parked = new Map<string, ParkedReplay>();
+  private readonly counts: DeadLetterCounts;
   private isClosed = false;
 
   constructor(
     private readonly store: DeadLetterStore,
     private readonly lock: OperatorLock,
     private readonly parkedMs = DEFAULT_PARKED_MS,
-  ) {}
+  ) {
+    this.counts = new DeadLetterCounts((consumer, see) =>
+      lock.hold(consumer, () => store.scan(consumer, see)),
+    );
+  }
 
   /** @throws NoSuchConsumerError, OperationInProgressError */
-  async list(consumer: string, filter: DeadLetterFilter, limit: number): Promise<LetterList> {
+  async list(consumer: string, filter: DeadLetterFilter, limit: number): Promise<DeadLetterList> {
     const letters: DeadLetter[] = [];
     let matching = 0;
     const { more } = await this.lock.hold(consumer, () =>
@@ -55,6 +61,23 @@ export class DeadLetters {
       }),
     );
     return { letters, matching, complete: !more };
+  }
+
+  /**
+   * What one scan finds, by cause. Without `id` and times, many letters are not scanned for each request: the result may be
+   * that of an earlier scan, or a part, see `countedAt`. @throws NoSuchConsumerError, OperationInProgressError
+   */
+  async groups(consumer: string, filter: DeadLetterFilter): Promise<DeadLetterGroups> {
+    const { id, since, until, ...rest } = filter;
+    if (id === undefined && since === undefined && until === undefined)
+      return this.counts.groups(consumer, rest);
+    const grouping = new DeadLetterGrouping(consumer);
+    const { more } = await this.lock.hold(consumer, () =>
+      this.store.scan(consumer, (letter) => {
+        if (matchesFilter(letter, filter)) grouping.add(letter);
+      }),
+    );
+    return grouping.result(!more);
   }
 
   /** @throws NoSuchConsumerError, OperationInProgressError */
@@ -70,15 +93,16 @@ export class DeadLetters {
 
   /**
    * One page of a replay. The next page with the same filter goes on where this one ended, if it comes soon and to this
-   * process, and nobody else wants to work on these letters; else it starts at the oldest letter again. A letter that
+   * process, and nobody else wants to work on these dead letters; else it starts at the oldest letter again. A letter that
    * dies again is appended behind the others: pass `until`, or a later page takes it again.
-   * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; letters replayed before stay replayed
+   * @throws NoSuchConsumerError, OperationInProgressError, BusUnavailableError; dead letters replayed before stay replayed
    */
   async replay(consumer: string, filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayPage> {
     const session = (await this.unpark(consumer, filter)) ?? (await this.openSession(consumer, filter));
     try {
       return await session.page(options);
     } finally {
+      this.counts.outdate(consumer);
       if (!this.isClosed && (await session.isUsable())) this.park(consumer, filter, session);
       else await this.closeSession(consumer, session);
     }
@@ -95,12 +119,13 @@ export class DeadLetters {
         return !isFull;
       }),
     );
+    this.counts.outdate(consumer);
     return { letters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
   }
 
-  /** Letters that a replay of this process holds, so that the bus does not count them. */
-  held(consumer: string): number {
-    return this.sessions.get(consumer)?.held ?? 0;
+  /** Dead letters that a replay of this process holds, so that the bus does not count them. */
+  unacknowledged(consumer: string): number {
+    return this.sessions.get(consumer)?.unacknowledged ?? 0;
   }
 
   /** Closes the replays that wait for their next page. */

@@ -1,27 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DeadLetterReader } from './dead-letter.js';
+import type { DeadLetterReader } from './dead-letter-store.js';
 import type { AcquiredLock } from './operator-lock.js';
 
 export interface ReplayOptions {
-  /** Letters per second. */
+  /** Dead letters per second. */
   rate: number;
-  /** Maximum letters in this page; the client asks for no further page after it. */
+  /** Maximum dead letters in this page; the client asks for no further page after it. */
   limit: number;
   /** Approximate maximum duration of the page, in milliseconds. */
   forMs: number;
 }
 
 export interface ReplayPage {
-  /** Letters replayed or dropped. */
+  /** Dead letters replayed or dropped. */
   letters: number;
   /** No match is left; else the next page continues. */
   done: boolean;
-  /** False: there are more letters than one scan examines. */
+  /** False: there are more dead letters than one scan examines. */
   complete: boolean;
 }
 
 /**
- * A lock is held in an open transaction, which PostgreSQL's vacuum waits for, and letters are held unacknowledged,
+ * A lock is held in an open transaction, which PostgreSQL's vacuum waits for, and dead letters are held unacknowledged,
  * which RabbitMQ ends after 30 minutes.
  */
 const MAX_SESSION_MS = 5 * 60_000;
@@ -39,8 +39,8 @@ export class ReplaySession {
     private readonly reader: DeadLetterReader,
   ) {}
 
-  get held(): number {
-    return this.reader.held;
+  get unacknowledged(): number {
+    return this.reader.unacknowledged;
   }
 
   async page({ rate, limit, forMs }: ReplayOptions): Promise<ReplayPage> {
@@ -52,8 +52,7 @@ export class ReplaySession {
     while (letters < limit && performance.now() < deadline) {
       if ((await reader.find(deadline)) !== 'found') break;
       await rateLimiter.admit();
-      await reader.replay();
-      letters += 1;
+      if (await reader.replay()) letters += 1;
     }
     // The following page keeps the rate of this one.
     await rateLimiter.idle();
@@ -69,7 +68,7 @@ export class ReplaySession {
     return !(await this.lock.isWanted().catch(() => true));
   }
 
-  /** The letters return before the next operator reads them. */
+  /** The dead letters return before the next operator reads them. */
   async close(): Promise<void> {
     try {
       await this.reader.close();

@@ -159,6 +159,21 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
     expect(await entitiesOf(consumer)).toHaveLength(half.length - matching.matching);
   });
 
+  it('of two operators at once takes each letter once, and tells each how many were theirs', async () => {
+    const consumer = test.newConsumer();
+    const count = 300;
+    await letDie(consumer, count, [one]);
+    const [mine, theirs] = await Promise.all(
+      [admin, test.admin].map((by) => replayAll(consumer, { memberId: one }, [by])),
+    );
+    expect(sum(mine ?? []) + sum(theirs ?? [])).toBe(count);
+    const back: (string | null | undefined)[] = [];
+    await test.consume({ consumer, names, receive: ({ event }) => void back.push(event.entityId) });
+    await eventually(() => expect(back).toHaveLength(count));
+    expect(new Set(back).size).toBe(count);
+    expect(await test.admin.statusOf(consumer)).toMatchObject({ dead: 0 });
+  });
+
   it('loses none when its process is cut off at any moment, and repeats one at most', async () => {
     const consumer = test.newConsumer();
     const count = 600;

@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 
 const names = ['ONCRMCONTACTUPDATE', 'ONCRMDYNAMICITEMADD_147'];
 
-describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
+describe.each(busAdminsUnderTest)('declaring and retiring a consumer on %s', (_, setUp) => {
   let test: BusAdminUnderTest;
   beforeAll(async () => {
     test = await setUp();
@@ -30,6 +30,37 @@ describe.each(busAdminsUnderTest)('retiring a consumer on %s', (_, setUp) => {
     await unserved(consumer);
     return consumer;
   };
+
+  it('has its events before the consumer was ever started, and only those that were declared last', async () => {
+    const consumer = test.newConsumer();
+    await test.admin.declare(consumer, names, []);
+    const event = anEvent();
+    await test.bus.publish(event);
+    await eventually(async () =>
+      expect(await test.admin.statusOf(consumer)).toMatchObject({ waiting: 1, unknown: false }),
+    );
+    const seen: string[] = [];
+    const consumption = await test.consume({
+      consumer,
+      names,
+      receive: (delivery) => {
+        seen.push(delivery.event.id);
+        void delivery.receipt.done();
+      },
+    });
+    await eventually(() => expect(seen).toEqual([event.id]));
+    await consumption.stop();
+    await unserved(consumer);
+
+    await test.admin.declare(consumer, ['ONCRMDEALADD'], names);
+    await test.underTest.unrouted();
+    await test.bus.publish(anEvent());
+    await eventually(async () => expect(await test.underTest.unrouted()).toHaveLength(1));
+    expect(await test.admin.statusOf(consumer)).toMatchObject({ waiting: 0, retrying: 0 });
+    expect(await test.admin.retire(consumer, { names: ['ONCRMDEALADD'] })).toMatchObject({
+      outcome: 'retired',
+    });
+  });
 
   it('removes everything of the consumer when it has no messages left', async () => {
     const consumer = await createConsumer();

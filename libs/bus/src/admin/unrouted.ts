@@ -1,6 +1,6 @@
 import { formatEventName, parseEventName } from '@relay/events';
 import type { UnroutedEvents, UnroutedFilter } from './bus-admin.js';
-import { eventIn } from './dead-letter.js';
+import { eventIn } from './dead-letter-store.js';
 
 /** Counts events by the name that a consumer would subscribe to; contents are not kept. */
 export class UnroutedCounts {

@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { silentLog } from '@relay/platform';
-import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { eventually } from '../../../../test/support/eventually.js';
-import { busesUnderTest, type BusUnderTest } from '../../../../test/support/bus-under-test.js';
+import {
+  busAdminsUnderTest,
+  type BusAdminUnderTest,
+} from '../../../../test/support/bus-admins-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import type { Delivery, EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
 import type { BusAdmin } from './bus-admin.js';
-import { openBusAdmin } from '../open-bus-admin.js';
 
 jest.setTimeout(120_000);
 
@@ -19,34 +18,18 @@ const names = ['ONCRMCONTACTUPDATE'];
 const one = '1'.repeat(32);
 const other = '2'.repeat(32);
 
-describe.each(busesUnderTest)('waking the retries of a portal on %s', (_, setUp) => {
-  let underTest: BusUnderTest;
-  let database: TestDatabase | undefined;
+describe.each(busAdminsUnderTest)('waking the retries of a portal on %s', (_, setUp) => {
+  let test: BusAdminUnderTest;
   let bus: EventBus;
   let admin: BusAdmin;
   const seen: Delivery[] = [];
 
   beforeAll(async () => {
-    underTest = await setUp();
-    const isRabbit = underTest.url.startsWith('amqp');
-    database = isRabbit ? await freshDatabase('libs/bus') : undefined;
-    const common = {
-      ...(isRabbit && { amqpUrl: underTest.url }),
-      databaseUrl: database?.url ?? underTest.url,
-      log: silentLog,
-      retryDelaysMs,
-      // No Bitrix24 caller waits here, and the machine may be busy.
-      publishDeadlineMs: 5_000,
-    };
-    bus = await openEventBus(common);
-    admin = openBusAdmin(common);
+    test = await setUp({ retryDelaysMs });
+    ({ bus, admin } = test);
     await bus.consume({ consumer, names, receive: (delivery) => void seen.push(delivery) });
   });
-  afterAll(async () => {
-    await Promise.all([bus.close(), admin.close()]);
-    await underTest.drop();
-    await database?.drop();
-  });
+  afterAll(() => test?.end());
 
   async function publish(memberId: string, entityId: string, data: object = {}): Promise<void> {
     await bus.publish(anEvent({ memberId, entityId, data: { ...data } }));

@@ -41,9 +41,9 @@ describe('explanations of broker errors', () => {
       /refuses the user or the password in AMQP_URL/,
     ],
   ])('needs a person: %s', (words, expected) => {
-    const fault = explainConnectionError(amqp(words), 'AMQP_URL');
-    expect(fault.requiresOperator).toBe(true);
-    expect(fault.reason).toMatch(expected);
+    const explained = explainConnectionError(amqp(words), 'AMQP_URL');
+    expect(explained.requiresOperator).toBe(true);
+    expect(explained.reason).toMatch(expected);
   });
 
   it.each([
@@ -60,9 +60,9 @@ describe('explanations of broker errors', () => {
       /forced connection closure with reason shutdown\.$/,
     ],
   ])('passes: %s', (words, expected) => {
-    const fault = explainConnectionError(amqp(words), 'AMQP_URL');
-    expect(fault.requiresOperator).toBe(false);
-    expect(fault.reason).toMatch(expected);
+    const explained = explainConnectionError(amqp(words), 'AMQP_URL');
+    expect(explained.requiresOperator).toBe(false);
+    expect(explained.reason).toMatch(expected);
   });
 
   it('finds the reason in the chain of causes', () => {
@@ -90,9 +90,9 @@ describe('explanations of database errors', () => {
     ['53300', 'sorry, too many clients already', /max_connections/, true],
     ['57P03', 'the database system is starting up', /is starting/, false],
   ])('%s %s', (code, message, expected, requiresOperator) => {
-    const fault = explainConnectionError(postgres(code, message), 'DATABASE_URL');
-    expect(fault.reason).toMatch(expected);
-    expect(fault.requiresOperator).toBe(requiresOperator);
+    const explained = explainConnectionError(postgres(code, message), 'DATABASE_URL');
+    expect(explained.reason).toMatch(expected);
+    expect(explained.requiresOperator).toBe(requiresOperator);
   });
 
   it.each([

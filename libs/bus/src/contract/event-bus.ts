@@ -3,7 +3,8 @@ import type { Log } from '@relay/platform';
 
 /**
  * Carries events from the gateway to the consumers, at least once: an event for which `publish` has resolved is
- * delivered to every subscribed consumer until that consumer settles it. Two implementations: RabbitMQ and PostgreSQL.
+ * delivered to every subscribed consumer until that consumer settles it. Implementations: RabbitMQ, PostgreSQL, and for specs
+ * the memory of a process.
  */
 export interface EventBus {
   /**
@@ -25,10 +26,10 @@ export interface EventBus {
 }
 
 /**
- * With sixteen shards, this many deliveries take about forty megabytes. A lower value would cost more requests in a
+ * With sixteen shards, this many deliveries take about fifty megabytes. A lower value would cost more requests in a
  * flood: one batch reads up to 2,500 items with a single request.
  */
-export const DEFAULT_PREFETCH = 2_000;
+export const DEFAULT_PREFETCH = 4_000;
 
 export interface ConsumeOptions {
   /**

@@ -10,9 +10,8 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
-import { openBusAdmin } from '../open-bus-admin.js';
+import { openBusAdmin, openEventBus } from '../open-bus.js';
 import type { Delivery, EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
 import { shardQueue } from '../rabbitmq/topology.js';
 import { BusMover, type BusMoverOptions } from './bus-mover.js';
 
@@ -134,13 +133,13 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     // The waiting one may not have returned from the process that has just stopped.
     const moved = { messages: 0, letters: 0, unrouted: 0 };
     await eventually(async () => {
-      const round = await mover.round();
+      const round = await mover.move();
       moved.messages += round.messages;
       moved.letters += round.letters;
       moved.unrouted += round.unrouted;
       expect(moved).toEqual({ messages: 2, letters: 1, unrouted: 1 });
     });
-    expect(await mover.round()).toMatchObject({
+    expect(await mover.move()).toMatchObject({
       messages: 0,
       letters: 0,
       done: true,
@@ -180,14 +179,14 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     broker.host = `127.0.0.1:${link.port}`;
     const mover = newMover('rabbitmq', inUse, { amqpUrl: broker.href });
 
-    const round = mover.round();
+    const round = mover.move();
     await eventually(async () => expect(await left()).toBeLessThan(ids.size), { everyMs: 1 });
     await link.cut();
     expect(await round).toMatchObject({ failed: ['the tables of schema bus'] });
     expect(await left()).toBeGreaterThan(0);
     await link.mend();
     await eventually(async () => {
-      await mover.round();
+      await mover.move();
       expect(await left()).toBe(0);
     });
     const deliveries = await collect(
@@ -212,7 +211,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     }
     const mover = newMover('rabbitmq', inUse, { consumers: async () => ['another', CONSUMER] });
     await eventually(async () => {
-      expect(await mover.round()).toMatchObject({ failed: ['the tables of schema bus'] });
+      expect(await mover.move()).toMatchObject({ failed: ['the tables of schema bus'] });
       const { rows } = await pool.query('SELECT consumer FROM bus.messages');
       expect(rows).toEqual([{ consumer: 'another' }]);
     });
@@ -231,7 +230,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     await before.publish(anEvent());
     await eventually(() => expect(held).toHaveLength(1));
     const mover = newMover('rabbitmq', inUse);
-    expect(await mover.round()).toMatchObject({ messages: 0, served: [CONSUMER] });
+    expect(await mover.move()).toMatchObject({ messages: 0, served: [CONSUMER] });
     mover.start();
     await consumption.stop();
     const [delivery] = await collect(inUse, (all) => all.length > 0);
@@ -244,13 +243,13 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const client = await pool.connect();
     await client.query('BEGIN');
     await client.query(`INSERT INTO bus.operator_turns VALUES ('bus move')`);
-    await expect(newMover('rabbitmq', inUse).round()).rejects.toMatchObject({
+    await expect(newMover('rabbitmq', inUse).move()).rejects.toMatchObject({
       code: 'OPERATION_IN_PROGRESS',
     });
     await client.query('ROLLBACK');
     client.release();
     // Messages of a newer version stay where they are.
-    expect(await newMover('rabbitmq', inUse).round()).toMatchObject({ unrouted: 0, done: true });
+    expect(await newMover('rabbitmq', inUse).move()).toMatchObject({ unrouted: 0, done: true });
     const { rows } = await pool.query('SELECT FROM bus.unrouted');
     expect(rows).toHaveLength(10);
   });
@@ -262,7 +261,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     same.hostname = same.hostname === 'localhost' ? '127.0.0.1' : 'localhost';
     const log = new RecordedLog();
     const mover = newMover('rabbitmq', inUse, { previousAmqpUrl: same.href, log });
-    expect(await mover.round()).toMatchObject({
+    expect(await mover.move()).toMatchObject({
       messages: 0,
       letters: 0,
       unrouted: 0,
@@ -277,7 +276,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const inUse = await openBus('postgresql');
     const log = new RecordedLog();
     const mover = newMover('postgresql', inUse, { previousAmqpUrl: 'amqp://127.0.0.1:1', log });
-    expect(await mover.round()).toMatchObject({ failed: ['PREVIOUS_AMQP_URL'] });
+    expect(await mover.move()).toMatchObject({ failed: ['PREVIOUS_AMQP_URL'] });
     expect(log.read('error').map(({ message }) => message)).toEqual([
       expect.stringContaining('relay bus move'),
     ]);
@@ -301,7 +300,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
         await connection.close();
       }
       const mover = newMover(from === 'postgresql' ? 'rabbitmq' : 'postgresql', inUse);
-      await eventually(async () => expect(await mover.round()).toMatchObject({ unrouted: 1, failed: [] }));
+      await eventually(async () => expect(await mover.move()).toMatchObject({ unrouted: 1, failed: [] }));
       const [moved] = await collect(inUse, (all) => all.length > 0);
       expect(moved?.event.id).toBe(event.id);
     },
@@ -323,14 +322,14 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     );
     try {
       await eventually(async () => {
-        expect(await newMover('postgresql', inUse).round()).toMatchObject({ failed: ['PREVIOUS_AMQP_URL'] });
+        expect(await newMover('postgresql', inUse).move()).toMatchObject({ failed: ['PREVIOUS_AMQP_URL'] });
         expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length);
       });
     } finally {
       await pool.query('ALTER TABLE bus.messages DROP CONSTRAINT refuses');
     }
     await eventually(async () => {
-      await newMover('postgresql', inUse).round();
+      await newMover('postgresql', inUse).move();
       expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length + refused.length);
     });
   });
@@ -344,7 +343,7 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     await channel.waitForConfirms();
     await connection.close();
     await eventually(async () =>
-      expect(await newMover('postgresql', inUse).round()).toMatchObject({ messages: 1 }),
+      expect(await newMover('postgresql', inUse).move()).toMatchObject({ messages: 1 }),
     );
     const { rows } = await pool.query('SELECT shard, content FROM bus.messages');
     expect(rows).toEqual([{ shard: 3, content: 'no "JSON" \0' }]);

@@ -4,7 +4,7 @@ import { databasePool, type Log } from '@relay/platform';
 import type pg from 'pg';
 import { OperationInProgressError, OperatorLock } from '../admin/operator-lock.js';
 import { DEFAULT_RETRY_DELAYS_MS } from '../contract/retry-delays.js';
-import { emptyRound, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
+import { emptyResult, type MoveResult, type MoveSource, type MoveTarget } from './moved.js';
 import { PostgresSource } from './postgres-source.js';
 import { RabbitSource } from './rabbit-source.js';
 import { openPostgresTarget, openRabbitTarget } from './targets.js';
@@ -26,7 +26,7 @@ export interface BusMoverOptions {
 }
 
 /** The result of one round over all previous buses. */
-export interface MoveReport extends MoveRound {
+export interface MoveReport extends MoveResult {
   /** There is no previous bus. */
   none: boolean;
   /** Buses that could not be reached, or whose messages the bus in use did not accept; the log says why. */
@@ -92,8 +92,8 @@ export class BusMover {
   }
 
   /** One round of about ten seconds at most. @throws OperationInProgressError while another process moves */
-  async round(): Promise<MoveReport> {
-    const report: MoveReport = { ...emptyRound(), none: this.sources.length === 0, failed: [] };
+  async move(): Promise<MoveReport> {
+    const report: MoveReport = { ...emptyResult(), none: this.sources.length === 0, failed: [] };
     if (report.none) return report;
     return this.lock.hold('bus move', async () => {
       for (const source of this.sources) await this.moveFrom(source, report);
@@ -109,7 +109,7 @@ export class BusMover {
     while (!this.stop.signal.aborted) {
       let isDone = true;
       try {
-        isDone = (await this.round()).done;
+        isDone = (await this.move()).done;
       } catch (error) {
         if (!(error instanceof OperationInProgressError))
           this.logThrottled(
@@ -132,7 +132,7 @@ export class BusMover {
     const { log, bus } = this.options;
     const until = performance.now() + ROUND_MS;
     try {
-      const round = await source.round({
+      const round = await source.move({
         openTarget: (consumer) => this.openTarget(consumer),
         publish: (content) => bus.publish(decodeMessage(content)),
         isOver: () => this.stop.signal.aborted || performance.now() > until,

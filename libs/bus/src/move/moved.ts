@@ -1,4 +1,4 @@
-import type { DeadLetterRecord } from '../admin/dead-letter.js';
+import type { DeadLetterRecord } from '../admin/dead-letter-store.js';
 
 /** A message that waits on the previous bus, in a form that either bus can store. */
 export interface WaitingMessage {
@@ -13,12 +13,12 @@ export interface WaitingMessage {
   dueInMs: number;
 }
 
-export type MovedLetter = Omit<DeadLetterRecord, 'id' | 'consumer'>;
+export type MovedDeadLetter = Omit<DeadLetterRecord, 'id' | 'consumer'>;
 
 /** One consumer on the bus in use. When these methods resolve, the message is stored there. */
 export interface MoveTarget {
   message(message: WaitingMessage): Promise<void>;
-  letter(letter: MovedLetter): Promise<void>;
+  deadLetter(letter: MovedDeadLetter): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export interface MoveParts {
   isOver: () => boolean;
 }
 
-export interface MoveRound {
+export interface MoveResult {
   messages: number;
   letters: number;
   unrouted: number;
@@ -41,12 +41,18 @@ export interface MoveRound {
   served: string[];
 }
 
-export const emptyRound = (): MoveRound => ({ messages: 0, letters: 0, unrouted: 0, done: true, served: [] });
+export const emptyResult = (): MoveResult => ({
+  messages: 0,
+  letters: 0,
+  unrouted: 0,
+  done: true,
+  served: [],
+});
 
 /** A bus whose messages no process handles any more. */
 export interface MoveSource {
   /** For the log and for operators. */
   readonly name: string;
   /** Stores each message in the target before deleting it here: a crash in between duplicates it and loses nothing. */
-  round(parts: MoveParts): Promise<MoveRound>;
+  move(parts: MoveParts): Promise<MoveResult>;
 }

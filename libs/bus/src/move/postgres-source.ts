@@ -2,7 +2,7 @@ import { decodeMessage } from '@relay/events';
 import { DatabaseClient, type Log } from '@relay/platform';
 import type pg from 'pg';
 import { ShardLeases } from '../postgres/shard-leases.js';
-import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
+import { emptyResult, type MoveParts, type MoveResult, type MoveSource, type MoveTarget } from './moved.js';
 
 const BATCH_SIZE = 100;
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -60,10 +60,10 @@ export class PostgresSource implements MoveSource {
     private readonly log: Log,
   ) {}
 
-  async round(parts: MoveParts): Promise<MoveRound> {
+  async move(parts: MoveParts): Promise<MoveResult> {
     const client = await this.connect();
     try {
-      const round = emptyRound();
+      const round = emptyResult();
       const { rows } = await client.query<{ consumer: string }>(CONSUMERS_SQL);
       // A message that the target rejects, for example for a queue with other arguments, does not block the others.
       const failures: unknown[] = [];
@@ -82,7 +82,7 @@ export class PostgresSource implements MoveSource {
    * Uses its own session, which holds the shard leases like a process of the consumer: no process takes them
    * meanwhile.
    */
-  private async moveConsumer(consumer: string, parts: MoveParts, round: MoveRound): Promise<void> {
+  private async moveConsumer(consumer: string, parts: MoveParts, round: MoveResult): Promise<void> {
     const client = await this.connect();
     let target: MoveTarget | undefined;
     try {
@@ -118,7 +118,7 @@ async function moveMessages(
   { consumer, owned }: { consumer: string; owned: readonly number[] },
   target: MoveTarget,
   parts: MoveParts,
-  round: MoveRound,
+  round: MoveResult,
 ): Promise<void> {
   const move = async ({ content, firstFailedAt, code, ...row }: MessageRow): Promise<boolean> => {
     await target.message({
@@ -139,10 +139,10 @@ async function moveLetters(
   consumer: string,
   target: MoveTarget,
   parts: MoveParts,
-  round: MoveRound,
+  round: MoveResult,
 ): Promise<void> {
   const move = async ({ content, ...row }: LetterRow): Promise<boolean> => {
-    await target.letter({ ...row, content: Buffer.from(content) });
+    await target.deadLetter({ ...row, content: Buffer.from(content) });
     return true;
   };
   const read = async (after: string): Promise<LetterRow[]> =>
@@ -151,7 +151,7 @@ async function moveLetters(
 }
 
 /** Unreadable messages stay; those of a newer version stay for that version. */
-async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveRound): Promise<void> {
+async function moveUnrouted(client: pg.Client, parts: MoveParts, round: MoveResult): Promise<void> {
   const move = async (row: UnroutedRow): Promise<boolean> => {
     const content = Buffer.from(row.content);
     if (!isReadable(content)) return false;
@@ -175,7 +175,7 @@ async function moveRows<R extends { id: string }>(
   table: keyof typeof COUNTED_AS,
   { read, move }: { read: (after: string) => Promise<R[]>; move: (row: R) => Promise<boolean> },
   { isOver }: Pick<MoveParts, 'isOver'>,
-  round: MoveRound,
+  round: MoveResult,
 ): Promise<void> {
   let failure: PromiseRejectedResult | undefined;
   for (let after = '0'; ;) {

@@ -3,13 +3,13 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { z } from 'zod';
 import { awaitReturn, browse } from '../rabbitmq/admin/browse.js';
 import { AdminConnection } from '../rabbitmq/admin/admin-connection.js';
-import { readLetter } from '../rabbitmq/admin/rabbit-dead-letter-store.js';
+import { readDeadLetter } from '../rabbitmq/admin/rabbit-dead-letter-store.js';
 import { queueDepths } from '../rabbitmq/admin/consumer-queues.js';
 import { closeQuietly, connect } from '../rabbitmq/connection.js';
 import { readRetryMetadata } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../rabbitmq/topology.js';
 import { shardOf, shards } from '../contract/shard.js';
-import { emptyRound, type MoveParts, type MoveRound, type MoveSource, type MoveTarget } from './moved.js';
+import { emptyResult, type MoveParts, type MoveResult, type MoveSource, type MoveTarget } from './moved.js';
 import { isReadable } from './postgres-source.js';
 
 /** Acknowledged one by one: the broker loses acks of a channel that closes with more than 32 of them in flight. */
@@ -42,10 +42,10 @@ export class RabbitSource implements MoveSource {
 
   constructor(private readonly options: RabbitSourceOptions) {}
 
-  async round(parts: MoveParts): Promise<MoveRound> {
+  async move(parts: MoveParts): Promise<MoveResult> {
     const { url, consumers, retryDelaysMs } = this.options;
     return AdminConnection.during(url, async (broker) => {
-      const round = emptyRound();
+      const round = emptyResult();
       if (await this.isInUse(broker)) return round;
       // A message that the target rejects does not block the others.
       const failures: unknown[] = [];
@@ -94,7 +94,7 @@ export class RabbitSource implements MoveSource {
     broker: AdminConnection,
     consumer: string,
     parts: MoveParts,
-    round: MoveRound,
+    round: MoveResult,
   ): Promise<void> {
     const target = await parts.openTarget(consumer);
     try {
@@ -108,7 +108,7 @@ export class RabbitSource implements MoveSource {
         round.messages += await empty(broker, retryName(consumer, delayMs), parts, round, move);
       }
       round.letters += await empty(broker, deadQueue(consumer), parts, round, async (message) => {
-        await target.letter(readLetter(consumer, message));
+        await target.deadLetter(readDeadLetter(consumer, message));
         return true;
       });
     } finally {
@@ -125,7 +125,7 @@ async function moveMessage(
 ): Promise<boolean> {
   const { attempts, firstFailedAt } = readRetryMetadata(properties.headers);
   // A message that has not failed since it entered the tier has no such time, and may be due at once.
-  const failedAt = readLetter('', { content, properties }).lastFailedAt ?? 0;
+  const failedAt = readDeadLetter('', { content, properties }).lastFailedAt ?? 0;
   await target.message({
     shard,
     content,
@@ -162,7 +162,7 @@ async function empty(
   broker: AdminConnection,
   queue: string,
   { isOver }: Pick<MoveParts, 'isOver'>,
-  round: MoveRound,
+  round: MoveResult,
   move: (message: ConsumeMessage) => Promise<boolean>,
 ): Promise<number> {
   let moved = 0;
@@ -231,7 +231,7 @@ async function moveBatch(
 }
 
 /** Unreadable messages cannot be routed again. */
-async function moveUnrouted(broker: AdminConnection, parts: MoveParts, round: MoveRound): Promise<void> {
+async function moveUnrouted(broker: AdminConnection, parts: MoveParts, round: MoveResult): Promise<void> {
   round.unrouted += await empty(broker, UNROUTED_NAME, parts, round, async ({ content }) => {
     if (!isReadable(content)) return false;
     await parts.publish(content);

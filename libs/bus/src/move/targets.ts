@@ -1,12 +1,13 @@
 import type { Log } from '@relay/platform';
 import pg from 'pg';
-import { eventIn } from '../admin/dead-letter.js';
+import { eventIn } from '../admin/dead-letter-store.js';
 import { ConfirmedPublisher } from '../rabbitmq/confirmed-publisher.js';
+import { STAMP_CTE } from '../postgres/stamp.js';
 import { deferralHeaders } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, declareConsumer, retryName, shardQueue } from '../rabbitmq/topology.js';
 import { tierFor } from '../contract/retry-delays.js';
 import { shardOf } from '../contract/shard.js';
-import type { MovedLetter, MoveTarget, WaitingMessage } from './moved.js';
+import type { MovedDeadLetter, MoveTarget, WaitingMessage } from './moved.js';
 
 /** No caller waits for a single one of them. */
 const DEADLINE_MS = 10_000;
@@ -41,7 +42,7 @@ export async function openRabbitTarget(
         headers: deferralHeaders({ attempts, firstFailedAt }, code),
       });
     },
-    letter: ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedLetter) =>
+    deadLetter: ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedDeadLetter) =>
       publisher.publish({
         exchange: '',
         routingKey: deadQueue(consumer),
@@ -61,9 +62,9 @@ export async function openRabbitTarget(
 }
 
 const MESSAGE_SQL = `
-  WITH stored AS (
+  WITH ${STAMP_CTE}, stored AS (
     INSERT INTO bus.messages (consumer, shard, content, attempts, first_failed_at, last_code, available_at)
-    VALUES ($1, $2, $3::json, $4, to_timestamp($5::float8 / 1000), $6, clock_timestamp() + $7::float8 * interval '1 millisecond')
+    SELECT $1, $2::smallint, $3::json, $4::int, to_timestamp($5::float8 / 1000), $6, at + $7::float8 * interval '1 millisecond' FROM stamp
     RETURNING consumer
   )
   SELECT pg_notify('b24.bus.' || consumer, '') FROM stored`;
@@ -76,12 +77,24 @@ const LETTER_SQL = `
 export function openPostgresTarget(database: pg.Pool, consumer: string): MoveTarget {
   return {
     message: async ({ shard, content, attempts, firstFailedAt, code, dueInMs }: WaitingMessage) => {
-      const values = [attempts, firstFailedAt ?? null, code === undefined ? null : storable(code), dueInMs];
+      const values = [
+        attempts,
+        firstFailedAt ?? null,
+        code === undefined ? null : withoutNulBytes(code),
+        dueInMs,
+      ];
       await database.query(MESSAGE_SQL, [consumer, shard, jsonOf(content), ...values]);
     },
-    letter: async ({ code, message, attempts, firstFailedAt, lastFailedAt, content }: MovedLetter) => {
+    deadLetter: async ({
+      code,
+      message,
+      attempts,
+      firstFailedAt,
+      lastFailedAt,
+      content,
+    }: MovedDeadLetter) => {
       const shard = shardOf(eventIn(content)?.memberId ?? '');
-      const failure = [storable(code), storable(message), attempts];
+      const failure = [withoutNulBytes(code), withoutNulBytes(message), attempts];
       const times = [firstFailedAt ?? null, lastFailedAt ?? null];
       await database.query(LETTER_SQL, [consumer, shard, ...failure, ...times, jsonOf(content)]);
     },
@@ -104,4 +117,4 @@ function jsonOf(content: Buffer): string {
 }
 
 /** PostgreSQL's text type accepts every character but this one. */
-const storable = (text: string): string => text.replaceAll('\0', '');
+const withoutNulBytes = (text: string): string => text.replaceAll('\0', '');

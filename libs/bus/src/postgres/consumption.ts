@@ -7,9 +7,11 @@ import { Reconnector, type Session } from '../connection/reconnector.js';
 import type { Consumption, ConsumeOptions } from '../contract/event-bus.js';
 import { toFailure } from '../contract/failure.js';
 import { NEWER_CODE, NewerMessages } from '../contract/newer-messages.js';
+import { shards } from '../contract/shard.js';
 import { wakeChannel } from './publisher.js';
 import { PostgresReceipt, type SettleContext, type Settlement, Settlements } from './receipt.js';
 import { ShardLeases } from './shard-leases.js';
+import { TakeCursors, type TakeSnapshot } from './take-cursors.js';
 
 interface SessionOptions {
   consumer: string;
@@ -27,6 +29,24 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 /** A database that does not answer for this long is taken as down. */
 const QUERY_TIMEOUT_MS = 15_000;
+
+/**
+ * Takes and settlements need not be on the disk: what a crash of the server undoes is delivered once more. The planner
+ * knows a queue that was empty or full when it was last analyzed: only its index serves a take at any time.
+ */
+const SETTINGS = [
+  'SET synchronous_commit = off',
+  'SET enable_seqscan = off',
+  'SET enable_bitmapscan = off',
+  'SET plan_cache_mode = force_generic_plan',
+  'SET jit = off',
+];
+
+/**
+ * How often one shard, in turn, is read from its oldest row: finds what a cursor has missed, because the clock of the
+ * server was set back a little, or another program wrote the row.
+ */
+const REREAD_EVERY_MS = 5_000;
 
 /** One consumer of this process: a session that takes its shards' messages, reopened whenever it ends. */
 export class PostgresConsumption implements Consumption {
@@ -96,6 +116,11 @@ class ConsumeSession implements Session, SettleContext {
   private readonly leases: ShardLeases;
   /** Free capacity by owned shard. */
   private readonly room = new Map<number, number>();
+  /** Owned shards that had more due rows than room at their last take. */
+  private readonly backlogged = new Set<number>();
+  private readonly cursors = new TakeCursors();
+  private rereads = 0;
+  private rereadAt = performance.now();
   private poll: NodeJS.Timeout | undefined;
   private isTaking = false;
   private takeAgain = false;
@@ -148,7 +173,7 @@ class ConsumeSession implements Session, SettleContext {
       return;
     }
     this.room.set(shard, (this.room.get(shard) ?? 0) + 1);
-    this.wake();
+    if (this.backlogged.has(shard)) this.wake();
   }
 
   async close(): Promise<void> {
@@ -162,6 +187,7 @@ class ConsumeSession implements Session, SettleContext {
 
   private async begin(): Promise<void> {
     await this.leases.prepare();
+    for (const setting of SETTINGS) await this.client.query(setting);
     await this.client.query(`LISTEN ${pg.escapeIdentifier(wakeChannel(this.consumer))}`);
     await this.serialize(() => this.keepShards());
     this.poll = setInterval(() => void this.keepAndWake(), this.options.pollMs);
@@ -170,7 +196,10 @@ class ConsumeSession implements Session, SettleContext {
 
   private async keepAndWake(): Promise<void> {
     try {
-      await this.serialize(() => this.keepShards());
+      await this.serialize(async () => {
+        await this.keepShards();
+        this.rereadOne();
+      });
     } catch (cause) {
       this.end(new Error('The shards could not be kept', { cause }));
     }
@@ -178,7 +207,17 @@ class ConsumeSession implements Session, SettleContext {
   }
 
   private async keepShards(): Promise<void> {
-    for (const shard of await this.leases.keep()) this.room.set(shard, this.options.prefetch);
+    for (const shard of await this.leases.keep()) {
+      this.room.set(shard, this.options.prefetch);
+      this.cursors.reset(shard);
+    }
+  }
+
+  private rereadOne(): void {
+    const now = performance.now();
+    if (now - this.rereadAt < REREAD_EVERY_MS) return;
+    this.rereadAt = now;
+    this.cursors.reset(this.rereads++ % shards.length);
   }
 
   /** Takes messages; a call while some are being taken triggers another take after it. */
@@ -198,12 +237,38 @@ class ConsumeSession implements Session, SettleContext {
   private async take(): Promise<void> {
     this.takeAgain = false;
     try {
-      const { rows, mayBeMore } = await this.serialize(() => takeRows(this.client, this.consumer, this.room));
-      this.takeAgain ||= mayBeMore;
+      const rows = await this.serialize(() => this.takeRows());
       for (const row of rows) if (this.open) this.deliver(row);
+      this.takeAgain ||= [...this.backlogged].some((shard) => (this.room.get(shard) ?? 0) > 0);
     } catch (cause) {
       this.end(new Error('Messages could not be taken', { cause }));
     }
+  }
+
+  /**
+   * Takes due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
+   * the server ends a session that sends nothing.
+   */
+  private async takeRows(): Promise<MessageRow[]> {
+    const limits = new Map<number, number>();
+    for (const [shard, free] of this.room) {
+      if (free > 0) limits.set(shard, Math.min(free, MAX_ROWS_PER_SHARD));
+    }
+    const { snapshot, rows } = await takeRows(this.client, this.consumer, limits, this.cursors);
+    const taken = new Map<number, { count: number; last: number }>();
+    for (const { shard, availableAt } of rows) {
+      taken.set(shard, { count: (taken.get(shard)?.count ?? 0) + 1, last: availableAt });
+    }
+    const reached = new Map<number, number | undefined>();
+    for (const [shard, limit] of limits) {
+      const { count = 0, last } = taken.get(shard) ?? {};
+      const isLimited = count >= limit;
+      if (isLimited) this.backlogged.add(shard);
+      else this.backlogged.delete(shard);
+      reached.set(shard, isLimited ? last : undefined);
+    }
+    this.cursors.advance(snapshot, reached);
+    return rows;
   }
 
   private deliver(row: MessageRow): void {
@@ -243,9 +308,13 @@ const SUBSCRIBE_SQL = `
 /**
  * From now on every event of these names is stored for the consumer, and no event of a name that it no longer lists.
  */
-async function subscribe(client: pg.Client, consumer: string, names: readonly string[]): Promise<void> {
+export async function subscribe(
+  database: Pick<pg.Pool, 'query'>,
+  consumer: string,
+  names: readonly string[],
+): Promise<void> {
   const parsed = names.map(parseEventName);
-  await client.query(SUBSCRIBE_SQL, [
+  await database.query(SUBSCRIBE_SQL, [
     consumer,
     parsed.map(({ name }) => name),
     parsed.map(({ entityTypeId }) => entityTypeId),
@@ -261,48 +330,58 @@ interface MessageRow {
   deliveryCount: number;
   /** Unix time in milliseconds. */
   firstFailedAt: number | undefined;
+  /** In microseconds since the epoch. */
+  availableAt: number;
 }
 
 /** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
 const MAX_ROWS_PER_SHARD = 1_000;
 
 // This session holds the shard's lease, so no other process takes these rows and no row lock or SKIP LOCKED is needed.
+// No join: for a table that was empty when it was analyzed, the planner would read all of it for each row.
+// One row comes without a message when there is none: the snapshot is needed in any case.
 const TAKE_SQL = `
-  WITH next AS (
-    SELECT m.id FROM unnest($2::int[], $3::int[]) AS room (shard, free)
+  WITH next AS MATERIALIZED (
+    SELECT m.id FROM unnest($2::int[], $3::int[], $4::float8[]) AS room (shard, free, cursor)
     CROSS JOIN LATERAL (
       SELECT id FROM bus.messages
       WHERE consumer = $1 AND shard = room.shard AND NOT taken AND available_at <= now()
+        AND available_at >= timestamptz 'epoch' + room.cursor * interval '1 microsecond'
       ORDER BY available_at, id
       LIMIT room.free
     ) AS m
   ), took AS (
-    UPDATE bus.messages AS m SET taken = true, deliveries = m.deliveries + 1
-    FROM next WHERE m.id = next.id
-    RETURNING m.*
+    UPDATE bus.messages SET taken = true, deliveries = deliveries + 1
+    WHERE id = ANY (ARRAY(SELECT id FROM next))
+    RETURNING *
   )
-  SELECT id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
-         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt"
-  FROM took ORDER BY available_at, id`;
+  SELECT concat_ws(' ', (extract(epoch FROM now()) * 1000000)::bigint, pg_snapshot_xmin(seen), pg_current_xact_id_if_assigned())
+           AS snapshot,
+         id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
+         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+         (extract(epoch FROM available_at) * 1000000)::float8 AS "availableAt"
+  FROM pg_current_snapshot() AS seen LEFT JOIN took ON true
+  ORDER BY available_at, id`;
 
-/**
- * Takes due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
- * the server ends a session that sends nothing.
- */
+type TakenRow = Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null; snapshot: string };
+
 async function takeRows(
   client: pg.Client,
   consumer: string,
-  room: ReadonlyMap<number, number>,
-): Promise<{ rows: MessageRow[]; mayBeMore: boolean }> {
-  const open = [...room].filter(([, free]) => free > 0);
-  const limits = open.map(([, free]) => Math.min(free, MAX_ROWS_PER_SHARD));
-  const { rows } = await client.query<Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null }>({
+  limits: ReadonlyMap<number, number>,
+  cursors: TakeCursors,
+): Promise<{ snapshot: TakeSnapshot; rows: MessageRow[] }> {
+  const wanted = [...limits.keys()];
+  const { rows } = await client.query<TakenRow | { id: null; snapshot: string }>({
     name: 'bus-take',
     text: TAKE_SQL,
-    values: [consumer, open.map(([shard]) => shard), limits],
+    values: [consumer, wanted, [...limits.values()], wanted.map((shard) => cursors.of(shard))],
   });
+  const [at = 0, xmin = 0, xid] = (rows[0]?.snapshot ?? '').split(' ').map(Number);
   return {
-    rows: rows.map((row) => ({ ...row, firstFailedAt: row.firstFailedAt ?? undefined })),
-    mayBeMore: rows.length >= Math.min(...limits),
+    snapshot: { at, xmin, xid },
+    rows: rows.flatMap((row) =>
+      row.id === null ? [] : { ...row, firstFailedAt: row.firstFailedAt ?? undefined },
+    ),
   };
 }

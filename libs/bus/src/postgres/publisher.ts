@@ -6,8 +6,10 @@ import { ConnectionReport } from '../connection/connection-report.js';
 import { explainConnectionError } from '../connection/explain-connection-error.js';
 import { BusUnavailableError, type BusOptions } from '../contract/event-bus.js';
 import { shardOf } from '../contract/shard.js';
+import { type Publish, PublishGroups } from './publish-groups.js';
+import { STAMP_CTE } from './stamp.js';
 
-/** A publish is one short statement; more connections would only wait for the disk. */
+/** One for the group on its way, one for notifications; the others while a statement is slow. */
 const POOL_SIZE = 4;
 /**
  * A statement whose caller has given up must not hold its connection: the server ends the statement, or this process
@@ -25,21 +27,33 @@ const TRIM_EVERY_BYTES = 2 * 1024 * 1024;
 /** The NOTIFY channel on which the processes of a consumer learn of new work. */
 export const wakeChannel = (consumer: string): string => `b24.bus.${consumer}`;
 
-// One row per consumer that subscribes to the event by its base name (0) or by its type; one row also when it names
-// both.
+// One row per event and consumer that subscribes to it by its base name (0) or by its type; one row also when it names
+// both. The contents are lines of one text, because an array of texts would be quoted here and parsed there.
 const PUBLISH_SQL = `
-  WITH targets AS (
-    SELECT DISTINCT consumer FROM bus.subscriptions WHERE name = $1 AND entity_type_id IN (0, $2)
+  WITH ${STAMP_CTE}, given AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::int[], $3::smallint[], string_to_array($4, E'\\n'))
+      WITH ORDINALITY AS g (name, entity_type_id, shard, content, position)
+  ), targets AS MATERIALIZED (
+    SELECT DISTINCT position, consumer FROM given AS g
+    JOIN bus.subscriptions AS s ON s.name = g.name AND s.entity_type_id IN (0, g.entity_type_id)
   ), routed AS (
-    INSERT INTO bus.messages (consumer, shard, content) SELECT consumer, $3, $4::json FROM targets
+    INSERT INTO bus.messages (consumer, shard, content, available_at)
+    SELECT consumer, shard, content::json, at FROM targets JOIN given USING (position), stamp
+    ORDER BY position, consumer
     RETURNING consumer
   ), unrouted AS (
-    INSERT INTO bus.unrouted (content) SELECT $4::json WHERE NOT EXISTS (SELECT FROM targets)
-    RETURNING id
+    INSERT INTO bus.unrouted (content)
+    SELECT content::json FROM given WHERE position NOT IN (SELECT position FROM targets) ORDER BY position
+    RETURNING id, bytes
   ), trimmed AS (
-    DELETE FROM bus.unrouted WHERE id <= (SELECT id FROM unrouted) - $5
+    DELETE FROM bus.unrouted WHERE id <= (SELECT max(id) FROM unrouted) - $5::int
   )
-  SELECT pg_notify('b24.bus.' || consumer, '') FROM routed`;
+  SELECT ARRAY(SELECT DISTINCT consumer FROM routed) AS consumers,
+         (SELECT coalesce(sum(bytes), 0)::int FROM unrouted) AS "unroutedBytes"`;
+
+// A transaction of its own: one that has inserted would hold PostgreSQL's lock on notifications until its commit is on
+// the disk, and publishers would wait for each other.
+const NOTIFY_SQL = `SELECT pg_notify('b24.bus.' || consumer, '') FROM unnest($1::text[]) AS consumer`;
 
 const TRIM_SQL = `
   DELETE FROM bus.unrouted WHERE id <= (
@@ -58,7 +72,22 @@ type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { busHea
  */
 const PASSES = /^(?:40|57)/;
 
-/** Stores an event for all of its consumers in one statement: all or none of them have it. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError && !PASSES.test(error.code ?? '');
+
+const affectsAll = (error: unknown): boolean =>
+  explainConnectionError(error, 'DATABASE_URL').requiresOperator;
+
+/** What a group's statement returns. */
+interface Stored {
+  consumers: string[];
+  unroutedBytes: number;
+}
+
+/**
+ * Stores events for all of their consumers, those that arrive together in one statement: all consumers of an event have
+ * it, or none. A notification follows the commit; should it get lost, the poll of the consumers finds the event.
+ */
 export class PostgresPublisher {
   private readonly pool: pg.Pool;
   private readonly deadlineMs: number;
@@ -72,6 +101,13 @@ export class PostgresPublisher {
    * often as others, and not at the first event, whose publisher needs the connection.
    */
   private unweighed = Math.random() * TRIM_EVERY_BYTES;
+  private readonly groups = new PublishGroups({
+    store: (group) => this.store(group),
+    isAboutMember: (error) => isRefusal(error) && !affectsAll(error),
+  });
+  /** Consumers for which events were stored since the last notification. */
+  private readonly unnotified = new Set<string>();
+  private isNotifying = false;
 
   constructor(url: string, { log, busHealth, publishDeadlineMs: deadlineMs }: PublisherOptions) {
     this.deadlineMs = deadlineMs;
@@ -104,29 +140,17 @@ export class PostgresPublisher {
   async publish(event: PortalEvent, deadlineMs = this.deadlineMs): Promise<void> {
     const { name, entityTypeId, memberId } = event;
     const content = encodeMessage(event).toString('utf8');
-    const stored = this.pool
-      .query({
-        name: 'bus-publish',
-        text: PUBLISH_SQL,
-        values: [name, entityTypeId, shardOf(memberId), content, UNROUTED_MAX_ROWS],
-      })
-      .catch((cause: unknown) => {
-        const isRefused = cause instanceof pg.DatabaseError && !PASSES.test(cause.code ?? '');
-        // Usually about one event; but an error that affects the next ones too must not be rediscovered by each of
-        // them.
-        if (isRefused && explainConnectionError(cause, 'DATABASE_URL').requiresOperator)
-          this.isRefused(cause);
-        throw new BusUnavailableError(isRefused ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
-      });
-    const result = await waitAtMost(stored, deadlineMs);
-    if (result) {
-      if (this.refusedUntil !== undefined) this.report.up();
-      this.refusedUntil = undefined;
-      if (result.rowCount === 0) this.weigh(Buffer.byteLength(content));
-      return;
-    }
+    const { stored, abandon } = this.groups.add({ name, entityTypeId, shard: shardOf(memberId), content });
+    const inTime = await waitAtMost(
+      stored.then(() => true),
+      deadlineMs,
+    ).catch((cause: unknown) => {
+      throw new BusUnavailableError(isRefusal(cause) ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
+    });
+    if (inTime) return;
     // The caller no longer waits; a late failure is ignored.
     stored.catch(() => undefined);
+    abandon();
     throw new BusUnavailableError('BUS_TIMEOUT');
   }
 
@@ -136,7 +160,51 @@ export class PostgresPublisher {
     await waitAtMost(this.pool.end(), STATEMENT_TIMEOUT_MS);
   }
 
-  /** Counts an unrouted event. Nobody waits for the trim; the next one makes up for a failure. */
+  private async store(group: readonly Publish[]): Promise<void> {
+    const values = [
+      group.map(({ name }) => name),
+      group.map(({ entityTypeId }) => entityTypeId),
+      group.map(({ shard }) => shard),
+      group.map(({ content }) => content).join('\n'),
+      UNROUTED_MAX_ROWS,
+    ];
+    let stored: Stored | undefined;
+    try {
+      const { rows } = await this.pool.query<Stored>({ name: 'bus-publish', text: PUBLISH_SQL, values });
+      [stored] = rows;
+    } catch (error) {
+      // An error that affects the next ones too must not be rediscovered by each of them.
+      if (isRefusal(error) && affectsAll(error)) this.isRefused(error);
+      throw error;
+    }
+    if (this.refusedUntil !== undefined) this.report.up();
+    this.refusedUntil = undefined;
+    if (!stored) return;
+    this.notify(stored.consumers);
+    this.weigh(stored.unroutedBytes);
+  }
+
+  /** Nobody waits for it. While one is on its way, the next ones gather. */
+  private notify(consumers: readonly string[]): void {
+    for (const consumer of consumers) this.unnotified.add(consumer);
+    if (!this.isNotifying && this.unnotified.size > 0) void this.notifyGathered();
+  }
+
+  private async notifyGathered(): Promise<void> {
+    this.isNotifying = true;
+    const names = [...this.unnotified];
+    this.unnotified.clear();
+    try {
+      await this.pool.query({ name: 'bus-notify', text: NOTIFY_SQL, values: [names] });
+    } catch {
+      // The poll of the consumers finds the events.
+    } finally {
+      this.isNotifying = false;
+    }
+    this.notify([]);
+  }
+
+  /** Counts unrouted events. Nobody waits for the trim; the next one makes up for a failure. */
   private weigh(bytes: number): void {
     this.unweighed += bytes;
     if (this.unweighed < TRIM_EVERY_BYTES) return;

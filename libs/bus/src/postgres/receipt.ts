@@ -66,7 +66,7 @@ export class PostgresReceipt implements Receipt {
     deadTotal.inc({ consumer });
     log.error(
       { event: 'bus.message.dead', consumer, messageId: this.row.id, failure },
-      'a message went to the dead letters',
+      'a message became a dead letter',
     );
   }
 
@@ -158,22 +158,26 @@ export class Settlements {
     const done = settlements.filter((settlement) => settlement.kind === 'done');
     const retry = settlements.filter((settlement) => settlement.kind === 'retry');
     const dead = settlements.filter((settlement) => settlement.kind === 'dead');
-    if (done.length > 0) await this.client.query(DONE_SQL, [idsOf(done)]);
+    if (done.length > 0) {
+      await this.client.query({ name: 'bus-done', text: DONE_SQL, values: [idsOf(done)] });
+    }
     if (retry.length > 0) {
-      await this.client.query(RETRY_SQL, [
+      const values = [
         idsOf(retry),
         retry.map(({ afterMs }) => afterMs),
         retry.map(({ failedAttempts }) => failedAttempts),
-        retry.map(({ code }) => code && storable(code)),
+        retry.map(({ code }) => code && withoutNulBytes(code)),
         retry.map(({ failed }) => failed),
-      ]);
+      ];
+      await this.client.query({ name: 'bus-retry', text: RETRY_SQL, values });
     }
     if (dead.length > 0) {
-      await this.client.query(DEAD_SQL, [
+      const values = [
         idsOf(dead),
-        dead.map(({ failure }) => storable(failure.code)),
-        dead.map(({ failure }) => storable(failure.message)),
-      ]);
+        dead.map(({ failure }) => withoutNulBytes(failure.code)),
+        dead.map(({ failure }) => withoutNulBytes(failure.message)),
+      ];
+      await this.client.query({ name: 'bus-dead', text: DEAD_SQL, values });
     }
   }
 }
@@ -181,4 +185,4 @@ export class Settlements {
 const idsOf = (settlements: readonly Settlement[]): string[] => settlements.map(({ id }) => id);
 
 /** PostgreSQL's text type accepts every character but this one. */
-const storable = (text: string): string => text.replaceAll('\0', '');
+const withoutNulBytes = (text: string): string => text.replaceAll('\0', '');

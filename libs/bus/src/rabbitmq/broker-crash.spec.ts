@@ -8,7 +8,7 @@ import { canStartBroker, privateBroker, type PrivateBroker } from '../../../../t
 import { brokerControl } from '../../../../test/support/private-broker.mjs';
 import { eventually } from '../../../../test/support/eventually.js';
 import { BusUnavailableError, type Delivery, type EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
+import { openEventBus } from '../open-bus.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 
 jest.setTimeout(180_000);

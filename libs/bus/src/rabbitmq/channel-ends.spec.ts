@@ -9,7 +9,7 @@ import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import type { Consumption, Delivery, EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
+import { openEventBus } from '../open-bus.js';
 import { shardOf } from '../contract/shard.js';
 import { shardQueue } from './topology.js';
 

@@ -82,7 +82,7 @@ export class RabbitReceipt implements Receipt {
     deadTotal.inc({ consumer });
     log.error(
       { event: 'bus.message.dead', consumer, messageId: this.message.messageId, failure },
-      'a message went to the dead letters',
+      'a message became a dead letter',
     );
   }
 

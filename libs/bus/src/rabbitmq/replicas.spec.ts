@@ -6,7 +6,7 @@ import { eventually } from '../../../../test/support/eventually.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { retryDelaysMs } from '../../../../test/support/bus-under-test.js';
 import type { EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
+import { openEventBus } from '../open-bus.js';
 import { shardOf, shards } from '../contract/shard.js';
 
 jest.setTimeout(60_000);

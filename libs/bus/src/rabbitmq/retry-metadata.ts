@@ -9,11 +9,14 @@ export interface RetryMetadata {
   firstFailedAt: number | undefined;
 }
 
+/** Absent from nearly every message: without the default zod makes, and catches, an error for each. */
+const occurrences = z.int().nonnegative().default(0).catch(0);
+
 const headers = z.object({
-  'b24-attempts': z.int().nonnegative().catch(0),
+  'b24-attempts': occurrences,
   'b24-first-failed-at': z.number().nonnegative().optional().catch(undefined),
   /** Set by quorum queues. */
-  'x-delivery-count': z.int().nonnegative().catch(0),
+  'x-delivery-count': occurrences,
 });
 
 export function readRetryMetadata(untrusted: unknown): RetryMetadata & { deliveryCount: number } {
@@ -24,6 +27,20 @@ export function readRetryMetadata(untrusted: unknown): RetryMetadata & { deliver
     deliveryCount: parsed['x-delivery-count'],
   };
 }
+
+const count = z.int().nonnegative();
+
+/** What {@link failureHeaders} writes; `docs/asyncapi.yaml` has it. */
+export const FAILURE_HEADERS = z
+  .object({
+    'b24-consumer': z.string().describe('The consumer that failed.'),
+    'b24-attempts': count.describe('Failed attempts so far.'),
+    'b24-first-failed-at': count.describe('Unix time in ms of the first failure.'),
+    'b24-last-failed-at': count.describe('Unix time in ms of the last failure.'),
+    'b24-code': z.string().describe('Why: what operators find a dead letter by, such as ACCESS_DENIED.'),
+    'b24-message': z.string().describe('The error, without secrets, up to 500 characters.'),
+  })
+  .describe('Headers of a dead letter.');
 
 /** Headers of a message in a retry tier that was deferred without a failure. @param code why it waits there */
 export function deferralHeaders(
@@ -42,7 +59,7 @@ export function failureHeaders(
   metadata: RetryMetadata,
   failure: Failure,
   now = Date.now(),
-): Record<string, string | number> {
+): z.output<typeof FAILURE_HEADERS> {
   return {
     'b24-consumer': consumer,
     'b24-attempts': metadata.attempts,

@@ -4,7 +4,7 @@ import amqp, { type ChannelModel } from 'amqplib';
 import { freshVhost, hasBroker, type TestVhost } from '../../../../test/support/broker.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import type { EventBus } from '../contract/event-bus.js';
-import { openEventBus } from '../open-event-bus.js';
+import { openEventBus } from '../open-bus.js';
 import { shardOf } from '../contract/shard.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';

@@ -6,7 +6,7 @@ import {
   type BusAdminUnderTest,
 } from '../../../../test/support/bus-admins-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
-import type { ConsumerState } from '../scheduler/dispatcher.js';
+import type { ConsumerState, WorkReport } from '../scheduler/dispatcher.js';
 import type { Delivery } from '@relay/bus';
 import { ProcessReporter } from './process-reporter.js';
 
@@ -26,7 +26,10 @@ describe.each(busAdminsUnderTest)('the status of a consumer on %s', (_, setUp) =
   });
   afterAll(() => test.end());
 
-  const report = (consumer: string, state: () => ConsumerState | undefined): ProcessReporter => {
+  const report = (
+    consumer: string,
+    state: () => (ConsumerState & WorkReport) | undefined,
+  ): ProcessReporter => {
     const reporter = new ProcessReporter({
       consumer,
       database: test.database,
@@ -56,6 +59,9 @@ describe.each(busAdminsUnderTest)('the status of a consumer on %s', (_, setUp) =
       batches: 0,
       isPaused: true,
       newer: 0,
+      deferred: 0,
+      done: 3_000_000_000,
+      largest: [{ memberId: 'a portal', events: deliveries.length }],
       oldestAt: deliveries[0]?.event.receivedAt,
     }));
     await reporter.start();
@@ -63,6 +69,9 @@ describe.each(busAdminsUnderTest)('the status of a consumer on %s', (_, setUp) =
     await eventually(async () => {
       const status = await test.admin.statusOf(consumer);
       expect(status).toMatchObject({ dead: 1, inHand: 2, retrying: 1, missing: false, unknown: false });
+      expect(status.processes).toMatchObject([
+        { done: 3_000_000_000, largest: [{ memberId: 'a portal', events: 2 }] },
+      ]);
       expect(status.oldestAt).not.toBeNull();
       // A process reports periodically, some time after its state has changed.
       expect(status).toMatchObject({
@@ -83,6 +92,41 @@ describe.each(busAdminsUnderTest)('the status of a consumer on %s', (_, setUp) =
         processes: [],
         missing: true,
       });
+    });
+  });
+
+  it('counts events for which nothing failed apart from those that failed, of several consumers at once', async () => {
+    const [busy, quiet] = [test.newConsumer(), test.newConsumer()];
+    let settled = 0;
+    await test.consume({
+      consumer: busy,
+      names,
+      receive: ({ event, receipt }) => {
+        const settling =
+          event.entityId === '1' ? receipt.retry(60_000, { code: 'Y', message: '' }) : receipt.defer(60_000);
+        void settling.then(() => (settled += 1));
+      },
+    });
+    const reporter = report(busy, () => ({
+      lanes: 0,
+      waiting: 0,
+      batches: 0,
+      isPaused: false,
+      newer: 0,
+      deferred: 2,
+      done: 0,
+      largest: [],
+      oldestAt: undefined,
+    }));
+    await reporter.start();
+    for (const entityId of ['1', '2', '3']) await test.bus.publish(anEvent({ entityId }));
+    await eventually(() => expect(settled).toBe(3));
+    await eventually(async () => {
+      const counts = await test.admin.statuses([quiet, busy]);
+      expect(counts.map(({ consumer, retrying, deferred }) => ({ consumer, retrying, deferred }))).toEqual([
+        { consumer: quiet, retrying: 0, deferred: 0 },
+        { consumer: busy, retrying: 3, deferred: 2 },
+      ]);
     });
   });
 

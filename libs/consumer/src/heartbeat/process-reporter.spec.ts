@@ -3,7 +3,17 @@ import { silentLog } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import { ProcessReporter, type ReportDatabase } from './process-reporter.js';
 
-const held = { lanes: 1, waiting: 2, batches: 3, isPaused: false, oldestAt: undefined, newer: 0 };
+const held = {
+  lanes: 1,
+  waiting: 2,
+  batches: 3,
+  isPaused: false,
+  oldestAt: undefined,
+  newer: 0,
+  deferred: 0,
+  done: 0,
+  largest: [],
+};
 
 function rig(database: ReportDatabase): { reporter: ProcessReporter; lines: string[] } {
   const lines: string[] = [];

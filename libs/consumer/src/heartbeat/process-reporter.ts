@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Log } from '@relay/platform';
-import type { ConsumerState } from '../scheduler/dispatcher.js';
+import type { ConsumerState, WorkReport } from '../scheduler/dispatcher.js';
 
 /** Database access for reports; TypeORM's DataSource implements it. */
 export interface ReportDatabase {
@@ -12,7 +12,7 @@ export interface ProcessReporterOptions {
   consumer: string;
   database: ReportDatabase;
   /** Undefined before the process takes events. */
-  state: () => ConsumerState | undefined;
+  state: () => (ConsumerState & WorkReport) | undefined;
   log: Log;
   everyMs?: number;
 }
@@ -20,13 +20,16 @@ export interface ProcessReporterOptions {
 const REPORT_EVERY_MS = 5_000;
 
 /** A process that waits for its queues. */
-const nothingYet: ConsumerState = {
+const nothingYet: ConsumerState & WorkReport = {
   lanes: 0,
   waiting: 0,
   batches: 0,
   isPaused: false,
   oldestAt: undefined,
   newer: 0,
+  deferred: 0,
+  done: 0,
+  largest: [],
 };
 
 const REPORT_SQL = `
@@ -34,11 +37,13 @@ const REPORT_SQL = `
     DELETE FROM bus.consumer_processes WHERE consumer = $1 AND reported_at < now() - interval '1 hour'
   )
   INSERT INTO bus.consumer_processes AS p
-    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, is_paused, newer, started_at, reported_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), $9, $10, now(), now())
+    (consumer, replica, host, pid, lanes, waiting, batches, oldest_at, is_paused, newer, deferred, done, largest,
+     started_at, reported_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), $9, $10, $11, $12, $13, now(), now())
   ON CONFLICT (consumer, replica) DO UPDATE
   SET lanes = excluded.lanes, waiting = excluded.waiting, batches = excluded.batches,
-      oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, newer = excluded.newer, reported_at = excluded.reported_at`;
+      oldest_at = excluded.oldest_at, is_paused = excluded.is_paused, newer = excluded.newer,
+      deferred = excluded.deferred, done = excluded.done, largest = excluded.largest, reported_at = excluded.reported_at`;
 
 /** Reports the state of this process to the database every few seconds. Its failures affect nothing else. */
 export class ProcessReporter {
@@ -78,9 +83,10 @@ export class ProcessReporter {
 
   private async report(): Promise<void> {
     const { consumer, database, state } = this.options;
-    const { lanes, waiting, batches, oldestAt, isPaused, newer } = state() ?? nothingYet;
-    const held = [lanes, waiting, batches, oldestAt ?? null, isPaused, newer];
+    const { lanes, waiting, batches, oldestAt, isPaused, newer, deferred, ...work } = state() ?? nothingYet;
+    const held = [lanes, waiting, batches, oldestAt ?? null, isPaused, newer, deferred];
     const values = [consumer, this.replica, hostname(), process.pid, ...held];
+    values.push(work.done, JSON.stringify(work.largest));
     await database.query(REPORT_SQL, values);
   }
 

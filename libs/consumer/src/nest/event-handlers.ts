@@ -1,4 +1,5 @@
 import type { MessageHandler } from '@nestjs/microservices';
+import { namesEntity, parseEventName } from '@relay/bus';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
 import type { EventHandler } from '../scheduler/run-batch.js';
@@ -45,6 +46,14 @@ export function gatherHandlers(
     names,
     handle: (batch) => call(callback, batch),
   }));
+}
+
+/** The events of handlers that merge which name no thing, or are unknown, and so are never merged. */
+export function findUnmergeable(handlers: readonly EventHandler[]): string[] {
+  return handlers
+    .filter(({ merge }) => merge)
+    .flatMap(({ names }) => names)
+    .filter((name) => !namesEntity(parseEventName(name).name));
 }
 
 function extrasOf(callback: MessageHandler): PortalHandlerExtras | undefined {

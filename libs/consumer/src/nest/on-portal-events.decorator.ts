@@ -40,8 +40,8 @@ function canonicalName(eventName: string): string {
  * again for entries that it has completed, so it must be idempotent. `names` are base (`ONCRMDYNAMICITEMADD`) or
  * suffixed (`ONCRMDYNAMICITEMADD_147`); the suffixed handler takes precedence.
  *
- * `merge` (default true): pending events of one entity become one entry without `data`, for events that only say "read
- * it again". False: one entry per event, with its data, in order. `maxEntries`: at most 2,500.
+ * `merge` (default true): pending events of one entity become one entry, with the latest data that say more than its id.
+ * False, for what must be seen one by one: one entry per event, with its data, in order. `maxEntries`: at most 2,500.
  */
 export function OnPortalEvents(
   names: string | string[],

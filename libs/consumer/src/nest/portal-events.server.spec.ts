@@ -20,6 +20,7 @@ import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
 import { type Delivery, type EventBus } from '@relay/bus';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
+import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import { MemoryCrashLog } from '../../test/memory-crash-log.js';
 import { OnPortalEvents } from './on-portal-events.decorator.js';
 import { PortalEventsServer, type PortalEventsServerOptions } from './portal-events.server.js';
@@ -59,6 +60,19 @@ class InterceptedController extends ContactsController {}
 class RivalController {
   @OnPortalEvents('ONCRMCONTACTADD')
   onContact(batch: PortalBatch): Promise<void | FailedEntry[]> {
+    return note(batch);
+  }
+}
+
+@Controller()
+class MixedController {
+  @OnPortalEvents(['ONCRMDEALADD', 'ONCRMDYNAMICITEMADD_147', 'ONIMBOTMESSAGEADD', 'ONSOMETHINGADD_147'])
+  onMerged(batch: PortalBatch): Promise<void | FailedEntry[]> {
+    return note(batch);
+  }
+
+  @OnPortalEvents('ONSESSIONSTART', { merge: false })
+  onSession(batch: PortalBatch): Promise<void | FailedEntry[]> {
     return note(batch);
   }
 }
@@ -170,6 +184,58 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
       expect(handled.filter((entityId) => entityId === handled[0])).toHaveLength(2);
       expect(new Set(handled)).toEqual(new Set(['1', '2']));
     });
+  });
+
+  it('says once for each event, and where, that its data are not as documented, and handles it', async () => {
+    handle = () => Promise.resolve();
+    const log = new RecordedLog();
+    await start([MixedController], { log, checkData: true });
+    const event = { name: 'ONIMBOTMESSAGEADD', entityId: null, entity: null };
+    const documented = {
+      BOT: { 369: { BOT_ID: '369', BOT_CODE: 'echo' } },
+      PARAMS: { MESSAGE_ID: '1', MESSAGE_TYPE: 'P', DIALOG_ID: '2', NEW: 'never seen' },
+    };
+    await bus.publish(anEvent({ ...event, data: documented }));
+    await eventually(() => expect(batches).toHaveLength(1));
+    const warned = () =>
+      log.lines.filter(({ fields }) => JSON.stringify(fields).includes('consumer.data.unexpected'));
+    expect(warned()).toEqual([]);
+    const other = { ...documented, BOT: { '\u001b[2J': { BOT_ID: { 0: 'secret' }, BOT_CODE: 'echo' } } };
+    for (const data of [other, other]) await bus.publish(anEvent({ ...event, data }));
+    await eventually(() => expect(batches.flatMap(({ entries }) => entries)).toHaveLength(3));
+    expect(warned()).toMatchObject([
+      { level: 'warn', fields: { name: 'ONIMBOTMESSAGEADD', path: 'BOT.*.BOT_ID' } },
+    ]);
+    expect(log.text()).not.toContain('secret');
+  });
+
+  it('gives a handler the data and the eventId that came over the bus', async () => {
+    handle = () => Promise.resolve();
+    await start([MixedController]);
+    const data = { DATA: { 0: { session: { id: '42' } } } };
+    await bus.publish(anEvent({ name: 'ONSESSIONSTART', entityId: null, data, eventId: '778' }));
+    await bus.publish(
+      anEvent({ memberId: 'other', name: 'ONCRMDEALADD', data: { FIELDS: { ID: '82', STAGE_ID: 'NEW' } } }),
+    );
+    await eventually(() => expect(batches).toHaveLength(2));
+    expect(batches.flatMap(({ entries }) => entries)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ data, eventId: '778' }),
+        expect.objectContaining({ entityId: '82', data: { FIELDS: { ID: '82', STAGE_ID: 'NEW' } } }),
+      ]),
+    );
+  });
+
+  it('says at its start which events of a handler that merges cannot be merged', async () => {
+    const log = new RecordedLog();
+    await start([MixedController], { log });
+    expect(log.read('warn').map(({ fields }) => fields)).toEqual([
+      {
+        event: 'consumer.handler.unmergeable',
+        consumer: expect.any(String),
+        names: ['ONIMBOTMESSAGEADD', 'ONSOMETHINGADD_147'],
+      },
+    ]);
   });
 
   it('announces its subscriptions once its queues exist, so that nothing sent from then on is missed', async () => {

@@ -1,27 +1,39 @@
-import type { FormTree } from '@relay/bus';
+import type { BaseEventName, BoundEventName, EventData, FormTree } from '@relay/bus';
 
 /**
  * What a handler receives: pending work of one portal. No other batch of this portal runs in this process meanwhile.
+ *
+ * `PortalBatch<'ONCRMDEALADD' | 'ONCRMDEALUPDATE'>`, with the names of the handler's decorator, gives `names` and
+ * `data` the types that the documentation of Bitrix24 promises. They are not enforced: a portal may send anything.
  */
-export interface PortalBatch {
+export interface PortalBatch<N extends BoundEventName = BoundEventName> {
   memberId: string;
-  entries: PortalEntry[];
+  entries: PortalEntry<N>[];
 }
 
-export interface PortalEntry {
+/** Whether no names were given, so that events may be any. */
+type IsAny<N extends BoundEventName> = BoundEventName extends N ? true : false;
+
+export interface PortalEntry<N extends BoundEventName = BoundEventName> {
   /** Equal for all events of one entity, such as `CRMCONTACT:82`; the event's own id when it names no entity. */
   entity: string;
+  /** As text: it may have sixteen digits, or be a code. */
   entityId: string | null;
   /** 0 when the event has none. */
   entityTypeId: number;
   /** Base names of the events merged into this entry, each once, in order of arrival. */
-  names: string[];
+  names: (IsAny<N> extends true ? string : BaseEventName<N>)[];
   /** Unix time in milliseconds at which the gateway received the first of them. */
   firstSeenAt: number;
   /** Bitrix24's `ts` of the last of them, in seconds. */
   lastTs: number;
-  /** The event's data; only for handlers with `merge: false`, where each entry is one event. */
-  data?: FormTree;
+  /**
+   * The data of the event. Where events are merged, those of the latest event that carried more than the id of its
+   * thing; absent if none did. An object that a retry of the entry gets, too: do not change it.
+   */
+  data?: IsAny<N> extends true ? FormTree : EventData<N>;
+  /** Bitrix24's `eventId` of the event that `data` are of: open-line and connector events have one. */
+  eventId?: string;
 }
 
 /** An entry that the handler could not process, and why. Entries not listed are done. */

@@ -68,7 +68,7 @@ describe('the outcome of a delivery', () => {
     for (const recovery of ['wait', 'reauthorize']) {
       const after = (heldMs: number) =>
         decide(failed({ recovery }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
-      expect(after(week)).toEqual({ kind: 'dead', because: 'held' });
+      expect(after(week)).toEqual({ kind: 'dead', because: 'hold-expired' });
       expect(after(week - 1)).toMatchObject({ kind: 'wait' });
     }
   });

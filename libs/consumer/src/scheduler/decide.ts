@@ -8,8 +8,8 @@ export type Decision =
   | { kind: 'retry'; afterMs: number }
   /** The event is not to blame: it comes back without having spent an attempt. */
   | { kind: 'wait'; afterMs: number }
-  /** `failed`: by its own error. `held`: the event is fine, but its portal could not be called for too long. */
-  | { kind: 'dead'; because: 'failed' | 'held' };
+  /** `failed`: by its own error. `hold-expired`: the event is fine, but its portal could not be called for too long. */
+  | { kind: 'dead'; because: 'failed' | 'hold-expired' };
 
 export interface History {
   /** Failed attempts before this one. */
@@ -49,11 +49,11 @@ export function decide(
     }
     case 'wait':
       return waitedTooLong
-        ? { kind: 'dead', because: 'held' }
+        ? { kind: 'dead', because: 'hold-expired' }
         : { kind: 'wait', afterMs: retryAfterMs ?? waitMs(firstFailedAt ?? now, now) };
     case 'reauthorize':
       return waitedTooLong
-        ? { kind: 'dead', because: 'held' }
+        ? { kind: 'dead', because: 'hold-expired' }
         : { kind: 'wait', afterMs: retryAfterMs ?? REAUTHORIZE_MS };
     case 'never':
       return { kind: 'dead', because: 'failed' };

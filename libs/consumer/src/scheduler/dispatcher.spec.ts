@@ -1,4 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import type { EventOutcome } from '@relay/event-log';
 import { silentLog, deferred } from '@relay/platform';
 import { eventually } from '../../../../test/support/eventually.js';
 import type { PortalBatch } from './batch.js';
@@ -28,6 +29,9 @@ const dispatch = (handlers: EventHandler[], options: Partial<DispatcherOptions> 
 const succeed: Handle = async () => [];
 const noBatch: PortalBatch = { memberId: '', entries: [] };
 
+const withMuchData = (entityId: string, memberId = 'flood') =>
+  recorded(anEvent({ memberId, entityId, data: { FIELDS: { ID: entityId, TEXT: 'x'.repeat(3 << 20) } } }));
+
 const heldFor = (days: number) => recorded(anEvent(), 0, Date.now() - days * 24 * 3_600_000);
 
 describe('the dispatcher', () => {
@@ -49,6 +53,32 @@ describe('the dispatcher', () => {
       ]);
     });
     expect(batches.map(({ entries }) => entries.map(({ entityId }) => entityId))).toEqual([['82', '83']]);
+  });
+
+  it('tells the event log what it decided about each event, and into which it was merged', async () => {
+    const logged: EventOutcome[] = [];
+    const eventLog = { settled: (one: EventOutcome) => void logged.push(one) };
+    const error = Object.assign(new Error('down'), { code: 'TIMEOUT', recovery: 'retry' });
+    const dispatcher = dispatch(
+      [
+        handler(async ({ entries }) =>
+          entries.flatMap(({ entity, entityId }) => (entityId === '83' ? [{ entity, error }] : [])),
+        ),
+      ],
+      { eventLog },
+    );
+    const events = ['82', '82', '83'].map((entityId) => anEvent({ entityId }));
+    const [first, second, third] = events.map(({ id }) => id);
+    for (const event of events) dispatcher.receive(recorded(event, 1).delivery);
+    dispatcher.receive(recorded(anEvent({ id: 'unhandled', name: 'ONCRMLEADADD' }), 99).delivery);
+    await eventually(() => expect(logged).toHaveLength(4));
+    const common = { consumer: 'test', attempts: 1, code: undefined, mergedInto: undefined };
+    expect(logged).toEqual([
+      { ...common, eventId: 'unhandled', attempts: 99, outcome: 'dead', code: 'NO_HANDLER' },
+      { ...common, eventId: first, outcome: 'done' },
+      { ...common, eventId: second, outcome: 'done', mergedInto: first },
+      { ...common, eventId: third, outcome: 'retry', code: 'TIMEOUT' },
+    ]);
   });
 
   it('retries every delivery of a batch that threw, with the code of the error', async () => {
@@ -159,7 +189,13 @@ describe('the dispatcher', () => {
   });
 
   describe('after a batch', () => {
-    const hours = { firstMs: 3_600_000, maxMs: 3_600_000, lingerMs: 3_600_000, lingerPerEntryMs: 0 };
+    const hours = {
+      firstMs: 3_600_000,
+      maxMs: 3_600_000,
+      lingerMs: 3_600_000,
+      lingerPerEntryMs: 0,
+      offlineMs: 3_600_000,
+    };
 
     /** A dispatcher that has handled one event of the portal, and the sizes of its batches. */
     async function afterFirst(
@@ -205,11 +241,87 @@ describe('the dispatcher', () => {
       await dispatcher.drain();
     });
 
+    it('lingers for a moment only when something comes that is not merged', async () => {
+      const seen: string[] = [];
+      const note: Handle = async ({ entries }) => {
+        seen.push(...entries.map(({ entityId }) => String(entityId)));
+        return [];
+      };
+      const handlers = [handler(note), handler(note, ['ONIMBOTMESSAGEADD'], false)];
+      const batching = { ...hours, lingerMs: 20, lingerPerEntryMs: 3_600_000 };
+      const dispatcher = dispatch(handlers, { batching });
+      dispatcher.receive(recorded(anEvent({ entityId: '1' })).delivery);
+      await eventually(() => expect(seen).toEqual(['1']));
+      dispatcher.receive(recorded(anEvent({ entityId: '2' })).delivery);
+      await new Promise(setImmediate);
+      const message = recorded(anEvent({ entityId: '3', name: 'ONIMBOTMESSAGEADD' }));
+      dispatcher.receive(message.delivery);
+      await eventually(() => expect(seen).toEqual(['1', '2', '3']));
+      await dispatcher.drain();
+    });
+
     it('does not linger for events with data, which are not merged', async () => {
       const { dispatcher, sizes, send } = await afterFirst(false);
       send('2');
       await eventually(() => expect(sizes).toEqual([1, 1]));
       await dispatcher.drain();
+    });
+  });
+
+  describe('with events of the offline queue, which are late anyway', () => {
+    const batching = { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 3_600_000 };
+
+    function gathering(merge = true, offlineMs = batching.offlineMs) {
+      const sizes: number[] = [];
+      const note: Handle = async ({ entries }) => {
+        sizes.push(entries.length);
+        return [];
+      };
+      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], {
+        batching: { ...batching, offlineMs },
+      });
+      const send = async (entityId: string, source?: 'offline', memberId = 'm1'): Promise<void> => {
+        dispatcher.receive(recorded(anEvent({ entityId, source, memberId })).delivery);
+        await new Promise(setImmediate);
+        await new Promise(setImmediate);
+      };
+      return { dispatcher, sizes, send };
+    }
+
+    it('waits until their batch is full, for one after the other', async () => {
+      const { dispatcher, sizes, send } = gathering();
+      for (const entityId of ['1', '2', '3', '4', '5']) await send(entityId, 'offline');
+      expect(sizes).toEqual([3]);
+      await send('6', 'offline');
+      await eventually(() => expect(sizes).toEqual([3, 3]));
+      await dispatcher.drain();
+    });
+
+    it('waits for nothing any more when another event of the portal comes, and keeps no other portal waiting', async () => {
+      const { dispatcher, sizes, send } = gathering();
+      await send('1', 'offline');
+      await send('1', undefined, 'm2');
+      await eventually(() => expect(sizes).toEqual([1]));
+      await send('2');
+      await eventually(() => expect(sizes).toEqual([1, 2]));
+      await dispatcher.drain();
+    });
+
+    it('waits for a moment only, and not for those that cannot be merged', async () => {
+      const short = gathering(true, 20);
+      await short.send('1', 'offline');
+      await eventually(() => expect(short.sizes).toEqual([1]));
+      const single = gathering(false);
+      await single.send('1', 'offline');
+      await eventually(() => expect(single.sizes).toEqual([1]));
+      await Promise.all([short.dispatcher.drain(), single.dispatcher.drain()]);
+    });
+
+    it('drains at once', async () => {
+      const { dispatcher, sizes, send } = gathering();
+      await send('1', 'offline');
+      await dispatcher.drain();
+      expect(sizes).toEqual([]);
     });
   });
 
@@ -344,6 +456,7 @@ describe('the dispatcher', () => {
       for (const sent of [waits, goesOn]) if (sent) dispatcher.receive(sent.delivery);
       await eventually(() => expect(goesOn?.receipt.settled).toEqual([{ as: 'done' }]));
       expect(waits?.receipt.settled).toEqual([]);
+      expect(dispatcher.report()).toEqual({ done: 1, largest: [{ memberId: 'busy', events: 1 }] });
       await dispatcher.drain();
       expect(waits?.receipt.settled).toEqual([]);
     });
@@ -351,7 +464,10 @@ describe('the dispatcher', () => {
 
   it('defers events beyond the share of one portal, without a failure, and takes the others', async () => {
     const release = deferred<void>();
-    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 4 });
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], {
+      prefetch: 4,
+      retryDelaysMs: [500],
+    });
     const flood = Array.from({ length: 5 }, (_, id) => recorded(anEvent({ entityId: String(id) })));
     const quiet = recorded(anEvent({ memberId: 'quiet' }));
     for (const { delivery } of [...flood, quiet]) dispatcher.receive(delivery);
@@ -362,8 +478,37 @@ describe('the dispatcher', () => {
       [{ as: 'defer', afterMs: 5_000 }],
       [{ as: 'defer', afterMs: 5_000 }],
     ]);
+    expect(dispatcher.state()).toMatchObject({ waiting: 4, deferred: 2 });
+    await eventually(() => expect(dispatcher.state().deferred).toBe(0));
     release.resolve();
     await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
+  });
+
+  it('defers an event whose data one portal has no room for, and takes those without, and of others', async () => {
+    const entries: PortalBatch['entries'] = [];
+    const dispatcher = dispatch([
+      handler(async (batch) => {
+        entries.push(...batch.entries);
+        return [];
+      }),
+    ]);
+    const taken = [
+      withMuchData('1'),
+      recorded(anEvent({ memberId: 'flood', entityId: '3' })),
+      withMuchData('1', 'other'),
+    ];
+    const refused = withMuchData('2');
+    for (const { delivery } of [...taken.slice(0, 1), refused, ...taken.slice(1)])
+      dispatcher.receive(delivery);
+    await eventually(() => {
+      for (const { receipt } of taken) expect(receipt.settled).toEqual([{ as: 'done' }]);
+    });
+    expect(refused.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
+    expect(entries.map(({ entityId, data }) => [entityId, data !== undefined])).toEqual([
+      ['1', true],
+      ['3', false],
+      ['1', true],
+    ]);
   });
 
   it('counts in-flight events towards the share of a portal, and has room again when they are done', async () => {
@@ -514,7 +659,10 @@ describe('the dispatcher', () => {
           return [];
         }),
       ],
-      { prefetch: 12_500, batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0 } },
+      {
+        prefetch: 12_500,
+        batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 0 },
+      },
     );
     const large = 2_500;
     for (let portal = 0; portal < 9; portal++) {
@@ -617,5 +765,118 @@ describe('the dispatcher', () => {
     await new Promise(setImmediate);
     expect(started).toHaveLength(1);
     expect(pending.receipt.settled).toEqual([]);
+  });
+});
+
+describe('a batch that failed as a whole', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('is one batch again when its retries come back one by one', async () => {
+    jest.useFakeTimers();
+    const batches: number[] = [];
+    const dispatcher = dispatch([
+      handler(async ({ entries }) => {
+        batches.push(entries.length);
+        if (batches.length === 1) throw Object.assign(new Error('down'), { recovery: 'retry' });
+        return [];
+      }),
+    ]);
+    const ids = Array.from({ length: 50 }, (_, id) => String(id));
+    for (const entityId of ids) dispatcher.receive(recorded(anEvent({ entityId })).delivery);
+    // The first tier.
+    await jest.advanceTimersByTimeAsync(5_000);
+    const again = ids.map((entityId) => recorded(anEvent({ entityId }), 1));
+    for (const { delivery } of again) {
+      dispatcher.receive(delivery);
+      await jest.advanceTimersByTimeAsync(5);
+    }
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect(batches).toEqual([50, 50]);
+    for (const { receipt } of again) expect(receipt.settled).toEqual([{ as: 'done' }]);
+  });
+});
+
+describe('a lane', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('does not wait for events that come back to no lane, because nothing here handles them', async () => {
+    jest.useFakeTimers();
+    const dispatcher = dispatch([handler(succeed)]);
+    const unhandled = Array.from({ length: 600 }, () => recorded(anEvent({ name: 'ONCRMDEALADD' })));
+    for (const { delivery } of unhandled) dispatcher.receive(delivery);
+    await jest.advanceTimersByTimeAsync(4_000);
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await jest.advanceTimersByTimeAsync(100);
+    expect(receipt.settled).toEqual([{ as: 'done' }]);
+    await dispatcher.drain();
+  });
+
+  it('waits half a second at most for events that come back, when something waits that is not merged', async () => {
+    jest.useFakeTimers();
+    let hasFailed = false;
+    const failOnce: Handle = async () => {
+      if (hasFailed) return [];
+      hasFailed = true;
+      throw Object.assign(new Error('down'), { recovery: 'retry' });
+    };
+    const dispatcher = dispatch([handler(failOnce, undefined, false)]);
+    for (let id = 0; id < 600; id++) dispatcher.receive(recorded(anEvent({ entityId: `${id}` })).delivery);
+    // They come back five seconds later, and are worth a wait of six.
+    await jest.advanceTimersByTimeAsync(1_000);
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await jest.advanceTimersByTimeAsync(520);
+    expect(receipt.settled).toEqual([{ as: 'done' }]);
+    await dispatcher.drain();
+  });
+
+  it('waits for seconds at most before its next batch, however many events come back one after another', async () => {
+    jest.useFakeTimers();
+    let fails = true;
+    const handle: Handle = async ({ entries }) =>
+      fails ? entries.map(({ entity }) => ({ entity, error: new Error('down') })) : [];
+    const dispatcher = dispatch([
+      handler(handle, ['ONCRMDEALADD'], false),
+      handler(succeed, ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE']),
+    ]);
+    // They fail for half a minute, and their second attempt is half a minute later: those come to another process.
+    for (let at = 0; at < 29_500; at += 250) {
+      const sent = Array.from({ length: 25 }, () => recorded(anEvent({ name: 'ONCRMDEALADD' }), 1));
+      for (const { delivery } of sent) dispatcher.receive(delivery);
+      const healthy = recorded(anEvent({ memberId: 'another' }));
+      dispatcher.receive(healthy.delivery);
+      await jest.advanceTimersByTimeAsync(250);
+    }
+    fails = false;
+    await jest.advanceTimersByTimeAsync(600);
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await jest.advanceTimersByTimeAsync(7_500);
+    expect(receipt.settled).toEqual([{ as: 'done' }]);
+    await dispatcher.drain();
+  });
+
+  it('waits for events at the time at which the bus brings them back, not before', async () => {
+    jest.useFakeTimers();
+    let error: Error | undefined = Object.assign(new Error('busy'), {
+      recovery: 'wait',
+      retryAfterMs: 10_000,
+    });
+    const handle: Handle = ({ entries }) =>
+      Promise.resolve(error ? entries.map(({ entity }) => ({ entity, error })) : []);
+    const dispatcher = dispatch([handler(handle)], { holdMs: 1_000 });
+    for (let id = 1; id <= 600; id++) dispatcher.receive(recorded(anEvent({ entityId: `${id}` })).delivery);
+    await jest.advanceTimersByTimeAsync(9_000);
+    error = undefined;
+    const { delivery, receipt } = recorded(anEvent());
+    dispatcher.receive(delivery);
+    await jest.advanceTimersByTimeAsync(100);
+    expect(receipt.settled).toEqual([{ as: 'done' }]);
+    await dispatcher.drain();
   });
 });

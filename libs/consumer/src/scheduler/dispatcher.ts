@@ -1,4 +1,4 @@
-import { DEFAULT_PREFETCH, type Delivery, formatEventName, type Receipt } from '@relay/bus';
+import { DEFAULT_PREFETCH, type Delivery, formatEventName, type PortalEvent, type Receipt } from '@relay/bus';
 import { waitAtMost } from '@relay/platform';
 import type { CrashLog } from '../poison/poison-detector.js';
 import { CircuitBreaker } from './circuit-breaker.js';
@@ -7,7 +7,9 @@ import {
   type AdaptiveBatching,
   BatchLinger,
   DEFAULT_BATCHING,
+  ExpectedReturns,
   LaneTimers,
+  LONGEST_RETURN_WAIT_MS,
   WaitBudget,
 } from './lane-timing.js';
 import { Lanes } from './lanes.js';
@@ -43,6 +45,8 @@ export interface DispatcherState {
   isPaused: boolean;
   /** Unix time in milliseconds at which the gateway received the oldest of them; undefined when there are none. */
   oldestAt: number | undefined;
+  /** Events that were put off because their lane was full, and that are not due again yet. */
+  deferred: number;
 }
 
 /** The dispatcher state, with messages that the process does not take. */
@@ -51,9 +55,18 @@ export interface ConsumerState extends DispatcherState {
   newer: number;
 }
 
+/** What a process tells of its work. */
+export interface WorkReport {
+  /** Events handled since its start. */
+  done: number;
+  /** The portals of which it has the most events, the most first. */
+  largest: { memberId: string; events: number }[];
+}
+
 const DEFAULT_MAX_BATCHES = 128;
 /** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
 const LANE_SHARE = 0.8;
+const MAX_LARGEST = 10;
 const DEFAULT_HOLD_MS = 60_000;
 /** Below the grace period of docker-compose.yml, so that the remaining steps of the shutdown also complete. */
 const DEFAULT_DRAIN_MS = 60_000;
@@ -81,10 +94,16 @@ export class Dispatcher {
   private readonly laneProcessor: LaneProcessor;
   private readonly waitBudget: WaitBudget;
   private readonly batching: BatchLinger;
+  private readonly returns: ExpectedReturns;
+  /** A lane waits for returns, in total, no longer than this before its next batch. */
+  private readonly returnWaits = new WaitBudget(LONGEST_RETURN_WAIT_MS);
   private readonly circuitBreaker = new CircuitBreaker();
   private readonly running = new Set<Promise<void>>();
   /** Lanes that linger to collect a larger batch. */
   private readonly lingerTimers = new LaneTimers();
+  /** Until when lanes wait that have nothing but events of the portal's offline queue, which are late anyway. */
+  private readonly offlineUntil = new Map<string, number>();
+  private readonly offlineTimers = new LaneTimers();
   /** Lanes whose portal cannot be called now. */
   private readonly waits = new LaneTimers();
   /** Event names already logged as unhandled. */
@@ -93,8 +112,16 @@ export class Dispatcher {
   private pumpIsDue = false;
   private draining = false;
 
+  private readonly offlineMs: number;
+
   constructor(private readonly options: DispatcherOptions) {
-    this.settler = new Settler(options);
+    const batching = options.batching ?? DEFAULT_BATCHING;
+    this.offlineMs = batching.offlineMs;
+    this.returns = new ExpectedReturns(batching.lingerPerEntryMs);
+    this.settler = new Settler({
+      ...options,
+      onReturn: (memberId, afterMs) => this.returns.expect(memberId, afterMs, Date.now()),
+    });
     this.waitBudget = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
     this.laneProcessor = new LaneProcessor({
       ...options,
@@ -102,7 +129,7 @@ export class Dispatcher {
       waitBudget: this.waitBudget,
       circuitBreaker: this.circuitBreaker,
     });
-    this.batching = new BatchLinger(options.batching ?? DEFAULT_BATCHING);
+    this.batching = new BatchLinger(batching);
     for (const handler of options.handlers) {
       for (const name of handler.names) this.handlers.set(name, handler);
     }
@@ -110,6 +137,7 @@ export class Dispatcher {
 
   receive({ event, receipt }: Delivery): void {
     if (this.draining) return;
+    this.settler.note(receipt, event);
     const handler =
       this.handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.handlers.get(event.name);
     if (!handler) {
@@ -117,12 +145,18 @@ export class Dispatcher {
       return;
     }
     const lane = this.lanes.of(event.memberId);
-    if (this.isOverfull(lane)) {
-      this.settler.defer(receipt, lane.overflow.nextDelayMs(Date.now()));
+    const wasEmpty = lane.isEmpty;
+    const now = Date.now();
+    const isComplete = this.returns.arrived(event.memberId, now);
+    if (!this.addTo(lane, handler, event, receipt)) {
+      this.settler.defer(event.memberId, receipt, this.returns.deferralMs(event.memberId, now));
       return;
     }
-    lane.add(handler, event, receipt);
-    if (lane.isFull || lane.held >= this.laneCap) this.lingerTimers.end(event.memberId);
+    if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
+    else if (wasEmpty) this.offlineUntil.set(event.memberId, performance.now() + this.offlineMs);
+    if (isComplete || this.isAtCap(lane)) this.lingerTimers.end(event.memberId);
+    else if (!handler.merge) this.lingerTimers.check(event.memberId);
+    if (this.isAtCap(lane)) this.endOffline(event.memberId);
     this.schedulePump();
   }
 
@@ -132,7 +166,16 @@ export class Dispatcher {
   }
 
   state(): DispatcherState {
-    return { ...this.lanes.summary(), batches: this.running.size, isPaused: this.circuitBreaker.isOpen };
+    return {
+      ...this.lanes.summary(),
+      batches: this.running.size,
+      isPaused: this.circuitBreaker.isOpen,
+      deferred: this.settler.deferred(Date.now()),
+    };
+  }
+
+  report(): WorkReport {
+    return { done: this.settler.done, largest: this.lanes.largest(MAX_LARGEST) };
   }
 
   /**
@@ -143,6 +186,7 @@ export class Dispatcher {
     this.draining = true;
     clearTimeout(this.probe);
     this.lingerTimers.endAll();
+    this.offlineTimers.endAll();
     this.waits.endAll();
     const { consumer, log, drainWithinMs = DEFAULT_DRAIN_MS } = this.options;
     await waitAtMost(Promise.all(this.running), drainWithinMs);
@@ -164,14 +208,23 @@ export class Dispatcher {
         'this process has no handler for a delivered event',
       );
     }
-    this.settler.settle([receipt], { ok: false, error: new NoHandlerError(`Nothing here handles ${name}`) });
+    this.settler.settle(undefined, [receipt], {
+      ok: false,
+      error: new NoHandlerError(`Nothing here handles ${name}`),
+    });
   }
 
-  private isOverfull(lane: PortalLane): boolean {
-    if (lane.held < this.laneCap) return false;
+  /** @returns false when the lane holds as many events, or as much of their data, as it may */
+  private addTo(lane: PortalLane, handler: EventHandler, event: PortalEvent, receipt: Receipt): boolean {
+    if (lane.unsettled < this.laneCap && lane.add(handler, event, receipt)) return true;
     // After a connection loss the same messages are redelivered.
     lane.dropLost();
-    return lane.held >= this.laneCap;
+    return lane.unsettled < this.laneCap && lane.add(handler, event, receipt);
+  }
+
+  /** Its next batch would not grow any more. */
+  private isAtCap(lane: PortalLane): boolean {
+    return lane.isFull || lane.unsettled >= this.laneCap;
   }
 
   /** Maximum events of one portal that wait or are in flight. */
@@ -212,6 +265,7 @@ export class Dispatcher {
   }
 
   private async work(lane: PortalLane): Promise<void> {
+    if (this.waitForOffline(lane) || this.waitForReturns(lane)) return;
     const beganAt = performance.now();
     const { batch, waiting } = await this.laneProcessor.next(lane);
     if (waiting) this.wait(lane, waiting);
@@ -223,7 +277,8 @@ export class Dispatcher {
   private wait(lane: PortalLane, { error, ms }: Waiting): void {
     const until = Date.now() + ms;
     if (!this.waitBudget.extend(lane.memberId, ms, Date.now())) {
-      for (const { receipts } of lane.empty()) this.settler.settle(receipts, { ok: false, error });
+      for (const { receipts } of lane.empty())
+        this.settler.settle(lane.memberId, receipts, { ok: false, error });
       this.lanes.release(lane);
       return;
     }
@@ -237,11 +292,65 @@ export class Dispatcher {
     );
   }
 
+  /** @returns whether the lane waits for more of the portal's offline queue, before its next batch */
+  private waitForOffline(lane: PortalLane): boolean {
+    const { memberId } = lane;
+    const remainingMs = (): number => {
+      // A probe of the circuit breaker does not wait.
+      if (this.draining || this.circuitBreaker.isOpen) return 0;
+      return (this.offlineUntil.get(memberId) ?? 0) - performance.now();
+    };
+    if (remainingMs() <= 0) {
+      this.offlineUntil.delete(memberId);
+      return false;
+    }
+    this.offlineTimers.start(memberId, remainingMs, () => {
+      this.lanes.release(lane);
+      this.schedulePump();
+    });
+    return true;
+  }
+
+  /** Something waits in its lane that is not late. */
+  private endOffline(memberId: string): void {
+    this.offlineUntil.delete(memberId);
+    this.offlineTimers.end(memberId);
+  }
+
+  /** @returns whether the lane waits for events that come back together, before its next batch */
+  private waitForReturns(lane: PortalLane): boolean {
+    const { memberId } = lane;
+    const now = Date.now();
+    const since = this.returnWaits.since(memberId) ?? now;
+    const remainingMs = (at = Date.now()): number => {
+      // A probe of the circuit breaker does not wait.
+      if (this.draining || this.circuitBreaker.isOpen || this.isAtCap(lane)) return 0;
+      const maxMs = lane.hasUnmergeable ? this.batching.shortMs : this.returnWaits.maxMs;
+      return Math.min(this.returns.remainingMs(memberId, at), since + maxMs - at);
+    };
+    const ms = remainingMs(now);
+    if (ms <= 0) {
+      this.returnWaits.end(memberId);
+      return false;
+    }
+    this.returnWaits.extend(memberId, ms, now);
+    this.lingerTimers.start(
+      memberId,
+      () => remainingMs(),
+      () => {
+        this.lanes.release(lane);
+        this.schedulePump();
+      },
+    );
+    return true;
+  }
+
   /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
   private linger(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
     const remainingMs = (): number => {
-      if (!handler.merge || this.draining || lane.isFull || lane.held >= this.laneCap) return 0;
-      return this.batching.remainingMs(memberId, performance.now() - beganAt, lane.entries);
+      if (!handler.merge || this.draining || this.isAtCap(lane)) return 0;
+      const entries = lane.hasUnmergeable ? 0 : lane.entries;
+      return this.batching.remainingMs(memberId, performance.now() - beganAt, entries);
     };
     this.lingerTimers.start(memberId, remainingMs, () => {
       this.batching.released(memberId, !lane.isEmpty);

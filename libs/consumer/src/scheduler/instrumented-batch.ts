@@ -1,4 +1,5 @@
 import {
+  type Attributes,
   type Context,
   type SpanContext,
   SpanKind,
@@ -38,13 +39,19 @@ const tracer = trace.getTracer('@relay/consumer');
 
 /** The limit of the SDK, and far more than anybody reads. */
 const MAX_LINKS = 128;
+/** Enough to recognize a batch by. */
+const MAX_ENTITIES = 5;
 
 /** A batch as lanes produce it, without the fields that are not measured. */
 export interface InstrumentedBatch {
   consumer: string;
   memberId: string;
   /** The trace contexts are those of some of its events. */
-  entries: readonly { readonly receipts: readonly unknown[]; readonly traceparents?: readonly string[] }[];
+  entries: readonly {
+    readonly receipts: readonly unknown[];
+    readonly traceparents?: readonly string[];
+    readonly view?: { readonly entity: string; readonly names: readonly string[] };
+  }[];
 }
 
 /**
@@ -79,7 +86,9 @@ export async function instrument(
   const parent = first?.context ?? contextOf(undefined);
   return tracer.startActiveSpan(`process b24.${consumer}`, options, parent, async (span) => {
     try {
+      if (span.isRecording()) span.setAttributes(attributesOf(entries));
       const failed = await handle();
+      span.setAttribute('relay.batch.failed', failed.length);
       if (failed[0]) failSpan(span, failed[0].error);
       stopTimer(failed[0] && { error_type: typeName(failed[0].error) });
       return failed;
@@ -91,6 +100,15 @@ export async function instrument(
       span.end();
     }
   });
+}
+
+/** What the events are of: their names, and the first entities. */
+function attributesOf(entries: InstrumentedBatch['entries']): Attributes {
+  const views = entries.flatMap(({ view }) => view ?? []);
+  return {
+    'relay.events': [...new Set(views.flatMap(({ names }) => names))],
+    'relay.entities': views.slice(0, MAX_ENTITIES).map(({ entity }) => entity),
+  };
 }
 
 interface Origin {

@@ -135,7 +135,7 @@ export class LaneProcessor {
     for (const [entry, outcome] of outcomes) {
       const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
       if (outcome.ok || ms === undefined || ms > this.options.waitBudget.maxMs) {
-        this.options.settler.settle(entry.receipts, outcome);
+        this.options.settler.settle(memberId, entry.receipts, outcome);
       } else {
         waiting.push(entry);
         why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };

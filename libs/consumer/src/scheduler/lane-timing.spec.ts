@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { BatchLinger, WaitBudget } from './lane-timing.js';
+import { BatchLinger, ExpectedReturns, WaitBudget } from './lane-timing.js';
 
 const many = 10_000;
 const times = (): BatchLinger =>
-  new BatchLinger({ firstMs: 200, maxMs: 4_000, lingerMs: 500, lingerPerEntryMs: 10 });
+  new BatchLinger({ firstMs: 200, maxMs: 4_000, lingerMs: 500, lingerPerEntryMs: 10, offlineMs: 0 });
 
 describe('the linger of a lane', () => {
   it('counts from the beginning of the last batch', () => {
@@ -65,5 +65,87 @@ describe('the wait budget', () => {
     budget.end('a');
     expect(budget.since('a')).toBeUndefined();
     expect(budget.extend('a', 900, 900)).toBe(true);
+  });
+});
+
+const portal = 'm1';
+
+/** `events` that exceed the lane at one moment. @returns their number by delay */
+function defer(returns: ExpectedReturns, events: number, now: number): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (let sent = 0; sent < events; sent++) {
+    const delayMs = returns.deferralMs(portal, now);
+    returns.expect(portal, delayMs, now);
+    counts[delayMs] = (counts[delayMs] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function arrive(returns: ExpectedReturns, events: number, now: number): void {
+  for (let arrived = 0; arrived < events; arrived++) returns.arrived(portal, now);
+}
+
+describe('events that exceed a lane', () => {
+  it('are deferred for a short time while they are few, and the rest of a flood for longer', () => {
+    const returns = new ExpectedReturns();
+    expect(defer(returns, 100_000, 0)).toEqual({ 5_000: 4_000, 30_000: 12_000, 120_000: 84_000 });
+    expect(returns.deferralMs(portal, 3_000)).toBe(120_000);
+    expect(returns.deferralMs('another', 3_000)).toBe(5_000);
+  });
+
+  it('are deferred for the short time again when the first have come back', () => {
+    const returns = new ExpectedReturns();
+    defer(returns, 100_000, 0);
+    arrive(returns, 4_000, 5_000);
+    expect(defer(returns, 5_000, 5_000)).toEqual({ 5_000: 4_000, 120_000: 1_000 });
+  });
+
+  it('come back at a limited rate, however many they are', () => {
+    const returns = new ExpectedReturns();
+    const back = new Map([[0, 50_000]]);
+    for (let now = 0; now < 120_000; now += 1_000) {
+      const events = back.get(now) ?? 0;
+      if (now > 0) arrive(returns, events, now);
+      for (const [delayMs, count] of Object.entries(defer(returns, events, now))) {
+        const at = now + Number(delayMs);
+        back.set(at, (back.get(at) ?? 0) + count);
+      }
+    }
+    const sum = [...back].reduce((all, [at, count]) => (at > 0 && at < 120_000 ? all + count : all), 0);
+    expect(sum / 120).toBeLessThanOrEqual(1_200);
+  });
+});
+
+/** `events` of the portal that come back at one moment. */
+function expected(events: number, dueAt: number): ExpectedReturns {
+  const returns = new ExpectedReturns();
+  for (let sent = 0; sent < events; sent++) returns.expect(portal, dueAt, 0);
+  return returns;
+}
+
+describe('the wait for events that come back together', () => {
+  it('lasts until the last of them is there', () => {
+    const returns = expected(300, 5_000);
+    expect(returns.remainingMs(portal, 3_000)).toBeGreaterThan(2_000);
+    arrive(returns, 299, 5_000);
+    expect(returns.remainingMs(portal, 5_000)).toBeGreaterThan(0);
+    expect(returns.arrived(portal, 5_100)).toBe(true);
+    expect(returns.remainingMs(portal, 5_100)).toBe(0);
+  });
+
+  it('ends when they do not come: another process has them', () => {
+    const returns = expected(300, 5_000);
+    expect(returns.remainingMs(portal, 6_200)).toBe(50);
+    expect(returns.remainingMs(portal, 6_250)).toBe(0);
+  });
+
+  it('is no longer than the portal needs for as many: one retry keeps no other event waiting', () => {
+    expect(expected(1, 5_000).remainingMs(portal, 4_989)).toBe(0);
+    expect(expected(1, 5_000).remainingMs(portal, 5_000)).toBe(260);
+    expect(expected(10_000, 30_000).remainingMs(portal, 23_999)).toBe(0);
+  });
+
+  it('is not for what a long retry brings back', () => {
+    expect(expected(10_000, 600_000).remainingMs(portal, 600_000)).toBe(0);
   });
 });

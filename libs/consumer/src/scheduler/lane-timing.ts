@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 /** How long a portal's lane collects events before its next batch, in milliseconds since the last batch began. */
 export interface AdaptiveBatching {
   /** After the first batch of a lane that was idle. */
@@ -7,6 +9,8 @@ export interface AdaptiveBatching {
   /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
   lingerMs: number;
   lingerPerEntryMs: number;
+  /** Of an idle lane, since the first event of a portal's offline queue: its records are published one by one, all at once. */
+  offlineMs: number;
 }
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
@@ -15,6 +19,7 @@ export const DEFAULT_BATCHING: AdaptiveBatching = {
   maxMs: 4_000,
   lingerMs: 500,
   lingerPerEntryMs: 10,
+  offlineMs: 2_000,
 };
 
 /**
@@ -26,6 +31,11 @@ export class BatchLinger {
   private readonly intervals = new Map<string, number>();
 
   constructor(private readonly batching: AdaptiveBatching) {}
+
+  /** The longest linger of a lane with something that cannot be merged. */
+  get shortMs(): number {
+    return this.batching.lingerMs;
+  }
 
   /** Milliseconds that the lane still has to wait; 0 when its next batch may begin. */
   remainingMs(memberId: string, sinceBatchMs: number, pending: number): number {
@@ -76,9 +86,111 @@ export class WaitBudget {
   }
 }
 
+/**
+ * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event, so this
+ * gives 1,200 a second at most.
+ */
+const DEFERRALS = [
+  { delayMs: 5_000, max: 4_000 },
+  { delayMs: 30_000, max: 12_000 },
+];
+const MAX_DEFERRAL_MS = 120_000;
+
+interface ReturnGroup {
+  dueAt: number;
+  events: number;
+}
+
+/** Portals with events in retry tiers that are remembered; of one that is not, the batches are smaller. */
+const MAX_PORTALS_WITH_RETURNS = 10_000;
+/** Longer than the longest deferral. What comes back later, after a long retry, is not remembered. */
+const RETURNS_TTL_MS = 180_000;
+/** Events that become due in the same quarter of a second are one group. */
+const GROUP_MS = 250;
+/** The portal's rate limit saves up the requests of 25 seconds, so that it loses none of them meanwhile. */
+const MAX_RETURN_WAIT_MS = 6_000;
+/** A tier delivers thousands within this time after they are due. */
+const RETURN_GRACE_MS = 1_000;
+/** For one group; a lane waits no longer in total before its next batch, however many groups follow each other. */
+export const LONGEST_RETURN_WAIT_MS = MAX_RETURN_WAIT_MS + GROUP_MS + RETURN_GRACE_MS;
+
+/**
+ * Events of a portal that this process sent to a retry tier, and which come back together: a flood that exceeded its
+ * lane, or a batch that failed as a whole. The lane waits for them as long as a portal needs for as many, so that they are
+ * one batch again. Meanwhile the portal's rate limit saves up the requests that are not made.
+ */
+export class ExpectedReturns {
+  private readonly groups = new LRUCache<string, ReturnGroup[]>({
+    max: MAX_PORTALS_WITH_RETURNS,
+    ttl: RETURNS_TTL_MS,
+  });
+
+  constructor(private readonly lingerPerEntryMs = DEFAULT_BATCHING.lingerPerEntryMs) {}
+
+  /** An event of the portal comes back after about `afterMs`. */
+  expect(memberId: string, afterMs: number, now: number): void {
+    if (afterMs > MAX_DEFERRAL_MS) return;
+    const groups = this.groups.get(memberId) ?? [];
+    // Rounded down: none comes before it is due.
+    const dueAt = Math.floor((now + afterMs) / GROUP_MS) * GROUP_MS;
+    const group = groups.find((each) => each.dueAt === dueAt);
+    if (group) group.events += 1;
+    else this.groups.set(memberId, [...groups.filter((each) => isAhead(each, now)), { dueAt, events: 1 }]);
+  }
+
+  /**
+   * Backpressure: milliseconds until an event that exceeds the lane's capacity should come back. Soon, because the lane
+   * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
+   */
+  deferralMs(memberId: string, now: number): number {
+    const groups = this.groups.get(memberId) ?? [];
+    let afterMs = 0;
+    for (const { delayMs, max } of DEFERRALS) {
+      const [from, to] = [now + afterMs, now + delayMs];
+      const isDue = ({ dueAt }: ReturnGroup): boolean => dueAt > from && dueAt <= to;
+      const events = groups.filter(isDue).reduce((sum, group) => sum + group.events, 0);
+      if (events < max) return delayMs;
+      afterMs = delayMs;
+    }
+    return MAX_DEFERRAL_MS;
+  }
+
+  /** An event of the portal has come, be it one of them or a new one. @returns whether the lane need not wait any more */
+  arrived(memberId: string, now: number): boolean {
+    const groups = this.groups.get(memberId);
+    const group = groups?.find(({ dueAt }) => dueAt <= now);
+    if (!groups || !group) return false;
+    group.events -= 1;
+    return group.events === 0 && this.remainingMs(memberId, now) === 0;
+  }
+
+  /** Milliseconds that the portal's lane still waits for them; 0 when there are none, or too few for so long a wait. */
+  remainingMs(memberId: string, now: number): number {
+    const groups = this.groups.get(memberId);
+    if (!groups) return 0;
+    const left = this.keep(memberId, groups, now);
+    const waits = left.map(({ dueAt, events }) => {
+      const worthMs = Math.min(MAX_RETURN_WAIT_MS, this.lingerPerEntryMs * events);
+      return dueAt - now <= worthMs ? dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS) : 0;
+    });
+    return Math.max(0, ...waits);
+  }
+
+  private keep(memberId: string, groups: readonly ReturnGroup[], now: number): ReturnGroup[] {
+    const left = groups.filter((group) => isAhead(group, now));
+    if (left.length > 0) this.groups.set(memberId, left);
+    else this.groups.delete(memberId);
+    return left;
+  }
+}
+
+function isAhead({ dueAt, events }: ReturnGroup, now: number): boolean {
+  return events > 0 && dueAt + GROUP_MS + RETURN_GRACE_MS > now;
+}
+
 /** Cool-down timers of lanes: one for each lane, whatever waits in it. */
 export class LaneTimers {
-  private readonly ends = new Map<string, () => void>();
+  private readonly timers = new Map<string, { check: () => void; end: () => void }>();
 
   /**
    * @param remainingMs called at once and whenever the returned time has passed: 0 when the cool-down is over
@@ -88,23 +200,29 @@ export class LaneTimers {
     let timer: NodeJS.Timeout | undefined;
     const end = (): void => {
       clearTimeout(timer);
-      this.ends.delete(memberId);
+      this.timers.delete(memberId);
       onEnd();
     };
     const check = (): void => {
+      clearTimeout(timer);
       const ms = remainingMs();
       if (ms > 0) timer = setTimeout(check, ms);
       else end();
     };
-    this.ends.set(memberId, end);
+    this.timers.set(memberId, { check, end });
     check();
   }
 
+  /** What `remainingMs` depends on has changed. */
+  check(memberId: string): void {
+    this.timers.get(memberId)?.check();
+  }
+
   end(memberId: string): void {
-    this.ends.get(memberId)?.();
+    this.timers.get(memberId)?.end();
   }
 
   endAll(): void {
-    for (const end of this.ends.values()) end();
+    for (const { end } of this.timers.values()) end();
   }
 }

@@ -1,4 +1,4 @@
-import type { PortalEvent } from '@relay/bus';
+import { carriesMoreThanKey, type FormTree, type PortalEvent } from '@relay/bus';
 import type { PortalEntry } from './batch.js';
 import type { LaneTotals } from './lane-totals.js';
 
@@ -17,6 +17,11 @@ export interface LaneBatch<H, R> {
 
 type Pending<R> = Map<string, PendingEntry<R>>;
 
+/** Bytes of event data that one lane keeps, waiting or in flight: a portal may send events of 256 kB, as many as it likes. */
+const MAX_DATA_BYTES = 8 * 1024 * 1024;
+/** With so much data a batch need not wait for more. */
+const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
+
 /**
  * Pending work of one portal. An event is merged only into an entry that waits, never into one in flight: the read of
  * that one may be older than the event.
@@ -27,10 +32,10 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Each counted although merged. */
   private waitingEvents = 0;
   /** Of the batch that was taken last, until it is handled. */
-  private inFlight: { events: number; oldestAt: number } | undefined;
+  private inFlight: { events: number; oldestAt: number; dataBytes: number } | undefined;
+  /** Of waiting entries. */
+  private waitingDataBytes = 0;
   private unmerged = 0;
-  /** For events that exceed the lane's capacity. */
-  readonly overflow = new DeferralPolicy();
 
   constructor(
     readonly memberId: string,
@@ -44,7 +49,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   }
 
   /** Events that wait or are in flight. */
-  get held(): number {
+  get unsettled(): number {
     return this.waitingEvents + (this.inFlight?.events ?? 0);
   }
 
@@ -59,9 +64,16 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return this.pending.size === 0;
   }
 
-  /** Its next batch would not grow any more. */
+  /** Its next batch would not grow any more, or has much data already. */
   get isFull(): boolean {
+    if (this.waitingDataBytes > MUCH_DATA_BYTES) return true;
     for (const [handler, pending] of this.pending) if (pending.size >= handler.maxEntries) return true;
+    return false;
+  }
+
+  /** Something waits that never becomes one with what comes later: it gains nothing by waiting. */
+  get hasUnmergeable(): boolean {
+    for (const { merge } of this.pending.keys()) if (!merge) return true;
     return false;
   }
 
@@ -73,21 +85,39 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  add(handler: H, event: PortalEvent, receipt: R): void {
+  /** @returns false when there is no room for the event's data: then the lane is unchanged */
+  add(handler: H, event: PortalEvent, receipt: R): boolean {
+    const entity = handler.merge ? event.entity : null;
+    const hasData = entity === null || carriesMoreThanKey(event.data, event.entityTypeId);
+    const dataBytes = hasData ? sizeOf(event.data) : 0;
     const pending = this.pending.get(handler) ?? new Map<string, PendingEntry<R>>();
-    this.pending.set(handler, pending);
-    const key = handler.merge && event.entity !== null ? event.entity : `#${this.unmerged++}`;
+    const key = entity ?? `#${this.unmerged++}`;
     const entry = pending.get(key);
+    if (dataBytes > 0 && !this.hasRoomFor(dataBytes, entry)) return false;
+    this.pending.set(handler, pending);
     if (entry) {
-      this.totals.removeTime(entry.view.firstSeenAt);
-      addToEntry(entry, event, receipt);
-      this.totals.addTime(entry.view.firstSeenAt);
+      const { firstSeenAt } = entry.view;
+      this.waitingDataBytes -= entry.dataBytes ?? 0;
+      addToEntry(entry, event, receipt, dataBytes);
+      this.waitingDataBytes += entry.dataBytes ?? 0;
+      if (entry.view.firstSeenAt !== firstSeenAt) {
+        this.totals.removeTime(firstSeenAt);
+        this.totals.addTime(entry.view.firstSeenAt);
+      }
     } else {
-      pending.set(key, newEntry(key, event, receipt, { withData: !handler.merge }));
+      pending.set(key, newEntry(key, event, receipt, dataBytes));
+      this.waitingDataBytes += dataBytes;
       this.totals.addTime(event.receivedAt);
     }
     this.waitingEvents += 1;
     this.totals.events += 1;
+    return true;
+  }
+
+  /** One event always has room, however large. */
+  private hasRoomFor(dataBytes: number, entry: PendingEntry<R> | undefined): boolean {
+    const others = this.waitingDataBytes + (this.inFlight?.dataBytes ?? 0) - (entry?.dataBytes ?? 0);
+    return others === 0 || others + dataBytes <= MAX_DATA_BYTES;
   }
 
   /**
@@ -99,11 +129,14 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       this.pending.delete(handler);
       const limit = limitFor(handler);
       const entries: PendingEntry<R>[] = [];
+      let dataBytes = 0;
       for (const [key, entry] of pending) {
         if (entries.length >= limit) break;
         pending.delete(key);
         this.countOut(entry);
-        if (!isLost(entry)) entries.push(entry);
+        if (isLost(entry)) continue;
+        entries.push(entry);
+        dataBytes += entry.dataBytes ?? 0;
       }
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
       if (pending.size > 0) this.pending.set(handler, pending);
@@ -112,6 +145,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       this.inFlight = {
         events: entries.reduce((sum, { receipts }) => sum + receipts.length, 0),
         oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
+        dataBytes,
       };
       this.totals.events += this.inFlight.events;
       this.totals.addTime(this.inFlight.oldestAt);
@@ -171,13 +205,15 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     }
   }
 
-  private countIn({ receipts, view }: PendingEntry<R>): void {
+  private countIn({ receipts, view, dataBytes = 0 }: PendingEntry<R>): void {
+    this.waitingDataBytes += dataBytes;
     this.waitingEvents += receipts.length;
     this.totals.events += receipts.length;
     this.totals.addTime(view.firstSeenAt);
   }
 
-  private countOut({ receipts, view }: PendingEntry<R>): void {
+  private countOut({ receipts, view, dataBytes = 0 }: PendingEntry<R>): void {
+    this.waitingDataBytes -= dataBytes;
     this.waitingEvents -= receipts.length;
     this.totals.events -= receipts.length;
     this.totals.removeTime(view.firstSeenAt);
@@ -205,42 +241,40 @@ export interface PendingEntry<R> {
   receipts: R[];
   /** Of the first events with a trace, not of all: a flood may be one entry. Undefined while none has one. */
   traceparents?: string[];
+  /** Memory that `view.data` takes; undefined without data. */
+  dataBytes?: number;
+  /** `ts` of the event that the data are of. */
+  dataTs?: number;
 }
 
 const MAX_TRACEPARENTS = 8;
 
-/** @param withData for handlers that get every event separately */
-export function newEntry<R>(
-  key: string,
-  event: PortalEvent,
-  receipt: R,
-  { withData }: { withData: boolean },
-): PendingEntry<R> {
-  const view = {
+/** @param dataBytes size of the event's data; 0 if they are not kept */
+export function newEntry<R>(key: string, event: PortalEvent, receipt: R, dataBytes: number): PendingEntry<R> {
+  const { traceparent } = event;
+  const view: PortalEntry = {
     entity: event.entity ?? event.id,
     entityId: event.entityId,
     entityTypeId: event.entityTypeId,
     names: [event.name],
     firstSeenAt: event.receivedAt,
     lastTs: event.ts,
-    ...(withData && { data: event.data }),
   };
-  const { traceparent } = event;
-  return {
-    key,
-    view,
-    receipts: [receipt],
-    ...(traceparent !== undefined && { traceparents: [traceparent] }),
-  };
+  const entry: PendingEntry<R> = { key, view, receipts: [receipt] };
+  if (traceparent !== undefined) entry.traceparents = [traceparent];
+  if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
+  return entry;
 }
 
 export function addToEntry<R extends LaneReceipt>(
   entry: PendingEntry<R>,
   event: PortalEvent,
   receipt: R,
+  dataBytes: number,
 ): void {
   entry.receipts.push(receipt);
   if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
+  if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
   mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
 }
 
@@ -249,7 +283,38 @@ export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>
   mergeView(earlier.view, later.view);
   earlier.receipts = earlier.receipts.concat(later.receipts);
   if (later.traceparents) addTraces(earlier, later.traceparents);
+  const { dataBytes, dataTs, view } = later;
+  if (view.data && dataBytes !== undefined && dataTs !== undefined)
+    keepLatestData(earlier, { data: view.data, ts: dataTs, eventId: view.eventId }, dataBytes);
   return earlier;
+}
+
+/** Of two events of one second the one that came later counts; an older one that comes late, after a retry, does not. */
+function keepLatestData<R>(
+  entry: PendingEntry<R>,
+  { data, ts, eventId }: Pick<PortalEvent, 'data' | 'ts' | 'eventId'>,
+  dataBytes: number,
+): void {
+  if (entry.dataTs !== undefined && ts < entry.dataTs) return;
+  entry.dataBytes = dataBytes;
+  entry.dataTs = ts;
+  entry.view.data = data;
+  if (eventId === undefined) delete entry.view.eventId;
+  else entry.view.eventId = eventId;
+}
+
+/** What a tree, a text or a key takes beside its characters, about. */
+const NODE_BYTES = 48;
+
+/** Memory that the data take, at most: a character of a text beyond Latin-1 takes two bytes. */
+function sizeOf(tree: FormTree): number {
+  let bytes = NODE_BYTES;
+  for (const key in tree) {
+    const value = tree[key];
+    bytes += NODE_BYTES + 2 * key.length;
+    if (value !== undefined) bytes += typeof value === 'string' ? 2 * value.length : sizeOf(value);
+  }
+  return bytes;
 }
 
 /** All of its messages will be redelivered. */
@@ -269,30 +334,4 @@ function mergeView(
   for (const name of names) if (!view.names.includes(name)) view.names.push(name);
   view.firstSeenAt = Math.min(view.firstSeenAt, firstSeenAt);
   view.lastTs = Math.max(view.lastTs, lastTs);
-}
-
-/** How many events of one lane may be in a tier at once: two steady flows of 400 per second. */
-const QUOTAS = [
-  { delayMs: 5_000, max: 2_000 },
-  { delayMs: 30_000, max: 12_000 },
-];
-const MAX_DELAY_MS = 120_000;
-
-/**
- * Backpressure: when events that exceed a lane's capacity are redelivered. Soon, because the lane may free capacity
- * within seconds; but each redelivery costs the bus as much as a new event, so a large flood comes back slowly, and
- * faster as it shrinks.
- */
-export class DeferralPolicy {
-  private readonly flows = QUOTAS.map((quota) => ({ ...quota, since: -Infinity, count: 0 }));
-
-  /** @returns the delay in milliseconds of the next event */
-  nextDelayMs(now: number): number {
-    for (const flow of this.flows) {
-      if (now - flow.since >= flow.delayMs) [flow.since, flow.count] = [now, 0];
-      flow.count += 1;
-      if (flow.count <= flow.max) return flow.delayMs;
-    }
-    return MAX_DELAY_MS;
-  }
 }

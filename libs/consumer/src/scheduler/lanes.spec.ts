@@ -104,6 +104,9 @@ describe('lanes', () => {
     lanes.add(merging, anEvent({ receivedAt: 200 }), slip());
     lanes.add(merging, anEvent({ memberId: 'other', receivedAt: 250 }), slip());
     expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
+    const [most, ...others] = lanes.lanes.largest(2);
+    expect([most?.events, others]).toEqual([2, [{ memberId: 'other', events: 1 }]]);
+    expect(lanes.lanes.largest(1)).toEqual([most]);
     const batch = lanes.take();
     expect(lanes.lanes.summary()).toEqual({ lanes: 2, waiting: 3, oldestAt: 200 });
     lanes.lanes.of(batch?.memberId ?? '').handled();
@@ -122,6 +125,16 @@ describe('lanes', () => {
     const events = [anEvent({ entityId: null }), anEvent({ entityId: null })];
     for (const event of events) lanes.add(merging, event, slip());
     expect(lanes.take()?.entries.map(({ view }) => view.entity)).toEqual(events.map(({ id }) => id));
+  });
+
+  it('give an event that names no entity with its data and eventId, to a handler that merges, too', () => {
+    const lanes = newLanes();
+    const event = anEvent({ entityId: null, name: 'ONSESSIONSTART', data: { DATA: 'x' }, eventId: '7' });
+    lanes.add(merging, event, slip());
+    lanes.add(merging, anEvent({ entityId: null, data: {} }), slip());
+    const views = lanes.take()?.entries.map(({ view }) => view);
+    expect(views).toMatchObject([{ data: { DATA: 'x' }, eventId: '7' }, { data: {} }]);
+    expect(views?.[1]).not.toHaveProperty('eventId');
   });
 
   it('pause a portal while a batch of it is in flight, and only that portal', () => {
@@ -265,8 +278,136 @@ describe('lanes', () => {
   });
 });
 
+/** Of a deal: data are kept if a stage is given. */
+const deal = (entityId: string, stage?: string, ts = 10): PortalEvent =>
+  anEvent({
+    name: stage === undefined ? 'ONCRMDEALUPDATE' : 'ONCRMDEALMOVETOCATEGORY',
+    entityId,
+    entity: `CRMDEAL:${entityId}`,
+    data: { FIELDS: { ID: entityId }, ...(stage !== undefined && { stage }) },
+    ts,
+  });
+
+const stages = (batch: LaneBatch<LaneRules, Slip> | undefined) =>
+  batch?.entries.map(({ view }) => view.data?.['stage']);
+
+describe('the data of merged events', () => {
+  it('are those of the latest event that says more than its id, by the time of sending', () => {
+    const lanes = newLanes();
+    for (const event of [
+      deal('1', 'A'),
+      deal('1', 'B'),
+      deal('1'),
+      deal('2'),
+      deal('3', 'new', 20),
+      deal('3', 'old', 10),
+    ])
+      lanes.add(merging, event, slip());
+    const batch = lanes.take();
+    expect(stages(batch)).toEqual(['B', undefined, 'new']);
+    expect(batch?.entries[1]?.view).not.toHaveProperty('data');
+    expect(batch?.entries[0]?.view.names).toEqual(['ONCRMDEALMOVETOCATEGORY', 'ONCRMDEALUPDATE']);
+  });
+
+  it('are the latest also when an entry is put back, whatever came meanwhile', () => {
+    const lanes = newLanes();
+    for (const id of ['1', '2', '3', '4'])
+      lanes.add(merging, deal(id, id === '4' ? undefined : 'A', 20), slip());
+    const batch = lanes.take();
+    for (const event of [deal('1', 'B', 20), deal('2'), deal('3', 'B', 10), deal('4', 'B')])
+      lanes.add(merging, event, slip());
+    const lane = lanes.lanes.of(anEvent().memberId);
+    lane.putBack(merging, batch?.entries ?? []);
+    expect(stages(lane.take())).toEqual(['B', 'A', 'A', 'B']);
+  });
+
+  it('have the eventId of the event that they are of', () => {
+    const lanes = newLanes();
+    lanes.add(merging, { ...deal('1', 'A'), eventId: '7' }, slip());
+    lanes.add(merging, deal('2', 'A'), slip());
+    lanes.add(merging, deal('1', 'B'), slip());
+    lanes.add(merging, { ...deal('2', 'B'), eventId: '8' }, slip());
+    expect(lanes.take()?.entries.map(({ view }) => view.eventId)).toEqual([undefined, '8']);
+  });
+});
+
+/** About a megabyte of memory. */
+const large = '-'.repeat(512 * 1024);
+
+describe('the data that one lane keeps', () => {
+  const add = (lane: Lane<LaneRules, Slip>, event: PortalEvent, rules = merging): boolean =>
+    lane.add(rules, event, slip());
+  const fill = (lane: Lane<LaneRules, Slip>, rules = merging): number => {
+    for (let count = 0; count < 20; count++)
+      if (!add(lane, deal(`fill ${count}`, large), rules)) return count;
+    return 20;
+  };
+
+  it.each([
+    ['merged', merging],
+    ['single', inOrder],
+  ])('are bounded, waiting and in flight, for %s events', (_, rules) => {
+    const lane = newLanes().lanes.of('a');
+    expect(fill(lane, rules)).toBe(7);
+    expect([lane.isFull, lane.size]).toEqual([true, 7]);
+    const batch = lane.take(() => 3);
+    expect([batch?.entries.length, fill(lane, rules)]).toEqual([3, 0]);
+    lane.handled();
+    expect(add(lane, deal('next', large), rules)).toBe(true);
+  });
+
+  it('leave room for events that say no more than their id, and for data that replace as large ones', () => {
+    const lane = newLanes().lanes.of('a');
+    fill(lane);
+    expect(add(lane, deal('another'))).toBe(true);
+    expect(add(lane, deal('fill 0', large.replace('-', '+')))).toBe(true);
+    expect(add(lane, deal('another', large))).toBe(false);
+    expect(lane.size).toBe(9);
+  });
+
+  it('are one event at least, however large', () => {
+    const lane = newLanes().lanes.of('a');
+    expect(add(lane, deal('1', large.repeat(10)))).toBe(true);
+    expect(add(lane, deal('1', large.repeat(11)))).toBe(true);
+    expect(add(lane, deal('2', 'A'))).toBe(false);
+  });
+
+  it('are counted down to nothing, whatever happens to them', () => {
+    const step = fc.record({
+      do: fc.constantFrom('add', 'add', 'add', 'take', 'putBack', 'handled', 'lose', 'empty'),
+      id: fc.constantFrom('1', '2', '3'),
+      size: fc.constantFrom(0, 0, 1, 3),
+      ts: fc.nat(3),
+      merge: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 30, maxLength: 60 }), (run) => {
+        const lane = newLanes().lanes.of('a');
+        let batch: LaneBatch<LaneRules, Slip> | undefined;
+        for (const { do: act, id, size, ts, merge } of run) {
+          const receipt = slip();
+          const stage = size === 0 ? undefined : large.slice(0, size * 128 * 1024);
+          if (act === 'add') lane.add(merge ? merging : inOrder, deal(id, stage, ts), receipt);
+          else if (act === 'take' && !batch) batch = lane.take(() => 2);
+          else if (act === 'lose') {
+            for (const { receipts } of lane.waiting()) for (const one of receipts) one.lost = true;
+            lane.dropLost();
+          } else if (act === 'empty') lane.empty();
+          else if (batch && (act === 'handled' || act === 'putBack')) {
+            lane.putBack(batch.handler, act === 'putBack' ? batch.entries : []);
+            batch = undefined;
+          }
+        }
+        lane.handled();
+        lane.empty();
+        expect(fill(lane)).toBe(7);
+      }),
+    );
+  });
+});
+
 type Step =
-  | { do: 'add'; portal: number; entity: number | null; handler: number }
+  | { do: 'add'; portal: number; entity: number | null; handler: number; receivedAt: number }
   | { do: 'take' }
   | { do: 'release'; nth: number }
   | { do: 'putBack'; nth: number };
@@ -280,6 +421,7 @@ const steps = fc.array(
         portal: fc.nat(3),
         entity: fc.option(fc.nat(4)),
         handler: fc.nat(2),
+        receivedAt: fc.nat(3),
       }),
     },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('take' as const) }) },
@@ -319,7 +461,8 @@ describe('properties of lanes', () => {
             added.push(receipt);
             const handler = handlers[step.handler] ?? merging;
             const entityId = step.entity === null ? null : String(step.entity);
-            lanes.add(handler, anEvent({ memberId: `portal ${step.portal}`, entityId }), receipt);
+            const { receivedAt } = step;
+            lanes.add(handler, anEvent({ memberId: `portal ${step.portal}`, entityId, receivedAt }), receipt);
           } else if (step.do === 'take') {
             take();
           } else {

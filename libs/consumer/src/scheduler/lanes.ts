@@ -42,6 +42,15 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
     else this.waiting.add(lane);
   }
 
+  /** The portals with the most events, waiting or in flight, the most first. Visits each lane, and no event. */
+  largest(limit: number): { memberId: string; events: number }[] {
+    return [...this.lanes.values()]
+      .map(({ memberId, unsettled }) => ({ memberId, events: unsettled }))
+      .filter(({ events }) => events > 0)
+      .toSorted((one, other) => other.events - one.events)
+      .slice(0, limit);
+  }
+
   /** Totals of all lanes: their number, their events, and when the oldest event was received. */
   summary(): { lanes: number; waiting: number; oldestAt: number | undefined } {
     return { lanes: this.lanes.size, waiting: this.totals.events, oldestAt: this.totals.oldestAt };

@@ -1,5 +1,6 @@
 import { guidanceOf, type Log } from '@relay/platform';
 import { type Receipt, toFailure } from '@relay/bus';
+import { placeOf } from './place-of.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import type { Outcome } from './decide.js';
 import { instrument } from './instrumented-batch.js';
@@ -101,7 +102,14 @@ async function handle(
       errors.has(view.entity) ? { ok: false, error: errors.get(view.entity) } : { ok: true };
   } catch (error) {
     log.warn(
-      { event: 'consumer.batch.failed', consumer, memberId, of: entries.length, failure: toFailure(error) },
+      {
+        event: 'consumer.batch.failed',
+        consumer,
+        memberId,
+        of: entries.length,
+        failure: toFailure(error),
+        at: placeOf(error),
+      },
       'a batch failed',
     );
     return () => ({ ok: false, error });

@@ -1,6 +1,14 @@
+import type { EventLogWriter } from '@relay/event-log';
 import { counter, type Log, waitAtMost } from '@relay/platform';
-import { type Failure, type Receipt, toFailure, DEFAULT_RETRY_DELAYS_MS } from '@relay/bus';
-import { decide, type Outcome } from './decide.js';
+import {
+  type Failure,
+  type PortalEvent,
+  type Receipt,
+  tierFor,
+  toFailure,
+  DEFAULT_RETRY_DELAYS_MS,
+} from '@relay/bus';
+import { decide, type Decision, type Outcome } from './decide.js';
 
 const settledTotal = counter({
   name: 'relay_bus_settled_total',
@@ -11,9 +19,13 @@ const settledTotal = counter({
 export interface SettlerOptions {
   consumer: string;
   log: Log;
+  /** Gets what was decided about each delivery that was noted. */
+  eventLog?: Pick<EventLogWriter, 'settled'> | undefined;
   retryDelaysMs?: readonly number[];
   /** Days from its first failure that an event is held for a portal that cannot be called. Default 7. */
   holdDays?: number;
+  /** An event of the portal comes back to its lane after so many milliseconds. */
+  onReturn?: (memberId: string, afterMs: number) => void;
 }
 
 const DEFAULT_HOLD_DAYS = 7;
@@ -22,6 +34,12 @@ const DAY_MS = 24 * 3_600_000;
 /** Settles every delivery by the result of its entry. It does not wait for the bus; `settled` does. */
 export class Settler {
   private readonly settling = new Set<Promise<void>>();
+  /** Numbers of deferred events, by the second in which they are due: a few minutes ahead at most. */
+  private readonly deferrals = new Map<number, number>();
+  /** Events handled since the start. */
+  done = 0;
+  /** Of deliveries that are in memory, for the event log alone: lanes keep receipts and drop the events. */
+  private readonly eventIds = new WeakMap<Receipt, string>();
 
   constructor(private readonly options: SettlerOptions) {}
 
@@ -44,13 +62,36 @@ export class Settler {
     return maxMs;
   }
 
-  settle(receipts: readonly Receipt[], outcome: Outcome): void {
-    for (const receipt of receipts) this.track(this.settleOne(receipt, outcome));
+  /** So that the event log can name the event of the receipt. */
+  note(receipt: Receipt, { id }: PortalEvent): void {
+    if (this.options.eventLog) this.eventIds.set(receipt, id);
+  }
+
+  /**
+   * @param memberId whose lane an event that is retried comes back to; undefined: to none, it is not waited for
+   * @param receipts of the events that were handled as one, the first of them first
+   */
+  settle(memberId: string | undefined, receipts: readonly Receipt[], outcome: Outcome): void {
+    const [first] = receipts;
+    for (const receipt of receipts) this.track(this.settleOne(memberId, receipt, outcome, first));
   }
 
   /** Defers a delivery although nothing failed and nothing was tried. */
-  defer(receipt: Receipt, afterMs: number): void {
+  defer(memberId: string, receipt: Receipt, afterMs: number): void {
+    this.returns(memberId, afterMs);
+    const dueInSecond = Math.ceil((Date.now() + this.delayMs(afterMs)) / 1_000);
+    this.deferrals.set(dueInSecond, (this.deferrals.get(dueInSecond) ?? 0) + 1);
     this.track(receipt.defer(afterMs));
+  }
+
+  /** How many of the deferred events are not due yet. */
+  deferred(now: number): number {
+    let events = 0;
+    for (const [second, count] of this.deferrals) {
+      if (second * 1_000 <= now) this.deferrals.delete(second);
+      else events += count;
+    }
+    return events;
   }
 
   /** Resolves when everything submitted is settled, or on timeout. */
@@ -76,11 +117,30 @@ export class Settler {
     this.settling.add(settling);
   }
 
-  private async settleOne(receipt: Receipt, outcome: Outcome): Promise<void> {
+  private returns(memberId: string | undefined, afterMs: number): void {
+    if (memberId !== undefined) this.options.onReturn?.(memberId, this.delayMs(afterMs));
+  }
+
+  /** As the bus does it: a delay between two tiers takes as long as the longer one. */
+  private delayMs(afterMs: number): number {
+    return tierFor(afterMs, this.rules.retryDelaysMs);
+  }
+
+  private async settleOne(
+    memberId: string | undefined,
+    receipt: Receipt,
+    outcome: Outcome,
+    first?: Receipt,
+  ): Promise<void> {
     const { consumer, holdDays = DEFAULT_HOLD_DAYS } = this.options;
     const decision = decide(outcome, receipt, this.rules);
     settledTotal.inc({ consumer, decision: decision.kind });
-    const failure = outcome.ok ? { code: '', message: '' } : toFailure(outcome.error);
+    if (decision.kind === 'done') this.done += 1;
+    if (decision.kind === 'retry' || decision.kind === 'wait') this.returns(memberId, decision.afterMs);
+    const reason = outcome.ok ? { code: '', message: '' } : toFailure(outcome.error);
+    const isExpired = decision.kind === 'dead' && decision.because === 'hold-expired';
+    const failure = isExpired ? holdExpired(reason, holdDays) : reason;
+    this.record(receipt, decision.kind, failure.code || undefined, first);
     switch (decision.kind) {
       case 'done':
         return receipt.done();
@@ -89,13 +149,27 @@ export class Settler {
       case 'wait':
         return receipt.retry(decision.afterMs, failure, { countsAsAttempt: false });
       case 'dead':
-        return receipt.dead(decision.because === 'held' ? heldTooLong(failure, holdDays) : failure);
+        return receipt.dead(failure);
     }
+  }
+
+  private record(
+    receipt: Receipt,
+    outcome: Decision['kind'],
+    code: string | undefined,
+    first: Receipt | undefined,
+  ): void {
+    const eventId = this.eventIds.get(receipt);
+    // One that has returned to the bus comes again.
+    if (eventId === undefined || receipt.lost) return;
+    const mergedInto = first && first !== receipt ? this.eventIds.get(first) : undefined;
+    const { consumer, eventLog } = this.options;
+    eventLog?.settled({ eventId, consumer, outcome, attempts: receipt.attempts, code, mergedInto });
   }
 }
 
 /** The code by which an operator finds all such dead letters, to replay them once the portal is back. */
-function heldTooLong({ code, message }: Failure, days: number): Failure {
+function holdExpired({ code, message }: Failure, days: number): Failure {
   const what = `the portal could not be called for ${days} days`;
   return toFailure({ code: 'portal-unavailable', message: `${what}; the last reason: ${code}: ${message}` });
 }

@@ -1,4 +1,4 @@
-import { DecodedText } from './decoded-text.js';
+import { UnescapedView } from './unescaped-view.js';
 
 /** Replaces every secret. */
 export const PLACEHOLDER = '[redacted]';
@@ -78,7 +78,7 @@ export function mayContainSecret(text: string): boolean {
  */
 export function redactText(text: string): string {
   if (!mayContainSecret(text)) return text;
-  const view = DecodedText.of(text);
+  const view = UnescapedView.of(text);
   const spans = secretSpans(view).toSorted(([one], [other]) => one - other);
   let redacted = '';
   let done = 0;
@@ -105,7 +105,7 @@ interface ValueStart {
 }
 
 /** The spans of secrets, by context or shape. Unordered, possibly overlapping. Linear in the length. */
-function secretSpans(view: DecodedText): Span[] {
+function secretSpans(view: UnescapedView): Span[] {
   return [...namedValues(view), ...userInfo(view), ...webhookCodes(view), ...bareSecrets(view)];
 }
 
@@ -119,7 +119,7 @@ const NAMES = new RegExp(
   'gi',
 );
 
-function* namedValues(view: DecodedText): Generator<Span> {
+function* namedValues(view: UnescapedView): Generator<Span> {
   NAMES.lastIndex = 0;
   for (let found = NAMES.exec(view.text); found; found = NAMES.exec(view.text)) {
     const separator = found.index + found[0].trimEnd().length - 1;
@@ -134,7 +134,7 @@ function* namedValues(view: DecodedText): Generator<Span> {
 const TYPED_BY_HAND = /(?:amqps?|postgres(?:ql)?):$/i;
 
 /** The part of an address before the `@`. */
-function* userInfo(view: DecodedText): Generator<Span> {
+function* userInfo(view: UnescapedView): Generator<Span> {
   const { text } = view;
   const slashes = /\/\//g;
   while (slashes.exec(text)) {
@@ -159,7 +159,7 @@ function* userInfo(view: DecodedText): Generator<Span> {
 }
 
 /** `/rest/<user>/<code>/`: the address of an incoming webhook is its secret (local-integrations/local-webhooks.md). */
-function* webhookCodes(view: DecodedText): Generator<Span> {
+function* webhookCodes(view: UnescapedView): Generator<Span> {
   const { text } = view;
   const webhooks = /(?<![a-z0-9])rest\/+\d+\/+/gi;
   while (webhooks.exec(text)) {
@@ -192,7 +192,7 @@ const bare: readonly { shape: RegExp; looks?: (text: string) => boolean }[] = [
   { shape: /(?<=Unexpected token [^]{1,4}, (?:\.\.\.)?")[^]{1,80}?(?="(?:\.\.\.)? is not valid JSON)/g },
 ];
 
-function* bareSecrets({ text }: DecodedText): Generator<Span> {
+function* bareSecrets({ text }: UnescapedView): Generator<Span> {
   for (const { shape, looks } of bare) {
     for (const { 0: found, index } of text.matchAll(shape)) {
       if (looks?.(found) ?? true) yield [index, index + found.length];
@@ -206,7 +206,7 @@ const SCHEME = /(?:bearer|basic|negotiate|token)\s+/iy;
 const REST_OF_LINE = /[^\r\n]*/y;
 
 /** The value of a secret name, without quotes, up to the end that its notation defines. */
-function valueSpan(view: DecodedText, { separator, begin, isCookie }: ValueStart): Span | undefined {
+function valueSpan(view: UnescapedView, { separator, begin, isCookie }: ValueStart): Span | undefined {
   const { text } = view;
   const first = text.charAt(begin);
   if (matchEnd(NOTHING, text, begin) !== undefined) return undefined;
@@ -233,7 +233,7 @@ function matchEnd(sticky: RegExp, text: string, at: number): number | undefined 
 }
 
 /** The quote that closes the one at `open`, which is encoded and escaped no more often; the text's end if truncated. */
-function closingQuote(view: DecodedText, open: number): number {
+function closingQuote(view: UnescapedView, open: number): number {
   const { text } = view;
   const [percents, escapes] = [view.percentsAt(open), view.escapesAt(open)];
   for (
@@ -247,7 +247,7 @@ function closingQuote(view: DecodedText, open: number): number {
   return text.length;
 }
 
-function closingBracket(view: DecodedText, open: number): number {
+function closingBracket(view: UnescapedView, open: number): number {
   const { text } = view;
   for (let at = open + 1; at < text.length; at += 1) {
     const character = text.charAt(at);
@@ -263,7 +263,7 @@ const MAY_END = /[,;)}\]|']/;
 const NEXT_NAME = /["']?[\w.-]{1,64}["']?\s{0,4}[=:]/y;
 
 /** The end of an unquoted value; a sign that is encoded more often than `level` belongs to the value. */
-function endOfWord(view: DecodedText, begin: number, level: number): number {
+function endOfWord(view: UnescapedView, begin: number, level: number): number {
   const { text } = view;
   const isSign = (at: number, signs: RegExp): boolean =>
     at < text.length && view.percentsAt(at) <= level && signs.test(text.charAt(at));

@@ -158,10 +158,10 @@ describe('rotating to a new key', () => {
       box: oldBox,
       oauthUrl: oauth.url,
     });
-    const renewal = tokens.refresh(stale);
+    const refresh = tokens.refresh(stale);
     await eventually(() => expect(oauth.exchanges.get('busy')).toBe(1));
     const rotated = rotation().run();
-    // The rotation waits for the row that the renewal keeps locked.
+    // The rotation waits for the row that the refresh keeps locked.
     await eventually(async () => {
       const waiting = await source.query<unknown[]>(
         `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
@@ -169,11 +169,13 @@ describe('rotating to a new key', () => {
       expect(waiting).toHaveLength(1);
     });
     release();
-    const renewed = await renewal;
+    const refreshed = await refresh;
     await expect(rotated).resolves.toMatchObject({ rewritten: 1, keysInUse: { new: 2 } });
     const after = tokenStore({ memberId: 'busy', dataSource: source, box: newBox, oauthUrl: oauth.url });
-    await expect(after.access()).resolves.toEqual(renewed);
-    await expect(after.refresh(renewed.kind === 'oauth' ? renewed.accessToken : '')).resolves.toMatchObject({
+    await expect(after.access()).resolves.toEqual(refreshed);
+    await expect(
+      after.refresh(refreshed.kind === 'oauth' ? refreshed.accessToken : ''),
+    ).resolves.toMatchObject({
       kind: 'oauth',
     });
   });

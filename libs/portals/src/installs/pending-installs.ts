@@ -2,7 +2,7 @@ import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { PortalError } from '../store/errors.js';
-import { hashOfProof, hashOfSource } from './exchange-budget.js';
+import { hashOfProof, hashOfSource } from './token-request-budget.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { countChanged, queryRows } from '../store/sql.js';
 

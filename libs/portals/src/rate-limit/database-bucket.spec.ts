@@ -53,15 +53,32 @@ describe('DatabaseBucket', () => {
   }
 
   /** When each of `count` requests was let through, in milliseconds from the start; by several processes' pools. */
-  async function times(count: number, memberId = 'm1', work: Priority = 'live'): Promise<number[]> {
+  async function times(
+    count: number,
+    memberId = 'm1',
+    priority: Priority = 'interactive',
+  ): Promise<number[]> {
     const rateLimiters = sources.map((each) => limiterOf(memberId, each));
     const startedAt = performance.now();
     const admitted = Array.from({ length: count }, async (_, index) => {
-      await rateLimiters[index % rateLimiters.length]?.admit({ work, methods: [] });
+      await rateLimiters[index % rateLimiters.length]?.admit({ priority, methods: [] });
       return performance.now() - startedAt;
     });
     return (await Promise.all(admitted)).toSorted((a, b) => a - b);
   }
+
+  it('takes a ticket by a statement that the database has planned before', async () => {
+    const runner = source.createQueryRunner();
+    try {
+      const bucket = new DatabaseBucket(runner, 'm1', silentLog);
+      for (const ticket of [1, 2]) expect(await bucket.take('interactive')).toMatchObject({ ticket });
+      expect(await runner.query('SELECT name FROM pg_prepared_statements')).toContainEqual({
+        name: 'take-ticket',
+      });
+    } finally {
+      await runner.release();
+    }
+  });
 
   it('lets a burst through at once, and then the rate, for all processes together', async () => {
     const passed = await times(line + 10);
@@ -71,10 +88,10 @@ describe('DatabaseBucket', () => {
     expect(passed.at(-1)).toBeLessThan(5_000);
   });
 
-  it.each<Priority>(['live', 'bulk'])(
+  it.each<Priority>(['interactive', 'background'])(
     'never lets more %s work through than Bitrix24 allows',
-    async (work) => {
-      const passed = await times(line + 15, 'm1', work);
+    async (priority) => {
+      const passed = await times(line + 15, 'm1', priority);
       let level = 0;
       let second = 0;
       for (const ms of passed) {
@@ -88,7 +105,9 @@ describe('DatabaseBucket', () => {
   it('issues every ticket once, though all processes ask at the same time', async () => {
     const buckets = sources.map((each) => bucketOf('m1', each));
     const taken = await Promise.all(
-      Array.from({ length: 90 }, (_, index) => (buckets[index % buckets.length] ?? bucketOf()).take('live')),
+      Array.from({ length: 90 }, (_, index) =>
+        (buckets[index % buckets.length] ?? bucketOf()).take('interactive'),
+      ),
     );
     const tickets = taken.flatMap((each) => (each?.granted ? [each.ticket] : []));
     expect(tickets.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, index) => index + 1));
@@ -97,16 +116,16 @@ describe('DatabaseBucket', () => {
 
   it('keeps portals apart', async () => {
     await times(line);
-    await expect(bucketOf('m2').take('live')).resolves.toMatchObject({ ticket: 1, waitMs: 0 });
+    await expect(bucketOf('m2').take('interactive')).resolves.toMatchObject({ ticket: 1, waitMs: 0 });
   });
 
-  it('takes a ticket for one bulk request per process at a time', async () => {
+  it('takes a ticket for one background request per process at a time', async () => {
     await new PortalLimits(source).setLimit('m1', { rate: 0.01, burst: 1 });
-    await bucketOf().take('live');
+    await bucketOf().take('interactive');
     const bucket = bucketOf();
     let asking = 0;
     const counted = Object.assign(Object.create(bucket), {
-      take: (work: Priority) => ((asking += 1), bucket.take(work)),
+      take: (priority: Priority) => ((asking += 1), bucket.take(priority)),
     });
     const rateLimiter = new DistributedRateLimiter(
       counted,
@@ -114,7 +133,9 @@ describe('DatabaseBucket', () => {
     );
     const end = new AbortController();
     const waiting = Promise.allSettled(
-      Array.from({ length: 20 }, () => rateLimiter.admit({ work: 'bulk', methods: [] }, end.signal)),
+      Array.from({ length: 20 }, () =>
+        rateLimiter.admit({ priority: 'background', methods: [] }, end.signal),
+      ),
     );
     // The first has a ticket and waits for its delay; the second has to retry; the others wait in the process's queue.
     await eventually(() => expect(asking).toBe(2));
@@ -126,8 +147,8 @@ describe('DatabaseBucket', () => {
 
   it('gives the ticket of an aborted wait to the next request, if it is the last', async () => {
     const bucket = bucketOf();
-    for (let index = 0; index < 2 * line; index += 1) await bucket.take('live');
-    const waiting = limiterOf().admit({ work: 'live', methods: [] }, AbortSignal.timeout(20));
+    for (let index = 0; index < 2 * line; index += 1) await bucket.take('interactive');
+    const waiting = limiterOf().admit({ priority: 'interactive', methods: [] }, AbortSignal.timeout(20));
     await expect(waiting).rejects.toThrow('aborted');
     await eventually(async () => expect((await row()).tickets).toBe(2 * line));
 
@@ -137,9 +158,9 @@ describe('DatabaseBucket', () => {
 
   it('moves waiting requests when another process is rejected', async () => {
     const bucket = bucketOf();
-    for (let index = 0; index < line; index += 1) await bucket.take('live');
-    const taken = await bucket.take('live');
-    if (!taken.granted) throw new Error('live work always gets a ticket');
+    for (let index = 0; index < line; index += 1) await bucket.take('interactive');
+    const taken = await bucket.take('interactive');
+    if (!taken.granted) throw new Error('interactive work always gets a ticket');
     expect(taken.waitMs).toBeLessThanOrEqual(100);
     await bucketOf('m1', sources[1]).throttleDown();
     // X has to leak down to the line, at 0.7 of the rate.
@@ -147,9 +168,9 @@ describe('DatabaseBucket', () => {
   });
 
   it('tells that a portal is not known, and leaves nothing of one that was deleted', async () => {
-    await expect(bucketOf('unknown').take('live')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
+    await expect(bucketOf('unknown').take('interactive')).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
     await expect(bucketOf('unknown').throttleDown()).resolves.toBeUndefined();
-    await bucketOf().take('live');
+    await bucketOf().take('interactive');
     await source.query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
     await expect(row()).rejects.toThrow('no row');
   });
@@ -160,7 +181,7 @@ describe('DatabaseBucket', () => {
       `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = on', current_database()); END $$`,
     );
     const synchronous = await database.connect();
-    await Promise.all(Array.from({ length: 16 }, () => bucketOf('m1', synchronous).take('live')));
+    await Promise.all(Array.from({ length: 16 }, () => bucketOf('m1', synchronous).take('interactive')));
     const shown = await Promise.all(
       Array.from({ length: 16 }, () =>
         synchronous.query<{ synchronous_commit: string }[]>('SHOW synchronous_commit'),
@@ -174,7 +195,7 @@ describe('DatabaseBucket', () => {
     await gone.destroy();
     await expect(bucketOf('m1', gone).throttleDown()).resolves.toBeUndefined();
     await expect(bucketOf('m1', gone).release(1)).resolves.toBeUndefined();
-    await expect(bucketOf('m1', gone).take('live')).rejects.toThrow(
+    await expect(bucketOf('m1', gone).take('interactive')).rejects.toThrow(
       /not connected|connection|not established/i,
     );
   });

@@ -1,5 +1,5 @@
 import { BUCKET_RULES, DEFAULT_LIMIT, type Priority } from '@relay/bitrix24';
-import type { Log } from '@relay/platform';
+import { type Log, prepared } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { notInstalled } from '../store/errors.js';
 import { queryRows } from '../store/sql.js';
@@ -8,7 +8,7 @@ import { queryRows } from '../store/sql.js';
  * The leaky bucket in SQL, so that taking a ticket is one statement. Same constants and formulas as
  * libs/bitrix24/src/rate-limit/bucket.ts; test/rate-limit-model.spec.ts runs both on the same operations.
  */
-const { bulkReserve, raisePerSecond } = BUCKET_RULES;
+const { backgroundReserve, raisePerSecond } = BUCKET_RULES;
 
 const LIMIT_COLUMNS = `coalesce(rate, ${DEFAULT_LIMIT.rate}) AS y, coalesce(burst, ${DEFAULT_LIMIT.burst}) AS x`;
 
@@ -27,7 +27,7 @@ const LEAKED_BUCKET = `
       )) AS leaked,
       least(1, share + ${raisePerSecond}::float8 * elapsed) AS share,
       greatest(1, x - 2 * y) AS line,
-      greatest(1, (x - 2 * y) * ${1 - bulkReserve}::float8) AS bulk_line
+      greatest(1, (x - 2 * y) * ${1 - backgroundReserve}::float8) AS bulk_line
     FROM raised
   )`;
 
@@ -52,12 +52,14 @@ const untilLeaked = (target: string): string => `
     FROM (SELECT (${target} - leaked) / y AS need, (1 - share * share) / (2 * ${raisePerSecond}::float8) AS whole) AS s))`;
 
 /**
- * $3: whether it is bulk work.
+ * $3: whether it is background work.
  *
  * The commit is asynchronous, which shortens the row lock to a third: after a crash of the database the most recent
  * tickets are lost, which a rejection by Bitrix24 would correct.
  */
-const TAKE_SQL = `
+const TAKE_SQL = prepared(
+  'take-ticket',
+  `
   WITH ${LOCKED_BUCKET},
   relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
   asked AS MATERIALIZED (
@@ -67,21 +69,25 @@ const TAKE_SQL = `
   taken AS (
     UPDATE portals.rate_buckets AS row
     SET places = asked.places + 1, leaked = asked.leaked, leaked_at = asked.now, share = asked.share,
-      bulk_from = CASE WHEN $3 THEN asked.leaked + ${BUCKET_RULES.bulkEvery} ELSE asked.bulk_from END
+      bulk_from = CASE WHEN $3 THEN asked.leaked + ${BUCKET_RULES.backgroundEvery} ELSE asked.bulk_from END
     FROM asked WHERE row.member_id = asked.member_id AND asked.granted
   )
   SELECT unlimited, granted, places + 1 AS ticket,
     CASE WHEN granted THEN ${untilLeaked('places + 1 - line')}
       ELSE least(${untilLeaked('places + 1 - bulk_line')}, ${untilLeaked('bulk_from')}) END AS "waitMs"
-  FROM asked`;
+  FROM asked`,
+);
 
 /** $2: the ticket. Without a lock. */
-const DELAY_SQL = `
+const DELAY_SQL = prepared(
+  'ticket-delay',
+  `
   WITH clocked AS (
     SELECT *, ${LIMIT_COLUMNS}, clock_timestamp() AS now FROM portals.rate_buckets WHERE member_id = $1
   ),
   ${LEAKED_BUCKET}
-  SELECT CASE WHEN unlimited THEN 0 ELSE ${untilLeaked('$2 - line')} END AS "waitMs" FROM bucket`;
+  SELECT CASE WHEN unlimited THEN 0 ELSE ${untilLeaked('$2 - line')} END AS "waitMs" FROM bucket`,
+);
 
 const THROTTLE_DOWN_SQL = `
   WITH ${LOCKED_BUCKET},
@@ -130,7 +136,7 @@ export class DatabaseBucket {
   private unlimitedUntilMs = -Infinity;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly dataSource: Pick<DataSource, 'query'>,
     private readonly memberId: string,
     private readonly log: Log,
   ) {}
@@ -139,9 +145,9 @@ export class DatabaseBucket {
    * @param at the database's clock, if not told otherwise
    * @throws Bitrix24Error NOT_INSTALLED
    */
-  async take(work: Priority, at?: Date): Promise<Ticket> {
+  async take(priority: Priority, at?: Date): Promise<Ticket> {
     if (performance.now() < this.unlimitedUntilMs) return { granted: true, ticket: NO_TICKET, waitMs: 0 };
-    const row = (await this.takeRow(work, at)) ?? (await this.createAndTakeRow(work, at));
+    const row = (await this.takeRow(priority, at)) ?? (await this.createAndTakeRow(priority, at));
     if (row.unlimited) {
       this.unlimitedUntilMs = performance.now() + UNLIMITED_FOR_MS;
       return { granted: true, ticket: NO_TICKET, waitMs: 0 };
@@ -191,15 +197,15 @@ export class DatabaseBucket {
     }
   }
 
-  private async takeRow(work: Priority, at?: Date): Promise<TakenRow | undefined> {
-    const parameters = [this.memberId, at, work === 'bulk'];
+  private async takeRow(priority: Priority, at?: Date): Promise<TakenRow | undefined> {
+    const parameters = [this.memberId, at, priority === 'background'];
     const [row] = await queryRows<TakenRow>(this.dataSource, TAKE_SQL, parameters);
     return row;
   }
 
-  private async createAndTakeRow(work: Priority, at?: Date): Promise<TakenRow> {
+  private async createAndTakeRow(priority: Priority, at?: Date): Promise<TakenRow> {
     await this.dataSource.query(INSERT_BUCKET_SQL, [this.memberId]);
-    const row = await this.takeRow(work, at);
+    const row = await this.takeRow(priority, at);
     if (!row) throw notInstalled(this.memberId);
     return row;
   }

@@ -63,17 +63,17 @@ export class DatabaseOperatingTimes {
   of(memberId: string): PortalOperatingTimes {
     return {
       reserve: async (methods) => {
-        const slowed = await this.#slowed(memberId, methods);
-        if (slowed.size === 0) return new Map();
-        const late = throttledOf(slowed, performance.now() + this.#clockOffsetMs);
-        return late.size > 0 ? late : await this.#reserve(memberId, [...slowed.keys()]);
+        const throttled = await this.#throttled(memberId, methods);
+        if (throttled.size === 0) return new Map();
+        const late = throttledOf(throttled, performance.now() + this.#clockOffsetMs);
+        return late.size > 0 ? late : await this.#reserve(memberId, [...throttled.keys()]);
       },
       observe: (usage) => this.#observe(memberId, usage),
     };
   }
 
   /** The throttled ones of these methods; at most a second old. */
-  async #slowed(memberId: string, methods: readonly string[]): Promise<ThrottledMethods> {
+  async #throttled(memberId: string, methods: readonly string[]): Promise<ThrottledMethods> {
     if (performance.now() - this.#readAtMs > FRESH_FOR_MS) {
       // Concurrent callers share one query.
       this.#reading ??= this.#read().finally(() => {
@@ -93,8 +93,8 @@ export class DatabaseOperatingTimes {
   }
 
   async #reserve(memberId: string, methods: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    return await changeThrottled(this.dataSource, memberId, methods, (slowed, nowMs) => {
-      const { claimed, waits } = reserveCalls(slowed, nowMs);
+    return await changeThrottled(this.dataSource, memberId, methods, (throttled, nowMs) => {
+      const { claimed, waits } = reserveCalls(throttled, nowMs);
       return { changed: claimed, result: waits };
     });
   }
@@ -105,8 +105,8 @@ export class DatabaseOperatingTimes {
     if (telling.length === 0) return;
     const methods = telling.map(({ method }) => method);
     try {
-      await changeThrottled(this.dataSource, memberId, methods, (slowed, nowMs) => {
-        const changed = new Map<string, ThrottledMethod | undefined>(slowed);
+      await changeThrottled(this.dataSource, memberId, methods, (throttled, nowMs) => {
+        const changed = new Map<string, ThrottledMethod | undefined>(throttled);
         for (const sample of telling) {
           changed.set(sample.method, observeUsage(changed.get(sample.method), sample, nowMs));
         }
@@ -131,9 +131,9 @@ async function readAllThrottled(
     `SELECT ${COLUMNS}, ${CLOCK} FROM portals.operating_times WHERE NOT ${FORGOTTEN}`,
   );
   const portals = new Map<string, Map<string, ThrottledMethod>>();
-  for (const { memberId, method, ...slowed } of rows) {
+  for (const { memberId, method, ...throttled } of rows) {
     const methods = portals.get(memberId) ?? new Map<string, ThrottledMethod>();
-    portals.set(memberId, methods.set(method, slowed));
+    portals.set(memberId, methods.set(method, throttled));
   }
   // Without rows the time is not used.
   return { portals, nowMs: rows[0]?.nowMs ?? 0 };
@@ -148,7 +148,7 @@ async function changeThrottled<T>(
   memberId: string,
   methods: readonly string[],
   change: (
-    slowed: ThrottledMethods,
+    throttled: ThrottledMethods,
     nowMs: number,
   ) => { changed: ReadonlyMap<string, ThrottledMethod | undefined>; result: T },
 ): Promise<T> {
@@ -160,8 +160,8 @@ async function changeThrottled<T>(
       [memberId, methods],
     );
     const [time] = await queryRows<{ nowMs: number }>(manager, `SELECT ${CLOCK}`);
-    const slowed = new Map(rows.map(({ method, ...each }) => [method, each]));
-    const { changed, result } = change(slowed, time?.nowMs ?? Date.now());
+    const throttled = new Map(rows.map(({ method, ...each }) => [method, each]));
+    const { changed, result } = change(throttled, time?.nowMs ?? Date.now());
     for (const [method, each] of [...changed].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       await save(manager, memberId, method, each);
     }
@@ -173,13 +173,13 @@ async function save(
   manager: EntityManager,
   memberId: string,
   method: string,
-  slowed: ThrottledMethod | undefined,
+  throttled: ThrottledMethod | undefined,
 ): Promise<void> {
-  if (!slowed) {
+  if (!throttled) {
     const removed = `DELETE FROM portals.operating_times WHERE member_id = $1 AND (method = $2 OR ${FORGOTTEN})`;
     await manager.query(removed, [memberId, method]);
     return;
   }
-  const { usedSeconds, slowSinceMs, resetsAtMs, nextAtMs } = slowed;
+  const { usedSeconds, slowSinceMs, resetsAtMs, nextAtMs } = throttled;
   await manager.query(SAVE_SQL, [memberId, method, usedSeconds, slowSinceMs, resetsAtMs, nextAtMs]);
 }

@@ -30,8 +30,8 @@ describe('PortalLimits', () => {
   const bucket = (): DatabaseBucket => new DatabaseBucket(source, 'm1', silentLog);
 
   async function waitMs(): Promise<number> {
-    const taken = await bucket().take('live');
-    if (!taken.granted) throw new Error('live work always gets a ticket');
+    const taken = await bucket().take('interactive');
+    if (!taken.granted) throw new Error('interactive work always gets a ticket');
     return taken.waitMs;
   }
 
@@ -48,7 +48,7 @@ describe('PortalLimits', () => {
   });
 
   it('holds for the next request, and what was counted before stays counted', async () => {
-    for (let index = 0; index < 145; index += 1) await bucket().take('live');
+    for (let index = 0; index < 145; index += 1) await bucket().take('interactive');
     // A hundred tickets behind the burst allowance of 46, at two a second.
     expect(await waitMs()).toBeGreaterThan(25_000);
     await limits.setLimit('m1', { rate: 20, burst: 80 });
@@ -61,13 +61,13 @@ describe('PortalLimits', () => {
     await limits.setLimit('m1', 'free');
     const free = bucket();
     for (let index = 0; index < 200; index += 1) {
-      await expect(free.take('bulk')).resolves.toMatchObject({ granted: true, waitMs: 0 });
+      await expect(free.take('background')).resolves.toMatchObject({ granted: true, waitMs: 0 });
     }
     const [row] = await source.query<{ places: number }[]>('SELECT places FROM portals.rate_buckets');
     expect(row?.places).toBeLessThanOrEqual(1);
     await bucket().throttleDown();
     await limits.setLimit('m1', 'usual');
-    await expect(bucket().take('live')).resolves.toMatchObject({ waitMs: 0 });
+    await expect(bucket().take('interactive')).resolves.toMatchObject({ waitMs: 0 });
   });
 
   it('refuses what is no limit, and portals that nobody knows', async () => {

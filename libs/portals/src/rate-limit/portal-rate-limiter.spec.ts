@@ -26,7 +26,7 @@ const refusal: MethodUsage = {
 
 /** What a batch of these commands would have to leave out. */
 const throttledOf = (limiter: RateLimiter, methods: readonly string[]): Promise<Throttled> =>
-  limiter.admit({ work: 'live', methods: [], optional: methods });
+  limiter.admit({ priority: 'interactive', methods: [], optional: methods });
 
 describe('PortalRateLimiter', () => {
   let database: PortalsDatabase;
@@ -55,7 +55,7 @@ describe('PortalRateLimiter', () => {
 
   const rows = async (): Promise<{ method: string }[]> =>
     await sources[0].query('SELECT * FROM portals.operating_times');
-  const live = { work: 'live' as const, methods: [list] };
+  const interactive = { priority: 'interactive' as const, methods: [list] };
 
   it('has one rate limiter per portal in a process', () => {
     const rateLimiter = new PortalRateLimiter(sources[0], silentLog);
@@ -89,8 +89,8 @@ describe('PortalRateLimiter', () => {
     });
     expect(paused.get(list)).toBeGreaterThan(200_000);
     expect(paused.get(list)).toBeLessThanOrEqual(300_000);
-    await expect(there.admit(live)).resolves.toEqual(new Map([[list, expect.any(Number)]]));
-    await there.admit({ work: 'live', methods: ['crm.item.get'] });
+    await expect(there.admit(interactive)).resolves.toEqual(new Map([[list, expect.any(Number)]]));
+    await there.admit({ priority: 'interactive', methods: ['crm.item.get'] });
     await expect(throttledOf(here, [list])).resolves.toEqual(new Map([[list, expect.any(Number)]]));
   });
 
@@ -102,10 +102,10 @@ describe('PortalRateLimiter', () => {
 
   it('lets one process at a time call a throttled method, and the next after its usage sample', async () => {
     await here.observe([usage(384)]);
-    await here.admit(live);
+    await here.admit(interactive);
     let admitted = false;
     const second = (async () => {
-      await there.admit(live);
+      await there.admit(interactive);
       admitted = true;
     })();
     await eventually(async () => {
@@ -148,7 +148,7 @@ describe('PortalRateLimiter', () => {
 
   it('counts waits by work and refusals, never by portal', async () => {
     await new PortalLimits(sources[0]).setLimit('m1', 'free');
-    await here.admit({ work: 'bulk', methods: [] });
+    await here.admit({ priority: 'background', methods: [] });
     await here.refused();
     const text = await register.metrics();
     expect(text).toMatch(/relay_rest_wait_seconds_count\{work="bulk"\} [1-9]/);

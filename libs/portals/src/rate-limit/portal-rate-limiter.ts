@@ -1,6 +1,6 @@
 import {
   canBeSent,
-  judgeWaits,
+  splitWaits,
   type MethodUsage,
   type Priority,
   type RateLimiter,
@@ -22,6 +22,8 @@ const waitSeconds = histogram({
   labelNames: ['work'],
   buckets: [0.01, 0.05, 0.25, 1, 5, 15, 60, 300],
 });
+/** The names that the metric has had from its first version. */
+const METRIC_LABELS: Record<Priority, string> = { interactive: 'live', background: 'bulk' };
 const refusedTotal = counter({
   name: 'relay_rest_refused_total',
   help: 'Requests refused with QUERY_LIMIT_EXCEEDED: others call the portal from our address',
@@ -45,7 +47,7 @@ export class PortalRateLimiter {
   }
 
   /**
-   * The portal's rate limiter, which holds the process's queue of bulk requests: the same one for everybody as long as
+   * The portal's rate limiter, which holds the process's queue of background requests: the same one for everybody as long as
    * somebody keeps it.
    */
   of(memberId: string): RateLimiter {
@@ -57,11 +59,11 @@ export class PortalRateLimiter {
 }
 
 /**
- * Rate limiter of one portal whose bucket and operating times all processes share. Each live request holds a ticket in
- * the bucket; bulk requests wait in a FIFO queue of this process, and only its head asks the bucket.
+ * Rate limiter of one portal whose bucket and operating times all processes share. Each interactive request holds a ticket in
+ * the bucket; background requests wait in a FIFO queue of this process, and only its head asks the bucket.
  */
 export class DistributedRateLimiter implements RateLimiter {
-  private readonly bulkQueue = pLimit(1);
+  private readonly backgroundQueue = pLimit(1);
 
   constructor(
     private readonly bucket: Pick<DatabaseBucket, 'take' | 'ticketDelayMs' | 'release' | 'throttleDown'>,
@@ -70,10 +72,10 @@ export class DistributedRateLimiter implements RateLimiter {
 
   /** The bucket comes last: a request that waits after it would arrive at Bitrix24 later than its ticket allows for. */
   async admit(request: RequestToAdmit, signal?: AbortSignal): Promise<Throttled> {
-    const waited = waitSeconds.startTimer({ work: request.work });
+    const waited = waitSeconds.startTimer({ work: METRIC_LABELS[request.priority] });
     const throttled = await this.reserveCalls(request, signal);
     if (!canBeSent(request, throttled)) return throttled;
-    await this.awaitTicket(await this.takeTicket(request.work, signal), signal);
+    await this.awaitTicket(await this.takeTicket(request.priority, signal), signal);
     waited();
     return throttled;
   }
@@ -94,7 +96,7 @@ export class DistributedRateLimiter implements RateLimiter {
       signal?.throwIfAborted();
       const waits = await this.times.reserve(methods.filter((method) => !throttled.has(method)));
       if (waits.size === 0) break;
-      const { tooLong, pauseMs } = judgeWaits(waits, waitedMs);
+      const { tooLong, pauseMs } = splitWaits(waits, waitedMs);
       for (const [method, waitMs] of tooLong) throttled.set(method, waitMs);
       if (tooLong.length > 0) continue;
       await sleep(pauseMs, signal);
@@ -103,9 +105,9 @@ export class DistributedRateLimiter implements RateLimiter {
     return throttled;
   }
 
-  private async takeTicket(work: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
-    if (work === 'live') return await this.acquireTicket(work, signal);
-    const asking = this.bulkQueue(() => this.acquireTicket(work, signal));
+  private async takeTicket(priority: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
+    if (priority === 'interactive') return await this.acquireTicket(priority, signal);
+    const asking = this.backgroundQueue(() => this.acquireTicket(priority, signal));
     return await unlessAborted(asking, signal).catch((error: unknown) => {
       void asking.then(
         ({ ticket }) => this.bucket.release(ticket),
@@ -115,10 +117,10 @@ export class DistributedRateLimiter implements RateLimiter {
     });
   }
 
-  private async acquireTicket(work: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
+  private async acquireTicket(priority: Priority, signal?: AbortSignal): Promise<GrantedTicket> {
     for (;;) {
       signal?.throwIfAborted();
-      const ticket = await this.bucket.take(work);
+      const ticket = await this.bucket.take(priority);
       if (ticket.granted) return ticket;
       await sleep(wakeAfter(ticket.waitMs), signal);
     }

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash as hashOnce, timingSafeEqual } from 'node:crypto';
 
 /**
  * Application tokens are only compared, and are 32 random hex digits, which nobody can guess: a plain SHA-256 is stored
@@ -22,5 +22,5 @@ export function hasApplicationToken(portal: { tokenHashes: readonly Buffer[] }, 
 }
 
 function sha256(text: string): Buffer {
-  return createHash('sha256').update(text, 'utf8').digest();
+  return hashOnce('sha256', text, 'buffer');
 }

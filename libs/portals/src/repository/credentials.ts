@@ -6,22 +6,22 @@ import { CredentialsEntity, PortalEntity } from '../store/entities.js';
 import { notInstalled } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 import { notify } from '../store/notifier.js';
-import { queryRows } from '../store/sql.js';
+import { countChanged, queryRows } from '../store/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 
 /** Health columns of a new credential. */
-const UNTRIED = { earlyRenewals: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;
+const UNTRIED = { earlyRefreshes: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;
 
 export async function saveOAuthCredentials(
   manager: EntityManager,
   box: SecretBox,
   grant: TokenGrant,
-  earlyRenewals = 0,
+  earlyRefreshes = 0,
 ): Promise<void> {
   const { memberId } = grant;
   await save(manager, {
     ...UNTRIED,
-    earlyRenewals,
+    earlyRefreshes,
     memberId,
     kind: 'oauth',
     accessToken: box.seal(grant.accessToken, { memberId, field: 'access_token' }),
@@ -62,6 +62,8 @@ export async function noteRelocation(manager: EntityManager, memberId: string): 
 export interface StoredAccess {
   portal: Pick<PortalEntity, 'clientEndpoint' | 'state'>;
   credentials: Pick<CredentialsEntity, 'memberId' | 'accessToken' | 'webhookUrl'>;
+  /** `auth_connector` of changes; null or empty for none. Absent where only the pair matters. */
+  connector?: string | null;
 }
 
 export interface ReadAccess extends StoredAccess {
@@ -74,26 +76,49 @@ export interface ReadAccess extends StoredAccess {
 /** @throws Bitrix24Error NOT_INSTALLED */
 export async function readCredentials(dataSource: DataSource, memberId: string): Promise<ReadAccess> {
   const [row] = await queryRows<
-    StoredAccess['portal'] & StoredAccess['credentials'] & Pick<ReadAccess, 'isInDoubt' | 'isResuming'>
+    StoredAccess['portal'] &
+      StoredAccess['credentials'] &
+      Pick<ReadAccess, 'isInDoubt' | 'isResuming'> & { connector: string | null }
   >(
     dataSource,
     `SELECT member_id AS "memberId", client_endpoint AS "clientEndpoint", state,
        access_token AS "accessToken", webhook_url AS "webhookUrl",
        refused_since IS NOT NULL OR (early_renewals > 0 AND accepted_at IS NULL) AS "isInDoubt",
-       state = 'installed' AND resuming_since IS NOT NULL AS "isResuming"
+       state = 'installed' AND resuming_since IS NOT NULL AS "isResuming",
+       (SELECT connector FROM portals.offline_access a
+        WHERE a.member_id = portals.member_id AND has_connector AND delivery_mode <> 'online') AS connector
      FROM portals.portals JOIN portals.credentials USING (member_id) WHERE member_id = $1`,
     [memberId],
   );
   if (!row) throw notInstalled(memberId);
-  return { portal: row, credentials: row, isInDoubt: row.isInDoubt, isResuming: row.isResuming };
+  const { connector, isInDoubt, isResuming } = row;
+  return { portal: row, credentials: row, connector, isInDoubt, isResuming };
+}
+
+/** The plan of the portal does not have `rest_auth_connector` any more. Told once. */
+export async function noteConnectorLost(
+  { dataSource, log }: { dataSource: DataSource; log: Log },
+  memberId: string,
+): Promise<void> {
+  const changed = await countChanged(
+    dataSource,
+    'UPDATE portals.offline_access SET has_connector = false WHERE member_id = $1 AND has_connector',
+    [memberId],
+  );
+  if (changed === 0) return;
+  log.warn(
+    { event: 'offline.connector.lost', memberId },
+    'the plan of the portal does not allow auth_connector any more: what we write comes back in the offline queue',
+  );
 }
 
 /** @throws PortalError UNKNOWN_KEY, BROKEN_SEAL */
-export function openAccess(box: SecretBox, { portal, credentials }: StoredAccess): PortalAccess {
+export function openAccess(box: SecretBox, { portal, credentials, connector }: StoredAccess): PortalAccess {
   const { memberId, accessToken, webhookUrl } = credentials;
   if (accessToken !== null) {
     const opened = box.open(accessToken, { memberId, field: 'access_token' });
-    return { kind: 'oauth', endpoint: portal.clientEndpoint, accessToken: opened };
+    const access = { kind: 'oauth', endpoint: portal.clientEndpoint, accessToken: opened } as const;
+    return connector ? { ...access, connector } : access;
   }
   return { kind: 'webhook', endpoint: box.open(webhookUrl ?? '', { memberId, field: 'webhook_url' }) };
 }
@@ -140,11 +165,11 @@ export async function storeGrant(
   { manager, box, log }: { manager: EntityManager; box: SecretBox; log: Log },
   portal: PortalEntity,
   grant: TokenGrant,
-  earlyRenewals: number,
+  earlyRefreshes: number,
 ): Promise<string> {
   const { memberId } = portal;
   const changes = refreshedPortal(portal, grant);
-  await saveOAuthCredentials(manager, box, grant, earlyRenewals);
+  await saveOAuthCredentials(manager, box, grant, earlyRefreshes);
   if (!changes) return portal.clientEndpoint;
   await manager.update(PortalEntity, { memberId }, changes);
   await notify(manager, 'portals', memberId);

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
-import type { ShownPortalState } from '../store/entities.js';
+import { IS_UNREACHABLE } from '../reachability/reachability.js';
+import type { DeliveryMode, ShownPortalState } from '../store/entities.js';
 import { queryRows } from '../store/sql.js';
 
 /** A portal, for operators. */
@@ -18,6 +19,18 @@ export interface ListedPortal {
   installedAt: Date;
 }
 
+/** How one portal stands, for its own people. */
+export interface PortalOverview {
+  state: ShownPortalState;
+  mode: DeliveryMode;
+  installedAt: Date;
+  /** When an event for consumers came last, online or by its queue; null: none was noticed. */
+  lastEventAt: Date | null;
+}
+
+const SHOWN_STATE = `CASE WHEN state = 'installed' AND resuming_since IS NOT NULL THEN 'resuming'
+  WHEN ${IS_UNREACHABLE} THEN 'unreachable' ELSE state END`;
+
 export class PortalQuery {
   constructor(private readonly dataSource: DataSource) {}
 
@@ -26,10 +39,44 @@ export class PortalQuery {
     return queryRows<ListedPortal>(
       this.dataSource,
       `SELECT member_id AS "memberId", domain, kind,
-         CASE WHEN state = 'installed' AND resuming_since IS NOT NULL THEN 'resuming' ELSE state END AS state,
+         ${SHOWN_STATE} AS state,
          suspended_reason AS "suspendedReason",
          suspended_until AS "suspendedUntil", language, settings, installed_at AS "installedAt"
-       FROM portals.portals LEFT JOIN portals.credentials USING (member_id) ORDER BY domain, member_id`,
+       FROM portals.portals p LEFT JOIN portals.credentials USING (member_id)
+         LEFT JOIN portals.reachability r USING (member_id) ORDER BY domain, member_id`,
     );
+  }
+
+  /** The domain of each of these portals that is known, by `member_id`. */
+  async domainsOf(memberIds: readonly string[]): Promise<Map<string, string>> {
+    const rows = await queryRows<{ memberId: string; domain: string }>(
+      this.dataSource,
+      'SELECT member_id AS "memberId", domain FROM portals.portals WHERE member_id = ANY ($1::text[])',
+      [memberIds],
+    );
+    return new Map(rows.map(({ memberId, domain }) => [memberId, domain]));
+  }
+
+  /** Undefined for a portal that was never installed. */
+  async overview(memberId: string): Promise<PortalOverview | undefined> {
+    const [row] = await queryRows<PortalOverview>(
+      this.dataSource,
+      `SELECT ${SHOWN_STATE} AS state, delivery_mode AS mode, installed_at AS "installedAt",
+         greatest(a.event_at, a.record_at) AS "lastEventAt"
+       FROM portals.portals p LEFT JOIN portals.reachability r USING (member_id)
+         LEFT JOIN portals.event_arrivals a USING (member_id) WHERE member_id = $1`,
+      [memberId],
+    );
+    return row;
+  }
+
+  /** States of which there is no portal are left out. */
+  async countByState(): Promise<Map<ShownPortalState, number>> {
+    const rows = await queryRows<{ state: ShownPortalState; portals: number }>(
+      this.dataSource,
+      `SELECT ${SHOWN_STATE} AS state, count(*)::int AS portals
+       FROM portals.portals p LEFT JOIN portals.reachability r USING (member_id) GROUP BY 1`,
+    );
+    return new Map(rows.map(({ state, portals }) => [state, portals]));
   }
 }

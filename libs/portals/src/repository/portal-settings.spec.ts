@@ -138,4 +138,27 @@ describe('PortalSettings', () => {
   it('sets nothing for a portal that it does not know', async () => {
     await expect(settings.set('nobody', 'radio', {})).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
   });
+
+  it('can be changed key by key, by two at once', async () => {
+    const free = z.strictObject({ one: z.number().optional(), other: z.number().optional() });
+    await settings.declare('radio', free);
+    const sources = await Promise.all([database.connect(), database.connect()]);
+    const [mine, theirs] = sources.map((each) => new PortalSettings(each, portalCache, log));
+    for (let round = 1; round < 6; round += 1) {
+      await Promise.all([
+        mine?.change('m1', 'radio', (stored) => ({ ...stored, one: round })),
+        theirs?.change('m1', 'radio', (stored) => ({ ...stored, other: round })),
+      ]);
+      const [row] = await source.query<{ settings: object }[]>('SELECT settings FROM portals.portals');
+      expect(row?.settings).toEqual({ radio: { one: round, other: round } });
+    }
+  });
+
+  it('cannot be changed to what the consumer does not take, nor at an unknown portal', async () => {
+    const change = (memberId: string, value: object) =>
+      settings.change(memberId, 'radio', () => ({ ...value }));
+    await expect(change('m1', { volume: 'loud' })).rejects.toMatchObject({ code: 'BAD_SETTINGS' });
+    await expect(change('nobody', { volume: 1 })).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
+    await expect(settings.of('m1', 'radio', volume)).resolves.toMatchObject({ own: { volume: 5 } });
+  });
 });

@@ -1,7 +1,7 @@
 import type { Log } from '@relay/platform';
 import leven from 'leven';
 import { LRUCache } from 'lru-cache';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { notInstalled, PortalError } from '../store/errors.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
@@ -17,6 +17,14 @@ export interface SettingsOf<T> {
    */
   own: T;
 }
+
+/** The JSON Schema that a consumer declared. */
+interface DeclaredSchema {
+  consumer: string;
+  schema: Record<string, unknown>;
+}
+
+const storedSettings = z.record(z.string(), z.unknown());
 
 /** Enough for a thousand types by their ids. */
 const MAX_SETTINGS_LENGTH = 16_384;
@@ -67,44 +75,69 @@ export class PortalSettings {
     );
   }
 
+  /** As the consumers declared them, by name of the consumer. */
+  async schemas(): Promise<DeclaredSchema[]> {
+    return queryRows(
+      this.dataSource,
+      'SELECT consumer, schema FROM portals.setting_schemas ORDER BY consumer',
+    );
+  }
+
+  /**
+   * Replaces the settings for the consumer by what `change` makes of those that are stored, so that keys which the caller does
+   * not know stay.
+   * @throws PortalError BAD_SETTINGS, Bitrix24Error NOT_INSTALLED as `set`; whatever `change` throws
+   */
+  async change(
+    memberId: string,
+    consumer: string,
+    change: (stored: Record<string, unknown>) => Record<string, unknown>,
+  ): Promise<void> {
+    const schemas = await this.schemas();
+    await inTransaction(this.dataSource, async (manager) => {
+      const [row] = await queryRows<{ stored: unknown }>(
+        manager,
+        'SELECT settings -> $2 AS stored FROM portals.portals WHERE member_id = $1 FOR UPDATE',
+        [memberId, consumer],
+      );
+      if (!row) throw notInstalled(memberId);
+      const stored = storedSettings.safeParse(row.stored);
+      await this.store(manager, memberId, consumer, change(stored.success ? stored.data : {}), schemas);
+    });
+  }
+
   /**
    * Replaces the settings for the consumer.
    * @throws PortalError BAD_SETTINGS for settings that do not match the schema, and for an unknown consumer
    * @throws Bitrix24Error NOT_INSTALLED for an unknown portal
    */
   async set(memberId: string, consumer: string, value: Record<string, unknown>): Promise<void> {
+    const schemas = await this.schemas();
+    await inTransaction(this.dataSource, (manager) =>
+      this.store(manager, memberId, consumer, value, schemas),
+    );
+  }
+
+  private async store(
+    manager: EntityManager,
+    memberId: string,
+    consumer: string,
+    value: Record<string, unknown>,
+    schemas: readonly DeclaredSchema[],
+  ): Promise<void> {
     const json = JSON.stringify(value);
     if (json.length > MAX_SETTINGS_LENGTH) {
       throw badSettings(`settings have ${MAX_SETTINGS_LENGTH} characters at most`);
     }
-    await this.requireGood(consumer, value);
-    await inTransaction(this.dataSource, async (manager) => {
-      const changed = await countChanged(
-        manager,
-        `UPDATE portals.portals SET updated_at = now(), settings = settings || jsonb_build_object($2::text, $3::jsonb)
-         WHERE member_id = $1`,
-        [memberId, consumer, json],
-      );
-      if (changed === 0) throw notInstalled(memberId);
-      await notify(manager, 'portals', memberId);
-    });
-  }
-
-  private async requireGood(consumer: string, value: Record<string, unknown>): Promise<void> {
-    const declared = await queryRows<{ consumer: string; schema: JsonSchema }>(
-      this.dataSource,
-      'SELECT consumer, schema FROM portals.setting_schemas ORDER BY consumer',
+    requireGood(consumer, value, schemas);
+    const changed = await countChanged(
+      manager,
+      `UPDATE portals.portals SET updated_at = now(), settings = settings || jsonb_build_object($2::text, $3::jsonb)
+       WHERE member_id = $1`,
+      [memberId, consumer, json],
     );
-    const schema = declared.find((one) => one.consumer === consumer)?.schema;
-    if (schema === undefined) {
-      const known = declared.map((one) => one.consumer);
-      throw badSettings(
-        `no consumer ${consumer} has said what may be set for it${guess(consumer, known)}; there are: ${known.join(', ') || 'none'}`,
-      );
-    }
-    const parsed = z.fromJSONSchema(schema).safeParse(value);
-    if (parsed.success) return;
-    throw badSettings(parsed.error.issues.map((issue) => sentenceOf(issue, schema)).join('; '));
+    if (changed === 0) throw notInstalled(memberId);
+    await notify(manager, 'portals', memberId);
   }
 
   private warnOnce(key: string, stored: string, fields: object): void {
@@ -117,7 +150,49 @@ export class PortalSettings {
   }
 }
 
+/** Stored settings that do not match what the consumer declared; its defaults apply instead. */
+export interface InvalidSettings {
+  memberId: string;
+  domain: string;
+  consumer: string;
+  /** Names keys, never values. */
+  reason: string;
+}
+
+/** Of all portals that are installed, for operators. */
+export async function invalidSettings(dataSource: DataSource): Promise<InvalidSettings[]> {
+  const rows = await queryRows<Omit<InvalidSettings, 'reason'> & { given: unknown; schema: JsonSchema }>(
+    dataSource,
+    `SELECT member_id AS "memberId", domain, consumer, settings -> consumer AS given, schema
+     FROM portals.portals JOIN portals.setting_schemas ON settings ? consumer
+     WHERE state <> 'uninstalled' ORDER BY domain, member_id, consumer`,
+  );
+  return rows.flatMap(({ given, schema, ...where }) => {
+    const parsed = z.fromJSONSchema(schema).safeParse(given);
+    if (parsed.success) return [];
+    return { ...where, reason: parsed.error.issues.map((issue) => sentenceOf(issue, schema)).join('; ') };
+  });
+}
+
 type JsonSchema = Parameters<typeof z.fromJSONSchema>[0];
+
+/** @throws PortalError BAD_SETTINGS */
+function requireGood(
+  consumer: string,
+  value: Record<string, unknown>,
+  declared: readonly DeclaredSchema[],
+): void {
+  const schema = declared.find((one) => one.consumer === consumer)?.schema;
+  if (schema === undefined) {
+    const known = declared.map((one) => one.consumer);
+    throw badSettings(
+      `no consumer ${consumer} has said what may be set for it${guess(consumer, known)}; there are: ${known.join(', ') || 'none'}`,
+    );
+  }
+  const parsed = z.fromJSONSchema(schema).safeParse(value);
+  if (parsed.success) return;
+  throw badSettings(parsed.error.issues.map((issue) => sentenceOf(issue, schema)).join('; '));
+}
 
 function badSettings(message: string): PortalError {
   return new PortalError('BAD_SETTINGS', message);

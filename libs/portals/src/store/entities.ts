@@ -8,9 +8,21 @@ const SCHEMA = 'portals';
  * `needs-webhook`: the portal rejects its incoming webhook; another one must be created there.
  * `suspended`: the portal rejects all requests and is not called until `suspendedUntil`.
  */
-export type PortalState = 'installed' | 'needs-reauth' | 'needs-webhook' | 'suspended' | 'uninstalled';
-/** `resuming`: an operator has resumed it, and it has not responded since; otherwise as `installed`. */
-export type ShownPortalState = PortalState | 'resuming';
+export type PortalState = Exclude<ShownPortalState, 'resuming' | 'unreachable'>;
+/**
+ * Two are otherwise as `installed`. `resuming`: an operator has resumed it, and it has not responded since.
+ * `unreachable`: what it posts does not reach us.
+ */
+export const SHOWN_PORTAL_STATES = [
+  'installed',
+  'resuming',
+  'unreachable',
+  'needs-reauth',
+  'needs-webhook',
+  'suspended',
+  'uninstalled',
+] as const;
+export type ShownPortalState = (typeof SHOWN_PORTAL_STATES)[number];
 export type CredentialKind = 'oauth' | 'webhook';
 /** The application's own token, or that of an outgoing webhook, of which a portal can have several. */
 export type ApplicationTokenKind = 'app' | 'webhook';
@@ -19,11 +31,17 @@ export type ApplicationTokenKind = 'app' | 'webhook';
  * does not have.
  */
 export type BindingState = 'bound' | 'unknown-event' | 'out-of-scope';
-/** Binding wanted handlers, or unbinding those that nobody wants any more. */
-export type BindingWork = 'bind' | 'unbind';
+/** Binding wanted handlers, unbinding those that nobody wants any more, or both for the offline queue. */
+export type BindingWork = 'bind' | 'unbind' | 'offline';
+/**
+ * How events reach us: `online`, Bitrix24 posts them; `offline`, they are read from its queue; `both`, so that none is
+ * missed while the gateway is away.
+ */
+export type DeliveryMode = 'online' | 'offline' | 'both';
+export type OfflineBindingState = 'bound' | 'unknown-event';
 
 /** `failed`: a repeat would not help, or many did not. */
-export type TaskState = 'waiting' | 'running' | 'done' | 'failed';
+export type JobState = 'waiting' | 'running' | 'done' | 'failed';
 
 /** Every change of a portal locks this row first and the credentials second, which prevents deadlocks. */
 @Entity({ schema: SCHEMA, name: 'portals' })
@@ -49,6 +67,8 @@ export class PortalEntity {
   @Column('int', { name: 'suspended_times' }) suspendedTimes: number;
   /** An operator has resumed it, and it has not responded since; only used in the state `installed`. */
   @Column('timestamptz', { name: 'resuming_since', nullable: true }) resumingSince: Date | null;
+  /** Set by an operator. */
+  @Column('text', { name: 'delivery_mode', default: 'both' }) deliveryMode: DeliveryMode;
   /** When its waiting work becomes due. Set by a trigger when the portal becomes `installed` again. */
   @Column('timestamptz', { name: 'wake_at', nullable: true }) wakeAt: Date | null;
   @Column('timestamptz', { name: 'installed_at' }) installedAt: Date;
@@ -75,7 +95,7 @@ export class CredentialsEntity {
   /** The OAuth server of the pair; null for pairs stored before there was more than one. */
   @Column('text', { name: 'oauth_host', nullable: true }) oauthHost: string | null;
   /** Consecutive refreshes of tokens that the portal rejected as expired too early (`refresh-rate.ts`). */
-  @Column('int', { name: 'early_renewals' }) earlyRenewals: number;
+  @Column('int', { name: 'early_renewals' }) earlyRefreshes: number;
   /** When the portal accepted the token after doubt; null after each refresh. */
   @Column('timestamptz', { name: 'accepted_at', nullable: true }) acceptedAt: Date | null;
   /** Since when the portal rejects the token (`credential-health.ts`). */
@@ -112,9 +132,9 @@ export class PendingInstallEntity {
   @CreateDateColumn({ type: 'timestamptz', name: 'kept_at' }) keptAt: Date;
 }
 
-/** The one row of `ExchangeBudget`. */
+/** The one row of `TokenRequestBudget`. */
 @Entity({ schema: SCHEMA, name: 'exchange_budget' })
-export class ExchangeBudgetEntity {
+export class TokenRequestBudgetEntity {
   @PrimaryColumn('boolean') id: boolean;
   @Column('float8') burst: number;
   @Column('float8') stock: number;
@@ -123,7 +143,7 @@ export class ExchangeBudgetEntity {
 
 /** A token request of the last hour that a claim has caused. */
 @Entity({ schema: SCHEMA, name: 'claim_exchanges' })
-export class ClaimExchangeEntity {
+export class ClaimTokenRequestEntity {
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
   @Column('bytea') source: Buffer;
   @Column('boolean') refused: boolean;
@@ -143,7 +163,7 @@ export class SubscriptionEntity {
 
 /** Subscription override: the events that a consumer wants of one portal, instead of its subscriptions. */
 @Entity({ schema: SCHEMA, name: 'chosen_subscriptions' })
-export class ChosenSubscriptionEntity {
+export class SubscriptionOverrideEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
   @PrimaryColumn('text') consumer: string;
   @Column('text', { array: true }) names: string[];
@@ -161,6 +181,46 @@ export class EventBindingEntity {
   @Column('text', { array: true, nullable: true }) scope: string[] | null;
   /** The missing permission of an `out-of-scope` event, if the portal named it. */
   @Column('text', { nullable: true }) permission: string | null;
+}
+
+/** Result of `event.bind` with `event_type=offline`. */
+@Entity({ schema: SCHEMA, name: 'offline_bindings' })
+export class OfflineBindingEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') name: string;
+  @Column('text') state: OfflineBindingState;
+  @Column('timestamptz', { name: 'bound_at' }) boundAt: Date;
+}
+
+/** Whether the offline queue of a portal may be used, and how (`OfflineAccess` of libs/bitrix24). */
+@Entity({ schema: SCHEMA, name: 'offline_access' })
+export class OfflineAccessEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('boolean', { name: 'is_administrator' }) isAdministrator: boolean;
+  @Column('boolean', { name: 'can_reserve' }) canReserve: boolean;
+  @Column('boolean', { name: 'has_connector' }) hasConnector: boolean;
+  /** `auth_connector` of the handlers that are bound. */
+  @Column('text') connector: string;
+  @Column('timestamptz', { name: 'checked_at' }) checkedAt: Date;
+}
+
+/** An address that this installation ever bound handlers to. */
+@Entity({ schema: SCHEMA, name: 'handler_addresses' })
+export class HandlerAddressEntity {
+  @PrimaryColumn('text') address: string;
+  @Column('timestamptz', { name: 'first_bound_at' }) firstBoundAt: Date;
+}
+
+/** What the last comparison of a portal's handlers with the wanted ones found (`DriftChecks`). */
+@Entity({ schema: SCHEMA, name: 'drift_checks' })
+export class DriftCheckEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('timestamptz', { name: 'next_check_at' }) nextCheckAt: Date;
+  /** Null before the first comparison. */
+  @Column('timestamptz', { name: 'checked_at', nullable: true }) checkedAt: Date | null;
+  @Column('int') missing: number;
+  @Column('int') surplus: number;
+  @Column('int', { name: 'foreign_handlers' }) foreignHandlers: number;
 }
 
 /** A binding attempt in flight, or the last failed one (`BindingAttempts`). */
@@ -202,7 +262,7 @@ export class RateBucketEntity {
   @Column('timestamptz', { name: 'leaked_at' }) leakedAt: Date;
   @Column('float8', { name: 'share' }) rateMultiplier: number;
   @Column('float8', { name: 'refused_place' }) rejectedTicket: number;
-  @Column('float8', { name: 'bulk_from' }) nextBulkAt: number;
+  @Column('float8', { name: 'bulk_from' }) nextBackgroundAt: number;
 }
 
 /** A method near its operating time limit, as `ThrottledMethod` of libs/bitrix24 describes it. */
@@ -219,12 +279,12 @@ export class OperatingTimeEntity {
 
 /** A job of a consumer for one portal, with the lease of the process that runs it. */
 @Entity({ schema: SCHEMA, name: 'tasks' })
-export class TaskEntity {
+export class JobEntity {
   @PrimaryColumn('uuid') id: string;
   @Column('text') consumer: string;
   @Column('text', { name: 'member_id' }) memberId: string;
   @Column('text') kind: string;
-  @Column('text') state: TaskState;
+  @Column('text') state: JobState;
   @Column('jsonb') progress: Record<string, unknown>;
   @Column('text', { nullable: true }) error: string | null;
   /** Failures since it last got on. */
@@ -254,20 +314,103 @@ export class SettingSchemaEntity {
   @Column('timestamptz', { name: 'declared_at' }) declaredAt: Date;
 }
 
+/** A portal of which an operator awaits an event (`EventDeliveryProbe`). */
+@Entity({ schema: SCHEMA, name: 'event_tests' })
+export class EventTestEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('uuid') id: string;
+  /** The awaited event; null: any. */
+  @Column('text', { nullable: true }) name: string | null;
+  @Column('timestamptz', { name: 'begun_at' }) begunAt: Date;
+  @Column('timestamptz', { name: 'expires_at' }) expiresAt: Date;
+  @Column('timestamptz', { name: 'arrived_at', nullable: true }) arrivedAt: Date | null;
+}
+
+/** What came from a portal, and when (`EventArrivals`). */
+@Entity({ schema: SCHEMA, name: 'event_arrivals' })
+export class EventArrivalsEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  /** Whatever it posted last, tests and signals included. */
+  @Column('timestamptz', { name: 'heard_at', nullable: true }) heardAt: Date | null;
+  /** The last online event that consumers can subscribe to. */
+  @Column('timestamptz', { name: 'event_at', nullable: true }) eventAt: Date | null;
+  /** Ascending, at most those of a week. */
+  @Column('int', { name: 'busy_slots', array: true }) busySlots: number[];
+  /** When the last record of its offline queue was read. */
+  @Column('timestamptz', { name: 'record_at', nullable: true }) recordAt: Date | null;
+  @Column('int', { name: 'only_offline' }) onlyOffline: number;
+  /** Since when visits of its offline queue find fresh records that did not come online. */
+  @Column('timestamptz', { name: 'missing_since', nullable: true }) missingSince: Date | null;
+  @Column('int', { name: 'missing_visits' }) missingVisits: number;
+}
+
+/** `test`: ONAPPTEST does not arrive. `offline-only`: the offline queue keeps having what should have come online. */
+export type UnreachableReason = 'test' | 'offline-only';
+
+/** Whether what a portal posts reaches us (`Reachability`). */
+@Entity({ schema: SCHEMA, name: 'reachability' })
+export class ReachabilityEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @Column('timestamptz', { name: 'watched_since' }) watchedSince: Date;
+  @Column('timestamptz', { name: 'next_check_at' }) nextCheckAt: Date;
+  /** In a row. */
+  @Column('int', { name: 'failed_tests' }) failedTests: number;
+  /** The last test that arrived. */
+  @Column('timestamptz', { name: 'tested_at', nullable: true }) testedAt: Date | null;
+  /** The last one that did not. */
+  @Column('timestamptz', { name: 'missed_at', nullable: true }) missedAt: Date | null;
+  @Column('timestamptz', { name: 'unreachable_since', nullable: true }) unreachableSince: Date | null;
+  @Column('text', { nullable: true }) reason: UnreachableReason | null;
+  @Column('float8', { array: true }) rates: number[];
+  /** Hours since 1970: the first that `rates` knows, and the first that it does not know yet. */
+  @Column('int', { name: 'rates_from', nullable: true }) ratesFrom: number | null;
+  @Column('int', { name: 'rates_until', nullable: true }) ratesUntil: number | null;
+}
+
+/** A time whose events no consumer got, and no queue has (`EventGaps`). */
+@Entity({ schema: SCHEMA, name: 'event_gaps' })
+export class EventGapEntity {
+  @PrimaryColumn('bigint', { generated: 'identity', generatedIdentity: 'ALWAYS' }) id: string;
+  @Column('text', { name: 'member_id' }) memberId: string;
+  @Column('text') reason: string;
+  @Column('timestamptz', { name: 'began_at' }) beganAt: Date;
+  /** Null while it lasts; in the future while it is not known what may be missed yet. */
+  @Column('timestamptz', { name: 'ended_at', nullable: true }) endedAt: Date | null;
+}
+
+/** How much a consumer put right at a portal on one day (`CorrectionCounts`). */
+@Entity({ schema: SCHEMA, name: 'correction_counts' })
+export class CorrectionCountEntity {
+  @PrimaryColumn('text', { name: 'member_id' }) memberId: string;
+  @PrimaryColumn('text') consumer: string;
+  /** In UTC. */
+  @PrimaryColumn('date') day: string;
+  @Column('int') count: number;
+}
+
 export const PORTAL_ENTITIES = [
   PortalEntity,
   CredentialsEntity,
   ApplicationTokenEntity,
   PendingInstallEntity,
-  ExchangeBudgetEntity,
-  ClaimExchangeEntity,
+  TokenRequestBudgetEntity,
+  ClaimTokenRequestEntity,
   SubscriptionEntity,
-  ChosenSubscriptionEntity,
+  SubscriptionOverrideEntity,
   EventBindingEntity,
   BindingAttemptEntity,
+  OfflineBindingEntity,
+  OfflineAccessEntity,
+  HandlerAddressEntity,
+  DriftCheckEntity,
   WebhookPairEntity,
   RateBucketEntity,
   OperatingTimeEntity,
-  TaskEntity,
+  JobEntity,
   SettingSchemaEntity,
+  EventTestEntity,
+  EventArrivalsEntity,
+  CorrectionCountEntity,
+  ReachabilityEntity,
+  EventGapEntity,
 ];

@@ -1,7 +1,12 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { EventBindingEntity, type BindingWork } from '../store/entities.js';
+import {
+  EventBindingEntity,
+  OfflineAccessEntity,
+  OfflineBindingEntity,
+  type BindingWork,
+} from '../store/entities.js';
 import { queryRows } from '../store/sql.js';
 
 const FIRST_WAIT_MS = 30_000;
@@ -65,6 +70,22 @@ export class BindingAttempts {
       clearInterval(heartbeat);
     }
     return true;
+  }
+
+  /** @returns how long an attempt's claim lasts unless its process extends it, in milliseconds; undefined if there is none */
+  async claimedForMs(memberId: string, work: BindingWork): Promise<number | undefined> {
+    const rows = await queryRows<{ leftMs: number }>(
+      this.dataSource,
+      `SELECT (extract(epoch FROM next_attempt_at - clock_timestamp()) * 1000)::float8 AS "leftMs"
+       FROM portals.binding_attempts WHERE member_id = $1 AND work = $2 AND claim IS NOT NULL`,
+      [memberId, work],
+    );
+    return rows[0] && Math.max(0, rows[0].leftMs);
+  }
+
+  /** The next attempts of this portal are due now, unless one is in flight: an operator asks for them. */
+  async wake(memberId: string): Promise<void> {
+    await wakeBindingAttempts(this.dataSource.manager, memberId);
   }
 
   private async claim(
@@ -145,11 +166,30 @@ export async function forgetBindings(manager: EntityManager, memberId: string): 
   // First: a process that stores a binding under a claim waits for this lock.
   await forgetBindingAttempts(manager, memberId);
   await manager.delete(EventBindingEntity, { memberId });
+  await manager.delete(OfflineBindingEntity, { memberId });
+}
+
+/** Forgets these bindings of a portal, except those that were recorded again since they were read. */
+export async function forgetUnchanged(
+  dataSource: DataSource,
+  table: 'event_bindings' | 'offline_bindings',
+  memberId: string,
+  recorded: readonly { name: string; boundAt: Date }[],
+): Promise<void> {
+  if (recorded.length === 0) return;
+  // A Date has milliseconds, the column microseconds.
+  await dataSource.query(
+    `DELETE FROM portals.${table} b USING unnest($2::text[], $3::timestamptz[]) AS lost(name, bound_at)
+     WHERE b.member_id = $1 AND b.name = lost.name AND date_trunc('milliseconds', b.bound_at) = lost.bound_at`,
+    [memberId, recorded.map(({ name }) => name), recorded.map(({ boundAt }) => boundAt)],
+  );
 }
 
 /** Earlier failures no longer apply. */
 export async function forgetBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query('DELETE FROM portals.binding_attempts WHERE member_id = $1', [memberId]);
+  // Another pair may be an administrator's.
+  await manager.delete(OfflineAccessEntity, { memberId });
 }
 
 /** The portal works again: the next attempt is due now, unless one is in flight. */

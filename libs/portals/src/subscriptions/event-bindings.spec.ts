@@ -54,8 +54,8 @@ describe('EventBindings', () => {
     await bindings.save('m2', 'ONCRMCONTACTADD', here, 'unknown-event');
     await expect(bindings.of('m1')).resolves.toEqual(
       new Map([
-        ['ONCRMCONTACTADD', { handler: here, state: 'bound' }],
-        ['ONCRMDYNAMICITEMADD_147', { handler: here, state: 'unknown-event' }],
+        ['ONCRMCONTACTADD', { handler: here, state: 'bound', boundAt: expect.any(Date) }],
+        ['ONCRMDYNAMICITEMADD_147', { handler: here, state: 'unknown-event', boundAt: expect.any(Date) }],
       ]),
     );
   });
@@ -64,7 +64,7 @@ describe('EventBindings', () => {
     await bindings.save('m1', 'ONCRMCONTACTADD', elsewhere, 'unknown-event');
     await bindings.save('m1', 'ONCRMCONTACTADD', here, 'bound');
     await expect(bindings.of('m1')).resolves.toEqual(
-      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound' }]]),
+      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound', boundAt: expect.any(Date) }]]),
     );
   });
 
@@ -74,7 +74,7 @@ describe('EventBindings', () => {
     await bindings.forget('m1');
     await expect(bindings.of('m1')).resolves.toEqual(new Map());
     await expect(bindings.of('m2')).resolves.toEqual(
-      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound' }]]),
+      new Map([['ONCRMCONTACTADD', { handler: here, state: 'bound', boundAt: expect.any(Date) }]]),
     );
   });
 

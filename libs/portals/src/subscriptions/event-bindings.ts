@@ -1,7 +1,14 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { ClaimLostError, forgetBindings, isDue, type BindingClaim } from './binding-attempts.js';
+import {
+  ClaimLostError,
+  forgetBindings,
+  forgetUnchanged,
+  isDue,
+  type BindingClaim,
+} from './binding-attempts.js';
 import { EventBindingEntity, type BindingState, type BindingWork } from '../store/entities.js';
 import { inTransaction, queryRows } from '../store/sql.js';
+import { WANTED_ONLINE } from './wanted-names.js';
 
 interface NamesOfPortal {
   memberId: string;
@@ -13,23 +20,6 @@ const RETRY_AFTER = '1 day';
 
 const IS_CALLABLE = `kind = 'oauth' AND (portals.state = 'installed'
   OR (portals.state = 'suspended' AND suspended_until <= clock_timestamp()))`;
-
-/**
- * SQL: all consumers that subscribe to this name have overrides without it at this portal. A name without a consumer,
- * such as the gateway's own, cannot be overridden.
- */
-const isReplaced = (
-  name: string,
-): string => `(EXISTS (SELECT FROM portals.subscriptions s WHERE s.name = ${name})
-  AND NOT EXISTS (
-    SELECT FROM portals.subscriptions s
-      LEFT JOIN portals.chosen_subscriptions c ON c.consumer = s.consumer AND c.member_id = portals.member_id
-    WHERE s.name = ${name} AND (c.names IS NULL OR ${name} = ANY (c.names))))`;
-
-/** SQL: the wanted names of a portal; `$1` are those that are wanted of every portal. */
-const WANTED_THERE = `
-  SELECT given.name FROM unnest($1::text[]) AS given(name) WHERE NOT ${isReplaced('given.name')}
-  UNION SELECT unnest(names) FROM portals.chosen_subscriptions c WHERE c.member_id = portals.member_id`;
 
 /** SQL: the outcome for this event is known, and there is no reason to try again. */
 const IS_CURRENT = `(b.handler IS NOT DISTINCT FROM $2 AND (b.state = 'bound' OR (
@@ -57,6 +47,13 @@ export interface EventNotOffered {
   permission: string | null;
 }
 
+/** The last outcome of `event.bind`. */
+export interface RecordedBinding {
+  handler: string;
+  state: BindingState;
+  boundAt: Date;
+}
+
 /** State of a portal's event bindings, for operators. */
 export interface BindingReport {
   /** Number of bound events. */
@@ -73,9 +70,9 @@ export class EventBindings {
   constructor(private readonly dataSource: DataSource) {}
 
   /** By event name. */
-  async of(memberId: string): Promise<Map<string, { handler: string; state: BindingState }>> {
+  async of(memberId: string): Promise<Map<string, RecordedBinding>> {
     const rows = await this.dataSource.manager.findBy(EventBindingEntity, { memberId });
-    return new Map(rows.map(({ name, handler, state }) => [name, { handler, state }]));
+    return new Map(rows.map(({ name, handler, state, boundAt }) => [name, { handler, state, boundAt }]));
   }
 
   /**
@@ -94,7 +91,7 @@ export class EventBindings {
       this.dataSource,
       `SELECT member_id AS "memberId", array_agg(wanted.name ORDER BY wanted.name) AS names
        FROM portals.portals JOIN portals.credentials USING (member_id)
-         CROSS JOIN LATERAL (${WANTED_THERE}) wanted
+         CROSS JOIN LATERAL (${WANTED_ONLINE}) wanted
          LEFT JOIN portals.event_bindings b USING (member_id, name)
        WHERE ${IS_CALLABLE} AND ${IS_CURRENT} IS NOT TRUE AND ${isMeant('bind')}
        GROUP BY member_id`,
@@ -119,7 +116,7 @@ export class EventBindings {
        FROM portals.portals JOIN portals.credentials USING (member_id) JOIN portals.event_bindings b USING (member_id)
        WHERE ${IS_CALLABLE} AND b.state = 'bound' AND b.handler = $2
          AND ${isMeant('unbind')} AND NOT EXISTS (
-           SELECT FROM (${WANTED_THERE}) wanted
+           SELECT FROM (${WANTED_ONLINE}) wanted
              LEFT JOIN portals.event_bindings there ON there.member_id = portals.member_id AND there.name = wanted.name
            WHERE wanted.name = b.name OR there.handler IS DISTINCT FROM $2
              OR (there.state = 'unknown-event' AND starts_with(wanted.name, b.name || '_')))
@@ -127,6 +124,25 @@ export class EventBindings {
       [names, handlerUrl, memberId],
     );
     return new Map(rows.map((row) => [row.memberId, row.names]));
+  }
+
+  /** The names that are wanted online of one portal, known to it or not. @param names as for `missing` */
+  async wanted(names: readonly string[], memberId: string): Promise<string[]> {
+    const rows = await queryRows<{ name: string }>(
+      this.dataSource,
+      `SELECT wanted.name FROM portals.portals CROSS JOIN LATERAL (${WANTED_ONLINE}) wanted
+       WHERE member_id = $2 ORDER BY 1`,
+      [names, memberId],
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  /**
+   * The portal does not have these handlers, though they are recorded: they are bound again.
+   * @param recorded as read before the portal was asked: what was bound since stays
+   */
+  async forgetLost(memberId: string, recorded: readonly { name: string; boundAt: Date }[]): Promise<void> {
+    await forgetUnchanged(this.dataSource, 'event_bindings', memberId, recorded);
   }
 
   /** They are no longer bound. */

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { notify, type Notifier } from '../store/notifier.js';
+import { WANTED_OF_PORTAL } from './wanted-names.js';
 
 /** One event name of a consumer; it has not missed events before `since`. */
 export interface ActiveSubscription {
@@ -115,6 +116,17 @@ export class Subscriptions {
     const rows = await queryRows<{ name: string }>(
       this.dataSource,
       'SELECT DISTINCT name FROM portals.subscriptions ORDER BY name',
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  /** Distinct event names that are wanted of this portal, overrides included, sorted. */
+  async wantedAt(memberId: string): Promise<string[]> {
+    const rows = await queryRows<{ name: string }>(
+      this.dataSource,
+      `SELECT wanted.name FROM portals.portals, LATERAL (${WANTED_OF_PORTAL}) wanted
+       WHERE portals.member_id = $2 ORDER BY wanted.name`,
+      [await this.wanted(), memberId],
     );
     return rows.map(({ name }) => name);
   }

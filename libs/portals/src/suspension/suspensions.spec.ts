@@ -247,6 +247,7 @@ describe('a suspended portal', () => {
   it('binds no handlers, and is listed with its reason and its next try', async () => {
     await one.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
     await expect(installedPortals(source)).resolves.toEqual([]);
+    expect([...(await new PortalQuery(source).countByState())]).toEqual([['suspended', 1]]);
     await expect(new PortalQuery(source).all()).resolves.toMatchObject([
       { memberId, state: 'suspended', suspendedReason: 'OVERLOAD_LIMIT', suspendedUntil: expect.any(Date) },
     ]);

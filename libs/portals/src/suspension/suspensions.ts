@@ -2,16 +2,10 @@ import { Bitrix24Error, type RequestOutcome } from '@relay/bitrix24';
 import { counter, type Log } from '@relay/platform';
 import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
-import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
+import { EventGaps } from '../reachability/event-gaps.js';
 import { notify } from '../store/notifier.js';
-import {
-  isServed,
-  refusesWebhook,
-  suspensionMs,
-  suspensionReason,
-  type SuspensionReason,
-} from './reasons.js';
+import { countChanged, inTransaction, queryRows } from '../store/sql.js';
+import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
 
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
@@ -41,7 +35,7 @@ class PortalSuspendedError extends Bitrix24Error {
   ) {
     const retryAfterMs = Math.min(Math.max(nextTryInMs, MIN_RETRY_AFTER_MS), MAX_RETRY_AFTER_MS);
     super('PORTAL_SUSPENDED', { memberId, recovery: 'wait', retryAfterMs, cause });
-    this.message = `PORTAL_SUSPENDED: the portal takes no calls (${reason}); the next try is in ${inWords(nextTryInMs)}`;
+    this.message = `PORTAL_SUSPENDED: the portal takes no calls (${reason}); the next try is in ${formatDelay(nextTryInMs)}`;
   }
 }
 
@@ -133,7 +127,11 @@ export class Suspensions {
          RETURNING extract(epoch FROM suspended_until)::float8 * 1000 AS "untilMs", suspended_times AS times`,
         [memberId, reason, pausesMs.map((ms) => ms / 1_000), lease ?? null],
       );
-      if (changed) await notify(manager, 'portals', memberId);
+      if (!changed) return undefined;
+      if (reason === 'PAYMENT_REQUIRED' || reason === 'ACCESS_DENIED') {
+        await new EventGaps(manager).begin(memberId, reason);
+      }
+      await notify(manager, 'portals', memberId);
       return changed;
     });
     if (row) {
@@ -254,7 +252,62 @@ export class Suspensions {
   }
 }
 
-function inWords(ms: number): string {
+function formatDelay(ms: number): string {
   const minutes = Math.ceil(Math.max(ms, 0) / 60_000);
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/**
+ * Errors with which a portal rejects every request, and the delay until the first probe in milliseconds
+ * (`_includes/system-errors.md`, `settings/oauth/error-codes.md`).
+ */
+const FIRST_PAUSE_MS = {
+  /** A manual block: only Bitrix24's support removes it. */
+  OVERLOAD_LIMIT: 10 * MINUTE,
+  /** Also the response of a portal that is closed for maintenance. */
+  PORTAL_DELETED: 2 * MINUTE,
+  /** The application's paid period is over. */
+  PAYMENT_REQUIRED: HOUR,
+  /** REST is not part of the portal's plan. */
+  ACCESS_DENIED: HOUR,
+} as const;
+
+type SuspensionReason = keyof typeof FIRST_PAUSE_MS;
+
+const MAX_PAUSE_MS = 6 * HOUR;
+
+/** The delay until probe number `failures + 1`, doubling up to six hours. */
+function suspensionMs(reason: SuspensionReason, failures: number): number {
+  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS[reason] * 2 ** Math.min(failures, 20));
+}
+
+/** The reason to suspend the portal after this request, if there is one. */
+function suspensionReason(outcome: RequestOutcome): SuspensionReason | undefined {
+  if (outcome.ok) return undefined;
+  const { code, errorClass } = outcome.error;
+  // For a single item it is no reason.
+  if (code === 'ACCESS_DENIED' && errorClass !== 'plan') return undefined;
+  return isReason(code) ? code : undefined;
+}
+
+/** Errors for an address that is not, or no longer, a webhook of the portal (`error-codes.md`). */
+const WEBHOOK_REJECTIONS = ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'];
+
+/** Whether the portal does not know the caller; if that is a webhook, it was deleted. */
+function refusesWebhook(outcome: RequestOutcome): boolean {
+  return !outcome.ok && WEBHOOK_REJECTIONS.includes(outcome.error.code.toUpperCase());
+}
+
+/** Whether the portal works: a result, or an error that concerns the request. */
+function isServed(outcome: RequestOutcome): boolean {
+  if (outcome.ok) return true;
+  const { recovery, httpStatus = 0, code } = outcome.error;
+  return recovery === 'never' && httpStatus >= 400 && httpStatus < 500 && !isReason(code);
+}
+
+function isReason(code: string): code is SuspensionReason {
+  return Object.hasOwn(FIRST_PAUSE_MS, code);
 }

@@ -87,7 +87,7 @@ export class CredentialHealth {
       await notify(manager, 'portals', memberId);
       return true;
     });
-    if (isHealed) this.log.info({ memberId }, 'the portal takes its token again');
+    if (isHealed) this.log.info({ memberId }, 'the portal accepts its token again');
   }
 }
 

@@ -103,23 +103,23 @@ describe('DatabaseTokenStore', () => {
     // Answered when the nine others stand at the lock, so that they do meet.
     oauth.beforeAnswer = () => eventually(async () => expect(await waitingForLocks()).toBe(9));
     const processes = await Promise.all(Array.from({ length: 10 }, () => database.connect()));
-    const renewals = processes.flatMap((each) => {
+    const refreshes = processes.flatMap((each) => {
       const tokens = store(each);
       return [tokens.refresh(stale), tokens.refresh(stale)];
     });
-    const renewed = new Set((await Promise.all(renewals)).map(tokenOf));
+    const refreshed = new Set((await Promise.all(refreshes)).map(tokenOf));
 
     expect(oauth.exchanges.get(memberId)).toBe(1);
     expect(oauth.refused).toBe(0);
-    expect(renewed.size).toBe(1);
-    expect(renewed).not.toContain(stale);
-    expect(renewed).toContain(tokenOf(await store().access()));
+    expect(refreshed.size).toBe(1);
+    expect(refreshed).not.toContain(stale);
+    expect(refreshed).toContain(tokenOf(await store().access()));
   });
 
   it('uses what another process has refreshed already', async () => {
     const stale = await install();
-    const renewed = await store(await database.connect()).refresh(stale);
-    await expect(store().refresh(stale)).resolves.toEqual(renewed);
+    const refreshed = await store(await database.connect()).refresh(stale);
+    await expect(store().refresh(stale)).resolves.toEqual(refreshed);
     expect(oauth.exchanges.get(memberId)).toBe(1);
   });
 
@@ -149,14 +149,14 @@ describe('DatabaseTokenStore', () => {
   it('needs one connection for any number of refreshes of a portal in one process', async () => {
     const stale = await install();
     const release = oauth.hold();
-    // As many as there may be: it is the shared renewal that keeps the others from a connection, not the turns.
+    // As many as there may be: it is the shared refresh that keeps the others from a connection, not the turns.
     const tokens = store(source, { semaphore: pLimit(100) });
-    const renewals = Array.from({ length: 100 }, () => tokens.refresh(stale));
+    const refreshes = Array.from({ length: 100 }, () => tokens.refresh(stale));
     await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
     await expect(source.query('SELECT 1')).resolves.toHaveLength(1);
     expect(await transactions()).toBe(1);
     release();
-    expect(new Set((await Promise.all(renewals)).map(tokenOf)).size).toBe(1);
+    expect(new Set((await Promise.all(refreshes)).map(tokenOf)).size).toBe(1);
   });
 
   it('does not take the outcome of a refresh of an older token', async () => {
@@ -194,21 +194,21 @@ describe('DatabaseTokenStore', () => {
 
   it('knows the token in place of one that was replaced', async () => {
     const stale = await install();
-    const renewed = await store(await database.connect()).refresh(stale);
-    await expect(store().latest(stale)).resolves.toEqual(renewed);
-    await expect(store().latest(tokenOf(renewed))).resolves.toEqual(renewed);
+    const refreshed = await store(await database.connect()).refresh(stale);
+    await expect(store().latest(stale)).resolves.toEqual(refreshed);
+    await expect(store().latest(tokenOf(refreshed))).resolves.toEqual(refreshed);
     expect(oauth.exchanges.get(memberId)).toBe(1);
   });
 
   it('waits for another process that has killed the refused token and has not stored the new one yet', async () => {
     const stale = await install();
     const release = oauth.hold();
-    const renewal = store(await database.connect()).refresh(stale);
+    const refresh = store(await database.connect()).refresh(stale);
     await eventually(() => expect(oauth.exchanges.get(memberId)).toBe(1));
     const latest = store().latest(stale);
     await eventually(async () => expect(await waitingForLocks()).toBe(1));
     release();
-    await expect(latest).resolves.toEqual(await renewal);
+    await expect(latest).resolves.toEqual(await refresh);
   });
 
   it('asks the OAuth server no more than once a minute for a portal that calls every token expired', async () => {
@@ -250,9 +250,9 @@ describe('DatabaseTokenStore', () => {
 
     release();
     await tokens.settled();
-    const renewed = tokenOf(await tokens.access());
-    expect(renewed).not.toBe(stale);
-    await expect(tokens.refresh(renewed)).resolves.toMatchObject({ kind: 'oauth' });
+    const refreshed = tokenOf(await tokens.access());
+    expect(refreshed).not.toBe(stale);
+    await expect(tokens.refresh(refreshed)).resolves.toMatchObject({ kind: 'oauth' });
   });
 
   it('asks for authorization when the refresh token is dead, and does not ask the OAuth server again', async () => {
@@ -330,10 +330,10 @@ describe('DatabaseTokenStore', () => {
   it('saves the new pair though the database cut the connection while it was being exchanged', async () => {
     const stale = await install();
     oauth.beforeAnswer = cutTransactions;
-    const renewed = await store(await database.connect()).refresh(stale);
-    await expect(store().access()).resolves.toEqual(renewed);
+    const refreshed = await store(await database.connect()).refresh(stale);
+    await expect(store().access()).resolves.toEqual(refreshed);
     oauth.beforeAnswer = () => undefined;
-    await expect(store().refresh(tokenOf(renewed))).resolves.toMatchObject({ kind: 'oauth' });
+    await expect(store().refresh(tokenOf(refreshed))).resolves.toMatchObject({ kind: 'oauth' });
   });
 
   it('leaves a newer install alone when it saves a pair late', async () => {

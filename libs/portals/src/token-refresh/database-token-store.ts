@@ -5,7 +5,12 @@ import {
   type TokenStore,
   unlessAborted,
 } from '@relay/bitrix24';
-import { openAccess, type ReadAccess, readCredentials } from '../repository/credentials.js';
+import {
+  noteConnectorLost,
+  openAccess,
+  type ReadAccess,
+  readCredentials,
+} from '../repository/credentials.js';
 import type { Suspensions } from '../suspension/suspensions.js';
 import { CredentialHealth } from './credential-health.js';
 import {
@@ -60,13 +65,13 @@ export class DatabaseTokenStore implements TokenStore {
   async refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
     const isStale = (access: PortalAccess): boolean =>
       access.kind === 'oauth' && access.accessToken === staleAccessToken;
-    const running = this.#running.get('renew');
+    const running = this.#running.get('refresh');
     if (running) {
       const access = await unlessAborted(running, signal);
       // The refresh in flight may have been for an older token than the caller's.
       if (!isStale(access)) return access;
     }
-    const refresh = this.#once('renew', {
+    const refresh = this.#once('refresh', {
       wasRejected: true,
       isNeeded: (_stored, access) => isStale(access),
     });
@@ -127,6 +132,12 @@ export class DatabaseTokenStore implements TokenStore {
     const access = await unlessAborted(relocation, signal);
     if (access.endpoint === staleEndpoint) throw unconfirmedAddress(this.parts.memberId);
     return access;
+  }
+
+  /** Changes are sent without a connector from now on, and the handlers are bound without one soon. */
+  async connectorRefused(): Promise<void> {
+    const { memberId, dataSource, log } = this.parts;
+    await noteConnectorLost({ dataSource, log }, memberId);
   }
 
   /**

@@ -17,19 +17,19 @@ export function checkRefreshRate(
   {
     updatedAt,
     expiresAt,
-    earlyRenewals,
+    earlyRefreshes,
     acceptedAt,
-  }: Pick<CredentialsEntity, 'updatedAt' | 'expiresAt' | 'earlyRenewals' | 'acceptedAt'>,
+  }: Pick<CredentialsEntity, 'updatedAt' | 'expiresAt' | 'earlyRefreshes' | 'acceptedAt'>,
   everyMs: number,
   nowMs = Date.now(),
-): { readonly earlyRenewals: number } | { readonly waitMs: number } {
+): { readonly earlyRefreshes: number } | { readonly waitMs: number } {
   const ageMs = nowMs - updatedAt.getTime();
   const lifetimeMs = expiresAt === null ? 0 : expiresAt.getTime() - updatedAt.getTime();
   // A tenth of the lifetime is tolerance for clock skew. A lifetime shorter than `everyMs` does not raise the rate.
   if (ageMs >= Math.max(lifetimeMs * 0.9, everyMs)) {
-    return { earlyRenewals: acceptedAt === null ? earlyRenewals : 0 };
+    return { earlyRefreshes: acceptedAt === null ? earlyRefreshes : 0 };
   }
   const free = acceptedAt === null ? FREE_IF_UNPROVEN : FREE_IF_ACCEPTED;
-  const pauseMs = earlyRenewals < free ? 0 : Math.min(everyMs * 2 ** (earlyRenewals - free), MAX_PAUSE_MS);
-  return ageMs < pauseMs ? { waitMs: pauseMs - ageMs } : { earlyRenewals: earlyRenewals + 1 };
+  const pauseMs = earlyRefreshes < free ? 0 : Math.min(everyMs * 2 ** (earlyRefreshes - free), MAX_PAUSE_MS);
+  return ageMs < pauseMs ? { waitMs: pauseMs - ageMs } : { earlyRefreshes: earlyRefreshes + 1 };
 }

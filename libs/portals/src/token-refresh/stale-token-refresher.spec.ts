@@ -29,7 +29,7 @@ describe('portals that nobody has called', () => {
   afterEach(() => oauth.stop());
   afterAll(() => database.close());
 
-  function idleRenewals(dataSource = source): StaleTokenRefresher {
+  function refresherOf(dataSource = source): StaleTokenRefresher {
     const clients = new PortalClients({
       dataSource,
       box: database.box,
@@ -66,15 +66,15 @@ describe('portals that nobody has called', () => {
       `UPDATE portals.credentials SET updated_at = '2020-01-01' WHERE member_id = 'webhook'`,
     );
 
-    await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 1, failed: 0 });
+    await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 1, failed: 0 });
     expect([...oauth.exchanges]).toEqual([['idle', 1]]);
-    await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 0, failed: 0 });
+    await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 0, failed: 0 });
   });
 
   it('are refreshed once each by two concurrent processes, also more than one batch of them', async () => {
     const members = Array.from({ length: 45 }, (_, number) => `m${number}`);
     for (const memberId of members) await installed(memberId, 160);
-    const processes = [idleRenewals(), idleRenewals(await database.connect())];
+    const processes = [refresherOf(), refresherOf(await database.connect())];
     await Promise.all(processes.map((each) => each.refreshStaleTokens(1_000)));
     expect(oauth.exchanges.size).toBe(45);
     expect(new Set(oauth.exchanges.values())).toEqual(new Set([1]));
@@ -84,13 +84,13 @@ describe('portals that nobody has called', () => {
   it('are refreshed while they are suspended, too, and stay so', async () => {
     await installed('blocked', 160);
     await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
-    await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 1, failed: 0 });
+    await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 1, failed: 0 });
     await expect(installedPortals(source)).resolves.toEqual([]);
   });
 
   it('are no more in one go than asked for', async () => {
     for (const memberId of ['a', 'b', 'c']) await installed(memberId, 160);
-    await expect(idleRenewals().refreshStaleTokens(2)).resolves.toEqual({ renewed: 2, failed: 0 });
+    await expect(refresherOf().refreshStaleTokens(2)).resolves.toEqual({ refreshed: 2, failed: 0 });
     expect(oauth.exchanges.size).toBe(2);
   });
 
@@ -98,12 +98,12 @@ describe('portals that nobody has called', () => {
     for (const memberId of ['a', 'b', 'c']) await installed(memberId, 160);
     const ending = new AbortController();
     oauth.beforeAnswer = () => ending.abort();
-    await expect(idleRenewals().refreshStaleTokens(100, ending.signal)).resolves.toEqual({
-      renewed: 1,
+    await expect(refresherOf().refreshStaleTokens(100, ending.signal)).resolves.toEqual({
+      refreshed: 1,
       failed: 0,
     });
     oauth.beforeAnswer = () => undefined;
-    await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 2, failed: 0 });
+    await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 2, failed: 0 });
   });
 
   it('do not starve one another: a dead one is marked, the rest is refreshed', async () => {
@@ -111,15 +111,15 @@ describe('portals that nobody has called', () => {
     await source.query(`UPDATE portals.credentials SET refresh_token = $1 WHERE member_id = 'dead'`, [
       database.box.seal('unknown', { memberId: 'dead', field: 'refresh_token' }),
     ]);
-    await expect(idleRenewals().refreshStaleTokens(100)).resolves.toEqual({ renewed: 2, failed: 1 });
+    await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 2, failed: 1 });
     await expect(installedPortals(source)).resolves.toEqual(['a', 'z']);
   });
 
   it('wait for the next day when the OAuth server is away', async () => {
     for (const memberId of ['a', 'b']) await installed(memberId, 160);
-    const renewals = idleRenewals();
+    const refresher = refresherOf();
     await oauth.stop();
-    await expect(renewals.refreshStaleTokens(100)).resolves.toEqual({ renewed: 0, failed: 0 });
+    await expect(refresher.refreshStaleTokens(100)).resolves.toEqual({ refreshed: 0, failed: 0 });
     await expect(installedPortals(source)).resolves.toEqual(['a', 'b']);
   });
 });

@@ -10,7 +10,7 @@ const IDLE_DAYS = 150;
 const BATCH_SIZE = 20;
 
 export interface StaleTokenReport {
-  renewed: number;
+  refreshed: number;
   /** Each failure is logged. */
   failed: number;
 }
@@ -32,17 +32,17 @@ export class StaleTokenRefresher {
    * refreshed once.
    */
   async refreshStaleTokens(limit: number, signal?: AbortSignal): Promise<StaleTokenReport> {
-    const report: StaleTokenReport = { renewed: 0, failed: 0 };
+    const report: StaleTokenReport = { refreshed: 0, failed: 0 };
     const idleSince = new Date(Date.now() - IDLE_DAYS * 24 * 3_600_000);
     const failed = new Set<string>();
-    while (report.renewed + report.failed < limit) {
-      const size = Math.min(BATCH_SIZE, limit - report.renewed - report.failed);
+    while (report.refreshed + report.failed < limit) {
+      const size = Math.min(BATCH_SIZE, limit - report.refreshed - report.failed);
       const batch = await this.due(idleSince, [...failed], size);
       for (const memberId of batch) {
         if (signal?.aborted) return report;
         const isRefreshed = await this.refresh(memberId, idleSince);
         if (isRefreshed === 'oauth-away') return report;
-        if (isRefreshed) report.renewed += 1;
+        if (isRefreshed) report.refreshed += 1;
         else {
           report.failed += 1;
           failed.add(memberId);

@@ -29,8 +29,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** Timeouts and intervals of a token refresh in milliseconds; tests make them short. */
 export interface TokenRefreshTimings {
   /** Of one request to the OAuth server. */
-  exchangeTimeoutMs: number;
-  /** Releases the lock of a stalled process; longer than `exchangeTimeoutMs`. */
+  requestTimeoutMs: number;
+  /** Releases the lock of a stalled process; longer than `requestTimeoutMs`. */
   idleTimeoutMs: number;
   /** A holder needs one token request; waiters wait for two. */
   lockTimeoutMs: number;
@@ -39,7 +39,7 @@ export interface TokenRefreshTimings {
    */
   peerPausesMs: readonly number[];
   /** Delays between attempts to store a new pair after a database error. */
-  rescuePausesMs: readonly number[];
+  storePausesMs: readonly number[];
   /** Minimum interval of relocation requests: a portal may respond 302 permanently. */
   relocationEveryMs: number;
   /** Minimum interval of early refreshes: a portal may reject every token as expired. */
@@ -51,13 +51,13 @@ export interface TokenRefreshTimings {
 }
 
 export const DEFAULT_TIMINGS: TokenRefreshTimings = {
-  exchangeTimeoutMs: 15_000,
+  requestTimeoutMs: 15_000,
   idleTimeoutMs: 25_000,
   lockTimeoutMs: 30_000,
   // Three seconds in total: a peer stores within milliseconds, unless its database connection failed.
   peerPausesMs: [100, 200, 400, 800, 1_500],
   // Half a minute in total: a restart of the database.
-  rescuePausesMs: [100, 400, 1_500, 3_000, 5_000, 10_000, 10_000],
+  storePausesMs: [100, 400, 1_500, 3_000, 5_000, 10_000, 10_000],
   relocationEveryMs: 10 * 60_000,
   earlyRefreshEveryMs: 60_000,
   rejectionGraceMs: 30 * 60_000,
@@ -94,7 +94,7 @@ export interface TokenRefreshPurpose {
 interface UnstoredGrant {
   grant: TokenGrant;
   consumedRefreshToken: string;
-  earlyRenewals: number;
+  earlyRefreshes: number;
 }
 
 /** False if rejections alone were the reason for `needs-reauth`: then the pair may still be valid. */
@@ -139,11 +139,13 @@ export class TokenRefresh {
         if (requiresReauthorization(stored)) throw needsReauth(memberId);
         const access = openAccess(box, stored);
         if (!isNeeded(stored, access) || access.kind === 'webhook') return access;
-        const earlyRenewals = wasRejected ? this.#checkRefreshRate(stored) : stored.credentials.earlyRenewals;
+        const earlyRefreshes = wasRejected
+          ? this.#checkRefreshRate(stored)
+          : stored.credentials.earlyRefreshes;
         const refreshToken = this.#openRefreshToken(stored);
         const grant = await this.#requestGrant(refreshToken, stored.credentials.oauthHost ?? undefined);
         if (!('refreshToken' in grant)) return new RejectedGrant(refreshToken, access.accessToken, grant);
-        unstored = { grant, consumedRefreshToken: refreshToken, earlyRenewals };
+        unstored = { grant, consumedRefreshToken: refreshToken, earlyRefreshes };
         if (isRelocation) await noteRelocation(manager, memberId);
         return await this.#store(manager, stored, unstored);
       });
@@ -172,10 +174,10 @@ export class TokenRefresh {
   async #store(
     manager: EntityManager,
     { portal }: LockedCredentials,
-    { grant, earlyRenewals }: UnstoredGrant,
+    { grant, earlyRefreshes }: UnstoredGrant,
   ): Promise<PortalAccess> {
     const { box, log } = this.parts;
-    const endpoint = await storeGrant({ manager, box, log }, portal, grant, earlyRenewals);
+    const endpoint = await storeGrant({ manager, box, log }, portal, grant, earlyRefreshes);
     return { kind: 'oauth', endpoint, accessToken: grant.accessToken };
   }
 
@@ -216,7 +218,7 @@ export class TokenRefresh {
   async #persistOrphanedGrant(unstored: UnstoredGrant, firstError: unknown): Promise<PortalAccess> {
     const { box, log, memberId, timings } = this.parts;
     let lastError = firstError;
-    for (const pauseMs of timings.rescuePausesMs) {
+    for (const pauseMs of timings.storePausesMs) {
       log.warn(
         { event: 'token.store.retried', err: lastError, memberId },
         'a new token pair could not be stored yet; trying again',
@@ -246,7 +248,7 @@ export class TokenRefresh {
     const { memberId, timings } = this.parts;
     const checked = checkRefreshRate(credentials, timings.earlyRefreshEveryMs);
     if ('waitMs' in checked) throw refreshedTooOften(memberId, checked.waitMs);
-    return checked.earlyRenewals;
+    return checked.earlyRefreshes;
   }
 
   #isStill(refreshToken: string, stored: LockedCredentials): boolean {
@@ -298,13 +300,14 @@ export function needsReauth(memberId: string, cause?: unknown): PortalError {
 }
 
 function wrongMember(memberId: string): PortalError {
-  return new PortalError('WRONG_MEMBER', 'The OAuth server renewed the token of another portal', {
+  return new PortalError('WRONG_MEMBER', 'The OAuth server refreshed the token of another portal', {
     memberId,
   });
 }
 
 function noOAuth(memberId: string): PortalError {
-  const message = 'A token has expired, and without B24_CLIENT_ID and B24_CLIENT_SECRET it cannot be renewed';
+  const message =
+    'A token has expired, and without B24_CLIENT_ID and B24_CLIENT_SECRET it cannot be refreshed';
   return new PortalError('NO_OAUTH', message, { memberId });
 }
 

@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
 
-/** The address of Bitrix24's library for application frames (sdk/bx24-js-sdk/index.md). */
-const FRAME_LIBRARY = 'https://api.bitrix24.com/api/v1/';
-
 const STYLE = `
   body { margin: 0; padding: 2rem; font: 16px/1.5 system-ui, sans-serif; color: #1c2b33; background: #fff; }
   main { max-width: 40rem; }
@@ -40,20 +37,31 @@ export interface Page {
 }
 
 /**
- * @param script runs in the page, after Bitrix24's library for frames; without it the page runs no script
+ * Portals with their own domains frame the page, and a request that is refused proves none, so there is no `frame-ancestors`: there
+ * is nothing to click.
  */
-export function page(
-  {
-    title,
-    content,
-    status = 200,
-    headers = {},
-  }: { title: string; content: Markup; status?: number; headers?: Record<string, string> },
-  script?: string,
-): Page {
-  const scripts =
-    script === undefined ? '' : `<script src="${FRAME_LIBRARY}"></script><script>${script}</script>`;
-  // Both unchanged, because their hashes are in the headers.
+const POLICY = {
+  'default-src': `'none'`,
+  'script-src': `'none'`,
+  'style-src': sourceHash(STYLE),
+  'base-uri': `'none'`,
+  'form-action': `'none'`,
+};
+const HEADERS = pageHeaders(POLICY);
+
+/** A page without script. */
+export function page({
+  title,
+  content,
+  status = 200,
+  headers = {},
+}: {
+  title: string;
+  content: Markup;
+  status?: number;
+  headers?: Record<string, string>;
+}): Page {
+  // Unchanged, because its hash is in the headers.
   const styled = new Markup(`<style>${STYLE}</style>`);
   const { source } = html`<!doctype html>
     <html lang="en">
@@ -68,25 +76,17 @@ export function page(
           <h1>${title}</h1>
           ${content}
         </main>
-        ${new Markup(scripts)}
       </body>
     </html> `;
-  return { status, headers: { ...headersWith(script), ...headers }, body: source };
+  return { status, headers: { ...HEADERS, ...headers }, body: source };
 }
 
-/**
- * Portals with their own domains frame the page, so there is no `frame-ancestors`: no click in a page
- * is worth hijacking.
- */
-function headersWith(script: string | undefined): Record<string, string> {
-  const scripts = script === undefined ? `'none'` : `${new URL(FRAME_LIBRARY).origin} ${sourceHash(script)}`;
-  const policy = {
-    'default-src': `'none'`,
-    'script-src': scripts,
-    'style-src': sourceHash(STYLE),
-    'base-uri': `'none'`,
-    'form-action': `'none'`,
-  };
+function sourceHash(source: string): string {
+  return `'sha256-${createHash('sha256').update(source).digest('base64')}'`;
+}
+
+/** @param policy by directive of the Content-Security-Policy */
+export function pageHeaders(policy: Readonly<Record<string, string>>): Record<string, string> {
   return {
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': Object.entries(policy)
@@ -97,8 +97,4 @@ function headersWith(script: string | undefined): Record<string, string> {
     'referrer-policy': 'strict-origin-when-cross-origin',
     'cache-control': 'no-store',
   };
-}
-
-function sourceHash(source: string): string {
-  return `'sha256-${createHash('sha256').update(source).digest('base64')}'`;
 }

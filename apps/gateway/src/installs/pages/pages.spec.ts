@@ -1,7 +1,11 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
-import { html } from './html.js';
-import { anonymousPage, installPage, rejectionPage, statusPage } from './pages.js';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ancestorsOf, FramedPage } from './framed-page.js';
+import { html, page } from './html.js';
+import { anonymousText, installText, rejectionPage, statusText } from './pages.js';
 
 const portal = {
   memberId: 'm1',
@@ -23,47 +27,27 @@ describe('markup', () => {
   });
 });
 
-describe('a page', () => {
+describe('a page without script', () => {
   const pages = [
-    statusPage(portal, []),
-    anonymousPage(),
+    page(statusText(portal, [])),
+    page(anonymousText()),
     rejectionPage(401, 'not-confirmed'),
     rejectionPage(503, 'not-finished'),
   ];
 
-  it.each(pages)('that tells nothing to Bitrix24 runs no script (%#)', ({ headers, body }) => {
-    expect(headers['content-security-policy']).toContain(`script-src 'none';`);
+  it.each(pages)('runs none, and lets nothing in that its headers do not name (%#)', ({ headers, body }) => {
+    const policy = headers['content-security-policy'] ?? '';
+    expect(policy).toContain(`script-src 'none';`);
     expect(body).not.toMatch(/<script|BX24|\son\w+=/i);
-  });
-
-  it.each([...pages, installPage()])(
-    'lets nothing in that its headers do not name (%#)',
-    ({ headers, body }) => {
-      const policy = headers['content-security-policy'] ?? '';
-      for (const [, inline = ''] of body.matchAll(/<(?:style|script)>(.*?)<\/(?:style|script)>/gs)) {
-        expect(policy).toContain(`'sha256-${createHash('sha256').update(inline).digest('base64')}'`);
-      }
-      expect(policy).toMatch(/^default-src 'none'; .*base-uri 'none'; form-action 'none'$/);
-      expect(policy).not.toContain('unsafe');
-      expect(headers).toMatchObject({
-        'cache-control': 'no-store',
-        'content-type': 'text/html; charset=utf-8',
-      });
-    },
-  );
-
-  it('loads the library of Bitrix24 and ends the installation, where the install is confirmed', () => {
-    const { status, body } = installPage();
-    expect(status).toBe(200);
-    expect(body).toContain('<script src="https://api.bitrix24.com/api/v1/"></script>');
-    expect(body.match(/installFinish/g)).toHaveLength(1);
-  });
-
-  it('shows the names of portal and consumers as the text that they are', () => {
-    const { body } = statusPage(portal, [{ consumer: '<i>', wanted: 3, bound: 2 }]);
-    expect(body).toContain('&#60;script&#62;');
-    expect(body).toContain('2 of 3 events bound');
-    expect(body).not.toMatch(/<i>|secret-hash|m1/);
+    for (const [, inline = ''] of body.matchAll(/<style>(.*?)<\/style>/gs)) {
+      expect(policy).toContain(`'sha256-${createHash('sha256').update(inline).digest('base64')}'`);
+    }
+    expect(policy).toMatch(/^default-src 'none'; .*base-uri 'none'; form-action 'none'$/);
+    expect(policy).not.toContain('unsafe');
+    expect(headers).toMatchObject({
+      'cache-control': 'no-store',
+      'content-type': 'text/html; charset=utf-8',
+    });
   });
 
   it.each([
@@ -77,5 +61,59 @@ describe('a page', () => {
     const refusal = rejectionPage(status, reason);
     expect(refusal).toMatchObject({ status, body: expect.stringMatching(advice) });
     expect('retry-after' in refusal.headers).toBe(status === 503);
+  });
+});
+
+describe('the page in the frame', () => {
+  const template = `<!doctype html><html lang="en"><head><title>b24-relay</title>
+    <script type="module" crossorigin src="/b24/page/index-1a2b.js"></script></head><body><div id="app"></div></body></html>`;
+  let folder: string;
+  let framed: FramedPage;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'relay-page-'));
+    writeFileSync(join(folder, 'index.html'), template);
+    framed = new FramedPage(folder);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('has its script, and its policy names nothing but its own files and the portals that may frame it', () => {
+    const ancestors = ancestorsOf(portal, { language: 'de', origin: 'https://crm.example.com' });
+    const { headers, body } = framed.render({ kind: 'install', ...installText(), language: 'de', ancestors });
+    expect(headers['content-security-policy']).toBe(
+      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+        "frame-ancestors https://one.bitrix24.com https://crm.example.com; require-trusted-types-for 'script'; trusted-types vue",
+    );
+    expect(body.match(/<\/?html[^>]*>/g)).toEqual(['<html lang="de">', '</html>']);
+    expect(body).toContain('<div id="app" data-page="install">');
+    expect(body.match(/<script[^>]*>/g)).toEqual([
+      '<script type="module" crossorigin src="/b24/page/index-1a2b.js">',
+    ]);
+  });
+
+  it('shows the names of portal and consumers as the text that they are', () => {
+    const text = statusText(portal, [{ consumer: "<i>$&$'", wanted: 3, bound: 2 }]);
+    const { body } = framed.render({ kind: 'app', ...text, ancestors: ['https://one.bitrix24.com'] });
+    expect(body).toContain('&#60;script&#62;');
+    expect(body).toContain('&#60;i&#62;$&#38;$&#39;');
+    expect(body).toContain('2 of 3 events bound');
+    expect(body).not.toMatch(/<i>|secret-hash|m1|alert\(1\)<\/script>/);
+  });
+
+  it('is one without script where nobody may frame it, and where it is not built', () => {
+    const text = { kind: 'app', ...anonymousText() } as const;
+    for (const { headers, body } of [
+      framed.render({ ...text, ancestors: [] }),
+      new FramedPage(join(folder, 'nothing')).render({ ...text, ancestors: ['https://one.bitrix24.com'] }),
+    ]) {
+      expect(headers['content-security-policy']).toContain(`script-src 'none';`);
+      expect(body).toContain('works in the background');
+    }
+  });
+
+  it('does not start without what it fills in', () => {
+    const broken = mkdtempSync(join(tmpdir(), 'relay-page-'));
+    writeFileSync(join(broken, 'index.html'), template.replace('id="app"', 'id="other"'));
+    expect(() => new FramedPage(broken)).toThrow('<div id="app"></div>');
+    rmSync(broken, { recursive: true });
   });
 });

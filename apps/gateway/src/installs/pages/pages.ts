@@ -1,36 +1,24 @@
 import type { KnownPortal } from '@relay/portals';
+import type { FramedContent } from './framed-page.js';
 import { html, type Markup, page, type Page } from './html.js';
 
-/**
- * Bitrix24 considers the application installed, and sends events, when its first page says so
- * (settings/app-installation/installation-finish.md); it then loads the application's own page instead of this one.
- */
-const SCRIPT = `
-  (function () {
-    var said = document.getElementById('said');
-    if (typeof BX24 === 'undefined') {
-      said.textContent = 'The library of Bitrix24 could not be loaded. Open the application again.';
-      return;
-    }
-    BX24.init(function () {
-      BX24.installFinish();
-      said.textContent = 'Bitrix24 has been told that the installation is finished.';
-    });
-  })();
-`;
+/** What a page says, for `FramedPage`. */
+export type PageText = Pick<FramedContent, 'title' | 'content'>;
 
 /**
- * Only for a confirmed and stored install: it ends the installation.
+ * Only for a confirmed and stored install: its script ends the installation. Bitrix24 considers the application installed, and
+ * sends events, when its first page says so (settings/app-installation/installation-finish.md); it then loads the application's
+ * own page instead of this one.
  * @param needsAdministrator whether the user is not an administrator, so that the application token is not trusted
  */
-export function installPage({ needsAdministrator = false } = {}): Page {
+export function installText({ needsAdministrator = false } = {}): PageText {
   const connected = needsAdministrator
     ? 'This portal is known. Its events are believed as soon as an administrator of the portal has opened the application once.'
     : 'This portal is connected.';
   const content = html`<p>${connected}</p>
-    <p id="said" role="status">Bitrix24 is being told that the installation is finished.</p>
+    <p>Bitrix24 is being told that the installation is finished. That needs JavaScript.</p>
     <p>If this page stays, open the application again.</p>`;
-  return page({ title: 'b24-relay is installed', content }, SCRIPT);
+  return { title: 'b24-relay is installed', content };
 }
 
 /** Seconds: about the delay between the first retries of a stored install. */
@@ -83,7 +71,7 @@ const STATUS_TEXTS: Record<KnownPortal['state'], string> = {
 };
 
 /** For a verified user of the portal: it may name the portal, and only what the user can see anyway. */
-export function statusPage({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): Page {
+export function statusText({ domain, state }: KnownPortal, consumers: readonly ConsumerEvents[]): PageText {
   const content = html`<p>${STATUS_TEXTS[state]}</p>
     <table>
       <tr>
@@ -92,7 +80,7 @@ export function statusPage({ domain, state }: KnownPortal, consumers: readonly C
       </tr>
       ${consumers.map(row)}
     </table>`;
-  return page({ title: TITLE, content });
+  return { title: TITLE, content };
 }
 
 function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
@@ -103,7 +91,7 @@ function row({ consumer, wanted, bound }: ConsumerEvents): Markup {
 }
 
 /** For a portal whose version does not send the data that authenticate the page. */
-export function anonymousPage(): Page {
+export function anonymousText(): PageText {
   const content = html`<p>This application works in the background: there is nothing to do here.</p>`;
-  return page({ title: TITLE, content });
+  return { title: TITLE, content };
 }

@@ -1,22 +1,31 @@
 import { formatEventName, parseEventName } from '@relay/events';
 import type pg from 'pg';
-import type {
-  BusAdmin,
-  ConsumerStatus,
-  Retirement,
-  RetireOptions,
-  TopologyPart,
-  UnroutedEvents,
-  UnroutedFilter,
-  UnroutedReplay,
+import {
+  onlyOne,
+  type BusAdmin,
+  type ConsumerStatus,
+  type Retirement,
+  type RetireOptions,
+  type TopologyPart,
+  type UnroutedEvents,
+  type UnroutedFilter,
+  type UnroutedReplay,
 } from '../../admin/bus-admin.js';
 import { DeadLetters } from '../../admin/dead-letters.js';
 import { OperatorLock, UNROUTED } from '../../admin/operator-lock.js';
 import { reportedProcesses, storedShards } from '../../admin/shared-tables.js';
-import { countsOf, knownConsumers, knowsConsumer, removeConsumer, unsubscribe } from './consumer-rows.js';
+import type { RetryFilter, RetryList } from '../../admin/waiting-retries.js';
+import { subscribe } from '../consumption.js';
+import {
+  countsOf,
+  knownConsumers,
+  listRetries,
+  removeConsumer,
+  unsubscribe,
+  wakeRetries,
+} from './consumer-rows.js';
 import { PostgresDeadLetterStore } from './postgres-dead-letter-store.js';
 import { countUnrouted, replayUnrouted } from './unrouted-rows.js';
-import { wakeRetries } from './wake-retries.js';
 
 export interface PostgresAdminOptions {
   /** Closed with this object. */
@@ -41,28 +50,28 @@ export class PostgresAdmin implements BusAdmin {
   }
 
   async statusOf(consumer: string): Promise<ConsumerStatus> {
-    const [counts, processes, known] = await Promise.all([
-      countsOf(this.database, consumer),
-      reportedProcesses(this.database, consumer),
-      knowsConsumer(this.database, consumer),
+    return onlyOne(await this.statuses([consumer]));
+  }
+
+  async statuses(consumers: readonly string[]): Promise<ConsumerStatus[]> {
+    const [counts, processes] = await Promise.all([
+      countsOf(this.database, consumers),
+      reportedProcesses(this.database, consumers),
     ]);
-    const { taken, retrying, newer, dead, oldestAt, shardsServed } = counts;
-    // Taken by a process that was killed: the next owner of the shard frees these rows.
-    const abandoned = shardsServed === 0 ? taken : 0;
-    const waiting = counts.waiting + abandoned;
-    return {
-      consumer,
-      waiting,
-      inHand: taken - abandoned,
-      retrying,
-      newer,
-      dead,
-      oldestAt,
-      shardsServed,
-      processes,
-      missing: shardsServed === 0 && waiting + retrying > 0,
-      unknown: !known,
-    };
+    return counts.map(({ taken, known, ...count }) => {
+      const { consumer, retrying, shardsServed } = count;
+      // Taken by a process that was killed: the next owner of the shard frees these rows.
+      const abandoned = shardsServed === 0 ? taken : 0;
+      const waiting = count.waiting + abandoned;
+      return {
+        ...count,
+        waiting,
+        inHand: taken - abandoned,
+        processes: processes.get(consumer) ?? [],
+        missing: shardsServed === 0 && waiting + retrying > 0,
+        unknown: !known,
+      };
+    });
   }
 
   unrouted(): Promise<UnroutedEvents[]> {
@@ -76,12 +85,20 @@ export class PostgresAdmin implements BusAdmin {
     return this.lock.hold(UNROUTED, () => replayUnrouted(this.database, wanted, filter));
   }
 
+  retries(consumer: string, filter: RetryFilter): Promise<RetryList> {
+    return listRetries(this.database, consumer, filter);
+  }
+
   wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number> {
     return wakeRetries(this.database, consumer, memberIds);
   }
 
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
     return [await storedShards(this.database), ...(await checkTopology(this.database, wanted))];
+  }
+
+  async declare(consumer: string, names: readonly string[]): Promise<void> {
+    await subscribe(this.database, consumer, names);
   }
 
   retire(consumer: string, { drain = false, drop = false }: RetireOptions): Promise<Retirement> {

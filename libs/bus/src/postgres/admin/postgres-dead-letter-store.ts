@@ -5,9 +5,10 @@ import {
   type DeadLetterReader,
   type DeadLetterRecord,
   type DeadLetterStore,
-  type LetterSelector,
+  type DeadLetterSelector,
   type ScanResult,
-} from '../../admin/dead-letter.js';
+} from '../../admin/dead-letter-store.js';
+import { STAMP_CTE } from '../stamp.js';
 import { knowsConsumer } from './consumer-rows.js';
 
 /** One row may have a quarter of a megabyte. */
@@ -23,10 +24,11 @@ const LAST_SQL = 'SELECT coalesce(max(id), 0) AS last FROM bus.dead_letters WHER
 
 // One statement, so that a letter exists in exactly one table, and a concurrent replay finds none.
 const REPLAY_SQL = `
-  WITH gone AS (
+  WITH ${STAMP_CTE}, gone AS (
     DELETE FROM bus.dead_letters WHERE consumer = $1 AND id = $2 RETURNING consumer, shard, content
   ), back AS (
-    INSERT INTO bus.messages (consumer, shard, content) SELECT consumer, shard, content FROM gone
+    INSERT INTO bus.messages (consumer, shard, content, available_at)
+    SELECT consumer, shard, content, at FROM gone, stamp
     RETURNING consumer
   )
   SELECT pg_notify('b24.bus.' || consumer, '') FROM back`;
@@ -50,19 +52,19 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     }
   }
 
-  async drop(consumer: string, selects: LetterSelector): Promise<ScanResult & { dropped: number }> {
+  async drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }> {
     const ids: string[] = [];
     const scan = await this.scan(consumer, (letter) => {
       if (selects(letter)) ids.push(letter.id);
     });
-    await this.database.query(
+    const { rowCount } = await this.database.query(
       'DELETE FROM bus.dead_letters WHERE consumer = $1 AND id = ANY ($2::bigint[])',
       [consumer, ids],
     );
-    return { ...scan, dropped: ids.length };
+    return { ...scan, dropped: rowCount ?? 0 };
   }
 
-  async openReader(consumer: string, selects: LetterSelector): Promise<DeadLetterReader> {
+  async openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
     await this.requireConsumer(consumer);
     const { rows } = await this.database.query<{ last: string }>(LAST_SQL, [consumer]);
     return new PostgresDeadLetterReader(this.database, consumer, selects, BigInt(rows[0]?.last ?? 0));
@@ -85,7 +87,7 @@ async function readPage(database: Database, consumer: string, after: string): Pr
 /** Reads forward by id. Rows stay in the table until they are replayed, so it holds nothing. */
 class PostgresDeadLetterReader implements DeadLetterReader {
   readonly complete = true;
-  readonly held = 0;
+  readonly unacknowledged = 0;
   readonly isLost = false;
   private selected: DeadLetterRecord[] = [];
   private after = '0';
@@ -93,7 +95,7 @@ class PostgresDeadLetterReader implements DeadLetterReader {
   constructor(
     private readonly database: Database,
     private readonly consumer: string,
-    private readonly selects: LetterSelector,
+    private readonly selects: DeadLetterSelector,
     /** The newest letter when the replay began. */
     private readonly last: bigint,
   ) {}
@@ -109,11 +111,12 @@ class PostgresDeadLetterReader implements DeadLetterReader {
     return 'found';
   }
 
-  async replay(): Promise<void> {
+  async replay(): Promise<boolean> {
     const [letter] = this.selected;
     if (!letter) throw new RangeError('No dead letter was found');
-    await this.database.query(REPLAY_SQL, [this.consumer, letter.id]);
+    const { rowCount } = await this.database.query(REPLAY_SQL, [this.consumer, letter.id]);
     this.selected.shift();
+    return rowCount !== 0;
   }
 
   async close(): Promise<void> {

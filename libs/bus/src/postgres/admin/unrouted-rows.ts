@@ -1,9 +1,10 @@
 import type pg from 'pg';
 import type { UnroutedEvents, UnroutedFilter, UnroutedReplay } from '../../admin/bus-admin.js';
-import { eventIn } from '../../admin/dead-letter.js';
+import { eventIn } from '../../admin/dead-letter-store.js';
 import { isSubscribedTo, matchesUnroutedFilter, UnroutedCounts } from '../../admin/unrouted.js';
 import { shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
+import { STAMP_CTE } from '../stamp.js';
 
 /** One row may have a quarter of a megabyte. */
 const COUNT_PAGE_ROWS = 100;
@@ -56,10 +57,10 @@ export async function replayUnrouted(
 }
 
 const MOVE_SQL = `
-  WITH moves AS (
+  WITH ${STAMP_CTE}, moves AS (
     SELECT * FROM json_to_recordset($1::json) AS moves (id bigint, consumer text, shard smallint)
   ), taken AS (
     DELETE FROM bus.unrouted WHERE id IN (SELECT id FROM moves) RETURNING id, content
   )
-  INSERT INTO bus.messages (consumer, shard, content)
-  SELECT moves.consumer, moves.shard, taken.content FROM taken JOIN moves USING (id) ORDER BY id`;
+  INSERT INTO bus.messages (consumer, shard, content, available_at)
+  SELECT moves.consumer, moves.shard, taken.content, at FROM taken JOIN moves USING (id), stamp ORDER BY id`;

@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import amqp, { type ChannelModel } from 'amqplib';
 import { freshVhost, hasBroker, rabbitmqctl, type TestVhost } from '../../../../../test/support/broker.js';
 import type { EventBus } from '../../contract/event-bus.js';
-import { openEventBus } from '../../open-event-bus.js';
+import { openEventBus } from '../../open-bus.js';
 import { checkTopology } from './inspect-topology.js';
 
 jest.setTimeout(60_000);

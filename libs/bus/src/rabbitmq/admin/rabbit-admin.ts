@@ -3,7 +3,9 @@ import type { Log } from '@relay/platform';
 import type pg from 'pg';
 import {
   countMessages,
+  onlyOne,
   type BusAdmin,
+  type ConsumerProcess,
   type ConsumerStatus,
   type Retirement,
   type RetireOptions,
@@ -21,13 +23,16 @@ import {
   UnroutedCounts,
   type UnroutedEvent,
 } from '../../admin/unrouted.js';
+import type { RetryFilter, RetryList } from '../../admin/waiting-retries.js';
+import { BusUnavailableError } from '../../contract/event-bus.js';
 import { UNROUTED_NAME } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
 import { AdminConnection } from './admin-connection.js';
-import { deleteQueues, queueDepths, unbindEvents } from './consumer-queues.js';
-import { checkTopology } from './inspect-topology.js';
+import { deleteQueues, queueDepths, unbindEvents, type QueueDepths } from './consumer-queues.js';
+import { checkTopology, declareTopology } from './inspect-topology.js';
 import { RabbitDeadLetterStore } from './rabbit-dead-letter-store.js';
 import { returnUnrouted } from './return-unrouted.js';
+import { listRetries } from './list-retries.js';
 import { wakeRetries } from './wake-retries.js';
 
 export interface RabbitAdminOptions {
@@ -59,20 +64,47 @@ export class RabbitAdmin implements BusAdmin {
   }
 
   async statusOf(consumer: string): Promise<ConsumerStatus> {
+    return onlyOne(await this.statuses([consumer]));
+  }
+
+  async statuses(consumers: readonly string[]): Promise<ConsumerStatus[]> {
     const { url, database, retryDelaysMs } = this.options;
     const [depths, processes] = await Promise.all([
-      AdminConnection.during(url, (broker) => queueDepths(broker, consumer, retryDelaysMs)),
-      reportedProcesses(database, consumer),
+      AdminConnection.during(url, async (broker) => {
+        const counted: [consumer: string, QueueDepths][] = [];
+        for (const consumer of consumers) {
+          counted.push([consumer, await queueDepths(broker, consumer, retryDelaysMs)]);
+        }
+        return counted;
+      }),
+      reportedProcesses(database, consumers),
     ]);
+    return depths.map(([consumer, counted]) =>
+      this.combine(consumer, counted, processes.get(consumer) ?? []),
+    );
+  }
+
+  private combine(consumer: string, depths: QueueDepths, processes: ConsumerProcess[]): ConsumerStatus {
     const { waiting, retrying, dead, shardsServed, queues } = depths;
+    const sumOf = (count: (process: ConsumerProcess) => number): number =>
+      processes.reduce((sum, process) => sum + count(process), 0);
+    const newer = Math.min(
+      retrying,
+      sumOf((process) => process.newer),
+    );
     const oldest = processes.flatMap(({ oldestAt }) => oldestAt?.getTime() ?? []);
     return {
       consumer,
       waiting,
-      inHand: processes.reduce((sum, process) => sum + process.waiting, 0),
+      inHand: sumOf((process) => process.waiting),
       retrying,
-      newer: processes.reduce((sum, process) => sum + process.newer, 0),
-      dead: dead + this.deadLetters.held(consumer),
+      newer: sumOf((process) => process.newer),
+      // An event that was woken is counted by its process until its scheduled time.
+      deferred: Math.min(
+        retrying - newer,
+        sumOf((process) => process.deferred),
+      ),
+      dead: dead + this.deadLetters.unacknowledged(consumer),
       oldestAt: oldest.length > 0 ? new Date(Math.min(...oldest)) : null,
       shardsServed,
       processes,
@@ -117,6 +149,13 @@ export class RabbitAdmin implements BusAdmin {
     );
   }
 
+  retries(consumer: string, filter: RetryFilter): Promise<RetryList> {
+    const { url, retryDelaysMs } = this.options;
+    return this.lock.hold(consumer, () =>
+      AdminConnection.during(url, (broker) => listRetries(broker, consumer, retryDelaysMs, filter)),
+    );
+  }
+
   wake(consumer: string, memberIds: ReadonlySet<string>): Promise<number> {
     const { url, log, retryDelaysMs } = this.options;
     return this.lock.hold(consumer, () =>
@@ -129,6 +168,18 @@ export class RabbitAdmin implements BusAdmin {
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
     const { url, database, retryDelaysMs } = this.options;
     return [await storedShards(database), ...(await checkTopology(url, wanted.keys(), retryDelaysMs))];
+  }
+
+  declare(consumer: string, names: readonly string[], former: readonly string[]): Promise<void> {
+    const { url, retryDelaysMs } = this.options;
+    return this.lock.hold(TOPOLOGY, () =>
+      AdminConnection.during(url, async (broker) => {
+        const [failed] = await declareTopology(broker, [{ consumer, names, retryDelaysMs }]);
+        if (failed) throw new BusUnavailableError('BUS_REFUSED', { cause: new Error(failed.join(': ')) });
+        const dropped = former.filter((name) => !names.includes(name));
+        await unbindEvents(broker, consumer, dropped);
+      }),
+    );
   }
 
   retire(consumer: string, options: RetireOptions): Promise<Retirement> {

@@ -9,9 +9,9 @@ import {
   type DeadLetterReader,
   type DeadLetterRecord,
   type DeadLetterStore,
-  type LetterSelector,
+  type DeadLetterSelector,
   type ScanResult,
-} from '../../admin/dead-letter.js';
+} from '../../admin/dead-letter-store.js';
 import { BusUnavailableError } from '../../contract/event-bus.js';
 import { shardOf } from '../../contract/shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';
@@ -38,7 +38,7 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
     });
   }
 
-  async drop(consumer: string, selects: LetterSelector): Promise<ScanResult & { dropped: number }> {
+  async drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }> {
     return AdminConnection.during(this.url, async (broker) => {
       const queue = deadQueue(consumer);
       await countLetters(broker, consumer);
@@ -48,7 +48,8 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
       try {
         const scan = await browse(channel, queue, SCAN_LIMIT, (message) => {
           // Without the content, so that many fit in memory.
-          if (selects(readLetter(consumer, message))) selected.push({ ...message, content: Buffer.alloc(0) });
+          if (selects(readDeadLetter(consumer, message)))
+            selected.push({ ...message, content: Buffer.alloc(0) });
         });
         ({ found } = scan);
         for (const message of selected) {
@@ -66,7 +67,7 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
     });
   }
 
-  async openReader(consumer: string, selects: LetterSelector): Promise<DeadLetterReader> {
+  async openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
     const broker = new AdminConnection(this.url);
     try {
       const expected = await countLetters(broker, consumer);
@@ -90,13 +91,13 @@ async function countLetters(broker: AdminConnection, consumer: string): Promise<
 
 /**
  * The broker delays acks when more than 32 of one channel are in flight to a quorum queue, and drops those when the
- * channel closes: the letters would come back. A `basic.get` is answered after everything that was sent before it.
+ * channel closes: the dead letters would come back. A `basic.get` is answered after everything that was sent before it.
  */
 async function flushAcks(channel: Channel, queue: string): Promise<void> {
   await channel.get(queue);
 }
 
-/** Letters whose contents may be in memory at once. */
+/** Dead letters whose contents may be in memory at once. */
 const WINDOW_LETTERS = 1_000;
 const MAX_BYTES = 32 * 1024 * 1024;
 /** After this time without a letter, the rest was taken elsewhere, for example in the management UI. */
@@ -107,8 +108,8 @@ export interface RabbitReaderOptions {
   /** Closed with the reader. */
   broker: AdminConnection;
   consumer: string;
-  selects: LetterSelector;
-  /** Letters in the queue: later ones are not examined. */
+  selects: DeadLetterSelector;
+  /** Dead letters in the queue: later ones are not examined. */
   expected: number;
   openPublisher: () => Promise<ConfirmedPublisher>;
 }
@@ -117,9 +118,9 @@ export interface RabbitReaderOptions {
 interface Window {
   readonly channel: Channel;
   readonly tag: string;
-  /** Letters that it holds unacknowledged. */
+  /** Dead letters that it holds unacknowledged. */
   held: number;
-  /** Of these, letters that stay. */
+  /** Of these, dead letters that stay. */
   staying: number;
 }
 
@@ -131,7 +132,7 @@ interface SelectedMessage {
 /**
  * Takes each letter once. A match is acknowledged when the consumer's queue has stored it; every other letter stays
  * unacknowledged, without its content, until the reader closes. The prefetch bounds the contents in memory. When all
- * of a window's letters stay, the next window reads on: so a window is a stretch of the queue, and the letters that
+ * of a window's dead letters stay, the next window reads on: so a window is a stretch of the queue, and the dead letters that
  * stay return in their order when the windows close one after the other. A crash returns all of them at once: nothing
  * is lost, and at most the letter whose acknowledgement was on its way is replayed twice.
  */
@@ -156,7 +157,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     this.expected = options.expected;
   }
 
-  get held(): number {
+  get unacknowledged(): number {
     return this.windows.reduce((sum, window) => sum + window.held, 0);
   }
 
@@ -181,7 +182,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     }
   }
 
-  async replay(): Promise<void> {
+  async replay(): Promise<boolean> {
     const { consumer, openPublisher } = this.options;
     const [next] = this.selected;
     if (!next) throw new RangeError('No dead letter was found');
@@ -203,6 +204,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     this.selected.shift();
     this.bytes -= content.length;
     this.lastTakenAt = performance.now();
+    return true;
   }
 
   async close(): Promise<void> {
@@ -241,7 +243,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
   private examine(window: Window, message: ConsumeMessage): void {
     const { consumer, selects } = this.options;
     this.examined += 1;
-    const isMatch = selects(readLetter(consumer, message));
+    const isMatch = selects(readDeadLetter(consumer, message));
     if (isMatch && !this.isFull && this.bytes < MAX_BYTES) {
       const { fields, properties } = message;
       // Copies the content, which is a view into a far larger socket buffer.
@@ -278,7 +280,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
   private async returnLetters(): Promise<void> {
     const { broker } = this.options;
     await this.opening;
-    // Answered after all acks. Only the last window receives letters; the others are full.
+    // Answered after all acks. Only the last window receives dead letters; the others are full.
     await this.windows
       .at(-1)
       ?.channel.cancel(this.windows.at(-1)?.tag ?? '')
@@ -309,7 +311,7 @@ const headers = z.object({
 });
 const messageIdOf = z.string().catch('');
 
-export function readLetter(
+export function readDeadLetter(
   consumer: string,
   { properties, content }: Pick<ConsumeMessage, 'properties' | 'content'>,
 ): DeadLetterRecord {

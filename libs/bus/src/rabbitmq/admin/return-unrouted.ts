@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
-import { eventIn } from '../../admin/dead-letter.js';
+import { eventIn } from '../../admin/dead-letter-store.js';
 import type { UnroutedEvent } from '../../admin/unrouted.js';
 import { BusUnavailableError } from '../../contract/event-bus.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';

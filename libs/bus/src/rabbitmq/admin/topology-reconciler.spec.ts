@@ -11,7 +11,7 @@ import { RecordedLog } from '../../../../../test/support/recorded-log.js';
 import { BusHealth } from '../../connection/connection-report.js';
 import { OperatorLock, TOPOLOGY } from '../../admin/operator-lock.js';
 import type { EventBus } from '../../contract/event-bus.js';
-import { openEventBus } from '../../open-event-bus.js';
+import { openEventBus } from '../../open-bus.js';
 import { shardOf } from '../../contract/shard.js';
 import { shardQueue, UNROUTED_NAME } from '../topology.js';
 import { TopologyReconciler, type WantedSubscription } from './topology-reconciler.js';
@@ -58,7 +58,7 @@ const name = 'ONCRMDEALADD';
       log,
       busHealth,
       retryDelaysMs,
-      lookEveryMs: 100,
+      checkEveryMs: 100,
     });
   }
   async function open(): Promise<EventBus> {

@@ -27,7 +27,7 @@ export interface TopologyReconcilerOptions {
   busHealth?: BusHealth;
   /** The same as those of the bus; this and the following options are for tests. */
   retryDelaysMs?: readonly number[];
-  lookEveryMs?: number;
+  checkEveryMs?: number;
   bindEveryMs?: number;
 }
 
@@ -36,7 +36,7 @@ export interface Repair extends MissingPart {
   at: Date;
 }
 
-const DEFAULT_LOOK_EVERY_MS = 3_000;
+const DEFAULT_CHECK_EVERY_MS = 3_000;
 /**
  * AMQP cannot list bindings, so they are bound again periodically: for some hundred existing ones this takes 0.1 s.
  */
@@ -57,6 +57,10 @@ const FULL_SCAN_DELAY_MS = 60_000;
 const REPORT_LOSS_FOR_MS = 10 * 60_000;
 const REPORT_REPAIRS_FOR_MS = 24 * 3_600_000;
 const MAX_REPAIRS = 200;
+
+// A series that begins with its first loss has no increase: an alert would not see it.
+for (const kind of ['queue', 'exchange']) restoredTotal.inc({ kind }, 0);
+
 /** Time from a consumer's first subscription until its queues exist: some seconds, plus clock differences. */
 const NEW_FOR_MS = 60_000;
 
@@ -87,7 +91,7 @@ export class TopologyReconciler {
   constructor(options: TopologyReconcilerOptions) {
     this.#options = {
       retryDelaysMs: DEFAULT_RETRY_DELAYS_MS,
-      lookEveryMs: DEFAULT_LOOK_EVERY_MS,
+      checkEveryMs: DEFAULT_CHECK_EVERY_MS,
       bindEveryMs: DEFAULT_BIND_EVERY_MS,
       ...options,
     };
@@ -149,7 +153,7 @@ export class TopologyReconciler {
   }
 
   async #run(): Promise<void> {
-    const { log, lookEveryMs } = this.#options;
+    const { log, checkEveryMs } = this.#options;
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
@@ -161,7 +165,7 @@ export class TopologyReconciler {
         else if (!signal.aborted) log.debug({ err: error }, 'the queues could not be inspected');
       }
       this.#report();
-      await pause(lookEveryMs, signal);
+      await pause(checkEveryMs, signal);
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Log } from '@relay/platform';
 import type { ConsumeMessage } from 'amqplib';
-import { eventIn, SCAN_LIMIT } from '../../admin/dead-letter.js';
+import { eventIn, SCAN_LIMIT } from '../../admin/dead-letter-store.js';
 import { BusUnavailableError } from '../../contract/event-bus.js';
 import { shardOf, shards } from '../../contract/shard.js';
 import type { ConfirmedPublisher } from '../confirmed-publisher.js';

@@ -1,0 +1,319 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  Bitrix24Error,
+  type Command,
+  type CommandOutcome,
+  ENTITY_TYPE_IDS,
+  listOf,
+  MAX_BATCH_COMMANDS,
+  PAGE_SIZE,
+  type PortalClient,
+} from '@relay/bitrix24';
+import { CONSUMER_LOG, EVENT_PUBLISHER, type EventPublisher } from '@relay/consumer';
+import { openOfflineEvent, parseEventName, type PortalEvent } from '@relay/events';
+import type { JobProgress, JobRun } from '@relay/jobs';
+import { counter, guidanceOf, type Log } from '@relay/platform';
+import { EventGaps, PortalClients, Subscriptions } from '@relay/portals';
+import { DataSource } from 'typeorm';
+import { z } from 'zod';
+import { publishAll } from './pull-session.js';
+
+const published = counter({
+  name: 'relay_offline_caught_up_total',
+  help: 'Events of items that changed in a time whose events were missed.',
+});
+
+/** Nobody knows the portal's clock; it may be an hour off, or a bit more. */
+const CLOCK_SLACK_MS = 2 * 3_600_000;
+/** A portal that lists for ever is not asked for ever: five million items. */
+const MAX_REQUESTS = 2_000;
+/** Far more than any portal has. */
+const MAX_TYPES = 5_000;
+const LIST = 'crm.item.list';
+
+/** Object types of the CRM by the family of their events; smart processes and new invoices share one. */
+const TYPE_IDS: ReadonlyMap<string, number> = new Map([
+  ['ONCRMLEAD', ENTITY_TYPE_IDS.lead],
+  ['ONCRMDEAL', ENTITY_TYPE_IDS.deal],
+  ['ONCRMCONTACT', ENTITY_TYPE_IDS.contact],
+  ['ONCRMCOMPANY', ENTITY_TYPE_IDS.company],
+  ['ONCRMQUOTE', ENTITY_TYPE_IDS.quote],
+]);
+const DYNAMIC_ITEM = 'ONCRMDYNAMICITEM';
+const CHANGE = /^(ONCRM[A-Z]+?)(ADD|UPDATE)$/;
+
+/** Items of one type whose events are wanted, and how far they are read. */
+interface Cursor {
+  readonly entityTypeId: number;
+  /** `ONCRMCONTACT`. */
+  readonly family: string;
+  readonly verbs: ReadonlySet<string>;
+  /** Everything up to this id has been published. */
+  after: string;
+}
+
+const itemId = z
+  .union([z.int().positive(), z.string().regex(/^[1-9]\d{0,17}$/)])
+  .transform((id) => String(id));
+const time = z.string().max(64).optional().catch(undefined);
+const page = z.object({
+  items: listOf(z.object({ id: itemId, createdTime: time, updatedTime: time })),
+});
+type ListedItem = z.output<typeof page>['items'][number];
+const typesPage = z.object({
+  types: listOf(z.object({ entityTypeId: z.coerce.number().pipe(z.int32().positive()) })),
+});
+/** What a run has reported, and the next one goes on from. */
+const progressShape = z
+  .object({ gap: z.string(), events: z.int(), after: z.record(z.string(), z.string()) })
+  .optional()
+  .catch(undefined);
+
+/**
+ * Makes up for events that no queue has (`EventGaps`): publishes an event for each item of the CRM that has changed since.
+ * Deleted items, and things that have no list by the time of their change, cannot be found so: a consumer that must know
+ * them compares by itself, as the mirror does.
+ */
+@Injectable()
+export class CatchUp {
+  constructor(
+    private readonly dataSource: DataSource,
+    @Inject(PortalClients) private readonly clients: Pick<PortalClients, 'for'>,
+    private readonly gaps: EventGaps,
+    private readonly subscriptions: Subscriptions,
+    @Inject(EVENT_PUBLISHER) private readonly publisher: EventPublisher,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  /** Portals with a gap that is over, and that was not requested yet. */
+  async due(): Promise<Map<string, string>> {
+    const ended = await this.gaps.lastEnded();
+    const rows = await this.dataSource.query<{ memberId: string; requestedGap: string }[]>(
+      `SELECT member_id AS "memberId", requested_gap::text AS "requestedGap" FROM offline.catch_ups
+       WHERE member_id = ANY ($1)`,
+      [[...ended.keys()]],
+    );
+    const requested = new Map(rows.map((row) => [row.memberId, row.requestedGap]));
+    return new Map([...ended].filter(([member, id]) => BigInt(id) > BigInt(requested.get(member) ?? '0')));
+  }
+
+  /** Jobs for these gaps exist. */
+  async saveRequested(gaps: ReadonlyMap<string, string>): Promise<void> {
+    await this.dataSource.query(
+      `INSERT INTO offline.catch_ups (member_id, requested_gap) SELECT * FROM unnest($1::text[], $2::bigint[])
+       ON CONFLICT (member_id) DO UPDATE SET requested_gap = excluded.requested_gap`,
+      [[...gaps.keys()], [...gaps.values()]],
+    );
+  }
+
+  /**
+   * @returns the number of events
+   * @throws Bitrix24Error, BusUnavailableError, the signal's reason
+   */
+  async run({ job: { memberId, progress }, signal, report }: JobRun): Promise<JobProgress> {
+    const [known] = await this.dataSource.query<{ doneGap: string }[]>(
+      `SELECT done_gap::text AS "doneGap" FROM offline.catch_ups WHERE member_id = $1`,
+      [memberId],
+    );
+    const gap = await this.gaps.after(memberId, known?.doneGap ?? '0');
+    if (!gap) return { events: 0 };
+    const reported = progressShape.parse(progress);
+    // Of another gap: items up to there may have changed again.
+    const earlier = reported?.gap === gap.id ? reported : undefined;
+    const fromMs = gap.beganAt.getTime() - CLOCK_SLACK_MS;
+    const client = this.clients.for(memberId, { priority: 'background' });
+    const cursors = await this.cursors(client, earlier?.after ?? {}, signal);
+    let events = earlier?.events ?? 0;
+    let open = cursors;
+    for (let requests = 0; open.length > 0; requests += 1) {
+      if (requests === MAX_REQUESTS) {
+        this.log.warn(
+          { event: 'offline.catch_up.cut', memberId, events },
+          'the portal lists more changed items than are read: the rest is left out',
+        );
+        break;
+      }
+      signal.throwIfAborted();
+      const read = await this.readChanged(client, open, fromMs, {
+        pages: requests === 0 ? 1 : undefined,
+        signal,
+      });
+      await publishAll(this.publisher, read.events, signal);
+      published.inc(read.events.length);
+      events += read.events.length;
+      open = read.open;
+      await report({
+        gap: gap.id,
+        events,
+        after: Object.fromEntries(cursors.map((c) => [c.entityTypeId, c.after])),
+      });
+    }
+    await this.dataSource.query(
+      `INSERT INTO offline.catch_ups (member_id, requested_gap, done_gap) VALUES ($1, $2, $2)
+       ON CONFLICT (member_id) DO UPDATE SET done_gap = excluded.done_gap,
+         requested_gap = greatest(catch_ups.requested_gap, excluded.done_gap)`,
+      [memberId, gap.id],
+    );
+    return { events };
+  }
+
+  /** The types whose changes are wanted at the portal. */
+  private async cursors(
+    client: PortalClient,
+    after: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Cursor[]> {
+    const verbs = new Map<number, { family: string; verbs: Set<string> }>();
+    const want = (entityTypeId: number, family: string, verb: string): void => {
+      const known = verbs.get(entityTypeId) ?? { family, verbs: new Set() };
+      verbs.set(entityTypeId, known);
+      known.verbs.add(verb);
+    };
+    let dynamic: number[] | undefined;
+    for (const wanted of await this.subscriptions.wantedAt(client.memberId)) {
+      const { name, entityTypeId } = parseEventName(wanted);
+      const [, family = '', verb = ''] = CHANGE.exec(name) ?? [];
+      const typeId = TYPE_IDS.get(family) ?? entityTypeId;
+      if (typeId > 0 && (TYPE_IDS.has(family) || family === DYNAMIC_ITEM)) want(typeId, family, verb);
+      if (family !== DYNAMIC_ITEM || entityTypeId > 0) continue;
+      dynamic ??= await this.dynamicTypes(client, signal);
+      for (const id of dynamic) want(id, family, verb);
+    }
+    return [...verbs].map(([entityTypeId, one]) => ({
+      entityTypeId,
+      ...one,
+      after: after[entityTypeId] ?? '0',
+    }));
+  }
+
+  /** Smart processes (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`), and invoices, which no list has. */
+  private async dynamicTypes(client: PortalClient, signal: AbortSignal): Promise<number[]> {
+    const ids = new Set<number>([ENTITY_TYPE_IDS.invoice]);
+    for (let start = 0; start < MAX_TYPES; start += PAGE_SIZE) {
+      const method = 'crm.type.list';
+      const outcome = await client
+        .call(method, { order: { id: 'ASC' }, start }, { signal })
+        .catch((error: unknown) => this.skip(client.memberId, undefined, error));
+      if (!outcome) return [...ids];
+      const read = typesPage.safeParse(outcome.result);
+      if (!read.success) throw badAnswer(client, method);
+      for (const { entityTypeId } of read.data.types) ids.add(entityTypeId);
+      if (read.data.types.length < PAGE_SIZE) break;
+    }
+    return [...ids];
+  }
+
+  /** One request. `pages` of each type; by default as many as fit. @returns the types that go on */
+  private async readChanged(
+    client: PortalClient,
+    open: readonly Cursor[],
+    fromMs: number,
+    { pages, signal }: { pages: number | undefined; signal: AbortSignal },
+  ): Promise<{ events: PortalEvent[]; open: Cursor[] }> {
+    const now = open.slice(0, MAX_BATCH_COMMANDS);
+    const pagesEach = pages ?? Math.floor(MAX_BATCH_COMMANDS / now.length);
+    const outcomes = await client.batch(
+      Object.assign({}, ...now.map((cursor) => commandsOf(cursor, pagesEach, fromMs))),
+      { signal },
+    );
+    const events: PortalEvent[] = [];
+    const goOn = now.filter((cursor) => {
+      const read = readPages(client, cursor, pagesEach, outcomes);
+      for (const item of read.items) events.push(...eventsOf(client.memberId, cursor, item, fromMs));
+      cursor.after = read.items.at(-1)?.id ?? cursor.after;
+      if (read.error !== undefined && read.items.length === 0) {
+        this.skip(client.memberId, cursor.entityTypeId, read.error);
+        return false;
+      }
+      return !read.isEnd;
+    });
+    return { events, open: [...open.slice(MAX_BATCH_COMMANDS), ...goOn] };
+  }
+
+  /** A type that this user may not read, or that is gone, ends no other. @throws any other error */
+  private skip(memberId: string, entityTypeId: number | undefined, error: unknown): undefined {
+    const isOfType = error instanceof Bitrix24Error && error.errorClass !== 'plan';
+    if (!isOfType || guidanceOf(error).recovery !== 'never') throw error;
+    this.log.warn(
+      { event: 'offline.catch_up.skipped', memberId, entityTypeId, err: error },
+      'items of a type cannot be listed: changes whose events were missed are not made up for',
+    );
+    return undefined;
+  }
+}
+
+function keyOf({ entityTypeId }: Cursor, number: number): string {
+  return `t${entityTypeId}p${number}`;
+}
+
+/** Each page begins after the last id of the one before, which the portal inserts (`settings/performance/huge-data.md`). */
+function commandsOf(cursor: Cursor, pages: number, fromMs: number): Record<string, Command> {
+  const commands: Record<string, Command> = {};
+  for (let number = 0; number < pages; number += 1) {
+    const last = `$result[${keyOf(cursor, number - 1)}][items][${PAGE_SIZE - 1}][id]`;
+    commands[keyOf(cursor, number)] = {
+      method: LIST,
+      params: {
+        entityTypeId: cursor.entityTypeId,
+        filter: {
+          '>=updatedTime': new Date(fromMs).toISOString(),
+          '>id': number === 0 ? cursor.after : last,
+        },
+        order: { id: 'ASC' },
+        start: -1,
+        select: ['id', 'createdTime', 'updatedTime'],
+      },
+    };
+  }
+  return commands;
+}
+
+function readPages(
+  client: PortalClient,
+  cursor: Cursor,
+  pages: number,
+  outcomes: Readonly<Record<string, CommandOutcome>>,
+): { items: ListedItem[]; isEnd: boolean; error?: unknown } {
+  const items: ListedItem[] = [];
+  let last = BigInt(cursor.after);
+  for (let number = 0; number < pages; number += 1) {
+    const outcome = outcomes[keyOf(cursor, number)];
+    if (!outcome?.ok) return { items, isEnd: false, error: outcome?.error ?? badAnswer(client, LIST) };
+    const read = page.safeParse(outcome.result);
+    if (!read.success) return { items, isEnd: false, error: badAnswer(client, LIST) };
+    for (const item of read.data.items) {
+      // A list that does not continue after the last id has ignored the filter, and would never end.
+      if (BigInt(item.id) <= last) return { items, isEnd: false, error: badAnswer(client, LIST) };
+      last = BigInt(item.id);
+      items.push(item);
+    }
+    if (read.data.items.length < PAGE_SIZE) return { items, isEnd: true };
+  }
+  return { items, isEnd: false };
+}
+
+/** What Bitrix24 would have sent, as far as the item shows it. */
+function eventsOf(
+  memberId: string,
+  { entityTypeId, family, verbs }: Cursor,
+  { id, createdTime = '', updatedTime = '' }: ListedItem,
+  fromMs: number,
+): PortalEvent[] {
+  const isNew = Date.parse(createdTime) >= fromMs;
+  const names = isNew && verbs.has('ADD') ? ['ADD'] : [];
+  if (verbs.has('UPDATE') && (names.length === 0 || createdTime !== updatedTime)) names.push('UPDATE');
+  const fields = family === DYNAMIC_ITEM ? { ID: id, ENTITY_TYPE_ID: entityTypeId } : { ID: id };
+  const timestampMs = Date.parse(updatedTime);
+  return names.map((verb) =>
+    openOfflineEvent(
+      memberId,
+      { name: `${family}${verb}`, data: { FIELDS: fields }, timestampMs },
+      Date.now(),
+      'reconcile',
+    ),
+  );
+}
+
+function badAnswer({ memberId }: PortalClient, method: string): Bitrix24Error {
+  return new Bitrix24Error('BAD_ANSWER', { memberId, method, detail: 'wrong-shape', delivered: 'yes' });
+}

@@ -1,0 +1,24 @@
+import { Controller } from '@nestjs/common';
+import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
+import { OFFLINE_SIGNAL } from '@relay/portals';
+import { SIGNALLED_MS } from './schedule.js';
+import { VisitStore } from './visit-store.js';
+
+/**
+ * ONOFFLINEEVENT says that a queue has records. Those between two signals are dropped by the portal
+ * (api-reference/events/on-offline-event.md), so a visit is only brought forward by it, and the timer does the rest.
+ */
+@Controller()
+export class SignalController {
+  constructor(private readonly store: VisitStore) {}
+
+  @OnPortalEvents(OFFLINE_SIGNAL, { merge: false })
+  async noteSignal({ memberId }: PortalBatch): Promise<void> {
+    await this.store.noteSignal(memberId, SIGNALLED_MS);
+  }
+
+  @OnPortalEvents('ONAPPUNINSTALL', { merge: false })
+  async forget({ memberId }: PortalBatch): Promise<void> {
+    await this.store.forget(memberId);
+  }
+}

@@ -1,0 +1,209 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Bitrix24Error, readOfflineAccess } from '@relay/bitrix24';
+import { CONSUMER_LOG, EVENT_PUBLISHER, type EventPublisher } from '@relay/consumer';
+import { counter, type Log } from '@relay/platform';
+import { EventArrivals, EventGaps, OfflineBindings, PortalClients } from '@relay/portals';
+import { DeletingReader } from './deleting-reader.js';
+import { type Part, PullSession, type SessionParts } from './pull-session.js';
+import { ReservingReader } from './reserving-reader.js';
+import { nextVisitInMs } from './schedule.js';
+import { VisitStore } from './visit-store.js';
+
+const visits = counter({
+  name: 'relay_offline_visits_total',
+  help: 'Visits of portals whose offline queue is read, by outcome.',
+  labelNames: ['outcome'],
+});
+
+/** A portal has answered by then, or will never execute the request (a request takes up to a minute in the cloud). */
+const SETTLES_MS = 5 * 60_000;
+/** As if so many visits had found nothing: a queue that cannot be emptied is read no more often than an idle one. */
+const STUCK_EMPTY_VISITS = 10;
+
+/**
+ * Brings the offline queue of one portal onto the bus. What was read is cleared, or forgotten, only after the bus has
+ * confirmed it; a process that ends in between leaves rows (`VisitStore`) from which the next one goes on. Events may
+ * therefore come twice, and none is missing: see docs/delivery.md for the one window of basic plans.
+ */
+@Injectable()
+export class Visitor {
+  constructor(
+    @Inject(PortalClients) private readonly clients: Pick<PortalClients, 'for'>,
+    private readonly bindings: OfflineBindings,
+    private readonly store: VisitStore,
+    @Inject(EVENT_PUBLISHER) private readonly publisher: EventPublisher,
+    private readonly arrivals: EventArrivals,
+    private readonly gaps: EventGaps,
+    @Inject(CONSUMER_LOG) private readonly log: Log,
+  ) {}
+
+  /**
+   * @returns how many records were read
+   * @throws Bitrix24Error, BusUnavailableError, the signal's reason: the visit is to be repeated
+   */
+  async visit(memberId: string, signal: AbortSignal): Promise<number> {
+    const state = await this.store.state(memberId);
+    if (!state) return 0;
+    const client = this.clients.for(memberId, { priority: 'background' });
+    const visit = new Visit({ client, state, signal, ...this.parts() }, this.bindings);
+    try {
+      if (state.takingSince) await this.noteLostAnswer(memberId, state.takingSince);
+      const { count, isMore, isStuck, lastRead, changedAtMs } = await visit.run();
+      await this.gaps.endWrongLicense(memberId);
+      await this.arrivals.noteRecords(memberId, changedAtMs);
+      if (state.mode === 'online' && count === 0 && !state.isBound) {
+        await this.store.forget(memberId);
+        return 0;
+      }
+      visits.inc({ outcome: count > 0 ? 'records' : 'empty' });
+      const emptyVisits = isStuck ? STUCK_EMPTY_VISITS : count > 0 ? 0 : state.emptyVisits + 1;
+      const nextInMs = isMore ? 0 : nextVisitInMs(state.mode, emptyVisits, state.isSignalled);
+      await this.store.endVisit(memberId, { records: count, nextInMs, emptyVisits, lastRead });
+      return count;
+    } catch (error) {
+      visits.inc({ outcome: 'failed' });
+      if (error instanceof Bitrix24Error && error.code === 'WRONG_LICENSE') {
+        await this.gaps.begin(memberId, 'WRONG_LICENSE', state.visitedAt ?? undefined);
+      }
+      if (!(await this.isAccessLost(memberId, error))) throw error;
+      return 0;
+    }
+  }
+
+  /**
+   * A basic plan: the process ended, or the answer was lost, after a request that deletes. What it deleted was stored before;
+   * but a portal that executes it late deletes what has changed meanwhile, too.
+   */
+  private async noteLostAnswer(memberId: string, since: Date): Promise<void> {
+    await this.gaps.recordLostAnswer(memberId, since, SETTLES_MS);
+    await this.store.endTaking(memberId);
+  }
+
+  /** Another user's pair was stored, or the user is no administrator any more. */
+  private async isAccessLost(memberId: string, error: unknown): Promise<boolean> {
+    if (!(error instanceof Bitrix24Error) || error.code !== 'ACCESS_DENIED') return false;
+    // REST as a whole is refused, to everybody.
+    if (error.errorClass === 'plan') return false;
+    await this.bindings.saveAccess(memberId, {
+      isAdministrator: false,
+      canReserve: false,
+      hasConnector: false,
+    });
+    this.log.warn(
+      { event: 'offline.administrator.missing', memberId },
+      'the offline queue needs the token pair of an administrator: one must open the application in the portal',
+    );
+    return true;
+  }
+
+  private parts() {
+    const { store, publisher, log } = this;
+    return { store, publisher, log };
+  }
+}
+
+/** One visit of one portal: finds out which plan it has, and reads its queues as that allows. */
+class Visit {
+  private readonly memberId: string;
+  private readonly session: PullSession;
+  private readonly reserving: ReservingReader;
+  private readonly deleting: DeletingReader;
+  private canReserve: boolean;
+  private hasConnector: boolean;
+
+  constructor(
+    private readonly parts: SessionParts,
+    private readonly bindings: OfflineBindings,
+  ) {
+    this.memberId = parts.client.memberId;
+    this.canReserve = parts.state.canReserve;
+    this.hasConnector = parts.state.hasConnector;
+    this.session = new PullSession(parts);
+    this.reserving = new ReservingReader(this.session);
+    this.deleting = new DeletingReader(this.session);
+  }
+
+  async run() {
+    const { state, store } = this.parts;
+    await this.deleting.publishStored();
+    if (state.isAccessOld) await this.askAccess();
+    if (state.hasUnknownBatches || state.isSearchDue) await this.reserving.searchBatches(this.connectors());
+    let isMore = false;
+    for (const connector of this.connectors()) {
+      this.session.connector = connector;
+      if (state.isSearchDue) await this.readQueue({ isMarked: true });
+      isMore ||= await this.readQueue({ isMarked: false });
+    }
+    if (state.isSearchDue) await store.endSearch(this.memberId);
+    if (!isMore && state.lastConnector !== state.connector) {
+      await store.saveConnector(this.memberId, state.connector);
+    }
+    const lastRead = this.session.hashRead();
+    if (lastRead !== null && lastRead === state.lastRead) this.session.noteStuck();
+    const { count, isStuck, changedAtMs } = this.session;
+    return { count, isMore: isMore && !isStuck, isStuck, lastRead, changedAtMs };
+  }
+
+  /** What is left in the former queue first; one whose connector the plan does not allow is out of reach. */
+  private connectors(): string[] {
+    const { connector, lastConnector } = this.parts.state;
+    return [...new Set([lastConnector, connector])].filter((one) => one === '' || this.hasConnector);
+  }
+
+  private async readQueue(part: Part): Promise<boolean> {
+    const { store } = this.parts;
+    const { connector } = this.session;
+    try {
+      if (!this.canReserve) return await this.deleting.read(part);
+      return await this.reserving.read(part);
+    } catch (error) {
+      if (!(error instanceof Bitrix24Error) || error.code !== 'WRONG_LICENSE') throw error;
+      // Nothing was reserved.
+      await store.endReserving(this.memberId, connector, undefined);
+      if (connector === '' && this.canReserve) {
+        await this.bindings.saveAccess(this.memberId, {
+          isAdministrator: true,
+          canReserve: false,
+          hasConnector: this.hasConnector,
+        });
+        this.noteBasicPlan();
+        return await this.deleting.read(part);
+      }
+      if (connector === '') throw error;
+      await this.askAccess();
+      // Its handlers are bound without one soon.
+      if (!this.hasConnector) return false;
+      if (this.canReserve) throw error;
+      return await this.deleting.read(part);
+    }
+  }
+
+  private async askAccess(): Promise<void> {
+    const { client, signal, log } = this.parts;
+    const access = await readOfflineAccess(client, { signal });
+    if (!access.isAdministrator) throw new Bitrix24Error('ACCESS_DENIED', { memberId: this.memberId });
+    await this.bindings.saveAccess(this.memberId, access);
+    const { canReserve, hasConnector } = access;
+    if (this.canReserve && !canReserve) this.noteBasicPlan();
+    if (this.hasConnector && !hasConnector) {
+      log.warn(
+        { event: 'offline.connector.lost', memberId: this.memberId },
+        'the plan of the portal does not allow auth_connector any more: what we write comes back in the offline queue',
+      );
+    }
+    if ((!this.canReserve && canReserve) || (!this.hasConnector && hasConnector)) {
+      log.info({ memberId: this.memberId, canReserve, hasConnector }, 'the plan of the portal has changed');
+    }
+    this.canReserve = canReserve;
+    this.hasConnector = hasConnector;
+  }
+
+  /** Batches of before stay for the day when records can be reserved again. */
+  private noteBasicPlan(): void {
+    this.canReserve = false;
+    this.parts.log.warn(
+      { event: 'offline.plan.basic', memberId: this.memberId },
+      'the plan of the portal does not reserve records any more: they are stored, and then taken',
+    );
+  }
+}

@@ -1,0 +1,157 @@
+import { decodeMessage, formatEventName, type PortalEvent } from '@relay/events';
+import { redactText, redactValue } from '@relay/platform';
+
+/** A dead letter as either bus stores it. */
+export interface DeadLetterRecord {
+  /** Stable across scans. */
+  id: string;
+  consumer: string;
+  code: string;
+  message: string;
+  attempts: number;
+  /** Unix time in milliseconds; undefined if not recorded. */
+  firstFailedAt: number | undefined;
+  lastFailedAt: number | undefined;
+  content: Buffer;
+}
+
+/** One row of an operator's list. */
+export interface DeadLetter {
+  id: string;
+  consumer: string;
+  code: string;
+  message: string;
+  attempts: number;
+  firstFailedAt: Date | null;
+  lastFailedAt: Date | null;
+  /** From the event; null for an unreadable message. */
+  memberId: string | null;
+  event: string | null;
+  entity: string | null;
+  receivedAt: Date | null;
+}
+
+export interface DeadLetterDetail extends DeadLetter {
+  /** The event as it arrived, without secrets; plain text for an unreadable message. */
+  content: unknown;
+}
+
+export interface DeadLetterFilter {
+  id?: string;
+  memberId?: string;
+  code?: string;
+  /** Compared with the time of the last failure. */
+  since?: Date;
+  until?: Date;
+}
+
+/** One consumer's dead letters on either bus. The caller holds the operator lock. */
+export interface DeadLetterStore {
+  /**
+   * Passes the dead letters to `see`, the oldest first, at most {@link SCAN_LIMIT}; all stay unchanged.
+   * @throws NoSuchConsumerError
+   */
+  scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult>;
+  /** Deletes the selected ones of those that a scan passes. @throws NoSuchConsumerError */
+  drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }>;
+  /** Starts to read the dead letters that are there at this moment, each once. @throws NoSuchConsumerError */
+  openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader>;
+}
+
+export type DeadLetterSelector = (letter: DeadLetterRecord) => boolean;
+
+export interface ScanResult {
+  /** There are more dead letters than one scan examines. */
+  more: boolean;
+}
+
+/** Reads forward through the dead letters and replays the selected ones; all others keep their positions. */
+export interface DeadLetterReader {
+  /** False: more dead letters that do not match lie ahead than one reader can pass. */
+  readonly complete: boolean;
+  /** Dead letters that this reader holds, so that the bus does not count them as waiting. */
+  readonly unacknowledged: number;
+  /** Its connection was lost: it finds nothing more. */
+  readonly isLost: boolean;
+  /**
+   * Looks for the next match until the deadline (of `performance.now()`); what was found stays until it is replayed.
+   * `reopen`: matches are left, and only another reader can take them.
+   * @throws BusUnavailableError
+   */
+  find(deadline: number): Promise<'found' | 'end' | 'not yet' | 'reopen'>;
+  /**
+   * Returns the match that was found to its consumer with fresh retry metadata: it is stored there before it is
+   * deleted here. @returns false if it was no longer there: somebody else has taken it. @throws BusUnavailableError
+   */
+  replay(): Promise<boolean>;
+  /** Resolves when everything that was not replayed is back in its position. */
+  close(): Promise<void>;
+}
+
+/** Bounds the time of a scan and the number of unacknowledged messages on the broker. */
+export const SCAN_LIMIT = 50_000;
+
+/** The bus has no consumer of this name. */
+export class NoSuchConsumerError extends Error {
+  override readonly name = 'NoSuchConsumerError';
+  readonly code = 'NO_SUCH_CONSUMER';
+  constructor(consumer: string) {
+    super(`The bus knows no consumer ${consumer}`);
+  }
+}
+
+const MAX_SHOWN_TEXT = 4_000;
+
+export function toDeadLetter(stored: DeadLetterRecord): DeadLetter {
+  const event = eventIn(stored.content);
+  return {
+    id: stored.id,
+    consumer: stored.consumer,
+    code: redactText(stored.code),
+    message: redactText(stored.message),
+    attempts: stored.attempts,
+    firstFailedAt: dateOf(stored.firstFailedAt),
+    lastFailedAt: dateOf(stored.lastFailedAt),
+    memberId: event?.memberId ?? null,
+    event: event ? formatEventName(event.name, event.entityTypeId) : null,
+    entity: event?.entity ?? null,
+    receivedAt: dateOf(event?.receivedAt),
+  };
+}
+
+export function toDeadLetterDetail(stored: DeadLetterRecord): DeadLetterDetail {
+  const event = eventIn(stored.content);
+  const content = event
+    ? redactValue(event)
+    : redactText(stored.content.toString('utf8').slice(0, MAX_SHOWN_TEXT));
+  return { ...toDeadLetter(stored), content };
+}
+
+/** A letter without a recorded time counts as older than any time. */
+export function matchesFilter(
+  letter: DeadLetterRecord,
+  { id, memberId, code, since, until }: DeadLetterFilter,
+): boolean {
+  const diedAt = letter.lastFailedAt ?? 0;
+  return (
+    (id === undefined || letter.id === id) &&
+    (since === undefined || diedAt >= since.getTime()) &&
+    (until === undefined || diedAt <= until.getTime()) &&
+    // As it is shown to operators.
+    (code === undefined || redactText(letter.code) === code) &&
+    (memberId === undefined || eventIn(letter.content)?.memberId === memberId)
+  );
+}
+
+/** Undefined for a message that is not ours, or of another version. */
+export function eventIn(content: Buffer): PortalEvent | undefined {
+  try {
+    return decodeMessage(content);
+  } catch {
+    return undefined;
+  }
+}
+
+function dateOf(milliseconds: number | undefined): Date | null {
+  return milliseconds === undefined || !Number.isFinite(milliseconds) ? null : new Date(milliseconds);
+}

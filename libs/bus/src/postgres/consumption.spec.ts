@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { encodeMessage } from '@relay/events';
+import { silentLog } from '@relay/platform';
+import pg from 'pg';
+import { anEvent } from '../../../../test/support/an-event.js';
+import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { eventually } from '../../../../test/support/eventually.js';
+import type { EventBus } from '../contract/event-bus.js';
+import { shardOf } from '../contract/shard.js';
+import { openEventBus } from '../open-bus.js';
+
+jest.setTimeout(60_000);
+
+const consumer = 'taker';
+/** Far below the time after which a shard is read from its oldest row once more. */
+const soon = { timeoutMs: 4_000 };
+/** As versions before the groups publish. */
+const INSERT_SQL = 'INSERT INTO bus.messages (consumer, shard, content) VALUES ($1, $2, $3)';
+
+/** Real: PostgreSQL. */
+describe('takes of the PostgreSQL bus', () => {
+  let database: TestDatabase;
+  let bus: EventBus;
+  const clients: pg.Client[] = [];
+  const settled: string[] = [];
+
+  beforeEach(async () => {
+    settled.length = 0;
+    database = await freshDatabase('libs/bus');
+    bus = await openEventBus({
+      databaseUrl: database.url,
+      log: silentLog,
+      publishDeadlineMs: 5_000,
+      pollMs: 50,
+    });
+    await bus.consume({
+      consumer,
+      names: ['ONCRMCONTACTUPDATE'],
+      receive: ({ event, receipt }) => void receipt.done().then(() => settled.push(event.id)),
+    });
+  });
+  afterEach(async () => {
+    await bus.close();
+    for (const client of clients.splice(0)) await client.end();
+    await database.drop();
+  });
+
+  async function connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    clients.push(client);
+    return client;
+  }
+
+  async function publishAndSettle(count: number): Promise<void> {
+    const before = settled.length;
+    await Promise.all(Array.from({ length: count }, () => bus.publish(anEvent())));
+    await eventually(() => expect(settled).toHaveLength(before + count));
+  }
+
+  it('find an event that is committed after later ones were taken', async () => {
+    const slow = await connect();
+    const late = anEvent();
+    await slow.query('BEGIN');
+    await slow.query(INSERT_SQL, [consumer, shardOf(late.memberId), encodeMessage(late).toString()]);
+    for (let round = 0; round < 5; round += 1) await publishAndSettle(1);
+    await slow.query('COMMIT');
+    await eventually(() => expect(settled).toContain(late.id), soon);
+  });
+
+  it('find an event of which nobody notified them', async () => {
+    await publishAndSettle(1);
+    const event = anEvent();
+    const killed = await connect();
+    await killed.query(INSERT_SQL, [consumer, shardOf(event.memberId), encodeMessage(event).toString()]);
+    await eventually(() => expect(settled).toContain(event.id), soon);
+  });
+
+  it('read nothing again of what was taken, however long another transaction may see it', async () => {
+    const reader = await connect();
+    await reader.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM bus.messages');
+    for (let round = 0; round < 20; round += 1) await publishAndSettle(100);
+    const observer = await connect();
+    const readOf = async (): Promise<{ scans: number; entries: number }> => {
+      const { rows } = await observer.query<{ scans: number; entries: number }>(
+        `SELECT idx_scan::int AS scans, idx_tup_read::int AS entries FROM pg_stat_user_indexes
+         WHERE indexrelname = 'messages_next'`,
+      );
+      return rows[0] ?? { scans: 0, entries: 0 };
+    };
+    // Statistics arrive a second late: those of the last batch have come when only polls are left.
+    let before = await readOf();
+    let perScan = Infinity;
+    await eventually(
+      async () => {
+        const now = await readOf();
+        if (now.scans - before.scans < 160) throw new Error('too few takes to tell');
+        perScan = (now.entries - before.entries) / (now.scans - before.scans);
+        before = now;
+        expect(perScan).toBeLessThan(5);
+      },
+      { timeoutMs: 20_000, everyMs: 200 },
+    );
+  });
+});

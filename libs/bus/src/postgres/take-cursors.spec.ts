@@ -1,0 +1,169 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { TakeCursors } from './take-cursors.js';
+
+interface Row {
+  shard: number;
+  at: number;
+  xid: number;
+  isTaken: boolean;
+}
+
+/** As much of PostgreSQL as a take sees: a clock, transactions that end in any order, and rows in order of their stamps. */
+class Database {
+  readonly rows: Row[] = [];
+  private readonly running: number[] = [];
+  private nextXid = 1;
+  private lastEnded = 0;
+  private clock = 1;
+
+  begin(): void {
+    this.running.push(this.nextXid++);
+  }
+
+  /** By one of the running transactions, if there is any. */
+  insert(choice: number, shard: number): void {
+    const xid = this.running.at(choice % Math.max(1, this.running.length));
+    if (xid !== undefined) this.rows.push({ shard, at: this.tick(), xid, isTaken: false });
+  }
+
+  commit(choice: number): void {
+    const [xid = 0] = this.running.splice(choice % Math.max(1, this.running.length), 1);
+    this.lastEnded = Math.max(this.lastEnded, xid);
+  }
+
+  /** @returns how many rows were read */
+  take(cursors: TakeCursors, limit: number, shards = [0, 1], meanwhile = (): void => undefined): number {
+    const at = this.tick();
+    const xmin = Math.min(this.lastEnded + 1, ...this.running);
+    const reached = new Map<number, number | undefined>();
+    let read = 0;
+    let hasWritten = false;
+    for (const shard of shards) {
+      const due = this.rows.filter(
+        (row) => row.shard === shard && row.at >= cursors.of(shard) && this.isVisible(row),
+      );
+      read += due.length;
+      hasWritten ||= due.some((row) => !row.isTaken);
+      const taken = due.filter((row) => !row.isTaken).slice(0, limit);
+      for (const row of taken) row.isTaken = true;
+      reached.set(shard, taken.length === limit ? taken.at(-1)?.at : undefined);
+    }
+    meanwhile();
+    const xid = hasWritten ? this.nextXid++ : undefined;
+    if (xid !== undefined) this.lastEnded = Math.max(this.lastEnded, xid);
+    cursors.advance({ at, xmin, xid }, reached);
+    return read;
+  }
+
+  setClock(at: number): void {
+    this.clock = at;
+  }
+
+  left(): Row[] {
+    return this.rows.filter((row) => !row.isTaken && this.isVisible(row));
+  }
+
+  private isVisible(row: Row): boolean {
+    return !this.running.includes(row.xid);
+  }
+
+  private tick(): number {
+    return (this.clock += 1);
+  }
+}
+
+const step = fc.oneof(
+  fc.record({ do: fc.constant('begin' as const) }),
+  fc.record({ do: fc.constant('insert' as const), choice: fc.nat(7), shard: fc.nat(1) }),
+  fc.record({ do: fc.constant('commit' as const), choice: fc.nat(7) }),
+  fc.record({
+    do: fc.constant('take' as const),
+    limit: fc.integer({ min: 1, max: 4 }),
+    shards: fc.subarray([0, 1]),
+    begins: fc.boolean(),
+  }),
+);
+
+describe('the cursors of takes', () => {
+  it('skip no row, in whatever order transactions stamp, commit and are read', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+        const database = new Database();
+        const cursors = new TakeCursors();
+        for (const each of steps) {
+          if (each.do === 'begin') database.begin();
+          else if (each.do === 'insert') database.insert(each.choice, each.shard);
+          else if (each.do === 'commit') database.commit(each.choice);
+          else
+            database.take(cursors, each.limit, each.shards, () => {
+              if (!each.begins) return;
+              database.begin();
+              database.insert(-1, 0);
+            });
+        }
+        database.take(cursors, Infinity);
+        expect(database.left()).toEqual([]);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('leave behind what was taken before, also while some transaction is always running', () => {
+    const database = new Database();
+    const cursors = new TakeCursors();
+    database.begin();
+    let read = 0;
+    for (let round = 0; round < 200; round += 1) {
+      database.begin();
+      database.insert(1, 0);
+      database.commit(0);
+      read = database.take(cursors, 10);
+    }
+    expect(read).toBeLessThan(5);
+  });
+
+  it('wait a minute, and no longer, for a transaction that does not end', () => {
+    let nowMs = 0;
+    const database = new Database();
+    const cursors = new TakeCursors(() => nowMs);
+    const publish = (): void => {
+      database.begin();
+      database.insert(1, 0);
+      database.commit(1);
+    };
+    database.begin();
+    const publishAndTakeForAMinute = (): void => {
+      for (let second = 0; second < 60; second += 1) {
+        publish();
+        database.take(cursors, 10);
+        nowMs += 1_000;
+      }
+    };
+    publishAndTakeForAMinute();
+    expect(cursors.of(0)).toBe(0);
+    publishAndTakeForAMinute();
+    expect(cursors.of(0)).toBeGreaterThan(0);
+  });
+
+  it('go back to the oldest row when the clock was set back, or on request', () => {
+    const database = new Database();
+    const cursors = new TakeCursors();
+    const publishAndTake = (): void => {
+      database.begin();
+      database.insert(0, 0);
+      database.commit(0);
+      for (let take = 0; take < 3; take += 1) database.take(cursors, 10);
+      expect(database.left()).toEqual([]);
+    };
+    database.setClock(1_000);
+    publishAndTake();
+    expect(cursors.of(0)).toBeGreaterThan(1_000);
+    database.setClock(500);
+    publishAndTake();
+    expect(cursors.of(0)).toBeGreaterThan(500);
+    expect(cursors.of(0)).toBeLessThan(600);
+    cursors.reset(0);
+    expect(cursors.of(0)).toBe(0);
+  });
+});

@@ -1,0 +1,73 @@
+/** What a take knows of the transactions beside it. */
+export interface TakeSnapshot {
+  /** Start of its transaction, in microseconds since the epoch. */
+  at: number;
+  /** `pg_snapshot_xmin`: all transactions below this id have ended, and the take has seen what they wrote. */
+  xmin: number;
+  /**
+   * The take's own id, given after `at`: transactions with a higher one have stamped nothing before. Undefined when it
+   * wrote nothing. (`pg_snapshot_xmax` is not as good: it is no higher than the last transaction that has ended.)
+   */
+  xid: number | undefined;
+}
+
+/** A transaction that writes for longer than this is not waited for: a publish is ended by its timeout long before. */
+const LONGEST_WRITE_MS = 60_000;
+
+/**
+ * Where the next take of each shard begins to read: the `available_at` below which every row has been taken. Rows that
+ * are taken stay in the index for as long as any transaction might see them; a take that began at the oldest would read
+ * all of them again.
+ *
+ * Rows are stamped in one order and committed in another, so a cursor waits for the transactions that were running: it
+ * moves to the time of an earlier take when all that wrote during that one have ended. A transaction has its id before
+ * it stamps its rows ({@link STAMP_CTE}), so those that come later carry later stamps.
+ */
+export class TakeCursors {
+  private readonly byShard = new Map<number, number>();
+  /** Every transaction that stamped a row before this time has ended. */
+  private horizon = 0;
+  private lastAt = 0;
+  private next: { at: number; xid: number; sinceMs: number } | undefined;
+
+  constructor(private readonly nowMs: () => number = () => performance.now()) {}
+
+  /** In microseconds since the epoch; 0: from the oldest row. */
+  of(shard: number): number {
+    return this.byShard.get(shard) ?? 0;
+  }
+
+  /** The next take reads the shard from its oldest row. */
+  reset(shard: number): void {
+    this.byShard.delete(shard);
+  }
+
+  /**
+   * Notes one take.
+   * @param reached per shard that was read: undefined when all due rows were taken, else the `available_at` of the last
+   */
+  advance({ at, xmin, xid }: TakeSnapshot, reached: ReadonlyMap<number, number | undefined>): void {
+    const isSetBack = at < this.lastAt;
+    this.lastAt = at;
+    if (isSetBack) {
+      // The clock of the server: rows that this take has not read may carry stamps that lie behind the cursors.
+      this.byShard.clear();
+      this.horizon = 0;
+      this.next = undefined;
+      return;
+    }
+    this.observe({ at, xmin, xid });
+    for (const [shard, last = at] of reached) {
+      this.byShard.set(shard, Math.max(this.of(shard), Math.min(last, this.horizon)));
+    }
+  }
+
+  private observe({ at, xmin, xid }: TakeSnapshot): void {
+    const sinceMs = this.nowMs();
+    if (this.next && (xmin >= this.next.xid || sinceMs - this.next.sinceMs > LONGEST_WRITE_MS)) {
+      this.horizon = this.next.at;
+      this.next = undefined;
+    }
+    if (xid !== undefined) this.next ??= { at, xid, sinceMs };
+  }
+}

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Module } from '@nestjs/common';
+import { readItems, writeAll } from '@relay/bitrix24';
+import { type ConsumerOptions, type FailedEntry, OnPortalEvents, type PortalBatch } from '@relay/consumer';
+import { PortalClients, PortalSettings } from '@relay/portals';
+import { z } from 'zod';
+import { testConsumer } from './index.js';
+
+const settings = z.strictObject({ suffix: z.string().default('!') });
+
+/** Ends the titles of deals with an exclamation mark. */
+@Controller()
+class ShoutingController {
+  constructor(
+    private readonly portals: PortalClients,
+    private readonly portalSettings: PortalSettings,
+  ) {}
+
+  @OnPortalEvents(['ONCRMDEALADD', 'ONCRMDEALUPDATE'])
+  async shout({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
+    const client = this.portals.for(memberId);
+    const { suffix } = (await this.portalSettings.of(memberId, 'shouting', settings)).own;
+    const ids = entries.flatMap(({ entityId }) => entityId ?? []);
+    const query = { entityTypeId: 2, ids, select: ['id', 'title'] };
+    const deals = (await readItems(client, [query])).flatMap(([, read]) => [...read]);
+    const writes = deals.flatMap(([id, deal]) => {
+      const title = deal.state === 'found' ? String(deal.item['title']) : suffix;
+      if (title.endsWith(suffix)) return [];
+      const params = { entityTypeId: 2, id, fields: { title: title + suffix } };
+      return [{ entity: `CRMDEAL:${id}`, command: { method: 'crm.item.update', params } }];
+    });
+    return (await writeAll(client, writes)).flatMap(([{ entity }, outcome]) =>
+      outcome.ok ? [] : [{ entity, error: outcome.error }],
+    );
+  }
+}
+
+@Module({ controllers: [ShoutingController] })
+class ShoutingModule {}
+
+const consumer: ConsumerOptions = { name: 'shouting', module: ShoutingModule, settings };
+
+describe.each(['memory', 'postgresql', 'rabbitmq'] as const)('the kit with the bus %s', (bus) => {
+  const kit = testConsumer(consumer, { bus, retryDelaysMs: [50] });
+  const { testPortal, deliver, settled } = kit;
+  beforeAll(kit.start);
+  afterAll(kit.stop);
+
+  it('delivers an event to the handler, whose write is in the portal', async () => {
+    const portal = await testPortal({ deals: [{ title: 'Lamps' }, { id: 82, title: 'Desks!' }] });
+    expect(await deliver(portal, 'ONCRMDEALADD', { id: 1 })).toEqual({ outcome: 'done' });
+    expect(await portal.item('deal', 1)).toMatchObject({ id: 1, title: 'Lamps!' });
+    expect(await deliver(portal, 'ONCRMDEALUPDATE', { id: 82 })).toEqual({ outcome: 'done' });
+    expect(await portal.updates('deal')).toEqual([1]);
+    expect(await portal.item('deal', 7)).toBeUndefined();
+  });
+
+  it('sends the events of what a user does, and of what the consumer itself writes', async () => {
+    const portal = await testPortal();
+    const { id } = await portal.add('deal', { title: 'Chairs' });
+    await settled();
+    expect(await portal.item('deal', id)).toMatchObject({ title: 'Chairs!' });
+    expect(await portal.updates('deal')).toEqual([id]);
+    const { calls } = await portal.calls();
+    // Its own write came back as an event, and was read once more.
+    expect(calls['crm.item.list']).toBeGreaterThan(1);
+    await portal.change('deal', id, { title: 'Stools' });
+    await settled();
+    expect(await portal.item('deal', id)).toMatchObject({ title: 'Stools!' });
+  });
+
+  it('keeps portals apart, and the settings of each', async () => {
+    const [one, other] = [await testPortal(), await testPortal()];
+    await kit.set(other, { suffix: '?' });
+    for (const portal of [one, other]) await portal.add('deal', { title: 'Lamp' });
+    await settled();
+    expect(await one.item('deal', 1)).toMatchObject({ title: 'Lamp!' });
+    expect(await other.item('deal', 1)).toMatchObject({ title: 'Lamp?' });
+  });
+
+  it('has calls fail as Bitrix24 lets them fail, and tells what became of the event', async () => {
+    const portal = await testPortal({ deals: [{ title: 'Lamps' }, { title: 'Desks' }] });
+    await portal.failNext('crm.item.update', 'ACCESS_DENIED', { id: 1 });
+    expect(await deliver(portal, 'ONCRMDEALADD', { id: 1 })).toEqual({
+      outcome: 'dead',
+      code: 'ACCESS_DENIED',
+    });
+    expect(await deliver(portal, 'ONCRMDEALADD', { id: 2 })).toEqual({ outcome: 'done' });
+    expect(kit.deadLetters(portal)).toEqual(['ACCESS_DENIED']);
+    expect(kit.deadLetters(await testPortal())).toEqual([]);
+  });
+
+  it('delivers once more what failed for the moment', async () => {
+    const portal = await testPortal({ deals: [{ title: 'Lamps' }] });
+    const code = 'INTERNAL_SERVER_ERROR';
+    await portal.failNext('crm.item.update', code, { times: 100 });
+    expect(await deliver(portal, 'ONCRMDEALADD', { id: 1 })).toEqual({ outcome: 'retry', code });
+    await portal.recover();
+    await portal.until('deal', 1, ({ title }) => title === 'Lamps!');
+    expect(kit.deadLetters(portal)).toEqual([]);
+  });
+
+  it('refuses an event that the consumer does not handle', async () => {
+    const portal = await testPortal();
+    await expect(deliver(portal, 'ONCRMLEADADD', { id: 1 })).rejects.toThrow('does not handle ONCRMLEADADD');
+  });
+
+  it('keeps what the consumer logs', () => {
+    expect(kit.log).toContainEqual(expect.objectContaining({ msg: 'shouting takes events' }));
+  });
+});
+
+it('of a consumer that is not started says so', async () => {
+  const { testPortal } = testConsumer(consumer);
+  expect(() => testPortal()).toThrow('beforeAll(start)');
+});

@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Bitrix24Error, type Command } from '@relay/bitrix24';
+import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
+import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
+import type { SimulatedPortal } from '../support/simulated-portal.js';
+import { control } from '../support/simulator-control.js';
+
+const DAY_MS = 24 * 3_600_000;
+const [deal, contact, dynamicType] = [2, 3, 147];
+
+/** Real: simulator, PostgreSQL, REST client, the code of offline-puller. Instead of the bus: a list. */
+describe('events that no queue has', () => {
+  let rig: OfflineRig;
+  let skippedMs = 0;
+
+  beforeAll(async () => {
+    rig = await OfflineRig.start(() => Date.now() + skippedMs);
+    await rig.subscriptions.record('formatter', ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE']);
+    await rig.subscriptions.record('watcher', ['ONCRMDYNAMICITEMUPDATE', 'ONCRMTYPEADD', 'ONTASKADD']);
+  }, 60_000);
+  afterAll(() => rig?.stop());
+
+  /** With contacts and a smart process item of three days ago. */
+  async function portalOfOld(name: string, canReserve: boolean): Promise<SimulatedPortal> {
+    skippedMs = -3 * DAY_MS;
+    const portal = await rig.readablePortal(name, { canReserve });
+    await portal.crm.addType({ entityTypeId: dynamicType, title: 'Orders' });
+    await portal.add(dynamicType, { title: 'a' });
+    await rig.visit(portal);
+    skippedMs = 0;
+    return portal;
+  }
+  const endSuspension = ({ memberId }: SimulatedPortal) =>
+    rig.source.query(
+      `UPDATE portals.portals SET suspended_until = now() - interval '1 s' WHERE member_id = $1`,
+      [memberId],
+    );
+  const isOver = async ({ memberId }: SimulatedPortal): Promise<boolean> =>
+    (await rig.gaps.lastEnded()).has(memberId);
+  const settle = ({ memberId }: SimulatedPortal) =>
+    rig.source.query(
+      `UPDATE portals.event_gaps SET ended_at = now() - interval '1 s' WHERE member_id = $1 AND ended_at IS NOT NULL`,
+      [memberId],
+    );
+
+  async function expirePayment(portal: SimulatedPortal, meanwhile: () => Promise<unknown>): Promise<void> {
+    await portal.suspend('payment');
+    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await meanwhile();
+    await portal.suspend(null);
+    expect(await isOver(portal)).toBe(false);
+    // Not called before its time.
+    expect(await rig.visit(portal)).toBe(0);
+    expect(await isOver(portal)).toBe(false);
+    await endSuspension(portal);
+    // A portal that sends nothing is tried again by its visit.
+    await rig.source.query('UPDATE offline.visits SET next_at = now() WHERE member_id = $1', [
+      portal.memberId,
+    ]);
+    expect(await new VisitStore(rig.source).takeDue(10)).toContain(portal.memberId);
+  }
+
+  async function catchUp(portal: SimulatedPortal): Promise<string[]> {
+    const before = rig.published.length;
+    const count = await rig.catchUp(portal);
+    const events = rig.published.slice(before).map(({ event }) => event);
+    expect(events).toHaveLength(count);
+    expect(events.every(({ source }) => source === 'reconcile')).toBe(true);
+    return events.map(({ name, entity }) => `${name} ${entity}`).toSorted();
+  }
+
+  it('after an expired payment are made of what has changed since, for what consumers want', async () => {
+    const portal = await portalOfOld('payment', true);
+    await expirePayment(portal, async () => {
+      await portal.change(contact, 2, { name: 'y' });
+      await portal.add(contact, { name: 'z' });
+      await portal.add(deal, { title: 'nobody wants it' });
+      await portal.change(dynamicType, 1, { title: 'b' });
+    });
+    // No records were made.
+    expect(await rig.visit(portal)).toBe(0);
+    expect(await isOver(portal)).toBe(true);
+    expect(await catchUp(portal)).toEqual([
+      'ONCRMCONTACTADD CRMCONTACT:4',
+      'ONCRMCONTACTUPDATE CRMCONTACT:2',
+      `ONCRMDYNAMICITEMUPDATE CRMDYNAMICITEM_${dynamicType}:1`,
+    ]);
+    expect(await catchUp(portal)).toEqual([]);
+    // Not once more when its queue is left.
+    await new VisitStore(rig.source).forget(portal.memberId);
+    expect(await catchUp(portal)).toEqual([]);
+  });
+
+  it('are made of thousands of items in few requests, wherever the process is killed', async () => {
+    const portal = await portalOfOld('thousands', true);
+    const count = 2_600;
+    await portal.crm.makeItems(contact, count);
+    await expirePayment(portal, () =>
+      control('POST', `${rig.simulator.url}/_sim/portals/thousands/mass-update`, {
+        entityTypeId: contact,
+        count,
+        fields: { name: 'y' },
+      }),
+    );
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    const before = rig.published.length;
+    await portal.clearStatistics();
+    for (let limit = 1; ; limit += Math.ceil(count / 4)) {
+      const wasKilled = await rig.catchUp(portal, { mortal: new MortalProcess(limit) }).then(
+        () => false,
+        (error: unknown) => {
+          if (error instanceof KilledError) return true;
+          throw error;
+        },
+      );
+      if (!wasKilled) break;
+    }
+    const ids = new Set(
+      rig.published
+        .slice(before)
+        .filter(({ event }) => event.name === 'ONCRMCONTACTUPDATE')
+        .map(({ event }) => event.entityId),
+    );
+    expect(ids.size).toBeGreaterThanOrEqual(count);
+    // Types once, a page of each, then fifty pages at once: three requests a life, and one that goes on.
+    expect((await portal.statistics()).requests).toBeLessThanOrEqual(20);
+  }, 60_000);
+
+  it('are not held up by a type that cannot be listed', async () => {
+    const portal = await portalOfOld('denied', true);
+    await expirePayment(portal, () => portal.change(contact, 1, { name: 'y' }));
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    await control('POST', `${rig.simulator.url}/_sim/portals/denied/faults`, {
+      match: 'crm.item.list',
+      kind: 'error',
+      code: 'ACCESS_DENIED',
+      where: { entityTypeId: dynamicType },
+    });
+    expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:1']);
+    expect(rig.log.lines).toContainEqual(
+      expect.objectContaining({
+        fields: expect.objectContaining({
+          event: 'offline.catch_up.skipped',
+          memberId: portal.memberId,
+          entityTypeId: dynamicType,
+        }),
+      }),
+    );
+  });
+
+  it('of a portal that repeats its list end with an error, and not never', async () => {
+    const portal = await portalOfOld('repeats', true);
+    await expirePayment(portal, () => Promise.resolve());
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    const tampering: Tampering = {
+      answered: ({ method }, result) =>
+        method === 'crm.item.list'
+          ? { items: Array.from({ length: 50 }, (_, at) => ({ id: at + 1 })) }
+          : result,
+    };
+    await expect(rig.catchUp(portal, { tampering })).rejects.toMatchObject({ code: 'BAD_ANSWER' });
+  });
+
+  it('are looked for after a plan did not allow to read the queue at all, from the last good visit on', async () => {
+    const portal = await portalOfOld('license', false);
+    await control('POST', `${rig.simulator.url}/_sim/portals/license/faults`, {
+      match: 'event.offline.list',
+      kind: 'error',
+      code: 'WRONG_LICENSE',
+      status: 403,
+    });
+    await expect(rig.visit(portal)).rejects.toMatchObject({ code: 'WRONG_LICENSE' });
+    expect(await isOver(portal)).toBe(false);
+    await portal.change(contact, 3, { name: 'y' });
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:3']);
+  });
+
+  it('are looked for when a basic plan executes a request late, that deletes what has changed meanwhile', async () => {
+    const portal = await portalOfOld('late', false);
+    await rig.change(portal, 1);
+    let late: Command | undefined;
+    const tampering: Tampering = {
+      sent: (command) => {
+        if (command.params?.['clear'] !== 1) return command;
+        late = command;
+        throw new Bitrix24Error('TIMEOUT', { method: command.method, delivered: 'unknown' });
+      },
+    };
+    await expect(rig.visit(portal, { tampering })).rejects.toMatchObject({ code: 'TIMEOUT' });
+    const at = await rig.change(portal, 1);
+    await rig.clients.for(portal.memberId).call('event.offline.get', late?.params);
+    await rig.visit(portal);
+    // The window of basic plans.
+    expect(rig.publishedAfter(1, at)).toBe(0);
+    expect(await isOver(portal)).toBe(false);
+    await settle(portal);
+    expect(await isOver(portal)).toBe(true);
+    expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:1']);
+    expect(rig.publishedAfter(1, at)).toBe(1);
+  });
+
+  it('are looked for when the process ended before the answer, and not when the portal has refused', async () => {
+    const portal = await portalOfOld('ended', false);
+    await rig.change(portal, 1);
+    await portal.orderFault('event.offline.get', 'invalid');
+    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await rig.visit(portal);
+    await settle(portal);
+    expect(await isOver(portal)).toBe(false);
+    await rig.change(portal, 1);
+    const killed: Tampering = {
+      sent: (command) => {
+        if (command.params?.['clear'] === 1) throw new KilledError('before the request');
+        return command;
+      },
+    };
+    await expect(rig.visit(portal, { tampering: killed })).rejects.toBeInstanceOf(KilledError);
+    await rig.visit(portal);
+    await settle(portal);
+    expect(await isOver(portal)).toBe(true);
+  });
+});

@@ -1,0 +1,12 @@
+/** The command cannot do what it was told; the message is one sentence for the person who typed it. */
+export class Refusal extends Error {
+  /** @override */
+  name = 'Refusal';
+
+  /** @param {string} message */
+  constructor(message) {
+    super(message);
+    // The command line of schematics prints it.
+    this.stack = message;
+  }
+}

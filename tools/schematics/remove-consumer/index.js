@@ -1,0 +1,19 @@
+import { parseConsumerName } from '../lib/consumer-name.js';
+import { formatted } from '../lib/formatted.js';
+import { Refusal } from '../lib/refusal.js';
+import { REGISTRATIONS } from '../lib/registrations.js';
+
+/**
+ * Takes away the app's folder and its entries.
+ * @param {{ name?: string }} options @returns {import('@angular-devkit/schematics').Rule}
+ */
+export function removeConsumer({ name: given }) {
+  return async (tree) => {
+    const name = parseConsumerName(given);
+    if (!tree.exists(`apps/${name}/src/consumer.ts`))
+      throw new Refusal(`apps/${name} is no consumer: there is no apps/${name}/src/consumer.ts`);
+    tree.delete(`apps/${name}`);
+    for (const { file, remove } of REGISTRATIONS) tree.overwrite(file, remove(tree.readText(file), name));
+    return formatted((path) => REGISTRATIONS.some(({ file }) => path === `/${file}`));
+  };
+}
