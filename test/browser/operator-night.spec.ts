@@ -244,7 +244,7 @@ describe('an operator at night', () => {
     await relay.start('control-plane', { OPS_PORT });
     await page.getByText('live', { exact: true }).waitFor();
     await consumers.getByText(/^What you see is of/).waitFor({ state: 'hidden' });
-    for (const problem of problems.splice(0))
-      expect(problem).toMatch(/ERR_CONNECTION|ERR_EMPTY_RESPONSE|503/);
+    // The browser's words depend on where in an answer the connection ended.
+    for (const problem of problems.splice(0)) expect(problem).toMatch(/net::ERR_|status of 503/);
   });
 });
