@@ -26,7 +26,7 @@ import type { OfflineHandler, Priority } from '@relay/bitrix24';
 import { EventBinder, type HandlerChanges, noChanges, unbindStaleHandlers } from './event-binder.js';
 import { HANDLER_URL, HandlerComparison, wantedNames } from './handler-comparison.js';
 import { reconcileOfflineHandlers } from './offline-binder.js';
-import { PortalQueue } from './portal-queue.js';
+import { BindingQueue } from './binding-queue.js';
 
 /** Of the jobs that compare the handlers of portals: apart from `CONTROL_PLANE`, so that none keeps an install waiting. */
 export const COMPARISONS = 'control-plane-comparisons';
@@ -106,7 +106,7 @@ export class EventBindingReconciler
   implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   private readonly sweeping: PeriodicJob;
-  private readonly queue: PortalQueue;
+  private readonly queue: BindingQueue;
   private readonly runner: JobRunner;
   private readonly comparer: JobRunner;
   /** Resolves when the address is stored as ours, before anything is bound to it. */
@@ -130,7 +130,7 @@ export class EventBindingReconciler
     @Inject(HANDLER_URL) private readonly handlerUrl: string,
     @Inject(LOG) private readonly log: Log,
   ) {
-    this.queue = new PortalQueue({ run: (memberId, signal) => this.reconcile(memberId, signal) });
+    this.queue = new BindingQueue({ run: (memberId, signal) => this.reconcile(memberId, signal) });
     this.runner = new JobRunner({
       dataSource,
       consumer: CONTROL_PLANE,

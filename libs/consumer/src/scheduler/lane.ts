@@ -23,8 +23,8 @@ const MAX_DATA_BYTES = 8 * 1024 * 1024;
 const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
 
 /**
- * Pending work of one portal. An event is merged only into an entry that waits, never into one in flight: the read of
- * that one may be older than the event.
+ * The per-portal queue of a consumer process: pending work of one portal. An event is merged only into an entry that
+ * waits, never into one in flight: the read of that one may be older than the event.
  */
 export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** By handler, in round-robin order; within one, entries in order of arrival. */

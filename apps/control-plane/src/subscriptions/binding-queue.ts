@@ -8,7 +8,7 @@ const TIMEOUT_MS = 500;
 /** Maximum slow runs: each costs a socket, and nobody waits for it. Above it, only fresh portals begin. */
 const MAX_SLOW = 32;
 
-export interface PortalQueueOptions {
+export interface BindingQueueOptions {
   /** Must not reject. The signal: the portal is asked anew, or used up its time while others wait, or the process ends. */
   run: (memberId: string, signal: AbortSignal) => Promise<void>;
   timeoutMs?: number;
@@ -33,14 +33,14 @@ interface Run {
  * A slow run frees its slot for the next one and continues beside it; beyond the maximum of such runs the oldest is
  * aborted, and only fresh portals begin.
  */
-export class PortalQueue {
+export class BindingQueue {
   private readonly fresh: Entry[] = [];
   private readonly waiting: Entry[] = [];
   /** In the order of their start. */
   private readonly running = new Map<string, Run>();
   private isStopped = false;
 
-  constructor(private readonly options: PortalQueueOptions) {}
+  constructor(private readonly options: BindingQueueOptions) {}
 
   /**
    * @param isFresh a current run of this portal is outdated, and ends

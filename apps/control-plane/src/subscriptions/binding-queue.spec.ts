@@ -1,17 +1,17 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { PortalQueue } from './portal-queue.js';
+import { BindingQueue } from './binding-queue.js';
 
 describe('the queue of portals whose events are to be bound', () => {
   let begun: string[];
   let ends: Map<string, () => void>;
   let signals: Map<string, AbortSignal>;
-  let queue: PortalQueue;
+  let queue: BindingQueue;
 
   beforeEach(() => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
     [begun, ends, signals] = [[], new Map(), new Map()];
-    queue = new PortalQueue({ run, timeoutMs: 500, maxSlow: 6 });
+    queue = new BindingQueue({ run, timeoutMs: 500, maxSlow: 6 });
   });
   afterEach(() => {
     jest.useRealTimers();
