@@ -10,10 +10,10 @@ import {
   OFFLINE_PULLER,
   OfflineBindings,
   PORTAL_ENTITIES,
+  PortalCircuitBreaker,
   PortalClients,
   PortalLimits,
   Subscriptions,
-  Suspensions,
   type DeliveryMode,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -138,7 +138,7 @@ export class OfflineRig {
     const clients = new PortalClients({
       dataSource: source,
       box,
-      suspensions: new Suspensions(source, log),
+      circuitBreaker: new PortalCircuitBreaker(source, log),
       oauth: { urls: [simulator.url], clientId: 'demo.app', clientSecret: 'demo.secret' },
       allowHosts,
       log,

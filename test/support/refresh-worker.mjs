@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 const built = (path) => import(join(import.meta.dirname, '../../dist', path));
 const { OAuthServers, PortalClient } = await built('libs/bitrix24/src/index.js');
 const { databaseOptions, createLogger } = await built('libs/platform/src/index.js');
-const { PortalRepository, Suspensions, PortalClients, PORTAL_ENTITIES } =
+const { PortalRepository, PortalCircuitBreaker, PortalClients, PORTAL_ENTITIES } =
   await built('libs/portals/src/index.js');
 const { SecretBox } = await built('libs/portals/src/encryption/secret-box.js');
 const { DataSource } = await import('typeorm');
@@ -20,8 +20,8 @@ const { name, databaseUrl, oauth, allowHosts, key, memberId, timings } = JSON.pa
 const log = createLogger(name, 'info');
 const box = new SecretBox([{ id: 'k1', key: Buffer.from(key, 'base64') }]);
 const dataSource = await new DataSource(databaseOptions(databaseUrl, name, PORTAL_ENTITIES)).initialize();
-const suspensions = new Suspensions(dataSource, log);
-const clients = new PortalClients({ dataSource, box, suspensions, oauth, allowHosts, log, timings });
+const circuitBreaker = new PortalCircuitBreaker(dataSource, log);
+const clients = new PortalClients({ dataSource, box, circuitBreaker, oauth, allowHosts, log, timings });
 const client = new PortalClient({ memberId, tokens: clients.tokens(memberId), allowHosts });
 const portalRepository = new PortalRepository(dataSource, box, allowHosts, log);
 const oauthServer = new OAuthServers({ ...oauth, allowHosts });

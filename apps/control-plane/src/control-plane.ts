@@ -36,7 +36,7 @@ import {
   PortalWakes,
   Reachability,
   Subscriptions,
-  Suspensions,
+  PortalCircuitBreaker,
   WebhookPairs,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -121,7 +121,7 @@ export async function startControlPlane(
       pending: app.get(PendingInstalls),
       settings: app.get(PortalSettings),
       limits: app.get(PortalLimits),
-      suspensions: app.get(Suspensions),
+      circuitBreaker: app.get(PortalCircuitBreaker),
       clients,
       jobs: app.get(PortalJobs),
       keys: app.get(KeyRotation),

@@ -39,5 +39,5 @@ export type { DeliveryReport } from './subscriptions/offline-bindings.js';
 export { OFFLINE_CONNECTOR, OFFLINE_PULLER, OFFLINE_SIGNAL } from './subscriptions/wanted-names.js';
 export { activeSubscriptions, Subscriptions } from './subscriptions/subscriptions.js';
 export { PortalWakes } from './suspension/portal-wakes.js';
-export { Suspensions } from './suspension/suspensions.js';
+export { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 export { StaleTokenRefresher } from './token-refresh/stale-token-refresher.js';

@@ -9,7 +9,7 @@ import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { quickTimings } from '../test/token-stores.js';
 import { PortalClients } from './portal-clients.js';
 import { PortalRepository } from './repository/portal-repository.js';
-import { Suspensions } from './suspension/suspensions.js';
+import { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 
 const memberId = 'm1';
 const maxIdlePortals = 5;
@@ -21,7 +21,7 @@ describe('the clients of one portal in a process', () => {
   let source: DataSource;
   let oauth: SingleUseOAuth;
   let portal: SimplePortal;
-  let suspensions: Suspensions;
+  let circuitBreaker: PortalCircuitBreaker;
   let clients: PortalClients;
   let stale: string;
 
@@ -39,11 +39,11 @@ describe('the clients of one portal in a process', () => {
     await new PortalRepository(source, database.box, allowHosts).install(grant, {
       applicationToken: 't',
     });
-    suspensions = new Suspensions(source, silentLog);
+    circuitBreaker = new PortalCircuitBreaker(source, silentLog);
     clients = new PortalClients({
       dataSource: source,
       box: database.box,
-      suspensions,
+      circuitBreaker,
       oauth: { urls: [oauth.url], clientId: 'id', clientSecret: 'secret' },
       allowHosts,
       log: silentLog,

@@ -9,7 +9,7 @@ import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
 import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
 import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh.js';
 import { WeakValues } from './store/weak-values.js';
-import type { Suspensions } from './suspension/suspensions.js';
+import type { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 
 /** A part of the pool: each token refresh holds a connection during the OAuth request. */
 const REFRESH_CONCURRENCY = 3;
@@ -20,7 +20,7 @@ const DEFAULT_MAX_IDLE_PORTALS = 1_000;
 export interface PortalClientsOptions {
   dataSource: DataSource;
   box: SecretBox;
-  suspensions: Suspensions;
+  circuitBreaker: PortalCircuitBreaker;
   /** The application's client credentials; without them expired tokens cannot be refreshed, and only webhooks work. */
   oauth?: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   /** `host[:port]` of portals that may be plain http or private. */
@@ -72,7 +72,7 @@ export class PortalClients {
    */
   for(memberId: string, { priority = 'interactive' }: { priority?: Priority } = {}): PortalClient {
     const { tokens, rateLimiter, clients } = this.portal(memberId);
-    const { allowHosts, suspensions } = this.options;
+    const { allowHosts, circuitBreaker } = this.options;
     clients[priority] ??= new PortalClient({
       memberId,
       tokens,
@@ -83,7 +83,7 @@ export class PortalClients {
       // As every span of ours has it.
       spanAttributes: { 'relay.member_id': memberId },
       onOutcome: async (outcome) => {
-        await suspensions.note(memberId, outcome);
+        await circuitBreaker.note(memberId, outcome);
         await tokens.note(outcome);
       },
     });
@@ -111,8 +111,17 @@ export class PortalClients {
   }
 
   private tokenStore(memberId: string): DatabaseTokenStore {
-    const { dataSource, box, log, suspensions } = this.options;
+    const { dataSource, box, log, circuitBreaker } = this.options;
     const { oauth, semaphore, timings } = this;
-    return new DatabaseTokenStore({ memberId, dataSource, box, log, suspensions, oauth, semaphore, timings });
+    return new DatabaseTokenStore({
+      memberId,
+      dataSource,
+      box,
+      log,
+      circuitBreaker,
+      oauth,
+      semaphore,
+      timings,
+    });
   }
 }

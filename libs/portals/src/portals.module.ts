@@ -24,7 +24,7 @@ import { SecretBox } from './encryption/secret-box.js';
 import { StaleTokenRefresher } from './token-refresh/stale-token-refresher.js';
 import { Subscriptions } from './subscriptions/subscriptions.js';
 import { PortalWakes } from './suspension/portal-wakes.js';
-import { Suspensions } from './suspension/suspensions.js';
+import { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 import { WebhookPairs } from './installs/webhook-pairs.js';
 
 export interface PortalsOptions {
@@ -151,13 +151,13 @@ export class PortalsModule {
       },
       {
         provide: PortalClients,
-        useFactory: (dataSource: DataSource, suspensions: Suspensions) =>
-          new PortalClients({ dataSource, box, oauth, allowHosts, log, suspensions }),
-        inject: [DataSource, Suspensions],
+        useFactory: (dataSource: DataSource, circuitBreaker: PortalCircuitBreaker) =>
+          new PortalClients({ dataSource, box, oauth, allowHosts, log, circuitBreaker }),
+        inject: [DataSource, PortalCircuitBreaker],
       },
       {
-        provide: Suspensions,
-        useFactory: (dataSource: DataSource) => new Suspensions(dataSource, log),
+        provide: PortalCircuitBreaker,
+        useFactory: (dataSource: DataSource) => new PortalCircuitBreaker(dataSource, log),
         inject: [DataSource],
       },
       {

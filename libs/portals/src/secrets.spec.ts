@@ -17,7 +17,7 @@ import { loadPortalsFrom } from './cache/portal-loader.js';
 import { PortalRepository } from './repository/portal-repository.js';
 import { PortalSettings } from './repository/portal-settings.js';
 import { SecretBox } from './encryption/secret-box.js';
-import { Suspensions } from './suspension/suspensions.js';
+import { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 
 const memberId = 'm1';
 
@@ -90,7 +90,7 @@ describe('secrets', () => {
     PORTAL_SUSPENDED: async () => {
       await install();
       const error = new Bitrix24Error('OVERLOAD_LIMIT', { httpStatus: 503 });
-      await new Suspensions(source, log).note(memberId, { ok: false, method: 'profile', error });
+      await new PortalCircuitBreaker(source, log).note(memberId, { ok: false, method: 'profile', error });
       return errorOf(() => store().access());
     },
     REDIRECT: async () => {

@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import type { SecretBox } from '../src/encryption/secret-box.js';
 import { DatabaseTokenStore, type TokenStoreParts } from '../src/token-refresh/database-token-store.js';
 import { DEFAULT_TIMINGS, type TokenRefreshTimings } from '../src/token-refresh/token-refresh.js';
-import { Suspensions } from '../src/suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../src/suspension/portal-circuit-breaker.js';
 
 /** The usual ones, but nobody waits seconds for a peer, and tokens expire as often as a test wants. */
 export const quickTimings: TokenRefreshTimings = {
@@ -29,7 +29,7 @@ export function tokenStore({ oauthUrl, ...given }: StoreOptions): DatabaseTokenS
     log,
     semaphore: pLimit(3),
     timings: quickTimings,
-    suspensions: new Suspensions(dataSource, log),
+    circuitBreaker: new PortalCircuitBreaker(dataSource, log),
     ...given,
   });
 }

@@ -48,7 +48,7 @@ import {
   type PortalSettings,
   type Reachability,
   type Subscriptions,
-  type Suspensions,
+  type PortalCircuitBreaker,
   type WebhookPairs,
 } from '@relay/portals';
 import type { Log } from '@relay/platform';
@@ -75,7 +75,7 @@ export interface PortalRouteParts {
   pending: PendingInstalls;
   settings: PortalSettings;
   limits: PortalLimits;
-  suspensions: Suspensions;
+  circuitBreaker: PortalCircuitBreaker;
   clients: PortalClients;
   log: Log;
   tests: EventDeliveryProbe;
@@ -105,7 +105,7 @@ const MAX_PENDING_SHOWN = 50;
 
 /** Operator routes for portals. */
 export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): void {
-  const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, suspensions } = parts;
+  const { portals, bindings, webhooks, webhookPairs, pending, settings, limits, circuitBreaker } = parts;
   const { clients, tests, log, offline, checks, comparison, subscriptions, jobs, repository, handlerUrl } =
     parts;
   const { reachability } = parts;
@@ -164,7 +164,7 @@ export function addPortalRoutes(api: FastifyInstance, parts: PortalRouteParts): 
   });
   api.post('/ops/api/portals/:memberId/resume', async (request): Promise<Sent<typeof resumeResponse>> => {
     const { memberId } = portalPath.parse(request.params);
-    const resumed = await suspensions.resume(memberId);
+    const resumed = await circuitBreaker.resume(memberId);
     if (resumed) probe(memberId);
     else await requireKnown(memberId);
     return { resumed };

@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { PortalRepository } from '../repository/portal-repository.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 import { EventGaps } from './event-gaps.js';
 
 const memberId = 'm1';
@@ -23,7 +23,7 @@ describe('a time whose events are missed', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let oauth: SingleUseOAuth;
-  let suspensions: Suspensions;
+  let circuitBreaker: PortalCircuitBreaker;
   let gaps: EventGaps;
 
   beforeAll(async () => {
@@ -34,7 +34,7 @@ describe('a time whose events are missed', () => {
   });
   beforeEach(async () => {
     await clear(source);
-    suspensions = new Suspensions(source, silentLog);
+    circuitBreaker = new PortalCircuitBreaker(source, silentLog);
     await new PortalRepository(source, database.box, []).install(oauth.grant(memberId), {
       applicationToken: 'app-token',
     });
@@ -65,16 +65,16 @@ describe('a time whose events are missed', () => {
   it.each(['PAYMENT_REQUIRED', 'ACCESS_DENIED'])(
     'after %s begins within the day before, when the portal was asked last, and ends when it answers',
     async (code) => {
-      await suspensions.note(memberId, refused(code));
+      await circuitBreaker.note(memberId, refused(code));
       expect(await ended()).toBeUndefined();
       await change(`suspended_until = now() - interval '1 s'`);
-      await suspensions.admit(memberId);
+      await circuitBreaker.admit(memberId);
       // The next try is refused as well: it is one gap.
-      await suspensions.note(memberId, refused(code));
+      await circuitBreaker.note(memberId, refused(code));
       expect(await ended()).toBeUndefined();
       await change(`suspended_until = now() - interval '1 s'`);
-      await suspensions.admit(memberId);
-      await suspensions.note(memberId, answered);
+      await circuitBreaker.admit(memberId);
+      await circuitBreaker.note(memberId, answered);
       const first = await ended();
       expect(first).toBeDefined();
       const ago = (await since()) ?? 0;
@@ -87,22 +87,22 @@ describe('a time whose events are missed', () => {
   it.each(['OVERLOAD_LIMIT', 'PORTAL_DELETED'])(
     'is none after %s: the portal keeps its records',
     async (code) => {
-      await suspensions.note(memberId, refused(code));
-      await suspensions.resume(memberId);
-      await suspensions.note(memberId, answered);
+      await circuitBreaker.note(memberId, refused(code));
+      await circuitBreaker.resume(memberId);
+      await circuitBreaker.note(memberId, answered);
       expect(await ended()).toBeUndefined();
     },
   );
 
   it('lasts until a portal that an operator has resumed has answered, and ends with another install', async () => {
-    await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
-    await suspensions.resume(memberId);
+    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.resume(memberId);
     expect(await ended()).toBeUndefined();
-    suspensions.noteResuming(memberId);
-    await suspensions.note(memberId, answered);
+    circuitBreaker.noteResuming(memberId);
+    await circuitBreaker.note(memberId, answered);
     const first = await ended();
     expect(first).toBeDefined();
-    await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
     await new PortalRepository(source, database.box, []).install(oauth.grant(memberId), {});
     // Not within the hour.
     expect(await ended()).toBe(first);
@@ -112,17 +112,17 @@ describe('a time whose events are missed', () => {
 
   it('ends once an hour, and is one row, however often the portal is paid and is not', async () => {
     const flip = async (): Promise<void> => {
-      await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
-      await suspensions.resume(memberId);
-      suspensions.noteResuming(memberId);
-      await suspensions.note(memberId, answered);
+      await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+      await circuitBreaker.resume(memberId);
+      circuitBreaker.noteResuming(memberId);
+      await circuitBreaker.note(memberId, answered);
       await gaps.begin(memberId, 'WRONG_LICENSE', new Date());
       await gaps.endWrongLicense(memberId);
     };
-    await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
-    await suspensions.resume(memberId);
-    suspensions.noteResuming(memberId);
-    await suspensions.note(memberId, answered);
+    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.resume(memberId);
+    circuitBreaker.noteResuming(memberId);
+    await circuitBreaker.note(memberId, answered);
     const first = await ended();
     const seen = new Set<string | undefined>();
     for (let minute = 0; minute < 10; minute += 1) {
@@ -150,10 +150,10 @@ describe('a time whose events are missed', () => {
 
   it('of a plan that never allows the queue does not hide that another one is over', async () => {
     await gaps.begin(memberId, 'WRONG_LICENSE', new Date());
-    await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
-    await suspensions.resume(memberId);
-    suspensions.noteResuming(memberId);
-    await suspensions.note(memberId, answered);
+    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.resume(memberId);
+    circuitBreaker.noteResuming(memberId);
+    await circuitBreaker.note(memberId, answered);
     expect(await ended()).toBeDefined();
     expect(await since()).toBeGreaterThanOrEqual(DAY_MS);
   });
@@ -218,8 +218,8 @@ describe('a time whose events are missed', () => {
   });
 
   it('is forgotten after a month, with the next one, and with the portal', async () => {
-    await suspensions.note(memberId, refused('PAYMENT_REQUIRED'));
-    await suspensions.resume(memberId);
+    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.resume(memberId);
     await source.query(`UPDATE portals.event_gaps SET ended_at = now() - interval '31 days'`);
     await gaps.begin(memberId, 'WRONG_LICENSE', new Date());
     await gaps.endWrongLicense(memberId);

@@ -9,7 +9,7 @@ import { hasApplicationToken } from './application-token.js';
 import { EventBindings } from '../subscriptions/event-bindings.js';
 import { loadPortalsFrom, type KnownPortal } from '../cache/portal-loader.js';
 import { PortalRepository } from './portal-repository.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 
 const memberId = 'm1';
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token', language: 'tr' };
@@ -64,7 +64,7 @@ describe('a verified pair that comes without an install', () => {
 
   it('does not end a suspension, which has other reasons', async () => {
     const error = new Bitrix24Error('OVERLOAD_LIMIT', { httpStatus: 503 });
-    await new Suspensions(source, silentLog).note(memberId, { ok: false, method: 'profile', error });
+    await new PortalCircuitBreaker(source, silentLog).note(memberId, { ok: false, method: 'profile', error });
     await portalRepository.reauthorize(oauth.grant(memberId));
     await expect(known()).resolves.toMatchObject({ state: 'suspended' });
   });

@@ -9,7 +9,7 @@ import { DatabaseOperatingTimes } from '../rate-limit/database-operating-times.j
 import { countChanged, queryRows } from './sql.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalSettings } from '../repository/portal-settings.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 
 const grant = (memberId: string) => ({
   memberId,
@@ -47,7 +47,7 @@ describe('a process that stands still in the middle of a change', () => {
       language: (by, memberId) => registryOn(by).setLanguage(memberId, 'tr'),
       token: (by, memberId) => registryOn(by).addApplicationToken(memberId, 'token'),
       settings: (by, memberId) => new PortalSettings(by, nobody, silentLog).set(memberId, 'consumer', {}),
-      suspend: (by, memberId) => new Suspensions(by, silentLog).suspend(memberId, 'OVERLOAD_LIMIT'),
+      suspend: (by, memberId) => new PortalCircuitBreaker(by, silentLog).suspend(memberId, 'OVERLOAD_LIMIT'),
       bill: (by, memberId) =>
         new DatabaseOperatingTimes(by, silentLog)
           .of(memberId)

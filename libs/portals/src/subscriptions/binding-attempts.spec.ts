@@ -7,7 +7,7 @@ import { BindingAttempts, ClaimLostError, type BindingClaim } from './binding-at
 import { EventBindings } from './event-bindings.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 
 const here = 'https://relay.example.com/b24/events';
 const elsewhere = 'https://old.example.com/b24/events';
@@ -167,10 +167,10 @@ describe('BindingAttempts', () => {
 
   it('is asked soon when the portal takes calls again', async () => {
     await fail();
-    const suspensions = new Suspensions(source, silentLog);
-    await suspensions.suspend(memberId, 'OVERLOAD_LIMIT');
+    const circuitBreaker = new PortalCircuitBreaker(source, silentLog);
+    await circuitBreaker.suspend(memberId, 'OVERLOAD_LIMIT');
     expect((await waitsS())[0]).toBeGreaterThan(20);
-    await suspensions.resume(memberId);
+    await circuitBreaker.resume(memberId);
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map([[memberId, ['ONE']]]));
   });
 

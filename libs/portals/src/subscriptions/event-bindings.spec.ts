@@ -5,7 +5,7 @@ import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { EventBindings } from './event-bindings.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 
 const here = 'https://relay.example.com/b24/events';
 const elsewhere = 'https://old.example.com/b24/events';
@@ -149,7 +149,7 @@ describe('EventBindings', () => {
 
   it('does not leave out for ever a portal that was suspended before it was bound', async () => {
     await install('m3');
-    await new Suspensions(source, silentLog).suspend('m3', 'OVERLOAD_LIMIT');
+    await new PortalCircuitBreaker(source, silentLog).suspend('m3', 'OVERLOAD_LIMIT');
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map());
     await source.query(`UPDATE portals.portals SET suspended_until = now() WHERE member_id = 'm3'`);
     await expect(bindings.missing(['ONE'], here)).resolves.toEqual(new Map([['m3', ['ONE']]]));

@@ -9,7 +9,7 @@ import { tokenStore } from '../../test/token-stores.js';
 import { PortalQuery } from '../repository/portal-query.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalWakes, type ClaimedWakes } from './portal-wakes.js';
-import { Suspensions } from './suspensions.js';
+import { PortalCircuitBreaker } from './portal-circuit-breaker.js';
 
 const memberId = 'm1';
 const claim = { applicationToken: 'app-token' };
@@ -27,7 +27,7 @@ describe('a portal that comes to work again', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let portalRepository: PortalRepository;
-  let suspensions: Suspensions;
+  let circuitBreaker: PortalCircuitBreaker;
   let wakes: PortalWakes;
   let oauth: SingleUseOAuth;
 
@@ -39,7 +39,7 @@ describe('a portal that comes to work again', () => {
   });
   beforeEach(async () => {
     await clear(source);
-    suspensions = new Suspensions(source, silentLog);
+    circuitBreaker = new PortalCircuitBreaker(source, silentLog);
     wakes = new PortalWakes(source);
     await portalRepository.install(oauth.grant(memberId), claim);
   });
@@ -59,18 +59,24 @@ describe('a portal that comes to work again', () => {
       return claimed;
     });
   }
-  function newProcess(): { asks: () => Promise<unknown>; suspensions: Suspensions } {
-    const own = new Suspensions(source, silentLog);
+  function newProcess(): { asks: () => Promise<unknown>; circuitBreaker: PortalCircuitBreaker } {
+    const own = new PortalCircuitBreaker(source, silentLog);
     const { box } = database;
-    const tokens = tokenStore({ memberId, dataSource: source, box, oauthUrl: oauth.url, suspensions: own });
-    return { asks: () => tokens.access(), suspensions: own };
+    const tokens = tokenStore({
+      memberId,
+      dataSource: source,
+      box,
+      oauthUrl: oauth.url,
+      circuitBreaker: own,
+    });
+    return { asks: () => tokens.access(), circuitBreaker: own };
   }
   async function letPass(): Promise<void> {
     await source.query(`UPDATE portals.portals SET wake_at = wake_at - interval '5 minutes'`);
   }
 
   it.each<[string, string, () => Promise<unknown>]>([
-    ['an operator resumes', 'suspended', () => suspensions.resume(memberId)],
+    ['an operator resumes', 'suspended', () => circuitBreaker.resume(memberId)],
     ['is installed again', 'suspended', () => portalRepository.install(oauth.grant(memberId), claim)],
     ['is installed again', 'needs-reauth', () => portalRepository.install(oauth.grant(memberId), claim)],
     ['has authorized again', 'needs-reauth', () => portalRepository.reauthorize(oauth.grant(memberId))],
@@ -80,7 +86,7 @@ describe('a portal that comes to work again', () => {
       () => source.query(`UPDATE portals.portals SET state = 'installed'`),
     ],
   ])('that %s from %s is to be woken, once', async (_, before, heal) => {
-    if (before === 'suspended') await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    if (before === 'suspended') await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
     else await source.query(`UPDATE portals.portals SET state = $1`, [before]);
     await letPass();
     await expect(wakes.claim()).resolves.toBeUndefined();
@@ -99,46 +105,46 @@ describe('a portal that comes to work again', () => {
   });
 
   it('is woken by another process when the one that was to has ended, and anew when it has failed meanwhile', async () => {
-    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await suspensions.resume(memberId);
+    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.resume(memberId);
     const first = await isClaimed();
     await letPass();
     const second = await isClaimed();
     // What the first one says now is about nothing.
     await wakes.done(first);
-    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await suspensions.resume(memberId);
+    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.resume(memberId);
     await wakes.done(second);
     expect((await isClaimed()).until).not.toBe(second.until);
   });
 
   it('is left when it has been refused again', async () => {
-    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-    await suspensions.resume(memberId);
-    await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.resume(memberId);
+    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
     await letPass();
     await expect(wakes.claim()).resolves.toBeUndefined();
   });
 
   describe('since an operator has resumed it', () => {
     it('is resuming until whichever process hears its first answer', async () => {
-      await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-      await suspensions.resume(memberId);
+      await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+      await circuitBreaker.resume(memberId);
       await expect(state()).resolves.toBe('resuming');
       const consumer = newProcess();
       await consumer.asks();
-      await consumer.suspensions.note(memberId, refused('QUERY_LIMIT_EXCEEDED'));
+      await consumer.circuitBreaker.note(memberId, refused('QUERY_LIMIT_EXCEEDED'));
       await expect(state()).resolves.toBe('resuming');
-      await consumer.suspensions.note(memberId, answered);
+      await consumer.circuitBreaker.note(memberId, answered);
       await expect(state()).resolves.toBe('installed');
     });
 
     it('is suspended again by its first refusal, and not resuming after the next install', async () => {
-      await suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
-      await suspensions.resume(memberId);
+      await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+      await circuitBreaker.resume(memberId);
       const consumer = newProcess();
       await consumer.asks();
-      await consumer.suspensions.note(memberId, refused('OVERLOAD_LIMIT'));
+      await consumer.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
       await expect(state()).resolves.toBe('suspended');
       await portalRepository.install(oauth.grant(memberId), claim);
       await expect(state()).resolves.toBe('installed');

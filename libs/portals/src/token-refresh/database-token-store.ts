@@ -11,7 +11,7 @@ import {
   type ReadAccess,
   readCredentials,
 } from '../repository/credentials.js';
-import type { Suspensions } from '../suspension/suspensions.js';
+import type { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 import { CredentialHealth } from './credential-health.js';
 import {
   needsReauth,
@@ -22,7 +22,7 @@ import {
 } from './token-refresh.js';
 
 export interface TokenStoreParts extends TokenRefreshParts {
-  suspensions: Suspensions;
+  circuitBreaker: PortalCircuitBreaker;
 }
 
 /** Token store of one portal, shared by all processes through the database. */
@@ -45,16 +45,16 @@ export class DatabaseTokenStore implements TokenStore {
    * signal's reason
    */
   async access(signal?: AbortSignal): Promise<PortalAccess> {
-    const { dataSource, box, memberId, suspensions } = this.parts;
+    const { dataSource, box, memberId, circuitBreaker } = this.parts;
     signal?.throwIfAborted();
     const stored = await readCredentials(dataSource, memberId);
     signal?.throwIfAborted();
     this.#isInDoubt = stored.isInDoubt;
     if (stored.portal.state === 'needs-reauth' && !(await this.#mayProbe(stored)))
       throw needsReauth(memberId);
-    if (stored.portal.state === 'suspended') await suspensions.admit(memberId);
-    if (stored.portal.state === 'needs-webhook') suspensions.noteWithoutWebhook(memberId);
-    if (stored.isResuming) suspensions.noteResuming(memberId);
+    if (stored.portal.state === 'suspended') await circuitBreaker.admit(memberId);
+    if (stored.portal.state === 'needs-webhook') circuitBreaker.noteWithoutWebhook(memberId);
+    if (stored.isResuming) circuitBreaker.noteResuming(memberId);
     return openAccess(box, stored);
   }
 
@@ -169,7 +169,7 @@ export class DatabaseTokenStore implements TokenStore {
       if (!(error instanceof OAuthError) || error.unreachable) throw error;
       if (error.code.toUpperCase() !== 'PAYMENT_REQUIRED') throw error;
       // Outside the transaction, which locked the portal's row.
-      throw await this.parts.suspensions.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
+      throw await this.parts.circuitBreaker.suspend(this.parts.memberId, 'PAYMENT_REQUIRED', error);
     }
   }
 

@@ -8,7 +8,7 @@ import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { quickTimings } from '../../test/token-stores.js';
 import { PortalClients } from '../portal-clients.js';
 import { PortalRepository } from '../repository/portal-repository.js';
-import { Suspensions } from '../suspension/suspensions.js';
+import { PortalCircuitBreaker } from '../suspension/portal-circuit-breaker.js';
 import { StaleTokenRefresher } from './stale-token-refresher.js';
 
 describe('portals that nobody has called', () => {
@@ -33,7 +33,7 @@ describe('portals that nobody has called', () => {
     const clients = new PortalClients({
       dataSource,
       box: database.box,
-      suspensions: new Suspensions(dataSource, silentLog),
+      circuitBreaker: new PortalCircuitBreaker(dataSource, silentLog),
       oauth: { urls: [oauth.url], clientId: 'id', clientSecret: 'secret' },
       allowHosts: [],
       log: silentLog,
@@ -83,7 +83,7 @@ describe('portals that nobody has called', () => {
 
   it('are refreshed while they are suspended, too, and stay so', async () => {
     await installed('blocked', 160);
-    await new Suspensions(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
+    await new PortalCircuitBreaker(source, silentLog).suspend('blocked', 'OVERLOAD_LIMIT');
     await expect(refresherOf().refreshStaleTokens(100)).resolves.toEqual({ refreshed: 1, failed: 0 });
     await expect(installedPortals(source)).resolves.toEqual([]);
   });

@@ -44,7 +44,7 @@ class PortalSuspendedError extends Bitrix24Error {
  * called until the next probe, which one process makes. If the probe succeeds, the portal is `installed` again;
  * otherwise the next probe is later.
  */
-export class Suspensions {
+export class PortalCircuitBreaker {
   /**
    * This process's leases for probing suspended portals: `suspended_until` as PostgreSQL writes it, with its
    * microseconds. A lease is valid while the row still has it.
