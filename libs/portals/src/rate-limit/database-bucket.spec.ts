@@ -8,7 +8,7 @@ import { PortalRepository } from '../repository/portal-repository.js';
 import { DatabaseBucket } from './database-bucket.js';
 import { DatabaseOperatingTimes } from './database-operating-times.js';
 import { PortalLimits } from './portal-limits.js';
-import { DistributedRateLimiter } from './portal-rate-limiter.js';
+import { DistributedRateLimiter } from './distributed-rate-limiter.js';
 
 /** Ten a second and a burst of forty: as the real one, in a fifth of the time. */
 const limit = { rate: 10, burst: 40 };

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Priority } from '@relay/bitrix24';
 import type { Ticket } from './database-bucket.js';
 import type { PortalOperatingTimes } from './database-operating-times.js';
-import { DistributedRateLimiter } from './portal-rate-limiter.js';
+import { DistributedRateLimiter } from './distributed-rate-limiter.js';
 
 /** Gives what it was told to give, one answer after the other. */
 class ScriptedBucket {
