@@ -9,7 +9,7 @@ import { TokenRequestBudget } from './installs/token-request-budget.js';
 import { EventArrivals } from './reachability/event-arrivals.js';
 import { EventGaps } from './reachability/event-gaps.js';
 import { Reachability } from './reachability/reachability.js';
-import { Notifier } from './store/notifier.js';
+import { PostgresListener } from './store/postgres-listener.js';
 import { PortalLimits } from './rate-limit/portal-limits.js';
 import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalClients } from './portal-clients.js';
@@ -44,12 +44,12 @@ class Shutdown implements OnModuleDestroy {
   constructor(
     private readonly clients: PortalClients,
     private readonly portalCache: PortalCache,
-    private readonly notifier: Notifier,
+    private readonly postgresListener: PostgresListener,
   ) {}
 
   async onModuleDestroy(): Promise<void> {
     this.portalCache.close();
-    await this.notifier.stop();
+    await this.postgresListener.stop();
     await this.clients.close();
   }
 }
@@ -63,9 +63,9 @@ export class PortalsModule {
     const open: FactoryProvider[] = [
       {
         provide: PortalCache,
-        useFactory: (dataSource: DataSource, notifier: Notifier) =>
-          new PortalCache({ readPortals: loadPortalsFrom(dataSource), notifier }),
-        inject: [DataSource, Notifier],
+        useFactory: (dataSource: DataSource, postgresListener: PostgresListener) =>
+          new PortalCache({ readPortals: loadPortalsFrom(dataSource), postgresListener }),
+        inject: [DataSource, PostgresListener],
       },
       {
         provide: PortalRepository,
@@ -111,8 +111,9 @@ export class PortalsModule {
       },
       {
         provide: Subscriptions,
-        useFactory: (dataSource: DataSource, notifier: Notifier) => new Subscriptions(dataSource, notifier),
-        inject: [DataSource, Notifier],
+        useFactory: (dataSource: DataSource, postgresListener: PostgresListener) =>
+          new Subscriptions(dataSource, postgresListener),
+        inject: [DataSource, PostgresListener],
       },
       {
         provide: EventBindings,
@@ -178,11 +179,11 @@ export class PortalsModule {
       },
     ];
     const inside: FactoryProvider[] = [
-      { provide: Notifier, useFactory: () => new Notifier({ databaseUrl, log }) },
+      { provide: PostgresListener, useFactory: () => new PostgresListener({ databaseUrl, log }) },
       {
         provide: Shutdown,
         useFactory: (...parts: ConstructorParameters<typeof Shutdown>) => new Shutdown(...parts),
-        inject: [PortalClients, PortalCache, Notifier],
+        inject: [PortalClients, PortalCache, PostgresListener],
       },
     ];
     return {

@@ -81,8 +81,8 @@ describe('secrets', () => {
     DIRECTORY_UNAVAILABLE: async () => {
       const cause = await errorOf(() => source.query('SELECT $1::int', ['text']));
       const readPortals = (): Promise<never> => Promise.reject(cause);
-      const notifier = { on: () => () => undefined, isListening: () => false };
-      const error = await errorOf(() => new PortalCache({ readPortals, notifier }).find(memberId));
+      const postgresListener = { on: () => () => undefined, isListening: () => false };
+      const error = await errorOf(() => new PortalCache({ readPortals, postgresListener }).find(memberId));
       expect(error).toBeInstanceOf(PortalStoreUnavailableError);
       return error;
     },
@@ -129,8 +129,12 @@ describe('secrets', () => {
     BAD_SETTINGS: async () => {
       await install();
       const readPortals = loadPortalsFrom(source);
-      const notifier = { on: () => () => undefined, isListening: () => false };
-      const settings = new PortalSettings(source, new PortalCache({ readPortals, notifier }), silentLog);
+      const postgresListener = { on: () => () => undefined, isListening: () => false };
+      const settings = new PortalSettings(
+        source,
+        new PortalCache({ readPortals, postgresListener }),
+        silentLog,
+      );
       await settings.declare('consumer', z.strictObject({ wrong: z.number() }));
       return errorOf(() => settings.set(memberId, 'consumer', { wrong: 'what-was-set' }));
     },

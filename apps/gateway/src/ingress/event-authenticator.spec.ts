@@ -6,7 +6,7 @@ import type { OfferedPair } from '@relay/installs';
 import { EventAuthenticator } from './event-authenticator.js';
 
 const memberId = 'a223c6b3710f85df22e9377d6c4f7553';
-const notifier = { on: () => () => undefined, isListening: () => true };
+const postgresListener = { on: () => () => undefined, isListening: () => true };
 
 const hashOf = (token: string): Buffer => createHash('sha256').update(token).digest();
 
@@ -69,7 +69,7 @@ describe('an event is authenticated', () => {
         if (isDatabaseAway) throw new Error('the database is away');
         return stored.filter((portal) => members.includes(portal.memberId));
       },
-      notifier,
+      postgresListener,
       now: () => nowMs,
     });
     const pairs = {

@@ -6,7 +6,7 @@ import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { TcpProxy } from '../../test/tcp-proxy.js';
 import { hasApplicationToken } from '../repository/application-token.js';
-import { Notifier } from '../store/notifier.js';
+import { PostgresListener } from '../store/postgres-listener.js';
 import { PortalCache } from './portal-cache.js';
 import { loadPortalsFrom } from './portal-loader.js';
 import { PortalRepository } from '../repository/portal-repository.js';
@@ -38,10 +38,13 @@ describe('PortalCache', () => {
     await database.close();
   });
 
-  const deaf: Pick<Notifier, 'on' | 'isListening'> = { on: () => () => undefined, isListening: () => false };
+  const deaf: Pick<PostgresListener, 'on' | 'isListening'> = {
+    on: () => () => undefined,
+    isListening: () => false,
+  };
 
   /** A directory on the real database, with a clock that a test moves and the queries counted. */
-  function open({ from = source, notifier = deaf } = {}): {
+  function open({ from = source, postgresListener = deaf } = {}): {
     portalCache: PortalCache;
     clock: { ms: number };
     queries: string[][];
@@ -53,15 +56,19 @@ describe('PortalCache', () => {
       queries.push(memberIds);
       return read(memberIds);
     };
-    return { portalCache: new PortalCache({ readPortals, notifier, now: () => clock.ms }), clock, queries };
+    return {
+      portalCache: new PortalCache({ readPortals, postgresListener, now: () => clock.ms }),
+      clock,
+      queries,
+    };
   }
 
   async function openListening(): Promise<ReturnType<typeof open>> {
-    const notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
-    closeAfter.push(() => notifier.stop());
-    const opened = open({ notifier });
+    const postgresListener = new PostgresListener({ databaseUrl: database.url, log: silentLog });
+    closeAfter.push(() => postgresListener.stop());
+    const opened = open({ postgresListener });
     await opened.portalCache.find('to-begin');
-    await eventually(() => expect(notifier.isListening()).toBe(true));
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
     opened.queries.length = 0;
     return opened;
   }
@@ -177,7 +184,12 @@ describe('PortalCache', () => {
       queries.push(memberIds);
       return read(memberIds);
     };
-    const portalCache = new PortalCache({ readPortals, notifier: deaf, now: () => 1_000_000, ...limits });
+    const portalCache = new PortalCache({
+      readPortals,
+      postgresListener: deaf,
+      now: () => 1_000_000,
+      ...limits,
+    });
     for (const memberId of ['m1', 'm2', 'm1', 'm3', 'm1', 'm2']) await portalCache.find(memberId);
     expect(queries).toEqual([['m1'], ['m2'], ['m3'], ['m2']]);
   });
@@ -239,7 +251,7 @@ describe('PortalCache', () => {
   it('does not keep what a read saw before a change that was announced while it ran', async () => {
     await install('m1', 'old');
     const changes: ((memberId: string) => void)[] = [];
-    const notifier = {
+    const postgresListener = {
       on: (_: string, listener: (memberId: string) => void) => {
         changes.push(listener);
         return () => undefined;
@@ -249,7 +261,7 @@ describe('PortalCache', () => {
     const read = loadPortalsFrom(source);
     let reads = 0;
     const portalCache = new PortalCache({
-      notifier,
+      postgresListener,
       readPortals: async (memberIds) => {
         const seen = await read(memberIds);
         reads += 1;

@@ -1,7 +1,7 @@
 import { timeout, TimeoutStrategy } from 'cockatiel';
 import { LRUCache } from 'lru-cache';
 import { PortalStoreUnavailableError } from '../store/errors.js';
-import type { Notifier } from '../store/notifier.js';
+import type { PostgresListener } from '../store/postgres-listener.js';
 import { PortalLoader, type KnownPortal, type LoadPortals } from './portal-loader.js';
 
 /** While notifications arrive, the TTL only bounds the effect of a lost notification. */
@@ -43,7 +43,7 @@ export class PortalCache {
   constructor(
     private readonly options: {
       readPortals: LoadPortals;
-      notifier: Pick<Notifier, 'on' | 'isListening'>;
+      postgresListener: Pick<PostgresListener, 'on' | 'isListening'>;
       now?: () => number;
       readTimeoutMs?: number;
       maxPortals?: number;
@@ -67,7 +67,9 @@ export class PortalCache {
    */
   async find(memberId: string, { fresh = false } = {}): Promise<KnownPortal | undefined> {
     if (!MEMBER_ID_SHAPE.test(memberId)) return undefined;
-    this.unsubscribe ??= this.options.notifier.on('portals', (changed) => this.expireLocally(changed));
+    this.unsubscribe ??= this.options.postgresListener.on('portals', (changed) =>
+      this.expireLocally(changed),
+    );
 
     const cached = this.cached(memberId);
     if (cached && this.ageMs(cached) < (fresh ? FRESH_EVERY_MS : this.ttlMs())) return cached.portal;
@@ -98,7 +100,7 @@ export class PortalCache {
     const tell = (changed: string | undefined): void => {
       if (changed !== undefined) listener(changed);
     };
-    this.listening.push(this.options.notifier.on('portals', tell));
+    this.listening.push(this.options.postgresListener.on('portals', tell));
   }
 
   /** Unsubscribes from notifications. */
@@ -108,7 +110,7 @@ export class PortalCache {
   }
 
   private ttlMs(): number {
-    return this.options.notifier.isListening() ? ANNOUNCED_TTL_MS : UNANNOUNCED_TTL_MS;
+    return this.options.postgresListener.isListening() ? ANNOUNCED_TTL_MS : UNANNOUNCED_TTL_MS;
   }
 
   private ageMs({ readAtMs }: CachedPortal): number {

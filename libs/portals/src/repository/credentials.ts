@@ -5,7 +5,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { CredentialsEntity, PortalEntity } from '../store/entities.js';
 import { notInstalled } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 import { countChanged, queryRows } from '../store/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 

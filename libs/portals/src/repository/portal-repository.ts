@@ -20,7 +20,7 @@ import {
 } from '../store/entities.js';
 import { PortalStoreUnavailableError, notInstalled, PortalError } from '../store/errors.js';
 import { countChanged, inTransaction } from '../store/sql.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
-import { Notifier } from '../store/notifier.js';
+import { PostgresListener } from '../store/postgres-listener.js';
 import { PortalCache } from '../cache/portal-cache.js';
 import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from './portal-repository.js';
@@ -19,7 +19,7 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
 describe('PortalSettings', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let notifier: Notifier;
+  let postgresListener: PostgresListener;
   let portalCache: PortalCache;
   let portalRepository: PortalRepository;
   let settings: PortalSettings;
@@ -28,24 +28,24 @@ describe('PortalSettings', () => {
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
+    postgresListener = new PostgresListener({ databaseUrl: database.url, log: silentLog });
     portalRepository = new PortalRepository(source, database.box, []);
     oauth = await SingleUseOAuth.start();
   });
   beforeEach(async () => {
     await clear(source);
-    portalCache = new PortalCache({ readPortals: loadPortalsFrom(source), notifier });
+    portalCache = new PortalCache({ readPortals: loadPortalsFrom(source), postgresListener });
     warnings.length = 0;
     settings = new PortalSettings(source, portalCache, log);
     for (const consumer of ['radio', 'tv']) await settings.declare(consumer, volume);
     await portalCache.find('to-begin');
-    await eventually(() => expect(notifier.isListening()).toBe(true));
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
     await portalRepository.install(oauth.grant('m1'), { ...claim, language: 'tr' });
   });
   afterEach(() => portalCache.close());
   afterAll(async () => {
     await oauth.stop();
-    await notifier.stop();
+    await postgresListener.stop();
     await database.close();
   });
 

@@ -5,7 +5,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { z, type ZodType } from 'zod';
 import { notInstalled, PortalError } from '../store/errors.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 import type { PortalCache } from '../cache/portal-cache.js';
 
 /** Settings of a portal for one consumer. */

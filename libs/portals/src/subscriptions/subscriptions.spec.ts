@@ -3,24 +3,24 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { notify, Notifier } from '../store/notifier.js';
+import { notify, PostgresListener } from '../store/postgres-listener.js';
 import { Subscriptions } from './subscriptions.js';
 
 describe('Subscriptions', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  let notifier: Notifier;
+  let postgresListener: PostgresListener;
   let subscriptions: Subscriptions;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
-    notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
-    subscriptions = new Subscriptions(source, notifier);
+    postgresListener = new PostgresListener({ databaseUrl: database.url, log: silentLog });
+    subscriptions = new Subscriptions(source, postgresListener);
   });
   beforeEach(() => clear(source));
   afterAll(async () => {
-    await notifier.stop();
+    await postgresListener.stop();
     await database.close();
   });
 
@@ -87,7 +87,7 @@ describe('Subscriptions', () => {
   it('tells of a change, and of none where nothing changed', async () => {
     let changes = 0;
     const leave = subscriptions.onChange(() => (changes += 1));
-    await eventually(() => expect(notifier.isListening()).toBe(true));
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
     changes = 0;
     await subscriptions.record('a', ['ONE']);
     await subscriptions.record('a', ['ONE']);
@@ -101,7 +101,7 @@ describe('Subscriptions', () => {
   /** Announcements arrive in order: when ours is heard, all before it were. */
   async function announceAndHear(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const leave = notifier.on('subscriptions', (subject) => {
+      const leave = postgresListener.on('subscriptions', (subject) => {
         if (subject !== 'the last') return;
         leave();
         resolve();

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify, type Notifier } from '../store/notifier.js';
+import { notify, type PostgresListener } from '../store/postgres-listener.js';
 import { WANTED_OF_PORTAL } from './wanted-names.js';
 
 /** One event name of a consumer; it has not missed events before `since`. */
@@ -23,7 +23,7 @@ export async function activeSubscriptions(database: Pick<pg.Pool, 'query'>): Pro
 export class Subscriptions {
   constructor(
     private readonly dataSource: DataSource,
-    private readonly notifier: Pick<Notifier, 'on'>,
+    private readonly postgresListener: Pick<PostgresListener, 'on'>,
   ) {}
 
   /** Replaces the consumer's subscriptions; notifies only of a change. */
@@ -142,10 +142,10 @@ export class Subscriptions {
   }
 
   /**
-   * Calls the listener when subscriptions may have changed, in any process, and after each reconnect of the notifier.
+   * Calls the listener when subscriptions may have changed, in any process, and after each reconnect.
    * The returned function unsubscribes. A listener must not throw.
    */
   onChange(listener: () => void): () => void {
-    return this.notifier.on('subscriptions', () => listener());
+    return this.postgresListener.on('subscriptions', () => listener());
   }
 }

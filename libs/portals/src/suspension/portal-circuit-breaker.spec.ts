@@ -7,7 +7,7 @@ import { clear, keptLog, PortalsDatabase, type LogLine } from '../../test/portal
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
 import { hasApplicationToken } from '../repository/application-token.js';
-import { Notifier } from '../store/notifier.js';
+import { PostgresListener } from '../store/postgres-listener.js';
 import { PortalQuery } from '../repository/portal-query.js';
 import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from '../repository/portal-repository.js';
@@ -156,15 +156,15 @@ describe('a suspended portal', () => {
     await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
     await makeDue();
     const heard: unknown[] = [];
-    const notifier = new Notifier({ databaseUrl: database.url, log: keptLog().log });
-    notifier.on('portals', (subject) => heard.push(subject));
-    await eventually(() => expect(notifier.isListening()).toBe(true));
+    const postgresListener = new PostgresListener({ databaseUrl: database.url, log: keptLog().log });
+    postgresListener.on('portals', (subject) => heard.push(subject));
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
 
     await one.tokens.access();
     await one.circuitBreaker.note(memberId, answered);
     expect(await row()).toEqual({ state: 'installed', reason: null, waitMs: null, times: 0 });
     await eventually(() => expect(heard).toContain(memberId));
-    await notifier.stop();
+    await postgresListener.stop();
     await expect(newProcess(source).tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
     expect(lines.map(({ message }) => message)).toEqual([
       'the portal is suspended',

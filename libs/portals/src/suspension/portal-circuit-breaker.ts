@@ -3,7 +3,7 @@ import { counter, type Log } from '@relay/platform';
 import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
 import { EventGaps } from '../reachability/event-gaps.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
 import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
 

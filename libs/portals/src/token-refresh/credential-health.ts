@@ -8,7 +8,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { lockPortal } from '../repository/credentials.js';
 import { NOT_SUSPENDED, PortalEntity } from '../store/entities.js';
 import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */

@@ -19,7 +19,7 @@ import {
 import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../store/entities.js';
 import { PortalError } from '../store/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { notify } from '../store/notifier.js';
+import { notify } from '../store/postgres-listener.js';
 import { resetRejections } from './credential-health.js';
 import { checkRefreshRate } from './refresh-rate.js';
 

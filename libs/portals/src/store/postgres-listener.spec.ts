@@ -4,14 +4,14 @@ import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { TcpProxy } from '../../test/tcp-proxy.js';
-import { notify, Notifier } from './notifier.js';
+import { notify, PostgresListener } from './postgres-listener.js';
 
 const listeners = `FROM pg_stat_activity WHERE application_name = 'b24-relay listener' AND datname = current_database()`;
 
-describe('Notifier', () => {
+describe('PostgresListener', () => {
   let database: PortalsDatabase;
   let source: DataSource;
-  const started: Notifier[] = [];
+  const started: PostgresListener[] = [];
   const proxies: TcpProxy[] = [];
 
   beforeAll(async () => {
@@ -20,20 +20,20 @@ describe('Notifier', () => {
   });
   afterEach(async () => {
     await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
-    await Promise.all(started.splice(0).map((notifier) => notifier.stop()));
+    await Promise.all(started.splice(0).map((postgresListener) => postgresListener.stop()));
   });
   afterAll(() => database.close());
 
   async function listening(
     databaseUrl = database.url,
     timing: { heartbeatMs?: number; answerTimeoutMs?: number } = {},
-  ): Promise<{ notifier: Notifier; heard: string[] }> {
-    const notifier = new Notifier({ databaseUrl, log: silentLog, ...timing });
-    started.push(notifier);
+  ): Promise<{ postgresListener: PostgresListener; heard: string[] }> {
+    const postgresListener = new PostgresListener({ databaseUrl, log: silentLog, ...timing });
+    started.push(postgresListener);
     const heard: string[] = [];
-    notifier.on('portals', (subject) => heard.push(subject ?? 'anything'));
-    await eventually(() => expect(notifier.isListening()).toBe(true));
-    return { notifier, heard };
+    postgresListener.on('portals', (subject) => heard.push(subject ?? 'anything'));
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
+    return { postgresListener, heard };
   }
 
   function connections(): Promise<unknown[]> {
@@ -58,10 +58,10 @@ describe('Notifier', () => {
   });
 
   it('listens again after its connection was cut, and says that anything may have changed', async () => {
-    const { notifier, heard } = await listening();
+    const { postgresListener, heard } = await listening();
     await source.query(`SELECT pg_terminate_backend(pid) ${listeners}`);
     await eventually(() => expect(heard).toEqual(['anything', 'anything']));
-    expect(notifier.isListening()).toBe(true);
+    expect(postgresListener.isListening()).toBe(true);
     await notify(source.manager, 'portals', 'm2');
     await eventually(() => expect(heard).toContain('m2'));
   });
@@ -70,9 +70,9 @@ describe('Notifier', () => {
     const proxy = await TcpProxy.open(database.url);
     proxies.push(proxy);
     const timing = { heartbeatMs: 20, answerTimeoutMs: 200 };
-    const { notifier, heard } = await listening(proxy.url, timing);
+    const { postgresListener, heard } = await listening(proxy.url, timing);
     proxy.freeze();
-    await eventually(() => expect(notifier.isListening()).toBe(false), { timeoutMs: 3_000 });
+    await eventually(() => expect(postgresListener.isListening()).toBe(false), { timeoutMs: 3_000 });
     proxy.thaw();
     await eventually(() => expect(heard).toEqual(['anything', 'anything']));
   });
@@ -82,26 +82,26 @@ describe('Notifier', () => {
     const gone = proxy.url;
     await proxy.close();
     const { log, lines } = keptLog();
-    const notifier = new Notifier({ databaseUrl: gone, log });
-    notifier.on('portals', () => undefined);
+    const postgresListener = new PostgresListener({ databaseUrl: gone, log });
+    postgresListener.on('portals', () => undefined);
     await eventually(() => expect(lines.length).toBeGreaterThan(1));
-    expect(notifier.isListening()).toBe(false);
-    await notifier.stop();
+    expect(postgresListener.isListening()).toBe(false);
+    await postgresListener.stop();
   });
 
   it('opens no connection before somebody listens, and leaves none when it stops', async () => {
-    const notifier = new Notifier({ databaseUrl: database.url, log: silentLog });
+    const postgresListener = new PostgresListener({ databaseUrl: database.url, log: silentLog });
     await expect(connections()).resolves.toHaveLength(0);
-    notifier.on('portals', () => undefined);
-    await eventually(() => expect(notifier.isListening()).toBe(true));
-    await notifier.stop();
+    postgresListener.on('portals', () => undefined);
+    await eventually(() => expect(postgresListener.isListening()).toBe(true));
+    await postgresListener.stop();
     await eventually(async () => expect(await connections()).toHaveLength(0));
   });
 
   it('no longer calls a listener that has left', async () => {
-    const { notifier, heard } = await listening();
+    const { postgresListener, heard } = await listening();
     const others: string[] = [];
-    const leave = notifier.on('portals', (subject) => others.push(subject ?? 'anything'));
+    const leave = postgresListener.on('portals', (subject) => others.push(subject ?? 'anything'));
     leave();
     await notify(source.manager, 'portals', 'm3');
     await eventually(() => expect(heard).toContain('m3'));

@@ -26,7 +26,7 @@ const BACKOFF = new ExponentialBackoff({ initialDelay: 100, maxDelay: 5_000 });
 /** Timeout of the disconnect, to which a dead connection does not respond. */
 const FAREWELL_MS = 1_000;
 
-export interface NotifierOptions {
+export interface PostgresListenerOptions {
   databaseUrl: string;
   log: Log;
   /** Interval of heartbeat queries. */
@@ -35,7 +35,7 @@ export interface NotifierOptions {
   answerTimeoutMs?: number;
 }
 
-export class Notifier {
+export class PostgresListener {
   private readonly listeners: Record<Topic, Set<ChangeListener>> = {
     portals: new Set(),
     subscriptions: new Set(),
@@ -44,7 +44,7 @@ export class Notifier {
   private running: Promise<void> | undefined;
   private listening = false;
 
-  constructor(private readonly options: NotifierOptions) {}
+  constructor(private readonly options: PostgresListenerOptions) {}
 
   /** Whether notifications arrive now. */
   isListening(): boolean {
