@@ -2,7 +2,7 @@ import { loadMigrations } from '@relay/platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
-import { PORTAL_ENTITIES } from './store/entities.js';
+import { PORTAL_ENTITIES } from './database/entities.js';
 
 describe('the migrations of portals', () => {
   let database: TestDatabase;

@@ -8,7 +8,7 @@ import { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
 import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
 import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
 import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh.js';
-import { WeakValues } from './store/weak-values.js';
+import { WeakValues } from './cache/weak-values.js';
 import type { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 
 /** A part of the pool: each token refresh holds a connection during the OAuth request. */

@@ -9,7 +9,7 @@ import { TokenRequestBudget } from './installs/token-request-budget.js';
 import { EventArrivals } from './reachability/event-arrivals.js';
 import { EventGaps } from './reachability/event-gaps.js';
 import { Reachability } from './reachability/reachability.js';
-import { PostgresListener } from './store/postgres-listener.js';
+import { PostgresListener } from './database/postgres-listener.js';
 import { PortalLimits } from './rate-limit/portal-limits.js';
 import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalClients } from './portal-clients.js';

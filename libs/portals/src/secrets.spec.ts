@@ -10,7 +10,7 @@ import { SingleUseOAuth } from '../test/single-use-oauth.js';
 import { quickTimings, tokenStore } from '../test/token-stores.js';
 import { lockCredentials } from './repository/credentials.js';
 import type { DatabaseTokenStore, TokenStoreParts } from './token-refresh/database-token-store.js';
-import { PortalStoreUnavailableError, type PortalErrorCode } from './store/errors.js';
+import { PortalStoreUnavailableError, type PortalErrorCode } from './database/errors.js';
 import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalCache } from './cache/portal-cache.js';
 import { loadPortalsFrom } from './cache/portal-loader.js';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { databaseOptions, type Log } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
-import { PORTAL_ENTITIES } from '../src/store/entities.js';
+import { PORTAL_ENTITIES } from '../src/database/entities.js';
 import { SecretBox } from '../src/encryption/secret-box.js';
 
 /** A migrated database of one spec, and as many pools on it as it takes to play several processes. */

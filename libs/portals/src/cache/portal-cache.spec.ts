@@ -6,7 +6,7 @@ import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { TcpProxy } from '../../test/tcp-proxy.js';
 import { hasApplicationToken } from '../repository/application-token.js';
-import { PostgresListener } from '../store/postgres-listener.js';
+import { PostgresListener } from '../database/postgres-listener.js';
 import { PortalCache } from './portal-cache.js';
 import { loadPortalsFrom } from './portal-loader.js';
 import { PortalRepository } from '../repository/portal-repository.js';

@@ -1,7 +1,7 @@
 import { timeout, TimeoutStrategy } from 'cockatiel';
 import { LRUCache } from 'lru-cache';
-import { PortalStoreUnavailableError } from '../store/errors.js';
-import type { PostgresListener } from '../store/postgres-listener.js';
+import { PortalStoreUnavailableError } from '../database/errors.js';
+import type { PostgresListener } from '../database/postgres-listener.js';
 import { PortalLoader, type KnownPortal, type LoadPortals } from './portal-loader.js';
 
 /** While notifications arrive, the TTL only bounds the effect of a lost notification. */

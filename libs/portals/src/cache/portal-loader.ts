@@ -1,7 +1,7 @@
 import { timeout, TimeoutStrategy, type TimeoutPolicy } from 'cockatiel';
 import type { DataSource } from 'typeorm';
-import type { PortalState } from '../store/entities.js';
-import { queryRows } from '../store/sql.js';
+import type { PortalState } from '../database/entities.js';
+import { queryRows } from '../database/sql.js';
 
 /** The data of a portal that the gateway needs to authenticate an event, and that consumers use. */
 export interface KnownPortal {

@@ -1,8 +1,8 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { PortalError } from '../store/errors.js';
+import { PortalError } from '../database/errors.js';
 import { SecretBox, type SealContext } from './secret-box.js';
-import { countChanged, queryRows } from '../store/sql.js';
+import { countChanged, queryRows } from '../database/sql.js';
 
 export interface RotationReport {
   /** Rows that are sealed with the first key now and were not before. */

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { TokenKey } from '@relay/platform';
-import { PortalError } from '../store/errors.js';
+import { PortalError } from '../database/errors.js';
 
 /** Where a sealed text belongs; copied to another portal or field it cannot be decrypted. */
 export interface SealContext {

@@ -1,10 +1,10 @@
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { PortalError } from '../store/errors.js';
+import { PortalError } from '../database/errors.js';
 import { hashOfProof, hashOfSource } from './token-request-budget.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { countChanged, queryRows } from '../store/sql.js';
+import { countChanged, queryRows } from '../database/sql.js';
 
 const pendingClaim = z.object({
   memberId: z.string(),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { DataSource } from 'typeorm';
-import { countChanged, queryRows } from '../store/sql.js';
+import { countChanged, queryRows } from '../database/sql.js';
 
 /** Short-term token bucket: burst size and refill per second; 600 claims take 40 seconds. */
 const BURST = { size: 30, perSecond: 15 };

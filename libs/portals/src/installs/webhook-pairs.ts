@@ -1,8 +1,8 @@
 import { assertCallable } from '@relay/bitrix24';
 import type { DataSource, EntityManager } from 'typeorm';
 import { hasApplicationToken, hashApplicationToken } from '../repository/application-token.js';
-import { PortalError } from '../store/errors.js';
-import { inTransaction, queryRows } from '../store/sql.js';
+import { PortalError } from '../database/errors.js';
+import { inTransaction, queryRows } from '../database/sql.js';
 import type { PortalRepository } from '../repository/portal-repository.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 

@@ -1,8 +1,8 @@
 import { BUCKET_RULES, DEFAULT_LIMIT, type Priority } from '@relay/bitrix24';
 import { type Log, prepared } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { notInstalled } from '../store/errors.js';
-import { queryRows } from '../store/sql.js';
+import { notInstalled } from '../database/errors.js';
+import { queryRows } from '../database/sql.js';
 
 /**
  * The leaky bucket in SQL, so that taking a ticket is one statement. Same constants and formulas as

@@ -8,7 +8,7 @@ import {
 } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { inTransaction, queryRows } from '../store/sql.js';
+import { inTransaction, queryRows } from '../database/sql.js';
 
 /** By method, in lower case. */
 type ThrottledMethods = ReadonlyMap<string, ThrottledMethod>;

@@ -1,8 +1,8 @@
 import { ENTERPRISE_LIMIT, type RateLimit, DEFAULT_LIMIT } from '@relay/bitrix24';
 import type { DataSource } from 'typeorm';
-import { notInstalled } from '../store/errors.js';
+import { notInstalled } from '../database/errors.js';
 import { INSERT_BUCKET_SQL, LOCKED_BUCKET } from './database-bucket.js';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 
 /** `free`: on-premise portals have no limit unless their administrator sets one. */
 export type PortalLimit = RateLimit | 'free';

@@ -1,7 +1,7 @@
 import type { RateLimiter } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
-import { WeakValues } from '../store/weak-values.js';
+import { WeakValues } from '../cache/weak-values.js';
 import { DatabaseBucket } from './database-bucket.js';
 import { DatabaseOperatingTimes } from './database-operating-times.js';
 import { DistributedRateLimiter } from './distributed-rate-limiter.js';

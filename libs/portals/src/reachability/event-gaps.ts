@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 import { IS_UNREACHABLE } from './reachability.js';
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import type { UnreachableReason } from '../store/entities.js';
-import { inTransaction, queryRows } from '../store/sql.js';
+import type { UnreachableReason } from '../database/entities.js';
+import { inTransaction, queryRows } from '../database/sql.js';
 import { countHours, HOUR_MS, MAX_SILENCE_MS, silentAt, SLOT_MS, type UsualRate } from './usual-rate.js';
 
 /** One lost test event is no proof; the second one follows after this time. */

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 
 const KEPT_DAYS = 30;
 

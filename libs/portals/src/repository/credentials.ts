@@ -2,11 +2,11 @@
 import type { PortalAccess, TokenGrant } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
-import { CredentialsEntity, PortalEntity } from '../store/entities.js';
-import { notInstalled } from '../store/errors.js';
+import { CredentialsEntity, PortalEntity } from '../database/entities.js';
+import { notInstalled } from '../database/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { notify } from '../store/postgres-listener.js';
-import { countChanged, queryRows } from '../store/sql.js';
+import { notify } from '../database/postgres-listener.js';
+import { countChanged, queryRows } from '../database/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 
 /** Health columns of a new credential. */

@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { IS_UNREACHABLE } from '../reachability/reachability.js';
-import type { DeliveryMode, ShownPortalState } from '../store/entities.js';
-import { queryRows } from '../store/sql.js';
+import type { DeliveryMode, ShownPortalState } from '../database/entities.js';
+import { queryRows } from '../database/sql.js';
 
 /** A portal, for operators. */
 export interface ListedPortal {

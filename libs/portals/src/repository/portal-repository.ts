@@ -17,10 +17,10 @@ import {
   PendingInstallEntity,
   PortalEntity,
   type ApplicationTokenKind,
-} from '../store/entities.js';
-import { PortalStoreUnavailableError, notInstalled, PortalError } from '../store/errors.js';
-import { countChanged, inTransaction } from '../store/sql.js';
-import { notify } from '../store/postgres-listener.js';
+} from '../database/entities.js';
+import { PortalStoreUnavailableError, notInstalled, PortalError } from '../database/errors.js';
+import { countChanged, inTransaction } from '../database/sql.js';
+import { notify } from '../database/postgres-listener.js';
 import { domainOf, hostOf, isSameHost } from './portal-domain.js';
 import type { SecretBox } from '../encryption/secret-box.js';
 

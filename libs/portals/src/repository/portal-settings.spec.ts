@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
-import { PostgresListener } from '../store/postgres-listener.js';
+import { PostgresListener } from '../database/postgres-listener.js';
 import { PortalCache } from '../cache/portal-cache.js';
 import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from './portal-repository.js';

@@ -3,9 +3,9 @@ import leven from 'leven';
 import { LRUCache } from 'lru-cache';
 import type { DataSource, EntityManager } from 'typeorm';
 import { z, type ZodType } from 'zod';
-import { notInstalled, PortalError } from '../store/errors.js';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify } from '../store/postgres-listener.js';
+import { notInstalled, PortalError } from '../database/errors.js';
+import { countChanged, inTransaction, queryRows } from '../database/sql.js';
+import { notify } from '../database/postgres-listener.js';
 import type { PortalCache } from '../cache/portal-cache.js';
 
 /** Settings of a portal for one consumer. */

@@ -6,8 +6,8 @@ import {
   OfflineAccessEntity,
   OfflineBindingEntity,
   type BindingWork,
-} from '../store/entities.js';
-import { queryRows } from '../store/sql.js';
+} from '../database/entities.js';
+import { queryRows } from '../database/sql.js';
 
 const FIRST_WAIT_MS = 30_000;
 const MAX_WAIT_MS = 3_600_000;

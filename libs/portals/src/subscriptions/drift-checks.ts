@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 
 const DAY_MS = 24 * 3_600_000;
 /** A comparison is due at a random moment after the last one, so that those of thousands of portals stay spread. */

@@ -6,8 +6,8 @@ import {
   isDue,
   type BindingClaim,
 } from './binding-attempts.js';
-import { EventBindingEntity, type BindingState, type BindingWork } from '../store/entities.js';
-import { inTransaction, queryRows } from '../store/sql.js';
+import { EventBindingEntity, type BindingState, type BindingWork } from '../database/entities.js';
+import { inTransaction, queryRows } from '../database/sql.js';
 import { WANTED_ONLINE } from './wanted-names.js';
 
 interface NamesOfPortal {

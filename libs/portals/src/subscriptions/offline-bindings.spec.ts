@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { PortalRepository } from '../repository/portal-repository.js';
-import type { DeliveryMode } from '../store/entities.js';
+import type { DeliveryMode } from '../database/entities.js';
 import { EventBindings } from './event-bindings.js';
 import { OfflineBindings } from './offline-bindings.js';
 import { Subscriptions } from './subscriptions.js';

@@ -1,9 +1,9 @@
 import type { OfflineAccess } from '@relay/bitrix24';
 import type { DataSource } from 'typeorm';
-import { OfflineBindingEntity, type DeliveryMode, type OfflineBindingState } from '../store/entities.js';
-import { notInstalled } from '../store/errors.js';
-import { notify } from '../store/postgres-listener.js';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
+import { OfflineBindingEntity, type DeliveryMode, type OfflineBindingState } from '../database/entities.js';
+import { notInstalled } from '../database/errors.js';
+import { notify } from '../database/postgres-listener.js';
+import { countChanged, inTransaction, queryRows } from '../database/sql.js';
 import { forgetUnchanged, isDue } from './binding-attempts.js';
 import { WANTED_OFFLINE } from './wanted-names.js';
 

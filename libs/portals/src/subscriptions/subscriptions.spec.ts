@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { notify, PostgresListener } from '../store/postgres-listener.js';
+import { notify, PostgresListener } from '../database/postgres-listener.js';
 import { Subscriptions } from './subscriptions.js';
 
 describe('Subscriptions', () => {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify, type PostgresListener } from '../store/postgres-listener.js';
+import { countChanged, inTransaction, queryRows } from '../database/sql.js';
+import { notify, type PostgresListener } from '../database/postgres-listener.js';
 import { WANTED_OF_PORTAL } from './wanted-names.js';
 
 /** One event name of a consumer; it has not missed events before `since`. */

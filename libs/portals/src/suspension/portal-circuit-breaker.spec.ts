@@ -7,7 +7,7 @@ import { clear, keptLog, PortalsDatabase, type LogLine } from '../../test/portal
 import { SingleUseOAuth } from '../../test/single-use-oauth.js';
 import { tokenStore } from '../../test/token-stores.js';
 import { hasApplicationToken } from '../repository/application-token.js';
-import { PostgresListener } from '../store/postgres-listener.js';
+import { PostgresListener } from '../database/postgres-listener.js';
 import { PortalQuery } from '../repository/portal-query.js';
 import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from '../repository/portal-repository.js';

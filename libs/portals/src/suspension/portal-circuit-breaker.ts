@@ -3,8 +3,8 @@ import { counter, type Log } from '@relay/platform';
 import { LRUCache } from 'lru-cache';
 import type { DataSource } from 'typeorm';
 import { EventGaps } from '../reachability/event-gaps.js';
-import { notify } from '../store/postgres-listener.js';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
+import { notify } from '../database/postgres-listener.js';
+import { countChanged, inTransaction, queryRows } from '../database/sql.js';
 import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
 
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */

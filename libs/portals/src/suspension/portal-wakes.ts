@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 
 /** Longer than it takes to wake all that waits for so many portals; a process that dies leaves it to the others. */
 const LEASE_MS = 60_000;

@@ -6,9 +6,9 @@
 import type { Log } from '@relay/platform';
 import type { DataSource, EntityManager } from 'typeorm';
 import { lockPortal } from '../repository/credentials.js';
-import { NOT_SUSPENDED, PortalEntity } from '../store/entities.js';
-import { countChanged, inTransaction, queryRows } from '../store/sql.js';
-import { notify } from '../store/postgres-listener.js';
+import { NOT_SUSPENDED, PortalEntity } from '../database/entities.js';
+import { countChanged, inTransaction, queryRows } from '../database/sql.js';
+import { notify } from '../database/postgres-listener.js';
 
 export interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */

@@ -1,4 +1,4 @@
-import type { CredentialsEntity } from '../store/entities.js';
+import type { CredentialsEntity } from '../database/entities.js';
 
 /** Early refreshes without delay: a portal can invalidate a token early, for example when all sessions are ended. */
 const FREE_IF_ACCEPTED = 5;

@@ -2,7 +2,7 @@ import { OAuthError } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import type { DataSource } from 'typeorm';
 import type { DatabaseTokenStore } from './database-token-store.js';
-import { queryRows } from '../store/sql.js';
+import { queryRows } from '../database/sql.js';
 
 /** A refresh token lives 180 days; a month is left for failures and retries (`settings/oauth/auto-renewal.md`). */
 const IDLE_DAYS = 150;

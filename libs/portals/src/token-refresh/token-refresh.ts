@@ -16,10 +16,10 @@ import {
   readCredentials,
   storeGrant,
 } from '../repository/credentials.js';
-import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../store/entities.js';
-import { PortalError } from '../store/errors.js';
+import { NOT_SUSPENDED, PortalEntity, type CredentialsEntity } from '../database/entities.js';
+import { PortalError } from '../database/errors.js';
 import type { SecretBox } from '../encryption/secret-box.js';
-import { notify } from '../store/postgres-listener.js';
+import { notify } from '../database/postgres-listener.js';
 import { resetRejections } from './credential-health.js';
 import { checkRefreshRate } from './refresh-rate.js';
 
