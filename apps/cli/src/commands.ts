@@ -28,7 +28,7 @@ import {
 } from './portals.js';
 import { applySubscriptions, diffSubscriptions } from './subscriptions.js';
 import { runSync, syncStatus } from './sync.js';
-import { generateTypes } from './types.js';
+import { generateTypes } from './generate-types.js';
 
 const FILTERS = ['consumer', 'portal', 'error', 'since', 'until'] as const;
 

@@ -6,7 +6,7 @@ import { findPortal } from './portal-name.js';
 
 type UserField = UserFieldsResponse['fields'][number];
 /** The user fields of one object type. */
-type Described = Entity & UserFieldsResponse;
+type DescribedType = Entity & UserFieldsResponse;
 
 /**
  * TypeScript with a zod schema and a type for the user fields of each object type of a portal.
@@ -15,7 +15,7 @@ type Described = Entity & UserFieldsResponse;
  */
 export async function generateTypes(api: AdminClient, name: string, entity?: Entity): Promise<Report> {
   const { memberId, domain } = await findPortal(api, name);
-  const described: Described[] = [];
+  const described: DescribedType[] = [];
   for (const one of entity ? [entity] : STANDARD_ENTITIES) {
     const path = `/portals/${encodeURIComponent(memberId)}/user-fields/${one.entityTypeId}`;
     described.push({ ...one, ...userFieldsResponse.parse(await api.send('GET', path)) });
@@ -53,19 +53,19 @@ const MAX_COMMENT = 200;
 const MAX_OPTIONS_SHOWN = 50;
 
 /** @param domain of the portal, for the comment at the top */
-export function formatTypes(domain: string, described: readonly Described[]): string {
+export function formatTypes(domain: string, described: readonly DescribedType[]): string {
   const head = `// User fields of ${comment(domain)}, made by relay types generate. Make it again when the portal's fields have changed.`;
   return [head, "import { z } from 'zod';", ...described.map(formatEntity)].join('\n\n');
 }
 
-function formatEntity({ entityTypeId, name, fields, unreadable }: Described): string {
+function formatEntity({ entityTypeId, name, fields, unreadable }: DescribedType): string {
   const schema = `${name.charAt(0).toLowerCase()}${name.slice(1)}UserFields`;
   const known = fields.filter((field) => NAME.test(field.name));
-  const leftOut = unreadable + fields.length - known.length;
+  const skipped = unreadable + fields.length - known.length;
   const note =
-    leftOut === 0
+    skipped === 0
       ? ''
-      : ` Left out, because they are not as documented or too many: ${leftOut} fields and options.`;
+      : ` Left out, because they are not as documented or too many: ${skipped} fields and options.`;
   return [
     `/** Of items with entityTypeId ${entityTypeId}: \`${schema}.parse(item)\`. A value of another kind is undefined.${note} */`,
     `export const ${schema} = z.object({`,

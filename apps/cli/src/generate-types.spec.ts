@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import ts from 'typescript';
-import { formatTypes } from './types.js';
+import { formatTypes } from './generate-types.js';
 import { parseEntity } from './entity.js';
 
-type Described = Parameters<typeof formatTypes>[1][number];
+type DescribedType = Parameters<typeof formatTypes>[1][number];
 
-const field = (name: string, type: string, more: object = {}): Described['fields'][number] => ({
+const field = (name: string, type: string, more: object = {}): DescribedType['fields'][number] => ({
   name,
   type,
   title: 'A title',
@@ -14,7 +14,7 @@ const field = (name: string, type: string, more: object = {}): Described['fields
   options: [],
   ...more,
 });
-const deal = (fields: Described['fields'], unreadable = 0): Described => ({
+const deal = (fields: DescribedType['fields'], unreadable = 0): DescribedType => ({
   entityTypeId: 2,
   name: 'Deal',
   fields,
