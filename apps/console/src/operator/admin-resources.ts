@@ -13,17 +13,17 @@ import { ConsumerTrends } from './consumer-trend.js';
 import { usePoll } from './poll.js';
 
 /** The broker is asked for every queue, or the database for every event. */
-const SELDOM_MS = 15_000;
+const SLOW_POLL_MS = 15_000;
 
-export type Status = ReturnType<typeof useStatus>;
+export type AdminResources = ReturnType<typeof useAdminResources>;
 
-export function useStatus() {
+export function useAdminResources() {
   const consumers = usePoll<ConsumersResponse>(() => '/consumers');
   const portals = usePoll<PortalSearchResponse>(() => '/portals/search?state=attention&limit=20');
   const sync = usePoll<SyncResponse>(() => '/sync');
   const journal = usePoll<JournalsResponse>(() => '/journal');
-  const topology = usePoll<TopologyResponse>(() => '/topology', { everyMs: SELDOM_MS });
-  const unrouted = usePoll<UnroutedResponse>(() => '/unrouted', { everyMs: SELDOM_MS });
+  const topology = usePoll<TopologyResponse>(() => '/topology', { everyMs: SLOW_POLL_MS });
+  const unrouted = usePoll<UnroutedResponse>(() => '/unrouted', { everyMs: SLOW_POLL_MS });
   const findings = computed(() =>
     findingsIn({
       consumers: consumers.data.value?.consumers,
