@@ -7,7 +7,7 @@ import type {
 } from '@relay/admin-contract';
 import { grouped, plural } from '@relay/admin-contract/texts';
 import { computed, onScopeDispose, ref } from 'vue';
-import { announce } from './announce.js';
+import { announce } from '../shared/announce.js';
 import { callApi, messageOf } from './api.js';
 
 export interface Selection {

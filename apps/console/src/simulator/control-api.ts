@@ -1,5 +1,4 @@
 /** The part of the simulator's control API that its page uses. */
-import { ref } from 'vue';
 
 export interface Row {
   id: number;
@@ -84,26 +83,19 @@ export async function portalNames(): Promise<string[]> {
  */
 export function watchPortal(
   portal: string,
-  to: { seen: (view: PageView) => void; connected: (is: boolean) => void; gone: () => void },
+  to: { onSnapshot: (view: PageView) => void; onConnection: (is: boolean) => void; onGone: () => void },
 ): () => void {
   const source = new EventSource(`/_sim/portals/${encodeURIComponent(portal)}/changes`);
-  source.addEventListener('open', () => to.connected(true));
-  source.addEventListener('error', () => to.connected(false));
-  source.addEventListener('message', ({ data }) => to.seen(JSON.parse(data)));
+  source.addEventListener('open', () => to.onConnection(true));
+  source.addEventListener('error', () => to.onConnection(false));
+  source.addEventListener('message', ({ data }) => to.onSnapshot(JSON.parse(data)));
   source.addEventListener('gone', () => {
     source.close();
-    to.gone();
+    to.onGone();
   });
   return () => source.close();
 }
 
-export function reasonOf(error: unknown): string {
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : 'the simulator does not answer';
-}
-
-export const announced = ref('');
-
-/** Read aloud by a screen reader. */
-export function announce(text: string): void {
-  announced.value = text;
 }
