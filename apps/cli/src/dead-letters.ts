@@ -62,9 +62,9 @@ export async function replayDead(api: AdminClient, options: GivenOptions): Promi
     const answer = deadLetterReplayResponse.parse(
       await api.send('POST', '/dead-letters/replay', { ...body, rate }),
     );
-    return { ...answer, letters: answer.replayed };
+    return { ...answer, deadLetters: answer.replayed };
   });
-  return { value: { replayed: total.letters }, text: formatTotal(total, 'replayed to their consumers') };
+  return { value: { replayed: total.deadLetters }, text: formatTotal(total, 'replayed to their consumers') };
 }
 
 export async function dropDead(api: AdminClient, options: GivenOptions): Promise<Report> {
@@ -72,13 +72,13 @@ export async function dropDead(api: AdminClient, options: GivenOptions): Promise
     const answer = deadLetterDropResponse.parse(
       await api.send('POST', '/dead-letters/drop', { ...body, all: options.all }),
     );
-    return { ...answer, letters: answer.dropped };
+    return { ...answer, deadLetters: answer.dropped };
   });
-  return { value: { dropped: total.letters }, text: formatTotal(total, 'dropped') };
+  return { value: { dropped: total.deadLetters }, text: formatTotal(total, 'dropped') };
 }
 
 interface Page extends DeadLetterPage {
-  letters: number;
+  deadLetters: number;
 }
 
 async function runPages(
@@ -88,21 +88,21 @@ async function runPages(
 ): Promise<Page> {
   const { limit = Infinity } = options;
   const filters = { ...(await filtersIn(api, options)), ...(options.id !== undefined && { id: options.id }) };
-  const total: Page = { letters: 0, done: false, complete: true, until: '' };
-  while (!total.done && total.letters < limit) {
-    const left = limit === Infinity ? undefined : limit - total.letters;
+  const total: Page = { deadLetters: 0, done: false, complete: true, until: '' };
+  while (!total.done && total.deadLetters < limit) {
+    const left = limit === Infinity ? undefined : limit - total.deadLetters;
     const body = { ...filters, ...(total.until !== '' && { until: total.until }), limit: left };
-    const { letters, ...answer } = await request({ ...body, from: total.next });
+    const { deadLetters: count, ...answer } = await request({ ...body, from: total.next });
     Object.assign(total, answer);
-    total.letters += letters;
-    if (!total.done && process.stderr.isTTY) process.stderr.write(`${total.letters} so far\n`);
+    total.deadLetters += count;
+    if (!total.done && process.stderr.isTTY) process.stderr.write(`${total.deadLetters} so far\n`);
   }
   return total;
 }
 
-function formatTotal({ letters, complete }: Page, what: string): string {
-  const text = letters === 1 ? `1 dead letter ${what}.` : `${letters} dead letters ${what}.`;
-  return complete || letters > 0 ? text : `${text} ${TRUNCATED_HINT}`;
+function formatTotal({ deadLetters, complete }: Page, what: string): string {
+  const text = deadLetters === 1 ? `1 dead letter ${what}.` : `${deadLetters} dead letters ${what}.`;
+  return complete || deadLetters > 0 ? text : `${text} ${TRUNCATED_HINT}`;
 }
 
 async function filtersIn(

@@ -117,8 +117,8 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
         const forMs = Math.max(1, deadline - performance.now());
         return deadLetters.replay(one, filterOf({ ...given, until }), { rate, limit: left, forMs });
       };
-      const { letters, ...page } = await pages({ consumer, from }, limit, deadline, replay);
-      return { replayed: letters, ...page, until };
+      const { deadLetters: count, ...page } = await pages({ consumer, from }, limit, deadline, replay);
+      return { replayed: count, ...page, until };
     },
   );
   api.post('/ops/api/dead-letters/drop', async (request): Promise<Sent<typeof deadLetterDropResponse>> => {
@@ -130,10 +130,10 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
       ...given
     } = deadLetterDropRequest.parse(request.body ?? {});
     const until = given.until ?? new Date();
-    const { letters, ...page } = await pages({ consumer, from }, limit, Infinity, (one, left) =>
+    const { deadLetters: count, ...page } = await pages({ consumer, from }, limit, Infinity, (one, left) =>
       deadLetters.drop(one, filterOf({ ...given, until }), Math.min(left, MAX_DROPPED)),
     );
-    return { dropped: letters, ...page, until };
+    return { dropped: count, ...page, until };
   });
 
   /** One consumer after the other, until the limit or the deadline. `done`: no matching dead letter is left. */
@@ -143,21 +143,21 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     deadline: number,
     page: (consumer: string, left: number) => Promise<ReplayPage>,
   ): Promise<Pages> {
-    const total: Pages = { letters: 0, done: true, complete: true };
+    const total: Pages = { deadLetters: 0, done: true, complete: true };
     await each(consumer, async (one) => {
-      if (total.letters >= limit || (from !== undefined && one < from)) return;
+      if (total.deadLetters >= limit || (from !== undefined && one < from)) return;
       if (performance.now() >= deadline) {
         total.done = false;
         total.next ??= one;
         return;
       }
-      const { letters, done, complete } = await page(one, limit - total.letters);
-      total.letters += letters;
+      const { deadLetters: count, done, complete } = await page(one, limit - total.deadLetters);
+      total.deadLetters += count;
       total.done &&= done;
       total.complete &&= complete;
       if (!done) total.next ??= one;
     });
-    return { ...total, done: total.done || total.letters >= limit };
+    return { ...total, done: total.done || total.deadLetters >= limit };
   }
 
   /** The named consumer, or all. One that was not named may have no queues yet. */

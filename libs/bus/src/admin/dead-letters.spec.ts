@@ -137,7 +137,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     await letDie(consumer, [one, other, one]);
     await eventually(() => expect(siblings).toHaveLength(3));
     const round = await test.admin.deadLetters.replay(consumer, { memberId: one }, fast);
-    expect(round).toEqual({ letters: 2, done: true, complete: true });
+    expect(round).toEqual({ deadLetters: 2, done: true, complete: true });
     expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
     const back: Delivery[] = [];
     await test.consume({ consumer, names, receive: (delivery) => void back.push(delivery) });
@@ -169,7 +169,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     const rounds = [];
     for (let done = false; !done;) {
       const round = await test.admin.deadLetters.replay(consumer, filter, options);
-      rounds.push(round.letters);
+      rounds.push(round.deadLetters);
       ({ done } = round);
     }
     expect(rounds).toEqual([2, 2, 1]);
@@ -188,20 +188,20 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     );
     const round = await test.admin.deadLetters.replay(consumer, {}, { rate: 5, limit: 1_000, forMs: 300 });
     expect(round.done).toBe(false);
-    expect(round.letters).toBeLessThan(4);
+    expect(round.deadLetters).toBeLessThan(4);
     const { dead, waiting } = await test.admin.statusOf(consumer);
-    expect([dead, waiting]).toEqual([4 - round.letters, round.letters]);
+    expect([dead, waiting]).toEqual([4 - round.deadLetters, round.deadLetters]);
   });
 
   it('are dropped by filter, and no others', async () => {
     const consumer = test.newConsumer();
     await letDie(consumer, [one, other, one]);
     expect(await test.admin.deadLetters.drop(consumer, { memberId: one }, 1)).toMatchObject({
-      letters: 1,
+      deadLetters: 1,
       done: false,
     });
     expect(await test.admin.deadLetters.drop(consumer, { memberId: one }, 10)).toMatchObject({
-      letters: 1,
+      deadLetters: 1,
       done: true,
     });
     expect(await list(consumer)).toMatchObject({ matching: 1, letters: [{ memberId: other }] });
@@ -219,7 +219,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       Promise.all([replay(25), replay(1_000), replay(1_000)]),
       list(consumer),
     ]);
-    expect(rounds.reduce((sum, { letters }) => sum + letters, 0)).toBe(count);
+    expect(rounds.reduce((sum, { deadLetters }) => sum + deadLetters, 0)).toBe(count);
     expect([count, count - 25, 0]).toContain(listed.matching);
     const back: string[] = [];
     await test.consume({ consumer, names, receive: ({ event }) => void back.push(event.id) });
@@ -244,11 +244,11 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     for (let looks = 0; looks < 4; looks++) {
       expect(await list(consumer, {}, 1)).toMatchObject({ matching: count, complete: true });
     }
-    expect(await test.admin.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ letters: 1_000 });
+    expect(await test.admin.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ deadLetters: 1_000 });
     expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 });
-    const { letters } = await test.admin.deadLetters.replay(consumer, {}, fast);
-    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 - letters });
-    expect((await test.admin.statusOf(consumer)).waiting).toBe(letters);
+    const { deadLetters } = await test.admin.deadLetters.replay(consumer, {}, fast);
+    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 - deadLetters });
+    expect((await test.admin.statusOf(consumer)).waiting).toBe(deadLetters);
   });
 
   it('of an unknown consumer are rejected with its name', async () => {

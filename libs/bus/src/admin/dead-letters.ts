@@ -120,7 +120,7 @@ export class DeadLetters {
       }),
     );
     this.counts.outdate(consumer);
-    return { letters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
+    return { deadLetters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
   }
 
   /** Dead letters that a replay of this process holds, so that the bus does not count them. */

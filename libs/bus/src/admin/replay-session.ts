@@ -13,7 +13,7 @@ export interface ReplayOptions {
 
 export interface ReplayPage {
   /** Dead letters replayed or dropped. */
-  letters: number;
+  deadLetters: number;
   /** No match is left; else the next page continues. */
   done: boolean;
   /** False: there are more dead letters than one scan examines. */
@@ -48,17 +48,17 @@ export class ReplaySession {
     this.canContinue = false;
     const rateLimiter = new ReplayRateLimiter(rate);
     const deadline = performance.now() + forMs;
-    let letters = 0;
-    while (letters < limit && performance.now() < deadline) {
+    let deadLetters = 0;
+    while (deadLetters < limit && performance.now() < deadline) {
       if ((await reader.find(deadline)) !== 'found') break;
       await rateLimiter.admit();
-      if (await reader.replay()) letters += 1;
+      if (await reader.replay()) deadLetters += 1;
     }
     // The following page keeps the rate of this one.
     await rateLimiter.idle();
     const next = await reader.find(performance.now());
-    this.canContinue = (next === 'found' || next === 'not yet') && letters < limit;
-    return { letters, done: next === 'end', complete: reader.complete };
+    this.canContinue = (next === 'found' || next === 'not yet') && deadLetters < limit;
+    return { deadLetters, done: next === 'end', complete: reader.complete };
   }
 
   /** Whether a next page may use it: it is not at its end, and nobody waits for its lock. */

@@ -59,7 +59,7 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
       const by = admins[pages.length % admins.length] ?? admin;
       const page = await by.deadLetters.replay(consumer, filter, options);
       expect(page.complete).toBe(true);
-      pages.push(page.letters);
+      pages.push(page.deadLetters);
       ({ done } = page);
     }
     return pages;
@@ -105,7 +105,7 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
     expect(
       await admin.deadLetters.replay(consumer, { id }, { rate: 1, limit: 1, forMs: 60_000 }),
     ).toMatchObject({
-      letters: 1,
+      deadLetters: 1,
     });
     expect(await entitiesOf(consumer)).toEqual(before.toSpliced(2, 1));
   });
@@ -124,23 +124,26 @@ describe.each(busAdminsUnderTest)('a replay in pages on %s', (_, setUp) => {
     const consumer = test.newConsumer();
     await letDie(consumer, 30, [one]);
     const slow = { rate: 10, limit: Infinity, forMs: 300 };
-    const { letters, done } = await admin.deadLetters.replay(consumer, {}, slow);
+    const { deadLetters, done } = await admin.deadLetters.replay(consumer, {}, slow);
     expect(done).toBe(false);
-    expect((await admin.statusOf(consumer)).dead).toBe(30 - letters);
-    expect(await test.admin.deadLetters.list(consumer, {}, 1)).toMatchObject({ matching: 30 - letters });
-    expect(sum(await replayAll(consumer, {}))).toBe(30 - letters);
+    expect((await admin.statusOf(consumer)).dead).toBe(30 - deadLetters);
+    expect(await test.admin.deadLetters.list(consumer, {}, 1)).toMatchObject({ matching: 30 - deadLetters });
+    expect(sum(await replayAll(consumer, {}))).toBe(30 - deadLetters);
   });
 
   it('returns what it holds when the next page does not come', async () => {
     const consumer = test.newConsumer();
     await letDie(consumer, 30, [one]);
-    const { letters } = await admin.deadLetters.replay(
+    const { deadLetters } = await admin.deadLetters.replay(
       consumer,
       {},
       { rate: 10, limit: Infinity, forMs: 300 },
     );
     await eventually(async () =>
-      expect(await test.admin.statusOf(consumer)).toMatchObject({ dead: 30 - letters, waiting: letters }),
+      expect(await test.admin.statusOf(consumer)).toMatchObject({
+        dead: 30 - deadLetters,
+        waiting: deadLetters,
+      }),
     );
   });
 

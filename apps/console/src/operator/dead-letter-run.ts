@@ -50,14 +50,14 @@ export function outcomeText({ replayed, diedAgain, open, retrying, isSettled }: 
   return `So far ${died}${work.length > 0 ? `; the consumer has ${work.join(', ')}` : ''}.`;
 }
 
-function missedText(letters: number): string {
-  if (letters === 0) return '';
-  const were = letters === 1 ? 'was' : 'were';
-  return `${grouped(letters)} ${were} no longer there: somebody else has replayed or dropped ${letters === 1 ? 'it' : 'them'}.`;
+function missedText(deadLetters: number): string {
+  if (deadLetters === 0) return '';
+  const were = deadLetters === 1 ? 'was' : 'were';
+  return `${grouped(deadLetters)} ${were} no longer there: somebody else has replayed or dropped ${deadLetters === 1 ? 'it' : 'them'}.`;
 }
 
 /** One at a time. Ends with the component that calls it: the server finishes the page that it has begun. */
-export function useLetterRun() {
+export function useDeadLetterRun() {
   const kind = ref<'replay' | 'drop'>();
   const isRunning = ref(false);
   const handled = ref(0);
@@ -86,7 +86,7 @@ export function useLetterRun() {
       for (let isDone = false; !isDone && !signal.aborted;) {
         const page = await nextPage(what, { ...selection, ...(startedAt && { until: startedAt }) });
         startedAt = page.until;
-        handled.value += page.letters;
+        handled.value += page.deadLetters;
         isDone = page.done;
         // Two operators may have seen the same letters; each letter is taken by one of them.
         if (isDone) missed.value = Math.max(0, count - handled.value);
@@ -150,10 +150,10 @@ export function useLetterRun() {
 async function nextPage(what: 'replay' | 'drop', body: object) {
   if (what === 'replay') {
     const page = await callApi<DeadLetterReplayResponse>('/dead-letters/replay', { method: 'POST', body });
-    return { ...page, letters: page.replayed };
+    return { ...page, deadLetters: page.replayed };
   }
   const page = await callApi<DeadLetterDropResponse>('/dead-letters/drop', { method: 'POST', body });
-  return { ...page, letters: page.dropped };
+  return { ...page, deadLetters: page.dropped };
 }
 
 async function readOutcome(
