@@ -17,7 +17,7 @@ const MAX_DISTANCE = 3;
 
 /**
  * The commands as a program of commander. Its `parseAsync` throws CommanderError for help and version (exit code 0) and
- * for what was called wrongly, after it has written the text.
+ * for a usage error, after it has written the text.
  */
 export function createProgram(
   commands: readonly Command[],
@@ -32,7 +32,7 @@ export function createProgram(
     .addHelpText(
       'after',
       '\nExamples, arguments and options: relay <command> --help\n' +
-        'Exit code: 0, 1 for a failure or a problem that was found, 2 for a wrong call.\n' +
+        'Exit code: 0, 1 for a failure or a problem that was found, 2 for a usage error.\n' +
         'Most commands ask the control plane that runs on OPS_PORT, with OPS_TOKEN.',
     )
     .exitOverride()
@@ -44,22 +44,23 @@ export function createProgram(
   program.configureHelp({
     showGlobalOptions: true,
     // All commands at once, each by its whole name.
-    visibleCommands: (node) => (node === program ? leavesOf(program) : new Help().visibleCommands(node)),
+    visibleCommands: (node) => (node === program ? leafCommands(program) : new Help().visibleCommands(node)),
     subcommandTerm: (node) => usageOf(node),
   });
   for (const command of commands) addCommand(program, command, onCall);
   return program;
 }
 
-const ownCommands = new WeakMap<Node, Command>();
+const definitionOf = new WeakMap<Node, Command>();
 
-function leavesOf(node: Node): Node[] {
-  const below = node.commands.flatMap(leavesOf);
-  return ownCommands.has(node) ? [node, ...below] : below;
+/** Those that can be called: `portals` as well as `portals test` below it. */
+function leafCommands(node: Node): Node[] {
+  const below = node.commands.flatMap(leafCommands);
+  return definitionOf.has(node) ? [node, ...below] : below;
 }
 
 function usageOf(node: Node): string {
-  const command = ownCommands.get(node);
+  const command = definitionOf.get(node);
   if (!command) return node.name();
   return [command.name, ...argumentsOf(command).map(({ syntax }) => syntax)].join(' ');
 }
@@ -74,7 +75,7 @@ function argumentsOf({ positionals = [], isLastOptional = false }: Command) {
 function addCommand(program: Node, command: Command, onCall: (call: Call) => Promise<void>): void {
   const { name, summary, example, positionals = [], options = [] } = command;
   const node = nodeOf(program, name.split(' '));
-  ownCommands.set(node, command);
+  definitionOf.set(node, command);
   node
     .description(summary)
     .showHelpAfterError(`See: relay ${name} --help`)

@@ -9,7 +9,7 @@ import {
 import { silentLog } from '@relay/platform';
 import { Subscriptions } from '@relay/portals';
 import type { DataSource } from 'typeorm';
-import { ok, orOk, problem, shortened, type Finding } from './finding.js';
+import { ok, problemsOrOk, problem, shortened, type Finding } from './finding.js';
 
 /** Quorum queues with at-least-once dead-lettering. */
 const OLDEST_RABBITMQ = [3, 10];
@@ -31,7 +31,7 @@ export async function checkBroker(amqpUrl: string): Promise<Finding[]> {
             `RabbitMQ is in alarm (${alarm}) and accepts no event: give it memory or disk; events wait in the gateways' journals`,
           ]),
     ];
-    return orOk('broker', problems, `RabbitMQ ${version} answers and accepts messages`);
+    return problemsOrOk('broker', problems, `RabbitMQ ${version} answers and accepts messages`);
   } catch (error) {
     return [problem(NO_BROKER, explainConnectionError(error, 'AMQP_URL').reason)];
   }
@@ -77,7 +77,7 @@ export class BusChecks {
       const why = detail === null ? '' : ` (${detail})`;
       return `${kind} ${name} ${labels[state]}${why}: ${remedyOf(state, consumer)}`;
     });
-    return orOk(
+    return problemsOrOk(
       'topology',
       shortened(lines),
       `${parts.length} queues, exchanges, tables and bindings are right`,
@@ -107,7 +107,11 @@ export class BusChecks {
       }
       if (newer > 0) problems.push(`${newer} events of a newer version wait: finish the upgrade`);
       findings.push(
-        ...orOk(`consumer ${consumer}`, problems, `${processes.length} processes, ${waiting} events wait`),
+        ...problemsOrOk(
+          `consumer ${consumer}`,
+          problems,
+          `${processes.length} processes, ${waiting} events wait`,
+        ),
       );
     }
     return findings.length > 0 ? findings : [ok('consumers', 'none has ever started here')];
@@ -121,7 +125,7 @@ export class BusChecks {
       if (owners.length === 0) return [];
       return `${events} events ${name} reached nobody, though ${[...new Set(owners)].join(', ')} wants them: relay unrouted replay; if more come, restart the consumer, which binds them`;
     });
-    return orOk('unrouted', lines, 'no event that somebody wants');
+    return problemsOrOk('unrouted', lines, 'no event that somebody wants');
   }
 
   /** Event names by consumer; empty for one that only the bus knows. */

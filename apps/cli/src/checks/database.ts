@@ -1,7 +1,7 @@
 import { explainConnectionError } from '@relay/bus';
 import { DatabaseClient, requireMigrations, StartupError } from '@relay/platform';
 import { skewText } from './address.js';
-import { ok, orOk, problem, type Finding } from './finding.js';
+import { ok, problemsOrOk, problem, type Finding } from './finding.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 8_000;
@@ -111,7 +111,7 @@ function roleFindings({ role, isSuperuser }: Facts, denied: readonly string[]): 
       `${role} may not read and write ${some}${denied.length > 3 ? ` and ${denied.length - 3} more tables` : ''}: run npm run migrate with MIGRATE_DATABASE_URL, which grants it`,
     );
   }
-  return orOk('database role', problems, `${role} may do what is needed, and is no superuser`);
+  return problemsOrOk('database role', problems, `${role} may do what is needed, and is no superuser`);
 }
 
 async function deniedTables(client: DatabaseClient): Promise<string[]> {
@@ -141,5 +141,5 @@ async function checkTransactions(client: DatabaseClient, longMs: number): Promis
     ({ pid, role, app, seconds }) =>
       `a transaction of ${role} (${app || 'unnamed'}, process ${pid}) is open for ${Math.round(seconds / 60)} min, and keeps PostgreSQL from reusing space: end it, with SELECT pg_terminate_backend(${pid}) if need be`,
   );
-  return orOk('transactions', lines, 'none is open for long');
+  return problemsOrOk('transactions', lines, 'none is open for long');
 }

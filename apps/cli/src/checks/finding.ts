@@ -15,7 +15,7 @@ export const problem = (check: string, text: string): Finding => ({ check, state
 export const skipped = (check: string, text: string): Finding => ({ check, state: 'skipped', text });
 
 /** Problems, or one line that says that there are none. */
-export function orOk(check: string, problems: readonly string[], text: string): Finding[] {
+export function problemsOrOk(check: string, problems: readonly string[], text: string): Finding[] {
   return problems.length === 0 ? [ok(check, text)] : problems.map((each) => problem(check, each));
 }
 

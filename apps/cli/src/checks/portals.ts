@@ -12,7 +12,7 @@ import {
   type ListedPortal,
 } from '@relay/portals';
 import type { DataSource } from 'typeorm';
-import { ok, orOk, problem, shortened, type Finding } from './finding.js';
+import { ok, problemsOrOk, problem, shortened, type Finding } from './finding.js';
 import type { Settings } from './settings.js';
 
 /** A binding takes seconds; a control plane looks for portals without it every minute. */
@@ -38,13 +38,13 @@ export async function checkKeys(dataSource: DataSource, keys: TokenKey[]): Promi
   ];
 }
 
-/** Stored settings of portals that consumers do not take. */
+/** Stored settings of portals that consumers reject. */
 export async function checkPortalSettings(dataSource: DataSource): Promise<Finding[]> {
   const lines = (await invalidSettings(dataSource)).map(
     ({ domain, consumer, reason }) =>
       `those of ${consumer} at ${domain} are not valid, and its defaults apply: ${reason}; relay portals set ${domain} ${consumer} '<json>'`,
   );
-  return orOk('portal settings', shortened(lines), 'all are valid');
+  return problemsOrOk('portal settings', shortened(lines), 'all are valid');
 }
 
 /** Tokens, scopes, bindings and delivery mode of each portal, as the database knows them. No portal is called. */
@@ -87,7 +87,7 @@ export async function checkPortals(
     ].flatMap((line) => (line === undefined ? [] : [`${domain} (${memberId}): ${line}`]));
   });
   return [
-    ...orOk(
+    ...problemsOrOk(
       'portals',
       shortened(lines, 50),
       `${installed.length} are installed, authorized and bound${
@@ -171,5 +171,5 @@ async function checkWaiting(dataSource: DataSource): Promise<Finding[]> {
         ]
       : []),
   ];
-  return orOk('installs', problems, 'none waits');
+  return problemsOrOk('installs', problems, 'none waits');
 }

@@ -5,7 +5,7 @@ import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { ok, orOk, problem, skipped, type Finding } from './finding.js';
+import { ok, problemsOrOk, problem, skipped, type Finding } from './finding.js';
 import type { Settings } from './settings.js';
 
 const API_TIMEOUT_MS = 5_000;
@@ -21,7 +21,7 @@ export async function checkServices(dataSource: DataSource, settings: Settings):
     listServiceProcesses(dataSource, 'gateway'),
   ]);
   return [
-    ...orOk(
+    ...problemsOrOk(
       'control plane',
       controlPlanes.length > 0
         ? []
@@ -30,7 +30,7 @@ export async function checkServices(dataSource: DataSource, settings: Settings):
           ],
       `${controlPlanes.length} at work`,
     ),
-    ...orOk(
+    ...problemsOrOk(
       'gateway',
       gateways.length > 0 ? [] : ['none has reported for 30 s: start it; until then events are lost'],
       `${gateways.length} at work`,
@@ -50,7 +50,7 @@ function checkJournals(gateways: readonly ServiceProcess[]): Finding[] {
     if (!parsed.success) return [];
     return journalProblems(parsed.data.journal).map((each) => `at ${host}: ${each}`);
   });
-  return orOk('journal', problems, 'every gateway can store events');
+  return problemsOrOk('journal', problems, 'every gateway can store events');
 }
 
 function journalProblems({

@@ -1,5 +1,5 @@
 import { EnvironmentError, readEnvironment, type Environment, type EnvironmentName } from '@relay/platform';
-import { orOk, type Finding } from './finding.js';
+import { problemsOrOk, type Finding } from './finding.js';
 
 /** What the services of an installation read. */
 const NAMES = [
@@ -45,7 +45,7 @@ export function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; find
   }
   // What several of them say together, such as one of two keys.
   problems.push(...problemsOf(() => void readEnvironment(valid, env)));
-  const findings = orOk('settings', problems, `${valid.length} variables are valid`);
+  const findings = problemsOrOk('settings', problems, `${valid.length} variables are valid`);
   return { settings, findings };
 }
 
