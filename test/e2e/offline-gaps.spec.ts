@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error, type Command } from '@relay/bitrix24';
+import { JobYieldedError } from '@relay/jobs';
 import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
 import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
@@ -162,6 +163,48 @@ describe('events that no queue has', () => {
           : result,
     };
     await expect(rig.catchUp(portal, { tampering })).rejects.toMatchObject({ code: 'BAD_ANSWER' });
+  });
+
+  it('of a portal that lists for ever end with a limit, in however many turns', async () => {
+    const portal = await portalOfOld('endless', true);
+    await expirePayment(portal, () => Promise.resolve());
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    let last = 0;
+    const endless: Tampering = {
+      answered: ({ method }, result) =>
+        method === 'crm.item.list'
+          ? { items: Array.from({ length: 50 }, () => ({ id: (last += 1) })) }
+          : result,
+    };
+    const turn = () => rig.catchUp(portal, { tampering: endless, limits: { requests: 3, turnMs: 0 } });
+    for (let turns = 0; turns < 3; turns += 1) await expect(turn()).rejects.toBeInstanceOf(JobYieldedError);
+    expect(await turn()).toBe(last);
+    expect(rig.log.lines).toContainEqual(
+      expect.objectContaining({
+        fields: expect.objectContaining({ event: 'offline.catch_up.cut', memberId: portal.memberId }),
+      }),
+    );
+    expect(await catchUp(portal)).toEqual([]);
+  });
+
+  it('are not made of items that have not changed, where a list ignores the filter', async () => {
+    const portal = await portalOfOld('unfiltered', true);
+    await expirePayment(portal, () => portal.change(contact, 2, { name: 'y' }));
+    await rig.visit(portal);
+    expect(await isOver(portal)).toBe(true);
+    const before = rig.published.length;
+    const unfiltered: Tampering = {
+      sent: ({ method, params }) => ({
+        method,
+        params:
+          method === 'crm.item.list'
+            ? { ...params, filter: { '>id': (params?.['filter'] as Record<string, unknown>)['>id'] } }
+            : params,
+      }),
+    };
+    expect(await rig.catchUp(portal, { tampering: unfiltered })).toBe(1);
+    expect(rig.published.slice(before).map(({ event }) => event.entityId)).toEqual(['2']);
   });
 
   it('are looked for after a plan did not allow to read the queue at all, from the last good visit on', async () => {

@@ -226,7 +226,15 @@ export class OfflineRig {
   /** The job of a portal whose events were missed, as often as its progress may be lost. @returns how many events */
   async catchUp(
     { memberId }: SimulatedPortal,
-    { mortal = new MortalProcess(), tampering = {} }: { mortal?: MortalProcess; tampering?: Tampering } = {},
+    {
+      mortal = new MortalProcess(),
+      tampering = {},
+      limits,
+    }: {
+      mortal?: MortalProcess;
+      tampering?: Tampering;
+      limits?: ConstructorParameters<typeof CatchUp>[6];
+    } = {},
   ): Promise<number> {
     const catchUp = new CatchUp(
       this.source,
@@ -235,6 +243,7 @@ export class OfflineRig {
       this.subscriptions,
       mortal.wrap(this.bus),
       this.log,
+      limits,
     );
     const jobs = new PortalJobs(this.source);
     const job = await jobs.request(OFFLINE_PULLER, memberId, 'catch-up');

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import {
   Bitrix24Error,
   type Command,
@@ -11,7 +11,7 @@ import {
 } from '@relay/bitrix24';
 import { CONSUMER_LOG, EVENT_PUBLISHER, type EventPublisher } from '@relay/consumer';
 import { openOfflineEvent, parseEventName, type PortalEvent } from '@relay/events';
-import type { JobProgress, JobRun } from '@relay/jobs';
+import { type JobProgress, type JobRun, JobYieldedError } from '@relay/jobs';
 import { counter, guidanceOf, type Log } from '@relay/platform';
 import { EventGaps, PortalClients, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
@@ -25,8 +25,12 @@ const published = counter({
 
 /** Nobody knows the portal's clock; it may be an hour off, or a bit more. */
 const CLOCK_SLACK_MS = 2 * 3_600_000;
-/** A portal that lists for ever is not asked for ever: five million items. */
-const MAX_REQUESTS = 2_000;
+const LIMITS = {
+  /** A portal that lists for ever is not asked for ever, in however many runs: five million items. */
+  requests: 2_000,
+  /** After this time a slow portal leaves its slot to others that wait. */
+  turnMs: 60_000,
+};
 /** Far more than any portal has. */
 const MAX_TYPES = 5_000;
 const LIST = 'crm.item.list';
@@ -65,7 +69,12 @@ const typesPage = z.object({
 });
 /** What a run has reported, and the next one goes on from. */
 const progressShape = z
-  .object({ gap: z.string(), events: z.int(), after: z.record(z.string(), z.string()) })
+  .object({
+    gap: z.string(),
+    events: z.int(),
+    requests: z.int().default(0),
+    after: z.record(z.string(), z.string()),
+  })
   .optional()
   .catch(undefined);
 
@@ -83,6 +92,7 @@ export class CatchUp {
     private readonly subscriptions: Subscriptions,
     @Inject(EVENT_PUBLISHER) private readonly publisher: EventPublisher,
     @Inject(CONSUMER_LOG) private readonly log: Log,
+    @Optional() private readonly limits = LIMITS,
   ) {}
 
   /** Portals with a gap that is over, and that was not requested yet. */
@@ -108,7 +118,7 @@ export class CatchUp {
 
   /**
    * @returns the number of events
-   * @throws Bitrix24Error, BusUnavailableError, the signal's reason
+   * @throws JobYieldedError after a turn; Bitrix24Error, BusUnavailableError, the signal's reason
    */
   async run({ job: { memberId, progress }, signal, report }: JobRun): Promise<JobProgress> {
     const [known] = await this.dataSource.query<{ doneGap: string }[]>(
@@ -123,10 +133,12 @@ export class CatchUp {
     const fromMs = gap.beganAt.getTime() - CLOCK_SLACK_MS;
     const client = this.clients.for(memberId, { priority: 'background' });
     const cursors = await this.cursors(client, earlier?.after ?? {}, signal);
+    const before = earlier?.requests ?? 0;
+    const turnEndsAt = performance.now() + this.limits.turnMs;
     let events = earlier?.events ?? 0;
     let open = cursors;
     for (let requests = 0; open.length > 0; requests += 1) {
-      if (requests === MAX_REQUESTS) {
+      if (before + requests >= this.limits.requests) {
         this.log.warn(
           { event: 'offline.catch_up.cut', memberId, events },
           'the portal lists more changed items than are read: the rest is left out',
@@ -145,8 +157,10 @@ export class CatchUp {
       await report({
         gap: gap.id,
         events,
+        requests: before + requests + 1,
         after: Object.fromEntries(cursors.map((c) => [c.entityTypeId, c.after])),
       });
+      if (open.length > 0 && performance.now() >= turnEndsAt) throw new JobYieldedError();
     }
     await this.dataSource.query(
       `INSERT INTO offline.catch_ups (member_id, requested_gap, done_gap) VALUES ($1, $2, $2)
@@ -197,7 +211,7 @@ export class CatchUp {
       if (!outcome) return [...ids];
       const read = typesPage.safeParse(outcome.result);
       if (!read.success) throw badAnswer(client, method);
-      for (const { entityTypeId } of read.data.types) ids.add(entityTypeId);
+      for (const { entityTypeId } of read.data.types.slice(0, PAGE_SIZE)) ids.add(entityTypeId);
       if (read.data.types.length < PAGE_SIZE) break;
     }
     return [...ids];
@@ -292,13 +306,15 @@ function readPages(
   return { items, isEnd: false };
 }
 
-/** What Bitrix24 would have sent, as far as the item shows it. */
+/** What Bitrix24 would have sent, as far as the item shows it; nothing for one that has not changed since. */
 function eventsOf(
   memberId: string,
   { entityTypeId, family, verbs }: Cursor,
   { id, createdTime = '', updatedTime = '' }: ListedItem,
   fromMs: number,
 ): PortalEvent[] {
+  // Its list has ignored the filter.
+  if (Date.parse(updatedTime) < fromMs) return [];
   const isNew = Date.parse(createdTime) >= fromMs;
   const names = isNew && verbs.has('ADD') ? ['ADD'] : [];
   if (verbs.has('UPDATE') && (names.length === 0 || createdTime !== updatedTime)) names.push('UPDATE');

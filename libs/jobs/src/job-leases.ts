@@ -160,7 +160,7 @@ export class JobLeases {
     );
   }
 
-  /** Releases the job for the next process at once, because this one shuts down. */
+  /** Releases the job, which is due at once behind those that wait: this process shuts down, or the job has yielded. */
   async release(id: string): Promise<void> {
     await this.change(
       id,

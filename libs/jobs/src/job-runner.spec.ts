@@ -7,7 +7,7 @@ import { freshDatabase, type TestDatabase } from '../../../test/support/database
 import { eventually } from '../../../test/support/eventually.js';
 import { JobLeases } from './job-leases.js';
 import { PortalJobs, type PortalJob } from './portal-jobs.js';
-import { type JobHandler, JobRunner } from './job-runner.js';
+import { type JobHandler, JobRunner, JobYieldedError } from './job-runner.js';
 
 const consumer = 'smart-process-sync';
 
@@ -410,6 +410,23 @@ describe('jobs of a consumer', () => {
     expect(await tasks.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
     runner(async ({ job }) => ({ from: job.progress }));
     expect(await ended(id)).toMatchObject({ progress: { from: { items: 7 } } });
+  });
+
+  it('that yield go on behind those that wait, with their progress and no error', async () => {
+    const members = [await portal(), await portal()];
+    const jobs = [];
+    for (const memberId of members) jobs.push(await tasks.request(consumer, memberId, 'backfill'));
+    const order: string[] = [];
+    const take: JobHandler = async ({ job, report }) => {
+      order.push(job.memberId);
+      if (job.progress?.['turns'] === 1) return { turns: 2 };
+      await report({ turns: 1 });
+      throw new JobYieldedError();
+    };
+    runner(take, undefined, 1);
+    for (const { id } of jobs)
+      expect(await ended(id)).toMatchObject({ state: 'done', progress: { turns: 2 }, error: null });
+    expect(order).toEqual([...members, ...members]);
   });
 
   it('that failed are tried again when that may help, and else say why', async () => {

@@ -58,6 +58,11 @@ export class JobRestartedError extends Error {
   override readonly name = 'JobRestartedError';
 }
 
+/** Thrown by a handler that has used up its slot for now: the job goes on, with its progress, behind those that wait. */
+export class JobYieldedError extends Error {
+  override readonly name = 'JobYieldedError';
+}
+
 /** The lease has expired: another process runs the job. */
 class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
@@ -184,7 +189,8 @@ export class JobRunner {
           { event: 'job.lease.lost', ...named(job) },
           'a job was taken over by another process',
         );
-      if (this.stopping.signal.aborted) return await this.leases.release(job.id);
+      if (this.stopping.signal.aborted || err instanceof JobYieldedError)
+        return await this.leases.release(job.id);
       // `done` makes a job that was requested again wait once more.
       if (restart.aborted) return await this.leases.done(job.id, {});
       const decision = decideRetry(err, attempts);
