@@ -81,8 +81,15 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     await letDie(consumer, [one]);
     await letDie(consumer, [other, one, other], 'NOT_FOUND');
     const before = await list(consumer);
-    const { groups, matching, complete } = await test.admin.deadLetters.groups(consumer, {});
-    expect({ matching, complete }).toEqual({ matching: 4, complete: true });
+    // An answer has a part only where the count takes longer than an operator waits.
+    const count = (selection: Parameters<typeof test.admin.deadLetters.groups>[1]) =>
+      eventually(async () => {
+        const counted = await test.admin.deadLetters.groups(consumer, selection);
+        expect(counted.complete).toBe(true);
+        return counted;
+      });
+    const { groups, matching } = await count({});
+    expect(matching).toBe(4);
     expect(groups).toMatchObject([
       {
         consumer,
@@ -101,7 +108,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
     const [first, last] = [groups[0]?.firstDiedAt?.getTime() ?? 0, groups[0]?.lastDiedAt?.getTime() ?? 0];
     expect(last).toBeGreaterThanOrEqual(first);
     expect(first).toBeGreaterThanOrEqual(groups[1]?.lastDiedAt?.getTime() ?? Infinity);
-    const ofOne = await test.admin.deadLetters.groups(consumer, { memberId: one });
+    const ofOne = await count({ memberId: one });
     expect(ofOne.groups.map(({ code, letters }) => [code, letters])).toEqual([
       ['ACCESS_DENIED', 1],
       ['NOT_FOUND', 1],
