@@ -11,10 +11,13 @@ describe('the ledger', () => {
   const begin = (process = 'consumer-1'): number =>
     ledger.began({ process, portal, things: [thing], inFlight: 0 });
   const handle = (): void => ledger.ended(begin(), []);
-  const most = (...faultsAtMs: number[]): number =>
+  const most = (...faults: (number | [atMs: number, endedMs: number])[]): number =>
     maxOverlaps(
       ledger.summary().overlapsBetween,
-      faultsAtMs.map((atMs) => ({ kind: 'any', target: 'any', atMs, plannedMs: 0, endedMs: undefined })),
+      faults.map((times) => {
+        const [atMs, endedMs] = typeof times === 'number' ? [times] : times;
+        return { kind: 'any', target: 'any', atMs, plannedMs: 0, endedMs };
+      }),
     );
   const handleBy = (process: string): void => ledger.ended(begin(process), []);
 
@@ -159,6 +162,15 @@ describe('the ledger', () => {
       now = 20;
       for (let run = 0; run < 5; run += 1) handleBy('old');
       expect([most(5), most(5, 15)]).toEqual([5, 1]);
+    });
+
+    it('may be made the owner again when another process is back', () => {
+      handleBy('old');
+      now = 10;
+      begin('new');
+      now = 20;
+      for (let run = 0; run < 5; run += 1) handleBy('old');
+      expect([most([5, 25]), most([5, 15])]).toEqual([5, 1]);
     });
   });
 

@@ -121,17 +121,19 @@ export function textOf({
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
 export function maxOverlaps(overlaps, faults) {
-  const faultsBefore = (/** @type {number} */ ms) => faults.filter(({ atMs }) => atMs <= ms).length;
+  // A portal changes hands when a process is lost, and again when it is back.
+  const moments = faults.flatMap(({ atMs, endedMs = Infinity }) => [atMs, endedMs]);
+  const momentsBefore = (/** @type {number} */ ms) => moments.filter((moment) => moment <= ms).length;
   /** @type {Map<string, { overtaken: Set<number>, ofReplaced: Set<number> }>} */
   const groups = new Map();
   for (const { portal, earlier, later, goesOn } of overlaps) {
-    const after = faultsBefore(later.atMs);
+    const after = momentsBefore(later.atMs);
     const key = `${portal} ${after}`;
     const group = groups.get(key) ?? { overtaken: new Set(), ofReplaced: new Set() };
     groups.set(key, group);
     group.overtaken.add(earlier.run);
-    // After a fault between them the process may be the owner again.
-    if (goesOn && faultsBefore(earlier.atMs) === after) group.ofReplaced.add(later.run);
+    // After one of them between its batches the process may be the owner again.
+    if (goesOn && momentsBefore(earlier.atMs) === after) group.ofReplaced.add(later.run);
   }
   const counts = [...groups.values()].map(({ overtaken, ofReplaced }) =>
     Math.max(overtaken.size, ofReplaced.size),

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error, type Command } from '@relay/bitrix24';
 import { JobYieldedError } from '@relay/jobs';
+import { z } from 'zod';
 import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
 import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
@@ -8,6 +9,7 @@ import { control } from '../support/simulator-control.js';
 
 const DAY_MS = 24 * 3_600_000;
 const [deal, contact, dynamicType] = [2, 3, 147];
+const filterShape = z.object({ '>id': z.string() });
 
 /** Real: simulator, PostgreSQL, REST client, the code of offline-puller. Instead of the bus: a list. */
 describe('events that no queue has', () => {
@@ -199,7 +201,7 @@ describe('events that no queue has', () => {
         method,
         params:
           method === 'crm.item.list'
-            ? { ...params, filter: { '>id': (params?.['filter'] as Record<string, unknown>)['>id'] } }
+            ? { ...params, filter: { '>id': filterShape.parse(params?.['filter'])['>id'] } }
             : params,
       }),
     };
