@@ -22,6 +22,7 @@ try {
   const stats = await json(`${simulatorUrl}/_sim/portals/demo/stats`);
   check('exactly one crm.item.update', stats.calls['crm.item.update'] === 1);
   await generated.handlesAnEvent(query);
+  await showsTheApplication();
   check('the gateway is live', (await fetch(`${gatewayUrl}/health/live`)).status === 200);
   check('it has no metrics on its public port', (await fetch(`${gatewayUrl}/metrics`)).status === 404);
   check('it is ready', (await fetch(`${opsUrl}/health/ready`)).status === 200);
@@ -69,6 +70,17 @@ async function correctsAName(name, lastName, rightName, rightLastName) {
     return isRight ? undefined : `${name} ${lastName} is still ${found.item.name} ${found.item.lastName}`;
   });
   console.log(`compose: ${name} ${lastName} → ${rightName} ${rightLastName}`);
+}
+
+/** As a browser on this machine does, which knows no name of a container. */
+async function showsTheApplication() {
+  const { url, form } = await json(`${simulatorUrl}/_sim/portals/demo/frame`, {});
+  check('the application is framed from a published port', new URL(url).port === new URL(gatewayUrl).port);
+  const page = await fetch(url, { method: 'POST', body: new URLSearchParams(form) });
+  check('its page can be opened there', page.status === 200);
+  const { host } = new URL(simulatorUrl);
+  const ancestors = /frame-ancestors ([^;]+)/.exec(page.headers.get('content-security-policy') ?? '')?.[1];
+  check('and be framed by the portal', ancestors?.split(' ').includes(`http://${host}`) === true);
 }
 
 /** @param {string} script */

@@ -7,6 +7,7 @@ await runMain('portal-simulator', async () => {
     'SIMULATOR_PORT',
     'SIMULATOR_HOST',
     'SIMULATOR_INSTALL_URL',
+    'SIMULATOR_GATEWAY_URL',
     'B24_CLIENT_ID',
     'B24_CLIENT_SECRET',
     'LOG_LEVEL',
@@ -20,6 +21,7 @@ await runMain('portal-simulator', async () => {
       clientSecret: environment.B24_CLIENT_SECRET,
       demoIdsAfter: unusedIds(),
       installDemoAt: environment.SIMULATOR_INSTALL_URL,
+      gatewayInBrowser: environment.SIMULATOR_GATEWAY_URL,
     }),
   );
 });

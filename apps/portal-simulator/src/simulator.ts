@@ -32,6 +32,8 @@ export interface SimulatorOptions {
   host?: string;
   /** The gateway's install address, at which the application is installed in the portal `demo` at start. */
   installDemoAt?: string | undefined;
+  /** Where a browser reaches the gateway, if not at `installDemoAt`: containers know each other by other names. */
+  gatewayInBrowser?: string | undefined;
   /** The contacts and items of the portal `demo` get higher ids; 0 if absent. See unusedIds. */
   demoIdsAfter?: number | undefined;
   /** The permissions of the application at the portal `demo`, if not those of every portal. */
@@ -62,11 +64,12 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const portals = new Portals({ now, tokens, sender });
   const demo = addDemoPortal(portals, options.demoIdsAfter ?? 0, options.demoScope);
 
+  const installAt = options.installDemoAt ?? DEFAULT_INSTALL_URL;
   const app = createHttpServer(log);
   addPageRoutes(app, {
     portals,
-    guide: (request) => controlGuide(baseUrlOf(request, publicUrl)),
-    installAt: options.installDemoAt ?? DEFAULT_INSTALL_URL,
+    guide: (request) => controlGuide(baseUrlOf(request, publicUrl), installAt),
+    installAt,
   });
   app.get('/health/live', () => ({ status: 'up' }));
   addRestRoutes(app, {
@@ -77,7 +80,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     publicUrl,
   });
   const lifecycle = new ApplicationLifecycle(tokens, keys, now);
-  const frame = new ApplicationFrame(tokens, now);
+  const frame = new ApplicationFrame(tokens, now, addressesInBrowser(installAt, options.gatewayInBrowser));
   const control = { portals, tokens, now, publicUrl, lifecycle, frame };
   addPortalRoutes(app, control);
   addApplicationRoutes(app, control);
@@ -109,5 +112,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       sender.stop();
       await Promise.all([app.close(), installing]);
     },
+  };
+}
+
+/** Pages of the gateway at the address that a browser reaches; all other addresses as they are. */
+function addressesInBrowser(installAt: string, gateway: string | undefined): (address: string) => string {
+  if (gateway === undefined) return (address) => address;
+  const { origin } = new URL(installAt);
+  return (address) => {
+    const url = new URL(address);
+    return url.origin === origin ? new URL(url.pathname + url.search, gateway).href : address;
   };
 }

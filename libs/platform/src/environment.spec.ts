@@ -14,6 +14,13 @@ function problemsOf(names: EnvironmentName[], source: NodeJS.ProcessEnv): readon
   return [];
 }
 
+function gatewayInBrowser(url: string): string | undefined {
+  const { SIMULATOR_GATEWAY_URL } = readEnvironment(['SIMULATOR_GATEWAY_URL'], {
+    SIMULATOR_GATEWAY_URL: url,
+  });
+  return SIMULATOR_GATEWAY_URL;
+}
+
 describe('the environment', () => {
   it('has the documented defaults', () => {
     expect(
@@ -29,6 +36,14 @@ describe('the environment', () => {
 
   it('derives PUBLIC_URL from PORT', () => {
     expect(readEnvironment(['PUBLIC_URL'], { PORT: '3456' }).PUBLIC_URL).toBe('http://127.0.0.1:3456');
+  });
+
+  it('takes of a range of published ports the first for a browser', () => {
+    expect(gatewayInBrowser('http://localhost:3000-3001')).toBe('http://localhost:3000');
+    expect(gatewayInBrowser('https://relay.example:8443/b24-1')).toBe('https://relay.example:8443/b24-1');
+    expect(problemsOf(['SIMULATOR_GATEWAY_URL'], { SIMULATOR_GATEWAY_URL: 'localhost:3000' })).toHaveLength(
+      1,
+    );
   });
 
   it('reports every invalid variable at once, and no value', () => {

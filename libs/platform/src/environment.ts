@@ -52,6 +52,13 @@ const variables = {
   SIMULATOR_HOST: z.string().default('127.0.0.1'),
   /** The gateway's install address, with which the application is installed in the simulator's portal `demo`. */
   SIMULATOR_INSTALL_URL: httpUrl.optional(),
+  /** Where a browser reaches the gateway, if not by the host of SIMULATOR_INSTALL_URL. */
+  SIMULATOR_GATEWAY_URL: z
+    .string()
+    // Compose gives the ports of replicas as a range, of which any will do.
+    .transform((url) => url.replace(/(:\d+)-\d+/, '$1'))
+    .pipe(httpUrl)
+    .optional(),
   PUBLIC_URL: httpUrl.transform((url) => url.replace(/\/+$/, '')),
   DATABASE_URL: databaseUrl,
   /** The owner of the schemas, for migrations. Default: DATABASE_URL. */

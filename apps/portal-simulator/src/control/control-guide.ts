@@ -7,8 +7,8 @@ const REFUSALS = ERROR_KINDS.join(' ');
 const MISSING = MISSING_REFERENCES.join(' | ');
 const NETWORK_FAULTS = NETWORK_FAULT_KINDS.join(' ');
 
-/** The text for `curl`; a browser gets the page. */
-export function controlGuide(baseUrl: string): string {
+/** The text for `curl`; a browser gets the page. @param installAt as the simulator reaches it */
+export function controlGuide(baseUrl: string, installAt: string): string {
   return `Portal simulator: a Bitrix24 for tests, benchmarks and newcomers. All its state is lost when it stops.
 
 Portal demo      ${baseUrl}/portals/demo/rest/
@@ -21,7 +21,7 @@ Try
   curl '${baseUrl}/portals/demo/rest/1/demo/crm.item.list?entityTypeId=3&select[]=id&select[]=name&select[]=lastName'
 
 Install the application, then change a contact as a user would
-  curl -X POST ${baseUrl}/_sim/portals/demo/install -d '{"url": "http://127.0.0.1:3000/b24/install"}'
+  curl -X POST ${baseUrl}/_sim/portals/demo/install -d '{"url": "${installAt}"}'
   curl -X POST ${baseUrl}/_sim/portals/demo/items/3 -d '{"id": 1, "fields": {"name": "jOHN"}}'
   curl ${baseUrl}/_sim/portals/demo/items/3/1
   curl ${baseUrl}/_sim/portals/demo/stats

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { eventually } from '../../../../test/support/eventually.js';
 import { TestHandler, TestSimulator, type Answer } from '../../test/support.js';
 
 const ADMINISTRATOR = 1;
@@ -117,6 +118,29 @@ describe('an application frame', () => {
     expect((await b24.control('frame', { userId: PLAIN_USER })).status).toBe(200);
     await b24.control('rights', { userId: PLAIN_USER, administrator: false });
     expect((await command('setInstallFinish', PLAIN_USER)).body).toEqual({ result: false });
+  });
+
+  it('shows a gateway at the address that a browser reaches, and other hosts at theirs', async () => {
+    const gateway = await TestHandler.start();
+    const installDemoAt = new URL('/b24/install', gateway.url).href;
+    const gatewayInBrowser = 'http://localhost:3001';
+    const other = await TestSimulator.start({ installDemoAt, gatewayInBrowser });
+    try {
+      await eventually(async () => expect((await other.send('/health/ready')).status).toBe(200));
+      const framed = async (): Promise<string> => {
+        const { origin, pathname } = new URL((await other.control('frame')).text('url'));
+        return origin + pathname;
+      };
+      expect(await framed()).toBe('http://localhost:3001/b24/app');
+      expect((await other.send('/_sim')).body).toContain(`'{"url": "${installDemoAt}"}'`);
+      await other.control('install', { kind: 'page', open: false, url: installDemoAt });
+      expect(await framed()).toBe('http://localhost:3001/b24/install');
+      await other.control('install', { kind: 'page', open: false, ...PAGES });
+      expect(await framed()).toBe('https://app.example/b24/install');
+    } finally {
+      await other.close();
+      await gateway.close();
+    }
   });
 
   it('of an application without a page of its own shows what is beside its install address', async () => {

@@ -67,9 +67,11 @@ export interface FrameOpening {
  * messages are those of the published `rest` module (BX.rest.AppLayout), which BX24 and b24jssdk send.
  */
 export class ApplicationFrame {
+  /** @param inBrowser the address by which a browser reaches what the application's address is */
   constructor(
     private readonly tokens: Tokens,
     private readonly now: () => number,
+    private readonly inBrowser: (address: string) => string,
   ) {}
 
   /** Opens the installation wizard until the installation is finished, then the application's page. */
@@ -82,7 +84,7 @@ export class ApplicationFrame {
   ): FrameOpening {
     const { isFinished } = installation;
     const pair = this.tokens.issue(installation, userId, this.now());
-    const address = isFinished ? pages.application : pages.installation;
+    const address = this.inBrowser(isFinished ? pages.application : pages.installation);
     const { url, form, appSid } = pageRequest(address, installation, pair, opening);
     const { host, href } = opening.origin;
     const isAdministrator = portal.crm.rights.isAdministrator(userId);
