@@ -132,20 +132,28 @@ describe('npm run new:consumer', () => {
     expect(checkout.contents()).toEqual(bySchematics);
   });
 
-  it('is shown by nest g, which runs a collection of a folder dry', async () => {
+  /** As documented in docs/writing-a-consumer.md. */
+  function nestGenerate(collection: string, ...args: string[]): Promise<Ended> {
+    const nest = 'node_modules/@nestjs/cli/bin/nest.js';
+    const command = ['g', '-c', collection, 'consumer', ...args];
+    return checkout.run('env', 'NODE_PATH=tools', process.execPath, nest, ...command);
+  }
+
+  it('is done by nest g, too, where NODE_PATH makes the collection a package', async () => {
+    const refused = await nestGenerate('schematics', 'greeter', 'ONCRMDEALAD', '-p', 'greeter');
+    expect(refused.stderr).toContain('did you mean ONCRMDEALADD?');
+    const events = 'ONCRMDEALADD,ONCRMDEALUPDATE';
+    const made = await nestGenerate('schematics', 'deal-notifier', events, '--type', 'deal', '-p', 'x');
+    expect(stripVTControlCharacters(made.stdout)).toContain('CREATE apps/deal-notifier/src/consumer.ts (');
+    const byNest = checkout.contents();
+    await checkout.command('remove-consumer', 'deal-notifier');
+    await checkout.command('new-consumer', ...dealNotifier, '--entity', 'deal');
+    expect(checkout.contents()).toEqual(byNest);
+  });
+
+  it('is only shown by nest g of a path, which is run dry', async () => {
     const before = checkout.contents();
-    const nest = join(checkout.path, 'node_modules/@nestjs/cli/bin/nest.js');
-    const generate = [
-      'g',
-      '-c',
-      './tools/schematics',
-      'consumer',
-      'greeter',
-      'ONCRMDEALADD',
-      '-p',
-      'greeter',
-    ];
-    const shown = await checkout.run(process.execPath, nest, ...generate);
+    const shown = await nestGenerate('./tools/schematics', 'greeter', 'ONCRMDEALADD', '-p', 'greeter');
     expect(stripVTControlCharacters(shown.stdout)).toContain('CREATE apps/greeter/src/consumer.ts (');
     expect(checkout.contents()).toEqual(before);
   });
