@@ -296,4 +296,35 @@ describe('the scrape configuration', () => {
     expect(ours).toContain('offline-puller');
     expect(scraped).toEqual(ours.filter((name) => name !== 'portal-simulator'));
   });
+
+  it('asks them at the port where they have their metrics, by a network that Prometheus is on', () => {
+    const job = z.looseObject({
+      static_configs: z.undefined().optional(),
+      dns_sd_configs: z.tuple([
+        z.looseObject({ names: z.array(z.string()), type: z.literal('A'), port: z.number() }),
+      ]),
+    });
+    const { scrape_configs } = z
+      .object({ scrape_configs: z.array(job).min(1) })
+      .parse(parse(read('deploy/prometheus/prometheus.yml')));
+    const service = z.looseObject({
+      environment: z.looseObject({ OPS_PORT: z.number() }),
+      networks: z.union([z.array(z.string()), z.record(z.string(), z.unknown()).transform(Object.keys)]),
+    });
+    const { services } = z
+      .object({ services: z.record(z.string(), z.unknown()) })
+      .parse(parse(read('docker-compose.yml'), { merge: true }));
+    const targets = scrape_configs.flatMap(({ dns_sd_configs: [{ names, port }] }) =>
+      names.map((name) => ({ name, port })),
+    );
+    expect(targets.length).toBeGreaterThan(0);
+    for (const { name, port } of targets) {
+      const { environment, networks } = service.parse(services[name]);
+      expect({ name, port: environment.OPS_PORT, networks }).toEqual({
+        name,
+        port,
+        networks: expect.arrayContaining(['default']),
+      });
+    }
+  });
 });
