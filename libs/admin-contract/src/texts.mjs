@@ -153,6 +153,21 @@ export function consumerNote({ missing, unknown, newer, processes, shardsServed 
   return undefined;
 }
 
+/**
+ * Of which events of a consumer the portals are known: of those that its processes hold. Empty if nothing waits.
+ * @param {Pick<ListedConsumer, 'inHand' | 'waiting'>} consumer
+ */
+export function portalsKnownText({ inHand, waiting }) {
+  if (inHand === 0 && waiting === 0) return '';
+  if (inHand === 0)
+    return `${plural(waiting, 'event')} in the queue: whose they are is known once a process takes them.`;
+  const rest =
+    waiting === 0
+      ? 'none waits in the queue'
+      : `${grouped(waiting)} more ${waiting === 1 ? 'waits' : 'wait'} in the queue, of portals that are not known yet`;
+  return `Whose events its processes hold now, ${grouped(inHand)} in all, the most first; ${rest}.`;
+}
+
 /** Each gateway has its own. @param {readonly ReportedJournal[]} journals @returns {Line[]} */
 export function journalsLines(journals) {
   if (journals.length === 0) return [{ text: 'NO GATEWAY REPORTS: events are not taken', isBad: true }];

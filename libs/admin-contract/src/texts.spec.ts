@@ -11,6 +11,7 @@ import {
   jobTrouble,
   plural,
   portalNote,
+  portalsKnownText,
   progressOf,
   waitingReason,
 } from './texts.mjs';
@@ -130,6 +131,19 @@ describe('a consumer', () => {
   ])('%j', (change, text) => {
     expect(consumerNote({ ...workingConsumer, waiting: 3, ...change })?.text ?? '').toMatch(text);
   });
+});
+
+it.each([
+  [0, 0, ''],
+  [0, 1, '1 event in the queue: whose they are is known once a process takes them.'],
+  [3, 0, 'Whose events its processes hold now, 3 in all, the most first; none waits in the queue.'],
+  [
+    3_200,
+    12_000,
+    'Whose events its processes hold now, 3,200 in all, the most first; 12,000 more wait in the queue, of portals that are not known yet.',
+  ],
+])('of %d events in hand and %d in the queue it is said whose are known', (inHand, queued, text) => {
+  expect(portalsKnownText({ inHand, waiting: queued })).toBe(text);
 });
 
 describe('the journal', () => {
