@@ -59,13 +59,13 @@ describe('a plan with auth_connector', () => {
     await portal.set({ offlineOwnWrites: false });
     const ours = await rig.left(portal);
     expect(ours.records).toHaveLength(1);
-    await rig.visit(portal);
+    await rig.poll(portal);
     await client.call(update(1, 'd').method, update(1, 'd').params);
     await client.batch({ one: update(1, 'e') });
     await writeAll(client, [{ entity: 'contact:1', command: update(1, 'f') }]);
     expect((await rig.left(portal)).records).toEqual([]);
     const at = await rig.change(portal, 2);
-    expect(await rig.visit(portal)).toBe(1);
+    expect(await rig.poll(portal)).toBe(1);
     expect(rig.publishedAfter(2, at)).toBe(1);
     expect((await portal.item(CONTACT, 1))['name']).toBe('f');
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
@@ -97,8 +97,8 @@ describe('a plan with auth_connector', () => {
     const before = await rig.change(portal, 1);
     await rig.setPlan(portal, true, true);
     await rig.source.query(`UPDATE portals.offline_access SET checked_at = now() - interval '25 hours'`);
-    // The visit notes the plan, and reads by the connector of the handlers that there are.
-    expect(await rig.visit(portal)).toBe(1);
+    // The poll notes the plan, and reads by the connector of the handlers that there are.
+    expect(await rig.poll(portal)).toBe(1);
     expect(rig.publishedAfter(1, before)).toBe(1);
     expect(await rig.bindings.due([EVENT])).toContain(memberId);
     const between = await rig.change(portal, 2);
@@ -106,26 +106,26 @@ describe('a plan with auth_connector', () => {
     expect(await handlersOf(portal)).toMatchObject([{ event: EVENT, connector: OFFLINE_CONNECTOR }]);
     expect(await rig.bindings.due([EVENT])).not.toContain(memberId);
     const after = await rig.change(portal, 3);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect([rig.publishedAfter(2, between), rig.publishedAfter(3, after)]).toEqual([1, 1]);
 
     await rig.setPlan(portal, true, false);
     const unreachable = await rig.change(portal, 1);
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect(logged(portal, 'offline.connector.lost')).toHaveLength(1);
     await portal.clearStatistics();
     // Nothing is asked for that would be refused.
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect((await portal.statistics()).requests).toBe(0);
     await bind(portal);
     expect(await handlersOf(portal)).toContainEqual(expect.objectContaining({ event: EVENT, connector: '' }));
     const basic = await rig.change(portal, 2);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(2, basic)).toBe(1);
 
     await rig.setPlan(portal, true, true);
     await bind(portal);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(1, unreachable)).toBe(1);
     expect(await handlersOf(portal)).toMatchObject([{ event: EVENT, connector: OFFLINE_CONNECTOR }]);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
@@ -157,7 +157,7 @@ describe('a plan with auth_connector', () => {
     await portal.clearStatistics();
     await client.batch({ one: update(1, 'a') });
     await client.call('crm.item.update', update(2, 'b').params);
-    await rig.visit(portal);
+    await rig.poll(portal);
     // A refusal would have cost a request more.
     expect((await portal.statistics()).requests).toBe(3);
   });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error, type Command } from '@relay/bitrix24';
 import { JobYieldedError } from '@relay/jobs';
 import { z } from 'zod';
-import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
+import { PollStateStore } from '../../apps/offline-puller/src/poll-state-store.js';
 import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 import { control } from '../support/simulator-control.js';
@@ -29,7 +29,7 @@ describe('events that no queue has', () => {
     const portal = await rig.readablePortal(name, { canReserve });
     await portal.crm.addType({ entityTypeId: dynamicType, title: 'Orders' });
     await portal.add(dynamicType, { title: 'a' });
-    await rig.visit(portal);
+    await rig.poll(portal);
     skippedMs = 0;
     return portal;
   }
@@ -48,19 +48,19 @@ describe('events that no queue has', () => {
 
   async function expirePayment(portal: SimulatedPortal, meanwhile: () => Promise<unknown>): Promise<void> {
     await portal.suspend('payment');
-    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
     await meanwhile();
     await portal.suspend(null);
     expect(await isOver(portal)).toBe(false);
     // Not called before its time.
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect(await isOver(portal)).toBe(false);
     await endSuspension(portal);
-    // A portal that sends nothing is tried again by its visit.
+    // A portal that sends nothing is tried again by its poll.
     await rig.source.query('UPDATE offline.visits SET next_at = now() WHERE member_id = $1', [
       portal.memberId,
     ]);
-    expect(await new VisitStore(rig.source).takeDue(10)).toContain(portal.memberId);
+    expect(await new PollStateStore(rig.source).leaseDue(10)).toContain(portal.memberId);
   }
 
   async function catchUp(portal: SimulatedPortal): Promise<string[]> {
@@ -81,7 +81,7 @@ describe('events that no queue has', () => {
       await portal.change(dynamicType, 1, { title: 'b' });
     });
     // No records were made.
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect(await isOver(portal)).toBe(true);
     expect(await catchUp(portal)).toEqual([
       'ONCRMCONTACTADD CRMCONTACT:4',
@@ -90,7 +90,7 @@ describe('events that no queue has', () => {
     ]);
     expect(await catchUp(portal)).toEqual([]);
     // Not once more when its queue is left.
-    await new VisitStore(rig.source).forget(portal.memberId);
+    await new PollStateStore(rig.source).forget(portal.memberId);
     expect(await catchUp(portal)).toEqual([]);
   });
 
@@ -105,7 +105,7 @@ describe('events that no queue has', () => {
         fields: { name: 'y' },
       }),
     );
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     const before = rig.published.length;
     await portal.clearStatistics();
@@ -133,7 +133,7 @@ describe('events that no queue has', () => {
   it('are not held up by a type that cannot be listed', async () => {
     const portal = await portalOfOld('denied', true);
     await expirePayment(portal, () => portal.change(contact, 1, { name: 'y' }));
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     await control('POST', `${rig.simulator.url}/_sim/portals/denied/faults`, {
       match: 'crm.item.list',
@@ -156,7 +156,7 @@ describe('events that no queue has', () => {
   it('of a portal that repeats its list end with an error, and not never', async () => {
     const portal = await portalOfOld('repeats', true);
     await expirePayment(portal, () => Promise.resolve());
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     const tampering: Tampering = {
       answered: ({ method }, result) =>
@@ -170,7 +170,7 @@ describe('events that no queue has', () => {
   it('of a portal that lists for ever end with a limit, in however many turns', async () => {
     const portal = await portalOfOld('endless', true);
     await expirePayment(portal, () => Promise.resolve());
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     let last = 0;
     const endless: Tampering = {
@@ -193,7 +193,7 @@ describe('events that no queue has', () => {
   it('are not made of items that have not changed, where a list ignores the filter', async () => {
     const portal = await portalOfOld('unfiltered', true);
     await expirePayment(portal, () => portal.change(contact, 2, { name: 'y' }));
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     const before = rig.published.length;
     const unfiltered: Tampering = {
@@ -209,7 +209,7 @@ describe('events that no queue has', () => {
     expect(rig.published.slice(before).map(({ event }) => event.entityId)).toEqual(['2']);
   });
 
-  it('are looked for after a plan did not allow to read the queue at all, from the last good visit on', async () => {
+  it('are looked for after a plan did not allow to read the queue at all, from the last good poll on', async () => {
     const portal = await portalOfOld('license', false);
     await control('POST', `${rig.simulator.url}/_sim/portals/license/faults`, {
       match: 'event.offline.list',
@@ -217,10 +217,10 @@ describe('events that no queue has', () => {
       code: 'WRONG_LICENSE',
       status: 403,
     });
-    await expect(rig.visit(portal)).rejects.toMatchObject({ code: 'WRONG_LICENSE' });
+    await expect(rig.poll(portal)).rejects.toMatchObject({ code: 'WRONG_LICENSE' });
     expect(await isOver(portal)).toBe(false);
     await portal.change(contact, 3, { name: 'y' });
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await isOver(portal)).toBe(true);
     expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:3']);
   });
@@ -236,10 +236,10 @@ describe('events that no queue has', () => {
         throw new Bitrix24Error('TIMEOUT', { method: command.method, delivered: 'unknown' });
       },
     };
-    await expect(rig.visit(portal, { tampering })).rejects.toMatchObject({ code: 'TIMEOUT' });
+    await expect(rig.poll(portal, { tampering })).rejects.toMatchObject({ code: 'TIMEOUT' });
     const at = await rig.change(portal, 1);
     await rig.clients.for(portal.memberId).call('event.offline.get', late?.params);
-    await rig.visit(portal);
+    await rig.poll(portal);
     // The window of basic plans.
     expect(rig.publishedAfter(1, at)).toBe(0);
     expect(await isOver(portal)).toBe(false);
@@ -253,8 +253,8 @@ describe('events that no queue has', () => {
     const portal = await portalOfOld('ended', false);
     await rig.change(portal, 1);
     await portal.orderFault('event.offline.get', 'invalid');
-    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
-    await rig.visit(portal);
+    await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await rig.poll(portal);
     await settle(portal);
     expect(await isOver(portal)).toBe(false);
     await rig.change(portal, 1);
@@ -264,8 +264,8 @@ describe('events that no queue has', () => {
         return command;
       },
     };
-    await expect(rig.visit(portal, { tampering: killed })).rejects.toBeInstanceOf(KilledError);
-    await rig.visit(portal);
+    await expect(rig.poll(portal, { tampering: killed })).rejects.toBeInstanceOf(KilledError);
+    await rig.poll(portal);
     await settle(portal);
     expect(await isOver(portal)).toBe(true);
   });

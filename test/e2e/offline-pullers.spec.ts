@@ -31,7 +31,7 @@ interface Point {
   call: keyof typeof CALLS;
   moment: 'request' | 'answer' | 'publish';
 }
-/** Between each pair of the calls of a visit, by the plan. */
+/** Between each pair of the calls of a poll, by the plan. */
 const POINTS: Readonly<Record<'Y' | 'N', readonly Point[]>> = {
   Y: [
     { call: 'reserve', moment: 'request' },
@@ -156,7 +156,7 @@ describe('a reader of offline queues that is stopped between two calls', () => {
   }
 
   /** As the leader does. */
-  const requestVisits = () =>
+  const requestPolls = () =>
     database.query(
       `INSERT INTO portals.tasks (consumer, member_id, kind) SELECT 'offline-puller', member_id, 'pull' FROM offline.visits
        ON CONFLICT DO NOTHING`,
@@ -169,14 +169,14 @@ describe('a reader of offline queues that is stopped between two calls', () => {
        WHERE consumer = 'offline-puller' AND state = 'running'`,
     );
 
-  /** New contacts at both portals, and visits that are at their points now. */
+  /** New contacts at both portals, and polls that are at their points now. */
   async function stopAt(at: number): Promise<Map<SimulatedPortal, number>> {
     holdAt(at);
     const added = new Map<SimulatedPortal, number>();
     for (const portal of portals.keys()) {
       added.set(portal, (await portal.add(contact, { name: 'oLENA', lastName: 'SHEVCHENKO' })).id);
     }
-    await requestVisits();
+    await requestPolls();
     await eventually(() => expect(held.filter(({ isReached }) => !isReached)).toEqual([]), {
       timeoutMs: 60_000,
     });

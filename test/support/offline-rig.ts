@@ -19,8 +19,8 @@ import {
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { CatchUp } from '../../apps/offline-puller/src/catch-up.js';
-import { Visitor } from '../../apps/offline-puller/src/visitor.js';
-import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
+import { QueuePoller } from '../../apps/offline-puller/src/queue-poller.js';
+import { PollStateStore } from '../../apps/offline-puller/src/poll-state-store.js';
 import { startSimulator, type Simulator } from '../../apps/portal-simulator/src/simulator.js';
 import { SecretBox } from '../../libs/portals/src/encryption/secret-box.js';
 import { PortalRepository } from '../../libs/portals/src/repository/portal-repository.js';
@@ -162,7 +162,7 @@ export class OfflineRig {
     await Promise.all([this.simulator.close(), this.database.drop()]);
   }
 
-  /** Installed, with updates of its contacts bound offline, and visited once. */
+  /** Installed, with updates of its contacts bound offline, and polled once. */
   async readablePortal(
     name: string,
     {
@@ -199,8 +199,8 @@ export class OfflineRig {
     await this.bindings.save(portal.memberId, [EVENT], 'bound');
     await this.bindings.saveAccess(portal.memberId, { isAdministrator: true, canReserve, hasConnector });
     await this.bindings.saveConnector(portal.memberId, connector);
-    await new VisitStore(this.source).takeDue(10);
-    await this.visit(portal);
+    await new PollStateStore(this.source).leaseDue(10);
+    await this.poll(portal);
     return portal;
   }
 
@@ -257,18 +257,18 @@ export class OfflineRig {
   }
 
   /** @returns how many records were read */
-  async visit(
+  async poll(
     { memberId }: SimulatedPortal,
     { mortal = new MortalProcess(), tampering = {} }: { mortal?: MortalProcess; tampering?: Tampering } = {},
   ): Promise<number> {
     const { clients } = this;
-    const store = mortal.wrap(new VisitStore(this.source));
+    const store = mortal.wrap(new PollStateStore(this.source));
     const publisher = mortal.wrap(this.bus);
     const ofProcess = {
       for: (...given: Parameters<PortalClients['for']>): PortalClient =>
         mortal.wrap(tampered(clients.for(...given), tampering)),
     };
-    const visitor = new Visitor(
+    const poller = new QueuePoller(
       ofProcess,
       this.bindings,
       store,
@@ -277,7 +277,7 @@ export class OfflineRig {
       this.gaps,
       this.log,
     );
-    return visitor.visit(memberId, new AbortController().signal);
+    return poller.poll(memberId, new AbortController().signal);
   }
 
   /** @returns when it changed, in the order of `published` */

@@ -24,7 +24,7 @@ export class DeletingReader {
       }
       if (!this.session.isNew(listed, unreadable)) return false;
       await store.saveRecords(this.session.memberId, this.session.eventsOf(listed));
-      await store.beginTaking(this.session.memberId);
+      await store.beginDestructiveRead(this.session.memberId);
       try {
         const limit = Math.min(listed.length + unreadable.length, MAX_OFFLINE_RECORDS);
         const taken = await takeRecords(client, { lastId, limit, ...this.session.queue, ...selection });
@@ -32,10 +32,10 @@ export class DeletingReader {
         this.session.noteUnreadable(taken.unreadable.count);
       } catch (error) {
         if (mayHaveDeleted(error)) await this.noteLostAnswer(error);
-        else await store.endTaking(this.session.memberId);
+        else await store.endDestructiveRead(this.session.memberId);
         throw error;
       }
-      await store.endTaking(this.session.memberId);
+      await store.endDestructiveRead(this.session.memberId);
       await this.publishStored();
       if (isEnd && !isSkewNew) return false;
     }
@@ -85,8 +85,8 @@ export class DeletingReader {
   }
 
   /**
-   * Whether the portal has deleted the records is unknown; they are stored, and published by the next visit at the latest.
-   * What has changed since is looked for by `Visitor`.
+   * Whether the portal has deleted the records is unknown; they are stored, and published by the next poll at the latest.
+   * What has changed since is looked for by `QueuePoller`.
    */
   private async noteLostAnswer(error: unknown): Promise<void> {
     this.session.parts.log.warn(

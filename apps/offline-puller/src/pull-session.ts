@@ -6,7 +6,7 @@ import { counter, type Log } from '@relay/platform';
 import { OFFLINE_SIGNAL } from '@relay/portals';
 import pLimit from 'p-limit';
 import { REST_MS } from './schedule.js';
-import type { QueueState, StoredRecord, VisitStore } from './visit-store.js';
+import type { QueueState, StoredRecord, PollStateStore } from './poll-state-store.js';
 
 const records = counter({
   name: 'relay_offline_records_total',
@@ -21,14 +21,14 @@ const MAX_SKEW_MS = 24 * 3_600_000;
 /** Less is latency of the request, not a wrong clock. */
 const MIN_SKEW_MS = 5_000;
 
-/** Requests of a visit for `MAX_OFFLINE_RECORDS` each. Then others have their turn: a portal can make records as fast as it likes. */
+/** Requests of a poll for `MAX_OFFLINE_RECORDS` each. Then others have their turn: a portal can make records as fast as it likes. */
 export const MAX_CHUNKS = 2;
 
 export interface SessionParts {
   client: PortalClient;
   state: QueueState;
   signal: AbortSignal;
-  store: VisitStore;
+  store: PollStateStore;
   publisher: EventPublisher;
   log: Log;
 }
@@ -38,7 +38,7 @@ export interface Part {
   isMarked: boolean;
 }
 
-/** What a visit of one portal has learned and done, whatever the plan: its clock, what was read and what was published. */
+/** What a poll of one portal has learned and done, whatever the plan: its clock, what was read and what was published. */
 export class PullSession {
   readonly memberId: string;
   count = 0;
@@ -48,7 +48,7 @@ export class PullSession {
   /** Of the queue that is read now. */
   connector = '';
   private clockSkewMs: number;
-  /** What was read in this visit. */
+  /** What was read in this poll. */
   private readonly read = new Set<string>();
 
   constructor(readonly parts: SessionParts) {

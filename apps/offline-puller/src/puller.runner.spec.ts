@@ -10,15 +10,15 @@ import { migratedDatabase, type TestDatabase } from '../../../test/support/datab
 import { eventually } from '../../../test/support/eventually.js';
 import { CatchUp } from './catch-up.js';
 import { PullerRunner } from './puller.runner.js';
-import { Visitor } from './visitor.js';
-import { VisitStore } from './visit-store.js';
+import { QueuePoller } from './queue-poller.js';
+import { PollStateStore } from './poll-state-store.js';
 
 /** Real: PostgreSQL, with the jobs and the lease. Stubbed: what the jobs do. */
 describe('a puller', () => {
   let database: TestDatabase;
   let app: TestingModule;
   const caughtUp: string[] = [];
-  const visited: string[] = [];
+  const polled: string[] = [];
 
   beforeAll(async () => {
     database = await migratedDatabase();
@@ -26,7 +26,7 @@ describe('a puller', () => {
       imports: [TypeOrmModule.forRoot(databaseOptions(database.url, 'spec')), JobsModule],
       providers: [
         PullerRunner,
-        VisitStore,
+        PollStateStore,
         {
           provide: CatchUp,
           useValue: {
@@ -41,7 +41,7 @@ describe('a puller', () => {
             },
           },
         },
-        { provide: Visitor, useValue: { visit: async (memberId: string) => visited.push(memberId) } },
+        { provide: QueuePoller, useValue: { poll: async (memberId: string) => polled.push(memberId) } },
         { provide: CONSUMER_LOG, useValue: silentLog },
         { provide: TASK_CONCURRENCY, useValue: 1 },
         { provide: DATABASE_URL, useValue: database.url },
@@ -71,7 +71,7 @@ describe('a puller', () => {
     await source.query(`INSERT INTO portals.tasks (consumer, member_id, kind) VALUES ($1, 'm1', 'pull')`, [
       OFFLINE_PULLER,
     ]);
-    await eventually(() => expect(visited).toContain('m1'));
+    await eventually(() => expect(polled).toContain('m1'));
     expect(caughtUp.length).toBeLessThan(slow.length);
   });
 });

@@ -10,12 +10,12 @@ import { LeaderLease, type Log, PeriodicJob } from '@relay/platform';
 import { OFFLINE_PULLER } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { CatchUp } from './catch-up.js';
-import { Visitor } from './visitor.js';
-import { VisitStore } from './visit-store.js';
+import { QueuePoller } from './queue-poller.js';
+import { PollStateStore } from './poll-state-store.js';
 
 const SWEEP_INTERVAL_MS = 2_000;
 const MAX_DUE = 200;
-/** Longer than visits of busy portals are apart: whoever was visited before was visited by nobody since. */
+/** Longer than the pause between two polls of a busy portal: if its last poll is older, no process has polled since. */
 const DOWNTIME_MS = 60_000;
 /** In slots of their own: portals that list slowly, or much, hold up the reading of no queue. */
 const CATCH_UP_CONCURRENCY = 4;
@@ -23,7 +23,7 @@ const PULL_JOB = 'pull';
 const CATCH_UP_JOB = 'catch-up';
 
 /**
- * Visits portals by jobs, whose lease makes one process at a time the reader of a queue; a process that dies is followed
+ * Polls portals by jobs, whose lease makes one process at a time the reader of a queue; a process that dies is followed
  * by another. One process, the leader, finds the portals that are due.
  */
 @Injectable()
@@ -36,9 +36,9 @@ export class PullerRunner implements OnApplicationBootstrap, BeforeApplicationSh
 
   constructor(
     dataSource: DataSource,
-    visitor: Visitor,
+    poller: QueuePoller,
     private readonly catchUp: CatchUp,
-    private readonly store: VisitStore,
+    private readonly store: PollStateStore,
     private readonly jobs: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
     @Inject(TASK_CONCURRENCY) concurrency: number,
@@ -51,7 +51,7 @@ export class PullerRunner implements OnApplicationBootstrap, BeforeApplicationSh
       ...options,
       concurrency,
       handlers: {
-        [PULL_JOB]: async ({ job, signal }) => ({ records: await visitor.visit(job.memberId, signal) }),
+        [PULL_JOB]: async ({ job, signal }) => ({ records: await poller.poll(job.memberId, signal) }),
       },
     });
     this.catchUps = new JobRunner({
@@ -80,12 +80,12 @@ export class PullerRunner implements OnApplicationBootstrap, BeforeApplicationSh
   private async sweep(): Promise<void> {
     if (!this.lease.isLeader()) return;
     if (this.isFirstSweep) {
-      const woken = await this.store.wakeAll(DOWNTIME_MS);
+      const overdue = await this.store.makeAllDue(DOWNTIME_MS);
       this.isFirstSweep = false;
-      if (woken > 0)
-        this.log.info({ portals: woken }, 'offline queues that were not read for a while are read now');
+      if (overdue > 0)
+        this.log.info({ portals: overdue }, 'offline queues that were not read for a while are read now');
     }
-    const due = await this.store.takeDue(MAX_DUE);
+    const due = await this.store.leaseDue(MAX_DUE);
     await this.jobs.requestAll(OFFLINE_PULLER, due, PULL_JOB);
     const missed = await this.catchUp.due();
     await this.jobs.requestAll(OFFLINE_PULLER, [...missed.keys()], CATCH_UP_JOB);

@@ -76,7 +76,7 @@ export class ReservingReader {
     return true;
   }
 
-  /** Publishes what is left of a batch, and clears it; the next visit goes on with a very large one. */
+  /** Publishes what is left of a batch, and clears it; the next poll goes on with a very large one. */
   private async finishBatch(processId: ProcessId): Promise<void> {
     for (const isMarked of [false, true]) {
       if (!(await this.emptyBatch(processId, isMarked))) return;

@@ -7,12 +7,12 @@ import type { DeliveryMode } from '@relay/portals';
 export const REST_MS = 30_000;
 
 /**
- * A signal shows that the portal reaches us: what it recorded has most likely come online, and the visit is only for what
+ * A signal shows that the portal reaches us: what it recorded has most likely come online, and the poll is only for what
  * did not. So it may wait, until there are many records to take at once.
  */
 export const SIGNALLED_MS = 2 * 60_000;
 
-/** Pauses between two visits of a portal, in ms. Nobody signals the queue of a portal that cannot reach us. */
+/** Pauses between two polls of a portal, in ms. Nobody signals the queue of a portal that cannot reach us. */
 const PAUSES = {
   both: { busyMs: REST_MS + 5_000, maxIdleMs: 5 * 60_000 },
   offline: { busyMs: 10_000, maxIdleMs: 90_000 },
@@ -20,24 +20,24 @@ const PAUSES = {
   online: { busyMs: 10_000, maxIdleMs: 90_000 },
 } as const;
 
-/** Portals that were found empty together are not visited together. */
+/** Portals that were found empty together are not polled together. */
 const JITTER = 0.2;
 
 /**
- * Milliseconds until the next visit: doubled after the second that found nothing, and each further one. As long as at
- * an idle portal if the records were signalled: the next signal brings the visit forward.
- * @param emptyVisits in a row, this one included
- * @param isSignalled the portal has signalled since the visit before
+ * Milliseconds until the next poll: doubled after the second that found nothing, and each further one. As long as at
+ * an idle portal if the records were signalled: the next signal brings the poll forward.
+ * @param emptyPolls in a row, this one included
+ * @param isSignalled the portal has signalled since the poll before
  * @param random from 0 to 1
  */
-export function nextVisitInMs(
+export function nextPollInMs(
   mode: DeliveryMode,
-  emptyVisits: number,
+  emptyPolls: number,
   isSignalled: boolean,
   random = Math.random(),
 ): number {
   const { busyMs, maxIdleMs } = PAUSES[mode];
-  const doublings = Math.min(Math.max(emptyVisits - 1, 0), 10);
+  const doublings = Math.min(Math.max(emptyPolls - 1, 0), 10);
   const pauseMs = isSignalled ? maxIdleMs : Math.min(busyMs * 2 ** doublings, maxIdleMs);
   return Math.round(pauseMs * (1 - JITTER + 2 * JITTER * random));
 }

@@ -66,8 +66,8 @@ describe('silence', () => {
   const ends = (host: string) =>
     source.query('DELETE FROM platform.service_processes WHERE host = $1', [host]);
 
-  /** A visit of the offline queue finds a change of half a minute ago. */
-  async function visit(): Promise<void> {
+  /** A poll of the offline queue finds a change of half a minute ago. */
+  async function poll(): Promise<void> {
     nowMs += 5 * MINUTE;
     await arrivals.noteRecords('m1', [nowMs - 35_000]);
     await watch.look();
@@ -106,17 +106,17 @@ describe('silence', () => {
   it('is not proved by records of a time in which one gateway did not note what came online', async () => {
     await gateway('former', {});
     await gateway('new', { notesArrivals: true });
-    for (let visits = 0; visits < 5; visits += 1) await visit();
+    for (let polls = 0; polls < 5; polls += 1) await poll();
     expect(await reason()).toBeNull();
     await ends('former');
-    for (let visits = 0; visits < 2; visits += 1) await visit();
+    for (let polls = 0; polls < 2; polls += 1) await poll();
     expect(await reason()).toBeNull();
-    await visit();
+    await poll();
     expect(await reason()).toBe('offline-only');
   });
 
   it('is not proved by records of a time without a gateway, also if nobody looked meanwhile', async () => {
-    for (let visits = 0; visits < 5; visits += 1) {
+    for (let polls = 0; polls < 5; polls += 1) {
       nowMs += 5 * MINUTE;
       await arrivals.noteRecords('m1', [nowMs - 35_000]);
     }
@@ -124,9 +124,9 @@ describe('silence', () => {
     await gateway('new', { notesArrivals: true });
     await watch.look();
     expect(await reason()).toBeNull();
-    for (let visits = 0; visits < 2; visits += 1) await visit();
+    for (let polls = 0; polls < 2; polls += 1) await poll();
     expect(await reason()).toBeNull();
-    await visit();
+    await poll();
     expect(await reason()).toBe('offline-only');
   });
 });

@@ -54,7 +54,7 @@ class BindingInProgressError extends Error {
   }
 }
 
-/** One visit of a portal. */
+/** One round at a portal. */
 interface Round {
   signal: AbortSignal;
   priority: Priority;

@@ -339,7 +339,7 @@ export class EventArrivalsEntity {
   /** When the last record of its offline queue was read. */
   @Column('timestamptz', { name: 'record_at', nullable: true }) recordAt: Date | null;
   @Column('int', { name: 'only_offline' }) onlyOffline: number;
-  /** Since when visits of its offline queue find fresh records that did not come online. */
+  /** Since when polls of its offline queue find fresh records that did not come online. */
   @Column('timestamptz', { name: 'missing_since', nullable: true }) missingSince: Date | null;
   @Column('int', { name: 'missing_visits' }) missingVisits: number;
 }

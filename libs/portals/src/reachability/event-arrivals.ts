@@ -86,7 +86,7 @@ export class EventArrivals {
   }
 
   /**
-   * A visit of the portal's offline queue has read records. Those that are newer than the last online event have come only
+   * A poll of the portal's offline queue has read records. Those that are newer than the last online event have come only
    * there, if the portal posts its events online as well.
    * @param timesMs when their things changed, by our clock
    */

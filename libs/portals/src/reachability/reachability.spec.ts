@@ -101,7 +101,7 @@ describe('Reachability', () => {
   }
 
   /** Of the offline queue: it reads records of this age. */
-  async function visit(...agesMs: number[]): Promise<void> {
+  async function poll(...agesMs: number[]): Promise<void> {
     await gateways[0]?.noteRecords(
       'm1',
       agesMs.map((ms) => nowMs - ms),
@@ -232,16 +232,16 @@ describe('Reachability', () => {
       await install(1, { mode: 'both' });
       post('m1');
       await look();
-      for (let visits = 0; visits < 4; visits += 1) {
+      for (let polls = 0; polls < 4; polls += 1) {
         nowMs += 5 * MINUTE;
         // Signals, too.
         post('m1', 'ONOFFLINEEVENT');
-        await visit(35_000, 40_000);
+        await poll(35_000, 40_000);
         const changes = await look();
         expect(changes).toEqual(
-          visits < 2
+          polls < 2
             ? []
-            : visits === 2
+            : polls === 2
               ? [{ memberId: 'm1', reason: 'offline-only', isUnreachable: true }]
               : [],
         );
@@ -266,17 +266,17 @@ describe('Reachability', () => {
       post('m1');
       await look();
       nowMs += 3 * HOUR;
-      for (let visits = 0; visits < 4; visits += 1) {
+      for (let polls = 0; polls < 4; polls += 1) {
         nowMs += 5 * MINUTE;
-        await visit(HOUR, 2 * HOUR);
+        await poll(HOUR, 2 * HOUR);
         expect(await look()).toEqual([]);
       }
       await expect(reachability.reports()).resolves.toMatchObject(new Map([['m1', { onlyOffline: 8 }]]));
-      for (let visits = 0; visits < 4; visits += 1) {
+      for (let polls = 0; polls < 4; polls += 1) {
         nowMs += 5 * MINUTE;
         post('m1');
         await flush();
-        await visit(2_000, 35_000);
+        await poll(2_000, 35_000);
         expect(await look()).toEqual([]);
       }
       await expect(reachability.reports()).resolves.toMatchObject(new Map([['m1', { onlyOffline: 0 }]]));

@@ -6,31 +6,31 @@ import { EventArrivals, EventGaps, OfflineBindings, PortalClients } from '@relay
 import { DeletingReader } from './deleting-reader.js';
 import { type Part, PullSession, type SessionParts } from './pull-session.js';
 import { ReservingReader } from './reserving-reader.js';
-import { nextVisitInMs } from './schedule.js';
-import { VisitStore } from './visit-store.js';
+import { nextPollInMs } from './schedule.js';
+import { PollStateStore } from './poll-state-store.js';
 
-const visits = counter({
+const polls = counter({
   name: 'relay_offline_visits_total',
-  help: 'Visits of portals whose offline queue is read, by outcome.',
+  help: 'Polls of the offline queues of portals, by outcome.',
   labelNames: ['outcome'],
 });
 
 /** A portal has answered by then, or will never execute the request (a request takes up to a minute in the cloud). */
 const SETTLES_MS = 5 * 60_000;
-/** As if so many visits had found nothing: a queue that cannot be emptied is read no more often than an idle one. */
-const STUCK_EMPTY_VISITS = 10;
+/** As if so many polls had found nothing: a queue that cannot be emptied is read no more often than an idle one. */
+const STUCK_EMPTY_POLLS = 10;
 
 /**
  * Brings the offline queue of one portal onto the bus. What was read is cleared, or forgotten, only after the bus has
- * confirmed it; a process that ends in between leaves rows (`VisitStore`) from which the next one goes on. Events may
+ * confirmed it; a process that ends in between leaves rows (`PollStateStore`) from which the next one goes on. Events may
  * therefore come twice, and none is missing: see docs/delivery.md for the one window of basic plans.
  */
 @Injectable()
-export class Visitor {
+export class QueuePoller {
   constructor(
     @Inject(PortalClients) private readonly clients: Pick<PortalClients, 'for'>,
     private readonly bindings: OfflineBindings,
-    private readonly store: VisitStore,
+    private readonly store: PollStateStore,
     @Inject(EVENT_PUBLISHER) private readonly publisher: EventPublisher,
     private readonly arrivals: EventArrivals,
     private readonly gaps: EventGaps,
@@ -39,31 +39,31 @@ export class Visitor {
 
   /**
    * @returns how many records were read
-   * @throws Bitrix24Error, BusUnavailableError, the signal's reason: the visit is to be repeated
+   * @throws Bitrix24Error, BusUnavailableError, the signal's reason: the poll is to be repeated
    */
-  async visit(memberId: string, signal: AbortSignal): Promise<number> {
+  async poll(memberId: string, signal: AbortSignal): Promise<number> {
     const state = await this.store.state(memberId);
     if (!state) return 0;
     const client = this.clients.for(memberId, { priority: 'background' });
-    const visit = new Visit({ client, state, signal, ...this.parts() }, this.bindings);
+    const poll = new Poll({ client, state, signal, ...this.parts() }, this.bindings);
     try {
-      if (state.takingSince) await this.noteLostAnswer(memberId, state.takingSince);
-      const { count, isMore, isStuck, lastRead, changedAtMs } = await visit.run();
+      if (state.destructiveReadSince) await this.noteLostAnswer(memberId, state.destructiveReadSince);
+      const { count, isMore, isStuck, lastRead, changedAtMs } = await poll.run();
       await this.gaps.endWrongLicense(memberId);
       await this.arrivals.noteRecords(memberId, changedAtMs);
       if (state.mode === 'online' && count === 0 && !state.isBound) {
         await this.store.forget(memberId);
         return 0;
       }
-      visits.inc({ outcome: count > 0 ? 'records' : 'empty' });
-      const emptyVisits = isStuck ? STUCK_EMPTY_VISITS : count > 0 ? 0 : state.emptyVisits + 1;
-      const nextInMs = isMore ? 0 : nextVisitInMs(state.mode, emptyVisits, state.isSignalled);
-      await this.store.endVisit(memberId, { records: count, nextInMs, emptyVisits, lastRead });
+      polls.inc({ outcome: count > 0 ? 'records' : 'empty' });
+      const emptyPolls = isStuck ? STUCK_EMPTY_POLLS : count > 0 ? 0 : state.emptyPolls + 1;
+      const nextInMs = isMore ? 0 : nextPollInMs(state.mode, emptyPolls, state.isSignalled);
+      await this.store.endPoll(memberId, { records: count, nextInMs, emptyPolls, lastRead });
       return count;
     } catch (error) {
-      visits.inc({ outcome: 'failed' });
+      polls.inc({ outcome: 'failed' });
       if (error instanceof Bitrix24Error && error.code === 'WRONG_LICENSE') {
-        await this.gaps.begin(memberId, 'WRONG_LICENSE', state.visitedAt ?? undefined);
+        await this.gaps.begin(memberId, 'WRONG_LICENSE', state.polledAt ?? undefined);
       }
       if (!(await this.isAccessLost(memberId, error))) throw error;
       return 0;
@@ -76,7 +76,7 @@ export class Visitor {
    */
   private async noteLostAnswer(memberId: string, since: Date): Promise<void> {
     await this.gaps.recordLostAnswer(memberId, since, SETTLES_MS);
-    await this.store.endTaking(memberId);
+    await this.store.endDestructiveRead(memberId);
   }
 
   /** Another user's pair was stored, or the user is no administrator any more. */
@@ -102,8 +102,8 @@ export class Visitor {
   }
 }
 
-/** One visit of one portal: finds out which plan it has, and reads its queues as that allows. */
-class Visit {
+/** One poll of one portal: finds out which plan it has, and reads its queues as that allows. */
+class Poll {
   private readonly memberId: string;
   private readonly session: PullSession;
   private readonly reserving: ReservingReader;
@@ -127,14 +127,15 @@ class Visit {
     const { state, store } = this.parts;
     await this.deleting.publishStored();
     if (state.isAccessOld) await this.askAccess();
-    if (state.hasUnknownBatches || state.isSearchDue) await this.reserving.searchBatches(this.connectors());
+    if (state.hasUnknownBatches || state.isRecoveryScanDue)
+      await this.reserving.searchBatches(this.connectors());
     let isMore = false;
     for (const connector of this.connectors()) {
       this.session.connector = connector;
-      if (state.isSearchDue) await this.readQueue({ isMarked: true });
+      if (state.isRecoveryScanDue) await this.readQueue({ isMarked: true });
       isMore ||= await this.readQueue({ isMarked: false });
     }
-    if (state.isSearchDue) await store.endSearch(this.memberId);
+    if (state.isRecoveryScanDue) await store.endRecoveryScan(this.memberId);
     if (!isMore && state.lastConnector !== state.connector) {
       await store.saveConnector(this.memberId, state.connector);
     }

@@ -23,17 +23,17 @@ export interface QueueState {
   /** Batches may exist that are not in `batches`: an answer was lost, or nobody has looked for a day. */
   hasUnknownBatches: boolean;
   /** When the last request was sent that deletes records, if its answer is not known. */
-  takingSince: Date | null;
-  /** The last visit that ended well. */
-  visitedAt: Date | null;
-  /** Nobody has looked for a day for what is hidden from a usual visit: lost batches, and records marked as errors. */
-  isSearchDue: boolean;
+  destructiveReadSince: Date | null;
+  /** The last poll that ended well. */
+  polledAt: Date | null;
+  /** The last scan for what is hidden from a usual poll, lost batches and records marked as errors, is a day old. */
+  isRecoveryScanDue: boolean;
   /** How far the portal's clock is ahead, in ms. */
   clockSkewMs: number;
-  emptyVisits: number;
-  /** It has signalled since the last visit: what it posts arrives. */
+  emptyPolls: number;
+  /** It has signalled since the last poll: what it posts arrives. */
   isSignalled: boolean;
-  /** Hash of the records of the last visit; null if there were none. */
+  /** Hash of the records of the last poll; null if there were none. */
   lastRead: string | null;
 }
 
@@ -54,16 +54,16 @@ const IS_CALLABLE = `(p.state = 'installed' OR (p.state = 'suspended' AND p.susp
 /** SQL: its queue has handlers, or had them until the portal was set to `online`, and may be read. */
 const IS_READABLE = `${IS_CALLABLE} AND a.is_administrator AND (p.delivery_mode = 'online' OR ${IS_BOUND})`;
 
-/** A visit that ends without a word is repeated after this time. */
-const VISIT_TIMEOUT = '5 minutes';
+/** How long a portal is leased to one poll. An expired lease is retried. */
+const LEASE_DURATION = '5 minutes';
 
 /** What must survive the process that reads a queue. */
 @Injectable()
-export class VisitStore {
+export class PollStateStore {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Portals to visit now, at most `limit`; new ones included. They are due again if their visit does not end. */
-  async takeDue(limit: number): Promise<string[]> {
+  /** Leases portals that are due, at most `limit`; new ones included. They are due again if their poll does not end. */
+  async leaseDue(limit: number): Promise<string[]> {
     await this.dataSource.query(
       `INSERT INTO offline.visits (member_id)
        SELECT member_id FROM portals.portals p JOIN portals.offline_access a USING (member_id)
@@ -72,7 +72,7 @@ export class VisitStore {
        ON CONFLICT DO NOTHING`,
     );
     const [rows] = await this.dataSource.query<[{ memberId: string }[], number]>(
-      `UPDATE offline.visits SET next_at = clock_timestamp() + interval '${VISIT_TIMEOUT}' WHERE member_id IN (
+      `UPDATE offline.visits SET next_at = clock_timestamp() + interval '${LEASE_DURATION}' WHERE member_id IN (
          SELECT v.member_id FROM offline.visits v
            JOIN portals.portals p USING (member_id) JOIN portals.offline_access a USING (member_id)
          WHERE ${IS_READABLE} AND v.next_at <= clock_timestamp()
@@ -83,18 +83,18 @@ export class VisitStore {
     return rows.map(({ memberId }) => memberId);
   }
 
-  /** After a time in which nobody visited: all portals are due now. @returns how many */
-  async wakeAll(notVisitedForMs: number): Promise<number> {
+  /** After a time in which nobody polled: all portals are due now. @returns how many */
+  async makeAllDue(notPolledForMs: number): Promise<number> {
     const [, count] = await this.dataSource.query<[unknown[], number]>(
       `UPDATE offline.visits SET next_at = clock_timestamp()
        WHERE next_at > clock_timestamp() AND visited_at < clock_timestamp() - make_interval(secs => $1)`,
-      [notVisitedForMs / 1_000],
+      [notPolledForMs / 1_000],
     );
     return count;
   }
 
   /** The portal says that its queue has records. */
-  async noteSignal(memberId: string, inMs: number): Promise<void> {
+  async recordSignal(memberId: string, inMs: number): Promise<void> {
     await this.dataSource.query(
       `UPDATE offline.visits SET signalled_at = clock_timestamp(), empty_visits = 0,
          next_at = least(next_at, clock_timestamp() + make_interval(secs => $2)) WHERE member_id = $1`,
@@ -108,9 +108,9 @@ export class VisitStore {
       `SELECT p.delivery_mode AS mode, ${IS_BOUND} AS "isBound", a.can_reserve AS "canReserve",
          a.has_connector AS "hasConnector", a.connector, v.connector AS "lastConnector",
          a.checked_at < clock_timestamp() - interval '1 day' AS "isAccessOld",
-         v.is_reserving AS "hasUnknownBatches", v.taking_since AS "takingSince", v.visited_at AS "visitedAt",
-         v.listed_at IS NULL OR v.listed_at < clock_timestamp() - interval '1 day' AS "isSearchDue",
-         v.clock_skew_ms AS "clockSkewMs", v.empty_visits AS "emptyVisits",
+         v.is_reserving AS "hasUnknownBatches", v.taking_since AS "destructiveReadSince", v.visited_at AS "polledAt",
+         v.listed_at IS NULL OR v.listed_at < clock_timestamp() - interval '1 day' AS "isRecoveryScanDue",
+         v.clock_skew_ms AS "clockSkewMs", v.empty_visits AS "emptyPolls",
          coalesce(v.signalled_at > v.visited_at, false) AS "isSignalled",
          v.last_read AS "lastRead"
        FROM portals.portals p JOIN portals.offline_access a USING (member_id)
@@ -140,7 +140,7 @@ export class VisitStore {
   }
 
   /** Written before the request, as `beginReserving`. */
-  async beginTaking(memberId: string): Promise<void> {
+  async beginDestructiveRead(memberId: string): Promise<void> {
     await this.dataSource.query(
       'UPDATE offline.visits SET taking_since = clock_timestamp() WHERE member_id = $1',
       [memberId],
@@ -148,7 +148,7 @@ export class VisitStore {
   }
 
   /** What the portal has deleted is stored, or made up for. */
-  async endTaking(memberId: string): Promise<void> {
+  async endDestructiveRead(memberId: string): Promise<void> {
     await this.dataSource.query('UPDATE offline.visits SET taking_since = NULL WHERE member_id = $1', [
       memberId,
     ]);
@@ -177,7 +177,7 @@ export class VisitStore {
     ]);
   }
 
-  async endSearch(memberId: string): Promise<void> {
+  async endRecoveryScan(memberId: string): Promise<void> {
     await this.dataSource.query(
       'UPDATE offline.visits SET listed_at = clock_timestamp() WHERE member_id = $1',
       [memberId],
@@ -221,7 +221,7 @@ export class VisitStore {
     return rows.map(({ message, ...row }) => ({ ...row, event: decodeMessage(message) }));
   }
 
-  /** Those only that are as they were read: a reader that stood still does not delete what another has stored since. */
+  /** Those only that are as they were read: a stalled reader does not delete what another has stored since. */
   async removeRecords(memberId: string, rows: readonly StoredRow[]): Promise<void> {
     await this.dataSource.query(
       `DELETE FROM offline.records stored USING unnest($2::text[], $3::text[]) AS read(message_id, stored_at)
@@ -244,22 +244,22 @@ export class VisitStore {
     }
   }
 
-  /** A signal that came during the visit counts. */
-  async endVisit(
+  /** A signal that came during the poll counts. */
+  async endPoll(
     memberId: string,
     {
       records,
       nextInMs,
-      emptyVisits,
+      emptyPolls,
       lastRead,
-    }: { records: number; nextInMs: number; emptyVisits: number; lastRead: string | null },
+    }: { records: number; nextInMs: number; emptyPolls: number; lastRead: string | null },
   ): Promise<void> {
     await this.dataSource.query(
       `UPDATE offline.visits SET visited_at = clock_timestamp(), empty_visits = $3, records = records + $4,
          last_read = $5, last_record_at = CASE WHEN $4 > 0 THEN clock_timestamp() ELSE last_record_at END,
          next_at = least(next_at, clock_timestamp() + make_interval(secs => $2))
        WHERE member_id = $1`,
-      [memberId, nextInMs / 1_000, emptyVisits, records, lastRead],
+      [memberId, nextInMs / 1_000, emptyPolls, records, lastRead],
     );
   }
 }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error, type Command } from '@relay/bitrix24';
 import { z } from 'zod';
 import { SIGNALLED_MS } from '../../apps/offline-puller/src/schedule.js';
-import { VisitStore } from '../../apps/offline-puller/src/visit-store.js';
+import { PollStateStore } from '../../apps/offline-puller/src/poll-state-store.js';
 import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 import { control } from '../support/simulator-control.js';
@@ -80,8 +80,8 @@ describe('the reading of an offline queue', () => {
       const at = new Map<number, number>();
       for (const id of contacts) at.set(id, await rig.change(portal, id));
       await portal.orderFault('event.offline.get', 'lost', { where: { clear } });
-      await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
-      await rig.visit(portal);
+      await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+      await rig.poll(portal);
       for (const [id, changedAt] of at) expect(rig.publishedAfter(id, changedAt)).toBeGreaterThan(0);
       expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
     },
@@ -92,22 +92,22 @@ describe('the reading of an offline queue', () => {
       const portal = await rig.readablePortal(`two-${canReserve}`, { canReserve });
       const at = new Map<number, number>();
       for (const id of contacts) at.set(id, await rig.change(portal, id));
-      await Promise.all([rig.visit(portal), rig.visit(portal)]);
+      await Promise.all([rig.poll(portal), rig.poll(portal)]);
       for (const [id, changedAt] of at) expect(rig.publishedAfter(id, changedAt)).toBeGreaterThan(0);
       expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
     }
   });
 
-  it('an idle portal costs one request a visit', async () => {
+  it('an idle portal costs one request a poll', async () => {
     for (const canReserve of [true, false]) {
       const portal = await rig.readablePortal(`idle-${canReserve}`, { canReserve });
       await portal.clearStatistics();
-      expect(await rig.visit(portal)).toBe(0);
+      expect(await rig.poll(portal)).toBe(0);
       expect((await portal.statistics()).requests).toBe(1);
     }
   });
 
-  it('ten thousand records are read in visits of five thousand', async () => {
+  it('ten thousand records are read in polls of five thousand', async () => {
     const portal = await rig.readablePortal('many', { canReserve: true });
     await portal.crm.makeItems(3, 10_000);
     await control('POST', `${rig.simulator.url}/_sim/portals/many/mass-update`, {
@@ -116,31 +116,31 @@ describe('the reading of an offline queue', () => {
       fields: { name: 'y' },
     });
     await portal.clearStatistics();
-    expect(await rig.visit(portal)).toBe(5_000);
+    expect(await rig.poll(portal)).toBe(5_000);
     // Twice reserve and clear.
     expect((await portal.statistics()).requests).toBe(4);
-    expect(await rig.visit(portal)).toBe(5_000);
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(5_000);
+    expect(await rig.poll(portal)).toBe(0);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   }, 60_000);
 
-  it('a plan that changes between two visits, and with records reserved, loses nothing', async () => {
+  it('a plan that changes between two polls, and with records reserved, loses nothing', async () => {
     const portal = await rig.readablePortal('plan', { canReserve: true });
     const first = await rig.change(portal, 1);
     await portal.orderFault('event.offline.clear', 'drop', { times: 3 });
-    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
     expect(rig.publishedAfter(1, first)).toBe(1);
     await portal.clearFaults();
     await rig.setPlan(portal, false);
     const second = await rig.change(portal, 2);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(2, second)).toBe(1);
     expect((await rig.bindings.reports()).get(portal.memberId)).toMatchObject({ canReserve: false });
     // Reserved, published, and not to be cleared with this plan.
     expect((await rig.left(portal)).records).toHaveLength(1);
     await rig.setPlan(portal, true);
     await rig.source.query(`UPDATE portals.offline_access SET checked_at = now() - interval '25 hours'`);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
 
@@ -153,18 +153,18 @@ describe('the reading of an offline queue', () => {
       code: 'WRONG_LICENSE',
       status: 403,
     });
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(1, first)).toBe(1);
     expect((await rig.bindings.reports()).get(portal.memberId)).toMatchObject({ canReserve: false });
     await rig.setPlan(portal, false);
     const second = await rig.change(portal, 2);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(2, second)).toBe(1);
     // What is reserved is left to the day when it can be cleared.
     expect((await rig.left(portal)).records).toHaveLength(1);
     await rig.setPlan(portal, true);
     await rig.source.query(`UPDATE portals.offline_access SET checked_at = now() - interval '25 hours'`);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
 
@@ -173,7 +173,7 @@ describe('the reading of an offline queue', () => {
       const portal = await rig.readablePortal(`renamed-${canReserve}`, { canReserve });
       const at = await rig.change(portal, 1);
       await portal.rename(`renamed-${canReserve}-again`);
-      await rig.visit(portal);
+      await rig.poll(portal);
       expect(rig.publishedAfter(1, at)).toBe(1);
     }
   });
@@ -182,7 +182,7 @@ describe('the reading of an offline queue', () => {
     const portal = await rig.readablePortal('expiry', { canReserve: true });
     const at = await rig.change(portal, 1);
     await portal.orderFault('event.offline.clear', 'expired');
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(1, at)).toBe(1);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
     expect((await portal.statistics()).renewals).toBe(1);
@@ -192,10 +192,10 @@ describe('the reading of an offline queue', () => {
     const portal = await rig.readablePortal('dismissed', { canReserve: true });
     await rig.change(portal, 1);
     await portal.orderFault('event.offline.get', 'denied');
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect((await rig.bindings.reports()).get(portal.memberId)).toMatchObject({ isAdministrator: false });
     await portal.clearStatistics();
-    expect(await rig.visit(portal)).toBe(0);
+    expect(await rig.poll(portal)).toBe(0);
     expect((await portal.statistics()).requests).toBe(0);
   });
 
@@ -210,8 +210,8 @@ describe('the reading of an offline queue', () => {
       for (let id = 1; id <= count; id += 1) {
         await emit(name, 'ONCRMLEADADD', { FIELDS: { ID: id, NOTE: 'x'.repeat(200_000) } });
       }
-      await expect(rig.visit(portal)).rejects.toMatchObject({ code: 'BAD_ANSWER', detail: 'too-long' });
-      await rig.visit(portal);
+      await expect(rig.poll(portal)).rejects.toMatchObject({ code: 'BAD_ANSWER', detail: 'too-long' });
+      await rig.poll(portal);
       const ids = rig.published.slice(before).map(({ event }) => event.entityId);
       expect([canReserve, new Set(ids).size]).toEqual([canReserve, count]);
       expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
@@ -228,7 +228,7 @@ describe('the reading of an offline queue', () => {
     await emit('odd', 'ONCRMLEADADD', { FIELDS: { ID: '7', NOTE: 'x'.repeat(300_000) } });
     const at = await rig.change(portal, 1);
     const before = rig.published.length;
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.published.slice(before).map(({ event }) => [event.name, event.entityId])).toEqual([
       ['ONCRMDEALADD', null],
       ['ONCRMCONTACTUPDATE', '1'],
@@ -251,14 +251,14 @@ describe('the reading of an offline queue', () => {
           mode: 'both',
         });
         await rig.change(portal, 1);
-        expect([canReserve, await rig.visit(portal)]).toEqual([canReserve, 0]);
+        expect([canReserve, await rig.poll(portal)]).toEqual([canReserve, 0]);
         skippedMs = offMs + 31_000;
         // The measured difference of the clocks is half a minute off now, as after a correction of the portal's clock.
         await rig.source.query('UPDATE offline.visits SET clock_skew_ms = $1 WHERE member_id = $2', [
           skippedMs,
           portal.memberId,
         ]);
-        expect([canReserve, await rig.visit(portal)]).toEqual([canReserve, 1]);
+        expect([canReserve, await rig.poll(portal)]).toEqual([canReserve, 1]);
       }
       skippedMs = 0;
     },
@@ -266,7 +266,7 @@ describe('the reading of an offline queue', () => {
 
   it('is soon followed by the next after records that nobody signalled, and much later after others', async () => {
     const portal = await rig.readablePortal('signals', { canReserve: true, mode: 'both' });
-    const store = new VisitStore(rig.source);
+    const store = new PollStateStore(rig.source);
     const { memberId } = portal;
     const inSeconds = async (): Promise<number> => {
       const [row] = await rig.source.query<{ seconds: number }[]>(
@@ -276,25 +276,25 @@ describe('the reading of an offline queue', () => {
       );
       return row?.seconds ?? Number.NaN;
     };
-    const visitRested = async (): Promise<number> => {
+    const pollRested = async (): Promise<number> => {
       await rig.change(portal, 1);
       await rig.source.query(
         `UPDATE offline.visits SET clock_skew_ms = 31000, next_at = now() + interval '10 minutes' WHERE member_id = $1`,
         [memberId],
       );
       skippedMs = 31_000;
-      const count = await rig.visit(portal);
+      const count = await rig.poll(portal);
       skippedMs = 0;
       return count;
     };
     // What was posted in vain.
-    expect(await visitRested()).toBe(1);
+    expect(await pollRested()).toBe(1);
     expect(await inSeconds()).toBeLessThan(45);
-    await store.noteSignal(memberId, SIGNALLED_MS);
+    await store.recordSignal(memberId, SIGNALLED_MS);
     expect(await inSeconds()).toBeLessThan(45);
-    expect(await visitRested()).toBe(1);
+    expect(await pollRested()).toBe(1);
     expect(await inSeconds()).toBeGreaterThan(200);
-    await store.noteSignal(memberId, SIGNALLED_MS);
+    await store.recordSignal(memberId, SIGNALLED_MS);
     expect(await inSeconds()).toBeLessThanOrEqual(120);
   });
 
@@ -305,23 +305,23 @@ describe('the reading of an offline queue', () => {
       portal.memberId,
     ]);
     // The record is fresh, and rests.
-    await expect(rig.visit(portal)).resolves.toBe(0);
+    await expect(rig.poll(portal)).resolves.toBe(0);
   });
 });
 
 describe('the offline queue of a portal', () => {
   it.each(plans)(
-    'with a plan that %s, of which nothing can be deleted, is published once a visit, and rarely',
+    'with a plan that %s, of which nothing can be deleted, is published once a poll, and rarely',
     async (name, canReserve) => {
       const portal = await rig.readablePortal(`keeps-${name.replaceAll(' ', '-')}`, { canReserve });
       const at = await changeAll(portal);
       await portal.clearStatistics();
       // Whatever was reserved is found by the search of the day, and is there after each of its reads.
-      for (let visit = 1; visit <= 2; visit += 1) {
+      for (let poll = 1; poll <= 2; poll += 1) {
         await ageSearch(portal);
-        await rig.visit(portal, { tampering: keeping });
+        await rig.poll(portal, { tampering: keeping });
         const published = [...at].map(([id, changedAt]) => rig.publishedAfter(id, changedAt));
-        expect(Math.max(...published)).toBeLessThanOrEqual(visit);
+        expect(Math.max(...published)).toBeLessThanOrEqual(poll);
       }
       for (const [id, changedAt] of at) expect(rig.publishedAfter(id, changedAt)).toBeGreaterThan(0);
       expect((await portal.statistics()).requests).toBeLessThan(25);
@@ -355,7 +355,7 @@ describe('the offline queue of a portal', () => {
         return Number(entry.ID) < firstId + 100 ? { ...entry, MESSAGE_ID: { odd: [1] } } : entry;
       });
       const before = rig.published.length;
-      await rig.visit(portal, { tampering });
+      await rig.poll(portal, { tampering });
       expect(rig.published.length - before).toBe(10);
       expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
     },
@@ -366,13 +366,13 @@ describe('the offline queue of a portal', () => {
     const at = await changeAll(portal);
     // Reserved, and the answer is lost.
     await portal.orderFault('event.offline.get', 'lost', { where: { clear: '0' } });
-    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
     let oddId: string | undefined;
     const { answered } = showing((entry) => {
       oddId ??= entry.ID;
       return entry.ID === oddId ? { ...entry, EVENT_NAME: 7 } : entry;
     });
-    await rig.visit(portal, {
+    await rig.poll(portal, {
       tampering: {
         sent: (command) => {
           const { method, params = {} } = command;
@@ -404,9 +404,9 @@ describe('the offline queue of a portal', () => {
       await rig.setPlan(portal, canReserve);
       // Refreshes the marked record, and makes none that a usual read would find.
       const at = await rig.change(portal, 1);
-      expect(await rig.visit(portal)).toBe(0);
+      expect(await rig.poll(portal)).toBe(0);
       await ageSearch(portal);
-      expect(await rig.visit(portal)).toBe(1);
+      expect(await rig.poll(portal)).toBe(1);
       expect(rig.publishedAfter(1, at)).toBe(1);
       expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
     },
@@ -422,7 +422,7 @@ describe('the offline queue of a portal', () => {
     const at = await rig.change(portal, 1);
     await client.call('event.offline.get', { clear: 0, error: 1 });
     await ageSearch(portal);
-    await rig.visit(portal);
+    await rig.poll(portal);
     expect(rig.publishedAfter(1, at)).toBe(1);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
@@ -435,23 +435,23 @@ describe('the offline queue of a portal', () => {
       const at = await changeAll(portal);
       // Taken and stored, or reserved, when the bus goes down.
       rig.busError = new Error('bus is down');
-      await expect(rig.visit(portal)).rejects.toThrow('bus is down');
+      await expect(rig.poll(portal)).rejects.toThrow('bus is down');
       rig.busError = undefined;
       const late = await rig.change(portal, 1);
       await rig.bindings.setMode(memberId, 'online');
-      await rig.visit(portal);
+      await rig.poll(portal);
       for (const [id, changedAt] of at) expect(rig.publishedAfter(id, changedAt)).toBeGreaterThan(0);
       expect(rig.publishedAfter(1, late)).toBeGreaterThan(0);
-      const visits = () =>
+      const polls = () =>
         rig.source.query<object[]>('SELECT FROM offline.visits WHERE member_id = $1', [memberId]);
       // Its handlers are bound still.
-      await rig.visit(portal);
-      expect(await visits()).toHaveLength(1);
+      await rig.poll(portal);
+      expect(await polls()).toHaveLength(1);
       await rig.bindings.remove(memberId, ['ONCRMCONTACTUPDATE']);
-      await rig.visit(portal);
-      expect(await visits()).toEqual([]);
-      await new VisitStore(rig.source).takeDue(10);
-      expect(await visits()).toEqual([]);
+      await rig.poll(portal);
+      expect(await polls()).toEqual([]);
+      await new PollStateStore(rig.source).leaseDue(10);
+      expect(await polls()).toEqual([]);
     },
   );
 
@@ -465,10 +465,10 @@ describe('the offline queue of a portal', () => {
     });
     rig.busError = new Error('bus is down');
     rig.publishAttempts = 0;
-    await expect(rig.visit(portal)).rejects.toThrow('bus is down');
+    await expect(rig.poll(portal)).rejects.toThrow('bus is down');
     expect(rig.publishAttempts).toBeLessThanOrEqual(100);
     rig.busError = undefined;
-    expect(await rig.visit(portal)).toBe(1_000);
+    expect(await rig.poll(portal)).toBe(1_000);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
 
@@ -478,7 +478,7 @@ describe('the offline queue of a portal', () => {
     const names = ['ONAPPUNINSTALL', 'onAppInstall', 'ONOFFLINEEVENT'];
     const before = rig.published.length;
     const tampering = showing((entry) => ({ ...entry, EVENT_NAME: names[Number(entry.ID) % 3] }));
-    await rig.visit(portal, { tampering });
+    await rig.poll(portal, { tampering });
     expect(rig.published.length).toBe(before);
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
@@ -493,8 +493,8 @@ describe('the offline queue of a portal', () => {
     const at = await rig.change(portal, 1);
     skippedMs = HOUR_MS;
     await portal.orderFault('event.offline.get', 'lost', { where: { clear: '1' } });
-    await expect(rig.visit(portal)).rejects.toBeInstanceOf(Bitrix24Error);
-    await rig.visit(portal);
+    await expect(rig.poll(portal)).rejects.toBeInstanceOf(Bitrix24Error);
+    await rig.poll(portal);
     skippedMs = 0;
     expect(rig.publishedAfter(1, at)).toBeGreaterThan(0);
   });
@@ -502,9 +502,9 @@ describe('the offline queue of a portal', () => {
   it('is read by one that stood still: what another has stored since is not deleted with what was read', async () => {
     const portal = await rig.readablePortal('stood-still', { canReserve: false });
     const { memberId } = portal;
-    const store = new VisitStore(rig.source);
+    const store = new PollStateStore(rig.source);
     await rig.change(portal, 1);
-    await rig.visit(portal);
+    await rig.poll(portal);
     const event = rig.published.at(-1)?.event;
     if (!event) throw new Error('nothing was published');
     const [messageId, laterId] = ['a'.repeat(32), randomUUID()];
@@ -530,7 +530,7 @@ describe('a process that reads an offline queue and is killed', () => {
       for (let limit = 0; ; limit += 1) {
         const changedAt = new Map<number, number>();
         for (const id of contacts) changedAt.set(id, await rig.change(portal, id));
-        const wasKilled = await rig.visit(portal, { mortal: new MortalProcess(limit) }).then(
+        const wasKilled = await rig.poll(portal, { mortal: new MortalProcess(limit) }).then(
           () => false,
           (error: unknown) => {
             if (error instanceof KilledError) return true;
@@ -539,7 +539,7 @@ describe('a process that reads an offline queue and is killed', () => {
         );
         // One of the things changes again while nobody runs.
         changedAt.set(1, await rig.change(portal, 1));
-        await rig.visit(portal);
+        await rig.poll(portal);
         for (const [id, at] of changedAt) {
           expect({ limit, id, isLost: rig.publishedAfter(id, at) === 0 }).toEqual({
             limit,
@@ -551,7 +551,7 @@ describe('a process that reads an offline queue and is killed', () => {
         if (!wasKilled) break;
         kills += 1;
       }
-      // Every call that a visit makes.
+      // Every call that a poll makes.
       expect(kills).toBeGreaterThanOrEqual(10);
       expect(rig.published.every(({ event }) => event.source === 'offline')).toBe(true);
     },
@@ -576,7 +576,7 @@ async function passTime(seconds: number): Promise<void> {
 
 describe('three hundred idle portals', () => {
   const [minutes, stepS] = [10, 10];
-  it('cost less than one request a minute each, and are all visited', async () => {
+  it('cost less than one request a minute each, and are all polled', async () => {
     await rig.source.query('DELETE FROM portals.portals');
     await rig.source.query('DELETE FROM offline.visits');
     const portals: SimulatedPortal[] = [];
@@ -598,12 +598,12 @@ describe('three hundred idle portals', () => {
     );
     await Promise.all(portals.map((portal) => portal.clearStatistics()));
     const byId = new Map(portals.map((portal) => [portal.memberId, portal]));
-    const store = new VisitStore(rig.source);
+    const store = new PollStateStore(rig.source);
     for (let step = 0; step < (minutes * 60) / stepS; step += 1) {
       await passTime(stepS);
-      const due = await store.takeDue(300);
+      const due = await store.leaseDue(300);
       await Promise.all(
-        due.flatMap((memberId) => byId.get(memberId) ?? []).map((portal) => rig.visit(portal)),
+        due.flatMap((memberId) => byId.get(memberId) ?? []).map((portal) => rig.poll(portal)),
       );
     }
     const counts = await Promise.all(portals.map(async (portal) => (await portal.statistics()).requests));
