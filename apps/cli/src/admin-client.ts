@@ -1,12 +1,26 @@
 import { errorResponse } from '@relay/admin-contract';
-import { printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
+import { printable, printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
 import { existsSync, readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from './usage-error.js';
 
 /** The ops port of a gateway names the control planes that reported lately. */
 const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
+
+const PRIVATE_NETWORKS = new BlockList();
+for (const [network, prefix] of [
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+] as const)
+  PRIVATE_NETWORKS.addSubnet(network, prefix, 'ipv4');
+PRIVATE_NETWORKS.addSubnet('fc00::', 7, 'ipv6');
+PRIVATE_NETWORKS.addAddress('::1', 'ipv6');
 
 /** The admin API of a running control plane on this machine, or in this container; or that which a gateway here names. */
 export class AdminClient {
@@ -50,15 +64,20 @@ export class AdminClient {
     throw answer.status === 400 ? new UsageError(message) : new StartupError(message);
   }
 
-  /** One that was killed is named for half a minute; what cannot be connected to has done nothing. */
+  /**
+   * One that was killed is named for half a minute; what cannot be connected to has done nothing.
+   * @throws StartupError also if the token may be sent to none of them
+   */
   private async reachOneOf(
     addresses: readonly string[],
     method: string,
     path: string,
     body?: object,
   ): Promise<Response> {
-    let failure: unknown;
-    for (const address of addresses) {
+    let failure: unknown = new StartupError(
+      `OPS_TOKEN is not sent to ${printable(addresses.slice(0, 3).join(', '))}, which only the database names: that is neither this machine nor a private network. Run relay beside the control plane.`,
+    );
+    for (const address of addresses.filter(isNear)) {
       this.url = `${address}/ops/api`;
       try {
         return await this.reach(method, path, body);
@@ -84,6 +103,20 @@ export class AdminClient {
       throw new StartupError(message, { cause: error });
     }
   }
+}
+
+/**
+ * Whoever may write to the database can name any address there, and https would not help: they have a certificate for a name of
+ * their own. Services report IP addresses.
+ */
+function isNear(address: string): boolean {
+  const host = new URL(address).hostname.replaceAll(/[[\]]/g, '');
+  const family = isIP(host);
+  if (family === 0) return false;
+  const own = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
+  return (
+    own.some((each) => each.address === host) || PRIVATE_NETWORKS.check(host, family === 6 ? 'ipv6' : 'ipv4')
+  );
 }
 
 /** The token that `npm start` keeps; undefined if there is none. */
