@@ -129,4 +129,21 @@ describe('silence', () => {
     await poll();
     expect(await reason()).toBe('offline-only');
   });
+
+  it('is no silence without a gap, also if the process ends in the middle of noting it', async () => {
+    await gateway('new', { notesArrivals: true });
+    await source.query(
+      `CREATE FUNCTION portals.end_process() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$`,
+    );
+    await source.query(
+      'CREATE TRIGGER ends BEFORE INSERT ON portals.event_gaps FOR EACH ROW EXECUTE FUNCTION portals.end_process()',
+    );
+    for (let polls = 0; polls < 2; polls += 1) await poll();
+    await expect(poll()).rejects.toThrow('terminating connection');
+    await source.query('DROP FUNCTION portals.end_process CASCADE');
+    await watch.look();
+    expect(await reason()).toBe('offline-only');
+    expect(await source.query('SELECT reason FROM portals.event_gaps')).toEqual([{ reason: 'UNREACHABLE' }]);
+  });
 });

@@ -10,7 +10,6 @@ import { JobRunner, PortalJobs, type JobRun } from '@relay/jobs';
 import { counter, LeaderLease, listServiceProcesses, LOG, type Log, PeriodicJob } from '@relay/platform';
 import {
   EventDeliveryProbe,
-  EventGaps,
   PortalClients,
   Reachability,
   type ReachabilityChange,
@@ -45,7 +44,6 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
   private readonly looking: PeriodicJob;
   private readonly runner: JobRunner;
   private readonly probe: EventDeliveryProbe;
-  private readonly gaps: EventGaps;
   private unsubscribe: (() => void) | undefined;
   private stopped: Promise<void> | undefined;
 
@@ -60,7 +58,6 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     this.probe = new EventDeliveryProbe(dataSource, {
       for: (memberId) => clients.for(memberId, { priority: 'background' }),
     });
-    this.gaps = new EventGaps(dataSource);
     this.looking = new PeriodicJob('silent portals', LOOK_EVERY_MS, log, () => this.look());
     this.runner = new JobRunner({
       dataSource,
@@ -95,7 +92,7 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     await this.reachability.forgetMissing(notedSince);
     if (!notedSince) return;
     const { toTest, changes } = await this.reachability.check();
-    for (const change of changes) await this.noteChange(change);
+    for (const change of changes) this.noteChange(change);
     await this.jobs.requestAll(SILENCE, toTest, TEST_JOB);
     if (toTest.length > 0) this.runner.wake();
   }
@@ -119,7 +116,7 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     if (outcome === 'missed' && !(await this.notedSince())) return { outcome: 'gateway-away' };
     tests.inc({ outcome });
     const change = await this.reachability.saveTest(memberId, outcome);
-    if (change) await this.noteChange(change);
+    if (change) this.noteChange(change);
     return { outcome };
   }
 
@@ -133,9 +130,8 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     }
   }
 
-  private async noteChange({ memberId, reason, isUnreachable }: ReachabilityChange): Promise<void> {
+  private noteChange({ memberId, reason, isUnreachable }: ReachabilityChange): void {
     if (isUnreachable) {
-      await this.gaps.begin(memberId, 'UNREACHABLE');
       this.log.error(
         { event: 'portal.unreachable', memberId, reason },
         reason === 'test'

@@ -1,6 +1,8 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import { queryRows } from '../database/sql.js';
-import { IS_UNREACHABLE } from './reachability.js';
+
+/** SQL: the state of reachability `r` says something about the present installation of row `p`. */
+export const IS_UNREACHABLE = `p.state = 'installed' AND p.delivery_mode <> 'offline' AND r.unreachable_since >= p.installed_at`;
 
 /**
  * Why events were missed, or may have been:

@@ -194,6 +194,7 @@ describe('Reachability', () => {
     isBlocked = true;
     await expect(look()).resolves.toEqual([{ memberId: 'm1', reason: 'test', isUnreachable: true }]);
     expect(requests).toHaveLength(1);
+    expect(await source.query('SELECT reason FROM portals.event_gaps')).toEqual([{ reason: 'UNREACHABLE' }]);
     // A job that was repeated, or another process.
     await expect(new Reachability(source, () => nowMs).saveTest('m1', 'missed')).resolves.toBeUndefined();
     await expect(reachability.saveTest('m1', 'arrived')).resolves.toEqual({

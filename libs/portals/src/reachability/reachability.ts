@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import type { UnreachableReason } from '../database/entities.js';
 import { inTransaction, queryRows } from '../database/sql.js';
+import { EventGaps, IS_UNREACHABLE } from './event-gaps.js';
 import { countHours, HOUR_MS, MAX_SILENCE_MS, silentAt, SLOT_MS, type UsualRate } from './usual-rate.js';
 
 /** One lost test event is no proof; the second one follows after this time. */
@@ -27,9 +28,6 @@ const WATCHED = `p.state = 'installed' AND p.delivery_mode <> 'offline'
   AND EXISTS (SELECT FROM portals.credentials c WHERE c.member_id = p.member_id AND c.kind = 'oauth')
   AND EXISTS (SELECT FROM portals.event_bindings b
     WHERE b.member_id = p.member_id AND b.name = 'ONAPPTEST' AND b.state = 'bound')`;
-
-/** SQL: the state says something about the present installation of row `p`. */
-export const IS_UNREACHABLE = `p.state = 'installed' AND p.delivery_mode <> 'offline' AND r.unreachable_since >= p.installed_at`;
 
 /** What became of `event.test`: its event came, did not come, or the portal could not be asked. */
 export type TestOutcome = 'arrived' | 'missed' | 'untestable';
@@ -88,7 +86,7 @@ const IS_MISSING = `coalesce(p.delivery_mode = 'both' AND a.missing_visits >= ${
 /**
  * Whether what portals post reaches us. A portal that was not heard of for unusually long is to be tested; two tests that do
  * not arrive, or an offline queue that keeps having what should have come online, make it `unreachable`, until
- * something arrives again.
+ * something arrives again. Its gap begins in the transaction that stores this, which nothing finds a second time.
  */
 export class Reachability {
   constructor(
@@ -191,6 +189,9 @@ export class Reachability {
           counted.map(({ usual }) => (usual.until ?? 0) * (HOUR_MS / SLOT_MS)),
         ],
       );
+      for (const { memberId, change } of decided) {
+        if (change?.isUnreachable) await new EventGaps(manager).begin(memberId, 'UNREACHABLE');
+      }
       return decided;
     });
   }
@@ -224,6 +225,7 @@ export class Reachability {
          WHERE member_id = $1`,
         [memberId, failedTests, nowMs + pauseAfter(outcome, failedTests), nowMs, outcome, isFound, isHealed],
       );
+      if (isFound) await new EventGaps(manager).begin(memberId, 'UNREACHABLE');
       return isFound || isHealed ? { memberId, reason: 'test', isUnreachable: isFound } : undefined;
     });
   }

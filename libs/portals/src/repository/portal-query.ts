@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { IS_UNREACHABLE } from '../reachability/reachability.js';
+import { IS_UNREACHABLE } from '../reachability/event-gaps.js';
 import type { DeliveryMode, ShownPortalState } from '../database/entities.js';
 import { queryRows } from '../database/sql.js';
 
