@@ -21,7 +21,7 @@ export type { ListedPortal, PortalOverview } from './repository/portal-query.js'
 export { CorrectionCounts } from './repository/correction-counts.js';
 export { PortalRepository } from './repository/portal-repository.js';
 export { invalidSettings, PortalSettings } from './repository/portal-settings.js';
-export type { InvalidSettings } from './repository/portal-settings.js';
+export type { InvalidSettings, SettingsChange } from './repository/portal-settings.js';
 export { PORTAL_ENTITIES } from './database/entities.js';
 export { SHOWN_PORTAL_STATES } from './database/entities.js';
 export type { BindingState, DeliveryMode, PortalState, UnreachableReason } from './database/entities.js';

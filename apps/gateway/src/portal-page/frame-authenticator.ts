@@ -6,7 +6,7 @@ import {
   unlessAborted,
 } from '@relay/bitrix24';
 import { isAuthorized } from '@relay/installs';
-import { counter } from '@relay/platform';
+import { counter, waitAtMost } from '@relay/platform';
 import {
   type KnownPortal,
   PortalCache,
@@ -74,6 +74,10 @@ const PORTAL_CONCURRENCY = 2;
 const MAX_WAITING_OF_PORTAL = 20;
 const CONCURRENCY = 40;
 const MAX_WAITING = 100;
+/** Longer than a responsive portal takes: a check that takes longer gives its slot to the next, and goes on beside it. */
+const SLOT_MS = 1_000;
+/** Each costs a socket. Beyond it the oldest ends. */
+const MAX_SLOW = 64;
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Wrong tokens of one address; a right one costs nothing. */
@@ -117,6 +121,8 @@ export class FrameAuthenticator {
   });
   private readonly inFlight = new Map<string, Promise<CheckResult>>();
   private readonly slots = pLimit(CONCURRENCY);
+  /** In the order in which they became slow. */
+  private readonly slow = new Set<AbortController>();
   private readonly slotsOfPortal = new LRUCache<string, LimitFunction>({ max: MAX_KEYS });
   private readonly byAddress = new RequestBudget(ADDRESS_BURST, ADDRESS_PER_SECOND, MAX_KEYS);
   private readonly byPortal = new RequestBudget(PORTAL_BURST, PORTAL_PER_SECOND, MAX_KEYS);
@@ -167,9 +173,10 @@ export class FrameAuthenticator {
     claim: CheckedClaim,
     isWrite: boolean,
   ): Promise<CheckResult> {
-    // Calls would fail without being sent, or prolong a block.
+    // Calls would fail without being sent, or prolong a block. Only whose token was right before is told why.
     if (!isAuthorized(portal.state) || portal.state === 'suspended') {
-      throw new RequestRejectedError(503, `portal-${portal.state}`);
+      const isProved = claim.knownUser !== undefined;
+      throw new RequestRejectedError(503, isProved ? `portal-${portal.state}` : 'portal-unreachable');
     }
     // A check that began before the write must not answer for it.
     const running = isWrite ? undefined : this.inFlight.get(key);
@@ -201,7 +208,7 @@ export class FrameAuthenticator {
     try {
       // Also what waits for a slot has an end.
       result = await unlessAborted(
-        slots(() => this.slots(() => this.askPortal(portal, claim.accessToken, signal))),
+        slots(() => this.inSlot((limited) => this.askPortal(portal, claim.accessToken, limited), signal)),
         signal,
       );
     } catch (error) {
@@ -213,6 +220,35 @@ export class FrameAuthenticator {
     checks.inc({ outcome: result.isValid ? 'accepted' : 'refused' });
     if (result.isValid) giveBack();
     return result;
+  }
+
+  /** A slot of all portals, which a slow one keeps for a while only. */
+  private async inSlot(
+    check: (signal: AbortSignal) => Promise<CheckResult>,
+    signal: AbortSignal,
+  ): Promise<CheckResult> {
+    const { result } = await this.slots(async () => {
+      const controller = new AbortController();
+      const started = check(AbortSignal.any([signal, controller.signal]));
+      const ended = started.then(
+        () => true,
+        () => true,
+      );
+      if (!(await waitAtMost(ended, SLOT_MS))) this.noteSlow(controller, ended);
+      // Not the check itself, which the slot would wait for.
+      return { result: started };
+    });
+    return result;
+  }
+
+  private noteSlow(controller: AbortController, ended: Promise<unknown>): void {
+    const [oldest] = this.slow;
+    if (this.slow.size >= MAX_SLOW && oldest) {
+      this.slow.delete(oldest);
+      oldest.abort(new Bitrix24Error('TIMEOUT'));
+    }
+    this.slow.add(controller);
+    void ended.then(() => this.slow.delete(controller));
   }
 
   private slotsOf({ memberId }: KnownPortal): LimitFunction {

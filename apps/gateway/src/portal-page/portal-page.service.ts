@@ -8,6 +8,7 @@ import type {
   pageStatusResponse,
   Sent,
 } from '@relay/admin-contract';
+import { PAGE_SIZE } from '@relay/bitrix24';
 import { BindingRequests } from '@relay/installs';
 import { PortalJobs } from '@relay/jobs';
 import { formatName, nameSettings } from '@relay/names';
@@ -24,6 +25,7 @@ import {
   type PortalOverview,
   PortalQuery,
   PortalSettings,
+  type SettingsChange,
   Subscriptions,
 } from '@relay/portals';
 import { LRUCache } from 'lru-cache';
@@ -135,15 +137,18 @@ export class PortalReads {
   private async askForTypes(memberId: string): Promise<OfferedTypes> {
     const signal = AbortSignal.timeout(TYPES_TIMEOUT_MS);
     const options = { signal, maxAnswerBytes: MAX_TYPES_BYTES };
+    const client = this.clients.for(memberId);
+    const titles = new Map<number, string>();
     try {
-      const { result } = await this.clients.for(memberId).call('crm.type.list', {}, options);
-      return typeList
-        .parse(result)
-        .types.slice(0, MAX_TYPES)
-        .map(({ entityTypeId, title }) => ({
-          entityTypeId,
-          title: printable(title.slice(0, MAX_TITLE_LENGTH)),
-        }));
+      for (let start = 0; start < MAX_TYPES; start += PAGE_SIZE) {
+        const { result } = await client.call('crm.type.list', { order: { id: 'ASC' }, start }, options);
+        const { types } = typeList.parse(result);
+        for (const { entityTypeId, title } of types.slice(0, MAX_TYPES - titles.size)) {
+          titles.set(entityTypeId, printable(title.slice(0, MAX_TITLE_LENGTH)));
+        }
+        if (types.length < PAGE_SIZE) break;
+      }
+      return [...titles].map(([entityTypeId, title]) => ({ entityTypeId, title }));
     } catch {
       return null;
     }
@@ -239,26 +244,21 @@ export class PortalPageService {
       if (isDeepStrictEqual(stored, portal.settings[consumer] ?? {})) return stored;
       throw new RequestRejectedError(409, 'changed-meanwhile');
     };
+    const changes = new Map<string, SettingsChange>();
+    if (names) changes.set(NAMES, (stored) => withoutNulls({ ...unchanged(stored, NAMES), ...names }));
+    if (types) {
+      changes.set(MIRROR, (stored) => ({ ...unchanged(stored, MIRROR), types: withoutNulls(types) }));
+    }
     try {
-      if (names) {
-        await this.settings.change(memberId, NAMES, (stored) =>
-          withoutNulls({ ...unchanged(stored, NAMES), ...names }),
-        );
-      }
-      if (types) {
-        await this.settings.change(memberId, MIRROR, (stored) => ({
-          ...unchanged(stored, MIRROR),
-          types: withoutNulls(types),
-        }));
-      }
+      await this.settings.change(memberId, changes, async (manager) => {
+        if (isOtherMode) await this.reads.offline.setMode(memberId, mode, manager);
+      });
     } catch (error) {
       if (!(error instanceof PortalError) || error.code !== 'BAD_SETTINGS') throw error;
       throw new RequestRejectedError(400, 'bad-settings', { cause: error });
     }
-    if (isOtherMode) {
-      await this.reads.offline.setMode(memberId, mode);
-      await this.bindingRequests.request(memberId);
-    }
+    // A sweep would request it, too, only later.
+    if (isOtherMode) await this.bindingRequests.request(memberId);
     // The notification would arrive later, and the page reads what it has written.
     this.portalCache.expire(memberId);
     const changed = Object.entries({ names, types, mode: isOtherMode ? mode : undefined }).flatMap(

@@ -318,6 +318,31 @@ describe('the API of the page inside Bitrix24', () => {
       expect(answered.slice(4).map(({ status }) => status)).toEqual(Array.from({ length: 22 }, () => 401));
     });
 
+    it('and neither where many portals hang', async () => {
+      const others = Array.from({ length: 25 }, () => randomBytes(16).toString('hex'));
+      for (const other of others) expect(await portals.install(address, other)).toBe(200);
+      const { promise: released, resolve: release } = deferred<HostileAnswer | undefined>();
+      instead = ({ memberId: asked, method }) =>
+        others.includes(asked) && method === 'batch' ? released : undefined;
+      const asking = others.flatMap((other, at) =>
+        [1, 2].map(async (nth) => {
+          client = `198.51.${nth}.${at}`;
+          return request(newToken(), 'GET', 'status', undefined, other);
+        }),
+      );
+      await eventually(() =>
+        expect(
+          portals.calls.filter(({ memberId: asked, method }) => others.includes(asked) && method === 'batch')
+            .length,
+        ).toBeGreaterThanOrEqual(40),
+      );
+      const beganAt = performance.now();
+      expect((await request(reader, 'GET', 'status')).status).toBe(200);
+      expect(performance.now() - beganAt).toBeLessThan(5_000);
+      release(undefined);
+      expect(reasonsOf(await Promise.all(asking))).toEqual(new Set(['{"error":"not-confirmed"}']));
+    });
+
     it('a second here', async () => {
       const slow = new FrameAuthenticator(
         app.get(PortalCache),
@@ -446,18 +471,23 @@ describe('the API of the page inside Bitrix24', () => {
       expect(steps[1]).toEqual({ step: 'confirmed', state: 'waiting' });
     });
 
-    it('and asks a portal nothing that takes no calls', async () => {
+    it('and asks a portal nothing that takes no calls; only whose token was right is told why', async () => {
+      expect((await request(admin, 'GET', 'status')).status).toBe(200);
+      const before = checks().length;
       await app.get(DataSource).query(
         `UPDATE portals.portals SET state = 'suspended', suspended_reason = 'OVERLOAD_LIMIT',
              suspended_until = now() + interval '1 hour', suspended_times = 1 WHERE member_id = $1`,
         [memberId],
       );
       app.get(PortalCache).expire(memberId);
-      expect(await request(reader, 'GET', 'status')).toMatchObject({
-        status: 503,
-        body: { error: 'portal-suspended' },
-      });
-      expect(checks()).toEqual([]);
+      expect(await put(admin, {}, 'any')).toMatchObject({ status: 503, body: { error: 'portal-suspended' } });
+      for (const token of [reader, newToken()]) {
+        expect(await request(token, 'GET', 'status')).toMatchObject({
+          status: 503,
+          body: { error: 'portal-unreachable' },
+        });
+      }
+      expect(checks()).toHaveLength(before);
     });
   });
 
@@ -551,6 +581,35 @@ describe('the API of the page inside Bitrix24', () => {
       expect(await put(admin, { names })).toMatchObject({ status: 400, body: { error: 'bad-settings' } });
       await app.get(PortalSettings).declare(NAMES, nameSettings);
       expect(await stored(NAMES)).toBeUndefined();
+    });
+
+    it('which are stored as a whole, or not at all', async () => {
+      await app.get(PortalSettings).declare(MIRROR, z.strictObject({ other: z.string().optional() }));
+      const types = { include: [147], exclude: [] };
+      expect(await put(admin, { names, types, mode: 'online' })).toMatchObject({
+        status: 400,
+        body: { error: 'bad-settings' },
+      });
+      await app.get(PortalSettings).declare(MIRROR, mirrorSettings);
+      expect([await stored(NAMES), await stored(MIRROR)]).toEqual([undefined, undefined]);
+      expect(await settingsOf()).toMatchObject({ mode: 'both' });
+    });
+
+    it.each([
+      ['all of them', 120, 120, 3],
+      ['no more than a page takes', 1_000_000, 500, 10],
+    ])('and names of smart processes, %s', async (_, there, named, asked) => {
+      instead = ({ method, params }) => {
+        if (method !== 'crm.type.list') return undefined;
+        const start = Number(params['start'] ?? 0);
+        const ids = Array.from({ length: Math.min(50, there - start) }, (__, at) => start + at + 1);
+        return { body: { result: { types: ids.map((entityTypeId) => ({ entityTypeId, title: 'one' })) } } };
+      };
+      const { offeredTypes } = await settingsOf();
+      expect(offeredTypes).toHaveLength(named);
+      expect(
+        portals.calls.filter((call) => call.memberId === memberId && call.method === 'crm.type.list'),
+      ).toHaveLength(asked);
     });
 
     it('and names of smart processes, as text without characters that cannot be seen', async () => {

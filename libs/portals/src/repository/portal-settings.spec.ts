@@ -1,6 +1,6 @@
 import { silentLog } from '@relay/platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { eventually } from '../../../../test/support/eventually.js';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
@@ -9,9 +9,11 @@ import { PostgresListener } from '../database/postgres-listener.js';
 import { PortalCache } from '../cache/portal-cache.js';
 import { loadPortalsFrom } from '../cache/portal-loader.js';
 import { PortalRepository } from './portal-repository.js';
-import { PortalSettings } from './portal-settings.js';
+import { OfflineBindings } from '../subscriptions/offline-bindings.js';
+import { PortalSettings, type SettingsChange } from './portal-settings.js';
 
 const volume = z.strictObject({ volume: z.number().default(5) });
+const SETTINGS_SQL = 'SELECT settings, delivery_mode AS mode FROM portals.portals';
 const warnings: object[] = [];
 const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'token-1' };
@@ -146,8 +148,8 @@ describe('PortalSettings', () => {
     const [mine, theirs] = sources.map((each) => new PortalSettings(each, portalCache, log));
     for (let round = 1; round < 6; round += 1) {
       await Promise.all([
-        mine?.change('m1', 'radio', (stored) => ({ ...stored, one: round })),
-        theirs?.change('m1', 'radio', (stored) => ({ ...stored, other: round })),
+        mine?.change('m1', new Map([['radio', (stored) => ({ ...stored, one: round })]])),
+        theirs?.change('m1', new Map([['radio', (stored) => ({ ...stored, other: round })]])),
       ]);
       const [row] = await source.query<{ settings: object }[]>('SELECT settings FROM portals.portals');
       expect(row?.settings).toEqual({ radio: { one: round, other: round } });
@@ -156,9 +158,30 @@ describe('PortalSettings', () => {
 
   it('cannot be changed to what the consumer does not take, nor at an unknown portal', async () => {
     const change = (memberId: string, value: object) =>
-      settings.change(memberId, 'radio', () => ({ ...value }));
+      settings.change(memberId, new Map([['radio', () => ({ ...value })]]));
     await expect(change('m1', { volume: 'loud' })).rejects.toMatchObject({ code: 'BAD_SETTINGS' });
     await expect(change('nobody', { volume: 1 })).rejects.toMatchObject({ code: 'NOT_INSTALLED' });
     await expect(settings.of('m1', 'radio', volume)).resolves.toMatchObject({ own: { volume: 5 } });
+  });
+
+  it('are changed for all the consumers that are named, and with what belongs to it, or for none', async () => {
+    await settings.declare('clock', z.strictObject({ hours: z.literal(24) }));
+    const before = await source.query(SETTINGS_SQL);
+    const change = (hours: number, alongside?: (manager: EntityManager) => Promise<void>) =>
+      settings.change(
+        'm1',
+        new Map<string, SettingsChange>([
+          ['radio', () => ({ volume: 3 })],
+          ['clock', () => ({ hours })],
+        ]),
+        alongside,
+      );
+    await expect(change(12)).rejects.toMatchObject({ code: 'BAD_SETTINGS' });
+    await expect(change(24, () => Promise.reject(new Error('no mode')))).rejects.toThrow('no mode');
+    expect(await source.query(SETTINGS_SQL)).toEqual(before);
+    await change(24, (manager) => new OfflineBindings(source).setMode('m1', 'online', manager));
+    expect(await source.query(SETTINGS_SQL)).toEqual([
+      { settings: { radio: { volume: 3 }, clock: { hours: 24 } }, mode: 'online' },
+    ]);
   });
 });

@@ -24,6 +24,9 @@ interface DeclaredSchema {
   schema: Record<string, unknown>;
 }
 
+/** From the settings that are stored to those that replace them. */
+export type SettingsChange = (stored: Record<string, unknown>) => Record<string, unknown>;
+
 const storedSettings = z.record(z.string(), z.unknown());
 
 /** Enough for a thousand types by their ids. */
@@ -84,25 +87,30 @@ export class PortalSettings {
   }
 
   /**
-   * Replaces the settings for the consumer by what `change` makes of those that are stored, so that keys which the caller does
-   * not know stay.
-   * @throws PortalError BAD_SETTINGS, Bitrix24Error NOT_INSTALLED as `set`; whatever `change` throws
+   * Replaces the settings for these consumers by what the changes make of those that are stored, so that keys which the caller
+   * does not know stay: all of them, or none.
+   * @param alongside in the same transaction
+   * @throws PortalError BAD_SETTINGS, Bitrix24Error NOT_INSTALLED as `set`; whatever a change and `alongside` throw
    */
   async change(
     memberId: string,
-    consumer: string,
-    change: (stored: Record<string, unknown>) => Record<string, unknown>,
+    changes: ReadonlyMap<string, SettingsChange>,
+    alongside: (manager: EntityManager) => Promise<void> = () => Promise.resolve(),
   ): Promise<void> {
     const schemas = await this.schemas();
     await inTransaction(this.dataSource, async (manager) => {
-      const [row] = await queryRows<{ stored: unknown }>(
+      const [row] = await queryRows<{ settings: unknown }>(
         manager,
-        'SELECT settings -> $2 AS stored FROM portals.portals WHERE member_id = $1 FOR UPDATE',
-        [memberId, consumer],
+        'SELECT settings FROM portals.portals WHERE member_id = $1 FOR UPDATE',
+        [memberId],
       );
       if (!row) throw notInstalled(memberId);
-      const stored = storedSettings.safeParse(row.stored);
-      await this.store(manager, memberId, consumer, change(stored.success ? stored.data : {}), schemas);
+      const all = new Map(Object.entries(storedSettings.parse(row.settings)));
+      for (const [consumer, change] of changes) {
+        const stored = storedSettings.safeParse(all.get(consumer));
+        await this.store(manager, memberId, consumer, change(stored.success ? stored.data : {}), schemas);
+      }
+      await alongside(manager);
     });
   }
 

@@ -1,5 +1,5 @@
 import type { OfflineAccess } from '@relay/bitrix24';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { OfflineBindingEntity, type DeliveryMode, type OfflineBindingState } from '../database/entities.js';
 import { notInstalled } from '../database/errors.js';
 import { notify } from '../database/postgres-listener.js';
@@ -66,9 +66,12 @@ export interface OfflinePlan {
 export class OfflineBindings {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** @throws Bitrix24Error NOT_INSTALLED for an unknown portal, and for one without the application unless it is `online` */
-  async setMode(memberId: string, mode: DeliveryMode): Promise<void> {
-    await inTransaction(this.dataSource, async (manager) => {
+  /**
+   * @param transaction of the caller, which this becomes a part of
+   * @throws Bitrix24Error NOT_INSTALLED for an unknown portal, and for one without the application unless it is `online`
+   */
+  async setMode(memberId: string, mode: DeliveryMode, transaction?: EntityManager): Promise<void> {
+    const set = async (manager: EntityManager): Promise<void> => {
       const changed = await countChanged(
         manager,
         `UPDATE portals.portals SET delivery_mode = $2, updated_at = now() WHERE member_id = $1
@@ -85,7 +88,8 @@ export class OfflineBindings {
         memberId,
       ]);
       await notify(manager, 'portals', memberId);
-    });
+    };
+    await (transaction ? set(transaction) : inTransaction(this.dataSource, set));
   }
 
   /** Portals whose offline handlers differ from what is wanted, and whose attempt is due. @param names as for `EventBindings.missing` */
