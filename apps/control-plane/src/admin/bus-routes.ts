@@ -95,15 +95,8 @@ export function addBusRoutes(
   api.post('/ops/api/consumers/:consumer/retire', async (request): Promise<Sent<typeof retireResponse>> => {
     const { consumer } = consumerPath.parse(request.params);
     const how = retireRequest.parse(request.body ?? {});
-    await consumers.require(consumer);
-    // First, so that no gateway declares its queues and bindings again.
-    const isFresh = await consumers.drain(consumer);
-    const retirement = await admin.retire(consumer, { ...how, names: await consumers.everyEvent() });
-    if (retirement.outcome === 'refused') {
-      if (isFresh && !retirement.unsubscribed) await consumers.undrain(consumer);
-      throw new ConflictException(formatRetireRejection(retirement));
-    }
-    if (retirement.outcome === 'retired') await consumers.forget(consumer);
+    const retirement = await consumers.retire(consumer, how);
+    if (retirement.outcome === 'refused') throw new ConflictException(formatRetireRejection(retirement));
     return retirement;
   });
 }

@@ -1,5 +1,5 @@
 import { ConflictException, NotFoundException } from '@nestjs/common';
-import type { BusAdmin, ConsumerStatus } from '@relay/bus';
+import type { BusAdmin, ConsumerStatus, RetireOptions, Retirement } from '@relay/bus';
 import type { EventBindings, Subscriptions } from '@relay/portals';
 
 export interface ConsumerRegistryParts {
@@ -55,31 +55,39 @@ export class ConsumerRegistry {
 
   /**
    * Of a program that does not record its events itself, which every start of `libs/consumer` does.
-   * @throws ConflictException while processes of such a one run
+   * @throws ConflictException while processes of such a one run; OperationInProgressError
    */
   async register(consumer: string, names: readonly string[]): Promise<void> {
     const { admin, subscriptions } = this.parts;
-    const { processes } = await admin.statusOf(consumer);
-    if (processes.length > 0)
-      throw new ConflictException(
-        `${consumer} runs here, and says itself at each start which events it wants`,
-      );
-    // In the order of a start: no event comes before there is a place for it.
-    await admin.declare(consumer, names, await this.everyEvent());
-    await subscriptions.record(consumer, names);
+    await admin.serialize(consumer, async () => {
+      const { processes } = await admin.statusOf(consumer);
+      if (processes.length > 0)
+        throw new ConflictException(
+          `${consumer} runs here, and says itself at each start which events it wants`,
+        );
+      // In the order of a start: no event comes before there is a place for it.
+      await admin.declare(consumer, names, await this.everyEvent());
+      await subscriptions.record(consumer, names);
+    });
   }
 
-  /** From now on no gateway declares its queues again. @returns whether this is a change */
-  drain(consumer: string): Promise<boolean> {
-    return this.parts.subscriptions.drain(consumer);
-  }
-
-  async undrain(consumer: string): Promise<void> {
-    await this.parts.subscriptions.undrain(consumer);
-  }
-
-  /** So that the control plane no longer binds its events at the portals. */
-  async forget(consumer: string): Promise<void> {
-    await this.parts.subscriptions.remove(consumer);
+  /**
+   * Removes everything of the consumer, if it has no process and no message; see `BusAdmin.retire`.
+   * @throws NotFoundException as `require`; OperationInProgressError
+   */
+  async retire(consumer: string, how: Omit<RetireOptions, 'names'>): Promise<Retirement> {
+    const { admin, subscriptions } = this.parts;
+    return admin.serialize(consumer, async () => {
+      await this.require(consumer);
+      // First, so that no gateway declares its queues and bindings again.
+      const isFresh = await subscriptions.drain(consumer);
+      const retirement = await admin.retire(consumer, { ...how, names: await this.everyEvent() });
+      if (retirement.outcome === 'refused' && isFresh && !retirement.unsubscribed) {
+        await subscriptions.undrain(consumer);
+      }
+      // So that the control plane no longer binds its events at the portals.
+      if (retirement.outcome === 'retired') await subscriptions.remove(consumer);
+      return retirement;
+    });
   }
 }

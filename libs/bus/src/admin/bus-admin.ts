@@ -42,6 +42,12 @@ export interface BusAdmin {
    */
   declare(consumer: string, names: readonly string[], former: readonly string[]): Promise<void>;
   /**
+   * Runs this while nobody else registers or retires the consumer, in any process: what exists for it on the bus, and what is recorded
+   * of it, are changed one after the other.
+   * @throws OperationInProgressError
+   */
+  serialize<T>(consumer: string, work: () => Promise<T>): Promise<T>;
+  /**
    * Removes everything that belongs to a consumer, if no process of it runs and none of its messages is left or they
    * are to be dropped.
    * @throws OperationInProgressError while another operation on its dead letters is running

@@ -18,9 +18,10 @@ const IS_WANTED_SQL = `
     WHERE locktype = 'transactionid' AND transactionid = pg_current_xact_id()::xid AND NOT granted
   ) AS wanted`;
 
-/** A lock name that no consumer can have. */
+/** Lock names that no consumer can have. */
 export const UNROUTED = 'unrouted events';
 export const TOPOLOGY = 'the topology';
+export const registrationOf = (consumer: string): string => `the registration of ${consumer}`;
 
 /** Another operation on the same object is running, from this process or another one. */
 export class OperationInProgressError extends Error {

@@ -12,7 +12,7 @@ import {
   type UnroutedReplay,
 } from '../../admin/bus-admin.js';
 import { DeadLetters } from '../../admin/dead-letters.js';
-import { OperatorLock, UNROUTED } from '../../admin/operator-lock.js';
+import { OperatorLock, registrationOf, UNROUTED } from '../../admin/operator-lock.js';
 import { reportedProcesses, storedShards } from '../../admin/shared-tables.js';
 import type { RetryFilter, RetryList } from '../../admin/waiting-retries.js';
 import { subscribe } from '../consumption.js';
@@ -99,6 +99,10 @@ export class PostgresAdmin implements BusAdmin {
 
   async declare(consumer: string, names: readonly string[]): Promise<void> {
     await subscribe(this.database, consumer, names);
+  }
+
+  serialize<T>(consumer: string, work: () => Promise<T>): Promise<T> {
+    return this.lock.hold(registrationOf(consumer), work);
   }
 
   retire(consumer: string, { drain = false, drop = false }: RetireOptions): Promise<Retirement> {

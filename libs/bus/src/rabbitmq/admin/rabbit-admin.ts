@@ -15,7 +15,7 @@ import {
   type UnroutedReplay,
 } from '../../admin/bus-admin.js';
 import { DeadLetters } from '../../admin/dead-letters.js';
-import { OperatorLock, TOPOLOGY, UNROUTED } from '../../admin/operator-lock.js';
+import { OperatorLock, registrationOf, TOPOLOGY, UNROUTED } from '../../admin/operator-lock.js';
 import { reportedConsumers, reportedProcesses, storedShards } from '../../admin/shared-tables.js';
 import {
   isSubscribedTo,
@@ -168,6 +168,10 @@ export class RabbitAdmin implements BusAdmin {
   async topology(wanted: ReadonlyMap<string, readonly string[]>): Promise<TopologyPart[]> {
     const { url, database, retryDelaysMs } = this.options;
     return [await storedShards(database), ...(await checkTopology(url, wanted.keys(), retryDelaysMs))];
+  }
+
+  serialize<T>(consumer: string, work: () => Promise<T>): Promise<T> {
+    return this.lock.hold(registrationOf(consumer), work);
   }
 
   declare(consumer: string, names: readonly string[], former: readonly string[]): Promise<void> {
