@@ -181,6 +181,31 @@ describe('jobs of a consumer', () => {
     await ended(waits.id);
   });
 
+  it('that nobody waits for run beside interactive ones, which fill the reserved slots first', async () => {
+    const held = deferred<void>();
+    const portals = [await portal(), await portal(), await portal()];
+    const made = new JobRunner({
+      dataSource: source,
+      consumer,
+      log: silentLog,
+      pollMs: 20,
+      concurrency: 1,
+      reserved: 2,
+      handlers: {
+        bind: ({ job }) => (job.isInteractive ? held.promise.then(() => ({})) : Promise.resolve({})),
+      },
+    });
+    runners.push(made);
+    const [first, second] = portals;
+    for (const memberId of [first, second]) {
+      await tasks.request(consumer, String(memberId), 'bind', 'interactive');
+    }
+    const waits = await tasks.request(consumer, String(portals[2]), 'bind');
+    made.start();
+    await expect(ended(waits.id)).resolves.toMatchObject({ state: 'done' });
+    held.resolve();
+  });
+
   it('are taken newest first, where the runner says so', async () => {
     const order: string[] = [];
     const portals = [await portal(), await portal(), await portal()];

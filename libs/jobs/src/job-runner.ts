@@ -31,7 +31,7 @@ export interface JobRunnerOptions {
   handlers: Readonly<Record<string, JobHandler>>;
   /** Maximum concurrent jobs, each of another portal: a slow portal occupies one slot only. */
   concurrency?: number;
-  /** Slots beyond `concurrency`, for interactive jobs only. */
+  /** Slots beyond `concurrency`, for interactive jobs only, which take them first. */
   reserved?: number;
   /** Poll interval without `wake`. */
   pollMs?: number;
@@ -68,9 +68,15 @@ class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
 
+interface RunningJob {
+  isInteractive: boolean;
+  ended: Promise<void>;
+  restart: AbortController;
+}
+
 export class JobRunner {
   private readonly leases: JobLeases;
-  private readonly running = new Map<string, { ended: Promise<void>; restart: AbortController }>();
+  private readonly running = new Map<string, RunningJob>();
   private readonly stopping = new AbortController();
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | undefined;
@@ -120,7 +126,7 @@ export class JobRunner {
       const { concurrency = DEFAULT_CONCURRENCY, reserved = 0, restartOnRequest } = this.options;
       if (restartOnRequest && this.running.size > 0) await this.restartRequested();
       while (!this.stopping.signal.aborted && this.running.size < concurrency + reserved && !this.suspect) {
-        const priority = this.running.size < concurrency ? 'background' : 'interactive';
+        const priority = this.countShared() < concurrency ? 'background' : 'interactive';
         const job = await this.leases.take([...this.running.keys()], priority);
         if (!job) return;
         if (job.lostLeases >= SUSPECT_LOST_LEASES) this.suspect = job;
@@ -130,11 +136,17 @@ export class JobRunner {
           if (this.suspect === job) this.suspect = undefined;
           this.wake();
         });
-        this.running.set(job.id, { ended, restart });
+        this.running.set(job.id, { isInteractive: job.isInteractive, ended, restart });
       }
     } catch (err) {
       this.options.log.warn({ event: 'job.poll.failed', err }, 'jobs cannot be claimed now; trying again');
     }
+  }
+
+  /** Running jobs that are not in a reserved slot: interactive ones take those first. */
+  private countShared(): number {
+    const interactive = [...this.running.values()].filter(({ isInteractive }) => isInteractive).length;
+    return this.running.size - Math.min(interactive, this.options.reserved ?? 0);
   }
 
   private async restartRequested(): Promise<void> {

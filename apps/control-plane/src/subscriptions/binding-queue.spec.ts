@@ -101,6 +101,25 @@ describe('the queue of portals whose events are to be bound', () => {
     expect(signals.get('fresh')?.aborted).toBe(false);
   });
 
+  it('begins others, too, where slow portals say without end that they are fresh', async () => {
+    const floods = Array.from({ length: 12 }, () => new AbortController());
+    const flood = async (): Promise<void> => {
+      for (const [number, before] of floods.entries()) {
+        before.abort();
+        floods[number] = new AbortController();
+        void queue.push(`slow${number}`, { isFresh: true, signal: floods[number].signal });
+      }
+      await pass(300);
+    };
+    for (let times = 0; times < 40; times += 1) await flood();
+    push(3);
+    for (let times = 0; times < 40; times += 1) await flood();
+    expect(begun).toEqual(expect.arrayContaining(['m0', 'm1', 'm2']));
+    void queue.push('fresh', { isFresh: true });
+    for (let times = 0; times < 3; times += 1) await flood();
+    expect(begun).toContain('fresh');
+  });
+
   it('ends the run of before when its portal is fresh again, and then begins the new one', async () => {
     void queue.push('m0');
     void queue.push('m0', { isFresh: true });

@@ -1,5 +1,6 @@
 import { Bitrix24Error } from '@relay/bitrix24';
 import { ClaimLostError } from '@relay/portals';
+import { LRUCache } from 'lru-cache';
 
 /** Maximum runs that began a moment ago. */
 const MAX_QUICK = 4;
@@ -7,6 +8,10 @@ const MAX_QUICK = 4;
 const TIMEOUT_MS = 500;
 /** Maximum slow runs: each costs a socket, and nobody waits for it. Above it, only fresh portals begin. */
 const MAX_SLOW = 32;
+/** A portal is fresh as often as it installs and updates the application, not as often as it says so. */
+const FRESH_BURST = 3;
+const FRESH_EVERY_MS = 20_000;
+const MAX_REMEMBERED = 10_000;
 
 export interface BindingQueueOptions {
   /** Must not reject. The signal: the portal is asked anew, or used up its time while others wait, or the process ends. */
@@ -24,6 +29,7 @@ interface Entry {
 
 interface Run {
   controller: AbortController;
+  isFresh: boolean;
   isSlow: boolean;
   ended: Promise<void>;
 }
@@ -31,13 +37,16 @@ interface Run {
 /**
  * One run at a time per portal, fresh portals first, the newest of them before all: events before the binding are lost.
  * A slow run frees its slot for the next one and continues beside it; beyond the maximum of such runs the oldest is
- * aborted, and only fresh portals begin.
+ * aborted, and only fresh portals begin. One that is fresh again and again waits like all others, and half of
+ * those runs are never taken by fresh portals.
  */
 export class BindingQueue {
   private readonly fresh: Entry[] = [];
   private readonly waiting: Entry[] = [];
   /** In the order of their start. */
   private readonly running = new Map<string, Run>();
+  /** When each portal's allowance of being fresh is full again. */
+  private readonly freshUntilMs = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   private isStopped = false;
 
   constructor(private readonly options: BindingQueueOptions) {}
@@ -56,7 +65,7 @@ export class BindingQueue {
   ): Promise<void> {
     if (this.isStopped || signal.aborted) return;
     if (isFresh) this.running.get(memberId)?.controller.abort(new ClaimLostError(memberId));
-    const entries = isFresh ? this.fresh : this.waiting;
+    const entries = isFresh && this.mayBeFresh(memberId) ? this.fresh : this.waiting;
     await new Promise<void>((resolve) => {
       const entry: Entry = { memberId, signal, ended: resolve };
       entries.push(entry);
@@ -74,24 +83,36 @@ export class BindingQueue {
     await Promise.all([...this.running.values()].map(({ ended }) => ended));
   }
 
+  private mayBeFresh(memberId: string): boolean {
+    const nowMs = performance.now();
+    const untilMs = Math.max(nowMs, this.freshUntilMs.get(memberId) ?? 0) + FRESH_EVERY_MS;
+    if (untilMs > nowMs + FRESH_BURST * FRESH_EVERY_MS) return false;
+    this.freshUntilMs.set(memberId, untilMs);
+    return true;
+  }
+
   private startNext(): void {
     while (!this.isStopped && this.count(({ isSlow }) => !isSlow) < MAX_QUICK) {
-      const entry = this.take();
+      const fresh = this.takeFresh();
+      const entry = fresh ?? this.takeWaiting();
       if (entry === undefined) return;
-      this.start(entry);
+      this.start(entry, fresh !== undefined);
     }
   }
 
-  private take(): Entry | undefined {
-    const canStart = ({ memberId }: Entry): boolean => !this.running.has(memberId);
-    const newest = this.fresh.findLastIndex(canStart);
-    if (newest >= 0) return this.fresh.splice(newest, 1)[0];
-    if (this.running.size >= this.maxSlow) return undefined;
-    const next = this.waiting.findIndex(canStart);
+  private takeFresh(): Entry | undefined {
+    const newest = this.fresh.findLastIndex(({ memberId }) => !this.running.has(memberId));
+    return newest < 0 ? undefined : this.fresh.splice(newest, 1)[0];
+  }
+
+  private takeWaiting(): Entry | undefined {
+    const own = this.count(({ isFresh }) => !isFresh);
+    if (this.running.size >= this.maxSlow && own >= this.maxSlow / 2) return undefined;
+    const next = this.waiting.findIndex(({ memberId }) => !this.running.has(memberId));
     return next < 0 ? undefined : this.waiting.splice(next, 1)[0];
   }
 
-  private start({ memberId, signal, ended: done }: Entry): void {
+  private start({ memberId, signal, ended: done }: Entry, isFresh: boolean): void {
     const controller = new AbortController();
     const slowTimer = setTimeout(() => this.makeSlow(memberId), this.options.timeoutMs ?? TIMEOUT_MS);
     // The portal has not failed: its next attempt is due at once.
@@ -104,7 +125,7 @@ export class BindingQueue {
       done();
       this.startNext();
     });
-    this.running.set(memberId, { controller, isSlow: false, ended });
+    this.running.set(memberId, { controller, isFresh, isSlow: false, ended });
   }
 
   private makeSlow(memberId: string): void {
