@@ -35,9 +35,21 @@ export async function planSchematic(root, schematic, options) {
  * @param {string} root @param {readonly Change[]} changes
  */
 export function writeFiles(root, changes) {
+  for (const signal of SIGNALS) process.on(signal, afterwards);
+  try {
+    writeContents(root, changes);
+    // Last, for it cannot be undone.
+    for (const { path, content } of changes)
+      if (content === undefined) rmSync(join(root, path), { recursive: true, force: true });
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, afterwards);
+  }
+}
+
+/** @param {string} root @param {readonly Change[]} changes */
+function writeContents(root, changes) {
   /** @type {(() => void)[]} */
   const undo = [];
-  process.on('SIGINT', afterwards);
   try {
     for (const { path, content } of changes) {
       if (content === undefined) continue;
@@ -54,15 +66,13 @@ export function writeFiles(root, changes) {
   } catch (error) {
     for (const step of undo.toReversed()) step();
     throw error;
-  } finally {
-    process.off('SIGINT', afterwards);
   }
-  // Last, for it cannot be undone.
-  for (const { path, content } of changes)
-    if (content === undefined) rmSync(join(root, path), { recursive: true, force: true });
 }
 
-/** A Ctrl-C ends nothing half way: all is written without a pause. */
+/** What ends a command: Ctrl-C, a supervisor, and a terminal that is closed. */
+const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
+
+/** None of them ends it half way: all is written without a pause. */
 function afterwards() {}
 
 /** @param {string} file */

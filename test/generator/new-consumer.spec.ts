@@ -117,6 +117,27 @@ describe('npm run new:consumer', () => {
     expect(checkout.contents()).toEqual(before);
   });
 
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('is not ended half way by %s', async (signal) => {
+    const { code, stdout } = await checkout.run(
+      process.execPath,
+      '--input-type=module',
+      '--eval',
+      `import { writeFiles } from './scripts/generator/run-schematic.mjs';
+       const end = (content) => { process.kill(process.pid, '${signal}'); return content; };
+       writeFiles('.', [
+         { path: 'apps/new/src/main.ts', get content() { return end(Buffer.from('x')); } },
+         { path: 'apps/new/src/other.ts', content: Buffer.from('x') },
+         { path: 'examples', get content() { return end(undefined); } },
+         { path: 'tools', content: undefined },
+       ]);
+       console.log('done');`,
+    );
+    expect([code, stdout]).toEqual([0, 'done\n']);
+    const left = Object.keys(checkout.contents());
+    expect(left).toEqual(expect.arrayContaining(['apps/new/src/main.ts', 'apps/new/src/other.ts']));
+    expect(left.filter((name) => /^(examples|tools)\b/.test(name))).toEqual([]);
+  });
+
   it('is the schematic of a collection, as others run it', async () => {
     const schematics = join(checkout.path, 'node_modules/@angular-devkit/schematics-cli/bin/schematics.js');
     const run = (...args: string[]): Promise<Ended> =>
