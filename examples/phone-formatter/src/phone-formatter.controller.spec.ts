@@ -45,6 +45,21 @@ describe('phone-formatter', () => {
     expect(await portal.item('contact', id)).toMatchObject({ fm: [{ value: mobile.value }] });
   });
 
+  it('gives way to two programs that want it in two ways', async () => {
+    const portal = await testPortal({ language: 'tr' });
+    const { id } = await portal.add('contact', { fm: { n0: mobile } });
+    await settled();
+    const [phone] = listOf((await portal.item('contact', id))?.['fm']);
+    for (let times = 0; times < 3; times += 1) {
+      for (const value of ['0532-1234567', mobile.value]) {
+        await portal.change('contact', id, { fm: [{ ...Object(phone), value }] });
+        await settled();
+      }
+    }
+    expect(await portal.updates('contact')).toEqual([id, id]);
+    expect(await portal.item('contact', id)).toMatchObject({ fm: [{ value: mobile.value }] });
+  });
+
   it('knows the country from the settings before the language, and guesses none for English', async () => {
     const portal = await testPortal({ contacts: [{ fm: { n0: { ...mobile, value: '020 7946 0958' } } }] });
     await deliver(portal, 'ONCRMCONTACTADD', { id: 1 });

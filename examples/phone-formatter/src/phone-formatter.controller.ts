@@ -18,13 +18,13 @@ const DAY_MS = 24 * 3_600_000;
 
 /**
  * Writes phones of contacts, companies and leads in E.164. Its own write causes an event, for which nothing is left to change. A number
- * that comes back as it was before, by a person or another program that wants it so, is left alone for a day: otherwise
- * two programs would write for ever.
+ * that comes back in a spelling that was replaced, by a person or other programs that want it so, is left alone for a day: otherwise
+ * all of them would write for ever.
  */
 @Controller()
 export class PhoneFormatterController {
-  /** The replaced value of each number that was written, in this process, which is the only one that has this portal. */
-  private readonly replaced = new LRUCache<string, string>({ max: 50_000, ttl: DAY_MS });
+  /** Every spelling that was replaced, in this process, which is the only one that has this portal. */
+  private readonly replaced = new LRUCache<string, true>({ max: 50_000, ttl: DAY_MS });
 
   constructor(
     private readonly portals: PortalClients,
@@ -55,7 +55,7 @@ export class PhoneFormatterController {
         // Deleted since, or not shown to this application: there is nothing to do.
         if (read.state !== 'found') continue;
         const changes = phoneChangesOf(read.item, country).filter(
-          ({ valueId, from }) => this.replaced.get(`${memberId} ${valueId}`) !== from,
+          ({ valueId, from }) => !this.replaced.has(`${memberId} ${valueId} ${from}`),
         );
         const params = { entityTypeId, id, fields: toFields(changes) };
         if (changes.length > 0)
@@ -64,7 +64,7 @@ export class PhoneFormatterController {
     }
     for (const [{ entity, changes }, outcome] of await writeAll(client, writes)) {
       if (outcome.ok)
-        for (const { valueId, from } of changes) this.replaced.set(`${memberId} ${valueId}`, from);
+        for (const { valueId, from } of changes) this.replaced.set(`${memberId} ${valueId} ${from}`, true);
       else if (!isDeleted(outcome.error)) failed.push({ entity, error: outcome.error });
     }
     return failed;
