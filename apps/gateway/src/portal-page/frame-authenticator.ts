@@ -129,7 +129,7 @@ export class FrameAuthenticator {
   private readonly byUser = new RequestBudget(USER_BURST, USER_PER_SECOND, MAX_KEYS);
 
   constructor(
-    private readonly cache: Pick<PortalCache, 'find'>,
+    private readonly cache: Pick<PortalCache, 'find' | 'expire'>,
     private readonly clients: PortalClients,
     private readonly rateLimiter: Pick<PortalRateLimiter, 'of'>,
     private readonly allowHosts: readonly string[],
@@ -291,7 +291,29 @@ export class FrameAuthenticator {
   ): Promise<CheckResult> {
     signal.throwIfAborted();
     const askedAtMs = performance.now();
-    return { ...(await this.judge(portal, accessToken, signal)), askedAtMs };
+    try {
+      return { ...(await this.judge(portal, accessToken, signal)), askedAtMs };
+    } catch (error) {
+      if (!(error instanceof Bitrix24Error) || error.code !== 'REDIRECT') throw error;
+      const renamed = await this.relocate(portal, signal);
+      if (renamed === undefined) throw error;
+      return { ...(await this.judge(renamed, accessToken, signal)), askedAtMs };
+    }
+  }
+
+  /**
+   * A portal that was renamed answers with a redirect at its former address. A call with our own pair has the OAuth server say where it
+   * is now, and nothing else may have been called there yet.
+   * @returns undefined if it is where it was. @throws as `askPortal`
+   */
+  private async relocate(
+    { memberId, clientEndpoint }: KnownPortal,
+    signal: AbortSignal,
+  ): Promise<KnownPortal | undefined> {
+    await this.askOwnApplication(memberId, signal);
+    this.cache.expire(memberId);
+    const portal = await this.cache.find(memberId, { fresh: true });
+    return portal?.clientEndpoint === clientEndpoint ? undefined : portal;
   }
 
   private async judge(portal: KnownPortal, accessToken: string, signal: AbortSignal): Promise<Outcome> {
@@ -328,13 +350,17 @@ export class FrameAuthenticator {
     const key = `${memberId} ${clientEndpoint}`;
     const known = this.applications.get(key);
     if (known !== undefined) return known;
+    const id = await this.askOwnApplication(memberId, signal);
+    this.applications.set(key, id);
+    return id;
+  }
+
+  private async askOwnApplication(memberId: string, signal: AbortSignal): Promise<string> {
     const { result } = await this.clients
       .for(memberId)
       .call('app.info', {}, { signal, maxAnswerBytes: MAX_ANSWER_BYTES })
       .catch(asOurs);
-    const id = idOf(application.parse(result));
-    this.applications.set(key, id);
-    return id;
+    return idOf(application.parse(result));
   }
 
   /** Not the portal's own client: the outcome of a stranger's token says nothing about the pair that is stored. */

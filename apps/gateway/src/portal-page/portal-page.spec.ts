@@ -267,6 +267,35 @@ describe('the API of the page inside Bitrix24', () => {
       expect(checks()).toHaveLength(1);
     });
 
+    it('and asks a portal that was renamed at its new address, though nothing has called it there', async () => {
+      expect((await request(reader, 'GET', 'status')).status).toBe(200);
+      const renamed = randomBytes(16).toString('hex');
+      const [body, url] = [{ result: { error: 'moved' } }, await portals.url()];
+      portals.answer = (call) =>
+        call.memberId === renamed
+          ? answerTo({ ...call, memberId })
+          : { status: 302, headers: { location: url }, body };
+      portals.oauthAnswer = (granted) => ({
+        body: {
+          ...portals.issue(granted),
+          expires_in: 3600,
+          domain: 'oauth.bitrix.info',
+          server_endpoint: `${url}/rest/`,
+          client_endpoint: `${url}/portals/${renamed}/rest/`,
+          member_id: granted,
+          scope: 'crm',
+          status: 'L',
+        },
+      });
+      const answers = await Promise.all([
+        request(admin, 'GET', 'status'),
+        put(reader, {}, 'any'),
+        request(newToken(), 'GET', 'status'),
+      ]);
+      portals.oauthAnswer = () => undefined;
+      expect(answers.map(({ status }) => status)).toEqual([200, 403, 401]);
+    });
+
     it('and cannot tell while the portal answers nonsense; the next request asks again', async () => {
       instead = ({ token }) => (token === reader ? { status: 500, body: '<html>' } : undefined);
       expect(await request(reader, 'GET', 'status')).toMatchObject({
