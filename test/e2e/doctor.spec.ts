@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import { connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -458,6 +458,45 @@ const problemsIn = (findings: readonly Finding[]): string[] =>
     const passwords = [password, new URL(env['AMQP_URL'] ?? '').password].filter((each) => each.length > 6);
     for (const secret of [...relay.secrets, ...passwords]) expect(all).not.toContain(secret);
   }, 60_000);
+
+  it.each([
+    ['a second connection', 'b24-relay doctor', 2, 'could not be checked: .|it did not answer within 15 s'],
+    ['the question for migrations', '"migrations"', 1, 'it did not answer within 15 s'],
+  ])(
+    'ends with its report where the database takes %s, and never answers',
+    async (_, text, nth, named) => {
+      const { code, screen } = await command(relay, ['doctor'], {
+        env: { ...env, DATABASE_URL: await silentFrom(text, nth) },
+      });
+      expect(code).toBe(1);
+      expect(screen).toMatch(new RegExp(`^✘ database: .*(${named})`, 'm'));
+      expect(screen).toMatch(/^✔ broker.*^\d problems?\.\n$/ms);
+    },
+    60_000,
+  );
+
+  /** PostgreSQL, which is not told the nth text like this, nor what follows it. @returns its address */
+  async function silentFrom(text: string, nth: number): Promise<string> {
+    const url = new URL(env['DATABASE_URL'] ?? '');
+    const [host, port] = [url.hostname, Number(url.port)];
+    let told = 0;
+    const server = createTcpServer((socket) => {
+      const inner = connect(port, host);
+      let isSilent = false;
+      socket.on('data', (sent) => {
+        if (sent.includes(text) && (told += 1) === nth) isSilent = true;
+        if (!isSilent) inner.write(sent);
+      });
+      inner.pipe(socket);
+      for (const [one, other] of [
+        [socket, inner],
+        [inner, socket],
+      ] as const)
+        one.on('error', () => undefined).on('close', () => other.destroy());
+    });
+    url.port = String(await portOf(server));
+    return url.href;
+  }
 
   async function isNamed(named: RegExp): Promise<void> {
     await eventually(

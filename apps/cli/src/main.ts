@@ -32,8 +32,9 @@ async function call({ command, positionals, options, isJson }: Call): Promise<vo
   } = await ('run' in command
     ? command.run(AdminClient.fromEnvironment(!isJson), positionals, options)
     : command.runLocally(positionals, options));
-  process.stdout.write(`${isJson ? escapeUnprintable(JSON.stringify(value)) : text}\n`);
-  process.exitCode = exitCode;
+  const shown = `${isJson ? escapeUnprintable(JSON.stringify(value)) : text}\n`;
+  // Not by itself: a check that had no answer in time keeps its connection.
+  process.stdout.write(shown, () => process.exit(exitCode));
 }
 
 /** A schema's own error says nothing to an operator. */

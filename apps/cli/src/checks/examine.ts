@@ -52,7 +52,7 @@ async function examineDatabase(
   options: DoctorOptions,
   { run, broker }: { run: Run; broker: Promise<Finding[]> },
 ): Promise<Finding[]> {
-  const { DATABASE_URL: databaseUrl, AMQP_URL: amqpUrl, TOKEN_KEYS: keys } = settings;
+  const { DATABASE_URL: databaseUrl } = settings;
   if (databaseUrl === undefined) {
     return [skipped('everything else', 'not checked without a valid DATABASE_URL')];
   }
@@ -64,7 +64,27 @@ async function examineDatabase(
   });
   if (!isUsable)
     return [...findings, skipped('everything else', 'not checked until the database is in order')];
-  const dataSource = await openDatabase(databaseUrl);
+  const opening = openDatabase(databaseUrl);
+  let dataSource: DataSource | undefined;
+  const opened = await run('database', async () => {
+    dataSource = await opening;
+    return [];
+  });
+  if (dataSource === undefined) {
+    // It may answer yet, and an open connection would keep the process.
+    opening.then((late) => late.destroy()).catch(() => undefined);
+    return [...findings, ...opened, skipped('everything else', 'not checked until the database is in order')];
+  }
+  return [...findings, ...(await examineContents(dataSource, databaseUrl, settings, { run, broker }))];
+}
+
+async function examineContents(
+  dataSource: DataSource,
+  databaseUrl: string,
+  settings: Settings,
+  { run, broker }: { run: Run; broker: Promise<Finding[]> },
+): Promise<Finding[]> {
+  const { AMQP_URL: amqpUrl, TOKEN_KEYS: keys } = settings;
   const bus = new BusChecks({ dataSource, databaseUrl, amqpUrl });
   try {
     const groups = await Promise.all([
@@ -74,7 +94,7 @@ async function examineDatabase(
       run('portal settings', () => checkPortalSettings(dataSource)),
       examineBus(bus, amqpUrl, { run, broker }),
     ]);
-    return [findings, ...groups].flat();
+    return groups.flat();
   } finally {
     await bounded(
       'close',
