@@ -2,7 +2,7 @@ import { lookup as resolve } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { z } from 'zod';
-import { AddressError, checkOrigin, isPublicAddress } from './address.js';
+import { AddressError, checkOrigin, isPublicAddress } from './ssrf-guard.js';
 import { readBody, readResponse, type ReadResponse, type ResponseDefect } from './response-reader.js';
 
 /** One POST request, bounded in time and size. No redirects, no retries. */

@@ -1,7 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { maxResponseBytes, readBody, reserveMemory } from './response-reader.js';
+import { maxResponseBytes, reserveMemory } from './response-limits.js';
+import { readBody } from './response-reader.js';
 import { ResponseScan } from './response-scan.js';
 
 const MIB = 1024 * 1024;

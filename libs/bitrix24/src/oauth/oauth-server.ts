@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AddressError, assertCallable } from '../http/address.js';
+import { AddressError, assertCallable } from '../http/ssrf-guard.js';
 import { classifyOAuth, type ErrorClass, type Recovery, recoveryFor } from '../rest/classify.js';
 import { readCode } from '../rest/errors.js';
 import { post } from '../http/http-request.js';

@@ -12,7 +12,7 @@ import type {
   Throttled,
 } from '../rate-limit/rate-limiter.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
-import { maxResponseBytes as maxAnswerBytesOf } from '../http/response-reader.js';
+import { maxResponseBytes } from '../http/response-limits.js';
 import { invalidResponse, parseResponse, type RequestContext, type RestResponse } from './response.js';
 import { type Idempotency, isRetryable, MAX_RETRIES, MAX_THROTTLED, retryDelayMs } from './retryability.js';
 import { throttledError, usageOfCall, usageOfError } from './usage.js';
@@ -260,7 +260,7 @@ export class Sender {
           maxAnswerBytes: Math.min(
             maxAnswerBytes,
             request.maxAnswerBytes ?? Infinity,
-            maxAnswerBytesOf(methods),
+            maxResponseBytes(methods),
           ),
           allowHosts,
           signal,

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { AddressError, assertCallable } from './address.js';
+import { AddressError, assertCallable } from './ssrf-guard.js';
 
 function refusalOf(address: string, allowHosts: string[] = []): AddressError | undefined {
   try {
