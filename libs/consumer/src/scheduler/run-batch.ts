@@ -1,6 +1,6 @@
 import { guidanceOf, type Log } from '@relay/platform';
 import { type Receipt, toFailure } from '@relay/bus';
-import { placeOf } from './place-of.js';
+import { throwSiteOf } from './throw-site.js';
 import type { FailedEntry, PortalBatch } from './batch.js';
 import type { Outcome } from './decide.js';
 import { instrument } from './instrumented-batch.js';
@@ -108,7 +108,7 @@ async function handle(
         memberId,
         of: entries.length,
         failure: toFailure(error),
-        at: placeOf(error),
+        at: throwSiteOf(error),
       },
       'a batch failed',
     );
