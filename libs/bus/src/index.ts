@@ -28,7 +28,7 @@ export type {
   UnroutedReplay,
 } from './admin/bus-admin.js';
 export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter-store.js';
-export { nextFirst } from './admin/waiting-retries.js';
+export { sortByDueTime } from './admin/waiting-retries.js';
 export type { RetryFilter, RetryList, WaitingRetry } from './admin/waiting-retries.js';
 export type { DeadLetterGroup } from './admin/dead-letter-groups.js';
 export { DeadLetters } from './admin/dead-letters.js';

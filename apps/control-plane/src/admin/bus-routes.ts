@@ -17,7 +17,7 @@ import {
   type unroutedResponse,
 } from '@relay/admin-contract';
 import {
-  nextFirst,
+  sortByDueTime,
   type BusAdmin,
   type BusMover,
   type ConsumerStatus,
@@ -70,7 +70,7 @@ export function addBusRoutes(
       answer.matching += matching;
       answer.complete &&= complete;
     }
-    const retries = nextFirst(answer.retries).slice(0, limit);
+    const retries = sortByDueTime(answer.retries).slice(0, limit);
     return { ...answer, retries, domains: await domainsOf(retries) };
   });
   api.get('/ops/api/unrouted', async (): Promise<Sent<typeof unroutedResponse>> => {

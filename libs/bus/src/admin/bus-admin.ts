@@ -166,7 +166,7 @@ export type Retirement =
   | { outcome: 'refused'; because: 'processes' | 'messages'; status: ConsumerStatus; unsubscribed: boolean };
 
 /** What was asked of one consumer. @throws TypeError if there is another number of them */
-export function onlyOne(statuses: readonly ConsumerStatus[]): ConsumerStatus {
+export function singleStatus(statuses: readonly ConsumerStatus[]): ConsumerStatus {
   const [status] = statuses;
   if (!status || statuses.length > 1) throw new TypeError('Each consumer has one status');
   return status;

@@ -67,12 +67,12 @@ export class RetryCollector {
       receivedAt: dateOf(event?.receivedAt),
     });
     // Now and then, so that a long queue neither fills the memory nor is sorted for each message.
-    if (this.kept.length >= 2 * limit + 1_000) this.kept = nextFirst(this.kept).slice(0, limit);
+    if (this.kept.length >= 2 * limit + 1_000) this.kept = sortByDueTime(this.kept).slice(0, limit);
   }
 
   result(complete: boolean): RetryList {
     return {
-      retries: nextFirst(this.kept).slice(0, this.filter.limit),
+      retries: sortByDueTime(this.kept).slice(0, this.filter.limit),
       matching: this.matching,
       complete,
     };
@@ -80,7 +80,7 @@ export class RetryCollector {
 }
 
 /** Those without a known time come last. */
-export function nextFirst(retries: readonly WaitingRetry[]): WaitingRetry[] {
+export function sortByDueTime(retries: readonly WaitingRetry[]): WaitingRetry[] {
   const timeOf = ({ dueAt }: WaitingRetry): number => dueAt?.getTime() ?? Number.MAX_VALUE;
   return retries.toSorted((one, other) => timeOf(one) - timeOf(other));
 }

@@ -1,7 +1,7 @@
 import { formatEventName, parseEventName } from '@relay/events';
 import type pg from 'pg';
 import {
-  onlyOne,
+  singleStatus,
   type BusAdmin,
   type ConsumerStatus,
   type Retirement,
@@ -50,7 +50,7 @@ export class PostgresAdmin implements BusAdmin {
   }
 
   async statusOf(consumer: string): Promise<ConsumerStatus> {
-    return onlyOne(await this.statuses([consumer]));
+    return singleStatus(await this.statuses([consumer]));
   }
 
   async statuses(consumers: readonly string[]): Promise<ConsumerStatus[]> {

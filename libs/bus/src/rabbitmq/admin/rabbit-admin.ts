@@ -3,7 +3,7 @@ import type { Log } from '@relay/platform';
 import type pg from 'pg';
 import {
   countMessages,
-  onlyOne,
+  singleStatus,
   type BusAdmin,
   type ConsumerProcess,
   type ConsumerStatus,
@@ -64,7 +64,7 @@ export class RabbitAdmin implements BusAdmin {
   }
 
   async statusOf(consumer: string): Promise<ConsumerStatus> {
-    return onlyOne(await this.statuses([consumer]));
+    return singleStatus(await this.statuses([consumer]));
   }
 
   async statuses(consumers: readonly string[]): Promise<ConsumerStatus[]> {

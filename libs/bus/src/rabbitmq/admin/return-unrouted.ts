@@ -22,7 +22,7 @@ export interface ReturnOptions {
   beforeFirst?: () => Promise<void>;
 }
 
-export interface Returned {
+export interface ReturnResult {
   /** Events returned to their consumers. */
   returned: number;
   /** Events that stay. */
@@ -48,7 +48,7 @@ interface Owned {
 export async function returnUnrouted(
   broker: AdminConnection,
   { url, log, ownersOf, beforeFirst }: ReturnOptions,
-): Promise<Returned> {
+): Promise<ReturnResult> {
   const there = await broker.request((channel) => channel.checkQueue(UNROUTED_NAME));
   if (there.kind !== 'value' || there.value.messageCount === 0) {
     return { returned: 0, left: 0, waiting: 0, byOwner: new Map() };
