@@ -16,7 +16,7 @@ export class DeletingReader {
     const { client, store } = this.session.parts;
     for (let chunk = 0; chunk < MAX_CHUNKS; chunk += 1) {
       // The same for list and take: what comes to rest in between is not stored.
-      const selection = { ...part, ...this.session.rested() };
+      const selection = { ...part, ...this.session.oldEnough() };
       const { listed, unreadable, lastId, isEnd, isSkewNew } = await this.listChunk(selection);
       if (lastId === undefined) {
         if (!isSkewNew) return false;

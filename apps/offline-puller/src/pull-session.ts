@@ -5,7 +5,7 @@ import { EventError, openOfflineEvent, type PortalEvent } from '@relay/events';
 import { counter, type Log } from '@relay/platform';
 import { OFFLINE_SIGNAL } from '@relay/portals';
 import pLimit from 'p-limit';
-import { REST_MS } from './schedule.js';
+import { MIN_RECORD_AGE_MS } from './schedule.js';
 import type { QueueState, StoredRecord, PollStateStore } from './poll-state-store.js';
 
 const records = counter({
@@ -141,9 +141,9 @@ export class PullSession {
   }
 
   /** In mode `both` records that are fresh are left for a while; by the portal's clock. */
-  rested(): { untilMs?: number } {
+  oldEnough(): { untilMs?: number } {
     if (this.parts.state.mode !== 'both') return {};
-    return { untilMs: Date.now() + this.clockSkewMs - REST_MS };
+    return { untilMs: Date.now() + this.clockSkewMs - MIN_RECORD_AGE_MS };
   }
 
   /** @returns whether the clock of the portal is another than was known, so that records may have been left by mistake */

@@ -56,7 +56,7 @@ export class ReservingReader {
       const { batch, time } = await reserveRecords(client, MAX_OFFLINE_RECORDS, {
         ...this.session.queue,
         ...part,
-        ...this.session.rested(),
+        ...this.session.oldEnough(),
       });
       await store.endReserving(this.session.memberId, this.session.connector, batch?.processId);
       const isSkewNew = await this.session.learnSkew(time, sentAtMs);

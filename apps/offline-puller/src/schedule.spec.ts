@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { nextPollInMs, REST_MS, SIGNALLED_MS } from './schedule.js';
+import { nextPollInMs, MIN_RECORD_AGE_MS, SIGNALLED_MS } from './schedule.js';
 
 const modes = ['both', 'offline'] as const;
 
 describe('the pause between two polls', () => {
   it('is longer than records rest, so that those that were too fresh are taken by the next', () => {
-    expect(nextPollInMs('both', 0, false, 0.5)).toBeGreaterThan(REST_MS);
+    expect(nextPollInMs('both', 0, false, 0.5)).toBeGreaterThan(MIN_RECORD_AGE_MS);
     expect(nextPollInMs('both', 1, false, 0.5)).toBe(nextPollInMs('both', 0, false, 0.5));
   });
 

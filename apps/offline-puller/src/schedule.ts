@@ -4,7 +4,7 @@ import type { DeliveryMode } from '@relay/portals';
  * In mode `both` a record is taken after this time: what arrives online meanwhile is handled without it, and further
  * changes of the same thing stay one record.
  */
-export const REST_MS = 30_000;
+export const MIN_RECORD_AGE_MS = 30_000;
 
 /**
  * A signal shows that the portal reaches us: what it recorded has most likely come online, and the poll is only for what
@@ -14,7 +14,7 @@ export const SIGNALLED_MS = 2 * 60_000;
 
 /** Pauses between two polls of a portal, in ms. Nobody signals the queue of a portal that cannot reach us. */
 const PAUSES = {
-  both: { busyMs: REST_MS + 5_000, maxIdleMs: 5 * 60_000 },
+  both: { busyMs: MIN_RECORD_AGE_MS + 5_000, maxIdleMs: 5 * 60_000 },
   offline: { busyMs: 10_000, maxIdleMs: 90_000 },
   // Until its handlers are unbound.
   online: { busyMs: 10_000, maxIdleMs: 90_000 },

@@ -12,9 +12,9 @@ import { ApiError, callApi, messageOf } from './api.js';
 
 const POLL_INTERVAL_MS = 2_000;
 /** A slow resource, such as dead letters by the ten thousands, is read less often. */
-const REST_FACTOR = 5;
+const PAUSE_FACTOR = 5;
 /** A request that lasted while the computer slept was not slow. */
-const MAX_REST_MS = 60_000;
+const MAX_PAUSE_MS = 60_000;
 
 export interface Poll<Answer> {
   /** The last answer; it stays when later requests fail. */
@@ -73,8 +73,8 @@ export function usePoll<Answer>(
     if (!failure.value && !isRepeated()) return;
     const lastedMs = performance.now() - startedAt;
     const usualMs = typeof everyMs === 'number' ? everyMs : everyMs();
-    const restMs = Math.max(usualMs, Math.min(REST_FACTOR * lastedMs, MAX_REST_MS));
-    timer = setTimeout(() => void round(asked, signal), restMs);
+    const pauseMs = Math.max(usualMs, Math.min(PAUSE_FACTOR * lastedMs, MAX_PAUSE_MS));
+    timer = setTimeout(() => void round(asked, signal), pauseMs);
   };
   const stop = (): void => {
     running?.abort();
