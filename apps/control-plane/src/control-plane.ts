@@ -142,7 +142,7 @@ export async function startControlPlane(
   );
   const waker = new PortalWaker({
     wakes: app.get(PortalWakes),
-    tasks: app.get(PortalJobs),
+    jobs: app.get(PortalJobs),
     admin,
     consumers: () => consumers.names(),
     log,

@@ -13,7 +13,7 @@ const seen = gauge({
   help: 'Processes of the control plane that reported lately, as this gateway sees them.',
 });
 
-const LOOK_EVERY_MS = 5_000;
+const CHECK_INTERVAL_MS = 5_000;
 /** Services of one deployment start within seconds of each other. */
 const GRACE_MS = 30_000;
 const MISSING =
@@ -30,7 +30,7 @@ export class ControlPlaneWatch {
     private readonly database: ReportDatabase,
     private readonly log: Log,
   ) {
-    this.loop = new PeriodicJob('control plane watch', LOOK_EVERY_MS, log, () => this.look());
+    this.loop = new PeriodicJob('control plane watch', CHECK_INTERVAL_MS, log, () => this.look());
   }
 
   start(): void {

@@ -36,7 +36,7 @@ export function deferred<T>(): Deferred<T> {
 }
 
 /** @throws when the work takes longer; the work itself continues */
-export async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+export async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`It takes longer than ${timeoutMs} ms`)), timeoutMs);

@@ -1,4 +1,4 @@
-import { within } from './async.js';
+import { withTimeout } from './async.js';
 import type { Log } from './logger.js';
 
 /** One part of a process to close. */
@@ -27,7 +27,7 @@ export async function shutDownInOrder(steps: readonly ShutdownStep[], log: Log):
   const unclosed: string[] = [];
   for (const { what, close, timeoutMs } of steps) {
     try {
-      await within(close(), timeoutMs);
+      await withTimeout(close(), timeoutMs);
     } catch (err) {
       unclosed.push(what);
       log.warn(

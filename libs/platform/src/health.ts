@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { within } from './async.js';
+import { withTimeout } from './async.js';
 import { databasePool } from './database.js';
 import { explain } from './fatal-error.js';
 
@@ -60,7 +60,7 @@ class DatabaseCheck {
   /** Concurrent callers share one query. */
   async run(): Promise<HealthResult> {
     this.running ??= this.ask().finally(() => (this.running = undefined));
-    return await within(this.running, CHECK_TIMEOUT_MS).catch(unhealthy);
+    return await withTimeout(this.running, CHECK_TIMEOUT_MS).catch(unhealthy);
   }
 
   async close(): Promise<void> {

@@ -19,7 +19,7 @@ import {
 import { addressOf } from './address.js';
 
 /** What was read so far; what cannot be read is left out. */
-export interface Seen {
+export interface AdminSnapshot {
   consumers?: readonly ListedConsumer[] | undefined;
   /** Those that need attention, the first of them. */
   portals?: PortalSearchResponse | undefined;
@@ -48,7 +48,14 @@ const PORTAL_STATES = [
   ['unreachable', 'whose events do not arrive'],
 ] as const;
 
-export function findingsIn({ consumers = [], portals, sync, journal, topology, unrouted }: Seen): Finding[] {
+export function findingsIn({
+  consumers = [],
+  portals,
+  sync,
+  journal,
+  topology,
+  unrouted,
+}: AdminSnapshot): Finding[] {
   const findings = [
     ...consumers.flatMap(ofConsumer),
     ...(journal ? ofJournals(journal) : []),

@@ -10,7 +10,7 @@ interface Reading {
 }
 
 /** What one look at a consumer shows. */
-export interface Look {
+export interface ConsumerSample {
   backlog: number;
   /** Of each process: its id, and the events that it has handled since its start. */
   processes: readonly { replica: string; done: number }[];
@@ -31,7 +31,7 @@ export class ConsumerTrends {
   >();
 
   /** @param at in milliseconds of any clock that only goes forward */
-  add(consumer: string, { backlog, processes }: Look, at: number): void {
+  add(consumer: string, { backlog, processes }: ConsumerSample, at: number): void {
     const { readings, chart, byReplica } = this.seen.get(consumer) ?? {
       readings: [],
       chart: [],

@@ -4,11 +4,11 @@ import type { PortalJobs } from '@relay/jobs';
 import type { PortalWakes } from '@relay/portals';
 
 /** An operator who resumes a portal watches it; a check reads an index that is usually empty. */
-const LOOK_EVERY_MS = 2_000;
+const CHECK_INTERVAL_MS = 2_000;
 
 export interface PortalWakerOptions {
   wakes: PortalWakes;
-  tasks: PortalJobs;
+  jobs: PortalJobs;
   admin: BusAdmin;
   /** Every consumer for which events may wait. */
   consumers: () => Promise<string[]>;
@@ -20,7 +20,7 @@ export class PortalWaker {
   private readonly loop: PeriodicJob;
 
   constructor(private readonly options: PortalWakerOptions) {
-    this.loop = new PeriodicJob('waking portals', LOOK_EVERY_MS, options.log, () => this.wakeAll());
+    this.loop = new PeriodicJob('waking portals', CHECK_INTERVAL_MS, options.log, () => this.wakeAll());
   }
 
   start(): void {
@@ -32,10 +32,10 @@ export class PortalWaker {
   }
 
   private async wakeAll(): Promise<void> {
-    const { wakes, tasks, log } = this.options;
+    const { wakes, jobs, log } = this.options;
     for (let claimed = await wakes.claim(); claimed; claimed = await wakes.claim()) {
       const { memberIds } = claimed;
-      await tasks.wake(memberIds);
+      await jobs.wake(memberIds);
       const woken = await this.wakeEvents(memberIds);
       // Otherwise they are claimed again when this process's lease expires.
       if (woken === undefined) continue;

@@ -28,7 +28,7 @@ const tests = counter({
 const SILENCE = 'control-plane-silence';
 const TEST_JOB = 'test';
 
-const LOOK_EVERY_MS = 15_000;
+const CHECK_INTERVAL_MS = 15_000;
 /** Each waits up to 15 s. After an outage in front of the gateway all portals of an installation are silent. */
 const TEST_CONCURRENCY = 16;
 
@@ -58,7 +58,7 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     this.probe = new EventDeliveryProbe(dataSource, {
       for: (memberId) => clients.for(memberId, { priority: 'background' }),
     });
-    this.looking = new PeriodicJob('silent portals', LOOK_EVERY_MS, log, () => this.look());
+    this.looking = new PeriodicJob('silent portals', CHECK_INTERVAL_MS, log, () => this.look());
     this.runner = new JobRunner({
       dataSource,
       consumer: SILENCE,

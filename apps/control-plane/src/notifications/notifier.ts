@@ -14,7 +14,7 @@ import {
   type Condition,
 } from './alerts.js';
 
-const LOOK_EVERY_MS = 15_000;
+const CHECK_INTERVAL_MS = 15_000;
 /** Of each channel: thousands of portals that are to be told hold up no webhook. */
 const MAX_AT_ONCE = 20;
 const TIMEOUT_MS = 10_000;
@@ -89,7 +89,7 @@ export class Notifier {
     this.isOn = channels.length > 0;
     this.now = now;
     this.alerts = new Alerts(dataSource, channels, now);
-    this.loop = new PeriodicJob('notifications', LOOK_EVERY_MS, log, async () => {
+    this.loop = new PeriodicJob('notifications', CHECK_INTERVAL_MS, log, async () => {
       if (!options.lease.isLeader()) return;
       await this.look();
       await this.deliver();

@@ -24,7 +24,7 @@ export const LIST_RULES: FilterRules = {
 export function parseOfflineFilter(given: Value | undefined, rules: FilterRules): RecordTest {
   if (given === undefined || given === null || given === '') return () => true;
   if (Array.isArray(given) && given.length === 0) return () => true;
-  if (!isTree(given)) throw wrong('filter');
+  if (!isTree(given)) throw invalidParameter('filter');
   const tests = Object.entries(given).map(([key, value]) => parseCondition(key, value, rules));
   return (record) => tests.every((test) => test(record));
 }
@@ -32,7 +32,7 @@ export function parseOfflineFilter(given: Value | undefined, rules: FilterRules)
 function parseCondition(key: string, value: Value, { fields, operators }: FilterRules): RecordTest {
   const [, operator = '', name = ''] = /^([^A-Z]*)(.*)$/i.exec(key) ?? [];
   const field = fields.find((one) => one === name.toUpperCase());
-  if (field === undefined || !operators.includes(operator)) throw wrong('filter');
+  if (field === undefined || !operators.includes(operator)) throw invalidParameter('filter');
   const operands = Array.isArray(value) || isTree(value) ? listOf(value) : [value];
   const keys = operands.map((operand) => operandOf(field, operand));
   const [first] = keys;
@@ -44,7 +44,7 @@ function parseCondition(key: string, value: Value, { fields, operators }: Filter
     case '%':
       return (record) => String(valueOf(record, field)).includes(String(first));
     default:
-      if (first === undefined) throw wrong('filter');
+      if (first === undefined) throw invalidParameter('filter');
       return (record) => compare(valueOf(record, field), first, operator);
   }
 }
@@ -57,15 +57,15 @@ function compare(actual: string | number, operand: string | number, operator: st
 
 function operandOf(field: Field, operand: Value): string | number {
   const text = textOf(operand);
-  if (text === undefined) throw wrong('filter');
+  if (text === undefined) throw invalidParameter('filter');
   if (field === 'TIMESTAMP_X') {
     const timeMs = Date.parse(text);
-    if (Number.isNaN(timeMs)) throw wrong('filter');
+    if (Number.isNaN(timeMs)) throw invalidParameter('filter');
     return timeMs;
   }
   if (field !== 'ID' && field !== 'ERROR') return field === 'EVENT_NAME' ? text.toUpperCase() : text;
   const number = integerOf(text);
-  if (number === undefined) throw wrong('filter');
+  if (number === undefined) throw invalidParameter('filter');
   return number;
 }
 
@@ -95,12 +95,13 @@ export function parseOfflineOrder(
   byDefault: Field,
 ): (one: OfflineRecord, other: OfflineRecord) => number {
   const isGiven = given !== undefined && given !== null && given !== '';
-  if (isGiven && !isTree(given) && !(Array.isArray(given) && given.length === 0)) throw wrong('order');
+  if (isGiven && !isTree(given) && !(Array.isArray(given) && given.length === 0))
+    throw invalidParameter('order');
   const entries = isTree(given) ? Object.entries(given) : [];
   const orders = entries.map(([name, direction]) => {
     const field = fields.find((one) => one === name.toUpperCase());
     const way = textOf(direction)?.toUpperCase();
-    if (field === undefined || (way !== 'ASC' && way !== 'DESC')) throw wrong('order');
+    if (field === undefined || (way !== 'ASC' && way !== 'DESC')) throw invalidParameter('order');
     return { field, sign: way === 'ASC' ? 1 : -1 };
   });
   if (orders.length === 0) orders.push({ field: byDefault, sign: 1 });
@@ -125,6 +126,6 @@ export function showRecord(record: OfflineRecord): Record<string, Value> {
   };
 }
 
-export function wrong(argument: string): RestError {
+export function invalidParameter(argument: string): RestError {
   return new RestError('ERROR_ARGUMENT', `Argument '${argument}' is invalid`);
 }

@@ -17,7 +17,7 @@ import {
   parseOfflineFilter,
   parseOfflineOrder,
   showRecord,
-  wrong,
+  invalidParameter,
 } from './offline-filter.js';
 
 const DEFAULT_LIMIT = 50;
@@ -117,7 +117,7 @@ function limitOf({ params }: Call): number {
   const given = argument(params, 'limit');
   if (given === undefined) return DEFAULT_LIMIT;
   const limit = integerOf(given);
-  if (limit === undefined || limit < 1) throw wrong('limit');
+  if (limit === undefined || limit < 1) throw invalidParameter('limit');
   return limit;
 }
 
@@ -130,7 +130,7 @@ function requiredProcessId({ params }: Call): string {
 
 function messageIdsOf({ params }: Call): Set<string> {
   const given = listOf(argument(params, 'message_id')).map((one) => textOf(one) ?? '');
-  if (given.some((one) => one.length !== MESSAGE_ID_LENGTH)) throw wrong('message_id');
+  if (given.some((one) => one.length !== MESSAGE_ID_LENGTH)) throw invalidParameter('message_id');
   return new Set(given);
 }
 
@@ -138,7 +138,7 @@ function idsOf({ params }: Call): Set<number> {
   return new Set(
     listOf(argument(params, 'id')).map((one) => {
       const id = integerOf(one);
-      if (id === undefined || id < 1) throw wrong('id');
+      if (id === undefined || id < 1) throw invalidParameter('id');
       return id;
     }),
   );

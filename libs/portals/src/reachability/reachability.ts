@@ -19,7 +19,7 @@ const UNTESTABLE_MS = HOUR_MS;
 const MISSING_MS = 10 * 60_000;
 const MISSING_VISITS = 3;
 /** Between looks at a portal; a look costs no request. */
-const LOOK_EVERY_MS = 10 * 60_000;
+const CHECK_INTERVAL_MS = 10 * 60_000;
 /** Portals of one statement. */
 const PAGE_SIZE = 500;
 
@@ -249,7 +249,7 @@ export class Reachability {
 
 function decide(row: CheckedRow, usual: UsualRate, nowMs: number): Decision {
   const { memberId, reason, unreachableSince, heardAt, eventAt, missedAt } = row;
-  const nextLookAtMs = nowMs + LOOK_EVERY_MS;
+  const nextLookAtMs = nowMs + CHECK_INTERVAL_MS;
   if (row.isUnreachable && reason !== null) {
     const sign = reason === 'test' ? heardAt : eventAt;
     if (sign && unreachableSince && sign > unreachableSince) {
@@ -293,7 +293,7 @@ function pauseAfter(outcome: TestOutcome, failedTests: number): number {
     case 'untestable':
       return UNTESTABLE_MS;
     case 'arrived':
-      return LOOK_EVERY_MS;
+      return CHECK_INTERVAL_MS;
     case 'missed': {
       if (failedTests < MAX_FAILED_TESTS) return RETEST_MS;
       const doublings = Math.min(failedTests - MAX_FAILED_TESTS, 10);
