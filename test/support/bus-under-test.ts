@@ -182,5 +182,5 @@ export const busesUnderTest: NamedBus[] = [
   ['PostgreSQL', postgresUnderTest],
 ];
 
-/** With the one of specs, which has no metrics, no admin half and no connection. */
+/** With the one of specs, which has no metrics, no `BusAdmin` and no connection. */
 export const everyBusUnderTest: NamedBus[] = [...busesUnderTest, ['memory', memoryUnderTest]];

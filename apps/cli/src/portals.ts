@@ -242,7 +242,7 @@ export async function setMode(api: AdminClient, name: string, mode: string): Pro
 const MODE_TEXTS = {
   online: 'posts its events.',
   offline: 'posts no events: they are read from its offline queue.',
-  both: 'posts its events, and those that it posts in vain are read from its offline queue.',
+  both: 'posts its events, and those that no gateway takes are read from its offline queue.',
 } as const;
 
 function unreadNote({ mode, isRead }: { mode: DeliveryMode; isRead: boolean }): string {

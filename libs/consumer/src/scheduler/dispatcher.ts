@@ -2,7 +2,7 @@ import { DEFAULT_PREFETCH, type Delivery, formatEventName, type PortalEvent, typ
 import { waitAtMost } from '@relay/platform';
 import type { CrashLog } from '../poison/poison-detector.js';
 import { CircuitBreaker } from './circuit-breaker.js';
-import { LaneProcessor, type PortalLane, type Waiting } from './lane-processor.js';
+import { LaneProcessor, type LaneWait, type PortalLane } from './lane-processor.js';
 import {
   type AdaptiveBatching,
   BatchLinger,
@@ -274,7 +274,7 @@ export class Dispatcher {
   }
 
   /** Pauses only this lane. When its wait budget is spent, everything in it is deferred. */
-  private wait(lane: PortalLane, { error, ms }: Waiting): void {
+  private wait(lane: PortalLane, { error, ms }: LaneWait): void {
     const until = Date.now() + ms;
     if (!this.waitBudget.extend(lane.memberId, ms, Date.now())) {
       for (const { receipts } of lane.empty())

@@ -26,7 +26,7 @@ export interface LaneProcessorOptions extends RunOptions {
 export type PortalLane = Lane<EventHandler, Receipt>;
 
 /** Why the entries that a batch left in its lane wait, and for how many milliseconds. */
-export interface Waiting {
+export interface LaneWait {
   error: unknown;
   ms: number;
 }
@@ -55,7 +55,7 @@ export class LaneProcessor {
   }
 
   /** @returns the batch that was handled, if any, and why its lane has to wait, if it does */
-  async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: Waiting }> {
+  async next(lane: PortalLane): Promise<{ batch?: Batch; waiting?: LaneWait }> {
     let batch: Batch | undefined;
     let probe: PoisonProbe | undefined;
     try {
@@ -88,9 +88,9 @@ export class LaneProcessor {
     lane: PortalLane,
     batch: Batch,
     probe: PoisonProbe | undefined,
-  ): Promise<{ waiting?: Waiting }> {
+  ): Promise<{ waiting?: LaneWait }> {
     const isExclusive = probe?.mustRunExclusively(batch) ?? false;
-    const work = async (): Promise<{ waiting?: Waiting }> => {
+    const work = async (): Promise<{ waiting?: LaneWait }> => {
       const poison = isExclusive ? await probe?.poison(batch) : undefined;
       const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
       this.note(batch, outcomes);
@@ -128,10 +128,10 @@ export class LaneProcessor {
    * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
    * @returns why and how long the entries put back into the lane wait
    */
-  private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): Waiting | undefined {
+  private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): LaneWait | undefined {
     const since = this.options.waitBudget.since(memberId);
     const waiting: Entry[] = [];
-    let why: Waiting | undefined;
+    let why: LaneWait | undefined;
     for (const [entry, outcome] of outcomes) {
       const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
       if (outcome.ok || ms === undefined || ms > this.options.waitBudget.maxMs) {
