@@ -17,10 +17,10 @@ if (prepared.status !== 0) process.exit(1);
 const { keepTemporaryFilesInMemory } = await import('../test/support/temporary-files.mjs');
 keepTemporaryFilesInMemory();
 const { findDatabase, findBroker } = await import('../test/support/services.mjs');
-const { findChromium } = await import('../test/browser/chromium.mjs');
+const { getChromium } = await import('../test/browser/chromium.mjs');
 const services = [await findDatabase(), await findBroker()];
 const { getPrometheus } = await import('../test/support/prometheus.mjs');
-const hasChromium = findChromium() !== undefined;
+const hasChromium = getChromium() !== undefined;
 const hasPrometheus = getPrometheus();
 console.log(`test: on ${services.map(({ description }) => description).join(' and ')}`);
 
