@@ -18,7 +18,7 @@ const added = z.object({ result: z.object({ item: z.object({ id: z.number() }) }
 jest.setTimeout(240_000);
 
 /** `npm start` as built. Real: the process, its PostgreSQL, the signals. Simulated: Bitrix24, by the app itself. */
-describe('a standalone that runs', () => {
+describe('a standalone that runs, ends and is started again', () => {
   let installation: Installation;
   let run: Run;
   beforeAll(async () => {
@@ -132,6 +132,74 @@ describe('a standalone that runs', () => {
     await runPrintedCommand(run);
     await eventually(() => expect(corrections()).toBe(before + 1));
   });
+
+  if (process.getuid?.() === 0) {
+    it('keeps the database where PostgreSQL’s user can reach it, when root starts below a folder of mode 0700', async () => {
+      expect(lstatSync(installation.path('postgres')).isSymbolicLink()).toBe(true);
+      expect(statSync(installation.path('postgres')).uid).not.toBe(0);
+      expect(await query(installation, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    });
+  }
+
+  /** The run of before has ended. */
+  async function startAgain(): Promise<void> {
+    run = installation.start();
+    await run.ready();
+  }
+
+  it('leaves nothing behind at Ctrl-C, and goes on from there at the next start', async () => {
+    const url = `http://127.0.0.1:${installation.env['SIMULATOR_PORT']}/portals/demo/rest/1/demo/crm.item.add`;
+    await fetch(url, {
+      method: 'POST',
+      body: new URLSearchParams({ entityTypeId: '147', 'fields[title]': 'Lamp' }),
+    });
+    await eventually(async () => expect(await query(installation, LAMPS)).toEqual([{ title: 'Lamp' }]));
+    const postgres = installation.postgresPid();
+    const secrets = readFileSync(installation.path('secrets.env'), 'utf8');
+    expect(await run.stop('SIGINT')).toBe(0);
+    expect(isAlive(postgres)).toBe(false);
+    const left = readdirSync(installation.path()).toSorted();
+    expect(left).toEqual(['journal', 'postgres', 'postgres.log', 'relay.log', 'secrets.env']);
+
+    await startAgain();
+    expect(await query(installation, LAMPS)).toEqual([{ title: 'Lamp' }]);
+    expect(readFileSync(installation.path('secrets.env'), 'utf8')).toBe(secrets);
+    await runPrintedCommand(run);
+    await run.shows("John O'Neil");
+  });
+
+  it('starts after a kill -9, though its PostgreSQL was left alone', async () => {
+    const orphan = installation.postgresPid();
+    await run.stop('SIGKILL');
+    expect(isAlive(orphan)).toBe(true);
+    await startAgain();
+    // Ended, but as nobody's child its entry stays until the system clears it away.
+    await eventually(() => expect(isAlive(orphan)).toBe(false));
+    await runPrintedCommand(run);
+    await run.shows("John O'Neil");
+  });
+
+  it('ends at once at a second Ctrl-C, when the first one cannot be done', async () => {
+    const postgres = installation.postgresPid();
+    process.kill(postgres, 'SIGSTOP');
+    run.signal('SIGINT');
+    await eventually(() => {
+      run.signal('SIGINT');
+      expect(run.hasEnded()).toBe(true);
+    });
+    expect(await run.end()).toBe(1);
+    expect(existsSync(installation.path('lock'))).toBe(false);
+    process.kill(postgres, 'SIGCONT');
+    await eventually(() => expect(isAlive(postgres)).toBe(false));
+  });
+
+  it('says in one line that the secrets of its database are gone', async () => {
+    await run.stop();
+    writeFileSync(installation.path('secrets.env'), '');
+    const refused = installation.start();
+    expect(await refused.end()).toBe(1);
+    expect(refused.screen()).toMatch(/^b24-relay: .+secrets\.env is not complete.+put it back.+\n$/);
+  });
 });
 
 describe('standalone, started and ended', () => {
@@ -146,42 +214,6 @@ describe('standalone, started and ended', () => {
     await run.ready();
     return run;
   }
-
-  async function query(sql: string): Promise<Record<string, unknown>[]> {
-    const connectionString = readFileSync(installation.path('database-url'), 'utf8').trim();
-    const client = new pg.Client({ connectionString });
-    await client.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** The portal's other items come with the backfill, whenever that runs. */
-  const lamps = `SELECT title FROM mirror.items WHERE title = 'Lamp'`;
-
-  it('leaves nothing behind at Ctrl-C, and goes on from there at the next start', async () => {
-    const first = await started();
-    const url = `http://127.0.0.1:${installation.env['SIMULATOR_PORT']}/portals/demo/rest/1/demo/crm.item.add`;
-    await fetch(url, {
-      method: 'POST',
-      body: new URLSearchParams({ entityTypeId: '147', 'fields[title]': 'Lamp' }),
-    });
-    await eventually(async () => expect(await query(lamps)).toEqual([{ title: 'Lamp' }]));
-    const postgres = installation.postgresPid();
-    const secrets = readFileSync(installation.path('secrets.env'), 'utf8');
-    expect(await first.stop('SIGINT')).toBe(0);
-    expect(isAlive(postgres)).toBe(false);
-    const left = readdirSync(installation.path()).toSorted();
-    expect(left).toEqual(['journal', 'postgres', 'postgres.log', 'relay.log', 'secrets.env']);
-
-    const second = await started();
-    expect(await query(lamps)).toEqual([{ title: 'Lamp' }]);
-    expect(readFileSync(installation.path('secrets.env'), 'utf8')).toBe(secrets);
-    await runPrintedCommand(second);
-    await second.shows("John O'Neil");
-  });
 
   it('names the port that is in use, and how to choose another', async () => {
     const other = createServer();
@@ -204,26 +236,6 @@ describe('standalone, started and ended', () => {
     );
   });
 
-  it('says in one line that the secrets of its database are gone', async () => {
-    await (await started()).stop();
-    writeFileSync(installation.path('secrets.env'), '');
-    const run = installation.start();
-    expect(await run.end()).toBe(1);
-    expect(run.screen()).toMatch(/^b24-relay: .+secrets\.env is not complete.+put it back.+\n$/);
-  });
-
-  it('starts after a kill -9, though its PostgreSQL was left alone', async () => {
-    const first = await started();
-    const orphan = installation.postgresPid();
-    await first.stop('SIGKILL');
-    expect(isAlive(orphan)).toBe(true);
-    const second = await started();
-    // Ended, but as nobody's child its entry stays until the system clears it away.
-    await eventually(() => expect(isAlive(orphan)).toBe(false));
-    await runPrintedCommand(second);
-    await second.shows("John O'Neil");
-  });
-
   it('starts after a kill -9 in the middle of the first start', async () => {
     const first = installation.start();
     await eventually(
@@ -235,21 +247,6 @@ describe('standalone, started and ended', () => {
     expect(existsSync(installation.path('postgres', 'data'))).toBe(false);
     await started();
     expect(readdirSync(installation.path('postgres'))).not.toContainEqual(expect.stringMatching(/^new-/));
-  });
-
-  it('ends at once at a second Ctrl-C, when the first one cannot be done', async () => {
-    const run = await started();
-    const postgres = installation.postgresPid();
-    process.kill(postgres, 'SIGSTOP');
-    run.signal('SIGINT');
-    await eventually(() => {
-      run.signal('SIGINT');
-      expect(run.hasEnded()).toBe(true);
-    });
-    expect(await run.end()).toBe(1);
-    expect(existsSync(installation.path('lock'))).toBe(false);
-    process.kill(postgres, 'SIGCONT');
-    await eventually(() => expect(isAlive(postgres)).toBe(false));
   });
 
   it('uses the PostgreSQL of DATABASE_URL, and starts none', async () => {
@@ -278,16 +275,21 @@ describe('standalone, started and ended', () => {
       'fetch failed',
     );
   });
-
-  if (process.getuid?.() === 0) {
-    it('keeps the database where PostgreSQL’s user can reach it, when root starts below a folder of mode 0700', async () => {
-      await started();
-      expect(lstatSync(installation.path('postgres')).isSymbolicLink()).toBe(true);
-      expect(statSync(installation.path('postgres')).uid).not.toBe(0);
-      expect(await query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-    });
-  }
 });
+
+/** The portal's other items come with the backfill, whenever that runs. */
+const LAMPS = `SELECT title FROM mirror.items WHERE title = 'Lamp'`;
+
+async function query(installation: Installation, sql: string): Promise<Record<string, unknown>[]> {
+  const connectionString = readFileSync(installation.path('database-url'), 'utf8').trim();
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
 
 /** Does what the screen says. */
 async function runPrintedCommand(run: Run): Promise<void> {
