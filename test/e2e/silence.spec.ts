@@ -8,7 +8,7 @@ import { Webhook } from 'standardwebhooks';
 import { z } from 'zod';
 import { CuttableLink } from '../support/cuttable-link.js';
 import { eventually } from '../support/eventually.js';
-import { command } from '../support/operator.js';
+import { command, listedPortal } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
 import { control } from '../support/simulator-control.js';
@@ -170,10 +170,12 @@ describe('a portal whose events are blocked in front of the gateway', () => {
     await pass(blocked, '1 minute');
     await eventually(
       async () => {
-        const { screen } = await command(relay, ['portals']);
-        expect(screen).toMatch(/unreachable .*its events do not reach us since .*: look at PUBLIC_URL/);
+        expect(await listedPortal(relay, blocked.memberId)).toMatchObject({ state: 'unreachable' });
       },
       { timeoutMs: 90_000 },
+    );
+    expect((await command(relay, ['portals'])).screen).toMatch(
+      /unreachable .*its events do not reach us since .*: look at PUBLIC_URL/,
     );
     expect(relay.log()).toMatch(
       new RegExp(`"event":"portal.unreachable","memberId":"${blocked.memberId}","reason":"test"`),
@@ -213,11 +215,12 @@ describe('a portal whose events are blocked in front of the gateway', () => {
     await change(blocked);
     await eventually(
       async () => {
-        expect((await command(relay, ['portals', 'show', blocked.name])).screen).toMatch(/state +installed/);
+        expect(await listedPortal(relay, blocked.memberId)).toMatchObject({ state: 'installed' });
         expect(await relay.metric('control-plane', 'relay_portals{state="unreachable"}')).toBe(0);
       },
       { timeoutMs: 60_000 },
     );
+    expect((await command(relay, ['portals', 'show', blocked.name])).screen).toMatch(/state +installed/);
     await eventually(
       async () => {
         expect(told()).toEqual([open, `portal.unreachable resolved ${blocked.memberId}`]);
