@@ -11,12 +11,18 @@ const CONSOLE = 'apps/console/';
 /** Compiled by Jest for specs, and in no build. */
 const KIT = 'libs/testing/';
 
+/** What a change of builds all again. */
+const SETTINGS = ['package-lock.json', 'nest-cli.json', 'tsconfig.json', 'tsconfig.build.json', '.swcrc'];
+/** Of the pages: the versions of Vite and Vue, and the words that they share with the servers. */
+const PAGE_SETTINGS = ['package-lock.json', 'libs/admin-contract/src/texts.mjs'];
+
 process.chdir(join(import.meta.dirname ?? '.', '..'));
 
 requireNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
-if (process.argv.includes('--check')) process.exit(isInstalled() && isBuilt() ? 0 : 1);
+if (process.argv.includes('--check')) process.exit(isInstalled() && isCodeBuilt() && arePagesBuilt() ? 0 : 1);
 if (!isInstalled()) step('installing packages', ['ci', '--no-audit', '--no-fund']);
-if (!isBuilt()) step('building', ['run', '--silent', 'build']);
+if (!arePagesBuilt()) step('building', ['run', '--silent', 'build']);
+else if (!isCodeBuilt()) step('building', ['run', '--silent', 'build', 'without-pages']);
 
 /** @param {string} range such as `>=20.19` */
 function requireNode(range) {
@@ -41,29 +47,15 @@ function isInstalled() {
 }
 
 /** Whatever is built is newer than all that it was built from, nothing is missing, and nothing is built whose source is gone. */
-function isBuilt() {
+function isCodeBuilt() {
   const there = ['dist/apps', 'dist/libs'].flatMap((folder) => filesIn(folder));
   const code = there.filter((path) => path.endsWith('.js') && !path.startsWith(`dist/${CONSOLE}`));
   // An app's consumer would run, and a migration.
   if (!code.every((path) => existsSync(path.replace(/^dist\/(.+)\.js$/, '$1.ts')))) return false;
-  const configuration = [
-    'package-lock.json',
-    'nest-cli.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    '.swcrc',
-  ];
-  const newestSetting = Math.max(...configuration.filter(existsSync).map(changedAt));
-  const all = ['apps', 'libs'].flatMap((folder) => filesIn(folder));
-  const sources = all.filter(
-    (path) => /^\w+\/[^/]+\/src\//.test(path) && !/\.(spec|cases|d)\.ts$/.test(path),
-  );
-  const ofConsole = all.filter((path) => path.startsWith(CONSOLE) && !path.endsWith('.spec.ts'));
-  // What is built of it has other names.
-  const pages = ofConsole.filter((path) => path.endsWith('/index.html'));
-  const builtPages = pages.map((path) => path.replace(`${CONSOLE}src/`, `dist/${CONSOLE}`));
-  const newestPart = Math.max(newestSetting, ...ofConsole.map(changedAt));
-  if (!builtPages.every((path) => existsSync(path) && changedAt(path) >= newestPart)) return false;
+  const newestSetting = changedLast(SETTINGS);
+  const sources = ['apps', 'libs']
+    .flatMap((folder) => filesIn(folder))
+    .filter((path) => /^\w+\/[^/]+\/src\//.test(path) && !/\.(spec|cases|d)\.ts$/.test(path));
   return sources
     .filter((path) => !path.startsWith(CONSOLE) && !path.startsWith(KIT))
     .every((path) => {
@@ -74,11 +66,26 @@ function isBuilt() {
     });
 }
 
+/** The same of the pages. */
+function arePagesBuilt() {
+  const parts = filesIn(CONSOLE).filter((path) => !path.endsWith('.spec.ts'));
+  const newestPart = changedLast([...PAGE_SETTINGS, ...parts]);
+  // What is built of it has other names.
+  const pages = parts.filter((path) => path.endsWith('/index.html'));
+  const builtPages = pages.map((path) => path.replace(`${CONSOLE}src/`, `dist/${CONSOLE}`));
+  return builtPages.every((path) => existsSync(path) && changedAt(path) >= newestPart);
+}
+
 /** @param {string} folder @returns {string[]} paths with `/` */
 function filesIn(folder) {
   if (!existsSync(folder)) return [];
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   return names.map((name) => join(folder, name).replaceAll('\\', '/'));
+}
+
+/** @param {string[]} paths @returns {number} of those that are there */
+function changedLast(paths) {
+  return Math.max(...paths.filter((path) => existsSync(path)).map(changedAt));
 }
 
 /** @param {string} path */

@@ -1,6 +1,6 @@
 /**
- * The pages that a browser loads, each built alone, since each has its own address:
- * `vite build --config apps/console/vite.config.mjs --mode <page>`, part of `npm run build`.
+ * The pages that a browser loads, each built alone, since each has its own address: by scripts/build.mjs, or
+ * `vite build --config apps/console/vite.config.mjs --mode <page>`.
  */
 import vue from '@vitejs/plugin-vue';
 import { join } from 'node:path';
@@ -38,6 +38,8 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0,
       modulePreload: false,
       target: 'es2022',
+      // Which part of a build took long on a busy machine helps nobody.
+      rolldownOptions: { checks: { pluginTimings: false } },
     },
     // `npx vite --config apps/console/vite.config.mjs --mode operator`: the page from its sources, the API of a control plane that runs.
     server: { proxy: { '/ops/api': process.env['OPS_URL'] ?? 'http://127.0.0.1:9100' } },

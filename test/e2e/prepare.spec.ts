@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,7 +30,7 @@ describe('prepare, before npm start', () => {
 
   function writeProject(localVersion: string): void {
     const build =
-      "fs.rmSync('dist',{recursive:true,force:true});fs.cpSync('apps/one/src/main.ts','dist/apps/one/src/main.js')";
+      "fs.rmSync('dist',{recursive:true,force:true});fs.cpSync('apps/one/src/main.ts','dist/apps/one/src/main.js');fs.writeFileSync('arguments',process.argv.slice(1).join())";
     const project = { name: 'small', version: '1.0.0', dependencies: { local: 'file:local' } };
     write(
       'package.json',
@@ -94,6 +94,17 @@ describe('prepare, before npm start', () => {
     const latest = new Date(Date.now() + 120_000);
     utimesSync(join(folder, 'apps/console/src/page/main.ts'), latest, latest);
     expect(await prepare()).toBe(building);
+  });
+
+  it('leaves the pages as they are while only code has changed', async () => {
+    write('apps/console/src/page/index.html', '1');
+    expect(await prepare()).toContain(building);
+    expect(readFileSync(join(folder, 'arguments'), 'utf8')).toBe('');
+    write('dist/apps/console/page/index.html', '1');
+    const later = new Date(Date.now() + 60_000);
+    utimesSync(join(folder, 'apps/one/src/main.ts'), later, later);
+    expect(await prepare()).toBe(building);
+    expect(readFileSync(join(folder, 'arguments'), 'utf8')).toBe('without-pages');
   });
 
   it('installs again when the lock asks for another version than is there', async () => {
