@@ -6,7 +6,8 @@
  * is loaded in rounds, in turns with nobody at the console, and with two operators who each ask for the causes once more as
  * soon as they have the answer, one of them for one portal: far more than the console, which asks every ten seconds. `p99` is that of the
  * gateway's answers in a round; its ratio compares the two rounds beside each other. The first answer is one without any count before it; one
- * with a time as its filter scans all letters, as every answer once did.
+ * with a time as its filter scans all letters, as every answer once did. Of the list, a page of the oldest letters is read, the page after
+ * it, one of the newest ones (by a time) and one letter by its id: each the median of five.
  *
  * `npm run bench -- dead-letters [--letters 100000] [--portals 500] [--rounds 5] [--requests 10000] [--bus rabbitmq|postgresql]`; about
  * two minutes as it stands.
@@ -30,6 +31,7 @@ const REACH_MS = 1_000;
 const CONNECTIONS = 32;
 const ROUND_TIMEOUT_MS = 120_000;
 const GROUP = 1_000;
+const LIST_ROUNDS = 5;
 
 const { values } = parseArgs({
   options: {
@@ -71,6 +73,7 @@ try {
   );
   const scan = await askForGroups(system, '?since=2020-01-01T00:00:00Z');
   console.log(`an answer with a scan of its own: ${scan.ms.toFixed(0)} ms`);
+  await readLists(system);
   const load = new Load(closers);
   const port = Number(new URL(system.gatewayUrl).port);
   /** @type {Round[]} */
@@ -93,6 +96,27 @@ try {
   show(results, first.ms);
 } finally {
   await closers.close();
+}
+
+/** What the console and `relay dead list|show` ask for. @param {import('./support/system.mjs').System} system */
+async function readLists(system) {
+  const [consumer = ''] = CONSUMERS;
+  const path = `/dead-letters?consumer=${consumer}&limit=100`;
+  const { body } = await ask(system, path);
+  const { id } = body.deadLetters.at(-1);
+  const newest = new Date(Date.now() + 60_000).toISOString();
+  const ways = {
+    'the oldest 100': path,
+    ...(body.next && { 'the 100 after them': `${path}&after=${body.next}` }),
+    'those since a time, none': `${path}&since=${encodeURIComponent(newest)}`,
+    'of one portal': `${path}&portal=${memberIdOf(0)}`,
+    'one by its id': `/dead-letters/${consumer}/${id}`,
+  };
+  for (const [what, way] of Object.entries(ways)) {
+    const times = [];
+    for (let round = 0; round < LIST_ROUNDS; round += 1) times.push((await ask(system, way)).ms);
+    console.log(`${what}: ${median(times).toFixed(0)} ms`);
+  }
 }
 
 /** @param {import('./gateway/load.mjs').Result} result */
@@ -122,16 +146,21 @@ function lookOn(system, operators) {
 }
 
 /** @param {import('./support/system.mjs').System} system @param {string} query */
-async function askForGroups({ operator }, query) {
+async function askForGroups(system, query) {
+  const { ms, body } = await ask(system, `/dead-letters/groups${query}`);
+  return { ms, matching: Number(body.matching) };
+}
+
+/** @param {import('./support/system.mjs').System} system @param {string} path @returns {Promise<{ ms: number, body: any }>} */
+async function ask({ operator }, path) {
   const begin = performance.now();
-  const answer = await fetch(`${operator.url}/ops/api/dead-letters/groups${query}`, {
+  const answer = await fetch(`${operator.url}/ops/api${path}`, {
     headers: { authorization: `Bearer ${operator.token}` },
     signal,
   });
   const text = await answer.text();
-  if (!answer.ok) throw new Error(`the causes were refused: ${answer.status} ${text}`);
-  const { matching } = JSON.parse(text);
-  return { ms: performance.now() - begin, matching: Number(matching) };
+  if (!answer.ok) throw new Error(`${path} was refused: ${answer.status} ${text}`);
+  return { ms: performance.now() - begin, body: JSON.parse(text) };
 }
 
 /** @param {number} portal */

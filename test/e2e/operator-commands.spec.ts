@@ -130,6 +130,7 @@ describe('an operator', () => {
     [['dead', 'list', '--since', 'yesterday'], 'yesterday is no time'],
     [['dead', 'list', '--limit', '0'], 'must be a whole number from 1 on'],
     [['dead', 'list', '--limit', '5000'], 'limit must be a whole number from 1 to 1000'],
+    [['dead', 'list', '--after', '5'], '--after needs the --consumer of that one'],
     [['dead', 'list', '--rate', '5'], "unknown option '--rate'"],
     [['dead', 'replay', '--rate', '0'], 'must be a number from 1 to 1000'],
     [['dead', 'replay', '--rate', 'fast'], 'must be a number from 1 to 1000'],

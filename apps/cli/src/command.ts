@@ -37,6 +37,7 @@ export const OPTIONS_OF_COMMANDS = {
   until: { flags: '--until <time>', summary: `only up to this time, ${TIME_HINT}`, parse: parsedTime },
   id: { flags: '--id <id>', summary: 'only the one with this id' },
   limit: { flags: '--limit <number>', summary: 'at most so many', parse: parsedLimit },
+  after: { flags: '--after <id>', summary: 'goes on after this one of a --consumer' },
   rate: { flags: '--rate <per second>', summary: 'so many a second, 1 to 1000', parse: parsedRate },
   all: { flags: '--all', summary: 'all of them' },
   events: {

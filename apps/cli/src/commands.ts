@@ -172,7 +172,7 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'dead list',
-    options: [...FILTERS, 'limit'],
+    options: [...FILTERS, 'limit', 'after'],
     summary: 'lists dead letters, the oldest first',
     example: 'relay dead list --consumer name-formatter --since 2h',
     run: (api, _, options) => listDead(api, options),

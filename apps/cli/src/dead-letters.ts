@@ -10,6 +10,7 @@ import { formatAge } from './duration.js';
 import type { AdminClient } from './admin-client.js';
 import { memberIdIn, readDomains } from './portal-name.js';
 import { formatTable } from './terminal.js';
+import { UsageError } from './usage-error.js';
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'domain', 'event', 'entity'];
 const TRUNCATED_HINT =
@@ -18,8 +19,12 @@ const TRUNCATED_HINT =
 export async function listDead(api: AdminClient, options: GivenOptions): Promise<Report> {
   const query = new URLSearchParams(Object.entries(await filtersIn(api, options)));
   if (options.limit !== undefined) query.set('limit', String(options.limit));
+  if (options.after !== undefined) {
+    if (options.consumer === undefined) throw new UsageError('--after needs the --consumer of that one.');
+    query.set('after', options.after);
+  }
   const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
-  const { deadLetters, matching, complete } = found;
+  const { deadLetters, matching, complete, next } = found;
   if (matching === 0)
     return { value: found, text: complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}` };
   const domains = await readDomains(api);
@@ -37,8 +42,12 @@ export async function listDead(api: AdminClient, options: GivenOptions): Promise
   const more = matching - deadLetters.length;
   const lines = [
     formatTable(TITLES, rows),
-    ...(more > 0 ? [`and ${more} more: --limit shows up to 1000`] : []),
-    ...(complete ? [] : [TRUNCATED_HINT]),
+    ...(more > 0
+      ? [
+          `and ${complete ? '' : 'at least '}${more} more: --limit shows up to 1000${next === undefined ? '' : `, --after ${next} the next ones`}`,
+        ]
+      : []),
+    ...(complete || next !== undefined ? [] : [TRUNCATED_HINT]),
   ];
   return { value: found, text: lines.join('\n') };
 }

@@ -29,14 +29,24 @@ const deadLetter = z.object({
 });
 
 /** `GET /ops/api/dead-letters`, the oldest first */
-export const deadLettersQuery = filter.extend({
-  limit: listLimit,
-});
+export const deadLettersQuery = filter
+  .extend({
+    limit: listLimit,
+    /** `next` of the page before; if that letter is gone, the list begins with the oldest. */
+    after: letterId.optional(),
+  })
+  .refine(({ after, consumer }) => after === undefined || consumer !== undefined, {
+    error: 'needs the consumer',
+    path: ['after'],
+  });
 export const deadLettersResponse = z.object({
   deadLetters: z.array(deadLetter),
+  /** Of those that were examined: a list that is full is not counted to its end. */
   matching: z.number(),
-  /** False: there are more dead letters than one request examines. */
+  /** False: there are more dead letters than were examined. */
   complete: z.boolean(),
+  /** With a consumer: after which letter the next page begins, if there is one. */
+  next: z.string().optional(),
 });
 export type DeadLettersResponse = z.output<typeof deadLettersResponse>;
 export type ListedDeadLetter = DeadLettersResponse['deadLetters'][number];

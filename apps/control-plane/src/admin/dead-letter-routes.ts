@@ -44,14 +44,15 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   const consumers = new ConsumerRegistry(parts);
 
   api.get('/ops/api/dead-letters', async (request): Promise<Sent<typeof deadLettersResponse>> => {
-    const { consumer, limit, ...given } = deadLettersQuery.parse(request.query);
+    const { consumer, limit, after, ...given } = deadLettersQuery.parse(request.query);
     const found: DeadLetter[] = [];
-    const answer = { matching: 0, complete: true };
+    const answer: { matching: number; complete: boolean; next?: string } = { matching: 0, complete: true };
     await each(consumer, async (one) => {
-      const list = await deadLetters.list(one, filterOf(given), limit - found.length);
+      const list = await deadLetters.list(one, filterOf(given), limit - found.length, after);
       found.push(...list.letters);
       answer.matching += list.matching;
       answer.complete &&= list.complete;
+      if (consumer !== undefined && list.next !== undefined) answer.next = list.next;
     });
     return { deadLetters: found, ...answer };
   });

@@ -52,16 +52,31 @@ export interface DeadLetterStore {
    * @throws NoSuchConsumerError
    */
   scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult>;
+  /**
+   * The same from a place on, until `see` returns false: then no more letters are read than the bus needs for it.
+   * @throws NoSuchConsumerError
+   */
+  read(
+    consumer: string,
+    from: DeadLetterPlace,
+    see: (letter: DeadLetterRecord) => boolean,
+  ): Promise<ScanResult>;
   /** Deletes the selected ones of those that a scan passes. @throws NoSuchConsumerError */
   drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }>;
   /** Starts to read the dead letters that are there at this moment, each once. @throws NoSuchConsumerError */
   openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader>;
 }
 
+/** Where to look. A store may pass letters that are elsewhere: the filter is the caller's. */
+export interface DeadLetterPlace extends Pick<DeadLetterFilter, 'id' | 'memberId' | 'since' | 'until'> {
+  /** The id of the letter before; if it is no longer there, the oldest one is the first. */
+  after?: string | undefined;
+}
+
 export type DeadLetterSelector = (letter: DeadLetterRecord) => boolean;
 
 export interface ScanResult {
-  /** There are more dead letters than one scan examines. */
+  /** There are more dead letters than one scan examines, or it was stopped before the last one. */
   more: boolean;
 }
 

@@ -35,8 +35,19 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       memberIds.length,
       { code, message: 'No access' },
     );
-  const list = (consumer: string, filter = {}, limit = 100) =>
-    test.admin.deadLetters.list(consumer, filter, limit);
+  const list = (consumer: string, filter = {}, limit = 100, after?: string) =>
+    test.admin.deadLetters.list(consumer, filter, limit, after);
+  const letManyDie = (consumer: string, count: number): Promise<void> =>
+    test.letDie(
+      consumer,
+      async () => {
+        for (let sent = 0; sent < count; sent += 100) {
+          const some = Array.from({ length: 100 }, () => anEvent({ memberId: one }));
+          await Promise.all(some.map((event) => test.bus.publish(event)));
+        }
+      },
+      count,
+    );
 
   it('are listed with the details for an operator, the oldest first, and stay unchanged', async () => {
     const consumer = test.newConsumer();
@@ -114,6 +125,25 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       ['NOT_FOUND', 1],
     ]);
     expect(await list(consumer)).toEqual(before);
+  });
+
+  it('are listed in pages, of which none examines all of many', async () => {
+    const consumer = test.newConsumer();
+    await letManyDie(consumer, 2_500);
+    const { letters: all } = await list(consumer, {}, 3_000);
+    expect(all).toHaveLength(2_500);
+    const first = await list(consumer, {}, 900);
+    expect(first).toMatchObject({ matching: 2_000, complete: false, next: all[899]?.id });
+    const second = await list(consumer, {}, 900, first.next);
+    expect(second).toMatchObject({ matching: 1_600, complete: true, next: all[1_799]?.id });
+    const third = await list(consumer, {}, 900, second.next);
+    expect(third).toMatchObject({ matching: 700, complete: true, next: undefined });
+    expect([first, second, third].flatMap(({ letters }) => letters)).toEqual(all);
+    const last = all.at(-1);
+    expect(await test.admin.deadLetters.show(consumer, last?.id ?? '')).toMatchObject({ ...last });
+    expect((await list(consumer, { id: last?.id })).letters).toEqual([last]);
+    expect((await list(consumer, {}, 900, last?.id)).letters).toEqual([]);
+    expect((await test.admin.statusOf(consumer)).dead).toBe(2_500);
   });
 
   it('show the event as it came, without what looks like a secret', async () => {
@@ -238,24 +268,24 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
   it('are all visible to the next scan, except the settled ones', async () => {
     const consumer = test.newConsumer();
     const count = 3_000;
-    await test.letDie(
-      consumer,
-      async () => {
-        for (let sent = 0; sent < count; sent += 100) {
-          const some = Array.from({ length: 100 }, () => anEvent({ memberId: one }));
-          await Promise.all(some.map((event) => test.bus.publish(event)));
-        }
-      },
-      count,
-    );
+    await letManyDie(consumer, count);
+    const all = () => list(consumer, {}, count + 1);
     for (let looks = 0; looks < 4; looks++) {
-      expect(await list(consumer, {}, 1)).toMatchObject({ matching: count, complete: true });
+      expect(await all()).toMatchObject({ matching: count, complete: true, next: undefined });
     }
     expect(await test.admin.deadLetters.drop(consumer, {}, 1_000)).toMatchObject({ deadLetters: 1_000 });
-    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 });
+    expect(await all()).toMatchObject({ matching: count - 1_000 });
     const { deadLetters } = await test.admin.deadLetters.replay(consumer, {}, fast);
-    expect(await list(consumer, {}, 1)).toMatchObject({ matching: count - 1_000 - deadLetters });
+    expect(await all()).toMatchObject({ matching: count - 1_000 - deadLetters });
     expect((await test.admin.statusOf(consumer)).waiting).toBe(deadLetters);
+  });
+
+  it('are listed from the oldest one on after a letter that was never there', async () => {
+    const consumer = test.newConsumer();
+    await letDie(consumer, [one, other]);
+    const { letters } = await list(consumer);
+    expect((await list(consumer, {}, 1, 'nothing')).letters).toEqual(letters.slice(0, 1));
+    expect((await list(consumer, {}, 1, letters[0]?.id)).letters).toEqual(letters.slice(1));
   });
 
   it('of an unknown consumer are rejected with its name', async () => {

@@ -14,11 +14,16 @@ import { ReplaySession, type ReplayOptions, type ReplayPage } from './replay-ses
 export interface DeadLetterList {
   /** The oldest matches, at most as many as requested. */
   letters: DeadLetter[];
-  /** All matches within one scan. */
+  /** All matches among the letters that were examined. */
   matching: number;
-  /** False: there are more dead letters than one scan examines. */
+  /** False: there are more dead letters than were examined. */
   complete: boolean;
+  /** After which letter the next page begins; undefined: this is the last one. */
+  next: string | undefined;
 }
+
+/** A list that is full counts the matches of so many letters, and no others. */
+const COUNTED_LETTERS = 2_000;
 
 /** A replay whose next page does not come closes after this time. */
 const DEFAULT_PARKED_MS = 3_000;
@@ -49,18 +54,30 @@ export class DeadLetters {
     );
   }
 
-  /** @throws NoSuchConsumerError, OperationInProgressError */
-  async list(consumer: string, filter: DeadLetterFilter, limit: number): Promise<DeadLetterList> {
+  /**
+   * One page. @param after `next` of the page before; if that letter is gone, the list begins anew
+   * @throws NoSuchConsumerError, OperationInProgressError
+   */
+  async list(
+    consumer: string,
+    filter: DeadLetterFilter,
+    limit: number,
+    after?: string,
+  ): Promise<DeadLetterList> {
     const letters: DeadLetter[] = [];
-    let matching = 0;
+    let [examined, matching] = [0, 0];
     const { more } = await this.lock.hold(consumer, () =>
-      this.store.scan(consumer, (letter) => {
-        if (!matchesFilter(letter, filter)) return;
-        matching += 1;
-        if (letters.length < limit) letters.push(toDeadLetter(letter));
+      this.store.read(consumer, { ...filter, after }, (letter) => {
+        examined += 1;
+        if (matchesFilter(letter, filter)) {
+          matching += 1;
+          if (letters.length < limit) letters.push(toDeadLetter(letter));
+        }
+        return letters.length < limit || examined < COUNTED_LETTERS;
       }),
     );
-    return { letters, matching, complete: !more };
+    const isFull = letters.length >= limit && (matching > limit || more);
+    return { letters, matching, complete: !more, next: isFull ? letters.at(-1)?.id : undefined };
   }
 
   /**
@@ -84,8 +101,9 @@ export class DeadLetters {
   async show(consumer: string, id: string): Promise<DeadLetterDetail | undefined> {
     let shown: DeadLetterDetail | undefined;
     await this.lock.hold(consumer, () =>
-      this.store.scan(consumer, (letter) => {
-        if (letter.id === id) shown ??= toDeadLetterDetail(letter);
+      this.store.read(consumer, { id }, (letter) => {
+        if (letter.id === id) shown = toDeadLetterDetail(letter);
+        return shown === undefined;
       }),
     );
     return shown;

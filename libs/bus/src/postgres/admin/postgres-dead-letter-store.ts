@@ -2,6 +2,7 @@ import type pg from 'pg';
 import {
   NoSuchConsumerError,
   SCAN_LIMIT,
+  type DeadLetterPlace,
   type DeadLetterReader,
   type DeadLetterRecord,
   type DeadLetterStore,
@@ -14,11 +15,19 @@ import { knowsConsumer } from './consumer-rows.js';
 /** One row may have a quarter of a megabyte. */
 const PAGE_ROWS = 100;
 
+// Member ids are parsed outside of SQL: PostgreSQL's JSON functions reject a whole query for one invalid escape in one row.
 const PAGE_SQL = `
   SELECT id, code, message, attempts, content::text AS content,
          (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
          (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"
-  FROM bus.dead_letters WHERE consumer = $1 AND id > $2 ORDER BY id LIMIT $3`;
+  FROM bus.dead_letters
+  WHERE consumer = $1 AND id > $2 AND ($4::bigint IS NULL OR id = $4)
+    AND ($5::timestamptz IS NULL OR last_failed_at >= $5) AND ($6::timestamptz IS NULL OR last_failed_at <= $6)
+    AND ($7::text IS NULL OR position($7 IN content::text) > 0)
+  ORDER BY id LIMIT $3`;
+
+/** Of a bigint; anything else is the id of no letter. */
+const ID = /^\d{1,18}$/;
 
 const LAST_SQL = 'SELECT coalesce(max(id), 0) AS last FROM bus.dead_letters WHERE consumer = $1';
 
@@ -40,14 +49,29 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   constructor(private readonly database: Database) {}
 
   async scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult> {
+    return this.read(consumer, {}, (letter) => {
+      see(letter);
+      return true;
+    });
+  }
+
+  async read(
+    consumer: string,
+    { after: before = '0', ...place }: DeadLetterPlace,
+    see: (letter: DeadLetterRecord) => boolean,
+  ): Promise<ScanResult> {
     await this.requireConsumer(consumer);
-    let [examined, after] = [0, '0'];
+    if (place.id !== undefined && !ID.test(place.id)) return { more: false };
+    let [examined, after] = [0, ID.test(before) ? before : '0'];
     for (;;) {
-      const page = await readPage(this.database, consumer, after);
-      for (const letter of page.slice(0, SCAN_LIMIT - examined)) see(letter);
-      examined += page.length;
+      const page = await readPage(this.database, consumer, after, place);
+      for (const letter of page) {
+        if (examined === SCAN_LIMIT) return { more: true };
+        examined += 1;
+        if (!see(letter)) return { more: letter !== page.at(-1) || page.length === PAGE_ROWS };
+      }
       const last = page.at(-1);
-      if (!last || examined > SCAN_LIMIT) return { more: examined > SCAN_LIMIT };
+      if (!last || page.length < PAGE_ROWS) return { more: false };
       after = last.id;
     }
   }
@@ -75,8 +99,13 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   }
 }
 
-async function readPage(database: Database, consumer: string, after: string): Promise<DeadLetterRecord[]> {
-  const values = [consumer, after, PAGE_ROWS];
+async function readPage(
+  database: Database,
+  consumer: string,
+  after: string,
+  { id, since, until, memberId }: DeadLetterPlace = {},
+): Promise<DeadLetterRecord[]> {
+  const values = [consumer, after, PAGE_ROWS, id, since, until, memberId];
   const { rows } = await database.query<Omit<DeadLetterRecord, 'consumer' | 'content'> & { content: string }>(
     PAGE_SQL,
     values,

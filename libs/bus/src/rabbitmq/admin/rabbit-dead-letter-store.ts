@@ -6,6 +6,7 @@ import {
   eventIn,
   NoSuchConsumerError,
   SCAN_LIMIT,
+  type DeadLetterPlace,
   type DeadLetterReader,
   type DeadLetterRecord,
   type DeadLetterStore,
@@ -38,7 +39,50 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
     });
   }
 
+  /** Takes all letters of a scan nevertheless: on RabbitMQ 3 a part of them would return behind the others. */
+  async read(
+    consumer: string,
+    { after }: DeadLetterPlace,
+    see: (letter: DeadLetterRecord) => boolean,
+  ): Promise<ScanResult> {
+    let [hasBegun, isStopped, isCut] = [after === undefined, false, false];
+    const { more } = await this.pass(consumer, (message) => {
+      if (isStopped) {
+        isCut = true;
+        return false;
+      }
+      const letter = readDeadLetter(consumer, message);
+      if (hasBegun) isStopped = !see(letter);
+      else hasBegun = letter.id === after;
+      return false;
+    });
+    // From the oldest one on, since the letter before is no longer there.
+    return hasBegun ? { more: more || isCut } : this.read(consumer, {}, see);
+  }
+
   async drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }> {
+    return this.pass(consumer, (message) => selects(readDeadLetter(consumer, message)));
+  }
+
+  async openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
+    const broker = new AdminConnection(this.url);
+    try {
+      const expected = await countLetters(broker, consumer);
+      const openPublisher = (): Promise<ConfirmedPublisher> => openReplayPublisher(this.url, this.log);
+      const reader = new RabbitDeadLetterReader({ broker, consumer, selects, expected, openPublisher });
+      await reader.start();
+      return reader;
+    } catch (error) {
+      await broker.close();
+      throw error;
+    }
+  }
+
+  /** Deletes the selected ones. */
+  private async pass(
+    consumer: string,
+    selects: (message: ConsumeMessage) => boolean,
+  ): Promise<ScanResult & { dropped: number }> {
     return AdminConnection.during(this.url, async (broker) => {
       const queue = deadQueue(consumer);
       await countLetters(broker, consumer);
@@ -48,8 +92,7 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
       try {
         const scan = await browse(channel, queue, SCAN_LIMIT, (message) => {
           // Without the content, so that many fit in memory.
-          if (selects(readDeadLetter(consumer, message)))
-            selected.push({ ...message, content: Buffer.alloc(0) });
+          if (selects(message)) selected.push({ ...message, content: Buffer.alloc(0) });
         });
         ({ found } = scan);
         for (const message of selected) {
@@ -65,20 +108,6 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
         await awaitReturn(broker, queue, found - dropped);
       }
     });
-  }
-
-  async openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
-    const broker = new AdminConnection(this.url);
-    try {
-      const expected = await countLetters(broker, consumer);
-      const openPublisher = (): Promise<ConfirmedPublisher> => openReplayPublisher(this.url, this.log);
-      const reader = new RabbitDeadLetterReader({ broker, consumer, selects, expected, openPublisher });
-      await reader.start();
-      return reader;
-    } catch (error) {
-      await broker.close();
-      throw error;
-    }
   }
 }
 
