@@ -8,6 +8,7 @@ import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal
 import { seriousFindings } from './accessibility.js';
 import { eventOf, postForm } from '../support/installed-application.js';
 import { startChromium } from './chromium.mjs';
+import { keepPicture } from './keep-picture.js';
 import { watchPage, type WatchedPage } from './watched-page.js';
 
 const counted = z.object({ matching: z.number() });
@@ -75,10 +76,16 @@ describe('an operator at night', () => {
 
   it('sees what needs attention first, in the tab too, and finds the cause', async () => {
     const attention = page.getByRole('region', { name: 'Needs attention' });
-    await attention.getByRole('link', { name: `${contactsCount} dead letters of name-formatter` }).click();
+    const deadLetters = attention.getByRole('link', {
+      name: `${contactsCount} dead letters of name-formatter`,
+    });
+    await deadLetters.waitFor();
+    await keepPicture(page, 'operator-attention');
+    await deadLetters.click();
     expect(await page.title()).toBe('1 needs attention · b24-relay');
     const cause = page.getByRole('link', { name: /ACCESS_DENIED/ });
     expect(await cause.innerText()).toContain(domain);
+    await keepPicture(page, 'operator-causes');
     await cause.press('Enter');
     await page.getByRole('heading', { name: 'ACCESS_DENIED' }).waitFor();
     await page
@@ -89,6 +96,7 @@ describe('an operator at night', () => {
       const event: unknown = JSON.parse(await page.getByLabel('The event as it came').innerText());
       expect(event).toMatchObject({ memberId: portal.memberId, name: 'ONCRMCONTACTADD' });
     });
+    await keepPicture(page, 'operator-cause');
     expect(await seriousFindings(page)).toEqual([]);
   });
 
@@ -97,15 +105,18 @@ describe('an operator at night', () => {
     await page.getByRole('button', { name: `Replay ${contactsCount}` }).press('Enter');
     await page.getByRole('button', { name: 'Replay now' }).press('Enter');
     await outcome.getByText(`All ${contactsCount} died again: the cause is still there.`).waitFor();
+    await keepPicture(page, 'operator-replayed-in-vain');
 
     await portal.clearFaults();
     await page.getByRole('button', { name: `Replay ${contactsCount}` }).press('Enter');
     await page.getByRole('button', { name: 'Replay now' }).press('Enter');
     await outcome.getByText(`${contactsCount} worked off, none died again.`).waitFor();
     await page.getByText('None of them is left.').waitFor();
+    await keepPicture(page, 'operator-replayed');
     expect(await portal.item(contactTypeId, 1)).toMatchObject({ name: 'Ada' });
     await page.getByRole('link', { name: 'Overview' }).click();
     await page.getByText('Nothing. All that can be seen from here is well.').waitFor();
+    await keepPicture(page, 'operator-all-well');
     expect(await page.title()).toBe('Overview · b24-relay');
   });
 
@@ -128,6 +139,7 @@ describe('an operator at night', () => {
       .getByText(/It carried more than the id of its thing/)
       .waitFor();
     expect(await page.content()).not.toContain('a secret name');
+    await keepPicture(page, 'operator-events');
 
     await page.getByLabel('Event', { exact: true }).fill('oncrmcontactadd');
     await page.getByLabel('Thing').fill('CRMCONTACT:2');
@@ -153,6 +165,7 @@ describe('an operator at night', () => {
     await page.getByRole('region', { name: 'Portals' }).getByRole('link', { name: domain }).click();
     const last = page.getByRole('region', { name: 'Last events' });
     await last.getByText('name-formatter').first().waitFor();
+    await keepPicture(page, 'operator-portal');
     await last.getByRole('link', { name: 'All of its events' }).press('Enter');
     await page.getByRole('button', { name: `${domain} : show all portals` }).waitFor();
     const events = page.getByRole('region', { name: 'Events' });
@@ -220,6 +233,7 @@ describe('an operator at night', () => {
           await phone.page.getByRole('img', { name: /^Backlog of name-formatter/ }).waitFor();
         const width = await phone.page.evaluate(() => document.documentElement.scrollWidth);
         expect({ view, width }).toEqual({ view, width: 390 });
+        await keepPicture(phone.page, `operator-phone-${view.toLowerCase().replaceAll(' ', '-')}`);
         expect(await seriousFindings(phone.page)).toEqual([]);
       }
       expect(phone.problems).toEqual([]);
@@ -236,10 +250,13 @@ describe('an operator at night', () => {
     await page.getByRole('link', { name: 'Consumers', exact: true }).click();
     const consumers = page.getByRole('region', { name: 'Consumers' });
     await consumers.getByRole('rowheader', { name: /name-formatter/ }).waitFor();
+    await page.getByRole('img', { name: /^Backlog of name-formatter/ }).waitFor();
+    await keepPicture(page, 'operator-consumers');
     const OPS_PORT = relay.opsPort('control-plane');
     await relay.end('control-plane');
     await page.getByText('the control plane does not answer', { exact: true }).waitFor();
     await consumers.getByText(/^What you see is of \d/).waitFor();
+    await keepPicture(page, 'operator-control-plane-away');
     await consumers.getByRole('rowheader', { name: /name-formatter/ }).waitFor();
     await relay.start('control-plane', { OPS_PORT });
     await page.getByText('live', { exact: true }).waitFor();

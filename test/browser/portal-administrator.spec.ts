@@ -7,6 +7,7 @@ import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal
 import { control } from '../support/simulator-control.js';
 import { seriousFindings } from './accessibility.js';
 import { startChromium } from './chromium.mjs';
+import { keepPicture } from './keep-picture.js';
 import { watchPage } from './watched-page.js';
 
 const administrator = 1;
@@ -69,6 +70,7 @@ describe("the portal's administrator", () => {
     await goto('/#acme');
     const section = page.getByRole('region', { name: 'Developer resources' });
     await section.getByLabel('Install page').fill(`${relay.gatewayUrl}/b24/install`);
+    await keepPicture(page, 'portal-before-install');
     await section.getByRole('button', { name: 'Install in a frame' }).click();
     const frame = await frameAt('/b24/app');
     expect(page.url()).toContain('install_finished=Y');
@@ -79,6 +81,7 @@ describe("the portal's administrator", () => {
       .getByText('done')
       .waitFor();
     expect(await portal.eventsBoundTo(`${relay.gatewayUrl}/b24/events`)).toContain('ONCRMCONTACTADD');
+    await keepPicture(page, 'portal-installed');
   });
 
   it('tries a setting on a name, saves it, and the next contact follows it', async () => {
@@ -94,6 +97,7 @@ describe("the portal's administrator", () => {
     expect(await settingsOfNames()).toBeUndefined();
     await frame.locator('form[data-settings] [type=submit]').click();
     await frame.locator('form[data-settings] [role=status]').getByText('Saved.').waitFor();
+    await keepPicture(page, 'portal-settings');
     expect(await settingsOfNames()).toEqual({ firstWord: 'capital' });
     const { id } = await portal.add(contactTypeId, { name: 'ursula', lastName: 'von der Leyen' });
     await eventually(async () => {
@@ -111,6 +115,7 @@ describe("the portal's administrator", () => {
     const form = frame.locator('form[data-settings]');
     expect(await form.locator('[name=firstWord]').isDisabled()).toBe(true);
     expect(await form.locator('[type=submit]').count()).toBe(0);
+    await keepPicture(page, 'portal-reader');
     await frame.locator('[name=preview]').fill('éLODIE');
     await eventually(async () =>
       expect(await frame.locator('[data-preview-result]').textContent()).toBe('Élodie'),
@@ -148,10 +153,12 @@ describe("the portal's administrator", () => {
       expect(await seriousFindings(frame)).toEqual([]);
       expect([await page.evaluate(fits), await frame.evaluate(fits)]).toEqual([true, true]);
       expect(await frame.evaluate('document.documentElement.lang')).toBe(language);
+      await keepPicture(page, `portal-${language}-${colorScheme}-${width}`);
       await page.goto(`${simulatorUrl}/#acme`);
       await page.getByRole('heading', { name: 'Developer resources' }).waitFor();
       expect(await seriousFindings(page)).toEqual([]);
       expect(await page.evaluate(fits)).toBe(true);
+      await keepPicture(page, `portal-developer-${colorScheme}-${width}`);
     },
   );
 });

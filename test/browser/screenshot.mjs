@@ -7,7 +7,7 @@ import { startChromium } from './chromium.mjs';
 const [url = 'http://localhost:8080', path = 'docs/images/simulator.png'] = process.argv.slice(2);
 const browser = await startChromium();
 try {
-  const page = await browser.newPage({ viewport: { width: 1200, height: 1600 }, colorScheme: 'light' });
+  const page = await browser.newPage({ viewport: { width: 1280, height: 1600 }, colorScheme: 'light' });
   await page.goto(url);
   await page
     .getByLabel(/^Name of \d+$/)
@@ -27,7 +27,7 @@ try {
   }
   const contacts = await page.getByRole('region', { name: 'Contacts' }).boundingBox();
   const height = Math.ceil((contacts?.y ?? 0) + (contacts?.height ?? 0)) + 15;
-  await page.screenshot({ path, clip: { x: 0, y: 0, width: 1200, height } });
+  await page.screenshot({ path, clip: { x: 0, y: 0, width: 1280, height } });
 } finally {
   await browser.close();
 }
