@@ -105,6 +105,7 @@ describe('an operator at night', () => {
     await page.getByRole('button', { name: `Replay ${contactsCount}` }).press('Enter');
     await page.getByRole('button', { name: 'Replay now' }).press('Enter');
     await outcome.getByText(`All ${contactsCount} died again: the cause is still there.`).waitFor();
+    await page.getByText(`the oldest ${contactsCount} of ${contactsCount}`, { exact: true }).waitFor();
     await keepPicture(page, 'operator-replayed-in-vain');
 
     await portal.clearFaults();

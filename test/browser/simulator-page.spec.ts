@@ -177,6 +177,17 @@ describe("the simulator's page", () => {
     });
   });
 
+  /** In the room of the table, as those of a simulator that was started again are. */
+  it.each([1280, 360])('has room for long ids, %d px', async (width) => {
+    await portal.add(contactTypeId, { name: 'Ada', lastName: 'Lovelace' });
+    const wide = await openPage(browser, `${url}#acme`, { viewport: { width, height: 740 } });
+    const id = wide.page.getByRole('region', { name: 'Contacts' }).locator('td.id').first();
+    await id.evaluate((cell) => (cell.textContent = '1000000000'));
+    const overflows = await id.evaluate(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth);
+    await wide.page.close();
+    expect(overflows).toBe(false);
+  });
+
   it('fits a phone, in the dark', async () => {
     const options = { viewport: { width: 360, height: 740 }, colorScheme: 'dark' } as const;
     const phone = await openPage(browser, `${url}#acme`, options);

@@ -68,7 +68,7 @@ export function useDeadLetterRun() {
   let stopping: AbortController | undefined;
   onScopeDispose(() => stopping?.abort());
 
-  /** @param whenHandled called when the last page is done, before it is known what became of the events */
+  /** @param whenHandled called when the last page is done, and once more when it is known what became of the events */
   async function run(
     what: 'replay' | 'drop',
     selection: Selection,
@@ -106,6 +106,8 @@ export function useDeadLetterRun() {
       const following = new AbortController();
       stopping = following;
       await follow(selection, startedAt, following.signal);
+      // Those that have died again are there now.
+      whenHandled();
     }
   }
 
