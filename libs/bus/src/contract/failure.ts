@@ -1,4 +1,4 @@
-import { redactText } from '@relay/platform';
+import { printable, redactText } from '@relay/platform';
 import { z } from 'zod';
 import type { Failure } from './event-bus.js';
 
@@ -13,12 +13,15 @@ const shape = z.object({
   message: z.string().catch(''),
 });
 
-/** The part of an error that may be stored: its code (else its name) and its message, without secrets, on one line. */
+/**
+ * The part of an error that may be stored: its code (else its name) and its message, without secrets, on one line, and without
+ * characters that steer what shows it: a portal's answer has both.
+ */
 export function toFailure(error: unknown): Failure {
   const parsed = shape.safeParse(error);
   if (!parsed.success) return { code: 'UNKNOWN', message: redact(String(error)) };
   const { code, name, message } = parsed.data;
-  return { code: redactText(String(code ?? name ?? 'UNKNOWN')), message: redact(message) };
+  return { code: printable(redactText(String(code ?? name ?? 'UNKNOWN'))), message: redact(message) };
 }
 
 /**
@@ -26,9 +29,9 @@ export function toFailure(error: unknown): Failure {
  * and a dead letter needs neither.
  */
 export function redact(text: string): string {
-  return redactText(text)
+  const line = redactText(text)
     .replace(/[A-Za-z0-9_+-]{32,}/g, (word) => (/\d/.test(word) ? '[redacted]' : word))
     .replace(/\s+/g, ' ')
-    .trim()
-    .slice(0, MAX_MESSAGE);
+    .trim();
+  return printable(line.slice(0, MAX_MESSAGE));
 }
