@@ -30,6 +30,7 @@ export function plural(count, word) {
 
 /** `45 s`, `12 min`, `3 h`, `2 d`. @param {number} ms */
 export function duration(ms) {
+  if (Number.isNaN(ms)) return 'an unknown time';
   const positive = Math.max(0, ms);
   if (positive < 2 * MINUTE_MS) return `${Math.round(positive / SECOND_MS)} s`;
   if (positive < 2 * HOUR_MS) return `${Math.round(positive / MINUTE_MS)} min`;
@@ -65,11 +66,11 @@ export function progressOf({ progress, state }) {
     items: numberOr(items, 0),
     itemsPerSecond: numberOr(itemsPerSecond, 0),
     /** 0 to 1; undefined while nobody can tell. */
-    part: numberOr(part, state === 'done' ? 1 : state === 'running' ? undefined : 0),
+    part: partOr(part, state === 'done' ? 1 : state === 'running' ? undefined : 0),
     secondsLeft: numberOr(secondsLeft, undefined),
     types: records(types).map(({ entityTypeId, title, items: count, isDone }) => ({
-      entityTypeId: String(entityTypeId),
-      title: String(title),
+      entityTypeId: textOr(entityTypeId, '?'),
+      title: textOr(title, '?'),
       items: numberOr(count, 0),
       isDone: isDone === true,
     })),
@@ -298,6 +299,21 @@ function counted(counts) {
  */
 function numberOr(value, otherwise) {
   return typeof value === 'number' && Number.isFinite(value) ? value : otherwise;
+}
+
+/**
+ * @template Otherwise
+ * @param {unknown} value
+ * @param {Otherwise} otherwise
+ */
+function partOr(value, otherwise) {
+  const part = numberOr(value, undefined);
+  return part === undefined ? otherwise : Math.min(1, Math.max(0, part));
+}
+
+/** @param {unknown} value @param {string} otherwise */
+function textOr(value, otherwise) {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : otherwise;
 }
 
 /** @param {unknown} value @returns {Record<string, unknown>[]} */

@@ -54,6 +54,19 @@ it('counts in the plural', () => {
 });
 
 describe('a job', () => {
+  it('of another version shows no part beyond the whole, and no title or time that is none', () => {
+    const types = [{ entityTypeId: {}, title: {}, items: 'many' }];
+    const progress = { items: 9, part: 5, types };
+    expect(progressOf({ ...running, progress })).toMatchObject({
+      part: 1,
+      types: [{ entityTypeId: '?', title: '?', items: 0 }],
+    });
+    expect(progressOf({ ...running, progress: { part: -3 } }).part).toBe(0);
+    expect(jobText({ ...ended, progress, endedAt: 'soon' }, now)).toBe(
+      '9 items · in an unknown time · an unknown time ago',
+    );
+  });
+
   it.each<[string, ListedSyncJob, string]>([
     ['that runs', running, '12,000 items · 1,500 a second · 36 s left'],
     ['of which nobody can tell when it ends', { ...running, progress: { items: 1 } }, '1 item · 0 a second'],

@@ -1,5 +1,7 @@
 /** The admin API, with the token of the signed-in operator, which is only in this tab's storage. */
 
+import { withoutSteering } from './foreign-text.js';
+
 const TOKEN_KEY = 'OPS_TOKEN';
 /** A bus with a failing broker may answer late; a replay answers after five seconds. */
 const TIMEOUT_MS = 30_000;
@@ -54,7 +56,7 @@ export async function callApi<Answer = undefined>(
     whenRefused(why);
     throw new ApiError('refused', why);
   }
-  const said: unknown = answer.status === 204 ? null : await answer.json().catch(() => undefined);
+  const said = answer.status === 204 ? null : withoutSteering(await answer.json().catch(() => undefined));
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the control plane of this build writes what the contract says
   if (answer.ok && said !== undefined) return said as Answer;
   throw new ApiError('failed', errorIn(said) ?? `The control plane answered ${answer.status}.`);

@@ -17,6 +17,7 @@ import {
   portalNote,
 } from '@relay/admin-contract/texts';
 import { addressOf } from './address.js';
+import { timeOfDay } from './foreign-text.js';
 
 /** What was read so far; what cannot be read is left out. */
 export interface AdminSnapshot {
@@ -169,7 +170,7 @@ function ofPortals({ portals, counts }: PortalSearchResponse): Finding[] {
     key: 'portals',
     level: 'warn',
     title: `The events of ${plural(rest, 'portal')} are not bound as they should be`,
-    detail: first ? `${first.domain}: ${portalNote(first, localTime)}` : '',
+    detail: first ? `${first.domain}: ${portalNote(first, timeOfDay)}` : '',
     href: one(some, rest) ?? addressOf('portals', '', { state: 'attention' }),
   });
   return findings;
@@ -220,8 +221,4 @@ function named(names: readonly string[], count = names.length): string {
 function sentence(text: string): string {
   const calm = text.replace(/\b[A-Z]{2,}(?: [A-Z]+)*\b/g, (words) => words.toLowerCase());
   return calm.slice(0, 1).toUpperCase() + calm.slice(1);
-}
-
-function localTime(iso: string): string {
-  return new Date(iso).toLocaleTimeString();
 }
