@@ -60,6 +60,8 @@ export interface TestConsumer {
 
 const rows = z.array(z.record(z.string(), z.unknown()));
 
+const MAX_EVENT_BYTES = 256 * 1024;
+
 /** Seconds, as Bitrix24 writes it. */
 const TS = '1766047124';
 
@@ -268,6 +270,7 @@ class RunningTest {
 
   private receive(body: Buffer): Promise<Outcome> {
     if (!this.bus) throw new Error('The bus is not open');
+    if (body.length > MAX_EVENT_BYTES) throw new Error('A gateway takes no event of more than 256 KiB');
     const form = decodeForm(body);
     return this.watch.publish(this.bus, openEvent(form, parseEnvelope(form), Date.now()));
   }
@@ -307,9 +310,12 @@ function portalsOf(
   }).compile();
 }
 
-function appendTree(form: URLSearchParams, name: string, tree: object): void {
+/** @throws TypeError for a tree that contains itself */
+function appendTree(form: URLSearchParams, name: string, tree: object, above: readonly object[] = []): void {
+  if (above.includes(tree)) throw new TypeError(`${name} is circular`);
   for (const [key, value] of Object.entries(tree)) {
-    if (typeof value === 'object' && value !== null) appendTree(form, `${name}[${key}]`, value);
+    if (typeof value === 'object' && value !== null)
+      appendTree(form, `${name}[${key}]`, value, [...above, tree]);
     else form.append(`${name}[${key}]`, String(value));
   }
 }

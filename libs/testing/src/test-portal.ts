@@ -113,17 +113,17 @@ export class TestPortal {
 
   /** Changes an item as a user does: the portal sends its event. */
   async change(type: ObjectType, id: number | string, fields: Fields): Promise<TestItem> {
-    return item.parse(await this.simulated.change(entityTypeIdOf(type), Number(id), fields));
+    return item.parse(await this.simulated.change(entityTypeIdOf(type), requireId(id), fields));
   }
 
   /** Deletes an item as a user does: the portal sends its event. */
   async remove(type: ObjectType, id: number | string): Promise<void> {
-    await this.simulated.remove(entityTypeIdOf(type), Number(id));
+    await this.simulated.remove(entityTypeIdOf(type), requireId(id));
   }
 
   /** Values of an item, which is added if there is none; nobody hears of it. */
   async put(type: ObjectType, id: number | string, fields: Fields): Promise<void> {
-    await control('PUT', `${this.url}/items/${entityTypeIdOf(type)}/${id}`, { fields });
+    await control('PUT', `${this.url}/items/${entityTypeIdOf(type)}/${requireId(id)}`, { fields });
   }
 
   /** Adds as many items alike; nobody hears of it. */
@@ -134,10 +134,12 @@ export class TestPortal {
 
   /** As it is now; undefined if there is none. */
   async item(type: ObjectType, id: number | string): Promise<TestItem | undefined> {
+    const wanted = toId(id);
+    if (wanted === undefined) return undefined;
     const list = z.object({ items: z.array(item) });
-    const after = `${this.url}/items/${entityTypeIdOf(type)}?limit=1&after=${Number(id) - 1}`;
+    const after = `${this.url}/items/${entityTypeIdOf(type)}?limit=1&after=${wanted - 1}`;
     const [found] = list.parse(await control('GET', after)).items;
-    return found?.id === Number(id) ? found : undefined;
+    return found?.id === wanted ? found : undefined;
   }
 
   /** Waits for an item to be so. @throws the last state of it after half a minute */
@@ -222,6 +224,18 @@ export class TestPortal {
     const params = { ...where, ...(id !== undefined && { id }) };
     await control('POST', `${this.url}/faults`, { match, ...fault, times, where: params });
   }
+}
+
+/** Undefined for what no item of Bitrix24 has as its id. */
+function toId(id: number | string): number | undefined {
+  return /^[1-9]\d{0,14}$/.test(String(id)) ? Number(id) : undefined;
+}
+
+/** @throws TypeError */
+function requireId(id: number | string): number {
+  const wanted = toId(id);
+  if (wanted === undefined) throw new TypeError(`${JSON.stringify(id)} is no id of an item`);
+  return wanted;
 }
 
 function entityTypeIdOf(type: ObjectType): number {
