@@ -1,5 +1,7 @@
 /** Addresses of views: the part behind `#`, so that the server has one page and no log has a member_id. */
 
+import { shownText } from './foreign-text.js';
+
 export interface Route {
   view: string;
   /** What the view shows, such as a member_id; empty for all. */
@@ -10,8 +12,9 @@ export interface Route {
 /** `#/portals/<member_id>?state=suspended`; anything that is no such address is the first view. */
 export function parseRoute(text: string): Route {
   const [path = '', query = ''] = text.replace(/^#\/?/, '').split('?');
-  const [view = '', of = ''] = path.split('/').map(decoded);
-  return { view, of, query: Object.fromEntries(new URLSearchParams(query)) };
+  const [view = '', of = ''] = path.split('/').map((part) => shownText(decoded(part)));
+  const given = [...new URLSearchParams(query)].map(([name, value]) => [name, shownText(value)] as const);
+  return { view, of, query: Object.fromEntries(given) };
 }
 
 /** Whoever types an address may break its escapes. */

@@ -3,13 +3,17 @@
 /** Control characters, and those that turn round what stands beside them. The marks of a language that is written from the right stay. */
 const STEERING = /(?![\n\t])[\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/gu;
 
+export function shownText(text: string): string {
+  return text.replace(STEERING, '\u{FFFD}');
+}
+
 /** Every text of parsed JSON, names included, without characters that change how other text is shown. */
 export function withoutSteering(value: unknown): unknown {
-  if (typeof value === 'string') return value.replace(STEERING, '\u{FFFD}');
+  if (typeof value === 'string') return shownText(value);
   if (Array.isArray(value)) return value.map(withoutSteering);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [name.replace(STEERING, '\u{FFFD}'), withoutSteering(one)]),
+    Object.entries(value).map(([name, one]) => [shownText(name), withoutSteering(one)]),
   );
 }
 
