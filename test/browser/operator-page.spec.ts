@@ -229,6 +229,58 @@ describe('the operators’ console in a browser', () => {
     for (const problem of problems.splice(0)) expect(problem).toContain('503');
   });
 
+  it('shows the dead letters of one cause in pages', async () => {
+    const consumer = 'smart-process-sync';
+    const at = new Date().toISOString();
+    const letters = Array.from({ length: 150 }, (_, number) => ({
+      id: String(number),
+      consumer,
+      code: 'BROKEN',
+      message: 'It is broken',
+      attempts: 1,
+      firstFailedAt: at,
+      lastFailedAt: at,
+      memberId: null,
+      event: 'ONCRMDEALADD',
+      entity: `CRMDEAL:${number}`,
+      receivedAt: at,
+    }));
+    const group = {
+      consumer,
+      code: 'BROKEN',
+      message: 'It is broken',
+      letters: letters.length,
+      portals: [],
+      portalCount: 0,
+      events: [],
+      firstDiedAt: at,
+      lastDiedAt: at,
+    };
+    await page.route('**/ops/api/dead-letters/groups*', (route) =>
+      route.fulfill({
+        json: { groups: [group], matching: letters.length, complete: true, countedAt: at },
+      }),
+    );
+    await page.route('**/ops/api/dead-letters?*', (route) => {
+      const query = new URL(route.request().url()).searchParams;
+      const from = query.has('after') ? Number(query.get('after')) + 1 : 0;
+      const deadLetters = letters.slice(from, from + Number(query.get('limit')));
+      const last = deadLetters.at(-1);
+      const next = last && last !== letters.at(-1) ? { next: last.id } : {};
+      return route.fulfill({ json: { deadLetters, matching: letters.length, complete: true, ...next } });
+    });
+    await signIn();
+    await open('Dead letters');
+    await page.getByRole('link', { name: 'BROKEN' }).click();
+    const shown = page.getByRole('region', { name: 'Letters' }).getByRole('listitem');
+    await page.getByText('the oldest 100 of 150').waitFor();
+    expect(await shown.count()).toBe(100);
+    await page.getByRole('button', { name: 'Show 100 more' }).press('Enter');
+    await page.getByText('the oldest 150 of 150').waitFor();
+    expect(await shown.count()).toBe(150);
+    expect(await page.getByRole('button', { name: /^Show \d+ more$/ }).count()).toBe(0);
+  });
+
   it('keeps the token in this tab alone, and forgets it', async () => {
     const addresses: string[] = [];
     page.on('request', (request) => addresses.push(request.url()));
