@@ -77,7 +77,7 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
   }
 
   it('what changes while everything is down is handled in mode both, with each plan, and gone in mode online', async () => {
-    const kinds = ['Y', 'ua_selfhosted', 'N'].flatMap((plan) => [
+    const kinds = ['Y', 'ua_selfhosted', 'Y', 'N', 'N'].flatMap((plan) => [
       { plan, connector: 'N' },
       { plan, connector: 'Y' },
     ]);

@@ -40,7 +40,7 @@ const everyOption: NameOptions[] = [undefined, 'tr', 'az', 'nl'].flatMap((langua
 const options = fc.constantFrom(...everyOption);
 /** Where the field's start is as it was written. */
 const optionsAsWritten = fc.constantFrom(...everyOption.filter(({ firstWord }) => firstWord === 'asWritten'));
-const numRuns = Number(process.env['NUM_RUNS'] ?? 1_000);
+const numRuns = Number(process.env['NUM_RUNS'] ?? 2_000);
 
 /** A custom of writing names: each part is written by its own list, and the lists make a field. */
 interface Custom {

@@ -11,7 +11,7 @@ import { PortalClient, type PortalClientOptions } from '../portal-client.js';
 import type { ReadResponse } from '../http/response-reader.js';
 
 /** Total number of answers, a quarter for each kind of request; `FUZZ_ANSWERS=50000` or more for a thorough run. */
-const ANSWERS = Number(process.env['FUZZ_ANSWERS'] ?? 4_000);
+const ANSWERS = Number(process.env['FUZZ_ANSWERS'] ?? 10_000);
 const OVER_SOCKETS = 400;
 const MAX_ANSWER_BYTES = 20_000;
 
