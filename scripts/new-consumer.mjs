@@ -19,7 +19,7 @@ try {
   console.log(`
 ${jest}   runs its spec
 ${`npm run dev -- ${name}`.padEnd(jest.length)}   runs it, and again at each change
-${'npm start'.padEnd(jest.length)}   runs it, with everything else
+${'npm start'.padEnd(jest.length)}   runs it, with everything else (start it again if it runs already)
 `);
 } catch (error) {
   failWith(error);

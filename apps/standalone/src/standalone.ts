@@ -87,6 +87,8 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
     },
     resumed: (app) =>
       screen.line(`${app} is not run by npm run dev any more: it runs here again, as it was at the start`),
+    made: (app) =>
+      screen.line(`${app} was made after this npm start: start it again to run the consumer here`),
   });
   parts.add(() => consumers.close());
   await consumers.update();

@@ -29,6 +29,7 @@ describe('the consumers of one process', () => {
       },
       released: (app) => void told.push(`released ${app}`),
       resumed: (app) => void told.push(`resumed ${app}`),
+      made: (app) => void told.push(`made ${app}`),
     });
   });
 
@@ -45,7 +46,16 @@ describe('the consumers of one process', () => {
     expect(told).toEqual(['released one', 'start two']);
     taken = new Set();
     await consumers.update();
-    expect(told.slice(2)).toEqual(['resumed one', 'start one']);
+    expect(told.slice(2)).toEqual(['start one', 'resumed one']);
+  });
+
+  it('do not run one that was made after they were found', async () => {
+    await consumers.update();
+    taken = new Set(['three']);
+    await consumers.update();
+    taken = new Set();
+    await consumers.update();
+    expect(told.slice(2)).toEqual(['released three', 'made three']);
   });
 
   it('close one before it is said that it is released', async () => {
@@ -65,7 +75,7 @@ describe('the consumers of one process', () => {
     await consumers.update();
     taken = new Set();
     await consumers.update();
-    expect(told.slice(2)).toEqual(['released one', 'resumed one', 'start one']);
+    expect(told.slice(2)).toEqual(['released one', 'start one']);
   });
 
   it('close all, though one cannot be closed, and go on after that', async () => {

@@ -10,8 +10,10 @@ export interface ConsumerHost {
   takenOver(): Set<string>;
   /** It is run by `npm run dev` from now on, and not here. */
   released(app: string): void;
-  /** It is run here again. */
+  /** It runs here again. */
   resumed(app: string): void;
+  /** `npm run dev` does not run it any more, nor does this process: it was made after `find` was asked. */
+  made(app: string): void;
 }
 
 /** The consumers of this process: each of them runs here unless `npm run dev` runs it. */
@@ -47,10 +49,12 @@ export class RunningConsumers {
   private async updateNow(): Promise<void> {
     const { host } = this;
     const taken = host.takenOver();
+    this.known ??= await host.find();
+    const returned = new Set<string>();
     for (const app of [...this.released].filter((each) => !taken.has(each))) {
       this.released.delete(app);
       this.tried.delete(app);
-      host.resumed(app);
+      returned.add(app);
     }
     for (const app of [...taken].filter((each) => !this.released.has(each))) {
       await this.running.get(app)?.close();
@@ -58,12 +62,15 @@ export class RunningConsumers {
       this.released.add(app);
       host.released(app);
     }
-    this.known ??= await host.find();
     for (const found of this.known) {
       if (this.isClosed || this.tried.has(found.app) || this.released.has(found.app)) continue;
       this.tried.add(found.app);
       const consumer = await host.start(found);
-      if (consumer) this.running.set(found.app, consumer);
+      if (!consumer) continue;
+      this.running.set(found.app, consumer);
+      if (returned.has(found.app)) host.resumed(found.app);
     }
+    const known = new Set(this.known.map(({ app }) => app));
+    for (const app of returned) if (!known.has(app)) host.made(app);
   }
 }
