@@ -9,6 +9,11 @@ jest.setTimeout(240_000);
 /** From `npm run new:consumer` on a fresh checkout, nothing built, to the first event in the running system. */
 const LIMIT_MS = 60_000;
 
+function migrationOf(name: string, sql: string): string {
+  const up = `up(runner: { query(sql: string): Promise<void> }) { return runner.query('${sql}'); }`;
+  return `export class ${name} { ${up} down() {} }\n`;
+}
+
 describe('a new consumer', () => {
   const checkout = new RunnableCheckout();
   const controller = join(checkout.path, 'apps/greeter/src/greeter.controller.ts');
@@ -86,6 +91,15 @@ describe('a new consumer', () => {
     await addContact();
     await dev.shows(/ hello memberId=\w+/, shown);
 
+    // A migration that reads a table that is gone would fail, were it still there.
+    const half = join(checkout.path, 'apps/greeter/src/migrations/1999999999998-half.ts');
+    shown = dev.screen().length;
+    writeFileSync(half, migrationOf('Half1999999999998', 'SELECT 1 FROM greeter.nowhere'));
+    await dev.shows('relation "greeter.nowhere" does not exist', shown);
+    shown = dev.screen().length;
+    rmSync(half);
+    await dev.shows('greeter takes events', shown);
+
     shown = dev.screen().length;
     appendFileSync(controller, "throw new Error('this is not finished');\n");
     await dev.shows('Error: this is not finished', shown);
@@ -98,6 +112,16 @@ describe('a new consumer', () => {
     await eventually(() => expect(checkout.log().slice(before)).toContain('"msg":"an event came"'));
   });
 
+  it('that is made beside a running npm start is run there after the next start', async () => {
+    await checkout.command('new-consumer', 'late-comer', '--events', 'ONCRMCONTACTADD');
+    const dev = checkout.start('npm', 'run', 'dev', '--', 'late-comer');
+    await dev.shows('late-comer takes events');
+    await dev.stop();
+    await system.shows('late-comer was made after this npm start: start it again to run the consumer here');
+    expect(system.screen()).not.toContain('late-comer is not run by npm run dev any more');
+    await checkout.command('remove-consumer', 'late-comer');
+  });
+
   it('is named by npm run dev where another name is given', async () => {
     const { code, stderr } = await checkout.run('npm', 'run', '--silent', 'dev', '--', 'greetr');
     expect(stderr).toMatch(/^b24-relay: npm run dev -- <consumer>: one of greeter, .*name-formatter.*\n$/);
@@ -108,9 +132,7 @@ describe('a new consumer', () => {
     await system.stop();
     const migrations = join(checkout.path, 'apps/greeter/src/migrations');
     const broken = join(migrations, '1999999999999-break.ts');
-    const up =
-      "up(runner: { query(sql: string): Promise<void> }) { return runner.query('CREATE TABL x ()'); }";
-    writeFileSync(broken, `export class Break1999999999999 { ${up} down() {} }\n`);
+    writeFileSync(broken, migrationOf('Break1999999999999', 'CREATE TABL x ()'));
     const failed = checkout.start('npm', 'start');
     expect(await failed.ended()).toBe(1);
     expect(failed.screen()).toMatch(

@@ -11,6 +11,7 @@ import { runMain, StartupError } from '@relay/platform';
 import { findConsumers } from './consumers/find-consumers.js';
 import { holderOf } from './data-dir/pid-lock.js';
 import { ConsumerProcess } from './dev/consumer-process.js';
+import { removeOrphanedOutput } from './dev/orphaned-output.js';
 import { watchSources } from './dev/source-watch.js';
 import { readEnvironmentFile, takeOver, untilReleased } from './dev/take-over.js';
 import { freePort } from './process/ports.js';
@@ -118,6 +119,7 @@ async function build(projects: readonly string[]): Promise<boolean> {
       await run(process.execPath, [join(ROOT, 'node_modules/@nestjs/cli/bin/nest.js'), 'build', project], {
         cwd: ROOT,
       });
+    for (const project of projects) removeOrphanedOutput(ROOT, project);
     say(`built ${projects.join(', ')} in ${Math.round(performance.now() - beganAt)} ms`);
     return true;
   } catch (error) {
