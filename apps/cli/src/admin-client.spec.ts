@@ -78,6 +78,12 @@ describe('the admin API, which a gateway on this machine names', () => {
   });
 });
 
+it('without a token is not asked, and it is said where one is', () => {
+  expect(() => AdminClient.fromEnvironment(true, { DATA_DIR: '/nowhere' })).toThrow(
+    'Set OPS_TOKEN to the one that the control plane was started with, or DATA_DIR to that of npm start.',
+  );
+});
+
 async function listen(listener: RequestListener, host = '127.0.0.1'): Promise<Server> {
   const server = createServer(listener);
   server.listen(0, host);

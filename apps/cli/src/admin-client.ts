@@ -40,7 +40,9 @@ export class AdminClient {
     const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
     const token = env['OPS_TOKEN'] || readSavedToken(env['DATA_DIR'] || '.data');
     if (token === undefined)
-      throw new StartupError('Set OPS_TOKEN to the one that the control plane was started with.');
+      throw new StartupError(
+        'Set OPS_TOKEN to the one that the control plane was started with, or DATA_DIR to that of npm start.',
+      );
     return new AdminClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
   }
 

@@ -120,11 +120,16 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
   };
   const timer = setInterval(() => void update(), TAKE_OVER_INTERVAL_MS);
   parts.add(() => clearInterval(timer));
-  keepEnvironment(parts, plan.dataDir, { ...consumerVariables(variables), MIGRATE_DATABASE_URL: owner });
+  keepEnvironment(parts, plan.dataDir, {
+    ...consumerVariables(variables),
+    // For `relay doctor`.
+    PORT: String(plan.ports.PORT),
+    MIGRATE_DATABASE_URL: owner,
+  });
   welcome(screen, plan, environment.PUBLIC_URL, !env['DATABASE_URL']);
 }
 
-/** For `npm run dev`, while this process runs. Whole or not at all. */
+/** For `npm run dev` and `relay doctor`, while this process runs. Whole or not at all. */
 function keepEnvironment(parts: ResourceStack, dataDir: string, variables: Record<string, string>): void {
   const file = environmentFile(dataDir);
   parts.add(() => rmSync(file, { force: true }));
