@@ -8,11 +8,15 @@ import { parseArgs } from 'node:util';
  */
 export function readArguments(usage, options, flags = []) {
   try {
-    /** @type {Record<string, { type: 'string' | 'boolean' }>} */
-    const known = {};
+    /** @type {Record<string, { type: 'string' | 'boolean', short?: string }>} */
+    const known = { help: { type: 'boolean', short: 'h' } };
     for (const option of options) known[option] = { type: 'string' };
     for (const flag of flags) known[flag] = { type: 'boolean' };
     const { values, positionals } = parseArgs({ allowPositionals: true, options: known });
+    if (values['help'] === true) {
+      console.log(usage);
+      process.exit(0);
+    }
     if (positionals.length > 1)
       throw new Error(`one name is enough: ${positionals.join(' ')} are ${positionals.length}`);
     return { ...values, name: positionals[0] };

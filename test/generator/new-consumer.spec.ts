@@ -45,6 +45,19 @@ describe('npm run new:consumer', () => {
     expect(checkout.contents()).toEqual(before);
   });
 
+  it.each([
+    ['new-consumer', '--help', /^npm run new:consumer -- <name> --events .*\n$/],
+    ['remove-consumer', '-h', /^npm run remove:consumer -- <name>\n$/],
+  ] as const)('%s %s says how it is called, and does nothing', async (script, flag, usage) => {
+    const before = checkout.contents();
+    expect(await checkout.command(script, flag)).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(usage),
+      stderr: '',
+    });
+    expect(checkout.contents()).toEqual(before);
+  });
+
   it('gives events that name no thing, or that carry data, to a method one by one', async () => {
     await checkout.command('new-consumer', 'listener', '--events', 'ONIMBOTMESSAGEADD');
     expect(checkout.read('apps/listener/src/listener.controller.ts')).toContain(
