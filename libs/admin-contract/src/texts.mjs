@@ -139,7 +139,11 @@ export function jobTrouble({ state, error, isSilent }) {
 
 /** @param {ListedConsumer} consumer @returns {Line | undefined} */
 export function consumerNote({ missing, unknown, newer, processes, shardsServed }) {
-  if (missing) return { text: 'NOBODY WORKS ON IT: start it', isBad: true };
+  if (missing) {
+    // A process that was killed is listed until its last report is too old.
+    const listed = processes.length > 0 ? ', what is listed consumes nothing' : '';
+    return { text: `NOBODY WORKS ON IT${listed}: start it`, isBad: true };
+  }
   if (processes.some(({ isPaused }) => isPaused)) {
     return { text: 'PAUSED: every event fails; one at a time is tried', isBad: true };
   }

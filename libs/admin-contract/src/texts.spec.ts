@@ -135,7 +135,8 @@ describe('a consumer', () => {
 
   it.each<[Partial<ListedConsumer>, string | RegExp]>([
     [{}, /^$/],
-    [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT'],
+    [{ missing: true, processes: [], shardsServed: 0 }, 'NOBODY WORKS ON IT: start it'],
+    [{ missing: true, shardsServed: 0 }, 'NOBODY WORKS ON IT, what is listed consumes nothing: start it'],
     [{ processes: [...processes, ...paused] }, 'PAUSED'],
     [{ retrying: 12, newer: 12 }, '12 OF A NEWER VERSION wait'],
     [{ unknown: true, processes: [], shardsServed: 0 }, 'nothing exists for it'],
