@@ -4,6 +4,8 @@ export interface HandledBatch {
   events: readonly string[];
   /** The first of its entities. */
   entities: readonly string[];
+  /** Of all its events; undefined if Bitrix24 has posted one of them. */
+  source?: 'offline' | 'reconcile' | undefined;
   /** Of its entries. */
   count: number;
   failed: number;
@@ -14,22 +16,36 @@ export interface HandledBatch {
   tookMs: number;
 }
 
-const MAX_METHODS = 4;
+const MAX_NAMED = 4;
+const ORIGINS = { offline: ' from the offline queue', reconcile: ' looked up after events were missed' };
 
-/** `ONCRMDEALADD CRMDEAL:82 and 2 more: done in 34 ms (2 requests: crm.item.list, crm.item.update)` */
-export function lineOf({ events, entities, count, failed, error, requests, tookMs }: HandledBatch): string {
+/** `ONCRMDEALADD CRMDEAL:82 and 2 more: done in 34 ms (2 requests: crm.item.list; batch of crm.item.update)` */
+export function lineOf(batch: HandledBatch): string {
+  const { events, entities, source, count, failed, error, requests, tookMs } = batch;
   const [first = ''] = entities;
   const which = count > 1 ? `${first} and ${count - 1} more` : first;
+  const origin = source === undefined ? '' : ORIGINS[source];
   const ms = `${Math.round(tookMs)} ms`;
   const outcome =
     error === undefined ? `done in ${ms}` : `${failed || count} of ${count} failed with ${error} after ${ms}`;
-  return `${events.join(', ')} ${which}: ${outcome} (${callsOf(requests)})`;
+  return `${events.join(', ')} ${which}${origin}: ${outcome} (${callsOf(requests)})`;
 }
 
 function callsOf(requests: HandledBatch['requests']): string {
   if (requests.length === 0) return 'no request';
-  const methods = [...new Set(requests.flat())];
-  const shown = methods.slice(0, MAX_METHODS).join(', ');
-  const more = methods.length > MAX_METHODS ? ', …' : '';
-  return `${requests.length} ${requests.length === 1 ? 'request' : 'requests'}: ${shown}${more}`;
+  const shown = named(requests.map(requestText), '; ');
+  return `${requests.length} ${requests.length === 1 ? 'request' : 'requests'}: ${shown}`;
+}
+
+/** A batch has its commands' methods before its own. */
+function requestText(methods: readonly string[]): string {
+  const called = methods.filter((method) => method !== 'batch');
+  return called.length < methods.length ? `batch of ${named(called, ', ')}` : named(called, ', ');
+}
+
+/** Each once, the first of them. */
+function named(all: readonly string[], separator: string): string {
+  const different = [...new Set(all)];
+  const shown = different.slice(0, MAX_NAMED);
+  return [...shown, ...(different.length > MAX_NAMED ? ['…'] : [])].join(separator);
 }

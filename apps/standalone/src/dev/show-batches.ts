@@ -20,6 +20,7 @@ const attributes = z.object({
   'relay.entities': texts,
   'relay.batch.entries': z.number().catch(0),
   'relay.batch.failed': z.number().catch(0),
+  'relay.source': z.enum(['offline', 'reconcile']).optional().catch(undefined),
   'error.type': z.string().optional().catch(undefined),
 });
 
@@ -49,6 +50,7 @@ class BatchLines implements SpanProcessor {
     const line = lineOf({
       events: of['relay.events'],
       entities: of['relay.entities'],
+      source: of['relay.source'],
       count: of['relay.batch.entries'],
       failed: of['relay.batch.failed'],
       error: of['error.type'],

@@ -84,6 +84,13 @@ describe('spans of batches', () => {
     return span;
   }
 
+  async function sourceOf(...sources: ('offline' | undefined)[]): Promise<unknown> {
+    exporter.reset();
+    const entries = sources.map((source) => ({ receipts: [1], ...(source && { source }) }));
+    await instrument({ consumer: 'one', memberId: 'm1', entries }, async () => []);
+    return theSpan().attributes['relay.source'];
+  }
+
   it('make a batch the child of its first event and link it to the others, each once', async () => {
     const traceparents = [1, 2, 2, 3, 1].map((n) => traceparent(n));
     await inBatchSpan(traceparents);
@@ -106,6 +113,12 @@ describe('spans of batches', () => {
     const traceparents = Array.from({ length: 2_500 }, (_, n) => traceparent(n + 1));
     await inBatchSpan(traceparents);
     expect(theSpan().links).toHaveLength(128);
+  });
+
+  it('name the source of a batch whose events all have it', async () => {
+    expect(await sourceOf('offline', 'offline')).toBe('offline');
+    expect(await sourceOf('offline', undefined)).toBeUndefined();
+    expect(await sourceOf(undefined)).toBeUndefined();
   });
 
   it('begin a trace for events without one or with an invalid one', async () => {

@@ -7,7 +7,7 @@ import {
   trace,
   TraceFlags,
 } from '@opentelemetry/api';
-import { failSpan } from '@relay/bus';
+import { failSpan, type PortalEvent } from '@relay/bus';
 import { contextOf, counter, histogram } from '@relay/platform';
 import type { FailedEntry } from './batch.js';
 
@@ -50,6 +50,7 @@ export interface InstrumentedBatch {
   entries: readonly {
     readonly receipts: readonly unknown[];
     readonly traceparents?: readonly string[];
+    readonly source?: PortalEvent['source'];
     readonly view?: { readonly entity: string; readonly names: readonly string[] };
   }[];
 }
@@ -102,10 +103,12 @@ export async function instrument(
   });
 }
 
-/** What the events are of: their names, and the first entities. */
+/** What the events are of: their names, the first entities, and their source if all have the same one. */
 function attributesOf(entries: InstrumentedBatch['entries']): Attributes {
   const views = entries.flatMap(({ view }) => view ?? []);
+  const [source, ...others] = new Set(entries.map((entry) => entry.source));
   return {
+    ...(source !== undefined && others.length === 0 && { 'relay.source': source }),
     'relay.events': [...new Set(views.flatMap(({ names }) => names))],
     'relay.entities': views.slice(0, MAX_ENTITIES).map(({ entity }) => entity),
   };

@@ -9,6 +9,8 @@ const ofTrace = (n: number) => anEvent({ traceparent: `trace-${n}` });
 const traces = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, index) => `trace-${from + index}`);
 
+const offline = () => newEntry('a', anEvent({ source: 'offline' }), receipt, none);
+
 describe('a pending entry', () => {
   it('keeps the traces of its first eight events, in a flood, too', () => {
     const entry = newEntry('a', ofTrace(0), receipt, none);
@@ -23,6 +25,16 @@ describe('a pending entry', () => {
     expect(entry).not.toHaveProperty('traceparents');
     addToEntry(entry, ofTrace(0), receipt, none);
     expect(entry.traceparents).toEqual(traces(1));
+  });
+
+  it('has the source of its events while all have the same', () => {
+    const entry = offline();
+    addToEntry(entry, anEvent({ source: 'offline' }), receipt, none);
+    expect(mergeEntries(entry, offline()).source).toBe('offline');
+    expect(mergeEntries(offline(), newEntry('a', anEvent(), receipt, none))).not.toHaveProperty('source');
+    addToEntry(entry, anEvent(), receipt, none);
+    addToEntry(entry, anEvent({ source: 'offline' }), receipt, none);
+    expect(entry).not.toHaveProperty('source');
   });
 
   it('keeps the traces of earlier events, then of later ones', () => {

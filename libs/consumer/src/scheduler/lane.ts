@@ -239,6 +239,8 @@ export interface PendingEntry<R> {
   readonly key: string;
   readonly view: PortalEntry;
   receipts: R[];
+  /** Of all its events; undefined while one of them was posted, or they differ. */
+  source?: PortalEvent['source'];
   /** Of the first events with a trace, not of all: a flood may be one entry. Undefined while none has one. */
   traceparents?: string[];
   /** Memory that `view.data` takes; undefined without data. */
@@ -261,6 +263,7 @@ export function newEntry<R>(key: string, event: PortalEvent, receipt: R, dataByt
     lastTs: event.ts,
   };
   const entry: PendingEntry<R> = { key, view, receipts: [receipt] };
+  if (event.source !== undefined) entry.source = event.source;
   if (traceparent !== undefined) entry.traceparents = [traceparent];
   if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
   return entry;
@@ -273,6 +276,7 @@ export function addToEntry<R extends LaneReceipt>(
   dataBytes: number,
 ): void {
   entry.receipts.push(receipt);
+  if (event.source !== entry.source) delete entry.source;
   if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
   if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
   mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
@@ -282,6 +286,7 @@ export function addToEntry<R extends LaneReceipt>(
 export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>): PendingEntry<R> {
   mergeView(earlier.view, later.view);
   earlier.receipts = earlier.receipts.concat(later.receipts);
+  if (later.source !== earlier.source) delete earlier.source;
   if (later.traceparents) addTraces(earlier, later.traceparents);
   const { dataBytes, dataTs, view } = later;
   if (view.data && dataBytes !== undefined && dataTs !== undefined)
