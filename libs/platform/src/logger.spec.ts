@@ -88,6 +88,11 @@ describe('the log', () => {
     });
   });
 
+  it('does not warn of what Nest takes for one app where several share a process', () => {
+    expect(warned('DataSourceNameRegistry')).toContain('"level":"debug"');
+    expect(warned('RouterExplorer')).toContain('"level":"warn"');
+  });
+
   for (const [way, log] of Object.entries(ways)) {
     it(`holds no secret, however it is written, and everything else: ${way}`, () => {
       fc.assert(
@@ -102,6 +107,10 @@ describe('the log', () => {
     });
   }
 });
+
+function warned(context: string): string {
+  return logged((log) => new NestLogger(log).warn('a warning', context));
+}
 
 /** The value as part of a text. */
 function written(what: unknown): string {

@@ -45,6 +45,12 @@ function readable(fields: object): Record<string, unknown> {
   );
 }
 
+/**
+ * Warns where a process has several Nest apps, as `npm start` has: it takes them for one. Each finds its data source in its own
+ * injector.
+ */
+const DATA_SOURCE_NAMES = 'DataSourceNameRegistry';
+
 /** Nest's own messages in the same format; its start-up messages have the level `debug`. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
@@ -53,7 +59,7 @@ export class NestLogger implements LoggerService {
     this.logger.debug({ context }, text(message));
   }
   warn(message: unknown, context?: unknown): void {
-    this.logger.warn({ context }, text(message));
+    this.logger[context === DATA_SOURCE_NAMES ? 'debug' : 'warn']({ context }, text(message));
   }
   error(message: unknown, ...rest: unknown[]): void {
     const err = message instanceof Error ? message : undefined;
