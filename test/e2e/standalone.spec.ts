@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
 import { z } from 'zod';
+import { takeOver, untilReleased } from '../../apps/standalone/src/dev/take-over.js';
 import { anotherAddress, connects } from '../support/connects.js';
 import { freshDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
@@ -98,7 +99,12 @@ describe('a standalone that runs, ends and is started again', () => {
     const log = readFileSync(installation.path('relay.log'), 'utf8');
     expect(log).toContain('portal installed');
     expect(log).not.toContain('NEIL');
+    // Several Nest apps are in one process.
+    expect(log).not.toContain('is already registered');
     expect(run.screen()).not.toContain('"level"');
+    expect(run.screen()).toContain(
+      'Consumers of your own write to the log; `npm run dev -- <consumer>` shows',
+    );
     const secrets = readFileSync(installation.path('secrets.env'), 'utf8').matchAll(/=(?:k1:)?(.+)$/gm);
     for (const [, secret = ''] of secrets) {
       expect(secret.length).toBeGreaterThan(16);
@@ -167,6 +173,18 @@ describe('a standalone that runs, ends and is started again', () => {
     expect(readFileSync(installation.path('secrets.env'), 'utf8')).toBe(secrets);
     await runPrintedCommand(run);
     await run.shows("John O'Neil");
+  });
+
+  it('reports no failure of what waited for a consumer, for the portal answers before it starts', async () => {
+    const giveBack = takeOver(installation.path(), 'name-formatter');
+    await untilReleased(installation.path(), 'name-formatter');
+    await runPrintedCommand(run);
+    await eventually(async () => expect(await query(installation, WAITING)).toEqual([{ waiting: 1 }]));
+    await run.stop();
+    giveBack();
+    await startAgain();
+    await eventually(async () => expect(await query(installation, WAITING)).toEqual([{ waiting: 0 }]));
+    expect(run.screen()).not.toMatch(/^! /m);
   });
 
   it('starts after a kill -9, though its PostgreSQL was left alone', async () => {
@@ -280,6 +298,8 @@ describe('standalone, started and ended', () => {
 
 /** The portal's other items come with the backfill, whenever that runs. */
 const LAMPS = `SELECT title FROM mirror.items WHERE title = 'Lamp'`;
+
+const WAITING = `SELECT count(*)::int AS waiting FROM bus.messages WHERE consumer = 'name-formatter'`;
 
 async function query(installation: Installation, sql: string): Promise<Record<string, unknown>[]> {
   const connectionString = readFileSync(installation.path('database-url'), 'utf8').trim();

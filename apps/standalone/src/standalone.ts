@@ -69,13 +69,27 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
 
   parts.add(() => host.close());
   await host.listen(environment.OPS_PORT);
-  // Opened last, but closed when nobody talks to it any more.
+  // Closed when nobody talks to it any more.
   let simulator: Simulator | undefined;
   parts.add(() => simulator?.close());
   const gateway = await startGateway(environment, host.for('gateway'));
   parts.add(() => gateway.close());
   const controlPlane = await startControlPlane(environment, host.for('control-plane'));
   parts.add(() => controlPlane.close());
+  // Before the consumers: what waits for them of an earlier run needs a portal that answers, and its new tokens.
+  if (plan.ports.SIMULATOR_PORT !== undefined) {
+    simulator = await startSimulator({
+      port: plan.ports.SIMULATOR_PORT,
+      log: host.for('portal-simulator').log,
+      clientId: environment.B24_CLIENT_ID,
+      clientSecret: environment.B24_CLIENT_SECRET,
+      demoIdsAfter: unusedIds(),
+      // Enough for what a newcomer's consumer does: notifications and tasks, too.
+      demoScope: ['crm', 'user_brief', 'imopenlines', 'im', 'task'],
+      installDemoAt: `${environment.PUBLIC_URL}/b24/install`,
+    });
+    await waitForDemoInstall(simulator.url);
+  }
   const consumers = new RunningConsumers({
     find: () => findConsumers(),
     takenOver: () => takenOver(plan.dataDir),
@@ -92,19 +106,7 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
   });
   parts.add(() => consumers.close());
   await consumers.update();
-  if (plan.ports.SIMULATOR_PORT !== undefined) {
-    simulator = await startSimulator({
-      port: plan.ports.SIMULATOR_PORT,
-      log: host.for('portal-simulator').log,
-      clientId: environment.B24_CLIENT_ID,
-      clientSecret: environment.B24_CLIENT_SECRET,
-      demoIdsAfter: unusedIds(),
-      // Enough for what a newcomer's consumer does: notifications and tasks, too.
-      demoScope: ['crm', 'user_brief', 'imopenlines', 'im', 'task'],
-      installDemoAt: `${environment.PUBLIC_URL}/b24/install`,
-    });
-    await waitForDemoPortal(simulator.url);
-  }
+  if (simulator) await waitForDemoPortal(simulator.url);
   host.markStarted();
   const self = host.for('standalone');
   const update = async (): Promise<void> => {
@@ -198,13 +200,23 @@ function urlFor(adminUrl: string, role: string): string {
   return url.href;
 }
 
+/** Resolves when the application is installed in the portal `demo`. */
+async function waitForDemoInstall(simulatorUrl: string): Promise<void> {
+  await untilDemo(async () => (await fetch(`${simulatorUrl}/health/ready`)).ok);
+}
+
 /** Resolves when the portal `demo` sends its contacts' events: not before would a newcomer's contact be corrected. */
 async function waitForDemoPortal(simulatorUrl: string): Promise<void> {
-  for (const until = Date.now() + DEMO_PORTAL_TIMEOUT_MS; Date.now() < until; await pause(25)) {
+  await untilDemo(async () => {
     const answer = await fetch(`${simulatorUrl}/_sim/portals/demo`);
     const { handlers } = demoPortal.parse(await answer.json());
-    if (handlers.some(({ event }) => event === 'ONCRMCONTACTADD')) return;
-  }
+    return handlers.some(({ event }) => event === 'ONCRMCONTACTADD');
+  });
+}
+
+async function untilDemo(isSo: () => Promise<boolean>): Promise<void> {
+  for (const until = Date.now() + DEMO_PORTAL_TIMEOUT_MS; Date.now() < until; await pause(25))
+    if (await isSo()) return;
   throw new StartupError('The application could not be installed in the portal demo; the log says why.');
 }
 

@@ -19,6 +19,9 @@ export function welcome(screen: Screen, plan: Plan, publicUrl: string, ownsDatab
   screen.line();
   for (const line of plan.isSimulated ? firstContact(simulator) : firstInstall(publicUrl)) screen.line(line);
   screen.line();
+  screen.line(
+    'Consumers of your own write to the log; `npm run dev -- <consumer>` shows a line for each batch.',
+  );
   screen.line('Ctrl-C ends it. What happens from now on:');
   screen.line();
 }
