@@ -14,9 +14,9 @@ try {
   const { name } = options;
   // What is built of it would still run.
   rmSync(join(root, 'dist/apps', String(name)), { recursive: true, force: true });
-  console.log(`apps/${name} and its entries are gone. Where it has run, its queues still take events, and its events are still bound:
-\`relay consumer retire ${name} --drain\` lets its processes finish what waits; end them, then run \`relay consumer retire ${name}\`
-(npm run relay -- consumer retire ${name}). Tables of its own migrations stay until you drop them.`);
+  console.log(`apps/${name} and its entries are gone. Where it has run, its queues still take events, and its events are still bound.
+Here: start npm start again, which then does not run it, and \`npm run relay -- consumer retire ${name}\` (with --drop what is left is deleted).
+In a deployment \`relay consumer retire ${name} --drain\` lets its processes finish what waits; end them, then \`relay consumer retire ${name}\`. Tables of its own migrations stay until you drop them.`);
 } catch (error) {
   failWith(error);
 }

@@ -72,11 +72,19 @@ describe('the walk of docs/writing-a-consumer.md', () => {
       lines.map((line) => withoutNumbers(line.slice('12:00:00  '.length))),
     );
 
-    const [drain = '', remove = ''] = retire.trimEnd().split('\n');
-    const drained = checkout.start('sh', '-ec', drain);
-    expect([await drained.ended(), drained.screen()]).toEqual([0, expect.stringContaining('deal-notifier')]);
+    const [remove = '', takeOff = ''] = retire.trimEnd().split('\n');
+    const tooEarly = checkout.start('sh', '-ec', takeOff);
+    expect(await tooEarly.ended()).toBe(1);
+    expect(tooEarly.screen()).toContain('npm run remove:consumer, then start it again');
     await loop.stop();
     expect(await checkout.run('sh', '-ec', remove)).toMatchObject({ code: 0, stderr: '' });
+    const system = checkout.start('npm', 'start');
+    await system.shows('Ctrl-C');
+    const retired = checkout.start('sh', '-ec', takeOff);
+    expect([await retired.ended(), retired.screen()]).toEqual([
+      0,
+      expect.stringContaining('deal-notifier is retired: its queues are deleted.'),
+    ]);
     expect(Object.keys(checkout.contents()).filter((name) => name.startsWith('apps/deal-notifier'))).toEqual(
       [],
     );

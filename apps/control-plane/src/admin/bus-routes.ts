@@ -111,7 +111,7 @@ function formatRetireRejection({
   const already = unsubscribed ? ' It gets no more events already.' : '';
   switch (because) {
     case 'processes':
-      return `${consumer} is still at work: ${processesOf(status)}. Stop it first; or use --drain: then it gets no more events, and works off what waits.${already}`;
+      return `${consumer} is still at work: ${processesOf(status)}. Stop it first (npm start runs every consumer under apps/: npm run remove:consumer, then start it again); or use --drain: then it gets no more events, and works off what waits.${already}`;
     case 'messages':
       return `${consumer} still has work: ${workOf(status)}. Start it to work this off, replay or drop its dead letters; or throw all of it away with --drop.${already}`;
     default:
