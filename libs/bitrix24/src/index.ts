@@ -1,5 +1,6 @@
 export { type PortalAccess, type TokenStore, webhookTokens } from './rest/access.js';
 export { AddressError, assertCallable } from './http/ssrf-guard.js';
+export { mayHaveRun } from './may-have-run.js';
 export { ENTITY_TYPE_IDS, type ItemOf, type ItemType, toItem } from './crm-items.js';
 export type { RestResponse, RequestTime } from './rest/response.js';
 export { classify, type ErrorClass, type Recovery, recoveryFor } from './rest/classify.js';
