@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
-import { readItems, writeAll } from '@relay/bitrix24';
+import { type PortalAccess, PortalClient, readItems, writeAll } from '@relay/bitrix24';
 import { type ConsumerOptions, type FailedEntry, OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalClients, PortalSettings } from '@relay/portals';
 import { z } from 'zod';
-import { testConsumer } from './index.js';
+import { testConsumer, type TestPortal } from './index.js';
 
 const settings = z.strictObject({ suffix: z.string().default('!') });
 
@@ -100,6 +100,15 @@ describe.each(['memory', 'postgresql', 'rabbitmq'] as const)('the kit with the b
     expect(kit.deadLetters(portal)).toEqual([]);
   });
 
+  it('has settled when what failed is done', async () => {
+    const portal = await testPortal();
+    const code = 'INTERNAL_SERVER_ERROR';
+    await portal.failNext('crm.item.update', code);
+    await portal.add('deal', { title: 'Lamps' });
+    await settled();
+    expect(await portal.item('deal', 1)).toMatchObject({ title: 'Lamps!' });
+  });
+
   it('refuses an event that the consumer does not handle', async () => {
     const portal = await testPortal();
     await expect(deliver(portal, 'ONCRMLEADADD', { id: 1 })).rejects.toThrow('does not handle ONCRMLEADADD');
@@ -110,7 +119,72 @@ describe.each(['memory', 'postgresql', 'rabbitmq'] as const)('the kit with the b
   });
 });
 
+describe('the kit with short retry delays', () => {
+  const { start, stop, testPortal, settled, deadLetters } = testConsumer(consumer, {
+    bus: 'memory',
+    retryDelaysMs: [1, 50],
+  });
+  beforeAll(start);
+  afterAll(stop);
+
+  it('has settled when what always fails is dead', async () => {
+    const portal = await testPortal();
+    await portal.failNext('crm.item.update', 'INTERNAL_SERVER_ERROR', { times: 100 });
+    await portal.add('deal', { title: 'Lamps' });
+    await settled();
+    expect(deadLetters(portal)).toEqual(['INTERNAL_SERVER_ERROR']);
+  });
+
+  const fields = { TITLE: 'Call', RESPONSIBLE_ID: 1, ACCOMPLICES: [1, 2], DEADLINE: null };
+
+  it('shows tasks as text and lists, whether a call or a batch has added them', async () => {
+    const portal = await testPortal();
+    const client = clientOf(portal);
+    await client.call('tasks.task.add', { fields });
+    await client.batch({ task: { method: 'tasks.task.add', params: { fields } } });
+    const shown = { TITLE: 'Call', RESPONSIBLE_ID: '1', ACCOMPLICES: ['1', '2'], DEADLINE: '' };
+    expect(await portal.tasks()).toEqual([
+      expect.objectContaining({ id: '1', ...shown }),
+      expect.objectContaining({ id: '2', ...shown }),
+    ]);
+  });
+
+  it.each([
+    ...['lost', 'slow'].map((kind) => ({ kind, count: 1 })),
+    ...['html', 'empty', 'cut', 'garbled', 'odd', 'drop', 'redirect'].map((kind) => ({ kind, count: 0 })),
+  ])('has run the method $count times after breakNext of $kind', async ({ kind, count }) => {
+    const portal = await testPortal();
+    await portal.breakNext('tasks.task.add', kind);
+    await clientOf(portal)
+      .call('tasks.task.add', { fields })
+      .catch(() => undefined);
+    expect(await portal.tasks()).toHaveLength(count);
+  });
+});
+
+describe('the kit with the retry delays of a bus', () => {
+  const { start, stop, testPortal, settled, deadLetters } = testConsumer(consumer, { bus: 'memory' });
+  beforeAll(start);
+  afterAll(stop);
+
+  it('has settled while what failed waits for its retry', async () => {
+    const portal = await testPortal();
+    await portal.failNext('crm.item.update', 'INTERNAL_SERVER_ERROR', { times: 100 });
+    await portal.add('deal', { title: 'Lamps' });
+    await settled();
+    expect(await portal.item('deal', 1)).toMatchObject({ title: 'Lamps' });
+    expect(deadLetters(portal)).toEqual([]);
+  });
+});
+
 it('of a consumer that is not started says so', async () => {
   const { testPortal } = testConsumer(consumer);
   expect(() => testPortal()).toThrow('beforeAll(start)');
 });
+
+function clientOf({ installation }: TestPortal): PortalClient {
+  const { client_endpoint: endpoint, access_token: accessToken } = installation;
+  const access: PortalAccess = { kind: 'oauth', endpoint, accessToken };
+  const tokens = { access: () => Promise.resolve(access), refresh: () => Promise.resolve(access) };
+  return new PortalClient({ memberId: 'kit', tokens, allowHosts: [new URL(endpoint).host] });
+}

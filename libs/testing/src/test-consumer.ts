@@ -24,7 +24,10 @@ export type TestBus = (typeof BUSES)[number];
 export interface TestConsumerOptions {
   /** By default that of `RELAY_TEST_BUS`, else `memory`. */
   bus?: TestBus;
-  /** Of the bus, ascending, milliseconds: short ones show how an event comes back. */
+  /**
+   * Of the bus, ascending, milliseconds. Short ones show how an event comes back: if none is longer than a second, `settled`
+   * waits for what failed, until it is done or dead.
+   */
   retryDelaysMs?: readonly number[];
 }
 
@@ -45,7 +48,8 @@ export interface TestConsumer {
   readonly deliver: (portal: TestPortal, event: string, data?: EventData) => Promise<Outcome>;
   /**
    * Resolves when the portals have sent all events and the consumer has handled them, and those of its own writes, too.
-   * What waits for a retry does not count.
+   * What failed and waits for its retry is awaited only with `retryDelaysMs` of at most a second each; what waits for its
+   * portal (outcome `waits`) never. @throws after half a minute
    */
   readonly settled: () => Promise<void>;
   /** What `relay portals set` sets for the consumer at a portal. */
@@ -61,6 +65,9 @@ export interface TestConsumer {
 const rows = z.array(z.record(z.string(), z.unknown()));
 
 const MAX_EVENT_BYTES = 256 * 1024;
+
+/** An event is tried seven times: with such delays `settled` sees the end of it. */
+const MAX_AWAITED_DELAY_MS = 1_000;
 
 /** Seconds, as Bitrix24 writes it. */
 const TS = '1766047124';
@@ -111,20 +118,25 @@ type Resource = () => Promise<unknown>;
 /** Opened in this order, closed in the other. */
 class RunningTest {
   private readonly resources: Resource[] = [];
-  private readonly watch = new DeliveryWatch();
+  private readonly watch: DeliveryWatch;
   private readonly allPortals: TestPortal[] = [];
   private simulatorUrl = '';
   private handlerUrl = '';
   private bus: EventBus | undefined;
   private portals: TestingModule | undefined;
 
-  private constructor(private readonly name: string) {}
+  private constructor(
+    private readonly name: string,
+    retryDelaysMs: readonly number[],
+  ) {
+    this.watch = new DeliveryWatch(retryDelaysMs.every((delayMs) => delayMs <= MAX_AWAITED_DELAY_MS));
+  }
 
   static async start(
     consumer: ConsumerOptions,
     options: Required<TestConsumerOptions> & { log: Record<string, unknown>[] },
   ): Promise<RunningTest> {
-    const test = new RunningTest(consumer.name);
+    const test = new RunningTest(consumer.name, options.retryDelaysMs);
     try {
       await test.open(consumer, options);
     } catch (error) {
@@ -169,7 +181,7 @@ class RunningTest {
       const after = this.watch.state();
       // An event that a portal has sent meanwhile was published meanwhile.
       if (before.inFlight + after.inFlight + unsent > 0 || after.published > before.published)
-        throw new Error(`${unsent} events are not sent yet, ${after.inFlight} have no outcome yet`);
+        throw new Error(`${unsent} events are not sent yet, ${after.inFlight} are not done yet`);
     });
   }
 

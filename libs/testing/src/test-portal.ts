@@ -156,7 +156,10 @@ export class TestPortal {
     await this.order(method, { kind: 'error', code }, options);
   }
 
-  /** The whole request with the next call of the method fails, as `html`, `cut`, `drop` and the like (the guide at `/_sim`). */
+  /**
+   * The whole request with the next call of the method fails. With `lost` (the connection breaks) and `slow` (the answer comes
+   * after a second) the method has run; with `html`, `empty`, `cut`, `garbled`, `odd`, `hang`, `drop` and `redirect` it has not.
+   */
   async breakNext(method: string, kind: string, options: FaultOptions = {}): Promise<void> {
     await this.order(method, { kind }, options);
   }
@@ -190,9 +193,12 @@ export class TestPortal {
     return notifications.parse(await control('GET', `${this.url}/notifications`));
   }
 
-  /** The fields that `tasks.task.add` was called with. */
+  /** The fields that `tasks.task.add` was called with, and the `id` of each task: all text, lists as arrays, in a batch or not. */
   async tasks(): Promise<Fields[]> {
-    return z.array(z.looseObject({})).parse(await control('GET', `${this.url}/tasks`));
+    const tasks = z.array(z.record(z.string(), z.json())).parse(await control('GET', `${this.url}/tasks`));
+    return tasks.map((fields) =>
+      Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, textsOf(value)])),
+    );
   }
 
   /** Sends the events of these names to this address from now on; what the simulator does not offer, it does not send. */
@@ -224,6 +230,16 @@ export class TestPortal {
     const params = { ...where, ...(id !== undefined && { id }) };
     await control('POST', `${this.url}/faults`, { match, ...fault, times, where: params });
   }
+}
+
+/** As a batch carries it, which knows text only, and no list but one with its numbers. */
+function textsOf(value: z.output<ReturnType<typeof z.json>>): unknown {
+  if (value === null) return '';
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  if (typeof value !== 'object') return String(value);
+  const entries = Object.entries(value).map(([key, inner]) => [key, textsOf(inner)] as const);
+  const isList = entries.every(([key], index) => key === String(index));
+  return isList ? entries.map(([, inner]) => inner) : Object.fromEntries(entries);
 }
 
 /** Undefined for what no item of Bitrix24 has as its id. */

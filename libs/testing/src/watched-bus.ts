@@ -26,7 +26,10 @@ export class DeliveryWatch {
   private readonly waiting = new Map<string, (outcome: Outcome) => void>();
   private publishedCount = 0;
 
-  /** How many events are published so far, and how many of them have no outcome yet. */
+  /** @param awaitsRetries whether an event that waits for its retry is in flight, too */
+  constructor(private readonly awaitsRetries: boolean) {}
+
+  /** How many events are published so far, and how many are in flight. */
   state(): { published: number; inFlight: number } {
     return { published: this.publishedCount, inFlight: this.inFlight.size };
   }
@@ -77,7 +80,7 @@ export class DeliveryWatch {
 
   settled(event: PortalEvent, outcome: Outcome): void {
     if (outcome.outcome === 'dead') this.deadLetters.push({ event, code: outcome.code });
-    this.inFlight.delete(event.id);
+    if (outcome.outcome !== 'retry' || !this.awaitsRetries) this.inFlight.delete(event.id);
     this.waiting.get(event.id)?.(outcome);
     this.waiting.delete(event.id);
   }
