@@ -36,6 +36,19 @@ export async function findDatabase() {
   };
 }
 
+/**
+ * For a few specs any server will do. @returns {Promise<Service>}
+ * @param {string} local where one may answer
+ */
+export async function findSomeDatabase(local = localDatabase) {
+  const given = process.env['DATABASE_URL'];
+  if (given) return { description: 'PostgreSQL of DATABASE_URL', env: {}, stop };
+  if ((await maxConnections(local)) > 0) {
+    return { description: 'local PostgreSQL', env: { DATABASE_URL: local }, stop };
+  }
+  return startDatabase();
+}
+
 /** AMQP_URL, else the local broker, else one of our own, else none. @returns {Promise<Service>} */
 export async function findBroker() {
   const given = process.env['AMQP_URL'];
