@@ -120,12 +120,20 @@ describe.each(['memory', 'postgresql', 'rabbitmq'] as const)('the kit with the b
 });
 
 describe('the kit with short retry delays', () => {
-  const { start, stop, testPortal, settled, deadLetters } = testConsumer(consumer, {
+  const { start, stop, testPortal, settled, deadLetters, query } = testConsumer(consumer, {
     bus: 'memory',
     retryDelaysMs: [1, 50],
   });
   beforeAll(start);
   afterAll(stop);
+
+  it('changes the tables of the consumer, too', async () => {
+    await query('CREATE TABLE lamps (id int, lit boolean)');
+    expect(await query('INSERT INTO lamps VALUES ($1, false) RETURNING id', [7])).toEqual([{ id: 7 }]);
+    expect(await query('UPDATE lamps SET lit = true')).toEqual([]);
+    expect(await query('SELECT * FROM lamps')).toEqual([{ id: 7, lit: true }]);
+    expect(await query('DELETE FROM lamps RETURNING id')).toEqual([{ id: 7 }]);
+  });
 
   it('has settled when what always fails is dead', async () => {
     const portal = await testPortal();

@@ -62,7 +62,9 @@ export interface TestConsumer {
   readonly log: readonly Record<string, unknown>[];
 }
 
-const rows = z.array(z.record(z.string(), z.unknown()));
+const returned = z.array(z.record(z.string(), z.unknown()));
+/** TypeORM adds the count of rows to what `UPDATE` and `DELETE` return. */
+const rows = z.union([returned, z.tuple([returned, z.number()]).transform(([first]) => first)]);
 
 const MAX_EVENT_BYTES = 256 * 1024;
 
