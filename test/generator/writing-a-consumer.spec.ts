@@ -12,7 +12,11 @@ const blocks = [...walk.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, kind = ''
   kind,
   text,
 }));
-const files = blocks.filter(({ kind }) => kind === 'ts').map(({ text }) => text);
+/** Also those after the walk. */
+const files = [...page.matchAll(/^```ts\n(\/\/ apps\/deal-notifier\/[^]*?)^```$/gm)].map(
+  ([, text = '']) => text,
+);
+const dealTasksSpec = readFileSync(join(import.meta.dirname, 'deal-tasks.spec.ts.template'), 'utf8');
 const [make = '', test = '', retire = ''] = blocks
   .filter(({ kind }) => kind === 'sh')
   .map(({ text }) => text);
@@ -40,6 +44,7 @@ describe('the walk of docs/writing-a-consumer.md', () => {
       const [, file = '', code = ''] = /^\/\/ (apps\/deal-notifier\/\S+)\n([^]*)$/.exec(text) ?? [];
       writeFileSync(join(checkout.path, file), code);
     }
+    writeFileSync(join(checkout.path, 'apps/deal-notifier/src/deal-tasks.spec.ts'), dealTasksSpec);
     const bin = (name: string): string => join(checkout.path, 'node_modules', name);
     const node = process.execPath;
     const lint = await checkout.run(node, bin('oxlint/bin/oxlint'), '--deny-warnings', 'apps/deal-notifier');
@@ -55,6 +60,7 @@ describe('the walk of docs/writing-a-consumer.md', () => {
   it('passes its spec', async () => {
     const { code, stderr } = await checkout.run('sh', '-ec', test);
     expect(stderr).toContain('PASS apps/deal-notifier/src/deal-notifier.controller.spec.ts');
+    expect(stderr).toContain('PASS apps/deal-notifier/src/deal-tasks.spec.ts');
     expect(code).toBe(0);
   });
 
