@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 
 const root = join(import.meta.dirname, '..');
@@ -30,6 +31,19 @@ const USE_DATABASE = `
   process.exit(3);
 `;
 
+const INTERRUPTED = `
+  import pg from 'pg';
+  import { findSomeDatabase } from './test/support/services.mjs';
+  const { env } = await findSomeDatabase('postgres://postgres@127.0.0.1:1/postgres');
+  const client = new pg.Client({ connectionString: env.DATABASE_URL });
+  await client.connect();
+  const { rows } = await client.query("SELECT current_setting('data_directory') AS folder");
+  await client.end();
+  console.log(rows[0].folder);
+  setInterval(() => undefined, 1_000);
+  process.kill(process.pid, 'SIGINT');
+`;
+
 describe('npm run jest', () => {
   it('has a database of its own where none answers, for as long as it runs', async () => {
     const { code, stdout } = await node('--input-type=module', '--eval', USE_DATABASE);
@@ -39,6 +53,13 @@ describe('npm run jest', () => {
       isGone: true,
     });
     expect(code).toBe(3);
+  });
+
+  it('leaves nothing of that database when it is interrupted', async () => {
+    const { code, stdout } = await node('--input-type=module', '--eval', INTERRUPTED);
+    const folder = dirname(stdout.trim());
+    expect(basename(folder)).toMatch(/^relay-postgres-/);
+    expect([code, existsSync(folder)]).toEqual([130, false]);
   });
 
   it('passes its arguments to Jest, gives specs a database, and ends with the exit code of Jest', async () => {

