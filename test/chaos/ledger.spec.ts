@@ -136,6 +136,17 @@ describe('the ledger', () => {
       expect(most()).toBe(1);
     });
 
+    it('is known by its fault where the order of the batches tells nothing', () => {
+      now = 16;
+      const ofNew = begin('new#1');
+      begin('old#1');
+      ledger.ended(ofNew, []);
+      handleBy('new#1');
+      const frozen = { kind: 'frozen', target: 'old', atMs: 5, plannedMs: 10, endedMs: 15 };
+      const { overlapsBetween } = ledger.summary();
+      expect([maxOverlaps(overlapsBetween, []), maxOverlaps(overlapsBetween, [frozen])]).toEqual([2, 1]);
+    });
+
     it('counts those that it began beside the new one', () => {
       handleBy('old');
       begin('old');

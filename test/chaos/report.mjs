@@ -4,6 +4,8 @@ import { lineOf } from './chaos.mjs';
 const least = 0.8;
 /** Of the events that portals post in mode `both`; what is swallowed in front arrives late, and bursts do not fall evenly. */
 const most = 0.9;
+/** On a machine that is busy with other tests. */
+const NOTICES_WITHIN_MS = 2_000;
 
 /** Empty when nothing is wrong. @param {import('./chaos.mjs').Report} report @returns {string[]} */
 export function complaintsAbout({ options, ledger, lost, dead, unaskedEnds, stranded, faults, posted }) {
@@ -108,6 +110,9 @@ export function textOf({
     '',
     'Ledger:',
     ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
+    ...takeOvers(ledger.overlapsBetween, faults).flatMap(({ count, overlaps }) =>
+      count > 1 ? overlaps.map(overlapLine) : [],
+    ),
     ...histories.map((history) => `\nlost: ${history}`),
     ...unaskedEnds.map(({ process, lastOutput }) => `\n${process} ended by itself: ${lastOutput}`),
   ].join('\n');
@@ -115,30 +120,69 @@ export function textOf({
 
 /**
  * Around one take-over a frozen owner may have one more batch of a portal in flight, which it finishes or gives up,
- * beside any number of the new owner's. Both must not continue: a violation is more than one overtaken batch, or more
- * than one batch begun by a process that another one had replaced.
+ * beside any number of the new owner's. Both must not continue: a violation is more than one batch of a process that
+ * another one had replaced, overtaken by the new owner's or begun beside it.
  * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
 export function maxOverlaps(overlaps, faults) {
+  return Math.max(0, ...takeOvers(overlaps, faults).map(({ count }) => count));
+}
+
+/**
+ * @param {readonly import('./ledger.mjs').Overlap[]} overlaps
+ * @param {readonly import('./schedule.mjs').Made[]} faults
+ */
+function takeOvers(overlaps, faults) {
   // A portal changes hands when a process is lost, and again when it is back.
   const moments = faults.flatMap(({ atMs, endedMs = Infinity }) => [atMs, endedMs]);
   const momentsBefore = (/** @type {number} */ ms) => moments.filter((moment) => moment <= ms).length;
-  /** @type {Map<string, { overtaken: Set<number>, ofReplaced: Set<number> }>} */
+  /** @type {Map<string, { ofReplaced: Set<number>, overlaps: import('./ledger.mjs').Overlap[] }>} */
   const groups = new Map();
-  for (const { portal, earlier, later, goesOn } of overlaps) {
+  for (const overlap of overlaps) {
+    const { portal, earlier, later, goesOn } = overlap;
     const after = momentsBefore(later.atMs);
     const key = `${portal} ${after}`;
-    const group = groups.get(key) ?? { overtaken: new Set(), ofReplaced: new Set() };
+    const group = groups.get(key) ?? { ofReplaced: new Set(), overlaps: [] };
     groups.set(key, group);
-    group.overtaken.add(earlier.run);
+    group.overlaps.push(overlap);
     // After one of them between its batches the process may be the owner again.
-    if (goesOn && momentsBefore(earlier.atMs) === after) group.ofReplaced.add(later.run);
+    const isChronological = !goesOn || momentsBefore(earlier.atMs) !== after;
+    const [replaced] =
+      isReturning(earlier, faults) === isReturning(later, faults)
+        ? [isChronological ? earlier : later]
+        : [earlier, later].filter((run) => isReturning(run, faults));
+    if (replaced) group.ofReplaced.add(replaced.run);
   }
-  const counts = [...groups.values()].map(({ overtaken, ofReplaced }) =>
-    Math.max(overtaken.size, ofReplaced.size),
+  return [...groups.values()].map(({ ofReplaced, overlaps: own }) => ({
+    count: ofReplaced.size,
+    overlaps: own,
+  }));
+}
+
+/**
+ * Whether the run began while its process was hit by a fault, or before it can have noticed that another has replaced it
+ * meanwhile: whose portal it is, the order of the runs alone does not tell.
+ * @param {import('./ledger.mjs').Overlap['later']} run
+ * @param {readonly import('./schedule.mjs').Made[]} faults
+ */
+function isReturning({ process, atMs }, faults) {
+  return faults.some(
+    (fault) =>
+      fault.target === process.split('#')[0] &&
+      fault.atMs <= atMs &&
+      atMs <= (fault.endedMs ?? Infinity) + NOTICES_WITHIN_MS,
   );
-  return Math.max(0, ...counts);
+}
+
+/** @param {import('./ledger.mjs').Overlap} overlap */
+function overlapLine({ portal, earlier, later, goesOn }) {
+  return `overlap at ${portal}: ${runText(later)} beside ${runText(earlier)}${goesOn ? ', which had followed it' : ''}`;
+}
+
+/** @param {import('./ledger.mjs').Overlap['later']} run */
+function runText({ process, run, atMs }) {
+  return `${process} (run ${run} at ${(atMs / 1_000).toFixed(2)} s)`;
 }
 
 /** @param {Record<string, number>} posted events by answer @returns {number} NaN if there were none */
