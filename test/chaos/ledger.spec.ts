@@ -147,6 +147,24 @@ describe('the ledger', () => {
       expect([maxOverlaps(overlapsBetween, []), maxOverlaps(overlapsBetween, [frozen])]).toEqual([2, 1]);
     });
 
+    it('is the one that is frozen, not the one that was, nor one that was started again', () => {
+      const fault = { kind: 'frozen', plannedMs: 0 };
+      begin('old#1');
+      now = 14;
+      handleBy('new#1');
+      handleBy('new#1');
+      const { overlapsBetween } = ledger.summary();
+      expect(
+        maxOverlaps(overlapsBetween, [
+          { ...fault, target: 'old', atMs: 5, endedMs: 20 },
+          { ...fault, target: 'new', atMs: 6, endedMs: 13 },
+        ]),
+      ).toBe(1);
+      expect(
+        maxOverlaps(overlapsBetween, [{ ...fault, kind: 'killed', target: 'new', atMs: 6, endedMs: 13 }]),
+      ).toBe(1);
+    });
+
     it('counts those that it began beside the new one', () => {
       handleBy('old');
       begin('old');

@@ -147,12 +147,8 @@ function takeOvers(overlaps, faults) {
     groups.set(key, group);
     group.overlaps.push(overlap);
     // After one of them between its batches the process may be the owner again.
-    const isChronological = !goesOn || momentsBefore(earlier.atMs) !== after;
-    const [replaced] =
-      isReturning(earlier, faults) === isReturning(later, faults)
-        ? [isChronological ? earlier : later]
-        : [earlier, later].filter((run) => isReturning(run, faults));
-    if (replaced) group.ofReplaced.add(replaced.run);
+    const isLaterReplaced = goesOn && momentsBefore(earlier.atMs) === after;
+    group.ofReplaced.add((replacedByFault(overlap, faults) ?? (isLaterReplaced ? later : earlier)).run);
   }
   return [...groups.values()].map(({ ofReplaced, overlaps: own }) => ({
     count: ofReplaced.size,
@@ -161,18 +157,27 @@ function takeOvers(overlaps, faults) {
 }
 
 /**
- * Whether the run began while its process was hit by a fault, or before it can have noticed that another has replaced it
- * meanwhile: whose portal it is, the order of the runs alone does not tell.
- * @param {import('./ledger.mjs').Overlap['later']} run
+ * The run of the process that another one had replaced, where its fault tells: whose portal it is, the order of the runs
+ * alone may not.
+ * @param {import('./ledger.mjs').Overlap} overlap
  * @param {readonly import('./schedule.mjs').Made[]} faults
  */
-function isReturning({ process, atMs }, faults) {
-  return faults.some(
-    (fault) =>
-      fault.target === process.split('#')[0] &&
-      fault.atMs <= atMs &&
-      atMs <= (fault.endedMs ?? Infinity) + NOTICES_WITHIN_MS,
+function replacedByFault({ earlier, later }, faults) {
+  const isHit = (/** @type {string} */ process, /** @type {number} */ ms, noticesMs = 0) =>
+    faults.some(
+      ({ kind, target, atMs, endedMs = Infinity }) =>
+        target === process.split('#')[0] &&
+        // What is started again has nothing of before.
+        !/killed|deployed/.test(kind) &&
+        atMs <= ms &&
+        ms <= endedMs + noticesMs,
+    );
+  if (isHit(earlier.process, later.atMs)) return earlier;
+  const [isEarlier, isLater] = [earlier, later].map(({ process, atMs }) =>
+    isHit(process, atMs, NOTICES_WITHIN_MS),
   );
+  if (isEarlier === isLater) return undefined;
+  return isEarlier ? earlier : later;
 }
 
 /** @param {import('./ledger.mjs').Overlap} overlap */
