@@ -165,6 +165,16 @@ describe('the ledger', () => {
       ).toBe(1);
     });
 
+    it('counts those that it went on with, whatever its fault tells', () => {
+      handleBy('old#1');
+      now = 10;
+      begin('new#1');
+      now = 20;
+      for (let run = 0; run < 5; run += 1) handleBy('old#1');
+      const frozen = { kind: 'frozen', target: 'old', atMs: 5, plannedMs: 10, endedMs: 15 };
+      expect(maxOverlaps(ledger.summary().overlapsBetween, [frozen])).toBe(5);
+    });
+
     it('counts those that it began beside the new one', () => {
       handleBy('old');
       begin('old');
