@@ -123,6 +123,22 @@ describe('the cursors of takes', () => {
     expect(read).toBeLessThan(5);
   });
 
+  it('leave behind what was taken while a long transaction ran, when only polls are left', () => {
+    const database = new Database();
+    const cursors = new TakeCursors();
+    database.begin();
+    for (let round = 0; round < 10; round += 1) {
+      database.begin();
+      database.insert(1, 0);
+      database.commit(1);
+      database.take(cursors, 10);
+    }
+    database.commit(0);
+    database.take(cursors, 10);
+    database.take(cursors, 10);
+    expect(database.take(cursors, 10)).toBe(0);
+  });
+
   it('wait a minute, and no longer, for a transaction that does not end', () => {
     let nowMs = 0;
     const database = new Database();

@@ -11,6 +11,13 @@ export interface TakeSnapshot {
   xid: number | undefined;
 }
 
+interface WritingTake {
+  at: number;
+  xid: number;
+  /** When it was noted, by this process's clock. */
+  sinceMs: number;
+}
+
 /** A transaction that writes for longer than this is not waited for: a publish is ended by its timeout long before. */
 const LONGEST_WRITE_MS = 60_000;
 
@@ -28,7 +35,9 @@ export class TakeCursors {
   /** Every transaction that stamped a row before this time has ended. */
   private horizon = 0;
   private lastAt = 0;
-  private next: { at: number; xid: number; sinceMs: number } | undefined;
+  private next: WritingTake | undefined;
+  /** The last one: when only polls are left, no later take moves the cursors past what it took. */
+  private last: WritingTake | undefined;
 
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
@@ -54,6 +63,7 @@ export class TakeCursors {
       this.byShard.clear();
       this.horizon = 0;
       this.next = undefined;
+      this.last = undefined;
       return;
     }
     this.observe({ at, xmin, xid });
@@ -66,8 +76,10 @@ export class TakeCursors {
     const sinceMs = this.nowMs();
     if (this.next && (xmin >= this.next.xid || sinceMs - this.next.sinceMs > LONGEST_WRITE_MS)) {
       this.horizon = this.next.at;
-      this.next = undefined;
+      this.next = this.last === this.next ? undefined : this.last;
     }
-    if (xid !== undefined) this.next ??= { at, xid, sinceMs };
+    if (xid === undefined) return;
+    this.last = { at, xid, sinceMs };
+    this.next ??= this.last;
   }
 }
