@@ -62,21 +62,22 @@ describe('a standalone that runs, ends and is started again', () => {
     await eventually(
       async () => {
         // All else is in DATA_DIR.
-        const { DATA_DIR = '', OPS_PORT = '' } = installation.env;
-        const doctor = AppProcess.start(
-          'relay',
-          'apps/cli/src/main.js',
-          { DATA_DIR, OPS_PORT },
-          { args: ['doctor'] },
-        );
-        expect([await doctor.end(), doctor.log()]).toEqual([
-          0,
-          expect.stringContaining('Everything is in order.'),
-        ]);
+        expect(await relay('doctor')).toEqual([0, expect.stringContaining('Everything is in order.')]);
       },
       { everyMs: 1_000 },
     );
   });
+
+  it('is found by relay in a new terminal, which knows DATA_DIR alone', async () => {
+    const [code, screen] = await relay('portals');
+    expect([code, screen]).toEqual([0, expect.stringContaining('demo')]);
+  });
+
+  async function relay(name: string): Promise<[code: number | null, screen: string]> {
+    const { DATA_DIR = '' } = installation.env;
+    const command = AppProcess.start('relay', 'apps/cli/src/main.js', { DATA_DIR }, { args: [name] });
+    return [await command.end(), command.log()];
+  }
 
   it('says that it leaves a name alone that somebody puts back', async () => {
     const rest = `http://127.0.0.1:${installation.env['SIMULATOR_PORT']}/portals/demo/rest/1/demo`;

@@ -1,10 +1,9 @@
 import { errorResponse } from '@relay/admin-contract';
 import { printable, printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
-import { existsSync, readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
+import { readSavedToken, runningOpsPort } from './data-dir.js';
 import { UsageError } from './usage-error.js';
 
 /** The ops port of a gateway names the control planes that reported lately. */
@@ -32,18 +31,20 @@ export class AdminClient {
   ) {}
 
   /**
-   * OPS_PORT and OPS_TOKEN; without the latter, the token that `npm start` keeps in DATA_DIR.
+   * OPS_PORT and OPS_TOKEN; without them, those of the `npm start` that runs with DATA_DIR.
    * @param isForTerminal whether to pass every text of a response through `printable`: much of it is foreign text
    * @throws StartupError
    */
   static fromEnvironment(isForTerminal: boolean, env: NodeJS.ProcessEnv = process.env): AdminClient {
-    const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
-    const token = env['OPS_TOKEN'] || readSavedToken(env['DATA_DIR'] || '.data');
+    const dataDir = env['DATA_DIR'] || '.data';
+    const token = env['OPS_TOKEN'] || readSavedToken(dataDir);
     if (token === undefined)
       throw new StartupError(
         'Set OPS_TOKEN to the one that the control plane was started with, or DATA_DIR to that of npm start.',
       );
-    return new AdminClient(`http://127.0.0.1:${port}/ops/api`, token, isForTerminal);
+    const found = env['OPS_PORT'] ? undefined : findOpsPort(dataDir, Boolean(env['OPS_TOKEN']));
+    const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
+    return new AdminClient(`http://127.0.0.1:${found ?? port}/ops/api`, token, isForTerminal);
   }
 
   /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane; UsageError if it calls the request wrong */
@@ -121,10 +122,14 @@ function isNear(address: string): boolean {
   );
 }
 
-/** The token that `npm start` keeps; undefined if there is none. */
-export function readSavedToken(dataDir: string): string | undefined {
-  const path = join(dataDir, 'secrets.env');
-  return existsSync(path) ? /^OPS_TOKEN=(.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+/** @param hasToken given, not of DATA_DIR: what npm start has left there may have nothing to do with it */
+function findOpsPort(dataDir: string, hasToken: boolean): number | undefined {
+  try {
+    return runningOpsPort(dataDir);
+  } catch (error) {
+    if (hasToken) return undefined;
+    throw error;
+  }
 }
 
 function parsed(text: string): unknown {

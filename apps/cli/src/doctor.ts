@@ -1,11 +1,10 @@
-import { printable } from '@relay/platform';
-import { existsSync, readFileSync } from 'node:fs';
+import { printable, StartupError } from '@relay/platform';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readSavedToken } from './admin-client.js';
 import { examine } from './checks/examine.js';
 import { problem, type Finding } from './checks/finding.js';
 import type { Report } from './command.js';
+import { readSavedToken, readSavedVariables, runningOpsPort } from './data-dir.js';
 
 const SIGNS = { ok: '✔', problem: '✘', skipped: '-' } as const;
 
@@ -27,17 +26,22 @@ export async function runDoctor(env: NodeJS.ProcessEnv): Promise<Report> {
 function readSaved(env: NodeJS.ProcessEnv): { env: NodeJS.ProcessEnv; findings: Finding[] } {
   const dataDir = env['DATA_DIR'] || '.data';
   const findings: Finding[] = [];
-  const read = <Value>(file: string, remedy: string, reader: (path: string) => Value): Value | undefined => {
-    const path = join(dataDir, file);
+  const read = <Value>(
+    file: string,
+    remedy: string,
+    reader: (dataDir: string) => Value,
+  ): Value | undefined => {
     try {
-      return reader(path);
+      return reader(dataDir);
     } catch (error) {
       // The message of a JSON error quotes the file, which has passwords.
       const code = z.object({ code: z.string() }).safeParse(error).data?.code ?? 'it is damaged';
       findings.push(
         problem(
           'data directory',
-          printable(`${path} cannot be read (${code}): run relay as the user of npm start; ${remedy}`),
+          printable(
+            `${join(dataDir, file)} cannot be read (${code}): run relay as the user of npm start; ${remedy}`,
+          ),
         ),
       );
       return undefined;
@@ -45,22 +49,26 @@ function readSaved(env: NodeJS.ProcessEnv): { env: NodeJS.ProcessEnv; findings: 
   };
   // It has the keys of all stored tokens: a new one would not open them.
   const token =
-    env['OPS_TOKEN'] ||
-    read('secrets.env', 'a damaged one is restored from a backup', () => readSavedToken(dataDir));
-  const saved = env['DATABASE_URL']
-    ? {}
-    : read('environment.json', 'npm start writes it anew when it starts', readSavedVariables);
+    env['OPS_TOKEN'] || read('secrets.env', 'a damaged one is restored from a backup', readSavedToken);
+  const { OPS_PORT: _, ...saved } =
+    (env['DATABASE_URL']
+      ? undefined
+      : read('environment.json', 'npm start writes it anew when it starts', readSavedVariables)) ?? {};
+  let port: number | undefined;
+  try {
+    if (!env['OPS_PORT'] && !env['OPS_TOKEN'] && findings.length === 0) port = runningOpsPort(dataDir);
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error;
+    findings.push(problem('data directory', printable(error.message)));
+  }
   const given = Object.entries(env).filter(([, value]) => value !== '');
   return {
-    env: { ...saved, ...Object.fromEntries(given), ...(token !== undefined && { OPS_TOKEN: token }) },
+    env: {
+      ...saved,
+      ...(port !== undefined && { OPS_PORT: String(port) }),
+      ...Object.fromEntries(given),
+      ...(token !== undefined && { OPS_TOKEN: token }),
+    },
     findings,
   };
-}
-
-function readSavedVariables(path: string): Record<string, string> {
-  if (!existsSync(path)) return {};
-  const { OPS_PORT: _, ...saved } = z
-    .record(z.string(), z.string())
-    .parse(JSON.parse(readFileSync(path, 'utf8')));
-  return saved;
 }

@@ -33,7 +33,7 @@ export function createProgram(
       'after',
       '\nExamples, arguments and options: relay <command> --help\n' +
         'Exit code: 0, 1 for a failure or a problem that was found, 2 for a usage error.\n' +
-        'Most commands ask the control plane that runs on OPS_PORT, with OPS_TOKEN.',
+        'Most commands ask the control plane that runs on OPS_PORT, with OPS_TOKEN; both of npm start are found in DATA_DIR.',
     )
     .exitOverride()
     .configureOutput({

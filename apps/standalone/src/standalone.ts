@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startConsumer, type ConsumerOptions, type RunningConsumer } from '@relay/consumer';
 import {
+  acquirePidLock,
   waitForDatabase,
   ensureDatabaseRoles,
   grantToServices,
@@ -23,7 +24,6 @@ import { startSimulator, type Simulator } from '../../portal-simulator/src/simul
 import { findConsumers, type FoundConsumer } from './consumers/find-consumers.js';
 import { RunningConsumers } from './consumers/running-consumers.js';
 import { environmentFile, noteReleased, takenOver } from './dev/take-over.js';
-import { acquirePidLock } from './data-dir/pid-lock.js';
 import { loadOrGenerateSecrets, type GeneratedSecrets } from './data-dir/generated-secrets.js';
 import { requireFreePorts } from './process/ports.js';
 import { preparePostgresDataDir } from './postgres/postgres-data-dir.js';
@@ -124,14 +124,15 @@ export async function startStandalone(parts: ResourceStack, env: NodeJS.ProcessE
   parts.add(() => clearInterval(timer));
   keepEnvironment(parts, plan.dataDir, {
     ...consumerVariables(variables),
-    // For `relay doctor`.
+    // For `relay`, and the others for its doctor.
+    OPS_PORT: String(plan.ports.OPS_PORT),
     PORT: String(plan.ports.PORT),
     MIGRATE_DATABASE_URL: owner,
   });
   welcome(screen, plan, environment.PUBLIC_URL, !env['DATABASE_URL']);
 }
 
-/** For `npm run dev` and `relay doctor`, while this process runs. Whole or not at all. */
+/** For `npm run dev` and `relay`, while this process runs. Whole or not at all. */
 function keepEnvironment(parts: ResourceStack, dataDir: string, variables: Record<string, string>): void {
   const file = environmentFile(dataDir);
   parts.add(() => rmSync(file, { force: true }));

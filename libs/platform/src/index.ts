@@ -23,6 +23,8 @@ export { counter, gauge, histogram } from './metrics.js';
 export { LogSample } from './log-sample.js';
 export { loadMigrations, requireMigrations, runMigrations } from './migrations.js';
 export { PeriodicJob } from './periodic-job.js';
+export { acquirePidLock, holderOf } from './pid-lock.js';
+export { commandOf, startOf } from './process-identity.js';
 export { OpsServer } from './ops-server.js';
 export type { ReadinessCheck } from './ops-server.js';
 export { packageFile } from './package-file.js';

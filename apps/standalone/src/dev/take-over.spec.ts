@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { startOf } from '../data-dir/process-identity.js';
+import { startOf } from '@relay/platform';
 import { noteReleased, takenOver, takeOver, untilReleased } from './take-over.js';
 
 describe('a consumer that npm run dev takes over', () => {

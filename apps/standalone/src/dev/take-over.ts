@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { StartupError } from '@relay/platform';
-import { acquirePidLock, holderOf } from '../data-dir/pid-lock.js';
+import { acquirePidLock, holderOf, StartupError } from '@relay/platform';
 
 const POLL_INTERVAL_MS = 100;
 /** A batch in flight may wait a minute for an answer of Bitrix24. */

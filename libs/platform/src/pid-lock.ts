@@ -1,6 +1,6 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { StartupError } from '@relay/platform';
+import { StartupError } from './fatal-error.js';
 import { startOf } from './process-identity.js';
 
 /** Others may take away a lock at the same time; after so many turns something else is wrong. */
