@@ -12,7 +12,7 @@ import { eventually } from '../support/eventually.js';
 import { AppProcess } from '../support/processes.js';
 import { control } from '../support/simulator-control.js';
 import { startChromium } from './chromium.mjs';
-import { watchPage } from './watched-page.js';
+import { problemsOfClosed, watchPage } from './watched-page.js';
 
 const administrator = 1;
 const plainUser = 2;
@@ -181,7 +181,7 @@ describe('an application with the official SDK in a frame of the simulator', () 
     expect(third).toMatch(/^[\da-f]{32}$/);
     expect(third).not.toBe(second);
     // The browser says of itself that one call was refused.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('401')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('401')]);
   });
 
   it('ends its installation, after which the portal opens its page', async () => {
@@ -203,7 +203,7 @@ describe('an application with the official SDK in a frame of the simulator', () 
     await page.getByRole('alert').getByText('The application is not fully installed yet').waitFor();
     expect(application.posted).toEqual([]);
     // The browser says of itself that it was refused.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('403')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('403')]);
   });
 
   it('sizes its frame, sets the title, and keeps options', async () => {

@@ -9,7 +9,7 @@ import { seriousFindings } from './accessibility.js';
 import { eventOf, postForm } from '../support/installed-application.js';
 import { startChromium } from './chromium.mjs';
 import { keepPicture } from './keep-picture.js';
-import { watchPage, type WatchedPage } from './watched-page.js';
+import { problemsOfClosed, type WatchedPage, watchPage } from './watched-page.js';
 
 const counted = z.object({ matching: z.number() });
 const contactsCount = 3;
@@ -263,6 +263,7 @@ describe('an operator at night', () => {
     await page.getByText('live', { exact: true }).waitFor();
     await consumers.getByText(/^What you see is of/).waitFor({ state: 'hidden' });
     // The browser's words depend on where in an answer the connection ended.
-    for (const problem of problems.splice(0)) expect(problem).toMatch(/net::ERR_|status of 503/);
+    for (const problem of await problemsOfClosed({ page, problems }))
+      expect(problem).toMatch(/net::ERR_|status of 503/);
   });
 });

@@ -7,7 +7,7 @@ import { askGateway } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 import { startChromium } from './chromium.mjs';
-import { watchPage } from './watched-page.js';
+import { problemsOfClosed, watchPage } from './watched-page.js';
 
 const markup = '<img src=x onerror=alert(1)>';
 const types = [
@@ -90,7 +90,7 @@ describe('the operators’ console in a browser', () => {
     expect(await page.getByRole('region').count()).toBe(0);
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
     // The browser says of itself that it was refused.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('401')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('401')]);
   });
 
   it('shows the first reading of a portal, its types by their titles as text', async () => {
@@ -214,7 +214,8 @@ describe('the operators’ console in a browser', () => {
     await page.context().setOffline(false);
     await page.getByText('live', { exact: true }).waitFor();
     await journal.getByText(/^What you see is of/).waitFor({ state: 'hidden' });
-    for (const problem of problems.splice(0)) expect(problem).toContain('ERR_INTERNET_DISCONNECTED');
+    for (const problem of await problemsOfClosed({ page, problems }))
+      expect(problem).toContain('ERR_INTERNET_DISCONNECTED');
   });
 
   it('says of one part alone that it cannot be read', async () => {
@@ -226,7 +227,7 @@ describe('the operators’ console in a browser', () => {
     await open('Consumers');
     await page.getByRole('region', { name: 'Consumers' }).getByText('The bus cannot be reached').waitFor();
     await page.getByText('Slot 0: empty').waitFor();
-    for (const problem of problems.splice(0)) expect(problem).toContain('503');
+    for (const problem of await problemsOfClosed({ page, problems })) expect(problem).toContain('503');
   });
 
   it('shows the dead letters of one cause in pages', async () => {
@@ -303,7 +304,7 @@ describe('the operators’ console in a browser', () => {
     await page.reload();
     await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
-    for (const problem of problems.splice(0)) expect(problem).toContain('401');
+    for (const problem of await problemsOfClosed({ page, problems })) expect(problem).toContain('401');
   });
 
   it('shows many portals in pages, and finds any of them by its name or state', async () => {
@@ -344,6 +345,6 @@ describe('the operators’ console in a browser', () => {
       }
     });
     expect(await page.title()).toBe('refused');
-    expect(problems.splice(0).join()).toContain('TrustedHTML');
+    expect((await problemsOfClosed({ page, problems })).join()).toContain('TrustedHTML');
   });
 });

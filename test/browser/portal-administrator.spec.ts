@@ -8,7 +8,7 @@ import { control } from '../support/simulator-control.js';
 import { seriousFindings } from './accessibility.js';
 import { startChromium } from './chromium.mjs';
 import { keepPicture } from './keep-picture.js';
-import { watchPage } from './watched-page.js';
+import { problemsOfClosed, watchPage } from './watched-page.js';
 
 const administrator = 1;
 const plainUser = 2;
@@ -124,7 +124,7 @@ describe("the portal's administrator", () => {
     await frame.evaluate(`document.querySelector('form[data-settings]').requestSubmit()`);
     await form.getByRole('alert').getByText('Only an administrator').waitFor();
     // The browser says of itself that it was refused.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('403')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('403')]);
     expect(await settingsOfNames()).toEqual({ firstWord: 'capital' });
   });
 
@@ -136,7 +136,7 @@ describe("the portal's administrator", () => {
     await setAdministrator(formerAdministrator, false);
     await form.locator('[type=submit]').click();
     await form.getByRole('alert').getByText('Only an administrator').waitFor();
-    expect(problems.splice(0)).toEqual([expect.stringContaining('403')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('403')]);
     expect(await settingsOfNames()).toEqual({ firstWord: 'capital' });
   });
 

@@ -7,7 +7,7 @@ import { startRelay, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 import { seriousFindings } from './accessibility.js';
 import { startChromium } from './chromium.mjs';
-import { watchPage } from './watched-page.js';
+import { problemsOfClosed, watchPage } from './watched-page.js';
 
 /** Real: Chromium, control plane, gateway, name-formatter, PostgreSQL. Simulated: Bitrix24. */
 describe('a portal on the console', () => {
@@ -89,7 +89,7 @@ describe('a portal on the console', () => {
     await limit.getByRole('button', { name: 'Set' }).click();
     await limit.getByText('7.5 requests a second, 30 at once').waitFor();
     // The browser says of itself that one was refused.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('400')]);
+    expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('400')]);
   });
 
   it('whose handlers somebody took away is compared, and put right', async () => {
@@ -127,7 +127,7 @@ describe('a portal on the console', () => {
       location.hash = '#/portals/nobody';
     });
     await page.getByText('There is no such portal').waitFor();
-    for (const problem of problems.splice(0)) expect(problem).toContain('404');
+    for (const problem of await problemsOfClosed({ page, problems })) expect(problem).toContain('404');
   });
 
   it.each([

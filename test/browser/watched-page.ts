@@ -42,3 +42,13 @@ export async function watchPage(
   });
   return { page, problems };
 }
+
+/**
+ * Closes the page. What the browser says of an answer may come after the page has shown it, and a page that asks again and again
+ * is refused again.
+ * @returns what went wrong until then, which `problems` holds no more
+ */
+export async function problemsOfClosed({ page, problems }: WatchedPage): Promise<string[]> {
+  await page.close();
+  return problems.splice(0);
+}
