@@ -7,15 +7,15 @@
  * changes for handlers without a connector, as the documentation says; without it a change of an application is not
  * recorded for that application, as the published source says. Five minutes of calm changes last as long as that.
  *
- * `npm run bench -- delivery [--contacts 10000] [--every 5] [--for 300] [--rate 2] [--burst 50] [--bus rabbitmq|postgresql]`;
- * about seven minutes as it stands.
+ * `npm run bench -- delivery [--contacts 10000] [--every 5] [--for 300] [--rate 2] [--burst 50] [--bus rabbitmq|postgresql]
+ * [--ways reserves-own,takes-own] [--changes flood,calm]`; about seven minutes as it stands. `online` is always measured.
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { setLimit, setMode } from './support/operator.mjs';
-import { busOf, number } from './support/options.mjs';
+import { busOf, names, number } from './support/options.mjs';
 import { Portal } from './support/portal.mjs';
 import { Closers, startSystem } from './support/system.mjs';
 import { grouped, table } from './support/table.mjs';
@@ -30,6 +30,8 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '2' },
     burst: { type: 'string', default: '50' },
     bus: { type: 'string' },
+    ways: { type: 'string' },
+    changes: { type: 'string', default: 'flood,calm' },
   },
 });
 const contacts = number('contacts', values.contacts);
@@ -39,26 +41,38 @@ const limit = { rate: number('rate', values.rate), burst: number('burst', values
 
 const reserves = { rest_offline_extended: 'Y', rest_auth_connector: 'N' };
 const skipsOwn = { rest_offline_extended: 'Y', rest_auth_connector: 'Y' };
-/** @typedef {{ title: string, mode: 'online' | 'both', features: Record<string, string>, offlineOwnWrites: boolean }} Way */
+/** @typedef {{ name: string, title: string, mode: 'online' | 'both', features: Record<string, string>, offlineOwnWrites: boolean }} Way */
 /** @type {Way[]} */
-const ways = [
-  { title: 'online', mode: 'online', features: {}, offlineOwnWrites: false },
-  { title: 'both, auth_connector', mode: 'both', features: skipsOwn, offlineOwnWrites: false },
-  { title: 'both, reserves', mode: 'both', features: reserves, offlineOwnWrites: false },
+const allWays = [
+  { name: 'online', title: 'online', mode: 'online', features: {}, offlineOwnWrites: false },
   {
+    name: 'connector',
+    title: 'both, auth_connector',
+    mode: 'both',
+    features: skipsOwn,
+    offlineOwnWrites: false,
+  },
+  { name: 'reserves', title: 'both, reserves', mode: 'both', features: reserves, offlineOwnWrites: false },
+  {
+    name: 'reserves-own',
     title: 'both, reserves, own writes recorded',
     mode: 'both',
     features: reserves,
     offlineOwnWrites: true,
   },
-  { title: 'both, only takes', mode: 'both', features: {}, offlineOwnWrites: false },
+  { name: 'takes', title: 'both, only takes', mode: 'both', features: {}, offlineOwnWrites: false },
   {
+    name: 'takes-own',
     title: 'both, only takes, own writes recorded',
     mode: 'both',
     features: {},
     offlineOwnWrites: true,
   },
 ];
+const wayNames = allWays.map(({ name }) => name);
+const chosen = names('ways', values.ways ?? wayNames.join(','), wayNames);
+const changes = names('changes', values.changes, ['flood', 'calm']);
+const ways = allWays.filter(({ name }) => name === 'online' || chosen.includes(name));
 
 const ending = new AbortController();
 const { signal } = ending;
@@ -69,12 +83,17 @@ try {
   execFileSync(process.execPath, [join(import.meta.dirname, '../scripts/prepare.mjs')], { stdio: 'inherit' });
   const system = await startSystem(['name-formatter', 'offline-puller'], busOf(values.bus), closers, signal);
   console.log(`${limit.rate} requests a second, ${limit.burst} at once; ${system.description}`);
-  const flood = ways.map((way, at) => measured(system, `flood${at}`, way, contacts, massUpdate));
-  const calm = ways.map((way, at) => measured(system, `calm${at}`, way, calmContacts(), calmChanges));
+  const flood = of('flood').map((way, at) => measured(system, `flood${at}`, way, contacts, massUpdate));
+  const calm = of('calm').map((way, at) => measured(system, `calm${at}`, way, calmContacts(), calmChanges));
   show(`${grouped(contacts)} contacts changed at once`, await Promise.all(flood));
   show(`one contact every ${everySeconds} s for ${forSeconds} s`, await Promise.all(calm));
 } finally {
   await closers.close();
+}
+
+/** @param {'flood' | 'calm'} kind */
+function of(kind) {
+  return changes.includes(kind) ? ways : [];
 }
 
 function calmContacts() {
@@ -101,9 +120,9 @@ async function calmChanges(portal) {
  * @param {number} count
  * @param {(portal: Portal) => Promise<void>} change
  */
-async function measured(system, name, { title, mode, ...plan }, count, change) {
+async function measured(system, name, { title, mode, features, offlineOwnWrites }, count, change) {
   const portal = await Portal.create(system.simulatorUrl, name, { ...limit, latencyMs: 0 }, signal);
-  await portal.setPlan(plan);
+  await portal.setPlan({ features, offlineOwnWrites });
   await portal.seed(count);
   const { member_id: memberId } = await portal.install(`${system.gatewayUrl}/b24/install`);
   const handler = `${system.gatewayUrl}/b24/events`;
@@ -125,6 +144,7 @@ async function measured(system, name, { title, mode, ...plan }, count, change) {
 
 /** @param {string} head @param {({ title: string } & import('./support/portal.mjs').Stats)[]} results */
 function show(head, results) {
+  if (results.length === 0) return;
   const online = results[0]?.requests ?? 0;
   const rows = results.map(({ title, requests }) => [
     title,

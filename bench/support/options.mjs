@@ -7,6 +7,13 @@ export function number(name, text) {
   throw new Error(`--${name} is a number, not ${JSON.stringify(text)}`);
 }
 
+/** Some of `known`, with commas between them. @param {string} name @param {string} text @param {readonly string[]} known */
+export function names(name, text, known) {
+  const chosen = text.split(',');
+  if (chosen.every((each) => known.includes(each))) return chosen;
+  throw new Error(`--${name} is some of ${known.join(',')}, not ${JSON.stringify(text)}`);
+}
+
 /** @param {string | undefined} text @returns {Bus | undefined} */
 export function busOf(text) {
   if (text === undefined || text === 'rabbitmq' || text === 'postgresql') return text;
