@@ -107,22 +107,30 @@ describe('the reading of an offline queue', () => {
     }
   });
 
-  it('ten thousand records are read in polls of five thousand', async () => {
-    const portal = await rig.readablePortal('many', { canReserve: true });
-    await portal.crm.makeItems(3, 10_000);
-    await control('POST', `${rig.simulator.url}/_sim/portals/many/mass-update`, {
-      entityTypeId: 3,
-      count: 10_000,
-      fields: { name: 'y' },
-    });
-    await portal.clearStatistics();
-    expect(await rig.poll(portal)).toBe(5_000);
+  it.each([
     // Twice reserve and clear.
-    expect((await portal.statistics()).requests).toBe(4);
-    expect(await rig.poll(portal)).toBe(5_000);
-    expect(await rig.poll(portal)).toBe(0);
-    expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
-  }, 60_000);
+    ['reserves', true, 4],
+    // The first fifty, the others that make 2,500, and their take; then 2,500 that are known to wait, and their take.
+    ['only takes', false, 5],
+  ])(
+    'ten thousand records are read in polls of five thousand, with a plan that %s',
+    async (name, canReserve, requests) => {
+      const portal = await rig.readablePortal(`many-${canReserve}`, { canReserve });
+      await portal.crm.makeItems(3, 10_000);
+      await control('POST', `${rig.simulator.url}/_sim/portals/${portal.name}/mass-update`, {
+        entityTypeId: 3,
+        count: 10_000,
+        fields: { name: 'y' },
+      });
+      await portal.clearStatistics();
+      expect([name, await rig.poll(portal)]).toEqual([name, 5_000]);
+      expect([name, (await portal.statistics()).requests]).toEqual([name, requests]);
+      expect([name, await rig.poll(portal)]).toEqual([name, 5_000]);
+      expect([name, await rig.poll(portal)]).toEqual([name, 0]);
+      expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
+    },
+    60_000,
+  );
 
   it('a plan that changes between two polls, and with records reserved, loses nothing', async () => {
     const portal = await rig.readablePortal('plan', { canReserve: true });

@@ -14,10 +14,11 @@ export class DeletingReader {
   /** @returns whether more is left */
   async read(part: Part): Promise<boolean> {
     const { client, store } = this.session.parts;
+    let backlog = 0;
     for (let chunk = 0; chunk < MAX_CHUNKS; chunk += 1) {
       // The same for list and take: what comes to rest in between is not stored.
       const selection = { ...part, ...this.session.oldEnough() };
-      const { listed, unreadable, lastId, isEnd, isSkewNew } = await this.listChunk(selection);
+      const { listed, unreadable, lastId, isEnd, left, isSkewNew } = await this.listChunk(selection, backlog);
       if (lastId === undefined) {
         if (!isSkewNew) return false;
         continue;
@@ -38,6 +39,7 @@ export class DeletingReader {
       await store.endDestructiveRead(this.session.memberId);
       await this.publishStored();
       if (isEnd && !isSkewNew) return false;
+      backlog = left;
     }
     return true;
   }
@@ -53,35 +55,49 @@ export class DeletingReader {
     }
   }
 
-  /** One request for up to fifty records, a second one for thousands. */
-  private async listChunk(selection: Part & { untilMs?: number }) {
+  /**
+   * One request for up to fifty records, a second one for thousands.
+   * @param backlog records that are known to wait: one request for all of them
+   */
+  private async listChunk(selection: Part & { untilMs?: number }, backlog: number) {
     const { client, signal } = this.session.parts;
     signal.throwIfAborted();
     const sentAtMs = Date.now();
-    const first = await listWaiting(client, { afterId: 0, ...this.session.queue, ...selection });
+    const known = pagesOf(backlog, MAX_PAGES);
+    const all = known > 1 ? await this.listPages(0, known, selection) : undefined;
+    const first = all ?? (await listWaiting(client, { afterId: 0, ...this.session.queue, ...selection }));
     const isSkewNew = await this.session.learnSkew(first.time, sentAtMs);
-    const { lastId, isEnd } = first;
-    const listed = { listed: first.records, unreadable: first.unreadable.ids, lastId, isEnd, isSkewNew };
-    if (isEnd || lastId === undefined) return listed;
-    const pages = Math.max(1, Math.min(MAX_PAGES - 1, Math.ceil(first.left / PAGE_SIZE)));
-    const rest = await listWaiting(client, {
-      afterId: lastId,
-      pages,
-      ...this.session.queue,
-      ...selection,
-    }).catch((error: unknown) => {
-      if (error instanceof Bitrix24Error && error.detail === 'too-long') return undefined;
-      throw error;
-    });
-    // Large records: fifty of them are enough for now.
+    const { lastId, isEnd, left } = first;
+    const listed = {
+      listed: first.records,
+      unreadable: first.unreadable.ids,
+      lastId,
+      isEnd,
+      left,
+      isSkewNew,
+    };
+    if (all || isEnd || lastId === undefined) return listed;
+    const rest = await this.listPages(lastId, pagesOf(left, MAX_PAGES - 1), selection);
     if (!rest) return listed;
     return {
       listed: [...first.records, ...rest.records],
       unreadable: [...first.unreadable.ids, ...rest.unreadable.ids],
       lastId: rest.lastId ?? lastId,
       isEnd: rest.isEnd,
+      left: rest.left,
       isSkewNew,
     };
+  }
+
+  /** Undefined when the records are so large that the response is too long: fifty of them are enough for now. */
+  private async listPages(afterId: number, pages: number, selection: Part & { untilMs?: number }) {
+    const { client } = this.session.parts;
+    return await listWaiting(client, { afterId, pages, ...this.session.queue, ...selection }).catch(
+      (error: unknown) => {
+        if (error instanceof Bitrix24Error && error.detail === 'too-long') return undefined;
+        throw error;
+      },
+    );
   }
 
   /**
@@ -95,6 +111,11 @@ export class DeletingReader {
     );
     await this.publishStored();
   }
+}
+
+/** At least one: a portal may not say how many records there are. */
+function pagesOf(count: number, max: number): number {
+  return Math.max(1, Math.min(max, Math.ceil(count / PAGE_SIZE)));
 }
 
 /** False when the request was not delivered, or the portal has refused it. */
