@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Bitrix24Error, type Command } from '@relay/bitrix24';
+import { EventArrivals } from '@relay/portals';
 import { z } from 'zod';
-import { SIGNALLED_MS } from '../../apps/offline-puller/src/schedule.js';
+import { MAX_PUT_OFF_MS, ONLINE_WITHIN_MS, SIGNALLED_MS } from '../../apps/offline-puller/src/schedule.js';
 import { PollStateStore } from '../../apps/offline-puller/src/poll-state-store.js';
 import { KilledError, MortalProcess, OfflineRig, type Tampering } from '../support/offline-rig.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
@@ -68,6 +69,18 @@ const ageSearch = ({ memberId }: SimulatedPortal) =>
     `UPDATE offline.visits SET listed_at = now() - interval '25 hours', next_at = now() + interval '5 minutes' WHERE member_id = $1`,
     [memberId],
   );
+const comesOnline = async ({ memberId }: SimulatedPortal, agoMs = 0): Promise<void> => {
+  const arrivals = new EventArrivals(rig.source, () => Date.now() - agoMs);
+  arrivals.note(memberId, 'ONCRMCONTACTUPDATE');
+  await arrivals.flush();
+};
+const beDue = ({ memberId }: SimulatedPortal, forMs: number) =>
+  rig.source.query(
+    'UPDATE offline.visits SET next_at = clock_timestamp() - make_interval(secs => $2) WHERE member_id = $1',
+    [memberId, forMs / 1_000],
+  );
+const isLeased = async ({ memberId }: SimulatedPortal) =>
+  (await new PollStateStore(rig.source).leaseDue(1_000)).includes(memberId);
 
 describe('the reading of an offline queue', () => {
   it.each([
@@ -304,6 +317,100 @@ describe('the reading of an offline queue', () => {
     expect(await inSeconds()).toBeGreaterThan(200);
     await store.recordSignal(memberId, SIGNALLED_MS);
     expect(await inSeconds()).toBeLessThanOrEqual(120);
+  });
+
+  describe('that is due, while events of the portal come online,', () => {
+    it('is put off for three minutes at most', async () => {
+      const portal = await rig.readablePortal('put-off', { canReserve: true, mode: 'both' });
+      await comesOnline(portal);
+      await beDue(portal, MAX_PUT_OFF_MS - 5_000);
+      expect(await isLeased(portal)).toBe(false);
+      await beDue(portal, MAX_PUT_OFF_MS);
+      expect(await isLeased(portal)).toBe(true);
+    });
+
+    it('is made half a minute after the last of them', async () => {
+      const portal = await rig.readablePortal('put-off-until', { canReserve: true, mode: 'both' });
+      await comesOnline(portal, ONLINE_WITHIN_MS - 5_000);
+      await beDue(portal, 1);
+      expect(await isLeased(portal)).toBe(false);
+      await rig.source.query(
+        `UPDATE portals.event_arrivals SET event_at = event_at - interval '5 s' WHERE member_id = $1`,
+        [portal.memberId],
+      );
+      expect(await isLeased(portal)).toBe(true);
+    });
+
+    it('is not put off where only signals and tests arrive, nor for a queue that is no safety net', async () => {
+      const signalled = await rig.readablePortal('signals-only', { canReserve: true, mode: 'both' });
+      const arrivals = new EventArrivals(rig.source);
+      arrivals.note(signalled.memberId, 'ONOFFLINEEVENT');
+      arrivals.note(signalled.memberId, 'ONAPPTEST');
+      await arrivals.flush();
+      await beDue(signalled, 1);
+      expect(await isLeased(signalled)).toBe(true);
+      for (const mode of ['offline', 'online'] as const) {
+        const portal = await rig.readablePortal(`not-put-off-${mode}`, { canReserve: true });
+        await rig.bindings.setMode(portal.memberId, mode);
+        await comesOnline(portal);
+        await beDue(portal, 1);
+        expect([mode, await isLeased(portal)]).toEqual([mode, true]);
+      }
+    });
+
+    it('is not put off after a time in which nobody polled', async () => {
+      const portal = await rig.readablePortal('not-put-off-late', { canReserve: true, mode: 'both' });
+      await comesOnline(portal);
+      for (const forMs of [-60_000, 1]) {
+        await beDue(portal, forMs);
+        await rig.source.query(
+          `UPDATE offline.visits SET visited_at = clock_timestamp() - interval '61 s' WHERE member_id = $1`,
+          [portal.memberId],
+        );
+        await new PollStateStore(rig.source).makeAllDue(60_000);
+        expect([forMs, await isLeased(portal)]).toEqual([forMs, true]);
+      }
+    });
+
+    it.each(plans)(
+      'is not put off with a plan that %s, while the poll before left records',
+      async (name, canReserve) => {
+        const portal = await rig.readablePortal(`not-put-off-more-${canReserve}`, {
+          canReserve,
+          mode: 'both',
+        });
+        await portal.crm.makeItems(3, 5_100);
+        skippedMs = -60_000;
+        await control('POST', `${rig.simulator.url}/_sim/portals/${portal.name}/mass-update`, {
+          entityTypeId: 3,
+          count: 5_100,
+          fields: { name: 'y' },
+        });
+        skippedMs = 0;
+        await comesOnline(portal);
+        expect([name, await rig.poll(portal)]).toEqual([name, 5_000]);
+        expect([name, await isLeased(portal)]).toEqual([name, true]);
+        expect([name, await rig.poll(portal)]).toEqual([name, 100]);
+        expect([name, await isLeased(portal)]).toEqual([name, false]);
+      },
+    );
+
+    it('is not kept from its turn by portals that were polled since', async () => {
+      const [first, second] = await Promise.all(
+        ['turn-first', 'turn-second'].map((name) =>
+          rig.readablePortal(name, { canReserve: true, mode: 'both' }),
+        ),
+      );
+      if (!first || !second) throw new Error('two portals');
+      await rig.source.query(
+        `UPDATE offline.visits SET next_at = CASE member_id WHEN $1 THEN clock_timestamp() - interval '1 ms'
+           WHEN $2 THEN clock_timestamp() - interval '5 minutes' ELSE clock_timestamp() + interval '1 hour' END,
+           visited_at = clock_timestamp() - CASE member_id WHEN $1 THEN interval '2 minutes' ELSE interval '1 s' END`,
+        [first.memberId, second.memberId],
+      );
+      expect(await new PollStateStore(rig.source).leaseDue(1)).toEqual([first.memberId]);
+      expect(await new PollStateStore(rig.source).leaseDue(1)).toEqual([second.memberId]);
+    });
   });
 
   it('an impossible clock of the portal does not end the reading', async () => {

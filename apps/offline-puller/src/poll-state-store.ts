@@ -3,6 +3,7 @@ import type { ProcessId } from '@relay/bitrix24';
 import { decodeMessage, encodeMessage, type PortalEvent } from '@relay/events';
 import type { DeliveryMode } from '@relay/portals';
 import { DataSource } from 'typeorm';
+import { MAX_PUT_OFF_MS, ONLINE_WITHIN_MS } from './schedule.js';
 
 /** The queue of a portal that is read now. */
 export interface QueueState {
@@ -54,6 +55,12 @@ const IS_CALLABLE = `(p.state = 'installed' OR (p.state = 'suspended' AND p.susp
 /** SQL: its queue has handlers, or had them until the portal was set to `online`, and may be read. */
 const IS_READABLE = `${IS_CALLABLE} AND a.is_administrator AND (p.delivery_mode = 'online' OR ${IS_BOUND})`;
 
+/** SQL: since then a due poll is not put off any more. A poll that is not to be put off at all is due since then at once. */
+const PUT_OFF_UNTIL = `clock_timestamp() - interval '${MAX_PUT_OFF_MS} ms'`;
+/** SQL: what changes at the portal now most likely comes online. */
+const IS_HEARD = `p.delivery_mode = 'both' AND EXISTS (SELECT FROM portals.event_arrivals e WHERE e.member_id = p.member_id
+  AND e.event_at > clock_timestamp() - interval '${ONLINE_WITHIN_MS} ms')`;
+
 /** How long a portal is leased to one poll. An expired lease is retried. */
 const LEASE_DURATION = '5 minutes';
 
@@ -62,7 +69,10 @@ const LEASE_DURATION = '5 minutes';
 export class PollStateStore {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Leases portals that are due, at most `limit`; new ones included. They are due again if their poll does not end. */
+  /**
+   * Leases portals that are due and not put off, at most `limit`, those first that were not polled for the longest time; new
+   * ones included. They are due again if their poll does not end.
+   */
   async leaseDue(limit: number): Promise<string[]> {
     await this.dataSource.query(
       `INSERT INTO offline.visits (member_id)
@@ -75,19 +85,19 @@ export class PollStateStore {
       `UPDATE offline.visits SET next_at = clock_timestamp() + interval '${LEASE_DURATION}' WHERE member_id IN (
          SELECT v.member_id FROM offline.visits v
            JOIN portals.portals p USING (member_id) JOIN portals.offline_access a USING (member_id)
-         WHERE ${IS_READABLE} AND v.next_at <= clock_timestamp()
-         ORDER BY v.next_at LIMIT $1 FOR UPDATE OF v SKIP LOCKED)
+         WHERE ${IS_READABLE} AND v.next_at <= clock_timestamp() AND (v.next_at <= ${PUT_OFF_UNTIL} OR NOT (${IS_HEARD}))
+         ORDER BY v.visited_at NULLS FIRST LIMIT $1 FOR UPDATE OF v SKIP LOCKED)
        RETURNING member_id AS "memberId"`,
       [limit],
     );
     return rows.map(({ memberId }) => memberId);
   }
 
-  /** After a time in which nobody polled: all portals are due now. @returns how many */
+  /** After a time in which nobody polled: all portals are due now, and none is put off. @returns how many */
   async makeAllDue(notPolledForMs: number): Promise<number> {
     const [, count] = await this.dataSource.query<[unknown[], number]>(
-      `UPDATE offline.visits SET next_at = clock_timestamp()
-       WHERE next_at > clock_timestamp() AND visited_at < clock_timestamp() - make_interval(secs => $1)`,
+      `UPDATE offline.visits SET next_at = ${PUT_OFF_UNTIL}
+       WHERE next_at > ${PUT_OFF_UNTIL} AND visited_at < clock_timestamp() - make_interval(secs => $1)`,
       [notPolledForMs / 1_000],
     );
     return count;
@@ -244,7 +254,10 @@ export class PollStateStore {
     }
   }
 
-  /** A signal that came during the poll counts. */
+  /**
+   * A signal that came during the poll counts.
+   * @param poll.nextInMs 'now': more records wait that are old enough, and the next poll is not put off
+   */
   async endPoll(
     memberId: string,
     {
@@ -252,14 +265,14 @@ export class PollStateStore {
       nextInMs,
       emptyPolls,
       lastRead,
-    }: { records: number; nextInMs: number; emptyPolls: number; lastRead: string | null },
+    }: { records: number; nextInMs: number | 'now'; emptyPolls: number; lastRead: string | null },
   ): Promise<void> {
     await this.dataSource.query(
       `UPDATE offline.visits SET visited_at = clock_timestamp(), empty_visits = $3, records = records + $4,
          last_read = $5, last_record_at = CASE WHEN $4 > 0 THEN clock_timestamp() ELSE last_record_at END,
-         next_at = least(next_at, clock_timestamp() + make_interval(secs => $2))
+         next_at = least(next_at, coalesce(clock_timestamp() + make_interval(secs => $2), ${PUT_OFF_UNTIL}))
        WHERE member_id = $1`,
-      [memberId, nextInMs / 1_000, emptyPolls, records, lastRead],
+      [memberId, nextInMs === 'now' ? null : nextInMs / 1_000, emptyPolls, records, lastRead],
     );
   }
 }

@@ -57,7 +57,7 @@ export class QueuePoller {
       }
       polls.inc({ outcome: count > 0 ? 'records' : 'empty' });
       const emptyPolls = isStuck ? STUCK_EMPTY_POLLS : count > 0 ? 0 : state.emptyPolls + 1;
-      const nextInMs = isMore ? 0 : nextPollInMs(state.mode, emptyPolls, state.isSignalled);
+      const nextInMs = isMore ? 'now' : nextPollInMs(state.mode, emptyPolls, state.isSignalled);
       await this.store.endPoll(memberId, { records: count, nextInMs, emptyPolls, lastRead });
       return count;
     } catch (error) {

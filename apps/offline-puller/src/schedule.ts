@@ -12,6 +12,15 @@ export const MIN_RECORD_AGE_MS = 30_000;
  */
 export const SIGNALLED_MS = 2 * 60_000;
 
+/**
+ * A poll that is due is put off while events of the portal come online, at most so long: its records, the ones of our own
+ * writes among them, most likely came online as well, and those of one thing become one. The end of a mass update ends it.
+ */
+export const MAX_PUT_OFF_MS = 3 * 60_000;
+
+/** Such a portal's events come so often. Gateways note each ten seconds when one came. */
+export const ONLINE_WITHIN_MS = 30_000;
+
 /** Pauses between two polls of a portal, in ms. Nobody signals the queue of a portal that cannot reach us. */
 const PAUSES = {
   both: { busyMs: MIN_RECORD_AGE_MS + 5_000, maxIdleMs: 5 * 60_000 },
