@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../support/broker.js';
 import { copyRepository } from '../support/copy-repository.mjs';
@@ -72,9 +72,9 @@ export class Checkout {
 
   private hashOf(name: string): string {
     const path = join(this.path, name);
-    return statSync(path).isDirectory()
-      ? 'folder'
-      : createHash('sha256').update(readFileSync(path)).digest('hex');
+    const found = lstatSync(path);
+    if (found.isSymbolicLink()) return `link to ${readlinkSync(path)}`;
+    return found.isDirectory() ? 'folder' : createHash('sha256').update(readFileSync(path)).digest('hex');
   }
 }
 
@@ -104,6 +104,15 @@ export class RunnableCheckout extends Checkout {
     return started;
   }
 
+  /** Runs a script of sh that ends, in a terminal that knows where the data are, and no port. */
+  async inNewTerminal(script: string): Promise<{ code: number | null; screen: string }> {
+    const { DATA_DIR = '', DATABASE_URL = '', AMQP_URL = '' } = this.env;
+    const env = { DATA_DIR, DATABASE_URL, AMQP_URL, OPS_PORT: '', OPS_TOKEN: '' };
+    const command = new RunningCommand(this.path, env, 'sh', ['-ec', script]);
+    this.running.push(command);
+    return { code: await command.ended(), screen: command.screen() };
+  }
+
   /** What `npm start` and the consumers have logged. */
   log(): string {
     return readFileSync(join(this.dataDir, 'relay.log'), 'utf8');
@@ -115,6 +124,14 @@ export class RunnableCheckout extends Checkout {
     const named = Object.entries(fields).map(([name, value]) => [`fields[${name}]`, value]);
     const body = new URLSearchParams([['entityTypeId', String(entityTypeId)], ...named]);
     const { ok, status } = await fetch(url, { method: 'POST', body });
+    if (!ok) throw new Error(`the simulated portal answers ${status}`);
+  }
+
+  /** As an administrator of the simulated portal would. */
+  async addUserField(entityTypeId: number, field: Record<string, string>): Promise<void> {
+    const url = `http://127.0.0.1:${this.simulatorPort}/_sim/portals/demo/types/${entityTypeId}/fields`;
+    const headers = { 'content-type': 'application/json' };
+    const { ok, status } = await fetch(url, { method: 'POST', headers, body: JSON.stringify([field]) });
     if (!ok) throw new Error(`the simulated portal answers ${status}`);
   }
 
