@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -270,4 +270,83 @@ describe('npm run new:consumer refuses, and changes nothing', () => {
   });
 
   it('of all these is anything left', () => expect(checkout.contents()).toEqual(before));
+});
+
+describe('npm run new:consumer in a folder where something is wrong', () => {
+  let checkout: Checkout;
+  beforeEach(() => {
+    checkout = new Checkout();
+  });
+  afterEach(() => checkout.remove());
+
+  const write = (file: string, text: string): void => writeFileSync(join(checkout.path, file), text);
+  /** As `git merge` leaves it. */
+  const inConflict = (file: string): void => {
+    const text = checkout.read(file);
+    write(file, `<<<<<<< HEAD\n${text}=======\n${text}>>>>>>> other\n`);
+  };
+  const greeter = ['greeter', '--events', 'ONCRMCONTACTADD'];
+
+  const faults: [what: string, damage: () => void, sentence: RegExp, args?: string[]][] = [
+    [
+      'a link that leads nowhere has its name',
+      () => {
+        mkdirSync(join(checkout.path, 'apps'), { recursive: true });
+        symlinkSync('/nowhere', join(checkout.path, 'apps/greeter'));
+      },
+      /apps\/greeter is there already/,
+    ],
+    ['nest-cli.json is in conflict', () => inConflict('nest-cli.json'), /nest-cli\.json is no JSON/],
+    ['nest-cli.json is another one', () => write('nest-cli.json', '{}'), /nest-cli\.json has no projects/],
+    [
+      'docker-compose.yml is in conflict',
+      () => inConflict('docker-compose.yml'),
+      /docker-compose\.yml cannot be read/,
+    ],
+    [
+      'docker-compose.yml has no place for it',
+      () => write('docker-compose.yml', 'services:\n  one:\n    image: one\n'),
+      /docker-compose\.yml has no service migrate/,
+    ],
+    [
+      '.prettierrc.json is in conflict',
+      () => inConflict('.prettierrc.json'),
+      /\.prettierrc\.json is no JSON/,
+    ],
+    [
+      'an example is half written',
+      () => write('examples/phone-formatter/src/settings.ts', 'export const NAME = {'),
+      /apps\/phone-formatter\/src\/settings\.ts cannot be read/,
+      ['--example', 'phone-formatter'],
+    ],
+  ];
+
+  it.each(faults)('says in one sentence that %s', async (_, damage, sentence, args = greeter) => {
+    damage();
+    const before = checkout.contents();
+    const { code, stderr } = await checkout.command('new-consumer', ...args);
+    expect(stderr).toMatch(/^b24-relay: .+\n$/);
+    expect([stderr, code]).toEqual([expect.stringMatching(sentence), 1]);
+    expect(checkout.contents()).toEqual(before);
+  });
+
+  it('formats as Prettier does where no settings say how', async () => {
+    rmSync(join(checkout.path, '.prettierrc.json'));
+    expect(await checkout.command('new-consumer', ...greeter)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('takes no consumer away without which npm start would not start', async () => {
+    await checkout.command('new-consumer', ...greeter);
+    mkdirSync(join(checkout.path, 'apps/standalone/src'), { recursive: true });
+    const user = 'apps/standalone/src/standalone.ts';
+    write(user, "import { GreeterModule } from '../../greeter/src/greeter.module.js';\n");
+    const before = checkout.contents();
+    const refused = await checkout.command('remove-consumer', 'greeter');
+    expect(refused.stderr).toBe(
+      `b24-relay: apps/greeter is used by ${user}: take its import away there first\n`,
+    );
+    expect(checkout.contents()).toEqual(before);
+    write(user, "import { GreeterModule } from '../../other-greeter/src/greeter.module.js';\n");
+    expect(await checkout.command('remove-consumer', 'greeter')).toMatchObject({ code: 0 });
+  });
 });

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { strings } from '@angular-devkit/core';
 import { apply, applyTemplates, chain, mergeWith, move, url } from '@angular-devkit/schematics';
@@ -136,8 +136,8 @@ function requireFreeSchema(tree, schema) {
 function requireFree(tree, name) {
   for (const { file } of REGISTRATIONS)
     if (!tree.exists(file)) throw new Refusal(`there is no ${file} here: run it in the folder of b24-relay`);
-  // An empty folder counts, too: it is somebody's.
-  if (existsSync(join(process.cwd(), 'apps', name)))
+  // An empty folder counts, too, and a link that leads nowhere: it is somebody's.
+  if (lstatSync(join(process.cwd(), 'apps', name), { throwIfNoEntry: false }))
     throw new Refusal(`apps/${name} is there already: choose another name, or remove it first`);
   if (projectsOf(tree.readText('nest-cli.json')).includes(name))
     throw new Refusal(`${name} is taken by an app or lib of nest-cli.json: choose another name`);

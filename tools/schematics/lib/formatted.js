@@ -1,4 +1,8 @@
 import { format, getFileInfo } from 'prettier';
+import { parseJson } from './parse-json.js';
+import { Refusal } from './refusal.js';
+
+const SETTINGS = '.prettierrc.json';
 
 /**
  * A rule that formats the changed files, as `npm run format` would.
@@ -6,7 +10,7 @@ import { format, getFileInfo } from 'prettier';
  */
 export function formatted(isOurs) {
   return async (tree) => {
-    const settings = JSON.parse(tree.readText('.prettierrc.json'));
+    const settings = tree.exists(SETTINGS) ? parseJson(SETTINGS, tree.readText(SETTINGS)) : {};
     /** @type {Set<string>} */
     const changed = new Set();
     for (const action of tree.actions)
@@ -15,7 +19,17 @@ export function formatted(isOurs) {
       const { inferredParser } = await getFileInfo(path);
       if (!inferredParser) continue;
       const text = tree.readText(path);
-      tree.overwrite(path, await format(text, { ...settings, parser: inferredParser }));
+      tree.overwrite(path, await formatText(path, text, { ...settings, parser: inferredParser }));
     }
   };
+}
+
+/** @param {string} path @param {string} text @param {import('prettier').Options} options @throws {Refusal} */
+async function formatText(path, text, options) {
+  try {
+    return await format(text, options);
+  } catch (error) {
+    const [first] = String(error).split('\n', 1);
+    throw new Refusal(`${path.slice(1)} cannot be read, mend it first: ${first}`);
+  }
 }

@@ -1,3 +1,6 @@
+import { parseJson } from './parse-json.js';
+import { Refusal } from './refusal.js';
+
 /** Where an app stands beside its own folder. Each function takes the text of a file and returns the new one. */
 
 /**
@@ -16,7 +19,7 @@ export const REGISTRATIONS = [
 
 /** @param {string} text @param {string} name */
 function addProject(text, name) {
-  const settings = JSON.parse(text);
+  const settings = settingsOf(text);
   const project = {
     type: 'application',
     root: `apps/${name}`,
@@ -32,20 +35,33 @@ function addProject(text, name) {
 
 /** @param {string} text @param {string} name */
 function removeProject(text, name) {
-  const { projects, ...settings } = JSON.parse(text);
+  const { projects, ...settings } = settingsOf(text);
   delete projects[name];
   return `${JSON.stringify({ ...settings, projects }, null, 2)}\n`;
 }
 
 /** @param {string} text */
 export function projectsOf(text) {
-  return Object.keys(JSON.parse(text).projects);
+  return Object.keys(settingsOf(text).projects);
 }
+
+/** @param {string} text @returns {{ projects: Record<string, { type?: string }> }} @throws {Refusal} */
+function settingsOf(text) {
+  const settings = parseJson('nest-cli.json', text);
+  if (typeof settings?.projects === 'object' && settings.projects !== null) return settings;
+  throw new Refusal('nest-cli.json has no projects: it is not that of b24-relay');
+}
+
+const BEFORE = /^ {2}migrate:[ \t\r]*$/m;
 
 /** Before the service that migrates, which stands after the last consumer. @param {string} text @param {string} name */
 function addService(text, name) {
   const service = `  ${name}:\n    <<: *app\n    command: ['node', 'dist/apps/${name}/src/main.js']\n\n`;
-  return text.replace(/^ {2}migrate:$/m, (next) => service + next);
+  if (!BEFORE.test(text))
+    throw new Refusal(
+      'docker-compose.yml has no service migrate, before which consumers stand: mend it first',
+    );
+  return text.replace(BEFORE, (next) => service + next);
 }
 
 /** With all that somebody has added to it. @param {string} text @param {string} name */
