@@ -57,6 +57,22 @@ describe('the kit, given odd data,', () => {
     },
   );
 
+  it('gives each item an id of its own, and refuses one that is given twice', async () => {
+    const deals = [
+      { title: 'a' },
+      { id: 3, title: 'b' },
+      { title: 'c' },
+      { id: 2, title: 'd' },
+      { title: 'e' },
+    ];
+    const portal = await testPortal({ deals });
+    const titles = [1, 2, 3, 4, 5].map(async (id) => (await portal.item('deal', id))?.['title']);
+    expect(await Promise.all(titles)).toEqual(['a', 'd', 'b', 'c', 'e']);
+    await expect(testPortal({ deals: [{ id: 7 }, { id: 7 }] })).rejects.toThrow(
+      'two items of the type deal have the id 7',
+    );
+  });
+
   it.each([['0'], ['x'], [odd], ['9'.repeat(300)], [NaN]])(
     'tells what became of an event of %j',
     async (id) => {

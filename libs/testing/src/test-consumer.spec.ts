@@ -185,6 +185,23 @@ describe('the kit with the retry delays of a bus', () => {
   });
 });
 
+it('closes everything, whatever fails, and is started once at a time', async () => {
+  const kit = testConsumer(consumer, { bus: 'memory' });
+  await kit.start();
+  await expect(kit.start()).rejects.toThrow('is started already');
+  const { installation } = await kit.testPortal();
+  const [row] = await kit.query('SELECT current_database() AS name');
+  const name = `"${String(row?.['name'])}"`;
+  await kit.query(`ALTER DATABASE ${name} IS_TEMPLATE true`);
+  await expect(kit.stop()).rejects.toThrow('cannot drop a template database');
+  await expect(fetch(installation.client_endpoint)).rejects.toThrow('fetch failed');
+
+  await kit.start();
+  await kit.query(`ALTER DATABASE ${name} IS_TEMPLATE false`);
+  await kit.query(`DROP DATABASE ${name}`);
+  await kit.stop();
+});
+
 it('of a consumer that is not started says so', async () => {
   const { testPortal } = testConsumer(consumer);
   expect(() => testPortal()).toThrow('beforeAll(start)');

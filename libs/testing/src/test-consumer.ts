@@ -93,9 +93,14 @@ export function testConsumer(
   };
   return {
     start: async () => {
+      if (running) throw new Error('The consumer is started already');
       running = await RunningTest.start(consumer, { bus: bus ?? busOfEnvironment(), retryDelaysMs, log });
     },
-    stop: async () => running?.stop(),
+    stop: async () => {
+      const ended = running;
+      running = undefined;
+      await ended?.stop();
+    },
     testPortal: (contents) => test().addPortal(contents),
     deliver: (portal, event, data) => test().deliver(portal, event, data),
     settled: () => test().settled(),
@@ -204,8 +209,12 @@ class RunningTest {
     );
   }
 
+  /** Closes everything, whatever fails. @throws what failed first */
   async stop(): Promise<void> {
-    for (const close of this.resources.splice(0).toReversed()) await close();
+    const failures: unknown[] = [];
+    for (const close of this.resources.splice(0).toReversed())
+      await close().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 
   private async open(

@@ -91,14 +91,8 @@ export class TestPortal {
     const url = `${simulatorUrl}/_sim/portals/${name}`;
     const installation = installed.parse(await control('POST', `${url}/install`, {}));
     const portal = new TestPortal(url, simulated, installation, language, scope);
-    for (const [type, items] of itemsIn(contents)) {
-      let nextId = 1;
-      for (const { id, ...fields } of items) {
-        const given = z.number().optional().parse(id) ?? nextId;
-        await portal.put(type, given, fields);
-        nextId = given + 1;
-      }
-    }
+    for (const [type, items] of itemsIn(contents))
+      for (const [id, fields] of withIds(type, items)) await portal.put(type, id, fields);
     return portal;
   }
 
@@ -252,6 +246,30 @@ function requireId(id: number | string): number {
   const wanted = toId(id);
   if (wanted === undefined) throw new TypeError(`${JSON.stringify(id)} is no id of an item`);
   return wanted;
+}
+
+/**
+ * Those without an id have the next free one, from 1 on.
+ * @throws TypeError for an id that is none, or that two of them have
+ */
+function withIds(type: ObjectType, items: readonly Fields[]): [id: number, fields: Fields][] {
+  const taken = new Set<number>();
+  for (const { id } of items) {
+    if (id === undefined) continue;
+    const given = requireId(z.union([z.number(), z.string()]).parse(id));
+    if (taken.has(given)) throw new TypeError(`two items of the type ${type} have the id ${given}`);
+    taken.add(given);
+  }
+  let last = 0;
+  return items.map(({ id, ...fields }) => {
+    if (id !== undefined) last = Number(id);
+    else {
+      do last += 1;
+      while (taken.has(last));
+      taken.add(last);
+    }
+    return [last, fields];
+  });
 }
 
 function entityTypeIdOf(type: ObjectType): number {
