@@ -32,10 +32,35 @@ function circlesOf(root, unit) {
   const told = new Set(ofFiles.flat());
   const others = imports.filter((each) => !told.has(each));
   const ofFolders = circlesAmong(others, (file) => posix.dirname(file));
+  for (const circle of ofFolders) for (const each of circle) told.add(each);
+  // A folder with all that is in it, beside its neighbours: what lies deep in one may need another, which needs the first.
+  for (const parent of foldersOf(imports)) {
+    const rest = imports.filter((each) => !told.has(each));
+    const ofTrees = circlesAmong(rest, (file) => childOf(parent, file));
+    for (const circle of ofTrees) for (const each of circle) told.add(each);
+    ofFolders.push(...ofTrees);
+  }
   return [
     ...ofFiles.map((circle) => textOf('files', circle)),
     ...ofFolders.map((circle) => textOf('folders', circle)),
   ];
+}
+
+/** @param {Import[]} imports @returns {Set<string>} all folders that hold one of the files, however deep */
+function foldersOf(imports) {
+  const folders = new Set();
+  for (const { from, to } of imports) {
+    for (let file of [from, to]) {
+      while (file.includes('/')) folders.add((file = posix.dirname(file)));
+    }
+  }
+  return folders;
+}
+
+/** @param {string} parent @param {string} file @returns {string | undefined} the folder in `parent` that holds the file */
+function childOf(parent, file) {
+  const [name, ...rest] = file.startsWith(`${parent}/`) ? file.slice(parent.length + 1).split('/') : [];
+  return rest.length > 0 ? name : undefined;
 }
 
 /** @param {string} what @param {Import[]} circle */
@@ -61,26 +86,30 @@ function sourcesIn(root, folder) {
   if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .map((file) => posix.join(folder, ...file.split(sep)))
-    .filter((file) => /\.(ts|mjs|js)$/.test(file));
+    .filter((file) => /\.(ts|mjs|js|vue)$/.test(file));
 }
 
 /** Each form of them: of types, of values, of nothing, `export … from`, `import()`. @param {string} root @param {string} file */
 function importsIn(root, file) {
-  return ts
-    .preProcessFile(readFileSync(join(root, file), 'utf8'), true, true)
-    .importedFiles.map(({ fileName }) => fileName);
+  const text = readFileSync(join(root, file), 'utf8');
+  const scripts = file.endsWith('.vue')
+    ? [...text.matchAll(/<script[^>]*>(.*?)<\/script>/gs)].map(([, script = '']) => script)
+    : [text];
+  return scripts.flatMap((script) =>
+    ts.preProcessFile(script, true, true).importedFiles.map(({ fileName }) => fileName),
+  );
 }
 
 /**
  * For each import that is in no circle yet, the shortest circle through it.
- * @param {Import[]} imports @param {(file: string) => string} nodeOf @returns {Import[][]}
+ * @param {Import[]} imports @param {(file: string) => string | undefined} nodeOf undefined: not looked at @returns {Import[][]}
  */
 function circlesAmong(imports, nodeOf) {
   /** @type {Map<string, Map<string, Import>>} */
   const edges = new Map();
   for (const each of imports) {
     const [from, to] = [nodeOf(each.from), nodeOf(each.to)];
-    if (from === to) continue;
+    if (from === undefined || to === undefined || from === to) continue;
     const targets = edges.get(from) ?? new Map();
     edges.set(from, targets);
     if (!targets.has(to)) targets.set(to, each);

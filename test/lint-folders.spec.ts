@@ -61,6 +61,22 @@ describe('the lint of folders', () => {
     }
   });
 
+  it('finds a circle through a component, and one through what lies deep in a folder', () => {
+    plant({
+      'apps/pages/src/Page.vue': `<script setup lang="ts">\nimport { a } from './a.js';\n</script>\n<template><p /></template>`,
+      'apps/pages/src/a.ts': `import Page from './Page.vue';`,
+      'libs/deep/src/one/inner/x.ts': `import { y } from '../../two/y.js';`,
+      'libs/deep/src/two/y.ts': `import { z } from '../one/other/z.js';`,
+      'libs/deep/src/one/other/z.ts': '',
+    });
+    const { status, said } = lint([folder]);
+    expect(status).toBe(1);
+    expect(said).toContain('circle of files:\n  apps/pages/src/Page.vue imports apps/pages/src/a.ts');
+    expect(said).toContain(
+      'circle of folders:\n  libs/deep/src/two/y.ts imports libs/deep/src/one/other/z.ts',
+    );
+  });
+
   it('finds an import of the kit of specs by what is none', () => {
     const kit = `import { testConsumer } from '@relay/testing';`;
     const memory = `import { MemoryBroker } from '../memory/memory-bus.js';`;
