@@ -177,7 +177,7 @@ describe('a standalone that runs, ends and is started again', () => {
   });
 
   it('reports no failure of what waited for a consumer, for the portal answers before it starts', async () => {
-    const giveBack = takeOver(installation.path(), 'name-formatter');
+    const release = takeOver(installation.path(), 'name-formatter');
     try {
       await untilReleased(installation.path(), 'name-formatter');
       await runPrintedCommand(run);
@@ -185,7 +185,7 @@ describe('a standalone that runs, ends and is started again', () => {
       await eventually(async () => expect(await query(installation, WAITING)).not.toEqual([{ waiting: 0 }]));
       await run.stop();
     } finally {
-      giveBack();
+      release();
     }
     await startAgain();
     await eventually(async () => expect(await query(installation, WAITING)).toEqual([{ waiting: 0 }]));

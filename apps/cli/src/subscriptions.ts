@@ -26,11 +26,11 @@ export async function diffSubscriptions(api: AdminClient, name?: string): Promis
   const outcomes = await eachPortal(api, name, async (memberId) =>
     subscriptionsDiffResponse.parse(await api.send('GET', pathOf(memberId))),
   );
-  const isBad = outcomes.some((one) => 'error' in one || isDifferent(one));
+  const hasFailed = outcomes.some((one) => 'error' in one || isDifferent(one));
   return {
     value: outcomes,
     text: textOf(outcomes, diffLines) || 'No portal has the application.',
-    exitCode: isBad ? 1 : 0,
+    exitCode: hasFailed ? 1 : 0,
   };
 }
 

@@ -21,7 +21,7 @@ const MISSING =
 
 /** Warns when no control plane runs: an operator may upgrade without starting the new service. */
 export class ControlPlaneWatch {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
   private processes: readonly ServiceProcess[] = [];
   private missingSince: number | undefined = performance.now();
   private isReported = false;
@@ -30,15 +30,15 @@ export class ControlPlaneWatch {
     private readonly database: ReportDatabase,
     private readonly log: Log,
   ) {
-    this.loop = new PeriodicJob('control plane watch', CHECK_INTERVAL_MS, log, () => this.look());
+    this.periodic = new PeriodicJob('control plane watch', CHECK_INTERVAL_MS, log, () => this.look());
   }
 
   start(): void {
-    this.loop.start();
+    this.periodic.start();
   }
 
   async stop(): Promise<void> {
-    await this.loop.stop();
+    await this.periodic.stop();
   }
 
   health(): HealthResult {

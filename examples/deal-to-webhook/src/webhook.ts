@@ -3,7 +3,7 @@ import { post } from '@relay/bitrix24';
 
 const TIMEOUT_MS = 10_000;
 /** The answer is not looked at, only its status. */
-const MAX_ANSWER_BYTES = 64 * 1_024;
+const MAX_RESPONSE_BYTES = 64 * 1_024;
 const MAX_MESSAGE_BYTES = 1_024 * 1_024;
 
 /** The receiver did not take a message. It names neither the address, which may be a secret, nor the answer. */
@@ -54,7 +54,7 @@ export async function sendWebhook(message: Message, { url, key, allowHosts }: Re
       'webhook-signature': `v1,${signature}`,
     },
     timeoutMs: TIMEOUT_MS,
-    maxAnswerBytes: MAX_ANSWER_BYTES,
+    maxResponseBytes: MAX_RESPONSE_BYTES,
     allowHosts,
   });
   const { httpStatus } = result;

@@ -209,7 +209,7 @@ describe('a call', () => {
 
   it('reads no more than the limit', async () => {
     peer.answer = () => ({ body: { result: 'x'.repeat(5_000_000) } });
-    expect(await failureOf(client({ maxAnswerBytes: 100_000 }).call('user.get'))).toMatchObject({
+    expect(await failureOf(client({ maxResponseBytes: 100_000 }).call('user.get'))).toMatchObject({
       code: 'BAD_ANSWER',
       detail: 'too-long',
       recovery: 'never',
@@ -220,11 +220,15 @@ describe('a call', () => {
   it('reads less of one call, but never more than of the others', async () => {
     peer.answer = () => ({ body: { result: 'x'.repeat(50_000) } });
     const tooLong = { code: 'BAD_ANSWER', detail: 'too-long' };
-    expect(await failureOf(client().call('user.get', {}, { maxAnswerBytes: 10_000 }))).toMatchObject(tooLong);
+    expect(await failureOf(client().call('user.get', {}, { maxResponseBytes: 10_000 }))).toMatchObject(
+      tooLong,
+    );
     const commands = { user: { method: 'user.get' } };
-    expect(await failureOf(client().batch(commands, { maxAnswerBytes: 10_000 }))).toMatchObject(tooLong);
-    const bounded = client({ maxAnswerBytes: 20_000 });
-    expect(await failureOf(bounded.call('user.get', {}, { maxAnswerBytes: 100_000 }))).toMatchObject(tooLong);
+    expect(await failureOf(client().batch(commands, { maxResponseBytes: 10_000 }))).toMatchObject(tooLong);
+    const bounded = client({ maxResponseBytes: 20_000 });
+    expect(await failureOf(bounded.call('user.get', {}, { maxResponseBytes: 100_000 }))).toMatchObject(
+      tooLong,
+    );
     expect(await client().call('user.get')).toMatchObject({ result: 'x'.repeat(50_000) });
   });
 

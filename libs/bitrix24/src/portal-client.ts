@@ -26,7 +26,7 @@ export interface PortalClientOptions {
   /** For one HTTP request including its response. */
   readonly timeoutMs?: number;
   /** Decompressed. Default, and upper bound: the limit of the called methods (`response-reader.ts`). */
-  readonly maxAnswerBytes?: number;
+  readonly maxResponseBytes?: number;
   /** Enforces the portal's limits; without it requests are sent immediately. */
   readonly rateLimiter?: RateLimiter;
   /** Default `interactive`. */
@@ -58,7 +58,7 @@ export interface CallOptions {
    */
   readonly connector?: string | undefined;
   /** Of this request, below the limits of the client and its methods. */
-  readonly maxAnswerBytes?: number | undefined;
+  readonly maxResponseBytes?: number | undefined;
 }
 
 /**
@@ -89,7 +89,7 @@ export class PortalClient {
   async call(
     method: string,
     params: Params = {},
-    { signal, repeatable, connector, maxAnswerBytes }: CallOptions = {},
+    { signal, repeatable, connector, maxResponseBytes }: CallOptions = {},
   ): Promise<RestResponse> {
     const methods = [checkMethod(method).toLowerCase()];
     const admission = await this.#sender.admit({ methods }, signal);
@@ -100,7 +100,7 @@ export class PortalClient {
     const paramsWith = (given: string): Params =>
       carries && given !== '' ? { ...params, auth_connector: given } : params;
     return await this.#sender.send(
-      { method, params: paramsWith, connector, methods, kind, read, maxAnswerBytes },
+      { method, params: paramsWith, connector, methods, kind, read, maxResponseBytes },
       admission,
       signal,
     );
@@ -124,7 +124,7 @@ export class PortalClient {
       signal,
       repeatable,
       connector,
-      maxAnswerBytes,
+      maxResponseBytes,
     }: CallOptions & { readonly halt?: boolean } = {},
   ): Promise<Record<string, CommandOutcome>> {
     const whole = batchParams(commands, halt);
@@ -157,7 +157,7 @@ export class PortalClient {
           if (given !== '' && connector === undefined) throwRefusedConnector(sent, value, asked);
           return { value, usage: usageOfBatch(sent, answer, value) };
         },
-        maxAnswerBytes,
+        maxResponseBytes,
       },
       admission,
       signal,

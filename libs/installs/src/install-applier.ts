@@ -17,7 +17,7 @@ export class InstallApplier {
   constructor(
     private readonly store: InstallStore,
     private readonly bindings: BindingRequests,
-    private readonly administrators: Administrators,
+    private readonly administrators: AdministratorCheck,
     private readonly log: Log,
   ) {}
 
@@ -81,7 +81,7 @@ export class InstallApplier {
 const TIMEOUT_MS = 15_000;
 
 /** Checks whether a user may install the application for a portal. */
-export class Administrators {
+export class AdministratorCheck {
   constructor(
     private readonly allowHosts: readonly string[],
     private readonly rateLimiter: PortalRateLimiter,

@@ -13,7 +13,7 @@ import {
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { BindingRequests } from './binding-requests.js';
-import { Administrators, InstallApplier } from './install-applier.js';
+import { AdministratorCheck, InstallApplier } from './install-applier.js';
 import { InstallStore } from './install-store.js';
 import { InstallVerifier } from './install-verifier.js';
 import { Installer } from './installer.js';
@@ -52,7 +52,7 @@ export class InstallsModule {
       {
         provide: InstallApplier,
         useFactory: (store: InstallStore, bindings: BindingRequests, dataSource: DataSource) => {
-          const administrators = new Administrators(allowHosts, new PortalRateLimiter(dataSource, log));
+          const administrators = new AdministratorCheck(allowHosts, new PortalRateLimiter(dataSource, log));
           return new InstallApplier(store, bindings, administrators, log);
         },
         inject: [InstallStore, BindingRequests, DataSource],

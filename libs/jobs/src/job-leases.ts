@@ -122,14 +122,14 @@ export class JobLeases {
 
   /**
    * Stores the progress and resets the attempts.
-   * @param isHarmless the job has run long enough in this process not to be a suspect
+   * @param isCleared the job has run long enough in this process not to be a suspect
    */
-  async report(id: string, progress: JobProgress, isHarmless: boolean): Promise<boolean> {
+  async report(id: string, progress: JobProgress, isCleared: boolean): Promise<boolean> {
     return await this.change(
       id,
       `progress = $3::jsonb, attempts = 0, error = NULL,
        lost_leases = CASE WHEN $4 AND progress IS DISTINCT FROM $3::jsonb THEN 0 ELSE lost_leases END`,
-      [JSON.stringify(progress), isHarmless],
+      [JSON.stringify(progress), isCleared],
     );
   }
 

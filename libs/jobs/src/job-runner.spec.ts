@@ -15,14 +15,14 @@ const consumer = 'smart-process-sync';
 describe('jobs of a consumer', () => {
   let database: TestDatabase;
   let source: DataSource;
-  let tasks: PortalJobs;
+  let queue: PortalJobs;
   const runners: JobRunner[] = [];
   let member = 0;
 
   beforeAll(async () => {
     database = await freshDatabase('libs/portals');
     source = await new DataSource(databaseOptions(database.url, 'spec')).initialize();
-    tasks = new PortalJobs(source);
+    queue = new PortalJobs(source);
   });
   afterEach(async () => {
     await Promise.all(runners.splice(0).map((one) => one.stop()));
@@ -61,15 +61,15 @@ describe('jobs of a consumer', () => {
 
   async function ended(id: string): Promise<PortalJob> {
     return await eventually(async () => {
-      const task = await tasks.find(id);
-      if (!task || !['done', 'failed'].includes(task.state)) throw new Error(`still ${task?.state}`);
-      return task;
+      const job = await queue.find(id);
+      if (!job || !['done', 'failed'].includes(job.state)) throw new Error(`still ${job?.state}`);
+      return job;
     });
   }
 
   /** As if it had been done, so many seconds ago. */
   async function wasDone(memberId: string, kind: string, secondsAgo: number): Promise<string> {
-    const { id } = await tasks.request(consumer, memberId, kind);
+    const { id } = await queue.request(consumer, memberId, kind);
     await source.query(
       `UPDATE portals.tasks SET state = 'done', requested_at = now() - make_interval(secs => $2 + 1),
          ended_at = now() - make_interval(secs => $2) WHERE id = $1`,
@@ -88,7 +88,7 @@ describe('jobs of a consumer', () => {
 
   it('are done once, by whichever process looks first, and keep what came of them', async () => {
     const done: string[] = [];
-    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const { id } = await queue.request(consumer, await portal(), 'backfill');
     const handler: JobHandler = async ({ job, report }) => {
       await report({ items: 5 });
       done.push(job.id);
@@ -102,12 +102,12 @@ describe('jobs of a consumer', () => {
 
   it('are one while they wait, and start once more when they are asked for while they run', async () => {
     const memberId = await portal();
-    const first = await tasks.request(consumer, memberId, 'backfill');
-    expect((await tasks.request(consumer, memberId, 'backfill')).id).toBe(first.id);
+    const first = await queue.request(consumer, memberId, 'backfill');
+    expect((await queue.request(consumer, memberId, 'backfill')).id).toBe(first.id);
     let runs = 0;
     runner(async () => {
       runs += 1;
-      if (runs === 1) await tasks.request(consumer, memberId, 'backfill');
+      if (runs === 1) await queue.request(consumer, memberId, 'backfill');
       return { runs };
     });
     expect(await ended(first.id)).toMatchObject({ progress: { runs: 2 } });
@@ -116,9 +116,9 @@ describe('jobs of a consumer', () => {
 
   it('have their waiting retries due now when their portal is woken, and those of no other portal', async () => {
     const [one, other] = [await portal(), await portal()];
-    for (const memberId of [one, other]) await tasks.request(consumer, memberId, 'backfill');
+    for (const memberId of [one, other]) await queue.request(consumer, memberId, 'backfill');
     await source.query(`UPDATE portals.tasks SET due_at = now() + interval '10 minutes'`);
-    await tasks.wake(new Set([one]));
+    await queue.wake(new Set([one]));
     await expect(
       source.query('SELECT member_id AS of FROM portals.tasks WHERE due_at <= clock_timestamp()'),
     ).resolves.toEqual([{ of: one }]);
@@ -146,10 +146,10 @@ describe('jobs of a consumer', () => {
     });
     runners.push(made);
     const firstRun = once(started, 'run');
-    const { id } = await tasks.request(consumer, memberId, 'bind', 'interactive');
+    const { id } = await queue.request(consumer, memberId, 'bind', 'interactive');
     made.start();
     await firstRun;
-    await tasks.request(consumer, memberId, 'bind', 'interactive');
+    await queue.request(consumer, memberId, 'bind', 'interactive');
     expect(await ended(id)).toMatchObject({ state: 'done', progress: { runs: 2 } });
   });
 
@@ -171,12 +171,12 @@ describe('jobs of a consumer', () => {
       },
     });
     runners.push(made);
-    const first = await tasks.request(consumer, slow, 'bind');
+    const first = await queue.request(consumer, slow, 'bind');
     made.start();
-    await eventually(async () => expect(await tasks.find(first.id)).toMatchObject({ state: 'running' }));
-    const waits = await tasks.request(consumer, await portal(), 'bind');
-    await ended((await tasks.request(consumer, fresh, 'bind', 'interactive')).id);
-    expect(await tasks.find(waits.id)).toMatchObject({ state: 'waiting' });
+    await eventually(async () => expect(await queue.find(first.id)).toMatchObject({ state: 'running' }));
+    const waits = await queue.request(consumer, await portal(), 'bind');
+    await ended((await queue.request(consumer, fresh, 'bind', 'interactive')).id);
+    expect(await queue.find(waits.id)).toMatchObject({ state: 'waiting' });
     held.resolve();
     await ended(waits.id);
   });
@@ -198,9 +198,9 @@ describe('jobs of a consumer', () => {
     runners.push(made);
     const [first, second] = portals;
     for (const memberId of [first, second]) {
-      await tasks.request(consumer, String(memberId), 'bind', 'interactive');
+      await queue.request(consumer, String(memberId), 'bind', 'interactive');
     }
-    const waits = await tasks.request(consumer, String(portals[2]), 'bind');
+    const waits = await queue.request(consumer, String(portals[2]), 'bind');
     made.start();
     await expect(ended(waits.id)).resolves.toMatchObject({ state: 'done' });
     held.resolve();
@@ -209,7 +209,7 @@ describe('jobs of a consumer', () => {
   it('are taken newest first, where the runner says so', async () => {
     const order: string[] = [];
     const portals = [await portal(), await portal(), await portal()];
-    for (const memberId of portals) await tasks.request(consumer, memberId, 'bind');
+    for (const memberId of portals) await queue.request(consumer, memberId, 'bind');
     const made = new JobRunner({
       dataSource: source,
       consumer,
@@ -265,7 +265,7 @@ describe('jobs of a consumer', () => {
   });
 
   it('are not asked for at a portal that nobody knows', async () => {
-    await expect(tasks.request(consumer, 'nobody', 'backfill')).rejects.toMatchObject({
+    await expect(queue.request(consumer, 'nobody', 'backfill')).rejects.toMatchObject({
       code: 'NOT_INSTALLED',
     });
   });
@@ -281,8 +281,8 @@ describe('jobs of a consumer', () => {
       return {};
     };
     const both = [
-      await tasks.request(consumer, memberId, 'backfill'),
-      await tasks.request(consumer, memberId, 'reconcile'),
+      await queue.request(consumer, memberId, 'backfill'),
+      await queue.request(consumer, memberId, 'reconcile'),
     ];
     runner(handler);
     for (const { id } of both) await ended(id);
@@ -290,7 +290,7 @@ describe('jobs of a consumer', () => {
   });
 
   it('of a process without heartbeat are taken over, and its later reports are ignored', async () => {
-    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const { id } = await queue.request(consumer, await portal(), 'backfill');
     const gate = new EventEmitter();
     const asleep = once(gate, 'wake');
     const frozen = once(gate, 'frozen');
@@ -302,12 +302,12 @@ describe('jobs of a consumer', () => {
       gate.emit('frozen', signal.aborted);
       return { by: 'the first' };
     });
-    await eventually(async () => expect((await tasks.find(id))?.state).toBe('running'));
+    await eventually(async () => expect((await queue.find(id))?.state).toBe('running'));
     runner(async () => ({ by: 'the second' }));
     expect(await ended(id)).toMatchObject({ progress: { by: 'the second' } });
     gate.emit('wake');
     expect(await frozen).toEqual([true]);
-    expect(await tasks.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
+    expect(await queue.find(id)).toMatchObject({ state: 'done', progress: { by: 'the second' } });
   });
 
   /** As if so many processes had been killed with it in hand, the last one this long ago. */
@@ -320,7 +320,7 @@ describe('jobs of a consumer', () => {
   }
 
   it('count the end of their process as an attempt', async () => {
-    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const { id } = await queue.request(consumer, await portal(), 'backfill');
     await lostItsProcess(id, 1, '1 ms');
     let seen: PortalJob | undefined;
     runner(async ({ job }) => {
@@ -333,18 +333,18 @@ describe('jobs of a consumer', () => {
 
   it('wait longer each time that their process ends', async () => {
     const [soon, late] = [
-      await tasks.request(consumer, await portal(), 'backfill'),
-      await tasks.request(consumer, await portal(), 'backfill'),
+      await queue.request(consumer, await portal(), 'backfill'),
+      await queue.request(consumer, await portal(), 'backfill'),
     ];
     await lostItsProcess(soon.id, 3, '9 minutes');
     await lostItsProcess(late.id, 3, '1 minute');
     runner(async () => ({}));
     await ended(soon.id);
-    expect(await tasks.find(late.id)).toMatchObject({ state: 'running', lostLeases: 2 });
+    expect(await queue.find(late.id)).toMatchObject({ state: 'running', lostLeases: 2 });
   });
 
   it('run exclusively once they are suspected of crashing the process', async () => {
-    const suspect = await tasks.request(consumer, await portal(), 'backfill');
+    const suspect = await queue.request(consumer, await portal(), 'backfill');
     await lostItsProcess(suspect.id, 3, '9 minutes');
     const gate = new EventEmitter();
     const released = once(gate, 'release');
@@ -360,7 +360,7 @@ describe('jobs of a consumer', () => {
       return {};
     });
     await eventually(async () => expect(started).toEqual([suspect.id]));
-    const other = await tasks.request(consumer, await portal(), 'backfill');
+    const other = await queue.request(consumer, await portal(), 'backfill');
     const looks = jest.spyOn(source, 'query');
     await eventually(async () => expect(looks.mock.calls.length).toBeGreaterThan(5));
     looks.mockRestore();
@@ -372,8 +372,8 @@ describe('jobs of a consumer', () => {
 
   it('that keep crashing their process fail as poison, and the others go on', async () => {
     const memberId = await portal();
-    const poison = await tasks.request(consumer, memberId, 'backfill');
-    const other = await tasks.request(consumer, memberId, 'reconcile');
+    const poison = await queue.request(consumer, memberId, 'backfill');
+    const other = await queue.request(consumer, memberId, 'reconcile');
     await lostItsProcess(poison.id, 5, '1 ms');
     const started: string[] = [];
     runner(async ({ job }) => {
@@ -381,7 +381,7 @@ describe('jobs of a consumer', () => {
       return {};
     });
     await ended(other.id);
-    expect(await tasks.find(poison.id)).toMatchObject({
+    expect(await queue.find(poison.id)).toMatchObject({
       state: 'failed',
       attempts: 5,
       error: expect.stringMatching(/^poison: the process that did it ended or stood still 5 times/),
@@ -390,12 +390,12 @@ describe('jobs of a consumer', () => {
   });
 
   it('that make progress are no suspects any more', async () => {
-    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const { id } = await queue.request(consumer, await portal(), 'backfill');
     await lostItsProcess(id, 4, '1 hour');
     let after: PortalJob | undefined;
     runner(async ({ report }) => {
       await report({ items: 1 });
-      after = await tasks.find(id);
+      after = await queue.find(id);
       return {};
     });
     await ended(id);
@@ -407,8 +407,8 @@ describe('jobs of a consumer', () => {
     const gate = new EventEmitter();
     const released = once(gate, 'release');
     const started: string[] = [];
-    for (const kind of ['backfill', 'reconcile']) await tasks.request(consumer, slow, kind);
-    const quick = await tasks.request(consumer, await portal(), 'backfill');
+    for (const kind of ['backfill', 'reconcile']) await queue.request(consumer, slow, kind);
+    const quick = await queue.request(consumer, await portal(), 'backfill');
     runner(
       async ({ job }) => {
         started.push(job.memberId);
@@ -424,15 +424,15 @@ describe('jobs of a consumer', () => {
   });
 
   it('of a process that shuts down are released at once, with their progress', async () => {
-    const { id } = await tasks.request(consumer, await portal(), 'backfill');
+    const { id } = await queue.request(consumer, await portal(), 'backfill');
     const first = runner(async ({ report, signal }) => {
       await report({ items: 7 });
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
       return {};
     });
-    await eventually(async () => expect((await tasks.find(id))?.progress).toEqual({ items: 7 }));
+    await eventually(async () => expect((await queue.find(id))?.progress).toEqual({ items: 7 }));
     await first.stop();
-    expect(await tasks.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
+    expect(await queue.find(id)).toMatchObject({ state: 'waiting', progress: { items: 7 } });
     runner(async ({ job }) => ({ from: job.progress }));
     expect(await ended(id)).toMatchObject({ progress: { from: { items: 7 } } });
   });
@@ -440,7 +440,7 @@ describe('jobs of a consumer', () => {
   it('that yield go on behind those that wait, with their progress and no error', async () => {
     const members = [await portal(), await portal()];
     const jobs = [];
-    for (const memberId of members) jobs.push(await tasks.request(consumer, memberId, 'backfill'));
+    for (const memberId of members) jobs.push(await queue.request(consumer, memberId, 'backfill'));
     const order: string[] = [];
     const take: JobHandler = async ({ job, report }) => {
       order.push(job.memberId);
@@ -455,15 +455,15 @@ describe('jobs of a consumer', () => {
   });
 
   it('that failed are tried again when that may help, and else say why', async () => {
-    const hopeless = await tasks.request(consumer, await portal(), 'backfill');
-    const busy = await tasks.request(consumer, await portal(), 'backfill');
+    const hopeless = await queue.request(consumer, await portal(), 'backfill');
+    const busy = await queue.request(consumer, await portal(), 'backfill');
     runner(async ({ job }) => {
       if (job.id === hopeless.id) throw Object.assign(new Error('ACCESS_DENIED'), { recovery: 'never' });
       throw Object.assign(new Error('QUERY_LIMIT_EXCEEDED'), { recovery: 'wait' });
     });
     expect(await ended(hopeless.id)).toMatchObject({ error: 'ACCESS_DENIED' });
     await eventually(async () => {
-      expect(await tasks.find(busy.id)).toMatchObject({
+      expect(await queue.find(busy.id)).toMatchObject({
         state: 'waiting',
         attempts: 0,
         error: expect.stringContaining('QUERY_LIMIT_EXCEEDED'),
@@ -474,10 +474,10 @@ describe('jobs of a consumer', () => {
   it('show the last of each kind', async () => {
     const memberId = await portal();
     runner(async () => ({}));
-    await ended((await tasks.request(consumer, memberId, 'backfill')).id);
-    await ended((await tasks.request(consumer, memberId, 'reconcile')).id);
-    const again = await tasks.request(consumer, memberId, 'backfill');
-    const latest = await tasks.latest(consumer, memberId);
+    await ended((await queue.request(consumer, memberId, 'backfill')).id);
+    await ended((await queue.request(consumer, memberId, 'reconcile')).id);
+    const again = await queue.request(consumer, memberId, 'backfill');
+    const latest = await queue.latest(consumer, memberId);
     expect(latest.map(({ kind }) => kind)).toEqual(['backfill', 'reconcile']);
     expect(latest[0]?.id).toBe(again.id);
   });
@@ -491,7 +491,7 @@ describe('jobs of a consumer', () => {
       [busy],
     );
     expect(rows).toEqual({ count: 21, hasLast: true });
-    expect(await tasks.find(first)).toBeDefined();
+    expect(await queue.find(first)).toBeDefined();
   });
 
   describe('of all portals', () => {
@@ -504,11 +504,11 @@ describe('jobs of a consumer', () => {
       const endedLast = await wasDone(two, 'reconcile', 10);
       await wasDone(two, 'count', 1);
       await wasDone(two, 'backfill', 1_000);
-      const waiting = await tasks.request(consumer, two, 'backfill');
-      const running = await tasks.request(consumer, one, 'count');
+      const waiting = await queue.request(consumer, two, 'backfill');
+      const running = await queue.request(consumer, one, 'count');
       await isTaken(running.id, '15 s');
-      await tasks.request('another-consumer', one, 'backfill');
-      const overview = await tasks.overview(consumer, kinds);
+      await queue.request('another-consumer', one, 'backfill');
+      const overview = await queue.overview(consumer, kinds);
       expect(overview.tasks.map(({ id }) => id)).toEqual([running.id, waiting.id, endedLast, before]);
       expect(overview).toMatchObject({ running: 1, waiting: 1 });
       expect(overview.tasks[0]).toMatchObject({
@@ -520,9 +520,9 @@ describe('jobs of a consumer', () => {
     });
 
     it('say when the process of one is not heard of any more', async () => {
-      const { id } = await tasks.request(consumer, await portal(), 'backfill');
+      const { id } = await queue.request(consumer, await portal(), 'backfill');
       await isTaken(id, '-1 s');
-      expect((await tasks.overview(consumer, kinds)).tasks).toMatchObject([{ id, isSilent: true }]);
+      expect((await queue.overview(consumer, kinds)).tasks).toMatchObject([{ id, isSilent: true }]);
     });
 
     it('are counted, where they are too many to be shown', async () => {
@@ -537,7 +537,7 @@ describe('jobs of a consumer', () => {
          FROM generate_series(1, 300) n, (VALUES ('reconcile', 'waiting'), ('backfill', 'done')) each (kind, state)`,
         [consumer],
       );
-      const { tasks: shown, waiting } = await tasks.overview(consumer, kinds);
+      const { tasks: shown, waiting } = await queue.overview(consumer, kinds);
       expect([waiting, shown.length]).toEqual([300, 150]);
     });
   });

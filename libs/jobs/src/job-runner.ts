@@ -185,9 +185,9 @@ export class JobRunner {
     const startedAt = performance.now();
     const report = async (progress: JobProgress): Promise<void> => {
       attempts = 0;
-      const isHarmless = performance.now() - startedAt >= (this.options.harmlessAfterMs ?? HARMLESS_AFTER_MS);
-      if (!(await this.leases.report(job.id, progress, isHarmless))) lost.abort(new LeaseLostError());
-      if (isHarmless && this.suspect === job) this.suspect = undefined;
+      const isCleared = performance.now() - startedAt >= (this.options.harmlessAfterMs ?? HARMLESS_AFTER_MS);
+      if (!(await this.leases.report(job.id, progress, isCleared))) lost.abort(new LeaseLostError());
+      if (isCleared && this.suspect === job) this.suspect = undefined;
       signal.throwIfAborted();
     };
     log.info(named(job), 'job started');

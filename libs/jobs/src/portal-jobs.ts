@@ -134,19 +134,19 @@ export class PortalJobs {
 
   /** The latest job of each kind at this portal, most recently requested first. */
   async latest(consumer: string, memberId: string): Promise<PortalJob[]> {
-    const tasks = await this.dataSource.query<PortalJob[]>(
+    const jobs = await this.dataSource.query<PortalJob[]>(
       `SELECT DISTINCT ON (kind) ${JOB_COLUMNS} FROM portals.tasks
        WHERE consumer = $1 AND member_id = $2 ORDER BY kind, requested_at DESC`,
       [consumer, memberId],
     );
-    return tasks.toSorted((a, b) => b.requestedAt.getTime() - a.requestedAt.getTime());
+    return jobs.toSorted((a, b) => b.requestedAt.getTime() - a.requestedAt.getTime());
   }
 
   /** @param kinds the kinds of ended jobs to list */
   async overview(consumer: string, kinds: readonly string[]): Promise<JobOverview> {
     const columns = `${JOB_COLUMNS}, state = 'running' AND lease_until < clock_timestamp() AS "isSilent",
       (SELECT domain FROM portals.portals portal WHERE portal.member_id = one.member_id)`;
-    const tasks = await this.dataSource.query<JobOverview['tasks']>(
+    const jobs = await this.dataSource.query<JobOverview['tasks']>(
       `(SELECT ${columns} FROM portals.tasks one
         WHERE consumer = $1 AND state IN ('waiting', 'running') ORDER BY state, due_at, id LIMIT $3)
        UNION ALL
@@ -165,7 +165,7 @@ export class PortalJobs {
        FROM portals.tasks WHERE consumer = $1 AND state IN ('waiting', 'running')`,
       [consumer],
     );
-    return { running: 0, waiting: 0, ...counts, tasks };
+    return { running: 0, waiting: 0, ...counts, tasks: jobs };
   }
 
   /**

@@ -40,21 +40,21 @@ export interface ServiceReporterOptions {
 /** Reports this process to the database every few seconds. Its failures affect nothing else. */
 export class ServiceReporter {
   private readonly replica = randomUUID();
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
 
   constructor(private readonly options: ServiceReporterOptions) {
-    this.loop = new PeriodicJob(`report of the ${options.service}`, REPORT_EVERY_MS, options.log, () =>
+    this.periodic = new PeriodicJob(`report of the ${options.service}`, REPORT_EVERY_MS, options.log, () =>
       this.report(),
     );
   }
 
   start(): void {
-    this.loop.start();
+    this.periodic.start();
   }
 
   /** Removes the process from the list; never rejects. */
   async stop(): Promise<void> {
-    await this.loop.stop();
+    await this.periodic.stop();
     const { service, database } = this.options;
     await database
       .query('DELETE FROM platform.service_processes WHERE service = $1 AND replica = $2', [

@@ -72,8 +72,8 @@ export function usePoll<Answer>(
     }
     if (!failure.value && !isRepeated()) return;
     const lastedMs = performance.now() - startedAt;
-    const usualMs = typeof everyMs === 'number' ? everyMs : everyMs();
-    const pauseMs = Math.max(usualMs, Math.min(PAUSE_FACTOR * lastedMs, MAX_PAUSE_MS));
+    const intervalMs = typeof everyMs === 'number' ? everyMs : everyMs();
+    const pauseMs = Math.max(intervalMs, Math.min(PAUSE_FACTOR * lastedMs, MAX_PAUSE_MS));
     timer = setTimeout(() => void round(asked, signal), pauseMs);
   };
   const stop = (): void => {

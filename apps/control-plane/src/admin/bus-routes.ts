@@ -103,19 +103,19 @@ export function addBusRoutes(
 
 /** The remaining messages or processes, and what to do about them. */
 function formatRetireRejection({
-  because,
+  reason,
   status,
   unsubscribed,
 }: Extract<Retirement, { outcome: 'refused' }>): string {
   const { consumer } = status;
   const already = unsubscribed ? ' It gets no more events already.' : '';
-  switch (because) {
+  switch (reason) {
     case 'processes':
       return `${consumer} is still at work: ${processesOf(status)}. Stop it first (npm start runs every consumer under apps/: npm run remove:consumer, then start it again); or use --drain: then it gets no more events, and works off what waits.${already}`;
     case 'messages':
       return `${consumer} still has work: ${workOf(status)}. Start it to work this off, replay or drop its dead letters; or throw all of it away with --drop.${already}`;
     default:
-      return because satisfies never;
+      return reason satisfies never;
   }
 }
 

@@ -15,7 +15,7 @@ const PAUSE_MS = 70;
 /** Retries the installs that could not be checked when they came. */
 @Injectable()
 export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
   private isStopped = false;
 
   constructor(
@@ -24,7 +24,7 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
     private readonly installer: Installer,
     @Inject(LOG) private readonly log: Log,
   ) {
-    this.loop = new PeriodicJob('pending installs', EVERY_MS, log, async () => {
+    this.periodic = new PeriodicJob('pending installs', EVERY_MS, log, async () => {
       await this.budget.prune();
       const takeAll = (): Promise<number> =>
         this.pending.takeDue(
@@ -37,12 +37,12 @@ export class PendingInstallsRunner implements OnApplicationBootstrap, OnApplicat
   }
 
   onApplicationBootstrap(): void {
-    this.loop.start();
+    this.periodic.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.isStopped = true;
-    await this.loop.stop();
+    await this.periodic.stop();
   }
 
   /** Waits for the budget. @returns false during shutdown */

@@ -17,18 +17,18 @@ export interface PortalWakerOptions {
 
 /** Makes what waits for a portal due when the portal works again, instead of at its scheduled time. */
 export class PortalWaker {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
 
   constructor(private readonly options: PortalWakerOptions) {
-    this.loop = new PeriodicJob('waking portals', CHECK_INTERVAL_MS, options.log, () => this.wakeAll());
+    this.periodic = new PeriodicJob('waking portals', CHECK_INTERVAL_MS, options.log, () => this.wakeAll());
   }
 
   start(): void {
-    this.loop.start();
+    this.periodic.start();
   }
 
   async stop(): Promise<void> {
-    await this.loop.stop();
+    await this.periodic.stop();
   }
 
   private async wakeAll(): Promise<void> {

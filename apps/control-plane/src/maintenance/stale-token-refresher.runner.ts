@@ -9,7 +9,7 @@ const PORTALS_A_DAY = 2_000;
 /** Once a day, refreshes the tokens of idle portals before they expire. */
 @Injectable()
 export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModuleDestroy {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
   private readonly ending = new AbortController();
 
   constructor(
@@ -17,7 +17,7 @@ export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModu
     private readonly lease: LeaderLease,
     @Inject(LOG) log: Log,
   ) {
-    this.loop = new PeriodicJob('token keep-alive', EVERY_MS, log, async () => {
+    this.periodic = new PeriodicJob('token keep-alive', EVERY_MS, log, async () => {
       if (!lease.isLeader()) return;
       const { refreshed, failed } = await refresher.refreshStaleTokens(PORTALS_A_DAY, this.ending.signal);
       if (refreshed + failed > 0)
@@ -26,13 +26,13 @@ export class StaleTokenRefresherRunner implements OnApplicationBootstrap, OnModu
   }
 
   onApplicationBootstrap(): void {
-    this.loop.start();
-    this.lease.onChange((isLeader) => isLeader && this.loop.trigger());
+    this.periodic.start();
+    this.lease.onChange((isLeader) => isLeader && this.periodic.trigger());
   }
 
   /** Runs before the database is closed: a granted pair is stored. */
   async onModuleDestroy(): Promise<void> {
     this.ending.abort();
-    await this.loop.stop();
+    await this.periodic.stop();
   }
 }

@@ -78,22 +78,22 @@ export interface StateMetricsOptions {
  * until it can be counted again.
  */
 export class StateMetrics {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
   private readonly unsubscribe: () => void;
 
   constructor(private readonly options: StateMetricsOptions) {
     const { lease, log, everyMs = COLLECT_EVERY_MS } = options;
-    this.loop = new PeriodicJob('state metrics', everyMs, log, () => this.collect());
-    this.unsubscribe = lease.onChange(() => this.loop.trigger());
+    this.periodic = new PeriodicJob('state metrics', everyMs, log, () => this.collect());
+    this.unsubscribe = lease.onChange(() => this.periodic.trigger());
   }
 
   start(): void {
-    this.loop.start();
+    this.periodic.start();
   }
 
   async stop(): Promise<void> {
     this.unsubscribe();
-    await this.loop.stop();
+    await this.periodic.stop();
     for (const each of all) each.reset();
   }
 

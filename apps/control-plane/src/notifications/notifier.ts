@@ -16,10 +16,10 @@ import {
 
 const CHECK_INTERVAL_MS = 15_000;
 /** Of each channel: thousands of portals that are to be told hold up no webhook. */
-const MAX_AT_ONCE = 20;
+const CONCURRENCY = 20;
 const TIMEOUT_MS = 10_000;
 /** The answer is not looked at, only its status. */
-const MAX_ANSWER_BYTES = 64 * 1_024;
+const MAX_RESPONSE_BYTES = 64 * 1_024;
 /** Who does not take it for a day is not told any more: the state is on the console. */
 const MAX_AGE_MS = 24 * 3_600_000;
 
@@ -75,7 +75,7 @@ class NotificationError extends Error {
  * Webhooks says, and inside the portal that it is about. The leader looks and delivers.
  */
 export class Notifier {
-  private readonly loop: PeriodicJob;
+  private readonly periodic: PeriodicJob;
   private readonly alerts: Alerts;
   private readonly now: () => number;
   private readonly isOn: boolean;
@@ -89,7 +89,7 @@ export class Notifier {
     this.isOn = channels.length > 0;
     this.now = now;
     this.alerts = new Alerts(dataSource, channels, now);
-    this.loop = new PeriodicJob('notifications', CHECK_INTERVAL_MS, log, async () => {
+    this.periodic = new PeriodicJob('notifications', CHECK_INTERVAL_MS, log, async () => {
       if (!options.lease.isLeader()) return;
       await this.look();
       await this.deliver();
@@ -97,11 +97,11 @@ export class Notifier {
   }
 
   start(): void {
-    if (this.isOn) this.loop.start();
+    if (this.isOn) this.periodic.start();
   }
 
   async stop(): Promise<void> {
-    await this.loop.stop();
+    await this.periodic.stop();
   }
 
   /** Queues what has changed. What cannot be read stays as it was. */
@@ -145,7 +145,7 @@ export class Notifier {
   /** Delivers what is due; what is not taken is tried again for a day, with the same id. */
   async deliver(): Promise<void> {
     const { log } = this.options;
-    const taken = await Promise.all(CHANNELS.map((each) => this.alerts.takeDue(each, MAX_AT_ONCE)));
+    const taken = await Promise.all(CHANNELS.map((each) => this.alerts.takeDue(each, CONCURRENCY)));
     await Promise.all(
       taken.flat().map(async ({ id, channel, message, attempts, createdAt }) => {
         const { type } = message;
@@ -188,7 +188,7 @@ export class Notifier {
         'webhook-signature': `v1,${signature}`,
       },
       timeoutMs: TIMEOUT_MS,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
       allowHosts,
     });
     const { httpStatus } = result;

@@ -33,8 +33,8 @@ export class EventIngress {
   async accept(form: FormTree): Promise<void> {
     const receivedAt = Date.now();
     const envelope = parseEnvelope(form);
-    const proof = this.authenticator.authenticate(envelope, form);
-    if (proof !== undefined) await proof;
+    const pending = this.authenticator.authenticate(envelope, form);
+    if (pending !== undefined) await pending;
     const event = openEvent(form, envelope, receivedAt);
     if (CHANGES_INSTALL.has(event.name)) await this.changeInstall(event);
     this.tests.onEvent(event.memberId, event.name);

@@ -78,7 +78,7 @@ const MAX_WAITING = 100;
 const SLOT_MS = 1_000;
 /** Each costs a socket. Beyond it the oldest ends. */
 const MAX_SLOW = 64;
-const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024;
 
 /** Wrong tokens of one address; a right one costs nothing. */
 const ADDRESS_BURST = 20;
@@ -202,7 +202,7 @@ export class FrameAuthenticator {
     if (slots.pendingCount >= MAX_WAITING_OF_PORTAL || this.slots.pendingCount >= MAX_WAITING) {
       throw this.limited(503, 'busy');
     }
-    const giveBack = this.pay(portal.memberId, claim, isWrite);
+    const refund = this.pay(portal.memberId, claim, isWrite);
     const signal = AbortSignal.timeout(this.timeoutMs);
     let result: CheckResult;
     try {
@@ -218,7 +218,7 @@ export class FrameAuthenticator {
       throw new RequestRejectedError(503, 'portal-unreachable', { cause: error });
     }
     checks.inc({ outcome: result.isValid ? 'accepted' : 'refused' });
-    if (result.isValid) giveBack();
+    if (result.isValid) refund();
     return result;
   }
 
@@ -266,16 +266,16 @@ export class FrameAuthenticator {
       if (!this.byUser.take(user)) throw this.limited(429, 'too-many-checks');
       // A read asks once in two minutes; writes ask as often as a user likes.
       return () => {
-        if (!isWrite) this.byUser.giveBack(user);
+        if (!isWrite) this.byUser.refund(user);
       };
     }
     const source = sourceOfPage(address);
     if (!this.byAddress.take(source)) throw this.limited(429, 'too-many-wrong-tokens');
     if (!this.byPortal.take(memberId)) {
-      this.byAddress.giveBack(source);
+      this.byAddress.refund(source);
       throw this.limited(429, 'too-many-checks');
     }
-    return () => this.byAddress.giveBack(source);
+    return () => this.byAddress.refund(source);
   }
 
   private limited(status: 429 | 503, reason: string): RequestRejectedError {
@@ -358,7 +358,7 @@ export class FrameAuthenticator {
   private async askOwnApplication(memberId: string, signal: AbortSignal): Promise<string> {
     const { result } = await this.clients
       .for(memberId)
-      .call('app.info', {}, { signal, maxAnswerBytes: MAX_ANSWER_BYTES })
+      .call('app.info', {}, { signal, maxResponseBytes: MAX_RESPONSE_BYTES })
       .catch(asOurs);
     return idOf(application.parse(result));
   }
@@ -375,7 +375,7 @@ export class FrameAuthenticator {
       memberId,
       tokens,
       timeoutMs: this.timeoutMs,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
       allowHosts: this.allowHosts,
       userAgent: USER_AGENT,
       spanAttributes: { 'relay.member_id': memberId },

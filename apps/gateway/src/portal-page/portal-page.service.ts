@@ -136,7 +136,7 @@ export class PortalReads {
 
   private async askForTypes(memberId: string): Promise<OfferedTypes> {
     const signal = AbortSignal.timeout(TYPES_TIMEOUT_MS);
-    const options = { signal, maxAnswerBytes: MAX_TYPES_BYTES };
+    const options = { signal, maxResponseBytes: MAX_TYPES_BYTES };
     const client = this.clients.for(memberId);
     const titles = new Map<number, string>();
     try {

@@ -15,7 +15,7 @@ describe('a request budget', () => {
         for (const { afterMs, isReturned } of given) {
           nowMs += afterMs;
           if (!budget.take('one')) continue;
-          if (isReturned) budget.giveBack('one');
+          if (isReturned) budget.refund('one');
           else spent += 1;
           expect(spent).toBeLessThanOrEqual(5 + (nowMs / 1_000) * 2 + 1e-9);
         }

@@ -31,7 +31,7 @@ export class RequestBudget {
   }
 
   /** What was taken turned out to cost nothing. */
-  giveBack(key: string): void {
+  refund(key: string): void {
     const bucket = this.filled(key);
     bucket.stock = Math.min(this.burst, bucket.stock + 1);
   }

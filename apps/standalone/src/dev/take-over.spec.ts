@@ -16,9 +16,9 @@ describe('a consumer that npm run dev takes over', () => {
 
   it('is taken until it is given back, and then nothing is left', () => {
     expect(takenOver(dataDir)).toEqual(new Set());
-    const giveBack = takeOver(dataDir, 'greeter');
+    const release = takeOver(dataDir, 'greeter');
     expect(takenOver(dataDir)).toEqual(new Set(['greeter']));
-    giveBack();
+    release();
     expect(takenOver(dataDir)).toEqual(new Set());
     expect(existsSync(join(dataDir, 'dev'))).toBe(false);
   });

@@ -17,7 +17,7 @@ function request(changes: Partial<PostRequest> = {}): PostRequest {
     contentType: 'application/json',
     body: '{}',
     timeoutMs: 10_000,
-    maxAnswerBytes: 1_000_000,
+    maxResponseBytes: 1_000_000,
     allowHosts: [peer.host],
     ...changes,
   };
@@ -194,7 +194,7 @@ describe('a response', () => {
     const bomb = gzipSync(Buffer.alloc(50_000_000));
     expect(bomb.byteLength).toBeLessThan(100_000);
     peer.answer = () => ({ headers: packed, body: bomb });
-    expect(await post(request({ maxAnswerBytes: 100_000 }))).toMatchObject({
+    expect(await post(request({ maxResponseBytes: 100_000 }))).toMatchObject({
       code: 'BAD_ANSWER',
       detail: 'too-long',
     });

@@ -14,7 +14,7 @@ export interface PostRequest {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
-  readonly maxAnswerBytes: number;
+  readonly maxResponseBytes: number;
   /** `host[:port]` that may be plain http and have any address. All other hosts must be https and public. */
   readonly allowHosts: readonly string[];
   readonly signal?: AbortSignal | undefined;
@@ -54,7 +54,7 @@ const AGENTS = createHttpAgents();
  * @throws the signal's reason when the caller aborts
  */
 export async function post(request: PostRequest, agents: HttpAgents = AGENTS): Promise<HttpResult> {
-  const { url, signal, timeoutMs, maxAnswerBytes } = request;
+  const { url, signal, timeoutMs, maxResponseBytes } = request;
   signal?.throwIfAborted();
   const agent = agentFor(request, agents);
   if (agent === undefined) return { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
@@ -74,9 +74,9 @@ export async function post(request: PostRequest, agents: HttpAgents = AGENTS): P
       },
       body: request.body,
     },
-    { timeoutMs, maxBytes: maxAnswerBytes, signal },
+    { timeoutMs, maxBytes: maxResponseBytes, signal },
   );
-  return await toHttpResult(response, maxAnswerBytes);
+  return await toHttpResult(response, maxResponseBytes);
 }
 
 function agentFor(
@@ -92,11 +92,11 @@ function agentFor(
 }
 
 /** Maps a response to an `HttpResult`, which keeps only the status and the text. */
-export async function toHttpResult(response: ReadResponse, maxAnswerBytes: number): Promise<HttpResult> {
+export async function toHttpResult(response: ReadResponse, maxResponseBytes: number): Promise<HttpResult> {
   switch (response.kind) {
     case 'answer': {
       const { httpStatus, bytes, encoding } = response;
-      const body = await readBody(bytes, encoding, maxAnswerBytes);
+      const body = await readBody(bytes, encoding, maxResponseBytes);
       return body.ok ? { ...body, httpStatus } : badAnswer(httpStatus, body.detail);
     }
     case 'too-long':

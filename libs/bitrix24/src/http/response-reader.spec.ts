@@ -45,7 +45,7 @@ describe('a process that is blocked beyond the deadline of a request', () => {
       contentType: 'application/json',
       body: '{}',
       timeoutMs,
-      maxAnswerBytes: 1_000,
+      maxResponseBytes: 1_000,
       allowHosts: [host],
     });
   }

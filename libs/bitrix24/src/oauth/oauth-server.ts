@@ -6,7 +6,7 @@ import { post } from '../http/http-request.js';
 import { parseJson } from '../rest/response.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
-const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024;
 /** `settings/oauth/index.md`; used if the response has no valid `expires_in`. */
 const TOKEN_LIFETIME_SECONDS = 3600;
 /** Lifetime of the refresh token, 180 days: no server grants an access token for longer. */
@@ -121,7 +121,7 @@ export class OAuthServer {
       headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
       body: form.toString(),
       timeoutMs,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
       // The operator has configured this server, so any address is allowed.
       allowHosts: [this.#tokenUrl.host],
       signal,

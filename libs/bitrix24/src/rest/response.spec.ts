@@ -13,7 +13,7 @@ import type { ReadResponse } from '../http/response-reader.js';
 /** Total number of answers, a quarter for each kind of request; `FUZZ_ANSWERS=50000` or more for a thorough run. */
 const ANSWERS = Number(process.env['FUZZ_ANSWERS'] ?? 10_000);
 const OVER_SOCKETS = 400;
-const MAX_ANSWER_BYTES = 20_000;
+const MAX_RESPONSE_BYTES = 20_000;
 
 function checkError(error: unknown): void {
   if (!(error instanceof Bitrix24Error)) throw new Error(`no Bitrix24Error but ${inspect(error)}`);
@@ -49,7 +49,7 @@ function options(url: string, hooked: boolean): PortalClientOptions {
     tokens: credentials(url, hooked),
     rateLimiter: new RecordingRateLimiter(),
     allowHosts: ['127.0.0.1'],
-    maxAnswerBytes: MAX_ANSWER_BYTES,
+    maxResponseBytes: MAX_RESPONSE_BYTES,
     repeatPauseMs: () => 0,
   };
 }
@@ -84,7 +84,7 @@ describe('any response of a portal', () => {
       await fc.assert(
         fc.asyncProperty(reception, fc.boolean(), async (received, hooked) => {
           const client = new PortalClient(options('http://127.0.0.1', hooked), () =>
-            toHttpResult(received, MAX_ANSWER_BYTES),
+            toHttpResult(received, MAX_RESPONSE_BYTES),
           );
           await ask[name]?.(client).catch(checkError);
         }),

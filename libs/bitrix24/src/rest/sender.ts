@@ -28,7 +28,7 @@ export interface SenderOptions {
   readonly tokens: TokenStore;
   readonly allowHosts: readonly string[];
   readonly timeoutMs: number;
-  readonly maxAnswerBytes?: number | undefined;
+  readonly maxResponseBytes?: number | undefined;
   readonly rateLimiter: RateLimiter | undefined;
   readonly priority: Priority;
   readonly repeatPauseMs?: ((repeat: number) => number) | undefined;
@@ -47,7 +47,7 @@ export interface RestRequest<T> {
   /** The executed methods in lower case: the method, or the commands' methods and `batch`. */
   readonly methods: readonly string[];
   readonly kind: Idempotency;
-  readonly maxAnswerBytes?: number | undefined;
+  readonly maxResponseBytes?: number | undefined;
   /** Parses the response; its error counts as the request's error, so that a damaged response is retried. */
   readonly read: (
     answer: RestResponse,
@@ -239,7 +239,7 @@ export class Sender {
       memberId,
       allowHosts,
       timeoutMs,
-      maxAnswerBytes = Infinity,
+      maxResponseBytes: clientLimit = Infinity,
       userAgent,
       spanAttributes,
     } = this.options;
@@ -257,9 +257,9 @@ export class Sender {
           headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
           body: JSON.stringify(access.kind === 'oauth' ? { ...params, auth: access.accessToken } : params),
           timeoutMs,
-          maxAnswerBytes: Math.min(
-            maxAnswerBytes,
-            request.maxAnswerBytes ?? Infinity,
+          maxResponseBytes: Math.min(
+            clientLimit,
+            request.maxResponseBytes ?? Infinity,
             maxResponseBytes(methods),
           ),
           allowHosts,

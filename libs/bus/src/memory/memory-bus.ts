@@ -288,11 +288,11 @@ class MemoryReceipt implements Receipt {
     if (!this.settle()) return;
     this.message.attempts += countsAsAttempt ? 1 : 0;
     this.message.firstFailedAt ??= Date.now();
-    this.comeBack(afterMs);
+    this.scheduleRetry(afterMs);
   }
 
   async defer(afterMs: number, _code?: string): Promise<void> {
-    if (this.settle()) this.comeBack(afterMs);
+    if (this.settle()) this.scheduleRetry(afterMs);
   }
 
   async dead(failure: Failure): Promise<void> {
@@ -313,7 +313,7 @@ class MemoryReceipt implements Receipt {
     return true;
   }
 
-  private comeBack(afterMs: number): void {
+  private scheduleRetry(afterMs: number): void {
     const { broker, consumer } = this.consumption;
     this.message.deliveryCount = 0;
     broker.enqueueLater(consumer, this.message, tierFor(afterMs, broker.retryDelaysMs));

@@ -19,7 +19,7 @@ interface WritingTake {
 }
 
 /** A transaction that writes for longer than this is not waited for: a publish is ended by its timeout long before. */
-const LONGEST_WRITE_MS = 60_000;
+const MAX_WRITE_MS = 60_000;
 
 /**
  * Where the next take of each shard begins to read: the `available_at` below which every row has been taken. Rows that
@@ -74,7 +74,7 @@ export class TakeCursors {
 
   private observe({ at, xmin, xid }: TakeSnapshot): void {
     const sinceMs = this.nowMs();
-    if (this.next && (xmin >= this.next.xid || sinceMs - this.next.sinceMs > LONGEST_WRITE_MS)) {
+    if (this.next && (xmin >= this.next.xid || sinceMs - this.next.sinceMs > MAX_WRITE_MS)) {
       this.horizon = this.next.at;
       this.next = this.last === this.next ? undefined : this.last;
     }

@@ -27,7 +27,7 @@ describe('the outcome of a delivery', () => {
     );
     expect(decisions).toEqual([
       ...DEFAULT_RETRY_DELAYS_MS.map((afterMs) => ({ kind: 'retry', afterMs })),
-      { kind: 'dead', because: 'failed' },
+      { kind: 'dead', reason: 'failed' },
     ]);
   });
 
@@ -68,7 +68,7 @@ describe('the outcome of a delivery', () => {
     for (const recovery of ['wait', 'reauthorize']) {
       const after = (heldMs: number) =>
         decide(failed({ recovery }), { attempts: 0, firstFailedAt: now - heldMs }, rules, now);
-      expect(after(week)).toEqual({ kind: 'dead', because: 'hold-expired' });
+      expect(after(week)).toEqual({ kind: 'dead', reason: 'hold-expired' });
       expect(after(week - 1)).toMatchObject({ kind: 'wait' });
     }
   });
@@ -76,7 +76,7 @@ describe('the outcome of a delivery', () => {
   it('gives up at once on a permanent error', () => {
     expect(decideFresh({ code: 'ACCESS_DENIED', recovery: 'never' })).toEqual({
       kind: 'dead',
-      because: 'failed',
+      reason: 'failed',
     });
   });
 

@@ -9,7 +9,7 @@ export type Decision =
   /** The event is not to blame: it comes back without having spent an attempt. */
   | { kind: 'wait'; afterMs: number }
   /** `failed`: by its own error. `hold-expired`: the event is fine, but its portal could not be called for too long. */
-  | { kind: 'dead'; because: 'failed' | 'hold-expired' };
+  | { kind: 'dead'; reason: 'failed' | 'hold-expired' };
 
 export interface History {
   /** Failed attempts before this one. */
@@ -44,19 +44,19 @@ export function decide(
   switch (recovery) {
     case 'retry': {
       const delayMs = retryDelaysMs[attempts];
-      if (delayMs === undefined) return { kind: 'dead', because: 'failed' };
+      if (delayMs === undefined) return { kind: 'dead', reason: 'failed' };
       return { kind: 'retry', afterMs: Math.max(delayMs, retryAfterMs ?? 0) };
     }
     case 'wait':
       return waitedTooLong
-        ? { kind: 'dead', because: 'hold-expired' }
+        ? { kind: 'dead', reason: 'hold-expired' }
         : { kind: 'wait', afterMs: retryAfterMs ?? waitMs(firstFailedAt ?? now, now) };
     case 'reauthorize':
       return waitedTooLong
-        ? { kind: 'dead', because: 'hold-expired' }
+        ? { kind: 'dead', reason: 'hold-expired' }
         : { kind: 'wait', afterMs: retryAfterMs ?? REAUTHORIZE_MS };
     case 'never':
-      return { kind: 'dead', because: 'failed' };
+      return { kind: 'dead', reason: 'failed' };
     default:
       return assertUnreachable(recovery);
   }

@@ -9,7 +9,7 @@ import {
   DEFAULT_BATCHING,
   ExpectedReturns,
   LaneTimers,
-  LONGEST_RETURN_WAIT_MS,
+  MAX_RETURN_WAIT_MS,
   WaitBudget,
 } from './lane-timing.js';
 import { Lanes } from './lanes.js';
@@ -96,7 +96,7 @@ export class Dispatcher {
   private readonly batching: BatchLinger;
   private readonly returns: ExpectedReturns;
   /** A lane waits for returns, in total, no longer than this before its next batch. */
-  private readonly returnWaits = new WaitBudget(LONGEST_RETURN_WAIT_MS);
+  private readonly returnWaits = new WaitBudget(MAX_RETURN_WAIT_MS);
   private readonly circuitBreaker = new CircuitBreaker();
   private readonly running = new Set<Promise<void>>();
   /** Lanes that linger to collect a larger batch. */

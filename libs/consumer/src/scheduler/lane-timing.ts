@@ -108,11 +108,11 @@ const RETURNS_TTL_MS = 180_000;
 /** Events that become due in the same quarter of a second are one group. */
 const GROUP_MS = 250;
 /** The portal's rate limit saves up the requests of 25 seconds, so that it loses none of them meanwhile. */
-const MAX_RETURN_WAIT_MS = 6_000;
+const MAX_GROUP_WAIT_MS = 6_000;
 /** A tier delivers thousands within this time after they are due. */
 const RETURN_GRACE_MS = 1_000;
 /** For one group; a lane waits no longer in total before its next batch, however many groups follow each other. */
-export const LONGEST_RETURN_WAIT_MS = MAX_RETURN_WAIT_MS + GROUP_MS + RETURN_GRACE_MS;
+export const MAX_RETURN_WAIT_MS = MAX_GROUP_WAIT_MS + GROUP_MS + RETURN_GRACE_MS;
 
 /**
  * Events of a portal that this process sent to a retry tier, and which come back together: a flood that exceeded its
@@ -170,7 +170,7 @@ export class ExpectedReturns {
     if (!groups) return 0;
     const left = this.keep(memberId, groups, now);
     const waits = left.map(({ dueAt, events }) => {
-      const worthMs = Math.min(MAX_RETURN_WAIT_MS, this.lingerPerEntryMs * events);
+      const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * events);
       return dueAt - now <= worthMs ? dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS) : 0;
     });
     return Math.max(0, ...waits);

@@ -138,7 +138,7 @@ export class Settler {
     if (decision.kind === 'done') this.done += 1;
     if (decision.kind === 'retry' || decision.kind === 'wait') this.returns(memberId, decision.afterMs);
     const reason = outcome.ok ? { code: '', message: '' } : toFailure(outcome.error);
-    const isExpired = decision.kind === 'dead' && decision.because === 'hold-expired';
+    const isExpired = decision.kind === 'dead' && decision.reason === 'hold-expired';
     const failure = isExpired ? holdExpired(reason, holdDays) : reason;
     this.record(receipt, decision.kind, failure.code || undefined, first);
     switch (decision.kind) {

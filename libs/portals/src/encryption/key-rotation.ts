@@ -68,7 +68,7 @@ interface Row {
   sealed: Record<string, string | null>;
 }
 
-const ROWS_AT_ONCE = 200;
+const PAGE_SIZE = 200;
 
 /**
  * Re-encrypts all sealed columns with the first key of TOKEN_KEYS, row by row: a row is updated only while it still has
@@ -194,11 +194,11 @@ export class KeyRotation {
       const rows: Row[] = await queryRows<Row>(
         this.dataSource,
         `${select(table)} ${after} ORDER BY ${key} LIMIT $1`,
-        [ROWS_AT_ONCE, ...(last ?? [])],
+        [PAGE_SIZE, ...(last ?? [])],
       );
       yield* rows;
       last = rows.at(-1)?.key;
-      if (rows.length < ROWS_AT_ONCE) return;
+      if (rows.length < PAGE_SIZE) return;
     }
   }
 

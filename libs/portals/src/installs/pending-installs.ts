@@ -42,7 +42,7 @@ const GIVEN_UP_AFTER = '2 days';
 /** Anybody can post claims; they must not fill the disk. */
 const LIMITS = { total: 10_000, perMember: 20 };
 /** Evicted together, because finding the largest source reads the whole table. */
-const EVICTED_AT_ONCE = 100;
+const EVICTION_BATCH_SIZE = 100;
 
 interface Row {
   memberId: string;
@@ -123,7 +123,7 @@ export class PendingInstalls {
          WHERE (SELECT count(*) FROM portals.pending_installs) >= $2
            AND NOT EXISTS (SELECT FROM portals.pending_installs WHERE member_id = $1)
          ORDER BY count(*) OVER (PARTITION BY coalesce(source, proof_hash)) DESC, tries DESC, kept_at LIMIT $3)`,
-      [memberId, LIMITS.total, EVICTED_AT_ONCE],
+      [memberId, LIMITS.total, EVICTION_BATCH_SIZE],
     );
     if (evicted === 0) return;
     this.log.warn(

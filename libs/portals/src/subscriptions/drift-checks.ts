@@ -10,7 +10,7 @@ const AFTER_DRIFT_MS = 3_600_000;
 const REQUEST_TIMEOUT_MS = 2 * 3_600_000;
 /** After a downtime all portals are due: as many are taken as would take a fifth of a day. */
 const CATCH_UP_FACTOR = 5;
-const MIN_AT_ONCE = 10;
+const MIN_BATCH_SIZE = 10;
 
 /** Numbers of handlers in which a portal differed from what is wanted. */
 export interface DriftCounts {
@@ -60,7 +60,7 @@ export class DriftChecks {
          LIMIT greatest($1, (SELECT ceil(count(*) * $2::float8) FROM portals.drift_checks))
          FOR UPDATE OF drift_checks SKIP LOCKED)
        RETURNING member_id AS "memberId"`,
-      [MIN_AT_ONCE, (CATCH_UP_FACTOR * sweepEveryMs) / DAY_MS, REQUEST_TIMEOUT_MS],
+      [MIN_BATCH_SIZE, (CATCH_UP_FACTOR * sweepEveryMs) / DAY_MS, REQUEST_TIMEOUT_MS],
     );
     return taken.map(({ memberId }) => memberId);
   }

@@ -83,7 +83,7 @@ const LOCK_TIMEOUT_MS = 5_000;
 
 /** The result of a removal: nothing was changed unless `removed`. */
 export type Removal =
-  { removed: true; dropped: number } | { removed: false; because: 'processes' | 'messages' };
+  { removed: true; dropped: number } | { removed: false; reason: 'processes' | 'messages' };
 
 const ALIVE_SQL = `
   SELECT count(*)::int AS alive FROM bus.consumer_processes
@@ -120,13 +120,13 @@ export async function removeConsumer(database: pg.Pool, consumer: string, drop: 
 
 async function remove(client: pg.PoolClient, consumer: string, drop: boolean): Promise<Removal> {
   const claimed = await claimLeases(client, consumer, shards);
-  if (claimed.length !== shards.length) return { removed: false, because: 'processes' };
+  if (claimed.length !== shards.length) return { removed: false, reason: 'processes' };
   await client.query('LOCK TABLE bus.subscriptions IN ACCESS EXCLUSIVE MODE');
   const { rows: alive } = await client.query<{ alive: number }>(ALIVE_SQL, [consumer, STALE_AFTER_SECONDS]);
-  if (alive[0]?.alive !== 0) return { removed: false, because: 'processes' };
+  if (alive[0]?.alive !== 0) return { removed: false, reason: 'processes' };
   const { rows: left } = await client.query<{ left: number }>(LEFT_SQL, [consumer]);
   const messages = left[0]?.left ?? 0;
-  if (messages > 0 && !drop) return { removed: false, because: 'messages' };
+  if (messages > 0 && !drop) return { removed: false, reason: 'messages' };
   await unsubscribe(client, consumer);
   for (const table of ['messages', 'dead_letters', 'trials', 'consumer_processes', 'shard_leases']) {
     await client.query(`DELETE FROM bus.${table} WHERE consumer = $1`, [consumer]);

@@ -230,8 +230,8 @@ export class RabbitAdmin implements BusAdmin {
   ): Promise<Retirement | undefined> {
     const status = await this.statusOf(consumer);
     const refused = { outcome: 'refused', status, unsubscribed } as const;
-    if (status.processes.length > 0 || status.shardsServed > 0) return { ...refused, because: 'processes' };
-    return countMessages(status) > 0 && !drop ? { ...refused, because: 'messages' } : undefined;
+    if (status.processes.length > 0 || status.shardsServed > 0) return { ...refused, reason: 'processes' };
+    return countMessages(status) > 0 && !drop ? { ...refused, reason: 'messages' } : undefined;
   }
 
   async close(): Promise<void> {
