@@ -1,6 +1,6 @@
 import type { AdminClient } from './admin-client.js';
 import { parseTime } from './duration.js';
-import { parseEntity } from './entity.js';
+import { parseObjectType } from './object-type.js';
 import { UsageError } from './usage-error.js';
 
 /** The result of a command: `value` for `--json`, `text` for a person. */
@@ -51,7 +51,7 @@ export const OPTIONS_OF_COMMANDS = {
   entity: {
     flags: '--entity <entity>',
     summary: 'only of lead, deal, contact, company, quote, invoice, or a smart process by its number',
-    parse: parseEntity,
+    parse: parseObjectType,
   },
   url: { flags: '--url <address>', summary: 'the public address of the gateway: https://relay.example.com' },
   clientId: { flags: '--client-id <id>', summary: "the application's client_id" },

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import ts from 'typescript';
 import { formatTypes } from './generate-types.js';
-import { parseEntity } from './entity.js';
+import { parseObjectType } from './object-type.js';
 
 type DescribedType = Parameters<typeof formatTypes>[1][number];
 
@@ -128,10 +128,10 @@ describe('--entity', () => {
     ['31', 31, 'Invoice'],
     ['147', 147, 'SmartProcess147'],
   ])('%s is entityTypeId %i', (text, entityTypeId, name) => {
-    expect(parseEntity(text)).toEqual({ entityTypeId, name });
+    expect(parseObjectType(text)).toEqual({ entityTypeId, name });
   });
 
   it.each(['deals', '', '0', '-1', '2147483648', '1e3', '__proto__'])('%j is refused', (text) => {
-    expect(() => parseEntity(text)).toThrow('must be lead, deal');
+    expect(() => parseObjectType(text)).toThrow('must be lead, deal');
   });
 });

@@ -1,22 +1,22 @@
 import { userFieldsResponse, type UserFieldsResponse } from '@relay/admin-contract';
 import type { AdminClient } from './admin-client.js';
 import type { Report } from './command.js';
-import { type Entity, STANDARD_ENTITIES } from './entity.js';
+import { type ObjectType, STANDARD_OBJECT_TYPES } from './object-type.js';
 import { findPortal } from './portal-name.js';
 
 type UserField = UserFieldsResponse['fields'][number];
 /** The user fields of one object type. */
-type DescribedType = Entity & UserFieldsResponse;
+type DescribedType = ObjectType & UserFieldsResponse;
 
 /**
  * TypeScript with a zod schema and a type for the user fields of each object type of a portal.
  * @param entity one; undefined: the standard ones
  * @throws StartupError if the portal cannot be asked
  */
-export async function generateTypes(api: AdminClient, name: string, entity?: Entity): Promise<Report> {
+export async function generateTypes(api: AdminClient, name: string, entity?: ObjectType): Promise<Report> {
   const { memberId, domain } = await findPortal(api, name);
   const described: DescribedType[] = [];
-  for (const one of entity ? [entity] : STANDARD_ENTITIES) {
+  for (const one of entity ? [entity] : STANDARD_OBJECT_TYPES) {
     const path = `/portals/${encodeURIComponent(memberId)}/user-fields/${one.entityTypeId}`;
     described.push({ ...one, ...userFieldsResponse.parse(await api.send('GET', path)) });
   }

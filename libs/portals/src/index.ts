@@ -18,7 +18,7 @@ export type { ReachabilityChange, ReachabilityReport, TestOutcome } from './reac
 export { hasApplicationToken } from './repository/application-token.js';
 export { PortalQuery } from './repository/portal-query.js';
 export type { ListedPortal, PortalOverview } from './repository/portal-query.js';
-export { CorrectionCounts } from './repository/correction-counts.js';
+export { CorrectionCounts } from './statistics/correction-counts.js';
 export { PortalRepository } from './repository/portal-repository.js';
 export { invalidSettings, PortalSettings } from './repository/portal-settings.js';
 export type { InvalidSettings, SettingsChange } from './repository/portal-settings.js';

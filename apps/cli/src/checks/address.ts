@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import { z } from 'zod';
 import { ok, problem, type Finding } from './finding.js';
-import type { Settings } from './settings.js';
+import type { Settings } from './environment.js';
 
 const TIMEOUT_MS = 8_000;
 const MAX_LIVE_BYTES = 64 * 1_024;

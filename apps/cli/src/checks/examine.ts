@@ -9,7 +9,7 @@ import { checkDatabase, type DatabaseOptions } from './database.js';
 import { bounded, skipped, type Finding } from './finding.js';
 import { checkKeys, checkPortals, checkPortalSettings } from './portals.js';
 import { checkDisk, checkServices } from './services.js';
-import { readSettings, type Settings } from './settings.js';
+import { readSettings, type Settings } from './environment.js';
 
 export interface DoctorOptions extends DatabaseOptions {
   /** For each check. */

@@ -13,7 +13,7 @@ import {
 } from '@relay/portals';
 import type { DataSource } from 'typeorm';
 import { ok, problemsOrOk, problem, shortened, type Finding } from './finding.js';
-import type { Settings } from './settings.js';
+import type { Settings } from './environment.js';
 
 /** A binding takes seconds; a control plane looks for portals without it every minute. */
 const UNBOUND_AFTER_MINUTES = 5;

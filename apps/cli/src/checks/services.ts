@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { ok, problemsOrOk, problem, skipped, type Finding } from './finding.js';
-import type { Settings } from './settings.js';
+import type { Settings } from './environment.js';
 
 const API_TIMEOUT_MS = 5_000;
 /** As much as a journal takes. */

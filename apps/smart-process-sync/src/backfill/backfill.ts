@@ -6,7 +6,7 @@ import { inTransaction, PortalClients } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { ALL_FIELDS, toItemRow } from '../items/item-row.js';
 import { itemsTotal, MirrorStore } from '../items/mirror-store.js';
-import { throwIfTransient } from '../keyset-scan/error-scope.js';
+import { throwIfTransient } from '../items/error-scope.js';
 import { type ScanPage, scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
 import { TypeStore } from '../types/type-store.js';
 import { Progress, Reporter, track } from './progress.js';

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { MirrorStore } from '../items/mirror-store.js';
-import { isPortalError } from '../keyset-scan/error-scope.js';
+import { isPortalError } from '../items/error-scope.js';
 import { Catalogues, type Catalogue, isCode } from '../types/catalogue.js';
 import { LeftOut } from '../types/field.js';
 import { type MirroredType, TypeStore } from '../types/type-store.js';

@@ -16,7 +16,7 @@ import {
   readChainedBatch,
   type ScanCursor,
 } from './chained-batch.js';
-import { isItemError, isPortalError } from './error-scope.js';
+import { isItemError, isPortalError } from '../items/error-scope.js';
 
 /** The items of one type between two ids. */
 export interface ScanPage {

@@ -7,7 +7,7 @@ import { Backfill } from '../backfill/backfill.js';
 import { Progress, Reporter, track } from '../backfill/progress.js';
 import { type RefreshedType, TypeRefresh } from '../backfill/type-refresh.js';
 import { MirrorStore } from '../items/mirror-store.js';
-import { throwIfTransient } from '../keyset-scan/error-scope.js';
+import { throwIfTransient } from '../items/error-scope.js';
 import { scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
 import { TypeStore } from '../types/type-store.js';
 import { RepairStep } from './repair-step.js';

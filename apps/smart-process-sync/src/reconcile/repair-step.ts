@@ -6,7 +6,7 @@ import type { Findings } from '../backfill/progress.js';
 import { ALL_FIELDS, type ItemRow, storedTime, toItemRow } from '../items/item-row.js';
 import { itemsTotal, MirrorStore } from '../items/mirror-store.js';
 import { resolveMissing } from '../items/missing-items.js';
-import { isPortalError } from '../keyset-scan/error-scope.js';
+import { isPortalError } from '../items/error-scope.js';
 import type { ScanPage } from '../keyset-scan/keyset-scan.js';
 
 /**
