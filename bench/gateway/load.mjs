@@ -1,6 +1,7 @@
 /**
  * The load, in a process of its own: so many keep-alive connections to this machine, each with one request in flight,
- * until so many requests are answered or the time is over. Ends with the process that started it.
+ * until so many requests are answered or the time is over: as fast as they are answered, or at a rate. Ends with the process
+ * that started it.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -13,6 +14,7 @@ import { quantile } from '../support/quantiles.mjs';
  * @property {number} requests
  * @property {number} connections
  * @property {number} timeoutMs
+ * @property {number} [perSecond] a request is due every so often, whether or not those before it are answered
  */
 /**
  * @typedef {object} Result
@@ -35,7 +37,7 @@ process.on('message', (/** @type {Order} */ order) => {
 process.once('disconnect', () => process.exit());
 
 /** @param {Order} order @returns {Promise<Result>} */
-async function run({ port, bodies, requests, connections, timeoutMs }) {
+async function run({ port, bodies, requests, connections, timeoutMs, perSecond = Infinity }) {
   const messages = bodies.map((body) => messageOf(body, port));
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(port)));
   /** @type {number[]} */
@@ -47,9 +49,13 @@ async function run({ port, bodies, requests, connections, timeoutMs }) {
     if (status === 200) accepted += 1;
     waitsMs.push(performance.now() - sentAt);
   };
-  const next = () => (sent < requests ? messages[sent++ % messages.length] : undefined);
+  const next = () => {
+    if (sent >= requests) return undefined;
+    const dueAt = begin + (sent * 1_000) / perSecond;
+    return { message: messages[sent++ % messages.length] ?? '', dueAt };
+  };
   try {
-    await Promise.all(sockets.map((socket) => talk(socket, next, answered)));
+    await Promise.all(sockets.map((socket) => talk(socket, next, answered, perSecond < Infinity)));
   } finally {
     clearTimeout(late);
     for (const socket of sockets) socket.destroy();
@@ -67,20 +73,27 @@ async function open(port) {
 }
 
 /**
- * One request after the other, until there is none.
+ * One request after the other, until there is none. One that was due before this connection was free has waited since then.
  * @param {import('node:net').Socket} socket
- * @param {() => string | undefined} next
+ * @param {() => { message: string, dueAt: number } | undefined} next
  * @param {(status: number, sentAt: number) => void} answered
+ * @param {boolean} isPaced
  * @returns {Promise<void>}
  */
-function talk(socket, next, answered) {
+function talk(socket, next, answered, isPaced) {
   return new Promise((resolve, reject) => {
     let [sentAt, received] = [0, ''];
     const send = () => {
-      const message = next();
-      if (message === undefined) return resolve();
-      sentAt = performance.now();
-      socket.write(message);
+      const one = next();
+      if (one === undefined) return resolve();
+      const now = performance.now();
+      const write = (/** @type {number} */ since) => {
+        sentAt = since;
+        socket.write(one.message);
+      };
+      if (one.dueAt > now) setTimeout(() => write(performance.now()), one.dueAt - now);
+      // At the highest speed, dueAt is when all began.
+      else write(isPaced ? one.dueAt : now);
     };
     socket.setEncoding('latin1');
     socket.on('data', (/** @type {string} */ text) => {

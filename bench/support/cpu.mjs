@@ -19,6 +19,32 @@ export function cpuSeconds(pid) {
 }
 
 /**
+ * The same to the nanosecond, as the scheduler counts it for each thread. @param {number} pid
+ * @throws where the system does not tell
+ */
+export function threadSeconds(pid) {
+  let nanoseconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const [spent] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+    nanoseconds += Number(spent);
+  }
+  return nanoseconds / 1e9;
+}
+
+/** Of the broker on this machine, whoever uses it; 0 where it is elsewhere. */
+export function brokerCpuSeconds() {
+  let seconds = 0;
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      if (readFileSync(`/proc/${pid}/comm`, 'utf8') === 'beam.smp\n') seconds += cpuSeconds(Number(pid)) ?? 0;
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return seconds;
+}
+
+/**
  * Of the server's processes that have this database open; PostgreSQL says so in their titles. They are watched, because
  * what a process has taken is gone with it: autovacuum's workers come and go.
  */
