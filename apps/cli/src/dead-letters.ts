@@ -4,8 +4,10 @@ import {
   deadLetterResponse,
   deadLettersResponse,
   type DeadLetterPage,
+  type DeadLettersResponse,
 } from '@relay/admin-contract';
 import type { GivenOptions, Report } from './command.js';
+import { pause } from '@relay/platform';
 import { formatAge } from './duration.js';
 import type { AdminClient } from './admin-client.js';
 import { memberIdIn, readDomains } from './portal-name.js';
@@ -16,6 +18,12 @@ const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'domain
 const TRUNCATED_HINT =
   'There are more dead letters than one request scans: handle the oldest first, or filter by --consumer.';
 
+/** Many dead letters of RabbitMQ are read once, in the control plane, before the first list. */
+const READING_EVERY_MS = 1_000;
+const MAX_READING_MS = 120_000;
+/** A list that is younger is that of now. */
+const MAX_UNSAID_AGE_MS = 5_000;
+
 export async function listDead(api: AdminClient, options: GivenOptions): Promise<Report> {
   const query = new URLSearchParams(Object.entries(await filtersIn(api, options)));
   if (options.limit !== undefined) query.set('limit', String(options.limit));
@@ -23,10 +31,13 @@ export async function listDead(api: AdminClient, options: GivenOptions): Promise
     if (options.consumer === undefined) throw new UsageError('--after needs the --consumer of that one.');
     query.set('after', options.after);
   }
-  const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
+  const found = await readList(api, query);
   const { deadLetters, matching, complete, next } = found;
-  if (matching === 0)
-    return { value: found, text: complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}` };
+  const age = ageHint(found);
+  if (matching === 0) {
+    const text = complete ? 'No dead letters.' : `None found. ${TRUNCATED_HINT}`;
+    return { value: found, text: [text, ...age].join('\n') };
+  }
   const domains = await readDomains(api);
   const rows = deadLetters.map(({ consumer, id, lastFailedAt, attempts, code, memberId, event, entity }) => [
     consumer,
@@ -48,8 +59,25 @@ export async function listDead(api: AdminClient, options: GivenOptions): Promise
         ]
       : []),
     ...(complete || next !== undefined ? [] : [TRUNCATED_HINT]),
+    ...age,
   ];
   return { value: found, text: lines.join('\n') };
+}
+
+/** Once all of them are read, or enough for the page. */
+async function readList(api: AdminClient, query: URLSearchParams): Promise<DeadLettersResponse> {
+  const deadline = performance.now() + MAX_READING_MS;
+  for (;;) {
+    const found = deadLettersResponse.parse(await api.send('GET', `/dead-letters?${query}`));
+    if (found.countedAt !== null || found.next !== undefined || performance.now() >= deadline) return found;
+    await pause(READING_EVERY_MS);
+  }
+}
+
+function ageHint({ countedAt }: DeadLettersResponse): string[] {
+  if (countedAt === null) return ['They are still being read: ask again for all of them.'];
+  const isOld = Date.now() - Date.parse(countedAt) > MAX_UNSAID_AGE_MS;
+  return isOld ? [`As of ${formatAge(countedAt)} ago: later ones are not in it yet.`] : [];
 }
 
 export async function showDead(api: AdminClient, consumer: string, id: string): Promise<Report> {

@@ -47,6 +47,11 @@ export const deadLettersResponse = z.object({
   complete: z.boolean(),
   /** With a consumer: after which letter the next page begins, if there is one. */
   next: z.string().optional(),
+  /**
+   * As of when this is the list: with RabbitMQ, many letters are not read for each list. Null: they are being read for the first
+   * time, and these are those that match so far.
+   */
+  countedAt: z.string().nullable(),
 });
 export type DeadLettersResponse = z.output<typeof deadLettersResponse>;
 export type ListedDeadLetter = DeadLettersResponse['deadLetters'][number];
@@ -76,7 +81,7 @@ export const deadLetterGroupsResponse = z.object({
   /** False: there are more dead letters, or causes, than one request examines; or they are still being counted. */
   complete: z.boolean(),
   /**
-   * When the oldest of these counts was made; many letters are counted every half minute, or after a replay or drop. Null:
+   * As of when the oldest of these counts is; many letters are counted every half minute at most. Null:
    * they are being counted for the first time, and the rest is what was counted so far.
    */
   countedAt: z.string().nullable(),

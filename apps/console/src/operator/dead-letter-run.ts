@@ -20,6 +20,8 @@ export interface Selection {
 const FOLLOW_EVERY_MS = 2_000;
 /** Reports of processes are a few seconds old: one quiet reading proves nothing. */
 const QUIET_READINGS = 4;
+/** The first may have begun before it was quiet, and the second before the first was over. */
+const QUIET_COUNTS = 3;
 const FOLLOW_MAX_MS = 10 * 60_000;
 const MAX_LISTED = 1_000;
 
@@ -117,11 +119,20 @@ export function useDeadLetterRun() {
     signal: AbortSignal,
   ): Promise<void> {
     const until = performance.now() + FOLLOW_MAX_MS;
-    for (let quiet = 0; !signal.aborted && performance.now() < until;) {
+    let quiet = 0;
+    /** Of many letters, several readings in a row can be of one count. */
+    let counts = new Set<string>();
+    while (!signal.aborted && performance.now() < until) {
       try {
-        const seen = await readOutcome({ consumer, portal, startedAt, replayed: handled.value }, signal);
-        quiet = seen.open + seen.retrying === 0 ? quiet + 1 : 0;
-        const isSettled = quiet >= QUIET_READINGS || seen.diedAgain >= seen.replayed;
+        const { countedAt, ...seen } = await readOutcome(
+          { consumer, portal, startedAt, replayed: handled.value },
+          signal,
+        );
+        if (seen.open + seen.retrying > 0) [quiet, counts] = [0, new Set()];
+        else quiet += 1;
+        if (quiet > 0 && countedAt !== null) counts.add(countedAt);
+        const isQuiet = quiet >= QUIET_READINGS && counts.size >= QUIET_COUNTS;
+        const isSettled = isQuiet || seen.diedAgain >= seen.replayed;
         outcome.value = { ...seen, isSettled };
         if (isSettled) {
           announce(outcomeText(outcome.value));
@@ -166,10 +177,10 @@ async function readOutcome(
     replayed,
   }: { consumer: string; portal: string | undefined; startedAt: string; replayed: number },
   signal: AbortSignal,
-): Promise<Omit<Outcome, 'isSettled'>> {
+): Promise<Omit<Outcome, 'isSettled'> & { countedAt: string | null }> {
   const query = new URLSearchParams({ consumer, since: startedAt, limit: String(MAX_LISTED) });
   if (portal !== undefined) query.set('portal', portal);
-  const [{ consumers }, { deadLetters, matching }] = await Promise.all([
+  const [{ consumers }, { deadLetters, matching, countedAt }] = await Promise.all([
     callApi<ConsumersResponse>('/consumers', { signal }),
     callApi<DeadLettersResponse>(`/dead-letters?${query}`, { signal }),
   ]);
@@ -183,5 +194,6 @@ async function readOutcome(
     diedAgain: Math.min(replayed, Math.round(matching * part)),
     open: (status?.waiting ?? 0) + (status?.inHand ?? 0),
     retrying: status?.retrying ?? 0,
+    countedAt,
   };
 }

@@ -47,14 +47,16 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
     const { consumer, limit, after, ...given } = deadLettersQuery.parse(request.query);
     const found: DeadLetter[] = [];
     const answer: { matching: number; complete: boolean; next?: string } = { matching: 0, complete: true };
+    let countedAt: Date | null = new Date();
     await each(consumer, async (one) => {
       const list = await deadLetters.list(one, filterOf(given), limit - found.length, after);
       found.push(...list.letters);
       answer.matching += list.matching;
       answer.complete &&= list.complete;
+      countedAt = earlier(countedAt, list.countedAt);
       if (consumer !== undefined && list.next !== undefined) answer.next = list.next;
     });
-    return { deadLetters: found, ...answer };
+    return { deadLetters: found, ...answer, countedAt };
   });
   api.get('/ops/api/dead-letters/groups', async (request): Promise<Sent<typeof deadLetterGroupsResponse>> => {
     const { consumer, ...given } = deadLetterGroupsQuery.parse(request.query);
@@ -75,8 +77,7 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
       found.push(...one.groups);
       answer.matching += one.matching;
       answer.complete &&= one.complete;
-      if (countedAt) countedAt = one.countedAt && one.countedAt < countedAt ? one.countedAt : countedAt;
-      if (one.countedAt === null) countedAt = null;
+      countedAt = earlier(countedAt, one.countedAt);
     }
     const domains = await parts.portals.domainsOf([
       ...new Set(found.flatMap(({ portals }) => portals.flatMap(({ memberId }) => memberId ?? []))),
@@ -175,6 +176,11 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
       }
     }
   }
+}
+
+/** Null stands for what is not known yet. */
+function earlier(one: Date | null, other: Date | null): Date | null {
+  return one && other ? (one < other ? one : other) : null;
 }
 
 function filterOf(given: {

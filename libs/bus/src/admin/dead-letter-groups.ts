@@ -1,12 +1,5 @@
-import { formatEventName } from '@relay/events';
-import { redactText, waitAtMost } from '@relay/platform';
-import {
-  eventIn,
-  NoSuchConsumerError,
-  type DeadLetterFilter,
-  type DeadLetterRecord,
-  type ScanResult,
-} from './dead-letter-store.js';
+import { redactText } from '@relay/platform';
+import type { DeadLetterFilter, DeadLetterSummary } from './dead-letter-store.js';
 
 /** The dead letters of one consumer that have one cause. */
 export interface DeadLetterGroup {
@@ -32,7 +25,7 @@ export interface DeadLetterGroups {
   matching: number;
   /** False: more letters, or more causes, than one request examines; or they are still being counted. */
   complete: boolean;
-  /** When the letters were counted; null: they are being counted for the first time, and these are those so far. */
+  /** When the count began; null: they are being counted for the first time, and these are those so far. */
   countedAt: Date | null;
 }
 
@@ -58,9 +51,7 @@ export class DeadLetterGrouping {
 
   constructor(private readonly consumer: string) {}
 
-  add({ code, message, content, lastFailedAt }: DeadLetterRecord): void {
-    const event = eventIn(content);
-    const memberId = event?.memberId ?? null;
+  add({ code, message, memberId, event, lastFailedAt }: DeadLetterSummary): void {
     const cells = this.cellsOf(code);
     if (!cells) {
       countIn(this.others, memberId);
@@ -72,22 +63,35 @@ export class DeadLetterGrouping {
       cells.set(memberId, cell);
     }
     cell.letters += 1;
-    countIn(cell.events, event ? formatEventName(event.name, event.entityTypeId) : null);
+    countIn(cell.events, event);
     if (lastFailedAt === undefined || lastFailedAt >= (cell.lastDiedAt ?? 0)) cell.message = message;
     if (lastFailedAt === undefined) return;
     cell.firstDiedAt = Math.min(cell.firstDiedAt ?? lastFailedAt, lastFailedAt);
     cell.lastDiedAt = Math.max(cell.lastDiedAt ?? lastFailedAt, lastFailedAt);
   }
 
-  /** @param filter by portal or cause, as operators see them */
+  /** One that was added is gone: the numbers are right then, while times and message may still be of that one. */
+  remove({ code, memberId, event }: DeadLetterSummary): void {
+    const cells = this.cellsByCode.get(code);
+    const cell = cells?.get(memberId);
+    if (!cells) {
+      uncountIn(this.others, memberId);
+    } else if (cell) {
+      cell.letters -= 1;
+      uncountIn(cell.events, event);
+      if (cell.letters === 0) cells.delete(memberId);
+      if (cells.size === 0) this.cellsByCode.delete(code);
+    }
+  }
+
+  /** @param filter by portal or cause */
   result(
     isWhole: boolean,
     { memberId, code: wanted }: Pick<DeadLetterFilter, 'memberId' | 'code'> = {},
     countedAt: Date | null = new Date(),
   ): DeadLetterGroups {
     const groups: DeadLetterGroup[] = [];
-    for (const [stored, cells] of this.cellsByCode) {
-      const code = redactText(stored);
+    for (const [code, cells] of this.cellsByCode) {
       if (wanted !== undefined && code !== wanted) continue;
       const only = memberId === undefined ? undefined : cells.get(memberId);
       const meant: Iterable<[string | null, Cell]> =
@@ -138,105 +142,6 @@ export class DeadLetterGrouping {
   }
 }
 
-/** Letters that are counted anew for each request: a scan of them takes some tens of milliseconds. */
-const FEW_LETTERS = 2_000;
-const KEPT_MS = 30_000;
-const WAIT_MS = 250;
-
-interface Count {
-  readonly grouping: DeadLetterGrouping;
-  letters: number;
-  /** Undefined: it has not ended. */
-  ended: { at: Date; more: boolean } | undefined;
-  /** Somebody has replayed or dropped some of them since it began. */
-  isOutdated: boolean;
-}
-
-/**
- * What the last scan of each consumer counted. Many letters are not scanned for every look at them: a request gets the last
- * count, with its time, while the next one is made beside it; the first one gets what was counted so far.
- */
-export class DeadLetterCounts {
-  private readonly last = new Map<string, Count>();
-  private readonly running = new Map<string, { count: Count; done: Promise<void> }>();
-
-  /** @param scan holds the lock of the operators; it may wait for another one's replay */
-  constructor(
-    private readonly scan: (consumer: string, see: (letter: DeadLetterRecord) => void) => Promise<ScanResult>,
-    private readonly keptMs = KEPT_MS,
-    private readonly waitMs = WAIT_MS,
-  ) {}
-
-  /** @throws whatever the scan does, if nothing was counted before */
-  async groups(
-    consumer: string,
-    filter: Pick<DeadLetterFilter, 'memberId' | 'code'>,
-  ): Promise<DeadLetterGroups> {
-    const before = this.last.get(consumer);
-    if (before && this.isKept(before)) return resultOf(before, filter);
-    const deadline = performance.now() + this.waitMs;
-    for (;;) {
-      const { count, done } = this.running.get(consumer) ?? this.start(consumer);
-      try {
-        await waitAtMost(done, Math.max(0, deadline - performance.now()));
-      } catch (error) {
-        if (!before || error instanceof NoSuchConsumerError) throw error;
-        return resultOf(before, filter);
-      }
-      if (!count.ended) return resultOf(before ?? count, filter);
-      // It may have begun before the letters went.
-      if (!count.isOutdated || performance.now() >= deadline) return resultOf(count, filter);
-    }
-  }
-
-  /** Some letters of the consumer were replayed or dropped: the next request counts anew. */
-  outdate(consumer: string): void {
-    for (const count of [this.last.get(consumer), this.running.get(consumer)?.count])
-      if (count) count.isOutdated = true;
-  }
-
-  private isKept({ letters, ended, isOutdated }: Count): boolean {
-    if (isOutdated || letters <= FEW_LETTERS || !ended) return false;
-    return Date.now() - ended.at.getTime() < this.keptMs;
-  }
-
-  private start(consumer: string): { count: Count; done: Promise<void> } {
-    const count: Count = {
-      grouping: new DeadLetterGrouping(consumer),
-      letters: 0,
-      ended: undefined,
-      isOutdated: false,
-    };
-    const done = this.run(consumer, count).finally(() => this.running.delete(consumer));
-    // Nobody may wait for it any more.
-    done.catch(() => undefined);
-    const started = { count, done };
-    this.running.set(consumer, started);
-    return started;
-  }
-
-  private async run(consumer: string, count: Count): Promise<void> {
-    try {
-      const { more } = await this.scan(consumer, (letter) => {
-        count.letters += 1;
-        count.grouping.add(letter);
-      });
-      count.ended = { at: new Date(), more };
-      this.last.set(consumer, count);
-    } catch (error) {
-      if (error instanceof NoSuchConsumerError) this.last.delete(consumer);
-      throw error;
-    }
-  }
-}
-
-function resultOf(
-  { grouping, ended }: Count,
-  filter: Pick<DeadLetterFilter, 'memberId' | 'code'>,
-): DeadLetterGroups {
-  return grouping.result(ended !== undefined && !ended.more, filter, ended?.at ?? null);
-}
-
 function sumOf(numbers: Iterable<number>): number {
   let sum = 0;
   for (const number of numbers) sum += number;
@@ -245,6 +150,12 @@ function sumOf(numbers: Iterable<number>): number {
 
 function countIn<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function uncountIn<Key>(counts: Map<Key, number>, key: Key): void {
+  const left = (counts.get(key) ?? 0) - 1;
+  if (left > 0) counts.set(key, left);
+  else counts.delete(key);
 }
 
 function mostFrequent<Key>(counts: ReadonlyMap<Key, number>, limit: number): [Key, number][] {

@@ -31,6 +31,25 @@ export interface DeadLetter {
   receivedAt: Date | null;
 }
 
+/** What lists and counts need of a letter. */
+export interface DeadLetterSummary {
+  id: string;
+  consumer: string;
+  /** As operators see it. */
+  code: string;
+  /** As it is stored. */
+  message: string;
+  attempts: number;
+  /** Unix time in milliseconds. */
+  firstFailedAt: number | undefined;
+  lastFailedAt: number | undefined;
+  /** From the event; null for an unreadable message. */
+  memberId: string | null;
+  event: string | null;
+  entity: string | null;
+  receivedAt: number | undefined;
+}
+
 export interface DeadLetterDetail extends DeadLetter {
   /** The event as it arrived, without secrets; plain text for an unreadable message. */
   content: unknown;
@@ -45,15 +64,26 @@ export interface DeadLetterFilter {
   until?: Date;
 }
 
-/** One consumer's dead letters on either bus. The caller holds the operator lock. */
+/** One consumer's dead letters on either bus. The caller holds the operator lock, unless it reads and `readsInPlace`. */
 export interface DeadLetterStore {
+  /** Whether letters stay where they are while they are read, so that nobody else sees too few. */
+  readonly readsInPlace: boolean;
+  /** About how many letters are read to find one; 0: no other. @throws NoSuchConsumerError */
+  countToRead(consumer: string): Promise<number>;
   /**
    * Passes the dead letters to `see`, the oldest first, at most {@link SCAN_LIMIT}; all stay unchanged.
+   * @param rest called after each thousand or so; false ends the scan
    * @throws NoSuchConsumerError
    */
-  scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult>;
+  scan(
+    consumer: string,
+    see: (letter: DeadLetterRecord) => void,
+    rest?: () => Promise<boolean>,
+  ): Promise<ScanResult>;
+  /** Letters that a running scan holds, so that the bus does not count them. */
+  unacknowledged(consumer: string): number;
   /**
-   * The same from a place on, until `see` returns false: then no more letters are read than the bus needs for it.
+   * Passes the dead letters from a place on, until `see` returns false: then no more letters are read than the bus needs for it.
    * @throws NoSuchConsumerError
    */
   read(
@@ -96,9 +126,10 @@ export interface DeadLetterReader {
   find(deadline: number): Promise<'found' | 'end' | 'not yet' | 'reopen'>;
   /**
    * Returns the match that was found to its consumer with fresh retry metadata: it is stored there before it is
-   * deleted here. @returns false if it was no longer there: somebody else has taken it. @throws BusUnavailableError
+   * deleted here. @returns its id; undefined if it was no longer there: somebody else has taken it.
+   * @throws BusUnavailableError
    */
-  replay(): Promise<boolean>;
+  replay(): Promise<string | undefined>;
   /** Resolves when everything that was not replayed is back in its position. */
   close(): Promise<void>;
 }
@@ -117,34 +148,51 @@ export class NoSuchConsumerError extends Error {
 
 const MAX_SHOWN_TEXT = 4_000;
 
-export function toDeadLetter(stored: DeadLetterRecord): DeadLetter {
+export function summarize(stored: DeadLetterRecord): DeadLetterSummary {
+  const { id, consumer, message, attempts, firstFailedAt, lastFailedAt } = stored;
   const event = eventIn(stored.content);
   return {
-    id: stored.id,
-    consumer: stored.consumer,
+    id,
+    consumer,
     code: redactText(stored.code),
-    message: redactText(stored.message),
-    attempts: stored.attempts,
-    firstFailedAt: dateOf(stored.firstFailedAt),
-    lastFailedAt: dateOf(stored.lastFailedAt),
+    message,
+    attempts,
+    firstFailedAt,
+    lastFailedAt,
     memberId: event?.memberId ?? null,
     event: event ? formatEventName(event.name, event.entityTypeId) : null,
     entity: event?.entity ?? null,
-    receivedAt: dateOf(event?.receivedAt),
+    receivedAt: event?.receivedAt,
   };
 }
 
-export function toDeadLetterDetail(stored: DeadLetterRecord): DeadLetterDetail {
-  const event = eventIn(stored.content);
-  const content = event
-    ? redactValue(event)
-    : redactText(stored.content.toString('utf8').slice(0, MAX_SHOWN_TEXT));
-  return { ...toDeadLetter(stored), content };
+export function toDeadLetter(summary: DeadLetterSummary): DeadLetter {
+  const { id, consumer, code, message, attempts, memberId, event, entity } = summary;
+  return {
+    id,
+    consumer,
+    code,
+    message: redactText(message),
+    attempts,
+    firstFailedAt: dateOf(summary.firstFailedAt),
+    lastFailedAt: dateOf(summary.lastFailedAt),
+    memberId,
+    event,
+    entity,
+    receivedAt: dateOf(summary.receivedAt),
+  };
+}
+
+/** @param content the message */
+export function toDeadLetterDetail(summary: DeadLetterSummary, content: Buffer): DeadLetterDetail {
+  const event = eventIn(content);
+  const shown = event ? redactValue(event) : redactText(content.toString('utf8').slice(0, MAX_SHOWN_TEXT));
+  return { ...toDeadLetter(summary), content: shown };
 }
 
 /** A letter without a recorded time counts as older than any time. */
 export function matchesFilter(
-  letter: DeadLetterRecord,
+  letter: DeadLetterSummary,
   { id, memberId, code, since, until }: DeadLetterFilter,
 ): boolean {
   const diedAt = letter.lastFailedAt ?? 0;
@@ -152,9 +200,8 @@ export function matchesFilter(
     (id === undefined || letter.id === id) &&
     (since === undefined || diedAt >= since.getTime()) &&
     (until === undefined || diedAt <= until.getTime()) &&
-    // As it is shown to operators.
-    (code === undefined || redactText(letter.code) === code) &&
-    (memberId === undefined || eventIn(letter.content)?.memberId === memberId)
+    (code === undefined || letter.code === code) &&
+    (memberId === undefined || letter.memberId === memberId)
   );
 }
 

@@ -15,7 +15,7 @@ const one = 'a'.repeat(32);
 const other = 'b'.repeat(32);
 const fast = { rate: 10_000, limit: 1_000, forMs: 20_000 };
 
-describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
+describe.each(busAdminsUnderTest)('dead letters on %s', (name, setUp) => {
   let test: BusAdminUnderTest;
   beforeAll(async () => {
     test = await setUp();
@@ -66,7 +66,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       entity: 'CRMCONTACT:1',
     });
     expect(first.letters[0]?.lastFailedAt?.getTime()).toBeGreaterThan(startedAt);
-    expect(await list(consumer, {}, 2)).toEqual(first);
+    expect(await list(consumer, {}, 2)).toEqual({ ...first, countedAt: expect.any(Date) });
     expect((await test.admin.statusOf(consumer)).dead).toBe(3);
   });
 
@@ -124,7 +124,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       ['ACCESS_DENIED', 1],
       ['NOT_FOUND', 1],
     ]);
-    expect(await list(consumer)).toEqual(before);
+    expect(await list(consumer)).toEqual({ ...before, countedAt: expect.any(Date) });
   });
 
   it('are listed in pages, of which none examines all of many', async () => {
@@ -257,7 +257,9 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (_, setUp) => {
       list(consumer),
     ]);
     expect(rounds.reduce((sum, { deadLetters }) => sum + deadLetters, 0)).toBe(count);
-    expect([count, count - 25, 0]).toContain(listed.matching);
+    // In PostgreSQL a list waits for nobody, and finds what is there at its moment.
+    const between = Array.from({ length: count + 1 }, (_, left) => left);
+    expect(name === 'PostgreSQL' ? between : [count, count - 25, 0]).toContain(listed.matching);
     const back: string[] = [];
     await test.consume({ consumer, names, receive: ({ event }) => void back.push(event.id) });
     await eventually(() => expect(back).toHaveLength(count));

@@ -1,5 +1,6 @@
 import {
   matchesFilter,
+  summarize,
   toDeadLetter,
   toDeadLetterDetail,
   type DeadLetter,
@@ -7,7 +8,8 @@ import {
   type DeadLetterFilter,
   type DeadLetterStore,
 } from './dead-letter-store.js';
-import { DeadLetterCounts, DeadLetterGrouping, type DeadLetterGroups } from './dead-letter-groups.js';
+import { DeadLetterGrouping, type DeadLetterGroups } from './dead-letter-groups.js';
+import { DEFAULT_FEW_LETTERS, DeadLetterScans, type DeadLetterScansOptions } from './dead-letter-scans.js';
 import type { OperatorLock } from './operator-lock.js';
 import { ReplaySession, type ReplayOptions, type ReplayPage } from './replay-session.js';
 
@@ -20,6 +22,8 @@ export interface DeadLetterList {
   complete: boolean;
   /** After which letter the next page begins; undefined: this is the last one. */
   next: string | undefined;
+  /** As of when; null: they are being read for the first time, and these are those so far. */
+  countedAt: Date | null;
 }
 
 /** A list that is full counts the matches of so many letters, and no others. */
@@ -29,6 +33,10 @@ const COUNTED_LETTERS = 2_000;
 const DEFAULT_PARKED_MS = 3_000;
 /** How soon a parked replay makes way for another operator, who waits for the lock meanwhile. */
 const CHECK_EVERY_MS = 200;
+
+export interface DeadLettersOptions extends Partial<DeadLetterScansOptions> {
+  parkedMs?: number;
+}
 
 /** A replay that waits for its next page. */
 interface ParkedReplay {
@@ -41,21 +49,35 @@ interface ParkedReplay {
 export class DeadLetters {
   private readonly sessions = new Map<string, ReplaySession>();
   private readonly parked = new Map<string, ParkedReplay>();
-  private readonly counts: DeadLetterCounts;
+  private readonly scans: DeadLetterScans;
   private isClosed = false;
 
   constructor(
     private readonly store: DeadLetterStore,
     private readonly lock: OperatorLock,
-    private readonly parkedMs = DEFAULT_PARKED_MS,
+    private readonly options: DeadLettersOptions = {},
   ) {
-    this.counts = new DeadLetterCounts((consumer, see) =>
-      lock.hold(consumer, () => store.scan(consumer, see)),
+    this.scans = new DeadLetterScans(
+      async (consumer, see, rest) => {
+        if (store.readsInPlace) {
+          const isWanted = async (): Promise<boolean> => this.isClosed;
+          return store.scan(consumer, see, () => rest(isWanted));
+        }
+        const held = await lock.acquire(consumer);
+        const isWanted = (): Promise<boolean> => held.isWanted().catch(() => true);
+        try {
+          return await store.scan(consumer, see, async () => !this.isClosed && rest(isWanted));
+        } finally {
+          await held.release();
+        }
+      },
+      { keepsLetters: !store.readsInPlace, ...options },
     );
   }
 
   /**
-   * One page. @param after `next` of the page before; if that letter is gone, the list begins anew
+   * One page. Where letters cannot be found by their place, many of them are not read for each list: it may be of an earlier scan, or
+   * a part, see `countedAt`. @param after `next` of the page before; if that letter is gone, the list begins anew
    * @throws NoSuchConsumerError, OperationInProgressError
    */
   async list(
@@ -64,20 +86,34 @@ export class DeadLetters {
     limit: number,
     after?: string,
   ): Promise<DeadLetterList> {
+    if (await this.needsScan(consumer)) {
+      const { index, ended, beganAt } = await this.scans.find(
+        consumer,
+        (sofar) => sofar.index?.fills(filter, limit, after) ?? false,
+        filter.since,
+      );
+      if (index) {
+        const isWhole = ended !== undefined && !ended.more;
+        return { ...index.list(filter, limit, after), complete: isWhole, countedAt: ended ? beganAt : null };
+      }
+    }
+    const countedAt = new Date();
     const letters: DeadLetter[] = [];
     let [examined, matching] = [0, 0];
-    const { more } = await this.lock.hold(consumer, () =>
+    const { more } = await this.reading(consumer, () =>
       this.store.read(consumer, { ...filter, after }, (letter) => {
+        const summary = summarize(letter);
         examined += 1;
-        if (matchesFilter(letter, filter)) {
+        if (matchesFilter(summary, filter)) {
           matching += 1;
-          if (letters.length < limit) letters.push(toDeadLetter(letter));
+          if (letters.length < limit) letters.push(toDeadLetter(summary));
         }
         return letters.length < limit || examined < COUNTED_LETTERS;
       }),
     );
     const isFull = letters.length >= limit && (matching > limit || more);
-    return { letters, matching, complete: !more, next: isFull ? letters.at(-1)?.id : undefined };
+    const next = isFull ? letters.at(-1)?.id : undefined;
+    return { letters, matching, complete: !more, next, countedAt };
   }
 
   /**
@@ -87,11 +123,18 @@ export class DeadLetters {
   async groups(consumer: string, filter: DeadLetterFilter): Promise<DeadLetterGroups> {
     const { id, since, until, ...rest } = filter;
     if (id === undefined && since === undefined && until === undefined)
-      return this.counts.groups(consumer, rest);
+      return this.scans.groups(consumer, rest);
     const grouping = new DeadLetterGrouping(consumer);
-    const { more } = await this.lock.hold(consumer, () =>
-      this.store.scan(consumer, (letter) => {
-        if (matchesFilter(letter, filter)) grouping.add(letter);
+    if (await this.needsScan(consumer)) {
+      const { index, ended, beganAt } = await this.scans.find(consumer, () => false, since);
+      for (const letter of index?.matching(filter) ?? []) grouping.add(letter);
+      if (index) return grouping.result(ended !== undefined && !ended.more, {}, ended ? beganAt : null);
+    }
+    const { more } = await this.reading(consumer, () =>
+      this.store.read(consumer, filter, (letter) => {
+        const summary = summarize(letter);
+        if (matchesFilter(summary, filter)) grouping.add(summary);
+        return true;
       }),
     );
     return grouping.result(!more);
@@ -99,10 +142,11 @@ export class DeadLetters {
 
   /** @throws NoSuchConsumerError, OperationInProgressError */
   async show(consumer: string, id: string): Promise<DeadLetterDetail | undefined> {
-    let shown: DeadLetterDetail | undefined;
-    await this.lock.hold(consumer, () =>
+    let shown = this.scans.known(consumer)?.index?.show(id);
+    if (shown) return shown;
+    await this.reading(consumer, () =>
       this.store.read(consumer, { id }, (letter) => {
-        if (letter.id === id) shown = toDeadLetterDetail(letter);
+        if (letter.id === id) shown = toDeadLetterDetail(summarize(letter), letter.content);
         return shown === undefined;
       }),
     );
@@ -117,10 +161,14 @@ export class DeadLetters {
    */
   async replay(consumer: string, filter: DeadLetterFilter, options: ReplayOptions): Promise<ReplayPage> {
     const session = (await this.unpark(consumer, filter)) ?? (await this.openSession(consumer, filter));
+    const gone: string[] = [];
+    let isKnown = false;
     try {
-      return await session.page(options);
+      const page = await session.page(options, (id) => gone.push(id));
+      isKnown = true;
+      return page;
     } finally {
-      this.counts.outdate(consumer);
+      this.scans.forget(consumer, isKnown ? gone : undefined);
       if (!this.isClosed && (await session.isUsable())) this.park(consumer, filter, session);
       else await this.closeSession(consumer, session);
     }
@@ -128,34 +176,57 @@ export class DeadLetters {
 
   /** One page of deletion. @throws NoSuchConsumerError, OperationInProgressError */
   async drop(consumer: string, filter: DeadLetterFilter, limit: number): Promise<ReplayPage> {
-    let [selected, isFull] = [0, false];
-    const { dropped, more } = await this.lock.hold(consumer, () =>
-      this.store.drop(consumer, (letter) => {
-        if (!matchesFilter(letter, filter)) return false;
-        if (selected === limit) isFull = true;
-        else selected += 1;
-        return !isFull;
-      }),
-    );
-    this.counts.outdate(consumer);
-    return { deadLetters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
+    const selected: string[] = [];
+    let isFull = false;
+    let isKnown = false;
+    try {
+      const { dropped, more } = await this.lock.hold(consumer, () =>
+        this.store.drop(consumer, (letter) => {
+          if (!matchesFilter(summarize(letter), filter)) return false;
+          if (selected.length === limit) isFull = true;
+          else selected.push(letter.id);
+          return !isFull;
+        }),
+      );
+      isKnown = true;
+      return { deadLetters: dropped, done: !isFull && !(more && dropped > 0), complete: !more };
+    } finally {
+      this.scans.forget(consumer, isKnown ? selected : undefined);
+    }
   }
 
-  /** Dead letters that a replay of this process holds, so that the bus does not count them. */
+  /** Dead letters that a replay or a scan of this process holds, so that the bus does not count them. */
   unacknowledged(consumer: string): number {
-    return this.sessions.get(consumer)?.unacknowledged ?? 0;
+    return (this.sessions.get(consumer)?.unacknowledged ?? 0) + this.store.unacknowledged(consumer);
   }
 
-  /** Closes the replays that wait for their next page. */
+  /** Closes the replays that wait for their next page, and ends the scans. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.parked].map(([consumer, parked]) => this.closeParked(consumer, parked)));
+    await Promise.all([
+      ...[...this.parked].map(([consumer, parked]) => this.closeParked(consumer, parked)),
+      this.scans.settled(),
+    ]);
+  }
+
+  private reading<T>(consumer: string, work: () => Promise<T>): Promise<T> {
+    return this.store.readsInPlace ? work() : this.lock.hold(consumer, work);
+  }
+
+  private async needsScan(consumer: string): Promise<boolean> {
+    const { fewLetters = DEFAULT_FEW_LETTERS } = this.options;
+    const known = this.scans.known(consumer)?.letters ?? 0;
+    if (known > fewLetters) return true;
+    // Those that a scan holds are there, too: a list that waits for the lock would end it.
+    return (await this.store.countToRead(consumer)) + this.store.unacknowledged(consumer) > fewLetters;
   }
 
   private async openSession(consumer: string, filter: DeadLetterFilter): Promise<ReplaySession> {
     const lock = await this.lock.acquire(consumer);
     try {
-      const reader = await this.store.openReader(consumer, (letter) => matchesFilter(letter, filter));
+      const reader = await this.store.openReader(consumer, (letter) =>
+        matchesFilter(summarize(letter), filter),
+      );
       const session = new ReplaySession(lock, reader);
       this.sessions.set(consumer, session);
       return session;
@@ -179,7 +250,7 @@ export class DeadLetters {
   }
 
   private async check(consumer: string, parked: ParkedReplay): Promise<void> {
-    const isLate = performance.now() - parked.since >= this.parkedMs;
+    const isLate = performance.now() - parked.since >= (this.options.parkedMs ?? DEFAULT_PARKED_MS);
     const isKept = !isLate && (await parked.session.isUsable());
     // Its next page may have come meanwhile.
     if (this.parked.get(consumer) !== parked) return;

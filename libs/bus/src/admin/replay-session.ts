@@ -43,7 +43,7 @@ export class ReplaySession {
     return this.reader.unacknowledged;
   }
 
-  async page({ rate, limit, forMs }: ReplayOptions): Promise<ReplayPage> {
+  async page({ rate, limit, forMs }: ReplayOptions, onReplayed: (id: string) => void): Promise<ReplayPage> {
     const { reader } = this;
     this.canContinue = false;
     const rateLimiter = new ReplayRateLimiter(rate);
@@ -52,7 +52,10 @@ export class ReplaySession {
     while (deadLetters < limit && performance.now() < deadline) {
       if ((await reader.find(deadline)) !== 'found') break;
       await rateLimiter.admit();
-      if (await reader.replay()) deadLetters += 1;
+      const id = await reader.replay();
+      if (id === undefined) continue;
+      deadLetters += 1;
+      onReplayed(id);
     }
     // The following page keeps the rate of this one.
     await rateLimiter.idle();

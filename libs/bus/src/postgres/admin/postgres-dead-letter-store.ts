@@ -46,19 +46,44 @@ type Database = Pick<pg.Pool, 'query'>;
 
 /** The consumer's rows of `bus.dead_letters`. */
 export class PostgresDeadLetterStore implements DeadLetterStore {
+  readonly readsInPlace = true;
+
   constructor(private readonly database: Database) {}
 
-  async scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult> {
-    return this.read(consumer, {}, (letter) => {
-      see(letter);
-      return true;
-    });
+  async countToRead(): Promise<number> {
+    return 0;
   }
 
-  async read(
+  scan(
+    consumer: string,
+    see: (letter: DeadLetterRecord) => void,
+    rest?: () => Promise<boolean>,
+  ): Promise<ScanResult> {
+    const pass = (letter: DeadLetterRecord): boolean => {
+      see(letter);
+      return true;
+    };
+    return this.readPages(consumer, {}, pass, rest);
+  }
+
+  /** Rows stay where they are. */
+  unacknowledged(): number {
+    return 0;
+  }
+
+  read(
+    consumer: string,
+    place: DeadLetterPlace,
+    see: (letter: DeadLetterRecord) => boolean,
+  ): Promise<ScanResult> {
+    return this.readPages(consumer, place, see);
+  }
+
+  private async readPages(
     consumer: string,
     { after: before = '0', ...place }: DeadLetterPlace,
     see: (letter: DeadLetterRecord) => boolean,
+    rest: () => Promise<boolean> = async () => true,
   ): Promise<ScanResult> {
     await this.requireConsumer(consumer);
     if (place.id !== undefined && !ID.test(place.id)) return { more: false };
@@ -73,6 +98,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       const last = page.at(-1);
       if (!last || page.length < PAGE_ROWS) return { more: false };
       after = last.id;
+      if (!(await rest())) return { more: true };
     }
   }
 
@@ -140,12 +166,12 @@ class PostgresDeadLetterReader implements DeadLetterReader {
     return 'found';
   }
 
-  async replay(): Promise<boolean> {
+  async replay(): Promise<string | undefined> {
     const [letter] = this.selected;
     if (!letter) throw new RangeError('No dead letter was found');
     const { rowCount } = await this.database.query(REPLAY_SQL, [this.consumer, letter.id]);
     this.selected.shift();
-    return rowCount !== 0;
+    return rowCount === 0 ? undefined : letter.id;
   }
 
   async close(): Promise<void> {

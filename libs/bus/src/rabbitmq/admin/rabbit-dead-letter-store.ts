@@ -27,16 +27,45 @@ const ACK_GROUP = 16;
  * The queue `b24.<consumer>.dead`, read by consuming without acks: closing the channel requeues everything in place.
  */
 export class RabbitDeadLetterStore implements DeadLetterStore {
+  readonly readsInPlace = false;
+  private readonly scanning = new Map<string, RabbitDeadLetterReader>();
+
   constructor(
     private readonly url: string,
     private readonly log: Log,
   ) {}
 
-  async scan(consumer: string, see: (letter: DeadLetterRecord) => void): Promise<ScanResult> {
-    return this.drop(consumer, (letter) => {
-      see(letter);
-      return false;
-    });
+  countToRead(consumer: string): Promise<number> {
+    return AdminConnection.during(this.url, (broker) => countLetters(broker, consumer));
+  }
+
+  /** In windows, so that the broker need not give all letters at once. */
+  async scan(
+    consumer: string,
+    see: (letter: DeadLetterRecord) => void,
+    rest?: () => Promise<boolean>,
+  ): Promise<ScanResult> {
+    const reader = await this.open(
+      consumer,
+      (letter) => {
+        see(letter);
+        return false;
+      },
+      rest,
+    );
+    this.scanning.set(consumer, reader);
+    try {
+      let found = 'not yet';
+      while (found === 'not yet') found = await reader.find(performance.now() + MAX_SILENCE_MS);
+      return { more: !reader.complete };
+    } finally {
+      await reader.close();
+      this.scanning.delete(consumer);
+    }
+  }
+
+  unacknowledged(consumer: string): number {
+    return this.scanning.get(consumer)?.unacknowledged ?? 0;
   }
 
   /** Takes all letters of a scan nevertheless: on RabbitMQ 3 a part of them would return behind the others. */
@@ -64,12 +93,20 @@ export class RabbitDeadLetterStore implements DeadLetterStore {
     return this.pass(consumer, (message) => selects(readDeadLetter(consumer, message)));
   }
 
-  async openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
+  openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader> {
+    return this.open(consumer, selects);
+  }
+
+  private async open(
+    consumer: string,
+    selects: DeadLetterSelector,
+    rest?: () => Promise<boolean>,
+  ): Promise<RabbitDeadLetterReader> {
     const broker = new AdminConnection(this.url);
     try {
       const expected = await countLetters(broker, consumer);
       const openPublisher = (): Promise<ConfirmedPublisher> => openReplayPublisher(this.url, this.log);
-      const reader = new RabbitDeadLetterReader({ broker, consumer, selects, expected, openPublisher });
+      const reader = new RabbitDeadLetterReader({ broker, consumer, selects, expected, openPublisher, rest });
       await reader.start();
       return reader;
     } catch (error) {
@@ -141,6 +178,8 @@ export interface RabbitReaderOptions {
   /** Dead letters in the queue: later ones are not examined. */
   expected: number;
   openPublisher: () => Promise<ConfirmedPublisher>;
+  /** Before each window but the first; false: no more letters are taken. */
+  rest?: (() => Promise<boolean>) | undefined;
 }
 
 /** A consumer of the queue on its own channel. */
@@ -211,7 +250,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     }
   }
 
-  async replay(): Promise<boolean> {
+  async replay(): Promise<string | undefined> {
     const { consumer, openPublisher } = this.options;
     const [next] = this.selected;
     if (!next) throw new RangeError('No dead letter was found');
@@ -233,7 +272,7 @@ class RabbitDeadLetterReader implements DeadLetterReader {
     this.selected.shift();
     this.bytes -= content.length;
     this.lastTakenAt = performance.now();
-    return true;
+    return readDeadLetter(consumer, message).id;
   }
 
   async close(): Promise<void> {
@@ -289,11 +328,25 @@ class RabbitDeadLetterReader implements DeadLetterReader {
 
   private readOn(): void {
     if (!this.isFull && this.staying < SCAN_LIMIT) {
-      this.opening = this.openWindow().catch((error: Error) => this.fail(error));
+      this.opening = this.openNext().catch((error: Error) => this.fail(error));
       return;
     }
+    this.stop();
+  }
+
+  private async openNext(): Promise<void> {
+    if (this.options.rest && !(await this.options.rest())) {
+      this.stop();
+      return;
+    }
+    this.lastTakenAt = performance.now();
+    await this.openWindow();
+  }
+
+  private stop(): void {
     this.expected = this.examined;
     if (!this.isFull) this.complete = false;
+    this.notify();
   }
 
   private fail(cause: Error): void {
@@ -358,6 +411,8 @@ export function readDeadLetter(
   };
 }
 
+const ID_BYTES = 8;
+
 /**
  * Derived from fields that a dead letter keeps for good, so that old ones have an id too; an event that dies twice has
  * two.
@@ -366,6 +421,6 @@ function idOf(messageId: string, lastFailedAt: number | undefined, content: Buff
   return createHash('sha256')
     .update(`${messageId}/${lastFailedAt ?? ''}/`)
     .update(content)
-    .digest('hex')
-    .slice(0, 16);
+    .digest()
+    .toString('hex', 0, ID_BYTES);
 }
