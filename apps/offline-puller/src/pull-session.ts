@@ -14,6 +14,8 @@ const records = counter({
   labelNames: ['outcome'],
 });
 
+for (const outcome of ['published', 'dropped']) records.inc({ outcome }, 0);
+
 const PUBLISH_CONCURRENCY = 100;
 const PUBLISH_DEADLINE_MS = 10_000;
 /** A portal whose answers say more has no clock at all; its records are taken by ours. */

@@ -15,6 +15,8 @@ const polls = counter({
   labelNames: ['outcome'],
 });
 
+for (const outcome of ['records', 'empty', 'failed']) polls.inc({ outcome }, 0);
+
 /** A portal has answered by then, or will never execute the request (a request takes up to a minute in the cloud). */
 const SETTLES_MS = 5 * 60_000;
 /** As if so many polls had found nothing: a queue that cannot be emptied is read no more often than an idle one. */

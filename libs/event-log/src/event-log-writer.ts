@@ -9,6 +9,9 @@ const rowsTotal = counter({
   labelNames: ['outcome'],
 });
 
+// A series that begins with its first loss has no rate for it.
+for (const outcome of ['stored', 'dropped']) rowsTotal.inc({ outcome }, 0);
+
 /** How an event came, if Bitrix24 did not post it. */
 export type EventSource = 'offline' | 'reconcile' | 'resend';
 

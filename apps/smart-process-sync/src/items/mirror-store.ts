@@ -10,6 +10,8 @@ export const itemsTotal = counter({
   labelNames: ['work'],
 });
 
+for (const work of ['live', 'backfill', 'reconcile']) itemsTotal.inc({ work }, 0);
+
 /** A started read of the portal: its rows may replace only rows of older reads. */
 export interface ItemRead {
   memberId: string;

@@ -25,6 +25,9 @@ const foundTotal = counter({
   labelNames: ['what'],
 });
 
+// A series that begins with its first difference has no increase for it.
+for (const what of ['missing', 'stale', 'deleted', 'hidden']) foundTotal.inc({ what }, 0);
+
 /** A second of the portal's clock, and one for the error of the measured clock difference. */
 const STABLE_AFTER_SECONDS = 2;
 

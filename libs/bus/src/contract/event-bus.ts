@@ -127,6 +127,8 @@ const UNAVAILABLE: Record<BusUnavailableCode, string> = {
   BUS_REFUSED: 'the message was refused, or the connection ended before it was confirmed',
 };
 
+export const BUS_UNAVAILABLE_CODES = Object.keys(UNAVAILABLE);
+
 /** The event is not known to be stored; keep it and publish it later. */
 export class BusUnavailableError extends Error {
   override readonly name = 'BusUnavailableError';

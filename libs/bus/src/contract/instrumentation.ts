@@ -1,14 +1,17 @@
 import { context, type Span, SpanKind, type SpanOptions, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { PortalEvent } from '@relay/events';
 import { contextOf, counter, currentTraceparent, histogram, isTraced } from '@relay/platform';
-import { BusUnavailableError, type ConsumeOptions } from './event-bus.js';
+import { BUS_UNAVAILABLE_CODES, BusUnavailableError, type ConsumeOptions } from './event-bus.js';
 import { toFailure } from './failure.js';
+import { tierName } from './retry-delays.js';
 
 /*
  * Metrics that OpenTelemetry's messaging conventions name use those names, in Prometheus spelling
  * (open-telemetry/semantic-conventions, docs/messaging/messaging-metrics.md); a label is omitted where the conventions
  * say so, such as `error_type` when nothing failed. The other metrics are specific to this project. No label holds a
- * portal, or anything else that a portal can choose.
+ * portal, or anything else that a portal can choose. Counters begin with 0 for the labels that are known at the start: the rate of a
+ * series that begins with its first failure does not show that failure
+ * (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
  */
 
 /** As `messaging.client.operation.duration` advises, in seconds. */
@@ -80,6 +83,12 @@ function publishLabels(system: MessagingSystem) {
   };
 }
 
+/** Before the first publish of a process. */
+export function beginPublishing(system: MessagingSystem): void {
+  sentTotal.inc(published[system], 0);
+  for (const code of BUS_UNAVAILABLE_CODES) sentTotal.inc({ ...published[system], error_type: code }, 0);
+}
+
 /**
  * Runs one publish, and records its outcome and its duration; if spans are exported, also its span. `publish` gets the
  * event with this span as the parent for its consumers.
@@ -136,11 +145,14 @@ function inPublishSpan(
   });
 }
 
-/** The same `receive`, which counts what it gets. */
+/** The same `receive`, which counts what it gets. Before the first delivery. */
 export function countDeliveries(
   system: MessagingSystem,
   { consumer, receive }: Pick<ConsumeOptions, 'consumer' | 'receive'>,
+  retryDelaysMs: readonly number[],
 ): ConsumeOptions['receive'] {
+  for (const delayMs of retryDelaysMs) retriedTotal.inc({ consumer, tier: tierName(delayMs) }, 0);
+  for (const total of [deadTotal, newerTotal]) total.inc({ consumer }, 0);
   const consumed = consumedTotal.labels({
     messaging_system: system,
     messaging_operation_name: 'consume',

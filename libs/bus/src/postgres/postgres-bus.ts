@@ -8,7 +8,7 @@ import {
   DEFAULT_PREFETCH,
   type EventBus,
 } from '../contract/event-bus.js';
-import { countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
+import { beginPublishing, countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
 import { PostgresConsumption } from './consumption.js';
 import { PostgresPublisher } from './publisher.js';
 
@@ -29,6 +29,7 @@ export class PostgresBus implements EventBus {
 
   /** Resolves after the first connection attempt: a database that is down does not prevent a gateway start. */
   start(): Promise<void> {
+    beginPublishing('postgresql');
     return this.publisher.start();
   }
 
@@ -39,8 +40,8 @@ export class PostgresBus implements EventBus {
   async consume(options: ConsumeOptions): Promise<Consumption> {
     checkNames(options);
     const { consumer, names, prefetch = DEFAULT_PREFETCH, signal } = options;
-    const receive = countDeliveries('postgresql', options);
     const { log, retryDelaysMs, pollMs, busHealth } = this.options;
+    const receive = countDeliveries('postgresql', options, retryDelaysMs);
     const session = { consumer, prefetch, receive, log, retryDelaysMs, pollMs };
     const consumption = new PostgresConsumption(this.url, names, session, busHealth);
     this.consumptions.add(consumption);

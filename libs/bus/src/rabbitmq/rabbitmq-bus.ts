@@ -7,7 +7,7 @@ import {
   type ConsumeOptions,
   type EventBus,
 } from '../contract/event-bus.js';
-import { countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
+import { beginPublishing, countDeliveries, instrumentPublish } from '../contract/instrumentation.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { RabbitConsumption } from './consumption.js';
 import {
@@ -63,6 +63,7 @@ export class RabbitMqBus implements EventBus {
 
   /** Resolves after the first connection attempt: a broker that is down does not prevent a gateway start. */
   start(): Promise<void> {
+    beginPublishing('rabbitmq');
     return this.publisher.start();
   }
 
@@ -90,7 +91,7 @@ export class RabbitMqBus implements EventBus {
     const settling = { consumer, log, retryDelaysMs, publisher: this.retryPublisher };
     const consumption = new RabbitConsumption(
       this.url,
-      { ...options, receive: countDeliveries('rabbitmq', options) },
+      { ...options, receive: countDeliveries('rabbitmq', options, retryDelaysMs) },
       settling,
       busHealth,
     );

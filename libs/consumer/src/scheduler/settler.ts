@@ -10,6 +10,9 @@ import {
 } from '@relay/bus';
 import { decide, type Decision, type Outcome } from './decide.js';
 
+/** A series that begins with its first failure has no rate for it: the alert would not see it. */
+const DECISIONS: readonly Decision['kind'][] = ['done', 'retry', 'wait', 'dead'];
+
 const settledTotal = counter({
   name: 'relay_bus_settled_total',
   help: 'Deliveries settled, by decision: done, retry, wait, dead',
@@ -41,7 +44,10 @@ export class Settler {
   /** Of deliveries that are in memory, for the event log alone: lanes keep receipts and drop the events. */
   private readonly eventIds = new WeakMap<Receipt, string>();
 
-  constructor(private readonly options: SettlerOptions) {}
+  constructor(private readonly options: SettlerOptions) {
+    const { consumer } = options;
+    for (const decision of DECISIONS) settledTotal.inc({ consumer, decision }, 0);
+  }
 
   /**
    * Milliseconds that an entry has to wait in the lane before it is retried; undefined when it must be settled.

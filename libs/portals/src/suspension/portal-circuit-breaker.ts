@@ -277,6 +277,9 @@ const FIRST_PAUSE_MS = {
 
 type SuspensionReason = keyof typeof FIRST_PAUSE_MS;
 
+// A series that begins with its first suspension has no increase for it.
+for (const reason of Object.keys(FIRST_PAUSE_MS)) suspended.inc({ reason }, 0);
+
 const MAX_PAUSE_MS = 6 * HOUR;
 
 /** The delay until probe number `failures + 1`, doubling up to six hours. */
