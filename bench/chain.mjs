@@ -10,10 +10,7 @@
  * nothing else to do, to the corrected contact at the portal. `database` is the CPU of the system's connections to
  * PostgreSQL. CPU on Linux alone.
  *
- * `--no-event-log` has a second system of this checkout beside it that writes no event log, and says what share of the CPU of gateway
- * and consumer the log takes. To be reached: 5 %.
- *
- * `npm run bench -- chain [--against <checkout>] [--no-event-log] [--bus rabbitmq|postgresql] [--events 30000] [--portals 40] [--rounds 5]`.
+ * `npm run bench -- chain [--against <checkout>] [--bus rabbitmq|postgresql] [--events 30000] [--portals 40] [--rounds 5]`.
  * The other checkout is built first: `npm ci && npm run build` in it. About three minutes as it stands.
  */
 import { execFileSync } from 'node:child_process';
@@ -34,8 +31,6 @@ import { until } from './support/wait.mjs';
 const CONNECTIONS = 64;
 const ROUND_TIMEOUT_MS = 300_000;
 const REACH = { rabbitmq: 1.5, postgresql: 2.5 };
-const NO_LOG = 'without event log';
-const LOG_SHARE = 0.05;
 
 /** @typedef {{ title: string, system: import('./support/system.mjs').System, portals: Portal[], senders: import('./support/portal.mjs').Grant[], poster: EventPoster, databaseCpu: DatabaseCpu }} Side */
 /** @typedef {{ title: string, perSecond: number, gateway: number, consumer: number, database: number, latencyMs: number }} Measured */
@@ -43,7 +38,6 @@ const LOG_SHARE = 0.05;
 const { values } = parseArgs({
   options: {
     against: { type: 'string' },
-    'no-event-log': { type: 'boolean', default: false },
     bus: { type: 'string' },
     events: { type: 'string', default: '30000' },
     portals: { type: 'string', default: '40' },
@@ -66,7 +60,6 @@ try {
   execFileSync(process.execPath, [join(import.meta.dirname, '../scripts/prepare.mjs')], { stdio: 'inherit' });
   const sides = [await openSide('this')];
   if (values.against !== undefined) sides.push(await openSide('against', { root: resolve(values.against) }));
-  if (values['no-event-log']) sides.push(await openSide(NO_LOG, { changes: { EVENT_LOG_DAYS: '0' } }));
   console.log(
     `${grouped(options.events)} events of ${options.portals} portals a round; ${sides[0]?.system.description}`,
   );
@@ -225,18 +218,6 @@ function show(results) {
     });
   });
   console.log(`\n${table(heads, rows)}`);
-  if (titles.includes(NO_LOG)) {
-    for (const app of /** @type {const} */ (['gateway', 'consumer'])) {
-      const shares = of('this').map((own, round) => 1 - (of(NO_LOG)[round]?.[app] ?? NaN) / own[app]);
-      const [share, least, most] = [median(shares), Math.min(...shares), Math.max(...shares)].map(
-        (each) => `${(100 * each).toFixed(1)} %`,
-      );
-      console.log(
-        `\nCPU of the event log: ${share} of that of the ${app} (rounds: ${least} to ${most}). To be reached: ${100 * LOG_SHARE} %`,
-      );
-      if (!(median(shares) <= LOG_SHARE)) process.exitCode = 1;
-    }
-  }
   if (!titles.includes('against')) return;
   const ratio = median(
     of('this').map((own, round) => own.perSecond / (of('against')[round]?.perSecond ?? NaN)),

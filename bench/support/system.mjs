@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { freePort } from '../../test/support/free-port.mjs';
 import { findBroker, findDatabase } from '../../test/support/services.mjs';
@@ -61,6 +62,7 @@ export class Closers {
  * @param {(amqpUrl: string) => Promise<string>} [options.wayTo] the address under which the apps reach the broker, if not its own
  * @param {string} [options.root] another checkout, which is built, to run the apps of
  * @param {Record<string, string>} [options.changes] to the environment of all apps
+ * @param {readonly string[]} [options.imports] files that the apps load before their own code
  * @returns {Promise<System>}
  */
 export async function startSystem(
@@ -68,7 +70,7 @@ export async function startSystem(
   bus,
   closers,
   signal,
-  { wayTo = async (url) => url, root = OWN_ROOT, changes: ofAll = {} } = {},
+  { wayTo = async (url) => url, root = OWN_ROOT, changes: ofAll = {}, imports = [] } = {},
 ) {
   // The tests drop what carries this name and the id of a process that is gone.
   const name = `relay_test_${process.pid}_${randomBytes(4).toString('hex')}`;
@@ -114,7 +116,7 @@ export async function startSystem(
     opsUrls[as] = opsUrl;
     const entry = `apps/${app}/src/main.js`;
     const own = { ...deployedMemory(app), OPS_PORT: String(opsPort), ...changes };
-    const started = startProcess(root, as, entry, { ...env, ...own }, folder, closers);
+    const started = startProcess(root, as, entry, { ...env, ...own }, folder, closers, imports);
     apps[as] = {
       opsUrl,
       pid: () => started.pid,
@@ -182,11 +184,13 @@ export function deployedMemory(app) {
  * @param {NodeJS.ProcessEnv} env
  * @param {string} folder for what it writes
  * @param {Closers} closers
+ * @param {readonly string[]} [imports]
  */
-function startProcess(root, name, entry, env, folder, closers) {
+function startProcess(root, name, entry, env, folder, closers, imports = []) {
   const logFile = join(folder, `${name}.log`);
   const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', entry)], {
+  const flags = imports.map((file) => `--import=${pathToFileURL(file).href}`);
+  const child = spawn(process.execPath, ['--enable-source-maps', ...flags, join(root, 'dist', entry)], {
     cwd: root,
     env,
     stdio: ['ignore', log, log],
