@@ -5,7 +5,7 @@
  * Prometheus says so. What failed beside others runs once more, alone; the last lines name it, whatever became of it.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -19,7 +19,8 @@ keepTemporaryFilesInMemory();
 const { findDatabase, findBroker } = await import('../test/support/services.mjs');
 const { getChromium } = await import('../test/browser/chromium.mjs');
 const services = [await findDatabase(), await findBroker()];
-const { describeFailures, toRepeat, withRepeated } = await import('../test/support/outcome.mjs');
+const { describeFailures, exitCodeOf, readReport, toRepeat, withRepeated } =
+  await import('../test/support/outcome.mjs');
 const { getPrometheus } = await import('../test/support/prometheus.mjs');
 const hasChromium = getChromium() !== undefined;
 const hasPrometheus = getPrometheus();
@@ -44,7 +45,7 @@ process.exit(exitCode);
 async function run() {
   const root = process.cwd();
   const first = await jest('first', process.argv.slice(2));
-  const repeated = first.report ? toRepeat(first.report, root) : [];
+  const repeated = toRepeat(first, root);
   const failures = first.report ? describeFailures(first.report, root) : [];
   if (repeated.length === 0) return summarise(first, failures);
   console.log(`test: once more, alone: ${repeated.join(', ')}`);
@@ -54,7 +55,7 @@ async function run() {
 }
 
 /**
- * @typedef {{ code: number, report: import('../test/support/outcome.mjs').Report | undefined }} Outcome
+ * @typedef {import('../test/support/outcome.mjs').Outcome} Outcome
  * @param {string} name @param {string[]} args @returns {Promise<Outcome>}
  */
 function jest(name, args) {
@@ -87,8 +88,7 @@ function jest(name, args) {
     child.on('exit', (code) => {
       clearInterval(watch);
       for (const signal of signals) process.off(signal, end);
-      const report = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
-      resolve({ code: code ?? 1, report });
+      resolve({ code, report: readReport(path) });
     });
   });
 }
@@ -97,14 +97,15 @@ function jest(name, args) {
  * The last lines of a run: what failed, the count of tests, and whether the broker was there.
  * @param {Outcome} outcome @param {string[]} failures of the first time @param {string[]} repeated @returns {number}
  */
-function summarise({ code, report }, failures, repeated = []) {
+function summarise(outcome, failures, repeated = []) {
+  const { report } = outcome;
+  const code = exitCodeOf(outcome);
   for (const failure of failures) console.log(`failed: ${failure}`);
   if (repeated.length > 0) {
-    const outcome = code === 0 ? 'passed alone' : 'failed alone, too';
-    console.log(
-      `flaky: ${repeated.length} files failed beside others and ${outcome}: ${repeated.join(', ')}`,
-    );
+    const again = code === 0 ? 'passed alone' : 'failed alone, too';
+    console.log(`flaky: ${repeated.length} files failed beside others and ${again}: ${repeated.join(', ')}`);
   }
+  if (!report) console.log('failed: Jest has left no report: it was ended, or a spec has ended its process');
   const { numPassedTests, numFailedTests, numTotalTests } = report ?? {
     numPassedTests: 0,
     numFailedTests: 0,

@@ -1,5 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeFailures, MAX_REPEATED, toRepeat, withRepeated } from './outcome.mjs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  describeFailures,
+  exitCodeOf,
+  MAX_REPEATED,
+  readReport,
+  toRepeat,
+  withRepeated,
+} from './outcome.mjs';
 
 const ROOT = '/house';
 const test = (fullName: string, message?: string) => ({
@@ -17,6 +27,7 @@ const report = (...testResults: ReturnType<typeof suite>[]) => {
   const empty = { numPassedTests: 0, numFailedTests: 0, numTotalTests: 0, testResults };
   return withRepeated(empty, { ...empty, testResults: [] });
 };
+const failed = (...testResults: ReturnType<typeof suite>[]) => ({ code: 1, report: report(...testResults) });
 const good = suite('libs/good.spec.ts', [test('goes')]);
 const late = suite('test/e2e/late.spec.ts', [
   test('comes in time', '\u001B[31mError: not yet\u001B[39m\n\nReceived: 0\n    at eventually (a.ts:1)'),
@@ -25,18 +36,46 @@ const late = suite('test/e2e/late.spec.ts', [
 
 describe('the outcome of a run of all tests', () => {
   it('names what is to run once more, alone', () => {
-    expect(toRepeat(report(good, late), ROOT)).toEqual(['test/e2e/late.spec.ts']);
-    expect(toRepeat(report(good), ROOT)).toEqual([]);
+    expect(toRepeat(failed(good, late), ROOT)).toEqual(['test/e2e/late.spec.ts']);
+    expect(toRepeat(failed(good), ROOT)).toEqual([]);
   });
 
   it('repeats nothing where that cannot help, or hides something', () => {
-    expect(toRepeat(report(late), ROOT)).toEqual([]);
+    expect(toRepeat(failed(late), ROOT)).toEqual([]);
     const chaos = suite('test/e2e/chaos.spec.ts', [test('loses nothing', 'LOST 1')]);
-    expect(toRepeat(report(good, late, chaos), ROOT)).toEqual([]);
+    expect(toRepeat(failed(good, late, chaos), ROOT)).toEqual([]);
     const many = Array.from({ length: MAX_REPEATED + 1 }, (_, index) =>
       suite(`${index}.spec.ts`, [test('x', 'y')]),
     );
-    expect(toRepeat(report(good, ...many), ROOT)).toEqual([]);
+    expect(toRepeat(failed(good, ...many), ROOT)).toEqual([]);
+  });
+
+  it.each([
+    ['was ended, as one is that does not end by itself', null],
+    ['was interrupted', 130],
+    ['has another complaint', 0],
+  ])('repeats nothing where Jest %s: the rest of the run is not known', (_, code) => {
+    expect(toRepeat({ code, report: report(good, late) }, ROOT)).toEqual([]);
+  });
+
+  it('is good only by a whole report in which nothing failed', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'relay-outcome-'));
+    const path = join(folder, 'report.json');
+    const left = (text: string) => {
+      writeFileSync(path, text);
+      return readReport(path);
+    };
+    const whole = JSON.stringify(report(good));
+    try {
+      expect(exitCodeOf({ code: 0, report: readReport(path) })).toBe(1);
+      expect(exitCodeOf({ code: 0, report: left(whole) })).toBe(0);
+      expect(exitCodeOf({ code: 0, report: left(whole.slice(0, -9)) })).toBe(1);
+      expect(exitCodeOf({ code: null, report: left(whole) })).toBe(1);
+      expect(exitCodeOf({ code: 7, report: left(whole) })).toBe(7);
+      expect(exitCodeOf({ code: 0, report: report(good, late) })).toBe(1);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('counts a repeated file as it was the second time', () => {
