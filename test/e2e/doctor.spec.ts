@@ -14,6 +14,7 @@ import pg from 'pg';
 import { z } from 'zod';
 import { examine, type DoctorOptions } from '../../apps/cli/src/checks/examine.js';
 import type { Finding } from '../../apps/cli/src/checks/finding.js';
+import { runDoctor } from '../../apps/cli/src/doctor.js';
 import { grantToServices } from '../../libs/platform/src/database-roles.js';
 import { canStartBroker, hasBroker, privateBroker } from '../support/broker.js';
 import { freshDatabase } from '../support/database.js';
@@ -395,6 +396,15 @@ const problemsIn = (findings: readonly Finding[]): string[] =>
     },
     120_000,
   );
+
+  it('sends the token of an npm start that was ended to no port of this machine', async () => {
+    const { OPS_PORT: _, OPS_TOKEN: token, ...others } = env;
+    const dataDir = mkdtempSync(join(folder, 'ended-'));
+    writeFileSync(join(dataDir, 'secrets.env'), `OPS_TOKEN=${token}\n`);
+    const { text } = await runDoctor({ ...others, DATA_DIR: dataDir });
+    expect(text).toContain('control plane: 1 at work');
+    expect(text).not.toContain('admin API');
+  });
 
   it('is in order again after all this', async () => {
     await eventually(async () => expect(problemsIn(await look())).toEqual([]), {

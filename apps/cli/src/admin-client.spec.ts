@@ -1,11 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { z } from 'zod';
 import { AdminClient } from './admin-client.js';
 
 const token = 'the-token-of-this-spec';
+const run = promisify(execFile);
+const BUILT = join(import.meta.dirname, '../../../dist/apps/cli/src/admin-client.js');
 const bound = z.object({ port: z.number() });
 
 /** Real: HTTP. Played here: the ops port of a gateway, and what listens at the addresses that it names. */
@@ -75,6 +80,52 @@ describe('the admin API, which a gateway on this machine names', () => {
     api = AdminClient.fromEnvironment(true, { OPS_PORT: String(portOf(gateway)), OPS_TOKEN: token });
     const error: unknown = await api.send('GET', '/journal').catch((thrown: unknown) => thrown);
     expect(String(error)).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
+  it('is asked at the next one where nothing listens', async () => {
+    const ended = await listen(() => undefined);
+    named = [`http://127.0.0.1:${portOf(ended)}`, `http://127.0.0.1:${port}`];
+    await new Promise((resolve) => ended.close(resolve));
+    expect(await api.send('POST', '/keys/rotate')).toEqual({ ok: true });
+    expect(told).toHaveLength(1);
+  });
+
+  it('does a thing once, and it is said that it may be done, where one is killed in the middle', async () => {
+    const killed = await listen((request) => {
+      told.push('to the one that is killed');
+      request.socket.destroy();
+    });
+    named = [`http://127.0.0.1:${portOf(killed)}`, `http://127.0.0.1:${port}`];
+    await expect(api.send('POST', '/events/1/resend')).rejects.toThrow(
+      /broke before it answered.* may be done/,
+    );
+    expect(told).toEqual(['to the one that is killed']);
+    api = AdminClient.fromEnvironment(true, { OPS_PORT: String(portOf(gateway)), OPS_TOKEN: token });
+    expect(await api.send('GET', '/journal')).toEqual({ ok: true });
+    killed.close();
+  });
+
+  it('sends what it is told to no address that an answer leads to', async () => {
+    const leading = await listen((_, response) => {
+      response.writeHead(307, { location: `http://127.0.0.1:${port}/` }).end();
+    });
+    named = [`http://127.0.0.1:${portOf(leading)}`];
+    await expect(api.send('POST', '/portals/webhook', { secret: 's3cret' })).rejects.toThrow('answered 307');
+    expect(told).toEqual([]);
+    leading.close();
+  });
+
+  it('is not asked through a proxy, which Node takes from the environment where it is told to', async () => {
+    // What Node does then, in every version.
+    const proxy = `globalThis[Symbol.for('undici.globalDispatcher.1')] = { dispatch() { throw new Error('through the proxy') } };`;
+    const script = `${proxy} await fetch('http://127.0.0.1:${port}').catch(({ cause }) => console.log(cause.message));
+      const { AdminClient } = await import(${JSON.stringify(BUILT)});
+      console.log(JSON.stringify(await AdminClient.fromEnvironment(false).send('GET', '/journal')));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], {
+      env: { ...process.env, OPS_PORT: String(port), OPS_TOKEN: token },
+    });
+    expect(stdout.trim().split('\n')).toEqual(['through the proxy', '{"ok":true}']);
+    expect(told).toEqual([`Bearer ${token}`]);
   });
 });
 

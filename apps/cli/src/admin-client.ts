@@ -2,8 +2,10 @@ import { errorResponse } from '@relay/admin-contract';
 import { printable, printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import type { Response } from 'undici';
 import { z } from 'zod';
 import { readSavedToken, runningOpsPort } from './data-dir.js';
+import { fetchDirectly } from './http/fetch-directly.js';
 import { UsageError } from './usage-error.js';
 
 /** The ops port of a gateway names the control planes that reported lately. */
@@ -20,6 +22,19 @@ for (const [network, prefix] of [
   PRIVATE_NETWORKS.addSubnet(network, prefix, 'ipv4');
 PRIVATE_NETWORKS.addSubnet('fc00::', 7, 'ipv6');
 PRIVATE_NETWORKS.addAddress('::1', 'ipv6');
+
+/** Nothing was sent. */
+const NOT_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+const failedConnection = z.object({ cause: z.object({ code: z.string() }) });
+
+/** It was asked, and may have done it. */
+class BrokenAnswerError extends StartupError {}
 
 /** The admin API of a running control plane on this machine, or in this container; or that which a gateway here names. */
 export class AdminClient {
@@ -43,6 +58,8 @@ export class AdminClient {
         'Set OPS_TOKEN to the one that the control plane was started with, or DATA_DIR to that of npm start.',
       );
     const found = env['OPS_PORT'] ? undefined : findOpsPort(dataDir, Boolean(env['OPS_TOKEN']));
+    if (!env['OPS_PORT'] && !env['OPS_TOKEN'] && found === undefined)
+      throw new StartupError(`No npm start runs with ${dataDir}: start it, or set OPS_PORT.`);
     const { OPS_PORT: port } = readEnvironment(['OPS_PORT'], env);
     return new AdminClient(`http://127.0.0.1:${found ?? port}/ops/api`, token, isForTerminal);
   }
@@ -50,12 +67,12 @@ export class AdminClient {
   /** @returns the JSON of the response, undefined without one. @throws StartupError with the message of the control plane; UsageError if it calls the request wrong */
   async send(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
     let answer = await this.reach(method, path, body);
-    let text = await answer.text();
+    let text = await this.read(answer);
     let json = parsed(text);
     const moved = elsewhere.safeParse(json);
     if (answer.status === 404 && moved.success) {
       answer = await this.reachOneOf(moved.data.controlPlane, method, path, body);
-      text = await answer.text();
+      text = await this.read(answer);
       json = parsed(text);
     }
     if (answer.ok && (text === '' || json !== undefined))
@@ -68,7 +85,8 @@ export class AdminClient {
   }
 
   /**
-   * One that was killed is named for half a minute; what cannot be connected to has done nothing.
+   * One that was killed is named for half a minute; what cannot be connected to has done nothing. One that breaks off may
+   * have done it, and no other does it again.
    * @throws StartupError also if the token may be sent to none of them
    */
   private async reachOneOf(
@@ -85,6 +103,7 @@ export class AdminClient {
       try {
         return await this.reach(method, path, body);
       } catch (error) {
+        if (error instanceof BrokenAnswerError && method !== 'GET') throw error;
         failure = error;
       }
     }
@@ -93,7 +112,7 @@ export class AdminClient {
 
   private async reach(method: string, path: string, body?: object): Promise<Response> {
     try {
-      return await fetch(`${this.url}${path}`, {
+      return await fetchDirectly(`${this.url}${path}`, {
         method,
         headers: {
           authorization: `Bearer ${this.token}`,
@@ -102,9 +121,27 @@ export class AdminClient {
         ...(body && { body: JSON.stringify(body) }),
       });
     } catch (error) {
+      const code = failedConnection.safeParse(error).data?.cause.code;
+      if (code === undefined || !NOT_CONNECTED.has(code)) throw this.brokenAnswer(error);
       const message = `No control plane answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
       throw new StartupError(message, { cause: error });
     }
+  }
+
+  private async read(answer: Response): Promise<string> {
+    try {
+      return await answer.text();
+    } catch (error) {
+      throw this.brokenAnswer(error);
+    }
+  }
+
+  private brokenAnswer(cause: unknown): BrokenAnswerError {
+    const { host } = new URL(this.url);
+    return new BrokenAnswerError(
+      `The connection to ${host} broke before it answered: what was asked may be done. Is that a control plane, and is OPS_PORT the same?`,
+      { cause },
+    );
   }
 }
 

@@ -79,6 +79,14 @@ describe('relay in a terminal that knows DATA_DIR alone', () => {
     });
   });
 
+  it('sends no token of an npm start that was ended to the port that is usual', async () => {
+    const env = { DATA_DIR: dataDir };
+    expect(() => AdminClient.fromEnvironment(true, env)).toThrow(
+      `No npm start runs with ${dataDir}: start it, or set OPS_PORT.`,
+    );
+    expect(await ask({ OPS_PORT: String(port) })).toEqual({ ok: true });
+  });
+
   it('waits for no npm start that is starting', async () => {
     run();
     await expect(ask()).rejects.toThrow('has not started everything yet: wait, or set OPS_PORT.');

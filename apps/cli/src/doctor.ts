@@ -11,7 +11,10 @@ const SIGNS = { ok: '✔', problem: '✘', skipped: '-' } as const;
 /** The exit code is 1 if there is a problem. */
 export async function runDoctor(env: NodeJS.ProcessEnv): Promise<Report> {
   const saved = readSaved(env);
-  const findings = [...saved.findings, ...(await examine(saved.env))];
+  const findings = [
+    ...saved.findings,
+    ...(await examine(saved.env, { isAdminApiAsked: saved.isAdminApiAsked })),
+  ];
   const count = findings.filter(({ state }) => state === 'problem').length;
   const lines = findings.map(({ check, state, text }) => `${SIGNS[state]} ${check}: ${text}`);
   const last = count === 0 ? 'Everything is in order.' : `${count} ${count === 1 ? 'problem' : 'problems'}.`;
@@ -23,7 +26,11 @@ export async function runDoctor(env: NodeJS.ProcessEnv): Promise<Report> {
 }
 
 /** What is set, and beside a running `npm start` what that keeps in DATA_DIR, as far as it can be read. */
-function readSaved(env: NodeJS.ProcessEnv): { env: NodeJS.ProcessEnv; findings: Finding[] } {
+function readSaved(env: NodeJS.ProcessEnv): {
+  env: NodeJS.ProcessEnv;
+  findings: Finding[];
+  isAdminApiAsked: boolean;
+} {
   const dataDir = env['DATA_DIR'] || '.data';
   const findings: Finding[] = [];
   const read = <Value>(
@@ -70,5 +77,7 @@ function readSaved(env: NodeJS.ProcessEnv): { env: NodeJS.ProcessEnv; findings: 
       ...(token !== undefined && { OPS_TOKEN: token }),
     },
     findings,
+    // At the port of an npm start that is gone another user's program may listen.
+    isAdminApiAsked: Boolean(env['OPS_TOKEN'] || env['OPS_PORT']) || port !== undefined,
   };
 }

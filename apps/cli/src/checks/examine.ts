@@ -15,6 +15,8 @@ export interface DoctorOptions extends DatabaseOptions {
   /** For each check. */
   timeoutMs?: number;
   minFreeBytes?: number;
+  /** Whether OPS_TOKEN may be sent to OPS_PORT of this machine; default: yes. */
+  isAdminApiAsked?: boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000;
@@ -53,6 +55,7 @@ async function examineDatabase(
   { run, broker }: { run: Run; broker: Promise<Finding[]> },
 ): Promise<Finding[]> {
   const { DATABASE_URL: databaseUrl } = settings;
+  const { isAdminApiAsked } = options;
   if (databaseUrl === undefined) {
     return [skipped('everything else', 'not checked without a valid DATABASE_URL')];
   }
@@ -75,20 +78,27 @@ async function examineDatabase(
     opening.then((late) => late.destroy()).catch(() => undefined);
     return [...findings, ...opened, skipped('everything else', 'not checked until the database is in order')];
   }
-  return [...findings, ...(await examineContents(dataSource, databaseUrl, settings, { run, broker }))];
+  return [
+    ...findings,
+    ...(await examineContents(dataSource, databaseUrl, settings, { run, broker, isAdminApiAsked })),
+  ];
 }
 
 async function examineContents(
   dataSource: DataSource,
   databaseUrl: string,
   settings: Settings,
-  { run, broker }: { run: Run; broker: Promise<Finding[]> },
+  {
+    run,
+    broker,
+    isAdminApiAsked,
+  }: { run: Run; broker: Promise<Finding[]>; isAdminApiAsked: boolean | undefined },
 ): Promise<Finding[]> {
   const { AMQP_URL: amqpUrl, TOKEN_KEYS: keys } = settings;
   const bus = new BusChecks({ dataSource, databaseUrl, amqpUrl });
   try {
     const groups = await Promise.all([
-      run('control plane', () => checkServices(dataSource, settings)),
+      run('control plane', () => checkServices(dataSource, settings, isAdminApiAsked)),
       keys === undefined ? [] : run('keys', () => checkKeys(dataSource, keys)),
       run('portals', () => checkPortals(dataSource, settings)),
       run('portal settings', () => checkPortalSettings(dataSource)),

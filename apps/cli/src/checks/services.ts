@@ -5,6 +5,7 @@ import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
+import { fetchDirectly } from '../http/fetch-directly.js';
 import { ok, problemsOrOk, problem, skipped, type Finding } from './finding.js';
 import type { Settings } from './environment.js';
 
@@ -15,7 +16,11 @@ const OLD_JOURNAL_MS = 10 * 60_000;
 const GIGABYTE = 1024 ** 3;
 
 /** Processes of the control plane and the gateway that have reported to the database lately, and their journals. */
-export async function checkServices(dataSource: DataSource, settings: Settings): Promise<Finding[]> {
+export async function checkServices(
+  dataSource: DataSource,
+  settings: Settings,
+  isAdminApiAsked = true,
+): Promise<Finding[]> {
   const [controlPlanes, gateways] = await Promise.all([
     listServiceProcesses(dataSource, 'control-plane'),
     listServiceProcesses(dataSource, 'gateway'),
@@ -36,7 +41,7 @@ export async function checkServices(dataSource: DataSource, settings: Settings):
       `${gateways.length} at work`,
     ),
     ...checkJournals(gateways),
-    ...(controlPlanes.length > 0 ? await checkToken(settings) : []),
+    ...(controlPlanes.length > 0 && isAdminApiAsked ? await checkToken(settings) : []),
   ];
 }
 
@@ -83,7 +88,7 @@ function journalProblems({
 async function checkToken({ OPS_PORT: port, OPS_TOKEN: token }: Settings): Promise<Finding[]> {
   if (port === undefined || token === undefined) return [];
   const url = `http://127.0.0.1:${port}/ops/api/journal`;
-  const answer = await fetch(url, {
+  const answer = await fetchDirectly(url, {
     headers: { authorization: `Bearer ${token}` },
     signal: AbortSignal.timeout(API_TIMEOUT_MS),
   }).catch(() => undefined);
