@@ -11,6 +11,16 @@ const DAY_MS = 24 * 3_600_000;
 const [deal, contact, dynamicType] = [2, 3, 147];
 const filterShape = z.object({ '>id': z.string() });
 
+async function hasYielded(run: Promise<unknown>): Promise<boolean> {
+  try {
+    await run;
+    return false;
+  } catch (error) {
+    if (error instanceof JobYieldedError) return true;
+    throw error;
+  }
+}
+
 /** Real: simulator, PostgreSQL, REST client, the code of offline-puller. Instead of the bus: a list. */
 describe('events that no queue has', () => {
   let rig: OfflineRig;
@@ -179,7 +189,7 @@ describe('events that no queue has', () => {
           ? { items: Array.from({ length: 50 }, () => ({ id: (last += 1) })) }
           : result,
     };
-    const turn = () => rig.catchUp(portal, { tampering: endless, limits: { requests: 3, turnMs: 0 } });
+    const turn = () => rig.catchUp(portal, { tampering: endless, limits: { requests: 6, turnMs: 0 } });
     for (let turns = 0; turns < 3; turns += 1) await expect(turn()).rejects.toBeInstanceOf(JobYieldedError);
     expect(await turn()).toBe(last);
     expect(rig.log.lines).toContainEqual(
@@ -188,6 +198,127 @@ describe('events that no queue has', () => {
       }),
     );
     expect(await catchUp(portal)).toEqual([]);
+  });
+
+  it('of a portal that has types without end are as many requests as of any other', async () => {
+    const portal = await portalOfOld('types', true);
+    await expirePayment(portal, () => portal.change(contact, 1, { name: 'y' }));
+    await rig.poll(portal);
+    expect(await isOver(portal)).toBe(true);
+    let last = 1_000;
+    const tampering: Tampering = {
+      answered: ({ method }, result) =>
+        method === 'crm.type.list'
+          ? { types: Array.from({ length: 50 }, () => ({ entityTypeId: (last += 1) })) }
+          : result,
+    };
+    await portal.clearStatistics();
+    let turns = 1;
+    while (await hasYielded(rig.catchUp(portal, { tampering, limits: { requests: 10, turnMs: 0 } })))
+      turns += 1;
+    expect(turns).toBeLessThan(5);
+    expect((await portal.statistics()).requests).toBeLessThan(20);
+  });
+
+  it('are made of all types, also where a turn is over before each was asked', async () => {
+    const portal = await portalOfOld('many', true);
+    const ids = Array.from({ length: 70 }, (_, at) => 1_030 + 2 * at);
+    for (const entityTypeId of ids) await portal.crm.addType({ entityTypeId, title: `Type ${entityTypeId}` });
+    await expirePayment(portal, () => Promise.all(ids.map((id) => portal.add(id, { title: 'x' }))));
+    await rig.poll(portal);
+    expect(await isOver(portal)).toBe(true);
+    const before = rig.published.length;
+    let turns = 1;
+    while (await hasYielded(rig.catchUp(portal, { limits: { requests: 20, turnMs: 0 } }))) turns += 1;
+    const entities = rig.published.slice(before).map(({ event }) => `${event.entity}`);
+    expect(entities.toSorted()).toEqual(ids.map((id) => `CRMDYNAMICITEM_${id}:1`).toSorted());
+    expect(turns).toBeLessThan(4);
+  });
+
+  it('are not held up, or made again and again, by a type whose list always fails', async () => {
+    const portal = await portalOfOld('broken', true);
+    await expirePayment(portal, () => portal.change(contact, 1, { name: 'y' }));
+    await rig.poll(portal);
+    expect(await isOver(portal)).toBe(true);
+    await control('POST', `${rig.simulator.url}/_sim/portals/broken/faults`, {
+      match: 'crm.item.list',
+      kind: 'error',
+      code: 'INTERNAL_SERVER_ERROR',
+      times: 100,
+      where: { entityTypeId: dynamicType },
+    });
+    const before = rig.published.length;
+    for (let attempts = 0; attempts < 9; attempts += 1) {
+      await expect(rig.catchUp(portal)).rejects.toMatchObject({ code: 'INTERNAL_SERVER_ERROR' });
+      expect(rig.published.slice(before).map(({ event }) => event.entity)).toEqual(['CRMCONTACT:1']);
+      await rig.source.query('UPDATE portals.tasks SET attempts = attempts + 1 WHERE member_id = $1', [
+        portal.memberId,
+      ]);
+    }
+    expect(await rig.catchUp(portal)).toBe(1);
+    expect(rig.published.slice(before)).toHaveLength(1);
+    expect(await catchUp(portal)).toEqual([]);
+  });
+
+  it('go on where they were when events are missed once more, and those are looked for after that', async () => {
+    const portal = await portalOfOld('again', true);
+    await portal.crm.makeItems(contact, 120);
+    await expirePayment(portal, () =>
+      control('POST', `${rig.simulator.url}/_sim/portals/again/mass-update`, {
+        entityTypeId: contact,
+        count: 120,
+        fields: { name: 'y' },
+      }),
+    );
+    await rig.poll(portal);
+    expect(await isOver(portal)).toBe(true);
+    const asked: string[] = [];
+    const tampering: Tampering = {
+      sent: (command) => {
+        const { method, params } = command;
+        if (method === 'crm.item.list' && params?.['entityTypeId'] === contact)
+          asked.push(filterShape.parse(params['filter'])['>id']);
+        return command;
+      },
+    };
+    const turn = () => hasYielded(rig.catchUp(portal, { tampering, limits: { requests: 100, turnMs: 0 } }));
+    expect(await turn()).toBe(true);
+    await rig.gaps.recordLostAnswer(portal.memberId, new Date(), 0);
+    await settle(portal);
+    asked.length = 0;
+    expect(await turn()).toBe(true);
+    expect(asked[0]).not.toBe('0');
+    let turns = 1;
+    while (await turn()) expect((turns += 1)).toBeLessThan(20);
+    const { id } = (await rig.gaps.after(portal.memberId, '0')) ?? {};
+    const [row] = await rig.source.query<{ done: string }[]>(
+      'SELECT done_gap::text AS done FROM offline.catch_ups WHERE member_id = $1',
+      [portal.memberId],
+    );
+    expect(row?.done).toBe(id);
+  });
+
+  it('are looked for again an hour after that has failed for good, as while the bus was down', async () => {
+    const portal = await portalOfOld('failed', true);
+    await expirePayment(portal, () => portal.change(contact, 1, { name: 'y' }));
+    await rig.poll(portal);
+    const isDue = async () => (await rig.dueCatchUps()).has(portal.memberId);
+    expect(await isDue()).toBe(true);
+    await rig.requestCatchUps();
+    expect(await isDue()).toBe(false);
+    const fail = (ago: string) =>
+      rig.source.query(
+        `UPDATE portals.tasks SET state = 'failed', ended_at = now() - $2::interval WHERE member_id = $1 AND kind = 'catch-up'`,
+        [portal.memberId, ago],
+      );
+    await fail('50 minutes');
+    expect(await isDue()).toBe(false);
+    await fail('61 minutes');
+    expect(await isDue()).toBe(true);
+    await rig.requestCatchUps();
+    expect(await isDue()).toBe(false);
+    expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:1']);
+    expect(await isDue()).toBe(false);
   });
 
   it('are not made of items that have not changed, where a list ignores the filter', async () => {

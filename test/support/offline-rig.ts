@@ -236,15 +236,7 @@ export class OfflineRig {
       limits?: ConstructorParameters<typeof CatchUp>[6];
     } = {},
   ): Promise<number> {
-    const catchUp = new CatchUp(
-      this.source,
-      { for: (...given) => mortal.wrap(tampered(this.clients.for(...given), tampering)) },
-      this.gaps,
-      this.subscriptions,
-      mortal.wrap(this.bus),
-      this.log,
-      limits,
-    );
+    const catchUp = this.catchUpOf(mortal, tampering, limits);
     const jobs = new PortalJobs(this.source);
     const job = await jobs.request(OFFLINE_PULLER, memberId, 'catch-up');
     const report = async (progress: JobProgress): Promise<void> => {
@@ -254,6 +246,34 @@ export class OfflineRig {
     const { events } = await catchUp.run({ job, report, signal: new AbortController().signal });
     await this.source.query('DELETE FROM portals.tasks WHERE id = $1', [job.id]);
     return Number(events);
+  }
+
+  /** By member id, the gaps for which jobs are to be requested. */
+  dueCatchUps(): Promise<Map<string, string>> {
+    return this.catchUpOf().due();
+  }
+
+  /** What the leader does. */
+  async requestCatchUps(): Promise<void> {
+    const due = await this.dueCatchUps();
+    await new PortalJobs(this.source).requestAll(OFFLINE_PULLER, [...due.keys()], 'catch-up');
+    await this.catchUpOf().saveRequested(due);
+  }
+
+  private catchUpOf(
+    mortal = new MortalProcess(),
+    tampering: Tampering = {},
+    limits?: ConstructorParameters<typeof CatchUp>[6],
+  ): CatchUp {
+    return new CatchUp(
+      this.source,
+      { for: (...given) => mortal.wrap(tampered(this.clients.for(...given), tampering)) },
+      this.gaps,
+      this.subscriptions,
+      mortal.wrap(this.bus),
+      this.log,
+      limits,
+    );
   }
 
   /** @returns how many records were read */

@@ -13,7 +13,7 @@ import { CONSUMER_LOG, EVENT_PUBLISHER, type EventPublisher } from '@relay/consu
 import { openOfflineEvent, parseEventName, type PortalEvent } from '@relay/events';
 import { type JobProgress, type JobRun, JobYieldedError } from '@relay/jobs';
 import { counter, guidanceOf, type Log } from '@relay/platform';
-import { EventGaps, PortalClients, Subscriptions } from '@relay/portals';
+import { EventGaps, OFFLINE_PULLER, PortalClients, Subscriptions } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { publishAll } from './pull-session.js';
@@ -31,9 +31,18 @@ const LIMITS = {
   /** After this time a slow portal leaves its slot to others that wait. */
   turnMs: 60_000,
 };
-/** Far more than any portal has. */
-const MAX_TYPES = 5_000;
+/** Far more than any portal has: 2,500 types. */
+const MAX_TYPE_PAGES = 50;
+/** In one request. Few portals have more than one page. */
+const TYPE_PAGES_AT_ONCE = 10;
+/** Of a catch-up that has failed for more than an hour. */
+const AGAIN_AFTER = `interval '1 hour'`;
+/** Failures in succession, in a quarter of an hour, after which a type that the portal cannot list holds up no other. */
+const PATIENCE = 9;
 const LIST = 'crm.item.list';
+const LIST_TYPES = 'crm.type.list';
+/** Kind of the jobs. */
+export const CATCH_UP_JOB = 'catch-up';
 
 /** Object types of the CRM by the family of their events; smart processes and new invoices share one. */
 const TYPE_IDS: ReadonlyMap<string, number> = new Map([
@@ -56,6 +65,14 @@ interface Cursor {
   after: string;
 }
 
+interface Run {
+  /** Before each request. */
+  readonly count: () => void;
+  /** Whether what fails may yet pass. */
+  readonly isPatient: boolean;
+  readonly signal: AbortSignal;
+}
+
 const itemId = z
   .union([z.int().positive(), z.string().regex(/^[1-9]\d{0,17}$/)])
   .transform((id) => String(id));
@@ -74,6 +91,7 @@ const progressShape = z
     events: z.int(),
     requests: z.int().default(0),
     after: z.record(z.string(), z.string()),
+    ended: z.array(z.int()).default([]),
   })
   .optional()
   .catch(undefined);
@@ -95,13 +113,18 @@ export class CatchUp {
     @Optional() private readonly limits = LIMITS,
   ) {}
 
-  /** Portals with a gap that is over, and that was not requested yet. */
+  /** Portals with a gap that is over, and that was not requested yet, or whose job has failed a while ago. */
   async due(): Promise<Map<string, string>> {
     const ended = await this.gaps.lastEnded();
     const rows = await this.dataSource.query<{ memberId: string; requestedGap: string }[]>(
-      `SELECT member_id AS "memberId", requested_gap::text AS "requestedGap" FROM offline.catch_ups
+      `SELECT member_id AS "memberId", (CASE WHEN last.state = 'failed' AND last.ended_at < clock_timestamp() - ${AGAIN_AFTER}
+           THEN done_gap ELSE requested_gap END)::text AS "requestedGap"
+       FROM offline.catch_ups LEFT JOIN LATERAL (
+         SELECT state, ended_at FROM portals.tasks task
+         WHERE task.member_id = catch_ups.member_id AND consumer = $2 AND kind = $3
+         ORDER BY requested_at DESC LIMIT 1) last ON done_gap < requested_gap
        WHERE member_id = ANY ($1)`,
-      [[...ended.keys()]],
+      [[...ended.keys()], OFFLINE_PULLER, CATCH_UP_JOB],
     );
     const requested = new Map(rows.map((row) => [row.memberId, row.requestedGap]));
     return new Map([...ended].filter(([member, id]) => BigInt(id) > BigInt(requested.get(member) ?? '0')));
@@ -120,25 +143,29 @@ export class CatchUp {
    * @returns the number of events
    * @throws JobYieldedError after a turn; Bitrix24Error, BusUnavailableError, the signal's reason
    */
-  async run({ job: { memberId, progress }, signal, report }: JobRun): Promise<JobProgress> {
+  async run({ job: { memberId, progress, attempts }, signal, report }: JobRun): Promise<JobProgress> {
     const [known] = await this.dataSource.query<{ doneGap: string }[]>(
       `SELECT done_gap::text AS "doneGap" FROM offline.catch_ups WHERE member_id = $1`,
       [memberId],
     );
-    const gap = await this.gaps.after(memberId, known?.doneGap ?? '0');
-    if (!gap) return { events: 0 };
+    const turnEndsAt = performance.now() + this.limits.turnMs;
+    const done = known?.doneGap ?? '0';
     const reported = progressShape.parse(progress);
-    // Of another gap: items up to there may have changed again.
-    const earlier = reported?.gap === gap.id ? reported : undefined;
+    // One that was begun is ended first: of gaps that follow each other, none would ever be.
+    const begun = reported && (await this.gaps.after(memberId, done, reported.gap));
+    const earlier = begun?.id === reported?.gap ? reported : undefined;
+    const gap = earlier ? begun : await this.gaps.after(memberId, done);
+    if (!gap) return { events: 0 };
     const fromMs = gap.beganAt.getTime() - CLOCK_SLACK_MS;
     const client = this.clients.for(memberId, { priority: 'background' });
-    const cursors = await this.cursors(client, earlier?.after ?? {}, signal);
-    const before = earlier?.requests ?? 0;
-    const turnEndsAt = performance.now() + this.limits.turnMs;
+    let requests = earlier?.requests ?? 0;
     let events = earlier?.events ?? 0;
-    let open = cursors;
-    for (let requests = 0; open.length > 0; requests += 1) {
-      if (before + requests >= this.limits.requests) {
+    const run: Run = { count: () => void (requests += 1), isPatient: attempts < PATIENCE, signal };
+    const cursors = await this.cursors(client, earlier?.after ?? {}, run);
+    const ended = new Set(earlier?.ended);
+    let open = cursors.filter(({ entityTypeId }) => !ended.has(entityTypeId));
+    for (let isFirst = true; open.length > 0; isFirst = false) {
+      if (requests >= this.limits.requests) {
         this.log.warn(
           { event: 'offline.catch_up.cut', memberId, events },
           'the portal lists more changed items than are read: the rest is left out',
@@ -146,20 +173,23 @@ export class CatchUp {
         break;
       }
       signal.throwIfAborted();
-      const read = await this.readChanged(client, open, fromMs, {
-        pages: requests === 0 ? 1 : undefined,
-        signal,
-      });
+      const read = await this.readChanged(client, open, fromMs, { ...run, pages: isFirst ? 1 : undefined });
       await publishAll(this.publisher, read.events, signal);
       published.inc(read.events.length);
       events += read.events.length;
       open = read.open;
-      await report({
-        gap: gap.id,
-        events,
-        requests: before + requests + 1,
-        after: Object.fromEntries(cursors.map((c) => [c.entityTypeId, c.after])),
-      });
+      for (const { entityTypeId } of read.ended) ended.add(entityTypeId);
+      // A report ends the count of failures in succession.
+      if (read.failure === undefined || read.hasAdvanced) {
+        await report({
+          gap: gap.id,
+          events,
+          requests,
+          after: Object.fromEntries(cursors.map((c) => [c.entityTypeId, c.after])),
+          ended: [...ended],
+        });
+      }
+      if (read.failure !== undefined) throw read.failure;
       if (open.length > 0 && performance.now() >= turnEndsAt) throw new JobYieldedError();
     }
     await this.dataSource.query(
@@ -168,6 +198,8 @@ export class CatchUp {
          requested_gap = greatest(catch_ups.requested_gap, excluded.done_gap)`,
       [memberId, gap.id],
     );
+    // Requested while this job waited, it is no job of its own.
+    if (await this.gaps.after(memberId, gap.id)) throw new JobYieldedError();
     return { events };
   }
 
@@ -175,7 +207,7 @@ export class CatchUp {
   private async cursors(
     client: PortalClient,
     after: Readonly<Record<string, string>>,
-    signal: AbortSignal,
+    run: Run,
   ): Promise<Cursor[]> {
     const verbs = new Map<number, { family: string; verbs: Set<string> }>();
     const want = (entityTypeId: number, family: string, verb: string): void => {
@@ -190,7 +222,7 @@ export class CatchUp {
       const typeId = TYPE_IDS.get(family) ?? entityTypeId;
       if (typeId > 0 && (TYPE_IDS.has(family) || family === DYNAMIC_ITEM)) want(typeId, family, verb);
       if (family !== DYNAMIC_ITEM || entityTypeId > 0) continue;
-      dynamic ??= await this.dynamicTypes(client, signal);
+      dynamic ??= await this.dynamicTypes(client, run);
       for (const id of dynamic) want(id, family, verb);
     }
     return [...verbs].map(([entityTypeId, one]) => ({
@@ -201,58 +233,92 @@ export class CatchUp {
   }
 
   /** Smart processes (`api-reference/crm/universal/user-defined-object-types/crm-type-list.md`), and invoices, which no list has. */
-  private async dynamicTypes(client: PortalClient, signal: AbortSignal): Promise<number[]> {
+  private async dynamicTypes(client: PortalClient, run: Run): Promise<number[]> {
     const ids = new Set<number>([ENTITY_TYPE_IDS.invoice]);
-    for (let start = 0; start < MAX_TYPES; start += PAGE_SIZE) {
-      const method = 'crm.type.list';
-      const outcome = await client
-        .call(method, { order: { id: 'ASC' }, start }, { signal })
-        .catch((error: unknown) => this.skip(client.memberId, undefined, error));
-      if (!outcome) return [...ids];
-      const read = typesPage.safeParse(outcome.result);
-      if (!read.success) throw badAnswer(client, method);
-      for (const { entityTypeId } of read.data.types.slice(0, PAGE_SIZE)) ids.add(entityTypeId);
-      if (read.data.types.length < PAGE_SIZE) break;
+    for (let first = 0; first < MAX_TYPE_PAGES; first += first === 0 ? 1 : TYPE_PAGES_AT_ONCE) {
+      run.count();
+      const numbers = Array.from({ length: first === 0 ? 1 : TYPE_PAGES_AT_ONCE }, (_, at) => first + at);
+      const outcomes = await client.batch(
+        Object.fromEntries(
+          numbers.map((number) => [
+            `p${number}`,
+            { method: LIST_TYPES, params: { order: { id: 'ASC' }, start: number * PAGE_SIZE } },
+          ]),
+        ),
+        { signal: run.signal },
+      );
+      for (const number of numbers) {
+        const outcome = outcomes[`p${number}`];
+        if (!outcome?.ok) {
+          this.skip(client.memberId, undefined, outcome?.error ?? badAnswer(client, LIST_TYPES), run);
+          return [...ids];
+        }
+        const read = typesPage.safeParse(outcome.result);
+        if (!read.success) throw badAnswer(client, LIST_TYPES);
+        for (const { entityTypeId } of read.data.types.slice(0, PAGE_SIZE)) ids.add(entityTypeId);
+        if (read.data.types.length < PAGE_SIZE) return [...ids];
+      }
     }
     return [...ids];
   }
 
-  /** One request. `pages` of each type; by default as many as fit. @returns the types that go on */
+  /**
+   * One request. `pages` of each type; by default as many as fit.
+   * @returns the types that go on, and those that do not; `failure` of one of them keeps back nothing of the others
+   */
   private async readChanged(
     client: PortalClient,
     open: readonly Cursor[],
     fromMs: number,
-    { pages, signal }: { pages: number | undefined; signal: AbortSignal },
-  ): Promise<{ events: PortalEvent[]; open: Cursor[] }> {
+    { pages, ...run }: Run & { pages: number | undefined },
+  ): Promise<{
+    events: PortalEvent[];
+    open: Cursor[];
+    ended: Cursor[];
+    hasAdvanced: boolean;
+    failure: unknown;
+  }> {
     const now = open.slice(0, MAX_BATCH_COMMANDS);
     const pagesEach = pages ?? Math.floor(MAX_BATCH_COMMANDS / now.length);
+    run.count();
     const outcomes = await client.batch(
       Object.assign({}, ...now.map((cursor) => commandsOf(cursor, pagesEach, fromMs))),
-      { signal },
+      { signal: run.signal },
     );
     const events: PortalEvent[] = [];
-    const goOn = now.filter((cursor) => {
+    const goOn: Cursor[] = [];
+    const ended: Cursor[] = [];
+    let hasAdvanced = false;
+    let failure: unknown;
+    for (const cursor of now) {
       const read = readPages(client, cursor, pagesEach, outcomes);
       for (const item of read.items) events.push(...eventsOf(client.memberId, cursor, item, fromMs));
       cursor.after = read.items.at(-1)?.id ?? cursor.after;
+      hasAdvanced ||= read.items.length > 0;
+      let isOver = read.isEnd;
       if (read.error !== undefined && read.items.length === 0) {
-        this.skip(client.memberId, cursor.entityTypeId, read.error);
-        return false;
+        try {
+          this.skip(client.memberId, cursor.entityTypeId, read.error, run);
+          isOver = true;
+        } catch (error) {
+          failure ??= error;
+        }
       }
-      return !read.isEnd;
-    });
-    return { events, open: [...open.slice(MAX_BATCH_COMMANDS), ...goOn] };
+      (isOver ? ended : goOn).push(cursor);
+    }
+    hasAdvanced ||= ended.length > 0;
+    return { events, open: [...open.slice(MAX_BATCH_COMMANDS), ...goOn], ended, hasAdvanced, failure };
   }
 
   /** A type that this user may not read, or that is gone, ends no other. @throws any other error */
-  private skip(memberId: string, entityTypeId: number | undefined, error: unknown): undefined {
+  private skip(memberId: string, entityTypeId: number | undefined, error: unknown, { isPatient }: Run): void {
     const isOfType = error instanceof Bitrix24Error && error.errorClass !== 'plan';
-    if (!isOfType || guidanceOf(error).recovery !== 'never') throw error;
+    const isLasting = guidanceOf(error).recovery === 'never';
+    if (!isOfType || !(isLasting || (!isPatient && error.errorClass === 'transient'))) throw error;
     this.log.warn(
       { event: 'offline.catch_up.skipped', memberId, entityTypeId, err: error },
       'items of a type cannot be listed: changes whose events were missed are not made up for',
     );
-    return undefined;
   }
 }
 

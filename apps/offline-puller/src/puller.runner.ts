@@ -9,7 +9,7 @@ import { JobRunner, PortalJobs } from '@relay/jobs';
 import { LeaderLease, type Log, PeriodicJob } from '@relay/platform';
 import { OFFLINE_PULLER } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { CatchUp } from './catch-up.js';
+import { CATCH_UP_JOB, CatchUp } from './catch-up.js';
 import { QueuePoller } from './queue-poller.js';
 import { PollStateStore } from './poll-state-store.js';
 
@@ -20,7 +20,6 @@ const DOWNTIME_MS = 60_000;
 /** In slots of their own: portals that list slowly, or much, hold up the reading of no queue. */
 const CATCH_UP_CONCURRENCY = 4;
 const PULL_JOB = 'pull';
-const CATCH_UP_JOB = 'catch-up';
 
 /**
  * Polls portals by jobs, whose lease makes one process at a time the reader of a queue; a process that dies is followed

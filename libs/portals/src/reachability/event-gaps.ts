@@ -119,13 +119,13 @@ export class EventGaps {
     return new Map(rows.map(({ memberId, id }) => [memberId, id]));
   }
 
-  /** All gaps of the portal that are over and come after this one, as one; undefined when there is none. */
-  async after(memberId: string, id: string): Promise<EventGap | undefined> {
+  /** All gaps of the portal that are over and come after this one, up to `last`, as one; undefined when there is none. */
+  async after(memberId: string, id: string, last?: string): Promise<EventGap | undefined> {
     const [gap] = await queryRows<EventGap>(
       this.dataSource,
       `SELECT max(id)::text AS id, min(began_at) AS "beganAt" FROM portals.event_gaps
-       WHERE member_id = $1 AND id > $2 AND ended_at <= clock_timestamp() HAVING count(*) > 0`,
-      [memberId, id],
+       WHERE member_id = $1 AND id > $2 AND id <= coalesce($3, id) AND ended_at <= clock_timestamp() HAVING count(*) > 0`,
+      [memberId, id, last ?? null],
     );
     return gap;
   }
