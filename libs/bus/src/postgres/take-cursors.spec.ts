@@ -32,6 +32,10 @@ class Database {
     this.lastEnded = Math.max(this.lastEnded, xid);
   }
 
+  commitAll(): void {
+    while (this.running.length > 0) this.commit(0);
+  }
+
   /** @returns how many rows were read */
   take(cursors: TakeCursors, limit: number, shards = [0, 1], meanwhile = (): void => undefined): number {
     const at = this.tick();
@@ -73,17 +77,42 @@ class Database {
   }
 }
 
-const step = fc.oneof(
+const write = fc.oneof(
   fc.record({ do: fc.constant('begin' as const) }),
   fc.record({ do: fc.constant('insert' as const), choice: fc.nat(7), shard: fc.nat(1) }),
   fc.record({ do: fc.constant('commit' as const), choice: fc.nat(7) }),
-  fc.record({
-    do: fc.constant('take' as const),
-    limit: fc.integer({ min: 1, max: 4 }),
-    shards: fc.subarray([0, 1]),
-    begins: fc.boolean(),
-  }),
 );
+const step = fc.oneof(
+  { weight: 3, arbitrary: write },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('take' as const),
+      limit: fc.integer({ min: 1, max: 4 }),
+      shards: fc.subarray([0, 1]),
+      // Between its snapshot and its id.
+      meanwhile: fc.array(write, { maxLength: 4 }),
+    }),
+  },
+);
+type Write = typeof write extends fc.Arbitrary<infer One> ? One : never;
+type Step = typeof step extends fc.Arbitrary<infer One> ? One : never;
+
+function doWrite(database: Database, each: Write): void {
+  if (each.do === 'begin') database.begin();
+  else if (each.do === 'insert') database.insert(each.choice, each.shard);
+  else database.commit(each.choice);
+}
+
+function doAll(database: Database, cursors: TakeCursors, steps: readonly Step[]): void {
+  for (const each of steps) {
+    if (each.do !== 'take') doWrite(database, each);
+    else
+      database.take(cursors, each.limit, each.shards, () => {
+        for (const one of each.meanwhile) doWrite(database, one);
+      });
+  }
+}
 
 describe('the cursors of takes', () => {
   it('skip no row, in whatever order transactions stamp, commit and are read', () => {
@@ -91,21 +120,25 @@ describe('the cursors of takes', () => {
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const database = new Database();
         const cursors = new TakeCursors();
-        for (const each of steps) {
-          if (each.do === 'begin') database.begin();
-          else if (each.do === 'insert') database.insert(each.choice, each.shard);
-          else if (each.do === 'commit') database.commit(each.choice);
-          else
-            database.take(cursors, each.limit, each.shards, () => {
-              if (!each.begins) return;
-              database.begin();
-              database.insert(-1, 0);
-            });
-        }
+        doAll(database, cursors, steps);
         database.take(cursors, Infinity);
         expect(database.left()).toEqual([]);
       }),
       { numRuns: 2_000 },
+    );
+  });
+
+  it('leave behind all that was taken, whatever came before, when only polls are left', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+        const database = new Database();
+        const cursors = new TakeCursors();
+        doAll(database, cursors, steps);
+        database.commitAll();
+        for (let poll = 0; poll < 3; poll += 1) database.take(cursors, Infinity);
+        expect(database.take(cursors, Infinity)).toBe(0);
+      }),
+      { numRuns: 1_000 },
     );
   });
 
