@@ -355,7 +355,8 @@ const TAKE_SQL = `
     WHERE id = ANY (ARRAY(SELECT id FROM next))
     RETURNING *
   )
-  SELECT concat_ws(' ', (extract(epoch FROM now()) * 1000000)::bigint, pg_snapshot_xmin(seen), pg_current_xact_id_if_assigned())
+  SELECT concat_ws(' ', (extract(epoch FROM now()) * 1000000)::bigint, pg_snapshot_xmin(seen),
+           CASE WHEN $5 THEN pg_current_xact_id() ELSE pg_current_xact_id_if_assigned() END)
            AS snapshot,
          id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
          (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
@@ -375,7 +376,13 @@ async function takeRows(
   const { rows } = await client.query<TakenRow | { id: null; snapshot: string }>({
     name: 'bus-take',
     text: TAKE_SQL,
-    values: [consumer, wanted, [...limits.values()], wanted.map((shard) => cursors.of(shard))],
+    values: [
+      consumer,
+      wanted,
+      [...limits.values()],
+      wanted.map((shard) => cursors.of(shard)),
+      cursors.needsId,
+    ],
   });
   const [at = 0, xmin = 0, xid] = (rows[0]?.snapshot ?? '').split(' ').map(Number);
   return {

@@ -38,6 +38,7 @@ class Database {
 
   /** @returns how many rows were read */
   take(cursors: TakeCursors, limit: number, shards = [0, 1], meanwhile = (): void => undefined): number {
+    const { needsId } = cursors;
     const at = this.tick();
     const xmin = Math.min(this.lastEnded + 1, ...this.running);
     const reached = new Map<number, number | undefined>();
@@ -54,7 +55,7 @@ class Database {
       reached.set(shard, taken.length === limit ? taken.at(-1)?.at : undefined);
     }
     meanwhile();
-    const xid = hasWritten ? this.nextXid++ : undefined;
+    const xid = hasWritten || needsId ? this.nextXid++ : undefined;
     if (xid !== undefined) this.lastEnded = Math.max(this.lastEnded, xid);
     cursors.advance({ at, xmin, xid }, reached);
     return read;
@@ -168,6 +169,19 @@ describe('the cursors of takes', () => {
     }
     database.commit(0);
     database.take(cursors, 10);
+    database.take(cursors, 10);
+    expect(database.take(cursors, 10)).toBe(0);
+  });
+
+  it('of a new owner leave behind what the one before has taken, when there are only polls', () => {
+    const database = new Database();
+    database.begin();
+    for (let row = 0; row < 10; row += 1) database.insert(0, 0);
+    database.commit(0);
+    database.take(new TakeCursors(), 10);
+    const cursors = new TakeCursors();
+    expect(database.take(cursors, 10)).toBe(10);
+    expect(cursors.needsId).toBe(false);
     database.take(cursors, 10);
     expect(database.take(cursors, 10)).toBe(0);
   });

@@ -6,7 +6,7 @@ export interface TakeSnapshot {
   xmin: number;
   /**
    * The take's own id, given after `at`: transactions with a higher one have stamped nothing before. Undefined when it
-   * wrote nothing. (`pg_snapshot_xmax` is not as good: it is no higher than the last transaction that has ended.)
+   * wrote nothing, and was not to get one. (`pg_snapshot_xmax` is not as good: it is no higher than the last transaction that has ended.)
    */
   xid: number | undefined;
 }
@@ -44,6 +44,11 @@ export class TakeCursors {
   /** In microseconds since the epoch; 0: from the oldest row. */
   of(shard: number): number {
     return this.byShard.get(shard) ?? 0;
+  }
+
+  /** Whether the next take is to get an id even if it writes nothing: with only polls after a start, no cursor would ever move. */
+  get needsId(): boolean {
+    return this.horizon === 0 && this.next === undefined;
   }
 
   /** The next take reads the shard from its oldest row. */
