@@ -315,6 +315,22 @@ describe('events that no queue has', () => {
     expect(await isDue()).toBe(false);
     await fail('61 minutes');
     expect(await isDue()).toBe(true);
+    const setState = (state: string) =>
+      rig.source.query('UPDATE portals.portals SET state = $2 WHERE member_id = $1', [
+        portal.memberId,
+        state,
+      ]);
+    await setState('uninstalled');
+    expect(await isDue()).toBe(false);
+    await setState('installed');
+    const endGap = (ago: string) =>
+      rig.source.query('UPDATE portals.event_gaps SET ended_at = now() - $2::interval WHERE member_id = $1', [
+        portal.memberId,
+        ago,
+      ]);
+    await endGap('31 days');
+    expect(await isDue()).toBe(false);
+    await endGap('1 minute');
     await rig.requestCatchUps();
     expect(await isDue()).toBe(false);
     expect(await catchUp(portal)).toEqual(['ONCRMCONTACTUPDATE CRMCONTACT:1']);

@@ -37,6 +37,8 @@ const MAX_TYPE_PAGES = 50;
 const TYPE_PAGES_AT_ONCE = 10;
 /** Of a catch-up that has failed for more than an hour. */
 const AGAIN_AFTER = `interval '1 hour'`;
+/** As long as gaps are kept: what fails until then fails for ever. */
+const AGAIN_FOR = `interval '30 days'`;
 /** Failures in succession, in a quarter of an hour, after which a type that the portal cannot list holds up no other. */
 const PATIENCE = 9;
 const LIST = 'crm.item.list';
@@ -123,6 +125,8 @@ export class CatchUp {
          SELECT state, ended_at FROM portals.tasks task
          WHERE task.member_id = catch_ups.member_id AND consumer = $2 AND kind = $3
          ORDER BY requested_at DESC LIMIT 1) last ON done_gap < requested_gap
+         AND EXISTS (SELECT FROM portals.portals p WHERE p.member_id = catch_ups.member_id AND p.state = 'installed')
+         AND EXISTS (SELECT FROM portals.event_gaps g WHERE g.id = requested_gap AND g.ended_at > clock_timestamp() - ${AGAIN_FOR})
        WHERE member_id = ANY ($1)`,
       [[...ended.keys()], OFFLINE_PULLER, CATCH_UP_JOB],
     );
