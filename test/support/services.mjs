@@ -174,7 +174,10 @@ async function dropLeftDatabases(url) {
       `SELECT datname FROM pg_database WHERE datname LIKE 'relay\\_test\\_%'`,
     );
     for (const { datname } of rows) {
-      if (isLeftOver(datname)) await client.query(`DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`);
+      if (!isLeftOver(datname)) continue;
+      // A spec makes its database one that cannot be dropped.
+      await client.query(`UPDATE pg_database SET datistemplate = false WHERE datname = $1`, [datname]);
+      await client.query(`DROP DATABASE IF EXISTS ${datname} WITH (FORCE)`);
     }
   } finally {
     await client.end();
