@@ -90,6 +90,15 @@ describe('the admin API, which a gateway on this machine names', () => {
     expect(told).toHaveLength(1);
   });
 
+  it('is not there behind a port that fetch never connects to', async () => {
+    named = ['http://127.0.0.1:1', `http://127.0.0.1:${port}`];
+    expect(await api.send('POST', '/keys/rotate')).toEqual({ ok: true });
+    api = AdminClient.fromEnvironment(true, { OPS_PORT: '1', OPS_TOKEN: token });
+    await expect(api.send('POST', '/keys/rotate')).rejects.toThrow(
+      'No control plane answers at 127.0.0.1:1:',
+    );
+  });
+
   it('does a thing once, and it is said that it may be done, where one is killed in the middle', async () => {
     const killed = await listen((request) => {
       told.push('to the one that is killed');

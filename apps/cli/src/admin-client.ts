@@ -31,7 +31,9 @@ const NOT_CONNECTED = new Set([
   'EADDRNOTAVAIL',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-const failedConnection = z.object({ cause: z.object({ code: z.string() }) });
+/** Of `fetch` for a port of another protocol, such as 1 or 25 (Fetch standard, port blocking), which has no code. */
+const BLOCKED_PORT = 'bad port';
+const failedConnection = z.object({ cause: z.object({ code: z.string().optional(), message: z.string() }) });
 
 /** It was asked, and may have done it. */
 class BrokenAnswerError extends StartupError {}
@@ -121,8 +123,8 @@ export class AdminClient {
         ...(body && { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      const code = failedConnection.safeParse(error).data?.cause.code;
-      if (code === undefined || !NOT_CONNECTED.has(code)) throw this.brokenAnswer(error);
+      const { code = '', message: why } = failedConnection.safeParse(error).data?.cause ?? { message: '' };
+      if (!NOT_CONNECTED.has(code) && why !== BLOCKED_PORT) throw this.brokenAnswer(error);
       const message = `No control plane answers at ${new URL(this.url).host}: is it running, and is OPS_PORT the same?`;
       throw new StartupError(message, { cause: error });
     }
