@@ -8,12 +8,12 @@ import {
   registerConsumer,
   replayUnrouted,
   retireConsumer,
-} from './bus.js';
-import type { Command } from './command.js';
-import { formatCompletion } from './completion.js';
-import { dropDead, listDead, replayDead, showDead } from './dead-letters.js';
-import { listEvents, resendEvent } from './events.js';
-import { initialize } from './init.js';
+} from './commands/bus.js';
+import type { Command } from './program/command.js';
+import { formatCompletion } from './commands/completion.js';
+import { dropDead, listDead, replayDead, showDead } from './commands/dead-letters.js';
+import { listEvents, resendEvent } from './commands/events.js';
+import { initialize } from './commands/init.js';
 import {
   addWebhookPair,
   listPortals,
@@ -25,10 +25,10 @@ import {
   setSettings,
   showPortal,
   testPortal,
-} from './portals.js';
-import { applySubscriptions, diffSubscriptions } from './subscriptions.js';
-import { runSync, syncStatus } from './sync.js';
-import { generateTypes } from './generate-types.js';
+} from './commands/portals.js';
+import { applySubscriptions, diffSubscriptions } from './commands/subscriptions.js';
+import { runSync, syncStatus } from './commands/sync.js';
+import { generateTypes } from './commands/generate-types.js';
 
 const FILTERS = ['consumer', 'portal', 'error', 'since', 'until'] as const;
 
@@ -256,7 +256,7 @@ export const commands: readonly Command[] = [
     summary: 'checks the whole installation, also without a control plane; exit code 1 if anything is wrong',
     example: 'relay doctor',
     // Loaded only here: database and broker clients take as long to load as all of the rest.
-    runLocally: async () => (await import('./doctor.js')).runDoctor(process.env),
+    runLocally: async () => (await import('./doctor/doctor.js')).runDoctor(process.env),
   },
   {
     name: 'init',

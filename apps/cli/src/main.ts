@@ -2,10 +2,10 @@ import { escapeUnprintable, formatFatalError, packageFile, runMain, StartupError
 import { CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { AdminClient } from './admin-client.js';
+import { AdminClient } from './client/admin-client.js';
 import { commands } from './commands.js';
-import { createProgram, type Call } from './program.js';
-import { UsageError } from './usage-error.js';
+import { createProgram, type Call } from './program/program.js';
+import { UsageError } from './arguments/usage-error.js';
 
 const MISUSE = 2;
 

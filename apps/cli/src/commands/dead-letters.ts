@@ -6,13 +6,12 @@ import {
   type DeadLetterPage,
   type DeadLettersResponse,
 } from '@relay/admin-contract';
-import type { GivenOptions, Report } from './command.js';
+import type { GivenOptions, Report } from '../program/command.js';
 import { pause } from '@relay/platform';
-import { formatAge } from './duration.js';
-import type { AdminClient } from './admin-client.js';
-import { memberIdIn, readDomains } from './portal-name.js';
-import { formatTable } from './terminal.js';
-import { UsageError } from './usage-error.js';
+import type { AdminClient } from '../client/admin-client.js';
+import { memberIdIn, readDomains } from '../client/find-portal.js';
+import { formatAge, formatTable } from '../terminal/terminal.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 const TITLES = ['consumer', 'id', 'died', 'attempts', 'error', 'portal', 'domain', 'event', 'entity'];
 const TRUNCATED_HINT =

@@ -10,7 +10,7 @@ import { AdminClient } from './admin-client.js';
 
 const token = 'the-token-of-this-spec';
 const run = promisify(execFile);
-const BUILT = join(import.meta.dirname, '../../../dist/apps/cli/src/admin-client.js');
+const BUILT = join(import.meta.dirname, '../../../../dist/apps/cli/src/client/admin-client.js');
 const bound = z.object({ port: z.number() });
 
 /** Real: HTTP. Played here: the ops port of a gateway, and what listens at the addresses that it names. */

@@ -2,11 +2,10 @@ import { errorResponse } from '@relay/admin-contract';
 import { printable, printableJson, printableLines, readEnvironment, StartupError } from '@relay/platform';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { Response } from 'undici';
+import { Agent, fetch, type RequestInit, type Response } from 'undici';
 import { z } from 'zod';
 import { readSavedToken, runningOpsPort } from './data-dir.js';
-import { fetchDirectly } from './http/fetch-directly.js';
-import { UsageError } from './usage-error.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 /** The ops port of a gateway names the control planes that reported lately. */
 const elsewhere = z.object({ controlPlane: z.array(z.url({ protocol: /^https?$/ })).min(1) });
@@ -34,6 +33,9 @@ const NOT_CONNECTED = new Set([
 /** Of `fetch` for a port of another protocol, such as 1 or 25 (Fetch standard, port blocking), which has no code. */
 const BLOCKED_PORT = 'bad port';
 const failedConnection = z.object({ cause: z.object({ code: z.string().optional(), message: z.string() }) });
+
+/** Node's own takes a proxy from the environment where it is told to (NODE_USE_ENV_PROXY), which would get the token. */
+const direct = new Agent();
 
 /** It was asked, and may have done it. */
 class BrokenAnswerError extends StartupError {}
@@ -177,4 +179,9 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Through no proxy, and to no address that an answer leads to: what is sent is for the one that is asked. */
+export function fetchDirectly(url: string, init: RequestInit): Promise<Response> {
+  return fetch(url, { ...init, dispatcher: direct, redirect: 'manual' });
 }

@@ -1,3 +1,4 @@
+import { age } from '@relay/admin-contract';
 import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 
@@ -19,6 +20,17 @@ export function formatTable(
       .trimEnd();
   const isNumeric = (at: number): boolean => typeof rows[0]?.[at] === 'number';
   return [line(titles), ...rows.map(line)].join('\n');
+}
+
+/** `45 s`, `12 min`, `3 h`, `2 d`, rounded for reading; `-` without a time. */
+export function formatAge(iso: string | null, now = Date.now()): string {
+  return iso === null ? '-' : age(iso, now);
+}
+
+/** `in 45 s`, `in 12 min`; `now` for a time that has passed. */
+export function formatUntil(iso: string, now = Date.now()): string {
+  const leftMs = Date.parse(iso) - now;
+  return leftMs <= 0 ? 'now' : `in ${age(new Date(now - leftMs).toISOString(), now)}`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import { bar, ProgressLine } from './terminal.js';
+import { bar, formatAge, ProgressLine } from './terminal.js';
 
 function screen(isTTY: boolean): {
   stream: ConstructorParameters<typeof ProgressLine>[0];
@@ -52,4 +52,17 @@ describe('a line of progress', () => {
       jest.useRealTimers();
     }
   });
+});
+
+describe('an age', () => {
+  const now = Date.parse('2026-11-25T12:00:00Z');
+
+  it.each([
+    ['2026-11-25T11:59:15Z', '45 s'],
+    ['2026-11-25T11:00:00Z', '60 min'],
+    ['2026-11-25T09:00:00Z', '3 h'],
+    ['2026-11-20T12:00:00Z', '5 d'],
+    ['2026-11-25T12:00:05Z', '0 s'],
+    [null, '-'],
+  ])('%s is %s old', (iso, age) => expect(formatAge(iso, now)).toBe(age));
 });

@@ -1,8 +1,8 @@
 import { userFieldsResponse, type UserFieldsResponse } from '@relay/admin-contract';
-import type { AdminClient } from './admin-client.js';
-import type { Report } from './command.js';
-import { type ObjectType, STANDARD_OBJECT_TYPES } from './object-type.js';
-import { findPortal } from './portal-name.js';
+import type { AdminClient } from '../client/admin-client.js';
+import type { Report } from '../program/command.js';
+import { type ObjectType, STANDARD_OBJECT_TYPES } from '../arguments/option-values.js';
+import { findPortal } from '../client/find-portal.js';
 
 type UserField = UserFieldsResponse['fields'][number];
 /** The user fields of one object type. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import ts from 'typescript';
 import { formatTypes } from './generate-types.js';
-import { parseObjectType } from './object-type.js';
+import { parseObjectType } from '../arguments/option-values.js';
 
 type DescribedType = Parameters<typeof formatTypes>[1][number];
 

@@ -5,7 +5,7 @@ import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { fetchDirectly } from '../http/fetch-directly.js';
+import { fetchDirectly } from '../client/admin-client.js';
 import { ok, problemsOrOk, problem, skipped, type Finding } from './finding.js';
 import type { Settings } from './environment.js';
 

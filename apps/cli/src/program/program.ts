@@ -1,8 +1,7 @@
 import { printableLines, redactText } from '@relay/platform';
 import { Command as Node, Help, InvalidArgumentError, Option } from 'commander';
-import leven from 'leven';
 import { OPTIONS_OF_COMMANDS, POSITIONALS, type Command, type GivenOptions } from './command.js';
-import { UsageError } from './usage-error.js';
+import { nearest, UsageError } from '../arguments/usage-error.js';
 
 /** A command as it was called. */
 export interface Call {
@@ -11,9 +10,6 @@ export interface Call {
   options: GivenOptions;
   isJson: boolean;
 }
-
-/** Levenshtein distance of a typing error. */
-const MAX_DISTANCE = 3;
 
 /**
  * The commands as a program of commander. Its `parseAsync` throws CommanderError for help and version (exit code 0) and
@@ -131,13 +127,4 @@ function requireNoMore(node: Node, expected: number): void {
   const near = nearest(more, names);
   const hint = near === undefined ? '' : `\n(Did you mean ${near}?)`;
   node.error(`error: unknown command '${more}'${hint}`);
-}
-
-/** The name that was probably meant. */
-export function nearest(given: string, names: readonly string[]): string | undefined {
-  const [first] = names
-    .map((name) => ({ name, distance: leven(given.slice(0, 64), name) }))
-    .toSorted((one, other) => one.distance - other.distance);
-  const isNear = first !== undefined && first.distance <= Math.min(MAX_DISTANCE, given.length / 2);
-  return isNear ? first.name : undefined;
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { z } from 'zod';
-import { AdminClient } from './admin-client.js';
+import { AdminClient } from '../client/admin-client.js';
 import { runSync, syncStatus } from './sync.js';
 
 const token = 'a token of sixteen characters';

@@ -1,5 +1,5 @@
-import { OPTIONS_OF_COMMANDS, type Command, type Report } from './command.js';
-import { UsageError } from './usage-error.js';
+import { OPTIONS_OF_COMMANDS, type Command, type Report } from '../program/command.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 /** The words that may follow each sequence of words: of commands, and of options where a command is complete. */
 function wordsAfter(commands: readonly Command[]): Map<string, Set<string>> {

@@ -1,7 +1,11 @@
-import type { AdminClient } from './admin-client.js';
-import { parseTime } from './duration.js';
-import { parseObjectType } from './object-type.js';
-import { UsageError } from './usage-error.js';
+import type { AdminClient } from '../client/admin-client.js';
+import {
+  parseEvents,
+  parseLimit,
+  parseObjectType,
+  parseRate,
+  parseTime,
+} from '../arguments/option-values.js';
 
 /** The result of a command: `value` for `--json`, `text` for a person. */
 export interface Report {
@@ -33,17 +37,17 @@ export const OPTIONS_OF_COMMANDS = {
   },
   follow: { flags: '--follow', summary: 'shows new ones, and what becomes of them, until Ctrl-C' },
   error: { flags: '--error <code>', summary: 'only with this error code' },
-  since: { flags: '--since <time>', summary: `only from this time on, ${TIME_HINT}`, parse: parsedTime },
-  until: { flags: '--until <time>', summary: `only up to this time, ${TIME_HINT}`, parse: parsedTime },
+  since: { flags: '--since <time>', summary: `only from this time on, ${TIME_HINT}`, parse: parseTime },
+  until: { flags: '--until <time>', summary: `only up to this time, ${TIME_HINT}`, parse: parseTime },
   id: { flags: '--id <id>', summary: 'only the one with this id' },
-  limit: { flags: '--limit <number>', summary: 'at most so many', parse: parsedLimit },
+  limit: { flags: '--limit <number>', summary: 'at most so many', parse: parseLimit },
   after: { flags: '--after <id>', summary: 'goes on after this one of a --consumer' },
-  rate: { flags: '--rate <per second>', summary: 'so many a second, 1 to 1000', parse: parsedRate },
+  rate: { flags: '--rate <per second>', summary: 'so many a second, 1 to 1000', parse: parseRate },
   all: { flags: '--all', summary: 'all of them' },
   events: {
     flags: '--events <names>',
     summary: 'a comma list: ONCRMDEALADD,ONCRMDEALUPDATE',
-    parse: parsedEvents,
+    parse: parseEvents,
   },
   drain: { flags: '--drain', summary: 'it gets no new events from now on; nothing is removed' },
   drop: { flags: '--drop', summary: 'deletes the messages that are left with it' },
@@ -104,23 +108,3 @@ interface LocalCommand extends CommandShape {
 }
 
 export type Command = AdminCommand | LocalCommand;
-
-function parsedTime(text: string): string {
-  return parseTime(text);
-}
-
-function parsedEvents(text: string): string[] {
-  const names = text.split(',').map((name) => name.trim());
-  return names.filter((name) => name !== '');
-}
-
-function parsedLimit(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new UsageError('must be a whole number from 1 on.');
-  return Number(text);
-}
-
-function parsedRate(text: string): number {
-  const rate = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
-  if (rate < 1 || rate > 1_000) throw new UsageError('must be a number from 1 to 1000.');
-  return rate;
-}

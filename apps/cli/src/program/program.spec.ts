@@ -3,10 +3,10 @@ import { CommanderError } from 'commander';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commands } from './commands.js';
-import { formatCompletion } from './completion.js';
+import { commands } from '../commands.js';
+import { formatCompletion } from '../commands/completion.js';
 import { createProgram, type Call } from './program.js';
-import { UsageError } from './usage-error.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 let calls: Call[];
 let [out, err] = ['', ''];
@@ -110,7 +110,7 @@ describe('the command line', () => {
 });
 
 it('every command has a line in docs/operating.md, and no other', () => {
-  const docs = readFileSync(join(import.meta.dirname, '../../../docs/operating.md'), 'utf8');
+  const docs = readFileSync(join(import.meta.dirname, '../../../../docs/operating.md'), 'utf8');
   const [, section = ''] = /\n## Commands\n([\s\S]*?)\n## /.exec(docs) ?? [];
   const listed = [...section.matchAll(/^\| `relay ([a-z ]+?)(?: [<[-].*?)?` +\|/gm)].map(([, name]) => name);
   expect(listed).toEqual(commands.map(({ name }) => name));

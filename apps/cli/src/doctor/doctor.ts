@@ -1,10 +1,10 @@
 import { printable, StartupError } from '@relay/platform';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { examine } from './checks/examine.js';
-import { problem, type Finding } from './checks/finding.js';
-import type { Report } from './command.js';
-import { readSavedToken, readSavedVariables, runningOpsPort } from './data-dir.js';
+import { examine } from './examine.js';
+import { problem, type Finding } from './finding.js';
+import type { Report } from '../program/command.js';
+import { readSavedToken, readSavedVariables, runningOpsPort } from '../client/data-dir.js';
 
 const SIGNS = { ok: '✔', problem: '✘', skipped: '-' } as const;
 

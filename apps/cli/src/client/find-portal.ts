@@ -1,7 +1,7 @@
 import { portalsResponse, type ListedPortal } from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
 import type { AdminClient } from './admin-client.js';
-import { nearest } from './program.js';
+import { nearest } from '../arguments/usage-error.js';
 
 /** All portals that were ever installed. */
 export async function readPortals(api: AdminClient): Promise<ListedPortal[]> {

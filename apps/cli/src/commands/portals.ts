@@ -17,11 +17,11 @@ import {
   type PortalsResponse,
 } from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
-import type { Report } from './command.js';
-import type { AdminClient } from './admin-client.js';
-import { findPortal, portalText } from './portal-name.js';
-import { formatTable, prompt } from './terminal.js';
-import { UsageError } from './usage-error.js';
+import type { Report } from '../program/command.js';
+import type { AdminClient } from '../client/admin-client.js';
+import { findPortal, portalText } from '../client/find-portal.js';
+import { formatTable, prompt } from '../terminal/terminal.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 /** Installed portals, webhook pairs that no event has claimed, and pending installs. */
 export async function listPortals(api: AdminClient): Promise<Report> {

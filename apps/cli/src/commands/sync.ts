@@ -11,10 +11,10 @@ import {
 } from '@relay/admin-contract';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '@relay/platform';
-import type { Report } from './command.js';
-import type { AdminClient } from './admin-client.js';
-import { findPortal } from './portal-name.js';
-import { ProgressLine } from './terminal.js';
+import type { Report } from '../program/command.js';
+import type { AdminClient } from '../client/admin-client.js';
+import { findPortal } from '../client/find-portal.js';
+import { ProgressLine } from '../terminal/terminal.js';
 
 const POLL_INTERVAL_MS = 500;
 /**

@@ -14,12 +14,11 @@ import {
   type RetireResponse,
   type TopologyPart,
 } from '@relay/admin-contract';
-import type { GivenOptions, Report } from './command.js';
-import { formatAge, formatUntil } from './duration.js';
-import type { AdminClient } from './admin-client.js';
-import { memberIdIn, readDomains } from './portal-name.js';
-import { formatTable } from './terminal.js';
-import { UsageError } from './usage-error.js';
+import type { GivenOptions, Report } from '../program/command.js';
+import type { AdminClient } from '../client/admin-client.js';
+import { memberIdIn, readDomains } from '../client/find-portal.js';
+import { formatAge, formatUntil, formatTable } from '../terminal/terminal.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 const TITLES = ['consumer', 'waiting', 'oldest', 'in hand', 'retrying', 'dead', 'processes', ''];
 

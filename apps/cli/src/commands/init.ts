@@ -2,9 +2,9 @@ import { packageFile, readEnvironment, StartupError, EnvironmentError } from '@r
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { GivenOptions, Report } from './command.js';
-import { prompt } from './terminal.js';
-import { UsageError } from './usage-error.js';
+import type { GivenOptions, Report } from '../program/command.js';
+import { prompt } from '../terminal/terminal.js';
+import { UsageError } from '../arguments/usage-error.js';
 
 const DEFAULT_FILE = '.env';
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AdminClient } from './admin-client.js';
-import { runDoctor } from './doctor.js';
+import { runDoctor } from '../doctor/doctor.js';
 
 const bound = z.object({ port: z.number() });
 

@@ -7,10 +7,10 @@ import {
   type SubscriptionsDiff,
 } from '@relay/admin-contract';
 import { StartupError } from '@relay/platform';
-import type { AdminClient } from './admin-client.js';
-import type { Report } from './command.js';
-import { findPortal, readPortals } from './portal-name.js';
-import { ProgressLine } from './terminal.js';
+import type { AdminClient } from '../client/admin-client.js';
+import type { Report } from '../program/command.js';
+import { findPortal, readPortals } from '../client/find-portal.js';
+import { ProgressLine } from '../terminal/terminal.js';
 
 /** Portals that are asked side by side; each has a rate limit of its own. */
 const CONCURRENCY = 8;

@@ -3,10 +3,10 @@ import { escapeUnprintable } from '@relay/platform';
 import { LRUCache } from 'lru-cache';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { GivenOptions, Report } from './command.js';
-import type { AdminClient } from './admin-client.js';
-import { memberIdIn, readDomains } from './portal-name.js';
-import { formatTable } from './terminal.js';
+import type { GivenOptions, Report } from '../program/command.js';
+import type { AdminClient } from '../client/admin-client.js';
+import { memberIdIn, readDomains } from '../client/find-portal.js';
+import { formatTable } from '../terminal/terminal.js';
 
 const TITLES = ['received', 'portal', 'event', 'entity', 'consumers', 'id', 'trace'];
 
