@@ -15,7 +15,7 @@ import { z } from 'zod';
 import { examine, type DoctorOptions } from '../../apps/cli/src/doctor/examine.js';
 import type { Finding } from '../../apps/cli/src/doctor/finding.js';
 import { runDoctor } from '../../apps/cli/src/doctor/doctor.js';
-import { grantToServices } from '../../libs/platform/src/database-roles.js';
+import { grantToServices } from '../../libs/platform/src/database/database-roles.js';
 import { canStartBroker, hasBroker, privateBroker } from '../support/broker.js';
 import { freshDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';

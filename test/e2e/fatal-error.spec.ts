@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '../..');
 /** Runs in a process of its own under `runMain`, after its start. */
 async function ending(code: string): Promise<{ code: number; said: string }> {
   const program = `
-    import { runMain } from './dist/libs/platform/src/run-main.js';
+    import { runMain } from './dist/libs/platform/src/lifecycle/run-main.js';
     const failure = Object.assign(
       new Error('lost', { cause: new Error('connect amqp://relay:s3cr3t@broker:5672') }),
       { parameters: ['s3cr3t'] },

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readEnvironment } from '../../libs/platform/src/environment.js';
+import { readEnvironment } from '../../libs/platform/src/environment/environment.js';
 import { AppProcess } from '../support/processes.js';
 
 const example = readFileSync(join(import.meta.dirname, '../../.env.example'), 'utf8');

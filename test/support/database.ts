@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 // Not by its lib: most specs need no more of it.
-import { loadMigrations, type Migrations } from '../../libs/platform/src/migrations.js';
+import { loadMigrations, type Migrations } from '../../libs/platform/src/database/migrations.js';
 import { AppProcess } from './processes.js';
 import { sharedNames, TEST_RUN } from './test-run.mjs';
 

@@ -1,11 +1,11 @@
 /** `npm run migrate` */
 import 'reflect-metadata';
-import { waitForDatabase } from './wait-for-database.js';
-import { ensureDatabaseRoles, grantToServices } from './database-roles.js';
-import { readEnvironment } from './environment.js';
-import { createLogger } from './logger.js';
-import { runMigrations } from './migrations.js';
-import { runMain } from './run-main.js';
+import { waitForDatabase } from './database/wait-for-database.js';
+import { ensureDatabaseRoles, grantToServices } from './database/database-roles.js';
+import { readEnvironment } from './environment/environment.js';
+import { createLogger } from './telemetry/logger.js';
+import { runMigrations } from './database/migrations.js';
+import { runMain } from './lifecycle/run-main.js';
 
 await runMain('migrate', async () => {
   const {
