@@ -14,7 +14,6 @@ import { DataSource } from 'typeorm';
 import { ArrivalRecorder } from './ingress/arrival-recorder.js';
 import { EventAuthenticator } from './ingress/event-authenticator.js';
 import { EVENT_BUS, EventIngress, type EventPublisher } from './ingress/event-ingress.js';
-import { AwaitedEventRecorder } from './ingress/awaited-event-recorder.js';
 import { EventsController } from './ingress/events.controller.js';
 import { AppController } from './installs/app.controller.js';
 import { FramedPage, PageFilesController } from './installs/pages/framed-page.js';
@@ -88,7 +87,6 @@ export class GatewayModule {
         { provide: LOG, useValue: log },
         EventIngress,
         EventAuthenticator,
-        AwaitedEventRecorder,
         ArrivalRecorder,
         InstallEvent,
         Reauthorization,

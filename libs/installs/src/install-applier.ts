@@ -2,15 +2,15 @@ import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from 
 import type { Log } from '@relay/platform';
 import { type KnownPortal, PortalError, PortalRateLimiter, USER_AGENT } from '@relay/portals';
 import type { BindingRequests } from './binding-requests.js';
-import { InstallRejectedError } from './install-errors.js';
-import { InstallStore, type AppliedClaim } from './install-store.js';
 import {
+  InstallRejectedError,
   needsAdministrator,
   portalStatusOf,
   type InstallDecision,
   decideInstall,
   type InstallSource,
 } from './install-policy.js';
+import { InstallStore, type AppliedClaim } from './install-store.js';
 
 /** Applies a token pair that the OAuth server has confirmed: see `decideInstall`. */
 export class InstallApplier {

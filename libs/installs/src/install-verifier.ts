@@ -1,7 +1,7 @@
 import { OAuthError, type OAuthServers, type TokenGrant } from '@relay/bitrix24';
 import type { InstallClaim } from '@relay/events';
 import type { Log } from '@relay/platform';
-import { InstallRejectedError } from './install-errors.js';
+import { InstallRejectedError } from './install-policy.js';
 
 /** The refresh token to exchange, and the trusted OAuth server that the claim names. */
 export type OfferedPair = Pick<InstallClaim, 'memberId' | 'refreshToken' | 'oauthHost'>;

@@ -11,10 +11,16 @@ import {
 } from '@relay/portals';
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { InstallIncompleteError, InstallRejectedError } from './install-errors.js';
+import {
+  InstallIncompleteError,
+  InstallRejectedError,
+  knowsToken,
+  isAuthorized,
+  type InstallDecision,
+  type InstallSource,
+} from './install-policy.js';
 import { InstallVerifier } from './install-verifier.js';
 import { InstallApplier } from './install-applier.js';
-import { knowsToken, isAuthorized, type InstallDecision, type InstallSource } from './install-policy.js';
 
 const installs = counter({
   name: 'relay_gateway_installs_total',

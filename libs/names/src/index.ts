@@ -1,4 +1,3 @@
 export type { NameOptions } from './field.js';
 export { formatName } from './format-name.js';
-export { findNameChanges, NAME_FIELDS, type NameChanges } from './name-changes.js';
-export { nameSettings } from './settings.js';
+export { findNameChanges, NAME_FIELDS, type NameChanges, nameSettings } from './name-changes.js';

@@ -1,5 +1,16 @@
 import type { NameContext, NameOptions } from './field.js';
 import { formatName, hasDeliberateCase } from './format-name.js';
+import { z } from 'zod';
+
+/**
+ * Settings of a portal: `relay portals set <member_id> name-formatter <json>`. The language overrides that of the install:
+ * Dutch and Azerbaijani portals in the cloud run in English or Russian, and a webhook pair has no language.
+ */
+export const nameSettings = z.strictObject({
+  language: z.string().optional(),
+  particles: z.enum(['lower', 'capital']).optional(),
+  firstWord: z.enum(['asWritten', 'capital']).optional(),
+});
 
 /** Fields of a contact that hold a name (`api-reference/crm/universal/object-fields.md`). */
 export const NAME_FIELDS = ['name', 'secondName', 'lastName'] as const;

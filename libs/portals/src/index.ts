@@ -10,7 +10,7 @@ export { WebhookPairs } from './installs/webhook-pairs.js';
 export { PortalClients, USER_AGENT } from './portal-clients.js';
 export { PortalsModule } from './portals.module.js';
 export { PortalLimits } from './rate-limit/portal-limits.js';
-export { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
+export { PortalRateLimiter } from './rate-limit/distributed-rate-limiter.js';
 export { EventArrivals } from './reachability/event-arrivals.js';
 export { type EventGap, EventGaps } from './reachability/event-gaps.js';
 export { Reachability } from './reachability/reachability.js';
@@ -18,7 +18,7 @@ export type { ReachabilityChange, ReachabilityReport, TestOutcome } from './reac
 export { hasApplicationToken } from './repository/application-token.js';
 export { PortalQuery } from './repository/portal-query.js';
 export type { ListedPortal, PortalOverview } from './repository/portal-query.js';
-export { CorrectionCounts } from './statistics/correction-counts.js';
+export { CorrectionCounts } from './repository/correction-counts.js';
 export { PortalRepository } from './repository/portal-repository.js';
 export { invalidSettings, PortalSettings } from './repository/portal-settings.js';
 export type { InvalidSettings, SettingsChange } from './repository/portal-settings.js';

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { DataSource } from 'typeorm';
 import type { SecretBox } from './encryption/secret-box.js';
-import { PortalRateLimiter } from './rate-limit/portal-rate-limiter.js';
+import { PortalRateLimiter } from './rate-limit/distributed-rate-limiter.js';
 import { DatabaseTokenStore } from './token-refresh/database-token-store.js';
 import { OAuthCircuitBreaker } from './token-refresh/oauth-circuit-breaker.js';
 import { type TokenRefreshTimings, DEFAULT_TIMINGS } from './token-refresh/token-refresh.js';

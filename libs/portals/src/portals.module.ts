@@ -15,7 +15,7 @@ import { PendingInstalls } from './installs/pending-installs.js';
 import { PortalClients } from './portal-clients.js';
 import { PortalCache } from './cache/portal-cache.js';
 import { loadPortalsFrom } from './cache/portal-loader.js';
-import { CorrectionCounts } from './statistics/correction-counts.js';
+import { CorrectionCounts } from './repository/correction-counts.js';
 import { PortalQuery } from './repository/portal-query.js';
 import { PortalRepository } from './repository/portal-repository.js';
 import { PortalSettings } from './repository/portal-settings.js';

@@ -7,7 +7,6 @@ import { counter } from '@relay/platform';
 import { ArrivalRecorder } from './arrival-recorder.js';
 import { TEST_SENDER } from '@relay/portals';
 import { EventAuthenticator } from './event-authenticator.js';
-import { AwaitedEventRecorder } from './awaited-event-recorder.js';
 
 /** Injection token of the bus. */
 export const EVENT_BUS = Symbol('EventBus');
@@ -25,7 +24,6 @@ export class EventIngress {
     private readonly authenticator: EventAuthenticator,
     private readonly installs: InstallStore,
     private readonly bindings: BindingRequests,
-    private readonly tests: AwaitedEventRecorder,
     private readonly arrivals: ArrivalRecorder,
   ) {}
 
@@ -37,7 +35,6 @@ export class EventIngress {
     if (pending !== undefined) await pending;
     const event = openEvent(form, envelope, receivedAt);
     if (CHANGES_INSTALL.has(event.name)) await this.changeInstall(event);
-    this.tests.onEvent(event.memberId, event.name);
     this.arrivals.onEvent(event.memberId, event.name);
     trace.getActiveSpan()?.setAttributes({ 'relay.event': event.name, 'relay.member_id': event.memberId });
     if (!isOwnTest(event)) await this.bus.publish(event);

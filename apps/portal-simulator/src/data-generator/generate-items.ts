@@ -4,8 +4,7 @@ import type { UserField } from '../fields/field.js';
 import type { ItemStore } from '../items/item-store.js';
 import type { ValueGenerator } from '../items/item.js';
 import type { Value, Values } from '../protocol/php.js';
-import { generateStandardValue, generateUserValue } from './generated-values.js';
-import { Random, roll } from './random.js';
+import { generateStandardValue, generateUserValue, Random, roll } from './generated-values.js';
 
 /** Generated items have their creation time in these two years. */
 const FROM_MS = Date.UTC(2024, 0, 1);

@@ -13,7 +13,6 @@ import { Stats } from '../limits/stats.js';
 import type { Installation } from '../oauth/installation.js';
 import type { Tokens } from '../oauth/tokens.js';
 import { encodeForm, type Values } from '../protocol/php.js';
-import { Recorder } from './recorder.js';
 
 /**
  * The value of a batch reference whose path does not exist. `stop`: the deepest value that exists, as in the published
@@ -170,5 +169,34 @@ export class Portal {
     const { owner } = handler;
     const isFinished = owner.kind !== 'application' || owner.installation.isFinished;
     return isFinished && this.suspension !== 'deleted' && this.handlers.has(handler);
+  }
+}
+
+/** More than any test looks at; a flood of them stays bounded. */
+const MAX_RECORDS = 10_000;
+
+/** What callers did to a portal: `GET /_sim/portals/<name>/notifications`, `…/tasks` and `…/writes`. */
+export class Recorder {
+  /** Calls of `crm.*` that changed something, also in a batch, in their order. */
+  readonly writes = new Records();
+  readonly notifications = new Records();
+  readonly tasks = new Records();
+}
+
+/** The newest ones, numbered from 1. */
+class Records {
+  private lastId = 0;
+  private records: (Values & { id: number })[] = [];
+
+  add(values: Values): { id: number } {
+    this.lastId += 1;
+    const record = { ...values, id: this.lastId };
+    if (this.records.length === MAX_RECORDS) this.records.shift();
+    this.records.push(record);
+    return record;
+  }
+
+  all(): readonly Values[] {
+    return this.records;
   }
 }

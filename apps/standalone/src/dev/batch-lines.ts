@@ -1,3 +1,6 @@
+/** Begins a line of standard output that is for people, and not of the log. */
+export const BATCH_MARK = '\u0001';
+
 /** What is known of a batch when it has ended. */
 export interface HandledBatch {
   /** Names of its events. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { printable } from '@relay/platform';
 import { z } from 'zod';
-import { BATCH_MARK } from './batch-mark.js';
+import { BATCH_MARK } from './batch-lines.js';
 
 const HOOK = join(import.meta.dirname, 'show-batches.js');
 const APPS = join(import.meta.dirname, '../../..');

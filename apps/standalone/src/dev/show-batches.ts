@@ -11,8 +11,7 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { z } from 'zod';
-import { lineOf } from './batch-lines.js';
-import { BATCH_MARK } from './batch-mark.js';
+import { lineOf, BATCH_MARK } from './batch-lines.js';
 
 const texts = z.array(z.string()).catch([]);
 const attributes = z.object({

@@ -9,10 +9,12 @@ import {
   type Throttled,
   unlessAborted,
 } from '@relay/bitrix24';
-import { counter, histogram } from '@relay/platform';
+import { counter, histogram, type Log } from '@relay/platform';
 import pLimit from 'p-limit';
-import type { DatabaseBucket, Ticket } from './database-bucket.js';
-import type { PortalOperatingTimes } from './database-operating-times.js';
+import { DatabaseBucket, type Ticket } from './database-bucket.js';
+import { type PortalOperatingTimes, DatabaseOperatingTimes } from './database-operating-times.js';
+import type { DataSource } from 'typeorm';
+import { WeakValues } from '../cache/weak-values.js';
 
 const waitSeconds = histogram({
   name: 'relay_rest_wait_seconds',
@@ -123,4 +125,28 @@ type GrantedTicket = Extract<Ticket, { granted: true }>;
 /** At least one millisecond: a delay of a fraction of it must not cause a busy loop. */
 function wakeAfter(ms: number): number {
   return Math.min(Math.max(ms, 1), MAX_SLEEP_MS);
+}
+
+/** Rate limiters of all portals, distributed over all processes through the database. */
+export class PortalRateLimiter {
+  private readonly rateLimiters = new WeakValues<RateLimiter>();
+  private readonly operatingTimes: DatabaseOperatingTimes;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly log: Log,
+  ) {
+    this.operatingTimes = new DatabaseOperatingTimes(dataSource, log);
+  }
+
+  /**
+   * The portal's rate limiter, which holds the process's queue of background requests: the same one for everybody as long as
+   * somebody keeps it.
+   */
+  of(memberId: string): RateLimiter {
+    return this.rateLimiters.getOrCreate(memberId, () => {
+      const bucket = new DatabaseBucket(this.dataSource, memberId, this.log);
+      return new DistributedRateLimiter(bucket, this.operatingTimes.of(memberId));
+    });
+  }
 }

@@ -8,7 +8,7 @@ import { collectGarbage } from '../../test/collect-garbage.js';
 import { clear, keptLog, PortalsDatabase } from '../../test/portals-database.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { PortalLimits } from './portal-limits.js';
-import { PortalRateLimiter } from './portal-rate-limiter.js';
+import { PortalRateLimiter } from './distributed-rate-limiter.js';
 
 const list = 'crm.item.list';
 const usage = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => ({

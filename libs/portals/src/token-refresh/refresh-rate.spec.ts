@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { checkRefreshRate } from './refresh-rate.js';
+import { checkRefreshRate } from './token-refresh.js';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -9,7 +9,7 @@ import {
   type DeadLetterSelector,
   type ScanResult,
 } from '../../admin/dead-letter-store.js';
-import { STAMP_CTE } from '../stamp.js';
+import { STAMP_CTE } from '../take-cursors.js';
 import { knowsConsumer } from './consumer-rows.js';
 
 /** One row may have a quarter of a megabyte. */

@@ -32,8 +32,7 @@ import { deleteQueues, queueDepths, unbindEvents, type QueueDepths } from './con
 import { checkTopology, declareTopology } from './inspect-topology.js';
 import { RabbitDeadLetterStore } from './rabbit-dead-letter-store.js';
 import { returnUnrouted } from './return-unrouted.js';
-import { listRetries } from './list-retries.js';
-import { wakeRetries } from './wake-retries.js';
+import { listRetries, wakeRetries } from './retries.js';
 
 export interface RabbitAdminOptions {
   url: string;

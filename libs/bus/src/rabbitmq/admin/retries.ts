@@ -7,6 +7,66 @@ import type { ConfirmedPublisher } from '../confirmed-publisher.js';
 import { retryName, shardQueue } from '../topology.js';
 import { awaitReturn, browse } from './browse.js';
 import { openReplayPublisher, type AdminConnection } from './admin-connection.js';
+import { z } from 'zod';
+import { RetryCollector, type RetryFilter, type RetryList } from '../../admin/waiting-retries.js';
+import { readRetryMetadata } from '../retry-metadata.js';
+
+/**
+ * The tier's TTL removes messages during a scan: then fewer arrive than were counted, and the rest is not waited for
+ * any longer.
+ */
+const IDLE_MS = 2_000;
+/** The same for messages that were requeued. */
+const RETURN_MS = 1_000;
+
+/** As `failureHeaders` and `deferralHeaders` write them; anybody may have put a message into the queue. */
+const storedHeaders = z.object({
+  'b24-code': z.string().optional().catch(undefined),
+  'b24-last-failed-at': z.number().nonnegative().optional().catch(undefined),
+});
+
+/**
+ * What waits in a consumer's retry tiers. The messages stay where they are, unacked for the time of the scan. The caller
+ * holds the operator lock.
+ * @throws BusUnavailableError
+ */
+export async function listRetries(
+  broker: AdminConnection,
+  consumer: string,
+  retryDelaysMs: readonly number[],
+  filter: RetryFilter,
+): Promise<RetryList> {
+  const found = new RetryCollector(consumer, filter);
+  let isComplete = true;
+  for (const delayMs of retryDelaysMs) {
+    const tier = retryName(consumer, delayMs);
+    const there = await broker.request((channel) => channel.checkQueue(tier));
+    if (there.kind !== 'value' || there.value.messageCount === 0) continue;
+    const channel = await broker.openChannel();
+    let ready = 0;
+    try {
+      const scan = await browse(
+        channel,
+        tier,
+        SCAN_LIMIT,
+        ({ content, properties }) => {
+          const read = storedHeaders.parse(properties.headers ?? {});
+          const { attempts, firstFailedAt } = readRetryMetadata(properties.headers);
+          const lastFailedAt = read['b24-last-failed-at'];
+          const dueAt = lastFailedAt === undefined ? undefined : lastFailedAt + delayMs;
+          found.add({ content, code: read['b24-code'], attempts, firstFailedAt, dueAt });
+        },
+        IDLE_MS,
+      );
+      ready = scan.found;
+      isComplete &&= !scan.more;
+    } finally {
+      await channel.close().catch(() => undefined);
+      await awaitReturn(broker, tier, ready, RETURN_MS);
+    }
+  }
+  return found.result(isComplete);
+}
 
 /** Half of the 32 unconfirmed acks that the broker allows. */
 const ACK_GROUP = 16;
@@ -15,13 +75,6 @@ const ROUND_MESSAGES = 10_000;
 const ROUND_BYTES = 32 * 1024 * 1024;
 /** Everything that one scan covers. No more: at a portal that throttles again, woken messages return to the tiers. */
 const MAX_ROUNDS = SCAN_LIMIT / ROUND_MESSAGES;
-/**
- * The tier's TTL removes messages during a scan: then fewer arrive than were counted, and the rest is not waited for
- * any longer.
- */
-const IDLE_MS = 2_000;
-/** The same for messages that were requeued. */
-const RETURN_MS = 1_000;
 
 export interface WakeOptions {
   url: string;
