@@ -128,8 +128,8 @@ async function requireEqualMessages(servers, load, store, bodies) {
   for (const { port, title } of servers) {
     const once = { port, requests: 1, connections: 1, timeoutMs: ROUND_TIMEOUT_MS };
     const { accepted } = await load.run({ ...once, bodies });
-    const refused = await load.run({ ...once, bodies: [wrong] });
-    if (accepted !== 1 || refused.accepted !== 0) throw new Error(`${title} does not check the token`);
+    const rejected = await load.run({ ...once, bodies: [wrong] });
+    if (accepted !== 1 || rejected.accepted !== 0) throw new Error(`${title} does not check the token`);
     const { event, ...envelope } = await store.takeOne();
     // These two differ from one receipt of an event to the next.
     stored.push({ ...envelope, event: { ...event, id: 'any', receivedAt: 0 } });

@@ -1,7 +1,7 @@
 /**
  * Eight processes call one simulated portal at 2/50 as fast as its shared limits let them: for a minute name-formatter,
  * smart-process-sync and six readers of background work; for a minute eight that mix interactive and background work; and these beside a
- * foreign program that takes half of the rate for two minutes and then goes. To be reached: no refusal and 97 % of what
+ * foreign program that takes half of the rate for two minutes and then goes. To be reached: no rejection and 97 % of what
  * the bucket allows; beside the foreign one no lost call, and the whole rate again two minutes after it.
  *
  * `--rate 5 --burst 250` for another portal; `--alone` leaves the last part out; `--consumers` all but the first.
@@ -34,30 +34,30 @@ const minutes = [
     'consumers and readers',
     consumers.allowed,
     share(consumers.requests, consumers.allowed),
-    consumers.refused,
+    consumers.rejected,
     consumers.requests - consumers.read,
     consumers.read,
     consumers.lost.length,
   ],
 ];
-judge(consumers.requests / consumers.allowed, consumers.refused, consumers.lost);
+judge(consumers.requests / consumers.allowed, consumers.rejected, consumers.lost);
 if (!values.consumers) {
   const { seconds, allowed, done, lost } = await hammer({ rate, burst, seconds: 60 });
-  const { ours = 0, oursRefused = 0 } = seconds.at(-1) ?? {};
+  const { ours = 0, oursRejected = 0 } = seconds.at(-1) ?? {};
   minutes.push([
     'mixed',
     allowed,
     share(ours, allowed),
-    oursRefused,
+    oursRejected,
     done.interactive,
     done.background,
     lost.length,
   ]);
-  judge(ours / allowed, oursRefused, lost);
+  judge(ours / allowed, oursRejected, lost);
 }
 console.log(
   table(
-    ['', 'allowed', 'used', 'refused', 'interactive', 'background', 'lost'],
+    ['', 'allowed', 'used', 'rejected', 'interactive', 'background', 'lost'],
     minutes.map((row) => row.map(String)),
   ),
 );
@@ -72,16 +72,16 @@ if (!values.alone && !values.consumers) {
   );
   const windows = seconds.filter((_, index) => (index + 1) % windowSeconds === 0);
   const rows = windows.map((now, index) => {
-    const before = windows[index - 1] ?? { ours: 0, oursRefused: 0, theirs: 0, theirsRefused: 0 };
+    const before = windows[index - 1] ?? { ours: 0, oursRejected: 0, theirs: 0, theirsRejected: 0 };
     return [
       `${index * windowSeconds}–${(index + 1) * windowSeconds} s`,
       ((now.ours - before.ours) / windowSeconds).toFixed(2),
-      String(now.oursRefused - before.oursRefused),
+      String(now.oursRejected - before.oursRejected),
       ((now.theirs - before.theirs) / windowSeconds).toFixed(2),
-      String(now.theirsRefused - before.theirsRefused),
+      String(now.theirsRejected - before.theirsRejected),
     ];
   });
-  console.log(table(['', 'ours/s', 'refused', 'theirs/s', 'refused'], rows));
+  console.log(table(['', 'ours/s', 'rejected', 'theirs/s', 'rejected'], rows));
   const last = Number(rows.at(-1)?.[1]);
   console.log(
     `done ${done.interactive} interactive and ${done.background} background calls, lost ${lost.length}`,
@@ -94,7 +94,7 @@ function share(used, allowed) {
   return `${used} (${((100 * used) / allowed).toFixed(1)} %)`;
 }
 
-/** @param {number} used @param {number} refused @param {readonly string[]} lost */
-function judge(used, refused, lost) {
-  if (refused > 0 || used < reachUsed || lost.length > 0) process.exitCode = 1;
+/** @param {number} used @param {number} rejected @param {readonly string[]} lost */
+function judge(used, rejected, lost) {
+  if (rejected > 0 || used < reachUsed || lost.length > 0) process.exitCode = 1;
 }

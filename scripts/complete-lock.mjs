@@ -1,6 +1,6 @@
 /**
  * Completes package-lock.json after an `npm install`: a registry that lacks some platform packages (of @swc/core, of
- * Jest's resolver) leaves them out of the lock, and `npm ci` then refuses it. Download addresses are taken out, so
+ * Jest's resolver) leaves them out of the lock, and `npm ci` then rejects it. Download addresses are taken out, so
  * that any registry serves.
  */
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -34,8 +34,8 @@ try {
   );
 
   await isConfined();
-  await refuses('an empty password', { POSTGRES_SERVICE_PASSWORD: '' }, 'DATABASE_URL has an empty password');
-  await refuses(
+  await rejects('an empty password', { POSTGRES_SERVICE_PASSWORD: '' }, 'DATABASE_URL has an empty password');
+  await rejects(
     'the published passwords beside a real OAuth server',
     { B24_OAUTH_URL: 'https://oauth.bitrix.info', B24_ALLOW_HOSTS: '' },
     'DATABASE_URL has the published password',
@@ -110,12 +110,12 @@ async function isConfined() {
 }
 
 /** @param {string} what @param {Record<string, string>} changes @param {string} reason */
-async function refuses(what, changes, reason) {
+async function rejects(what, changes, reason) {
   const env = Object.entries(changes).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
   const urls =
     changes.POSTGRES_SERVICE_PASSWORD === ''
       ? ['-e', 'DATABASE_URL=postgres://relay_service:@postgres/relay']
       : [];
   const { ok, stderr } = await compose('run', '--rm', '--no-deps', '-T', ...env, ...urls, 'migrate');
-  check(`${what} is refused`, !ok && stderr.includes(reason));
+  check(`${what} is rejected`, !ok && stderr.includes(reason));
 }

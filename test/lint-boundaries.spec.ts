@@ -12,7 +12,7 @@ const report = z.object({
 
 type Import = [file: string, what: string];
 
-const refused: Import[] = [
+const rejected: Import[] = [
   // Past a lib's index.ts, or not by its name.
   ['libs/events/src/event.ts', '../../bus/src/index.js'],
   ['libs/portals/src/portals.module.ts', '../../events/src/index.js'],
@@ -97,7 +97,7 @@ describe('the linter', () => {
 
   beforeAll(() => {
     copyFileSync(join(root, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
-    for (const [file, what] of [...refused, ...allowed]) {
+    for (const [file, what] of [...rejected, ...allowed]) {
       const path = join(folder, planted(file, what));
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, `export { one } from '${what}';\n`);
@@ -113,7 +113,7 @@ describe('the linter', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it.each(refused)('refuses in %s an import of %s', (file, what) => {
+  it.each(rejected)('rejects in %s an import of %s', (file, what) => {
     expect(found.get(planted(file, what))).toEqual(['eslint(no-restricted-imports)']);
   });
 

@@ -14,9 +14,9 @@ const command: Command = {
   params: { fields: { TITLE: 'Call', RESPONSIBLE_ID: 1 } },
 };
 
-/** Refusals that can also be the end of a method which has begun. */
+/** Rejections that can also be the end of a method which has begun. */
 const CRASHES: readonly string[] = ['500', 'unexpected'];
-const refusals = ERROR_KINDS.filter((kind) => !CRASHES.includes(kind)).map((kind) => ({ kind }));
+const rejections = ERROR_KINDS.filter((kind) => !CRASHES.includes(kind)).map((kind) => ({ kind }));
 const breaks = [
   ...CRASHES.map((kind) => ({ kind })),
   ...NETWORK_FAULT_KINDS.map((kind) => ({ kind })),
@@ -66,7 +66,7 @@ describe('what the client says of an addition that failed', () => {
   }
 
   describe.each(['call', 'writeAll'] as const)('by %s', (how) => {
-    it.each(refusals)('is that it has not run, where the portal refuses it: $kind', async (fault) => {
+    it.each(rejections)('is that it has not run, where the portal rejects it: $kind', async (fault) => {
       const { added, failure } = await addDespite(how, fault);
       expect(added).toBe(0);
       expect(failure).toEqual({ mayHaveRun: false, error: expect.anything() });

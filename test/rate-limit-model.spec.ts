@@ -65,7 +65,7 @@ describe('the buckets of both rate limiters', () => {
       kind: fc.oneof(
         { weight: 6, arbitrary: fc.constant('interactive' as const) },
         { weight: 4, arbitrary: fc.constant('background' as const) },
-        { weight: 2, arbitrary: fc.constant('refused' as const) },
+        { weight: 2, arbitrary: fc.constant('rejected' as const) },
         { weight: 1, arbitrary: fc.constant('released' as const) },
       ),
     });
@@ -90,7 +90,7 @@ describe('the buckets of both rate limiters', () => {
           for (const { afterMs, kind } of moves) {
             nowMs += afterMs;
             const at = new Date(nowMs);
-            if (kind === 'refused') {
+            if (kind === 'rejected') {
               expected = throttleDown(expected, given, nowMs);
               await bucket.throttleDown(at);
             } else if (kind === 'released') {

@@ -12,7 +12,7 @@ const seconds = 60;
  * @typedef {object} Counted
  * @property {number} allowed the most requests that the bucket takes in this time
  * @property {number} requests that it took
- * @property {number} refused
+ * @property {number} rejected
  * @property {Record<string, number>} calls by method, those in batches each for itself
  * @property {number} read background requests with a result
  * @property {string[]} lost errors of background requests
@@ -65,7 +65,7 @@ export async function consumersAndReaders({ rate, burst }) {
     return {
       allowed: burst + rate * Math.floor(lastedMs / 1_000),
       requests: stats.requests - stats.refusals,
-      refused: stats.refusals,
+      rejected: stats.refusals,
       calls: stats.calls,
       read: results.reduce((sum, { done }) => sum + done.background, 0),
       lost: results.flatMap(({ lost }) => lost),

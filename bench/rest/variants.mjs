@@ -14,7 +14,7 @@ import { until } from '../support/wait.mjs';
  * @property {number} contacts
  * @property {number} seconds until all names were right
  * @property {number} requests until then
- * @property {number} refused of them
+ * @property {number} rejected of them
  * @property {Record<string, number>} calls until then, by method
  * @property {number} echo requests after that, for what the own updates told of themselves
  */
@@ -117,7 +117,7 @@ export async function measured(way, name, contacts, { system, options, signal, p
     contacts,
     seconds,
     requests: stats.requests,
-    refused: stats.refusals,
+    rejected: stats.refusals,
     calls: stats.calls,
     echo: after.requests - stats.requests,
   };

@@ -10,7 +10,7 @@ export async function setLimit({ url, token }, memberId, limit) {
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify({ limit }),
   });
-  if (!answer.ok) throw new Error(`the limit was refused: ${answer.status} ${await answer.text()}`);
+  if (!answer.ok) throw new Error(`the limit was rejected: ${answer.status} ${await answer.text()}`);
 }
 
 /**
@@ -25,7 +25,7 @@ export async function setMode({ url, token }, memberId, mode) {
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify({ mode }),
   });
-  if (!answer.ok) throw new Error(`the mode was refused: ${answer.status} ${await answer.text()}`);
+  if (!answer.ok) throw new Error(`the mode was rejected: ${answer.status} ${await answer.text()}`);
 }
 
 /**
@@ -39,5 +39,5 @@ export async function addWebhookPair({ url, token }, pair) {
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(pair),
   });
-  if (!answer.ok) throw new Error(`the webhooks were refused: ${answer.status} ${await answer.text()}`);
+  if (!answer.ok) throw new Error(`the webhooks were rejected: ${answer.status} ${await answer.text()}`);
 }

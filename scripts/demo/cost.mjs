@@ -8,7 +8,7 @@ import { duration, grouped } from './screen.mjs';
  * @property {number[]} reads how many things have to be read, for each moment at which they changed
  * @property {number} writes how many have to be written
  */
-/** @typedef {Work & { requests: number, refused: number, tookMs: number, calls: Record<string, number> }} Cost */
+/** @typedef {Work & { requests: number, rejected: number, tookMs: number, calls: Record<string, number> }} Cost */
 
 const readsPerRequest = 2500;
 const writesPerRequest = 50;
@@ -35,7 +35,7 @@ export async function measured(simulator, part) {
     ...work,
     tookMs,
     requests: after.requests - before.requests,
-    refused: after.refused - before.refused,
+    rejected: after.rejected - before.rejected,
     calls: Object.fromEntries(calls),
   };
 }
@@ -47,14 +47,14 @@ async function usageOf(simulator) {
   const ownRequests = Object.values(own.calls).reduce((sum, count) => sum + count, own.refusals);
   return {
     requests: requests - ownRequests,
-    refused: refusals - own.refusals,
+    rejected: refusals - own.refusals,
     calls: Object.fromEntries(
       Object.entries(calls).map(([name, count]) => [name, count - (own.calls[name] ?? 0)]),
     ),
   };
 }
 
-/** No event on its way and no request for a while. What was refused may come half a minute later, and is not waited for. @param {Simulator} simulator */
+/** No event on its way and no request for a while. What was rejected may come half a minute later, and is not waited for. @param {Simulator} simulator */
 export async function untilIdle(simulator) {
   let requests = -1;
   let sinceMs = performance.now();
@@ -85,23 +85,23 @@ export function showCosts(screen, costs, { rate, burst }) {
       'the way of a tutorial, one request to read and one to write for each contact.',
   );
   screen.table(
-    ['', 'took', 'requests', 'refused', 'least possible', 'one by one', 'which takes'],
+    ['', 'took', 'requests', 'rejected', 'least possible', 'one by one', 'which takes'],
     costs.map((cost) => {
       const oneByOne = cost.reads.reduce((sum, count) => sum + count, cost.writes);
       return [
         cost.title,
         duration(cost.tookMs),
         cost.requests,
-        cost.refused,
+        cost.rejected,
         leastRequests(cost),
         oneByOne,
         duration((oneByOne / rate) * 1000),
       ];
     }),
   );
-  if (costs.some(({ refused }) => refused > 0)) {
+  if (costs.some(({ rejected }) => rejected > 0)) {
     screen.line();
-    screen.line('  What the portal refused was tried again later, which takes its time; nothing was lost.');
+    screen.line('  What the portal rejected was tried again later, which takes its time; nothing was lost.');
   }
   screen.line();
   for (const { title, calls } of costs) {

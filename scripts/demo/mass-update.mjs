@@ -73,25 +73,25 @@ async function addInSilence(simulator, count) {
  * @param {import('./simulator.mjs').Stats} statsBefore
  */
 async function watch(simulator, screen, names, startMs, statsBefore) {
-  const progress = { right: 0, refused: 0, requests: 0 };
+  const progress = { right: 0, rejected: 0, requests: 0 };
   try {
     for (;;) {
       await names.look(simulator);
       const stats = await simulator.stats();
       progress.right = names.right;
-      progress.refused = stats.refusals - statsBefore.refusals;
+      progress.rejected = stats.refusals - statsBefore.refusals;
       progress.requests = stats.requests - statsBefore.requests;
       const counts = `${grouped(names.right)} of ${grouped(names.all)} names are right`;
-      const refusals = progress.refused > 0 ? `, ${grouped(progress.refused)} refused` : '';
+      const refusals = progress.rejected > 0 ? `, ${grouped(progress.rejected)} rejected` : '';
       screen.bar(names.right, names.all, `${counts}${refusals} (${duration(performance.now() - startMs)})`);
       if (names.right === names.all) break;
       await wait(everyMs, simulator.signal);
     }
   } catch (error) {
     if (!(error instanceof TimeIsUp)) throw error;
-    const { right, refused, requests } = progress;
+    const { right, rejected, requests } = progress;
     throw new DemoFailure(
-      `The demo's time is up with ${grouped(right)} of ${grouped(names.all)} names right: the portal refused ${grouped(refused)} of ${grouped(requests)} requests, and what is refused waits before it is tried again.`,
+      `The demo's time is up with ${grouped(right)} of ${grouped(names.all)} names right: the portal rejected ${grouped(rejected)} of ${grouped(requests)} requests, and what is rejected waits before it is tried again.`,
     );
   } finally {
     screen.closeBar();

@@ -33,7 +33,7 @@ export class Simulator {
       return await this.#send('GET', path);
     } catch (error) {
       this.signal.throwIfAborted();
-      if (isRefused(error)) return undefined;
+      if (isRejected(error)) return undefined;
       throw new DemoFailure(
         `Something at ${this.url} does not answer as the simulator does: ${reasonOf(error)}.`,
       );
@@ -93,7 +93,7 @@ export class Simulator {
         return body.result;
       }
       if (body.error !== 'QUERY_LIMIT_EXCEEDED')
-        throw new DemoFailure(`${method} was refused: ${body.error}.`);
+        throw new DemoFailure(`${method} was rejected: ${body.error}.`);
       this.own.refusals += 1;
       await wait(limitPauseMs, this.signal);
     }
@@ -103,7 +103,7 @@ export class Simulator {
   async #control(method, path, body) {
     const answer = await this.#ask(method, `/_sim/portals/demo${path}`, body);
     if (answer.status < 300) return answer.body;
-    throw new DemoFailure(`The simulator refused ${method} ${path}: ${answer.body.error}.`);
+    throw new DemoFailure(`The simulator rejected ${method} ${path}: ${answer.body.error}.`);
   }
 
   /** @param {string} method @param {string} path @param {object} [body] */
@@ -137,6 +137,6 @@ function reasonOf(error) {
 }
 
 /** @param {unknown} error */
-function isRefused(error) {
+function isRejected(error) {
   return reasonOf(error).includes('ECONNREFUSED');
 }

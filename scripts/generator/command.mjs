@@ -40,7 +40,7 @@ export function noteOtherChanges() {
  * @param {unknown} error @returns {never}
  */
 export function failWith(error) {
-  if (error instanceof Error && (error.name === 'Refusal' || 'code' in error)) fail(error.message);
+  if (error instanceof Error && (error.name === 'Rejection' || 'code' in error)) fail(error.message);
   throw error;
 }
 

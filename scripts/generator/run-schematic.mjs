@@ -87,7 +87,7 @@ async function loadWorkflow() {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
     throw Object.assign(new Error('packages are missing: run `npm ci`, then this again', { cause: error }), {
-      name: 'Refusal',
+      name: 'Rejection',
     });
   }
 }

@@ -180,7 +180,7 @@ describe('an application with the official SDK in a frame of the simulator', () 
     const third = await frame.evaluate('b24.auth.refreshAuth().then(({ access_token }) => access_token)');
     expect(third).toMatch(/^[\da-f]{32}$/);
     expect(third).not.toBe(second);
-    // The browser says of itself that one call was refused.
+    // The browser says of itself that one call was rejected.
     expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('401')]);
   });
 
@@ -202,7 +202,7 @@ describe('an application with the official SDK in a frame of the simulator', () 
     await open(plainUser);
     await page.getByRole('alert').getByText('The application is not fully installed yet').waitFor();
     expect(application.posted).toEqual([]);
-    // The browser says of itself that it was refused.
+    // The browser says of itself that it was rejected.
     expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('403')]);
   });
 

@@ -145,10 +145,10 @@ describe('the install page in a browser', () => {
     await eventually(() => Promise.resolve(expect(heard).toEqual(['getInitData'])));
   });
 
-  it('does not end an installation that is refused', async () => {
-    const refused = await openingAtPortal();
-    refused.form.set('REFRESH_ID', randomBytes(16).toString('hex'));
-    await open(app.installUrl, refused);
+  it('does not end an installation that is rejected', async () => {
+    const rejected = await openingAtPortal();
+    rejected.form.set('REFRESH_ID', randomBytes(16).toString('hex'));
+    await open(app.installUrl, rejected);
     await (await frame()).getByText('did not confirm this portal').waitFor();
     expect(heard).toEqual([]);
   });
@@ -162,7 +162,7 @@ describe('the install page in a browser', () => {
       try {
         script.textContent = 'document.title = "run"';
       } catch {
-        // Trusted types refuse it before the policy does.
+        // Trusted types reject it before the policy does.
       }
       document.body.append(script);
       return document.title;

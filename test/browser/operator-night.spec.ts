@@ -21,7 +21,7 @@ async function openCause(at: Page): Promise<Locator> {
   return at.getByRole('group', { name: 'Replay or drop' }).first();
 }
 
-/** Real: Chromium, gateway, name-formatter, PostgreSQL. Simulated: Bitrix24, which refuses for a while. */
+/** Real: Chromium, gateway, name-formatter, PostgreSQL. Simulated: Bitrix24, which rejects for a while. */
 describe('an operator at night', () => {
   let relay: Relay;
   let portal: SimulatedPortal;
@@ -54,9 +54,9 @@ describe('an operator at night', () => {
     expect(problems).toEqual([]);
   });
 
-  /** So many new contacts; their corrections are refused so often. */
-  async function letDie(refusals: number): Promise<void> {
-    await portal.orderFault('crm.item.update', 'denied', { times: refusals });
+  /** So many new contacts; their corrections are rejected so often. */
+  async function letDie(rejections: number): Promise<void> {
+    await portal.orderFault('crm.item.update', 'denied', { times: rejections });
     for (let made = 0; made < contactsCount; made += 1)
       await portal.add(contactTypeId, { name: 'aDA', lastName: `lOVELACE ${made}` });
     await eventually(async () => {

@@ -83,13 +83,13 @@ describe('the operators’ console in a browser', () => {
     await page.keyboard.press('Enter');
     await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     await page.getByLabel('OPS_TOKEN').fill(`${token}x`);
-    const refused = page.waitForResponse((answer) => answer.status() === 401);
+    const rejected = page.waitForResponse((answer) => answer.status() === 401);
     await page.keyboard.press('Enter');
-    await refused;
+    await rejected;
     await page.getByText('That is not the OPS_TOKEN of this control plane.').waitFor();
     expect(await page.getByRole('region').count()).toBe(0);
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
-    // The browser says of itself that it was refused.
+    // The browser says of itself that it was rejected.
     expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('401')]);
   });
 
@@ -341,10 +341,10 @@ describe('the operators’ console in a browser', () => {
       try {
         document.body.innerHTML = '<img src="data:," onerror="document.title = 1">';
       } catch {
-        document.title = 'refused';
+        document.title = 'rejected';
       }
     });
-    expect(await page.title()).toBe('refused');
+    expect(await page.title()).toBe('rejected');
     expect((await problemsOfClosed({ page, problems })).join()).toContain('TrustedHTML');
   });
 });

@@ -123,7 +123,7 @@ describe("the portal's administrator", () => {
     // By the form that is not offered.
     await frame.evaluate(`document.querySelector('form[data-settings]').requestSubmit()`);
     await form.getByRole('alert').getByText('Only an administrator').waitFor();
-    // The browser says of itself that it was refused.
+    // The browser says of itself that it was rejected.
     expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('403')]);
     expect(await settingsOfNames()).toEqual({ firstWord: 'capital' });
   });

@@ -77,7 +77,7 @@ describe('a portal on the console', () => {
     });
   });
 
-  it('gets another limit, and one that is none is refused', async () => {
+  it('gets another limit, and one that is none is rejected', async () => {
     const limit = page.getByRole('region', { name: 'Limit' });
     await limit.getByText('2 requests a second, 50 at once').waitFor();
     await limit.getByLabel('New limit').selectOption({ label: 'other numbers' });
@@ -88,7 +88,7 @@ describe('a portal on the console', () => {
     await limit.getByLabel('At once').fill('30');
     await limit.getByRole('button', { name: 'Set' }).click();
     await limit.getByText('7.5 requests a second, 30 at once').waitFor();
-    // The browser says of itself that one was refused.
+    // The browser says of itself that one was rejected.
     expect(await problemsOfClosed({ page, problems })).toEqual([expect.stringContaining('400')]);
   });
 

@@ -1,6 +1,6 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 
-/** A page of a browser, and all that went wrong in it: console, scripts, refused requests, requests to another host. */
+/** A page of a browser, and all that went wrong in it: console, scripts, rejected requests, requests to another host. */
 export interface WatchedPage {
   page: Page;
   problems: string[];
@@ -45,7 +45,7 @@ export async function watchPage(
 
 /**
  * Closes the page. What the browser says of an answer may come after the page has shown it, and a page that asks again and again
- * is refused again.
+ * is rejected again.
  * @returns what went wrong until then, which `problems` holds no more
  */
 export async function problemsOfClosed({ page, problems }: WatchedPage): Promise<string[]> {

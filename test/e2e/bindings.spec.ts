@@ -213,7 +213,7 @@ describe('binding events at portals', () => {
     await subscribe([]);
   });
 
-  it('runs with an address that portals refuse, says so of each, and binds at once at another', async () => {
+  it('runs with an address that portals reject, says so of each, and binds at once at another', async () => {
     const portal = await relay.portal('strict');
     const { port } = new URL(relay.gatewayUrl);
     await relay.restart({ PUBLIC_URL: `http://localhost:${port}` });

@@ -84,7 +84,7 @@ describe('npm run demo on a system that runs', () => {
     expect(output).toMatch(/\d +Door handles, 300 pieces +no +Door handles, 300 pieces +yes\n/);
     expect(output).toMatch(/\d +Desk lamps, 40 pieces +no +Desk lamps, 38 pieces, 2 broken +no\n/);
     expect(output).toContain('100 %  200 of 200 names are right');
-    // Took, requests, none refused; least possible, one by one, and for how long.
+    // Took, requests, none rejected; least possible, one by one, and for how long.
     expect(output).toMatch(/Ten contacts +[\d.]+ m?s +\d+ +0 +2 +20 +/);
     expect(output).toMatch(/Mass update of 213 +[\d.]+ m?s +\d+ +0 +5 +413 +/);
 

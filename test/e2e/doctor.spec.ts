@@ -271,7 +271,7 @@ const problemsIn = (findings: readonly Finding[]): string[] =>
     [
       'a wrong password of the broker',
       async () => changeUrl('AMQP_URL', (url) => (url.password = 'mistyped')),
-      /^broker connection: RabbitMQ refuses the user or the password/,
+      /^broker connection: RabbitMQ rejects the user or the password/,
     ],
     [
       'a virtual host that does not exist',
@@ -307,7 +307,7 @@ const problemsIn = (findings: readonly Finding[]): string[] =>
       /^portals: acme.*needs-reauth: an administrator must open the application there/,
     ],
     [
-      'a portal that refuses everything',
+      'a portal that rejects everything',
       row(
         `UPDATE portals.portals SET state = 'suspended', suspended_reason = 'OVERLOAD_LIMIT', suspended_times = 1,
            suspended_until = now() + interval '5 hours'`,
@@ -368,7 +368,7 @@ const problemsIn = (findings: readonly Finding[]): string[] =>
     [
       'a wrong OPS_TOKEN',
       async () => ({ env: { OPS_TOKEN: 'x'.repeat(16) } }),
-      /^admin API: it refuses OPS_TOKEN/,
+      /^admin API: it rejects OPS_TOKEN/,
     ],
     ['dead letters', deadLetter, /^consumer name-formatter: 1 dead letters: relay dead list/],
     [

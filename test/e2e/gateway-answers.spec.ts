@@ -305,7 +305,7 @@ describe('the gateway', () => {
     });
   }, 240_000);
 
-  it('refuses the events of a portal after its uninstall, and takes the uninstall twice', async () => {
+  it('rejects the events of a portal after its uninstall, and takes the uninstall twice', async () => {
     const gone = await relay.portal('gone');
     const { application_token } = await gone.install(`${relay.gatewayUrl}/b24/install`);
     used.push(application_token);
@@ -317,9 +317,9 @@ describe('the gateway', () => {
     expect((await post('/b24/events', form('ONAPPUNINSTALL'))).status).toBe(200);
   });
 
-  it('has logged all of this without a secret and without a stack of a refused request', async () => {
+  it('has logged all of this without a secret and without a stack of a rejected request', async () => {
     const log = relay.log();
-    expect(log).toContain('request refused');
+    expect(log).toContain('request rejected');
     for (const secret of [...used, ...relay.secrets]) expect(log.includes(secret)).toBe(false);
     expect(
       log.split('\n').filter((line) => line.includes('"status":40') && line.includes('    at ')),

@@ -92,8 +92,8 @@ describe('relay init', () => {
     ['https://relay.example.com/b24\n', 'must be https'],
     ['https://relay.example.com\nlocal.1\n', 'B24_CLIENT_SECRET is not set'],
     ['https://relay.example.com\nlocal 1$(id)\nx\n', 'B24_CLIENT_ID has letters'],
-  ])('refuses %j', async (input, words) => {
-    const file = join(folder, 'refused.env');
+  ])('rejects %j', async (input, words) => {
+    const file = join(folder, 'rejected.env');
     const { code, screen } = await init(['--file', file], input);
     expect([code, screen]).toEqual([2, expect.stringContaining(words)]);
     expect(() => statSync(file)).toThrow('ENOENT');

@@ -120,13 +120,13 @@ describe('the application opened in the portal', () => {
     expect((await portal.statistics()).renewals).toBe(renewals);
   });
 
-  it('is refused with a page when it is forged, and answers 503 while the OAuth server is away', async () => {
+  it('is rejected with a page when it is forged, and answers 503 while the OAuth server is away', async () => {
     const subject = await portalThatLostItsPair();
     const forged = await subject.app.opening();
     forged.form.set('REFRESH_ID', randomBytes(16).toString('hex'));
-    const refused = await post(subject.app.appUrl, forged);
-    expect([refused.status, refused.body]).toEqual([401, expect.stringContaining('did not confirm')]);
-    expect(refused.headers.get('content-security-policy')).toContain(`script-src 'none'`);
+    const rejected = await post(subject.app.appUrl, forged);
+    expect([rejected.status, rejected.body]).toEqual([401, expect.stringContaining('did not confirm')]);
+    expect(rejected.headers.get('content-security-policy')).toContain(`script-src 'none'`);
 
     const opening = await subject.app.opening();
     await relay.outside.cut();

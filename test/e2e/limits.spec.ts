@@ -6,12 +6,12 @@ import { hammer } from '../support/limits/hammer.mjs';
  * a second is `npm run bench -- limits`.
  */
 describe('eight processes that call one portal as fast as they can', () => {
-  it('are never refused, and use what the limit gives them', async () => {
+  it('are never rejected, and use what the limit gives them', async () => {
     const [rate, burst] = [10, 150];
     const { seconds, done, lost } = await hammer({ rate, burst, seconds: 10 });
     const last = seconds.at(-1);
     expect(lost).toEqual([]);
-    expect(last?.oursRefused).toBe(0);
+    expect(last?.oursRejected).toBe(0);
     // X − 2Y at once, and Y a second.
     const given = burst - 2 * rate + rate * 10;
     expect(last?.ours).toBeGreaterThanOrEqual(0.9 * given);
@@ -27,9 +27,9 @@ describe('eight processes that call one portal as fast as they can', () => {
     const { seconds, lost, done } = await hammer({ rate, burst, seconds: 15, foreign });
     const last = seconds.at(-1);
     expect(lost).toEqual([]);
-    expect(last?.oursRefused).toBeGreaterThan(0);
+    expect(last?.oursRejected).toBeGreaterThan(0);
     // A few each time that they find the counter at its end, not one for each that waits.
-    expect(last?.oursRefused).toBeLessThan(80);
+    expect(last?.oursRejected).toBeLessThan(80);
     expect(done.interactive + done.background).toBeGreaterThan(rate * 15 * 0.25);
   }, 180_000);
 });

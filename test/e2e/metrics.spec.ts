@@ -35,7 +35,7 @@ describe('metrics', () => {
     return found.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 
-  it('account for every event: received is accepted and refused, accepted is sent, sent is settled', async () => {
+  it('account for every event: received is accepted and rejected, accepted is sent, sent is settled', async () => {
     const { id } = await portal.add(contactTypeId, { name: 'jOHN', secondName: '', lastName: "o'NEIL" });
     await eventually(async () => expect((await portal.item(contactTypeId, id)).name).toBe('John'));
     const stranger = { method: 'POST', body: new URLSearchParams({ 'auth[member_id]': portal.memberId }) };

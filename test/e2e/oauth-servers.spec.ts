@@ -8,8 +8,8 @@ import { testEventComes } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { SimulatedPortal } from '../support/simulated-portal.js';
 
-/** Refuses whatever it is asked for. */
-class RefusingOAuth {
+/** Rejects whatever it is asked for. */
+class RejectingOAuth {
   asked = 0;
   private readonly server: Server;
 
@@ -37,7 +37,7 @@ class RefusingOAuth {
 
 /** Real: gateway and PostgreSQL. Simulated: Bitrix24, whose portals belong to the second of the believed OAuth servers. */
 describe('of several OAuth servers', () => {
-  const [first, stranger] = [new RefusingOAuth(), new RefusingOAuth()];
+  const [first, stranger] = [new RejectingOAuth(), new RejectingOAuth()];
   let relay: Relay;
 
   beforeAll(async () => {
@@ -81,7 +81,7 @@ describe('of several OAuth servers', () => {
       const before = first.asked;
       const form = eventOf(portal, 'ONAPPINSTALL', granted.application_token, {
         access_token: granted.access_token,
-        // Another each time: one that was refused is not asked about again.
+        // Another each time: one that was rejected is not asked about again.
         refresh_token: `${granted.refresh_token}${server_endpoint.length}`,
         server_endpoint,
       });

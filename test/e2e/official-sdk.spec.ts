@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ApiVersion, B24OAuth, type B24OAuthParams } from '@bitrix24/b24jssdk';
-import { installedParams, refusalOf, webhookOf } from '../../apps/portal-simulator/test/official-sdk.js';
+import { installedParams, rejectionOf, webhookOf } from '../../apps/portal-simulator/test/official-sdk.js';
 import { TestSimulator } from '../../apps/portal-simulator/test/support.js';
 import { TlsFront } from '../../apps/portal-simulator/test/tls-front.js';
 
@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => b24.close());
 
 const secret = { clientId: 'demo.app', clientSecret: 'demo.secret' };
-/** Its usual three attempts would wait for seconds where a test wants to see the refusal. */
+/** Its usual three attempts would wait for seconds where a test wants to see the rejection. */
 const once = { restrictionParams: { maxRetries: 1 } };
 
 const application = async (options?: ConstructorParameters<typeof B24OAuth>[2]) =>
@@ -86,7 +86,7 @@ describe('the official SDK as an application', () => {
     });
   });
 
-  it('reads why the OAuth server refuses', async () => {
+  it('reads why the OAuth server rejects', async () => {
     const params = await installedParams(b24, 'acme');
     const stranger = new B24OAuth(params, { ...secret, clientSecret: 'wrong' });
     await expect(stranger.auth.refreshAuth()).rejects.toMatchObject({ code: 'invalid_client', status: 401 });
@@ -101,7 +101,7 @@ describe('the official SDK as an application', () => {
     sdk.setCallbackRefreshAuth(async ({ b24OAuthParams }) => void told.push({ ...b24OAuthParams }));
     await b24.control('rename', { to: 'umbrella' }, 'acme');
     // Its HTTP client follows the 302 with a GET, which has lost the parameters (change-domen.md).
-    expect(await refusalOf(sdk.actions.v2.call.make(list))).toEqual([401, 'NO_AUTH_FOUND']);
+    expect(await rejectionOf(sdk.actions.v2.call.make(list))).toEqual([401, 'NO_AUTH_FOUND']);
     await sdk.auth.refreshAuth();
     const [params] = told;
     expect(params?.clientEndpoint).toBe(`${b24.simulator.url}/portals/umbrella/rest/`);
@@ -201,34 +201,34 @@ describe('the official SDK sends batches', () => {
   });
 });
 
-describe('the official SDK understands the refusal', () => {
+describe('the official SDK understands the rejection', () => {
   it.each([
     ['no.such.method', {}, [404, 'ERROR_METHOD_NOT_FOUND']],
     ['crm.item.get', { entityTypeId: 147, id: 999 }, [400, 'NOT_FOUND']],
     ['crm.item.get', { entityTypeId: 147 }, [400, '100']],
     ['crm.item.list', { entityTypeId: 147, filter: { nonsense: 1 } }, [400, 'INVALID_ARG_VALUE']],
     ['event.bind', { event: 'ONNONSENSE', handler: 'https://x.test/' }, [400, 'ERROR_EVENT_NOT_FOUND']],
-  ])('of %s with %j', async (method, params, refusal) => {
+  ])('of %s with %j', async (method, params, rejection) => {
     const sdk = await application(once);
-    expect(await refusalOf(sdk.actions.v2.call.make({ method, params }))).toEqual(refusal);
+    expect(await rejectionOf(sdk.actions.v2.call.make({ method, params }))).toEqual(rejection);
   });
 
   it.each([
     ['overload', [401, 'OVERLOAD_LIMIT']],
     ['denied', [401, 'ACCESS_DENIED']],
     ['deleted', [403, 'PORTAL_DELETED']],
-  ])('of a portal suspended for %s', async (reason, refusal) => {
+  ])('of a portal suspended for %s', async (reason, rejection) => {
     const sdk = await application(once);
     await b24.control('suspend', { reason }, 'acme');
-    expect(await refusalOf(sdk.actions.v2.call.make(list))).toEqual(refusal);
+    expect(await rejectionOf(sdk.actions.v2.call.make(list))).toEqual(rejection);
   });
 
   it('of an answer that is a page, and of none', async () => {
     const sdk = await application(once);
     await b24.control('faults', { match: 'crm.item.list', kind: 'html' }, 'acme');
-    expect(await refusalOf(sdk.actions.v2.call.make(list))).toEqual([502, 'ERR_BAD_RESPONSE']);
+    expect(await rejectionOf(sdk.actions.v2.call.make(list))).toEqual([502, 'ERR_BAD_RESPONSE']);
     await b24.control('faults', { match: 'crm.item.list', kind: 'drop' }, 'acme');
-    expect(await refusalOf(sdk.actions.v2.call.make(list))).toEqual([0, 'ECONNRESET']);
+    expect(await rejectionOf(sdk.actions.v2.call.make(list))).toEqual([0, 'ECONNRESET']);
   });
 
   it('of the rate limit, and gets through when it has waited', async () => {
@@ -237,8 +237,8 @@ describe('the official SDK understands the refusal', () => {
     const answers = await Promise.allSettled(
       Array.from({ length: 3 }, () => hasty.actions.v2.call.make({ method: 'profile' })),
     );
-    const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []));
-    expect(refused).toEqual([expect.objectContaining({ status: 503, code: 'QUERY_LIMIT_EXCEEDED' })]);
+    const rejected = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []));
+    expect(rejected).toEqual([expect.objectContaining({ status: 503, code: 'QUERY_LIMIT_EXCEEDED' })]);
     const patient = await application();
     expect((await patient.actions.v2.call.make({ method: 'profile' })).isSuccess).toBe(true);
   });
@@ -248,7 +248,7 @@ describe('the official SDK understands the refusal', () => {
     await b24.send('/_sim/portals/acme', { method: 'PATCH', body });
     const sdk = await application(once);
     for (let call = 0; call < 2; call += 1) await sdk.actions.v2.call.make(list);
-    expect(await refusalOf(sdk.actions.v2.call.make(list))).toEqual([429, 'OPERATION_TIME_LIMIT']);
+    expect(await rejectionOf(sdk.actions.v2.call.make(list))).toEqual([429, 'OPERATION_TIME_LIMIT']);
     expect((await sdk.actions.v2.call.make({ method: 'profile' })).isSuccess).toBe(true);
     expect(sdk.getHttpClient(ApiVersion.v2).getStats().operatingStats).toMatchObject({
       'crm.item.list': 12,
@@ -287,6 +287,6 @@ describe('the official SDK with an incoming webhook', () => {
 
   it('may not bind events', async () => {
     const bind = webhookOf(front, 'acme', once).actions.v2.call.make({ method: 'event.get' });
-    expect(await refusalOf(bind)).toEqual([403, 'WRONG_AUTH_TYPE']);
+    expect(await rejectionOf(bind)).toEqual([403, 'WRONG_AUTH_TYPE']);
   });
 });

@@ -71,7 +71,7 @@ describe('a plan with auth_connector', () => {
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
 
-  it('that is lost between two writes costs one refusal: each write is done once, and the loss is told once', async () => {
+  it('that is lost between two writes costs one rejection: each write is done once, and the loss is told once', async () => {
     const portal = await rig.readablePortal('lost-writing', { canReserve: true, hasConnector: true });
     await rig.setPlan(portal, true, false);
     const client = rig.clients.for(portal.memberId);
@@ -114,7 +114,7 @@ describe('a plan with auth_connector', () => {
     expect(await rig.poll(portal)).toBe(0);
     expect(logged(portal, 'offline.connector.lost')).toHaveLength(1);
     await portal.clearStatistics();
-    // Nothing is asked for that would be refused.
+    // Nothing is asked for that would be rejected.
     expect(await rig.poll(portal)).toBe(0);
     expect((await portal.statistics()).requests).toBe(0);
     await bind(portal);
@@ -131,7 +131,7 @@ describe('a plan with auth_connector', () => {
     expect(await rig.left(portal)).toEqual({ records: [], rows: [] });
   });
 
-  it('is told by the portal, but refused: the handlers are bound without it', async () => {
+  it('is told by the portal, but rejected: the handlers are bound without it', async () => {
     const portal = await rig.readablePortal('liar', { canReserve: true });
     const { memberId } = portal;
     await rig.bindings.saveAccess(memberId, { isAdministrator: true, canReserve: true, hasConnector: true });
@@ -158,7 +158,7 @@ describe('a plan with auth_connector', () => {
     await client.batch({ one: update(1, 'a') });
     await client.call('crm.item.update', update(2, 'b').params);
     await rig.poll(portal);
-    // A refusal would have cost a request more.
+    // A rejection would have cost a request more.
     expect((await portal.statistics()).requests).toBe(3);
   });
 });

@@ -396,7 +396,7 @@ describe('events that no queue has', () => {
     expect(rig.publishedAfter(1, at)).toBe(1);
   });
 
-  it('are looked for when the process ended before the answer, and not when the portal has refused', async () => {
+  it('are looked for when the process ended before the answer, and not when the portal has rejected', async () => {
     const portal = await portalOfOld('ended', false);
     await rig.change(portal, 1);
     await portal.orderFault('event.offline.get', 'invalid');

@@ -213,7 +213,7 @@ describe('an operator', () => {
     );
   });
 
-  it('removes a portal: its events are unbound there and refused here, until it is installed again', async () => {
+  it('removes a portal: its events are unbound there and rejected here, until it is installed again', async () => {
     const leaving = await relay.portal('leaving');
     const app = new InstalledApplication(relay, leaving);
     await app.install('event', app.installUrl);

@@ -30,7 +30,7 @@ describe('the settings of a portal', () => {
     ],
     ['smart-proces-sync', '{}', 'did you mean smart-process-sync?'],
     ['name-formatter', '{"particles":"loud"}', 'particles: Invalid option'],
-  ])('are refused where %s does not take %s', async (consumer, settings, reason) => {
+  ])('are rejected where %s does not take %s', async (consumer, settings, reason) => {
     const { code, screen } = await set(consumer, settings);
     expect([code, screen]).toEqual([2, expect.stringContaining(reason)]);
     expect((await listedPortal(relay, portal.memberId)).settings).toEqual({});

@@ -23,7 +23,7 @@ import { deadQueue, retryName, shardQueue, UNROUTED_NAME } from '../../libs/bus/
 
 jest.setTimeout(120_000);
 
-const consumer = 'refused';
+const consumer = 'rejected';
 const names = ['ONCRMCONTACTUPDATE'];
 /** The permissions that the log recommends to grant. */
 const sufficient = { configure: '^b24\\.', write: '^(b24\\.|amq\\.default$)', read: '^b24\\.' };
@@ -140,7 +140,7 @@ const nothing = '^$';
     'without the permission to %s: the journal keeps events, and all goes on once it is granted',
     async (missing) => {
       await user.may({ ...sufficient, [missing]: nothing });
-      const dataDir = mkdtempSync(join(tmpdir(), 'relay-refusals-'));
+      const dataDir = mkdtempSync(join(tmpdir(), 'relay-rejections-'));
       const journalled = await JournalledBus.over(await open(), { dataDir, log, pollMs: 20 });
       bus = journalled;
       const consuming = consume(journalled);
@@ -166,7 +166,7 @@ const nothing = '^$';
     await user.may(sufficient);
     await user.changePassword('another');
     const opened = await open();
-    await isLoggedOnce(['publish'], /^RabbitMQ refuses the user or the password in AMQP_URL/);
+    await isLoggedOnce(['publish'], /^RabbitMQ rejects the user or the password in AMQP_URL/);
     await user.changePassword(user.password);
     await eventually(() => expect(opened.isReady()).toBe(true));
     await consume(opened);

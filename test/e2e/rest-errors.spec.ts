@@ -62,144 +62,147 @@ function until(isSo: () => boolean): Promise<void> {
 const COMMANDS_A_BATCH = 50;
 
 /** Real: gateway, name-formatter, PostgreSQL, RabbitMQ. Made up: what the portals answer. */
-describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])('a refusal on %s', (bus) => {
-  let relay: Relay;
-  let portals: HostilePortals;
-  let changes: Record<string, string>;
+describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
+  'a rejection on %s',
+  (bus) => {
+    let relay: Relay;
+    let portals: HostilePortals;
+    let changes: Record<string, string>;
 
-  beforeAll(async () => {
-    portals = await HostilePortals.start();
-    relay = await startRelay(bus, [], { apart: [[CONSUMER]] });
-    changes = { B24_OAUTH_URL: await portals.url(), B24_ALLOW_HOSTS: await portals.host() };
-    await relay.restart(changes);
-    await relay.start(CONSUMER, changes);
-  }, 240_000);
-  afterAll(async () => {
-    await relay?.stop();
-    await portals?.stop();
-  }, 120_000);
-
-  const heard = (memberId: string, method: string): HeardCall[] =>
-    portals.calls.filter((call) => call.memberId === memberId && isOf(call, method));
-  const send = (memberId: string, id: number): Promise<number> =>
-    portals.send(relay.gatewayUrl, memberId, 'ONCRMCONTACTUPDATE', { ID: String(id) });
-
-  async function install(memberId: string): Promise<void> {
-    expect(await portals.install(relay.gatewayUrl, memberId)).toBe(200);
-  }
-
-  async function deadAt(memberId: string): Promise<number> {
-    const path = `/dead-letters?consumer=${CONSUMER}&portal=${memberId}`;
-    return counted.parse(await askGateway(relay, 'GET', path)).matching;
-  }
-
-  it('that is odd and passes is none of the event: it is handled a little later', async () => {
-    portals.answer = (call) => {
-      const isFirst = isOf(call, 'crm.item.list') && heard(call.memberId, 'crm.item.list').length === 1;
-      return (isFirst && odd[call.memberId]) || contacts(call);
-    };
-    for (const memberId of Object.keys(odd)) await install(memberId);
-    for (const memberId of Object.keys(odd)) expect(await send(memberId, 7)).toBe(200);
-    await eventually(() => {
-      const written = Object.keys(odd).filter((memberId) => heard(memberId, 'crm.item.update').length > 0);
-      expect(written).toEqual(Object.keys(odd));
-    }, polling);
-    for (const memberId of Object.keys(odd))
-      expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
-  }, 120_000);
-
-  it('of the token says nothing about the event, which waits', async () => {
-    portals.answer = (call) =>
-      isOf(call, 'crm.item.list') ? (unauthorized[call.memberId] ?? contacts(call)) : contacts(call);
-    for (const memberId of Object.keys(unauthorized)) {
-      await install(memberId);
-      expect(await send(memberId, 7)).toBe(200);
-      await eventually(() => expect(heard(memberId, 'crm.item.list').length).toBeGreaterThan(0), polling);
-    }
-    // What is sent to a portal that answers is handled behind theirs.
-    await install('well');
-    await send('well', 7);
-    await eventually(() => expect(heard('well', 'crm.item.update').length).toBeGreaterThan(0), polling);
-    for (const memberId of Object.keys(unauthorized)) {
-      expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
-    }
-  }, 120_000);
-
-  it('of the plan is looked at once with app.info, then suspends the portal', async () => {
-    const denied = { status: 401, body: { error: 'ACCESS_DENIED' } };
-    let isDenied = false;
-    portals.answer = (call) => (isDenied && call.memberId === 'plan' ? denied : contacts(call));
-    const looks = (): number =>
-      portals.calls.filter(({ memberId, method }) => memberId === 'plan' && method === 'app.info').length;
-    await install('plan');
-    // The gateway asks it for the language.
-    await eventually(() => expect(looks()).toBe(1), polling);
-    isDenied = true;
-    expect(await send('plan', 7)).toBe(200);
-    await eventually(async () => {
-      expect(await listedPortal(relay, 'plan')).toMatchObject({
-        state: 'suspended',
-        suspendedReason: 'ACCESS_DENIED',
-      });
-    }, polling);
-    expect(looks()).toBeGreaterThan(1);
-    expect(await deadAt('plan')).toBe(0);
-  }, 120_000);
-
-  it('of a token that was replaced meanwhile keeps no event waiting', async () => {
-    let stale = '';
-    let inFlight = 0;
-    let written = 0;
-    const isGranted = (): boolean => portals.accessTokenOf('replaced') !== stale;
-    portals.answer = async (call) => {
-      if (call.memberId !== 'replaced' || !isOf(call, 'crm.item.update')) return contacts(call);
-      const count = Object.keys(commands.parse(call.params['cmd'])).length;
-      // On a busy machine the consumer may begin with the few events that have arrived: their only write passes.
-      const isHeld = call.token === stale && (inFlight > 0 || count === COMMANDS_A_BATCH);
-      if (!isHeld) {
-        written += count;
-        return contacts(call);
-      }
-      // Writes are under way with one token: the first makes us refresh it, the others hear that it is dead.
-      inFlight += 1;
-      const isFirst = inFlight === 1;
-      await until(() => (isFirst ? inFlight > 1 : isGranted()));
-      return { status: 401, body: { error: isFirst ? 'expired_token' : 'NO_AUTH_FOUND' } };
-    };
-    await install('replaced');
-    stale = portals.accessTokenOf('replaced') ?? '';
-    const ids = Array.from({ length: 105 }, (_, index) => index + 1);
-    await relay.end(CONSUMER);
-    for (const id of ids) expect(await send('replaced', id)).toBe(200);
-    await relay.start(CONSUMER, changes);
-    await eventually(() => expect(written).toBeGreaterThanOrEqual(ids.length), {
-      timeoutMs: 30_000,
-      everyMs: 100,
-    });
-    expect(inFlight).toBeGreaterThan(1);
-    expect(await deadAt('replaced')).toBe(0);
-  }, 120_000);
-
-  it('of every token as expired causes one refresh, not one for each try', async () => {
-    let isRefusing = false;
-    const expired = { status: 401, body: { error: 'expired_token' } };
-    portals.answer = (call) => (isRefusing && call.memberId === 'always' ? expired : contacts(call));
-    await install('always');
-    isRefusing = true;
-    const tries = (): number => portals.calls.filter(({ memberId }) => memberId === 'always').length;
-    const before = portals.grants.get('always') ?? 0;
-    expect(await send('always', 1)).toBe(200);
-    await eventually(() => expect(portals.grants.get('always')).toBe(before + 1), polling);
-    // A new process knows of it, too: what was refreshed stands in the database.
-    for (let start = 0; start < 2; start += 1) {
-      const sofar = tries();
-      await relay.kill(CONSUMER);
+    beforeAll(async () => {
+      portals = await HostilePortals.start();
+      relay = await startRelay(bus, [], { apart: [[CONSUMER]] });
+      changes = { B24_OAUTH_URL: await portals.url(), B24_ALLOW_HOSTS: await portals.host() };
+      await relay.restart(changes);
       await relay.start(CONSUMER, changes);
-      // What was tried before may wait for minutes.
-      expect(await send('always', 2 + start)).toBe(200);
-      await eventually(() => expect(tries()).toBeGreaterThan(sofar), polling);
+    }, 240_000);
+    afterAll(async () => {
+      await relay?.stop();
+      await portals?.stop();
+    }, 120_000);
+
+    const heard = (memberId: string, method: string): HeardCall[] =>
+      portals.calls.filter((call) => call.memberId === memberId && isOf(call, method));
+    const send = (memberId: string, id: number): Promise<number> =>
+      portals.send(relay.gatewayUrl, memberId, 'ONCRMCONTACTUPDATE', { ID: String(id) });
+
+    async function install(memberId: string): Promise<void> {
+      expect(await portals.install(relay.gatewayUrl, memberId)).toBe(200);
     }
-    expect(portals.grants.get('always')).toBe(before + 1);
-    expect(await deadAt('always')).toBe(0);
-  }, 120_000);
-});
+
+    async function deadAt(memberId: string): Promise<number> {
+      const path = `/dead-letters?consumer=${CONSUMER}&portal=${memberId}`;
+      return counted.parse(await askGateway(relay, 'GET', path)).matching;
+    }
+
+    it('that is odd and passes is none of the event: it is handled a little later', async () => {
+      portals.answer = (call) => {
+        const isFirst = isOf(call, 'crm.item.list') && heard(call.memberId, 'crm.item.list').length === 1;
+        return (isFirst && odd[call.memberId]) || contacts(call);
+      };
+      for (const memberId of Object.keys(odd)) await install(memberId);
+      for (const memberId of Object.keys(odd)) expect(await send(memberId, 7)).toBe(200);
+      await eventually(() => {
+        const written = Object.keys(odd).filter((memberId) => heard(memberId, 'crm.item.update').length > 0);
+        expect(written).toEqual(Object.keys(odd));
+      }, polling);
+      for (const memberId of Object.keys(odd))
+        expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
+    }, 120_000);
+
+    it('of the token says nothing about the event, which waits', async () => {
+      portals.answer = (call) =>
+        isOf(call, 'crm.item.list') ? (unauthorized[call.memberId] ?? contacts(call)) : contacts(call);
+      for (const memberId of Object.keys(unauthorized)) {
+        await install(memberId);
+        expect(await send(memberId, 7)).toBe(200);
+        await eventually(() => expect(heard(memberId, 'crm.item.list').length).toBeGreaterThan(0), polling);
+      }
+      // What is sent to a portal that answers is handled behind theirs.
+      await install('well');
+      await send('well', 7);
+      await eventually(() => expect(heard('well', 'crm.item.update').length).toBeGreaterThan(0), polling);
+      for (const memberId of Object.keys(unauthorized)) {
+        expect([memberId, await deadAt(memberId)]).toEqual([memberId, 0]);
+      }
+    }, 120_000);
+
+    it('of the plan is looked at once with app.info, then suspends the portal', async () => {
+      const denied = { status: 401, body: { error: 'ACCESS_DENIED' } };
+      let isDenied = false;
+      portals.answer = (call) => (isDenied && call.memberId === 'plan' ? denied : contacts(call));
+      const looks = (): number =>
+        portals.calls.filter(({ memberId, method }) => memberId === 'plan' && method === 'app.info').length;
+      await install('plan');
+      // The gateway asks it for the language.
+      await eventually(() => expect(looks()).toBe(1), polling);
+      isDenied = true;
+      expect(await send('plan', 7)).toBe(200);
+      await eventually(async () => {
+        expect(await listedPortal(relay, 'plan')).toMatchObject({
+          state: 'suspended',
+          suspendedReason: 'ACCESS_DENIED',
+        });
+      }, polling);
+      expect(looks()).toBeGreaterThan(1);
+      expect(await deadAt('plan')).toBe(0);
+    }, 120_000);
+
+    it('of a token that was replaced meanwhile keeps no event waiting', async () => {
+      let stale = '';
+      let inFlight = 0;
+      let written = 0;
+      const isGranted = (): boolean => portals.accessTokenOf('replaced') !== stale;
+      portals.answer = async (call) => {
+        if (call.memberId !== 'replaced' || !isOf(call, 'crm.item.update')) return contacts(call);
+        const count = Object.keys(commands.parse(call.params['cmd'])).length;
+        // On a busy machine the consumer may begin with the few events that have arrived: their only write passes.
+        const isHeld = call.token === stale && (inFlight > 0 || count === COMMANDS_A_BATCH);
+        if (!isHeld) {
+          written += count;
+          return contacts(call);
+        }
+        // Writes are under way with one token: the first makes us refresh it, the others hear that it is dead.
+        inFlight += 1;
+        const isFirst = inFlight === 1;
+        await until(() => (isFirst ? inFlight > 1 : isGranted()));
+        return { status: 401, body: { error: isFirst ? 'expired_token' : 'NO_AUTH_FOUND' } };
+      };
+      await install('replaced');
+      stale = portals.accessTokenOf('replaced') ?? '';
+      const ids = Array.from({ length: 105 }, (_, index) => index + 1);
+      await relay.end(CONSUMER);
+      for (const id of ids) expect(await send('replaced', id)).toBe(200);
+      await relay.start(CONSUMER, changes);
+      await eventually(() => expect(written).toBeGreaterThanOrEqual(ids.length), {
+        timeoutMs: 30_000,
+        everyMs: 100,
+      });
+      expect(inFlight).toBeGreaterThan(1);
+      expect(await deadAt('replaced')).toBe(0);
+    }, 120_000);
+
+    it('of every token as expired causes one refresh, not one for each try', async () => {
+      let isRejecting = false;
+      const expired = { status: 401, body: { error: 'expired_token' } };
+      portals.answer = (call) => (isRejecting && call.memberId === 'always' ? expired : contacts(call));
+      await install('always');
+      isRejecting = true;
+      const tries = (): number => portals.calls.filter(({ memberId }) => memberId === 'always').length;
+      const before = portals.grants.get('always') ?? 0;
+      expect(await send('always', 1)).toBe(200);
+      await eventually(() => expect(portals.grants.get('always')).toBe(before + 1), polling);
+      // A new process knows of it, too: what was refreshed stands in the database.
+      for (let start = 0; start < 2; start += 1) {
+        const sofar = tries();
+        await relay.kill(CONSUMER);
+        await relay.start(CONSUMER, changes);
+        // What was tried before may wait for minutes.
+        expect(await send('always', 2 + start)).toBe(200);
+        await eventually(() => expect(tries()).toBeGreaterThan(sofar), polling);
+      }
+      expect(portals.grants.get('always')).toBe(before + 1);
+      expect(await deadAt('always')).toBe(0);
+    }, 120_000);
+  },
+);

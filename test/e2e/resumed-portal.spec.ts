@@ -24,7 +24,7 @@ async function isCorrected(portal: SimulatedPortal, id: number): Promise<void> {
 
 /**
  * Real: gateway, name-formatter, command line, bus, database, with the times that a deployment has. Simulated: Bitrix24, a
- * portal that refuses every call, or has lost its pair.
+ * portal that rejects every call, or has lost its pair.
  */
 describe.each(buses)('a portal that works again, on %s', (bus) => {
   let relay: Relay;
@@ -73,8 +73,8 @@ describe.each(buses)('a portal that works again, on %s', (bus) => {
     await other.uninstall();
   });
 
-  it('is suspended again when it still refuses, though nothing waits for it, and loses nothing', async () => {
-    const portal = await installed('refused');
+  it('is suspended again when it still rejects, though nothing waits for it, and loses nothing', async () => {
+    const portal = await installed('rejected');
     await portal.suspend('denied');
     const id = await addContact(portal);
     await stateIs(portal, 'suspended');

@@ -52,31 +52,34 @@ describe('secrets', () => {
     await collector?.stop();
   }, 60_000);
 
-  it.each(['events', 'install', 'app'])('are sent to /b24/%s by strangers, who are refused', async (path) => {
-    const form = `event=ONCRMCONTACTUPDATE&auth%5Bmember_id%5D=${portal.memberId}&auth%5Bdomain%5D=${portal.domain}`;
-    const tokens = ['access_token', 'refresh_token', 'application_token'].map(
-      (name) => `auth%5B${name}%5D=${planted}`,
-    );
-    const bodies = [
-      [form, ...tokens].join('&'),
-      `AUTH_ID=${planted}&REFRESH_ID=${planted}&APPLICATION_TOKEN=${planted}&member_id=${portal.memberId}`,
-      `${form}&${tokens.join('&')}&data%5B${planted}%5D=%FF`,
-      `${tokens.join('&')}&${`a[${planted}]`.repeat(200)}=1`,
-      `${tokens.join('&')}&x=${'x'.repeat(300_000)}`,
-      JSON.stringify({ auth: { access_token: planted } }),
-    ];
-    for (const body of bodies) {
-      for (const type of ['application/x-www-form-urlencoded', 'application/json', `text/${planted}`]) {
-        const answer = await fetch(`${relay.gatewayUrl}/b24/${path}?auth=${planted}&code=${planted}`, {
-          method: 'POST',
-          headers: { 'content-type': type, authorization: `Bearer ${planted}`, cookie: `a=${planted}` },
-          body,
-        });
-        expect(answer.status).toBeGreaterThanOrEqual(400);
-        screens.push(await answer.text());
+  it.each(['events', 'install', 'app'])(
+    'are sent to /b24/%s by strangers, who are rejected',
+    async (path) => {
+      const form = `event=ONCRMCONTACTUPDATE&auth%5Bmember_id%5D=${portal.memberId}&auth%5Bdomain%5D=${portal.domain}`;
+      const tokens = ['access_token', 'refresh_token', 'application_token'].map(
+        (name) => `auth%5B${name}%5D=${planted}`,
+      );
+      const bodies = [
+        [form, ...tokens].join('&'),
+        `AUTH_ID=${planted}&REFRESH_ID=${planted}&APPLICATION_TOKEN=${planted}&member_id=${portal.memberId}`,
+        `${form}&${tokens.join('&')}&data%5B${planted}%5D=%FF`,
+        `${tokens.join('&')}&${`a[${planted}]`.repeat(200)}=1`,
+        `${tokens.join('&')}&x=${'x'.repeat(300_000)}`,
+        JSON.stringify({ auth: { access_token: planted } }),
+      ];
+      for (const body of bodies) {
+        for (const type of ['application/x-www-form-urlencoded', 'application/json', `text/${planted}`]) {
+          const answer = await fetch(`${relay.gatewayUrl}/b24/${path}?auth=${planted}&code=${planted}`, {
+            method: 'POST',
+            headers: { 'content-type': type, authorization: `Bearer ${planted}`, cookie: `a=${planted}` },
+            body,
+          });
+          expect(answer.status).toBeGreaterThanOrEqual(400);
+          screens.push(await answer.text());
+        }
       }
-    }
-  });
+    },
+  );
 
   it.each(['html', 'drop'])(
     'are in a refresh that fails, and in the next, which works: %s',

@@ -129,7 +129,7 @@ describe('a standalone that runs, ends and is started again', () => {
     await expect(connects(anotherAddress, port)).resolves.toBe(false);
   });
 
-  it('refuses a second instance on the same folder, and the run goes on', async () => {
+  it('rejects a second instance on the same folder, and the run goes on', async () => {
     const second = installation.start();
     expect(await second.end()).toBe(1);
     expect(second.screen()).toMatch(
@@ -220,9 +220,9 @@ describe('a standalone that runs, ends and is started again', () => {
   it('says in one line that the secrets of its database are gone', async () => {
     await run.stop();
     writeFileSync(installation.path('secrets.env'), '');
-    const refused = installation.start();
-    expect(await refused.end()).toBe(1);
-    expect(refused.screen()).toMatch(/^b24-relay: .+secrets\.env is not complete.+put it back.+\n$/);
+    const rejected = installation.start();
+    expect(await rejected.end()).toBe(1);
+    expect(rejected.screen()).toMatch(/^b24-relay: .+secrets\.env is not complete.+put it back.+\n$/);
   });
 });
 

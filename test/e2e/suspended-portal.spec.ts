@@ -6,10 +6,10 @@ import { startRelay, type Relay } from '../support/relay.js';
 const contactTypeId = 3;
 
 /**
- * Real: gateway, name-formatter, command line, database. Simulated: Bitrix24, with the statuses and codes by which it refuses
+ * Real: gateway, name-formatter, command line, database. Simulated: Bitrix24, with the statuses and codes by which it rejects
  * every call of a portal.
  */
-describe('a portal that refuses every call', () => {
+describe('a portal that rejects every call', () => {
   let relay: Relay;
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', ['name-formatter']);

@@ -135,18 +135,18 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     expect(requests).toEqual([500, 500, 500, 200]);
   }, 60_000);
 
-  it('is begun for what is refused, too, without a word that was sent', async () => {
+  it('is begun for what is rejected, too, without a word that was sent', async () => {
     const planted = 'pl4nted-s3cr3t-0123456789';
     await fetch(`${relay.gatewayUrl}/b24/events?auth=${planted}`, {
       method: 'POST',
       body: new URLSearchParams({ event: 'ONCRMCONTACTUPDATE', 'auth[member_id]': planted, ts: '1' }),
     });
-    const [refused] = await eventually(() => {
+    const [rejected] = await eventually(() => {
       const found = collector.spansWith({ 'http.response.status_code': 401 });
       expect(found).toHaveLength(1);
       return found;
     });
-    expect(refused?.attributes).toMatchObject({
+    expect(rejected?.attributes).toMatchObject({
       'http.route': '/b24/events',
       'error.type': 'not-authorized',
     });

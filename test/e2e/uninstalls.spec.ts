@@ -104,7 +104,7 @@ describe('an uninstall', () => {
     });
   });
 
-  it('is refused when it is forged, or brings the token of another portal', async () => {
+  it('is rejected when it is forged, or brings the token of another portal', async () => {
     const victim = await livelyPortal('victim');
     const attacker = await livelyPortal('attacker');
     for (const token of [attacker.applicationToken, 'x'.repeat(32), '']) {
@@ -116,7 +116,7 @@ describe('an uninstall', () => {
     expect(await countOf('mirror.items', victim)).toBe(1);
   });
 
-  it('is refused with the token of an outgoing webhook, which whoever made the webhook knows', async () => {
+  it('is rejected with the token of an outgoing webhook, which whoever made the webhook knows', async () => {
     const victim = await livelyPortal('victim-of-a-webhook');
     const tokens = ['first', 'second'].map((name) => `${name}-outgoing-token-of-a-webhook`);
     for (const token of tokens) {

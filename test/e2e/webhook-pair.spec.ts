@@ -33,12 +33,12 @@ describe('a pair of webhooks', () => {
     return { code: await run.end(), screen: run.log() };
   }
 
-  it('is refused before it is registered', async () => {
+  it('is rejected before it is registered', async () => {
     await portal.add(contactTypeId, { name: 'too', lastName: 'EARLY' });
     await eventually(async () => expect((await portal.statistics()).events.answers).toEqual({ '401': 1 }));
   });
 
-  it('is refused where the portal does not know the incoming one', async () => {
+  it('is rejected where the portal does not know the incoming one', async () => {
     const wrong = portal.webhookUrl.replace(/[^/]+\/$/, 'another/');
     const { code, screen } = await command(['portals', 'webhook'], `${wrong}\n${token}\n`);
     expect([code, screen]).toEqual([

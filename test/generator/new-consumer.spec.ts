@@ -156,8 +156,8 @@ describe('npm run new:consumer', () => {
     const run = (...args: string[]): Promise<Ended> =>
       checkout.run(process.execPath, schematics, './tools/schematics:consumer', '--no-dry-run', ...args);
     const before = checkout.contents();
-    const refused = await run('deal-notifier', '--events=ONCRMDEALAD');
-    expect(refused.stderr).toContain('did you mean ONCRMDEALADD?');
+    const rejected = await run('deal-notifier', '--events=ONCRMDEALAD');
+    expect(rejected.stderr).toContain('did you mean ONCRMDEALADD?');
     expect(checkout.contents()).toEqual(before);
     expect(await run('deal-notifier', '--events=ONCRMDEALADD,ONCRMDEALUPDATE')).toMatchObject({ code: 0 });
     const bySchematics = checkout.contents();
@@ -174,8 +174,8 @@ describe('npm run new:consumer', () => {
   }
 
   it('is done by nest g, too, where NODE_PATH makes the collection a package', async () => {
-    const refused = await nestGenerate('schematics', 'greeter', 'ONCRMDEALAD', '-p', 'greeter');
-    expect(refused.stderr).toContain('did you mean ONCRMDEALADD?');
+    const rejected = await nestGenerate('schematics', 'greeter', 'ONCRMDEALAD', '-p', 'greeter');
+    expect(rejected.stderr).toContain('did you mean ONCRMDEALADD?');
     const events = 'ONCRMDEALADD,ONCRMDEALUPDATE';
     const made = await nestGenerate('schematics', 'deal-notifier', events, '--type', 'deal', '-p', 'x');
     expect(stripVTControlCharacters(made.stdout)).toContain('CREATE apps/deal-notifier/src/consumer.ts (');
@@ -193,9 +193,9 @@ describe('npm run new:consumer', () => {
   });
 });
 
-describe('npm run new:consumer refuses, and changes nothing', () => {
+describe('npm run new:consumer rejects, and changes nothing', () => {
   const events = ['--events', 'ONCRMDEALADD'];
-  const refusals: [what: string, args: string[], sentence: RegExp][] = [
+  const rejections: [what: string, args: string[], sentence: RegExp][] = [
     ['no name', events, /the name of the consumer is missing/],
     ['a name with spaces', ['Deal notifier', ...events], /lower-case letters.+: deal-notifier$/],
     ['a name with slashes', ['../deal', ...events], /lower-case letters.+: deal$/],
@@ -254,18 +254,18 @@ describe('npm run new:consumer refuses, and changes nothing', () => {
     before = checkout.contents();
     ended = [];
     // Two at a time: each takes a second of one core.
-    for (let at = 0; at < refusals.length; at += 2) {
-      const some = refusals.slice(at, at + 2);
+    for (let at = 0; at < rejections.length; at += 2) {
+      const some = rejections.slice(at, at + 2);
       ended.push(...(await Promise.all(some.map(([, args]) => checkout.command('new-consumer', ...args)))));
     }
   }, 120_000);
   afterAll(() => checkout.remove());
 
-  it.each(refusals.map(([what], at) => [what, at] as const))('%s', (_, at) => {
+  it.each(rejections.map(([what], at) => [what, at] as const))('%s', (_, at) => {
     const { code, stderr } = ended[at] ?? { code: 0, stderr: '' };
     expect(code).toBe(1);
     expect(stderr).toMatch(/^b24-relay: /);
-    expect(stderr.split('\n')[0]).toMatch(refusals[at]?.[2] ?? /never/);
+    expect(stderr.split('\n')[0]).toMatch(rejections[at]?.[2] ?? /never/);
     expect(stderr).not.toContain('    at ');
   });
 
@@ -341,8 +341,8 @@ describe('npm run new:consumer in a folder where something is wrong', () => {
     const user = 'apps/standalone/src/standalone.ts';
     write(user, "import { GreeterModule } from '../../greeter/src/greeter.module.js';\n");
     const before = checkout.contents();
-    const refused = await checkout.command('remove-consumer', 'greeter');
-    expect(refused.stderr).toBe(
+    const rejected = await checkout.command('remove-consumer', 'greeter');
+    expect(rejected.stderr).toBe(
       `b24-relay: apps/greeter is used by ${user}: take its import away there first\n`,
     );
     expect(checkout.contents()).toEqual(before);

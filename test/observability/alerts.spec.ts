@@ -19,7 +19,7 @@ const names = [
   'acme',
   'limited',
   'foreign',
-  'refusing',
+  'rejecting',
   'expired',
   'silent',
   'drifting',
@@ -262,8 +262,8 @@ scrape_configs:
       'RelaySubscriptionDrift',
     ];
     await onBroker(async (channel) => channel.sendToQueue('b24.name-formatter.3', Buffer.from('no event')));
-    await at('refusing').suspend('overload');
-    await addContacts('refusing');
+    await at('rejecting').suspend('overload');
+    await addContacts('rejecting');
     await at('expired').orderFault('oauth.token', 'invalid_grant');
     await at('expired').expireTokens();
     await addContacts('expired');
@@ -289,8 +289,8 @@ scrape_configs:
 
     await operate('dead', 'drop', '--all');
     await addContacts('silent');
-    await at('refusing').suspend(null);
-    await operate('portals', 'resume', at('refusing').memberId);
+    await at('rejecting').suspend(null);
+    await operate('portals', 'resume', at('rejecting').memberId);
     await at('expired').install(`${relay.gatewayUrl}/b24/install`);
     for (const name of ['one', 'two'] as const) {
       await askGateway(relay, 'POST', `/sync/${at(name).memberId}/reconcile`);

@@ -31,14 +31,16 @@ describe('a flood of forged claims', () => {
   let server: Server;
   let exchanges: number[] = [];
   /** Said by the OAuth server instead of its answer. */
-  let refusal: string | undefined;
+  let rejection: string | undefined;
 
   beforeAll(async () => {
     relay = await startRelay('PostgreSQL', []);
     server = createServer((asked, answer) => {
       exchanges.push(Date.now());
-      if (refusal !== undefined) {
-        answer.writeHead(402, { 'content-type': 'application/json' }).end(JSON.stringify({ error: refusal }));
+      if (rejection !== undefined) {
+        answer
+          .writeHead(402, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ error: rejection }));
         return;
       }
       const { method, url, headers } = asked;
@@ -61,7 +63,7 @@ describe('a flood of forged claims', () => {
   }, 90_000);
   beforeEach(() => {
     exchanges = [];
-    refusal = undefined;
+    rejection = undefined;
   });
   afterAll(async () => {
     await relay?.stop();
@@ -115,15 +117,15 @@ describe('a flood of forged claims', () => {
     expect(exchanges).toHaveLength(1);
   });
 
-  it('does not make a refusal stay that is about something else than the proof', async () => {
+  it('does not make a rejection stay that is about something else than the proof', async () => {
     const portal = await relay.portal('paid-later');
     const app = new InstalledApplication(relay, portal);
     await app.install('page');
     const { query, form } = await app.opening();
     const open = (): Promise<number> => post(`/b24/install?${query}`, Object.fromEntries(form), '192.0.2.9');
-    refusal = 'PAYMENT_REQUIRED';
+    rejection = 'PAYMENT_REQUIRED';
     expect(await open()).toBe(401);
-    refusal = undefined;
+    rejection = undefined;
     expect(await open()).toBe(200);
     await isInstalled(portal);
   });

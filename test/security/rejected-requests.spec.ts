@@ -22,12 +22,12 @@ describe('at the gateway', () => {
     return [status, performance.now() - startedAt];
   }
 
-  function refusalsCounted(): Promise<number> {
+  function rejectionsCounted(): Promise<number> {
     return relay.metric('gateway', 'relay_gateway_refused_total');
   }
 
-  function refusalsLogged(): number {
-    return relay.log().split('request refused').length - 1;
+  function rejectionsLogged(): number {
+    return relay.log().split('request rejected').length - 1;
   }
 
   it('no answer is kept by a cache', async () => {
@@ -68,21 +68,21 @@ describe('at the gateway', () => {
     expect(status).toBe(401);
     expect(waitedMs).toBeGreaterThan(1_000);
     const guesses = await Promise.all(Array.from({ length: 80 }, () => timed('many at once')));
-    expect(new Set(guesses.map(([refused]) => refused))).toEqual(new Set([401, 429]));
+    expect(new Set(guesses.map(([rejected]) => rejected))).toEqual(new Set([401, 429]));
     expect((await timed(relay.env['OPS_TOKEN']))[0]).toBe(200);
     expect(await relay.metric('control-plane', 'relay_ops_wrong_tokens_total')).toBeGreaterThan(80);
   });
 
-  it('refusals are counted one by one, and logged as a sample that says how many more there were', async () => {
-    const before = await refusalsCounted();
-    const linesBefore = refusalsLogged();
+  it('rejections are counted one by one, and logged as a sample that says how many more there were', async () => {
+    const before = await rejectionsCounted();
+    const linesBefore = rejectionsLogged();
     for (let sent = 0; sent < 300; sent += 1) {
       await postForm(`${relay.gatewayUrl}/b24/events`, new URLSearchParams({ event: 'ONX' }));
     }
-    expect((await refusalsCounted()) - before).toBe(300);
+    expect((await rejectionsCounted()) - before).toBe(300);
     await eventually(() =>
       expect(relay.log()).toMatch(/"leftOut":2\d\d[^\n]*more of the same was not logged/),
     );
-    expect(refusalsLogged() - linesBefore).toBeLessThanOrEqual(20);
+    expect(rejectionsLogged() - linesBefore).toBeLessThanOrEqual(20);
   });
 });

@@ -46,8 +46,8 @@ describe('a pair of webhooks that waits for its portal', () => {
     await eventually(async () => expect(await send(portal, token)).toBe(200));
   }
 
-  /** A pair of the portal's own is claimed meanwhile: the gateway has read what waits, and still refuses the other. */
-  async function isRefused(portal: SimulatedPortal, token: string): Promise<void> {
+  /** A pair of the portal's own is claimed meanwhile: the gateway has read what waits, and still rejects the other. */
+  async function isRejected(portal: SimulatedPortal, token: string): Promise<void> {
     const witness = await relay.portal(`witness-${randomBytes(4).toString('hex')}`);
     await isClaimed(witness, await pairOf(witness));
     expect(await send(portal, token)).toBe(401);
@@ -70,24 +70,24 @@ describe('a pair of webhooks that waits for its portal', () => {
     return rows.map(({ host }) => host);
   }
 
-  it('is refused at a portal that the application is installed at, and stays', async () => {
+  it('is rejected at a portal that the application is installed at, and stays', async () => {
     const [victim, attacker] = [await relay.portal('victim-oauth'), await relay.portal('attacker-oauth')];
     await victim.install(`${relay.gatewayUrl}/b24/install`);
     const before = await stored(victim);
     const token = await pairOf(attacker);
-    await isRefused(victim, token);
+    await isRejected(victim, token);
     expect(await stored(victim)).toEqual(before);
     expect(await waitingHosts()).toHaveLength(1);
     await isClaimed(attacker, token);
     expect(await waitingHosts()).toEqual([]);
   });
 
-  it('is refused at a portal that another pair has made, and stays', async () => {
+  it('is rejected at a portal that another pair has made, and stays', async () => {
     const [victim, attacker] = [await relay.portal('victim-pair'), await relay.portal('attacker-pair')];
     await isClaimed(victim, await pairOf(victim));
     const before = await stored(victim);
     const token = await pairOf(attacker);
-    await isRefused(victim, token);
+    await isRejected(victim, token);
     expect(await stored(victim)).toEqual(before);
     await isClaimed(attacker, token);
   });
@@ -143,7 +143,7 @@ describe('a pair of webhooks that waits for its portal', () => {
   it('is claimed by the portal that the operator named, and by no other', async () => {
     const [owner, other] = [await relay.portal('named'), await relay.portal('not-named')];
     const token = await pairOf(owner, owner.memberId);
-    await isRefused(other, token);
+    await isRejected(other, token);
     await isClaimed(owner, token);
     const app = new InstalledApplication(relay, other);
     expect((await postForm(app.eventsUrl, eventOf(other, 'ONCRMCONTACTADD', token))).status).toBe(401);

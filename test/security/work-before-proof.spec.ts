@@ -127,7 +127,7 @@ describe('before an event is proved', () => {
     });
   });
 
-  it('an access token of any length is no reason to refuse a genuine event', async () => {
+  it('an access token of any length is no reason to reject a genuine event', async () => {
     const form = {
       event: 'ONCRMCONTACTUPDATE',
       'data[FIELDS][ID]': '82',
@@ -142,7 +142,7 @@ describe('before an event is proved', () => {
   });
 
   it(
-    `whatever is posted (${BODIES} bodies, seed ${SEED}) is refused as the README says, and the gateway goes on`,
+    `whatever is posted (${BODIES} bodies, seed ${SEED}) is rejected as the README says, and the gateway goes on`,
     async () => {
       const random = randomFrom(SEED);
       const acceptedBefore = await relay.metric('gateway', 'relay_gateway_accepted_total');
@@ -154,8 +154,8 @@ describe('before an event is proved', () => {
             left -= 1;
             const { path, body } = fuzzed(random);
             const answer = await post(path, body);
-            const isRefused = [400, 401, 413, 415].includes(answer.status) && !answer.body.includes('stack');
-            if (!isRefused) strange.push({ path, body: body.toString('base64').slice(0, 4_000), answer });
+            const isRejected = [400, 401, 413, 415].includes(answer.status) && !answer.body.includes('stack');
+            if (!isRejected) strange.push({ path, body: body.toString('base64').slice(0, 4_000), answer });
           }
         }),
       );

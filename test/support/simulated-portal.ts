@@ -106,7 +106,7 @@ export class SimulatedPortal {
     await control('POST', `${this.controlUrl}/rename`, { to });
   }
 
-  /** It refuses every call in this way, such as `denied`, until it is told null. */
+  /** It rejects every call in this way, such as `denied`, until it is told null. */
   async suspend(reason: string | null): Promise<void> {
     await control('POST', `${this.controlUrl}/suspend`, { reason });
   }

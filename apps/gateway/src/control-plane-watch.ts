@@ -30,7 +30,7 @@ export class ControlPlaneWatch {
     private readonly database: ReportDatabase,
     private readonly log: Log,
   ) {
-    this.periodic = new PeriodicJob('control plane watch', CHECK_INTERVAL_MS, log, () => this.look());
+    this.periodic = new PeriodicJob('control plane watch', CHECK_INTERVAL_MS, log, () => this.check());
   }
 
   start(): void {
@@ -64,7 +64,7 @@ export class ControlPlaneWatch {
     return this.missingSince !== undefined && performance.now() - this.missingSince > GRACE_MS;
   }
 
-  private async look(): Promise<void> {
+  private async check(): Promise<void> {
     this.processes = await this.list();
     seen.set(this.processes.length);
     if (this.processes.length > 0) {

@@ -118,7 +118,7 @@ function pagesOf(count: number, max: number): number {
   return Math.max(1, Math.min(max, Math.ceil(count / PAGE_SIZE)));
 }
 
-/** False when the request was not delivered, or the portal has refused it. */
+/** False when the request was not delivered, or the portal has rejected it. */
 function mayHaveDeleted(error: unknown): boolean {
   if (!(error instanceof Bitrix24Error)) return true;
   const { delivered, code, httpStatus = 400 } = error;

@@ -18,7 +18,7 @@ const polls = counter({
 for (const outcome of ['records', 'empty', 'failed']) polls.inc({ outcome }, 0);
 
 /** A portal has answered by then, or will never execute the request (a request takes up to a minute in the cloud). */
-const SETTLES_MS = 5 * 60_000;
+const DELETES_WITHIN_MS = 5 * 60_000;
 /** As if so many polls had found nothing: a queue that cannot be emptied is read no more often than an idle one. */
 const STUCK_EMPTY_POLLS = 10;
 
@@ -77,14 +77,14 @@ export class QueuePoller {
    * but a portal that executes it late deletes what has changed meanwhile, too.
    */
   private async noteLostAnswer(memberId: string, since: Date): Promise<void> {
-    await this.gaps.recordLostAnswer(memberId, since, SETTLES_MS);
+    await this.gaps.recordLostAnswer(memberId, since, DELETES_WITHIN_MS);
     await this.store.endDestructiveRead(memberId);
   }
 
   /** Another user's pair was stored, or the user is no administrator any more. */
   private async isAccessLost(memberId: string, error: unknown): Promise<boolean> {
     if (!(error instanceof Bitrix24Error) || error.code !== 'ACCESS_DENIED') return false;
-    // REST as a whole is refused, to everybody.
+    // REST as a whole is rejected, to everybody.
     if (error.errorClass === 'plan') return false;
     await this.bindings.saveAccess(memberId, {
       isAdministrator: false,

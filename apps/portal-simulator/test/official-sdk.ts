@@ -38,8 +38,8 @@ export function webhookOf(
   return hook;
 }
 
-/** The error of the official SDK for a refused call. */
-export async function refusalOf(call: Promise<unknown>): Promise<[status: number, code: string]> {
+/** The error of the official SDK for a rejected call. */
+export async function rejectionOf(call: Promise<unknown>): Promise<[status: number, code: string]> {
   const error = await call.then(
     () => undefined,
     (reason: unknown) => reason,

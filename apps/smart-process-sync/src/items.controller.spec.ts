@@ -22,7 +22,7 @@ class ItemPortal {
   /** By `<entityTypeId>:<id>`. */
   readonly items = new Map<string, Record<string, unknown>>();
   /** Smart processes that answer with an error. */
-  readonly refusals = new Map<string, string>();
+  readonly rejections = new Map<string, string>();
   /** Existing, but hidden from this user. */
   readonly hidden = new Set<string>();
   /** Whether a command for these ids fails. */
@@ -53,7 +53,7 @@ class ItemPortal {
     for (const [key, command] of Object.entries(cmd)) {
       const params = new URLSearchParams(command.split('?')[1]);
       const type = params.get('entityTypeId') ?? '';
-      const error = this.unreadable(idsOf(params)) ? 'INTERNAL_SERVER_ERROR' : this.refusals.get(type);
+      const error = this.unreadable(idsOf(params)) ? 'INTERNAL_SERVER_ERROR' : this.rejections.get(type);
       if (error !== undefined) errors[key] = { error, error_description: '' };
       else if (command.startsWith('crm.item.get'))
         this.get(`${type}:${params.get('id')}`, key, result, errors);
@@ -177,7 +177,7 @@ describe('ItemsController', () => {
   it('reports the items of a smart process that cannot be read, deletes none of them, and mirrors the others', async () => {
     portal.items.set('147:5', { title: 'Order' }).set('148:7', { title: 'Repair' });
     await handle(entryOf(147, '5'));
-    portal.refusals.set('147', 'ACCESS_DENIED');
+    portal.rejections.set('147', 'ACCESS_DENIED');
     const failed = await handle(entryOf(147, '5'), entryOf(148, '7'));
     expect(failed).toMatchObject([{ entity: 'CRMDYNAMICITEM_147:5', error: { code: 'ACCESS_DENIED' } }]);
     expect(await mirrored()).toEqual([

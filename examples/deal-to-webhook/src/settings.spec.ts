@@ -29,6 +29,6 @@ it.each([
   'javascript:alert(1)',
   'example.com',
   `https://example.com/${'x'.repeat(2_000)}`,
-])('the settings refuse the address %#', (url) => {
+])('the settings reject the address %#', (url) => {
   expect(settingsSchema.safeParse({ url }).success).toBe(false);
 });

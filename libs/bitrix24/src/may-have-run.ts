@@ -28,7 +28,7 @@ export function mayHaveRun(error: unknown): boolean {
   }
   // The method may have run before its response was damaged, or replaced by a page.
   if (code === 'BAD_ANSWER') return httpStatus === undefined || !TURNED_DOWN.has(httpStatus);
-  // Always a refusal, even if the client has found out that it is not one of the plan, and so `transient`.
+  // Always a rejection, even if the client has found out that it is not one of the plan, and so `transient`.
   if (code === 'ACCESS_DENIED') return false;
   return errorClass === 'transient';
 }

@@ -195,7 +195,7 @@ describe('a batch', () => {
     expect(peer.received).toEqual([]);
   });
 
-  it('that the plan refuses is an error of the command alone', async () => {
+  it('that the plan rejects is an error of the command alone', async () => {
     const outcomes: unknown[] = [];
     client = clientOf(peer, {
       onOutcome: (outcome) => {

@@ -96,7 +96,7 @@ describe('a paused method', () => {
       { a: update, b: list, c: { method: 'user.get', params: { ID: ['$result[a][ID]'] } } },
       false,
     ],
-  ])('refuses a batch that %s as a whole', async (_, commands, halt) => {
+  ])('rejects a batch that %s as a whole', async (_, commands, halt) => {
     rateLimiter.pauses.set('crm.item.update', 120_000);
     expect(await failureOf(client.batch(commands, { halt }))).toMatchObject({
       code: 'OPERATION_TIME_LIMIT',

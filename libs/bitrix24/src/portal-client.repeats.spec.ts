@@ -182,7 +182,7 @@ describe('the rate limit', () => {
     fails(MAX_THROTTLED, limited);
     await client({ rateLimiter }).call('crm.item.add');
     expect(peer.received).toHaveLength(1 + MAX_THROTTLED);
-    expect(rateLimiter.refusals).toBe(MAX_THROTTLED);
+    expect(rateLimiter.rejections).toBe(MAX_THROTTLED);
     expect(rateLimiter.admitted).toHaveLength(1 + MAX_THROTTLED);
     expect(pauses).toEqual([]);
   });
@@ -194,7 +194,7 @@ describe('the rate limit', () => {
       code: 'QUERY_LIMIT_EXCEEDED',
       recovery: 'wait',
     });
-    expect(rateLimiter.refusals).toBe(1 + MAX_THROTTLED);
+    expect(rateLimiter.rejections).toBe(1 + MAX_THROTTLED);
   });
 
   it('does not count as a retry after other errors', async () => {

@@ -94,13 +94,13 @@ describe('an expired token', () => {
 
   it('fails with the error of the token store if it cannot be refreshed', async () => {
     peer.answer = () => expired;
-    const refused = new Bitrix24Error('NOT_INSTALLED', { recovery: 'reauthorize' });
+    const rejected = new Bitrix24Error('NOT_INSTALLED', { recovery: 'reauthorize' });
     const store = {
       access: () => tokens.access(),
-      refresh: () => Promise.reject(refused),
+      refresh: () => Promise.reject(rejected),
     };
 
-    await expect(client({ tokens: store }).call('user.get')).rejects.toBe(refused);
+    await expect(client({ tokens: store }).call('user.get')).rejects.toBe(rejected);
   });
 });
 
@@ -110,8 +110,8 @@ function replaced(latest: string): TokenStore & { asked: string[] } {
     asked,
     access: () => tokens.access(),
     refresh: (stale) => tokens.refresh(stale),
-    latest(refused) {
-      asked.push(refused);
+    latest(rejected) {
+      asked.push(rejected);
       return Promise.resolve({ kind: 'oauth', endpoint: tokens.endpoint, accessToken: latest });
     },
   };

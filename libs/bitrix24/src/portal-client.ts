@@ -54,7 +54,7 @@ export interface CallOptions {
   readonly repeatable?: boolean | undefined;
   /**
    * `auth_connector` of this request. Default: that of the token store, for requests that change something; empty for
-   * none. One that is given and refused is the error `WRONG_LICENSE`.
+   * none. One that is given and rejected is the error `WRONG_LICENSE`.
    */
   readonly connector?: string | undefined;
   /** Of this request, below the limits of the client and its methods. */
@@ -154,7 +154,7 @@ export class PortalClient {
         kind: kindBy(repeatable) ?? weakestIdempotency(Object.values(sent).map(({ method }) => method)),
         read: (answer, asked, given) => {
           const value = readOutcomes(answer.result, sent, asked);
-          if (given !== '' && connector === undefined) throwRefusedConnector(sent, value, asked);
+          if (given !== '' && connector === undefined) throwRejectedConnector(sent, value, asked);
           return { value, usage: usageOfBatch(sent, answer, value) };
         },
         maxResponseBytes,
@@ -226,8 +226,8 @@ function withConnector(
   );
 }
 
-/** @throws Bitrix24Error where commands were refused one by one: none of those that carry it was executed */
-function throwRefusedConnector(
+/** @throws Bitrix24Error where commands were rejected one by one: none of those that carry it was executed */
+function throwRejectedConnector(
   commands: Readonly<Record<string, Command>>,
   outcomes: Readonly<Record<string, CommandOutcome>>,
   asked: RequestContext,

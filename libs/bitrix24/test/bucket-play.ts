@@ -12,7 +12,7 @@ import type { Priority } from '../src/rate-limit/rate-limiter.js';
 
 /** Bitrix24's counter: rejects above X, subtracts Y in one step a second, at its own phase (`limits.md`). */
 export class Counter {
-  refusals = 0;
+  rejections = 0;
   highest = 0;
   private level = 0;
   private steppedAtMs: number;
@@ -29,7 +29,7 @@ export class Counter {
     this.steppedAtMs += steps * 1_000;
     this.level = Math.max(0, this.level - steps * this.limit.rate);
     if (this.level + 1 > this.limit.burst) {
-      this.refusals += 1;
+      this.rejections += 1;
       return false;
     }
     this.level += 1;

@@ -72,8 +72,8 @@ export class ModelPortal implements BatchClient {
     const { ticksBefore = 0, ticksAfter = 0, ...behaviour } = this.behaviours.shift() ?? {};
     const entries = Object.entries(commands);
     const spoilt = entries.map(([, command]) => this.spoils(command)).find((error) => error !== undefined);
-    const refused = entries.length > this.takes ? tooLong() : undefined;
-    const failure = behaviour.failure ?? refused ?? spoilt;
+    const rejected = entries.length > this.takes ? tooLong() : undefined;
+    const failure = behaviour.failure ?? rejected ?? spoilt;
     const names = entries.map(([, command]) => nameOf(command));
     const request: RunningRequest = { names, alone, options, failure, sentMeanwhile: undefined };
     this.requests.push(request);

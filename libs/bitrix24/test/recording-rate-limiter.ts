@@ -13,7 +13,7 @@ export class RecordingRateLimiter implements RateLimiter {
   readonly admitted: { priority: Priority; methods: readonly string[] }[] = [];
   asked = 0;
   readonly observed: MethodUsage[] = [];
-  refusals = 0;
+  rejections = 0;
   /** Milliseconds by method in lower case. */
   pauses = new Map<string, number>();
 
@@ -28,8 +28,8 @@ export class RecordingRateLimiter implements RateLimiter {
     return Promise.resolve(throttled);
   }
 
-  refused(): Promise<void> {
-    this.refusals += 1;
+  rejected(): Promise<void> {
+    this.rejections += 1;
     return Promise.resolve();
   }
 

@@ -55,7 +55,7 @@ const OVERVIEW = `The gateway publishes each event of a portal to the exchange $
 
 First an operator registers the consumer: \`relay consumer register deal-mailer --events ONCRMDEALADD\`, or \`PUT /ops/api/consumers/deal-mailer\` of the control plane with \`{"events": ["ONCRMDEALADD"]}\` and the bearer token of \`OPS_TOKEN\`. This declares all queues and exchanges that this document names, binds the events to the queues, and has the portals send them. From then on they wait for the consumer. Called again, it replaces the events. \`relay consumer retire\` takes everything away again.
 
-The program then takes from the queues of all shards, and declares nothing. (A program that declares them itself must do so durably and with the arguments of \`x-arguments\`: RabbitMQ refuses others.) A message may be delivered again after a crash: handle it so that a repeat is harmless. Events of one portal are in one shard, in about the order of their arrival. Set a prefetch, at most 2000.`;
+The program then takes from the queues of all shards, and declares nothing. (A program that declares them itself must do so durably and with the arguments of \`x-arguments\`: RabbitMQ rejects others.) A message may be delivered again after a crash: handle it so that a repeat is harmless. Events of one portal are in one shard, in about the order of their arrival. Set a prefetch, at most 2000.`;
 
 /** The parts of a declaration that AsyncAPI has words for, and the arguments, for which it has none. */
 function queueBinding(name: string, declared: { arguments: Readonly<Record<string, Json>> }): JsonObject {

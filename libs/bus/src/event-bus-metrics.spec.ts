@@ -59,9 +59,9 @@ describe.each(busesUnderTest)('instrumentation of the bus on %s', (name, setUp) 
     await expect(cutOff.publish(anEvent())).rejects.toMatchObject({ code: 'BUS_DOWN' });
     await cutOff.close();
     await proxy.close();
-    const refused = `${published},error_type="BUS_DOWN"`;
-    await expect(valueOf(`messaging_client_sent_messages_total{${refused}}`)).resolves.toBe(1);
-    await expect(valueOf(`messaging_client_operation_duration_seconds_count{${refused}}`)).resolves.toBe(1);
+    const rejected = `${published},error_type="BUS_DOWN"`;
+    await expect(valueOf(`messaging_client_sent_messages_total{${rejected}}`)).resolves.toBe(1);
+    await expect(valueOf(`messaging_client_operation_duration_seconds_count{${rejected}}`)).resolves.toBe(1);
   });
 
   it('keeps the trace context of an event, through a retry too', async () => {

@@ -33,7 +33,7 @@ describe('parseEventName', () => {
     'ОНА',
     'ONCRMLEADADDı',
     'A'.repeat(101),
-  ])('refuses %j', (name) => {
+  ])('rejects %j', (name) => {
     expect(() => parseEventName(name)).toThrow(
       expect.objectContaining({ code: 'malformed-field', field: 'event' }),
     );

@@ -123,7 +123,7 @@ describe('parseEvent', () => {
     ['a ts in words', { ts: 'yesterday' }, 'malformed-field', 'ts'],
     ['a ts below zero', { ts: '-1' }, 'malformed-field', 'ts'],
     ['an array for ts', { ts: ['1'] }, 'malformed-field', 'ts'],
-  ])('refuses %s', (_, change, code, field) => {
+  ])('rejects %s', (_, change, code, field) => {
     expect(() => parse({ ...body, ...change })).toThrow(
       expect.objectContaining({ name: 'EventError', code, field }),
     );

@@ -46,9 +46,9 @@ describe('parseInstall', () => {
 
   it.each(['ONAPPPAYMENT', 'ONAPPINSTALL_147'])('rejects %s, also from its envelope', (event) => {
     const form = decodeForm(httpBody({ event, ts: '1696527000', auth }));
-    const refusal = expect.objectContaining({ code: 'not-an-install', field: 'event' });
-    expect(() => installOf(parseEnvelope(form), form)).toThrow(refusal);
-    expect(() => parseInstall(form)).toThrow(refusal);
+    const rejection = expect.objectContaining({ code: 'not-an-install', field: 'event' });
+    expect(() => installOf(parseEnvelope(form), form)).toThrow(rejection);
+    expect(() => parseInstall(form)).toThrow(rejection);
   });
 
   it('parses an update like an install', () => {
@@ -119,10 +119,10 @@ describe('parseInstall', () => {
     ['access_token', 'line\nbreak'],
     ['refresh_token', 'x'.repeat(2049)],
     ['application_token', 'x'.repeat(256)],
-  ])('refuses a strange %s, and does not repeat it', (key, value) => {
-    const refused = () => parse({ auth: { ...auth, [key]: value } });
-    expect(refused).toThrow(expect.objectContaining({ code: 'malformed-field', field: `auth[${key}]` }));
-    expect(refused).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
+  ])('rejects a strange %s, and does not repeat it', (key, value) => {
+    const rejected = () => parse({ auth: { ...auth, [key]: value } });
+    expect(rejected).toThrow(expect.objectContaining({ code: 'malformed-field', field: `auth[${key}]` }));
+    expect(rejected).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
   });
 
   it('requires auth', () => {

@@ -71,10 +71,10 @@ describe('parsePage', () => {
     ['APPLICATION_TOKEN', 'two words'],
     ['AUTH_ID', 'line\nbreak'],
     ['REFRESH_ID', 'x'.repeat(2049)],
-  ])('refuses a strange %s, and does not repeat it', (key, value) => {
-    const refused = () => parse({ ...body, [key]: value });
-    expect(refused).toThrow(expect.objectContaining({ code: 'malformed-field', field: key }));
-    expect(refused).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
+  ])('rejects a strange %s, and does not repeat it', (key, value) => {
+    const rejected = () => parse({ ...body, [key]: value });
+    expect(rejected).toThrow(expect.objectContaining({ code: 'malformed-field', field: key }));
+    expect(rejected).toThrow(expect.not.objectContaining({ message: expect.stringContaining(value) }));
   });
 
   it('rejects a DOMAIN that is a URL', () => {

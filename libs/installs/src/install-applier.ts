@@ -24,7 +24,7 @@ export class InstallApplier {
   /**
    * Resolves when the install is stored, and known in this process; the control plane binds the portal's events.
    * @param portal its state before the token request
-   * @returns the applied action, except `refuse`
+   * @returns the applied action, except `reject`
    * @throws InstallRejectedError 401 for a user who may not install; then, or on any other error, nothing is stored
    */
   async apply(
@@ -49,7 +49,7 @@ export class InstallApplier {
       case 'install-without-token':
         // Another install, perhaps an administrator's, can have come since the portal was read.
         if (!(await this.store.installUnknown(grant, { language: claim.language })))
-          return this.refuse(fields);
+          return this.reject(fields);
         this.log.warn(
           { event: 'install.administrator.missing', ...fields },
           'portal installed by a user who is no administrator: its events are rejected until an administrator opens the application',
@@ -61,8 +61,8 @@ export class InstallApplier {
         this.log.info(fields, 'the portal has authorized the application again');
         await this.bindings.request(memberId);
         break;
-      case 'refuse':
-        return this.refuse(fields);
+      case 'reject':
+        return this.reject(fields);
       case 'nothing':
         break;
       default:
@@ -71,7 +71,7 @@ export class InstallApplier {
     return decision;
   }
 
-  private refuse(fields: object): never {
+  private reject(fields: object): never {
     this.log.info(fields, 'a user who is no administrator cannot authorize the application');
     throw new InstallRejectedError(401, 'not-an-administrator');
   }

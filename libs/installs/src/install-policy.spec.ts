@@ -22,20 +22,20 @@ const table: [InstallSource, Record<State, [InstallDecision, InstallDecision]>][
       unknown: ['install', 'install-without-token'],
       installed: ['install', 'nothing'],
       suspended: ['install', 'nothing'],
-      'needs-reauth': ['install', 'refuse'],
-      'needs-webhook': ['install', 'refuse'],
-      uninstalled: ['install', 'refuse'],
+      'needs-reauth': ['install', 'reject'],
+      'needs-webhook': ['install', 'reject'],
+      uninstalled: ['install', 'reject'],
     },
   ],
   [
     'app-page',
     {
-      unknown: ['install', 'refuse'],
+      unknown: ['install', 'reject'],
       installed: ['install', 'nothing'],
       suspended: ['install', 'nothing'],
-      'needs-reauth': ['reauthorize', 'refuse'],
-      'needs-webhook': ['install', 'refuse'],
-      uninstalled: ['install', 'refuse'],
+      'needs-reauth': ['reauthorize', 'reject'],
+      'needs-webhook': ['install', 'reject'],
+      uninstalled: ['install', 'reject'],
     },
   ],
   [
@@ -44,7 +44,7 @@ const table: [InstallSource, Record<State, [InstallDecision, InstallDecision]>][
       unknown: ['nothing', 'nothing'],
       installed: ['nothing', 'nothing'],
       suspended: ['nothing', 'nothing'],
-      'needs-reauth': ['reauthorize', 'refuse'],
+      'needs-reauth': ['reauthorize', 'reject'],
       'needs-webhook': ['nothing', 'nothing'],
       uninstalled: ['nothing', 'nothing'],
     },
@@ -79,7 +79,7 @@ describe('a confirmed token pair', () => {
 
   it('changes nothing of a portal that is known unless it is an administrator’s', () => {
     for (const { way, portal } of all.filter((one) => one.portal.state !== 'unknown')) {
-      expect(['refuse', 'nothing']).toContain(decideInstall(way, portal, false));
+      expect(['reject', 'nothing']).toContain(decideInstall(way, portal, false));
     }
   });
 

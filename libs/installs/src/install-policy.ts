@@ -22,10 +22,10 @@ export interface PortalStatus {
  * - `install`: store portal, pair and application token, and bind everything;
  * - `install-without-token`: the same for an unknown portal, but its application token is not trusted;
  * - `reauthorize`: store only the pair;
- * - `refuse`: the user of the pair may not install;
+ * - `reject`: the user of the pair may not install;
  * - `nothing`: nothing to change.
  */
-export type InstallDecision = 'install' | 'install-without-token' | 'reauthorize' | 'refuse' | 'nothing';
+export type InstallDecision = 'install' | 'install-without-token' | 'reauthorize' | 'reject' | 'nothing';
 
 /**
  * Whether the pair must be an administrator's. Every user who opens the application holds a pair that the OAuth server
@@ -50,7 +50,7 @@ export function decideInstall(
   const { state, token } = status;
   if (source === 'event') {
     if (state !== 'needs-reauth') return 'nothing';
-    return isAdministrator ? 'reauthorize' : 'refuse';
+    return isAdministrator ? 'reauthorize' : 'reject';
   }
   if (!isAdministrator) return withoutAdministrator(source, status);
   return source === 'app-page' && state === 'needs-reauth' && token !== 'new' ? 'reauthorize' : 'install';
@@ -58,8 +58,8 @@ export function decideInstall(
 
 /** Bitrix24 lets some users install who are not administrators; they change nothing at a known portal. */
 function withoutAdministrator(source: InstallSource, { state, token }: PortalStatus): InstallDecision {
-  if (state === 'unknown') return source === 'install' ? 'install-without-token' : 'refuse';
-  return isAuthorized(state) && token === 'known' ? 'nothing' : 'refuse';
+  if (state === 'unknown') return source === 'install' ? 'install-without-token' : 'reject';
+  return isAuthorized(state) && token === 'known' ? 'nothing' : 'reject';
 }
 
 /** Whether the stored pair works, or will work when the portal accepts calls again. */

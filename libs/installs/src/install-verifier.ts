@@ -40,10 +40,10 @@ export class InstallVerifier {
       return await this.oauth.refresh(refreshToken, oauthHost);
     } catch (error) {
       if (!(error instanceof OAuthError) || error.unreachable) throw error;
-      if (refusesOurKeys(error)) {
+      if (rejectsOurKeys(error)) {
         this.log.error(
           { event: 'oauth.keys.refused', code: error.code },
-          'the OAuth server refuses B24_CLIENT_ID and B24_CLIENT_SECRET; compare both with the application in Bitrix24',
+          'the OAuth server rejects B24_CLIENT_ID and B24_CLIENT_SECRET; compare both with the application in Bitrix24',
         );
         throw error;
       }
@@ -54,6 +54,6 @@ export class InstallVerifier {
 }
 
 /** settings/oauth/error-codes.md */
-function refusesOurKeys({ code }: OAuthError): boolean {
+function rejectsOurKeys({ code }: OAuthError): boolean {
   return ['invalid_client', 'wrong_client'].includes(code.toLowerCase());
 }

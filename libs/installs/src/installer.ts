@@ -70,7 +70,7 @@ export class Installer {
       if (this.inFlight.size > MAX_CLAIMS_IN_FLIGHT) throw new InstallRejectedError(503, 'too-many-installs');
       await this.portalRepository.requireDatabase(claim.memberId);
       const admission = await this.awaitAdmission(claim, source);
-      if (admission === 'refused-before') return this.acceptRepeated(claim);
+      if (admission === 'rejected-before') return this.acceptRepeated(claim);
       if (admission !== 'admitted') throw new InstallRejectedError(503, 'too-many-installs');
       try {
         return await this.confirm(claim, 'app-page');
@@ -95,7 +95,7 @@ export class Installer {
       grant = await this.verifier.exchange(claim);
     } catch (error) {
       if (!(error instanceof InstallRejectedError) || error.status !== 401) throw error;
-      if (isAboutToken(error)) await this.budget.noteRefused(claim.refreshToken);
+      if (isAboutToken(error)) await this.budget.noteRejected(claim.refreshToken);
       return this.acceptRepeated(claim, error);
     }
     let decision: InstallDecision;
@@ -116,7 +116,7 @@ export class Installer {
     // The token request consumes the refresh token, so it must not begin without a database to store the response.
     await this.portalRepository.requireDatabase(claim.memberId);
     const admission = await this.awaitAdmission(claim, source);
-    if (admission === 'refused-before') return this.acceptRepeated(claim);
+    if (admission === 'rejected-before') return this.acceptRepeated(claim);
     if (admission === 'too-many') return this.storePending(claim, queued);
     // A source with so many claims gets no entry in the pending installs either.
     if (admission === 'too-many-of-source') throw new InstallRejectedError(503, 'too-many-installs');
@@ -162,11 +162,11 @@ export class Installer {
   /** A consumed or invalid refresh token. @throws InstallRejectedError 401 unless it was consumed here */
   private async acceptRepeated(
     claim: InstallClaim,
-    refusal = new InstallRejectedError(401, 'not-confirmed'),
+    rejection = new InstallRejectedError(401, 'not-confirmed'),
   ): Promise<InstallDecision> {
     if (await this.wasConfirmed(claim)) return 'nothing';
     installs.inc({ outcome: 'refused' });
-    throw refusal;
+    throw rejection;
   }
 
   /**

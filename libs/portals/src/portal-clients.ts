@@ -97,7 +97,7 @@ export class PortalClients {
 
   /** Returns when no token refresh is in flight: an unstored pair would be lost with the process. */
   async close(): Promise<void> {
-    await Promise.all(this.tokenStores.values().map((tokens) => tokens.settled()));
+    await Promise.all(this.tokenStores.values().map((tokens) => tokens.waitForRefreshes()));
   }
 
   private portal(memberId: string): PortalConnection {

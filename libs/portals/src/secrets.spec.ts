@@ -185,7 +185,7 @@ describe('secrets', () => {
         }),
       );
     },
-    // PostgreSQL quotes the row that it refuses, and TypeORM the query with its parameters.
+    // PostgreSQL quotes the row that it rejects, and TypeORM the query with its parameters.
     '23514': async () => {
       await source.query('ALTER TABLE portals.credentials ADD CONSTRAINT closed CHECK (false) NOT VALID');
       const error = await errorOf(install);

@@ -13,9 +13,9 @@ export class SingleUseOAuth {
   beforeAnswer: () => Promise<void> | void = () => undefined;
   /** Overrides parts of the answer. */
   answer: Record<string, string> = {};
-  /** Refuses every exchange with this error, and uses nothing up. */
-  refusal: string | undefined;
-  refused = 0;
+  /** Rejects every exchange with this error, and uses nothing up. */
+  rejection: string | undefined;
+  rejected = 0;
 
   private readonly valid = new Map<string, string>();
   private readonly server: Server;
@@ -85,10 +85,10 @@ export class SingleUseOAuth {
   }
 
   private async exchange(refreshToken: string): Promise<Record<string, unknown>> {
-    if (this.refusal !== undefined) return { error: this.refusal };
+    if (this.rejection !== undefined) return { error: this.rejection };
     const memberId = this.valid.get(refreshToken);
     if (memberId === undefined) {
-      this.refused += 1;
+      this.rejected += 1;
       return { error: 'invalid_grant', error_description: 'Invalid grant' };
     }
     this.valid.delete(refreshToken);

@@ -57,7 +57,7 @@ describe('the kit, given odd data,', () => {
     },
   );
 
-  it('gives each item an id of its own, and refuses one that is given twice', async () => {
+  it('gives each item an id of its own, and rejects one that is given twice', async () => {
     const deals = [
       { title: 'a' },
       { id: 3, title: 'b' },

@@ -109,7 +109,7 @@ describe.each(['memory', 'postgresql', 'rabbitmq'] as const)('the kit with the b
     expect(await portal.item('deal', 1)).toMatchObject({ title: 'Lamps!' });
   });
 
-  it('refuses an event that the consumer does not handle', async () => {
+  it('rejects an event that the consumer does not handle', async () => {
     const portal = await testPortal();
     await expect(deliver(portal, 'ONCRMLEADADD', { id: 1 })).rejects.toThrow('does not handle ONCRMLEADADD');
   });

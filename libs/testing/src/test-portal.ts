@@ -58,7 +58,7 @@ interface FaultOptions {
   times?: number;
 }
 
-const refusal = z.object({ error: z.string().optional() });
+const rejection = z.object({ error: z.string().optional() });
 
 let lastNumber = 0;
 
@@ -145,7 +145,7 @@ export class TestPortal {
     });
   }
 
-  /** The next call of the method, alone or in a batch, is refused with this code, such as `ACCESS_DENIED`. */
+  /** The next call of the method, alone or in a batch, is rejected with this code, such as `ACCESS_DENIED`. */
   async failNext(method: string, code: string, options: FaultOptions = {}): Promise<void> {
     await this.order(method, { kind: 'error', code }, options);
   }
@@ -204,7 +204,7 @@ export class TestPortal {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ event, handler, auth }),
       });
-      const { error } = refusal.parse(await answer.json());
+      const { error } = rejection.parse(await answer.json());
       if (error !== undefined && error !== 'ERROR_EVENT_NOT_FOUND')
         throw new Error(`${event} is not bound: ${error}`);
     }

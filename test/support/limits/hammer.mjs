@@ -20,9 +20,9 @@ import { openFixture } from './fixture.mjs';
  * @typedef {object} Second What the simulator has counted by then.
  * @property {number} atMs since the first call
  * @property {number} ours requests that it took
- * @property {number} oursRefused
+ * @property {number} oursRejected
  * @property {number} theirs
- * @property {number} theirsRefused
+ * @property {number} theirsRejected
  */
 
 /**
@@ -54,7 +54,7 @@ export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
   try {
     await Promise.all(workers.map(({ ready }) => ready));
     const end = new AbortController();
-    const theirs = { sent: 0, refused: 0 };
+    const theirs = { sent: 0, rejected: 0 };
     const startedAt = performance.now();
     for (const worker of workers) worker.begin();
     const visiting = foreign && callWithoutManners(webhookUrl, foreign, theirs, end.signal);
@@ -66,10 +66,10 @@ export async function hammer({ rate, burst, seconds, foreign, ...rest }) {
       const { requests, refusals } = await fixture.statistics();
       counted.push({
         atMs: performance.now() - startedAt,
-        ours: requests - refusals - (theirs.sent - theirs.refused),
-        oursRefused: refusals - theirs.refused,
-        theirs: theirs.sent - theirs.refused,
-        theirsRefused: theirs.refused,
+        ours: requests - refusals - (theirs.sent - theirs.rejected),
+        oursRejected: refusals - theirs.rejected,
+        theirs: theirs.sent - theirs.rejected,
+        theirsRejected: theirs.rejected,
       });
     }
     end.abort();
@@ -120,7 +120,7 @@ export function startWorker(order) {
  * One request after the other at its rate, whatever the answers.
  * @param {string} webhookUrl
  * @param {{ rate: number, fromSecond: number, toSecond: number }} foreign
- * @param {{ sent: number, refused: number }} counts
+ * @param {{ sent: number, rejected: number }} counts
  * @param {AbortSignal} signal
  */
 async function callWithoutManners(webhookUrl, { rate, fromSecond, toSecond }, counts, signal) {
@@ -133,7 +133,7 @@ async function callWithoutManners(webhookUrl, { rate, fromSecond, toSecond }, co
       const answer = await fetch(`${webhookUrl}app.info`, { method: 'POST' });
       await answer.body?.cancel();
       counts.sent += 1;
-      if (answer.status === 503) counts.refused += 1;
+      if (answer.status === 503) counts.rejected += 1;
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -6,7 +6,7 @@ import { parseConsumerName } from '../lib/consumer-name.js';
 import { parseEntity } from '../lib/entities.js';
 import { knownEvents, parseEvents } from '../lib/events.js';
 import { formatted } from '../lib/formatted.js';
-import { Refusal } from '../lib/refusal.js';
+import { Rejection } from '../lib/rejection.js';
 import { projectsOf, REGISTRATIONS, servicesOf } from '../lib/registrations.js';
 
 /**
@@ -23,7 +23,7 @@ import { projectsOf, REGISTRATIONS, servicesOf } from '../lib/registrations.js';
  */
 
 /**
- * Makes an app of its own, and its entries. Refuses before anything is written.
+ * Makes an app of its own, and its entries. Rejects before anything is written.
  * @param {Options} options @returns {import('@angular-devkit/schematics').Rule}
  */
 export function consumer({
@@ -38,7 +38,7 @@ export function consumer({
   return async (tree) => {
     if (example !== undefined) {
       if (given !== undefined || list !== undefined || thing !== undefined || migration)
-        throw new Refusal('an example has its name and its events: give --example alone');
+        throw new Rejection('an example has its name and its events: give --example alone');
       return copyOf(tree, example);
     }
     const name = parseConsumerName(given);
@@ -51,9 +51,10 @@ export function consumer({
     const events = parseEvents(list ?? path ?? '', known);
     if (events.length === 0 && entity) events.push(...entity.events);
     if (events.length === 0)
-      throw new Refusal('say which events it handles, such as --events ONCRMDEALADD,ONCRMDEALUPDATE');
+      throw new Rejection('say which events it handles, such as --events ONCRMDEALADD,ONCRMDEALUPDATE');
     const foreign = entity && events.find((event) => !entity.own.test(event));
-    if (foreign) throw new Refusal(`${foreign} is no event of the entity ${named}: leave out one of the two`);
+    if (foreign)
+      throw new Rejection(`${foreign} is no event of the entity ${named}: leave out one of the two`);
 
     const merge = events.every((event) => known.namesEntity(event.replace(/_\d+$/, '')));
     const table = { migration, schema, timestamp: String(Date.now()) };
@@ -85,7 +86,7 @@ function registered(name, events) {
 function copyOf(tree, example) {
   const examples = tree.getDir('examples').subdirs;
   const name = examples.find((each) => each === example);
-  if (name === undefined) throw new Refusal(`--example is one of ${examples.join(', ')}`);
+  if (name === undefined) throw new Rejection(`--example is one of ${examples.join(', ')}`);
   requireFree(tree, name);
   const from = `/examples/${name}/`;
   /** @type {Set<string>} */
@@ -115,7 +116,7 @@ function kitWords({ entityTypeId, one, many }) {
 
 /**
  * Of a lib or of another app: its migration would fail.
- * @param {Tree} tree @param {string} schema @throws {Refusal}
+ * @param {Tree} tree @param {string} schema @throws {Rejection}
  */
 function requireFreeSchema(tree, schema) {
   const taken = new Map([
@@ -129,18 +130,19 @@ function requireFreeSchema(tree, schema) {
         taken.set(made, path.slice(1));
     });
   const owner = schema.startsWith('pg_') ? 'PostgreSQL' : taken.get(schema);
-  if (owner) throw new Refusal(`the schema ${schema} is taken by ${owner}: choose another name`);
+  if (owner) throw new Rejection(`the schema ${schema} is taken by ${owner}: choose another name`);
 }
 
-/** @param {Tree} tree @param {string} name @throws {Refusal} */
+/** @param {Tree} tree @param {string} name @throws {Rejection} */
 function requireFree(tree, name) {
   for (const { file } of REGISTRATIONS)
-    if (!tree.exists(file)) throw new Refusal(`there is no ${file} here: run it in the folder of b24-relay`);
+    if (!tree.exists(file))
+      throw new Rejection(`there is no ${file} here: run it in the folder of b24-relay`);
   // An empty folder counts, too, and a link that leads nowhere: it is somebody's.
   if (lstatSync(join(process.cwd(), 'apps', name), { throwIfNoEntry: false }))
-    throw new Refusal(`apps/${name} is there already: choose another name, or remove it first`);
+    throw new Rejection(`apps/${name} is there already: choose another name, or remove it first`);
   if (projectsOf(tree.readText('nest-cli.json')).includes(name))
-    throw new Refusal(`${name} is taken by an app or lib of nest-cli.json: choose another name`);
+    throw new Rejection(`${name} is taken by an app or lib of nest-cli.json: choose another name`);
   if (servicesOf(tree.readText('docker-compose.yml')).includes(name))
-    throw new Refusal(`${name} is taken by a service of docker-compose.yml: choose another name`);
+    throw new Rejection(`${name} is taken by a service of docker-compose.yml: choose another name`);
 }

@@ -1,4 +1,4 @@
-import { Refusal } from './refusal.js';
+import { Rejection } from './rejection.js';
 
 /**
  * A CRM object type as templates name it.
@@ -24,7 +24,7 @@ const STANDARD = new Map(
 );
 const INVOICE = 31;
 
-/** @param {string} given @returns {Entity} @throws {Refusal} */
+/** @param {string} given @returns {Entity} @throws {Rejection} */
 export function parseEntity(given) {
   const one = given.toLowerCase();
   const standard = STANDARD.get(one);
@@ -41,7 +41,7 @@ export function parseEntity(given) {
   }
   if (one === 'invoice') return smartProcess(INVOICE, 'invoice', 'invoices');
   if (/^[1-9]\d{0,9}$/.test(one)) return smartProcess(Number(one), 'item', 'items');
-  throw new Refusal(
+  throw new Rejection(
     `--entity is ${[...STANDARD.keys()].join(', ')}, invoice, or the entityTypeId of a smart process, such as 147`,
   );
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import leven from 'leven';
 import { z } from 'zod';
 import { importTypeScript } from './import-typescript.js';
-import { Refusal } from './refusal.js';
+import { Rejection } from './rejection.js';
 
 /** A suggestion that differs in more than this is none. */
 const MAX_DISTANCE = 6;
@@ -45,7 +45,7 @@ function eventsIn(file) {
  * @param {string} list comma list as typed
  * @param {KnownEvents} known
  * @returns {string[]} each once, in upper case
- * @throws {Refusal} for the first that is not known, with the nearest that is
+ * @throws {Rejection} for the first that is not known, with the nearest that is
  */
 export function parseEvents(list, known) {
   const names = list
@@ -62,8 +62,8 @@ function requireKnown(name, known) {
   const [, base = '', suffix] = /^(.+)_(\d+)$/.exec(name) ?? [];
   if (suffix !== undefined && SUFFIXABLE.test(base) && /^[1-9]\d{0,9}$/.test(suffix)) return;
   if (suffix !== undefined && known.names.has(base))
-    throw new Refusal(`${printable(name)} is no event of Bitrix24: ${base} has no suffix`);
-  throw new Refusal(`${printable(name)} is no event of Bitrix24 that is known here${guess(name, known)}`);
+    throw new Rejection(`${printable(name)} is no event of Bitrix24: ${base} has no suffix`);
+  throw new Rejection(`${printable(name)} is no event of Bitrix24 that is known here${guess(name, known)}`);
 }
 
 /** @param {string} name @param {KnownEvents} known */

@@ -1,6 +1,6 @@
 import { format, getFileInfo } from 'prettier';
 import { parseJson } from './parse-json.js';
-import { Refusal } from './refusal.js';
+import { Rejection } from './rejection.js';
 
 const SETTINGS = '.prettierrc.json';
 
@@ -24,12 +24,12 @@ export function formatted(isOurs) {
   };
 }
 
-/** @param {string} path @param {string} text @param {import('prettier').Options} options @throws {Refusal} */
+/** @param {string} path @param {string} text @param {import('prettier').Options} options @throws {Rejection} */
 async function formatText(path, text, options) {
   try {
     return await format(text, options);
   } catch (error) {
     const [first] = String(error).split('\n', 1);
-    throw new Refusal(`${path.slice(1)} cannot be read, mend it first: ${first}`);
+    throw new Rejection(`${path.slice(1)} cannot be read, mend it first: ${first}`);
   }
 }

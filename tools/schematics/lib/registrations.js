@@ -1,5 +1,5 @@
 import { parseJson } from './parse-json.js';
-import { Refusal } from './refusal.js';
+import { Rejection } from './rejection.js';
 
 /** Where an app stands beside its own folder. Each function takes the text of a file and returns the new one. */
 
@@ -45,11 +45,11 @@ export function projectsOf(text) {
   return Object.keys(settingsOf(text).projects);
 }
 
-/** @param {string} text @returns {{ projects: Record<string, { type?: string }> }} @throws {Refusal} */
+/** @param {string} text @returns {{ projects: Record<string, { type?: string }> }} @throws {Rejection} */
 function settingsOf(text) {
   const settings = parseJson('nest-cli.json', text);
   if (typeof settings?.projects === 'object' && settings.projects !== null) return settings;
-  throw new Refusal('nest-cli.json has no projects: it is not that of b24-relay');
+  throw new Rejection('nest-cli.json has no projects: it is not that of b24-relay');
 }
 
 const BEFORE = /^ {2}migrate:[ \t\r]*$/m;
@@ -58,7 +58,7 @@ const BEFORE = /^ {2}migrate:[ \t\r]*$/m;
 function addService(text, name) {
   const service = `  ${name}:\n    <<: *app\n    command: ['node', 'dist/apps/${name}/src/main.js']\n\n`;
   if (!BEFORE.test(text))
-    throw new Refusal(
+    throw new Rejection(
       'docker-compose.yml has no service migrate, before which consumers stand: mend it first',
     );
   return text.replace(BEFORE, (next) => service + next);

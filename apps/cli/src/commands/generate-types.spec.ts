@@ -131,7 +131,7 @@ describe('--entity', () => {
     expect(parseObjectType(text)).toEqual({ entityTypeId, name });
   });
 
-  it.each(['deals', '', '0', '-1', '2147483648', '1e3', '__proto__'])('%j is refused', (text) => {
+  it.each(['deals', '', '0', '-1', '2147483648', '1e3', '__proto__'])('%j is rejected', (text) => {
     expect(() => parseObjectType(text)).toThrow('must be lead, deal');
   });
 });

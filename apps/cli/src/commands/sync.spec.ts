@@ -53,16 +53,16 @@ const done = task({
   progress: { items: 12_345, itemsPerSecond: 290, part: 1, types },
 });
 
-/** The admin API of a control plane: it answers each request for jobs with the next of `looks`, and repeats the last one. */
+/** The admin API of a control plane: it answers each request for jobs with the next of `polls`, and repeats the last one. */
 describe('relay sync', () => {
   let controlPlane: Server;
   let api: AdminClient;
-  let looks: object[][];
+  let polls: object[][];
   let asked: string[];
   let screen: string;
 
   beforeEach(async () => {
-    [looks, asked, screen] = [[], [], ''];
+    [polls, asked, screen] = [[], [], ''];
     jest.spyOn(Date, 'now').mockReturnValue(Date.parse('2026-11-25T13:00:00Z'));
     controlPlane = createServer((request, response) => {
       const { method = '', url = '', headers } = request;
@@ -99,11 +99,11 @@ describe('relay sync', () => {
       };
     }
     if (method === 'POST') return { task: task({ state: 'waiting', startedAt: null }) };
-    return { tasks: (looks.length > 1 ? looks.shift() : looks[0]) ?? [] };
+    return { tasks: (polls.length > 1 ? polls.shift() : polls[0]) ?? [] };
   }
 
   it.each(['m1', 'acme.bitrix24.com', 'acme'])('finds the portal by %s, and asks there', async (name) => {
-    looks = [[done]];
+    polls = [[done]];
     await runSync(api, 'reconcile', name);
     expect(asked).toEqual([
       'GET /ops/api/portals',
@@ -122,7 +122,7 @@ describe('relay sync', () => {
 
   it('shows how far it is until it ends, and then what came of it', async () => {
     const progress = { items: 6_000, itemsPerSecond: 1_500, part: 0.487, secondsLeft: 150 };
-    looks = [[task({ progress })], [done]];
+    polls = [[task({ progress })], [done]];
     const { text, value } = await runSync(api, 'backfill', 'acme');
     expect(screen).toBe('48 % backfill: 6,000 items · 1,500 a second · 3 min left\n');
     expect(text).toBe(
@@ -132,7 +132,7 @@ describe('relay sync', () => {
   });
 
   it('says why it is tried again', async () => {
-    looks = [[task({ state: 'waiting', error: 'QUERY_LIMIT_EXCEEDED' })], [done]];
+    polls = [[task({ state: 'waiting', error: 'QUERY_LIMIT_EXCEEDED' })], [done]];
     await runSync(api, 'backfill', 'acme');
     expect(screen).toBe('0 % backfill: QUERY_LIMIT_EXCEEDED, retrying\n');
   });
@@ -141,12 +141,12 @@ describe('relay sync', () => {
     ['ACCESS_DENIED from crm.type.list', 'The backfill failed: ACCESS_DENIED from crm.type.list'],
     [null, 'The backfill failed: the log of smart-process-sync says why'],
   ])('fails with the task, by %j', async (error, message) => {
-    looks = [[task({ state: 'failed', error })]];
+    polls = [[task({ state: 'failed', error })]];
     await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow(message);
   });
 
   it('does not take the task of somebody else for its own', async () => {
-    looks = [[task({ id: 'another' })]];
+    polls = [[task({ id: 'another' })]];
     await expect(runSync(api, 'backfill', 'acme')).rejects.toThrow('Somebody else requested this job again');
   });
 
@@ -160,14 +160,14 @@ describe('relay sync', () => {
     });
 
     it('asks whether anybody is there to do it', async () => {
-      looks = [[waiting], [done]];
+      polls = [[waiting], [done]];
       await runSync(api, 'backfill', 'acme');
       expect(screen).toBe('0 % backfill: is smart-process-sync running?\n');
     });
 
     it('says what it waits for', async () => {
       const other = task({ id: 'another', kind: 'reconcile', progress: { items: 7 } });
-      looks = [[other, waiting], [done]];
+      polls = [[other, waiting], [done]];
       await runSync(api, 'backfill', 'acme');
       expect(screen).toBe(
         '0 % backfill: waits for the end of the reconciliation of this portal: 7 items · 0 a second\n',
@@ -184,7 +184,7 @@ describe('relay sync', () => {
       error: 'NOT_INSTALLED',
       progress: { items: 9, found, leftOut: { types: 0, fields: 2, options: 1 } },
     });
-    looks = [[reconciled, done]];
+    polls = [[reconciled, done]];
     expect((await syncStatus(api, 'm1')).text).toBe(
       [
         'reconcile: failed · 9 items · in 30 min · 30 min ago · 2 missing, 1,000 stale · left out: 2 fields, 1 options · NOT_INSTALLED',
@@ -194,7 +194,7 @@ describe('relay sync', () => {
         '  148  Visits  345, incomplete',
       ].join('\n'),
     );
-    looks = [[]];
+    polls = [[]];
     expect((await syncStatus(api, 'm1')).text).toContain('No job was requested yet');
   });
 

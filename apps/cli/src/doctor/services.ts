@@ -98,7 +98,7 @@ async function checkToken({ OPS_PORT: port, OPS_TOKEN: token }: Settings): Promi
   await answer.body?.cancel();
   if (answer.status === 401) {
     return [
-      problem('admin API', 'it refuses OPS_TOKEN; set the one that the control plane was started with'),
+      problem('admin API', 'it rejects OPS_TOKEN; set the one that the control plane was started with'),
     ];
   }
   return [

@@ -18,10 +18,10 @@ export function forgetToken(): void {
   sessionStorage.removeItem(TOKEN_KEY);
 }
 
-/** `refused`: the token is wrong. `unreachable`: no response. `failed`: the control plane says why. */
+/** `rejected`: the token is wrong. `unreachable`: no response. `failed`: the control plane says why. */
 export class ApiError extends Error {
   constructor(
-    readonly kind: 'refused' | 'unreachable' | 'failed',
+    readonly kind: 'rejected' | 'unreachable' | 'failed',
     message: string,
   ) {
     super(message);
@@ -53,8 +53,8 @@ export async function callApi<Answer = undefined>(
   });
   if (answer.status === 401) {
     const why = 'That is not the OPS_TOKEN of this control plane.';
-    whenRefused(why);
-    throw new ApiError('refused', why);
+    whenRejected(why);
+    throw new ApiError('rejected', why);
   }
   const said = answer.status === 204 ? null : withoutSteering(await answer.json().catch(() => undefined));
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the control plane of this build writes what the contract says
@@ -62,11 +62,11 @@ export async function callApi<Answer = undefined>(
   throw new ApiError('failed', errorIn(said) ?? `The control plane answered ${answer.status}.`);
 }
 
-let whenRefused: (why: string) => void = () => undefined;
+let whenRejected: (why: string) => void = () => undefined;
 
 /** The token may be another one by now, whoever notices first. */
-export function onRefused(listener: (why: string) => void): void {
-  whenRefused = listener;
+export function onRejected(listener: (why: string) => void): void {
+  whenRejected = listener;
 }
 
 export function messageOf(error: unknown): string {
@@ -86,7 +86,7 @@ function headersWith(token: string): Headers {
     return new Headers({ authorization: `Bearer ${token}` });
   } catch {
     // It has characters that no header allows, so it is wrong.
-    throw new ApiError('refused', 'That is not the OPS_TOKEN of this control plane.');
+    throw new ApiError('rejected', 'That is not the OPS_TOKEN of this control plane.');
   }
 }
 

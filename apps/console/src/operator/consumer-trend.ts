@@ -9,7 +9,7 @@ interface Reading {
   done: number;
 }
 
-/** What one look at a consumer shows. */
+/** A consumer as one poll shows it. */
 export interface ConsumerSample {
   backlog: number;
   /** Of each process: its id, and the events that it has handled since its start. */
@@ -37,7 +37,7 @@ export class ConsumerTrends {
       chart: [],
       byReplica: new Map<string, number>(),
     };
-    // A process that is new has handled all that it tells, except for the first look.
+    // A process that is new has handled all that it tells, except at the first poll.
     const isFirst = readings.length === 0;
     let done = readings.at(-1)?.done ?? 0;
     for (const process of processes)

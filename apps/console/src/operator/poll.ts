@@ -68,7 +68,7 @@ export function usePoll<Answer>(
       if (signal.aborted) return;
       failure.value = error instanceof ApiError ? error : new ApiError('failed', messageOf(error));
       if (failure.value.kind === 'unreachable') unreachable.add(asked);
-      if (failure.value.kind === 'refused') return;
+      if (failure.value.kind === 'rejected') return;
     }
     if (!failure.value && !isRepeated()) return;
     const lastedMs = performance.now() - startedAt;

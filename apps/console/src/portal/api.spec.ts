@@ -7,14 +7,14 @@ interface Sent {
   memberId: string | undefined;
 }
 
-const refusal = (status: number, error: string) => Response.json({ error }, { status });
+const rejection = (status: number, error: string) => Response.json({ error }, { status });
 
 describe('the API as the page calls it', () => {
   const sent: Sent[] = [];
   let answers: Response[];
   const frame = {
-    credentials: (isRefused = false) =>
-      Promise.resolve({ accessToken: isRefused ? 'new' : 'old', memberId: 'm1' }),
+    credentials: (isRejected = false) =>
+      Promise.resolve({ accessToken: isRejected ? 'new' : 'old', memberId: 'm1' }),
   };
 
   beforeEach(() => {
@@ -33,20 +33,20 @@ describe('the API as the page calls it', () => {
     jest.restoreAllMocks();
   });
 
-  it('takes a new token once when one is refused', async () => {
-    answers = [refusal(401, 'token-expired'), Response.json({ state: 'installed' })];
+  it('takes a new token once when one is rejected', async () => {
+    answers = [rejection(401, 'token-expired'), Response.json({ state: 'installed' })];
     expect(await apiOf(frame).status()).toEqual({ state: 'installed' });
     expect(sent).toEqual([
       { method: 'GET', authorization: 'Bearer old', memberId: 'm1' },
       { method: 'GET', authorization: 'Bearer new', memberId: 'm1' },
     ]);
-    answers = [refusal(401, 'not-confirmed'), refusal(401, 'not-confirmed'), Response.json({})];
+    answers = [rejection(401, 'not-confirmed'), rejection(401, 'not-confirmed'), Response.json({})];
     await expect(apiOf(frame).status()).rejects.toMatchObject({ status: 401, reason: 'not-confirmed' });
     expect(answers).toHaveLength(1);
   });
 
-  it('does not repeat what was refused for another reason', async () => {
-    answers = [refusal(409, 'changed-meanwhile'), new Response(null, { status: 204 })];
+  it('does not repeat what was rejected for another reason', async () => {
+    answers = [rejection(409, 'changed-meanwhile'), new Response(null, { status: 204 })];
     await expect(apiOf(frame).save({ version: '' })).rejects.toMatchObject({ reason: 'changed-meanwhile' });
     expect(sent).toHaveLength(1);
   });

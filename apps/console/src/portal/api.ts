@@ -59,7 +59,7 @@ export function apiOf(frame: Pick<Frame, 'credentials'>): PageApi {
   };
 }
 
-/** A token that the portal refuses is replaced once: it lives for an hour, and the page stays open for longer. */
+/** A token that the portal rejects is replaced once: it lives for an hour, and the page stays open for longer. */
 async function call<Answer>(
   frame: Pick<Frame, 'credentials'>,
   method: string,
@@ -78,10 +78,10 @@ async function send(
   path: string,
   body: unknown,
   signal: AbortSignal | undefined,
-  isRefused: boolean,
+  isRejected: boolean,
 ): Promise<Response> {
   try {
-    const { accessToken, memberId } = await frame.credentials(isRefused);
+    const { accessToken, memberId } = await frame.credentials(isRejected);
     return await fetch(`/b24/app/api/${path}`, {
       method,
       headers: {

@@ -5,8 +5,8 @@ import { type B24Frame, initializeB24Frame } from '@bitrix24/b24jssdk';
 const TIMEOUT_MS = 10_000;
 
 export interface Frame {
-  /** @returns the user's access token, a new one after `isRefused` or once it has expired. @throws if the portal gives none */
-  credentials(isRefused?: boolean): Promise<{ accessToken: string; memberId: string }>;
+  /** @returns the user's access token, a new one after `isRejected` or once it has expired. @throws if the portal gives none */
+  credentials(isRejected?: boolean): Promise<{ accessToken: string; memberId: string }>;
   /** Tells Bitrix24 that the installation is finished; it then loads the application's own page. */
   finishInstall(): void;
   /** Gives the frame the height of what it shows. */
@@ -17,8 +17,8 @@ export interface Frame {
 export async function openFrame(): Promise<Frame> {
   const b24 = await withTimeout(initializeB24Frame());
   return {
-    async credentials(isRefused = false) {
-      if (isRefused || b24.auth.getAuthData() === false) await b24.auth.refreshAuth();
+    async credentials(isRejected = false) {
+      if (isRejected || b24.auth.getAuthData() === false) await b24.auth.refreshAuth();
       const given = b24.auth.getAuthData();
       if (given === false) throw new Error('the portal gives no token');
       return { accessToken: given.access_token, memberId: given.member_id };

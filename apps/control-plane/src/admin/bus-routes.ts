@@ -96,7 +96,7 @@ export function addBusRoutes(
     const { consumer } = consumerPath.parse(request.params);
     const how = retireRequest.parse(request.body ?? {});
     const retirement = await consumers.retire(consumer, how);
-    if (retirement.outcome === 'refused') throw new ConflictException(formatRetireRejection(retirement));
+    if (retirement.outcome === 'rejected') throw new ConflictException(formatRetireRejection(retirement));
     return retirement;
   });
 }
@@ -106,7 +106,7 @@ function formatRetireRejection({
   reason,
   status,
   unsubscribed,
-}: Extract<Retirement, { outcome: 'refused' }>): string {
+}: Extract<Retirement, { outcome: 'rejected' }>): string {
   const { consumer } = status;
   const already = unsubscribed ? ' It gets no more events already.' : '';
   switch (reason) {

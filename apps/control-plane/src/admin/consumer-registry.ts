@@ -82,7 +82,7 @@ export class ConsumerRegistry {
       // First, so that no gateway declares its queues and bindings again.
       const isFresh = await subscriptions.drain(consumer);
       const retirement = await admin.retire(consumer, { ...how, names: await this.everyEvent() });
-      if (retirement.outcome === 'refused' && isFresh && !retirement.unsubscribed) {
+      if (retirement.outcome === 'rejected' && isFresh && !retirement.unsubscribed) {
         await subscriptions.undrain(consumer);
       }
       // So that the control plane no longer binds its events at the portals.

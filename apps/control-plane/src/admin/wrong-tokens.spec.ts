@@ -17,7 +17,7 @@ describe('a wrong token', () => {
     expect(tokens.hold('a')).toBe(100);
   });
 
-  it('is held back with fifty others at most; more are refused at once', () => {
+  it('is held back with fifty others at most; more are rejected at once', () => {
     const tokens = new WrongTokens();
     for (let count = 0; count < 50; count += 1) expect(tokens.hold(`address ${count}`)).toBe(100);
     expect(tokens.hold('one more')).toBeUndefined();

@@ -70,7 +70,7 @@ describe('silence', () => {
   async function poll(): Promise<void> {
     nowMs += 5 * MINUTE;
     await arrivals.noteRecords('m1', [nowMs - 35_000]);
-    await watch.look();
+    await watch.check();
   }
 
   async function tests(): Promise<number> {
@@ -85,21 +85,21 @@ describe('silence', () => {
   }
 
   it('is judged only while every gateway notes what comes: not in the middle of an upgrade, and not without one', async () => {
-    await watch.look();
+    await watch.check();
     nowMs += 2 * DAY;
-    await watch.look();
+    await watch.check();
     expect(await tests()).toBe(0);
     await gateway('former', { journal: {}, repairs: [] });
     await gateway('new', { notesArrivals: true });
-    await watch.look();
+    await watch.check();
     nowMs += 2 * DAY;
-    await watch.look();
+    await watch.check();
     expect(await tests()).toBe(0);
     await ends('former');
     // The portal is watched from now on.
-    await watch.look();
+    await watch.check();
     nowMs += 2 * DAY;
-    await watch.look();
+    await watch.check();
     expect(await tests()).toBe(1);
   });
 
@@ -122,7 +122,7 @@ describe('silence', () => {
     }
     nowMs += MINUTE;
     await gateway('new', { notesArrivals: true });
-    await watch.look();
+    await watch.check();
     expect(await reason()).toBeNull();
     for (let polls = 0; polls < 2; polls += 1) await poll();
     expect(await reason()).toBeNull();
@@ -142,7 +142,7 @@ describe('silence', () => {
     for (let polls = 0; polls < 2; polls += 1) await poll();
     await expect(poll()).rejects.toThrow('terminating connection');
     await source.query('DROP FUNCTION portals.end_process CASCADE');
-    await watch.look();
+    await watch.check();
     expect(await reason()).toBe('offline-only');
     expect(await source.query('SELECT reason FROM portals.event_gaps')).toEqual([{ reason: 'UNREACHABLE' }]);
   });

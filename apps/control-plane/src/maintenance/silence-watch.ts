@@ -36,12 +36,12 @@ const TEST_CONCURRENCY = 16;
 const notingGateway = z.object({ notesArrivals: z.literal(true) });
 
 /**
- * Notices portals whose events do not reach us: the leader looks for unusual silence, and any process of the control plane asks
+ * Notices portals whose events do not reach us: the leader checks for unusual silence, and any process of the control plane asks
  * a silent portal for a test event.
  */
 @Injectable()
 export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
-  private readonly looking: PeriodicJob;
+  private readonly checking: PeriodicJob;
   private readonly runner: JobRunner;
   private readonly probe: EventDeliveryProbe;
   private unsubscribe: (() => void) | undefined;
@@ -58,7 +58,7 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
     this.probe = new EventDeliveryProbe(dataSource, {
       for: (memberId) => clients.for(memberId, { priority: 'background' }),
     });
-    this.looking = new PeriodicJob('silent portals', CHECK_INTERVAL_MS, log, () => this.look());
+    this.checking = new PeriodicJob('silent portals', CHECK_INTERVAL_MS, log, () => this.check());
     this.runner = new JobRunner({
       dataSource,
       consumer: SILENCE,
@@ -69,9 +69,9 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
   }
 
   onApplicationBootstrap(): void {
-    this.unsubscribe = this.lease.onChange((isLeader) => isLeader && this.looking.trigger());
+    this.unsubscribe = this.lease.onChange((isLeader) => isLeader && this.checking.trigger());
     this.runner.start();
-    this.looking.start();
+    this.checking.start();
   }
 
   onModuleDestroy(): void {
@@ -80,12 +80,12 @@ export class SilenceWatch implements OnApplicationBootstrap, OnModuleDestroy, On
 
   async onApplicationShutdown(): Promise<void> {
     this.unsubscribe?.();
-    await this.looking.stop();
+    await this.checking.stop();
     await this.stopped;
   }
 
   /** Finds portals whose state has changed, and those to test. Does nothing unless this process is the leader. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     if (!this.lease.isLeader()) return;
     const notedSince = await this.notedSince();
     // What was missed before shows that it was not noted, not that it did not come.

@@ -123,11 +123,11 @@ describe('notifications', () => {
   }
 
   async function round(one = notifier()): Promise<void> {
-    await one.look();
+    await one.check();
     await one.deliver();
   }
 
-  /** What has come since the last look. */
+  /** What has come since the last check. */
   function news(): string[] {
     return received.splice(0).map(({ headers, body }) => {
       const { id, timestamp, signature } = signed.parse(headers);
@@ -142,7 +142,7 @@ describe('notifications', () => {
     return row?.count ?? 0;
   }
 
-  it('are signed, and told once and once more when it is over, whichever process looks', async () => {
+  it('are signed, and told once and once more when it is over, whichever process checks', async () => {
     states = { m1: 'unreachable', m2: 'needs-reauth', m3: 'installed' };
     await round();
     expect(news().toSorted()).toEqual([
@@ -154,7 +154,7 @@ describe('notifications', () => {
     await round();
     expect(news()).toEqual([]);
     states = { m1: 'installed', m2: 'needs-reauth' };
-    await Promise.all([notifier().look(), notifier().look(), notifier().look()]);
+    await Promise.all([notifier().check(), notifier().check(), notifier().check()]);
     await round();
     expect(news()).toEqual(['portal.unreachable resolved m1:1 of 1']);
     expect(await queued()).toBe(0);

@@ -18,7 +18,7 @@ const CHECK_INTERVAL_MS = 15_000;
 /** Of each channel: thousands of portals that are to be told hold up no webhook. */
 const CONCURRENCY = 20;
 const TIMEOUT_MS = 10_000;
-/** The answer is not looked at, only its status. */
+/** The body of the answer is not read, only its status. */
 const MAX_RESPONSE_BYTES = 64 * 1_024;
 /** Who does not take it for a day is not told any more: the state is on the console. */
 const MAX_AGE_MS = 24 * 3_600_000;
@@ -72,7 +72,7 @@ class NotificationError extends Error {
 
 /**
  * Tells people what is wrong with portals and consumers, and when it is right again: by a webhook that is signed as Standard
- * Webhooks says, and inside the portal that it is about. The leader looks and delivers.
+ * Webhooks says, and inside the portal that it is about. The leader checks and delivers.
  */
 export class Notifier {
   private readonly periodic: PeriodicJob;
@@ -91,7 +91,7 @@ export class Notifier {
     this.alerts = new Alerts(dataSource, channels, now);
     this.periodic = new PeriodicJob('notifications', CHECK_INTERVAL_MS, log, async () => {
       if (!options.lease.isLeader()) return;
-      await this.look();
+      await this.check();
       await this.deliver();
     });
   }
@@ -105,7 +105,7 @@ export class Notifier {
   }
 
   /** Queues what has changed. What cannot be read stays as it was. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     await this.updateFrom(PORTAL_KINDS, () => this.ofPortals());
     await this.updateFrom(CONSUMER_KINDS, () => this.ofConsumers());
   }

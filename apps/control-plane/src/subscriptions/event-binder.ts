@@ -76,7 +76,7 @@ export class EventBinder {
     this.saved = await this.parts.bindings.of(this.memberId);
     const failures: unknown[] = [];
     const unknown = await this.bindAll(names, failures, {
-      isLookNeeded: isSurplusKnown,
+      isListNeeded: isSurplusKnown,
       unbindsSurplus: true,
     });
     if (unknown.length > 0) {
@@ -91,14 +91,14 @@ export class EventBinder {
   private async bindAll(
     names: readonly string[],
     failures: unknown[],
-    { isLookNeeded = false, unbindsSurplus = false } = {},
+    { isListNeeded = false, unbindsSurplus = false } = {},
   ): Promise<string[]> {
     const { client, signal, handlerUrl } = this.parts;
     const unknown: string[] = [];
     let open = names;
-    let mustLook = isLookNeeded;
-    for (let look = 1; open.length > 0 || mustLook; look += 1) {
-      mustLook = false;
+    let mustList = isListNeeded;
+    for (let attempt = 1; open.length > 0 || mustList; attempt += 1) {
+      mustList = false;
       const listed = await readHandlers(client, signal);
       const handlers = listed.online;
       const there = open.filter((name) => hasHandler(handlers, name, handlerUrl));
@@ -107,14 +107,14 @@ export class EventBinder {
       const contested: string[] = [];
       for (const [event, outcome] of await this.change(
         missing,
-        look === 1 && unbindsSurplus ? this.surplusOf(listed, missing) : [],
+        attempt === 1 && unbindsSurplus ? this.surplusOf(listed, missing) : [],
         handlers,
       )) {
         const code = codeOf(outcome);
         if (code === 'ERROR_EVENT_NOT_FOUND') unknown.push(event);
         // Another process has bound it, or is binding it: "Handler already binded", "Process of binding the handler has
         // already started".
-        else if (code === 'ERROR_CORE' && look < MAX_CHECKS) contested.push(event);
+        else if (code === 'ERROR_CORE' && attempt < MAX_CHECKS) contested.push(event);
         else failures.push(outcome?.ok === false ? outcome.error : new Error(`no answer for ${event}`));
       }
       open = contested;

@@ -20,7 +20,7 @@ export class RequestRejectedError extends Error {
   }
 }
 
-const refused = counter({
+const rejected = counter({
   name: 'relay_gateway_refused_total',
   help: 'Requests that were not answered with 200, by route and reason.',
   labelNames: ['route', 'reason'],
@@ -28,7 +28,7 @@ const refused = counter({
 
 // A series that begins with its first rejection has no increase: an alert would not see it.
 for (const reason of ['bus-unavailable', 'directory-unavailable', 'internal']) {
-  refused.inc({ route: '/b24/events', reason }, 0);
+  rejected.inc({ route: '/b24/events', reason }, 0);
 }
 
 /** Maps every thrown value to one of the defined responses, without a stack and without an echo of the request. */
@@ -49,15 +49,15 @@ export class RequestRejectedFilter implements ExceptionFilter {
   record(error: unknown, host: ArgumentsHost): { status: number; reason: string } {
     const { status, reason } = answerTo(error);
     const path = host.switchToHttp().getRequest<FastifyRequest>().routeOptions?.url;
-    refused.inc({ route: path ?? 'none', reason });
+    rejected.inc({ route: path ?? 'none', reason });
     trace.getActiveSpan()?.setAttribute('error.type', reason);
     const fields = { reason, status, path };
     this.sample.add(`${path ?? 'no route'}: ${status} ${reason}`, () => {
       if (reason === 'internal')
         this.log.error({ event: 'gateway.request.failed', ...fields, err: error }, 'request failed');
       else if (status === 503)
-        this.log.warn({ event: 'gateway.request.refused', ...fields, err: error }, 'request refused');
-      else this.log.info(fields, 'request refused');
+        this.log.warn({ event: 'gateway.request.refused', ...fields, err: error }, 'request rejected');
+      else this.log.info(fields, 'request rejected');
     });
     return { status, reason };
   }

@@ -110,7 +110,7 @@ describe('an event is authenticated', () => {
     ['an empty token', '', memberId],
     ['no token', undefined, memberId],
     ['an unknown member', 'right', 'b223c6b3710f85df22e9377d6c4f7553'],
-  ])('and refused with %s', async (_what, token, member) => {
+  ])('and rejected with %s', async (_what, token, member) => {
     await expect(authenticate(formOf(token, 'ONCRMCONTACTADD', member))).rejects.toEqual(notAuthorized);
   });
 

@@ -40,8 +40,8 @@ export class EventAuthenticator {
   authenticate(envelope: EventEnvelope, form: FormTree): Promise<void> | undefined {
     const { memberId, name, credentials } = envelope;
     const cached = this.portalCache.findCached(memberId);
-    const isSettled = cached !== undefined && cached.state !== 'needs-reauth';
-    if (isSettled && isProved(cached, name, credentials.applicationToken)) return undefined;
+    const isAuthorized = cached !== undefined && cached.state !== 'needs-reauth';
+    if (isAuthorized && isProved(cached, name, credentials.applicationToken)) return undefined;
     return this.authenticateByDatabase(envelope, form);
   }
 

@@ -43,7 +43,7 @@ export class Reauthorization implements OnModuleDestroy {
       const portal = await this.portalCache.find(memberId, { fresh: true });
       if (portal?.state !== 'needs-reauth') return;
       const admission = await this.budget.admit({ ...pair, source: sourceOfPortal(memberId) });
-      if (admission === 'refused-before') throw new InstallRejectedError(401, 'not-confirmed');
+      if (admission === 'rejected-before') throw new InstallRejectedError(401, 'not-confirmed');
       // The next event of the portal contains another pair.
       if (admission !== 'admitted') return;
       const grant = await this.verifier.exchange(pair);

@@ -105,7 +105,7 @@ const profile = z.object({ ID: numericId, ADMIN: z.boolean().optional() });
 /**
  * Proves the user of a request from the frame: the access token is sent to the portal whose `member_id` it claims, at the address
  * that is stored, and the portal says whose it is (`api-reference/common/users/profile.md`, `user-admin.md`). It must be a token of
- * our application: one that another application of the same portal holds is refused (`api-reference/common/system/app-info.md`).
+ * our application: one that another application of the same portal holds is rejected (`api-reference/common/system/app-info.md`).
  *
  * A forged token costs the portal one check at most, and no more than the budgets allow; an unknown `member_id` costs none. Forged
  * tokens, and other portals, however slow, keep nobody out whose token was right before.
@@ -384,7 +384,7 @@ export class FrameAuthenticator {
   }
 }
 
-/** What our own pair is refused for is not the user's fault. */
+/** What our own pair is rejected for is not the user's fault. */
 function asOurs(error: unknown): never {
   if (!(error instanceof Bitrix24Error)) throw error;
   throw new Bitrix24Error('CONNECTION_ERROR', { errorClass: 'unavailable', cause: error });

@@ -418,9 +418,9 @@ describe('the API of the page inside Bitrix24', () => {
     it('by writes of a user: others have their own', async () => {
       expect((await request(reader, 'GET', 'status')).status).toBe(200);
       const { version } = await settingsOf();
-      const refused: Answer[] = [];
-      for (let count = 0; count < 14; count += 1) refused.push(await put(reader, { names }, version));
-      expect(reasonsOf(refused)).toEqual(
+      const rejected: Answer[] = [];
+      for (let count = 0; count < 14; count += 1) rejected.push(await put(reader, { names }, version));
+      expect(reasonsOf(rejected)).toEqual(
         new Set(['{"error":"not-an-administrator"}', '{"error":"too-many-checks"}']),
       );
       expect((await put(admin, { names }, version)).status).toBe(204);
@@ -700,7 +700,7 @@ describe('the API of the page inside Bitrix24', () => {
         400,
       ],
       ['too much', JSON.stringify({ version: 'x'.repeat(17_000) }), 413],
-    ])('and refuses %s before it asks the portal', async (_, body, status) => {
+    ])('and rejects %s before it asks the portal', async (_, body, status) => {
       expect((await request(admin, 'PUT', 'settings', body)).status).toBe(status);
       expect(checks()).toEqual([]);
     });

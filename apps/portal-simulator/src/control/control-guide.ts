@@ -65,10 +65,10 @@ Control (JSON)
   GET                 /_sim/portals/<name>/changes                 the portal as a stream of events, for the page
 
 Faults strike \`times\` calls of the method \`match\` (crm.item.*, oauth.token) with the parameters \`where\`, alone or in a batch.
-  Refusals            ${REFUSALS}
+  Rejections            ${REFUSALS}
   Network faults      ${NETWORK_FAULTS}
                       after \`ms\`; html, empty, garbled, odd and refusals with \`status\`; with \`worked\` the method runs first
-  Any other refusal   kind \`error\` with its \`code\`, such as ACCESS_DENIED
+  Any other rejection   kind \`error\` with its \`code\`, such as ACCESS_DENIED
 entityTypeId: 1 leads, 2 deals, 3 contacts, 4 companies, 7 estimates, 31 invoices, from 128 smart processes.
 Generated items have values in every field, the same for the same seed; they emit events only with \`tell\`.
 adds, deletes and dropEvents are probabilities from 0 to 1. \`raw\` values are stored without checks.

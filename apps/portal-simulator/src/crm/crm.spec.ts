@@ -186,7 +186,7 @@ describe('pipelines', () => {
     ['crm.category.list', { entityTypeId: 1 }, 'ENTITY_TYPE_NOT_SUPPORTED'],
     ['crm.category.list', { entityTypeId: 150 }, 'NOT_FOUND'],
     ['crm.category.add', { entityTypeId: 2, fields: { name: ' ' } }, '0'],
-  ])('%s with %j is refused: %s', async (method, params, code) => {
+  ])('%s with %j is rejected: %s', async (method, params, code) => {
     expect((await call(method, params)).error).toEqual([400, code]);
   });
 });
@@ -250,7 +250,7 @@ describe('what belongs to an item', () => {
       { ownerType: 'CO', ownerId: 1, productRows: [] },
       'ENTITY_TYPE_NOT_SUPPORTED',
     ],
-  ])('%s with %j is refused: %s', async (method, params, code) => {
+  ])('%s with %j is rejected: %s', async (method, params, code) => {
     expect((await call(method, params)).error).toEqual([400, code]);
   });
 
@@ -266,8 +266,8 @@ describe('what belongs to an item', () => {
     expect(listed.at('result')).toMatchObject([{ ID: '2', OWNER_ID: '2', SUBJECT: 'Call', COMPLETED: 'N' }]);
     expect(listed.at('result.0')).not.toHaveProperty('COMMUNICATIONS');
     await eventually(() => expect(seen()).toEqual(['ONCRMACTIVITYADD 1', 'ONCRMACTIVITYADD 2']));
-    const refused = await call('crm.activity.add', { fields: { ...activity, OWNER_ID: ids[0] } });
-    expect(refused.at('error_description')).toBe('The field COMMUNICATIONS is not defined or invalid');
+    const rejected = await call('crm.activity.add', { fields: { ...activity, OWNER_ID: ids[0] } });
+    expect(rejected.at('error_description')).toBe('The field COMMUNICATIONS is not defined or invalid');
     await close();
   });
 });

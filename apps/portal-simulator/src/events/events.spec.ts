@@ -209,7 +209,7 @@ describe('an online event', () => {
 });
 
 describe('event.bind', () => {
-  it('refuses an unknown event, a missing handler and a duplicate', async () => {
+  it('rejects an unknown event, a missing handler and a duplicate', async () => {
     const { accessToken } = await b24.install();
     expect((await bind(accessToken, 'ONNONSENSE')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
     expect((await bind(accessToken, 'ONCRMDYNAMICITEMADD_999')).error).toEqual([
@@ -246,7 +246,7 @@ describe('event.bind', () => {
     expect([answer.status, answer.at('error')]).toEqual([code === undefined ? 200 : 400, code]);
   });
 
-  it('that comes while another binds the same is refused, with a text of its own', async () => {
+  it('that comes while another binds the same is rejected, with a text of its own', async () => {
     const { accessToken } = await b24.install();
     await b24.send('/_sim/portals/demo', { method: 'PATCH', body: '{"latencyMs": 200}' });
     const both = await Promise.all([bind(accessToken, 'ONCRMDEALADD'), bind(accessToken, 'ONCRMDEALADD')]);
@@ -272,8 +272,8 @@ describe('event.bind', () => {
     expect((await bind(accessToken, 'ONCRMDEALADD')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
     expect((await bind(accessToken, 'ONAPPTEST')).at('result')).toBe(true);
     expect((await b24.callAs(accessToken, 'scope')).at('result')).toEqual(['task']);
-    const refused = await b24.callAs(accessToken, 'crm.item.list', { entityTypeId: 3 });
-    expect(refused.error).toEqual([401, 'insufficient_scope']);
+    const rejected = await b24.callAs(accessToken, 'crm.item.list', { entityTypeId: 3 });
+    expect(rejected.error).toEqual([401, 'insufficient_scope']);
     expect((await b24.call('crm.item.list', { entityTypeId: 3 })).status).toBe(200);
   });
 
@@ -283,8 +283,8 @@ describe('event.bind', () => {
     const hers = handler.forms[0]?.get('AUTH_ID') ?? '';
     await bind(accessToken, 'ONCRMDEALADD');
     for (const authType of [1, 8]) {
-      const refused = await bind(hers, 'ONCRMDEALADD', { auth_type: authType });
-      expect([...Object(refused.error), refused.at('error_description')]).toEqual([
+      const rejected = await bind(hers, 'ONCRMDEALADD', { auth_type: authType });
+      expect([...Object(rejected.error), rejected.at('error_description')]).toEqual([
         403,
         'ACCESS_DENIED',
         'Access denied! Event binding with AUTH_TYPE requires administrator access rights',
@@ -340,18 +340,18 @@ describe('event.bind', () => {
       (await b24.callAs(accessToken, 'event.unbind', params)).at('result');
     expect(await unbind({ event: 'ONCRMDEALADD', handler: handler.url, auth_type: 0 })).toEqual({ count: 1 });
     expect(await unbind({ event: 'ONCRMLEADADD', handler: 'http://other.test/' })).toEqual({ count: 0 });
-    const refused = async (params: object) => {
+    const rejected = async (params: object) => {
       const { error, body } = await b24.callAs(accessToken, 'event.unbind', params);
       expect(error).toEqual([400, 'ERROR_ARGUMENT']);
       return body;
     };
-    expect(await refused({ handler: handler.url })).toMatchObject({
+    expect(await rejected({ handler: handler.url })).toMatchObject({
       error_description: "Argument 'EVENT' is null or empty",
     });
-    expect(await refused({ event: 'ONCRMDEALADD' })).toMatchObject({
+    expect(await rejected({ event: 'ONCRMDEALADD' })).toMatchObject({
       error_description: "Argument 'HANDLER' is null or empty",
     });
-    await refused({ event: 'ONCRMDEALADD', handler: handler.url, event_type: 'foo' });
+    await rejected({ event: 'ONCRMDEALADD', handler: handler.url, event_type: 'foo' });
     expect(await unbind({ event: 'ONCRMDEALADD', handler: handler.url })).toEqual({ count: 1 });
   });
 });

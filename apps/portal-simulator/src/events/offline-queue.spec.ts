@@ -23,7 +23,7 @@ const change = (id: number) => b24.control('items/3', { id, fields: { name: 'x' 
 const list = async (params: object = {}) => records.parse((await call('offline.list', params)).at('result'));
 const eventsOf = (answer: Answer) => records.parse(answer.at('result.events'));
 const idsOf = (found: z.output<typeof records>) => found.map(({ ID }) => ID);
-const refusal = (answer: Answer) => [...Object(answer.error), answer.at('error_description')];
+const rejection = (answer: Answer) => [...Object(answer.error), answer.at('error_description')];
 
 const changeAll = async (count: number) => {
   await bindOffline();
@@ -41,7 +41,7 @@ describe('an offline binding', () => {
     const hers = page.forms[0]?.get('AUTH_ID') ?? '';
     await page.close();
     const given = { event: 'ONCRMCONTACTUPDATE', event_type: 'offline' };
-    expect(refusal(await b24.callAs(hers, 'event.bind', given))).toEqual([
+    expect(rejection(await b24.callAs(hers, 'event.bind', given))).toEqual([
       403,
       'ACCESS_DENIED',
       'Access denied! Offline events binding requires administrator access rights',
@@ -53,13 +53,13 @@ describe('an offline binding', () => {
     expect((await b24.call('event.bind', given)).error).toEqual([403, 'WRONG_AUTH_TYPE']);
     expect((await bindOffline('ONNONSENSE')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
     expect((await bindOffline('ONTASKADD')).error).toEqual([400, 'ERROR_EVENT_NOT_FOUND']);
-    expect(refusal(await bindOffline('ONOFFLINEEVENT'))).toEqual([
+    expect(rejection(await bindOffline('ONOFFLINEEVENT'))).toEqual([
       400,
       'ERROR_ARGUMENT',
       'Offline event cannot be registered for this event',
     ]);
     expect((await bindOffline()).at('result')).toBe(true);
-    expect(refusal(await bindOffline())).toEqual([
+    expect(rejection(await bindOffline())).toEqual([
       400,
       'ERROR_CORE',
       'Unable to set event handler: Handler already binded',
@@ -84,14 +84,14 @@ describe('an offline binding', () => {
   });
 
   it.each(['bind', 'get', 'offline.get', 'offline.list', 'offline.clear'])(
-    'event.%s with a connector is refused without the feature',
+    'event.%s with a connector is rejected without the feature',
     async (method) => {
-      const refused = await call(method, {
+      const rejected = await call(method, {
         auth_connector: 'relay',
         event: 'ONCRMCONTACTADD',
         event_type: 'offline',
       });
-      expect(refused.error).toEqual([403, 'WRONG_LICENSE']);
+      expect(rejected.error).toEqual([403, 'WRONG_LICENSE']);
     },
   );
 });
@@ -231,7 +231,7 @@ describe('event.offline.get', () => {
     expect(await list()).toEqual([]);
   });
 
-  it('filters, orders and limits, and refuses what it does not know', async () => {
+  it('filters, orders and limits, and rejects what it does not know', async () => {
     await extended();
     await changeAll(5);
     expect(await filtered({ filter: { '>ID': 3 }, order: { ID: 'DESC' }, limit: 1 })).toEqual(['5']);
@@ -320,7 +320,7 @@ describe('event.offline.list', () => {
     const second = await call('offline.list', { start: 50 });
     expect([records.parse(second.at('result')).length, second.at('next')]).toEqual([20, undefined]);
     await call('offline.get', { clear: 0, limit: 3 });
-    expect(await list({ filter: { '!PROCESS_ID': '' } }).catch(() => 'refused')).toBe('refused');
+    expect(await list({ filter: { '!PROCESS_ID': '' } }).catch(() => 'rejected')).toBe('rejected');
     expect(await list({ filter: { '>PROCESS_ID': '' } })).toHaveLength(3);
     expect((await call('offline.list', { filter: { PROCESS_ID: '' } })).at('total')).toBe(67);
   });

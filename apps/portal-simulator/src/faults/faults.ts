@@ -107,7 +107,7 @@ export class Faults {
     );
   }
 
-  /** Consumes a refusal for one command of a batch. */
+  /** Consumes a rejection for one command of a batch. */
   takeError(method: string, params: Values): RestError | undefined {
     const rule = this.consume(method, params, (one) => !isNetworkFault(one));
     return rule === undefined || isNetworkFault(rule.kind) ? undefined : toRestError(rule, rule.kind);

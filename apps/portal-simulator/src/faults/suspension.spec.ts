@@ -17,7 +17,7 @@ describe('a suspended portal', () => {
     ['denied', [401, 'ACCESS_DENIED'], [200, undefined]],
     ['deleted', [403, 'PORTAL_DELETED'], [401, 'invalid_client']],
     ['payment', [402, 'PAYMENT_REQUIRED'], [402, 'PAYMENT_REQUIRED']],
-  ])('for %s refuses every call until it is lifted', async (reason, refused, renewed) => {
+  ])('for %s rejects every call until it is lifted', async (reason, rejected, renewed) => {
     const { accessToken, refreshToken } = await b24.install();
     expect((await suspend(reason)).at('suspended')).toBe(reason);
     const calls = () => [
@@ -25,7 +25,7 @@ describe('a suspended portal', () => {
       b24.call('batch', { cmd: ['profile'] }),
       b24.callAs('junk', 'no.such'),
     ];
-    for (const answer of await Promise.all(calls())) expect(answer.error).toEqual(refused);
+    for (const answer of await Promise.all(calls())) expect(answer.error).toEqual(rejected);
     expect((await b24.refresh(refreshToken)).error).toEqual(renewed);
     expect((await suspend(null)).at('suspended')).toBeNull();
     expect((await b24.call('profile')).status).toBe(200);
@@ -43,7 +43,7 @@ describe('a suspended portal', () => {
     ]);
   });
 
-  it('keeps the tokens that it refused to renew, and the OAuth server says why', async () => {
+  it('keeps the tokens that it did not refresh, and the OAuth server says why', async () => {
     const { accessToken, refreshToken } = await b24.install();
     await suspend('payment');
     await b24.refresh(refreshToken);

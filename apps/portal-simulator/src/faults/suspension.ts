@@ -2,7 +2,7 @@ import { RestError, SYSTEM_ERRORS } from '../protocol/rest-error.js';
 
 export const SUSPENSION_REASONS = ['overload', 'deleted', 'denied', 'payment'] as const;
 
-/** Why a portal refuses all calls, until the suspension is lifted. */
+/** Why a portal rejects all calls, until the suspension is lifted. */
 export type SuspensionReason = (typeof SUSPENSION_REASONS)[number];
 
 /** The REST error of every call (settings/oauth/error-codes.md; the others are system errors). */

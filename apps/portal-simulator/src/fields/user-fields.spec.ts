@@ -119,7 +119,7 @@ describe('a user field keeps', () => {
     expect(await save(await nameOf(type), written)).toEqual([400, 'CRM_FIELD_ERROR_VALUE_NOT_VALID']);
   });
 
-  it('many values as a list, and refuses a single one', async () => {
+  it('many values as a list, and rejects a single one', async () => {
     expect(await save(await nameOf('integer', true), ['1', 2])).toEqual([1, 2]);
     expect(await save(await nameOf('string', true), '')).toEqual([]);
     expect(await save(await nameOf('string', true), 'one')).toEqual([400, '100']);
@@ -238,7 +238,7 @@ describe('userfieldconfig.*', () => {
     await handler.close();
   });
 
-  it('is refused to an application without the permission, and for names that are not allowed', async () => {
+  it('is rejected for an application without the permission, and for names that are not allowed', async () => {
     const { accessToken } = await b24.install('acme');
     const list = await b24.callAs(accessToken, 'userfieldconfig.list', crm, 'acme');
     expect(list.error).toEqual([401, 'insufficient_scope']);

@@ -30,7 +30,7 @@ export function createHttpServer(log: Log): FastifyInstance {
     done(null, body);
   });
   app.addHook('onRequest', async (request) => {
-    if (isCrossSite(request)) throw new ControlError('requests from pages of other sites are refused', 403);
+    if (isCrossSite(request)) throw new ControlError('requests from pages of other sites are rejected', 403);
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof ControlError) return reply.code(error.status).send({ error: error.message });

@@ -11,7 +11,7 @@ function takeMany(bucket: Bucket, attempts: number, nowMs: number): number {
 }
 
 describe('the bucket', () => {
-  it('takes X requests at once and refuses the next', () => {
+  it('takes X requests at once and rejects the next', () => {
     expect(takeMany(new Bucket(limits, 0), 80, 0)).toBe(50);
   });
 
@@ -28,7 +28,7 @@ describe('the bucket', () => {
     expect(takeMany(bucket, 80, 3_600_000)).toBe(50);
   });
 
-  it('is not filled by what it refuses', () => {
+  it('is not filled by what it rejects', () => {
     const bucket = new Bucket(limits, 0);
     takeMany(bucket, 5000, 0);
     expect(takeMany(bucket, 10, 1000)).toBe(2);

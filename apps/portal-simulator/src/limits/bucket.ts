@@ -9,7 +9,7 @@ const SECOND_MS = 1000;
 
 /**
  * A leaky bucket for the HTTP requests of one IP address at one portal (settings/performance/limits.md): each request
- * adds 1, the counter falls by Y in one step a second, and a request that would lift it above X is refused. A refused
+ * adds 1, the counter falls by Y in one step a second, and a request that would lift it above X is rejected. A rejected
  * request adds nothing.
  */
 export class Bucket {

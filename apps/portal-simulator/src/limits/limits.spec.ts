@@ -15,7 +15,7 @@ const callMany = async (times: number, portal: string): Promise<unknown[]> => {
 };
 
 describe('the rate limit', () => {
-  it('refuses what is above X with 503 QUERY_LIMIT_EXCEEDED, counts it, and lets Y through a second later', async () => {
+  it('rejects what is above X with 503 QUERY_LIMIT_EXCEEDED, counts it, and lets Y through a second later', async () => {
     await b24.post('/_sim/portals', { name: 'small', rate: 2, burst: 5 });
     await b24.post('/_sim/portals', { name: 'other', rate: 2, burst: 5 });
     expect(await callMany(7, 'small')).toEqual([

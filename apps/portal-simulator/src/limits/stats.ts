@@ -1,8 +1,8 @@
 /** Counters of one portal: `GET /_sim/portals/<name>/stats`. */
 export class Stats {
-  /** HTTP requests to REST, refused ones included. */
+  /** HTTP requests to REST, rejected ones included. */
   private requests = 0;
-  /** Requests that the bucket refused. */
+  /** Requests that the bucket rejected. */
   private refusals = 0;
   /** Refresh tokens exchanged. */
   private tokenRefreshes = 0;

@@ -46,7 +46,7 @@ describe('the OAuth server', () => {
     expect((await b24.callAs(accessToken, 'profile')).error).toEqual([401, 'expired_token']);
   });
 
-  it('refuses other keys and other grants, and uses nothing up', async () => {
+  it('rejects other keys and other grants, and uses nothing up', async () => {
     const { refreshToken } = await b24.install();
     expect((await b24.refresh(refreshToken, { client_secret: 'x' })).error).toEqual([401, 'invalid_client']);
     expect((await b24.refresh(refreshToken, { client_id: 'x' })).error).toEqual([401, 'invalid_client']);

@@ -40,7 +40,7 @@ export class OAuthServer {
     });
   }
 
-  /** @throws RestError for an invalid, suspended or refused request */
+  /** @throws RestError for an invalid, suspended or rejected request */
   private handleRefresh(params: Values, baseUrl: string): RestResponse {
     const given = (name: string): string => textOf(params[name]) ?? '';
     if (given('grant_type') !== 'refresh_token' || given('refresh_token') === '') {

@@ -109,8 +109,8 @@ describe('an application frame', () => {
 
   it('is closed to users who are no administrators until the installation is finished', async () => {
     await install();
-    const refused = await b24.control('frame', { userId: PLAIN_USER });
-    expect([refused.status, refused.at('error')]).toEqual([
+    const rejected = await b24.control('frame', { userId: PLAIN_USER });
+    expect([rejected.status, rejected.at('error')]).toEqual([
       403,
       expect.stringContaining('not fully installed yet'),
     ]);

@@ -104,7 +104,7 @@ describe('batch', () => {
     });
   });
 
-  it('is refused as a whole when its commands are longer than the portal takes', async () => {
+  it('is rejected as a whole when its commands are longer than the portal takes', async () => {
     const cmd = { one: 'profile', two: 'profile?x=1234' };
     await b24.send('/_sim/portals/acme', { method: 'PATCH', body: '{"batchLength": 20}' });
     expect((await batch(cmd)).error).toEqual([400, 'ERROR_BATCH_LENGTH_EXCEEDED']);

@@ -67,7 +67,7 @@ export function runBatch(
 }
 
 /**
- * A portal refuses a batch whose commands have too many characters in total (`_includes/system-errors.md`). The
+ * A portal rejects a batch whose commands have too many characters in total (`_includes/system-errors.md`). The
  * documentation names no limit, so a portal has one only if its settings say so. @throws RestError
  */
 export function checkLength(commands: readonly Command[], limit: number | null): void {

@@ -131,7 +131,7 @@ function minTimeoutOf({ params }: Call): number {
 /** Scheme and host as PHP's `parse_url` returns them. */
 const ADDRESS = /^([a-z][a-z\d+.-]*):\/\/(?:[^/?#@]*@)?([^/?#:]*)/i;
 
-/** Checks only that the host has a dot: `localhost` is refused (event-bind.md). @throws RestError */
+/** Checks only that the host has a dot: `localhost` is rejected (event-bind.md). @throws RestError */
 function checkHandlerUrl(url: string): void {
   const [, scheme = '', host = ''] = ADDRESS.exec(url) ?? [];
   if (host.indexOf('.') <= 0) throw new RestError('ERROR_WRONG_HANDLER_URL', 'Wrong handler URL');

@@ -61,7 +61,7 @@ export class RestService {
     }
   }
 
-  /** @throws RestError if the request is refused before a method runs */
+  /** @throws RestError if the request is rejected before a method runs */
   private execute(portal: Portal, request: RestRequest): RestResponse {
     const clock = new RequestClock(this.now());
     portal.stats.countRequest(request.callerAddress);
@@ -107,8 +107,8 @@ function runCommand(portal: Portal, runs: MethodRuns, method: string, params: Va
   }
   if (!isMethod(name)) throw unknownMethod();
   portal.stats.countCall(name);
-  const refusal = portal.faults.takeError(name, params);
-  if (refusal) throw refusal;
+  const rejection = portal.faults.takeError(name, params);
+  if (rejection) throw rejection;
   return runs.run(name, params);
 }
 
@@ -171,7 +171,7 @@ class MethodRuns {
       throw SYSTEM_ERRORS.operating;
     }
     const call = { portal, caller, params, clientId, nowMs: clock.arrivedMs, request: clock };
-    // Any call that carries it is refused without the feature.
+    // Any call that carries it is rejected without the feature.
     if (connectorOf(call) !== '') requireFeature(call, 'rest_auth_connector');
     const startedMs = clock.nowMs();
     const outcome = method(call);

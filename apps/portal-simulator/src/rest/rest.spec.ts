@@ -91,7 +91,7 @@ describe('a REST request', () => {
     expect((await b24.send('/portals/demo/rest/profile', junk)).error).toEqual([401, 'invalid_token']);
   });
 
-  it('that is no JSON is refused', async () => {
+  it('that is no JSON is rejected', async () => {
     expect((await b24.post('/portals/acme/rest/1/acme/profile', '{oops')).error).toEqual([
       401,
       'INVALID_REQUEST',
@@ -233,7 +233,7 @@ describe('crm.item.list by updatedTime', () => {
     [{ '>updatedTime': 'yesterday' }],
     [{ '>updatedTime': ['2030-01-01'] }],
     [{ '>=createdTime': 'x' }],
-  ])('refuses %j, even when there is nothing to filter', async (filter) => {
+  ])('rejects %j, even when there is nothing to filter', async (filter) => {
     const params = { entityTypeId: 31, filter };
     expect((await b24.call('crm.item.list', params, 'timed')).error).toEqual([400, 'INVALID_ARG_VALUE']);
   });

@@ -50,11 +50,11 @@ export const userFieldMethods: Record<string, Method> = {
     const fieldName = requiredText(given, 'fieldName', 'FIELD_NAME');
     const entityId = textOf(given['entityId']) ?? '';
     const entityTypeId = call.portal.crm.userFields.entityTypeOf(entityId);
-    if (entityTypeId === undefined) throw refusal('You cannot create custom fields');
+    if (entityTypeId === undefined) throw rejection('You cannot create custom fields');
     const { prefix } = call.portal.crm.objects.userFields(entityTypeId);
     const isNamed = fieldName.startsWith(prefix) && /^[A-Z\d_]{1,50}$/.test(fieldName);
-    if (!isNamed) throw refusal('You cannot create custom fields');
-    if (!isUserFieldType(type)) throw refusal('Fail to create new user field');
+    if (!isNamed) throw rejection('You cannot create custom fields');
+    if (!isUserFieldType(type)) throw rejection('Fail to create new user field');
     const field = call.portal.crm.userFields.add(
       entityTypeId,
       {
@@ -66,7 +66,7 @@ export const userFieldMethods: Record<string, Method> = {
       },
       actorOf(call),
     );
-    if (!field) throw refusal(`Field ${fieldName} for object ${entityId} already exists`);
+    if (!field) throw rejection(`Field ${fieldName} for object ${entityId} already exists`);
     return { result: { field: showUserField(field) } };
   },
 
@@ -90,13 +90,13 @@ export const userFieldMethods: Record<string, Method> = {
 
 function requireAdministrator({ portal, caller, params }: Call): void {
   if (textOf(params['moduleId']) !== 'crm') throw missingParameter('moduleId');
-  if (!isAdministrator({ portal, caller })) throw refusal('Access denied');
+  if (!isAdministrator({ portal, caller })) throw rejection('Access denied');
 }
 
-/** A field that does not exist is refused like one that the caller may not see. */
+/** A field that does not exist is rejected like one that the caller may not see. */
 function requireField({ portal, params }: Call, description: string): FieldOfType {
   const field = portal.crm.userFields.findById(requiredInteger(params, 'id'));
-  if (!field) throw refusal(description);
+  if (!field) throw rejection(description);
   return field;
 }
 
@@ -136,7 +136,7 @@ function parseOption(given: Value): NewOption[] {
 
 function requiredText(given: Values, name: string, shownName: string): string {
   const text = textOf(given[name]) ?? '';
-  if (text === '') throw refusal(`The '${shownName}' field is not found.`);
+  if (text === '') throw rejection(`The '${shownName}' field is not found.`);
   return text;
 }
 
@@ -147,7 +147,7 @@ function toListEntry(field: Values): Values {
   return Object.fromEntries(names.split(' ').map((name) => [name, field[name] ?? null]));
 }
 
-function refusal(description: string): RestError {
+function rejection(description: string): RestError {
   return new RestError('', description);
 }
 

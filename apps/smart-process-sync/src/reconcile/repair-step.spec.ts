@@ -212,9 +212,9 @@ describe('a reconciliation', () => {
   });
 
   it.each(['QUERY_LIMIT_EXCEEDED', 'INVALID_TOKEN', 'EXPIRED_TOKEN'])(
-    'skips no item when the portal refuses the whole batch with %s',
+    'skips no item when the portal rejects the whole batch with %s',
     async (code) => {
-      const scenario = new Scenario(`refused with ${code}`);
+      const scenario = new Scenario(`rejected with ${code}`);
       scenario.change(1, '2020-01-01T00:00:00+00:00');
       let lists = 0;
       scenario.portal.faults.page = () =>

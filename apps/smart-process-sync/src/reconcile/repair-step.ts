@@ -12,12 +12,12 @@ import type { ScanPage } from '../keyset-scan/keyset-scan.js';
 /**
  * - `missing`: the portal lists it, the mirror does not;
  * - `stale`: their change times differ. Not "is older": a restored portal turns times back;
- * - `unsettled`: the times are equal, but the item was read in the second of its last change, so that another change
+ * - `uncertain`: the times are equal, but the item was read in the second of its last change, so that another change
  *   in that second, whose event was lost, would not show;
  * - `unlisted`: the mirror has it, the portal does not list it;
  * - `hidden`: neither has it, but the portal hid it at the last check.
  */
-export type Difference = 'missing' | 'stale' | 'unsettled' | 'unlisted' | 'hidden';
+export type Difference = 'missing' | 'stale' | 'uncertain' | 'unlisted' | 'hidden';
 
 const foundTotal = counter({
   name: 'relay_sync_found_total',
@@ -59,7 +59,7 @@ export class Comparison {
              WHEN i.item_id IS NULL OR i.deleted_at IS NOT NULL OR i.hidden_at IS NOT NULL THEN 'missing'
              WHEN i.updated_time IS DISTINCT FROM p.updated_time THEN 'stale'
              WHEN i.read_at IS NULL OR i.read_at + make_interval(secs => $6) < p.updated_time + make_interval(secs => $7)
-               THEN 'unsettled' END AS what
+               THEN 'uncertain' END AS what
            FROM portal p LEFT JOIN mirror.items i
              ON i.member_id = $1 AND i.entity_type_id = $2 AND i.item_id = p.item_id
           WHERE i.read_number IS NULL OR i.read_number < $3
@@ -100,7 +100,7 @@ export class RepairStep {
     const { memberId, entityTypeId } = page.read;
     const differences = await this.comparison.compare(page);
     const ids = (what: Difference): string[] => differences.get(what) ?? [];
-    const toRead = [...ids('missing'), ...ids('stale'), ...ids('unsettled')];
+    const toRead = [...ids('missing'), ...ids('stale'), ...ids('uncertain')];
     const gone = await this.rereadItems(client, memberId, entityTypeId, toRead, found, signal);
     const wasHidden = new Set(ids('hidden'));
     const unlisted = [...ids('unlisted'), ...wasHidden, ...gone];
@@ -123,7 +123,7 @@ export class RepairStep {
     found.stale += counted.stale;
     found.deleted += counted.deleted;
     found.hidden += counted.hidden;
-    found.rechecked += ids('unsettled').length;
+    found.rechecked += ids('uncertain').length;
   }
 
   /** @returns items that are no longer listed */

@@ -23,7 +23,7 @@ describe('a consumer that npm run dev takes over', () => {
     expect(existsSync(join(dataDir, 'dev'))).toBe(false);
   });
 
-  it('is refused to a second one, which says which process has it', () => {
+  it('fails for a second one, which says which process has it', () => {
     takeOver(dataDir, 'greeter');
     expect(() => takeOver(dataDir, 'greeter')).toThrow(
       `greeter is run by another npm run dev (process ${process.pid})`,

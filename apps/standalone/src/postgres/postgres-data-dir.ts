@@ -4,7 +4,7 @@ import { chownSync, lstatSync, mkdirSync, realpathSync, rmdirSync, statSync, sym
 import { join } from 'node:path';
 import { StartupError } from '@relay/platform';
 
-/** As whom PostgreSQL runs when this process is root, which it refuses to be. */
+/** As whom PostgreSQL runs when this process is root, as which it does not run. */
 export interface ServerUser {
   uid: number;
   gid: number;
@@ -54,7 +54,7 @@ function serverUser(place: string): ServerUser | undefined {
     if (uid !== undefined && gid !== undefined) return { uid, gid };
   }
   throw new StartupError(
-    'PostgreSQL refuses to run as root, and there is no user postgres or nobody: start as an ordinary user, or set DATABASE_URL.',
+    'PostgreSQL does not run as root, and there is no user postgres or nobody: start as an ordinary user, or set DATABASE_URL.',
   );
 }
 

@@ -133,7 +133,7 @@ async function accepts(server: ChildProcess, data: string, url: string): Promise
       const code = error instanceof pg.DatabaseError ? error.code : undefined;
       if (code === '28P01') {
         throw new StartupError(
-          'PostgreSQL refuses the POSTGRES_PASSWORD of secrets.env: put back the one that it was made with.',
+          'PostgreSQL rejects the POSTGRES_PASSWORD of secrets.env: put back the one that it was made with.',
         );
       }
       if (Date.now() > until) throw error;

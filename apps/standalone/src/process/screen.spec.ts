@@ -36,7 +36,7 @@ describe('the screen of npm start', () => {
 
   it('shows the line without what it does not know', () => {
     expect(
-      shown({ msg: 'a batch failed', failure: 'text' }, { msg: 'away', err: { message: 'refused' } }),
-    ).toEqual(['! deal-notifier: a batch failed', '! deal-notifier: away (refused)']);
+      shown({ msg: 'a batch failed', failure: 'text' }, { msg: 'away', err: { message: 'rejected' } }),
+    ).toEqual(['! deal-notifier: a batch failed', '! deal-notifier: away (rejected)']);
   });
 });

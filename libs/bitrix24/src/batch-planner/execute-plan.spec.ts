@@ -8,7 +8,7 @@ import { type Outcome, pack, type PlannedCommand } from './plan.js';
 const RUNS = 250;
 
 /** The outcome of a command. */
-type Fate = 'done' | 'refused' | 'spoils';
+type Fate = 'done' | 'rejected' | 'spoils';
 
 interface Wish {
   entity: number;
@@ -24,7 +24,7 @@ const wishes: fc.Arbitrary<Wish[]> = fc.array(
     alone: fc.oneof({ weight: 30, arbitrary: fc.constant(false) }, fc.constant(true)),
     fate: fc.oneof(
       { weight: 60, arbitrary: fc.constant<Fate>('done') },
-      { weight: 3, arbitrary: fc.constant<Fate>('refused') },
+      { weight: 3, arbitrary: fc.constant<Fate>('rejected') },
       { weight: 1, arbitrary: fc.constant<Fate>('spoils') },
     ),
   }),
@@ -92,7 +92,7 @@ async function play({ wishes: wished, behaviours: script, maxCommands, concurren
   portal.spoils = (command) => (byName.get(nameOf(command))?.fate === 'spoils' ? spoiled : undefined);
   portal.answer = (command) => {
     const name = nameOf(command);
-    if (byName.get(name)?.fate !== 'refused') return { ok: true, result: name };
+    if (byName.get(name)?.fate !== 'rejected') return { ok: true, result: name };
     return { ok: false, error: new Bitrix24Error(`REFUSED_${name}`) };
   };
   const ended = await executePlan(portal, jobs, { concurrency });
@@ -120,7 +120,7 @@ describe('whatever fails, a plan', () => {
       if (failures.includes(outcome.error)) return true;
       if (!(outcome.error instanceof Bitrix24Error)) return false;
       const { code } = outcome.error;
-      return code === nothingDone.code || (fate === 'refused' && code === `REFUSED_${name}`);
+      return code === nothingDone.code || (fate === 'rejected' && code === `REFUSED_${name}`);
     };
     await always(({ jobs, ended }) => {
       expect(ended.map(([job]) => job)).toEqual(jobs);
@@ -160,8 +160,8 @@ describe('whatever fails, a plan', () => {
   it('keeps to its concurrency, and sends no request after the portal counts as down', async () => {
     await always(({ portal }, { concurrency }) => {
       expect(portal.maxInFlight).toBeLessThanOrEqual(concurrency);
-      const refused = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
-      expect(refused.filter(({ sentMeanwhile }) => sentMeanwhile !== portal.sent.length)).toEqual([]);
+      const rejected = portal.sent.filter(({ failure }) => noPortal.some((error) => error === failure));
+      expect(rejected.filter(({ sentMeanwhile }) => sentMeanwhile !== portal.sent.length)).toEqual([]);
     });
   });
 

@@ -90,7 +90,7 @@ describe('a request with an unknown outcome', () => {
     ['that timed out', timeout],
     ['that a gateway gave up', new Bitrix24Error('BAD_ANSWER', { httpStatus: 504 })],
     ['that ended the process of the portal', internal],
-    ['that a firewall refused', new Bitrix24Error('BAD_ANSWER', { httpStatus: 403, detail: 'html' })],
+    ['that a firewall rejected', new Bitrix24Error('BAD_ANSWER', { httpStatus: 403, detail: 'html' })],
     ['whose connection broke', new Bitrix24Error('TRANSPORT', { delivered: 'unknown' })],
   ])('%s is split around the command that spoils it', async (_, error) => {
     const portal = new ModelPortal();

@@ -43,7 +43,7 @@ const statesOf = (outcomes: Map<string, ItemOutcome> | undefined): string[] =>
   [...(outcomes?.values() ?? [])].map(({ state }) => state);
 
 const someAreThere = (type: number, id: string): boolean => (type + Number(id)) % 3 !== 0;
-const isRefused = (type: number): boolean => type % 7 === 0;
+const isRejected = (type: number): boolean => type % 7 === 0;
 
 describe('items', () => {
   it('of many types are read by one request, and each is found or absent', async () => {
@@ -145,13 +145,13 @@ describe('items', () => {
           const portal = portalWith(someAreThere);
           portal.behaviours = [...behaviours];
           answering(portal, (command) =>
-            isRefused(askedBy(command).entityTypeId)
+            isRejected(askedBy(command).entityTypeId)
               ? { ok: false, error: new Bitrix24Error('ACCESS_DENIED') }
               : undefined,
           );
           const results = await readItems(portal, queries);
           const right = (type: number, id: string): ItemOutcome['state'] => {
-            if (isRefused(type)) return 'failed';
+            if (isRejected(type)) return 'failed';
             return someAreThere(type, id) ? 'found' : 'absent';
           };
           const wrong = queries.flatMap(({ entityTypeId, ids }, index) => {

@@ -54,7 +54,7 @@ describe('where a connection goes', () => {
   });
   afterEach(() => new Promise((resolve) => listener.close(resolve)));
 
-  const refused: HttpResult = { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
+  const rejected: HttpResult = { ok: false, code: 'BAD_ADDRESS', delivered: 'no' };
 
   it.each([
     ['127.0.0.1'],
@@ -68,7 +68,7 @@ describe('where a connection goes', () => {
     const lookup = resolver(...addresses);
     const url = new URL(`https://portal.bitrix24.example:${port}/rest/user.get`);
 
-    expect(await post(request({ url }), createHttpAgents({ lookup }))).toEqual(refused);
+    expect(await post(request({ url }), createHttpAgents({ lookup }))).toEqual(rejected);
     expect(lookup.asked).toEqual(['portal.bitrix24.example']);
     expect(connections).toBe(0);
   });
@@ -89,11 +89,11 @@ describe('where a connection goes', () => {
     'https://0x7f.1',
     'https://localhost',
     'http://93.184.216.34',
-  ])('is refused before any look-up for %s', async (origin) => {
+  ])('is rejected before any look-up for %s', async (origin) => {
     const lookup = resolver('93.184.216.34');
     const url = new URL(`${origin}:${port}/rest/user.get`);
 
-    expect(await post(request({ url }), createHttpAgents({ lookup }))).toEqual(refused);
+    expect(await post(request({ url }), createHttpAgents({ lookup }))).toEqual(rejected);
     expect(lookup.asked).toEqual([]);
     expect(connections).toBe(0);
   });
@@ -106,7 +106,7 @@ describe('where a connection goes', () => {
     const url = new URL(`https://portal.bitrix24.example:${port}/rest/user.get`);
 
     expect(await post(request({ url }), lines)).toMatchObject({ code: 'TRANSPORT', delivered: 'no' });
-    expect(await post(request({ url }), lines)).toEqual(refused);
+    expect(await post(request({ url }), lines)).toEqual(rejected);
     expect(connections).toBe(0);
   });
 
@@ -123,7 +123,7 @@ describe('where a connection goes', () => {
   it('is unrestricted for an allowed host, on its port only', async () => {
     expect(await post(request())).toMatchObject({ ok: true });
     const url = new URL(`http://127.0.0.1:${port}/rest/user.get`);
-    expect(await post(request({ url }))).toEqual(refused);
+    expect(await post(request({ url }))).toEqual(rejected);
     expect(connections).toBe(0);
   });
 });

@@ -54,12 +54,12 @@ export function readResponse(
     let over = false;
 
     /** Only the first call counts. The connection is aborted, unless the response is complete. */
-    const end = (settle: () => void, whole = false): void => {
+    const end = (complete: () => void, whole = false): void => {
       if (over) return;
       over = true;
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
-      settle();
+      complete();
       if (!whole) connection?.abort(givenUp());
     };
     const abort = (): void => end(() => reject(signal?.reason));

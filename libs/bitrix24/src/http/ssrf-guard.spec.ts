@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { AddressError, assertCallable } from './ssrf-guard.js';
 
-function refusalOf(address: string, allowHosts: string[] = []): AddressError | undefined {
+function rejectionOf(address: string, allowHosts: string[] = []): AddressError | undefined {
   try {
     assertCallable(address, allowHosts);
     return undefined;
@@ -13,7 +13,7 @@ function refusalOf(address: string, allowHosts: string[] = []): AddressError | u
 }
 
 function reasonFor(address: string, allowHosts: string[] = []): string {
-  return refusalOf(address, allowHosts)?.reason ?? 'callable';
+  return rejectionOf(address, allowHosts)?.reason ?? 'callable';
 }
 
 describe('an address', () => {
@@ -32,7 +32,7 @@ describe('an address', () => {
     'ftp://portal.bitrix24.com/',
     'file:///etc/passwd',
     'javascript:1',
-  ])('is refused when it is no web address: %s', (address) => expect(reasonFor(address)).toBe('not-a-url'));
+  ])('is rejected when it is no web address: %s', (address) => expect(reasonFor(address)).toBe('not-a-url'));
 
   it('is rejected with credentials, a query or a fragment', () => {
     expect(reasonFor('https://user:word@portal.bitrix24.com/rest/')).toBe('has-credentials');
@@ -78,7 +78,7 @@ describe('an address', () => {
     'portal.localhost',
     'rabbitmq',
     '１２７.0.0.1',
-  ])('is refused when its host is not public: %s', (host) => {
+  ])('is rejected when its host is not public: %s', (host) => {
     expect(reasonFor(`https://${host}/rest/`)).toBe('private-host');
   });
 
@@ -100,7 +100,7 @@ describe('an address', () => {
   });
 
   it('is not quoted by its error', () => {
-    const refusal = refusalOf('http://portal.example/rest/1/s3cretword/');
-    expect(inspect(refusal, { showHidden: true })).not.toContain('s3cretword');
+    const rejection = rejectionOf('http://portal.example/rest/1/s3cretword/');
+    expect(inspect(rejection, { showHidden: true })).not.toContain('s3cretword');
   });
 });

@@ -7,7 +7,7 @@ export class AddressError extends Error {
   readonly recovery = 'never';
 
   constructor(readonly reason: 'not-a-url' | 'has-credentials' | 'has-query' | 'not-https' | 'private-host') {
-    super(`the address is refused: ${reason}`);
+    super(`the address is rejected: ${reason}`);
   }
 }
 

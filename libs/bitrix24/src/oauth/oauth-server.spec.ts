@@ -28,7 +28,7 @@ const granted = {
   user_id: 67,
 };
 
-async function refusalOf(promise: Promise<unknown>): Promise<OAuthError> {
+async function rejectionOf(promise: Promise<unknown>): Promise<OAuthError> {
   const error = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -96,16 +96,16 @@ describe('the OAuth server', () => {
     ['wrong_client', 200, 'wait'],
     ['invalid_request', 400, 'wait'],
     ['something_new', 400, 'wait'],
-  ])('refuses with %s (status %i)', async (code, status, recovery) => {
+  ])('rejects with %s (status %i)', async (code, status, recovery) => {
     peer.answer = () => ({ status, body: { error: code, error_description: 'r3fresh-old is no good' } });
-    const error = await refusalOf(server().refresh('r3fresh-old'));
+    const error = await rejectionOf(server().refresh('r3fresh-old'));
     expect(error).toMatchObject({ unreachable: false, recovery });
     expect(error.code.toUpperCase()).toBe(code.toUpperCase());
   });
 
   it('spells known error codes as documented', async () => {
     peer.answer = () => ({ status: 400, body: { error: 'INVALID_Grant' } });
-    expect((await refusalOf(server().refresh('r3fresh-old'))).code).toBe('invalid_grant');
+    expect((await rejectionOf(server().refresh('r3fresh-old'))).code).toBe('invalid_grant');
   });
 
   it.each(['access_token', 'refresh_token', 'member_id', 'client_endpoint'])(
@@ -113,7 +113,7 @@ describe('the OAuth server', () => {
     async (name) => {
       for (const value of [undefined, '', null, {}]) {
         peer.answer = () => ({ body: { ...granted, [name]: value } });
-        expect(await refusalOf(server().refresh('r3fresh-old'))).toMatchObject({
+        expect(await rejectionOf(server().refresh('r3fresh-old'))).toMatchObject({
           code: 'BAD_ANSWER',
           unreachable: true,
         });
@@ -131,7 +131,7 @@ describe('the OAuth server', () => {
     ['a broken connection', 'reset' as const, 'TRANSPORT'],
   ])('counts as unreachable after %s', async (_, behaviour, code) => {
     peer.answer = () => behaviour;
-    expect(await refusalOf(server().refresh('r3fresh-old'))).toMatchObject({
+    expect(await rejectionOf(server().refresh('r3fresh-old'))).toMatchObject({
       code,
       unreachable: true,
       recovery: 'wait',
@@ -140,7 +140,7 @@ describe('the OAuth server', () => {
 
   it('counts as unreachable after a timeout', async () => {
     peer.answer = () => 'hang';
-    expect(await refusalOf(server({ timeoutMs: 50 }).refresh('r3fresh-old'))).toMatchObject({
+    expect(await rejectionOf(server({ timeoutMs: 50 }).refresh('r3fresh-old'))).toMatchObject({
       code: 'TIMEOUT',
       unreachable: true,
     });

@@ -55,14 +55,14 @@ export class OAuthError extends Error {
     super(
       unreachable
         ? `no valid response from the OAuth server: ${code}`
-        : `refused by the OAuth server: ${code}`,
+        : `rejected by the OAuth server: ${code}`,
       options,
     );
     this.recovery = recoveryFor(errorClass);
   }
 }
 
-const refusal = z.object({ error: z.string() });
+const rejection = z.object({ error: z.string() });
 const filled = z.string().min(1);
 /**
  * The old pair is invalid once this response is sent, so only the fields needed to call the portal are required.
@@ -128,9 +128,9 @@ export class OAuthServer {
     });
     if (!response.ok) throw unreachableServer(response.code, response.cause);
     const body = parseJson(response.text);
-    const refused = refusal.safeParse(body);
-    if (refused.success) {
-      throw refuse(readCode(refused.data.error, [clientSecret, refreshToken]), response.httpStatus);
+    const rejected = rejection.safeParse(body);
+    if (rejected.success) {
+      throw reject(readCode(rejected.data.error, [clientSecret, refreshToken]), response.httpStatus);
     }
     const granted = grantSchema.safeParse(body);
     if (!granted.success || response.httpStatus >= 300) throw unreachableServer('BAD_ANSWER');
@@ -160,10 +160,10 @@ export class OAuthServer {
   }
 }
 
-function refuse(code: string, httpStatus: number): OAuthError {
+function reject(code: string, httpStatus: number): OAuthError {
   if (httpStatus === 429 || httpStatus >= 500) return unreachableServer(code);
-  const refused = classifyOAuth(code);
-  return new OAuthError(refused.code, refused.errorClass, false);
+  const rejected = classifyOAuth(code);
+  return new OAuthError(rejected.code, rejected.errorClass, false);
 }
 
 function unreachableServer(code: string, cause?: string): OAuthError {

@@ -22,7 +22,7 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
   let bucket = emptyBucket(0);
   const waiting: number[] = [];
   const through: number[] = [];
-  let refused = 0;
+  let rejected = 0;
   let next = { atMs: 0, ticket: 0 };
   const ask = (nowMs: number): void => {
     const { bucket: after, taken } = takeTicket(bucket, DEFAULT_LIMIT, 'interactive', nowMs);
@@ -41,14 +41,14 @@ function besides(theirs: number, fromMs: number, toMs: number, untilMs: number) 
       waiting.shift();
       if (counter.arrive(nowMs)) through.push(nowMs);
       else {
-        refused += 1;
+        rejected += 1;
         bucket = throttleDown(bucket, DEFAULT_LIMIT, nowMs);
       }
       ask(nowMs);
     }
   }
   const between = (a: number, b: number): number => through.filter((ms) => ms >= a && ms < b).length;
-  return { between, refused };
+  return { between, rejected };
 }
 
 describe('a bucket after a rejection', () => {
@@ -153,12 +153,12 @@ describe('a bucket after a rejection', () => {
 
   it('converges to the rate that another client leaves, with few rejections, and recovers when that client stops', () => {
     const [fromMs, goneMs, untilMs] = [60_000, 660_000, 900_000];
-    const { between, refused } = besides(1, fromMs, goneMs, untilMs);
+    const { between, rejected } = besides(1, fromMs, goneMs, untilMs);
     const perSecond = between(160_000, goneMs) / 500;
     expect(perSecond).toBeGreaterThan(0.9);
     expect(perSecond).toBeLessThanOrEqual(1.1);
     // About one for each 20 seconds.
-    expect(refused).toBeLessThan(60);
+    expect(rejected).toBeLessThan(60);
     expect(between(goneMs + 90_000, untilMs) / ((untilMs - goneMs - 90_000) / 1_000)).toBeCloseTo(2, 1);
   });
 });

@@ -25,7 +25,7 @@ describe('the bucket', () => {
           const counter = new Counter(limit, phaseMs);
           const arrivals = play(limit, askers).sent.map(({ sentAtMs, lateMs }) => sentAtMs + lateMs);
           for (const atMs of arrivals.toSorted((a, b) => a - b)) counter.arrive(atMs);
-          expect(counter.refusals).toBe(0);
+          expect(counter.rejections).toBe(0);
         },
       ),
     );
@@ -36,7 +36,7 @@ describe('the bucket', () => {
       const counter = new Counter(limit, 0);
       const { sent } = play(limit, flood(1_000, 'interactive'));
       for (const { sentAtMs } of sent) counter.arrive(sentAtMs);
-      expect(counter.refusals).toBe(0);
+      expect(counter.rejections).toBe(0);
       expect(counter.highest).toBeGreaterThanOrEqual(burstAllowance(limit));
       const seconds = (1_000 - burstAllowance(limit)) / limit.rate;
       expect(Math.max(...sent.map(({ sentAtMs }) => sentAtMs))).toBeCloseTo(seconds * 1_000, -1);

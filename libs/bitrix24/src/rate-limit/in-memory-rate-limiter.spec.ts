@@ -46,7 +46,7 @@ describe('InMemoryRateLimiter', () => {
     const rateLimiter = new InMemoryRateLimiter({ rate: 20, burst: 41 });
     await times(rateLimiter, 1);
     const waiting = times(rateLimiter, 15);
-    await rateLimiter.refused();
+    await rateLimiter.rejected();
     // Behind them 40 have to leak at 0.7 of 20 a second.
     const passed = await waiting;
     expect(passed.at(-1)).toBeGreaterThan(2_000);

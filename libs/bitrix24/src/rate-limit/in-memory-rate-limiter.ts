@@ -49,7 +49,7 @@ export class InMemoryRateLimiter implements RateLimiter {
     return throttled;
   }
 
-  refused(): Promise<void> {
+  rejected(): Promise<void> {
     this.bucket = throttleDown(this.bucket, this.limit, performance.now());
     return Promise.resolve();
   }

@@ -19,7 +19,7 @@ const usageOf = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage =>
   resetsInMs,
   exhausted: false,
 });
-const refusal = (resetsInMs?: number): MethodUsage => ({
+const rejection = (resetsInMs?: number): MethodUsage => ({
   method,
   operatingSeconds: undefined,
   resetsInMs,
@@ -56,26 +56,26 @@ describe('operating time', () => {
   });
 
   it('pauses an exhausted method until its reset, and no longer than ten minutes', () => {
-    expect(pausedMs(refusal(120_000))).toBe(120_000);
-    expect(pausedMs(refusal(86_400_000))).toBe(600_000);
-    expect(pausedMs(refusal())).toBe(60_000);
+    expect(pausedMs(rejection(120_000))).toBe(120_000);
+    expect(pausedMs(rejection(86_400_000))).toBe(600_000);
+    expect(pausedMs(rejection())).toBe(60_000);
     // Too short to report: the call waits for it.
-    expect(waitOf(observeUsage(undefined, refusal(-5_000), 0), 0)).toBe(1_000);
+    expect(waitOf(observeUsage(undefined, rejection(-5_000), 0), 0)).toBe(1_000);
   });
 
   it('uses the reset time of the previous sample if the error has none', () => {
     const throttled = observeUsage(undefined, usageOf(470, 200_000), 0);
-    expect(observeUsage(throttled, refusal(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
+    expect(observeUsage(throttled, rejection(), 50_000)).toMatchObject({ nextAtMs: 200_000 });
   });
 
   it('ignores the late usage sample of an earlier call', () => {
-    const exhausted = observeUsage(undefined, refusal(200_000), 0);
+    const exhausted = observeUsage(undefined, rejection(200_000), 0);
     expect(observeUsage(exhausted, usageOf(300, 195_000), 5_000)).toEqual(exhausted);
     expect(waitOf(observeUsage(exhausted, usageOf(470, 195_000), 5_000), 5_000)).toBe(195_000);
   });
 
   it('resumes by itself at the reset, one call at a time until the first usage sample, and then by that', () => {
-    const exhausted = throttledBy(refusal(200_000));
+    const exhausted = throttledBy(rejection(200_000));
     const first = reserveCalls(new Map([[method, exhausted]]), 200_000);
     expect(first.waits.size).toBe(0);
     const claimed = first.claimed.get(method);
@@ -100,15 +100,15 @@ describe('operating time', () => {
    * The method's ten one-minute buckets at Bitrix24, each counted for ten minutes from its first call (`limits.md`).
    */
   class Baskets {
-    refusals = 0;
+    rejections = 0;
     private baskets: { startMs: number; seconds: number }[] = [];
 
     call(seconds: number, nowMs: number): MethodUsage {
       this.baskets = this.baskets.filter(({ startMs }) => nowMs < startMs + 600_000);
       const used = (): number => this.baskets.reduce((sum, each) => sum + each.seconds, 0);
       if (used() > OPERATING_LIMIT_SECONDS) {
-        this.refusals += 1;
-        return refusal();
+        this.rejections += 1;
+        return rejection();
       }
       const latest = this.baskets.at(-1);
       if (latest && nowMs - latest.startMs < 60_000) latest.seconds += seconds;
@@ -139,7 +139,7 @@ describe('operating time', () => {
             throttled = observeUsage(throttled, usage, nowMs);
             if (!usage.exhausted) calls += 1;
           }
-          expect(baskets.refusals).toBeLessThanOrEqual(6);
+          expect(baskets.rejections).toBeLessThanOrEqual(6);
           const wanted = 3_600_000 / (costMs + gapMs);
           const allowed = (6 * OPERATING_LIMIT_SECONDS * 1_000) / costMs;
           expect(calls).toBeGreaterThanOrEqual(0.75 * Math.min(wanted, allowed) - 2);

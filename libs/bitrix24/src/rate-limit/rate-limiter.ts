@@ -37,7 +37,7 @@ export interface RateLimiter {
    * A request failed with `QUERY_LIMIT_EXCEEDED`: another client calls this portal from our address. Must not reject:
    * the request is retried, not lost.
    */
-  refused(): Promise<void>;
+  rejected(): Promise<void>;
   /** Records usage samples. Must not reject: a response is not lost because its sample could not be stored. */
   observe(usage: readonly MethodUsage[]): Promise<void>;
 }

@@ -26,11 +26,11 @@ export interface TokenStore {
    */
   refresh(staleAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
-   * Called when the portal rejected `refusedAccessToken` for another reason. Returns the stored credentials after
+   * Called when the portal rejected `rejectedAccessToken` for another reason. Returns the stored credentials after
    * waiting for a token refresh in flight elsewhere: another process may have replaced, and so invalidated, the token
    * during the request. Without this method the caller uses `access`.
    */
-  latest?(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
+  latest?(rejectedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess>;
   /**
    * Called when the portal responded with a redirect at `staleEndpoint`: it was renamed
    * (`settings/how-to-call-rest-api/change-domen.md`). Returns credentials with an address that the OAuth server has
@@ -39,8 +39,8 @@ export interface TokenStore {
    * @throws Bitrix24Error `REDIRECT` when no other address is confirmed
    */
   relocate?(staleEndpoint: string, signal?: AbortSignal): Promise<PortalAccess>;
-  /** Called when the portal's plan refused a request because of its `connector`; the request is sent again without one. */
-  connectorRefused?(): Promise<void>;
+  /** Called when the portal's plan rejected a request because of its `connector`; the request is sent again without one. */
+  connectorRejected?(): Promise<void>;
 }
 
 /**

@@ -81,8 +81,8 @@ describe('the table of the OAuth server’s errors', () => {
   it.each(OAUTH.map((row) => [row[0] ?? '', row] as const))('%s', (_, row) => {
     const [code = '', errorClass, recovery] = row;
     const sent = code === 'other' ? 'something_new' : code;
-    const refused = classifyOAuth(sent.toUpperCase());
-    expect([refused.errorClass, recoveryFor(refused.errorClass)]).toEqual([errorClass, recovery]);
+    const rejected = classifyOAuth(sent.toUpperCase());
+    expect([rejected.errorClass, recoveryFor(rejected.errorClass)]).toEqual([errorClass, recovery]);
   });
 
   it('contains every known code', () => {

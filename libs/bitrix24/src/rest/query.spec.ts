@@ -75,7 +75,7 @@ describe('a query of a batch command', () => {
     ['infinity', Number.POSITIVE_INFINITY],
     ['a name with a bracket', { 'a]': 1 }],
     ['a name that is empty', { '': 1 }],
-  ])('refuses %s, which would be lost or changed on the way', (_, given) => {
+  ])('rejects %s, which would be lost or changed on the way', (_, given) => {
     expect(() => encodeQuery({ filter: given })).toThrow(TypeError);
   });
 

@@ -67,7 +67,7 @@ interface AttemptState {
   refreshed: boolean;
   reread: boolean;
   relocated: boolean;
-  connectorRefused: boolean;
+  connectorRejected: boolean;
   throttled: number;
   retries: number;
 }
@@ -116,7 +116,7 @@ export class Sender {
       refreshed: false,
       reread: false,
       relocated: false,
-      connectorRefused: false,
+      connectorRejected: false,
       throttled: 0,
       retries: 0,
     };
@@ -153,11 +153,11 @@ export class Sender {
     const { tokens, rateLimiter } = this.options;
     if (error.code === 'WRONG_LICENSE' && 'auth_connector' in request.params(connectorOf(request, access))) {
       // The plan lacks a feature, not REST: the portal is not to be suspended. Nothing was executed.
-      if (request.connector !== undefined || access.kind !== 'oauth' || tried.connectorRefused) {
+      if (request.connector !== undefined || access.kind !== 'oauth' || tried.connectorRejected) {
         throw new Bitrix24Error(error.code, { ...detailsOf(error, method), errorClass: 'permanent' });
       }
-      tried.connectorRefused = true;
-      await tokens.connectorRefused?.();
+      tried.connectorRejected = true;
+      await tokens.connectorRejected?.();
       return { ...access, connector: undefined };
     }
     if (isExpiredToken(error) && access.kind === 'oauth' && !tried.refreshed) {
@@ -176,7 +176,7 @@ export class Sender {
       return withConnectorOf(access, await tokens.relocate(access.endpoint, signal));
     }
     if (error.code === 'QUERY_LIMIT_EXCEEDED' && rateLimiter !== undefined) {
-      await rateLimiter.refused();
+      await rateLimiter.rejected();
       if (tried.throttled === MAX_THROTTLED) throw error;
       tried.throttled += 1;
       return access;

@@ -163,7 +163,7 @@ export type Retirement =
   | { outcome: 'retired'; dropped: number }
   | { outcome: 'draining'; status: ConsumerStatus }
   /** Nothing was removed. `unsubscribed`: events arrived during the retirement, and it receives no more. */
-  | { outcome: 'refused'; reason: 'processes' | 'messages'; status: ConsumerStatus; unsubscribed: boolean };
+  | { outcome: 'rejected'; reason: 'processes' | 'messages'; status: ConsumerStatus; unsubscribed: boolean };
 
 /** What was asked of one consumer. @throws TypeError if there is another number of them */
 export function singleStatus(statuses: readonly ConsumerStatus[]): ConsumerStatus {

@@ -86,7 +86,7 @@ describe.each(busAdminsUnderTest)('declaring and retiring a consumer on %s', (_,
     });
     for (const how of [{}, { drop: true }]) {
       expect(await retire(consumer, how)).toMatchObject({
-        outcome: 'refused',
+        outcome: 'rejected',
         reason: 'processes',
         unsubscribed: false,
         status: { shardsServed: 16 },
@@ -105,7 +105,7 @@ describe.each(busAdminsUnderTest)('declaring and retiring a consumer on %s', (_,
        VALUES ($1, gen_random_uuid(), 'here', 1, 0, 0, 0, false, 0, now(), now())`,
       [consumer],
     );
-    expect(await retire(consumer)).toMatchObject({ outcome: 'refused', reason: 'processes' });
+    expect(await retire(consumer)).toMatchObject({ outcome: 'rejected', reason: 'processes' });
     await test.database.query('DELETE FROM bus.consumer_processes WHERE consumer = $1', [consumer]);
     expect(await retire(consumer)).toMatchObject({ outcome: 'retired' });
   });
@@ -130,7 +130,7 @@ describe.each(busAdminsUnderTest)('declaring and retiring a consumer on %s', (_,
     await unserved(consumer);
     await eventually(async () => expect((await test.admin.statusOf(consumer)).waiting).toBe(2));
     expect(await retire(consumer)).toMatchObject({
-      outcome: 'refused',
+      outcome: 'rejected',
       reason: 'messages',
       unsubscribed: false,
       status: { waiting: 2, dead: 1 },

@@ -25,20 +25,20 @@ describe('explanations of broker errors', () => {
       /^The exchange b24\.events of the virtual host v exists with another type.*management/,
     ],
     [
-      "ACCESS_REFUSED - access to queue 'b24.a.0' in vhost 'v' refused for user 'u'",
+      "ACCESS_REFUSED - access to queue 'b24.a.0' in vhost 'v' rejected for user 'u'",
       /may not do what is needed with the queue b24\.a\.0: rabbitmqctl set_permissions -p 'v'/,
     ],
     [
-      "ACCESS_REFUSED - write access to exchange 'b24.events' in vhost 'v' refused for user 'u'",
+      "ACCESS_REFUSED - write access to exchange 'b24.events' in vhost 'v' rejected for user 'u'",
       /may not do what is needed with the exchange b24\.events/,
     ],
     [
-      "ACCESS_REFUSED - write access to topic 'a.0.1' in exchange 'b24.events' in vhost 'v' refused for user 'u'",
+      "ACCESS_REFUSED - write access to topic 'a.0.1' in exchange 'b24.events' in vhost 'v' rejected for user 'u'",
       /with the topic a\.0\.1: rabbitmqctl set_permissions -p 'v'/,
     ],
     [
-      'ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.',
-      /refuses the user or the password in AMQP_URL/,
+      'ACCESS_REFUSED - Login was rejected using authentication mechanism PLAIN.',
+      /rejects the user or the password in AMQP_URL/,
     ],
   ])('needs a person: %s', (words, expected) => {
     const explained = explainConnectionError(amqp(words), 'AMQP_URL');
@@ -84,7 +84,7 @@ describe('explanations of database errors', () => {
       true,
     ],
     ['42P01', 'relation "bus.messages" does not exist', /run `npm run migrate`/, true],
-    ['28P01', 'password authentication failed for user "u"', /refuses the password in DATABASE_URL/, true],
+    ['28P01', 'password authentication failed for user "u"', /rejects the password in DATABASE_URL/, true],
     ['3D000', 'database "x" does not exist', /does not exist: create it first/, true],
     ['25006', 'cannot execute INSERT in a read-only transaction', /only reads/, true],
     ['53300', 'sorry, too many clients already', /max_connections/, true],

@@ -16,7 +16,7 @@ async function failing(log: RecordedLog, when: 'opening' | 'open'): Promise<() =
     open: async (onEnd) => {
       attempts += 1;
       if (when === 'opening') throw new Error('The queue is not as it should be');
-      setImmediate(() => onEnd(new Error('The first publish was refused')));
+      setImmediate(() => onEnd(new Error('The first publish was rejected')));
       return session;
     },
   });

@@ -124,7 +124,7 @@ const UNAVAILABLE: Record<BusUnavailableCode, string> = {
   BUS_BLOCKED: 'the broker is in alarm and takes nothing',
   BUS_TIMEOUT: 'it did not confirm in time',
   BUS_OVERLOADED: 'too many messages wait for their confirmation',
-  BUS_REFUSED: 'the message was refused, or the connection ended before it was confirmed',
+  BUS_REFUSED: 'the message was rejected, or the connection ended before it was confirmed',
 };
 
 export const BUS_UNAVAILABLE_CODES = Object.keys(UNAVAILABLE);

@@ -81,16 +81,16 @@ describe('spans of publishes', () => {
   });
 
   it('record why a publish was rejected', async () => {
-    const refusal = new BusUnavailableError('BUS_DOWN');
-    await expect(instrumentPublish('rabbitmq', anEvent(), () => Promise.reject(refusal))).rejects.toBe(
-      refusal,
+    const rejection = new BusUnavailableError('BUS_DOWN');
+    await expect(instrumentPublish('rabbitmq', anEvent(), () => Promise.reject(rejection))).rejects.toBe(
+      rejection,
     );
     expect(theSpan().status.code).toBe(SpanStatusCode.ERROR);
     expect(theSpan().attributes['error.type']).toBe('BUS_DOWN');
   });
 
   it('never hold a secret or a stack', async () => {
-    const error = new Error('refused: access_token=abcdef0123456789');
+    const error = new Error('rejected: access_token=abcdef0123456789');
     await expect(instrumentPublish('rabbitmq', anEvent(), () => Promise.reject(error))).rejects.toBe(error);
     const { status, attributes, events } = theSpan();
     expect(JSON.stringify([status, attributes])).not.toContain('abcdef');

@@ -25,7 +25,7 @@ const sentTotal = counter({
 
 const operationSeconds = histogram({
   name: 'messaging_client_operation_duration_seconds',
-  help: 'How long the bus took to confirm that an event is stored, or to refuse it',
+  help: 'How long the bus took to confirm that an event is stored, or to reject it',
   labelNames: ['messaging_system', 'messaging_operation_name', 'messaging_destination_name', 'error_type'],
   buckets: ADVISED_BUCKETS,
 });

@@ -312,13 +312,13 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
     const connection = await amqp.connect(vhost.url);
     const channel = await connection.createConfirmChannel();
     const ids = Array.from({ length: 40 }, () => anEvent());
-    const refused = Array.from({ length: 20 }, () => anEvent());
-    for (const event of [...refused, ...ids])
+    const rejected = Array.from({ length: 20 }, () => anEvent());
+    for (const event of [...rejected, ...ids])
       channel.sendToQueue(shardQueue(CONSUMER, 3), encodeMessage(event));
     await channel.waitForConfirms();
     await connection.close();
     await pool.query(
-      `ALTER TABLE bus.messages ADD CONSTRAINT refuses CHECK (NOT (content::jsonb ->> 'id' = ANY ('{${refused.map(({ id }) => id).join()}}')))`,
+      `ALTER TABLE bus.messages ADD CONSTRAINT rejects CHECK (NOT (content::jsonb ->> 'id' = ANY ('{${rejected.map(({ id }) => id).join()}}')))`,
     );
     try {
       await eventually(async () => {
@@ -326,11 +326,11 @@ async function leaveWork(bus: EventBus): Promise<{ failed: string; dead: string;
         expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length);
       });
     } finally {
-      await pool.query('ALTER TABLE bus.messages DROP CONSTRAINT refuses');
+      await pool.query('ALTER TABLE bus.messages DROP CONSTRAINT rejects');
     }
     await eventually(async () => {
       await newMover('postgresql', inUse).move();
-      expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length + refused.length);
+      expect((await pool.query('SELECT FROM bus.messages')).rowCount).toBe(ids.length + rejected.length);
     });
   });
 

@@ -72,7 +72,7 @@ type PublisherOptions = Pick<BusOptions, 'log' | 'publishDeadlineMs'> & { busHea
  */
 const PASSES = /^(?:40|57)/;
 
-const isRefusal = (error: unknown): boolean =>
+const isRejection = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && !PASSES.test(error.code ?? '');
 
 const affectsAll = (error: unknown): boolean =>
@@ -94,7 +94,7 @@ export class PostgresPublisher {
   private readonly report: ConnectionReport;
   private ready = false;
   /** When (`performance.now()`) to retry after a rejection that the check does not reproduce, such as a full disk. */
-  private refusedUntil: number | undefined;
+  private rejectedUntil: number | undefined;
   private probe: NodeJS.Timeout | undefined;
   /**
    * Bytes of unrouted events since the last measurement. Random at the start, so that short-lived processes measure as
@@ -103,7 +103,7 @@ export class PostgresPublisher {
   private unweighed = Math.random() * TRIM_EVERY_BYTES;
   private readonly groups = new PublishGroups({
     store: (group) => this.store(group),
-    isAboutMember: (error) => isRefusal(error) && !affectsAll(error),
+    isAboutMember: (error) => isRejection(error) && !affectsAll(error),
   });
   /** Consumers for which events were stored since the last notification. */
   private readonly unnotified = new Set<string>();
@@ -145,7 +145,7 @@ export class PostgresPublisher {
       stored.then(() => true),
       deadlineMs,
     ).catch((cause: unknown) => {
-      throw new BusUnavailableError(isRefusal(cause) ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
+      throw new BusUnavailableError(isRejection(cause) ? 'BUS_REFUSED' : 'BUS_DOWN', { cause });
     });
     if (inTime) return;
     // The caller no longer waits; a late failure is ignored.
@@ -174,11 +174,11 @@ export class PostgresPublisher {
       [stored] = rows;
     } catch (error) {
       // An error that affects the next ones too must not be rediscovered by each of them.
-      if (isRefusal(error) && affectsAll(error)) this.isRefused(error);
+      if (isRejection(error) && affectsAll(error)) this.isRejected(error);
       throw error;
     }
-    if (this.refusedUntil !== undefined) this.report.up();
-    this.refusedUntil = undefined;
+    if (this.rejectedUntil !== undefined) this.report.up();
+    this.rejectedUntil = undefined;
     if (!stored) return;
     this.notify(stored.consumers);
     this.weigh(stored.unroutedBytes);
@@ -217,15 +217,15 @@ export class PostgresPublisher {
   private async check(): Promise<void> {
     try {
       await this.pool.query(MAY_PUBLISH_SQL, [null, null, null, null, null]);
-      this.ready = performance.now() >= (this.refusedUntil ?? 0);
-      if (this.refusedUntil === undefined) this.report.up();
+      this.ready = performance.now() >= (this.rejectedUntil ?? 0);
+      if (this.rejectedUntil === undefined) this.report.up();
     } catch (error) {
       this.isDown(error);
     }
   }
 
-  private isRefused(error: unknown): void {
-    this.refusedUntil = performance.now() + REJECTION_PAUSE_MS;
+  private isRejected(error: unknown): void {
+    this.rejectedUntil = performance.now() + REJECTION_PAUSE_MS;
     this.isDown(error);
   }
 

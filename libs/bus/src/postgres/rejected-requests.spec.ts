@@ -13,7 +13,7 @@ import { openEventBus } from '../open-bus.js';
 
 jest.setTimeout(60_000);
 
-const consumer = 'refused';
+const consumer = 'rejected';
 
 /** Real: PostgreSQL, with a role that has only the permissions that a test grants. */
 describe('a PostgreSQL that rejects requests', () => {
@@ -135,7 +135,7 @@ describe('a PostgreSQL that rejects requests', () => {
   it('with a role that does not exist: logs it, and works once it does', async () => {
     await migrate();
     const opened = await openAs(role);
-    await isLoggedOnce(['publish'], /PostgreSQL refuses the user in DATABASE_URL/);
+    await isLoggedOnce(['publish'], /PostgreSQL rejects the user in DATABASE_URL/);
     await owner.query(`CREATE ROLE ${role} LOGIN SUPERUSER`);
     await eventually(() => expect(opened.isReady()).toBe(true));
     await consume(opened);

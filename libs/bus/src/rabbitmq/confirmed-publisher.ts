@@ -29,7 +29,7 @@ interface PublishSession extends Session {
   channel: ConfirmChannel;
   blocked: boolean;
   /** Publishes that wait for their confirm, by correlation id. */
-  pending: Map<string, (refusal?: BusUnavailableError) => void>;
+  pending: Map<string, (rejection?: BusUnavailableError) => void>;
   /** Messages sent and not confirmed by the broker, including those whose deadline has passed. */
   unconfirmed: number;
 }
@@ -64,23 +64,23 @@ export class ConfirmedPublisher {
   /** @throws BusUnavailableError at once when the broker is down or blocks publishers, else at the deadline. */
   publish(message: OutgoingMessage, deadlineMs = this.options.deadlineMs): Promise<void> {
     const session = this.#sessions.current;
-    if (!session) return refuse('BUS_DOWN', this.#sessions.lastCause);
-    if (session.blocked) return refuse('BUS_BLOCKED');
-    if (session.unconfirmed >= MAX_UNCONFIRMED) return refuse('BUS_OVERLOADED');
+    if (!session) return unavailable('BUS_DOWN', this.#sessions.lastCause);
+    if (session.blocked) return unavailable('BUS_BLOCKED');
+    if (session.unconfirmed >= MAX_UNCONFIRMED) return unavailable('BUS_OVERLOADED');
     const correlationId = String(++this.#published);
     return new Promise((resolve, reject) => {
-      const settle = (refusal?: BusUnavailableError): void => {
+      const complete = (rejection?: BusUnavailableError): void => {
         clearTimeout(deadline);
         session.pending.delete(correlationId);
-        if (refusal) reject(refusal);
+        if (rejection) reject(rejection);
         else resolve();
       };
-      const deadline = setTimeout(() => settle(new BusUnavailableError('BUS_TIMEOUT')), deadlineMs);
-      session.pending.set(correlationId, settle);
+      const deadline = setTimeout(() => complete(new BusUnavailableError('BUS_TIMEOUT')), deadlineMs);
+      session.pending.set(correlationId, complete);
       try {
-        send(session, message, correlationId, settle);
+        send(session, message, correlationId, complete);
       } catch (cause) {
-        settle(new BusUnavailableError('BUS_DOWN', { cause }));
+        complete(new BusUnavailableError('BUS_DOWN', { cause }));
       }
     });
   }
@@ -90,7 +90,7 @@ function send(
   session: PublishSession,
   { exchange, routingKey, content, messageId, headers }: OutgoingMessage,
   correlationId: string,
-  settle: (refusal?: BusUnavailableError) => void,
+  complete: (rejection?: BusUnavailableError) => void,
 ): void {
   const properties: Options.Publish = {
     persistent: true,
@@ -102,12 +102,12 @@ function send(
   };
   session.channel.publish(exchange, routingKey, content, properties, (cause: Error | null) => {
     session.unconfirmed -= 1;
-    settle(cause ? new BusUnavailableError('BUS_REFUSED', { cause }) : undefined);
+    complete(cause ? new BusUnavailableError('BUS_REFUSED', { cause }) : undefined);
   });
   session.unconfirmed += 1;
 }
 
-function refuse(code: BusUnavailableCode, cause?: Error): Promise<never> {
+function unavailable(code: BusUnavailableCode, cause?: Error): Promise<never> {
   return Promise.reject(new BusUnavailableError(code, { cause }));
 }
 
@@ -133,7 +133,7 @@ function openSession(options: PublisherOptions, onEnd: (cause: Error) => void): 
     });
     connection.on('blocked', () => {
       session.blocked = true;
-      for (const settle of session.pending.values()) settle(new BusUnavailableError('BUS_BLOCKED'));
+      for (const complete of session.pending.values()) complete(new BusUnavailableError('BUS_BLOCKED'));
     });
     connection.on('unblocked', () => {
       session.blocked = false;

@@ -36,7 +36,7 @@ export class DatabaseClient extends pg.Client {
 const PREPARED = /^-- prepared (\S+)\n/;
 
 /**
- * Codes with which a statement is refused, before it does anything, that would run without its name: a pooler such as
+ * Codes with which a statement is rejected, before it does anything, that would run without its name: a pooler such as
  * PgBouncer has given the connection another server process, which does not know it or knows it already; or a migration has
  * changed the columns that it returns.
  */

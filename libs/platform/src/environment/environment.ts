@@ -173,7 +173,7 @@ export function readEnvironment(
   const environment: Partial<Environment> = parsed.data;
   requireWholeApplication(names, environment);
   requireSignature(names, environment);
-  refusePublished(environment);
+  rejectPublished(environment);
   return environment;
 }
 
@@ -236,7 +236,7 @@ function requireSignature(names: readonly EnvironmentName[], environment: Partia
   ]);
 }
 
-function refusePublished(environment: Partial<Environment>): void {
+function rejectPublished(environment: Partial<Environment>): void {
   const {
     TOKEN_KEYS: keys,
     OPS_TOKEN: token,

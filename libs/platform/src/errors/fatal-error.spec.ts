@@ -24,7 +24,7 @@ describe('formatFatalError', () => {
   it('contains no secret', () => {
     const cause = new Error('connect amqp://relay:s3cr3t@broker:5672');
     const thrown = [
-      new Error('refused', { cause }),
+      new Error('rejected', { cause }),
       new StartupError('There is no such command: https://demo.bitrix24.com/rest/1/s3cr3t/'),
       new AggregateError([cause], ''),
       { accessToken: 's3cr3t' },

@@ -23,8 +23,8 @@ const sentences: Record<string, (error: Coded) => string> = {
     port === undefined
       ? 'Permission denied: this user may not read or write what is needed here.'
       : `This user may not listen on port ${port}: choose one above 1023.`,
-  '28P01': () => 'PostgreSQL refuses the password in DATABASE_URL.',
-  '28000': () => 'PostgreSQL refuses the user in DATABASE_URL.',
+  '28P01': () => 'PostgreSQL rejects the password in DATABASE_URL.',
+  '28000': () => 'PostgreSQL rejects the user in DATABASE_URL.',
   '3D000': () => 'The database named in DATABASE_URL does not exist: create it first.',
   '42501': () =>
     'The user in DATABASE_URL may not do what is needed here: it must own the database or its schemas.',

@@ -62,7 +62,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
   const connections = new Map<Socket, Connection>();
   let pendingBytes = 0;
 
-  function settle(connection: Connection): void {
+  function releaseBytes(connection: Connection): void {
     pendingBytes -= connection.pendingBytes;
     connection.pendingBytes = 0;
   }
@@ -80,7 +80,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
   }
 
   function makeRoomForBody(newest: Socket): void {
-    for (const connection of connections.values()) if (connection.request?.complete) settle(connection);
+    for (const connection of connections.values()) if (connection.request?.complete) releaseBytes(connection);
     let hasRoom = pendingBytes <= limits.maxPendingBytes;
     while (!hasRoom) {
       const isEvicted = evictOldest(newest, (connection) => connection.pendingBytes > 0);
@@ -91,7 +91,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
   function forget(socket: Socket): void {
     const connection = connections.get(socket);
     if (connection === undefined) return;
-    settle(connection);
+    releaseBytes(connection);
     connections.delete(socket);
   }
 
@@ -110,7 +110,7 @@ export function guardConnections(server: Server, limits: ConnectionLimits, maxBo
     pendingBytes += connection.pendingBytes;
     if (pendingBytes > limits.maxPendingBytes) makeRoomForBody(socket);
     response.once('close', () => {
-      settle(connection);
+      releaseBytes(connection);
       if (connection.request !== request) return;
       delete connection.request;
       if (!connections.delete(socket) || socket.destroyed) return;

@@ -177,15 +177,15 @@ function* webhookCodes(view: UnescapedView): Generator<Span> {
   }
 }
 
-/** Shapes that are secrets in any context; `looks` is a further condition. */
-const bare: readonly { shape: RegExp; looks?: (text: string) => boolean }[] = [
+/** Shapes that are secrets in any context; `matches` is a further condition. */
+const bare: readonly { shape: RegExp; matches?: (text: string) => boolean }[] = [
   // Not `basic authentication`.
   {
     shape: /(?<=\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{8,}/gi,
-    looks: (text) => !/^[a-z]+$/i.test(text) || /[a-z][A-Z]/.test(text),
+    matches: (text) => !/^[a-z]+$/i.test(text) || /[a-z][A-Z]/.test(text),
   },
   // Bitrix24's access and refresh tokens are longer; its member ids, UUIDs and trace ids are shorter.
-  { shape: /(?<![a-z0-9])[a-z0-9]{40,}/gi, looks: (text) => /\d/.test(text) && /[a-z]/i.test(text) },
+  { shape: /(?<![a-z0-9])[a-z0-9]{40,}/gi, matches: (text) => /\d/.test(text) && /[a-z]/i.test(text) },
   // 32 bytes in base64: a key of TOKEN_KEYS.
   { shape: /(?<![a-z0-9+/])[a-z0-9+/]{43}=/gi },
   // JSON.parse quotes its input.
@@ -193,9 +193,9 @@ const bare: readonly { shape: RegExp; looks?: (text: string) => boolean }[] = [
 ];
 
 function* bareSecrets({ text }: UnescapedView): Generator<Span> {
-  for (const { shape, looks } of bare) {
+  for (const { shape, matches } of bare) {
     for (const { 0: found, index } of text.matchAll(shape)) {
-      if (looks?.(found) ?? true) yield [index, index + found.length];
+      if (matches?.(found) ?? true) yield [index, index + found.length];
     }
   }
 }

@@ -116,7 +116,7 @@ describe('a span’s texts', () => {
       count: 7,
       plain: 'as it is',
     });
-    span.setStatus({ code: SpanStatusCode.ERROR, message: 'refused: access_token=abcdef' });
+    span.setStatus({ code: SpanStatusCode.ERROR, message: 'rejected: access_token=abcdef' });
     span.end();
     const [exported] = exporter.getFinishedSpans();
     expect(exported?.attributes).toMatchObject({ count: 7, plain: 'as it is' });

@@ -99,7 +99,7 @@ export class CredentialsEntity {
   /** When the portal accepted the token after doubt; null after each refresh. */
   @Column('timestamptz', { name: 'accepted_at', nullable: true }) acceptedAt: Date | null;
   /** Since when the portal rejects the token (`credential-health.ts`). */
-  @Column('timestamptz', { name: 'refused_since', nullable: true }) refusedSince: Date | null;
+  @Column('timestamptz', { name: 'refused_since', nullable: true }) rejectedSince: Date | null;
   /** Time of the next probe in `needs-reauth`. */
   @Column('timestamptz', { name: 'next_probe_at', nullable: true }) nextProbeAt: Date | null;
   /** Last relocation request to the OAuth server, after a 302 of the portal. */
@@ -146,7 +146,7 @@ export class TokenRequestBudgetEntity {
 export class ClaimTokenRequestEntity {
   @PrimaryColumn('bytea', { name: 'proof_hash' }) proofHash: Buffer;
   @Column('bytea') source: Buffer;
-  @Column('boolean') refused: boolean;
+  @Column('boolean', { name: 'refused' }) rejected: boolean;
   @Column('timestamptz', { name: 'begun_at' }) begunAt: Date;
 }
 

@@ -100,7 +100,7 @@ describe('SecretBox', () => {
     );
   });
 
-  it('refuses to be made without a proper key', () => {
+  it('is not made without a proper key', () => {
     expect(() => new SecretBox([])).toThrow(RangeError);
     expect(() => new SecretBox([{ id: 'short', key: randomBytes(16) }])).toThrow(/short .* not 32 bytes/);
     expect(() => new SecretBox([{ id: 'a:b', key: k1.key }])).toThrow(RangeError);

@@ -91,11 +91,11 @@ describe('the budget of token requests for claims', () => {
     expect(await one('flooder')).toBe('admitted');
   });
 
-  it('remembers for an hour what was refused, and nothing that can be read', async () => {
+  it('remembers for an hour what was rejected, and nothing that can be read', async () => {
     const token = made();
     expect(await one('a', token)).toBe('admitted');
-    await there.noteRefused(token);
-    expect([await one('a', token), await one('b', token)]).toEqual(['refused-before', 'refused-before']);
+    await there.noteRejected(token);
+    expect([await one('a', token), await one('b', token)]).toEqual(['rejected-before', 'rejected-before']);
     const rows = JSON.stringify(
       await source.query('SELECT encode(proof_hash, $1) FROM portals.claim_exchanges', ['escape']),
     );

@@ -17,10 +17,10 @@ const STOCK_LEFT_BY_HEAVY = STOCK.size / 2;
 const REMEMBERED_FOR = '1 hour';
 
 /**
- * `admitted`: send the token request now; it is counted. `refused-before`: the OAuth server has rejected it already.
+ * `admitted`: send the token request now; it is counted. `rejected-before`: the OAuth server has rejected it already.
  * `too-many`: the budget is exhausted now. `too-many-of-source`: the source has exhausted its part.
  */
-export type Admission = 'admitted' | 'refused-before' | 'too-many' | 'too-many-of-source';
+export type Admission = 'admitted' | 'rejected-before' | 'too-many' | 'too-many-of-source';
 
 export interface OfferedProof {
   refreshToken: string;
@@ -69,7 +69,7 @@ export class TokenRequestBudget {
       [hashOfProof(proof.refreshToken), hashOfSource(proof.source)],
     );
     if (row?.taken) return 'admitted';
-    if (row?.refused) return 'refused-before';
+    if (row?.refused) return 'rejected-before';
     return row?.heavy ? 'too-many-of-source' : 'too-many';
   }
 
@@ -83,7 +83,7 @@ export class TokenRequestBudget {
   }
 
   /** Remembers a refresh token that the OAuth server has rejected, or that belonged to another portal. */
-  async noteRefused(refreshToken: string): Promise<void> {
+  async noteRejected(refreshToken: string): Promise<void> {
     await this.dataSource.query(
       'UPDATE portals.claim_exchanges SET refused = true, begun_at = clock_timestamp() WHERE proof_hash = $1',
       [hashOfProof(refreshToken)],

@@ -114,7 +114,7 @@ describe('WebhookPairs', () => {
   });
 
   it.each(['http://one.bitrix24.com/rest/1/s/', 'https://127.0.0.1/rest/1/s/', 'x'])(
-    'refuses the address %s',
+    'rejects the address %s',
     async (webhookUrl) => {
       await expect(pairs.add({ ...pair, webhookUrl })).rejects.toMatchObject({ code: 'BAD_ADDRESS' });
     },

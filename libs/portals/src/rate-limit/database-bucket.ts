@@ -91,15 +91,15 @@ const DELAY_SQL = prepared(
 
 const THROTTLE_DOWN_SQL = `
   WITH ${LOCKED_BUCKET},
-  refused AS MATERIALIZED (
+  rejected AS MATERIALIZED (
     SELECT *, least(places, leaked + line) AS ticket FROM bucket
     WHERE leaked + line >= refused_place + 1 AND NOT unlimited
   )
   UPDATE portals.rate_buckets AS row
-  SET refused_place = refused.ticket, leaked = refused.ticket - x, leaked_at = refused.now,
-    share = greatest(${BUCKET_RULES.minMultiplier}, refused.share * ${BUCKET_RULES.decreaseFactor}::float8),
-    bulk_from = refused.bulk_from + (refused.ticket - x) - refused.leaked
-  FROM refused WHERE row.member_id = refused.member_id
+  SET refused_place = rejected.ticket, leaked = rejected.ticket - x, leaked_at = rejected.now,
+    share = greatest(${BUCKET_RULES.minMultiplier}, rejected.share * ${BUCKET_RULES.decreaseFactor}::float8),
+    bulk_from = rejected.bulk_from + (rejected.ticket - x) - rejected.leaked
+  FROM rejected WHERE row.member_id = rejected.member_id
   RETURNING row.share AS "rateMultiplier"`;
 
 const RELEASE_SQL = `

@@ -30,7 +30,7 @@ class ScriptedBucket {
 }
 
 const granted = (ticket: number, waitMs = 0): Ticket => ({ granted: true, ticket, waitMs });
-const refused = (waitMs: number): Ticket => ({ granted: false, waitMs });
+const rejected = (waitMs: number): Ticket => ({ granted: false, waitMs });
 
 const timesThatReserve = (reserve: () => Record<string, number>): PortalOperatingTimes => ({
   reserve: () => Promise.resolve(new Map(Object.entries(reserve()))),
@@ -65,7 +65,7 @@ describe('a request that waits for a ticket', () => {
   });
 
   it('lets background requests ask one after the other, in their order, and interactive ones at once', async () => {
-    bucket.answers = [granted(1), refused(200), granted(2), granted(3), granted(4)];
+    bucket.answers = [granted(1), rejected(200), granted(2), granted(3), granted(4)];
     const order: string[] = [];
     const note = async (priority: Priority, name: string): Promise<void> => {
       await limiter.admit({ priority, methods: [] });
@@ -91,7 +91,7 @@ describe('a request that waits for a ticket', () => {
 
   it('goes on with the others when one in the background queue fails or gives up', async () => {
     const end = new AbortController();
-    bucket.answers = [refused(50), granted(1), granted(2)];
+    bucket.answers = [rejected(50), granted(1), granted(2)];
     const first = admit('background');
     const gone = admit('background', end.signal);
     const last = admit('background');

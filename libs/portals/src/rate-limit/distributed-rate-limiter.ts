@@ -24,9 +24,9 @@ const waitSeconds = histogram({
 });
 /** The names that the metric has had from its first version. */
 const METRIC_LABELS: Record<Priority, string> = { interactive: 'live', background: 'bulk' };
-const refusedTotal = counter({
+const rejectedTotal = counter({
   name: 'relay_rest_refused_total',
-  help: 'Requests refused with QUERY_LIMIT_EXCEEDED: others call the portal from our address',
+  help: 'Requests rejected with QUERY_LIMIT_EXCEEDED: others call the portal from our address',
 });
 
 /** After a longer wait the ticket is checked again before sending: there may have been a rejection meanwhile. */
@@ -56,8 +56,8 @@ export class DistributedRateLimiter implements RateLimiter {
     return throttled;
   }
 
-  async refused(): Promise<void> {
-    refusedTotal.inc();
+  async rejected(): Promise<void> {
+    rejectedTotal.inc();
     await this.bucket.throttleDown();
   }
 

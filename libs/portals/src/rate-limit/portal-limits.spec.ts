@@ -70,7 +70,7 @@ describe('PortalLimits', () => {
     await expect(bucket().take('interactive')).resolves.toMatchObject({ waitMs: 0 });
   });
 
-  it('refuses what is no limit, and portals that nobody knows', async () => {
+  it('rejects what is no limit, and portals that nobody knows', async () => {
     const bad: GivenLimit[] = [
       { rate: 0, burst: 50 },
       { rate: 2, burst: -1 },

@@ -17,7 +17,7 @@ const usage = (operatingSeconds: number, resetsInMs = 300_000): MethodUsage => (
   resetsInMs,
   exhausted: false,
 });
-const refusal: MethodUsage = {
+const rejection: MethodUsage = {
   method: list,
   operatingSeconds: undefined,
   resetsInMs: 300_000,
@@ -79,9 +79,9 @@ describe('PortalRateLimiter', () => {
     await expect(rows()).resolves.toEqual([]);
   });
 
-  it('pauses a method for all processes when it was refused to one, and no other method', async () => {
+  it('pauses a method for all processes when it was rejected for one, and no other method', async () => {
     await expect(throttledOf(there, [list])).resolves.toEqual(new Map());
-    await here.observe([refusal]);
+    await here.observe([rejection]);
     const paused = await eventually(async () => {
       const found = await throttledOf(there, [list, 'crm.item.get']);
       expect(found.size).toBe(1);
@@ -95,7 +95,7 @@ describe('PortalRateLimiter', () => {
   });
 
   it('keeps portals apart', async () => {
-    await here.observe([refusal]);
+    await here.observe([rejection]);
     const other = new PortalRateLimiter(sources[0], silentLog).of('m2');
     await expect(throttledOf(other, [list])).resolves.toEqual(new Map());
   });
@@ -129,7 +129,7 @@ describe('PortalRateLimiter', () => {
   });
 
   it('forgets a method that nobody has called for ten minutes after its reset', async () => {
-    await here.observe([refusal]);
+    await here.observe([rejection]);
     await sources[0].query(
       `UPDATE portals.operating_times
        SET resets_at = now() - interval '11 minutes', next_at = now() + interval '1 hour'`,
@@ -138,18 +138,18 @@ describe('PortalRateLimiter', () => {
   });
 
   it('leaves nothing of a portal that was deleted, and tolerates usage samples that come after that', async () => {
-    await here.observe([refusal]);
+    await here.observe([rejection]);
     await sources[0].query(`DELETE FROM portals.portals WHERE member_id = 'm1'`);
     await expect(rows()).resolves.toEqual([]);
     const { log, lines } = keptLog();
-    await new PortalRateLimiter(sources[0], log).of('m1').observe([refusal]);
+    await new PortalRateLimiter(sources[0], log).of('m1').observe([rejection]);
     expect(lines.map(({ level }) => level)).toEqual(['warn']);
   });
 
-  it('counts waits by work and refusals, never by portal', async () => {
+  it('counts waits by work and rejections, never by portal', async () => {
     await new PortalLimits(sources[0]).setLimit('m1', 'free');
     await here.admit({ priority: 'background', methods: [] });
-    await here.refused();
+    await here.rejected();
     const text = await register.metrics();
     expect(text).toMatch(/relay_rest_wait_seconds_count\{work="bulk"\} [1-9]/);
     expect(text).toMatch(/relay_rest_refused_total [1-9]/);

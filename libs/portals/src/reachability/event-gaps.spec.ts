@@ -14,7 +14,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const answered: RequestOutcome = { ok: true, method: 'profile' };
 
-function refused(code: string): RequestOutcome {
+function rejected(code: string): RequestOutcome {
   return { ok: false, method: 'batch', error: new Bitrix24Error(code, { method: 'batch', httpStatus: 401 }) };
 }
 
@@ -65,12 +65,12 @@ describe('a time whose events are missed', () => {
   it.each(['PAYMENT_REQUIRED', 'ACCESS_DENIED'])(
     'after %s begins within the day before, when the portal was asked last, and ends when it answers',
     async (code) => {
-      await circuitBreaker.note(memberId, refused(code));
+      await circuitBreaker.note(memberId, rejected(code));
       expect(await ended()).toBeUndefined();
       await change(`suspended_until = now() - interval '1 s'`);
       await circuitBreaker.admit(memberId);
-      // The next try is refused as well: it is one gap.
-      await circuitBreaker.note(memberId, refused(code));
+      // The next try is rejected as well: it is one gap.
+      await circuitBreaker.note(memberId, rejected(code));
       expect(await ended()).toBeUndefined();
       await change(`suspended_until = now() - interval '1 s'`);
       await circuitBreaker.admit(memberId);
@@ -87,7 +87,7 @@ describe('a time whose events are missed', () => {
   it.each(['OVERLOAD_LIMIT', 'PORTAL_DELETED'])(
     'is none after %s: the portal keeps its records',
     async (code) => {
-      await circuitBreaker.note(memberId, refused(code));
+      await circuitBreaker.note(memberId, rejected(code));
       await circuitBreaker.resume(memberId);
       await circuitBreaker.note(memberId, answered);
       expect(await ended()).toBeUndefined();
@@ -95,14 +95,14 @@ describe('a time whose events are missed', () => {
   );
 
   it('lasts until a portal that an operator has resumed has answered, and ends with another install', async () => {
-    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await circuitBreaker.resume(memberId);
     expect(await ended()).toBeUndefined();
     circuitBreaker.noteResuming(memberId);
     await circuitBreaker.note(memberId, answered);
     const first = await ended();
     expect(first).toBeDefined();
-    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await new PortalRepository(source, database.box, []).install(oauth.grant(memberId), {});
     // Not within the hour.
     expect(await ended()).toBe(first);
@@ -112,14 +112,14 @@ describe('a time whose events are missed', () => {
 
   it('ends once an hour, and is one row, however often the portal is paid and is not', async () => {
     const flip = async (): Promise<void> => {
-      await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+      await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
       await circuitBreaker.resume(memberId);
       circuitBreaker.noteResuming(memberId);
       await circuitBreaker.note(memberId, answered);
       await gaps.begin(memberId, 'WRONG_LICENSE', new Date());
       await gaps.endWrongLicense(memberId);
     };
-    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await circuitBreaker.resume(memberId);
     circuitBreaker.noteResuming(memberId);
     await circuitBreaker.note(memberId, answered);
@@ -150,7 +150,7 @@ describe('a time whose events are missed', () => {
 
   it('of a plan that never allows the queue does not hide that another one is over', async () => {
     await gaps.begin(memberId, 'WRONG_LICENSE', new Date());
-    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await circuitBreaker.resume(memberId);
     circuitBreaker.noteResuming(memberId);
     await circuitBreaker.note(memberId, answered);
@@ -218,7 +218,7 @@ describe('a time whose events are missed', () => {
   });
 
   it('is forgotten after a month, with the next one, and with the portal', async () => {
-    await circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await circuitBreaker.resume(memberId);
     await source.query(`UPDATE portals.event_gaps SET ended_at = now() - interval '31 days'`);
     await gaps.begin(memberId, 'WRONG_LICENSE', new Date());

@@ -22,7 +22,7 @@ export interface EventGap {
 }
 
 /**
- * A portal is asked at least once a day (its handlers), so what it refuses now it did not refuse a day ago.
+ * A portal is asked at least once a day (its handlers), so what it rejects now it did not reject a day ago.
  * @see EventGaps.begin
  */
 const ASKED_EVERY = `interval '1 day'`;
@@ -80,24 +80,24 @@ export class EventGaps {
     );
   }
 
-  /** The portal may delete, within `settlesInMs`, records that were refreshed since `beganAt`. */
-  async recordLostAnswer(memberId: string, beganAt: Date, settlesInMs: number): Promise<void> {
+  /** The portal may delete, within `withinMs`, records that were refreshed since `beganAt`. */
+  async recordLostAnswer(memberId: string, beganAt: Date, withinMs: number): Promise<void> {
     await this.removeOld(memberId);
     await this.dataSource.query(
-      `WITH given AS (SELECT clock_timestamp() + make_interval(secs => $3) AS settled_at),
+      `WITH given AS (SELECT clock_timestamp() + make_interval(secs => $3) AS deleted_until),
        covered AS (
          UPDATE portals.event_gaps g SET began_at = least(g.began_at, $2),
-           ended_at = CASE WHEN g.ended_at IS NOT NULL THEN greatest(g.ended_at, settled_at) END
+           ended_at = CASE WHEN g.ended_at IS NOT NULL THEN greatest(g.ended_at, deleted_until) END
          FROM given WHERE g.id = (SELECT max(id) FROM portals.event_gaps WHERE member_id = $1)
            AND (g.ended_at IS NULL OR (g.ended_at > clock_timestamp()
              -- Put off for ever, what one lost answer has deleted would never be looked for.
-             AND (g.ended_at >= settled_at OR g.began_at > clock_timestamp() - ${EVERY})))
+             AND (g.ended_at >= deleted_until OR g.began_at > clock_timestamp() - ${EVERY})))
          RETURNING 1)
        INSERT INTO portals.event_gaps (member_id, reason, began_at, ended_at)
-       SELECT member_id, 'LOST_ANSWER', $2, greatest(settled_at,
+       SELECT member_id, 'LOST_ANSWER', $2, greatest(deleted_until,
          (SELECT max(ended_at) + ${EVERY} FROM portals.event_gaps WHERE member_id = $1))
        FROM portals.portals, given WHERE member_id = $1 AND NOT EXISTS (SELECT FROM covered)`,
-      [memberId, beganAt, settlesInMs / 1_000],
+      [memberId, beganAt, withinMs / 1_000],
     );
   }
 

@@ -60,7 +60,7 @@ describe('Reachability', () => {
   }
 
   /** What the control plane does each minute: a portal that is to be tested posts ONAPPTEST, if that gets through. */
-  async function look() {
+  async function check() {
     await flush();
     const { toTest, changes } = await reachability.check();
     for (const memberId of toTest) {
@@ -79,17 +79,17 @@ describe('Reachability', () => {
     while (nowMs < untilMs) {
       nowMs += stepMs;
       during();
-      changes.push(...(await look()).map((change) => ({ ...change, afterMs: nowMs - beganAt })));
+      changes.push(...(await check()).map((change) => ({ ...change, afterMs: nowMs - beganAt })));
     }
     return changes;
   }
 
-  /** The past: like `pass`, with one look a day. */
+  /** The past: like `pass`, with one check a day. */
   async function live(untilMs: number, during: () => void, stepMs: number): Promise<void> {
     while (nowMs < untilMs) {
       nowMs += stepMs;
       during();
-      await (nowMs % DAY === 0 ? look() : flush());
+      await (nowMs % DAY === 0 ? check() : flush());
     }
   }
 
@@ -130,7 +130,7 @@ describe('Reachability', () => {
       expect.objectContaining({ memberId: 'm1', isUnreachable: true, reason: 'test' }),
     ]);
     const silenceMs = changes[0]?.afterMs ?? 0;
-    // Four quarters of an hour in which an event is usual; a look each ten minutes, and a second test.
+    // Four quarters of an hour in which an event is usual; a check each ten minutes, and a second test.
     expect(silenceMs).toBeGreaterThanOrEqual(50 * MINUTE);
     expect(silenceMs).toBeLessThanOrEqual(85 * MINUTE);
     expect(requests[0]?.atMs).toBeGreaterThan(monday + 10 * HOUR + 50 * MINUTE);
@@ -143,14 +143,14 @@ describe('Reachability', () => {
     isBlocked = false;
     post('m1');
     nowMs += MINUTE;
-    await expect(look()).resolves.toEqual([{ memberId: 'm1', reason: 'test', isUnreachable: false }]);
+    await expect(check()).resolves.toEqual([{ memberId: 'm1', reason: 'test', isUnreachable: false }]);
     await expect(states()).resolves.toEqual({ installed: 1 });
   }, 60_000);
 
   it('is tested no sooner than a busy portal can be silent, and a burst is one sign of life', async () => {
     await install(1);
     await live(START + 8 * DAY, () => post('m1'), 10 * MINUTE);
-    await look();
+    await check();
     requests = [];
     isBlocked = true;
     const [change] = await pass(nowMs + 3 * HOUR);
@@ -181,18 +181,18 @@ describe('Reachability', () => {
 
   it('is unreachable when two tests in a row do not arrive, not when one does not, and by whoever tests', async () => {
     await install(1);
-    await look();
+    await check();
     await expect(reachability.saveTest('m1', 'missed')).resolves.toBeUndefined();
     nowMs += 30_000;
     post('m1', 'ONAPPTEST', 1);
     nowMs += MINUTE;
-    await expect(look()).resolves.toEqual([]);
+    await expect(check()).resolves.toEqual([]);
     expect(requests).toEqual([]);
     await reachability.saveTest('m1', 'untestable');
     await expect(reachability.saveTest('m1', 'missed')).resolves.toBeUndefined();
     nowMs += MINUTE;
     isBlocked = true;
-    await expect(look()).resolves.toEqual([{ memberId: 'm1', reason: 'test', isUnreachable: true }]);
+    await expect(check()).resolves.toEqual([{ memberId: 'm1', reason: 'test', isUnreachable: true }]);
     expect(requests).toHaveLength(1);
     expect(await source.query('SELECT reason FROM portals.event_gaps')).toEqual([{ reason: 'UNREACHABLE' }]);
     // A job that was repeated, or another process.
@@ -219,7 +219,7 @@ describe('Reachability', () => {
   it('ends with a new installation of the portal', async () => {
     await install(1);
     isBlocked = true;
-    await look();
+    await check();
     await reachability.saveTest('m1', 'missed');
     await reachability.saveTest('m1', 'missed');
     await expect(states()).resolves.toEqual({ unreachable: 1 });
@@ -232,13 +232,13 @@ describe('Reachability', () => {
     it('shows what keeps coming there alone, although tests arrive, until an event comes online', async () => {
       await install(1, { mode: 'both' });
       post('m1');
-      await look();
+      await check();
       for (let polls = 0; polls < 4; polls += 1) {
         nowMs += 5 * MINUTE;
         // Signals, too.
         post('m1', 'ONOFFLINEEVENT');
         await poll(35_000, 40_000);
-        const changes = await look();
+        const changes = await check();
         expect(changes).toEqual(
           polls < 2
             ? []
@@ -252,9 +252,9 @@ describe('Reachability', () => {
       );
       post('m1', 'ONAPPTEST');
       nowMs += MINUTE;
-      await expect(look()).resolves.toEqual([]);
+      await expect(check()).resolves.toEqual([]);
       post('m1');
-      await expect(look()).resolves.toEqual([
+      await expect(check()).resolves.toEqual([
         { memberId: 'm1', reason: 'offline-only', isUnreachable: false },
       ]);
       await expect(reachability.reports()).resolves.toMatchObject(
@@ -265,12 +265,12 @@ describe('Reachability', () => {
     it('does not show what was recorded while the gateway was away, nor what came online too', async () => {
       await install(1, { mode: 'both' });
       post('m1');
-      await look();
+      await check();
       nowMs += 3 * HOUR;
       for (let polls = 0; polls < 4; polls += 1) {
         nowMs += 5 * MINUTE;
         await poll(HOUR, 2 * HOUR);
-        expect(await look()).toEqual([]);
+        expect(await check()).toEqual([]);
       }
       await expect(reachability.reports()).resolves.toMatchObject(new Map([['m1', { onlyOffline: 8 }]]));
       for (let polls = 0; polls < 4; polls += 1) {
@@ -278,7 +278,7 @@ describe('Reachability', () => {
         post('m1');
         await flush();
         await poll(2_000, 35_000);
-        expect(await look()).toEqual([]);
+        expect(await check()).toEqual([]);
       }
       await expect(reachability.reports()).resolves.toMatchObject(new Map([['m1', { onlyOffline: 0 }]]));
     });

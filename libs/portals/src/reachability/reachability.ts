@@ -18,7 +18,7 @@ const UNTESTABLE_MS = HOUR_MS;
 /** A while of fresh records that did not come online is no coincidence, and no restart of a gateway. */
 const MISSING_MS = 10 * 60_000;
 const MISSING_VISITS = 3;
-/** Between looks at a portal; a look costs no request. */
+/** Between checks of a portal; a check costs no request. */
 const CHECK_INTERVAL_MS = 10 * 60_000;
 /** Portals of one statement. */
 const PAGE_SIZE = 500;
@@ -71,7 +71,7 @@ interface CheckedRow {
   isMissing: boolean;
 }
 
-/** What a look at a portal leads to; `change` if its state is another. */
+/** What a check of a portal leads to; `change` if its state is another. */
 interface Decision {
   nextCheckAtMs: number;
   failedTests: number;
@@ -94,7 +94,7 @@ export class Reachability {
     private readonly now: () => number = Date.now,
   ) {}
 
-  /** Looks at the portals whose time has come. For the leader. @returns portals to test, and changes of state */
+  /** Checks the portals that are due. For the leader. @returns portals to test, and changes of state */
   async check(): Promise<{ toTest: string[]; changes: ReachabilityChange[] }> {
     await this.watchNew();
     const [toTest, changes] = [new Array<string>(), new Array<ReachabilityChange>()];
@@ -249,32 +249,32 @@ export class Reachability {
 
 function decide(row: CheckedRow, usual: UsualRate, nowMs: number): Decision {
   const { memberId, reason, unreachableSince, heardAt, eventAt, missedAt } = row;
-  const nextLookAtMs = nowMs + CHECK_INTERVAL_MS;
+  const nextRegularAtMs = nowMs + CHECK_INTERVAL_MS;
   if (row.isUnreachable && reason !== null) {
     const sign = reason === 'test' ? heardAt : eventAt;
     if (sign && unreachableSince && sign > unreachableSince) {
       return {
-        nextCheckAtMs: nextLookAtMs,
+        nextCheckAtMs: nextRegularAtMs,
         failedTests: 0,
         change: { memberId, reason, isUnreachable: false },
       };
     }
     const { failedTests } = row;
     // That ONAPPTEST arrives would not show that the others do.
-    if (reason === 'offline-only') return { nextCheckAtMs: nextLookAtMs, failedTests };
+    if (reason === 'offline-only') return { nextCheckAtMs: nextRegularAtMs, failedTests };
     return { nextCheckAtMs: nowMs + REQUEST_TIMEOUT_MS, failedTests, isTestDue: true };
   }
   const failedTests = heardAt && missedAt && heardAt > missedAt ? 0 : row.failedTests;
   if (row.isMissing) {
     const change = { memberId, reason: 'offline-only', isUnreachable: true } as const;
-    return { nextCheckAtMs: nextLookAtMs, failedTests, change };
+    return { nextCheckAtMs: nextRegularAtMs, failedTests, change };
   }
   const silentAtMs = silentAt(usual, lastSignOf(row), maxSilenceMs(memberId));
   if (silentAtMs <= nowMs || failedTests > 0) {
     return { nextCheckAtMs: nowMs + REQUEST_TIMEOUT_MS, failedTests, isTestDue: true };
   }
   // What comes meanwhile may begin hours in which silence is unusual sooner.
-  return { nextCheckAtMs: Math.min(silentAtMs, nextLookAtMs), failedTests };
+  return { nextCheckAtMs: Math.min(silentAtMs, nextRegularAtMs), failedTests };
 }
 
 /** The last proof that the portal reaches us, or the beginning of the time in which there should be one. */

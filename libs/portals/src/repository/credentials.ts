@@ -10,7 +10,7 @@ import { countChanged, queryRows } from '../database/sql.js';
 import { domainOf, hostOf } from './portal-domain.js';
 
 /** Health columns of a new credential. */
-const UNTRIED = { earlyRefreshes: 0, acceptedAt: null, refusedSince: null, nextProbeAt: null } as const;
+const UNTRIED = { earlyRefreshes: 0, acceptedAt: null, rejectedSince: null, nextProbeAt: null } as const;
 
 export async function saveOAuthCredentials(
   manager: EntityManager,

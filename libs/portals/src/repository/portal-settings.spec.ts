@@ -126,7 +126,7 @@ describe('PortalSettings', () => {
       'no consumer radoi has said what may be set for it (did you mean radio?); there are: radio, tv',
     ],
     ['radio', { volume: 1, x: 'x'.repeat(20_000) }, 'settings have 16384 characters at most'],
-  ])('of %s refuses %j, and says what would be right', async (consumer, value, message) => {
+  ])('of %s rejects %j, and says what would be right', async (consumer, value, message) => {
     await settings.declare(
       'radio',
       volume.extend({ bands: z.strictObject({ only: z.array(z.int()).optional() }).optional() }),

@@ -58,9 +58,9 @@ describe('a test of a portal’s events', () => {
     await expect(awaited).resolves.toBeGreaterThanOrEqual(0);
   });
 
-  it('leaves nothing behind when the portal refuses', async () => {
-    whenCalled = () => Promise.reject(new Error('refused'));
-    await expect(tests.probe('m1')).rejects.toThrow('refused');
+  it('leaves nothing behind when the portal rejects', async () => {
+    whenCalled = () => Promise.reject(new Error('rejected'));
+    await expect(tests.probe('m1')).rejects.toThrow('rejected');
     await expect(source.query('SELECT FROM portals.event_tests')).resolves.toEqual([]);
   });
 

@@ -19,7 +19,7 @@ const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
 const minute = 60_000;
 const answered: RequestOutcome = { ok: true, method: 'profile' };
 
-function refused(code: string, { method = 'batch', httpStatus = 503 } = {}): RequestOutcome {
+function rejected(code: string, { method = 'batch', httpStatus = 503 } = {}): RequestOutcome {
   return { ok: false, method, error: new Bitrix24Error(code, { method, httpStatus }) };
 }
 
@@ -96,7 +96,7 @@ describe('a suspended portal', () => {
     ['PAYMENT_REQUIRED', 60 * minute],
     ['ACCESS_DENIED', 60 * minute],
   ])('after %s is not called until its next try, in any process', async (code, pauseMs) => {
-    await one.circuitBreaker.note(memberId, refused(code));
+    await one.circuitBreaker.note(memberId, rejected(code));
     expect(await row()).toMatchObject({ state: 'suspended', reason: code, times: 1 });
     await waits(pauseMs);
     const retryAfterMs = expect.any(Number);
@@ -115,10 +115,10 @@ describe('a suspended portal', () => {
 
   it.each<[string, RequestOutcome]>([
     ['an answer', answered],
-    ['a refused item', refused('ACCESS_DENIED', { method: 'crm.item.get', httpStatus: 403 })],
-    ['a limit', refused('QUERY_LIMIT_EXCEEDED')],
-    ['a failure of the server', refused('INTERNAL_SERVER_ERROR', { httpStatus: 500 })],
-    ['what is not there', refused('NOT_FOUND', { method: 'crm.item.get', httpStatus: 400 })],
+    ['a rejected item', rejected('ACCESS_DENIED', { method: 'crm.item.get', httpStatus: 403 })],
+    ['a limit', rejected('QUERY_LIMIT_EXCEEDED')],
+    ['a failure of the server', rejected('INTERNAL_SERVER_ERROR', { httpStatus: 500 })],
+    ['what is not there', rejected('NOT_FOUND', { method: 'crm.item.get', httpStatus: 400 })],
   ])('is not made by %s', async (_, outcome) => {
     await one.circuitBreaker.note(memberId, outcome);
     expect((await row()).state).toBe('installed');
@@ -126,22 +126,22 @@ describe('a suspended portal', () => {
   });
 
   it('is told to wait for ten minutes at most, so that an end of it is noticed', async () => {
-    await one.circuitBreaker.note(memberId, refused('PAYMENT_REQUIRED'));
+    await one.circuitBreaker.note(memberId, rejected('PAYMENT_REQUIRED'));
     await expect(one.tokens.access()).rejects.toMatchObject({ retryAfterMs: 10 * minute });
   });
 
   it('is suspended once by all the requests that hear it at the same time', async () => {
     const processes = [one, newProcess(source), newProcess(source)];
     const notes = processes.flatMap(({ circuitBreaker }) => [
-      circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT')),
-      circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT')),
+      circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT')),
+      circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT')),
     ]);
     await Promise.all(notes);
     expect(await row()).toMatchObject({ times: 1 });
   });
 
   it('is tried by exactly one process when it is due', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await makeDue();
     const processes = await Promise.all(
       Array.from({ length: 6 }, async () => newProcess(await database.connect())),
@@ -153,7 +153,7 @@ describe('a suspended portal', () => {
   });
 
   it('works again when its try is answered, and every process hears of it', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await makeDue();
     const heard: unknown[] = [];
     const postgresListener = new PostgresListener({ databaseUrl: database.url, log: keptLog().log });
@@ -174,11 +174,11 @@ describe('a suspended portal', () => {
   });
 
   it('is left alone for longer with every try that fails, six hours at most', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     for (const pauseMinutes of [20, 40, 80, 160, 320, 360, 360]) {
       await makeDue();
       await one.tokens.access();
-      await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+      await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
       await waits(pauseMinutes * minute);
       await expect(one.tokens.access()).rejects.toMatchObject({ code: 'PORTAL_SUSPENDED' });
     }
@@ -186,15 +186,15 @@ describe('a suspended portal', () => {
 
   it('stays so for what was sent before it, whatever its answer', async () => {
     const late = newProcess(source);
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
-    for (const outcome of [answered, refused('OVERLOAD_LIMIT')]) {
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
+    for (const outcome of [answered, rejected('OVERLOAD_LIMIT')]) {
       await late.circuitBreaker.note(memberId, outcome);
       expect(await row()).toMatchObject({ state: 'suspended', times: 1 });
     }
   });
 
   it('is tried by another process when the one that tried it never said how it went', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await makeDue();
     await one.tokens.access();
     const other = newProcess(source);
@@ -209,13 +209,13 @@ describe('a suspended portal', () => {
   });
 
   it('is what an unpaid application gets at its token refresh; the pair is kept', async () => {
-    oauth.refusal = 'PAYMENT_REQUIRED';
+    oauth.rejection = 'PAYMENT_REQUIRED';
     await expect(one.tokens.refresh(stale)).rejects.toMatchObject({
       code: 'PORTAL_SUSPENDED',
       recovery: 'wait',
     });
     expect(await row()).toMatchObject({ state: 'suspended', reason: 'PAYMENT_REQUIRED' });
-    oauth.refusal = undefined;
+    oauth.rejection = undefined;
     await makeDue();
     await one.tokens.access();
     await one.tokens.refresh(stale);
@@ -225,27 +225,27 @@ describe('a suspended portal', () => {
   });
 
   it('is ended at once by an operator, and by an install', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await expect(newProcess(source).circuitBreaker.resume(memberId)).resolves.toBe(true);
     await expect(one.tokens.access()).resolves.toMatchObject({ kind: 'oauth' });
     await expect(one.circuitBreaker.resume(memberId)).resolves.toBe(false);
 
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await portalRepository.install(oauth.grant(memberId), claim);
     expect(await row()).toEqual({ state: 'installed', reason: null, waitMs: null, times: 0 });
   });
 
   it('can be uninstalled, and is not tried or resumed any more', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await portalRepository.uninstall(memberId);
     expect(await row()).toMatchObject({ state: 'uninstalled', reason: null });
     await expect(one.circuitBreaker.resume(memberId)).resolves.toBe(false);
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     expect((await row()).state).toBe('uninstalled');
   });
 
   it('binds no handlers, and is listed with its reason and its next try', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await expect(installedPortals(source)).resolves.toEqual([]);
     expect([...(await new PortalQuery(source).countByState())]).toEqual([['suspended', 1]]);
     await expect(new PortalQuery(source).all()).resolves.toMatchObject([
@@ -254,7 +254,7 @@ describe('a suspended portal', () => {
   });
 
   it('is still one whose events the gateway believes', async () => {
-    await one.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await one.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     const [known] = await loadPortalsFrom(source)([memberId]);
     expect(known).toMatchObject({ state: 'suspended' });
     expect(hasApplicationToken(known ?? { tokenHashes: [] }, claim.applicationToken)).toBe(true);
@@ -264,7 +264,7 @@ describe('a suspended portal', () => {
     const away = await database.connect();
     await away.destroy();
     const kept = keptLog();
-    await new PortalCircuitBreaker(away, kept.log).note(memberId, refused('OVERLOAD_LIMIT'));
+    await new PortalCircuitBreaker(away, kept.log).note(memberId, rejected('OVERLOAD_LIMIT'));
     expect(kept.lines).toMatchObject([{ level: 'warn', fields: { memberId } }]);
   });
 
@@ -277,20 +277,20 @@ describe('a suspended portal', () => {
 
     it.each(['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'])('asks for another webhook (%s)', async (code) => {
       await portalRepository.registerWebhook(webhook);
-      await one.circuitBreaker.note(webhook.memberId, refused(code, { method: 'profile', httpStatus: 401 }));
+      await one.circuitBreaker.note(webhook.memberId, rejected(code, { method: 'profile', httpStatus: 401 }));
       await expect(stateOf(webhook.memberId)).resolves.toBe('needs-webhook');
       await portalRepository.registerWebhook({ ...webhook, applicationToken: 'another' });
       await expect(stateOf(webhook.memberId)).resolves.toBe('installed');
     });
 
     it('asks for none where the application is installed', async () => {
-      await one.circuitBreaker.note(memberId, refused('NO_AUTH_FOUND', { httpStatus: 401 }));
+      await one.circuitBreaker.note(memberId, rejected('NO_AUTH_FOUND', { httpStatus: 401 }));
       await expect(stateOf(memberId)).resolves.toBe('installed');
     });
 
     it('works again as soon as the portal knows the webhook again', async () => {
       await portalRepository.registerWebhook(webhook);
-      await one.circuitBreaker.note(webhook.memberId, refused('NO_AUTH_FOUND', { httpStatus: 401 }));
+      await one.circuitBreaker.note(webhook.memberId, rejected('NO_AUTH_FOUND', { httpStatus: 401 }));
       const { circuitBreaker } = newProcess(await database.connect());
       const { box } = database;
       const shared = {

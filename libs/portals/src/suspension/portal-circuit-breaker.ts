@@ -94,7 +94,7 @@ export class PortalCircuitBreaker {
     try {
       const reason = suspensionReason(outcome);
       if (reason) await this.suspend(memberId, reason);
-      else if (refusesWebhook(outcome)) await this.askForWebhook(memberId);
+      else if (rejectsWebhook(outcome)) await this.askForWebhook(memberId);
       else if (isServed(outcome)) await this.lift(memberId);
     } catch (err) {
       this.log.warn(
@@ -300,7 +300,7 @@ function suspensionReason(outcome: RequestOutcome): SuspensionReason | undefined
 const WEBHOOK_REJECTIONS = ['NO_AUTH_FOUND', 'INVALID_CREDENTIALS'];
 
 /** Whether the portal does not know the caller; if that is a webhook, it was deleted. */
-function refusesWebhook(outcome: RequestOutcome): boolean {
+function rejectsWebhook(outcome: RequestOutcome): boolean {
   return !outcome.ok && WEBHOOK_REJECTIONS.includes(outcome.error.code.toUpperCase());
 }
 

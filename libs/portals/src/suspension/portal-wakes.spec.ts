@@ -15,7 +15,7 @@ const memberId = 'm1';
 const claim = { applicationToken: 'app-token' };
 const answered: RequestOutcome = { ok: true, method: 'profile' };
 
-function refused(code: string): RequestOutcome {
+function rejected(code: string): RequestOutcome {
   return {
     ok: false,
     method: 'profile',
@@ -86,7 +86,7 @@ describe('a portal that comes to work again', () => {
       () => source.query(`UPDATE portals.portals SET state = 'installed'`),
     ],
   ])('that %s from %s is to be woken, once', async (_, before, heal) => {
-    if (before === 'suspended') await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    if (before === 'suspended') await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     else await source.query(`UPDATE portals.portals SET state = $1`, [before]);
     await letPass();
     await expect(wakes.claim()).resolves.toBeUndefined();
@@ -105,46 +105,46 @@ describe('a portal that comes to work again', () => {
   });
 
   it('is woken by another process when the one that was to has ended, and anew when it has failed meanwhile', async () => {
-    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await circuitBreaker.resume(memberId);
     const first = await isClaimed();
     await letPass();
     const second = await isClaimed();
     // What the first one says now is about nothing.
     await wakes.done(first);
-    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await circuitBreaker.resume(memberId);
     await wakes.done(second);
     expect((await isClaimed()).until).not.toBe(second.until);
   });
 
-  it('is left when it has been refused again', async () => {
-    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+  it('is left when it has been rejected again', async () => {
+    await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await circuitBreaker.resume(memberId);
-    await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
     await letPass();
     await expect(wakes.claim()).resolves.toBeUndefined();
   });
 
   describe('since an operator has resumed it', () => {
     it('is resuming until whichever process hears its first answer', async () => {
-      await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+      await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
       await circuitBreaker.resume(memberId);
       await expect(state()).resolves.toBe('resuming');
       const consumer = newProcess();
       await consumer.asks();
-      await consumer.circuitBreaker.note(memberId, refused('QUERY_LIMIT_EXCEEDED'));
+      await consumer.circuitBreaker.note(memberId, rejected('QUERY_LIMIT_EXCEEDED'));
       await expect(state()).resolves.toBe('resuming');
       await consumer.circuitBreaker.note(memberId, answered);
       await expect(state()).resolves.toBe('installed');
     });
 
-    it('is suspended again by its first refusal, and not resuming after the next install', async () => {
-      await circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+    it('is suspended again by its first rejection, and not resuming after the next install', async () => {
+      await circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
       await circuitBreaker.resume(memberId);
       const consumer = newProcess();
       await consumer.asks();
-      await consumer.circuitBreaker.note(memberId, refused('OVERLOAD_LIMIT'));
+      await consumer.circuitBreaker.note(memberId, rejected('OVERLOAD_LIMIT'));
       await expect(state()).resolves.toBe('suspended');
       await portalRepository.install(oauth.grant(memberId), claim);
       await expect(state()).resolves.toBe('installed');

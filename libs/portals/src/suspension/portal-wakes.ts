@@ -19,7 +19,7 @@ export interface ClaimedWakes {
 export class PortalWakes {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Undefined when there is none. One that has been refused again meanwhile is left until it works. */
+  /** Undefined when there is none. One that has been rejected again meanwhile is left until it works. */
   async claim(): Promise<ClaimedWakes | undefined> {
     // A portal whose row is locked, for example by a token refresh, does not block the others.
     const rows = await queryRows<{ memberId: string; until: string }>(

@@ -11,7 +11,7 @@ const memberId = 'm1';
 const claim = { domain: 'one.bitrix24.com', applicationToken: 'app-token' };
 const taken: RequestOutcome = { ok: true, method: 'profile' };
 
-function refused(code: string, httpStatus = 401): RequestOutcome {
+function rejected(code: string, httpStatus = 401): RequestOutcome {
   const method = 'batch';
   return { ok: false, method, error: new Bitrix24Error(code, { method, httpStatus, delivered: 'yes' }) };
 }
@@ -60,21 +60,21 @@ describe('a portal that rejects its stored token', () => {
   }
 
   /** As if it had done so for long. */
-  async function refuseForLong(): Promise<void> {
-    await tokens.note(refused('authorization_error'));
+  async function rejectForLong(): Promise<void> {
+    await tokens.note(rejected('authorization_error'));
     await pass('refused_since', quickTimings.rejectionGraceMs);
-    await tokens.note(refused('authorization_error'));
+    await tokens.note(rejected('authorization_error'));
   }
 
   it.each(['authorization_error', 'ERROR_OAUTH', 'NO_AUTH_FOUND', 'SOMETHING_NEW'])(
     'with %s waits at first, and after half an hour of it has to authorize again',
     async (code) => {
-      await tokens.note(refused(code));
+      await tokens.note(rejected(code));
       await pass('refused_since', quickTimings.rejectionGraceMs - 60_000);
-      await tokens.note(refused(code));
+      await tokens.note(rejected(code));
       expect(await state()).toBe('installed');
       await pass('refused_since', 60_000);
-      await tokens.note(refused(code));
+      await tokens.note(rejected(code));
       expect(await state()).toBe('needs-reauth');
       await expect(tokens.access()).rejects.toMatchObject({ code: 'NEEDS_REAUTH', recovery: 'reauthorize' });
       expect(lines).toMatchObject([{ level: 'warn', fields: { memberId, code: 'TOKEN_REFUSED' } }]);
@@ -82,11 +82,11 @@ describe('a portal that rejects its stored token', () => {
   );
 
   it.each<[string, RequestOutcome]>([
-    ['an item that is not for it', refused('ACCESS_DENIED', 403)],
-    ['a missing permission', refused('insufficient_scope', 401)],
-    ['a page of its front end', refused('BAD_ANSWER', 401)],
-    ['a blocked portal', refused('OVERLOAD_LIMIT', 401)],
-    ['an OAuth server that it cannot reach', refused('CONNECTION_ERROR', 401)],
+    ['an item that is not for it', rejected('ACCESS_DENIED', 403)],
+    ['a missing permission', rejected('insufficient_scope', 401)],
+    ['a page of its front end', rejected('BAD_ANSWER', 401)],
+    ['a blocked portal', rejected('OVERLOAD_LIMIT', 401)],
+    ['an OAuth server that it cannot reach', rejected('CONNECTION_ERROR', 401)],
   ])('is not one with %s', async (_, outcome) => {
     await tokens.note(outcome);
     await pass('refused_since', quickTimings.rejectionGraceMs);
@@ -94,24 +94,24 @@ describe('a portal that rejects its stored token', () => {
     expect(await state()).toBe('installed');
   });
 
-  it('and takes it again in between has not refused it for long', async () => {
-    await tokens.note(refused('NO_AUTH_FOUND'));
+  it('and takes it again in between has not rejected it for long', async () => {
+    await tokens.note(rejected('NO_AUTH_FOUND'));
     await pass('refused_since', quickTimings.rejectionGraceMs);
     const other = newProcess();
     await other.access();
     await other.note(taken);
-    await tokens.note(refused('NO_AUTH_FOUND'));
+    await tokens.note(rejected('NO_AUTH_FOUND'));
     expect(await state()).toBe('installed');
   });
 
   it('is tried once an hour, by one process, and works again when it takes it', async () => {
-    await refuseForLong();
+    await rejectForLong();
     await pass('next_probe_at', quickTimings.probeEveryMs);
     const processes = [newProcess(), newProcess(), newProcess()];
     const tried = await Promise.allSettled(processes.map((one) => one.access()));
     expect(tried.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     const prober = processes[tried.findIndex(({ status }) => status === 'fulfilled')];
-    await prober?.note(refused('NO_AUTH_FOUND'));
+    await prober?.note(rejected('NO_AUTH_FOUND'));
     expect(await state()).toBe('needs-reauth');
     await expect(prober?.access()).rejects.toMatchObject({ code: 'NEEDS_REAUTH' });
 
@@ -123,20 +123,20 @@ describe('a portal that rejects its stored token', () => {
   });
 
   it('is not tried when its pair is dead', async () => {
-    await refuseForLong();
+    await rejectForLong();
     await pass('next_probe_at', quickTimings.probeEveryMs);
     await tokens.access();
-    oauth.refusal = 'invalid_grant';
+    oauth.rejection = 'invalid_grant';
     await expect(tokens.refresh(installed)).rejects.toMatchObject({ code: 'NEEDS_REAUTH' });
     await pass('next_probe_at', quickTimings.probeEveryMs);
     await expect(tokens.access()).rejects.toMatchObject({ code: 'NEEDS_REAUTH' });
   });
 
   it('works again with the next pair', async () => {
-    await refuseForLong();
+    await rejectForLong();
     await portalRepository.reauthorize(oauth.grant(memberId));
     expect(await state()).toBe('installed');
-    await tokens.note(refused('NO_AUTH_FOUND'));
+    await tokens.note(rejected('NO_AUTH_FOUND'));
     expect(await state()).toBe('installed');
   });
 });

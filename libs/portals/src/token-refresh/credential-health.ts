@@ -25,7 +25,7 @@ export class CredentialHealth {
   ) {}
 
   /** The portal has rejected the stored token. */
-  async refused(memberId: string): Promise<void> {
+  async rejected(memberId: string): Promise<void> {
     const { rejectionGraceMs, probeEveryMs } = this.timings;
     const [row] = await queryRows<{ isLong: boolean }>(
       this.dataSource,
@@ -39,13 +39,13 @@ export class CredentialHealth {
       const portal = await lockPortal(manager, memberId);
       if (portal?.state !== 'installed') return false;
       // A pair stored meanwhile has no rejections.
-      const stillRefused = await countChanged(
+      const stillRejected = await countChanged(
         manager,
         `UPDATE portals.credentials SET next_probe_at = clock_timestamp() + make_interval(secs => $2)
          WHERE member_id = $1 AND refused_since IS NOT NULL`,
         [memberId, probeEveryMs / 1_000],
       );
-      if (stillRefused === 0) return false;
+      if (stillRejected === 0) return false;
       await manager.update(PortalEntity, { memberId }, { state: 'needs-reauth', ...NOT_SUSPENDED });
       await notify(manager, 'portals', memberId);
       return true;
@@ -75,14 +75,14 @@ export class CredentialHealth {
   async accepted(memberId: string): Promise<void> {
     const isHealed = await inTransaction(this.dataSource, async (manager) => {
       const portal = await lockPortal(manager, memberId);
-      const [before] = await queryRows<{ wasRefused: boolean }>(
+      const [before] = await queryRows<{ wasRejected: boolean }>(
         manager,
         `UPDATE portals.credentials new SET accepted_at = clock_timestamp(), refused_since = NULL, next_probe_at = NULL
          FROM portals.credentials old WHERE new.member_id = $1 AND old.member_id = $1
-         RETURNING old.refused_since IS NOT NULL AS "wasRefused"`,
+         RETURNING old.refused_since IS NOT NULL AS "wasRejected"`,
         [memberId],
       );
-      if (portal?.state !== 'needs-reauth' || before?.wasRefused !== true) return false;
+      if (portal?.state !== 'needs-reauth' || before?.wasRejected !== true) return false;
       await manager.update(PortalEntity, { memberId }, { state: 'installed' });
       await notify(manager, 'portals', memberId);
       return true;

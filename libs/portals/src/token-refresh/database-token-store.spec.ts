@@ -110,7 +110,7 @@ describe('DatabaseTokenStore', () => {
     const refreshed = new Set((await Promise.all(refreshes)).map(tokenOf));
 
     expect(oauth.exchanges.get(memberId)).toBe(1);
-    expect(oauth.refused).toBe(0);
+    expect(oauth.rejected).toBe(0);
     expect(refreshed.size).toBe(1);
     expect(refreshed).not.toContain(stale);
     expect(refreshed).toContain(tokenOf(await store().access()));
@@ -140,7 +140,7 @@ describe('DatabaseTokenStore', () => {
         token = tokenOf(await store(source, { oauth: both }).refresh(token));
         expect(oauth.exchanges.get(memberId)).toBe(exchanges);
       }
-      expect(other.refused).toBe(0);
+      expect(other.rejected).toBe(0);
     } finally {
       await other.stop();
     }
@@ -181,13 +181,13 @@ describe('DatabaseTokenStore', () => {
   });
 
   it.each(['invalid_client', 'wrong_client', 'invalid_request', 'insufficient_scope', 'something_new'])(
-    'does not take %s for a dead pair: our own keys are refused, and no portal is to blame',
+    'does not take %s for a dead pair: our own keys are rejected, and no portal is to blame',
     async (code) => {
       const stale = await install();
-      oauth.refusal = code;
+      oauth.rejection = code;
       await expect(store().refresh(stale)).rejects.toMatchObject({ recovery: 'wait', unreachable: false });
       await expect(state()).resolves.toBe('installed');
-      oauth.refusal = undefined;
+      oauth.rejection = undefined;
       await expect(store().refresh(stale)).resolves.toMatchObject({ kind: 'oauth' });
     },
   );
@@ -200,7 +200,7 @@ describe('DatabaseTokenStore', () => {
     expect(oauth.exchanges.get(memberId)).toBe(1);
   });
 
-  it('waits for another process that has killed the refused token and has not stored the new one yet', async () => {
+  it('waits for another process that has killed the rejected token and has not stored the new one yet', async () => {
     const stale = await install();
     const release = oauth.hold();
     const refresh = store(await database.connect()).refresh(stale);
@@ -249,7 +249,7 @@ describe('DatabaseTokenStore', () => {
     await expect(abandoned).rejects.toThrow('the caller left');
 
     release();
-    await tokens.settled();
+    await tokens.waitForRefreshes();
     const refreshed = tokenOf(await tokens.access());
     expect(refreshed).not.toBe(stale);
     await expect(tokens.refresh(refreshed)).resolves.toMatchObject({ kind: 'oauth' });
@@ -264,7 +264,7 @@ describe('DatabaseTokenStore', () => {
     await expect(state()).resolves.toBe('needs-reauth');
     await expect(store().refresh(stale)).rejects.toEqual(needsReauth);
     await expect(store().access()).rejects.toEqual(needsReauth);
-    expect(oauth.refused).toBe(1);
+    expect(oauth.rejected).toBe(1);
   });
 
   it('works again after the next install', async () => {

@@ -85,16 +85,16 @@ export class DatabaseTokenStore implements TokenStore {
    * became invalid when the OAuth server granted the new one, before that was stored.
    * @returns the rejected token if it is still the newest. @throws as `refresh`
    */
-  async latest(refusedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
-    const isRefused = (access: PortalAccess): boolean =>
-      access.kind === 'oauth' && access.accessToken === refusedAccessToken;
+  async latest(rejectedAccessToken: string, signal?: AbortSignal): Promise<PortalAccess> {
+    const isRejected = (access: PortalAccess): boolean =>
+      access.kind === 'oauth' && access.accessToken === rejectedAccessToken;
     const stored = await this.access(signal);
-    if (!isRefused(stored)) return stored;
+    if (!isRejected(stored)) return stored;
     const readUnderLock = (): Promise<PortalAccess> =>
       unlessAborted(this.#once('latest', { isNeeded: () => false }), signal);
     const latest = await readUnderLock();
     // A read in flight may have begun before the refresh.
-    return isRefused(latest) ? await readUnderLock() : latest;
+    return isRejected(latest) ? await readUnderLock() : latest;
   }
 
   /** Records the outcome of each request to the portal. Never rejects: the caller gets the outcome in any case. */
@@ -105,7 +105,7 @@ export class DatabaseTokenStore implements TokenStore {
         if (this.#isInDoubt) await this.#health.accepted(memberId);
         this.#isInDoubt = false;
       } else if (outcome.error.errorClass === 'authorization') {
-        await this.#health.refused(memberId);
+        await this.#health.rejected(memberId);
       }
     } catch (err) {
       log.warn(
@@ -125,7 +125,7 @@ export class DatabaseTokenStore implements TokenStore {
       isRelocation: true,
       isNeeded: ({ portal, credentials }) => {
         if (credentials.kind === 'webhook' || portal.clientEndpoint !== staleEndpoint) return false;
-        this.#refuseTooSoon(credentials.relocationAskedAt);
+        this.#rejectTooSoon(credentials.relocationAskedAt);
         return true;
       },
     });
@@ -135,7 +135,7 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /** Changes are sent without a connector from now on, and the handlers are bound without one soon. */
-  async connectorRefused(): Promise<void> {
+  async connectorRejected(): Promise<void> {
     const { memberId, dataSource, log } = this.parts;
     await noteConnectorLost({ dataSource, log }, memberId);
   }
@@ -149,7 +149,7 @@ export class DatabaseTokenStore implements TokenStore {
   }
 
   /** Waits for the refreshes in flight, so that the process does not exit with an unstored pair. */
-  async settled(): Promise<void> {
+  async waitForRefreshes(): Promise<void> {
     // A caller whose new pair was rejected may have started another refresh.
     while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
@@ -177,7 +177,7 @@ export class DatabaseTokenStore implements TokenStore {
     return isInDoubt && (await this.#health.admitProbe(this.parts.memberId));
   }
 
-  #refuseTooSoon(askedAt: Date | null): void {
+  #rejectTooSoon(askedAt: Date | null): void {
     const { memberId, timings } = this.parts;
     const cooldownMs = askedAt === null ? 0 : askedAt.getTime() + timings.relocationEveryMs - Date.now();
     if (cooldownMs > 0) throw unconfirmedAddress(memberId, cooldownMs);

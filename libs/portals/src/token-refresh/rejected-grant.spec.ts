@@ -69,7 +69,7 @@ describe('a pair that the OAuth server rejects', () => {
     const refreshed = await store(source, { timings }).refresh(stale);
     expect(refreshed).toEqual(await late);
     expect(await state()).toBe('installed');
-    expect(oauth.refused).toBeLessThanOrEqual(1);
+    expect(oauth.rejected).toBeLessThanOrEqual(1);
     expect(oauth.exchanges.get(memberId)).toBe(1);
   });
 

@@ -78,7 +78,7 @@ describe('portals that nobody has called', () => {
     await Promise.all(processes.map((each) => each.refreshStaleTokens(1_000)));
     expect(oauth.exchanges.size).toBe(45);
     expect(new Set(oauth.exchanges.values())).toEqual(new Set([1]));
-    expect(oauth.refused).toBe(0);
+    expect(oauth.rejected).toBe(0);
   });
 
   it('are refreshed while they are suspended, too, and stay so', async () => {

@@ -98,7 +98,7 @@ interface UnstoredGrant {
 
 /** False if rejections alone were the reason for `needs-reauth`: then the pair may still be valid. */
 function requiresReauthorization({ portal, credentials }: LockedCredentials): boolean {
-  return portal.state === 'needs-reauth' && credentials.refusedSince === null;
+  return portal.state === 'needs-reauth' && credentials.rejectedSince === null;
 }
 
 /** A refresh token that the OAuth server rejected: a peer has consumed it, or it is invalid. */

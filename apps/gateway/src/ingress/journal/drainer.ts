@@ -77,16 +77,16 @@ export class Drainer {
 
   private async drain(journal: Journal): Promise<void> {
     const { bus, log } = this.options;
-    let [drained, refused] = [0, 0];
+    let [drained, rejected] = [0, 0];
     let behind: string | undefined;
-    let refusal: unknown;
+    let rejection: unknown;
     while (journal.size > 0 && bus.isReady() && !this.stopping.signal.aborted) {
       const batch = await journal.oldest(BATCH_SIZE, behind);
       const outcome = await this.publish(batch);
       await journal.remove(outcome.published);
       drained += outcome.published.length;
-      refused += batch.length - outcome.published.length;
-      refusal ??= outcome.refusal;
+      rejected += batch.length - outcome.published.length;
+      rejection ??= outcome.rejection;
       this.options.onDrained?.();
       // An event that is rejected for itself does not block later ones; events that arrive meanwhile wait for the next
       // poll.
@@ -96,9 +96,9 @@ export class Drainer {
     if (drained > 0) {
       log.info({ drained, left: journal.size, slot: journal.number }, 'events of the journal are on the bus');
     }
-    if (refusal !== undefined) {
+    if (rejection !== undefined) {
       log.error(
-        { event: 'journal.events.rejected', err: refusal, refused, slot: journal.number },
+        { event: 'journal.events.rejected', err: rejection, rejected, slot: journal.number },
         'the bus rejects events of the journal',
       );
     }
@@ -107,22 +107,22 @@ export class Drainer {
   /** @returns the events that the bus has stored, whether it accepts no others for now, and why it rejected one */
   private async publish(
     batch: readonly Entry[],
-  ): Promise<{ published: Entry[]; isUnavailable: boolean; refusal: unknown }> {
+  ): Promise<{ published: Entry[]; isUnavailable: boolean; rejection: unknown }> {
     const outcomes = await Promise.allSettled(
       batch.map(({ event }) => this.options.bus.publish(event, PUBLISH_DEADLINE_MS)),
     );
     let isUnavailable = false;
-    let refusal: unknown;
+    let rejection: unknown;
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') continue;
       const { reason }: { reason: unknown } = outcome;
       if (reason instanceof BusUnavailableError && reason.code !== 'BUS_REFUSED') isUnavailable = true;
-      else refusal ??= reason;
+      else rejection ??= reason;
     }
     return {
       published: batch.filter((_, index) => outcomes[index]?.status === 'fulfilled'),
       isUnavailable,
-      refusal,
+      rejection,
     };
   }
 

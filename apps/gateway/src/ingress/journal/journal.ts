@@ -21,7 +21,7 @@ type Stored = Pick<Entry, 'key' | 'bytes'>;
 interface Waiting {
   key: string;
   content: Buffer;
-  settle: (error?: JournalError) => void;
+  complete: (error?: JournalError) => void;
 }
 
 type JournalErrorCode = 'JOURNAL_FULL' | 'JOURNAL_UNWRITABLE' | 'JOURNAL_CLOSED';
@@ -156,8 +156,8 @@ export class Journal {
     const time = String(this.lastTime).padStart(TIME_DIGITS, '0');
     const key = `${time}-${String(++this.sequence).padStart(12, '0')}`;
     return new Promise((resolve, reject) => {
-      const settle = (error?: JournalError): void => (error ? reject(error) : resolve());
-      this.waiting.push({ key, content, settle });
+      const complete = (error?: JournalError): void => (error ? reject(error) : resolve());
+      this.waiting.push({ key, content, complete });
       this.committing ??= this.commit();
     });
   }
@@ -315,10 +315,10 @@ export class Journal {
           await this.slot.batch(puts, { sync: true });
           for (const { key, content } of group) this.countIn(key, content.length);
         });
-        for (const { settle } of group) settle();
+        for (const { complete } of group) complete();
       } catch (cause) {
         this.log.error({ event: 'journal.unwritable', err: cause }, 'the journal could not be written');
-        for (const { settle } of group) settle(new JournalError('JOURNAL_UNWRITABLE', { cause }));
+        for (const { complete } of group) complete(new JournalError('JOURNAL_UNWRITABLE', { cause }));
       }
     }
     this.committing = undefined;

@@ -18,7 +18,7 @@ class SwitchedBus implements EventBus {
   readonly stored: string[] = [];
   isUp = true;
   /** Rejects these although it is up. */
-  readonly refused = new Set<string>();
+  readonly rejected = new Set<string>();
   /** How long it takes to store an event. */
   slowMs = 0;
 
@@ -31,7 +31,7 @@ class SwitchedBus implements EventBus {
       }
     }
     if (!this.isUp) throw new BusUnavailableError('BUS_DOWN');
-    if (this.refused.has(id)) throw new BusUnavailableError('BUS_REFUSED');
+    if (this.rejected.has(id)) throw new BusUnavailableError('BUS_REFUSED');
     this.stored.push(id);
   }
   consume(): never {
@@ -83,12 +83,12 @@ describe('the journalled bus', () => {
     const bus = await open();
     inner.isUp = false;
     const [bad, good] = [anEvent(), anEvent()];
-    inner.refused.add(bad.id);
+    inner.rejected.add(bad.id);
     await bus.publish(bad);
     await bus.publish(good);
     inner.isUp = true;
     await eventually(() => expect(inner.stored).toContain(good.id));
-    inner.refused.clear();
+    inner.rejected.clear();
     await eventually(() => expect(inner.stored).toContain(bad.id));
   });
 
@@ -98,11 +98,11 @@ describe('the journalled bus', () => {
     inner.isUp = false;
     const bad = Array.from({ length: 450 }, () => anEvent());
     const good = Array.from({ length: 450 }, () => anEvent());
-    for (const { id } of bad) inner.refused.add(id);
+    for (const { id } of bad) inner.rejected.add(id);
     for (const event of [...bad, ...good]) await bus.publish(event);
     inner.isUp = true;
     await eventually(() => expect(inner.stored).toEqual(good.map(({ id }) => id)));
-    inner.refused.clear();
+    inner.rejected.clear();
     await eventually(() => expect(inner.stored.slice(450)).toEqual(bad.map(({ id }) => id)));
   });
 

@@ -15,7 +15,7 @@ import { Journal, JournalError, type JournalLimits } from './journal.js';
 
 const journalledTotal = counter({
   name: 'relay_journal_events_total',
-  help: 'Events that the bus would not take, by outcome: stored, or the code of the refusal',
+  help: 'Events that the bus would not take, by outcome: stored, or the code of the rejection',
   labelNames: ['outcome'],
 });
 const journalEntries = gauge({
@@ -110,7 +110,7 @@ export class JournalledBus implements EventBus {
     }
   }
 
-  private async keep(event: PortalEvent, refusal: BusUnavailableError): Promise<void> {
+  private async keep(event: PortalEvent, rejection: BusUnavailableError): Promise<void> {
     try {
       if (!this.journal) throw new JournalError('JOURNAL_UNWRITABLE');
       await this.journal.append(withCurrentTrace(event));
@@ -118,7 +118,7 @@ export class JournalledBus implements EventBus {
       journalledTotal.inc({ outcome: 'stored' });
     } catch (cause) {
       journalledTotal.inc({ outcome: cause instanceof JournalError ? cause.code : 'error' });
-      throw new BusUnavailableError(refusal.code, { cause });
+      throw new BusUnavailableError(rejection.code, { cause });
     } finally {
       this.count();
     }

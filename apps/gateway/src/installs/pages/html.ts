@@ -37,7 +37,7 @@ export interface Page {
 }
 
 /**
- * Portals with their own domains frame the page, and a request that is refused proves none, so there is no `frame-ancestors`: there
+ * Portals with their own domains frame the page, and a request that is rejected proves none, so there is no `frame-ancestors`: there
  * is nothing to click.
  */
 const POLICY = {

@@ -57,10 +57,10 @@ describe('a page without script', () => {
     [401, 'not-confirmed', /did not confirm/],
     [401, 'not-an-administrator', /administrator/],
     [400, 'missing-field', /as an application in Bitrix24/],
-  ])('of a refusal with %d %s says what to do', (status, reason, advice) => {
-    const refusal = rejectionPage(status, reason);
-    expect(refusal).toMatchObject({ status, body: expect.stringMatching(advice) });
-    expect('retry-after' in refusal.headers).toBe(status === 503);
+  ])('of a rejection with %d %s says what to do', (status, reason, advice) => {
+    const rejection = rejectionPage(status, reason);
+    expect(rejection).toMatchObject({ status, body: expect.stringMatching(advice) });
+    expect('retry-after' in rejection.headers).toBe(status === 503);
   });
 });
 

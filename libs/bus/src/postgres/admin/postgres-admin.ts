@@ -114,7 +114,7 @@ export class PostgresAdmin implements BusAdmin {
       const removal = await removeConsumer(this.database, consumer, drop);
       if (removal.removed) return { outcome: 'retired', dropped: removal.dropped };
       const status = await this.statusOf(consumer);
-      return { outcome: 'refused', reason: removal.reason, status, unsubscribed: false };
+      return { outcome: 'rejected', reason: removal.reason, status, unsubscribed: false };
     });
   }
 

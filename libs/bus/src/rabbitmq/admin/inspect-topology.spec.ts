@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 const retryDelaysMs = [200, 400];
 const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
 
-(hasBroker ? describe : describe.skip)('a look at the topology on RabbitMQ', () => {
+(hasBroker ? describe : describe.skip)('a probe at the topology on RabbitMQ', () => {
   let vhost: TestVhost;
   let bus: EventBus;
   let connection: ChannelModel;
@@ -29,10 +29,10 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     await vhost.drop();
   });
 
-  const look = (consumers: string[]) => checkTopology(vhost.url, consumers, retryDelaysMs);
+  const probe = (consumers: string[]) => checkTopology(vhost.url, consumers, retryDelaysMs);
 
   it('finds everything in order: exchanges, shards, tiers, dead letters, unrouted events', async () => {
-    const parts = await look(['formatter', 'sync']);
+    const parts = await probe(['formatter', 'sync']);
     expect(parts.filter(({ state }) => state !== 'ok')).toEqual([]);
     const names = parts.map(({ name }) => name);
     for (const name of ['b24.events', 'b24.unrouted', 'b24.formatter.0', 'b24.sync.15']) {
@@ -48,7 +48,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     await channel.deleteQueue('b24.formatter.retry.400ms');
     await channel.close();
     for (let looks = 0; looks < 2; looks++) {
-      const wrong = (await look(['formatter'])).filter(({ state }) => state !== 'ok');
+      const wrong = (await probe(['formatter'])).filter(({ state }) => state !== 'ok');
       expect(wrong).toEqual([
         {
           kind: 'queue',
@@ -59,7 +59,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
         },
       ]);
     }
-    const missing = (await look(['never-ran'])).filter(({ consumer }) => consumer === 'never-ran');
+    const missing = (await probe(['never-ran'])).filter(({ consumer }) => consumer === 'never-ran');
     expect(new Set(missing.map(({ state }) => state))).toEqual(new Set(['missing']));
   });
 
@@ -70,7 +70,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     await channel.deleteExchange('b24.sync.retry.200ms');
     await channel.assertExchange('b24.sync.retry.200ms', 'direct');
     await channel.close();
-    const wrong = (await look(['sync'])).filter(({ state }) => state !== 'ok');
+    const wrong = (await probe(['sync'])).filter(({ state }) => state !== 'ok');
     expect(wrong.map(({ name, state }) => [name, state])).toEqual([
       ['b24.sync.retry.200ms', 'different'],
       ['b24.sync.dead', 'different'],
@@ -87,7 +87,7 @@ const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     for (const queue of ['b24.left.3', 'b24.left.dead']) await endLeader(vhost.name, queue);
     expect(await channel.checkQueue('b24.left.3')).toMatchObject({ messageCount: 0 });
     await channel.close();
-    const stopped = (await look(['left', 'formatter'])).filter(({ state }) => state === 'unavailable');
+    const stopped = (await probe(['left', 'formatter'])).filter(({ state }) => state === 'unavailable');
     expect(stopped.map(({ name }) => name)).toEqual(['b24.left.dead', 'b24.left.3']);
   });
 });

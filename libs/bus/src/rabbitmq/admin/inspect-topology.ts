@@ -31,7 +31,7 @@ export interface Inspection {
 }
 
 interface Check extends MissingPart {
-  look: (broker: AdminConnection) => Promise<AdminReply<{ messageCount: number }>>;
+  probe: (broker: AdminConnection) => Promise<AdminReply<{ messageCount: number }>>;
 }
 
 /**
@@ -61,8 +61,8 @@ export async function inspectTopology(
   if (atOnce.kind === 'value') return { missing: [], unrouted: atOnce.value };
   // A missing part ended the channel for all checks: each part is now checked separately.
   const inspection: Inspection = { missing: [], unrouted: 0 };
-  for (const { look, ...part } of checks) {
-    const answer = await look(broker);
+  for (const { probe, ...part } of checks) {
+    const answer = await probe(broker);
     if (answer.kind === 'missing') inspection.missing.push(part);
     if (answer.kind === 'value' && isUnroutedQueue(part)) inspection.unrouted = answer.value.messageCount;
   }
@@ -77,7 +77,7 @@ function checksOf(consumer: string | null, { exchanges, queues }: Declarations):
       kind: 'exchange',
       name,
       consumer,
-      look: (broker) =>
+      probe: (broker) =>
         broker.request(async (channel) => {
           await channel.checkExchange(name);
           return { messageCount: 0 };
@@ -87,7 +87,7 @@ function checksOf(consumer: string | null, { exchanges, queues }: Declarations):
       kind: 'queue',
       name,
       consumer,
-      look: (broker) => broker.request((channel) => channel.checkQueue(name)),
+      probe: (broker) => broker.request((channel) => channel.checkQueue(name)),
     })),
   ];
 }

@@ -203,11 +203,11 @@ export class RabbitAdmin implements BusAdmin {
       await unbindEvents(broker, consumer, names);
       return { outcome: 'draining', status: await this.statusOf(consumer) };
     }
-    const refusal = await this.refusal(consumer, drop, false);
-    if (refusal) return refusal;
+    const rejection = await this.rejection(consumer, drop, false);
+    if (rejection) return rejection;
     await unbindEvents(broker, consumer, names);
     await sleep(IN_FLIGHT_MS);
-    const lateRejection = await this.refusal(consumer, drop, true);
+    const lateRejection = await this.rejection(consumer, drop, true);
     if (lateRejection) return lateRejection;
     const dropped = await deleteQueues(broker, consumer, this.options.retryDelaysMs);
     for (const table of ['trials', 'consumer_processes']) {
@@ -222,15 +222,15 @@ export class RabbitAdmin implements BusAdmin {
     return { outcome: 'retired', dropped };
   }
 
-  private async refusal(
+  private async rejection(
     consumer: string,
     drop: boolean,
     unsubscribed: boolean,
   ): Promise<Retirement | undefined> {
     const status = await this.statusOf(consumer);
-    const refused = { outcome: 'refused', status, unsubscribed } as const;
-    if (status.processes.length > 0 || status.shardsServed > 0) return { ...refused, reason: 'processes' };
-    return countMessages(status) > 0 && !drop ? { ...refused, reason: 'messages' } : undefined;
+    const rejected = { outcome: 'rejected', status, unsubscribed } as const;
+    if (status.processes.length > 0 || status.shardsServed > 0) return { ...rejected, reason: 'processes' };
+    return countMessages(status) > 0 && !drop ? { ...rejected, reason: 'messages' } : undefined;
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 /** The command cannot do what it was told; the message is one sentence for the person who typed it. */
-export class Refusal extends Error {
+export class Rejection extends Error {
   /** @override */
-  name = 'Refusal';
+  name = 'Rejection';
 
   /** @param {string} message */
   constructor(message) {
