@@ -6,7 +6,7 @@ RUN npm ci --no-audit --no-fund
 COPY nest-cli.json tsconfig.json tsconfig.build.json .swcrc ./
 COPY apps apps
 COPY libs libs
-COPY scripts/build.mjs scripts/
+COPY scripts/build.mjs scripts/bundle-dependencies.mjs scripts/
 RUN npm run build
 
 FROM node:24-bookworm-slim AS dependencies

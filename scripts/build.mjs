@@ -1,12 +1,13 @@
 /**
- * `npm run build`: dist/ anew, the apps and libs by Nest's CLI and, meanwhile, the pages for browsers by Vite. With
- * `without-pages` those that are built stay.
+ * `npm run build`: dist/ anew, the apps and libs by Nest's CLI and, meanwhile, their dependencies by Rolldown and the
+ * pages for browsers by Vite. With `without-pages` those that are built stay.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { bundleDependencies } from './bundle-dependencies.mjs';
 
 process.chdir(join(import.meta.dirname, '..'));
 const PAGES = process.argv.includes('without-pages') ? [] : ['operator', 'simulator', 'portal'];
@@ -17,6 +18,7 @@ const cli = createRequire(import.meta.url).resolve('@nestjs/cli/bin/nest.js');
 const nest = spawn(process.execPath, [cli, 'build', '--all'], { stdio: 'inherit' });
 const ended = once(nest, 'exit');
 try {
+  await bundleDependencies();
   // In one process: loading Vite and its compilers takes longer than a page.
   for (const mode of PAGES) {
     const { build } = await import('vite');
