@@ -34,6 +34,8 @@ export const deadLettersQuery = filter
     limit: listLimit,
     /** `next` of the page before; if that letter is gone, the list begins with the oldest. */
     after: letterId.optional(),
+    /** A reading that began before is not enough: there is another one soon, of which a later list is had; see `countedAt`. */
+    asOf: time.optional(),
   })
   .refine(({ after, consumer }) => after === undefined || consumer !== undefined, {
     error: 'needs the consumer',

@@ -44,12 +44,12 @@ export function addDeadLetterRoutes(api: FastifyInstance, parts: DeadLetterRoute
   const consumers = new ConsumerRegistry(parts);
 
   api.get('/ops/api/dead-letters', async (request): Promise<Sent<typeof deadLettersResponse>> => {
-    const { consumer, limit, after, ...given } = deadLettersQuery.parse(request.query);
+    const { consumer, limit, after, asOf, ...given } = deadLettersQuery.parse(request.query);
     const found: DeadLetter[] = [];
     const answer: { matching: number; complete: boolean; next?: string } = { matching: 0, complete: true };
     let countedAt: Date | null = new Date();
     await each(consumer, async (one) => {
-      const list = await deadLetters.list(one, filterOf(given), limit - found.length, after);
+      const list = await deadLetters.list(one, filterOf(given), limit - found.length, { after, asOf });
       found.push(...list.letters);
       answer.matching += list.matching;
       answer.complete &&= list.complete;

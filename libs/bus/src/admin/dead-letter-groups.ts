@@ -48,8 +48,14 @@ export class DeadLetterGrouping {
   private readonly cellsByCode = new Map<string, Map<string | null, Cell>>();
   /** Letters of causes beyond the first ones, which have no cells. */
   private readonly others = new Map<string | null, number>();
+  private hasRemoved = false;
 
   constructor(private readonly consumer: string) {}
+
+  /** False: some are gone, of which times and messages may still be, or of whose cause there were too many. */
+  get isExact(): boolean {
+    return !this.hasRemoved;
+  }
 
   add({ code, message, memberId, event, lastFailedAt }: DeadLetterSummary): void {
     const cells = this.cellsOf(code);
@@ -72,6 +78,7 @@ export class DeadLetterGrouping {
 
   /** One that was added is gone: the numbers are right then, while times and message may still be of that one. */
   remove({ code, memberId, event }: DeadLetterSummary): void {
+    this.hasRemoved = true;
     const cells = this.cellsByCode.get(code);
     const cell = cells?.get(memberId);
     if (!cells) {

@@ -26,8 +26,15 @@ interface IndexedLetter extends DeadLetterSummary {
   end: number;
 }
 
+export interface DeadLetterIndexOptions {
+  /** Of an earlier scan of the same consumer. */
+  before?: DeadLetterIndex | undefined;
+  /** Letters that come later are added to this index; one alone is read fast where it is, so that no contents are kept. */
+  inPlace: boolean;
+}
+
 /**
- * What a scan has found, so that lists need no scan of their own. It holds what a list shows of each letter, some 250 bytes,
+ * What scans have found, so that lists need no scan of their own. It holds what a list shows of each letter, some 250 bytes,
  * and the contents of the oldest, within bounds. What is the same in two scans is in memory once.
  */
 export class DeadLetterIndex {
@@ -40,11 +47,30 @@ export class DeadLetterIndex {
   private readonly texts = new Map<string, string>();
   private hasEnded = false;
 
-  /** @param before of an earlier scan of the same consumer */
-  constructor(private before?: DeadLetterIndex) {}
+  private before: DeadLetterIndex | undefined;
+  private readonly inPlace: boolean;
+  private lastAdded: string | undefined;
+
+  constructor({ before, inPlace }: DeadLetterIndexOptions) {
+    this.before = before;
+    this.inPlace = inPlace;
+  }
 
   get size(): number {
     return this.letters.size;
+  }
+
+  /** The one that came last, also if it is gone since. */
+  get last(): string | undefined {
+    return this.lastAdded;
+  }
+
+  has(id: string): boolean {
+    return this.letters.has(id);
+  }
+
+  ids(): Iterable<string> {
+    return this.letters.keys();
   }
 
   /** @returns what is kept of it */
@@ -52,25 +78,38 @@ export class DeadLetterIndex {
     const known = this.before?.letters.get(letter.id);
     const indexed = known ?? this.keep(summarize(letter));
     if (known) this.contentBytes += known.end - known.start;
-    else this.keepContent(indexed, letter.content);
-    this.messageLength += indexed.message.length;
-    if (this.messageLength > MAX_MESSAGE_LENGTH)
+    else if (!this.inPlace) this.keepContent(indexed, letter.content);
+    if (this.messageLength + indexed.message.length > MAX_MESSAGE_LENGTH)
       indexed.message = indexed.message.slice(0, SHORT_MESSAGE_LENGTH);
+    this.messageLength += indexed.message.length;
     this.letters.set(letter.id, indexed);
+    this.lastAdded = letter.id;
     return indexed;
+  }
+
+  /** Some were added that belong before others. @param ids in their order: all from the first of those on */
+  reorder(ids: readonly string[]): void {
+    for (const id of ids) {
+      const letter = this.letters.get(id);
+      if (!letter) continue;
+      this.letters.delete(id);
+      this.letters.set(id, letter);
+      this.lastAdded = id;
+    }
   }
 
   /** All letters are here: what the earlier scan alone had is forgotten. */
   end(): void {
     this.hasEnded = true;
     this.before = undefined;
-    this.texts.clear();
+    if (!this.inPlace) this.texts.clear();
   }
 
   /** It was replayed or dropped. @returns what was kept of it */
   remove(id: string): DeadLetterSummary | undefined {
     const indexed = this.letters.get(id);
     this.letters.delete(id);
+    if (indexed) this.messageLength -= indexed.message.length;
     return indexed;
   }
 

@@ -55,7 +55,7 @@ describe('scans of dead letters', () => {
   }
 
   const scansOf = (store: Store, options: Partial<DeadLetterScansOptions>): DeadLetterScans =>
-    new DeadLetterScans(store.scan, { keepsLetters: true, ...options });
+    new DeadLetterScans(store.scan, options);
 
   it('read many letters once, whatever is asked of them', async () => {
     const store = new Store(many);
@@ -213,7 +213,7 @@ describe('scans of dead letters', () => {
         while (performance.now() < until);
         return rest(isWanted);
       });
-    const scans = new DeadLetterScans(scan, { keepsLetters: true, fewLetters: 1, waitMs: 60_000 });
+    const scans = new DeadLetterScans(scan, { fewLetters: 1, waitMs: 60_000 });
     const { ended } = await scans.find('names', anything);
     // Timers are early by up to a millisecond.
     expect(ended?.tookMs).toBeGreaterThanOrEqual(6 * (busyMs + 3 * busyMs - 1));
@@ -225,7 +225,7 @@ describe('scans of dead letters', () => {
       for (let index = 0; index < 20; index += 1) see({ ...letter, id: String(index), content });
       return { more: false };
     };
-    const scans = new DeadLetterScans(scan, { keepsLetters: true, waitMs: 60_000 });
+    const scans = new DeadLetterScans(scan, { waitMs: 60_000 });
     for (let round = 0; round < 2; round += 1) {
       const { index } = await scans.find('names', anything);
       expect(index?.show('15')).toMatchObject({ content: expect.stringMatching(/^x+$/) });

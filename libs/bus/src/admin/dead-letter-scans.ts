@@ -1,4 +1,5 @@
 import { pause, waitAtMost } from '@relay/platform';
+import { listChanges, listNewest } from './dead-letter-changes.js';
 import { DeadLetterGrouping, type DeadLetterGroups } from './dead-letter-groups.js';
 import { DeadLetterIndex } from './dead-letter-index.js';
 import {
@@ -6,6 +7,7 @@ import {
   summarize,
   type DeadLetterFilter,
   type DeadLetterRecord,
+  type LettersInPlace,
   type ScanResult,
 } from './dead-letter-store.js';
 
@@ -17,18 +19,24 @@ export type Scan = (
 ) => Promise<ScanResult>;
 
 export interface DeadLetterScansOptions {
-  /** Whether lists are had of a scan, too. */
-  keepsLetters: boolean;
+  /** With it, letters are scanned once; then what has changed is read. */
+  inPlace?: LettersInPlace | undefined;
   /** Letters that are read anew for each look: it takes some tens of milliseconds. */
   fewLetters?: number;
-  /** How long a scan of more letters is good for, at least. */
+  /** How long a scan of more letters is good for, at least; in place, how long the newest are those that are known. */
   keptMs?: number;
+  /** In place: how long letters that somebody else has taken may be taken for there, at least. */
+  comparedMs?: number;
   /** How long a request waits for a scan. */
   waitMs?: number;
 }
 
 export const DEFAULT_FEW_LETTERS = 3_000;
 const DEFAULT_KEPT_MS = 30_000;
+const DEFAULT_KEPT_IN_PLACE_MS = 2_000;
+const DEFAULT_COMPARED_MS = 10_000;
+/** All ids are compared in a hundredth of the time at most. */
+const COMPARE_PAUSE = 100;
 const DEFAULT_WAIT_MS = 250;
 /** A scan rests for so many times as long as it works, together with the others: events go first. */
 const REST = 3;
@@ -42,27 +50,30 @@ const MAX_INDEXED_LETTERS = 200_000;
 /** What the letters of a consumer are, as a scan finds them. */
 export interface Finding {
   readonly consumer: string;
-  readonly grouping: DeadLetterGrouping;
-  /** Undefined: lists are not had of it, or it was given up for those of other consumers. */
+  grouping: DeadLetterGrouping;
+  /** Undefined: it was given up for those of other consumers. */
   index: DeadLetterIndex | undefined;
-  readonly beganAt: Date;
+  beganAt: Date;
   letters: number;
   /** Undefined: it has not ended. */
   ended: { more: boolean; at: number; tookMs: number } | undefined;
   /** Somebody has replayed or dropped some of them since it began. */
   isOutdated: boolean;
+  /** In place: when all ids are to be compared again. */
+  compareAt: number;
 }
 
 /**
  * What the last scan of each consumer found. Many letters are not scanned for every look at them: a request gets what the
  * last scan found, with its time, while the next one is made beside it; the first one gets what was found so far. A scan leaves
- * most of the time to others, and ends early when somebody waits for its lock.
+ * most of the time to others, and ends early when somebody waits for its lock. Where letters stay in place, there is one scan: after
+ * it, the newest letters are read, and now and then all ids are compared, for those that were taken elsewhere.
  */
 export class DeadLetterScans {
   /** The one that somebody looked at last is the last. */
   private readonly last = new Map<string, Finding>();
   private readonly running = new Map<string, { finding: Finding; done: Promise<void> }>();
-  private readonly keptMs: number;
+  private readonly comparedMs: number;
   private readonly waitMs: number;
   private readonly fewLetters: number;
 
@@ -70,7 +81,7 @@ export class DeadLetterScans {
     private readonly scan: Scan,
     private readonly options: DeadLetterScansOptions,
   ) {
-    this.keptMs = options.keptMs ?? DEFAULT_KEPT_MS;
+    this.comparedMs = options.comparedMs ?? DEFAULT_COMPARED_MS;
     this.waitMs = options.waitMs ?? DEFAULT_WAIT_MS;
     this.fewLetters = options.fewLetters ?? DEFAULT_FEW_LETTERS;
   }
@@ -98,9 +109,10 @@ export class DeadLetterScans {
     }
     const deadline = performance.now() + this.waitMs;
     for (;;) {
-      const { finding, done } = this.running.get(consumer) ?? this.start(consumer, before);
+      const { finding, done } = this.running.get(consumer) ?? this.start(consumer);
       try {
-        await this.waitFor(finding, done, deadline, suffices);
+        // In place, what is wanted may have been known before, and is not what is there now.
+        await this.waitFor(done, deadline, () => finding !== before && suffices(finding));
       } catch (error) {
         if (!before || error instanceof NoSuchConsumerError) throw error;
         return before;
@@ -121,14 +133,22 @@ export class DeadLetterScans {
     return this.last.get(consumer) ?? this.running.get(consumer)?.finding;
   }
 
+  /** Undefined: there is none that is good for many letters now. */
+  recent(consumer: string): Finding | undefined {
+    const last = this.last.get(consumer);
+    return last && this.isKept(last) ? last : undefined;
+  }
+
   /** Some letters of the consumer were replayed or dropped. @param ids undefined: it is not known which */
   forget(consumer: string, ids: Iterable<string> | undefined): void {
     const findings = [this.last.get(consumer), this.running.get(consumer)?.finding];
     for (const finding of findings) {
-      // A scan that has not begun finds what is left.
-      if (!finding || finding.letters === 0) continue;
-      if (!ids || !finding.index || !finding.ended) finding.isOutdated = true;
-      else removeFrom(finding, ids);
+      // A scan that waits for the lock finds what is left.
+      if (!finding || (finding.letters === 0 && !finding.ended && !this.options.inPlace)) continue;
+      const isWhole = ids !== undefined && finding.index !== undefined && finding.ended !== undefined;
+      if (isWhole) removeFrom(finding, ids);
+      // What is being read may be from before.
+      if (!isWhole || this.running.get(consumer)?.finding === finding) finding.isOutdated = true;
     }
   }
 
@@ -141,37 +161,55 @@ export class DeadLetterScans {
     }
   }
 
-  private async waitFor(
-    finding: Finding,
-    done: Promise<void>,
-    deadline: number,
-    suffices: (sofar: Finding) => boolean,
-  ): Promise<void> {
+  private async waitFor(done: Promise<void>, deadline: number, suffices: () => boolean): Promise<void> {
     while (performance.now() < deadline) {
-      if (suffices(finding)) return;
+      if (suffices()) return;
       const isOver = done.then(() => true);
       if (await waitAtMost(isOver, Math.min(LOOK_EVERY_MS, deadline - performance.now()))) return;
     }
   }
 
-  private isKept({ letters, ended, isOutdated, beganAt }: Finding, since?: Date): boolean {
+  private isKept(finding: Finding, since?: Date): boolean {
+    const { letters, ended, isOutdated, beganAt } = finding;
     if (isOutdated || letters <= this.fewLetters || !ended) return false;
     // Nothing has died at a time that is to come.
     if (since && since > beganAt && since.getTime() <= Date.now()) return false;
-    return performance.now() - ended.at < Math.max(this.keptMs, PAUSE * ended.tookMs);
+    const keptMs = this.isCheap(finding)
+      ? (this.options.keptMs ?? DEFAULT_KEPT_IN_PLACE_MS)
+      : Math.max(this.options.keptMs ?? DEFAULT_KEPT_MS, PAUSE * ended.tookMs);
+    return performance.now() - ended.at < keptMs;
   }
 
-  private start(consumer: string, before: Finding | undefined): { finding: Finding; done: Promise<void> } {
+  /** Only what has changed is read. */
+  private isCheap({ index }: Finding): boolean {
+    return this.options.inPlace !== undefined && index !== undefined;
+  }
+
+  private start(consumer: string): { finding: Finding; done: Promise<void> } {
+    const before = this.last.get(consumer);
+    const { inPlace } = this.options;
+    if (inPlace && before?.index) return this.track(before, this.readChanges(before, before.index, inPlace));
     const finding: Finding = {
       consumer,
       grouping: new DeadLetterGrouping(consumer),
-      index: this.options.keepsLetters ? new DeadLetterIndex(before?.index) : undefined,
+      index: new DeadLetterIndex({ before: before?.index, inPlace: inPlace !== undefined }),
       beganAt: new Date(),
       letters: 0,
       ended: undefined,
       isOutdated: false,
+      compareAt: 0,
     };
-    const done = this.run(finding).finally(() => this.running.delete(consumer));
+    return this.track(finding, this.run(finding));
+  }
+
+  private track(finding: Finding, work: Promise<void>): { finding: Finding; done: Promise<void> } {
+    const { consumer } = finding;
+    const done = work
+      .catch((error: unknown) => {
+        if (error instanceof NoSuchConsumerError) this.last.delete(consumer);
+        throw error;
+      })
+      .finally(() => this.running.delete(consumer));
     // Nobody may wait for it any more.
     done.catch(() => undefined);
     const started = { finding, done };
@@ -180,42 +218,93 @@ export class DeadLetterScans {
   }
 
   private async run(finding: Finding): Promise<void> {
-    const { consumer, grouping, index } = finding;
+    const { consumer, index } = finding;
     const startedAt = performance.now();
-    let workingSince = startedAt;
-    let isStopped = false;
-    const rest = async (isWanted: () => Promise<boolean>): Promise<boolean> => {
-      if (finding.letters <= this.fewLetters) return true;
-      const workedMs = performance.now() - workingSince;
-      await pause(Math.min(MAX_REST_MS, workedMs * ((REST + 1) * this.running.size - 1)));
-      isStopped = await isWanted();
-      workingSince = performance.now();
-      return !isStopped;
-    };
+    const rests = this.restsOf(finding);
+    const { more } = await this.scan(consumer, (letter) => addTo(finding, letter), rests.rest);
+    if (rests.isStopped) return;
+    index?.end();
+    finding.ended = { more, at: performance.now(), tookMs: performance.now() - startedAt };
+    this.last.delete(consumer);
+    this.last.set(consumer, finding);
+    this.bound();
+  }
+
+  /** What fails in the middle is found by the next comparison of all. */
+  private async readChanges(
+    finding: Finding,
+    index: DeadLetterIndex,
+    letters: LettersInPlace,
+  ): Promise<void> {
+    const { consumer } = finding;
+    const [startedAt, beganAt] = [performance.now(), new Date()];
+    const isWhole =
+      finding.isOutdated || finding.letters <= this.fewLetters || startedAt >= finding.compareAt;
+    finding.isOutdated = false;
     try {
-      const { more } = await this.scan(
-        consumer,
-        (letter) => {
-          finding.letters += 1;
-          grouping.add(index ? index.add(letter) : summarize(letter));
-        },
-        rest,
-      );
-      if (isStopped) return;
-      index?.end();
-      finding.ended = { more, at: performance.now(), tookMs: performance.now() - startedAt };
-      this.last.delete(consumer);
-      this.last.set(consumer, finding);
+      const list = isWhole ? listChanges : listNewest;
+      const { gone, missing, order, more } = await list(letters, consumer, index);
+      const now = performance.now();
+      if (isWhole) finding.compareAt = now + Math.max(this.comparedMs, COMPARE_PAUSE * (now - startedAt));
+      removeFrom(finding, gone);
+      const { rest } = this.restsOf(finding);
+      const isRead = await letters
+        .readIds(
+          consumer,
+          missing,
+          (letter) => addTo(finding, letter),
+          () => rest(async () => false),
+        )
+        // Also of a part of them.
+        .finally(() => order && index.reorder(order));
+      if (!isRead) {
+        finding.isOutdated = true;
+        return;
+      }
+      if (isWhole && !finding.grouping.isExact) finding.grouping = groupingOf(consumer, index);
+      finding.beganAt = beganAt;
+      finding.ended = { more, at: performance.now(), tookMs: 0 };
       this.bound();
     } catch (error) {
-      if (error instanceof NoSuchConsumerError) this.last.delete(consumer);
+      finding.isOutdated = true;
       throw error;
     }
+  }
+
+  /** A scan works for a part of the time. */
+  private restsOf(finding: Finding): {
+    rest: (isWanted: () => Promise<boolean>) => Promise<boolean>;
+    isStopped: boolean;
+  } {
+    let workingSince = performance.now();
+    const rests = {
+      isStopped: false,
+      rest: async (isWanted: () => Promise<boolean>): Promise<boolean> => {
+        if (finding.letters <= this.fewLetters) return true;
+        const workedMs = performance.now() - workingSince;
+        await pause(Math.min(MAX_REST_MS, workedMs * ((REST + 1) * this.running.size - 1)));
+        rests.isStopped = await isWanted();
+        workingSince = performance.now();
+        return !rests.isStopped;
+      },
+    };
+    return rests;
   }
 }
 
 /** How soon a request has what it waits for of a scan that goes on. */
 const LOOK_EVERY_MS = 25;
+
+function addTo(finding: Finding, letter: DeadLetterRecord): void {
+  finding.letters += 1;
+  finding.grouping.add(finding.index ? finding.index.add(letter) : summarize(letter));
+}
+
+function groupingOf(consumer: string, index: DeadLetterIndex): DeadLetterGrouping {
+  const grouping = new DeadLetterGrouping(consumer);
+  for (const letter of index.matching({})) grouping.add(letter);
+  return grouping;
+}
 
 function removeFrom(finding: Finding, ids: Iterable<string>): void {
   for (const id of ids) {

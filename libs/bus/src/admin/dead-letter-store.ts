@@ -64,10 +64,10 @@ export interface DeadLetterFilter {
   until?: Date;
 }
 
-/** One consumer's dead letters on either bus. The caller holds the operator lock, unless it reads and `readsInPlace`. */
+/** One consumer's dead letters on either bus. The caller holds the operator lock, unless it reads and they stay `inPlace`. */
 export interface DeadLetterStore {
-  /** Whether letters stay where they are while they are read, so that nobody else sees too few. */
-  readonly readsInPlace: boolean;
+  /** Undefined: a letter that is read is held meanwhile, so that everybody else sees too few. */
+  readonly inPlace: LettersInPlace | undefined;
   /** About how many letters are read to find one; 0: no other. @throws NoSuchConsumerError */
   countToRead(consumer: string): Promise<number>;
   /**
@@ -95,6 +95,25 @@ export interface DeadLetterStore {
   drop(consumer: string, selects: DeadLetterSelector): Promise<ScanResult & { dropped: number }>;
   /** Starts to read the dead letters that are there at this moment, each once. @throws NoSuchConsumerError */
   openReader(consumer: string, selects: DeadLetterSelector): Promise<DeadLetterReader>;
+}
+
+/** Letters get their ids before they are committed: one whose id is so far behind the last has been committed long ago. */
+export const LATE_LETTERS = 1_000;
+
+/** Letters that never change, and stay where they are while they are read: those that are known need not be read again. */
+export interface LettersInPlace {
+  /**
+   * In the order of a scan. @param known the last one that is known: those after it, and the {@link LATE_LETTERS} up to it at
+   * most; undefined: all. @throws NoSuchConsumerError
+   */
+  listIds(consumer: string, known: string | undefined, limit: number): Promise<string[]>;
+  /** Passes those of them that are still there to `see`. @param rest as of a scan. @returns false: it was stopped */
+  readIds(
+    consumer: string,
+    ids: readonly string[],
+    see: (letter: DeadLetterRecord) => void,
+    rest: () => Promise<boolean>,
+  ): Promise<boolean>;
 }
 
 /** Where to look. A store may pass letters that are elsewhere: the filter is the caller's. */

@@ -36,7 +36,7 @@ describe.each(busAdminsUnderTest)('dead letters on %s', (name, setUp) => {
       { code, message: 'No access' },
     );
   const list = (consumer: string, filter = {}, limit = 100, after?: string) =>
-    test.admin.deadLetters.list(consumer, filter, limit, after);
+    test.admin.deadLetters.list(consumer, filter, limit, { after });
   const letManyDie = (consumer: string, count: number): Promise<void> =>
     test.letDie(
       consumer,

@@ -57,9 +57,10 @@ export class DeadLetters {
     private readonly lock: OperatorLock,
     private readonly options: DeadLettersOptions = {},
   ) {
+    const { inPlace } = store;
     this.scans = new DeadLetterScans(
       async (consumer, see, rest) => {
-        if (store.readsInPlace) {
+        if (inPlace) {
           const isWanted = async (): Promise<boolean> => this.isClosed;
           return store.scan(consumer, see, () => rest(isWanted));
         }
@@ -71,26 +72,34 @@ export class DeadLetters {
           await held.release();
         }
       },
-      { keepsLetters: !store.readsInPlace, ...options },
+      {
+        inPlace: inPlace && {
+          listIds: (...list) => inPlace.listIds(...list),
+          readIds: (consumer, ids, see, rest) =>
+            inPlace.readIds(consumer, ids, see, async () => !this.isClosed && rest()),
+        },
+        ...options,
+      },
     );
   }
 
   /**
-   * One page. Where letters cannot be found by their place, many of them are not read for each list: it may be of an earlier scan, or
-   * a part, see `countedAt`. @param after `next` of the page before; if that letter is gone, the list begins anew
+   * One page. Many letters are not read for each list: it may be of an earlier scan, or a part, see `countedAt`.
+   * @param after `next` of the page before; if that letter is gone, the list begins anew
+   * @param asOf a scan that began before is not enough: another one is made, of which a later list is had
    * @throws NoSuchConsumerError, OperationInProgressError
    */
   async list(
     consumer: string,
     filter: DeadLetterFilter,
     limit: number,
-    after?: string,
+    { after, asOf }: { after?: string | undefined; asOf?: Date | undefined } = {},
   ): Promise<DeadLetterList> {
     if (await this.needsScan(consumer)) {
       const { index, ended, beganAt } = await this.scans.find(
         consumer,
         (sofar) => sofar.index?.fills(filter, limit, after) ?? false,
-        filter.since,
+        later(filter.since, asOf),
       );
       if (index) {
         const isWhole = ended !== undefined && !ended.more;
@@ -143,7 +152,7 @@ export class DeadLetters {
   /** @throws NoSuchConsumerError, OperationInProgressError */
   async show(consumer: string, id: string): Promise<DeadLetterDetail | undefined> {
     let shown = this.scans.known(consumer)?.index?.show(id);
-    if (shown) return shown;
+    if (shown || (await this.isUnknown(consumer, id))) return shown;
     await this.reading(consumer, () =>
       this.store.read(consumer, { id }, (letter) => {
         if (letter.id === id) shown = toDeadLetterDetail(summarize(letter), letter.content);
@@ -210,15 +219,30 @@ export class DeadLetters {
   }
 
   private reading<T>(consumer: string, work: () => Promise<T>): Promise<T> {
-    return this.store.readsInPlace ? work() : this.lock.hold(consumer, work);
+    return this.store.inPlace ? work() : this.lock.hold(consumer, work);
+  }
+
+  /** It is not among those of a recent scan, and no other has died since: then nobody reads all of them for it. */
+  private async isUnknown(consumer: string, id: string): Promise<boolean> {
+    if (this.store.inPlace) return false;
+    const { index, ended, letters } = this.scans.recent(consumer) ?? {};
+    if (!index || index.has(id) || !ended || ended.more) return false;
+    return letters === (await this.there(consumer));
+  }
+
+  /** Also those that a scan holds. */
+  private async there(consumer: string): Promise<number> {
+    return (await this.store.countToRead(consumer)) + this.store.unacknowledged(consumer);
   }
 
   private async needsScan(consumer: string): Promise<boolean> {
     const { fewLetters = DEFAULT_FEW_LETTERS } = this.options;
-    const known = this.scans.known(consumer)?.letters ?? 0;
-    if (known > fewLetters) return true;
+    const { letters = 0, index, ended } = this.scans.known(consumer) ?? {};
+    // A page is found by its key, without waiting for a scan that is under way.
+    if (this.store.inPlace) return letters > fewLetters && index !== undefined && ended !== undefined;
+    if (letters > fewLetters) return true;
     // Those that a scan holds are there, too: a list that waits for the lock would end it.
-    return (await this.store.countToRead(consumer)) + this.store.unacknowledged(consumer) > fewLetters;
+    return (await this.there(consumer)) > fewLetters;
   }
 
   private async openSession(consumer: string, filter: DeadLetterFilter): Promise<ReplaySession> {
@@ -278,4 +302,8 @@ export class DeadLetters {
     await session.close();
     if (this.sessions.get(consumer) === session) this.sessions.delete(consumer);
   }
+}
+
+function later(one: Date | undefined, other: Date | undefined): Date | undefined {
+  return one && other ? (one > other ? one : other) : (one ?? other);
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import {
+  LATE_LETTERS,
   NoSuchConsumerError,
   SCAN_LIMIT,
   type DeadLetterPlace,
@@ -7,6 +8,7 @@ import {
   type DeadLetterRecord,
   type DeadLetterStore,
   type DeadLetterSelector,
+  type LettersInPlace,
   type ScanResult,
 } from '../../admin/dead-letter-store.js';
 import { STAMP_CTE } from '../take-cursors.js';
@@ -16,15 +18,25 @@ import { knowsConsumer } from './consumer-rows.js';
 const PAGE_ROWS = 100;
 
 // Member ids are parsed outside of SQL: PostgreSQL's JSON functions reject a whole query for one invalid escape in one row.
+const COLUMNS = `
+  id, code, message, attempts, content::text AS content,
+  (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
+  (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"`;
+
 const PAGE_SQL = `
-  SELECT id, code, message, attempts, content::text AS content,
-         (extract(epoch FROM first_failed_at) * 1000)::float8 AS "firstFailedAt",
-         (extract(epoch FROM last_failed_at) * 1000)::float8 AS "lastFailedAt"
-  FROM bus.dead_letters
+  SELECT ${COLUMNS} FROM bus.dead_letters
   WHERE consumer = $1 AND id > $2 AND ($4::bigint IS NULL OR id = $4)
     AND ($5::timestamptz IS NULL OR last_failed_at >= $5) AND ($6::timestamptz IS NULL OR last_failed_at <= $6)
     AND ($7::text IS NULL OR position($7 IN content::text) > 0)
   ORDER BY id LIMIT $3`;
+
+const BY_IDS_SQL = `
+  SELECT ${COLUMNS} FROM bus.dead_letters WHERE consumer = $1 AND id = ANY ($2::bigint[]) ORDER BY id`;
+
+// One text: fifty thousand rows of one id each take the client three times as long.
+const IDS_SQL = `
+  SELECT string_agg(id::text, ',' ORDER BY id) AS ids
+  FROM (SELECT id FROM bus.dead_letters WHERE consumer = $1 AND id > $2 ORDER BY id LIMIT $3) AS listed`;
 
 /** Of a bigint; anything else is the id of no letter. */
 const ID = /^\d{1,18}$/;
@@ -45,8 +57,8 @@ const REPLAY_SQL = `
 type Database = Pick<pg.Pool, 'query'>;
 
 /** The consumer's rows of `bus.dead_letters`. */
-export class PostgresDeadLetterStore implements DeadLetterStore {
-  readonly readsInPlace = true;
+export class PostgresDeadLetterStore implements DeadLetterStore, LettersInPlace {
+  readonly inPlace = this;
 
   constructor(private readonly database: Database) {}
 
@@ -77,6 +89,28 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     see: (letter: DeadLetterRecord) => boolean,
   ): Promise<ScanResult> {
     return this.readPages(consumer, place, see);
+  }
+
+  async listIds(consumer: string, known: string | undefined, limit: number): Promise<string[]> {
+    await this.requireConsumer(consumer);
+    const after = known === undefined ? '0' : String(BigInt(known) - BigInt(LATE_LETTERS));
+    const { rows } = await this.database.query<{ ids: string | null }>(IDS_SQL, [consumer, after, limit]);
+    return rows[0]?.ids?.split(',') ?? [];
+  }
+
+  async readIds(
+    consumer: string,
+    ids: readonly string[],
+    see: (letter: DeadLetterRecord) => void,
+    rest: () => Promise<boolean>,
+  ): Promise<boolean> {
+    for (let from = 0; from < ids.length; from += PAGE_ROWS) {
+      if (from > 0 && !(await rest())) return false;
+      const values = [consumer, ids.slice(from, from + PAGE_ROWS)];
+      const { rows } = await this.database.query<LetterRow>(BY_IDS_SQL, values);
+      for (const row of rows) see(letterOf(consumer, row));
+    }
+    return true;
   }
 
   private async readPages(
@@ -132,11 +166,16 @@ async function readPage(
   { id, since, until, memberId }: DeadLetterPlace = {},
 ): Promise<DeadLetterRecord[]> {
   const values = [consumer, after, PAGE_ROWS, id, since, until, memberId];
-  const { rows } = await database.query<Omit<DeadLetterRecord, 'consumer' | 'content'> & { content: string }>(
-    PAGE_SQL,
-    values,
-  );
-  return rows.map(({ content, ...row }) => ({ ...row, consumer, content: Buffer.from(content) }));
+  const { rows } = await database.query<LetterRow>(PAGE_SQL, values);
+  return rows.map((row) => letterOf(consumer, row));
+}
+
+interface LetterRow extends Omit<DeadLetterRecord, 'consumer' | 'content'> {
+  content: string;
+}
+
+function letterOf(consumer: string, { content, ...row }: LetterRow): DeadLetterRecord {
+  return { ...row, consumer, content: Buffer.from(content) };
 }
 
 /** Reads forward by id. Rows stay in the table until they are replayed, so it holds nothing. */

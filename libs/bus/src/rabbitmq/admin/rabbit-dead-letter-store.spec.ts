@@ -63,8 +63,8 @@ const count = 2_500;
     expect(await letters.groups(consumer, {})).toMatchObject({ matching: count, complete: true });
     const first = await letters.list(consumer, {}, 1_000);
     expect(first).toMatchObject({ matching: count, complete: true, countedAt: expect.any(Date) });
-    const second = await letters.list(consumer, {}, 1_000, first.next);
-    const third = await letters.list(consumer, {}, 1_000, second.next);
+    const second = await letters.list(consumer, {}, 1_000, { after: first.next });
+    const third = await letters.list(consumer, {}, 1_000, { after: second.next });
     expect([first, second, third].flatMap((page) => page.letters)).toEqual(all);
     expect(third.next).toBeUndefined();
     const [oldest, last] = [all[0], all.at(-1)];
@@ -137,5 +137,31 @@ const count = 2_500;
       }),
     );
     expect(scans).toHaveBeenCalledTimes(1);
+  });
+
+  it('are read again for a list as of a later time, and for an id that nobody has only if one has died since', async () => {
+    await letDie(60_000);
+    const { countedAt } = await letters.groups(consumer, {});
+    const began = countedAt?.getTime() ?? NaN;
+    await letters.list(consumer, {}, 1, { asOf: new Date(began) });
+    expect(scans).toHaveBeenCalledTimes(1);
+    const asOf = new Date(began + 1);
+    const later = await eventually(async () => {
+      const list = await letters.list(consumer, {}, 1, { asOf });
+      expect(list.countedAt?.getTime()).toBeGreaterThanOrEqual(asOf.getTime());
+      return list;
+    });
+    expect(scans).toHaveBeenCalledTimes(2);
+    const reads = jest.spyOn(store, 'read');
+    expect(await letters.show(consumer, 'nobody')).toBeUndefined();
+    const [first] = later.letters;
+    await letters.drop(consumer, { id: first?.id ?? '' }, 1);
+    expect(await letters.show(consumer, first?.id ?? '')).toBeUndefined();
+    expect(reads).not.toHaveBeenCalled();
+    await test.letDie(consumer, () => test.bus.publish(anEvent({ memberId: one })), 1);
+    expect(await letters.show(consumer, 'nobody')).toBeUndefined();
+    expect(reads).toHaveBeenCalledTimes(1);
+    const newest = (await test.admin.deadLetters.list(consumer, {}, count)).letters.at(-1)?.id ?? '';
+    expect(await letters.show(consumer, newest)).toMatchObject({ id: newest });
   });
 });

@@ -27,7 +27,7 @@ const ACK_GROUP = 16;
  * The queue `b24.<consumer>.dead`, read by consuming without acks: closing the channel requeues everything in place.
  */
 export class RabbitDeadLetterStore implements DeadLetterStore {
-  readonly readsInPlace = false;
+  readonly inPlace = undefined;
   private readonly scanning = new Map<string, RabbitDeadLetterReader>();
 
   constructor(
