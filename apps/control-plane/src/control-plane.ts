@@ -51,7 +51,7 @@ import { StateMetrics } from './maintenance/state-metrics.js';
 import { PortalWaker } from './maintenance/portal-waker.js';
 import { HandlerComparison } from './subscriptions/handler-comparison.js';
 
-export interface RunningControlPlane {
+interface RunningControlPlane {
   /** Takes no more jobs, ends those in flight, then closes bus and database. */
   close(): Promise<void>;
 }

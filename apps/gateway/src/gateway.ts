@@ -37,7 +37,7 @@ import { JournalledBus } from './ingress/journal/journalled-bus.js';
 import { PageFailureFilter } from './installs/pages/page-request.js';
 import { checkPublicUrl } from './public-url.js';
 
-export interface RunningGateway {
+interface RunningGateway {
   /** Stops accepting requests, finishes those in flight, then closes the bus. */
   close(): Promise<void>;
 }

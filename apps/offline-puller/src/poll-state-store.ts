@@ -44,7 +44,7 @@ export interface StoredRecord {
 }
 
 /** @property storedAt as the database has it: the row is another when the same thing has changed again */
-export interface StoredRow extends StoredRecord {
+interface StoredRow extends StoredRecord {
   storedAt: string;
 }
 

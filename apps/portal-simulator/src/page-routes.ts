@@ -67,7 +67,7 @@ const FRAME_HEADERS = headers(
   'strict-origin-when-cross-origin',
 );
 
-export interface PageDependencies {
+interface PageDependencies {
   portals: Portals;
   /** The text at `/` for clients other than browsers, and at `/_sim` for all. */
   guide: (request: FastifyRequest) => string;

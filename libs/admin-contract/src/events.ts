@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { eventName, listLimit, memberId } from './json.js';
 
 const OUTCOMES = ['received', 'done', 'merged', 'retry', 'wait', 'dead'] as const;
-export type EventOutcomeFilter = (typeof OUTCOMES)[number];
 
 const POSITION = /^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 

@@ -47,7 +47,7 @@ export type {
   ListedDeadLetter,
 } from './dead-letters.js';
 export { eventPath, eventsQuery, eventsResponse, resendResponse } from './events.js';
-export type { EventOutcomeFilter, EventsResponse, ListedEvent } from './events.js';
+export type { EventsResponse, ListedEvent } from './events.js';
 export { journalsResponse, journalStatus } from './journal.js';
 export type { JournalsResponse, JournalStatus, ReportedJournal } from './journal.js';
 export { errorResponse } from './json.js';
@@ -110,7 +110,7 @@ export type {
   WebhookPairRequest,
 } from './portals.js';
 export { portalSyncResponse, syncJobPath, syncJobResponse, syncResponse } from './sync.js';
-export type { ListedSyncJob, PortalSyncResponse, SyncJob, SyncJobKind, SyncResponse } from './sync.js';
+export type { PortalSyncResponse, SyncJob, SyncJobKind, SyncResponse } from './sync.js';
 export {
   age,
   consumerNote,

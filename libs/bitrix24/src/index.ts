@@ -63,7 +63,7 @@ export {
   type RequestToAdmit,
   type Throttled,
 } from './rate-limit/rate-limiter.js';
-export { sleep, unlessAborted } from './rate-limit/waits.js';
+export { sleep, unlessAborted } from './rate-limit/rate-limiter.js';
 export type { PlanOptions } from './batch-planner/execute-plan.js';
 export { isSplittable, isTooLarge } from './batch-planner/failure.js';
 export type { BatchClient, Outcome } from './batch-planner/plan.js';

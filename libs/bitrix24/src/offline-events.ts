@@ -236,7 +236,7 @@ export async function takeRecords(
 }
 
 /** Records by id, and how far the list came. */
-export interface WaitingRecords extends Pick<OfflineBatch, 'records' | 'unreadable'> {
+interface WaitingRecords extends Pick<OfflineBatch, 'records' | 'unreadable'> {
   /** The last id, also of a record that cannot be read; undefined when there is none after `afterId`. */
   readonly lastId: number | undefined;
   /** Nothing followed when the portal was asked. */

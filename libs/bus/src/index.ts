@@ -12,35 +12,18 @@ export type {
   Receipt,
 } from './contract/event-bus.js';
 export { openEventBus } from './open-bus.js';
-export { countMessages } from './admin/bus-admin.js';
 export { NoSuchConsumerError } from './admin/dead-letter-store.js';
 export { OperationInProgressError } from './admin/operator-lock.js';
-export type {
-  BusAdmin,
-  ConsumerProcess,
-  ConsumerStatus,
-  Retirement,
-  RetireOptions,
-  TopologyPart,
-  TopologyState,
-  UnroutedEvents,
-  UnroutedFilter,
-  UnroutedReplay,
-} from './admin/bus-admin.js';
-export type { DeadLetter, DeadLetterFilter, DeadLetterDetail } from './admin/dead-letter-store.js';
+export type { BusAdmin, ConsumerStatus, Retirement, RetireOptions } from './admin/bus-admin.js';
+export type { DeadLetter, DeadLetterFilter } from './admin/dead-letter-store.js';
 export { sortByDueTime } from './admin/waiting-retries.js';
-export type { RetryFilter, RetryList, WaitingRetry } from './admin/waiting-retries.js';
+export type { WaitingRetry } from './admin/waiting-retries.js';
 export type { DeadLetterGroup } from './admin/dead-letter-groups.js';
-export { DeadLetters } from './admin/dead-letters.js';
-export type { DeadLetterList } from './admin/dead-letters.js';
-export type { ReplayOptions, ReplayPage } from './admin/replay-session.js';
+export type { ReplayPage } from './admin/replay-session.js';
 export { BusMover } from './move/bus-mover.js';
 export { openBusAdmin } from './open-bus.js';
-export type { OpenBusAdminOptions } from './open-bus.js';
 export { inspectBroker } from './rabbitmq/admin/broker-report.js';
-export type { BrokerReport } from './rabbitmq/admin/broker-report.js';
 export { TopologyReconciler } from './rabbitmq/admin/topology-reconciler.js';
-export type { Repair } from './rabbitmq/admin/topology-reconciler.js';
 export { toFailure } from './contract/failure.js';
 export { DEFAULT_RETRY_DELAYS_MS, tierFor } from './contract/retry-delays.js';
 export { failSpan, withCurrentTrace } from './contract/instrumentation.js';

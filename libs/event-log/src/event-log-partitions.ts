@@ -1,7 +1,7 @@
 import { type Log, PeriodicJob, type ReportDatabase } from '@relay/platform';
 import { z } from 'zod';
 
-export interface EventLogPartitionsOptions {
+interface EventLogPartitionsOptions {
   /** TypeORM's DataSource implements it. */
   database: ReportDatabase;
   /** One process of all maintains the log. */

@@ -30,7 +30,7 @@ export interface EventOutcome {
   mergedInto?: string | undefined;
 }
 
-export interface EventLogWriterOptions {
+interface EventLogWriterOptions {
   databaseUrl: string;
   log: Log;
   /** Rows in memory, of both tables. More are dropped, and counted. */

@@ -2,7 +2,7 @@ import { toEntityTypeId } from './event-name.js';
 import { emptyTree, type FormTree, isTree, textAt, treeAt } from './form-tree.js';
 
 /** The thing that an event speaks of; see `PortalEvent`. */
-export interface EntityReference {
+interface EntityReference {
   entityTypeId: number;
   entityId: string | null;
   entity: string | null;

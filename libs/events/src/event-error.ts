@@ -1,4 +1,4 @@
-export type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-install';
+type EventErrorCode = 'missing-field' | 'malformed-field' | 'not-an-install';
 
 /** Required fields of an event, an install or a page. */
 export type EventField =

@@ -2,8 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { emptyTree, type FormTree, isTree } from './form-tree.js';
 
 /** Why a body is rejected. */
-export type FormErrorCode =
-  'invalid-utf8' | 'too-many-pairs' | 'too-deep' | 'too-many-arrays' | 'key-too-long';
+type FormErrorCode = 'invalid-utf8' | 'too-many-pairs' | 'too-deep' | 'too-many-arrays' | 'key-too-long';
 
 /** Thrown by {@link decodeForm}. The message never contains the input. */
 export class FormError extends Error {

@@ -22,12 +22,5 @@ export {
   parseInstall,
   parsePage,
 } from './install.js';
-export { openOfflineEvent, type OfflineEventRecord } from './offline-event.js';
-export {
-  decodeMessage,
-  encodeMessage,
-  FORM_TREE,
-  isOfNewerVersion,
-  MESSAGE_FORMAT,
-  MessageError,
-} from './message.js';
+export { openOfflineEvent } from './offline-event.js';
+export { decodeMessage, encodeMessage, FORM_TREE, isOfNewerVersion, MESSAGE_FORMAT } from './message.js';

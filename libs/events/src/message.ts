@@ -4,7 +4,7 @@ import { EVENT_ID, MEMBER_ID, type PortalEvent } from './event.js';
 import { emptyTree, type FormTree } from './form-tree.js';
 
 /** Why a message cannot be decoded. `unknown-version`: a newer process wrote it and can read it, this one cannot. */
-export type MessageErrorCode = 'not-json' | 'unknown-version' | 'malformed';
+type MessageErrorCode = 'not-json' | 'unknown-version' | 'malformed';
 
 /** Thrown by {@link decodeMessage}. Its text never contains the content. */
 export class MessageError extends Error {

@@ -1,7 +1,6 @@
 export { BIND_JOB, BindingRequests, CONTROL_PLANE } from './binding-requests.js';
 export { InstallApplier } from './install-applier.js';
 export { InstallIncompleteError, InstallRejectedError, isAuthorized, knowsToken } from './install-policy.js';
-export type { InstallDecision } from './install-policy.js';
 export { InstallsModule } from './installs.module.js';
 export { InstallStore } from './install-store.js';
 export { InstallVerifier } from './install-verifier.js';

@@ -18,7 +18,7 @@ import { InstallStore } from './install-store.js';
 import { InstallVerifier } from './install-verifier.js';
 import { Installer } from './installer.js';
 
-export interface InstallsOptions {
+interface InstallsOptions {
   /** The application's keys, and the OAuth servers that are believed; without them no claim can be verified. */
   oauth: { urls: readonly string[]; clientId: string; clientSecret: string } | undefined;
   allowHosts: readonly string[];

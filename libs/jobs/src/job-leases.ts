@@ -10,7 +10,7 @@ import {
 /** Decision after a failure: retry `afterMs` from now, or not. `counts`: the failure counts as an attempt. */
 export type RetryDecision = { again: true; afterMs: number; counts: boolean } | { again: false };
 
-export interface LeaseOptions {
+interface LeaseOptions {
   consumer: string;
   kinds: readonly string[];
   /**

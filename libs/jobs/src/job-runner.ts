@@ -54,7 +54,7 @@ const WAIT_MS = 60_000;
 const MAX_ATTEMPTS = 12;
 
 /** The job was requested again, and starts anew. */
-export class JobRestartedError extends Error {
+class JobRestartedError extends Error {
   override readonly name = 'JobRestartedError';
 }
 

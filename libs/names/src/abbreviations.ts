@@ -49,7 +49,7 @@ const ROMAN = /^(?=[ivx]{2,6}$)x{0,2}(?:ix|iv|v?i{0,3})$/u;
 const NAMES_LIKE_NUMERALS = words('vi xi ix xv xx');
 
 /** Where an abbreviation stands. */
-export interface AbbreviationPlace {
+interface AbbreviationPlace {
   isFirst: boolean;
   /** The only word of the field. */
   isAlone: boolean;

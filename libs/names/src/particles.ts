@@ -57,7 +57,7 @@ const MEANT_SMALL = words(`
 `);
 
 /** The position of a word in its field. */
-export interface WordContext {
+interface WordContext {
   /** Separators between this word and its neighbours. */
   before: string;
   after: string;

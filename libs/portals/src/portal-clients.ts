@@ -17,7 +17,7 @@ const REFRESH_CONCURRENCY = 3;
 export const USER_AGENT = 'b24-relay';
 const DEFAULT_MAX_IDLE_PORTALS = 1_000;
 
-export interface PortalClientsOptions {
+interface PortalClientsOptions {
   dataSource: DataSource;
   box: SecretBox;
   circuitBreaker: PortalCircuitBreaker;

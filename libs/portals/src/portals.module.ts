@@ -27,7 +27,7 @@ import { PortalWakes } from './suspension/portal-wakes.js';
 import { PortalCircuitBreaker } from './suspension/portal-circuit-breaker.js';
 import { WebhookPairs } from './installs/webhook-pairs.js';
 
-export interface PortalsOptions {
+interface PortalsOptions {
   /** The first encrypts, all decrypt. */
   tokenKeys: TokenKey[];
   /** The application's keys and the trusted OAuth servers; without them only webhooks work. */

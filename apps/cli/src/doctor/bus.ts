@@ -42,7 +42,7 @@ export function answers(findings: readonly Finding[]): boolean {
   return !findings.some(({ check, state }) => check === NO_BROKER && state === 'problem');
 }
 
-export interface BusParts {
+interface BusParts {
   dataSource: DataSource;
   databaseUrl: string;
   amqpUrl: string | undefined;

@@ -15,7 +15,7 @@ export interface DatabaseOptions {
   longTransactionMs?: number;
 }
 
-export interface DatabaseResult {
+interface DatabaseResult {
   findings: Finding[];
   /** The tables are there and can be read: what they hold can be checked. */
   isUsable: boolean;

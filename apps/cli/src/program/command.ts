@@ -63,7 +63,7 @@ export const OPTIONS_OF_COMMANDS = {
   print: { flags: '--print', summary: 'writes to standard output instead of a file' },
   yes: { flags: '--yes', summary: 'asks nothing' },
 } as const satisfies Record<string, OptionShape>;
-export type OptionName = keyof typeof OPTIONS_OF_COMMANDS;
+type OptionName = keyof typeof OPTIONS_OF_COMMANDS;
 
 type ValueOf<Shape> = Shape extends { parse: (text: string) => infer Value }
   ? Value
@@ -82,7 +82,7 @@ export const POSITIONALS = {
   mode: 'online, offline or both',
   shell: 'bash or zsh',
 } as const;
-export type PositionalName = keyof typeof POSITIONALS;
+type PositionalName = keyof typeof POSITIONALS;
 
 interface CommandShape {
   /** One or two words, such as `dead list`. */

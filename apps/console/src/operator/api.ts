@@ -28,7 +28,7 @@ export class ApiError extends Error {
   }
 }
 
-export interface Request {
+interface Request {
   method?: 'GET' | 'POST' | 'PUT';
   body?: unknown;
   token?: string;

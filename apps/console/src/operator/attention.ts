@@ -20,7 +20,7 @@ import { addressOf } from './address.js';
 import { timeOfDay } from './foreign-text.js';
 
 /** What was read so far; what cannot be read is left out. */
-export interface AdminSnapshot {
+interface AdminSnapshot {
   consumers?: readonly ListedConsumer[] | undefined;
   /** Those that need attention, the first of them. */
   portals?: PortalSearchResponse | undefined;

@@ -10,7 +10,7 @@ interface Reading {
 }
 
 /** A consumer as one poll shows it. */
-export interface ConsumerSample {
+interface ConsumerSample {
   backlog: number;
   /** Of each process: its id, and the events that it has handled since its start. */
   processes: readonly { replica: string; done: number }[];

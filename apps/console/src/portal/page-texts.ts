@@ -2,7 +2,7 @@ import { inject, type InjectionKey, provide } from 'vue';
 import type { TextKey } from './texts/en.js';
 import { type Language, textIn } from './texts/texts.js';
 
-export type PageTexts = ((key: TextKey, values?: Record<string, string | number>) => string) & {
+type PageTexts = ((key: TextKey, values?: Record<string, string | number>) => string) & {
   /** Dates and numbers as the language writes them. */
   date(iso: string): string;
   number(value: number): string;

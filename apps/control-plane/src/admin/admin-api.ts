@@ -17,7 +17,7 @@ import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
 import { WrongTokens } from './wrong-tokens.js';
 
-export interface AdminApiParts
+interface AdminApiParts
   extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, EventRouteParts, SyncRouteParts {
   /** The bearer token that operators send. */
   token: string;

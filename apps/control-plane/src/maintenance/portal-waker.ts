@@ -6,7 +6,7 @@ import type { PortalWakes } from '@relay/portals';
 /** An operator who resumes a portal watches it; a check reads an index that is usually empty. */
 const CHECK_INTERVAL_MS = 2_000;
 
-export interface PortalWakerOptions {
+interface PortalWakerOptions {
   wakes: PortalWakes;
   jobs: PortalJobs;
   admin: BusAdmin;

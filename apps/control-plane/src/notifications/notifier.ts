@@ -40,7 +40,7 @@ const PORTAL_KINDS = [
 ] as const;
 const CONSUMER_KINDS = ['consumer.paused', 'consumer.dead-letters'] as const;
 
-export type NotifyEnvironment = Pick<
+type NotifyEnvironment = Pick<
   Environment,
   'NOTIFY_URL' | 'NOTIFY_SECRET' | 'NOTIFY_ALLOW_HOSTS' | 'NOTIFY_PORTALS'
 >;

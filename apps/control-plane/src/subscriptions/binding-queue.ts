@@ -13,7 +13,7 @@ const FRESH_BURST = 3;
 const FRESH_EVERY_MS = 20_000;
 const MAX_REMEMBERED = 10_000;
 
-export interface BindingQueueOptions {
+interface BindingQueueOptions {
   /** Must not reject. The signal: the portal is asked anew, or used up its time while others wait, or the process ends. */
   run: (memberId: string, signal: AbortSignal) => Promise<void>;
   timeoutMs?: number;

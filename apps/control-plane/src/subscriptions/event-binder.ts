@@ -34,7 +34,7 @@ const binds = counter({
 const MAX_CHECKS = 4;
 const CHECK_PAUSE_MS = 500;
 
-export interface EventBinderParts {
+interface EventBinderParts {
   bindings: EventBindings;
   handlerUrl: string;
   log: Log;

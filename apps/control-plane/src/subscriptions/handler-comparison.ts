@@ -52,7 +52,7 @@ export interface WantedHandlers {
 }
 
 /** How a portal's handlers differ from the wanted ones. */
-export interface HandlerDiff {
+interface HandlerDiff {
   readonly missing: { readonly online: readonly string[]; readonly offline: readonly string[] };
   /** Ours, and not wanted; `MAX_SURPLUS` of each kind at most. */
   readonly surplus: { readonly online: readonly EventHandler[]; readonly offline: readonly OfflineHandler[] };

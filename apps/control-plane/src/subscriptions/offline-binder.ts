@@ -15,7 +15,7 @@ import type { Log } from '@relay/platform';
 import { OFFLINE_CONNECTOR, type OfflineBindings, type OfflinePlan } from '@relay/portals';
 import type { HandlerChanges } from './event-binder.js';
 
-export interface OfflineBinderParts {
+interface OfflineBinderParts {
   bindings: OfflineBindings;
   client: PortalClient;
   log: Log;

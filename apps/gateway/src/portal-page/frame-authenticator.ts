@@ -31,7 +31,7 @@ const checks = counter({
 for (const outcome of ['accepted', 'refused', 'failed', 'limited']) checks.inc({ outcome }, 0);
 
 /** What a request from the frame says about its user; nothing of it is believed. */
-export interface FrameClaim {
+interface FrameClaim {
   memberId: string;
   accessToken: string;
   /** The client's, by which wrong tokens are counted. */

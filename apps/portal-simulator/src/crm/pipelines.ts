@@ -2,7 +2,7 @@ import { DEAL_TYPE_ID, INVOICE_TYPE_ID, LEAD_TYPE_ID, QUOTE_TYPE_ID } from '../f
 import { RestError } from '../protocol/rest-error.js';
 
 /** Whether an item in a stage is in progress, was successful, or has failed. */
-export type StageSemantics = 'P' | 'S' | 'F';
+type StageSemantics = 'P' | 'S' | 'F';
 
 /** An item of a directory: a stage, a source, a type of contacts, … (api-reference/crm/status/crm-status-list.md). */
 export interface Status {

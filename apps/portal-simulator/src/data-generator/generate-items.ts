@@ -99,7 +99,7 @@ interface RandomChanges {
   dropEvents: number;
 }
 
-export interface RandomChangeCounts {
+interface RandomChangeCounts {
   added: number;
   updated: number;
   deleted: number;

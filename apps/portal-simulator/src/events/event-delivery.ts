@@ -1,7 +1,7 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
-export interface EventQueueOptions<E> {
+interface EventQueueOptions<E> {
   /** How many requests are in flight; a slow handler is therefore called less often. */
   concurrency: () => number;
   /** Sends one event, once: it is not repeated after a failure (api-reference/events/index.md). */

@@ -3,7 +3,7 @@ import type { Installation } from '../oauth/installation.js';
 /**
  * Who is called for an event: a handler of an application, or an outgoing webhook with an application token of its own.
  */
-export type HandlerOwner =
+type HandlerOwner =
   | {
       kind: 'application';
       installation: Installation;

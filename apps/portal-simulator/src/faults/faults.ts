@@ -73,7 +73,7 @@ export interface NetworkFault {
   status: number | undefined;
 }
 
-export interface FaultRule {
+interface FaultRule {
   /** A method name with `*` as wildcard: `crm.item.*`; `oauth.token` for the token endpoint. */
   match: string;
   kind: FaultKind;

@@ -23,7 +23,7 @@ export interface Page {
 }
 
 /** Who makes a change, and when. */
-export interface ChangeContext {
+interface ChangeContext {
   userId: number;
   nowMs: number;
 }

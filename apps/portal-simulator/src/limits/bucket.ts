@@ -1,4 +1,4 @@
-export interface BucketLimits {
+interface BucketLimits {
   /** Y: the counter falls by it once a second. */
   rate: number;
   /** X: the highest value of the counter. */

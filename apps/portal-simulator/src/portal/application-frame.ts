@@ -52,7 +52,7 @@ function protocolOf(url: string): '0' | '1' {
 }
 
 /** What the portal's page has to post into a frame, and to answer to its messages. */
-export interface FrameOpening {
+interface FrameOpening {
   url: string;
   form: Values;
   /** `window.name` of the frame: `DOMAIN|PROTOCOL|APP_SID`. */

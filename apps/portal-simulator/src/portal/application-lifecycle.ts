@@ -13,7 +13,7 @@ export const INSTALL_KINDS = ['event', 'callback', 'page'] as const;
 /** The system user that a portal creates for an application; no administrator. */
 const SYSTEM_USER_ID = 512;
 
-export interface InstallOptions {
+interface InstallOptions {
   /**
    * ONAPPINSTALL (api-reference/common/events/on-app-install.md); the installation callback of an application without a
    * page (settings/app-installation/local-apps/installation-callback.md); or its installation wizard.

@@ -56,7 +56,7 @@ export interface PortalSettings {
   offlineOwnWrites: boolean;
 }
 
-export interface PortalIdentity {
+interface PortalIdentity {
   name: string;
   memberId: string;
   domain: string;
@@ -176,7 +176,7 @@ export class Portal {
 const MAX_RECORDS = 10_000;
 
 /** What callers did to a portal: `GET /_sim/portals/<name>/notifications`, `…/tasks` and `…/writes`. */
-export class Recorder {
+class Recorder {
   /** Calls of `crm.*` that changed something, also in a batch, in their order. */
   readonly writes = new Records();
   readonly notifications = new Records();

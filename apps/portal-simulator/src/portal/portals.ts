@@ -20,7 +20,7 @@ const DEFAULT_SETTINGS: PortalSettings = {
   offlineOwnWrites: false,
 };
 
-export interface NewPortal {
+interface NewPortal {
   name: string;
   settings?: Partial<PortalSettings> | undefined;
   memberId?: string | undefined;

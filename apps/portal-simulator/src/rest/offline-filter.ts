@@ -9,7 +9,7 @@ const LIST_FIELDS = [...GET_FIELDS, 'PROCESS_ID', 'ERROR'] as const;
 type Field = (typeof LIST_FIELDS)[number];
 type RecordTest = (record: OfflineRecord) => boolean;
 
-export interface FilterRules {
+interface FilterRules {
   fields: readonly Field[];
   operators: readonly string[];
 }

@@ -11,7 +11,7 @@ const typeProgress = z.object({
   lastId: z.string(),
   isDone: z.boolean(),
 });
-export type TypeProgress = z.output<typeof typeProgress>;
+type TypeProgress = z.output<typeof typeProgress>;
 
 const counts = z.object({
   missing: z.number(),
@@ -29,7 +29,7 @@ const storedProgress = z.object({ types: z.array(typeProgress), found: counts })
 
 const NO_FINDINGS: Findings = { missing: 0, stale: 0, rechecked: 0, deleted: 0, hidden: 0, unreadable: 0 };
 
-export interface Speed {
+interface Speed {
   items: number;
   itemsPerSecond: number;
   /** From 0 to 1. */

@@ -16,7 +16,7 @@ export interface RefreshedType extends MirroredType {
 }
 
 /** The result of a refresh of the portal's types. */
-export interface RefreshedTypes {
+interface RefreshedTypes {
   /** Types whose items must be read. */
   types: RefreshedType[];
   leftOut: LeftOut;

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { type ItemRow, toItemRow } from './item-row.js';
 import type { MirrorStore } from './mirror-store.js';
 
-export interface ResolvedMissingItems {
+interface ResolvedMissingItems {
   deleted: string[];
   hidden: string[];
   /** Existing after all. */

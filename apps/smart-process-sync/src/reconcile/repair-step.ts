@@ -17,7 +17,7 @@ import type { ScanPage } from '../keyset-scan/keyset-scan.js';
  * - `unlisted`: the mirror has it, the portal does not list it;
  * - `hidden`: neither has it, but the portal hid it at the last check.
  */
-export type Difference = 'missing' | 'stale' | 'uncertain' | 'unlisted' | 'hidden';
+type Difference = 'missing' | 'stale' | 'uncertain' | 'unlisted' | 'hidden';
 
 const foundTotal = counter({
   name: 'relay_sync_found_total',

@@ -7,7 +7,7 @@ import { type Field, LeftOut, readFields, readText } from './field.js';
 import { INVOICE, isWanted, type MirrorSettings, settingsOf } from './settings.js';
 import type { FoundType, MirroredType } from './type-store.js';
 
-export type Description = DescribedType | { error: unknown };
+type Description = DescribedType | { error: unknown };
 
 /** The types of a portal as it lists them now. */
 export interface Catalogue {
@@ -77,7 +77,7 @@ export function isCode(error: unknown, code: string): boolean {
 }
 
 /** A smart process as the portal lists it (`api-reference/crm/data-types.md#type`). */
-export interface ListedType {
+interface ListedType {
   entityTypeId: number;
   title: string;
   code: string | null;
@@ -157,7 +157,7 @@ const TYPES_PER_REQUEST = 25;
  * The fields and the largest item id of each type, 25 types per request. For a type that could not be read, the error: it
  * may be deleted (`NOT_FOUND`) or hidden from this user (`ACCESS_DENIED`).
  */
-export async function describeTypes(
+async function describeTypes(
   client: PortalClient,
   ids: readonly number[],
   leftOut: LeftOut,

@@ -7,7 +7,7 @@ const leftOutTotal = counter({
   labelNames: ['what'],
 });
 
-export type Described = 'types' | 'fields' | 'options';
+type Described = 'types' | 'fields' | 'options';
 
 /** Keeps a log line short. */
 const MAX_EXAMPLES = 5;

@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import type { Statements } from '../items/mirror-store.js';
 import type { Field } from './field.js';
 
-export type TypeState = 'mirrored' | 'excluded' | 'deleted';
+type TypeState = 'mirrored' | 'excluded' | 'deleted';
 
 /** A smart process of a portal, as `mirror.types` stores it. */
 export interface MirroredType {
@@ -135,7 +135,7 @@ export class TypeStore {
 }
 
 /** Items after `after`, up to `last`, are stored: their number. */
-export interface Checkpoint {
+interface Checkpoint {
   entityTypeId: number;
   run: string;
   after: string;

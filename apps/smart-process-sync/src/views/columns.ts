@@ -152,7 +152,7 @@ function castsOf({ type, texts }: Field): readonly Cast[] {
 const MAX_BASE_LENGTH = 48;
 
 /** Lower-case letters, digits and `_`, so that the name needs no quotes. */
-export function columnName(upperName: string): string {
+function columnName(upperName: string): string {
   const name = upperName.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
   return (/^[a-z_]/.test(name) ? name : `_${name}`).slice(0, MAX_BASE_LENGTH);
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { asLiteral, type Column } from './columns.js';
 
-export interface ViewOf {
+interface ViewOf {
   name: string;
   memberId: string;
   entityTypeId: number;

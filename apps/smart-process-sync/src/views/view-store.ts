@@ -27,7 +27,7 @@ export interface ViewedType {
 }
 
 /** The result for a type's view. */
-export type ViewOutcome =
+type ViewOutcome =
   | { result: 'created' | 'replaced' | 'unchanged'; name: string }
   /** Unchanged: a reader kept it locked, or another view depends on it. */
   | { result: 'failed'; error: unknown };

@@ -1,7 +1,7 @@
 import type { RunningConsumer } from '@relay/consumer';
 import type { FoundConsumer } from './find-consumers.js';
 
-export interface ConsumerHost {
+interface ConsumerHost {
   /** All consumers that there are; asked once. */
   find(): Promise<FoundConsumer[]>;
   /** Undefined where its code does not let it start. */

@@ -2,7 +2,7 @@
 export const BATCH_MARK = '\u0001';
 
 /** What is known of a batch when it has ended. */
-export interface HandledBatch {
+interface HandledBatch {
   /** Names of its events. */
   events: readonly string[];
   /** The first of its entities. */

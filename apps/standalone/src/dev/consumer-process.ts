@@ -23,7 +23,7 @@ const UNSHOWN = new Set(['level', 'time', 'app', 'msg', 'err', 'context', 'opsPo
 /** Of what Node writes when a module throws: empty lines, its version, markers, and the frames outside of apps. */
 const NOISE = /^\s*\^*$|^Node\.js v|^\S+\.ts:\d+$|^\s+at (?!.*\/apps\/)/;
 
-export interface ConsumerProcessOptions {
+interface ConsumerProcessOptions {
   app: string;
   env: Record<string, string>;
   /** Gets every line of its log. */

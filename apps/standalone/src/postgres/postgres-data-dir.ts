@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { StartupError } from '@relay/platform';
 
 /** As whom PostgreSQL runs when this process is root, as which it does not run. */
-export interface ServerUser {
+interface ServerUser {
   uid: number;
   gid: number;
 }

@@ -24,7 +24,7 @@ const ORPHAN_STAGES = [
   { signal: 'SIGQUIT', waitMs: 5_000 },
 ] as const;
 
-export interface PostgresOptions {
+interface PostgresOptions {
   dataDir: PostgresDataDir;
   password: string;
   logFile: string;

@@ -132,7 +132,7 @@ function systemCode(error: unknown): string {
 /**
  * The connection pools of a process. Idle connections stay open for a few seconds and do not keep the process alive.
  */
-export interface HttpAgents {
+interface HttpAgents {
   /** For hosts that the operator has allowed: any address. */
   readonly unrestricted: Dispatcher;
   /** For all other hosts: connecting to an address that is not public fails with `AddressError` (SSRF protection). */

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { z } from 'zod';
 
 /** Worst-case memory of a response in bytes: its text, the parsed value, and the serialized form for storage. */
-export interface MemoryDemand {
+interface MemoryDemand {
   readonly bytes: number;
   readonly memoryBytes: number;
   readonly isWide: boolean;

@@ -20,7 +20,7 @@ export type ReadResponse =
   | { readonly kind: 'timeout'; readonly sent: boolean }
   | { readonly kind: 'failed'; readonly sent: boolean; readonly error: unknown };
 
-export interface ReadLimits {
+interface ReadLimits {
   /** From the call to the last byte of the response. */
   readonly timeoutMs: number;
   readonly maxBytes: number;

@@ -21,7 +21,7 @@ const FNV_PRIME = 16_777_619;
 /** Size of the bit set of seen names. A hash collision counts a name as seen, which is harmless. */
 const NAME_BITS = 1 << 19;
 
-export type ScanDefect = 'too-long' | 'too-deep';
+type ScanDefect = 'too-long' | 'too-deep';
 
 /**
  * Estimates the memory of a JSON text incrementally while it is received or decompressed, so that a response is

@@ -112,12 +112,12 @@ export function takeTicket(
 }
 
 /** The ticket with its delay; `bucket` must have leaked until now. */
-export function grantTicket(bucket: Bucket, limit: RateLimit, ticket: number): Ticket {
+function grantTicket(bucket: Bucket, limit: RateLimit, ticket: number): Ticket {
   return { granted: true, ticket, waitMs: ticketDelayMs(bucket, limit, ticket) };
 }
 
 /** No ticket for background work: the delay until there would be room, or `nextBackgroundAt` is reached, without other requests. */
-export function rejectTicket(bucket: Bucket, limit: RateLimit): Ticket {
+function rejectTicket(bucket: Bucket, limit: RateLimit): Ticket {
   const room = untilLeaked(bucket, limit, bucket.tickets + 1 - backgroundAllowance(limit));
   return {
     granted: false,

@@ -1,5 +1,14 @@
 import pLimit from 'p-limit';
-import { sleep, unlessAborted } from './waits.js';
+import {
+  sleep,
+  unlessAborted,
+  canBeSent,
+  type MethodUsage,
+  type Priority,
+  type RateLimiter,
+  type RequestToAdmit,
+  type Throttled,
+} from './rate-limiter.js';
 import {
   type Bucket,
   emptyBucket,
@@ -12,14 +21,6 @@ import {
   DEFAULT_LIMIT,
 } from './bucket.js';
 import { splitWaits, observeUsage, reserveCalls, type ThrottledMethod } from './operating-time.js';
-import {
-  canBeSent,
-  type MethodUsage,
-  type Priority,
-  type RateLimiter,
-  type RequestToAdmit,
-  type Throttled,
-} from './rate-limiter.js';
 
 /** After a longer wait the delay is computed again: there may have been a rejection meanwhile. */
 const TRUSTED_WAIT_MS = 500;

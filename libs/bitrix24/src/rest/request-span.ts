@@ -3,7 +3,7 @@ import { Bitrix24Error } from './errors.js';
 
 const tracer = trace.getTracer('bitrix24-rest-client');
 
-export interface TracedRequest {
+interface TracedRequest {
   readonly memberId: string;
   readonly method: string;
   /** The executed methods, in lower case. */

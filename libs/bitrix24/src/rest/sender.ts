@@ -4,26 +4,27 @@ import type { ErrorClass } from './classify.js';
 import { Bitrix24Error } from './errors.js';
 import { type HttpResult, post, type PostRequest } from '../http/http-request.js';
 import type { Params } from './query.js';
-import type {
-  MethodUsage,
-  Priority,
-  RateLimiter,
-  RequestToAdmit,
-  Throttled,
+import {
+  type MethodUsage,
+  type Priority,
+  type RateLimiter,
+  type RequestToAdmit,
+  type Throttled,
+  sleep,
+  unlessAborted,
 } from '../rate-limit/rate-limiter.js';
 import { inRequestSpan, noteHttpStatus } from './request-span.js';
 import { maxResponseBytes } from '../http/response-limits.js';
 import { invalidResponse, parseResponse, type RequestContext, type RestResponse } from './response.js';
 import { type Idempotency, isRetryable, MAX_RETRIES, MAX_THROTTLED, retryDelayMs } from './retryability.js';
 import { throttledError, usageOfCall, usageOfError } from './usage.js';
-import { sleep, unlessAborted } from '../rate-limit/waits.js';
 
 /** Final outcome of one HTTP request including its retries. A batch is one request, whatever its commands return. */
 export type RequestOutcome =
   | { readonly ok: true; readonly method: string }
   | { readonly ok: false; readonly method: string; readonly error: Bitrix24Error };
 
-export interface SenderOptions {
+interface SenderOptions {
   readonly memberId: string;
   readonly tokens: TokenStore;
   readonly allowHosts: readonly string[];

@@ -80,7 +80,7 @@ export function throttledError(memberId: string, method: string, retryAfterMs: n
   return new Bitrix24Error('OPERATION_TIME_LIMIT', { memberId, method, retryAfterMs, delivered: 'no' });
 }
 
-export interface SplitBatch {
+interface SplitBatch {
   readonly sent: Record<string, Command>;
   /** Outcomes of the commands that are not sent. */
   readonly notSent: Record<string, CommandOutcome>;

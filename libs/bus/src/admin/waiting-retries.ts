@@ -32,7 +32,7 @@ export interface RetryList {
 }
 
 /** A message as a bus stores it; times are Unix milliseconds. */
-export interface RetryRecord {
+interface RetryRecord {
   content: Buffer;
   code: string | undefined;
   attempts: number;

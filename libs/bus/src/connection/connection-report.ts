@@ -21,7 +21,7 @@ export class BusHealth {
 /** A persistent problem is logged again after this time, so that it also appears in today's log. */
 const REMIND_MS = 10 * 60_000;
 
-export interface ConnectionReportOptions {
+interface ConnectionReportOptions {
   /** `publish`, `retry`, `consume <consumer>`. */
   name: string;
   address: AddressName;

@@ -6,7 +6,7 @@ import { toFailure } from '../contract/failure.js';
 export type AddressName = 'AMQP_URL' | 'DATABASE_URL';
 
 /** Tells an operator why the bus does not work. */
-export interface ConnectionErrorExplanation {
+interface ConnectionErrorExplanation {
   /** What is wrong, with which queue or table, and what to do. One line, without secrets. */
   reason: string;
   /** The error is permanent: it does not go away without an operator. */

@@ -19,7 +19,7 @@ export interface Session {
   close(): Promise<void>;
 }
 
-export interface ReconnectorOptions<S extends Session> {
+interface ReconnectorOptions<S extends Session> {
   report: ConnectionReport;
   /** Opens one session, which calls `onEnd` at least once when it ends. */
   open: (onEnd: (cause: Error) => void) => Promise<S>;

@@ -68,7 +68,7 @@ export const returnedTotal = counter({
 
 const tracer = trace.getTracer('@relay/bus');
 
-export type MessagingSystem = 'rabbitmq' | 'postgresql';
+type MessagingSystem = 'rabbitmq' | 'postgresql';
 
 /** The destination in metrics and spans: also on PostgreSQL, which has no exchange. */
 const DESTINATION = 'b24.events';

@@ -32,7 +32,7 @@ interface Message {
   firstFailedAt: number | undefined;
 }
 
-export interface MemoryDeadLetter extends Failure {
+interface MemoryDeadLetter extends Failure {
   attempts: number;
   firstFailedAt: number;
   lastFailedAt: number;
@@ -124,7 +124,7 @@ export class MemoryBroker {
   }
 }
 
-export class MemoryBus implements EventBus {
+class MemoryBus implements EventBus {
   private readonly consumptions = new Set<MemoryConsumption>();
   private isOpen = true;
 

@@ -26,7 +26,7 @@ export interface BusMoverOptions {
 }
 
 /** The result of one round over all previous buses. */
-export interface MoveReport extends MoveResult {
+interface MoveReport extends MoveResult {
   /** There is no previous bus. */
   none: boolean;
   /** Buses that could not be reached, or whose messages the bus in use did not accept; the log says why. */

@@ -26,7 +26,7 @@ const bytesOf = (messages: readonly ConsumeMessage[]): number =>
 const codeHeader = z.object({ 'b24-code': z.string().optional().catch(undefined) }).catch({});
 const memberIdIn = z.looseObject({ memberId: z.string() });
 
-export interface RabbitSourceOptions {
+interface RabbitSourceOptions {
   /** PREVIOUS_AMQP_URL. */
   url: string;
   /** The bus in use, if it is RabbitMQ too. */

@@ -20,7 +20,7 @@ const MAX_GROUP_LENGTH = 1024 * 1024;
 /** A statement that takes longer, for example on a connection that is dead, no longer keeps the next one back. */
 const SLOW_MS = 50;
 
-export interface PublishGroupsOptions {
+interface PublishGroupsOptions {
   /** Stores all of them in one transaction, or none. */
   store: (group: readonly Publish[]) => Promise<void>;
   /** Whether the error is about a member of the group: the others are then stored without it. */

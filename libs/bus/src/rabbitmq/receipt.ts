@@ -20,7 +20,7 @@ export interface SettleContext {
 
 type Copy = Pick<OutgoingMessage, 'content' | 'messageId' | 'headers'>;
 
-export interface UnackedMessage extends RetryMetadata {
+interface UnackedMessage extends RetryMetadata {
   deliveryTag: number;
   deliveryCount: number;
   /** The shard queue. */

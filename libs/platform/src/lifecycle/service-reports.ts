@@ -28,7 +28,7 @@ const serviceProcess = z.object({
 /** One process of a service, from its own report. */
 export type ServiceProcess = z.output<typeof serviceProcess>;
 
-export interface ServiceReporterOptions {
+interface ServiceReporterOptions {
   service: string;
   opsPort: number;
   database: ReportDatabase;

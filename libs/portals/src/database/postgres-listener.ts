@@ -17,7 +17,7 @@ const CHANNELS = { portals: 'relay_portals', subscriptions: 'relay_subscriptions
 export type Topic = keyof typeof CHANNELS;
 
 /** `subject` is the member id or consumer that changed; undefined: anything may have. */
-export type ChangeListener = (subject: string | undefined) => void;
+type ChangeListener = (subject: string | undefined) => void;
 
 /** Interval of heartbeat queries, which detect a half-open connection. */
 const HEARTBEAT_MS = 15_000;
@@ -26,7 +26,7 @@ const BACKOFF = new ExponentialBackoff({ initialDelay: 100, maxDelay: 5_000 });
 /** Timeout of the disconnect, to which a dead connection does not respond. */
 const FAREWELL_MS = 1_000;
 
-export interface PostgresListenerOptions {
+interface PostgresListenerOptions {
   databaseUrl: string;
   log: Log;
   /** Interval of heartbeat queries. */

@@ -4,7 +4,7 @@ import { PortalError } from '../database/errors.js';
 import { SecretBox, type SealContext } from './secret-box.js';
 import { countChanged, queryRows } from '../database/sql.js';
 
-export interface RotationReport {
+interface RotationReport {
   /** Rows that are sealed with the first key now and were not before. */
   rewritten: number;
   /** Rows that were sealed with it already. */
@@ -17,7 +17,7 @@ export interface RotationReport {
   keysInUse: Record<string, number>;
 }
 
-export interface SealReport extends Pick<RotationReport, 'currentKeyId' | 'keysInUse'> {
+interface SealReport extends Pick<RotationReport, 'currentKeyId' | 'keysInUse'> {
   /** Sealed values in all. */
   values: number;
   /** Values that TOKEN_KEYS does not open, by the id of the key that sealed them; damaged ones included. */

@@ -25,7 +25,7 @@ export type PendingClaim = z.infer<typeof pendingClaim>;
 export type ClaimOutcome = 'done' | 'later' | { replacedBy: PendingClaim };
 
 /** Pending claims of one portal, for operators. */
-export interface WaitingInstall {
+interface WaitingInstall {
   memberId: string;
   claims: number;
   tries: number;

@@ -22,7 +22,7 @@ const REMEMBERED_FOR = '1 hour';
  */
 export type Admission = 'admitted' | 'rejected-before' | 'too-many' | 'too-many-of-source';
 
-export interface OfferedProof {
+interface OfferedProof {
   refreshToken: string;
   /** Key by which requests are counted together, such as a client's address. */
   source: string;

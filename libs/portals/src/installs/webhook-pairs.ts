@@ -16,7 +16,7 @@ interface Row {
 }
 
 /** For operators. */
-export interface WaitingPair {
+interface WaitingPair {
   host: string;
   /** The portal, if the operator named it. */
   memberId: string | null;

@@ -11,8 +11,7 @@ export const IS_UNREACHABLE = `p.state = 'installed' AND p.delivery_mode <> 'off
  * - `LOST_ANSWER`: a basic plan may have deleted records of its offline queue that nobody has read;
  * - `UNREACHABLE`: what the portal posted did not arrive, and nothing reads its offline queue.
  */
-export type EventGapReason =
-  'PAYMENT_REQUIRED' | 'ACCESS_DENIED' | 'WRONG_LICENSE' | 'LOST_ANSWER' | 'UNREACHABLE';
+type EventGapReason = 'PAYMENT_REQUIRED' | 'ACCESS_DENIED' | 'WRONG_LICENSE' | 'LOST_ANSWER' | 'UNREACHABLE';
 
 /** A time whose changes are to be looked for. */
 export interface EventGap {

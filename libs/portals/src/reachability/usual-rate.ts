@@ -25,8 +25,6 @@ export interface UsualRate {
   readonly until: number | null;
 }
 
-export const UNKNOWN_RATE: UsualRate = { rates: [], from: null, until: null };
-
 /**
  * The estimate with all hours that have ended by `nowMs`.
  * @param busySlots slots of `SLOT_MS` since 1970 in which an event came

@@ -59,7 +59,7 @@ export async function noteRelocation(manager: EntityManager, memberId: string): 
 }
 
 /** The stored data that a call needs. */
-export interface StoredAccess {
+interface StoredAccess {
   portal: Pick<PortalEntity, 'clientEndpoint' | 'state'>;
   credentials: Pick<CredentialsEntity, 'memberId' | 'accessToken' | 'webhookUrl'>;
   /** `auth_connector` of changes; null or empty for none. Absent where only the pair matters. */

@@ -9,7 +9,7 @@ import { notify } from '../database/postgres-listener.js';
 import type { PortalCache } from '../cache/portal-cache.js';
 
 /** Settings of a portal for one consumer. */
-export interface SettingsOf<T> {
+interface SettingsOf<T> {
   /** `LANGUAGE_ID` of the last install, such as `tr`; none for a webhook pair. */
   language?: string;
   /**

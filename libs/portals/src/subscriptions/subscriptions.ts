@@ -5,7 +5,7 @@ import { notify, type PostgresListener } from '../database/postgres-listener.js'
 import { WANTED_OF_PORTAL } from './wanted-names.js';
 
 /** One event name of a consumer; it has not missed events before `since`. */
-export interface ActiveSubscription {
+interface ActiveSubscription {
   consumer: string;
   name: string;
   since: Date;

@@ -10,7 +10,7 @@ import { NOT_SUSPENDED, PortalEntity } from '../database/entities.js';
 import { countChanged, inTransaction, queryRows } from '../database/sql.js';
 import { notify } from '../database/postgres-listener.js';
 
-export interface CredentialHealthTimings {
+interface CredentialHealthTimings {
   /** How long a portal must reject its token before it becomes `needs-reauth`. */
   readonly rejectionGraceMs: number;
   /** Interval between probes with a rejected token. */

@@ -9,7 +9,7 @@ const IDLE_DAYS = 150;
 /** Portals read per query; each is refreshed on its own. */
 const BATCH_SIZE = 20;
 
-export interface StaleTokenReport {
+interface StaleTokenReport {
   refreshed: number;
   /** Each failure is logged. */
   failed: number;

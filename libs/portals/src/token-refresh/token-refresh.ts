@@ -63,7 +63,7 @@ export const DEFAULT_TIMINGS: TokenRefreshTimings = {
   probeEveryMs: 3_600_000,
 };
 
-export interface LockedCredentials {
+interface LockedCredentials {
   portal: PortalEntity;
   credentials: CredentialsEntity;
 }

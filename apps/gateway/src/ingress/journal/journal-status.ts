@@ -3,7 +3,7 @@ import { Journal, type JournalLimits } from './journal.js';
 import { listSlots, openSlot } from './slot.js';
 
 /** The contents of one slot of the journal. */
-export interface SlotContents {
+interface SlotContents {
   slot: number;
   events: number;
   /** Total size of their messages. */
@@ -16,7 +16,7 @@ export interface SlotContents {
   unreadable: number;
 }
 
-export type OtherSlot =
+type OtherSlot =
   /** Another process has it open, or this one is draining it at this moment. */
   | { slot: number; state: 'held' }
   /** No process has it open; this gateway drains it as soon as the bus is available. */

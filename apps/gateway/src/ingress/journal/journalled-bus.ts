@@ -37,7 +37,7 @@ const DEFAULT_LIMITS: JournalLimits = { maxBytes: 1024 ** 3, maxAgeMs: 7 * 24 * 
 
 const DEFAULT_REOPEN_MS = 10_000;
 
-export interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
+interface JournalOptions extends Pick<DrainerOptions, 'pollMs' | 'orphansMs'> {
   /** Each process takes a slot of its own below it: `<dataDir>/journal/<slot>`. */
   dataDir: string;
   log: Log;

@@ -6,7 +6,7 @@ import type { Page } from './html.js';
 import { rejectionPage } from './pages.js';
 
 /** Marks a request of a person in front of a page; `cause` decides the response, as for other requests. */
-export class PageFailure extends Error {
+class PageFailure extends Error {
   override readonly name = 'PageFailure';
   constructor(override readonly cause: unknown) {
     super('a page could not be shown', { cause });

@@ -3,7 +3,7 @@ import type { FramedContent } from './framed-page.js';
 import { html, type Markup, page, type Page } from './html.js';
 
 /** What a page says, for `FramedPage`. */
-export type PageText = Pick<FramedContent, 'title' | 'content'>;
+type PageText = Pick<FramedContent, 'title' | 'content'>;
 
 /**
  * Only for a confirmed and stored install: its script ends the installation. Bitrix24 considers the application installed, and

@@ -8,7 +8,7 @@ import { wakeChannel } from '../publisher.js';
 import { claimLeases, leaseIsHeld } from '../shard-leases.js';
 import { STAMP_CTE } from '../take-cursors.js';
 
-export interface ConsumerCounts {
+interface ConsumerCounts {
   consumer: string;
   waiting: number;
   taken: number;
@@ -90,8 +90,7 @@ export async function knowsConsumer(database: Pick<pg.Pool, 'query'>, consumer: 
 const LOCK_TIMEOUT_MS = 5_000;
 
 /** The result of a removal: nothing was changed unless `removed`. */
-export type Removal =
-  { removed: true; dropped: number } | { removed: false; reason: 'processes' | 'messages' };
+type Removal = { removed: true; dropped: number } | { removed: false; reason: 'processes' | 'messages' };
 
 const ALIVE_SQL = `
   SELECT count(*)::int AS alive FROM bus.consumer_processes

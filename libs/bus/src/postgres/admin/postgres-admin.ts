@@ -27,7 +27,7 @@ import {
 import { PostgresDeadLetterStore } from './postgres-dead-letter-store.js';
 import { countUnrouted, replayUnrouted } from './unrouted-rows.js';
 
-export interface PostgresAdminOptions {
+interface PostgresAdminOptions {
   /** Closed with this object. */
   database: pg.Pool;
   databaseUrl: string;

@@ -24,7 +24,7 @@ export interface MissingPart {
   consumer: string | null;
 }
 
-export interface Inspection {
+interface Inspection {
   missing: MissingPart[];
   /** Messages in the queue of unrouted events. */
   unrouted: number;

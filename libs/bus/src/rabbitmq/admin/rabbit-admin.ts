@@ -34,7 +34,7 @@ import { RabbitDeadLetterStore } from './rabbit-dead-letter-store.js';
 import { returnUnrouted } from './return-unrouted.js';
 import { listRetries, wakeRetries } from './retries.js';
 
-export interface RabbitAdminOptions {
+interface RabbitAdminOptions {
   url: string;
   /** Holds process reports and the operator lock; closed with this object. */
   database: pg.Pool;

@@ -76,7 +76,7 @@ const ROUND_BYTES = 32 * 1024 * 1024;
 /** Everything that one scan covers. No more: at a portal that throttles again, woken messages return to the tiers. */
 const MAX_ROUNDS = SCAN_LIMIT / ROUND_MESSAGES;
 
-export interface WakeOptions {
+interface WakeOptions {
   url: string;
   log: Log;
   retryDelaysMs: readonly number[];

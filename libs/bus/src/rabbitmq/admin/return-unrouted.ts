@@ -13,7 +13,7 @@ const ACK_GROUP = 16;
 /** More than the queue holds; its messages are counted before they are taken. */
 const BROWSE_LIMIT = 2 * UNROUTED_MAX_LENGTH;
 
-export interface ReturnOptions {
+interface ReturnOptions {
   url: string;
   log: Log;
   /** The consumers that subscribe to an event; none: it stays. */
@@ -22,7 +22,7 @@ export interface ReturnOptions {
   beforeFirst?: () => Promise<void>;
 }
 
-export interface ReturnResult {
+interface ReturnResult {
   /** Events returned to their consumers. */
   returned: number;
   /** Events that stay. */

@@ -18,7 +18,7 @@ export interface WantedSubscription {
   since: Date;
 }
 
-export interface TopologyReconcilerOptions {
+interface TopologyReconcilerOptions {
   amqpUrl: string;
   databaseUrl: string;
   /** The subscriptions of all consumers that must have queues, including those that are not running. */
