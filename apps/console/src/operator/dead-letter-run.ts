@@ -20,8 +20,6 @@ export interface Selection {
 const FOLLOW_EVERY_MS = 2_000;
 /** Reports of processes are a few seconds old: one quiet reading proves nothing. */
 const QUIET_READINGS = 4;
-/** The first may have begun before it was quiet, and the second before the first was over. */
-const QUIET_COUNTS = 3;
 const FOLLOW_MAX_MS = 10 * 60_000;
 const MAX_LISTED = 1_000;
 
@@ -84,6 +82,7 @@ export function useDeadLetterRun() {
     [kind.value, isRunning.value, handled.value, total.value] = [what, true, 0, count];
     [failure.value, outcome.value, missed.value] = ['', undefined, 0];
     let startedAt: string | undefined;
+    const askedAt = performance.now();
     try {
       for (let isDone = false; !isDone && !signal.aborted;) {
         const page = await nextPage(what, { ...selection, ...(startedAt && { until: startedAt }) });
@@ -107,7 +106,10 @@ export function useDeadLetterRun() {
       // Stopping ends the replay, not the look at what became of it.
       const following = new AbortController();
       stopping = following;
-      await follow(selection, startedAt, following.signal);
+      // By the clock of the server, which began after it was asked: never before its time.
+      const began = Date.parse(startedAt);
+      const serverTime = (): Date => new Date(began + performance.now() - askedAt);
+      await follow(selection, { startedAt, serverTime }, following.signal);
       // Those that have died again are there now.
       whenHandled();
     }
@@ -115,23 +117,25 @@ export function useDeadLetterRun() {
 
   async function follow(
     { consumer, portal }: Selection,
-    startedAt: string,
+    { startedAt, serverTime }: { startedAt: string; serverTime: () => Date },
     signal: AbortSignal,
   ): Promise<void> {
     const until = performance.now() + FOLLOW_MAX_MS;
     let quiet = 0;
-    /** Of many letters, several readings in a row can be of one count. */
-    let counts = new Set<string>();
+    /** When it was quiet for the first time: many letters may have been counted before. */
+    let quietSince: Date | undefined;
     while (!signal.aborted && performance.now() < until) {
       try {
         const { countedAt, ...seen } = await readOutcome(
-          { consumer, portal, startedAt, replayed: handled.value },
+          { consumer, portal, startedAt, asOf: quietSince, replayed: handled.value },
           signal,
         );
-        if (seen.open + seen.retrying > 0) [quiet, counts] = [0, new Set()];
+        if (seen.open + seen.retrying > 0) [quiet, quietSince] = [0, undefined];
         else quiet += 1;
-        if (quiet > 0 && countedAt !== null) counts.add(countedAt);
-        const isQuiet = quiet >= QUIET_READINGS && counts.size >= QUIET_COUNTS;
+        const isCounted =
+          quietSince !== undefined && countedAt !== null && Date.parse(countedAt) >= quietSince.getTime();
+        if (quiet > 0) quietSince ??= serverTime();
+        const isQuiet = quiet >= QUIET_READINGS && isCounted;
         const isSettled = isQuiet || seen.diedAgain >= seen.replayed;
         outcome.value = { ...seen, isSettled };
         if (isSettled) {
@@ -174,12 +178,20 @@ async function readOutcome(
     consumer,
     portal,
     startedAt,
+    asOf,
     replayed,
-  }: { consumer: string; portal: string | undefined; startedAt: string; replayed: number },
+  }: {
+    consumer: string;
+    portal: string | undefined;
+    startedAt: string;
+    asOf: Date | undefined;
+    replayed: number;
+  },
   signal: AbortSignal,
 ): Promise<Omit<Outcome, 'isSettled'> & { countedAt: string | null }> {
   const query = new URLSearchParams({ consumer, since: startedAt, limit: String(MAX_LISTED) });
   if (portal !== undefined) query.set('portal', portal);
+  if (asOf) query.set('asOf', asOf.toISOString());
   const [{ consumers }, { deadLetters, matching, countedAt }] = await Promise.all([
     callApi<ConsumersResponse>('/consumers', { signal }),
     callApi<DeadLettersResponse>(`/dead-letters?${query}`, { signal }),
