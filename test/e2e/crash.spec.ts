@@ -36,6 +36,8 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     const added: number[] = [];
     const lastKill = new AbortController();
     const addOnAndOn = async (): Promise<void> => {
+      // More than fills a request, so that some are postponed when the first kill comes.
+      added.push(...(await addContacts(portal, 240)));
       while (!lastKill.signal.aborted) {
         added.push(...(await addContacts(portal, 10)));
         await eventually(async () => expect((await portal.statistics()).events.pending).toBe(0), {

@@ -68,6 +68,13 @@ describe('ContactNamesController', () => {
       .formatNames({ memberId: portal.memberId, entries: ids.map(entryOf) });
   }
 
+  async function handleWhile(hasMore: boolean, ids: readonly string[]) {
+    await portal.fill('contact', ids.length, { name: 'jOHN' });
+    return module
+      .get(ContactNamesController)
+      .formatNames({ memberId: portal.memberId, entries: ids.map(entryOf), hasMore: () => hasMore });
+  }
+
   it('writes the fields that differ, and none that do not', async () => {
     await put('82', { name: 'jOHN', secondName: null, lastName: "o'neil" });
     await put('83', { name: 'Anna', secondName: '', lastName: 'SMith' });
@@ -143,8 +150,30 @@ describe('ContactNamesController', () => {
     await portal.failNext('crm.item.update', 'ACCESS_DENIED', { id: 2 });
     const failed = await handle('1', '2', '3');
     expect(failed).toEqual([{ entity: 'CRMCONTACT:2', error: expect.any(Bitrix24Error) }]);
-    expect(failed[0]?.error).toMatchObject({ code: 'ACCESS_DENIED' });
+    expect(failed).toMatchObject([{ error: { code: 'ACCESS_DENIED' } }]);
     expect(await updates()).toEqual(['1', '3']);
+  });
+
+  describe('with more to do than fills a request', () => {
+    const fifty = Array.from({ length: 50 }, (_, index) => String(index + 1));
+
+    it('postpones what does not fill the last one while more waits, and remembers none of it', async () => {
+      expect(await handleWhile(true, [...fifty, '51', '52'])).toEqual([
+        { entity: 'CRMCONTACT:51', isPostponed: true },
+        { entity: 'CRMCONTACT:52', isPostponed: true },
+      ]);
+      expect(await updates()).toEqual(fifty);
+      expect(await handle('51', '52')).toEqual([]);
+      expect(await updates()).toEqual([...fifty, '51', '52']);
+    });
+
+    it('writes all where nothing waits, and where there is no whole request', async () => {
+      expect(await handleWhile(false, [...fifty, '51'])).toEqual([]);
+      expect(await updates()).toHaveLength(51);
+      await newPortal();
+      expect(await handleWhile(true, fifty.slice(0, 49))).toEqual([]);
+      expect(await updates()).toHaveLength(49);
+    });
   });
 
   it('corrects a contact of a Turkish portal by Turkish rules', async () => {

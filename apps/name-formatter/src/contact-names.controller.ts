@@ -6,10 +6,17 @@ import {
   type PortalClient,
   readItems,
   toItem,
+  wholeRequests,
   type Write,
   writeAll,
 } from '@relay/bitrix24';
-import { type FailedEntry, OnPortalEvents, type PortalBatch, type PortalEntry } from '@relay/consumer';
+import {
+  type FailedEntry,
+  OnPortalEvents,
+  type PortalBatch,
+  type PortalEntry,
+  type PostponedEntry,
+} from '@relay/consumer';
 import { NAME_FIELDS, type NameChanges, type NameOptions } from '@relay/names';
 import { createEventLoopYielder } from '@relay/platform';
 import { CorrectionCounts, PortalClients, PortalSettings } from '@relay/portals';
@@ -36,12 +43,18 @@ export class ContactNamesController {
   ) {}
 
   @OnPortalEvents(['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'])
-  async formatNames({ memberId, entries }: PortalBatch): Promise<FailedEntry[]> {
+  async formatNames({
+    memberId,
+    entries,
+    hasMore = () => false,
+  }: PortalBatch): Promise<(FailedEntry | PostponedEntry)[]> {
     const options = await nameOptionsOf(this.settings, memberId);
     const client = this.portals.for(memberId);
     const { changes, failed } = await findChanges(entries, await readContacts(client, entries), options);
     const admitted = await this.memory.admit(memberId, changes);
-    const { written, unwritten } = await writeNames(client, admitted);
+    const writes = admitted.map(toWrite);
+    const { whole, left } = hasMore() ? wholeRequests(writes) : { whole: writes, left: [] };
+    const { written, unwritten } = await writeNames(client, whole);
     await this.memory.remember(memberId, written);
     await this.counts.add(memberId, 'name-formatter', written.length);
     for (const change of written) this.observer?.corrected({ memberId, ...namesOf(change) });
@@ -50,7 +63,8 @@ export class ContactNamesController {
       for (const { id, contact } of changes)
         if (!admittedIds.has(id)) this.observer.leftAlone({ memberId, name: fullName(contact) });
     }
-    return [...failed, ...unwritten];
+    const postponed = left.map(({ entity }) => ({ entity, isPostponed: true as const }));
+    return [...failed, ...unwritten, ...postponed];
   }
 }
 
@@ -109,11 +123,11 @@ function namesOf({ contact, fields, firstSeenAt }: Change): Omit<NameCorrection,
 /** A repeated write is harmless, so a batch of events may be handled again. */
 async function writeNames<C extends Change>(
   client: PortalClient,
-  changes: readonly C[],
+  writes: readonly NameWrite<C>[],
 ): Promise<{ written: C[]; unwritten: FailedEntry[] }> {
   const written: C[] = [];
   const unwritten: FailedEntry[] = [];
-  for (const [{ change }, outcome] of await writeAll(client, changes.map(toWrite))) {
+  for (const [{ change }, outcome] of await writeAll(client, writes)) {
     if (outcome.ok) written.push(change);
     else if (!isDeleted(outcome.error)) unwritten.push({ entity: change.entity, error: outcome.error });
   }
@@ -125,7 +139,11 @@ function isDeleted(error: unknown): boolean {
   return error instanceof Bitrix24Error && error.code === 'NOT_FOUND';
 }
 
-function toWrite<C extends Change>(change: C): Write & { change: C } {
+interface NameWrite<C extends Change> extends Write {
+  change: C;
+}
+
+function toWrite<C extends Change>(change: C): NameWrite<C> {
   const { entity, id, fields } = change;
   const params = { entityTypeId: CONTACT, id, fields: { ...fields } };
   return { change, entity, command: { method: 'crm.item.update', params } };

@@ -68,6 +68,7 @@ export type { PlanOptions } from './batch-planner/execute-plan.js';
 export { isSplittable, isTooLarge } from './batch-planner/failure.js';
 export type { BatchClient, Outcome } from './batch-planner/plan.js';
 export { type ItemOutcome, type ItemQuery, readItems } from './batch-planner/read-items.js';
+export { wholeRequests } from './batch-planner/whole-requests.js';
 export { type Write, writeAll } from './batch-planner/write-all.js';
 export { type CallOptions, PortalClient, type PortalClientOptions } from './portal-client.js';
 export { readUserFields, type UserField, type UserFields } from './user-fields.js';

@@ -10,4 +10,4 @@ export {
 } from './consumer.js';
 export type { ConsumerOptions, EventPublisher, RunningConsumer } from './consumer.js';
 export { OnPortalEvents } from './nest/on-portal-events.decorator.js';
-export type { FailedEntry, PortalBatch, PortalEntry } from './scheduler/batch.js';
+export type { FailedEntry, PortalBatch, PortalEntry, PostponedEntry } from './scheduler/batch.js';

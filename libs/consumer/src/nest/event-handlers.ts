@@ -1,7 +1,7 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { namesEntity, parseEventName } from '@relay/bus';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
+import type { FailedEntry, PortalBatch, PostponedEntry } from '../scheduler/batch.js';
 import type { EventHandler } from '../scheduler/run-batch.js';
 import { PORTAL_HANDLER_KEY, type PortalHandlerExtras } from './on-portal-events.decorator.js';
 
@@ -64,22 +64,27 @@ function extrasOf(callback: MessageHandler): PortalHandlerExtras | undefined {
 /**
  * Nest's function resolves to the method's result, or to an Observable of it (from an interceptor) or of its error.
  */
-async function call(callback: MessageHandler, batch: PortalBatch): Promise<readonly FailedEntry[]> {
+async function call(
+  callback: MessageHandler,
+  batch: PortalBatch,
+): Promise<readonly (FailedEntry | PostponedEntry)[]> {
   const returned: unknown = await callback(batch);
   const result: unknown = isObservable(returned)
     ? await lastValueFrom(returned, { defaultValue: undefined })
     : returned;
   if (result === undefined || result === null) return [];
-  if (Array.isArray(result) && result.every(isFailedEntry)) return result;
-  throw new TypeError('A handler of portal events returns nothing or a list of { entity, error }');
+  if (Array.isArray(result) && result.every(isUndoneEntry)) return result;
+  throw new TypeError(
+    'A handler of portal events returns nothing or a list of { entity, error } and { entity, isPostponed: true }',
+  );
 }
 
-function isFailedEntry(value: unknown): value is FailedEntry {
+function isUndoneEntry(value: unknown): value is FailedEntry | PostponedEntry {
   return (
     typeof value === 'object' &&
     value !== null &&
     'entity' in value &&
     typeof value.entity === 'string' &&
-    'error' in value
+    ('error' in value || ('isPostponed' in value && value.isPostponed === true))
   );
 }

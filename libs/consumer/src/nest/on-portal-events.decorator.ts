@@ -36,7 +36,7 @@ function canonicalName(eventName: string): string {
 
 /**
  * Makes a controller's method the handler of these events: `(batch: PortalBatch) => Promise<void | FailedEntry[]>`. It
- * throws when the whole batch failed, or returns the failed entries; entries not listed are done. It may be called
+ * throws when the whole batch failed, or returns the failed entries, and those that it has postponed; entries not listed are done. It may be called
  * again for entries that it has completed, so it must be idempotent. `names` are base (`ONCRMDYNAMICITEMADD`) or
  * suffixed (`ONCRMDYNAMICITEMADD_147`); the suffixed handler takes precedence.
  *

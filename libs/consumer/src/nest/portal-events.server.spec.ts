@@ -16,7 +16,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { silentLog, deferred } from '@relay/platform';
 import type { Observable } from 'rxjs';
 import { eventually } from '../../../../test/support/eventually.js';
-import type { FailedEntry, PortalBatch } from '../scheduler/batch.js';
+import type { FailedEntry, PortalBatch, PostponedEntry } from '../scheduler/batch.js';
 import { type Delivery, type EventBus } from '@relay/bus';
 import { busesUnderTest, retryDelaysMs, type BusUnderTest } from '../../../../test/support/bus-under-test.js';
 import { anEvent } from '../../../../test/support/an-event.js';
@@ -30,9 +30,9 @@ jest.setTimeout(60_000);
 const names = ['ONCRMCONTACTADD', 'ONCRMCONTACTUPDATE'];
 
 /** The body of the test's only handler, and the batches that it received. */
-let handle: (batch: PortalBatch) => Promise<void | FailedEntry[]>;
+let handle: (batch: PortalBatch) => Promise<void | (FailedEntry | PostponedEntry)[]>;
 let batches: PortalBatch[] = [];
-const note = (batch: PortalBatch): Promise<void | FailedEntry[]> => {
+const note = (batch: PortalBatch): ReturnType<typeof handle> => {
   batches.push(batch);
   return handle(batch);
 };
@@ -40,7 +40,7 @@ const note = (batch: PortalBatch): Promise<void | FailedEntry[]> => {
 @Controller()
 class ContactsController {
   @OnPortalEvents(names)
-  onContacts(batch: PortalBatch): Promise<void | FailedEntry[]> {
+  onContacts(batch: PortalBatch): ReturnType<typeof handle> {
     return note(batch);
   }
 }
@@ -59,7 +59,7 @@ class InterceptedController extends ContactsController {}
 @Controller()
 class RivalController {
   @OnPortalEvents('ONCRMCONTACTADD')
-  onContact(batch: PortalBatch): Promise<void | FailedEntry[]> {
+  onContact(batch: PortalBatch): ReturnType<typeof handle> {
     return note(batch);
   }
 }
@@ -67,12 +67,12 @@ class RivalController {
 @Controller()
 class MixedController {
   @OnPortalEvents(['ONCRMDEALADD', 'ONCRMDYNAMICITEMADD_147', 'ONIMBOTMESSAGEADD', 'ONSOMETHINGADD_147'])
-  onMerged(batch: PortalBatch): Promise<void | FailedEntry[]> {
+  onMerged(batch: PortalBatch): ReturnType<typeof handle> {
     return note(batch);
   }
 
   @OnPortalEvents('ONSESSIONSTART', { merge: false })
-  onSession(batch: PortalBatch): Promise<void | FailedEntry[]> {
+  onSession(batch: PortalBatch): ReturnType<typeof handle> {
     return note(batch);
   }
 }
@@ -281,6 +281,34 @@ describe.each(busesUnderTest)('a Nest consumer on %s', (_, setUp) => {
     const left: Delivery[] = [];
     const next = await bus.consume({ consumer, names, receive: (delivery) => left.push(delivery) });
     await eventually(() => expect(left.map(({ event }) => event.id)).toEqual([pending.id]));
+    await next.stop();
+  });
+
+  it('leaves what was postponed to the next process when this one ends first', async () => {
+    const gate = deferred<void>();
+    handle = async ({ entries }) => {
+      if (batches.length === 1) return gate.promise;
+      if (entries.length < 2) return [];
+      void app.close();
+      return [{ entity: 'CRMCONTACT:3', isPostponed: true }];
+    };
+    const { app, consumer } = await start([ContactsController]);
+    await bus.publish(anEvent({ entityId: '1' }));
+    await eventually(() => expect(batches).toHaveLength(1));
+    const events = ['2', '3'].map((entityId) => anEvent({ entityId }));
+    for (const event of events) await bus.publish(event);
+    // It proves that the earlier ones have arrived.
+    await bus.publish(anEvent({ memberId: 'a223c6b3710f85df22e9377d6c4f7554' }));
+    await eventually(() => expect(batches).toHaveLength(2));
+    gate.resolve();
+    await eventually(() => expect(batches).toHaveLength(3));
+    await app.close();
+
+    const left: Delivery[] = [];
+    const next = await bus.consume({ consumer, names, receive: (delivery) => left.push(delivery) });
+    await eventually(() =>
+      expect(left.map(({ event, receipt }) => [event.id, receipt.attempts])).toEqual([[events[1]?.id, 0]]),
+    );
     await next.stop();
   });
 

@@ -9,6 +9,11 @@ import type { BaseEventName, BoundEventName, EventData, FormTree } from '@relay/
 export interface PortalBatch<N extends BoundEventName = BoundEventName> {
   memberId: string;
   entries: PortalEntry<N>[];
+  /**
+   * Whether more entries of the portal wait for this handler now, so that some may be postponed ({@link PostponedEntry}).
+   * Absent in a batch that is made by hand, as in a spec.
+   */
+  hasMore?: () => boolean;
 }
 
 /** Whether no names were given, so that events may be any. */
@@ -40,4 +45,14 @@ export interface PortalEntry<N extends BoundEventName = BoundEventName> {
 export interface FailedEntry {
   entity: string;
   error: unknown;
+}
+
+/**
+ * An entry that the handler has changed nothing for, because what is left does not fill a request, and more is to come. It
+ * uses no attempt, is first in the handler's next batch of the portal, and is merged with what has come since. Each
+ * entry may be postponed once.
+ */
+export interface PostponedEntry {
+  entity: string;
+  isPostponed: true;
 }

@@ -34,6 +34,26 @@ const withMuchData = (entityId: string, memberId = 'flood') =>
 
 const heldFor = (days: number) => recorded(anEvent(), 0, Date.now() - days * 24 * 3_600_000);
 
+const postpone = (...ids: string[]) =>
+  ids.map((id) => ({ entity: `CRMCONTACT:${id}`, isPostponed: true as const }));
+const idsOf = ({ entries }: PortalBatch) => entries.map(({ entityId }) => entityId);
+const contacts = (...ids: string[]) => ids.map((entityId) => recorded(anEvent({ entityId })));
+
+/** A dispatcher whose handler does this, one batch after the other, and what it saw. */
+function dispatching(handles: Handle[], options: Partial<DispatcherOptions> = {}) {
+  const batches: PortalBatch[] = [];
+  const dispatcher = dispatch(
+    [
+      handler(async (batch) => {
+        batches.push(batch);
+        return (await handles[batches.length - 1]?.(batch)) ?? [];
+      }),
+    ],
+    options,
+  );
+  return { dispatcher, batches };
+}
+
 describe('the dispatcher', () => {
   it('makes one batch of a burst, and settles every delivery of a merged entry', async () => {
     const batches: PortalBatch[] = [];
@@ -459,6 +479,161 @@ describe('the dispatcher', () => {
       expect(dispatcher.report()).toEqual({ done: 1, largest: [{ memberId: 'busy', events: 1 }] });
       await dispatcher.drain();
       expect(waits?.receipt.settled).toEqual([]);
+    });
+  });
+
+  describe('with entries that their handler postpones', () => {
+    it('gives them first in the next batch, merged with what has come since, and settles nothing before', async () => {
+      const [done, first, second, third] = contacts('1', '2', '3', '4');
+      const since = recorded(anEvent({ entityId: '3', name: 'ONCRMCONTACTADD' }));
+      const between = deferred<void>();
+      const { dispatcher, batches } = dispatching([
+        async () => {
+          for (const sent of [third, since]) if (sent) dispatcher.receive(sent.delivery);
+          return postpone('2', '3');
+        },
+        () => between.promise.then(() => []),
+      ]);
+      for (const sent of [done, first, second]) if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() => expect(batches).toHaveLength(2));
+      expect(batches.map(idsOf)).toEqual([
+        ['1', '2', '3'],
+        ['2', '3', '4'],
+      ]);
+      expect(batches[1]?.entries[1]?.names).toEqual(['ONCRMCONTACTUPDATE', 'ONCRMCONTACTADD']);
+      expect(done?.receipt.settled).toEqual([{ as: 'done' }]);
+      const postponed = [first, second, third, since];
+      expect(postponed.map((sent) => sent?.receipt.settled)).toEqual([[], [], [], []]);
+      between.resolve();
+      await eventually(() => {
+        for (const sent of postponed) expect(sent?.receipt.settled).toEqual([{ as: 'done' }]);
+      });
+    });
+
+    it('says that more waits only while it does, for this handler, and while batches follow', async () => {
+      const answers: (boolean | undefined)[] = [];
+      const release = deferred<void>();
+      const { dispatcher, batches } = dispatching([
+        async ({ hasMore }) => {
+          answers.push(hasMore?.());
+          dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
+          answers.push(hasMore?.());
+          dispatcher.receive(recorded(anEvent({ entityId: '83' })).delivery);
+          answers.push(hasMore?.());
+          await release.promise;
+          answers.push(hasMore?.());
+          return [];
+        },
+      ]);
+      dispatcher.receive(recorded(anEvent()).delivery);
+      await eventually(() => expect(batches).toHaveLength(2));
+      const drained = dispatcher.drain();
+      release.resolve();
+      await drained;
+      expect(answers).toEqual([false, false, true, false]);
+    });
+
+    it('does not say so to a probe of the circuit breaker: the next batch is one entry, too', async () => {
+      const answers: (boolean | undefined)[] = [];
+      let isDown = true;
+      const dispatcher = dispatch([
+        handler(async ({ hasMore }) => {
+          if (isDown) throw new Error('connect ECONNREFUSED');
+          if (dispatcher.state().isPaused) answers.push(hasMore?.());
+          return [];
+        }),
+      ]);
+      for (const memberId of ['a', 'b', 'c', 'd', 'e'])
+        dispatcher.receive(recorded(anEvent({ memberId })).delivery);
+      await eventually(() => expect(dispatcher.state().isPaused).toBe(true));
+      isDown = false;
+      const sent = contacts('1', '2', '3');
+      for (const { delivery } of sent) dispatcher.receive(delivery);
+      await eventually(() => {
+        for (const { receipt } of sent) expect(receipt.settled).toEqual([{ as: 'done' }]);
+      });
+      expect(answers).toEqual([false]);
+      await dispatcher.drain();
+    });
+
+    it('uses an attempt of one that is postponed again, so that none is postponed for ever', async () => {
+      const log = new RecordedLog();
+      const { dispatcher, batches } = dispatching([async () => postpone('2'), async () => postpone('2')], {
+        log,
+      });
+      const [done, again] = contacts('1', '2');
+      for (const sent of [done, again]) if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() =>
+        expect(again?.receipt.settled).toMatchObject([
+          { as: 'retry', afterMs: 5_000, countsAsAttempt: true, failure: { code: 'POSTPONED_AGAIN' } },
+        ]),
+      );
+      expect(batches.map(idsOf)).toEqual([['1', '2'], ['2']]);
+      expect(log.read('warn').map(({ fields }) => fields)).toContainEqual(
+        expect.objectContaining({ event: 'consumer.entries.failed', failed: 1, of: 1 }),
+      );
+    });
+
+    it('keeps them before those that wait for the portal, also where the whole batch has to wait', async () => {
+      const busy = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
+      const { dispatcher, batches } = dispatching([
+        async () => [{ entity: 'CRMCONTACT:1', error: busy }, ...postpone('3')],
+        async () => {
+          dispatcher.receive(recorded(anEvent({ entityId: '4' })).delivery);
+          throw busy;
+        },
+      ]);
+      for (const { delivery } of contacts('1', '2', '3')) dispatcher.receive(delivery);
+      await eventually(() => expect(batches).toHaveLength(3));
+      expect(batches.map(idsOf)).toEqual([
+        ['1', '2', '3'],
+        ['3', '1'],
+        ['3', '1', '4'],
+      ]);
+      await dispatcher.drain();
+    });
+
+    it('lets the other portals go first', async () => {
+      const { dispatcher, batches } = dispatching(
+        [
+          async () => {
+            dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);
+            return postpone('2');
+          },
+        ],
+        {
+          maxBatches: 1,
+          batching: { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 0 },
+        },
+      );
+      for (const { delivery } of contacts('1', '2')) dispatcher.receive(delivery);
+      await eventually(() => expect(batches).toHaveLength(3));
+      expect(batches.map(idsOf)).toEqual([['1', '2'], ['82'], ['2']]);
+      await dispatcher.drain();
+    });
+
+    it('leaves them to the bus when it is drained, as they came', async () => {
+      const { dispatcher, batches } = dispatching([
+        async () => {
+          void dispatcher.drain();
+          return postpone('2');
+        },
+      ]);
+      const [done, postponed] = contacts('1', '2');
+      for (const sent of [done, postponed]) if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() => expect(done?.receipt.settled).toEqual([{ as: 'done' }]));
+      await dispatcher.drain();
+      expect(postponed?.receipt.settled).toEqual([]);
+      expect(batches).toHaveLength(1);
+    });
+
+    it('makes nothing done when one of them is not in the batch', async () => {
+      const { dispatcher } = dispatching([async () => postpone('83')]);
+      const [sent] = contacts('82');
+      if (sent) dispatcher.receive(sent.delivery);
+      await eventually(() =>
+        expect(sent?.receipt.settled).toMatchObject([{ as: 'retry', failure: { code: 'UNKNOWN_ENTRY' } }]),
+      );
     });
   });
 

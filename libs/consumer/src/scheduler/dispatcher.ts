@@ -128,6 +128,7 @@ export class Dispatcher {
       settler: this.settler,
       waitBudget: this.waitBudget,
       circuitBreaker: this.circuitBreaker,
+      isDraining: () => this.draining,
     });
     this.batching = new BatchLinger(batching);
     for (const handler of options.handlers) {

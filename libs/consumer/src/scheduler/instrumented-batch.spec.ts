@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { register } from 'prom-client';
-import type { FailedEntry } from './batch.js';
+import type { FailedEntry, PostponedEntry } from './batch.js';
 import { instrument } from './instrumented-batch.js';
 
 class OddError extends Error {
@@ -55,8 +55,8 @@ describe('the metrics of batches', () => {
 
 const inBatchSpan = (
   traceparents: readonly string[],
-  handle: () => Promise<readonly FailedEntry[]> = async () => [],
-): Promise<readonly FailedEntry[]> =>
+  handle: () => Promise<readonly (FailedEntry | PostponedEntry)[]> = async () => [],
+): Promise<readonly (FailedEntry | PostponedEntry)[]> =>
   instrument({ consumer: 'one', memberId: 'm1', entries: [{ receipts: [1], traceparents }] }, handle);
 
 /** The n-th of many traces. */

@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/api';
 import { failSpan, type PortalEvent } from '@relay/bus';
 import { contextOf, counter, histogram } from '@relay/platform';
-import type { FailedEntry } from './batch.js';
+import type { FailedEntry, PostponedEntry } from './batch.js';
 
 /** As `messaging.process.duration` advises, in seconds. */
 const ADVISED_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
@@ -61,8 +61,8 @@ export interface InstrumentedBatch {
  */
 export async function instrument(
   { consumer, memberId, entries }: InstrumentedBatch,
-  handle: () => Promise<readonly FailedEntry[]>,
-): Promise<readonly FailedEntry[]> {
+  handle: () => Promise<readonly (FailedEntry | PostponedEntry)[]>,
+): Promise<readonly (FailedEntry | PostponedEntry)[]> {
   const events = entries.reduce((sum, { receipts }) => sum + receipts.length, 0);
   batchEntries.observe({ consumer }, entries.length);
   mergedTotal.inc({ consumer }, events - entries.length);
@@ -88,11 +88,13 @@ export async function instrument(
   return tracer.startActiveSpan(`process b24.${consumer}`, options, parent, async (span) => {
     try {
       if (span.isRecording()) span.setAttributes(attributesOf(entries));
-      const failed = await handle();
+      const undone = await handle();
+      const failed = undone.filter((each) => 'error' in each);
       span.setAttribute('relay.batch.failed', failed.length);
+      span.setAttribute('relay.batch.postponed', undone.length - failed.length);
       if (failed[0]) failSpan(span, failed[0].error);
       stopTimer(failed[0] && { error_type: typeName(failed[0].error) });
-      return failed;
+      return undone;
     } catch (error) {
       failSpan(span, error);
       stopTimer({ error_type: typeName(error) });

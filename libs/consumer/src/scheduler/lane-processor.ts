@@ -7,6 +7,7 @@ import type { WaitBudget } from './lane-timing.js';
 import type { Lane } from './lane.js';
 import {
   type Batch,
+  type BatchResult,
   type Entry,
   type EventHandler,
   type Outcomes,
@@ -21,6 +22,8 @@ export interface LaneProcessorOptions extends RunOptions {
   settler: Settler;
   waitBudget: WaitBudget;
   circuitBreaker: CircuitBreaker;
+  /** Whether the process shuts down: no further batch begins. */
+  isDraining: () => boolean;
 }
 
 export type PortalLane = Lane<EventHandler, Receipt>;
@@ -92,9 +95,11 @@ export class LaneProcessor {
     const isExclusive = probe?.mustRunExclusively(batch) ?? false;
     const work = async (): Promise<{ waiting?: LaneWait }> => {
       const poison = isExclusive ? await probe?.poison(batch) : undefined;
-      const outcomes = poison ? allFailed(batch, poison) : await runBatch(batch, this.options);
-      this.note(batch, outcomes);
-      const waiting = this.settle(lane, batch, outcomes);
+      const result = poison
+        ? { outcomes: allFailed(batch, poison), postponed: [] }
+        : await runBatch(batch, this.options, () => this.hasMore(lane, batch));
+      this.note(batch, result.outcomes);
+      const waiting = this.settle(lane, batch, result);
       await probe?.end({ isPoison: poison !== undefined });
       return waiting ? { waiting } : {};
     };
@@ -105,6 +110,11 @@ export class LaneProcessor {
       this.entriesInFlight -= batch.entries.length;
       lane.handled();
     }
+  }
+
+  /** Each probe of the circuit breaker has one entry, so what is put back would wait for as many batches. */
+  private hasMore(lane: PortalLane, { handler }: Batch): boolean {
+    return !this.options.isDraining() && !this.options.circuitBreaker.isOpen && lane.hasWork(handler);
   }
 
   private note({ memberId }: Batch, outcomes: Outcomes): void {
@@ -128,7 +138,11 @@ export class LaneProcessor {
    * The portal's next batch need not wait until this one is settled: settling only talks to the bus.
    * @returns why and how long the entries put back into the lane wait
    */
-  private settle(lane: PortalLane, { handler, memberId }: Batch, outcomes: Outcomes): LaneWait | undefined {
+  private settle(
+    lane: PortalLane,
+    { handler, memberId }: Batch,
+    { outcomes, postponed }: BatchResult,
+  ): LaneWait | undefined {
     const since = this.options.waitBudget.since(memberId);
     const waiting: Entry[] = [];
     let why: LaneWait | undefined;
@@ -141,7 +155,9 @@ export class LaneProcessor {
         why = { error: outcome.error, ms: Math.max(ms, why?.ms ?? 0) };
       }
     }
-    lane.putBack(handler, waiting);
+    for (const entry of postponed) entry.isPostponed = true;
+    // The postponed ones before all others: so they are among those that fill a request.
+    lane.putBack(handler, [...postponed, ...waiting]);
     if (!why) this.options.waitBudget.end(memberId);
     return why;
   }

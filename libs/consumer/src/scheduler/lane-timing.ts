@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 export interface AdaptiveBatching {
   /** After the first batch of a lane that was idle. */
   firstMs: number;
-  /** Doubled from batch to batch while the lane does not become idle, up to this. */
+  /** Tripled from batch to batch while the lane does not become idle, up to this. */
   maxMs: number;
   /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
   lingerMs: number;
@@ -12,6 +12,9 @@ export interface AdaptiveBatching {
   /** Of an idle lane, since the first event of a portal's offline queue: its records are published one by one, all at once. */
   offlineMs: number;
 }
+
+/** A flood is then read with one batch of a second and one of two, and no more small ones. */
+const GROWTH = 3;
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
@@ -47,7 +50,7 @@ export class BatchLinger {
   /** The lane has finished a batch, with more work or idle. */
   released(memberId: string, hasWork: boolean): void {
     if (hasWork) {
-      this.intervals.set(memberId, Math.min(this.intervalOf(memberId) * 2, this.batching.maxMs));
+      this.intervals.set(memberId, Math.min(this.intervalOf(memberId) * GROWTH, this.batching.maxMs));
     } else {
       this.intervals.delete(memberId);
     }

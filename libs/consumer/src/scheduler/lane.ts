@@ -71,6 +71,11 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
+  /** Entries wait for this handler. */
+  hasWork(handler: H): boolean {
+    return (this.pending.get(handler)?.size ?? 0) > 0;
+  }
+
   /** Something waits that never becomes one with what comes later: it gains nothing by waiting. */
   get hasUnmergeable(): boolean {
     for (const { merge } of this.pending.keys()) if (!merge) return true;
@@ -247,6 +252,8 @@ export interface PendingEntry<R> {
   dataBytes?: number;
   /** `ts` of the event that the data are of. */
   dataTs?: number;
+  /** Its handler has postponed it: it comes first in the next batch, and is not postponed again. */
+  isPostponed?: boolean;
 }
 
 const MAX_TRACEPARENTS = 8;

@@ -1,7 +1,7 @@
 import { guidanceOf, type Log } from '@relay/platform';
 import { type Receipt, toFailure } from '@relay/bus';
 import { throwSiteOf } from './throw-site.js';
-import type { FailedEntry, PortalBatch } from './batch.js';
+import type { FailedEntry, PortalBatch, PostponedEntry } from './batch.js';
 import type { Outcome } from './decide.js';
 import { instrument } from './instrumented-batch.js';
 import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
@@ -10,13 +10,19 @@ import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
 export interface EventHandler extends LaneRules {
   /** Base or suffixed, in upper case. */
   readonly names: readonly string[];
-  /** Throws when the whole batch failed, else returns the failed entries by their `entity`. */
-  handle(batch: PortalBatch): Promise<readonly FailedEntry[]>;
+  /** Throws when the whole batch failed, else returns the failed and postponed entries by their `entity`. */
+  handle(batch: PortalBatch): Promise<readonly (FailedEntry | PostponedEntry)[]>;
 }
 
 export type Batch = LaneBatch<EventHandler, Receipt>;
 export type Entry = PendingEntry<Receipt>;
+/** Of each entry that the handler did not postpone. */
 export type Outcomes = ReadonlyMap<Entry, Outcome>;
+
+export interface BatchResult {
+  outcomes: Outcomes;
+  postponed: Entry[];
+}
 
 /** The whole batch is retried, since it is unknown what failed. */
 class UnknownEntryError extends Error {
@@ -25,6 +31,18 @@ class UnknownEntryError extends Error {
   constructor(names: readonly string[]) {
     super(
       `The handler of ${names.join(', ')} says that something failed which is not in its batch: return \`entity\``,
+    );
+  }
+}
+
+/** Its handler would never end it. It is retried, which uses an attempt. */
+class PostponedAgainError extends Error {
+  override readonly name = 'PostponedAgainError';
+  readonly code = 'POSTPONED_AGAIN';
+  readonly recovery = 'retry';
+  constructor(names: readonly string[]) {
+    super(
+      `The handler of ${names.join(', ')} has postponed an entry that came first because it was postponed`,
     );
   }
 }
@@ -38,12 +56,23 @@ export interface RunOptions {
 
 const DEFAULT_NOTICE_MS = 10 * 60_000;
 
-/** Runs the handler; never throws. */
-export async function runBatch(batch: Batch, options: RunOptions): Promise<Outcomes> {
+/** Runs the handler; never throws. @param hasMore whether more entries wait for the handler */
+export async function runBatch(
+  batch: Batch,
+  options: RunOptions,
+  hasMore: () => boolean,
+): Promise<BatchResult> {
   const notice = noticeIfLong(batch, options);
-  const outcomeOf = await handle(batch, options.consumer, options.log);
+  const outcomeOf = await handle(batch, options.consumer, options.log, hasMore);
   clearInterval(notice);
-  return new Map(batch.entries.map((entry) => [entry, outcomeOf(entry)]));
+  const outcomes = new Map<Entry, Outcome>();
+  const postponed: Entry[] = [];
+  for (const entry of batch.entries) {
+    const outcome = outcomeOf(entry);
+    if (outcome === 'postponed') postponed.push(entry);
+    else outcomes.set(entry, outcome);
+  }
+  return { outcomes, postponed };
 }
 
 /**
@@ -76,17 +105,33 @@ async function handle(
   { memberId, handler, entries }: Batch,
   consumer: string,
   log: Log,
-): Promise<(entry: Entry) => Outcome> {
+  hasMore: () => boolean,
+): Promise<(entry: Entry) => Outcome | 'postponed'> {
   try {
-    const failed = await instrument({ consumer, memberId, entries }, () =>
+    const undone = await instrument({ consumer, memberId, entries }, () =>
       // Copies: a handler that changes its entries must not change what the lane merges and counts.
-      handler.handle({ memberId, entries: entries.map(({ view }) => ({ ...view })) }),
+      handler.handle({ memberId, entries: entries.map(({ view }) => ({ ...view })), hasMore }),
     );
-    if (failed.length === 0) return () => ({ ok: true });
-    const errors = new Map(failed.map(({ entity, error }) => [entity, error]));
+    if (undone.length === 0) return () => ({ ok: true });
     const known = new Set(entries.map(({ view }) => view.entity));
-    // Accepting the list would mark failed entries as done.
-    if (failed.some(({ entity }) => !known.has(entity))) throw new UnknownEntryError(handler.names);
+    const postponedBefore = new Set(
+      entries.filter(({ isPostponed }) => isPostponed).map(({ view }) => view.entity),
+    );
+    const errors = new Map<string, unknown>();
+    const postponed = new Set<string>();
+    for (const each of undone) {
+      const { entity } = each;
+      // Accepting the list would mark failed entries as done.
+      if (!known.has(entity)) throw new UnknownEntryError(handler.names);
+      if ('error' in each) errors.set(entity, each.error);
+      else if (postponedBefore.has(entity)) errors.set(entity, new PostponedAgainError(handler.names));
+      else postponed.add(entity);
+    }
+    const outcomeOf = ({ view: { entity } }: Entry): Outcome | 'postponed' => {
+      if (errors.has(entity)) return { ok: false, error: errors.get(entity) };
+      return postponed.has(entity) ? 'postponed' : { ok: true };
+    };
+    if (errors.size === 0) return outcomeOf;
     log.warn(
       {
         event: 'consumer.entries.failed',
@@ -94,12 +139,11 @@ async function handle(
         memberId,
         failed: errors.size,
         of: entries.length,
-        failure: toFailure(failed[0]?.error),
+        failure: toFailure([...errors.values()][0]),
       },
       'entries of a batch failed',
     );
-    return ({ view }) =>
-      errors.has(view.entity) ? { ok: false, error: errors.get(view.entity) } : { ok: true };
+    return outcomeOf;
   } catch (error) {
     log.warn(
       {

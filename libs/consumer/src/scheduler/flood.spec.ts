@@ -1,0 +1,30 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { runFlood } from '../../test/flood-model.js';
+
+/** Four reads of 2,500 and 200 writes of fifty. */
+const LEAST = 204;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+describe('ten thousand contacts that change at once', () => {
+  it.each([
+    { arriveWithinMs: 4_000, deliveriesPerSecond: 3_000, echoMs: 300, latencyMs: 100 },
+    { arriveWithinMs: 11_000, deliveriesPerSecond: 1_300, echoMs: 200, latencyMs: 60 },
+    { arriveWithinMs: 13_000, deliveriesPerSecond: 1_250, echoMs: 200, latencyMs: 80 },
+    { arriveWithinMs: 16_000, deliveriesPerSecond: 1_500, echoMs: 300, latencyMs: 100 },
+  ])(
+    'take at most 1.05 times the least requests, within $arriveWithinMs ms',
+    async (pattern) => {
+      const { requests, partial } = await runFlood({ contacts: 10_000, ...pattern });
+      expect(requests / LEAST).toBeLessThanOrEqual(1.05);
+      // The very first contact, for which nothing waits, and the last ones.
+      expect(partial).toBeLessThanOrEqual(3);
+    },
+    60_000,
+  );
+});
