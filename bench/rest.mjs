@@ -1,7 +1,7 @@
 /**
  * A mass update of 10,000 contacts whose names have to be put right, against the least time that the portal's rate limit
  * allows: b24-relay, the official SDK's batch helper, and one request to read and one to write for each. To be reached:
- * b24-relay within 1.15 times the least time.
+ * b24-relay within 1.15 times the least time, and 1.05 times the least requests.
  *
  * How to read the table. `requests` were counted by the simulated portal, until the last name was right. The least time
  * is that of the least requests: 2,500 reads or 50 writes each, and (requests − burst) / rate seconds until the last one
@@ -22,6 +22,7 @@ import { Closers, startSystem } from './support/system.mjs';
 import { duration, grouped, table } from './support/table.mjs';
 
 const reach = 1.15;
+const reachRequests = 1.05;
 const options = readOptions(process.argv.slice(2));
 const { contacts, slowContacts, slowestContacts, limit } = options;
 const ending = new AbortController();
@@ -60,7 +61,7 @@ try {
   }
   show(results);
   const own = results.find(({ key }) => key === 'relay');
-  if (own && ratio(own) > reach) process.exitCode = 1;
+  if (own && (ratio(own) > reach || requestRatio(own) > reachRequests)) process.exitCode = 1;
 } finally {
   clearProgress();
   await closers.close();
@@ -107,17 +108,24 @@ function show(results) {
     ),
   );
   console.log('\n~ is scaled from fewer contacts.');
-  for (const { title, calls } of results) {
-    const counts = Object.entries(calls).map(([method, count]) => `${method} ${grouped(count)}`);
-    console.log(`${title}: ${counts.join(', ')}`);
+  for (const result of results) {
+    const counts = Object.entries(result.calls).map(([method, count]) => `${method} ${grouped(count)}`);
+    console.log(
+      `${result.title}: ${counts.join(', ')}; ${spelled(requestRatio(result))} times the least requests`,
+    );
   }
-  console.log(`To be reached by b24-relay: ${reach}`);
+  console.log(`To be reached by b24-relay: ${reach} of the time, ${reachRequests} of the requests`);
 }
 
 /** @param {{ contacts: number, seconds: number }} result against the least time for as many contacts */
 function ratio({ contacts: count, seconds }) {
   const least = leastSeconds(leastRequests(count), limit);
   return least > 0 ? seconds / least : Infinity;
+}
+
+/** @param {{ contacts: number, requests: number }} result against the least requests for as many contacts */
+function requestRatio({ contacts: count, requests }) {
+  return requests / leastRequests(count);
 }
 
 /** The burst covers so few contacts. @param {number} value */

@@ -65,7 +65,11 @@ export async function runFlood(options: FloodOptions): Promise<FloodResult> {
     await jest.advanceTimersByTimeAsync(TICK_MS);
   }
   await dispatcher.drain();
-  return { requests: portal.requestsUntilRight, partial: portal.partial };
+  return {
+    requests: portal.requestsUntilRight,
+
+    partial: portal.partial,
+  };
 }
 
 /** Lets requests in like Bitrix24, except that it lets them wait where Bitrix24 would reject them. */

@@ -659,6 +659,32 @@ describe('the dispatcher', () => {
     await eventually(() => expect(quiet.receipt.settled).toEqual([{ as: 'done' }]));
   });
 
+  it('defers what was in a batch just now for longer, and for what was in none', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))], { prefetch: 4 });
+    const send = (entityId: string) => {
+      const { delivery, receipt } = recorded(anEvent({ entityId, receivedAt: Date.now() }));
+      dispatcher.receive(delivery);
+      return receipt.settled;
+    };
+    const inFlight = send('1');
+    await eventually(() => expect(dispatcher.state().batches).toBe(1));
+    const [repeat, fresh, further, again, last] = ['1', '2', '3', '1', '4'].map(send);
+    expect([inFlight, repeat, fresh, further, again, last]).toEqual([
+      [],
+      [{ as: 'defer', afterMs: 30_000 }],
+      [],
+      [],
+      [{ as: 'defer', afterMs: 30_000 }],
+      [{ as: 'defer', afterMs: 5_000 }],
+    ]);
+    release.resolve();
+    await eventually(() =>
+      expect([inFlight, fresh, further]).toEqual([[{ as: 'done' }], [{ as: 'done' }], [{ as: 'done' }]]),
+    );
+    await dispatcher.drain();
+  });
+
   it('defers an event whose data one portal has no room for, and takes those without, and of others', async () => {
     const entries: PortalBatch['entries'] = [];
     const dispatcher = dispatch([

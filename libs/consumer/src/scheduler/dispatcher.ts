@@ -149,8 +149,10 @@ export class Dispatcher {
     const wasEmpty = lane.isEmpty;
     const now = Date.now();
     const isComplete = this.returns.arrived(event.memberId, now);
+    const isRepeat = lane.isRepeat(handler, event, now);
+    if (!isRepeat && lane.unsettled >= this.laneCap) this.deferRepeat(lane, now);
     if (!this.addTo(lane, handler, event, receipt)) {
-      this.settler.defer(event.memberId, receipt, this.returns.deferralMs(event.memberId, now));
+      this.settler.defer(event.memberId, receipt, this.returns.deferralMs(event.memberId, now, isRepeat));
       return;
     }
     if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
@@ -213,6 +215,12 @@ export class Dispatcher {
       ok: false,
       error: new NoHandlerError(`Nothing here handles ${name}`),
     });
+  }
+
+  /** Makes room for an event whose entity was in no batch yet. */
+  private deferRepeat(lane: PortalLane, now: number): void {
+    for (const receipt of lane.takeRepeat()?.receipts ?? [])
+      this.settler.defer(lane.memberId, receipt, this.returns.deferralMs(lane.memberId, now, true));
   }
 
   /** @returns false when the lane holds as many events, or as much of their data, as it may */

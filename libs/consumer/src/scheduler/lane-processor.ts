@@ -149,6 +149,7 @@ export class LaneProcessor {
     for (const [entry, outcome] of outcomes) {
       const ms = this.options.settler.waitMs(entry.receipts, outcome, since, Date.now());
       if (outcome.ok || ms === undefined || ms > this.options.waitBudget.maxMs) {
+        if (!outcome.ok) lane.forget(entry.key);
         this.options.settler.settle(memberId, entry.receipts, outcome);
       } else {
         waiting.push(entry);

@@ -98,6 +98,8 @@ const DEFERRALS = [
   { delayMs: 30_000, max: 12_000 },
 ];
 const MAX_DEFERRAL_MS = 120_000;
+/** Repeats leave the shorter tier to the others, which the lane is then full of. */
+const REPEAT_DEFERRAL_MS = 30_000;
 
 interface ReturnGroup {
   dueAt: number;
@@ -144,15 +146,16 @@ export class ExpectedReturns {
   /**
    * Backpressure: milliseconds until an event that exceeds the lane's capacity should come back. Soon, because the lane
    * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
+   * @param isRepeat whether it may come back later than those that wait to be handled for the first time
    */
-  deferralMs(memberId: string, now: number): number {
+  deferralMs(memberId: string, now: number, isRepeat = false): number {
     const groups = this.groups.get(memberId) ?? [];
     let afterMs = 0;
     for (const { delayMs, max } of DEFERRALS) {
       const [from, to] = [now + afterMs, now + delayMs];
       const isDue = ({ dueAt }: ReturnGroup): boolean => dueAt > from && dueAt <= to;
       const events = groups.filter(isDue).reduce((sum, group) => sum + group.events, 0);
-      if (events < max) return delayMs;
+      if (events < max && !(isRepeat && delayMs < REPEAT_DEFERRAL_MS)) return delayMs;
       afterMs = delayMs;
     }
     return MAX_DEFERRAL_MS;

@@ -1,6 +1,7 @@
 import { carriesMoreThanKey, type FormTree, type PortalEvent } from '@relay/bus';
 import type { PortalEntry } from './batch.js';
 import type { LaneTotals } from './lane-totals.js';
+import { PendingEntries } from './pending-entries.js';
 
 export interface LaneRules {
   /** Pending events of one entity become one entry. */
@@ -15,12 +16,14 @@ export interface LaneBatch<H, R> {
   readonly entries: PendingEntry<R>[];
 }
 
-type Pending<R> = Map<string, PendingEntry<R>>;
-
 /** Bytes of event data that one lane keeps, waiting or in flight: a portal may send events of 256 kB, as many as it likes. */
 const MAX_DATA_BYTES = 8 * 1024 * 1024;
 /** With so much data a batch need not wait for more. */
 const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
+/** Keys that a lane remembers of its batches: four of the largest, less than a megabyte. */
+const MAX_TAKEN_KEYS = 10_000;
+/** So long after it was received an event no longer waits behind others: it may be a change of its own. */
+const MAX_REPEAT_AGE_MS = 120_000;
 
 /**
  * The per-portal queue of a consumer process: pending work of one portal. An event is merged only into an entry that
@@ -28,7 +31,7 @@ const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
  */
 export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** By handler, in round-robin order; within one, entries in order of arrival. */
-  private readonly pending = new Map<H, Pending<R>>();
+  private readonly pending = new Map<H, PendingEntries<PendingEntry<R>>>();
   /** Each counted although merged. */
   private waitingEvents = 0;
   /** Of the batch that was taken last, until it is handled. */
@@ -36,6 +39,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Of waiting entries. */
   private waitingDataBytes = 0;
   private unmerged = 0;
+  /** Keys of the entries that were taken since the lane was empty, the latest last. */
+  private readonly taken = new Set<string>();
 
   constructor(
     readonly memberId: string,
@@ -64,10 +69,10 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return this.pending.size === 0;
   }
 
-  /** Its next batch would not grow any more, or has much data already. */
+  /** Its next batch would not get anything better, or has much data already. */
   get isFull(): boolean {
     if (this.waitingDataBytes > MUCH_DATA_BYTES) return true;
-    for (const [handler, pending] of this.pending) if (pending.size >= handler.maxEntries) return true;
+    for (const [handler, { freshSize }] of this.pending) if (freshSize >= handler.maxEntries) return true;
     return false;
   }
 
@@ -90,12 +95,17 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
+  /** Whether the event's entity was in a batch since the lane was empty: it waits behind those that were in none. */
+  isRepeat({ merge }: H, { entity, receivedAt }: PortalEvent, now = Date.now()): boolean {
+    return merge && entity !== null && this.taken.has(entity) && receivedAt > now - MAX_REPEAT_AGE_MS;
+  }
+
   /** @returns false when there is no room for the event's data: then the lane is unchanged */
   add(handler: H, event: PortalEvent, receipt: R): boolean {
     const entity = handler.merge ? event.entity : null;
     const hasData = entity === null || carriesMoreThanKey(event.data, event.entityTypeId);
     const dataBytes = hasData ? sizeOf(event.data) : 0;
-    const pending = this.pending.get(handler) ?? new Map<string, PendingEntry<R>>();
+    const pending = this.pending.get(handler) ?? new PendingEntries<PendingEntry<R>>();
     const key = entity ?? `#${this.unmerged++}`;
     const entry = pending.get(key);
     if (dataBytes > 0 && !this.hasRoomFor(dataBytes, entry)) return false;
@@ -110,7 +120,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
         this.totals.addTime(entry.view.firstSeenAt);
       }
     } else {
-      pending.set(key, newEntry(key, event, receipt, dataBytes));
+      pending.add(key, newEntry(key, event, receipt, dataBytes), this.isRepeat(handler, event));
       this.waitingDataBytes += dataBytes;
       this.totals.addTime(event.receivedAt);
     }
@@ -135,12 +145,14 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       const limit = limitFor(handler);
       const entries: PendingEntry<R>[] = [];
       let dataBytes = 0;
-      for (const [key, entry] of pending) {
+      pending.promote(Date.now() - MAX_REPEAT_AGE_MS);
+      for (const [key, entry] of pending.inOrder()) {
         if (entries.length >= limit) break;
         pending.delete(key);
         this.countOut(entry);
         if (isLost(entry)) continue;
         entries.push(entry);
+        if (handler.merge) this.rememberTaken(key);
         dataBytes += entry.dataBytes ?? 0;
       }
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
@@ -159,6 +171,31 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return undefined;
   }
 
+  private rememberTaken(key: string): void {
+    this.taken.delete(key);
+    this.taken.add(key);
+    if (this.taken.size <= MAX_TAKEN_KEYS) return;
+    const [oldest = key] = this.taken;
+    this.taken.delete(oldest);
+  }
+
+  /** Its events come back because they failed: they are no repeats. */
+  forget(key: string): void {
+    this.taken.delete(key);
+  }
+
+  /** Removes and returns the repeat that came first, to make room. */
+  takeRepeat(): PendingEntry<R> | undefined {
+    for (const [handler, pending] of this.pending) {
+      const entry = pending.takeRepeat();
+      if (!entry) continue;
+      this.countOut(entry);
+      if (pending.size === 0) this.pending.delete(handler);
+      return entry;
+    }
+    return undefined;
+  }
+
   /** The batch taken last is no longer in flight: settled, or put back. */
   handled(): void {
     if (!this.inFlight) return;
@@ -170,17 +207,17 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Puts entries of a batch back: before everything that arrived since, and merged with it. */
   putBack(handler: H, entries: readonly PendingEntry<R>[]): void {
     this.handled();
-    const since = this.pending.get(handler) ?? new Map<string, PendingEntry<R>>();
-    const pending: Pending<R> = new Map();
+    const pending = this.pending.get(handler) ?? new PendingEntries<PendingEntry<R>>();
+    const first = new Map<string, PendingEntry<R>>();
     for (const entry of entries) {
-      const later = since.get(entry.key);
-      since.delete(entry.key);
+      const later = pending.get(entry.key);
+      pending.delete(entry.key);
       if (later) this.countOut(later);
       const whole = later ? mergeEntries(entry, later) : entry;
       this.countIn(whole);
-      pending.set(entry.key, whole);
+      first.set(entry.key, whole);
     }
-    for (const [key, entry] of since) pending.set(key, entry);
+    pending.addFirst(first);
     if (pending.size > 0) this.pending.set(handler, pending);
   }
 
@@ -197,10 +234,10 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
    * full, so it scans all of them only when the oldest has returned.
    */
   dropLost(): void {
-    const [oldest] = this.waiting();
-    if (!oldest?.receipts[0]?.lost) return;
+    const oldest = [...this.pending.values()].flatMap((pending) => [...pending.oldest()]);
+    if (!oldest.some(({ receipts }) => receipts[0]?.lost)) return;
     for (const [handler, pending] of this.pending) {
-      for (const [key, entry] of pending) {
+      for (const [key, entry] of pending.inOrder()) {
         this.countOut(entry);
         entry.receipts = entry.receipts.filter(({ lost }) => !lost);
         if (entry.receipts.length === 0) pending.delete(key);
@@ -226,7 +263,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** Entries that wait, each handler's in order of arrival. */
   *waiting(): Iterable<PendingEntry<R>> {
-    for (const pending of this.pending.values()) yield* pending.values();
+    for (const pending of this.pending.values()) for (const [, entry] of pending.inOrder()) yield entry;
   }
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import type { PortalEvent } from '@relay/bus';
 import type { Lane, LaneBatch, LaneReceipt, LaneRules } from './lane.js';
@@ -515,5 +515,120 @@ describe('properties of lanes', () => {
         });
       }),
     );
+  });
+});
+
+const now = (entityId: string) => anEvent({ entityId, receivedAt: Date.now() });
+const idsOf = (batch: LaneBatch<LaneRules, Slip> | undefined) =>
+  batch?.entries.map(({ view }) => view.entityId);
+
+describe('an entity that was in a batch just now', () => {
+  const { memberId } = anEvent();
+  const few: LaneRules = { merge: true, maxEntries: 2 };
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  /** Contacts 1 and 2 are in flight. */
+  function withTwoInFlight(): Worker {
+    const lanes = newLanes();
+    for (const id of ['1', '2']) lanes.add(few, now(id), slip());
+    lanes.take();
+    return lanes;
+  }
+
+  it('waits behind those that were in none, and then comes in turn', () => {
+    const lanes = withTwoInFlight();
+    for (const id of ['1', '3', '2', '4', '5']) lanes.add(few, now(id), slip());
+    const taken = [0, 1, 2].map(() => {
+      lanes.release(memberId);
+      return idsOf(lanes.take());
+    });
+    expect(taken).toEqual([['3', '4'], ['5', '1'], ['2']]);
+  });
+
+  it('does not make a lane full: more may come that is better', () => {
+    const lanes = withTwoInFlight();
+    const lane = lanes.lanes.of(memberId);
+    for (const id of ['1', '2', '3']) lanes.add(few, now(id), slip());
+    expect([lane.isFull, lane.entries]).toEqual([false, 3]);
+    lanes.add(few, now('4'), slip());
+    expect([lane.isFull, lane.entries]).toEqual([true, 4]);
+  });
+
+  it('waits behind nothing two minutes after its event was received', () => {
+    jest.useFakeTimers();
+    const lanes = withTwoInFlight();
+    const old = { ...now('1'), receivedAt: Date.now() - 120_000 };
+    lanes.add(few, now('2'), slip());
+    lanes.add(few, old, slip());
+    for (const id of ['3', '4', '5']) lanes.add(few, now(id), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['1', '3']);
+    jest.advanceTimersByTime(120_001);
+    lanes.add(few, now('6'), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['4', '5']);
+    lanes.add(few, now('7'), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['6', '2']);
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['7']);
+  });
+
+  it('is first again when its entry is put back, or has failed', () => {
+    const lanes = newLanes();
+    for (const id of ['1', '2']) lanes.add(few, now(id), slip());
+    const batch = lanes.take();
+    const lane = lanes.lanes.of(memberId);
+    lanes.add(few, now('3'), slip());
+    lanes.add(few, now('1'), slip());
+    lane.putBack(few, batch?.entries.slice(0, 1) ?? []);
+    lane.forget('CRMCONTACT:2');
+    lanes.add(few, now('2'), slip());
+    lanes.release(memberId);
+    const [first] = [lanes.take()];
+    expect([idsOf(first), first?.entries[0]?.receipts.length]).toEqual([['1', '3'], 2]);
+    lanes.add(few, now('4'), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['2', '4']);
+  });
+
+  it('is as any other once the lane was empty', () => {
+    const lanes = withTwoInFlight();
+    lanes.release(memberId);
+    for (const id of ['1', '3', '4']) lanes.add(few, now(id), slip());
+    expect(idsOf(lanes.take())).toEqual(['1', '3']);
+  });
+
+  it('is no such for a handler that sees each event', () => {
+    const lanes = newLanes();
+    lanes.add(inOrder, now('1'), slip());
+    lanes.take();
+    for (const id of ['1', '2']) lanes.add(inOrder, now(id), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['1', '2']);
+  });
+
+  it('gives up its place, the one that came first before the others', () => {
+    const lanes = withTwoInFlight();
+    const lane = lanes.lanes.of(memberId);
+    for (const id of ['2', '1', '3']) lanes.add(few, now(id), slip());
+    const given = [lane.takeRepeat(), lane.takeRepeat(), lane.takeRepeat()];
+    expect(given.map((entry) => entry?.view.entityId)).toEqual(['2', '1', undefined]);
+    expect([lane.size, lane.entries]).toEqual([1, 1]);
+    lanes.release(memberId);
+    expect(lanes.lanes.summary().waiting).toBe(1);
+  });
+
+  it('makes room when all of it has returned to the bus, behind one that has not', () => {
+    const lanes = withTwoInFlight();
+    const lane = lanes.lanes.of(memberId);
+    const gone = slip();
+    lanes.add(few, now('1'), gone);
+    lanes.add(few, now('3'), slip());
+    gone.lost = true;
+    lane.dropLost();
+    expect([lane.size, lane.entries]).toEqual([1, 1]);
   });
 });

@@ -28,7 +28,7 @@ describe('a handler that postpones what does not fill a request', () => {
         const send = (wave: typeof first): void => {
           for (const { id, isWrong } of wave) {
             if (isWrong) wrong.add(id);
-            const { delivery, receipt } = recorded(anEvent({ entityId: id }));
+            const { delivery, receipt } = recorded(anEvent({ entityId: id, receivedAt: Date.now() }));
             receipts.push(receipt);
             dispatcher.receive(delivery);
           }
