@@ -1,6 +1,6 @@
 /**
  * The dependencies of the built apps as a few files below dist/node_modules, where Node finds them before those of the root. A process
- * that reads some dozens of files instead of two thousand starts with half of the CPU (docs/adr/0045-dependencies-are-bundled.md).
+ * that reads some dozens of files instead of two thousand starts with half of the CPU (docs/adr/0043-dependencies-are-bundled.md).
  * Without them everything runs the same, from the root's. Bundled again only when package-lock.json changes.
  */
 import { createHash } from 'node:crypto';
