@@ -4,7 +4,7 @@ import { BusHealth, ConnectionReport } from './connection-report.js';
 
 const rejected = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
 const login = new Error(
-  'Handshake terminated by server: 403 with message "ACCESS_REFUSED - Login was rejected"',
+  'Handshake terminated by server: 403 with message "ACCESS_REFUSED - Login was refused"',
 );
 const minuteMs = 60_000;
 

@@ -25,19 +25,19 @@ describe('explanations of broker errors', () => {
       /^The exchange b24\.events of the virtual host v exists with another type.*management/,
     ],
     [
-      "ACCESS_REFUSED - access to queue 'b24.a.0' in vhost 'v' rejected for user 'u'",
+      "ACCESS_REFUSED - access to queue 'b24.a.0' in vhost 'v' refused for user 'u'",
       /may not do what is needed with the queue b24\.a\.0: rabbitmqctl set_permissions -p 'v'/,
     ],
     [
-      "ACCESS_REFUSED - write access to exchange 'b24.events' in vhost 'v' rejected for user 'u'",
+      "ACCESS_REFUSED - write access to exchange 'b24.events' in vhost 'v' refused for user 'u'",
       /may not do what is needed with the exchange b24\.events/,
     ],
     [
-      "ACCESS_REFUSED - write access to topic 'a.0.1' in exchange 'b24.events' in vhost 'v' rejected for user 'u'",
+      "ACCESS_REFUSED - write access to topic 'a.0.1' in exchange 'b24.events' in vhost 'v' refused for user 'u'",
       /with the topic a\.0\.1: rabbitmqctl set_permissions -p 'v'/,
     ],
     [
-      'ACCESS_REFUSED - Login was rejected using authentication mechanism PLAIN.',
+      'ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.',
       /rejects the user or the password in AMQP_URL/,
     ],
   ])('needs a person: %s', (words, expected) => {

@@ -88,7 +88,7 @@ const AMQP_EXPLANATIONS: readonly [
       ),
   ],
   [
-    /access to (queue|exchange|topic) '([^']*)'.* in vhost '([^']*)' rejected/,
+    /access to (queue|exchange|topic) '([^']*)'.* in vhost '([^']*)' refused/,
     (kind = '', name = '', vhost = '') =>
       permanent(
         `The user of AMQP_URL may not do what is needed with the ${kind} ${name}: ` +
@@ -96,7 +96,7 @@ const AMQP_EXPLANATIONS: readonly [
       ),
   ],
   [
-    /Login was rejected|ACCESS_REFUSED - Login/,
+    /Login was refused|ACCESS_REFUSED - Login/,
     () =>
       permanent(
         'RabbitMQ rejects the user or the password in AMQP_URL. (The user guest is let in from its own machine only.)',
@@ -104,7 +104,7 @@ const AMQP_EXPLANATIONS: readonly [
   ],
   [
     // amqplib reports only this when the broker closes instead of opening the virtual host.
-    /Expected ConnectionOpenOk; got <ConnectionClose|access to vhost .* rejected|vhost .* not found/,
+    /Expected ConnectionOpenOk; got <ConnectionClose|access to vhost .* refused|vhost .* not found/,
     () =>
       permanent(
         'The virtual host in AMQP_URL does not exist, or its user may not use it: rabbitmqctl add_vhost, then rabbitmqctl set_permissions.',

@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 const retryDelaysMs = [200, 400];
 const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
 
-(hasBroker ? describe : describe.skip)('a probe at the topology on RabbitMQ', () => {
+(hasBroker ? describe : describe.skip)('a check of the topology on RabbitMQ', () => {
   let vhost: TestVhost;
   let bus: EventBus;
   let connection: ChannelModel;
