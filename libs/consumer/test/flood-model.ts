@@ -23,6 +23,8 @@ export interface FloodResult {
   requests: number;
   /** Of them, writes that are not full. */
   partial: number;
+  /** Until the last contact is right. */
+  ms: number;
 }
 
 const RATE = 2;
@@ -39,6 +41,7 @@ const MAX_MS = 600_000;
  * jest's fake timers: no load of a machine has a part in it.
  */
 export async function runFlood(options: FloodOptions): Promise<FloodResult> {
+  const startedAt = Date.now();
   const portal = new FloodedPortal(options);
   const bus = new ModelBus();
   portal.onEvent = (contact) => bus.publish(contact, options.echoMs);
@@ -67,8 +70,8 @@ export async function runFlood(options: FloodOptions): Promise<FloodResult> {
   await dispatcher.drain();
   return {
     requests: portal.requestsUntilRight,
-
     partial: portal.partial,
+    ms: portal.rightAt - startedAt,
   };
 }
 
@@ -77,6 +80,8 @@ class FloodedPortal {
   onEvent: (contact: string) => void = () => undefined;
   partial = 0;
   requestsUntilRight = 0;
+  /** By the clock. */
+  rightAt = 0;
   private readonly wrong: Set<string>;
   private level = 0;
   private leakedAt = Date.now();
@@ -110,6 +115,7 @@ class FloodedPortal {
       this.wrong.delete(id);
       this.onEvent(id);
     }
+    this.rightAt = Date.now();
   }
 
   private async request(): Promise<void> {

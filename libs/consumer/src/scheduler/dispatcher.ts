@@ -120,7 +120,7 @@ export class Dispatcher {
     this.returns = new ExpectedReturns(batching.lingerPerEntryMs);
     this.settler = new Settler({
       ...options,
-      onReturn: (memberId, afterMs) => this.returns.expect(memberId, afterMs, Date.now()),
+      onReturn: (memberId, afterMs, isRepeat) => this.returns.expect(memberId, afterMs, Date.now(), isRepeat),
     });
     this.waitBudget = new WaitBudget(options.holdMs ?? DEFAULT_HOLD_MS);
     this.laneProcessor = new LaneProcessor({
@@ -129,6 +129,7 @@ export class Dispatcher {
       waitBudget: this.waitBudget,
       circuitBreaker: this.circuitBreaker,
       isDraining: () => this.draining,
+      expectsFresh: (memberId) => this.returns.hasFresh(memberId, Date.now()),
     });
     this.batching = new BatchLinger(batching);
     for (const handler of options.handlers) {
@@ -148,11 +149,12 @@ export class Dispatcher {
     const lane = this.lanes.of(event.memberId);
     const wasEmpty = lane.isEmpty;
     const now = Date.now();
-    const isComplete = this.returns.arrived(event.memberId, now);
     const isRepeat = lane.isRepeat(handler, event, now);
+    const isComplete = this.returns.arrived(event.memberId, now, isRepeat);
     if (!isRepeat && lane.unsettled >= this.laneCap) this.deferRepeat(lane, now);
     if (!this.addTo(lane, handler, event, receipt)) {
-      this.settler.defer(event.memberId, receipt, this.returns.deferralMs(event.memberId, now, isRepeat));
+      const afterMs = this.returns.deferralMs(event.memberId, now, isRepeat);
+      this.settler.defer(event.memberId, receipt, afterMs, isRepeat);
       return;
     }
     if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
@@ -220,7 +222,7 @@ export class Dispatcher {
   /** Makes room for an event whose entity was in no batch yet. */
   private deferRepeat(lane: PortalLane, now: number): void {
     for (const receipt of lane.takeRepeat()?.receipts ?? [])
-      this.settler.defer(lane.memberId, receipt, this.returns.deferralMs(lane.memberId, now, true));
+      this.settler.defer(lane.memberId, receipt, this.returns.deferralMs(lane.memberId, now, true), true);
   }
 
   /** @returns false when the lane holds as many events, or as much of their data, as it may */

@@ -24,6 +24,8 @@ export interface LaneProcessorOptions extends RunOptions {
   circuitBreaker: CircuitBreaker;
   /** Whether the process shuts down: no further batch begins. */
   isDraining: () => boolean;
+  /** Whether events of the portal are deferred whose entity was in no batch yet. */
+  expectsFresh: (memberId: string) => boolean;
 }
 
 export type PortalLane = Lane<EventHandler, Receipt>;
@@ -112,9 +114,11 @@ export class LaneProcessor {
     }
   }
 
-  /** Each probe of the circuit breaker has one entry, so what is put back would wait for as many batches. */
-  private hasMore(lane: PortalLane, { handler }: Batch): boolean {
-    return !this.options.isDraining() && !this.options.circuitBreaker.isOpen && lane.hasWork(handler);
+  /** Repeats alone are not more: most find nothing to write, and what is put back would wait for them. */
+  private hasMore(lane: PortalLane, { handler, memberId }: Batch): boolean {
+    // Each probe of the circuit breaker has one entry, so what is put back would wait for as many batches.
+    if (this.options.isDraining() || this.options.circuitBreaker.isOpen) return false;
+    return lane.hasFreshWork(handler) || (lane.hasWork(handler) && this.options.expectsFresh(memberId));
   }
 
   private note({ memberId }: Batch, outcomes: Outcomes): void {

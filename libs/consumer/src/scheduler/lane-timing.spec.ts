@@ -148,4 +148,18 @@ describe('the wait for events that come back together', () => {
   it('is not for what a long retry brings back', () => {
     expect(expected(10_000, 600_000).remainingMs(portal, 600_000)).toBe(0);
   });
+
+  it('knows whether one of them is no repeat', () => {
+    const returns = new ExpectedReturns();
+    returns.expect(portal, 5_000, 0, true);
+    expect(returns.hasFresh(portal, 1_000)).toBe(false);
+    returns.expect(portal, 5_000, 0);
+    expect(returns.hasFresh(portal, 1_000)).toBe(true);
+    returns.arrived(portal, 5_000, true);
+    expect(returns.hasFresh(portal, 5_000)).toBe(true);
+    returns.arrived(portal, 5_000);
+    expect(returns.hasFresh(portal, 5_000)).toBe(false);
+    returns.expect(portal, 5_000, 6_000);
+    expect(returns.hasFresh(portal, 12_251)).toBe(false);
+  });
 });

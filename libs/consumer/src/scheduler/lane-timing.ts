@@ -104,6 +104,8 @@ const REPEAT_DEFERRAL_MS = 30_000;
 interface ReturnGroup {
   dueAt: number;
   events: number;
+  /** Of them, those that are no repeats. */
+  fresh: number;
 }
 
 /** Portals with events in retry tiers that are remembered; of one that is not, the batches are smaller. */
@@ -133,14 +135,25 @@ export class ExpectedReturns {
   constructor(private readonly lingerPerEntryMs = DEFAULT_BATCHING.lingerPerEntryMs) {}
 
   /** An event of the portal comes back after about `afterMs`. */
-  expect(memberId: string, afterMs: number, now: number): void {
+  expect(memberId: string, afterMs: number, now: number, isRepeat = false): void {
     if (afterMs > MAX_DEFERRAL_MS) return;
     const groups = this.groups.get(memberId) ?? [];
     // Rounded down: none comes before it is due.
     const dueAt = Math.floor((now + afterMs) / GROUP_MS) * GROUP_MS;
+    const fresh = isRepeat ? 0 : 1;
     const group = groups.find((each) => each.dueAt === dueAt);
-    if (group) group.events += 1;
-    else this.groups.set(memberId, [...groups.filter((each) => isAhead(each, now)), { dueAt, events: 1 }]);
+    if (group) {
+      group.events += 1;
+      group.fresh += fresh;
+    } else {
+      const ahead = groups.filter((each) => isAhead(each, now));
+      this.groups.set(memberId, [...ahead, { dueAt, events: 1, fresh }]);
+    }
+  }
+
+  /** Whether an event of the portal comes back that is no repeat. */
+  hasFresh(memberId: string, now: number): boolean {
+    return (this.groups.get(memberId) ?? []).some((group) => group.fresh > 0 && isAhead(group, now));
   }
 
   /**
@@ -162,11 +175,12 @@ export class ExpectedReturns {
   }
 
   /** An event of the portal has come, be it one of them or a new one. @returns whether the lane need not wait any more */
-  arrived(memberId: string, now: number): boolean {
+  arrived(memberId: string, now: number, isRepeat = false): boolean {
     const groups = this.groups.get(memberId);
     const group = groups?.find(({ dueAt }) => dueAt <= now);
     if (!groups || !group) return false;
     group.events -= 1;
+    if (!isRepeat) group.fresh -= 1;
     return group.events === 0 && this.remainingMs(memberId, now) === 0;
   }
 

@@ -27,8 +27,8 @@ export interface SettlerOptions {
   retryDelaysMs?: readonly number[];
   /** Days from its first failure that an event is held for a portal that cannot be called. Default 7. */
   holdDays?: number;
-  /** An event of the portal comes back to its lane after so many milliseconds. */
-  onReturn?: (memberId: string, afterMs: number) => void;
+  /** An event of the portal comes back to its lane after so many milliseconds; a repeat if its entity was in a batch. */
+  onReturn?: (memberId: string, afterMs: number, isRepeat: boolean) => void;
 }
 
 const DEFAULT_HOLD_DAYS = 7;
@@ -83,8 +83,8 @@ export class Settler {
   }
 
   /** Defers a delivery although nothing failed and nothing was tried. */
-  defer(memberId: string, receipt: Receipt, afterMs: number): void {
-    this.returns(memberId, afterMs);
+  defer(memberId: string, receipt: Receipt, afterMs: number, isRepeat = false): void {
+    this.returns(memberId, afterMs, isRepeat);
     const dueInSecond = Math.ceil((Date.now() + this.delayMs(afterMs)) / 1_000);
     this.deferrals.set(dueInSecond, (this.deferrals.get(dueInSecond) ?? 0) + 1);
     this.track(receipt.defer(afterMs));
@@ -123,8 +123,8 @@ export class Settler {
     this.settling.add(settling);
   }
 
-  private returns(memberId: string | undefined, afterMs: number): void {
-    if (memberId !== undefined) this.options.onReturn?.(memberId, this.delayMs(afterMs));
+  private returns(memberId: string | undefined, afterMs: number, isRepeat = false): void {
+    if (memberId !== undefined) this.options.onReturn?.(memberId, this.delayMs(afterMs), isRepeat);
   }
 
   /** As the bus does it: a delay between two tiers takes as long as the longer one. */
