@@ -93,7 +93,7 @@ try {
     `the first answer: ${first.ms.toFixed(0)} ms, ${grouped(first.matching)} letters counted by then`,
   );
   const scan = await askForGroups(system, '?since=2020-01-01T00:00:00Z');
-  console.log(`an answer with a scan of its own: ${scan.ms.toFixed(0)} ms`);
+  console.log(`one with a time as its filter: ${scan.ms.toFixed(0)} ms`);
   await readLists(system);
   const load = new Load(closers);
   const port = Number(new URL(system.gatewayUrl).port);

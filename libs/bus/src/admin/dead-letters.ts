@@ -126,15 +126,16 @@ export class DeadLetters {
   }
 
   /**
-   * What one scan finds, by cause. Without `id` and times, many letters are not scanned for each request: the result may be
-   * that of an earlier scan, or a part, see `countedAt`. @throws NoSuchConsumerError, OperationInProgressError
+   * What one scan finds, by cause. Many letters are not scanned for each request: the result may be that of an earlier scan, or a
+   * part, see `countedAt`. @throws NoSuchConsumerError, OperationInProgressError
    */
   async groups(consumer: string, filter: DeadLetterFilter): Promise<DeadLetterGroups> {
     const { id, since, until, ...rest } = filter;
     if (id === undefined && since === undefined && until === undefined)
       return this.scans.groups(consumer, rest);
     const grouping = new DeadLetterGrouping(consumer);
-    if (await this.needsScan(consumer)) {
+    // A time leaves out few letters or many: those found so far, rather than a second scan beside the first.
+    if (await this.needsScan(consumer, id === undefined)) {
       const { index, ended, beganAt } = await this.scans.find(consumer, () => false, since);
       for (const letter of index?.matching(filter) ?? []) grouping.add(letter);
       if (index) return grouping.result(ended !== undefined && !ended.more, {}, ended ? beganAt : null);
@@ -235,11 +236,12 @@ export class DeadLetters {
     return (await this.store.countToRead(consumer)) + this.store.unacknowledged(consumer);
   }
 
-  private async needsScan(consumer: string): Promise<boolean> {
+  private async needsScan(consumer: string, isPartEnough = false): Promise<boolean> {
     const { fewLetters = DEFAULT_FEW_LETTERS } = this.options;
     const { letters = 0, index, ended } = this.scans.known(consumer) ?? {};
     // A page is found by its key, without waiting for a scan that is under way.
-    if (this.store.inPlace) return letters > fewLetters && index !== undefined && ended !== undefined;
+    if (this.store.inPlace)
+      return letters > fewLetters && index !== undefined && (isPartEnough || ended !== undefined);
     if (letters > fewLetters) return true;
     // Those that a scan holds are there, too: a list that waits for the lock would end it.
     return (await this.there(consumer)) > fewLetters;
