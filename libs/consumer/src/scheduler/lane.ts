@@ -20,10 +20,15 @@ export interface LaneBatch<H, R> {
 const MAX_DATA_BYTES = 8 * 1024 * 1024;
 /** With so much data a batch need not wait for more. */
 const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
-/** Keys that a lane remembers of its batches: four of the largest, less than a megabyte. */
+/** Keys that a lane remembers of its batches: four of the largest, about a megabyte. */
 const MAX_TAKEN_KEYS = 10_000;
-/** So long after it was received an event no longer waits behind others: it may be a change of its own. */
+/**
+ * So long after it was received an event no longer waits behind others, nor does one that came so long after the batch of
+ * its entity began: it may be a change of its own.
+ */
 const MAX_REPEAT_AGE_MS = 120_000;
+/** An event that came just in time may wait as long again. A lane that is never empty would else keep keys for ever. */
+const TAKEN_TTL_MS = 2 * MAX_REPEAT_AGE_MS;
 
 /**
  * The per-portal queue of a consumer process: pending work of one portal. An event is merged only into an entry that
@@ -39,8 +44,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Of waiting entries. */
   private waitingDataBytes = 0;
   private unmerged = 0;
-  /** Keys of the entries that were taken since the lane was empty, the latest last. */
-  private readonly taken = new Set<string>();
+  /** When entries were taken since the lane was empty, by their keys, the latest last. */
+  private readonly taken = new Map<string, number>();
 
   constructor(
     readonly memberId: string,
@@ -76,6 +81,11 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
+  /** Keys that are remembered of its batches. */
+  get remembered(): number {
+    return this.taken.size;
+  }
+
   /** Entries wait for this handler. */
   hasWork(handler: H): boolean {
     return (this.pending.get(handler)?.size ?? 0) > 0;
@@ -100,9 +110,11 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  /** Whether the event's entity was in a batch since the lane was empty: it waits behind those that were in none. */
+  /** Whether the event's entity was in a batch just now, and the lane not empty since: it waits behind those that were not. */
   isRepeat({ merge }: H, { entity, receivedAt }: PortalEvent, now = Date.now()): boolean {
-    return merge && entity !== null && this.taken.has(entity) && receivedAt > now - MAX_REPEAT_AGE_MS;
+    if (!merge || entity === null || receivedAt <= now - MAX_REPEAT_AGE_MS) return false;
+    const takenAt = this.taken.get(entity);
+    return takenAt !== undefined && receivedAt < takenAt + MAX_REPEAT_AGE_MS;
   }
 
   /** @returns false when there is no room for the event's data: then the lane is unchanged */
@@ -145,19 +157,20 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
    * @param limitFor maximum entries of the batch
    */
   take(limitFor: (handler: H) => number = ({ maxEntries }) => maxEntries): LaneBatch<H, R> | undefined {
+    const now = Date.now();
     for (const [handler, pending] of this.pending) {
       this.pending.delete(handler);
       const limit = limitFor(handler);
       const entries: PendingEntry<R>[] = [];
       let dataBytes = 0;
-      pending.promote(Date.now() - MAX_REPEAT_AGE_MS);
+      pending.promote(now - MAX_REPEAT_AGE_MS);
       for (const [key, entry] of pending.inOrder()) {
         if (entries.length >= limit) break;
         pending.delete(key);
         this.countOut(entry);
         if (isLost(entry)) continue;
         entries.push(entry);
-        if (handler.merge) this.rememberTaken(key);
+        if (handler.merge) this.rememberTaken(key, now);
         dataBytes += entry.dataBytes ?? 0;
       }
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
@@ -176,12 +189,13 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return undefined;
   }
 
-  private rememberTaken(key: string): void {
+  private rememberTaken(key: string, now: number): void {
     this.taken.delete(key);
-    this.taken.add(key);
-    if (this.taken.size <= MAX_TAKEN_KEYS) return;
-    const [oldest = key] = this.taken;
-    this.taken.delete(oldest);
+    this.taken.set(key, now);
+    for (const [oldest, takenAt] of this.taken) {
+      if (this.taken.size <= MAX_TAKEN_KEYS && takenAt > now - TAKEN_TTL_MS) return;
+      this.taken.delete(oldest);
+    }
   }
 
   /** Its events come back because they failed: they are no repeats. */

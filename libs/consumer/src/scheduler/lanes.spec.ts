@@ -576,6 +576,35 @@ describe('an entity that was in a batch just now', () => {
     expect(idsOf(lanes.take())).toEqual(['7']);
   });
 
+  it('is as any other two minutes after that batch began, in a lane that was never empty since', () => {
+    jest.useFakeTimers();
+    const lanes = withTwoInFlight();
+    lanes.add(few, now('3'), slip());
+    jest.advanceTimersByTime(119_999);
+    for (const id of ['1', '4']) lanes.add(few, now(id), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['3', '4']);
+    jest.advanceTimersByTime(1);
+    for (const id of ['2', '5']) lanes.add(few, now(id), slip());
+    lanes.release(memberId);
+    expect(idsOf(lanes.take())).toEqual(['2', '5']);
+  });
+
+  it('is remembered for minutes, and no longer, in a lane that is never empty', () => {
+    jest.useFakeTimers();
+    const lanes = newLanes();
+    const lane = lanes.lanes.of(memberId);
+    lanes.add(few, now('0'), slip());
+    for (let second = 1; second <= 2_000; second++) {
+      lanes.add(few, now(`${second}`), slip());
+      lanes.add(few, now(`${second}-again`), slip());
+      lanes.take();
+      lanes.release(memberId);
+      jest.advanceTimersByTime(1_000);
+    }
+    expect([lane.isEmpty, lane.remembered]).toEqual([false, 480]);
+  });
+
   it('is first again when its entry is put back, or has failed', () => {
     const lanes = newLanes();
     for (const id of ['1', '2']) lanes.add(few, now(id), slip());
