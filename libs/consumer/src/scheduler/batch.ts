@@ -50,7 +50,7 @@ export interface FailedEntry {
 /**
  * An entry that the handler has changed nothing for, because what is left does not fill a request, and more is to come. It
  * uses no attempt, is first in the handler's next batch of the portal, and is merged with what has come since. Each
- * entry may be postponed once.
+ * entry may be postponed once, and once more when it had to wait for the portal since.
  */
 export interface PostponedEntry {
   entity: string;

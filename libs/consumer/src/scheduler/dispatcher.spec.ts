@@ -574,6 +574,33 @@ describe('the dispatcher', () => {
       );
     });
 
+    it('lets one be postponed again that had to wait for the portal since, behind later ones', async () => {
+      const error = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
+      const sent = contacts('1', '2', '3', '4', '5', '6', '7', '8');
+      const { dispatcher, batches } = dispatching([
+        async () => {
+          for (const { delivery } of sent.slice(5)) dispatcher.receive(delivery);
+          return postpone('4', '5');
+        },
+        async () => [
+          { entity: 'CRMCONTACT:4', error },
+          { entity: 'CRMCONTACT:5', error },
+          ...postpone('7', '8'),
+        ],
+        async () => postpone('5'),
+      ]);
+      for (const { delivery } of sent.slice(0, 5)) dispatcher.receive(delivery);
+      await eventually(() => {
+        for (const { receipt } of sent) expect(receipt.settled).toEqual([{ as: 'done' }]);
+      });
+      expect(batches.map(idsOf)).toEqual([
+        ['1', '2', '3', '4', '5'],
+        ['4', '5', '6', '7', '8'],
+        ['7', '8', '4', '5'],
+        ['5'],
+      ]);
+    });
+
     it('keeps them before those that wait for the portal, also where the whole batch has to wait', async () => {
       const busy = { code: 'QUERY_LIMIT_EXCEEDED', recovery: 'wait', retryAfterMs: 20 };
       const { dispatcher, batches } = dispatching([

@@ -161,6 +161,8 @@ export class LaneProcessor {
       }
     }
     for (const entry of postponed) entry.isPostponed = true;
+    // They come behind those, and so may be among the last ones again.
+    for (const entry of waiting) entry.isPostponed = false;
     // The postponed ones before all others: so they are among those that fill a request.
     lane.putBack(handler, [...postponed, ...waiting]);
     if (!why) this.options.waitBudget.end(memberId);

@@ -14,13 +14,15 @@ const WHOLE = 3;
 const change = fc.record({ id: fc.nat(12).map(String), isWrong: fc.boolean() });
 /** What arrives before the first batch, and while each of the next ones is read. */
 const arrivals = fc.array(fc.array(change, { maxLength: 12 }), { minLength: 1, maxLength: 8 });
-/** At which batch the portal cannot be called. */
-const busyBatch = fc.nat(8);
+/** Cannot be called now. */
+const busy = { code: 'BUSY', recovery: 'wait', retryAfterMs: 0 };
+/** At which batch the portal is busy, for all of it or for its first request alone. */
+const busyBatch = fc.record({ at: fc.nat(8), isWhole: fc.boolean() });
 
 describe('a handler that postpones what does not fill a request', () => {
   it('loses nothing, postpones none twice, and ends with all that was to be written', async () => {
     await fc.assert(
-      fc.asyncProperty(arrivals, busyBatch, async ([first = [], ...waves], busyAt) => {
+      fc.asyncProperty(arrivals, busyBatch, async ([first = [], ...waves], { at, isWhole }) => {
         const wrong = new Set<string>();
         const receipts: RecordedReceipt[] = [];
         let batches = 0;
@@ -44,7 +46,8 @@ describe('a handler that postpones what does not fill a request', () => {
               merge: true,
               maxEntries: 7,
               handle: async ({ entries, hasMore }) => {
-                if (batches++ === busyAt) throw { code: 'BUSY', recovery: 'wait', retryAfterMs: 0 };
+                const isBusy = batches++ === at;
+                if (isBusy && isWhole) throw busy;
                 const found = entries.flatMap(({ entityId: id }) =>
                   id !== null && wrong.has(id) ? [id] : [],
                 );
@@ -52,8 +55,12 @@ describe('a handler that postpones what does not fill a request', () => {
                 const isMore = hasMore?.() === true && found.length >= WHOLE;
                 const left = isMore ? found.splice(found.length - (found.length % WHOLE)) : [];
                 await new Promise(setImmediate);
+                const unwritten = isBusy ? found.splice(0, WHOLE) : [];
                 for (const id of found) wrong.delete(id);
-                return left.map((id) => ({ entity: `CRMCONTACT:${id}`, isPostponed: true as const }));
+                return [
+                  ...unwritten.map((id) => ({ entity: `CRMCONTACT:${id}`, error: busy })),
+                  ...left.map((id) => ({ entity: `CRMCONTACT:${id}`, isPostponed: true as const })),
+                ];
               },
             },
           ],
