@@ -1,7 +1,7 @@
 /**
  * The dependencies of the built apps as a few files below dist/node_modules, where Node finds them before those of the root. A process
  * that reads some dozens of files instead of two thousand starts with half of the CPU (docs/adr/0043-dependencies-are-bundled.md).
- * Without them everything runs the same, from the root's. Bundled again only when package-lock.json changes.
+ * Without them everything runs the same, from the root's. Bundled again only when other versions are installed.
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,8 @@ import { pathToFileURL } from 'node:url';
 
 const ROOT = join(import.meta.dirname, '..');
 const TARGET = join(ROOT, 'dist/node_modules');
+const INSTALLED = 'node_modules/.package-lock.json';
+const ATTEMPTS = 100;
 /** Names the bundle that a folder holds: of which versions, made by which script. */
 const KEY_FILE = '.bundle';
 
@@ -25,13 +27,34 @@ const read = (path) => readFileSync(join(ROOT, path), 'utf8');
 export async function bundleDependencies() {
   const key = createHash('sha256')
     .update(read('package-lock.json'))
+    // npm keeps it of what is installed, which package-lock.json does not say after `npm install --no-save`.
+    .update(existsSync(join(ROOT, INSTALLED)) ? read(INSTALLED) : '')
     .update(read('scripts/bundle-dependencies.mjs'))
     .digest('hex');
   if (keyOf(TARGET) === key) return;
   const cache = join(ROOT, 'node_modules/.cache/bundled-dependencies');
   if (keyOf(cache) !== key) await bundle(cache, key);
-  rmSync(TARGET, { recursive: true, force: true });
-  cpSync(cache, TARGET, { recursive: true });
+  const made = `${TARGET}.${process.pid}`;
+  cpSync(cache, made, { recursive: true });
+  replace(TARGET, made, key);
+}
+
+/**
+ * What is there is whole, or has no key: a build may be interrupted, or run beside another.
+ * @param {string} folder @param {string} made @param {string} key
+ */
+function replace(folder, made, key) {
+  for (let attempt = 1; keyOf(folder) !== key; attempt++) {
+    try {
+      rmSync(join(folder, KEY_FILE), { force: true });
+      rmSync(folder, { recursive: true, force: true });
+      renameSync(made, folder);
+    } catch (error) {
+      // Another build removes the same, or was faster.
+      if (attempt === ATTEMPTS) throw error;
+    }
+  }
+  rmSync(made, { recursive: true, force: true });
 }
 
 /** @param {string} folder @returns {string | undefined} */
@@ -93,8 +116,7 @@ async function bundle(folder, key) {
   writeFileSync(join(made, 'package.json'), JSON.stringify({ type: 'module' }));
   await Promise.all(names.map((name) => compare(name, join(made, name, 'index.js'))));
   writeFileSync(join(made, KEY_FILE), key);
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(made, folder);
+  replace(folder, made, key);
 }
 
 /** @param {string} name @param {string} file @throws when the bundle does not export what the package does */
