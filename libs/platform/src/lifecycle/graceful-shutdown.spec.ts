@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { shutDownInOrder, type ShutdownStep } from './graceful-shutdown.js';
 import { silentLog } from '../telemetry/logger.js';
 
-const slowly = async (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 5));
+/** Later than whatever does not wait for it. */
+const slowly = async (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 const fails = (): Promise<never> => Promise.reject(new Error('away'));
 const hangs = (): Promise<never> => new Promise(() => undefined);
 
