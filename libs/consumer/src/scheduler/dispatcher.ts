@@ -148,6 +148,7 @@ export class Dispatcher {
     }
     const lane = this.lanes.of(event.memberId);
     const wasEmpty = lane.isEmpty;
+    const hadFresh = lane.hasFresh;
     const now = Date.now();
     const isRepeat = lane.isRepeat(handler, event, now);
     const isComplete = this.returns.arrived(event.memberId, now, isRepeat);
@@ -160,7 +161,8 @@ export class Dispatcher {
     if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
     else if (wasEmpty) this.offlineUntil.set(event.memberId, performance.now() + this.offlineMs);
     if (isComplete || this.isAtCap(lane)) this.lingerTimers.end(event.memberId);
-    else if (!handler.merge) this.lingerTimers.check(event.memberId);
+    // What is no repeat does not wait for repeats.
+    else if (!handler.merge || (!isRepeat && !hadFresh)) this.lingerTimers.check(event.memberId);
     if (this.isAtCap(lane)) this.endOffline(event.memberId);
     this.schedulePump();
   }
@@ -337,7 +339,7 @@ export class Dispatcher {
       // A probe of the circuit breaker does not wait.
       if (this.draining || this.circuitBreaker.isOpen || this.isAtCap(lane)) return 0;
       const maxMs = lane.hasUnmergeable ? this.batching.shortMs : this.returnWaits.maxMs;
-      return Math.min(this.returns.remainingMs(memberId, at), since + maxMs - at);
+      return Math.min(this.returns.remainingMs(memberId, at, lane.hasFresh), since + maxMs - at);
     };
     const ms = remainingMs(now);
     if (ms <= 0) {

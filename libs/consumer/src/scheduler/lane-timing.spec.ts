@@ -117,9 +117,9 @@ describe('events that exceed a lane', () => {
 });
 
 /** `events` of the portal that come back at one moment. */
-function expected(events: number, dueAt: number): ExpectedReturns {
+function expected(events: number, dueAt: number, isRepeat = false): ExpectedReturns {
   const returns = new ExpectedReturns();
-  for (let sent = 0; sent < events; sent++) returns.expect(portal, dueAt, 0);
+  for (let sent = 0; sent < events; sent++) returns.expect(portal, dueAt, 0, isRepeat);
   return returns;
 }
 
@@ -143,6 +143,14 @@ describe('the wait for events that come back together', () => {
     expect(expected(1, 5_000).remainingMs(portal, 4_989)).toBe(0);
     expect(expected(1, 5_000).remainingMs(portal, 5_000)).toBe(260);
     expect(expected(10_000, 30_000).remainingMs(portal, 23_999)).toBe(0);
+  });
+
+  it('does not last for repeats where something else waits', () => {
+    const returns = expected(10_000, 5_000, true);
+    expect(returns.remainingMs(portal, 3_000)).toBeGreaterThan(2_000);
+    expect(returns.remainingMs(portal, 3_000, true)).toBe(0);
+    returns.expect(portal, 3_500, 0);
+    expect(returns.remainingMs(portal, 3_495, true)).toBe(265);
   });
 
   it('is not for what a long retry brings back', () => {

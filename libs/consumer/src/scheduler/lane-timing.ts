@@ -184,13 +184,16 @@ export class ExpectedReturns {
     return group.events === 0 && this.remainingMs(memberId, now) === 0;
   }
 
-  /** Milliseconds that the portal's lane still waits for them; 0 when there are none, or too few for so long a wait. */
-  remainingMs(memberId: string, now: number): number {
+  /**
+   * Milliseconds that the portal's lane still waits for them; 0 when there are none, or too few for so long a wait.
+   * @param hasFresh whether it holds some that are no repeats: these do not wait for repeats
+   */
+  remainingMs(memberId: string, now: number, hasFresh = false): number {
     const groups = this.groups.get(memberId);
     if (!groups) return 0;
     const left = this.keep(memberId, groups, now);
-    const waits = left.map(({ dueAt, events }) => {
-      const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * events);
+    const waits = left.map(({ dueAt, events, fresh }) => {
+      const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * (hasFresh ? fresh : events));
       return dueAt - now <= worthMs ? dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS) : 0;
     });
     return Math.max(0, ...waits);

@@ -86,6 +86,12 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return this.taken.size;
   }
 
+  /** Entries wait whose entity was in no batch yet. */
+  get hasFresh(): boolean {
+    for (const { freshSize } of this.pending.values()) if (freshSize > 0) return true;
+    return false;
+  }
+
   /** Entries wait for this handler. */
   hasWork(handler: H): boolean {
     return (this.pending.get(handler)?.size ?? 0) > 0;
