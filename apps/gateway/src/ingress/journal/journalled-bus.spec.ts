@@ -104,8 +104,8 @@ describe('the journalled bus', () => {
     await eventually(() => expect(inner.stored).toEqual(good.map(({ id }) => id)));
     inner.rejected.clear();
     // In any order: a page may be on its way when the bus begins to accept them.
-    const ids = (events: { id: string }[]): string[] => events.map(({ id }) => id).toSorted();
-    await eventually(() => expect(inner.stored.slice(450).toSorted()).toEqual(ids(bad)));
+    const expected = bad.map(({ id }) => id).toSorted();
+    await eventually(() => expect(inner.stored.slice(450).toSorted()).toEqual(expected));
   });
 
   it('rejects an event when neither bus nor journal accepts it', async () => {
