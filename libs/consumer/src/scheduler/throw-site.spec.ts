@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { throwSiteOf } from './throw-site.js';
+import { throwSiteOf } from './run-batch.js';
 
 function thrown(stack: string): Error {
   return Object.assign(new TypeError('Cannot read properties of undefined'), { stack });
