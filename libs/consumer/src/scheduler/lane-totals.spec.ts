@@ -2,8 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { LaneTotals } from './lane-totals.js';
-import type { Lane, LaneBatch, LaneReceipt, LaneRules } from './lane.js';
+import type { Lane, LaneBatch, LaneRules } from './lane.js';
 import { Lanes } from './lanes.js';
+import type { LaneReceipt } from './pending-entry.js';
 
 interface Slip extends LaneReceipt {
   lost: boolean;

@@ -1,7 +1,13 @@
 import { carriesMoreThanKey, type FormTree, type PortalEvent } from '@relay/bus';
-import type { PortalEntry } from './batch.js';
 import type { LaneTotals } from './lane-totals.js';
-import { PendingEntries } from './pending-entries.js';
+import {
+  addToEntry,
+  isLost,
+  type LaneReceipt,
+  mergeEntries,
+  newEntry,
+  type PendingEntry,
+} from './pending-entry.js';
 
 export interface LaneRules {
   /** Pending events of one entity become one entry. */
@@ -36,7 +42,7 @@ const TAKEN_TTL_MS = 2 * MAX_REPEAT_AGE_MS;
  */
 export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** By handler, in round-robin order; within one, entries in order of arrival. */
-  private readonly pending = new Map<H, PendingEntries<PendingEntry<R>>>();
+  private readonly pending = new Map<H, PendingEntries<R>>();
   /** Each counted although merged. */
   private waitingEvents = 0;
   /** Of the batch that was taken last, until it is handled. */
@@ -128,7 +134,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     const entity = handler.merge ? event.entity : null;
     const hasData = entity === null || carriesMoreThanKey(event.data, event.entityTypeId);
     const dataBytes = hasData ? sizeOf(event.data) : 0;
-    const pending = this.pending.get(handler) ?? new PendingEntries<PendingEntry<R>>();
+    const pending = this.pending.get(handler) ?? new PendingEntries<R>();
     const key = entity ?? `#${this.unmerged++}`;
     const entry = pending.get(key);
     if (dataBytes > 0 && !this.hasRoomFor(dataBytes, entry)) return false;
@@ -232,7 +238,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Puts entries of a batch back: before everything that arrived since, and merged with it. */
   putBack(handler: H, entries: readonly PendingEntry<R>[]): void {
     this.handled();
-    const pending = this.pending.get(handler) ?? new PendingEntries<PendingEntry<R>>();
+    const pending = this.pending.get(handler) ?? new PendingEntries<R>();
     const first = new Map<string, PendingEntry<R>>();
     for (const entry of entries) {
       const later = pending.get(entry.key);
@@ -292,89 +298,69 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   }
 }
 
-/** What a lane needs to know of a receipt. */
-export interface LaneReceipt {
-  /** The message has returned to the bus and will be redelivered. */
-  readonly lost: boolean;
-  /** How often it was delivered before and came back unsettled. */
-  readonly deliveryCount: number;
-}
+/**
+ * What waits for one handler, in order of arrival. `repeats` are taken after `fresh`: their entities were in a batch since the
+ * lane was last empty, so most of them are what the handler's own writes have caused, and find nothing to do.
+ */
+class PendingEntries<R> {
+  private fresh = new Map<string, PendingEntry<R>>();
+  private readonly repeats = new Map<string, PendingEntry<R>>();
 
-/** Waiting events that are handled as one. */
-export interface PendingEntry<R> {
-  /** Later events of the same entity are merged by this key. */
-  readonly key: string;
-  readonly view: PortalEntry;
-  receipts: R[];
-  /** Of all its events; undefined while one of them was posted, or they differ. */
-  source?: PortalEvent['source'];
-  /** Of the first events with a trace, not of all: a flood may be one entry. Undefined while none has one. */
-  traceparents?: string[];
-  /** Memory that `view.data` takes; undefined without data. */
-  dataBytes?: number;
-  /** `ts` of the event that the data are of. */
-  dataTs?: number;
-  /** Its handler has postponed it: it comes first in the next batch, and is not postponed again. */
-  isPostponed?: boolean;
-}
+  get size(): number {
+    return this.fresh.size + this.repeats.size;
+  }
 
-const MAX_TRACEPARENTS = 8;
+  get freshSize(): number {
+    return this.fresh.size;
+  }
 
-/** @param dataBytes size of the event's data; 0 if they are not kept */
-export function newEntry<R>(key: string, event: PortalEvent, receipt: R, dataBytes: number): PendingEntry<R> {
-  const { traceparent } = event;
-  const view: PortalEntry = {
-    entity: event.entity ?? event.id,
-    entityId: event.entityId,
-    entityTypeId: event.entityTypeId,
-    names: [event.name],
-    firstSeenAt: event.receivedAt,
-    lastTs: event.ts,
-  };
-  const entry: PendingEntry<R> = { key, view, receipts: [receipt] };
-  if (event.source !== undefined) entry.source = event.source;
-  if (traceparent !== undefined) entry.traceparents = [traceparent];
-  if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
-  return entry;
-}
+  get(key: string): PendingEntry<R> | undefined {
+    return this.fresh.get(key) ?? this.repeats.get(key);
+  }
 
-export function addToEntry<R extends LaneReceipt>(
-  entry: PendingEntry<R>,
-  event: PortalEvent,
-  receipt: R,
-  dataBytes: number,
-): void {
-  entry.receipts.push(receipt);
-  if (event.source !== entry.source) delete entry.source;
-  if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
-  if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
-  mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
-}
+  add(key: string, entry: PendingEntry<R>, isRepeat: boolean): void {
+    (isRepeat ? this.repeats : this.fresh).set(key, entry);
+  }
 
-/** Merges a waiting entry with a later one of the same entity. */
-export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>): PendingEntry<R> {
-  mergeView(earlier.view, later.view);
-  earlier.receipts = earlier.receipts.concat(later.receipts);
-  if (later.source !== earlier.source) delete earlier.source;
-  if (later.traceparents) addTraces(earlier, later.traceparents);
-  const { dataBytes, dataTs, view } = later;
-  if (view.data && dataBytes !== undefined && dataTs !== undefined)
-    keepLatestData(earlier, { data: view.data, ts: dataTs, eventId: view.eventId }, dataBytes);
-  return earlier;
-}
+  delete(key: string): void {
+    if (!this.fresh.delete(key)) this.repeats.delete(key);
+  }
 
-/** Of two events of one second the one that came later counts; an older one that comes late, after a retry, does not. */
-function keepLatestData<R>(
-  entry: PendingEntry<R>,
-  { data, ts, eventId }: Pick<PortalEvent, 'data' | 'ts' | 'eventId'>,
-  dataBytes: number,
-): void {
-  if (entry.dataTs !== undefined && ts < entry.dataTs) return;
-  entry.dataBytes = dataBytes;
-  entry.dataTs = ts;
-  entry.view.data = data;
-  if (eventId === undefined) delete entry.view.eventId;
-  else entry.view.eventId = eventId;
+  /** Before all others, in this order. */
+  addFirst(entries: ReadonlyMap<string, PendingEntry<R>>): void {
+    this.fresh = new Map([...entries, ...this.fresh]);
+  }
+
+  /** In the order in which they are taken. */
+  *inOrder(): Iterable<[key: string, entry: PendingEntry<R>]> {
+    yield* this.fresh;
+    yield* this.repeats;
+  }
+
+  /** The oldest of `fresh` and of `repeats`. */
+  *oldest(): Iterable<PendingEntry<R>> {
+    for (const entries of [this.fresh, this.repeats]) {
+      const [first] = entries.values();
+      if (first) yield first;
+    }
+  }
+
+  /** Repeats that were received before this time wait behind nothing any more that comes from now on. */
+  promote(receivedBefore: number): void {
+    for (const [key, entry] of this.repeats) {
+      if (entry.view.firstSeenAt >= receivedBefore) continue;
+      this.repeats.delete(key);
+      this.fresh.set(key, entry);
+    }
+  }
+
+  takeRepeat(): PendingEntry<R> | undefined {
+    for (const [key, entry] of this.repeats) {
+      this.repeats.delete(key);
+      return entry;
+    }
+    return undefined;
+  }
 }
 
 /** What a tree, a text or a key takes beside its characters, about. */
@@ -389,23 +375,4 @@ function sizeOf(tree: FormTree): number {
     if (value !== undefined) bytes += typeof value === 'string' ? 2 * value.length : sizeOf(value);
   }
   return bytes;
-}
-
-/** All of its messages will be redelivered. */
-function isLost(entry: PendingEntry<LaneReceipt>): boolean {
-  return entry.receipts.every(({ lost }) => lost);
-}
-
-function addTraces<R>(entry: PendingEntry<R>, more: readonly string[]): void {
-  entry.traceparents ??= [];
-  entry.traceparents.push(...more.slice(0, MAX_TRACEPARENTS - entry.traceparents.length));
-}
-
-function mergeView(
-  view: PortalEntry,
-  { names, firstSeenAt, lastTs }: Pick<PortalEntry, 'names' | 'firstSeenAt' | 'lastTs'>,
-): void {
-  for (const name of names) if (!view.names.includes(name)) view.names.push(name);
-  view.firstSeenAt = Math.min(view.firstSeenAt, firstSeenAt);
-  view.lastTs = Math.max(view.lastTs, lastTs);
 }

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import type { PortalEvent } from '@relay/bus';
-import type { Lane, LaneBatch, LaneReceipt, LaneRules } from './lane.js';
+import type { Lane, LaneBatch, LaneRules } from './lane.js';
 import { Lanes } from './lanes.js';
+import type { LaneReceipt } from './pending-entry.js';
 import { anEvent } from '../../../../test/support/an-event.js';
 
 interface Slip extends LaneReceipt {

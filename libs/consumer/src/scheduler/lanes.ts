@@ -1,5 +1,6 @@
 import { LaneTotals } from './lane-totals.js';
-import { Lane, type LaneReceipt, type LaneRules } from './lane.js';
+import { Lane, type LaneRules } from './lane.js';
+import type { LaneReceipt } from './pending-entry.js';
 
 /** Decides which portal is next: one lane per portal with work, at most one batch of it in flight, round-robin. */
 export class Lanes<H extends LaneRules, R extends LaneReceipt> {

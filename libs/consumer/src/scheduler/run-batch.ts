@@ -3,7 +3,8 @@ import { type Receipt, toFailure } from '@relay/bus';
 import type { FailedEntry, PortalBatch, PostponedEntry } from './batch.js';
 import type { Outcome } from './decide.js';
 import { instrument } from './instrumented-batch.js';
-import type { LaneBatch, LaneRules, PendingEntry } from './lane.js';
+import type { LaneBatch, LaneRules } from './lane.js';
+import type { PendingEntry } from './pending-entry.js';
 
 /** One method under `@OnPortalEvents`, for any number of event names. */
 export interface EventHandler extends LaneRules {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { anEvent } from '../../../../test/support/an-event.js';
-import { addToEntry, type LaneReceipt, mergeEntries, newEntry } from './lane.js';
+import { addToEntry, type LaneReceipt, mergeEntries, newEntry } from './pending-entry.js';
 
 const receipt: LaneReceipt = { lost: false, deliveryCount: 0 };
 /** Data that is not kept. */
