@@ -22,11 +22,6 @@ export class LaneTotals {
     return undefined;
   }
 
-  /** Times kept, with those that are gone and not dropped yet. */
-  get size(): number {
-    return this.heap.length;
-  }
-
   addTime(time: number): void {
     const count = this.countByTime.get(time);
     this.countByTime.set(time, (count ?? 0) + 1);

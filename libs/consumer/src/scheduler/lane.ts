@@ -87,11 +87,6 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
-  /** Keys that are remembered of its batches. */
-  get remembered(): number {
-    return this.taken.size;
-  }
-
   /** Entries wait whose entity was in no batch yet. */
   get hasFresh(): boolean {
     for (const { freshSize } of this.pending.values()) if (freshSize > 0) return true;
