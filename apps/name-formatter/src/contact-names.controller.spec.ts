@@ -145,7 +145,7 @@ describe('ContactNamesController', () => {
     expect(await handle('82')).toEqual([]);
   });
 
-  it('reports the one contact whose update is refused, and updates the others', async () => {
+  it('reports the one contact whose update is denied, and updates the others', async () => {
     await portal.fill('contact', 3, { name: 'jOHN' });
     await portal.failNext('crm.item.update', 'ACCESS_DENIED', { id: 2 });
     const failed = await handle('1', '2', '3');

@@ -17,12 +17,11 @@ import {
   type PortalEntry,
   type PostponedEntry,
 } from '@relay/consumer';
-import { NAME_FIELDS, type NameChanges, type NameOptions } from '@relay/names';
+import { NAME_FIELDS, type NameChanges, type NameOptions, nameSettings } from '@relay/names';
 import { createEventLoopYielder } from '@relay/platform';
 import { CorrectionCounts, PortalClients, PortalSettings } from '@relay/portals';
 import { type Correction, CorrectionMemory } from './correction-memory.js';
 import { findContactChanges, fullName, type NameCorrection, NameObserver } from './name-changes.js';
-import { nameOptionsOf } from './settings.js';
 
 /** `api-reference/crm/data-types.md`, object types. */
 const CONTACT = 3;
@@ -66,6 +65,12 @@ export class ContactNamesController {
     const postponed = left.map(({ entity }) => ({ entity, isPostponed: true as const }));
     return [...failed, ...unwritten, ...postponed];
   }
+}
+
+/** @throws PortalError DIRECTORY_UNAVAILABLE */
+async function nameOptionsOf(settings: PortalSettings, memberId: string): Promise<NameOptions> {
+  const { language, own } = await settings.of(memberId, 'name-formatter', nameSettings);
+  return { ...own, language: own.language ?? language };
 }
 
 async function readContacts(
