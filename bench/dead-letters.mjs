@@ -242,7 +242,7 @@ async function ask({ operator }, path) {
     signal,
   });
   const text = await answer.text();
-  if (!answer.ok) throw new Error(`${path} was refused: ${answer.status} ${text}`);
+  if (!answer.ok) throw new Error(`${path} was rejected: ${answer.status} ${text}`);
   return { ms: performance.now() - begin, body: JSON.parse(text) };
 }
 

@@ -725,13 +725,13 @@ describe('the dispatcher', () => {
       recorded(anEvent({ memberId: 'flood', entityId: '3' })),
       withMuchData('1', 'other'),
     ];
-    const refused = withMuchData('2');
-    for (const { delivery } of [...taken.slice(0, 1), refused, ...taken.slice(1)])
+    const excess = withMuchData('2');
+    for (const { delivery } of [...taken.slice(0, 1), excess, ...taken.slice(1)])
       dispatcher.receive(delivery);
     await eventually(() => {
       for (const { receipt } of taken) expect(receipt.settled).toEqual([{ as: 'done' }]);
     });
-    expect(refused.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
+    expect(excess.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
     expect(entries.map(({ entityId, data }) => [entityId, data !== undefined])).toEqual([
       ['1', true],
       ['3', false],

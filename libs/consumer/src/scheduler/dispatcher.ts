@@ -143,7 +143,7 @@ export class Dispatcher {
     const handler =
       this.handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.handlers.get(event.name);
     if (!handler) {
-      this.refuse(formatEventName(event.name, event.entityTypeId), receipt);
+      this.retryUnhandled(formatEventName(event.name, event.entityTypeId), receipt);
       return;
     }
     const lane = this.lanes.of(event.memberId);
@@ -207,7 +207,7 @@ export class Dispatcher {
     await this.settler.settled(SETTLE_TIMEOUT_MS);
   }
 
-  private refuse(name: string, receipt: Receipt): void {
+  private retryUnhandled(name: string, receipt: Receipt): void {
     if (!this.unhandled.has(name)) {
       this.unhandled.add(name);
       this.options.log.warn(

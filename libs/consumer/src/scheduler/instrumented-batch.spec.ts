@@ -131,7 +131,7 @@ describe('spans of batches', () => {
   });
 
   it('record a full or partial failure of a batch, and never a secret or a stack', async () => {
-    const error = new Error('refused: access_token=abcdef0123456789');
+    const error = new Error('rejected: access_token=abcdef0123456789');
     const failing = inBatchSpan([], () => Promise.reject(error));
     await expect(failing).rejects.toBe(error);
     await inBatchSpan([], async () => [{ entity: 'CRMCONTACT:1', error }]);

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
 import { silentLog } from '@relay/platform';
-import { type Admission, TokenRequestBudget } from './token-request-budget.js';
+import { type Admission, sourceOfPage, TokenRequestBudget } from './token-request-budget.js';
 import { PendingInstalls, type PendingClaim } from './pending-installs.js';
 
 const made = (): string => randomBytes(8).toString('hex');
@@ -143,5 +143,23 @@ describe('the budget of token requests for claims', () => {
       );
       expect(rows).toEqual([{ flooder: 4_899, others: 5_003 }]);
     });
+  });
+});
+
+describe('the source of a page', () => {
+  it.each([
+    ['203.0.113.7', '::ffff:203.0.113.7'],
+    ['2001:db8:1:2::1', '2001:0DB8:0001:0002:ffff:ffff:ffff:ffff'],
+    ['2001:db8::1', '2001:db8:0:0:9::'],
+    ['::1', '::2'],
+  ])('is the same for %s and %s', (one, other) => {
+    expect(sourceOfPage(one)).toBe(sourceOfPage(other));
+  });
+
+  it.each([
+    ['203.0.113.7', '203.0.113.8'],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1'],
+  ])('is another for %s and %s', (one, other) => {
+    expect(sourceOfPage(one)).not.toBe(sourceOfPage(other));
   });
 });
