@@ -88,7 +88,7 @@ function arrive(returns: ExpectedReturns, events: number, now: number): void {
 describe('events that exceed a lane', () => {
   it('are deferred for a short time while they are few, and the rest of a flood for longer', () => {
     const returns = new ExpectedReturns();
-    expect(defer(returns, 100_000, 0)).toEqual({ 5_000: 4_000, 30_000: 12_000, 120_000: 84_000 });
+    expect(defer(returns, 100_000, 0)).toEqual({ 5_000: 4_000, 30_000: 10_000, 120_000: 86_000 });
     expect(returns.deferralMs(portal, 3_000)).toBe(120_000);
     expect(returns.deferralMs('another', 3_000)).toBe(5_000);
   });
@@ -98,6 +98,17 @@ describe('events that exceed a lane', () => {
     defer(returns, 100_000, 0);
     arrive(returns, 4_000, 5_000);
     expect(defer(returns, 5_000, 5_000)).toEqual({ 5_000: 4_000, 120_000: 1_000 });
+  });
+
+  it('are deferred for the short time whatever comes back meanwhile that is a repeat', () => {
+    const returns = new ExpectedReturns();
+    for (let sent = 0; sent < 10_000; sent++) {
+      const afterMs = returns.deferralMs(portal, 0, true);
+      returns.expect(portal, afterMs, 0, true);
+      expect(afterMs).toBe(30_000);
+    }
+    expect(returns.deferralMs(portal, 0, true)).toBe(120_000);
+    expect(returns.deferralMs(portal, 26_000)).toBe(5_000);
   });
 
   it('come back at a limited rate, however many they are', () => {

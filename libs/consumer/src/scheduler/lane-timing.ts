@@ -91,15 +91,14 @@ export class WaitBudget {
 
 /**
  * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event, so this
- * gives 1,200 a second at most.
+ * gives 1,200 a second at most. Of the shorter tier only those count that are no repeats: repeats that become due in the
+ * same seconds came from the longer one.
  */
 const DEFERRALS = [
-  { delayMs: 5_000, max: 4_000 },
-  { delayMs: 30_000, max: 12_000 },
+  { delayMs: 5_000, max: 4_000, isForRepeats: false },
+  { delayMs: 30_000, max: 10_000, isForRepeats: true },
 ];
 const MAX_DEFERRAL_MS = 120_000;
-/** Repeats leave the shorter tier to the others, which the lane is then full of. */
-const REPEAT_DEFERRAL_MS = 30_000;
 
 interface ReturnGroup {
   dueAt: number;
@@ -159,16 +158,16 @@ export class ExpectedReturns {
   /**
    * Backpressure: milliseconds until an event that exceeds the lane's capacity should come back. Soon, because the lane
    * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
-   * @param isRepeat whether it may come back later than those that wait to be handled for the first time
+   * @param isRepeat leaves the shorter tier to those that wait to be handled for the first time
    */
   deferralMs(memberId: string, now: number, isRepeat = false): number {
     const groups = this.groups.get(memberId) ?? [];
     let afterMs = 0;
-    for (const { delayMs, max } of DEFERRALS) {
+    for (const { delayMs, max, isForRepeats } of DEFERRALS) {
       const [from, to] = [now + afterMs, now + delayMs];
-      const isDue = ({ dueAt }: ReturnGroup): boolean => dueAt > from && dueAt <= to;
-      const events = groups.filter(isDue).reduce((sum, group) => sum + group.events, 0);
-      if (events < max && !(isRepeat && delayMs < REPEAT_DEFERRAL_MS)) return delayMs;
+      const due = groups.filter(({ dueAt }) => dueAt > from && dueAt <= to);
+      const count = due.reduce((sum, { events, fresh }) => sum + (isForRepeats ? events : fresh), 0);
+      if (count < max && (isForRepeats || !isRepeat)) return delayMs;
       afterMs = delayMs;
     }
     return MAX_DEFERRAL_MS;
