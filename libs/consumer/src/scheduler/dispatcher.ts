@@ -237,7 +237,9 @@ export class Dispatcher {
 
   /** Its next batch would not grow any more. */
   private isAtCap(lane: PortalLane): boolean {
-    return lane.isFull || lane.unsettled >= this.laneCap;
+    if (lane.isFull) return true;
+    // What is no repeat still finds a place, and makes the batch worth more.
+    return lane.unsettled >= this.laneCap && !(lane.hasFresh && lane.hasRepeats);
   }
 
   /** Maximum events of one portal that wait or are in flight. */

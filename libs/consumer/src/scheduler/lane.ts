@@ -93,6 +93,12 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return false;
   }
 
+  /** Entries wait that give their places to others (`takeRepeat`). */
+  get hasRepeats(): boolean {
+    for (const { size, freshSize } of this.pending.values()) if (size > freshSize) return true;
+    return false;
+  }
+
   /** Entries wait for this handler. */
   hasWork(handler: H): boolean {
     return (this.pending.get(handler)?.size ?? 0) > 0;
