@@ -254,6 +254,18 @@ describe('the dispatcher', () => {
       await dispatcher.drain();
     });
 
+    it('waits a moment for what the bus has held back for lack of places, if the batch was full', async () => {
+      const none = { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 0 };
+      const { dispatcher, sizes, send } = await afterFirst(true, none);
+      for (const entityId of ['2', '3', '4']) send(entityId);
+      await eventually(() => expect(sizes).toEqual([1, 3]));
+      send('5');
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
+      send('6');
+      await eventually(() => expect(sizes).toEqual([1, 3, 2]));
+      await dispatcher.drain();
+    });
+
     it('does not delay the other portals', async () => {
       const { dispatcher, sizes } = await afterFirst(true);
       dispatcher.receive(recorded(anEvent({ memberId: 'another' })).delivery);

@@ -66,6 +66,8 @@ export interface WorkReport {
 const DEFAULT_MAX_BATCHES = 128;
 /** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
 const LANE_SHARE = 0.8;
+/** After a full batch: what it held back in the bus comes in the place of its deliveries. */
+const REFILL_MS = 250;
 const MAX_LARGEST = 10;
 const DEFAULT_HOLD_MS = 60_000;
 /** Below the grace period of docker-compose.yml, so that the remaining steps of the shutdown also complete. */
@@ -361,11 +363,13 @@ export class Dispatcher {
   }
 
   /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
-  private linger(lane: PortalLane, { memberId, handler }: Batch, beganAt: number): void {
+  private linger(lane: PortalLane, { memberId, handler, entries }: Batch, beganAt: number): void {
+    const refilledAt = performance.now() + (entries.length >= handler.maxEntries ? REFILL_MS : 0);
     const remainingMs = (): number => {
       if (!handler.merge || this.draining || this.isAtCap(lane)) return 0;
-      const entries = lane.hasUnmergeable ? 0 : lane.entries;
-      return this.batching.remainingMs(memberId, performance.now() - beganAt, entries);
+      const now = performance.now();
+      if (lane.hasUnmergeable) return this.batching.remainingMs(memberId, now - beganAt, 0);
+      return Math.max(refilledAt - now, this.batching.remainingMs(memberId, now - beganAt, lane.entries));
     };
     this.lingerTimers.start(memberId, remainingMs, () => {
       this.batching.released(memberId, !lane.isEmpty);
