@@ -159,7 +159,7 @@ describe('the wait for events that come back together', () => {
   it('does not last for repeats where something else waits', () => {
     const returns = expected(10_000, 5_000, true);
     expect(returns.remainingMs(portal, 3_000)).toBeGreaterThan(2_000);
-    expect(returns.remainingMs(portal, 3_000, true)).toBe(0);
+    for (const now of [3_000, 5_000, 5_100]) expect(returns.remainingMs(portal, now, true)).toBe(0);
     returns.expect(portal, 3_500, 0);
     expect(returns.remainingMs(portal, 3_495, true)).toBe(265);
   });

@@ -192,7 +192,9 @@ export class ExpectedReturns {
     if (!groups) return 0;
     const left = this.keep(memberId, groups, now);
     const waits = left.map(({ dueAt, events, fresh }) => {
-      const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * (hasFresh ? fresh : events));
+      const count = hasFresh ? fresh : events;
+      if (count <= 0) return 0;
+      const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * count);
       return dueAt - now <= worthMs ? dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS) : 0;
     });
     return Math.max(0, ...waits);
