@@ -14,7 +14,7 @@ const PAGES = new Map([
   ['operator', '/ops/page/'],
   // apps/portal-simulator/src/page-routes.ts
   ['simulator', '/page/'],
-  // apps/gateway/src/installs/pages/framed-page.ts
+  // apps/gateway/src/portal-page/framed-page.ts
   ['portal', '/b24/page/'],
 ]);
 

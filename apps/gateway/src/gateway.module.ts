@@ -15,11 +15,11 @@ import { ArrivalRecorder } from './ingress/arrival-recorder.js';
 import { EventAuthenticator } from './ingress/event-authenticator.js';
 import { EVENT_BUS, EventIngress, type EventPublisher } from './ingress/event-ingress.js';
 import { EventsController } from './ingress/events.controller.js';
-import { AppController } from './installs/app.controller.js';
-import { FramedPage, PageFilesController } from './installs/pages/framed-page.js';
 import { HANDLER_URL, InstallController, InstallEvent } from './installs/install.controller.js';
 import { Reauthorization } from './ingress/reauthorization.js';
 import { FrameAuthenticator } from './portal-page/frame-authenticator.js';
+import { FramedPage, PageFilesController } from './portal-page/framed-page.js';
+import { PortalPageApiController } from './portal-page/portal-page-api.controller.js';
 import { PortalPageController } from './portal-page/portal-page.controller.js';
 import { PortalPageService, PortalReads } from './portal-page/portal-page.service.js';
 
@@ -76,8 +76,8 @@ export class GatewayModule {
       controllers: [
         EventsController,
         InstallController,
-        AppController,
         PortalPageController,
+        PortalPageApiController,
         PageFilesController,
         HealthController,
       ],

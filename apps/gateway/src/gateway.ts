@@ -34,7 +34,7 @@ import { RequestRejectedFilter } from './http/request-rejected.filter.js';
 import { measureRequests, traceRequests } from './http/request-telemetry.js';
 import type { EventPublisher } from './ingress/event-ingress.js';
 import { JournalledBus } from './ingress/journal/journalled-bus.js';
-import { PageFailureFilter } from './installs/pages/page-request.js';
+import { PageFailureFilter } from './portal-page/page-request.js';
 import { checkPublicUrl } from './public-url.js';
 
 interface RunningGateway {

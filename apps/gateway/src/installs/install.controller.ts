@@ -15,10 +15,10 @@ import { PortalCache, PortalClients, sourceOfPage, sourceOfPortal } from '@relay
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EventIngress } from '../ingress/event-ingress.js';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
-import type { Page } from './pages/html.js';
-import { ancestorsOf, FramedPage } from './pages/framed-page.js';
-import { installText } from './pages/pages.js';
-import { answerWithPage, queryOf } from './pages/page-request.js';
+import { ancestorsOf, FramedPage } from '../portal-page/framed-page.js';
+import type { Page } from '../portal-page/html.js';
+import { answerWithPage, queryOf } from '../portal-page/page-request.js';
+import { installText } from '../portal-page/page-texts.js';
 
 /** Injection token of the address that handlers are bound to. */
 export const HANDLER_URL = Symbol('HandlerUrl');

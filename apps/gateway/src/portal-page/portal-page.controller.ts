@@ -1,94 +1,79 @@
-import { Body, Controller, Get, HttpCode, Post, Put, Req } from '@nestjs/common';
-import {
-  pagePreviewRequest,
-  type pagePreviewResponse,
-  pageSettingsRequest,
-  type pageSettingsResponse,
-  type pageStatusResponse,
-  type Sent,
-} from '@relay/admin-contract';
-import type { FastifyRequest } from 'fastify';
-import type { z } from 'zod';
-import { JsonBody } from '../http/fastify-setup.js';
+import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
+import { decodeForm, type InstallClaim, type PageFrame, parseFrame, parsePage } from '@relay/events';
+import { Installer, isAuthorized, knowsToken } from '@relay/installs';
+import { EventBindings, type KnownPortal, PortalCache, sourceOfPage, Subscriptions } from '@relay/portals';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RequestRejectedError } from '../http/request-rejected.filter.js';
-import { FrameAuthenticator, type FrameUser } from './frame-authenticator.js';
-import { PortalPageService } from './portal-page.service.js';
-import { RequestBudget } from './request-budget.js';
-
-/** A page that is open asks every few seconds, and with each pause in typing. */
-const BURST = 40;
-const PER_SECOND = 10;
-const MAX_PORTALS = 10_000;
+import { ancestorsOf, FramedPage } from './framed-page.js';
+import type { Page } from './html.js';
+import { answerWithPage, queryOf } from './page-request.js';
+import { anonymousText, type ConsumerEvents, statusText } from './page-texts.js';
 
 /**
- * The API of the page inside Bitrix24. Each request proves its user by the frame's access token in a header, which no other site
- * can make a browser send.
+ * The application's page. It shows the state of the portal, and repairs it if possible: each opening brings a token pair
+ * of the user who opens it (settings/oauth/simple-way.md).
  */
-@Controller('b24/app/api')
+@Controller('b24/app')
 export class PortalPageController {
-  /** Of proved users: each request reads the database, which installs need too. */
-  private readonly budget = new RequestBudget(BURST, PER_SECOND, MAX_PORTALS);
-
   constructor(
-    private readonly authenticator: FrameAuthenticator,
-    private readonly service: PortalPageService,
+    private readonly portalCache: PortalCache,
+    private readonly installer: Installer,
+    private readonly subscriptions: Subscriptions,
+    private readonly bindings: EventBindings,
+    private readonly framedPage: FramedPage,
   ) {}
 
-  @Get('status')
-  async status(@Req() request: FastifyRequest): Promise<Sent<typeof pageStatusResponse>> {
-    return this.service.status(await this.userOf(request));
-  }
-
-  @Get('settings')
-  async settings(@Req() request: FastifyRequest): Promise<Sent<typeof pageSettingsResponse>> {
-    return this.service.settingsOf(await this.userOf(request));
-  }
-
-  @Put('settings')
-  @HttpCode(204)
-  async change(@Req() request: FastifyRequest, @Body() body: unknown): Promise<void> {
-    // First, so that a request that is wrong anyway costs the portal nothing.
-    const changes = parse(pageSettingsRequest, body);
-    await this.service.change(await this.userOf(request, { isWrite: true }), changes);
-  }
-
-  @Post('preview')
+  @Post()
   @HttpCode(200)
-  async preview(
-    @Req() request: FastifyRequest,
+  async open(
     @Body() body: unknown,
-  ): Promise<Sent<typeof pagePreviewResponse>> {
-    const { names, settings } = parse(pagePreviewRequest, body);
-    // An odd name takes milliseconds, in which no event is answered.
-    const user = await this.userOf(request, { cost: Math.max(1, names.length) });
-    return this.service.preview(user, names, settings);
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    return answerWithPage(reply, () => {
+      if (!(body instanceof Uint8Array)) throw new RequestRejectedError(415, 'not-a-form');
+      const query = queryOf(request);
+      return this.pageFor(parsePage(decodeForm(body), query), request.ip, parseFrame(query));
+    });
   }
 
-  private async userOf(
-    request: FastifyRequest,
-    { isWrite = false, cost = 1 }: { isWrite?: boolean; cost?: number } = {},
-  ): Promise<FrameUser> {
-    const { authorization = '', 'b24-member-id': memberId } = request.headers;
-    const [, accessToken = ''] = /^Bearer (\S+)$/.exec(authorization) ?? [];
-    const claim = { memberId: String(memberId ?? ''), accessToken, address: request.ip };
-    const user = await this.authenticator.authenticate(claim, { isWrite });
-    if (!this.budget.take(user.portal.memberId, cost)) {
-      throw new RequestRejectedError(429, 'too-many-requests');
+  /** @param address of the client. @throws RequestRejectedError, PortalStoreUnavailableError */
+  private async pageFor(claim: InstallClaim, address: string, frame: PageFrame): Promise<Page> {
+    const { memberId } = claim;
+    const portal = await this.portalCache.find(memberId, { fresh: true });
+    // A token request for each opening would get the application blocked (settings/oauth/auto-renewal.md).
+    if (portal !== undefined && isAuthorized(portal.state)) {
+      if (claim.applicationToken === undefined) return this.showAnonymous(portal, frame);
+      if (knowsToken(portal, claim.applicationToken)) return this.show(portal, frame);
     }
-    return user;
+    await this.installer.authorize(claim, sourceOfPage(address));
+    const refreshed = await this.portalCache.find(memberId, { fresh: true });
+    if (refreshed === undefined) throw new RequestRejectedError(503, 'not-finished');
+    return this.show(refreshed, frame);
   }
-}
 
-/** @throws RequestRejectedError 415, 400 */
-function parse<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
-  if (!(body instanceof JsonBody)) throw new RequestRejectedError(415, 'not-json');
-  let json: unknown;
-  try {
-    json = JSON.parse(body.text);
-  } catch {
-    throw new RequestRejectedError(400, 'not-json');
+  /** Nothing proves who asks: only a frame of the portal itself gets the script, and its address is not told. */
+  private showAnonymous(portal: KnownPortal, { language, origin }: PageFrame): Page {
+    const ancestors = origin === new URL(portal.clientEndpoint).origin ? [origin] : [];
+    return this.framedPage.render({ kind: 'app', ...anonymousText(), language, ancestors });
   }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new RequestRejectedError(400, 'bad-request');
-  return parsed.data;
+
+  private async show(portal: KnownPortal, frame: PageFrame): Promise<Page> {
+    const [wanted, bindings] = await Promise.all([
+      this.subscriptions.byConsumer(),
+      this.bindings.of(portal.memberId),
+    ]);
+    const isBound = (name: string): boolean => bindings.get(name)?.state === 'bound';
+    const consumers = [...wanted].map(([consumer, names]): ConsumerEvents => ({
+      consumer,
+      wanted: names.length,
+      bound: names.filter(isBound).length,
+    }));
+    return this.framedPage.render({
+      kind: 'app',
+      ...statusText(portal, consumers),
+      language: frame.language ?? portal.language ?? undefined,
+      ancestors: ancestorsOf(portal, frame),
+    });
+  }
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ancestorsOf, FramedPage } from './framed-page.js';
 import { html, page } from './html.js';
-import { anonymousText, installText, rejectionPage, statusText } from './pages.js';
+import { anonymousText, installText, rejectionPage, statusText } from './page-texts.js';
 
 const portal = {
   memberId: 'm1',

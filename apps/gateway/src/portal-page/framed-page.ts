@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { html, type Markup, page, type Page, pageHeaders } from './html.js';
 
 /** Beside the built gateway: `apps/console` is built by Vite, into files whose names change with their content. */
-const FOLDER = join(import.meta.dirname, '../../../../console/portal');
+const FOLDER = join(import.meta.dirname, '../../../console/portal');
 const TEMPLATE = 'index.html';
 /** What is in the template, and filled in here. */
 const ROOT = '<div id="app"></div>';

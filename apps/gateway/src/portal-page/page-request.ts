@@ -1,9 +1,9 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import { decodeForm, type FormTree } from '@relay/events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { RequestRejectedFilter } from '../../http/request-rejected.filter.js';
+import type { RequestRejectedFilter } from '../http/request-rejected.filter.js';
 import type { Page } from './html.js';
-import { rejectionPage } from './pages.js';
+import { rejectionPage } from './page-texts.js';
 
 /** Marks a request of a person in front of a page; `cause` decides the response, as for other requests. */
 class PageFailure extends Error {
