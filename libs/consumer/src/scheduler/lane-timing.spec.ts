@@ -164,6 +164,19 @@ describe('the wait for events that come back together', () => {
     expect(returns.remainingMs(portal, 3_495, true)).toBe(265);
   });
 
+  it('is for no more than come back, if what was no repeat has become one', () => {
+    const returns = expected(100, 5_000);
+    for (let arrived = 0; arrived < 99; arrived++) returns.arrived(portal, 5_000, true);
+    expect(returns.remainingMs(portal, 5_000, true)).toBe(260);
+  });
+
+  it('is for what no longer is a repeat when it comes back', () => {
+    const returns = new ExpectedReturns();
+    for (let sent = 0; sent < 100; sent++) returns.expect(portal, 120_000, 0, true);
+    expect(returns.hasFresh(portal, 100_000)).toBe(true);
+    expect(returns.remainingMs(portal, 119_500, true)).toBe(1_750);
+  });
+
   it('is not for what a long retry brings back', () => {
     expect(expected(10_000, 600_000).remainingMs(portal, 600_000)).toBe(0);
   });

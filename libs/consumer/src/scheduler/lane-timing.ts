@@ -139,7 +139,8 @@ export class ExpectedReturns {
     const groups = this.groups.get(memberId) ?? [];
     // Rounded down: none comes before it is due.
     const dueAt = Math.floor((now + afterMs) / GROUP_MS) * GROUP_MS;
-    const fresh = isRepeat ? 0 : 1;
+    // After the longest deferral nothing is a repeat any more.
+    const fresh = isRepeat && afterMs < MAX_DEFERRAL_MS ? 0 : 1;
     const group = groups.find((each) => each.dueAt === dueAt);
     if (group) {
       group.events += 1;
@@ -179,7 +180,8 @@ export class ExpectedReturns {
     const group = groups?.find(({ dueAt }) => dueAt <= now);
     if (!groups || !group) return false;
     group.events -= 1;
-    if (!isRepeat) group.fresh -= 1;
+    // What was no repeat when it was sent may have become one.
+    group.fresh = Math.min(isRepeat ? group.fresh : group.fresh - 1, group.events);
     return group.events === 0 && this.remainingMs(memberId, now) === 0;
   }
 

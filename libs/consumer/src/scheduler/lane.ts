@@ -144,6 +144,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       const { firstSeenAt } = entry.view;
       this.waitingDataBytes -= entry.dataBytes ?? 0;
       addToEntry(entry, event, receipt, dataBytes);
+      if (pending.isRepeat(key) && !this.isRepeat(handler, event)) pending.moveToFresh(key, entry);
       this.waitingDataBytes += entry.dataBytes ?? 0;
       if (entry.view.firstSeenAt !== firstSeenAt) {
         this.totals.removeTime(firstSeenAt);
@@ -323,6 +324,16 @@ class PendingEntries<R> {
     (isRepeat ? this.repeats : this.fresh).set(key, entry);
   }
 
+  isRepeat(key: string): boolean {
+    return this.repeats.has(key);
+  }
+
+  /** It waits behind nothing any more that comes from now on. */
+  moveToFresh(key: string, entry: PendingEntry<R>): void {
+    this.repeats.delete(key);
+    this.fresh.set(key, entry);
+  }
+
   delete(key: string): void {
     if (!this.fresh.delete(key)) this.repeats.delete(key);
   }
@@ -346,12 +357,10 @@ class PendingEntries<R> {
     }
   }
 
-  /** Repeats that were received before this time wait behind nothing any more that comes from now on. */
+  /** Repeats that were received before this time are none any more. */
   promote(receivedBefore: number): void {
     for (const [key, entry] of this.repeats) {
-      if (entry.view.firstSeenAt >= receivedBefore) continue;
-      this.repeats.delete(key);
-      this.fresh.set(key, entry);
+      if (entry.view.firstSeenAt < receivedBefore) this.moveToFresh(key, entry);
     }
   }
 

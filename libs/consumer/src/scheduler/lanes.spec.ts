@@ -630,6 +630,20 @@ describe('an entity that was in a batch just now', () => {
     expect(idsOf(lanes.take())).toEqual(['2', '4']);
   });
 
+  it('is as any other when one of its events is no repeat, although a repeat waits already', () => {
+    const lanes = withTwoInFlight();
+    const lane = lanes.lanes.of(memberId);
+    for (const id of ['1', '2']) lanes.add(few, now(id), slip());
+    lane.forget('CRMCONTACT:2');
+    expect(lane.hasFresh).toBe(false);
+    lanes.add(few, now('2'), slip());
+    expect([lane.hasFresh, lane.entries]).toEqual([true, 2]);
+    lanes.add(few, now('3'), slip());
+    lanes.release(memberId);
+    const batch = lanes.take();
+    expect([idsOf(batch), batch?.entries[0]?.receipts.length]).toEqual([['2', '3'], 2]);
+  });
+
   it('is as any other once the lane was empty', () => {
     const lanes = withTwoInFlight();
     lanes.release(memberId);
