@@ -206,6 +206,11 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
       const before = portals.grants.get('always') ?? 0;
       expect(await send('always', 1)).toBe(200);
       await eventually(() => expect(portals.grants.get('always')).toBe(before + 1), polling);
+      // It stands in the database once it is used: a process that is killed before has lost the grant.
+      await eventually(() => {
+        const calls = portals.calls.filter(({ memberId }) => memberId === 'always');
+        expect(new Set(calls.map(({ token }) => token)).size).toBe(2);
+      }, polling);
       // A new process knows of it, too: what was refreshed stands in the database.
       for (let start = 0; start < 2; start += 1) {
         const sofar = tries();
