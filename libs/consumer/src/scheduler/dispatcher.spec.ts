@@ -221,13 +221,17 @@ describe('the dispatcher', () => {
     async function afterFirst(
       merge: boolean,
       batching = hours,
+      options: Partial<DispatcherOptions> = {},
     ): Promise<{ dispatcher: Dispatcher; sizes: number[]; send: (entityId: string) => void }> {
       const sizes: number[] = [];
       const note: Handle = async ({ entries }) => {
         sizes.push(entries.length);
         return [];
       };
-      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], { batching });
+      const dispatcher = dispatch([{ ...handler(note, undefined, merge), maxEntries: 3 }], {
+        batching,
+        ...options,
+      });
       const send = (entityId: string): void => dispatcher.receive(recorded(anEvent({ entityId })).delivery);
       send('1');
       await eventually(() => expect(sizes).toEqual([1]));
@@ -254,15 +258,27 @@ describe('the dispatcher', () => {
       await dispatcher.drain();
     });
 
+    const none = { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 0 };
+
     it('waits a moment for what the bus has held back for lack of places, if the batch was full', async () => {
-      const none = { firstMs: 0, maxMs: 0, lingerMs: 0, lingerPerEntryMs: 0, offlineMs: 0 };
-      const { dispatcher, sizes, send } = await afterFirst(true, none);
+      const { dispatcher, sizes, send } = await afterFirst(true, none, { prefetch: 4 });
       for (const entityId of ['2', '3', '4']) send(entityId);
       await eventually(() => expect(sizes).toEqual([1, 3]));
       send('5');
       for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
       send('6');
       await eventually(() => expect(sizes).toEqual([1, 3, 2]));
+      await dispatcher.drain();
+    });
+
+    it('does not wait after a full batch, if the lane had places left', async () => {
+      const { dispatcher, sizes, send } = await afterFirst(true, none);
+      for (const entityId of ['2', '3', '4']) send(entityId);
+      await eventually(() => expect(sizes).toEqual([1, 3]));
+      send('5');
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
+      send('6');
+      await eventually(() => expect(sizes).toEqual([1, 3, 1, 1]));
       await dispatcher.drain();
     });
 

@@ -66,7 +66,7 @@ export interface WorkReport {
 const DEFAULT_MAX_BATCHES = 128;
 /** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
 const LANE_SHARE = 0.8;
-/** After a full batch: what it held back in the bus comes in the place of its deliveries. */
+/** After a full batch of a full lane: what it held back in the bus comes in the place of its deliveries. */
 const REFILL_MS = 250;
 const MAX_LARGEST = 10;
 const DEFAULT_HOLD_MS = 60_000;
@@ -364,7 +364,9 @@ export class Dispatcher {
 
   /** Lets the portal's lane linger, so that events that arrive close together are handled together. */
   private linger(lane: PortalLane, { memberId, handler, entries }: Batch, beganAt: number): void {
-    const refilledAt = performance.now() + (entries.length >= handler.maxEntries ? REFILL_MS : 0);
+    const events = entries.reduce((sum, { receipts }) => sum + receipts.length, lane.unsettled);
+    const wasFull = entries.length >= handler.maxEntries && events >= this.laneCap;
+    const refilledAt = performance.now() + (wasFull ? REFILL_MS : 0);
     const remainingMs = (): number => {
       if (!handler.merge || this.draining || this.isAtCap(lane)) return 0;
       const now = performance.now();
