@@ -1,4 +1,4 @@
-export { BIND_JOB, BindingRequests, CONTROL_PLANE } from './binding-requests.js';
+export { BIND_JOB, EventBindingRequests, CONTROL_PLANE } from './event-binding-requests.js';
 export { InstallApplier } from './install-applier.js';
 export { InstallIncompleteError, InstallRejectedError, isAuthorized, knowsToken } from './install-policy.js';
 export { InstallsModule } from './installs.module.js';

@@ -1,7 +1,7 @@
 import { Bitrix24Error, PortalClient, type PortalAccess, type TokenGrant } from '@relay/bitrix24';
 import type { Log } from '@relay/platform';
 import { type KnownPortal, PortalError, PortalRateLimiter, USER_AGENT } from '@relay/portals';
-import type { BindingRequests } from './binding-requests.js';
+import type { EventBindingRequests } from './event-binding-requests.js';
 import {
   InstallRejectedError,
   needsAdministrator,
@@ -16,7 +16,7 @@ import { InstallStore, type AppliedClaim } from './install-store.js';
 export class InstallApplier {
   constructor(
     private readonly store: InstallStore,
-    private readonly bindings: BindingRequests,
+    private readonly bindings: EventBindingRequests,
     private readonly administrators: AdministratorCheck,
     private readonly log: Log,
   ) {}

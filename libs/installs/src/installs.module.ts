@@ -12,7 +12,7 @@ import {
   PortalRepository,
 } from '@relay/portals';
 import { DataSource } from 'typeorm';
-import { BindingRequests } from './binding-requests.js';
+import { EventBindingRequests } from './event-binding-requests.js';
 import { AdministratorCheck, InstallApplier } from './install-applier.js';
 import { InstallStore } from './install-store.js';
 import { InstallVerifier } from './install-verifier.js';
@@ -31,8 +31,9 @@ export class InstallsModule {
   static forRoot({ oauth, allowHosts, log }: InstallsOptions): DynamicModule {
     const open: FactoryProvider[] = [
       {
-        provide: BindingRequests,
-        useFactory: (jobs: PortalJobs, bindings: EventBindings) => new BindingRequests(jobs, bindings, log),
+        provide: EventBindingRequests,
+        useFactory: (jobs: PortalJobs, bindings: EventBindings) =>
+          new EventBindingRequests(jobs, bindings, log),
         inject: [PortalJobs, EventBindings],
       },
       {
@@ -51,11 +52,11 @@ export class InstallsModule {
       },
       {
         provide: InstallApplier,
-        useFactory: (store: InstallStore, bindings: BindingRequests, dataSource: DataSource) => {
+        useFactory: (store: InstallStore, bindings: EventBindingRequests, dataSource: DataSource) => {
           const administrators = new AdministratorCheck(allowHosts, new PortalRateLimiter(dataSource, log));
           return new InstallApplier(store, bindings, administrators, log);
         },
-        inject: [InstallStore, BindingRequests, DataSource],
+        inject: [InstallStore, EventBindingRequests, DataSource],
       },
       {
         provide: Installer,

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule, type FactoryProvider, type OnModuleDestroy } from '@nestjs/common';
 import type { Log, TokenKey } from '@relay/platform';
 import { DataSource } from 'typeorm';
-import { BindingAttempts } from './subscriptions/binding-attempts.js';
+import { EventBindingAttempts } from './subscriptions/event-binding-attempts.js';
 import { DriftChecks } from './subscriptions/drift-checks.js';
 import { EventBindings } from './subscriptions/event-bindings.js';
 import { OfflineBindings } from './subscriptions/offline-bindings.js';
@@ -146,8 +146,8 @@ export class PortalsModule {
         inject: [DataSource],
       },
       {
-        provide: BindingAttempts,
-        useFactory: (dataSource: DataSource) => new BindingAttempts(dataSource, log),
+        provide: EventBindingAttempts,
+        useFactory: (dataSource: DataSource) => new EventBindingAttempts(dataSource, log),
         inject: [DataSource],
       },
       {

@@ -8,7 +8,7 @@ import { BIND_JOB, CONTROL_PLANE } from '@relay/installs';
 import { JobsModule, type PortalJob, PortalJobs } from '@relay/jobs';
 import { databaseOptions, LeaderLease, loadMigrations, silentLog } from '@relay/platform';
 import {
-  BindingAttempts,
+  EventBindingAttempts,
   DriftChecks,
   EventBindings,
   OfflineBindings,
@@ -106,7 +106,7 @@ describe('binding handlers at many portals', () => {
       context.get(Subscriptions),
       context.get(EventBindings),
       context.get(OfflineBindings),
-      context.get(BindingAttempts),
+      context.get(EventBindingAttempts),
       context.get(DriftChecks),
       new HandlerComparison(
         context.get(Subscriptions),

@@ -9,7 +9,7 @@ import { BIND_JOB, CONTROL_PLANE } from '@relay/installs';
 import { JobRunner, PortalJobs, type JobRun } from '@relay/jobs';
 import { LeaderLease, LOG, type Log, PeriodicJob } from '@relay/platform';
 import {
-  BindingAttempts,
+  EventBindingAttempts,
   ClaimLostError,
   DriftChecks,
   EventBindings,
@@ -26,7 +26,7 @@ import type { OfflineHandler, Priority } from '@relay/bitrix24';
 import { EventBinder, type HandlerChanges, noChanges, unbindStaleHandlers } from './event-binder.js';
 import { HANDLER_URL, HandlerComparison, wantedNames } from './handler-comparison.js';
 import { reconcileOfflineHandlers } from './offline-binder.js';
-import { BindingQueue } from './binding-queue.js';
+import { EventBindingQueue } from './event-binding-queue.js';
 
 /** Of the jobs that compare the handlers of portals: apart from `CONTROL_PLANE`, so that none keeps an install waiting. */
 export const COMPARISONS = 'control-plane-comparisons';
@@ -106,7 +106,7 @@ export class EventBindingReconciler
   implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   private readonly sweeping: PeriodicJob;
-  private readonly queue: BindingQueue;
+  private readonly queue: EventBindingQueue;
   private readonly runner: JobRunner;
   private readonly comparer: JobRunner;
   /** Resolves when the address is stored as ours, before anything is bound to it. */
@@ -118,7 +118,7 @@ export class EventBindingReconciler
     private readonly subscriptions: Subscriptions,
     private readonly bindings: EventBindings,
     private readonly offline: OfflineBindings,
-    private readonly attempts: BindingAttempts,
+    private readonly attempts: EventBindingAttempts,
     private readonly checks: DriftChecks,
     private readonly comparison: HandlerComparison,
     private readonly clients: PortalClients,
@@ -130,7 +130,7 @@ export class EventBindingReconciler
     @Inject(HANDLER_URL) private readonly handlerUrl: string,
     @Inject(LOG) private readonly log: Log,
   ) {
-    this.queue = new BindingQueue({ run: (memberId, signal) => this.reconcile(memberId, signal) });
+    this.queue = new EventBindingQueue({ run: (memberId, signal) => this.reconcile(memberId, signal) });
     this.runner = new JobRunner({
       dataSource,
       consumer: CONTROL_PLANE,
@@ -192,7 +192,7 @@ export class EventBindingReconciler
     await this.jobs.requestAll(COMPARISONS, compared, COMPARE_JOB);
   }
 
-  /** What fails is recorded as an attempt (`BindingAttempts`), which decides when a sweep finds the portal again. */
+  /** What fails is recorded as an attempt (`EventBindingAttempts`), which decides when a sweep finds the portal again. */
   private async run({ job, signal }: JobRun): Promise<Record<string, unknown>> {
     const { memberId, isInteractive } = job;
     await this.queue.push(memberId, { isFresh: isInteractive, signal });

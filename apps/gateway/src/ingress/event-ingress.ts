@@ -2,7 +2,7 @@ import { trace } from '@opentelemetry/api';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EventBus } from '@relay/bus';
 import { type FormTree, openEvent, parseEnvelope, type PortalEvent } from '@relay/events';
-import { BindingRequests, InstallStore } from '@relay/installs';
+import { EventBindingRequests, InstallStore } from '@relay/installs';
 import { counter } from '@relay/platform';
 import { ArrivalRecorder } from './arrival-recorder.js';
 import { TEST_SENDER } from '@relay/portals';
@@ -23,7 +23,7 @@ export class EventIngress {
     @Inject(EVENT_BUS) private readonly bus: EventPublisher,
     private readonly authenticator: EventAuthenticator,
     private readonly installs: InstallStore,
-    private readonly bindings: BindingRequests,
+    private readonly bindings: EventBindingRequests,
     private readonly arrivals: ArrivalRecorder,
   ) {}
 

@@ -9,7 +9,7 @@ import type {
   Sent,
 } from '@relay/admin-contract';
 import { PAGE_SIZE } from '@relay/bitrix24';
-import { BindingRequests } from '@relay/installs';
+import { EventBindingRequests } from '@relay/installs';
 import { PortalJobs } from '@relay/jobs';
 import { formatName, nameSettings } from '@relay/names';
 import { LOG, type Log, printable } from '@relay/platform';
@@ -162,7 +162,7 @@ export class PortalPageService {
     private readonly reads: PortalReads,
     private readonly settings: PortalSettings,
     private readonly portalCache: PortalCache,
-    private readonly bindingRequests: BindingRequests,
+    private readonly bindingRequests: EventBindingRequests,
     @Inject(LOG) private readonly log: Log,
   ) {}
 

@@ -223,7 +223,7 @@ export class DriftCheckEntity {
   @Column('int', { name: 'foreign_handlers' }) foreignHandlers: number;
 }
 
-/** A binding attempt in flight, or the last failed one (`BindingAttempts`). */
+/** A binding attempt in flight, or the last failed one (`EventBindingAttempts`). */
 @Entity({ schema: SCHEMA, name: 'binding_attempts' })
 export class BindingAttemptEntity {
   @PrimaryColumn('text', { name: 'member_id' }) memberId: string;

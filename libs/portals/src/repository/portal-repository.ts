@@ -9,7 +9,7 @@ import {
   saveWebhookCredentials,
   storeGrant,
 } from './credentials.js';
-import { forgetBindingAttempts, forgetBindings } from '../subscriptions/binding-attempts.js';
+import { forgetEventBindingAttempts, forgetBindings } from '../subscriptions/event-binding-attempts.js';
 import {
   ApplicationTokenEntity,
   CredentialsEntity,
@@ -107,7 +107,7 @@ export class PortalRepository {
       if (credentials.kind !== 'oauth') throw notInstalled(memberId);
       await storeGrant({ manager, box: this.box, log: this.log }, portal, grant, 0);
       // Failures with the old pair do not apply to the new one.
-      await forgetBindingAttempts(manager, memberId);
+      await forgetEventBindingAttempts(manager, memberId);
     });
   }
 

@@ -5,7 +5,7 @@ import {
   forgetUnchanged,
   isDue,
   type BindingClaim,
-} from './binding-attempts.js';
+} from './event-binding-attempts.js';
 import { EventBindingEntity, type BindingState, type BindingWork } from '../database/entities.js';
 import { inTransaction, queryRows } from '../database/sql.js';
 import { WANTED_ONLINE } from './wanted-names.js';
@@ -76,7 +76,7 @@ export class EventBindings {
   }
 
   /**
-   * For each portal with the application whose attempt is due (`BindingAttempts`): the names that were never tried, or
+   * For each portal with the application whose attempt is due (`EventBindingAttempts`): the names that were never tried, or
    * with another handler, or were not offered a day ago or with other permissions; no entry: none. A suspended portal
    * is included when its probe is due: without bindings it sends no events, so nothing else would probe it.
    * @param names what is wanted of every portal; subscription overrides (`Subscriptions.override`) replace them

@@ -4,7 +4,7 @@ import { OfflineBindingEntity, type DeliveryMode, type OfflineBindingState } fro
 import { notInstalled } from '../database/errors.js';
 import { notify } from '../database/postgres-listener.js';
 import { countChanged, inTransaction, queryRows } from '../database/sql.js';
-import { forgetUnchanged, isDue } from './binding-attempts.js';
+import { forgetUnchanged, isDue } from './event-binding-attempts.js';
 import { WANTED_OFFLINE } from './wanted-names.js';
 
 /** A plan may change, another administrator may open the application, and a portal may learn an event. */

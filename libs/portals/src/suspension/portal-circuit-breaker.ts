@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import { EventGaps } from '../reachability/event-gaps.js';
 import { notify } from '../database/postgres-listener.js';
 import { countChanged, inTransaction, queryRows } from '../database/sql.js';
-import { wakeBindingAttempts } from '../subscriptions/binding-attempts.js';
+import { wakeEventBindingAttempts } from '../subscriptions/event-binding-attempts.js';
 
 /** Longer than one request with its rate limit delay and a token refresh; after a crash another process takes over. */
 const LEASE_MS = 3 * 60_000;
@@ -242,7 +242,7 @@ export class PortalCircuitBreaker {
         [memberId, until ?? null, isProved],
       );
       if (count > 0) {
-        await wakeBindingAttempts(manager, memberId);
+        await wakeEventBindingAttempts(manager, memberId);
         await notify(manager, 'portals', memberId);
       }
       return count > 0;

@@ -11,7 +11,7 @@ export const BIND_JOB = 'bind';
 const RETRY_MS = 5_000;
 
 /** Has the control plane bind a portal's events, by a job: it begins within a second, and survives its process. */
-export class BindingRequests implements OnApplicationBootstrap, OnApplicationShutdown {
+export class EventBindingRequests implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Portals whose recorded bindings are outdated, while the database does not answer. */
   private readonly outdated = new Set<string>();
   private readonly retry: PeriodicJob;

@@ -1,17 +1,17 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { BindingQueue } from './binding-queue.js';
+import { EventBindingQueue } from './event-binding-queue.js';
 
 describe('the queue of portals whose events are to be bound', () => {
   let begun: string[];
   let ends: Map<string, () => void>;
   let signals: Map<string, AbortSignal>;
-  let queue: BindingQueue;
+  let queue: EventBindingQueue;
 
   beforeEach(() => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
     [begun, ends, signals] = [[], new Map(), new Map()];
-    queue = new BindingQueue({ run, timeoutMs: 500, maxSlow: 6 });
+    queue = new EventBindingQueue({ run, timeoutMs: 500, maxSlow: 6 });
   });
   afterEach(() => {
     jest.useRealTimers();

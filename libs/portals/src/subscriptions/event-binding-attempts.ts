@@ -37,7 +37,7 @@ export class ClaimLostError extends Error {
  * request: a portal whose response kills the process is not called right after each restart, and only one of several
  * processes binds. An install deletes the row, whatever failed before it.
  */
-export class BindingAttempts {
+export class EventBindingAttempts {
   constructor(
     private readonly dataSource: DataSource,
     private readonly log: Log,
@@ -85,7 +85,7 @@ export class BindingAttempts {
 
   /** The next attempts of this portal are due now, unless one is in flight: an operator asks for them. */
   async wake(memberId: string): Promise<void> {
-    await wakeBindingAttempts(this.dataSource.manager, memberId);
+    await wakeEventBindingAttempts(this.dataSource.manager, memberId);
   }
 
   private async claim(
@@ -164,7 +164,7 @@ export function isDue(row: string, handler: string): string {
 /** The application was installed, updated or removed: stored bindings and the attempt in flight are stale. */
 export async function forgetBindings(manager: EntityManager, memberId: string): Promise<void> {
   // First: a process that stores a binding under a claim waits for this lock.
-  await forgetBindingAttempts(manager, memberId);
+  await forgetEventBindingAttempts(manager, memberId);
   await manager.delete(EventBindingEntity, { memberId });
   await manager.delete(OfflineBindingEntity, { memberId });
 }
@@ -186,14 +186,14 @@ export async function forgetUnchanged(
 }
 
 /** Earlier failures no longer apply. */
-export async function forgetBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
+export async function forgetEventBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query('DELETE FROM portals.binding_attempts WHERE member_id = $1', [memberId]);
   // Another pair may be an administrator's.
   await manager.delete(OfflineAccessEntity, { memberId });
 }
 
 /** The portal works again: the next attempt is due now, unless one is in flight. */
-export async function wakeBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
+export async function wakeEventBindingAttempts(manager: EntityManager, memberId: string): Promise<void> {
   await manager.query(
     `UPDATE portals.binding_attempts SET next_attempt_at = least(next_attempt_at, clock_timestamp())
      WHERE member_id = $1 AND claim IS NULL`,

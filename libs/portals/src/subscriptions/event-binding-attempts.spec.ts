@@ -3,7 +3,7 @@ import { silentLog } from '@relay/platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { clear, PortalsDatabase } from '../../test/portals-database.js';
-import { BindingAttempts, ClaimLostError, type BindingClaim } from './binding-attempts.js';
+import { EventBindingAttempts, ClaimLostError, type BindingClaim } from './event-binding-attempts.js';
 import { EventBindings } from './event-bindings.js';
 import { PortalRepository } from '../repository/portal-repository.js';
 import { Subscriptions } from './subscriptions.js';
@@ -13,17 +13,17 @@ const here = 'https://relay.example.com/b24/events';
 const elsewhere = 'https://old.example.com/b24/events';
 const memberId = 'm1';
 
-describe('BindingAttempts', () => {
+describe('EventBindingAttempts', () => {
   let database: PortalsDatabase;
   let source: DataSource;
   let bindings: EventBindings;
-  let attempts: BindingAttempts;
+  let attempts: EventBindingAttempts;
 
   beforeAll(async () => {
     database = await PortalsDatabase.create();
     source = await database.connect();
     bindings = new EventBindings(source);
-    attempts = new BindingAttempts(source, silentLog);
+    attempts = new EventBindingAttempts(source, silentLog);
   });
   beforeEach(async () => {
     await clear(source);
@@ -80,8 +80,11 @@ describe('BindingAttempts', () => {
     const others: boolean[] = [];
     await attempt(async () => {
       others.push(
-        await new BindingAttempts(await database.connect(), silentLog).attempt(memberId, 'bind', here, () =>
-          Promise.reject(new Error('asked twice')),
+        await new EventBindingAttempts(await database.connect(), silentLog).attempt(
+          memberId,
+          'bind',
+          here,
+          () => Promise.reject(new Error('asked twice')),
         ),
       );
     });

@@ -13,7 +13,7 @@ const FRESH_BURST = 3;
 const FRESH_EVERY_MS = 20_000;
 const MAX_REMEMBERED = 10_000;
 
-interface BindingQueueOptions {
+interface EventBindingQueueOptions {
   /** Must not reject. The signal: the portal is asked anew, or used up its time while others wait, or the process ends. */
   run: (memberId: string, signal: AbortSignal) => Promise<void>;
   timeoutMs?: number;
@@ -40,7 +40,7 @@ interface Run {
  * aborted, and only fresh portals begin. One that is fresh again and again waits like all others, and half of
  * those runs are never taken by fresh portals.
  */
-export class BindingQueue {
+export class EventBindingQueue {
   private readonly fresh: Entry[] = [];
   private readonly waiting: Entry[] = [];
   /** In the order of their start. */
@@ -49,7 +49,7 @@ export class BindingQueue {
   private readonly freshUntilMs = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   private isStopped = false;
 
-  constructor(private readonly options: BindingQueueOptions) {}
+  constructor(private readonly options: EventBindingQueueOptions) {}
 
   /**
    * @param isFresh a current run of this portal is outdated, and ends
