@@ -12,10 +12,10 @@ import { z } from 'zod';
 import { addBusRoutes, type BusRouteParts } from './bus-routes.js';
 import { addDeadLetterRoutes, type DeadLetterRouteParts } from './dead-letter-routes.js';
 import { addEventRoutes, type EventRouteParts } from './event-routes.js';
+import { FailedAuthThrottle } from './failed-auth-throttle.js';
 import { addPageRoutes } from './page-routes.js';
 import { addPortalRoutes, type PortalRouteParts } from './portal-routes.js';
 import { addSyncRoutes, type SyncRouteParts } from './sync-routes.js';
-import { WrongTokens } from './wrong-tokens.js';
 
 interface AdminApiParts
   extends PortalRouteParts, BusRouteParts, DeadLetterRouteParts, EventRouteParts, SyncRouteParts {
@@ -45,7 +45,7 @@ export async function createAdminApi({
   ...parts
 }: AdminApiParts): Promise<FastifyInstance> {
   const api = fastify();
-  const [wrongTokens, sample] = [new WrongTokens(), new LogSample(log)];
+  const [throttle, sample] = [new FailedAuthThrottle(), new LogSample(log)];
   api.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config.needsNoToken) return undefined;
     if (isEqual(request.headers.authorization ?? '', `Bearer ${token}`)) return undefined;
@@ -53,7 +53,7 @@ export async function createAdminApi({
     sample.add('wrong OPS_TOKEN', () =>
       log.warn({ event: 'ops.token.wrong', address }, 'a wrong OPS_TOKEN, or none'),
     );
-    const pauseMs = wrongTokens.hold(address);
+    const pauseMs = throttle.hold(address);
     if (pauseMs === undefined) {
       return reply
         .code(429)
@@ -61,7 +61,7 @@ export async function createAdminApi({
         .send({ error: 'too many wrong tokens' });
     }
     await delay(pauseMs);
-    wrongTokens.release();
+    throttle.release();
     return reply.code(401).send({ error: 'OPS_TOKEN is wrong or missing' });
   });
   api.addHook('preValidation', async (request) => {

@@ -21,7 +21,7 @@ interface Guesser {
  * The delay of the 401 for a wrong token: it doubles with each attempt of an address. A request with the right token is
  * never delayed, whatever its address, so that nobody can lock the operators out.
  */
-export class WrongTokens {
+export class FailedAuthThrottle {
   /** In the order of their last attempts. */
   private readonly guessers = new Map<string, Guesser>();
   private held = 0;
