@@ -22,6 +22,7 @@ import {
 import { activeSubscriptions } from '@relay/portals';
 import { fastify as createServer, type FastifyInstance } from 'fastify';
 import { DataSource } from 'typeorm';
+import { checkPublicUrl } from './check-public-url.js';
 import { ControlPlaneWatch } from './control-plane-watch.js';
 import { GatewayModule, type GatewayEnvironment } from './gateway.module.js';
 import {
@@ -35,7 +36,6 @@ import { measureRequests, traceRequests } from './http/request-telemetry.js';
 import type { EventPublisher } from './ingress/event-ingress.js';
 import { JournalledBus } from './ingress/journal/journalled-bus.js';
 import { PageFailureFilter } from './portal-page/page-request.js';
-import { checkPublicUrl } from './public-url.js';
 
 interface RunningGateway {
   /** Stops accepting requests, finishes those in flight, then closes the bus. */
