@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { freshDatabase, type TestDatabase } from '../../../test/support/database.js';
 import { ItemsController } from './items.controller.js';
 import { MirrorStore } from './items/mirror-store.js';
-import { type MirrorSettings, mirrorSettings } from './types/settings.js';
+import { type MirrorSettings, mirrorSettings } from './smart-process-types/settings.js';
 
 const batchRequest = z.object({ cmd: z.record(z.string(), z.string()) });
 const storedRows = z.array(

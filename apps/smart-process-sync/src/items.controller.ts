@@ -5,7 +5,7 @@ import { PortalClients, PortalSettings } from '@relay/portals';
 import { ALL_FIELDS, ITEM_ID, type ItemRow, toItemRow } from './items/item-row.js';
 import { type ItemRead, itemsTotal, MirrorStore } from './items/mirror-store.js';
 import { resolveMissing } from './items/missing-items.js';
-import { isWanted, ITEM_EVENTS, settingsOf } from './types/settings.js';
+import { isWanted, ITEM_EVENTS, settingsOf } from './smart-process-types/settings.js';
 
 /**
  * Keeps `mirror.items` equal to the portal. The kind of event does not matter: the item exists, or it does not. The items of

@@ -7,18 +7,18 @@ import { ItemsController } from './items.controller.js';
 import { MirrorStore } from './items/mirror-store.js';
 import { Comparison, RepairStep } from './reconcile/repair-step.js';
 import { Reconciliation } from './reconcile/reconciliation.js';
-import { PortalSyncStates } from './schedule/portal-sync-state.js';
+import { PortalSyncStateStore } from './schedule/portal-sync-state-store.js';
 import { Schedule } from './schedule/schedule.js';
 import { SyncRunner } from './sync.runner.js';
-import { Catalogues } from './types/catalogue.js';
-import { TypeStore } from './types/type-store.js';
+import { Catalogues } from './smart-process-types/catalogue.js';
+import { TypeStore } from './smart-process-types/type-store.js';
 import { TypesController } from './types.controller.js';
 import { UninstallController } from './uninstall.controller.js';
 import { CastFailures } from './views/cast-failures.js';
 import { ViewSynchronizer } from './views/view-synchronizer.js';
 import { ViewStore } from './views/view-store.js';
 
-export { mirrorSettings } from './types/settings.js';
+export { mirrorSettings } from './smart-process-types/settings.js';
 
 @Module({
   imports: [JobsModule],
@@ -30,7 +30,7 @@ export { mirrorSettings } from './types/settings.js';
     RepairStep,
     CastFailures,
     MirrorStore,
-    PortalSyncStates,
+    PortalSyncStateStore,
     Reconciliation,
     Schedule,
     SuffixedEvents,

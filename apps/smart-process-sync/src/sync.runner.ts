@@ -11,7 +11,7 @@ import { DataSource } from 'typeorm';
 import { Backfill } from './backfill/backfill.js';
 import { Reconciliation } from './reconcile/reconciliation.js';
 import { Schedule } from './schedule/schedule.js';
-import { CONSUMER } from './types/settings.js';
+import { CONSUMER } from './smart-process-types/settings.js';
 import { CastFailures } from './views/cast-failures.js';
 import { ViewSynchronizer } from './views/view-synchronizer.js';
 

@@ -1,7 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalJobs } from '@relay/jobs';
-import { CONSUMER } from './types/settings.js';
+import { CONSUMER } from './smart-process-types/settings.js';
 
 /**
  * Requests a refresh when the list of smart processes changes, or the fields of one. Which one it is does not

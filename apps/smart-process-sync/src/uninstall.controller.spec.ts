@@ -7,8 +7,8 @@ import { freshDatabase, type TestDatabase } from '../../../test/support/database
 import { eventually } from '../../../test/support/eventually.js';
 import { toItemRow } from './items/item-row.js';
 import { MirrorStore } from './items/mirror-store.js';
-import { PortalSyncStates } from './schedule/portal-sync-state.js';
-import { TypeStore } from './types/type-store.js';
+import { PortalSyncStateStore } from './schedule/portal-sync-state-store.js';
+import { TypeStore } from './smart-process-types/type-store.js';
 import { UninstallController } from './uninstall.controller.js';
 import { ViewStore } from './views/view-store.js';
 
@@ -44,7 +44,7 @@ describe('the mirror of a portal that is uninstalled', () => {
       controllers: [UninstallController],
       providers: [
         MirrorStore,
-        PortalSyncStates,
+        PortalSyncStateStore,
         TypeStore,
         ViewStore,
         { provide: DataSource, useValue: source },

@@ -2,8 +2,8 @@ import { Controller } from '@nestjs/common';
 import { OnPortalEvents, type PortalBatch } from '@relay/consumer';
 import { PortalCache } from '@relay/portals';
 import { MirrorStore } from './items/mirror-store.js';
-import { PortalSyncStates } from './schedule/portal-sync-state.js';
-import { TypeStore } from './types/type-store.js';
+import { PortalSyncStateStore } from './schedule/portal-sync-state-store.js';
+import { TypeStore } from './smart-process-types/type-store.js';
 import { ViewStore } from './views/view-store.js';
 
 /**
@@ -17,7 +17,7 @@ export class UninstallController {
     private readonly store: MirrorStore,
     private readonly types: TypeStore,
     private readonly views: ViewStore,
-    private readonly syncStates: PortalSyncStates,
+    private readonly syncStates: PortalSyncStateStore,
   ) {}
 
   @OnPortalEvents('ONAPPUNINSTALL', { merge: false })

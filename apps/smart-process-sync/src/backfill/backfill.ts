@@ -8,7 +8,7 @@ import { ALL_FIELDS, toItemRow } from '../items/item-row.js';
 import { itemsTotal, MirrorStore } from '../items/mirror-store.js';
 import { throwIfTransient } from '../items/error-scope.js';
 import { type ScanPage, scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
-import { TypeStore } from '../types/type-store.js';
+import { TypeStore } from '../smart-process-types/type-store.js';
 import { Progress, Reporter, track } from './progress.js';
 import { TypeRefresh, type RefreshedType } from './type-refresh.js';
 

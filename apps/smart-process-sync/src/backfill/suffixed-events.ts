@@ -3,8 +3,8 @@ import { Bitrix24Error, listOf, type PortalClient } from '@relay/bitrix24';
 import { formatEventName } from '@relay/events';
 import { PortalClients, PortalCache, Subscriptions } from '@relay/portals';
 import { z } from 'zod';
-import { PortalSyncStates } from '../schedule/portal-sync-state.js';
-import { CONSUMER, ITEM_EVENTS } from '../types/settings.js';
+import { PortalSyncStateStore } from '../schedule/portal-sync-state-store.js';
+import { CONSUMER, ITEM_EVENTS } from '../smart-process-types/settings.js';
 
 /** Each type has three handlers. */
 const MAX_TYPES = 5;
@@ -23,7 +23,7 @@ export class SuffixedEvents {
     private readonly subscriptions: Subscriptions,
     private readonly portalCache: PortalCache,
     private readonly clients: PortalClients,
-    private readonly syncStates: PortalSyncStates,
+    private readonly syncStates: PortalSyncStateStore,
   ) {}
 
   /**

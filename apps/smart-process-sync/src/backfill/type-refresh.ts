@@ -3,9 +3,9 @@ import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { MirrorStore } from '../items/mirror-store.js';
 import { isPortalError } from '../items/error-scope.js';
-import { Catalogues, type Catalogue, isCode } from '../types/catalogue.js';
-import { LeftOut } from '../types/field.js';
-import { type MirroredType, TypeStore } from '../types/type-store.js';
+import { Catalogues, type Catalogue, isCode } from '../smart-process-types/catalogue.js';
+import { LeftOut } from '../smart-process-types/field.js';
+import { type MirroredType, TypeStore } from '../smart-process-types/type-store.js';
 import { ViewSynchronizer } from '../views/view-synchronizer.js';
 import { SuffixedEvents } from './suffixed-events.js';
 

@@ -9,7 +9,7 @@ import { type RefreshedType, TypeRefresh } from '../backfill/type-refresh.js';
 import { MirrorStore } from '../items/mirror-store.js';
 import { throwIfTransient } from '../items/error-scope.js';
 import { scan, type ScanOptions } from '../keyset-scan/keyset-scan.js';
-import { TypeStore } from '../types/type-store.js';
+import { TypeStore } from '../smart-process-types/type-store.js';
 import { RepairStep } from './repair-step.js';
 
 /** The fields of an item that a comparison needs. */

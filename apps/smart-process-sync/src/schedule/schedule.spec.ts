@@ -4,8 +4,8 @@ import { databaseOptions, loadMigrations, silentLog } from '@relay/platform';
 import { EventBindings, EventGaps, PORTAL_ENTITIES, PortalQuery } from '@relay/portals';
 import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { CONSUMER } from '../types/settings.js';
-import { PortalSyncStates } from './portal-sync-state.js';
+import { CONSUMER } from '../smart-process-types/settings.js';
+import { PortalSyncStateStore } from './portal-sync-state-store.js';
 import { Schedule } from './schedule.js';
 
 const memberId = 'm1';
@@ -23,7 +23,7 @@ describe('the schedule', () => {
       new PortalQuery(source),
       new EventBindings(source),
       new EventGaps(source),
-      new PortalSyncStates(source),
+      new PortalSyncStateStore(source),
       new PortalJobs(source),
       silentLog,
     );

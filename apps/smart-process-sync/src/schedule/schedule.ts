@@ -4,8 +4,8 @@ import { PortalJobs } from '@relay/jobs';
 import type { Log } from '@relay/platform';
 import { EventBindings, EventGaps, type ListedPortal, PortalQuery } from '@relay/portals';
 import { isDeepStrictEqual } from 'node:util';
-import { CONSUMER, ITEM_EVENTS } from '../types/settings.js';
-import { type PortalSyncState, PortalSyncStates } from './portal-sync-state.js';
+import { CONSUMER, ITEM_EVENTS } from '../smart-process-types/settings.js';
+import { type PortalSyncState, PortalSyncStateStore } from './portal-sync-state-store.js';
 
 /** Requests the work that no operator requests. One process does this at a time as a rule; of a second request no second job results. */
 @Injectable()
@@ -14,7 +14,7 @@ export class Schedule {
     private readonly portals: PortalQuery,
     private readonly bindings: EventBindings,
     private readonly gaps: EventGaps,
-    private readonly syncStates: PortalSyncStates,
+    private readonly syncStates: PortalSyncStateStore,
     private readonly jobs: PortalJobs,
     @Inject(CONSUMER_LOG) private readonly log: Log,
   ) {}

@@ -4,8 +4,8 @@ import type { JobProgress, JobRun } from '@relay/jobs';
 import type { Log } from '@relay/platform';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
-import type { Field } from '../types/field.js';
-import { TypeStore } from '../types/type-store.js';
+import type { Field } from '../smart-process-types/field.js';
+import { TypeStore } from '../smart-process-types/type-store.js';
 import { asLiteral, type Column, columnsOf, type FieldCheck } from './columns.js';
 
 interface CountedType {

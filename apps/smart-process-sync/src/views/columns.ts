@@ -1,4 +1,4 @@
-import type { Field } from '../types/field.js';
+import type { Field } from '../smart-process-types/field.js';
 
 /** A column of a typed view. */
 export interface Column {

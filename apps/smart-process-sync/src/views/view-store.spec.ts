@@ -5,8 +5,8 @@ import { DataSource } from 'typeorm';
 import { freshDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { toItemRow } from '../items/item-row.js';
 import { MirrorStore } from '../items/mirror-store.js';
-import { readFields } from '../types/field.js';
-import { TypeStore } from '../types/type-store.js';
+import { readFields } from '../smart-process-types/field.js';
+import { TypeStore } from '../smart-process-types/type-store.js';
 import { CastFailures } from './cast-failures.js';
 import { type ViewedType, ViewStore } from './view-store.js';
 

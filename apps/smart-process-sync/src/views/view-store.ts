@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { inTransaction } from '@relay/portals';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { Field } from '../types/field.js';
+import type { Field } from '../smart-process-types/field.js';
 import { columnsOf } from './columns.js';
 import {
   viewNames,

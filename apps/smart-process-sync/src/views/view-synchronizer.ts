@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONSUMER_LOG } from '@relay/consumer';
 import type { Log } from '@relay/platform';
 import { PortalCache } from '@relay/portals';
-import type { MirroredType } from '../types/type-store.js';
+import type { MirroredType } from '../smart-process-types/type-store.js';
 import { ViewStore } from './view-store.js';
 
 /** About half a second of work: the caller has other work. */

@@ -17,7 +17,7 @@ const NEXT_RECONCILIATION = `clock_timestamp() + interval '1 day'`;
 const FIRST_RECONCILIATION = `clock_timestamp() + random() * interval '1 day'`;
 
 @Injectable()
-export class PortalSyncStates {
+export class PortalSyncStateStore {
   constructor(private readonly source: DataSource) {}
 
   async all(): Promise<Map<string, PortalSyncState>> {
