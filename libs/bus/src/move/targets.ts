@@ -2,7 +2,7 @@ import type { Log } from '@relay/platform';
 import pg from 'pg';
 import { eventIn } from '../admin/dead-letter-store.js';
 import { ConfirmedPublisher } from '../rabbitmq/confirmed-publisher.js';
-import { STAMP_CTE } from '../postgres/take-cursors.js';
+import { STAMP_CTE } from '../postgres/fetch-cursors.js';
 import { deferralHeaders } from '../rabbitmq/retry-metadata.js';
 import { deadQueue, declareConsumer, retryName, shardQueue } from '../rabbitmq/topology.js';
 import { tierFor } from '../contract/retry-delays.js';

@@ -18,7 +18,7 @@ const soon = { timeoutMs: 4_000 };
 const INSERT_SQL = 'INSERT INTO bus.messages (consumer, shard, content) VALUES ($1, $2, $3)';
 
 /** Real: PostgreSQL. */
-describe('takes of the PostgreSQL bus', () => {
+describe('fetches of the PostgreSQL bus', () => {
   let database: TestDatabase;
   let bus: EventBus;
   const clients: pg.Client[] = [];
@@ -101,7 +101,7 @@ describe('takes of the PostgreSQL bus', () => {
         async () => {
           const now = await readOf();
           if (now.scans - before.scans < 160)
-            throw new Error(`too few takes to tell, after ${perScan.join()}`);
+            throw new Error(`too few fetches to tell, after ${perScan.join()}`);
           perScan.push((now.entries - before.entries) / (now.scans - before.scans));
           before = now;
           expect(perScan.at(-1)).toBeLessThan(5);

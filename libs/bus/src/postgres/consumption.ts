@@ -11,7 +11,7 @@ import { shards } from '../contract/shard.js';
 import { wakeChannel } from './publisher.js';
 import { PostgresReceipt, type SettleContext, type Settlement, Settlements } from './receipt.js';
 import { ShardLeases } from './shard-leases.js';
-import { TakeCursors, type TakeSnapshot } from './take-cursors.js';
+import { FetchCursors, type FetchSnapshot } from './fetch-cursors.js';
 
 interface SessionOptions {
   consumer: string;
@@ -31,8 +31,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const QUERY_TIMEOUT_MS = 15_000;
 
 /**
- * Takes and settlements need not be on the disk: what a crash of the server undoes is delivered once more. The planner
- * knows a queue that was empty or full when it was last analyzed: only its index serves a take at any time.
+ * Fetches and settlements need not be on the disk: what a crash of the server undoes is delivered once more. The planner
+ * knows a queue that was empty or full when it was last analyzed: only its index serves a fetch at any time.
  */
 const SETTINGS = [
   'SET synchronous_commit = off',
@@ -48,7 +48,7 @@ const SETTINGS = [
  */
 const REREAD_EVERY_MS = 5_000;
 
-/** One consumer of this process: a session that takes its shards' messages, reopened whenever it ends. */
+/** One consumer of this process: a session that fetches its shards' messages, reopened whenever it ends. */
 export class PostgresConsumption implements Consumption {
   private readonly sessions: Reconnector<ConsumeSession>;
   /**
@@ -101,7 +101,7 @@ export class PostgresConsumption implements Consumption {
 }
 
 /**
- * Takes messages, settles them and holds the shard leases on one connection: whatever ends the connection ends all
+ * Fetches messages, settles them and holds the shard leases on one connection: whatever ends the connection ends all
  * three at once, so a process that has lost its leases cannot settle, and another one takes over as soon as PostgreSQL
  * notices the end.
  */
@@ -116,14 +116,14 @@ class ConsumeSession implements Session, SettleContext {
   private readonly leases: ShardLeases;
   /** Free capacity by owned shard. */
   private readonly room = new Map<number, number>();
-  /** Owned shards that had more due rows than room at their last take. */
+  /** Owned shards that had more due rows than room at their last fetch. */
   private readonly backlogged = new Set<number>();
-  private readonly cursors = new TakeCursors();
+  private readonly cursors = new FetchCursors();
   private rereads = 0;
   private rereadAt = performance.now();
   private poll: NodeJS.Timeout | undefined;
-  private isTaking = false;
-  private takeAgain = false;
+  private isFetching = false;
+  private fetchAgain = false;
 
   private constructor(
     private readonly client: pg.Client,
@@ -220,48 +220,48 @@ class ConsumeSession implements Session, SettleContext {
     this.cursors.reset(this.rereads++ % shards.length);
   }
 
-  /** Takes messages; a call while some are being taken triggers another take after it. */
+  /** Fetches messages; a call while some are being fetched triggers another fetch after it. */
   private wake(): void {
     if (!this.open) return;
-    if (this.isTaking) {
-      this.takeAgain = true;
+    if (this.isFetching) {
+      this.fetchAgain = true;
       return;
     }
-    this.isTaking = true;
-    void this.take().finally(() => {
-      this.isTaking = false;
-      if (this.takeAgain) this.wake();
+    this.isFetching = true;
+    void this.fetch().finally(() => {
+      this.isFetching = false;
+      if (this.fetchAgain) this.wake();
     });
   }
 
-  private async take(): Promise<void> {
-    this.takeAgain = false;
+  private async fetch(): Promise<void> {
+    this.fetchAgain = false;
     try {
-      const rows = await this.serialize(() => this.takeRows());
+      const rows = await this.serialize(() => this.fetchRows());
       for (const row of rows) if (this.open) this.deliver(row);
-      this.takeAgain ||= [...this.backlogged].some((shard) => (this.room.get(shard) ?? 0) > 0);
+      this.fetchAgain ||= [...this.backlogged].some((shard) => (this.room.get(shard) ?? 0) > 0);
     } catch (cause) {
       this.end(new Error('Messages could not be taken', { cause }));
     }
   }
 
   /**
-   * Takes due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
+   * Fetches due rows, the oldest first, at most as many per shard as it has capacity for. Queries even without capacity:
    * the server ends a session that sends nothing.
    */
-  private async takeRows(): Promise<MessageRow[]> {
+  private async fetchRows(): Promise<MessageRow[]> {
     const limits = new Map<number, number>();
     for (const [shard, free] of this.room) {
       if (free > 0) limits.set(shard, Math.min(free, MAX_ROWS_PER_SHARD));
     }
-    const { snapshot, rows } = await takeRows(this.client, this.consumer, limits, this.cursors);
-    const taken = new Map<number, { count: number; last: number }>();
+    const { snapshot, rows } = await fetchRows(this.client, this.consumer, limits, this.cursors);
+    const fetched = new Map<number, { count: number; last: number }>();
     for (const { shard, availableAt } of rows) {
-      taken.set(shard, { count: (taken.get(shard)?.count ?? 0) + 1, last: availableAt });
+      fetched.set(shard, { count: (fetched.get(shard)?.count ?? 0) + 1, last: availableAt });
     }
     const reached = new Map<number, number | undefined>();
     for (const [shard, limit] of limits) {
-      const { count = 0, last } = taken.get(shard) ?? {};
+      const { count = 0, last } = fetched.get(shard) ?? {};
       const isLimited = count >= limit;
       if (isLimited) this.backlogged.add(shard);
       else this.backlogged.delete(shard);
@@ -337,10 +337,10 @@ interface MessageRow {
 /** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
 const MAX_ROWS_PER_SHARD = 1_000;
 
-// This session holds the shard's lease, so no other process takes these rows and no row lock or SKIP LOCKED is needed.
+// This session holds the shard's lease, so no other process fetches these rows and no row lock or SKIP LOCKED is needed.
 // No join: for a table that was empty when it was analyzed, the planner would read all of it for each row.
 // One row comes without a message when there is none: the snapshot is needed in any case.
-const TAKE_SQL = `
+const FETCH_SQL = `
   WITH next AS MATERIALIZED (
     SELECT m.id FROM unnest($2::int[], $3::int[], $4::float8[]) AS room (shard, free, cursor)
     CROSS JOIN LATERAL (
@@ -364,18 +364,18 @@ const TAKE_SQL = `
   FROM pg_current_snapshot() AS seen LEFT JOIN took ON true
   ORDER BY available_at, id`;
 
-type TakenRow = Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null; snapshot: string };
+type FetchedRow = Omit<MessageRow, 'firstFailedAt'> & { firstFailedAt: number | null; snapshot: string };
 
-async function takeRows(
+async function fetchRows(
   client: pg.Client,
   consumer: string,
   limits: ReadonlyMap<number, number>,
-  cursors: TakeCursors,
-): Promise<{ snapshot: TakeSnapshot; rows: MessageRow[] }> {
+  cursors: FetchCursors,
+): Promise<{ snapshot: FetchSnapshot; rows: MessageRow[] }> {
   const wanted = [...limits.keys()];
-  const { rows } = await client.query<TakenRow | { id: null; snapshot: string }>({
+  const { rows } = await client.query<FetchedRow | { id: null; snapshot: string }>({
     name: 'bus-take',
-    text: TAKE_SQL,
+    text: FETCH_SQL,
     values: [
       consumer,
       wanted,

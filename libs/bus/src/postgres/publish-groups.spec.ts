@@ -111,7 +111,7 @@ describe('a PostgreSQL bus under many publishes at once', () => {
     await database.drop();
   });
 
-  it('stores, notifies, takes and settles in groups', async () => {
+  it('stores, notifies, fetches and settles in groups', async () => {
     const events = Array.from({ length: 1_000 }, (_, n) => anEvent({ entityId: String(n) }));
     await Promise.all(events.map((event) => bus.publish(event)));
     await eventually(() => expect(settled.size).toBe(1_000));
@@ -121,7 +121,7 @@ describe('a PostgreSQL bus under many publishes at once', () => {
     const count = Object.fromEntries(rows.map((row) => [row.kind, row.count]));
     expect(count['INSERT']).toBeLessThanOrEqual(20);
     expect(count['DELETE']).toBeLessThanOrEqual(40);
-    // Takes that find nothing count, too, such as those of the poll.
+    // Fetches that find nothing count, too, such as those of the poll.
     expect(count['UPDATE']).toBeLessThanOrEqual(80);
     expect(notifications).toBeLessThanOrEqual(20);
   });

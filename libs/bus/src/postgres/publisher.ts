@@ -7,7 +7,7 @@ import { explainConnectionError } from '../connection/explain-connection-error.j
 import { BusUnavailableError, type BusOptions } from '../contract/event-bus.js';
 import { shardOf } from '../contract/shard.js';
 import { type Publish, PublishGroups } from './publish-groups.js';
-import { STAMP_CTE } from './take-cursors.js';
+import { STAMP_CTE } from './fetch-cursors.js';
 
 /** One for the group on its way, one for notifications; the others while a statement is slow. */
 const POOL_SIZE = 4;

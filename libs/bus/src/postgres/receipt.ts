@@ -9,13 +9,13 @@ export interface SettleContext {
   readonly consumer: string;
   readonly log: Log;
   readonly retryDelaysMs: readonly number[];
-  /** False once the session has ended: its leases are gone, and the rows that it took belong to another process. */
+  /** False once the session has ended: its leases are gone, and the rows that it fetched belong to another process. */
   readonly open: boolean;
   /** Resolves when the settlement is written, or when the session has ended instead; never rejects. */
   settle(shard: number, settlement: Settlement): Promise<void>;
 }
 
-export interface TakenRow {
+export interface FetchedRow {
   id: string;
   shard: number;
   attempts: number;
@@ -28,7 +28,7 @@ export class PostgresReceipt implements Receipt {
 
   constructor(
     private readonly context: SettleContext,
-    private readonly row: TakenRow,
+    private readonly row: FetchedRow,
   ) {}
 
   get attempts(): number {

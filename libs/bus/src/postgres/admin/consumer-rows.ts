@@ -6,7 +6,7 @@ import { NEWER_CODE } from '../../contract/newer-messages.js';
 import { shards, shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
 import { claimLeases, leaseIsHeld } from '../shard-leases.js';
-import { STAMP_CTE } from '../take-cursors.js';
+import { STAMP_CTE } from '../fetch-cursors.js';
 
 interface ConsumerCounts {
   consumer: string;

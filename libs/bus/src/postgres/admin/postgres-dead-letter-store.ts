@@ -11,7 +11,7 @@ import {
   type LettersInPlace,
   type ScanResult,
 } from '../../admin/dead-letter-store.js';
-import { STAMP_CTE } from '../take-cursors.js';
+import { STAMP_CTE } from '../fetch-cursors.js';
 import { knowsConsumer } from './consumer-rows.js';
 
 /** One row may have a quarter of a megabyte. */

@@ -4,7 +4,7 @@ import { eventIn } from '../../admin/dead-letter-store.js';
 import { isSubscribedTo, matchesUnroutedFilter, UnroutedCounts } from '../../admin/unrouted.js';
 import { shardOf } from '../../contract/shard.js';
 import { wakeChannel } from '../publisher.js';
-import { STAMP_CTE } from '../take-cursors.js';
+import { STAMP_CTE } from '../fetch-cursors.js';
 
 /** One row may have a quarter of a megabyte. */
 const COUNT_PAGE_ROWS = 100;

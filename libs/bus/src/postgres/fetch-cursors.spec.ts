@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { TakeCursors } from './take-cursors.js';
+import { FetchCursors } from './fetch-cursors.js';
 
 interface Row {
   shard: number;
@@ -9,7 +9,7 @@ interface Row {
   isTaken: boolean;
 }
 
-/** As much of PostgreSQL as a take sees: a clock, transactions that end in any order, and rows in order of their stamps. */
+/** As much of PostgreSQL as a fetch sees: a clock, transactions that end in any order, and rows in order of their stamps. */
 class Database {
   readonly rows: Row[] = [];
   private readonly running: number[] = [];
@@ -37,7 +37,7 @@ class Database {
   }
 
   /** @returns how many rows were read */
-  take(cursors: TakeCursors, limit: number, shards = [0, 1], meanwhile = (): void => undefined): number {
+  fetch(cursors: FetchCursors, limit: number, shards = [0, 1], meanwhile = (): void => undefined): number {
     const { needsId } = cursors;
     const at = this.tick();
     const xmin = Math.min(this.lastEnded + 1, ...this.running);
@@ -88,7 +88,7 @@ const step = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      do: fc.constant('take' as const),
+      do: fc.constant('fetch' as const),
       limit: fc.integer({ min: 1, max: 4 }),
       shards: fc.subarray([0, 1]),
       // Between its snapshot and its id.
@@ -105,24 +105,24 @@ function doWrite(database: Database, each: Write): void {
   else database.commit(each.choice);
 }
 
-function doAll(database: Database, cursors: TakeCursors, steps: readonly Step[]): void {
+function doAll(database: Database, cursors: FetchCursors, steps: readonly Step[]): void {
   for (const each of steps) {
-    if (each.do !== 'take') doWrite(database, each);
+    if (each.do !== 'fetch') doWrite(database, each);
     else
-      database.take(cursors, each.limit, each.shards, () => {
+      database.fetch(cursors, each.limit, each.shards, () => {
         for (const one of each.meanwhile) doWrite(database, one);
       });
   }
 }
 
-describe('the cursors of takes', () => {
+describe('the cursors of fetches', () => {
   it('skip no row, in whatever order transactions stamp, commit and are read', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const database = new Database();
-        const cursors = new TakeCursors();
+        const cursors = new FetchCursors();
         doAll(database, cursors, steps);
-        database.take(cursors, Infinity);
+        database.fetch(cursors, Infinity);
         expect(database.left()).toEqual([]);
       }),
       { numRuns: 2_000 },
@@ -133,11 +133,11 @@ describe('the cursors of takes', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const database = new Database();
-        const cursors = new TakeCursors();
+        const cursors = new FetchCursors();
         doAll(database, cursors, steps);
         database.commitAll();
-        for (let poll = 0; poll < 3; poll += 1) database.take(cursors, Infinity);
-        expect(database.take(cursors, Infinity)).toBe(0);
+        for (let poll = 0; poll < 3; poll += 1) database.fetch(cursors, Infinity);
+        expect(database.fetch(cursors, Infinity)).toBe(0);
       }),
       { numRuns: 1_000 },
     );
@@ -145,32 +145,32 @@ describe('the cursors of takes', () => {
 
   it('leave behind what was taken before, also while some transaction is always running', () => {
     const database = new Database();
-    const cursors = new TakeCursors();
+    const cursors = new FetchCursors();
     database.begin();
     let read = 0;
     for (let round = 0; round < 200; round += 1) {
       database.begin();
       database.insert(1, 0);
       database.commit(0);
-      read = database.take(cursors, 10);
+      read = database.fetch(cursors, 10);
     }
     expect(read).toBeLessThan(5);
   });
 
   it('leave behind what was taken while a long transaction ran, when only polls are left', () => {
     const database = new Database();
-    const cursors = new TakeCursors();
+    const cursors = new FetchCursors();
     database.begin();
     for (let round = 0; round < 10; round += 1) {
       database.begin();
       database.insert(1, 0);
       database.commit(1);
-      database.take(cursors, 10);
+      database.fetch(cursors, 10);
     }
     database.commit(0);
-    database.take(cursors, 10);
-    database.take(cursors, 10);
-    expect(database.take(cursors, 10)).toBe(0);
+    database.fetch(cursors, 10);
+    database.fetch(cursors, 10);
+    expect(database.fetch(cursors, 10)).toBe(0);
   });
 
   it('of a new owner leave behind what the one before has taken, when there are only polls', () => {
@@ -178,52 +178,52 @@ describe('the cursors of takes', () => {
     database.begin();
     for (let row = 0; row < 10; row += 1) database.insert(0, 0);
     database.commit(0);
-    database.take(new TakeCursors(), 10);
-    const cursors = new TakeCursors();
-    expect(database.take(cursors, 10)).toBe(10);
+    database.fetch(new FetchCursors(), 10);
+    const cursors = new FetchCursors();
+    expect(database.fetch(cursors, 10)).toBe(10);
     expect(cursors.needsId).toBe(false);
-    database.take(cursors, 10);
-    expect(database.take(cursors, 10)).toBe(0);
+    database.fetch(cursors, 10);
+    expect(database.fetch(cursors, 10)).toBe(0);
   });
 
   it('wait a minute, and no longer, for a transaction that does not end', () => {
     let nowMs = 0;
     const database = new Database();
-    const cursors = new TakeCursors(() => nowMs);
+    const cursors = new FetchCursors(() => nowMs);
     const publish = (): void => {
       database.begin();
       database.insert(1, 0);
       database.commit(1);
     };
     database.begin();
-    const publishAndTakeForAMinute = (): void => {
+    const publishAndFetchForAMinute = (): void => {
       for (let second = 0; second < 60; second += 1) {
         publish();
-        database.take(cursors, 10);
+        database.fetch(cursors, 10);
         nowMs += 1_000;
       }
     };
-    publishAndTakeForAMinute();
+    publishAndFetchForAMinute();
     expect(cursors.of(0)).toBe(0);
-    publishAndTakeForAMinute();
+    publishAndFetchForAMinute();
     expect(cursors.of(0)).toBeGreaterThan(0);
   });
 
   it('go back to the oldest row when the clock was set back, or on request', () => {
     const database = new Database();
-    const cursors = new TakeCursors();
-    const publishAndTake = (): void => {
+    const cursors = new FetchCursors();
+    const publishAndFetch = (): void => {
       database.begin();
       database.insert(0, 0);
       database.commit(0);
-      for (let take = 0; take < 3; take += 1) database.take(cursors, 10);
+      for (let fetch = 0; fetch < 3; fetch += 1) database.fetch(cursors, 10);
       expect(database.left()).toEqual([]);
     };
     database.setClock(1_000);
-    publishAndTake();
+    publishAndFetch();
     expect(cursors.of(0)).toBeGreaterThan(1_000);
     database.setClock(500);
-    publishAndTake();
+    publishAndFetch();
     expect(cursors.of(0)).toBeGreaterThan(500);
     expect(cursors.of(0)).toBeLessThan(600);
     cursors.reset(0);
