@@ -1,5 +1,5 @@
 import { redactText } from '@relay/platform';
-import type { DeadLetterFilter, DeadLetterSummary } from './dead-letter-store.js';
+import { dateOf, type DeadLetterFilter, type DeadLetterSummary } from './dead-letter-store.js';
 
 /** The dead letters of one consumer that have one cause. */
 export interface DeadLetterGroup {
@@ -167,8 +167,4 @@ function uncountIn<Key>(counts: Map<Key, number>, key: Key): void {
 
 function mostFrequent<Key>(counts: ReadonlyMap<Key, number>, limit: number): [Key, number][] {
   return [...counts].toSorted(([, one], [, other]) => other - one).slice(0, limit);
-}
-
-function dateOf(milliseconds: number | undefined): Date | null {
-  return milliseconds === undefined || !Number.isFinite(milliseconds) ? null : new Date(milliseconds);
 }

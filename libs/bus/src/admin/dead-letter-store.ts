@@ -233,6 +233,7 @@ export function eventIn(content: Buffer): PortalEvent | undefined {
   }
 }
 
-function dateOf(milliseconds: number | undefined): Date | null {
+/** @param milliseconds Unix time. @returns null if none is recorded, or no number */
+export function dateOf(milliseconds: number | undefined): Date | null {
   return milliseconds === undefined || !Number.isFinite(milliseconds) ? null : new Date(milliseconds);
 }

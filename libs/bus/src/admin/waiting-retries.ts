@@ -1,6 +1,6 @@
 import { formatEventName } from '@relay/events';
 import { redactText } from '@relay/platform';
-import { eventIn } from './dead-letter-store.js';
+import { dateOf, eventIn } from './dead-letter-store.js';
 
 /** An event that waits for its next attempt. */
 export interface WaitingRetry {
@@ -83,8 +83,4 @@ export class RetryCollector {
 export function sortByDueTime(retries: readonly WaitingRetry[]): WaitingRetry[] {
   const timeOf = ({ dueAt }: WaitingRetry): number => dueAt?.getTime() ?? Number.MAX_VALUE;
   return retries.toSorted((one, other) => timeOf(one) - timeOf(other));
-}
-
-function dateOf(milliseconds: number | undefined): Date | null {
-  return milliseconds === undefined || !Number.isFinite(milliseconds) ? null : new Date(milliseconds);
 }
