@@ -8,7 +8,8 @@ const LEAST_MS = 77_000;
 
 describe('ten thousand contacts that change at once', () => {
   beforeEach(() => {
-    jest.useFakeTimers();
+    // Events that become due in the same quarter of a second are one group: not at another time in each run.
+    jest.useFakeTimers({ now: 1_700_000_000_000 });
   });
   afterEach(() => {
     jest.useRealTimers();
