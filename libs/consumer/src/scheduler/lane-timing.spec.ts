@@ -15,14 +15,14 @@ describe('the linger of a lane', () => {
     expect(times().remainingMs('a', 30_000, many)).toBe(0);
   });
 
-  it('grows sixfold while there is always work, up to its bound', () => {
+  it('grows threefold while there is always work, up to its bound', () => {
     const batching = times();
     const coolDowns = Array.from({ length: 7 }, () => {
       const rest = batching.remainingMs('a', 0, many);
       batching.released('a', true);
       return rest;
     });
-    expect(coolDowns).toEqual([200, 1_200, 4_000, 4_000, 4_000, 4_000, 4_000]);
+    expect(coolDowns).toEqual([200, 600, 1_800, 4_000, 4_000, 4_000, 4_000]);
   });
 
   it('is short for few entries, however long there has been work', () => {
@@ -38,7 +38,7 @@ describe('the linger of a lane', () => {
     for (const portal of ['a', 'a', 'b']) batching.released(portal, true);
     batching.released('a', false);
     expect(batching.remainingMs('a', 0, many)).toBe(200);
-    expect(batching.remainingMs('b', 0, many)).toBe(1_200);
+    expect(batching.remainingMs('b', 0, many)).toBe(600);
   });
 });
 

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 export interface AdaptiveBatching {
   /** After the first batch of a lane that was idle. */
   firstMs: number;
-  /** Six times as long from batch to batch while the lane does not become idle, up to this. */
+  /** Tripled from batch to batch while the lane does not become idle, up to this. */
   maxMs: number;
   /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
   lingerMs: number;
@@ -13,8 +13,8 @@ export interface AdaptiveBatching {
   offlineMs: number;
 }
 
-/** A flood is then read with two batches of what comes within a second, and no more small ones. */
-const GROWTH = 6;
+/** A flood is then read with one batch of a second and one of two, and no more small ones. */
+const GROWTH = 3;
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
