@@ -90,8 +90,8 @@ export class WaitBudget {
 }
 
 /**
- * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event, so this
- * gives 1,200 a second at most. Of the shorter tier only those count that are no repeats: repeats that become due in the
+ * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event. This gives
+ * about 1,200 a second; only the tier of two minutes has no bound. Of the shorter tier only those count that are no repeats: repeats that become due in the
  * same seconds came from the longer one.
  */
 const DEFERRALS = [
