@@ -114,7 +114,7 @@ describe('the operators’ console in a browser', () => {
     await signIn();
     await open('Mirror');
     await task('First reading').getByText('done', { exact: true }).waitFor();
-    await portal.set({ latencyMs: 300 });
+    await portal.set({ latencyMs: 1_000 });
     await open('Portals');
     await page.getByLabel('Filter').fill('ACME');
     await page.getByText('1 of 1', { exact: true }).waitFor();
@@ -126,12 +126,12 @@ describe('the operators’ console in a browser', () => {
     expect(await page.getByLabel('Filter').inputValue()).toBe('ACME');
     await open('Mirror');
 
-    // From its first items on it is slow, so that there is progress to be seen, however seldom the page may ask.
+    // After its first items it is held, so that there is progress to be seen, however seldom the page may ask.
     await eventually(async () => {
       const { tasks } = sync.parse(await askGateway(relay, 'GET', `/sync/${portal.memberId}`));
       expect(tasks.find(({ kind }) => kind === 'backfill')?.progress.items).toBeGreaterThan(0);
     });
-    await portal.set({ latencyMs: 8_000 });
+    await portal.set({ latencyMs: 60_000 });
     const backfill = task('Backfill');
     await backfill.getByText('running', { exact: true }).waitFor();
     await eventually(async () => {

@@ -60,7 +60,7 @@ describe.each(buses)('a portal that works again, on %s', (bus) => {
     await waiting(3);
 
     await portal.suspend(null);
-    await portal.set({ latencyMs: 2_000 });
+    await portal.set({ latencyMs: 30_000 });
     const { code, screen } = await command(relay, ['portals', 'resume', portal.memberId]);
     expect([code, screen]).toEqual([0, expect.stringContaining('resuming')]);
     expect(await listedPortal(relay, portal.memberId)).toMatchObject({ state: 'resuming' });

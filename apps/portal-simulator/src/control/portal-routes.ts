@@ -39,7 +39,7 @@ export function addPortalRoutes(app: FastifyInstance, { portals, publicUrl }: Co
 
   app.patch<PortalRoute>(portalPath(''), (request) => {
     const portal = namedPortal(portals, request);
-    Object.assign(portal.settings, parseControl(controlRequests.settings, textBody(request)));
+    portal.changeSettings(parseControl(controlRequests.settings, textBody(request)));
     return show(request, portal);
   });
 

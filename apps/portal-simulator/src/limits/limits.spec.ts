@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { eventually } from '../../../../test/support/eventually.js';
 import { TestSimulator } from '../../test/support.js';
 
 let b24: TestSimulator;
@@ -117,5 +118,15 @@ describe('the operating limit', () => {
     expect(Number(cloud.at('time.operating_reset_at')) - Number(cloud.at('time.start'))).toBeCloseTo(600, -1);
     expect(premise.at('time')).not.toHaveProperty('operating');
     expect(premise.at('time')).not.toHaveProperty('operating_reset_at');
+  });
+});
+
+describe('latencyMs', () => {
+  it('that is lowered applies to responses that are delayed already', async () => {
+    await b24.post('/_sim/portals', { name: 'slow', latencyMs: 60_000 });
+    const calls = [1, 2].map(() => b24.call('profile', {}, 'slow'));
+    await eventually(async () => expect(await b24.stats('slow')).toMatchObject({ requests: 2 }));
+    await b24.send('/_sim/portals/slow', { method: 'PATCH', body: '{"latencyMs": 0}' });
+    expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200]);
   });
 });

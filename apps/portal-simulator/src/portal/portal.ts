@@ -8,6 +8,7 @@ import { OfflineQueue } from '../events/offline-queue.js';
 import { Faults } from '../faults/faults.js';
 import type { SuspensionReason } from '../faults/suspension.js';
 import { Buckets } from '../limits/bucket.js';
+import { Latency } from '../limits/latency.js';
 import { OperatingMeter } from '../limits/operating.js';
 import { Stats } from '../limits/stats.js';
 import type { Installation } from '../oauth/installation.js';
@@ -36,7 +37,7 @@ export interface PortalSettings {
   features: Record<string, string>;
   /** Whether the portal offers suffixed events such as ONCRMDYNAMICITEMADD_147. */
   suffixedEvents: boolean;
-  /** Delay of every REST response. */
+  /** Delay of every REST response; a change applies to those that are delayed already. */
   latencyMs: number;
   accessTokenSeconds: number;
   eventConcurrency: number;
@@ -77,6 +78,7 @@ export class Portal {
   readonly recorder = new Recorder();
   readonly faults = new Faults();
   readonly buckets: Buckets;
+  readonly latency: Latency;
   readonly events: EventQueue<PortalEvent>;
   readonly offline: OfflineQueue;
   /** Users by the secrets of their incoming webhooks. */
@@ -92,6 +94,7 @@ export class Portal {
     private readonly dependencies: PortalDependencies,
   ) {
     this.buckets = new Buckets(settings);
+    this.latency = new Latency(settings);
     this.offline = new OfflineQueue(dependencies.now);
     this.events = new EventQueue({
       concurrency: () => settings.eventConcurrency,
@@ -104,6 +107,11 @@ export class Portal {
     this.crm = new Crm(dependencies.now, (name, data, actor) => {
       this.emit(name, data, actor);
     });
+  }
+
+  changeSettings(changes: Partial<PortalSettings>): void {
+    Object.assign(this.settings, changes);
+    this.latency.apply();
   }
 
   /** The operating time of one application, by its installation, or of one webhook, by its secret. */

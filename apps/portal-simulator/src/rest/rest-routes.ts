@@ -1,9 +1,9 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sendNetworkFault, sendRedirect } from '../faults/faults.js';
 import type { RestResponse } from '../http/response.js';
 import { accessTokenOf, baseUrlOf, bearerOf, parametersOf } from '../http/http-server.js';
 import type { Tokens } from '../oauth/tokens.js';
+import { Latency } from '../limits/latency.js';
 import type { OAuthServer } from '../oauth/oauth-server.js';
 import type { Portal } from '../portal/portal.js';
 import type { Portals } from '../portal/portals.js';
@@ -34,6 +34,8 @@ export function addRestRoutes(
   app: FastifyInstance,
   { portals, tokens, rest, oauth, publicUrl }: RestDependencies,
 ): void {
+  const oauthLatency = new Latency({ latencyMs: 0 });
+
   /** An application in a frame knows the portal by its host alone, and all portals of the simulator share one. */
   const portalNameOf = (request: FastifyRequest): string => {
     const token = accessTokenOf(parametersOf(request), bearerOf(request));
@@ -64,7 +66,7 @@ export function addRestRoutes(
       callerAddress: request.ip,
     };
     if (user !== undefined && secret !== undefined) call.webhook = { userId: user, secret };
-    await send(request, reply, rest.handle(portal, call), portal.settings.latencyMs);
+    await send(request, reply, rest.handle(portal, call), portal.latency);
   };
 
   const handleUnknownPortal = async (
@@ -84,11 +86,9 @@ export function addRestRoutes(
     request: FastifyRequest,
     reply: FastifyReply,
     { status, body, fault }: RestResponse,
-    latencyMs: number,
+    latency = oauthLatency,
   ): Promise<void> => {
-    const waitMs = latencyMs + (fault?.ms ?? 0);
-    // The timer keeps no process alive: a simulator that closes ends its connections.
-    if (waitMs > 0) await wait(waitMs, undefined, { ref: false });
+    await latency.delay(fault?.ms ?? 0);
     reply.code(status);
     const redirectTo = `${baseUrlOf(request, publicUrl)}/moved/`;
     if (fault) await sendNetworkFault(request, reply, fault, { body, redirectTo });
@@ -107,7 +107,7 @@ export function addRestRoutes(
     method: ['GET', 'POST'],
     url: '/oauth/token',
     handler: (request, reply) =>
-      send(request, reply, oauth.refresh(parametersOf(request), baseUrlOf(request, publicUrl)), 0),
+      send(request, reply, oauth.refresh(parametersOf(request), baseUrlOf(request, publicUrl))),
   });
   app.route({
     method,
@@ -122,7 +122,7 @@ export function addRestRoutes(
       const clock = new RequestClock(Date.now());
       const answer = oauth.applicationInfo(parametersOf(request), bearerOf(request));
       if (answer.status === 200) answer.body = { ...answer.body, time: timeOf(clock, clock.arrivedMs) };
-      await send(request, reply, answer, 0);
+      await send(request, reply, answer);
     },
   });
 }
