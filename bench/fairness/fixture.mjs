@@ -39,6 +39,7 @@ export async function openFixture(system, poster, options, closers, signal) {
   const elsewhere = await system.startOtherSimulator();
   for (let n = 1; n <= options.floods; n += 1) {
     const portal = await Portal.create(elsewhere, `flooded-${n}`, settings, signal);
+    await portal.setMethodTimes({ 'crm.item.update': options.updateMs });
     flooded.push({ portal, sender: await registered(portal, system, poster) });
   }
   const isMate = options.areShardMates ? await shardMates(flooded[0]?.sender.member_id) : () => true;
@@ -82,13 +83,15 @@ async function allBound({ simulatorUrl, gatewayUrl }, portals, signal) {
 
 const unlimited = { rate: 1_000, burst: 10_000 };
 
-/** What is left of the flood is worked off without a limit, so that the next round finds nothing. @param {System} system @param {Fixture} fixture @param {import('./flood.mjs').Flood} flood @param {AbortSignal} signal */
-export async function workOff(system, { flooded }, flood, signal) {
+/** What is left of the flood is worked off without a limit, so that the next round finds nothing. @param {System} system @param {Fixture} fixture @param {import('./flood.mjs').Flood} flood @param {import('./options.mjs').Options} options @param {AbortSignal} signal */
+export async function workOff(system, { flooded }, flood, { updateMs }, signal) {
   await limitAll(system, flooded, unlimited);
   for (const { portal } of flooded) {
+    await portal.setMethodTimes({});
     await portal.allRight(flood.contacts, { timeoutMs: 600_000, written: flood.wrong });
     await portal.untilIdle();
     await portal.forgetCounts();
+    await portal.setMethodTimes({ 'crm.item.update': updateMs });
   }
   await limitAll(system, flooded, defaultLimit);
   signal.throwIfAborted();

@@ -16,6 +16,7 @@ export function readOptions(args) {
       over: { type: 'string', default: '30' },
       timeout: { type: 'string', default: '60' },
       latency: { type: 'string', default: '50' },
+      update: { type: 'string', default: '116' },
       behind: { type: 'boolean', default: false },
       'shard-mates': { type: 'boolean', default: false },
       bus: { type: 'string' },
@@ -33,6 +34,8 @@ export function readOptions(args) {
     overMs: number('over', values.over) * 1_000,
     timeoutMs: number('timeout', values.timeout) * 1_000,
     latencyMs: number('latency', values.latency),
+    /** How long each update takes a flooded portal. */
+    updateMs: number('update', values.update),
     isBehind: values.behind,
     areShardMates: values['shard-mates'],
     bus: busOf(values.bus),

@@ -56,6 +56,11 @@ export class Portal {
     await this.#control('PATCH', '', { rate, burst });
   }
 
+  /** How long each call of a method takes, also in a batch. @param {Record<string, number>} methodMs */
+  async setMethodTimes(methodMs) {
+    await this.#control('PATCH', '', { methodMs });
+  }
+
   /** The plan, and whether the application's own changes are recorded in its offline queue. @param {{ features: Record<string, string>, offlineOwnWrites: boolean }} settings */
   async setPlan(settings) {
     await this.#control('PATCH', '', settings);

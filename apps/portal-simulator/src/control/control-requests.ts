@@ -59,6 +59,7 @@ const settings = z.strictObject({
   features: z.record(z.string().min(1), z.string().regex(/^([YN]|[a-z]{2}_selfhosted)$/)).optional(),
   suffixedEvents: z.boolean().optional(),
   latencyMs: z.number().nonnegative().optional(),
+  methodMs: z.record(z.string().toLowerCase(), z.number().nonnegative()).optional(),
   accessTokenSeconds: z.number().positive().optional(),
   eventConcurrency: count.optional(),
   eventTimeoutMs: z.number().positive().optional(),

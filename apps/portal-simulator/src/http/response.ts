@@ -7,6 +7,8 @@ export interface RestResponse {
   status: number;
   body: Values;
   fault?: NetworkFault;
+  /** How long its methods take at a portal whose settings say so (`methodMs`). */
+  takesMs?: number;
 }
 
 /** A response that is broken by a fault before the method runs. */

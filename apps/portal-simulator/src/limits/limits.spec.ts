@@ -130,3 +130,14 @@ describe('latencyMs', () => {
     expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200]);
   });
 });
+
+describe('methodMs', () => {
+  it('is the time that each call of the method takes, in a batch, too, and it is billed', async () => {
+    await b24.post('/_sim/portals', { name: 'at-work', methodMs: { profile: 40 } });
+    const startedMs = performance.now();
+    await b24.call('batch', { cmd: ['profile', 'scope', 'profile', 'profile'] }, 'at-work');
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(120);
+    const next = await b24.call('profile', {}, 'at-work');
+    expect(next.at('time.operating')).toBeGreaterThanOrEqual(0.12);
+  });
+});

@@ -39,12 +39,14 @@ export interface PortalSettings {
   suffixedEvents: boolean;
   /** Delay of every REST response; a change applies to those that are delayed already. */
   latencyMs: number;
+  /** Milliseconds that a call takes beside it, by method in lower case, also in a batch. */
+  methodMs: Record<string, number>;
   accessTokenSeconds: number;
   eventConcurrency: number;
   eventTimeoutMs: number;
   /** The limit of a method's operating time in ten minutes; null if none is counted, as on premise. */
   operatingLimitSeconds: number | null;
-  /** Operating time of a call by method in lower case; the measured time if absent. */
+  /** Operating time of a call by method in lower case; the measured time and `methodMs` if absent. */
   operatingCosts: Record<string, number>;
   /** The limit of characters in all commands of a batch; null for no limit. */
   batchLength: number | null;

@@ -10,6 +10,7 @@ const DEFAULT_SETTINGS: PortalSettings = {
   features: {},
   suffixedEvents: true,
   latencyMs: 0,
+  methodMs: {},
   accessTokenSeconds: 3600,
   eventConcurrency: 10,
   eventTimeoutMs: 10_000,

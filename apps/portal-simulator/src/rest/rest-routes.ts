@@ -85,10 +85,10 @@ export function addRestRoutes(
   const send = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    { status, body, fault }: RestResponse,
+    { status, body, fault, takesMs = 0 }: RestResponse,
     latency = oauthLatency,
   ): Promise<void> => {
-    await latency.delay(fault?.ms ?? 0);
+    await latency.delay(takesMs + (fault?.ms ?? 0));
     reply.code(status);
     const redirectTo = `${baseUrlOf(request, publicUrl)}/moved/`;
     if (fault) await sendNetworkFault(request, reply, fault, { body, redirectTo });

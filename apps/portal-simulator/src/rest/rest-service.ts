@@ -95,7 +95,7 @@ export class RestService {
     };
     const response = respond(work, fault);
     runs.end();
-    return response;
+    return { ...response, takesMs: runs.takesMs };
   }
 }
 
@@ -148,6 +148,7 @@ function writeOf(method: string, params: Values): Values {
 
 /** Runs the methods of one HTTP request: one, or those of a batch. Each is billed to itself. */
 class MethodRuns {
+  takesMs = 0;
   private readonly operating: OperatingRequest;
 
   constructor(
@@ -166,7 +167,7 @@ class MethodRuns {
     const method = METHODS.get(name);
     if (!method) throw unknownMethod();
     if (!mayCall({ portal, caller }, name)) throw SYSTEM_ERRORS.scope;
-    const { operatingLimitSeconds: limit, operatingCosts } = portal.settings;
+    const { operatingLimitSeconds: limit, operatingCosts, methodMs } = portal.settings;
     if (limit !== null && this.operating.read(name).operating > limit) {
       throw SYSTEM_ERRORS.operating;
     }
@@ -174,9 +175,11 @@ class MethodRuns {
     // Any call that carries it is rejected without the feature.
     if (connectorOf(call) !== '') requireFeature(call, 'rest_auth_connector');
     const startedMs = clock.nowMs();
+    const takesMs = methodMs[name] ?? 0;
+    this.takesMs += takesMs;
     const outcome = method(call);
     if (CRM_WRITE.test(name)) portal.recorder.writes.add(writeOf(name, params));
-    this.operating.add(name, operatingCosts[name] ?? (clock.nowMs() - startedMs) / 1000);
+    this.operating.add(name, operatingCosts[name] ?? (takesMs + clock.nowMs() - startedMs) / 1000);
     return { ...outcome, time: timeOf(clock, startedMs, this.reading(name)) };
   }
 
