@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import type { PortalEvent, Receipt } from '@relay/bus';
+import { DEFAULT_PREFETCH, type PortalEvent, type Receipt } from '@relay/bus';
 import { silentLog } from '@relay/platform';
 import { anEvent } from '../../../test/support/an-event.js';
 import type { PortalBatch, PostponedEntry } from '../src/scheduler/batch.js';
@@ -16,6 +16,8 @@ export interface FloodOptions {
   echoMs: number;
   /** Of each request. */
   latencyMs: number;
+  /** Of each write in a request. Default 0. */
+  updateMs?: number;
 }
 
 export interface FloodResult {
@@ -25,13 +27,14 @@ export interface FloodResult {
   partial: number;
   /** Until the last contact is right. */
   ms: number;
+  /** Of all events, until none is left. */
+  deferrals: number;
 }
 
 const RATE = 2;
 const BURST = 50;
 const WRITES_PER_REQUEST = 50;
 const CONCURRENT_REQUESTS = 4;
-const PREFETCH = 4_000;
 const TIERS = [5_000, 30_000, 120_000];
 const TICK_MS = 50;
 const MAX_MS = 600_000;
@@ -72,6 +75,7 @@ export async function runFlood(options: FloodOptions): Promise<FloodResult> {
     requests: portal.requestsUntilRight,
     partial: portal.partial,
     ms: portal.rightAt - startedAt,
+    deferrals: bus.deferrals,
   };
 }
 
@@ -110,7 +114,7 @@ class FloodedPortal {
 
   private async write(ids: readonly string[]): Promise<void> {
     if (ids.length < WRITES_PER_REQUEST) this.partial += 1;
-    await this.request();
+    await this.request((this.options.updateMs ?? 0) * ids.length);
     for (const id of ids) {
       this.wrong.delete(id);
       this.onEvent(id);
@@ -118,13 +122,13 @@ class FloodedPortal {
     this.rightAt = Date.now();
   }
 
-  private async request(): Promise<void> {
+  private async request(processingMs = 0): Promise<void> {
     if (!this.isRight) this.requestsUntilRight += 1;
     const now = Date.now();
     this.level = Math.max(0, this.level - ((now - this.leakedAt) / 1_000) * RATE) + 1;
     this.leakedAt = now;
     const waitMs = (Math.max(0, this.level - BURST) / RATE) * 1_000;
-    await new Promise((resolve) => setTimeout(resolve, waitMs + this.options.latencyMs));
+    await new Promise((resolve) => setTimeout(resolve, waitMs + this.options.latencyMs + processingMs));
   }
 }
 
@@ -132,6 +136,7 @@ class ModelBus {
   private readonly queue: PortalEvent[] = [];
   private readonly later = new Set<{ at: number; event: PortalEvent }>();
   private unsettled = 0;
+  deferrals = 0;
   private credit = 0;
 
   get isEmpty(): boolean {
@@ -149,8 +154,8 @@ class ModelBus {
       this.later.delete(waiting);
       this.queue.push(waiting.event);
     }
-    this.credit = Math.min(this.credit + max, PREFETCH);
-    while (this.credit >= 1 && this.unsettled < PREFETCH) {
+    this.credit = Math.min(this.credit + max, DEFAULT_PREFETCH);
+    while (this.credit >= 1 && this.unsettled < DEFAULT_PREFETCH) {
       const event = this.queue.shift();
       if (!event) break;
       this.credit -= 1;
@@ -165,6 +170,7 @@ class ModelBus {
     };
     const deliverAgain = async (afterMs: number): Promise<void> => {
       this.unsettled -= 1;
+      this.deferrals += 1;
       const tierMs = TIERS.find((each) => each >= afterMs) ?? afterMs;
       this.later.add({ at: Date.now() + tierMs, event });
     };

@@ -10,7 +10,7 @@ import { NEWER_CODE, NewerMessages } from '../contract/newer-messages.js';
 import { shards } from '../contract/shard.js';
 import { ChannelAcks } from './channel-acks.js';
 import { closeQuietly, connect, watchChannel } from './connection.js';
-import { RabbitReceipt, type SettleContext } from './receipt.js';
+import { keepContent, RabbitReceipt, type SettleContext } from './receipt.js';
 import { readRetryMetadata } from './retry-metadata.js';
 import { declareConsumer, declareEvents, shardQueue } from './topology.js';
 
@@ -119,22 +119,11 @@ function takeMessage(
   context: SessionContext,
   receive: ConsumeOptions['receive'],
 ): void {
-  const { messageId }: { messageId?: unknown } = message.properties;
-  const metadata = readRetryMetadata(message.properties.headers);
-  const receipt = new RabbitReceipt(context, channel.of(message), {
-    ...metadata,
-    // Not every broker version counts every kind of requeue.
-    deliveryCount: Math.max(metadata.deliveryCount, message.fields.redelivered ? 1 : 0),
-    deliveryTag: message.fields.deliveryTag,
-    queue,
-    messageId: typeof messageId === 'string' ? messageId : undefined,
-    // Copies the content, a view into a far larger socket buffer that must not be held for hours.
-    content: Buffer.from(message.content),
-  });
   let event: PortalEvent;
   try {
     event = decodeMessage(message.content);
   } catch (error) {
+    const receipt = receiptOf(message, queue, channel, context);
     if (isOfNewerVersion(error)) {
       // Hashes the content: this version cannot know the id field of a later version.
       const id = createHash('sha256').update(message.content).digest('base64');
@@ -144,7 +133,30 @@ function takeMessage(
     void receipt.dead({ code: 'UNDECODABLE', message: toFailure(error).message });
     return;
   }
-  receive({ event, receipt });
+  receive({ event, receipt: receiptOf(message, queue, channel, context, event) });
+}
+
+function receiptOf(
+  message: ConsumeMessage,
+  queue: string,
+  channel: ChannelAcks,
+  context: SessionContext,
+  event?: PortalEvent,
+): RabbitReceipt {
+  const { messageId }: { messageId?: unknown } = message.properties;
+  const metadata = readRetryMetadata(message.properties.headers);
+  // Without a spread: such an object has a shape of its own, which takes more than the object.
+  return new RabbitReceipt(context, channel.of(message), {
+    attempts: metadata.attempts,
+    firstFailedAt: metadata.firstFailedAt,
+    // Not every broker version counts every kind of requeue.
+    deliveryCount: Math.max(metadata.deliveryCount, message.fields.redelivered ? 1 : 0),
+    deliveryTag: message.fields.deliveryTag,
+    queue,
+    // One text where they are equal, as they are but for what a foreign program published.
+    messageId: messageId === event?.id ? event?.id : typeof messageId === 'string' ? messageId : undefined,
+    content: keepContent(message.content),
+  });
 }
 
 /**

@@ -22,7 +22,7 @@ export interface DispatcherOptions extends SettlerOptions, Pick<RunOptions, 'han
   /** Maximum batches in flight, each of another portal. A batch spends most of its time waiting for that portal. */
   maxBatches?: number;
   /**
-   * Maximum unacknowledged deliveries per shard, as passed to the bus. One portal may hold 0.8 of it; the excess is
+   * Maximum unacknowledged deliveries per shard, as passed to the bus. One portal may hold 0.9 of it; the excess is
    * deferred.
    */
   prefetch?: number | undefined;
@@ -65,7 +65,7 @@ export interface WorkReport {
 
 const DEFAULT_MAX_BATCHES = 128;
 /** Share of a shard's prefetch for one lane: a flood leaves capacity for the portals that share its shard. */
-const LANE_SHARE = 0.8;
+const LANE_SHARE = 0.9;
 /** After a full batch of a full lane: what it held back in the bus comes in the place of its deliveries. */
 const REFILL_MS = 250;
 const MAX_LARGEST = 10;
