@@ -10,7 +10,7 @@ import { anEvent } from '../../../../test/support/an-event.js';
 import { RecordedLog } from '../../../../test/support/recorded-log.js';
 import type { Consumption, Delivery, EventBus } from '../contract/event-bus.js';
 import { openEventBus } from '../open-bus.js';
-import { shardOf } from '../contract/shard.js';
+import { shardOf, shards } from '../contract/shard.js';
 import { shardQueue } from './topology.js';
 
 jest.setTimeout(180_000);
@@ -25,7 +25,7 @@ const consumer = 'listener';
     let bus: EventBus;
     let consumption: Consumption | undefined;
     let log: RecordedLog;
-    /** The channels that the consumer opened, in order: the last is in use. */
+    /** The channels that the consumer opened, in order: the last ones are in use, one for each shard. */
     const channels: Channel[] = [];
     /** Whether it was ready while it opened the last of them. */
     let wasReady: boolean | undefined;
@@ -64,7 +64,7 @@ const consumer = 'listener';
     });
 
     function channelInUse(): Channel {
-      const channel = channels.at(-1);
+      const channel = channels.at(shardOf(anEvent().memberId) - shards.length);
       if (!channel) throw new Error('The consumer has no channel');
       return channel;
     }

@@ -75,11 +75,12 @@ export function watchChannel<C extends Channel>(channel: C, onEnd: (cause: Error
 }
 
 /**
- * Also works for a connection that is already gone, or whose broker no longer answers. The channel closes first: the
+ * Also works for a connection that is already gone, or whose broker no longer answers. The channels close first: the
  * connection's close would overtake frames that it still has to send, such as its last acks.
  */
-export async function closeQuietly(connection: ChannelModel, channel?: Channel): Promise<void> {
-  if (channel) await waitAtMost(channel.close().catch(nothing), CLOSE_TIMEOUT_MS);
+export async function closeQuietly(connection: ChannelModel, ...channels: Channel[]): Promise<void> {
+  const closed = Promise.all(channels.map(async (channel) => channel.close().catch(nothing)));
+  if (channels.length > 0) await waitAtMost(closed, CLOSE_TIMEOUT_MS);
   await waitAtMost(connection.close().catch(nothing), CLOSE_TIMEOUT_MS);
 }
 

@@ -71,32 +71,37 @@ async function openSession(
     onEnd(cause);
   };
   return connect(url, `consume ${options.consumer}`, end, async (connection) => {
-    const { channel, acks } = await subscribe(connection, options, context, state, end);
+    const subscriptions = await subscribe(connection, options, context, state, end);
     return {
       close: async () => {
-        acks.flush();
+        for (const { acks } of subscriptions) acks.flush();
         state.open = false;
-        await closeQuietly(connection, channel);
+        await closeQuietly(connection, ...subscriptions.map(({ channel }) => channel));
       },
     };
   });
 }
 
+/**
+ * A channel for each shard: RabbitMQ looks for the tag of a single ack in all that is unacknowledged on its channel, and a
+ * flood of one shard is thousands.
+ */
 async function subscribe(
   connection: ChannelModel,
   { consumer, names, prefetch = DEFAULT_PREFETCH, receive }: ConsumeOptions,
   context: SessionContext,
   state: { open: boolean },
   end: (cause: Error) => void,
-): Promise<{ channel: Channel; acks: ChannelAcks }> {
-  const channel = watchChannel(await connection.createChannel(), end);
-  await declareEvents(channel);
-  await declareConsumer(channel, { consumer, names, retryDelaysMs: context.retryDelaysMs });
-  // Applies per consumer of the channel, that is per shard; quorum queues have no other prefetch.
-  await channel.prefetch(prefetch);
-  const acks = new ChannelAcks(channel, state, end);
+): Promise<{ channel: Channel; acks: ChannelAcks }[]> {
+  const declaring = watchChannel(await connection.createChannel(), end);
+  await declareEvents(declaring);
+  await declareConsumer(declaring, { consumer, names, retryDelaysMs: context.retryDelaysMs });
+  const subscriptions: { channel: Channel; acks: ChannelAcks }[] = [];
   for (const shard of shards) {
+    const channel =
+      subscriptions.length === 0 ? declaring : watchChannel(await connection.createChannel(), end);
     const queue = shardQueue(consumer, shard);
+    const acks = new ChannelAcks(channel, state, end);
     const take = (message: ConsumeMessage | null): void => {
       if (!state.open) return;
       if (message) takeMessage(message, queue, acks, context, receive);
@@ -107,9 +112,11 @@ async function subscribe(
           ),
         );
     };
+    await channel.prefetch(prefetch);
     await channel.consume(queue, take, { priority: priorityOf(context.replica, shard) });
+    subscriptions.push({ channel, acks });
   }
-  return { channel, acks };
+  return subscriptions;
 }
 
 function takeMessage(
