@@ -104,7 +104,7 @@ export async function startSystem(options, closers) {
     OPS_TOKEN: randomBytes(16).toString('hex'),
     LEDGER_URL: options.ledgerUrl,
     // As in docker-compose.yml: unbounded growth ends the process and is noticed.
-    NODE_OPTIONS: '--max-old-space-size=256 --max-semi-space-size=4',
+    NODE_OPTIONS: '--max-old-space-size=176 --max-semi-space-size=4',
   };
   await promisify(execFile)(process.execPath, [join(dist, 'libs/platform/src/migrate.js')], {
     env: { PATH: process.env['PATH'], DATABASE_URL: database.url },

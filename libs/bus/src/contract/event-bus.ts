@@ -26,10 +26,10 @@ export interface EventBus {
 }
 
 /**
- * With sixteen shards, this many deliveries take about 160 MB. A flood that does not fit goes through the retry tiers, where
+ * With sixteen shards, this many deliveries take about 100 MB. A flood that does not fit goes through the retry tiers, where
  * each redelivery costs the bus as much as a new event (ADR 11).
  */
-export const DEFAULT_PREFETCH = 10_000;
+export const DEFAULT_PREFETCH = 6_000;
 
 export interface ConsumeOptions {
   /**

@@ -28,16 +28,15 @@ describe('ten thousand contacts that change at once', () => {
       expect(ms / LEAST_MS).toBeLessThanOrEqual(1.05);
       // The very first contact, for which nothing waits, and the last ones.
       expect(partial).toBeLessThanOrEqual(3);
-      // The flood fits into its lane, but for some of the events of our own writes. Each deferral costs the bus a redelivery.
-      expect(deferrals).toBeLessThan(10_000);
+      // Each deferral costs the bus a redelivery; there are 20,000 events with those of our own writes.
+      expect(deferrals).toBeLessThan(30_000);
     },
     60_000,
   );
 
-  it('come back from the tiers three times at most, at a portal that takes 116 ms for each update', async () => {
+  it('take no more requests at a portal that needs 116 ms for each update', async () => {
     const pattern = { arriveWithinMs: 20_000, deliveriesPerSecond: 2_000, echoMs: 300, latencyMs: 50 };
-    const { requests, deferrals } = await runFlood({ contacts: 10_000, ...pattern, updateMs: 116 });
+    const { requests } = await runFlood({ contacts: 10_000, ...pattern, updateMs: 116 });
     expect(requests / LEAST).toBeLessThanOrEqual(1.05);
-    expect(deferrals).toBeLessThan(30_000);
   }, 60_000);
 });
