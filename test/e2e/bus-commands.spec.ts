@@ -22,8 +22,8 @@ import { z } from 'zod';
 import { hasBroker } from '../support/broker.js';
 import { eventually } from '../support/eventually.js';
 import { eventOf, InstalledApplication, postForm } from '../support/installed-application.js';
-import { askGateway, command, type Ended } from '../support/operator.js';
-import { AppProcess } from '../support/processes.js';
+import { startCommand, type Ended } from '../support/command-host.js';
+import { askGateway, command } from '../support/operator.js';
 import { startRelay, type BusKind, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 
@@ -141,12 +141,9 @@ describe.each<BusKind>(hasBroker ? ['RabbitMQ', 'PostgreSQL'] : ['PostgreSQL'])(
     }, 240_000);
 
     it('sees what became of an event, and sends it again if it carried nothing but an id', async () => {
-      const follower = AppProcess.start(
-        'follower',
-        'apps/cli/src/main.js',
-        { ...relay.env, OPS_PORT: relay.opsPort('control-plane') },
-        { args: ['events', '--follow', '--json'] },
-      );
+      const follower = startCommand(['events', '--follow', '--json'], {
+        env: { ...relay.env, OPS_PORT: relay.opsPort('control-plane') },
+      });
       await send('ONCRMDEALADD', 1);
       const withData = eventOf(portal, 'ONCRMDEALADD', applicationToken);
       withData.set('data[FIELDS][TITLE]', 'a secret deal');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventually } from '../support/eventually.js';
-import { AppProcess } from '../support/processes.js';
+import { command } from '../support/operator.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import type { SimulatedPortal } from '../support/simulated-portal.js';
 
@@ -39,12 +39,9 @@ describe('the first install of an application', () => {
   }, 120_000);
 
   it('can be tried out from the command line', async () => {
-    const run = AppProcess.start(
-      'relay',
-      'apps/cli/src/main.js',
-      { ...relay.env, OPS_PORT: relay.opsPort('control-plane') },
-      { args: ['portals', 'test', portal.memberId] },
-    );
-    expect([await run.end(), run.log()]).toEqual([0, expect.stringMatching(/test event came after \d+ ms/)]);
+    expect(await command(relay, ['portals', 'test', portal.memberId])).toEqual({
+      code: 0,
+      screen: expect.stringMatching(/test event came after \d+ ms/),
+    });
   });
 });

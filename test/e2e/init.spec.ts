@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readEnvironment } from '../../libs/platform/src/environment/environment.js';
-import { AppProcess } from '../support/processes.js';
+import { runCommand, type Ended } from '../support/command-host.js';
 
 const example = readFileSync(join(import.meta.dirname, '../../.env.example'), 'utf8');
 const namesIn = (text: string): string[] =>
@@ -11,10 +11,8 @@ const namesIn = (text: string): string[] =>
 const valuesIn = (text: string): Record<string, string> =>
   Object.fromEntries([...text.matchAll(/^([A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
 
-async function init(args: string[], input = '', env: Record<string, string> = {}) {
-  const run = AppProcess.start('relay', 'apps/cli/src/main.js', env, { args: ['init', ...args], input });
-  return { code: await run.end(), screen: run.log() };
-}
+const init = (args: string[], input = '', env: Record<string, string> = {}): Promise<Ended> =>
+  runCommand(['init', ...args], { env, input });
 
 /** Real: the command as built. */
 describe('relay init', () => {

@@ -10,7 +10,7 @@ import { takeOver, untilReleased } from '../../apps/standalone/src/dev/take-over
 import { anotherAddress, connects } from '../support/connects.js';
 import { freshDatabase } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
-import { AppProcess } from '../support/processes.js';
+import { runCommand } from '../support/command-host.js';
 import { Installation, isAlive, type Run } from '../support/standalone.js';
 
 const shell = promisify(execFile);
@@ -75,8 +75,8 @@ describe('a standalone that runs, ends and is started again', () => {
 
   async function relay(name: string): Promise<[code: number | null, screen: string]> {
     const { DATA_DIR = '' } = installation.env;
-    const command = AppProcess.start('relay', 'apps/cli/src/main.js', { DATA_DIR }, { args: [name] });
-    return [await command.end(), command.log()];
+    const { code, screen } = await runCommand([name], { env: { DATA_DIR } });
+    return [code, screen];
   }
 
   it('says that it leaves a name alone that somebody puts back', async () => {

@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.js';
 import { eventOf, postForm } from '../support/installed-application.js';
 import { listedPortal } from '../support/operator.js';
 import { control } from '../support/simulator-control.js';
-import { AppProcess } from '../support/processes.js';
+import { runCommand } from '../support/command-host.js';
 import { startRelay, type Relay } from '../support/relay.js';
 import { contactTypeId, type SimulatedPortal } from '../support/simulated-portal.js';
 
@@ -22,15 +22,10 @@ describe('a pair of webhooks', () => {
   afterAll(() => relay?.stop(), 30_000);
 
   async function command(args: string[], input = '', env: Record<string, string> = {}) {
-    const opsPort = relay.opsPort('control-plane');
-    const options = { args, input };
-    const run = AppProcess.start(
-      'relay',
-      'apps/cli/src/main.js',
-      { ...relay.env, OPS_PORT: opsPort, ...env },
-      options,
-    );
-    return { code: await run.end(), screen: run.log() };
+    return runCommand(args, {
+      env: { ...relay.env, OPS_PORT: relay.opsPort('control-plane'), ...env },
+      input,
+    });
   }
 
   it('is rejected before it is registered', async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AppProcess } from './processes.js';
+import { runCommand, type Ended } from './command-host.js';
 import type { Relay } from './relay.js';
 
 const listed = z.array(
@@ -14,12 +14,6 @@ const listed = z.array(
 );
 export type ListedPortal = z.output<typeof listed>[number];
 
-export interface Ended {
-  code: number | null;
-  /** Standard output and standard error. */
-  screen: string;
-}
-
 /** Runs `relay` as an operator does. `env`: changes to what the gateway was started with. */
 export async function command(
   relay: Relay,
@@ -27,8 +21,7 @@ export async function command(
   { input = '', env = {} }: { input?: string; env?: Record<string, string> } = {},
 ): Promise<Ended> {
   const all = { ...relay.env, OPS_PORT: relay.opsPort('control-plane'), ...env };
-  const run = AppProcess.start('relay', 'apps/cli/src/main.js', all, { args, input });
-  return { code: await run.end(), screen: run.log() };
+  return runCommand(args, { env: all, input });
 }
 
 /** A portal as an operator sees it. */
@@ -45,7 +38,7 @@ export async function testEventComes(relay: Relay, memberId: string): Promise<bo
     .heard;
 }
 
-/** The operator API itself, for what is polled: a command is a process, which takes a second or two. */
+/** The operator API itself, for what is polled. */
 export async function askGateway(
   relay: Relay,
   method: string,
