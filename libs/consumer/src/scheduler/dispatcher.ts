@@ -156,8 +156,7 @@ export class Dispatcher {
     const isComplete = this.returns.arrived(event.memberId, now, isRepeat);
     if (!isRepeat && lane.unsettled >= this.laneCap) this.deferRepeat(lane, now);
     if (!this.addTo(lane, handler, event, receipt)) {
-      const afterMs = this.returns.deferralMs(event.memberId, now, isRepeat);
-      this.settler.defer(event.memberId, receipt, afterMs, isRepeat);
+      this.defer(lane, receipt, now, isRepeat);
       return;
     }
     if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
@@ -225,8 +224,17 @@ export class Dispatcher {
 
   /** Makes room for an event whose entity was in no batch yet. */
   private deferRepeat(lane: PortalLane, now: number): void {
-    for (const receipt of lane.takeRepeat()?.receipts ?? [])
-      this.settler.defer(lane.memberId, receipt, this.returns.deferralMs(lane.memberId, now, true), true);
+    for (const receipt of lane.takeRepeat()?.receipts ?? []) this.defer(lane, receipt, now, true);
+  }
+
+  private defer(
+    { memberId, unsettled, msPerEvent }: PortalLane,
+    receipt: Receipt,
+    now: number,
+    isRepeat: boolean,
+  ): void {
+    const afterMs = this.returns.deferralMs(memberId, now, isRepeat, unsettled, msPerEvent);
+    this.settler.defer(memberId, receipt, afterMs, isRepeat);
   }
 
   /** @returns false when the lane holds as many events, or as much of their data, as it may */

@@ -111,6 +111,23 @@ describe('events that exceed a lane', () => {
     expect(returns.deferralMs(portal, 26_000)).toBe(5_000);
   });
 
+  it('come back when the lane has room: after most of the time that it takes for what it holds', () => {
+    const returns = new ExpectedReturns();
+    const deferralMs = (events: number, msPerEvent: number): number =>
+      returns.deferralMs(portal, 0, false, events, msPerEvent);
+    expect([0, 2, 7.9, 8, 31, 32, 1_000].map((msPerEvent) => deferralMs(5_400, msPerEvent))).toEqual([
+      5_000, 5_000, 5_000, 30_000, 30_000, 120_000, 120_000,
+    ]);
+    expect(deferralMs(100, 32)).toBe(5_000);
+  });
+
+  it('come back behind those that wait to be handled for the first time, if they are repeats', () => {
+    const returns = new ExpectedReturns();
+    for (let sent = 0; sent < 10_000; sent++) returns.expect(portal, 5_000, 0);
+    expect(returns.deferralMs(portal, 0, true, 5_400, 11)).toBe(30_000);
+    expect(returns.deferralMs(portal, 0, true, 5_400, 12)).toBe(120_000);
+  });
+
   it('come back at a limited rate, however many they are', () => {
     const returns = new ExpectedReturns();
     const back = new Map([[0, 50_000]]);

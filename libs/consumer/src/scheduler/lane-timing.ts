@@ -99,6 +99,8 @@ const DEFERRALS = [
   { delayMs: 30_000, max: 10_000, isForRepeats: true },
 ];
 const MAX_DEFERRAL_MS = 120_000;
+/** Of the time that a full lane has work for: what is deferred so long finds room, and the lane never runs empty meanwhile. */
+const SHARE_OF_WORK = 0.7;
 
 interface ReturnGroup {
   dueAt: number;
@@ -160,16 +162,23 @@ export class ExpectedReturns {
    * Backpressure: milliseconds until an event that exceeds the lane's capacity should come back. Soon, because the lane
    * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
    * @param isRepeat leaves the shorter tier to those that wait to be handled for the first time
+   * @param msPerEvent what the lane takes for each of its `events`, if that is known: what would find it full again comes later
    */
-  deferralMs(memberId: string, now: number, isRepeat = false): number {
+  deferralMs(memberId: string, now: number, isRepeat = false, events = 0, msPerEvent = 0): number {
     const groups = this.groups.get(memberId) ?? [];
+    const before = isRepeat
+      ? groups.reduce((sum, { dueAt, fresh }) => sum + (dueAt > now ? fresh : 0), events)
+      : events;
+    const soonestMs = SHARE_OF_WORK * before * msPerEvent;
     let afterMs = 0;
-    for (const { delayMs, max, isForRepeats } of DEFERRALS) {
+    for (const [index, { delayMs, max, isForRepeats }] of DEFERRALS.entries()) {
       const [from, to] = [now + afterMs, now + delayMs];
-      const due = groups.filter(({ dueAt }) => dueAt > from && dueAt <= to);
-      const count = due.reduce((sum, { events, fresh }) => sum + (isForRepeats ? events : fresh), 0);
-      if (count < max && (isForRepeats || !isRepeat)) return delayMs;
+      const longerMs = DEFERRALS[index + 1]?.delayMs ?? MAX_DEFERRAL_MS;
       afterMs = delayMs;
+      if (longerMs <= soonestMs) continue;
+      const due = groups.filter(({ dueAt }) => dueAt > from && dueAt <= to);
+      const count = due.reduce((sum, each) => sum + (isForRepeats ? each.events : each.fresh), 0);
+      if (count < max && (isForRepeats || !isRepeat)) return delayMs;
     }
     return MAX_DEFERRAL_MS;
   }

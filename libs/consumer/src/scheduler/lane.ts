@@ -46,7 +46,10 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** Each counted although merged. */
   private waitingEvents = 0;
   /** Of the batch that was taken last, until it is handled. */
-  private inFlight: { events: number; oldestAt: number; dataBytes: number } | undefined;
+  private inFlight:
+    { events: number; oldestAt: number; dataBytes: number; takenAt: number; isLarge: boolean } | undefined;
+  /** Of the last large batch; 0 before. */
+  private lastMsPerEvent = 0;
   /** Of waiting entries. */
   private waitingDataBytes = 0;
   private unmerged = 0;
@@ -78,6 +81,16 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   get isEmpty(): boolean {
     return this.pending.size === 0;
+  }
+
+  /** Milliseconds that its last large batch took for an event, or takes by now; 0 when it had none. */
+  get msPerEvent(): number {
+    return Math.max(this.lastMsPerEvent, this.inFlightMsPerEvent);
+  }
+
+  private get inFlightMsPerEvent(): number {
+    if (!this.inFlight?.isLarge) return 0;
+    return (performance.now() - this.inFlight.takenAt) / this.inFlight.events;
   }
 
   /** Its next batch would not get anything better, or has much data already. */
@@ -195,6 +208,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
         events: entries.reduce((sum, { receipts }) => sum + receipts.length, 0),
         oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
         dataBytes,
+        takenAt: performance.now(),
+        isLarge: entries.length >= handler.maxEntries / 2,
       };
       this.totals.events += this.inFlight.events;
       this.totals.addTime(this.inFlight.oldestAt);
@@ -232,6 +247,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** The batch taken last is no longer in flight: settled, or put back. */
   handled(): void {
     if (!this.inFlight) return;
+    if (this.inFlight.isLarge) this.lastMsPerEvent = this.inFlightMsPerEvent;
     this.totals.events -= this.inFlight.events;
     this.totals.removeTime(this.inFlight.oldestAt);
     this.inFlight = undefined;
