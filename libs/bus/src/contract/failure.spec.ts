@@ -11,6 +11,7 @@ describe('a failure as it is stored', () => {
     expect(toFailure(new TypeError('x is not a function')).code).toBe('TypeError');
     expect(toFailure('just a text')).toEqual({ code: 'UNKNOWN', message: 'just a text' });
     expect(toFailure(undefined).code).toBe('UNKNOWN');
+    expect(toFailure([{ toString: false }])).toEqual({ code: 'UNKNOWN', message: '[object Array]' });
   });
 
   it.each([

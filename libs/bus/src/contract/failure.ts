@@ -19,9 +19,18 @@ const shape = z.object({
  */
 export function toFailure(error: unknown): Failure {
   const parsed = shape.safeParse(error);
-  if (!parsed.success) return { code: 'UNKNOWN', message: redact(String(error)) };
+  if (!parsed.success) return { code: 'UNKNOWN', message: redact(textOf(error)) };
   const { code, name, message } = parsed.data;
   return { code: printable(redactText(String(code ?? name ?? 'UNKNOWN'))), message: redact(message) };
+}
+
+/** Anything can be thrown, also what cannot be written as a text. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown);
+  }
 }
 
 /**

@@ -1136,3 +1136,35 @@ describe('a lane', () => {
     await dispatcher.drain();
   });
 });
+
+describe('a process that was frozen', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('begins no batch until it can know that its shards have another owner', async () => {
+    jest.useFakeTimers();
+    const release = deferred<void>();
+    const { dispatcher, batches } = dispatching([
+      async () => {
+        await release.promise;
+        return [];
+      },
+    ]);
+    const [first, returned, later] = contacts('1', '2', '3');
+    if (!first || !returned || !later) throw new Error('there are three');
+    dispatcher.receive(first.delivery);
+    await jest.advanceTimersByTimeAsync(10);
+    dispatcher.receive(returned.delivery);
+    jest.setSystemTime(Date.now() + 15_000);
+    release.resolve();
+    await jest.advanceTimersByTimeAsync(900);
+    expect(batches.map(idsOf)).toEqual([['1']]);
+    // Its connection has ended meanwhile.
+    returned.receipt.lost = true;
+    dispatcher.receive(later.delivery);
+    await jest.advanceTimersByTimeAsync(200);
+    expect(batches.map(idsOf)).toEqual([['1'], ['3']]);
+    await dispatcher.drain();
+  });
+});

@@ -10,6 +10,7 @@ import {
   ExpectedReturns,
   LaneTimers,
   MAX_RETURN_WAIT_MS,
+  StallWatch,
   WaitBudget,
 } from './lane-timing.js';
 import { Lanes } from './lanes.js';
@@ -100,6 +101,7 @@ export class Dispatcher {
   /** A lane waits for returns, in total, no longer than this before its next batch. */
   private readonly returnWaits = new WaitBudget(MAX_RETURN_WAIT_MS);
   private readonly circuitBreaker = new CircuitBreaker();
+  private readonly stallWatch = new StallWatch(() => this.lanes.summary().lanes === 0);
   private readonly running = new Set<Promise<void>>();
   /** Lanes that linger to collect a larger batch. */
   private readonly lingerTimers = new LaneTimers();
@@ -111,6 +113,7 @@ export class Dispatcher {
   /** Event names already logged as unhandled. */
   private readonly unhandled = new Set<string>();
   private probe: NodeJS.Timeout | undefined;
+  private resumption: NodeJS.Timeout | undefined;
   private pumpIsDue = false;
   private draining = false;
 
@@ -142,6 +145,7 @@ export class Dispatcher {
   receive({ event, receipt }: Delivery): void {
     if (this.draining) return;
     this.settler.note(receipt, event);
+    this.stallWatch.start();
     const handler =
       this.handlers.get(formatEventName(event.name, event.entityTypeId)) ?? this.handlers.get(event.name);
     if (!handler) {
@@ -193,6 +197,8 @@ export class Dispatcher {
   async drain(): Promise<void> {
     this.draining = true;
     clearTimeout(this.probe);
+    clearTimeout(this.resumption);
+    this.stallWatch.end();
     this.lingerTimers.endAll();
     this.offlineTimers.endAll();
     this.waits.endAll();
@@ -268,6 +274,12 @@ export class Dispatcher {
   }
 
   private pump(): void {
+    const pauseMs = this.stallWatch.pauseMs(Date.now());
+    if (pauseMs > 0 && !this.draining) {
+      clearTimeout(this.resumption);
+      this.resumption = setTimeout(() => this.pump(), pauseMs);
+      return;
+    }
     const { maxBatches = DEFAULT_MAX_BATCHES } = this.options;
     while (!this.draining && !this.laneProcessor.isExclusive && this.running.size < maxBatches) {
       const lane = this.lanes.next((memberId) => this.circuitBreaker.allows(memberId, Date.now()));

@@ -15,14 +15,14 @@ describe('the linger of a lane', () => {
     expect(times().remainingMs('a', 30_000, many)).toBe(0);
   });
 
-  it('grows threefold while there is always work, up to its bound', () => {
+  it('grows fivefold while there is always work, up to its bound', () => {
     const batching = times();
     const coolDowns = Array.from({ length: 7 }, () => {
       const rest = batching.remainingMs('a', 0, many);
       batching.released('a', true);
       return rest;
     });
-    expect(coolDowns).toEqual([200, 600, 1_800, 4_000, 4_000, 4_000, 4_000]);
+    expect(coolDowns).toEqual([200, 1_000, 4_000, 4_000, 4_000, 4_000, 4_000]);
   });
 
   it('is short for few entries, however long there has been work', () => {
@@ -38,7 +38,7 @@ describe('the linger of a lane', () => {
     for (const portal of ['a', 'a', 'b']) batching.released(portal, true);
     batching.released('a', false);
     expect(batching.remainingMs('a', 0, many)).toBe(200);
-    expect(batching.remainingMs('b', 0, many)).toBe(600);
+    expect(batching.remainingMs('b', 0, many)).toBe(1_000);
   });
 });
 
@@ -171,6 +171,14 @@ describe('the wait for events that come back together', () => {
     expect(expected(1, 5_000).remainingMs(portal, 4_989)).toBe(0);
     expect(expected(1, 5_000).remainingMs(portal, 5_000)).toBe(260);
     expect(expected(10_000, 30_000).remainingMs(portal, 23_999)).toBe(0);
+  });
+
+  it('is for small groups that follow each other, which are worth it together', () => {
+    const returns = new ExpectedReturns();
+    for (const dueAt of [2_000, 3_000, 3_500])
+      for (let sent = 0; sent < 130; sent++) returns.expect(portal, dueAt, 0);
+    expect(expected(130, 2_000).remainingMs(portal, 0)).toBe(0);
+    expect(returns.remainingMs(portal, 0)).toBe(4_750);
   });
 
   it('does not last for repeats where something else waits', () => {

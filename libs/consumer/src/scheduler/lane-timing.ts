@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 export interface AdaptiveBatching {
   /** After the first batch of a lane that was idle. */
   firstMs: number;
-  /** Tripled from batch to batch while the lane does not become idle, up to this. */
+  /** Multiplied by five from batch to batch while the lane does not become idle, up to this. */
   maxMs: number;
   /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
   lingerMs: number;
@@ -13,13 +13,13 @@ export interface AdaptiveBatching {
   offlineMs: number;
 }
 
-/** A flood is then read with one batch of a second and one of two, and no more small ones. */
-const GROWTH = 3;
+/** The batches of a flood begin after 0.2, 1 and 6 s, then: only two are small. */
+const GROWTH = 5;
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
   firstMs: 200,
-  maxMs: 4_000,
+  maxMs: 6_000,
   lingerMs: 500,
   lingerPerEntryMs: 10,
   offlineMs: 2_000,
@@ -201,18 +201,23 @@ export class ExpectedReturns {
   remainingMs(memberId: string, now: number, hasFresh = false): number {
     const groups = this.groups.get(memberId);
     if (!groups) return 0;
-    const left = this.keep(memberId, groups, now);
-    const waits = left.map(({ dueAt, events, fresh }) => {
-      const count = hasFresh ? fresh : events;
-      if (count <= 0) return 0;
+    let count = 0;
+    let waitMs = 0;
+    // In the order in which they come: one group alone may be too small for a wait that several are worth.
+    for (const { dueAt, events, fresh } of this.keep(memberId, groups, now)) {
+      const more = hasFresh ? fresh : events;
+      count += more;
       const worthMs = Math.min(MAX_GROUP_WAIT_MS, this.lingerPerEntryMs * count);
-      return dueAt - now <= worthMs ? dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS) : 0;
-    });
-    return Math.max(0, ...waits);
+      if (more > 0 && dueAt - now <= worthMs)
+        waitMs = dueAt + GROUP_MS - now + Math.min(worthMs, RETURN_GRACE_MS);
+    }
+    return waitMs;
   }
 
   private keep(memberId: string, groups: readonly ReturnGroup[], now: number): ReturnGroup[] {
-    const left = groups.filter((group) => isAhead(group, now));
+    const left = groups
+      .filter((group) => isAhead(group, now))
+      .toSorted((one, other) => one.dueAt - other.dueAt);
     if (left.length > 0) this.groups.set(memberId, left);
     else this.groups.delete(memberId);
     return left;
@@ -259,5 +264,47 @@ export class LaneTimers {
 
   endAll(): void {
     for (const { end } of this.timers.values()) end();
+  }
+}
+
+/** A bus gives the events of a process that is silent for so long to another one, after some seconds more. */
+const STALL_MS = 3_000;
+const TICK_MS = 500;
+/** Until a process that was frozen has learnt what became of its connections. */
+const PAUSE_MS = 1_000;
+
+/** Notices that the process was stopped, or its event loop blocked: its shards may have another owner by now. */
+export class StallWatch {
+  private seenAt = 0;
+  private pausedUntil = 0;
+  private timer: NodeJS.Timeout | undefined;
+
+  /** @param isIdle without work there is nothing to watch for */
+  constructor(private readonly isIdle: () => boolean) {}
+
+  /** There is work. */
+  start(): void {
+    if (this.timer) return;
+    this.seenAt = Date.now();
+    this.timer = setInterval(() => {
+      if (this.isIdle()) this.end();
+      else this.look(Date.now());
+    }, TICK_MS).unref();
+  }
+
+  /** Milliseconds for which no batch may begin. */
+  pauseMs(now: number): number {
+    if (this.timer) this.look(now);
+    return Math.max(0, this.pausedUntil - now);
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  private look(now: number): void {
+    if (now - this.seenAt > STALL_MS) this.pausedUntil = now + PAUSE_MS;
+    this.seenAt = now;
   }
 }
