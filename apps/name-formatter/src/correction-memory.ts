@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import { CONSUMER_LOG, HASH_KEY } from '@relay/consumer';
 import { NAME_FIELDS, type NameChanges } from '@relay/names';
-import { counter, type Log, PeriodicJob } from '@relay/platform';
+import { counter, createEventLoopYielder, type Log, PeriodicJob } from '@relay/platform';
 import { createHmac } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
@@ -94,14 +94,16 @@ export class CorrectionMemory implements OnApplicationBootstrap, BeforeApplicati
     );
     const known = new Map(rows.map((row) => [row.id, row]));
     const untold: string[] = [];
-    const admitted = corrections.flatMap((correction) => {
+    const admitted: AdmittedCorrection<C>[] = [];
+    const yieldToEventLoop = createEventLoopYielder();
+    for (const correction of corrections) {
+      await yieldToEventLoop();
       const row = known.get(correction.id);
       const next = this.judge(memberId, correction, row?.fields ?? {});
       if (next.isContested && row?.told === false) untold.push(correction.id);
-      return Object.keys(next.fields).length > 0
-        ? [{ ...correction, fields: next.fields, memory: next.memory }]
-        : [];
-    });
+      if (Object.keys(next.fields).length > 0)
+        admitted.push({ ...correction, fields: next.fields, memory: next.memory });
+    }
     if (untold.length > 0) await this.tell(memberId, untold);
     return admitted;
   }

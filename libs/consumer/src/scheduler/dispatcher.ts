@@ -233,14 +233,8 @@ export class Dispatcher {
     for (const receipt of lane.takeRepeat()?.receipts ?? []) this.defer(lane, receipt, now, true);
   }
 
-  private defer(
-    { memberId, unsettled, msPerEvent }: PortalLane,
-    receipt: Receipt,
-    now: number,
-    isRepeat: boolean,
-  ): void {
-    const afterMs = this.returns.deferralMs(memberId, now, isRepeat, unsettled, msPerEvent);
-    this.settler.defer(memberId, receipt, afterMs, isRepeat);
+  private defer({ memberId, work }: PortalLane, receipt: Receipt, now: number, isRepeat: boolean): void {
+    this.settler.defer(memberId, receipt, this.returns.deferralMs(memberId, now, isRepeat, work), isRepeat);
   }
 
   /** @returns false when the lane holds as many events, or as much of their data, as it may */

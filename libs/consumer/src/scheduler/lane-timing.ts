@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { LaneWork } from './lane.js';
 
 /** How long a portal's lane collects events before its next batch, in milliseconds since the last batch began. */
 export interface AdaptiveBatching {
@@ -91,11 +92,11 @@ export class WaitBudget {
 
 /**
  * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event. This gives
- * about 1,200 a second; only the tier of two minutes has no bound. Of the shorter tier only those count that are no repeats: repeats that become due in the
+ * about 800 a second; only the tier of two minutes has no bound. Of the shorter tier only those count that are no repeats: repeats that become due in the
  * same seconds came from the longer one.
  */
 const DEFERRALS = [
-  { delayMs: 5_000, max: 4_000, isForRepeats: false },
+  { delayMs: 5_000, max: 2_000, isForRepeats: false },
   { delayMs: 30_000, max: 10_000, isForRepeats: true },
 ];
 const MAX_DEFERRAL_MS = 120_000;
@@ -162,14 +163,19 @@ export class ExpectedReturns {
    * Backpressure: milliseconds until an event that exceeds the lane's capacity should come back. Soon, because the lane
    * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
    * @param isRepeat leaves the shorter tier to those that wait to be handled for the first time
-   * @param msPerEvent what the lane takes for each of its `events`, if that is known: what would find it full again comes later
+   * @param work of the lane: what would find it full again comes later
    */
-  deferralMs(memberId: string, now: number, isRepeat = false, events = 0, msPerEvent = 0): number {
+  deferralMs(
+    memberId: string,
+    now: number,
+    isRepeat = false,
+    work: LaneWork = { ms: 0, msPerEvent: 0 },
+  ): number {
     const groups = this.groups.get(memberId) ?? [];
     const before = isRepeat
-      ? groups.reduce((sum, { dueAt, fresh }) => sum + (dueAt > now ? fresh : 0), events)
-      : events;
-    const soonestMs = SHARE_OF_WORK * before * msPerEvent;
+      ? groups.reduce((sum, { dueAt, fresh }) => sum + (dueAt > now ? fresh : 0), 0)
+      : 0;
+    const soonestMs = SHARE_OF_WORK * (work.ms + before * work.msPerEvent);
     let afterMs = 0;
     for (const [index, { delayMs, max, isForRepeats }] of DEFERRALS.entries()) {
       const [from, to] = [now + afterMs, now + delayMs];

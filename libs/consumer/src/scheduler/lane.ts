@@ -16,6 +16,12 @@ export interface LaneRules {
   readonly maxEntries: number;
 }
 
+export interface LaneWork {
+  /** Milliseconds until the lane is empty. */
+  readonly ms: number;
+  readonly msPerEvent: number;
+}
+
 export interface LaneBatch<H, R> {
   readonly memberId: string;
   readonly handler: H;
@@ -83,14 +89,15 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return this.pending.size === 0;
   }
 
-  /** Milliseconds that its last large batch took for an event, or takes by now; 0 when it had none. */
-  get msPerEvent(): number {
-    return Math.max(this.lastMsPerEvent, this.inFlightMsPerEvent);
-  }
-
-  private get inFlightMsPerEvent(): number {
-    if (!this.inFlight?.isLarge) return 0;
-    return (performance.now() - this.inFlight.takenAt) / this.inFlight.events;
+  /** What the lane has work for, judged by its last large batch, else by the one in flight; nothing where it had none. */
+  get work(): LaneWork {
+    const { events = 0, takenAt = 0, isLarge = false } = this.inFlight ?? {};
+    const elapsedMs = isLarge ? performance.now() - takenAt : 0;
+    // The first one in flight is likely to take as long again as it has taken.
+    const expectedMs = this.lastMsPerEvent > 0 ? this.lastMsPerEvent * events : 2 * elapsedMs;
+    const batchMs = Math.max(expectedMs, elapsedMs);
+    const msPerEvent = isLarge ? batchMs / events : this.lastMsPerEvent;
+    return { msPerEvent, ms: this.waitingEvents * msPerEvent + batchMs - elapsedMs };
   }
 
   /** Its next batch would not get anything better, or has much data already. */
@@ -247,7 +254,8 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   /** The batch taken last is no longer in flight: settled, or put back. */
   handled(): void {
     if (!this.inFlight) return;
-    if (this.inFlight.isLarge) this.lastMsPerEvent = this.inFlightMsPerEvent;
+    if (this.inFlight.isLarge)
+      this.lastMsPerEvent = (performance.now() - this.inFlight.takenAt) / this.inFlight.events;
     this.totals.events -= this.inFlight.events;
     this.totals.removeTime(this.inFlight.oldestAt);
     this.inFlight = undefined;
