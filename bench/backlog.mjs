@@ -6,8 +6,8 @@
  * the fifth in the middle of the phase and of the last fifth; these two may differ by a tenth. Each variant has a system of its own, on which all names are wrong; the
  * consumer is watched until it has worked off all events and their echoes, or for as long as is said.
  *
- * `npm run bench -- backlog [--events 100000] [--portals 200] [--seconds 90] [--latency 50] [--bus rabbitmq|postgresql]`
- * `[--only many|one|journal]`. On Linux alone; about ten minutes as it stands.
+ * `npm run bench -- backlog [--events 100000] [--portals 200] [--bytes 0] [--seconds 90] [--latency 50] [--bus rabbitmq|postgresql]`
+ * `[--only many|one|journal]`; `--bytes`: what each event carries more than a real one, up to 250,000. On Linux alone; about ten minutes as it stands.
  */
 import { execFileSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';

@@ -11,6 +11,7 @@ import { until } from '../support/wait.mjs';
  * @property {import('../support/system.mjs').System} system
  * @property {Sender[]} senders
  * @property {number} contacts of each portal, all with wrong names
+ * @property {number} bytes that each event carries more than a real one
  * @property {Link | undefined} link to the broker
  */
 
@@ -22,12 +23,12 @@ const installConcurrency = 8;
 const postConcurrency = 32;
 
 /**
- * @param {{ portals: number, events: number, latencyMs: number, bus: import('../support/system.mjs').Bus | undefined }} options
+ * @param {{ portals: number, events: number, bytes: number, latencyMs: number, bus: import('../support/system.mjs').Bus | undefined }} options
  * @param {import('../support/system.mjs').Closers} closers
  * @param {AbortSignal} signal
  * @returns {Promise<Fixture>}
  */
-export async function openFixture({ portals, events, latencyMs, bus }, closers, signal) {
+export async function openFixture({ portals, events, bytes, latencyMs, bus }, closers, signal) {
   /** @type {Link | undefined} */
   let link;
   const throughLink = async (/** @type {string} */ amqpUrl) => {
@@ -53,12 +54,12 @@ export async function openFixture({ portals, events, latencyMs, bus }, closers, 
     const isBound = async () => (await portal.isBound('ONCRMCONTACTUPDATE', handler)) || undefined;
     await until(`${name} is not bound`, isBound, { timeoutMs: 120_000, signal });
   });
-  return { system, senders, contacts, link };
+  return { system, senders, contacts, bytes, link };
 }
 
 /** One event of each contact, those of the portals mixed; resolves when the last was answered with 200. @param {Fixture} fixture */
-export async function postAll({ system, senders, contacts }) {
-  const poster = new EventPoster(system.gatewayUrl, postConcurrency);
+export async function postAll({ system, senders, contacts, bytes }) {
+  const poster = new EventPoster(system.gatewayUrl, postConcurrency, bytes);
   try {
     await inParallel(mixed(senders, contacts), postConcurrency, ([sender, id]) => poster.post(sender, id));
   } finally {

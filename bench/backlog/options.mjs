@@ -10,6 +10,7 @@ export function readOptions(args) {
     options: {
       events: { type: 'string', default: '100000' },
       portals: { type: 'string', default: '200' },
+      bytes: { type: 'string', default: '0' },
       seconds: { type: 'string', default: '90' },
       latency: { type: 'string', default: '50' },
       bus: { type: 'string' },
@@ -19,6 +20,7 @@ export function readOptions(args) {
   return {
     events: number('events', values.events),
     portals: number('portals', values.portals),
+    bytes: number('bytes', values.bytes),
     /** How long the consumer is watched at most while it works the backlog off. */
     watchMs: number('seconds', values.seconds) * 1_000,
     latencyMs: number('latency', values.latency),

@@ -6,9 +6,15 @@ import { Pool } from 'undici';
 export class EventPoster {
   #pool;
   #posted = 0;
+  #padding;
 
-  /** @param {string} gatewayUrl @param {number} connections the most events on their way at once */
-  constructor(gatewayUrl, connections) {
+  /**
+   * @param {string} gatewayUrl
+   * @param {number} connections the most events on their way at once
+   * @param {number} [bytes] that each carries more than a real one
+   */
+  constructor(gatewayUrl, connections, bytes = 0) {
+    this.#padding = bytes > 0 ? `&data[FIELDS][COMMENTS]=${'x'.repeat(bytes)}` : '';
     this.#pool = new Pool(gatewayUrl, { connections, pipelining: 1 });
   }
 
@@ -18,7 +24,7 @@ export class EventPoster {
       method: 'POST',
       path: '/b24/events',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: formOf(sender, contactId, ++this.#posted),
+      body: formOf(sender, contactId, ++this.#posted) + this.#padding,
     });
     const answeredAt = performance.now();
     const text = await body.text();

@@ -11,6 +11,7 @@ export class RecordedReceipt implements Receipt {
   readonly settled: Settled[] = [];
   lost = false;
   deliveryCount = 0;
+  heldBytes = 0;
 
   constructor(
     readonly attempts: number,

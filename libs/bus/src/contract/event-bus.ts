@@ -81,6 +81,8 @@ export interface Receipt {
   readonly firstFailedAt: number | undefined;
   /** The message has returned to the bus and will be redelivered: settling this receipt has no effect. */
   readonly lost: boolean;
+  /** Bytes of a large message that is kept as long as this receipt; undefined or 0 where that is next to nothing. */
+  readonly heldBytes?: number;
   done(): Promise<void>;
   /**
    * Redelivers the message after about `afterMs`, rounded up to a retry tier. Counts as an attempt unless told

@@ -73,6 +73,10 @@ export class RabbitReceipt implements Receipt {
   get lost(): boolean {
     return !this.channel.open;
   }
+  get heldBytes(): number {
+    const { content } = this.message;
+    return typeof content === 'string' ? 0 : content.length;
+  }
 
   async done(): Promise<void> {
     if (this.settle()) this.channel.ack(this.message.deliveryTag);

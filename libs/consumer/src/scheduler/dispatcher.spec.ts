@@ -767,6 +767,41 @@ describe('the dispatcher', () => {
     ]);
   });
 
+  it('defers what all portals together have no room for, for longer, and takes what is small', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))]);
+    // Each takes 6 MB of memory.
+    const sent = Array.from({ length: 12 }, (_, portal) => withMuchData('1', `portal-${portal}`));
+    for (const { delivery } of sent) dispatcher.receive(delivery);
+    expect(sent.map(({ receipt }) => receipt.settled)).toEqual([
+      ...Array.from({ length: 10 }, () => []),
+      [{ as: 'defer', afterMs: 30_000 }],
+      [{ as: 'defer', afterMs: 30_000 }],
+    ]);
+    const small = recorded(anEvent({ memberId: 'small', data: { FIELDS: { ID: '1', TEXT: 'x' } } }));
+    dispatcher.receive(small.delivery);
+    release.resolve();
+    await eventually(() => expect(small.receipt.settled).toEqual([{ as: 'done' }]));
+    const again = withMuchData('1', 'portal-11');
+    dispatcher.receive(again.delivery);
+    await eventually(() => expect(again.receipt.settled).toEqual([{ as: 'done' }]));
+    await dispatcher.drain();
+  });
+
+  it('counts the large messages of events that are merged', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))]);
+    const sent = Array.from({ length: 40 }, () => recorded(anEvent({ entityId: '1' })));
+    for (const { delivery, receipt } of sent) {
+      receipt.heldBytes = 250_000;
+      dispatcher.receive(delivery);
+    }
+    const deferrals = sent.filter(({ receipt }) => receipt.settled.length > 0);
+    expect(deferrals).toHaveLength(40 - Math.floor((8 * 1024 * 1024) / 250_000));
+    release.resolve();
+    await dispatcher.drain();
+  });
+
   it('counts in-flight events towards the share of a portal, and has room again when they are done', async () => {
     const release = [deferred<void>(), deferred<void>()];
     let calls = 0;

@@ -69,6 +69,8 @@ const DEFAULT_MAX_BATCHES = 128;
 const LANE_SHARE = 0.9;
 /** After a full batch of a full lane: what it held back in the bus comes in the place of its deliveries. */
 const REFILL_MS = 250;
+/** Of an event for whose data all lanes together have no room. */
+const LARGE_DEFERRAL_MS = 30_000;
 const MAX_LARGEST = 10;
 const DEFAULT_HOLD_MS = 60_000;
 /** Below the grace period of docker-compose.yml, so that the remaining steps of the shutdown also complete. */
@@ -233,8 +235,21 @@ export class Dispatcher {
     for (const receipt of lane.takeRepeat()?.receipts ?? []) this.defer(lane, receipt, now, true);
   }
 
-  private defer({ memberId, work }: PortalLane, receipt: Receipt, now: number, isRepeat: boolean): void {
-    this.settler.defer(memberId, receipt, this.returns.deferralMs(memberId, now, isRepeat, work), isRepeat);
+  private defer(
+    { memberId, unsettled, work }: PortalLane,
+    receipt: Receipt,
+    now: number,
+    isRepeat: boolean,
+  ): void {
+    const afterMs = this.returns.deferralMs(memberId, now, isRepeat, work);
+    // What is large costs the bus as much each time.
+    const isForBytes = unsettled < this.laneCap && this.lanes.isCrowded;
+    this.settler.defer(
+      memberId,
+      receipt,
+      isForBytes ? Math.max(afterMs, LARGE_DEFERRAL_MS) : afterMs,
+      isRepeat,
+    );
   }
 
   /** @returns false when the lane holds as many events, or as much of their data, as it may */

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { serialize } from 'node:v8';
+import type { FormTree } from '@relay/bus';
 import { anEvent } from '../../../../test/support/an-event.js';
 import { LaneTotals } from './lane-totals.js';
 import type { Lane, LaneBatch, LaneRules } from './lane.js';
 import { Lanes } from './lanes.js';
-import type { LaneReceipt } from './pending-entry.js';
+import { bytesOf, type LaneReceipt } from './pending-entry.js';
 
 interface Slip extends LaneReceipt {
   lost: boolean;
@@ -26,6 +27,8 @@ const step = fc.oneof(
       entity: fc.option(fc.nat(3)),
       handler: fc.nat(1),
       receivedAt: fc.nat(20),
+      heldBytes: fc.constantFrom(undefined, 20_000, 3 << 20),
+      data: fc.constantFrom<FormTree>({}, { TEXT: 'x'.repeat(30_000) }),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('take' as const) }) },
@@ -54,12 +57,12 @@ describe('the totals of the lanes', () => {
         const perform = (one: (typeof steps)[number]): void => {
           if (one.do === 'add') {
             const memberId = String(one.portal);
-            const receipt = { lost: false, deliveryCount: 0 };
+            const receipt = { lost: false, deliveryCount: 0, heldBytes: one.heldBytes ?? 0 };
             slips.push(receipt);
             const lane = lanes.of(memberId);
             known.set(memberId, lane);
             const entityId = one.entity === null ? null : String(one.entity);
-            const event = anEvent({ memberId, entityId, receivedAt: one.receivedAt });
+            const event = anEvent({ memberId, entityId, receivedAt: one.receivedAt, data: one.data });
             lane.add(rules[one.handler] ?? { merge: true, maxEntries: 1 }, event, receipt);
           } else if (one.do === 'take') {
             const lane = lanes.next();
@@ -92,13 +95,17 @@ describe('the totals of the lanes', () => {
         for (const one of steps) {
           perform(one);
           let waiting = 0;
+          let bytes = 0;
           let oldestAt = Infinity;
           const inFlight = taken.flatMap(({ batch }) => batch?.entries ?? []);
           const pending = [...known.values()].flatMap((lane) => [...lane.waiting()]);
-          for (const { receipts, view } of [...pending, ...inFlight]) {
+          for (const entry of [...pending, ...inFlight]) {
+            const { receipts, view } = entry;
+            bytes += bytesOf(entry);
             waiting += receipts.length;
             oldestAt = Math.min(oldestAt, view.firstSeenAt);
           }
+          expect(lanes.bytes).toBe(bytes);
           expect(lanes.summary()).toMatchObject({
             waiting,
             oldestAt: oldestAt === Infinity ? undefined : oldestAt,

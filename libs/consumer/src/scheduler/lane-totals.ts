@@ -8,6 +8,8 @@ const MIN_HEAP = 64;
 export class LaneTotals {
   /** Events that wait or are in flight, each counted although merged. */
   events = 0;
+  /** Of event data and of large messages, waiting or in flight. */
+  bytes = 0;
   /** How many entries and batches in flight began at a time, in Unix milliseconds. */
   private readonly countByTime = new Map<number, number>();
   /** Binary heap of these times, the oldest first; times without a count are dropped when they come to the top. */

@@ -2,6 +2,8 @@ import { carriesMoreThanKey, type FormTree, type PortalEvent } from '@relay/bus'
 import type { LaneTotals } from './lane-totals.js';
 import {
   addToEntry,
+  bytesOf,
+  dropLostReceipts,
   isLost,
   type LaneReceipt,
   mergeEntries,
@@ -28,10 +30,17 @@ export interface LaneBatch<H, R> {
   readonly entries: PendingEntry<R>[];
 }
 
-/** Bytes of event data that one lane keeps, waiting or in flight: a portal may send events of 256 kB, as many as it likes. */
-const MAX_DATA_BYTES = 8 * 1024 * 1024;
+/**
+ * Bytes of event data, and of large messages, that one lane keeps, waiting or in flight: a portal may send events of
+ * 256 kB, as many as it likes.
+ */
+const MAX_LANE_BYTES = 8 * 1024 * 1024;
 /** With so much data a batch need not wait for more. */
-const MUCH_DATA_BYTES = MAX_DATA_BYTES / 2;
+const MUCH_DATA_BYTES = MAX_LANE_BYTES / 2;
+/** That all lanes keep: portals may be many, and some of them one person's. */
+export const MAX_BYTES = 64 * 1024 * 1024;
+/** A lane with no more has room however much the others keep. */
+const SMALL_LANE_BYTES = 16 * 1024;
 /** Keys that a lane remembers of its batches: four of the largest, about a megabyte. */
 const MAX_TAKEN_KEYS = 10_000;
 /**
@@ -53,11 +62,11 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
   private waitingEvents = 0;
   /** Of the batch that was taken last, until it is handled. */
   private inFlight:
-    { events: number; oldestAt: number; dataBytes: number; takenAt: number; isLarge: boolean } | undefined;
+    { events: number; oldestAt: number; bytes: number; takenAt: number; isLarge: boolean } | undefined;
   /** Of the last large batch; 0 before. */
   private lastMsPerEvent = 0;
   /** Of waiting entries. */
-  private waitingDataBytes = 0;
+  private waitingBytes = 0;
   private unmerged = 0;
   /** When entries were taken since the lane was empty, by their keys, the latest last. */
   private readonly taken = new Map<string, number>();
@@ -102,7 +111,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
 
   /** Its next batch would not get anything better, or has much data already. */
   get isFull(): boolean {
-    if (this.waitingDataBytes > MUCH_DATA_BYTES) return true;
+    if (this.waitingBytes > MUCH_DATA_BYTES) return true;
     for (const [handler, { freshSize }] of this.pending) if (freshSize >= handler.maxEntries) return true;
     return false;
   }
@@ -158,21 +167,23 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     const pending = this.pending.get(handler) ?? new PendingEntries<R>();
     const key = entity ?? `#${this.unmerged++}`;
     const entry = pending.get(key);
-    if (dataBytes > 0 && !this.hasRoomFor(dataBytes, entry)) return false;
+    const replacedBytes = dataBytes > 0 ? (entry?.dataBytes ?? 0) : 0;
+    const bytes = dataBytes + (receipt.heldBytes ?? 0);
+    if (bytes > 0 && !this.hasRoomFor(bytes, replacedBytes)) return false;
     this.pending.set(handler, pending);
     if (entry) {
       const { firstSeenAt } = entry.view;
-      this.waitingDataBytes -= entry.dataBytes ?? 0;
+      this.countBytes(-bytesOf(entry));
       addToEntry(entry, event, receipt, dataBytes);
       if (pending.isRepeat(key) && !this.isRepeat(handler, event)) pending.moveToFresh(key, entry);
-      this.waitingDataBytes += entry.dataBytes ?? 0;
+      this.countBytes(bytesOf(entry));
       if (entry.view.firstSeenAt !== firstSeenAt) {
         this.totals.removeTime(firstSeenAt);
         this.totals.addTime(entry.view.firstSeenAt);
       }
     } else {
       pending.add(key, newEntry(key, event, receipt, dataBytes), this.isRepeat(handler, event));
-      this.waitingDataBytes += dataBytes;
+      this.countBytes(bytes);
       this.totals.addTime(event.receivedAt);
     }
     this.waitingEvents += 1;
@@ -180,10 +191,18 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return true;
   }
 
-  /** One event always has room, however large. */
-  private hasRoomFor(dataBytes: number, entry: PendingEntry<R> | undefined): boolean {
-    const others = this.waitingDataBytes + (this.inFlight?.dataBytes ?? 0) - (entry?.dataBytes ?? 0);
-    return others === 0 || others + dataBytes <= MAX_DATA_BYTES;
+  /** One event always has room in a lane, however large, if all lanes together have room. */
+  private hasRoomFor(bytes: number, replacedBytes: number): boolean {
+    const others = this.waitingBytes + (this.inFlight?.bytes ?? 0) - replacedBytes;
+    if (others + bytes <= SMALL_LANE_BYTES) return true;
+    const all = this.totals.bytes - replacedBytes;
+    if (all > 0 && all + bytes > MAX_BYTES) return false;
+    return others === 0 || others + bytes <= MAX_LANE_BYTES;
+  }
+
+  private countBytes(bytes: number): void {
+    this.waitingBytes += bytes;
+    this.totals.bytes += bytes;
   }
 
   /**
@@ -196,7 +215,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       this.pending.delete(handler);
       const limit = limitFor(handler);
       const entries: PendingEntry<R>[] = [];
-      let dataBytes = 0;
+      let bytes = 0;
       pending.promote(now - MAX_REPEAT_AGE_MS);
       for (const [key, entry] of pending.inOrder()) {
         if (entries.length >= limit) break;
@@ -205,7 +224,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
         if (isLost(entry)) continue;
         entries.push(entry);
         if (handler.merge) this.rememberTaken(key, now);
-        dataBytes += entry.dataBytes ?? 0;
+        bytes += bytesOf(entry);
       }
       // Behind the other handlers of this portal, so that a flood for one does not starve them.
       if (pending.size > 0) this.pending.set(handler, pending);
@@ -214,11 +233,12 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
       this.inFlight = {
         events: entries.reduce((sum, { receipts }) => sum + receipts.length, 0),
         oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
-        dataBytes,
+        bytes,
         takenAt: performance.now(),
         isLarge: entries.length >= handler.maxEntries / 2,
       };
       this.totals.events += this.inFlight.events;
+      this.totals.bytes += bytes;
       this.totals.addTime(this.inFlight.oldestAt);
       return { memberId: this.memberId, handler, entries };
     }
@@ -257,6 +277,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     if (this.inFlight.isLarge)
       this.lastMsPerEvent = (performance.now() - this.inFlight.takenAt) / this.inFlight.events;
     this.totals.events -= this.inFlight.events;
+    this.totals.bytes -= this.inFlight.bytes;
     this.totals.removeTime(this.inFlight.oldestAt);
     this.inFlight = undefined;
   }
@@ -296,7 +317,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     for (const [handler, pending] of this.pending) {
       for (const [key, entry] of pending.inOrder()) {
         this.countOut(entry);
-        entry.receipts = entry.receipts.filter(({ lost }) => !lost);
+        dropLostReceipts(entry);
         if (entry.receipts.length === 0) pending.delete(key);
         else this.countIn(entry);
       }
@@ -304,15 +325,17 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     }
   }
 
-  private countIn({ receipts, view, dataBytes = 0 }: PendingEntry<R>): void {
-    this.waitingDataBytes += dataBytes;
+  private countIn(entry: PendingEntry<R>): void {
+    const { receipts, view } = entry;
+    this.countBytes(bytesOf(entry));
     this.waitingEvents += receipts.length;
     this.totals.events += receipts.length;
     this.totals.addTime(view.firstSeenAt);
   }
 
-  private countOut({ receipts, view, dataBytes = 0 }: PendingEntry<R>): void {
-    this.waitingDataBytes -= dataBytes;
+  private countOut(entry: PendingEntry<R>): void {
+    const { receipts, view } = entry;
+    this.countBytes(-bytesOf(entry));
     this.waitingEvents -= receipts.length;
     this.totals.events -= receipts.length;
     this.totals.removeTime(view.firstSeenAt);

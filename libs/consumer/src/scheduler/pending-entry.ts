@@ -7,6 +7,8 @@ export interface LaneReceipt {
   readonly lost: boolean;
   /** How often it was delivered before and came back unsettled. */
   readonly deliveryCount: number;
+  /** Bytes of its message, where it is large. */
+  readonly heldBytes?: number;
 }
 
 /** Waiting events that are handled as one. */
@@ -21,6 +23,8 @@ export interface PendingEntry<R> {
   traceparents?: string[];
   /** Memory that `view.data` takes; undefined without data. */
   dataBytes?: number;
+  /** Of the large messages among its receipts; undefined without one. */
+  contentBytes?: number;
   /** `ts` of the event that the data are of. */
   dataTs?: number;
   /** Its handler has postponed it: it comes first in the next batch, and is not postponed again. */
@@ -30,7 +34,12 @@ export interface PendingEntry<R> {
 const MAX_TRACEPARENTS = 8;
 
 /** @param dataBytes size of the event's data; 0 if they are not kept */
-export function newEntry<R>(key: string, event: PortalEvent, receipt: R, dataBytes: number): PendingEntry<R> {
+export function newEntry<R extends LaneReceipt>(
+  key: string,
+  event: PortalEvent,
+  receipt: R,
+  dataBytes: number,
+): PendingEntry<R> {
   const { traceparent } = event;
   const view: PortalEntry = {
     entity: event.entity ?? event.id,
@@ -44,6 +53,7 @@ export function newEntry<R>(key: string, event: PortalEvent, receipt: R, dataByt
   if (event.source !== undefined) entry.source = event.source;
   if (traceparent !== undefined) entry.traceparents = [traceparent];
   if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
+  countContent(entry, receipt.heldBytes);
   return entry;
 }
 
@@ -57,6 +67,7 @@ export function addToEntry<R extends LaneReceipt>(
   if (event.source !== entry.source) delete entry.source;
   if (event.traceparent !== undefined) addTraces(entry, [event.traceparent]);
   if (dataBytes > 0) keepLatestData(entry, event, dataBytes);
+  countContent(entry, receipt.heldBytes);
   mergeView(entry.view, { names: [event.name], firstSeenAt: event.receivedAt, lastTs: event.ts });
 }
 
@@ -66,6 +77,7 @@ export function mergeEntries<R>(earlier: PendingEntry<R>, later: PendingEntry<R>
   earlier.receipts = earlier.receipts.concat(later.receipts);
   if (later.source !== earlier.source) delete earlier.source;
   if (later.traceparents) addTraces(earlier, later.traceparents);
+  countContent(earlier, later.contentBytes);
   const { dataBytes, dataTs, view } = later;
   if (view.data && dataBytes !== undefined && dataTs !== undefined)
     keepLatestData(earlier, { data: view.data, ts: dataTs, eventId: view.eventId }, dataBytes);
@@ -84,6 +96,23 @@ function keepLatestData<R>(
   entry.view.data = data;
   if (eventId === undefined) delete entry.view.eventId;
   else entry.view.eventId = eventId;
+}
+
+/** Memory that the entry keeps: its data, and its large messages, which it may have to send on. */
+export function bytesOf<R>({ dataBytes = 0, contentBytes = 0 }: PendingEntry<R>): number {
+  return dataBytes + contentBytes;
+}
+
+/** Drops the messages that will be redelivered. */
+export function dropLostReceipts(entry: PendingEntry<LaneReceipt>): void {
+  entry.receipts = entry.receipts.filter(({ lost }) => !lost);
+  delete entry.contentBytes;
+  for (const { heldBytes } of entry.receipts) countContent(entry, heldBytes);
+}
+
+function countContent<R>(entry: PendingEntry<R>, bytes = 0): void {
+  // A property more for each entry would take memory where there is nothing to count.
+  if (bytes > 0) entry.contentBytes = (entry.contentBytes ?? 0) + bytes;
 }
 
 /** All of its messages will be redelivered. */
