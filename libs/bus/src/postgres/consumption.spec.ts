@@ -23,9 +23,17 @@ describe('fetches of the PostgreSQL bus', () => {
   let bus: EventBus;
   const clients: pg.Client[] = [];
   const settled: string[] = [];
+  /** Deliveries of one turn of the event loop, which are those of one fetch. */
+  const perTurn: number[] = [];
+  let inTurn = 0;
+  const endTurn = (): void => {
+    perTurn.push(inTurn);
+    inTurn = 0;
+  };
 
   beforeEach(async () => {
     settled.length = 0;
+    perTurn.length = 0;
     database = await freshDatabase('libs/bus');
     await open();
   });
@@ -45,7 +53,10 @@ describe('fetches of the PostgreSQL bus', () => {
     await bus.consume({
       consumer,
       names: ['ONCRMCONTACTUPDATE'],
-      receive: ({ event, receipt }) => void receipt.done().then(() => settled.push(event.id)),
+      receive: ({ event, receipt }) => {
+        if (inTurn++ === 0) setImmediate(endTurn);
+        void receipt.done().then(() => settled.push(event.id));
+      },
     });
   }
 
@@ -70,6 +81,22 @@ describe('fetches of the PostgreSQL bus', () => {
     for (let round = 0; round < 5; round += 1) await publishAndSettle(1);
     await slow.query('COMMIT');
     await eventually(() => expect(settled).toContain(late.id), soon);
+  });
+
+  it('take large messages a few at a time, of all shards, each once', async () => {
+    await publishAndSettle(1);
+    const inserting = await connect();
+    const events = Array.from({ length: 200 }, (_, index) =>
+      anEvent({ memberId: `m${index % 7}`, data: { TEXT: 'x'.repeat(index % 4 === 0 ? 10 : 250_000) } }),
+    );
+    await inserting.query('BEGIN');
+    for (const event of events)
+      await inserting.query(INSERT_SQL, [consumer, shardOf(event.memberId), encodeMessage(event).toString()]);
+    await inserting.query('COMMIT');
+    await eventually(() => expect(settled).toHaveLength(201));
+    expect(new Set(settled).size).toBe(201);
+    // 16 MB of 256 kB each, and a quarter as many that are small.
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual(64 + 22);
   });
 
   it('find an event of which nobody notified them', async () => {

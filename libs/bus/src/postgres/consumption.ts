@@ -254,7 +254,9 @@ class ConsumeSession implements Session, SettleContext {
     for (const [shard, free] of this.room) {
       if (free > 0) limits.set(shard, Math.min(free, MAX_ROWS_PER_SHARD));
     }
-    const { snapshot, rows } = await fetchRows(this.client, this.consumer, limits, this.cursors);
+    const { snapshot, isCut, rows } = await fetchRows(this.client, this.consumer, limits, this.cursors);
+    // Before the last row no due row is left where a shard had room.
+    const cutAt = isCut ? rows.at(-1)?.availableAt : undefined;
     const fetched = new Map<number, { count: number; last: number }>();
     for (const { shard, availableAt } of rows) {
       fetched.set(shard, { count: (fetched.get(shard)?.count ?? 0) + 1, last: availableAt });
@@ -263,9 +265,9 @@ class ConsumeSession implements Session, SettleContext {
     for (const [shard, limit] of limits) {
       const { count = 0, last } = fetched.get(shard) ?? {};
       const isLimited = count >= limit;
-      if (isLimited) this.backlogged.add(shard);
+      if (isLimited || isCut) this.backlogged.add(shard);
       else this.backlogged.delete(shard);
-      reached.set(shard, isLimited ? last : undefined);
+      reached.set(shard, isLimited ? last : cutAt);
     }
     this.cursors.advance(snapshot, reached);
     return rows;
@@ -336,15 +338,22 @@ interface MessageRow {
 
 /** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
 const MAX_ROWS_PER_SHARD = 1_000;
+/** Maximum bytes of all rows in one result: a portal may send events of 256 kB. */
+const MAX_FETCH_BYTES = 16 * 1024 * 1024;
+/** What a compressed row is taken for: its size is not known before it is read. */
+const MAX_ROW_BYTES = 256 * 1024;
 
 // This session holds the shard's lease, so no other process fetches these rows and no row lock or SKIP LOCKED is needed.
 // No join: for a table that was empty when it was analyzed, the planner would read all of it for each row.
 // One row comes without a message when there is none: the snapshot is needed in any case.
 const FETCH_SQL = `
   WITH next AS MATERIALIZED (
-    SELECT m.id FROM unnest($2::int[], $3::int[], $4::float8[]) AS room (shard, free, cursor)
+    SELECT m.id, sum(m.bytes) OVER (ORDER BY m.available_at, m.id) - m.bytes < ${MAX_FETCH_BYTES} AS fits
+    FROM unnest($2::int[], $3::int[], $4::float8[]) AS room (shard, free, cursor)
     CROSS JOIN LATERAL (
-      SELECT id FROM bus.messages
+      SELECT id, available_at,
+             CASE WHEN pg_column_compression(content) IS NULL THEN pg_column_size(content) ELSE ${MAX_ROW_BYTES} END AS bytes
+      FROM bus.messages
       WHERE consumer = $1 AND shard = room.shard AND NOT taken AND available_at <= now()
         AND available_at >= timestamptz 'epoch' + room.cursor * interval '1 microsecond'
       ORDER BY available_at, id
@@ -352,10 +361,11 @@ const FETCH_SQL = `
     ) AS m
   ), took AS (
     UPDATE bus.messages SET taken = true, deliveries = deliveries + 1
-    WHERE id = ANY (ARRAY(SELECT id FROM next))
+    WHERE id = ANY (ARRAY(SELECT id FROM next WHERE fits))
     RETURNING *
   )
   SELECT concat_ws(' ', (extract(epoch FROM now()) * 1000000)::bigint, pg_snapshot_xmin(seen),
+           (EXISTS (SELECT FROM next WHERE NOT fits))::int,
            CASE WHEN $5 THEN pg_current_xact_id() ELSE pg_current_xact_id_if_assigned() END)
            AS snapshot,
          id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
@@ -371,7 +381,7 @@ async function fetchRows(
   consumer: string,
   limits: ReadonlyMap<number, number>,
   cursors: FetchCursors,
-): Promise<{ snapshot: FetchSnapshot; rows: MessageRow[] }> {
+): Promise<{ snapshot: FetchSnapshot; isCut: boolean; rows: MessageRow[] }> {
   const wanted = [...limits.keys()];
   const { rows } = await client.query<FetchedRow | { id: null; snapshot: string }>({
     name: 'bus-take',
@@ -384,9 +394,10 @@ async function fetchRows(
       cursors.needsId,
     ],
   });
-  const [at = 0, xmin = 0, xid] = (rows[0]?.snapshot ?? '').split(' ').map(Number);
+  const [at = 0, xmin = 0, cut = 0, xid] = (rows[0]?.snapshot ?? '').split(' ').map(Number);
   return {
     snapshot: { at, xmin, xid },
+    isCut: cut === 1,
     rows: rows.flatMap((row) =>
       row.id === null ? [] : { ...row, firstFailedAt: row.firstFailedAt ?? undefined },
     ),
