@@ -14,13 +14,13 @@ export interface AdaptiveBatching {
   offlineMs: number;
 }
 
-/** The batches of a flood begin after 0.2, 1 and 6 s, then: only two are small. */
+/** The batches of a flood begin after 0.2, 1.2 and 5.2 s: only two are small. */
 const GROWTH = 5;
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
   firstMs: 200,
-  maxMs: 6_000,
+  maxMs: 4_000,
   lingerMs: 500,
   lingerPerEntryMs: 10,
   offlineMs: 2_000,
