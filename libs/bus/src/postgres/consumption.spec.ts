@@ -95,8 +95,8 @@ describe('fetches of the PostgreSQL bus', () => {
     await inserting.query('COMMIT');
     await eventually(() => expect(settled).toHaveLength(201));
     expect(new Set(settled).size).toBe(201);
-    // 16 MB of 256 kB each, and a quarter as many that are small.
-    expect(Math.max(...perTurn)).toBeLessThanOrEqual(64 + 22);
+    // Of each shard one megabyte, and what is small between them.
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual(7 * 8);
   });
 
   it('find an event of which nobody notified them', async () => {

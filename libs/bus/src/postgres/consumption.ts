@@ -254,9 +254,7 @@ class ConsumeSession implements Session, SettleContext {
     for (const [shard, free] of this.room) {
       if (free > 0) limits.set(shard, Math.min(free, MAX_ROWS_PER_SHARD));
     }
-    const { snapshot, isCut, rows } = await fetchRows(this.client, this.consumer, limits, this.cursors);
-    // Before the last row no due row is left where a shard had room.
-    const cutAt = isCut ? rows.at(-1)?.availableAt : undefined;
+    const { snapshot, cut, rows } = await fetchRows(this.client, this.consumer, limits, this.cursors);
     const fetched = new Map<number, { count: number; last: number }>();
     for (const { shard, availableAt } of rows) {
       fetched.set(shard, { count: (fetched.get(shard)?.count ?? 0) + 1, last: availableAt });
@@ -264,10 +262,11 @@ class ConsumeSession implements Session, SettleContext {
     const reached = new Map<number, number | undefined>();
     for (const [shard, limit] of limits) {
       const { count = 0, last } = fetched.get(shard) ?? {};
-      const isLimited = count >= limit;
-      if (isLimited || isCut) this.backlogged.add(shard);
+      const isLimited = count >= limit || cut.has(shard);
+      if (isLimited) this.backlogged.add(shard);
       else this.backlogged.delete(shard);
-      reached.set(shard, isLimited ? last : cutAt);
+      // Without one, somebody else has deleted what was to be taken: it is read from there again.
+      if (!isLimited || last !== undefined) reached.set(shard, isLimited ? last : undefined);
     }
     this.cursors.advance(snapshot, reached);
     return rows;
@@ -338,21 +337,24 @@ interface MessageRow {
 
 /** Maximum rows per shard in one result: bounds the memory of a start with a long backlog. */
 const MAX_ROWS_PER_SHARD = 1_000;
-/** Maximum bytes of all rows in one result: a portal may send events of 256 kB. */
+/** Maximum bytes of all rows in one result, in equal parts for the shards; one row of each is taken however large it is. */
 const MAX_FETCH_BYTES = 16 * 1024 * 1024;
-/** What a compressed row is taken for: its size is not known before it is read. */
-const MAX_ROW_BYTES = 256 * 1024;
+/** Of an event of 256 kB, whose control characters take six bytes each in JSON. */
+const MAX_ROW_BYTES = 6 * 256 * 1024;
 
 // This session holds the shard's lease, so no other process fetches these rows and no row lock or SKIP LOCKED is needed.
 // No join: for a table that was empty when it was analyzed, the planner would read all of it for each row.
 // One row comes without a message when there is none: the snapshot is needed in any case.
 const FETCH_SQL = `
   WITH next AS MATERIALIZED (
-    SELECT m.id, sum(m.bytes) OVER (ORDER BY m.available_at, m.id) - m.bytes < ${MAX_FETCH_BYTES} AS fits
+    SELECT m.id, room.shard,
+           sum(m.bytes) OVER (PARTITION BY room.shard ORDER BY m.available_at, m.id) - m.bytes
+             < ${MAX_FETCH_BYTES} / cardinality($2::int[]) AS fits
     FROM unnest($2::int[], $3::int[], $4::float8[]) AS room (shard, free, cursor)
     CROSS JOIN LATERAL (
       SELECT id, available_at,
-             CASE WHEN pg_column_compression(content) IS NULL THEN pg_column_size(content) ELSE ${MAX_ROW_BYTES} END AS bytes
+             LEAST(${MAX_ROW_BYTES}, pg_column_size(content)
+               * CASE pg_column_compression(content) WHEN 'pglz' THEN 90 WHEN 'lz4' THEN 256 ELSE 1 END) AS bytes
       FROM bus.messages
       WHERE consumer = $1 AND shard = room.shard AND NOT taken AND available_at <= now()
         AND available_at >= timestamptz 'epoch' + room.cursor * interval '1 microsecond'
@@ -365,7 +367,7 @@ const FETCH_SQL = `
     RETURNING *
   )
   SELECT concat_ws(' ', (extract(epoch FROM now()) * 1000000)::bigint, pg_snapshot_xmin(seen),
-           (EXISTS (SELECT FROM next WHERE NOT fits))::int,
+           coalesce((SELECT string_agg(DISTINCT shard::text, ',') FROM next WHERE NOT fits), '-'),
            CASE WHEN $5 THEN pg_current_xact_id() ELSE pg_current_xact_id_if_assigned() END)
            AS snapshot,
          id, shard, content::text AS content, attempts, deliveries - 1 AS "deliveryCount",
@@ -381,7 +383,7 @@ async function fetchRows(
   consumer: string,
   limits: ReadonlyMap<number, number>,
   cursors: FetchCursors,
-): Promise<{ snapshot: FetchSnapshot; isCut: boolean; rows: MessageRow[] }> {
+): Promise<{ snapshot: FetchSnapshot; cut: ReadonlySet<number>; rows: MessageRow[] }> {
   const wanted = [...limits.keys()];
   const { rows } = await client.query<FetchedRow | { id: null; snapshot: string }>({
     name: 'bus-take',
@@ -394,10 +396,10 @@ async function fetchRows(
       cursors.needsId,
     ],
   });
-  const [at = 0, xmin = 0, cut = 0, xid] = (rows[0]?.snapshot ?? '').split(' ').map(Number);
+  const [at = 0, xmin = 0, cut = '-', xid] = (rows[0]?.snapshot ?? '').split(' ');
   return {
-    snapshot: { at, xmin, xid },
-    isCut: cut === 1,
+    snapshot: { at: Number(at), xmin: Number(xmin), xid: xid === undefined ? undefined : Number(xid) },
+    cut: new Set(cut === '-' ? [] : cut.split(',').map(Number)),
     rows: rows.flatMap((row) =>
       row.id === null ? [] : { ...row, firstFailedAt: row.firstFailedAt ?? undefined },
     ),

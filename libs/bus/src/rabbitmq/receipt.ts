@@ -38,6 +38,9 @@ export type KeptContent = string | Buffer;
 /** Larger ones stay outside the heap. */
 const MAX_TEXT_BYTES = 2_048;
 
+/** Most messages are smaller: the prefetch bounds what they take. */
+const SMALL_BYTES = 512;
+
 /** Copies the content, a view into a far larger socket buffer that must not be held for hours. */
 export function keepContent(content: Buffer): KeptContent {
   if (content.length <= MAX_TEXT_BYTES) return content.toString('latin1');
@@ -74,8 +77,8 @@ export class RabbitReceipt implements Receipt {
     return !this.channel.open;
   }
   get heldBytes(): number {
-    const { content } = this.message;
-    return typeof content === 'string' ? 0 : content.length;
+    const { length } = this.message.content;
+    return length > SMALL_BYTES ? length : 0;
   }
 
   async done(): Promise<void> {

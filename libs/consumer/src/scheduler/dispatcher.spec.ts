@@ -759,7 +759,7 @@ describe('the dispatcher', () => {
     await eventually(() => {
       for (const { receipt } of taken) expect(receipt.settled).toEqual([{ as: 'done' }]);
     });
-    expect(excess.receipt.settled).toEqual([{ as: 'defer', afterMs: 5_000 }]);
+    expect(excess.receipt.settled).toEqual([{ as: 'defer', afterMs: 30_000 }]);
     expect(entries.map(({ entityId, data }) => [entityId, data !== undefined])).toEqual([
       ['1', true],
       ['3', false],
@@ -785,6 +785,37 @@ describe('the dispatcher', () => {
     const again = withMuchData('1', 'portal-11');
     dispatcher.receive(again.delivery);
     await eventually(() => expect(again.receipt.settled).toEqual([{ as: 'done' }]));
+    await dispatcher.drain();
+  });
+
+  it('counts the arrays in which V8 keeps the values of keys that are numbers', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))]);
+    // 14 kB of a form, and 14 MB in memory.
+    const many = Object.fromEntries(Array.from({ length: 990 }, (_, index) => [`k${index}`, { 999: '' }]));
+    const sent = ['1', '2'].map((entityId) =>
+      recorded(anEvent({ entityId, data: { FIELDS: { ID: entityId }, a: many } })),
+    );
+    for (const { delivery } of sent) dispatcher.receive(delivery);
+    expect(sent.map(({ receipt }) => receipt.settled)).toEqual([[], [{ as: 'defer', afterMs: 30_000 }]]);
+    release.resolve();
+    await dispatcher.drain();
+  });
+
+  it('leaves room for another portal, however many take what they can get', async () => {
+    const release = deferred<void>();
+    const dispatcher = dispatch([handler(() => release.promise.then(() => []))]);
+    const sendLarge = (memberId: string, entityId: string) => {
+      const large = recorded(
+        anEvent({ memberId, entityId, data: { FIELDS: { ID: entityId, TEXT: 'x'.repeat(250_000) } } }),
+      );
+      dispatcher.receive(large.delivery);
+      return large.receipt.settled;
+    };
+    for (let id = 0; id < 100; id++)
+      for (let portal = 0; portal < 20; portal++) sendLarge(`greedy-${portal}`, `${id}`);
+    expect(sendLarge('another', '1')).toEqual([]);
+    release.resolve();
     await dispatcher.drain();
   });
 

@@ -69,7 +69,7 @@ const DEFAULT_MAX_BATCHES = 128;
 const LANE_SHARE = 0.9;
 /** After a full batch of a full lane: what it held back in the bus comes in the place of its deliveries. */
 const REFILL_MS = 250;
-/** Of an event for whose data all lanes together have no room. */
+/** At least, of an event for whose data there is no room. */
 const LARGE_DEFERRAL_MS = 30_000;
 const MAX_LARGEST = 10;
 const DEFAULT_HOLD_MS = 60_000;
@@ -163,6 +163,8 @@ export class Dispatcher {
     if (!isRepeat && lane.unsettled >= this.laneCap) this.deferRepeat(lane, now);
     if (!this.addTo(lane, handler, event, receipt)) {
       this.defer(lane, receipt, now, isRepeat);
+      // The lane may be a new one, which has nothing.
+      this.schedulePump();
       return;
     }
     if (event.source !== 'offline' || !handler.merge) this.endOffline(event.memberId);
@@ -241,13 +243,12 @@ export class Dispatcher {
     now: number,
     isRepeat: boolean,
   ): void {
-    const afterMs = this.returns.deferralMs(memberId, now, isRepeat, work);
-    // What is large costs the bus as much each time.
-    const isForBytes = unsettled < this.laneCap && this.lanes.isCrowded;
+    // Not because of its number: what is large costs the bus as much each time.
+    const minMs = unsettled < this.laneCap ? LARGE_DEFERRAL_MS : 0;
     this.settler.defer(
       memberId,
       receipt,
-      isForBytes ? Math.max(afterMs, LARGE_DEFERRAL_MS) : afterMs,
+      this.returns.deferralMs(memberId, now, isRepeat, work, minMs),
       isRepeat,
     );
   }

@@ -103,6 +103,8 @@ const MAX_DEFERRAL_MS = 120_000;
 /** Of the time that a full lane has work for: what is deferred so long finds room, and the lane never runs empty meanwhile. */
 const SHARE_OF_WORK = 0.7;
 
+const NO_WORK: LaneWork = { ms: 0, msPerEvent: 0 };
+
 interface ReturnGroup {
   dueAt: number;
   events: number;
@@ -164,13 +166,9 @@ export class ExpectedReturns {
    * may free capacity within seconds; but a large flood comes back slowly, and faster as it shrinks.
    * @param isRepeat leaves the shorter tier to those that wait to be handled for the first time
    * @param work of the lane: what would find it full again comes later
+   * @param minMs no shorter tier
    */
-  deferralMs(
-    memberId: string,
-    now: number,
-    isRepeat = false,
-    work: LaneWork = { ms: 0, msPerEvent: 0 },
-  ): number {
+  deferralMs(memberId: string, now: number, isRepeat = false, work: LaneWork = NO_WORK, minMs = 0): number {
     const groups = this.groups.get(memberId) ?? [];
     const before = isRepeat
       ? groups.reduce((sum, { dueAt, fresh }) => sum + (dueAt > now ? fresh : 0), 0)
@@ -181,7 +179,7 @@ export class ExpectedReturns {
       const [from, to] = [now + afterMs, now + delayMs];
       const longerMs = DEFERRALS[index + 1]?.delayMs ?? MAX_DEFERRAL_MS;
       afterMs = delayMs;
-      if (longerMs <= soonestMs) continue;
+      if (longerMs <= soonestMs || delayMs < minMs) continue;
       const due = groups.filter(({ dueAt }) => dueAt > from && dueAt <= to);
       const count = due.reduce((sum, each) => sum + (isForRepeats ? each.events : each.fresh), 0);
       if (count < max && (isForRepeats || !isRepeat)) return delayMs;
@@ -196,7 +194,7 @@ export class ExpectedReturns {
     if (!groups || !group) return false;
     group.events -= 1;
     // What was no repeat when it was sent may have become one.
-    group.fresh = Math.min(isRepeat ? group.fresh : group.fresh - 1, group.events);
+    group.fresh = Math.max(0, Math.min(isRepeat ? group.fresh : group.fresh - 1, group.events));
     return group.events === 0 && this.remainingMs(memberId, now) === 0;
   }
 
@@ -311,6 +309,8 @@ export class StallWatch {
 
   private look(now: number): void {
     if (now - this.seenAt > STALL_MS) this.pausedUntil = now + PAUSE_MS;
+    // The clock was set back.
+    if (now < this.seenAt) this.pausedUntil = 0;
     this.seenAt = now;
   }
 }

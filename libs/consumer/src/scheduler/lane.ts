@@ -38,7 +38,7 @@ const MAX_LANE_BYTES = 8 * 1024 * 1024;
 /** With so much data a batch need not wait for more. */
 const MUCH_DATA_BYTES = MAX_LANE_BYTES / 2;
 /** That all lanes keep: portals may be many, and some of them one person's. */
-export const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 64 * 1024 * 1024;
 /** A lane with no more has room however much the others keep. */
 const SMALL_LANE_BYTES = 16 * 1024;
 /** Keys that a lane remembers of its batches: four of the largest, about a megabyte. */
@@ -191,13 +191,16 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return true;
   }
 
-  /** One event always has room in a lane, however large, if all lanes together have room. */
+  /**
+   * A lane may keep as much as is free beside all lanes: however many portals take what they can get, another one finds
+   * as much. One event has room, however large, where nothing else is kept.
+   */
   private hasRoomFor(bytes: number, replacedBytes: number): boolean {
-    const others = this.waitingBytes + (this.inFlight?.bytes ?? 0) - replacedBytes;
-    if (others + bytes <= SMALL_LANE_BYTES) return true;
+    const own = this.waitingBytes + (this.inFlight?.bytes ?? 0) - replacedBytes;
     const all = this.totals.bytes - replacedBytes;
-    if (all > 0 && all + bytes > MAX_BYTES) return false;
-    return others === 0 || others + bytes <= MAX_LANE_BYTES;
+    if (own + bytes <= SMALL_LANE_BYTES || all === 0) return true;
+    const freeBytes = MAX_BYTES - all;
+    return own === 0 ? bytes <= freeBytes : own + bytes <= Math.min(MAX_LANE_BYTES, freeBytes);
   }
 
   private countBytes(bytes: number): void {
@@ -235,7 +238,7 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
         oldestAt: Math.min(...entries.map(({ view }) => view.firstSeenAt)),
         bytes,
         takenAt: performance.now(),
-        isLarge: entries.length >= handler.maxEntries / 2,
+        isLarge: entries.length >= handler.maxEntries / 2 || bytes > MUCH_DATA_BYTES,
       };
       this.totals.events += this.inFlight.events;
       this.totals.bytes += bytes;
@@ -423,13 +426,19 @@ class PendingEntries<R> {
 /** What a tree, a text or a key takes beside its characters, about. */
 const NODE_BYTES = 48;
 
+/** V8 keeps the values of keys that are numbers in an array up to the largest of them, and half as long again, until it is far larger than what it holds. */
+const BYTES_PER_INDEX = 12;
+const MAX_INDEX = 5_000;
+
 /** Memory that the data take, at most: a character of a text beyond Latin-1 takes two bytes. */
 function sizeOf(tree: FormTree): number {
   let bytes = NODE_BYTES;
+  let largestIndex = 0;
   for (const key in tree) {
     const value = tree[key];
     bytes += NODE_BYTES + 2 * key.length;
+    if (/^\d{1,4}$/.test(key)) largestIndex = Math.max(largestIndex, Number(key));
     if (value !== undefined) bytes += typeof value === 'string' ? 2 * value.length : sizeOf(value);
   }
-  return bytes;
+  return bytes + BYTES_PER_INDEX * Math.min(largestIndex, MAX_INDEX);
 }

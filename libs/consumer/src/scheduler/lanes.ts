@@ -1,5 +1,5 @@
 import { LaneTotals } from './lane-totals.js';
-import { Lane, type LaneRules, MAX_BYTES } from './lane.js';
+import { Lane, type LaneRules } from './lane.js';
 import type { LaneReceipt } from './pending-entry.js';
 
 /** Decides which portal is next: one lane per portal with work, at most one batch of it in flight, round-robin. */
@@ -46,11 +46,6 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
   /** Of event data and of large messages, that all lanes keep. */
   get bytes(): number {
     return this.totals.bytes;
-  }
-
-  /** The lanes keep so much that some find no room. */
-  get isCrowded(): boolean {
-    return this.bytes > MAX_BYTES / 2;
   }
 
   /** The portals with the most events, waiting or in flight, the most first. Visits each lane, and no event. */
