@@ -44,7 +44,8 @@ describe('the totals of the lanes', () => {
   it('equal what a walk over every lane counts, after any operations', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
-        const lanes = new Lanes<LaneRules, Slip>();
+        const totals = new LaneTotals();
+        const lanes = new Lanes<LaneRules, Slip>(totals);
         const known = new Map<string, TestLane>();
         const slips: Slip[] = [];
         /** Lanes between `next` and `release`, each with its batch until that is handled. */
@@ -105,7 +106,7 @@ describe('the totals of the lanes', () => {
             waiting += receipts.length;
             oldestAt = Math.min(oldestAt, view.firstSeenAt);
           }
-          expect(lanes.bytes).toBe(bytes);
+          expect(totals.bytes).toBe(bytes);
           expect(lanes.summary()).toMatchObject({
             waiting,
             oldestAt: oldestAt === Infinity ? undefined : oldestAt,

@@ -428,6 +428,7 @@ const NODE_BYTES = 48;
 
 /** V8 keeps the values of keys that are numbers in an array up to the largest of them, and half as long again, until it is far larger than what it holds. */
 const BYTES_PER_INDEX = 12;
+/** Beyond it such an array is a table of what it holds. */
 const MAX_INDEX = 5_000;
 
 /** Memory that the data take, at most: a character of a text beyond Latin-1 takes two bytes. */

@@ -8,7 +8,8 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
   /** Lanes that have work and are not in flight; the order of insertion is the round-robin order. */
   private readonly waiting = new Set<Lane<H, R>>();
   private readonly inFlight = new Set<Lane<H, R>>();
-  private readonly totals = new LaneTotals();
+
+  constructor(private readonly totals = new LaneTotals()) {}
 
   /** The portal's lane, created on demand; the caller must add work at once. */
   of(memberId: string): Lane<H, R> {
@@ -41,11 +42,6 @@ export class Lanes<H extends LaneRules, R extends LaneReceipt> {
     lane.handled();
     if (lane.isEmpty) this.lanes.delete(lane.memberId);
     else this.waiting.add(lane);
-  }
-
-  /** Of event data and of large messages, that all lanes keep. */
-  get bytes(): number {
-    return this.totals.bytes;
   }
 
   /** The portals with the most events, waiting or in flight, the most first. Visits each lane, and no event. */
