@@ -13,6 +13,7 @@ const APOSTROPHES = new RegExp(APOSTROPHE, 'gu');
 const MAX_CHARACTERS = 2_000;
 /** Most names; Unicode's properties need not be looked up for them. */
 const ASCII = /^[\x20-\x7E]*$/;
+const ASCII_LETTER = /[A-Za-z]/;
 
 /** Case mapping of a language where it differs from Unicode's default. */
 interface Spelling {
@@ -49,6 +50,9 @@ export class Letters {
 
   /** Only the first cased letter changes, to title case. */
   title(word: string): string {
+    const { capital, start: ownStart } = this.spelling;
+    if (!capital && !ownStart && ASCII.test(word))
+      return word.replace(ASCII_LETTER, (letter) => letter.toUpperCase());
     const end = this.endOfFirst(word);
     const start = Array.from(word.slice(0, end), (letter) => this.titleLetter(letter));
     return start.join('') + word.slice(end);

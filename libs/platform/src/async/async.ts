@@ -1,4 +1,4 @@
-import { setImmediate, setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** Waits. Resolves early, without an error, when the signal aborts. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
@@ -50,13 +50,14 @@ export async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promi
 
 /**
  * For a long computation in a loop, which would block the event loop: the returned function, awaited in each iteration,
- * yields to other callbacks after some milliseconds of computation.
+ * yields to other callbacks after some milliseconds of computation, and for as long. An event of another portal has some
+ * twenty turns of the event loop from its arrival to its write, and would wait in each of them.
  */
-export function createEventLoopYielder(turnMs = 5): () => Promise<void> {
+export function createEventLoopYielder(turnMs = 3): () => Promise<void> {
   let beganAt = performance.now();
   return async () => {
     if (performance.now() - beganAt < turnMs) return;
-    await setImmediate();
+    await delay(turnMs);
     beganAt = performance.now();
   };
 }
