@@ -68,11 +68,13 @@ describe('ContactNamesController', () => {
       .formatNames({ memberId: portal.memberId, entries: ids.map(entryOf) });
   }
 
-  async function handleWhile(hasMore: boolean, ids: readonly string[]) {
+  async function handleWhile(waiting: number, ids: readonly string[]) {
     await portal.fill('contact', ids.length, { name: 'jOHN' });
-    return module
-      .get(ContactNamesController)
-      .formatNames({ memberId: portal.memberId, entries: ids.map(entryOf), hasMore: () => hasMore });
+    return module.get(ContactNamesController).formatNames({
+      memberId: portal.memberId,
+      entries: ids.map(entryOf),
+      hasMore: (atLeast = 1) => waiting >= atLeast,
+    });
   }
 
   it('writes the fields that differ, and none that do not', async () => {
@@ -158,7 +160,7 @@ describe('ContactNamesController', () => {
     const fifty = Array.from({ length: 50 }, (_, index) => String(index + 1));
 
     it('postpones what does not fill the last one while more waits, and remembers none of it', async () => {
-      expect(await handleWhile(true, [...fifty, '51', '52'])).toEqual([
+      expect(await handleWhile(1, [...fifty, '51', '52'])).toEqual([
         { entity: 'CRMCONTACT:51', isPostponed: true },
         { entity: 'CRMCONTACT:52', isPostponed: true },
       ]);
@@ -168,11 +170,16 @@ describe('ContactNamesController', () => {
     });
 
     it('writes all where nothing waits, and where there is no whole request', async () => {
-      expect(await handleWhile(false, [...fifty, '51'])).toEqual([]);
+      expect(await handleWhile(0, [...fifty, '51'])).toEqual([]);
       expect(await updates()).toHaveLength(51);
       await newPortal();
-      expect(await handleWhile(true, fifty.slice(0, 49))).toEqual([]);
+      expect(await handleWhile(24, fifty.slice(0, 49))).toEqual([]);
       expect(await updates()).toHaveLength(49);
+    });
+
+    it('postpones the first contact of a flood, which would have a request of its own', async () => {
+      expect(await handleWhile(25, ['1'])).toEqual([{ entity: 'CRMCONTACT:1', isPostponed: true }]);
+      expect(await updates()).toEqual([]);
     });
   });
 

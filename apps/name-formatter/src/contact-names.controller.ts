@@ -52,7 +52,7 @@ export class ContactNamesController {
     const { changes, failed } = await findChanges(entries, await readContacts(client, entries), options);
     const admitted = await this.memory.admit(memberId, changes);
     const writes = admitted.map(toWrite);
-    const { whole, left } = hasMore() ? wholeRequests(writes) : { whole: writes, left: [] };
+    const { whole, left } = wholeRequests(writes, hasMore);
     const { written, unwritten } = await writeNames(client, whole);
     await this.memory.remember(memberId, written);
     await this.counts.add(memberId, 'name-formatter', written.length);

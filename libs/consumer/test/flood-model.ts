@@ -50,7 +50,7 @@ export async function runFlood(options: FloodOptions): Promise<FloodResult> {
   portal.onEvent = (contact) => bus.publish(contact, options.echoMs);
   const handle = async ({ entries, hasMore }: PortalBatch): Promise<PostponedEntry[]> => {
     const wrong = await portal.read(entries.flatMap(({ entityId }) => entityId ?? []));
-    const isMore = wrong.length >= WRITES_PER_REQUEST && hasMore?.();
+    const isMore = hasMore?.(wrong.length < WRITES_PER_REQUEST ? WRITES_PER_REQUEST / 2 : 1);
     const left = isMore ? wrong.splice(wrong.length - (wrong.length % WRITES_PER_REQUEST)) : [];
     await portal.writeAll(wrong);
     return left.map((id) => ({ entity: `CRMCONTACT:${id}`, isPostponed: true }));

@@ -4,13 +4,19 @@ import type { Write } from './write-all.js';
 
 /**
  * The writes that fill requests of fifty, and the at most 49 that are left, which `writeAll` would send in a request that is
- * not full: a caller that expects more may keep them for later. Left are the last ones, and of an entity all or none.
- * Nothing is left where all together fill no request. So what was left before and now comes first is never left again.
+ * not full: they may be postponed until more has come. Left are the last ones, and of an entity all or none. Where all
+ * together fill no request, nothing is left unless half a request more is there. So what was left before and now comes
+ * first is never left again.
+ * @param hasMore of the batch: whether so many more entries wait
  */
-export function wholeRequests<W extends Write>(writes: readonly W[]): { whole: W[]; left: W[] } {
+export function wholeRequests<W extends Write>(
+  writes: readonly W[],
+  hasMore: (atLeast: number) => boolean,
+): { whole: W[]; left: W[] } {
   const isBatched = new Map(writes.map((write) => [write, canBatch(write.command)]));
   const batched = writes.filter((write) => isBatched.get(write));
-  if (batched.length < MAX_BATCH_COMMANDS) return { whole: [...writes], left: [] };
+  if (!hasMore(batched.length < MAX_BATCH_COMMANDS ? MAX_BATCH_COMMANDS / 2 : 1))
+    return { whole: [...writes], left: [] };
   let room = batched.length % MAX_BATCH_COMMANDS;
   const hasOwnRequest = new Set(writes.filter((write) => !isBatched.get(write)).map(({ entity }) => entity));
   const leftEntities = new Set<string>();

@@ -10,10 +10,11 @@ export interface PortalBatch<N extends BoundEventName = BoundEventName> {
   memberId: string;
   entries: PortalEntry<N>[];
   /**
-   * Whether more entries of the portal wait for this handler now, so that some may be postponed ({@link PostponedEntry}).
-   * Absent in a batch that is made by hand, as in a spec.
+   * Whether at least so many more entries of the portal (default 1) wait for this handler now, so that some may be
+   * postponed ({@link PostponedEntry}). More than one never do where an entry of this batch was postponed before: a handler
+   * that asks for them postpones no entry twice. Absent in a batch that is made by hand, as in a spec.
    */
-  hasMore?: () => boolean;
+  hasMore?: (atLeast?: number) => boolean;
 }
 
 /** Whether no names were given, so that events may be any. */

@@ -561,6 +561,33 @@ describe('the dispatcher', () => {
       expect(answers).toEqual([false, false, true, false]);
     });
 
+    it('counts those that wait, and none where an entry of the batch was postponed before', async () => {
+      const answers: (boolean | undefined)[][] = [];
+      const ask: Handle = async ({ hasMore }) => {
+        answers.push([1, 2, 3].map((atLeast) => hasMore?.(atLeast)));
+        return answers.length === 1 ? postpone('1') : [];
+      };
+      const { dispatcher } = dispatching([
+        async (batch) => {
+          for (const { delivery } of contacts('2', '3')) dispatcher.receive(delivery);
+          return ask(batch);
+        },
+        async (batch) => {
+          for (const { delivery } of contacts('4', '5', '6')) dispatcher.receive(delivery);
+          return ask(batch);
+        },
+        ask,
+      ]);
+      for (const { delivery } of contacts('1')) dispatcher.receive(delivery);
+      await eventually(() => expect(answers).toHaveLength(3));
+      await dispatcher.drain();
+      expect(answers).toEqual([
+        [true, true, false],
+        [true, false, false],
+        [false, false, false],
+      ]);
+    });
+
     it('does not say so to a probe of the circuit breaker: the next batch is one entry, too', async () => {
       const answers: (boolean | undefined)[] = [];
       let isDown = true;

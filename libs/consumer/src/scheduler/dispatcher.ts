@@ -400,8 +400,9 @@ export class Dispatcher {
     const remainingMs = (): number => {
       if (!handler.merge || this.draining || this.isAtCap(lane)) return 0;
       const now = performance.now();
-      if (lane.hasUnmergeable) return this.batching.remainingMs(memberId, now - beganAt, 0);
-      return Math.max(refilledAt - now, this.batching.remainingMs(memberId, now - beganAt, lane.entries));
+      const pending = lane.hasUnmergeable ? 0 : lane.entries;
+      const ms = this.batching.remainingMs(memberId, now - beganAt, entries.length, pending);
+      return lane.hasUnmergeable ? ms : Math.max(refilledAt - now, ms);
     };
     this.lingerTimers.start(memberId, remainingMs, () => {
       this.batching.released(memberId, !lane.isEmpty);

@@ -99,7 +99,7 @@ export class LaneProcessor {
       const poison = isExclusive ? await probe?.poison(batch) : undefined;
       const result = poison
         ? { outcomes: allFailed(batch, poison), postponed: [] }
-        : await runBatch(batch, this.options, () => this.hasMore(lane, batch));
+        : await runBatch(batch, this.options, (atLeast) => this.hasMore(lane, batch, atLeast));
       this.note(batch, result.outcomes);
       const waiting = this.settle(lane, batch, result);
       await probe?.end({ isPoison: poison !== undefined });
@@ -115,10 +115,12 @@ export class LaneProcessor {
   }
 
   /** Repeats alone are not more: most find nothing to write, and what is put back would wait for them. */
-  private hasMore(lane: PortalLane, { handler, memberId }: Batch): boolean {
+  private hasMore(lane: PortalLane, { handler, memberId, entries }: Batch, atLeast = 1): boolean {
     // Each probe of the circuit breaker has one entry, so what is put back would wait for as many batches.
     if (this.options.isDraining() || this.options.circuitBreaker.isOpen) return false;
-    return lane.hasFreshWork(handler) || (lane.hasWork(handler) && this.options.expectsFresh(memberId));
+    const fresh = lane.freshWork(handler);
+    if (atLeast > 1) return fresh >= atLeast && !entries.some(({ isPostponed }) => isPostponed);
+    return fresh > 0 || (lane.hasWork(handler) && this.options.expectsFresh(memberId));
   }
 
   private note({ memberId }: Batch, outcomes: Outcomes): void {

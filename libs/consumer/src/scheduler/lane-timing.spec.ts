@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { BatchLinger, ExpectedReturns, WaitBudget } from './lane-timing.js';
+import { BatchLinger, DEFAULT_BATCHING, ExpectedReturns, WaitBudget } from './lane-timing.js';
 
 const many = 10_000;
 const times = (): BatchLinger =>
@@ -8,37 +8,45 @@ const times = (): BatchLinger =>
 
 describe('the linger of a lane', () => {
   it('counts from the beginning of the last batch', () => {
-    expect(times().remainingMs('a', 50, 1)).toBe(150);
+    expect(times().remainingMs('a', 50, many, 1)).toBe(150);
   });
 
   it('is zero after a batch that took longer', () => {
-    expect(times().remainingMs('a', 30_000, many)).toBe(0);
+    expect(times().remainingMs('a', 30_000, many, many)).toBe(0);
   });
 
   it('grows fivefold while there is always work, up to its bound', () => {
-    const batching = times();
-    const coolDowns = Array.from({ length: 7 }, () => {
-      const rest = batching.remainingMs('a', 0, many);
+    const batching = new BatchLinger({ ...DEFAULT_BATCHING, lingerMs: 10_000 });
+    const lingers = Array.from({ length: 7 }, () => {
+      const ms = batching.remainingMs('a', 0, many, 49);
       batching.released('a', true);
-      return rest;
+      return ms;
     });
-    expect(coolDowns).toEqual([200, 1_000, 4_000, 4_000, 4_000, 4_000, 4_000]);
+    expect(lingers).toEqual([200, 1_000, 4_000, 4_000, 4_000, 4_000, 4_000]);
   });
 
   it('is short for few entries, however long there has been work', () => {
     const batching = times();
     for (let batch = 0; batch < 10; batch += 1) batching.released('a', true);
-    expect([0, 1, 5, 100, 350, many].map((pending) => batching.remainingMs('a', 0, pending))).toEqual([
+    expect([0, 1, 5, 100, 350, many].map((pending) => batching.remainingMs('a', 0, many, pending))).toEqual([
       500, 510, 550, 1_500, 4_000, 4_000,
     ]);
+  });
+
+  it('is as long at once, where many wait, as the portal needs for the last batch', () => {
+    const lingersWith = (pending: number): number[] =>
+      [1, 25, 200, 350, many].map((handled) => times().remainingMs('a', 0, handled, pending));
+    expect(lingersWith(49)).toEqual([200, 200, 200, 200, 200]);
+    expect(lingersWith(50)).toEqual([750, 750, 1_000, 1_000, 1_000]);
+    expect(lingersWith(many)).toEqual([750, 750, 2_500, 4_000, 4_000]);
   });
 
   it('restarts for a lane that became idle, independently of the others', () => {
     const batching = times();
     for (const portal of ['a', 'a', 'b']) batching.released(portal, true);
     batching.released('a', false);
-    expect(batching.remainingMs('a', 0, many)).toBe(200);
-    expect(batching.remainingMs('b', 0, many)).toBe(1_000);
+    expect(batching.remainingMs('a', 0, many, 49)).toBe(200);
+    expect(batching.remainingMs('b', 0, many, 49)).toBe(990);
   });
 });
 
@@ -88,7 +96,7 @@ function arrive(returns: ExpectedReturns, events: number, now: number): void {
 describe('events that exceed a lane', () => {
   it('are deferred for a short time while they are few, and the rest of a flood for longer', () => {
     const returns = new ExpectedReturns();
-    expect(defer(returns, 100_000, 0)).toEqual({ 5_000: 2_000, 30_000: 10_000, 120_000: 88_000 });
+    expect(defer(returns, 100_000, 0)).toEqual({ 5_000: 500, 30_000: 10_000, 120_000: 89_500 });
     expect(returns.deferralMs(portal, 3_000)).toBe(120_000);
     expect(returns.deferralMs('another', 3_000)).toBe(5_000);
   });
@@ -96,8 +104,8 @@ describe('events that exceed a lane', () => {
   it('are deferred for the short time again when the first have come back', () => {
     const returns = new ExpectedReturns();
     defer(returns, 100_000, 0);
-    arrive(returns, 2_000, 5_000);
-    expect(defer(returns, 3_000, 5_000)).toEqual({ 5_000: 2_000, 120_000: 1_000 });
+    arrive(returns, 500, 5_000);
+    expect(defer(returns, 3_000, 5_000)).toEqual({ 5_000: 500, 120_000: 2_500 });
   });
 
   it('are deferred for the short time whatever comes back meanwhile that is a repeat', () => {
@@ -138,7 +146,7 @@ describe('events that exceed a lane', () => {
       }
     }
     const sum = [...back].reduce((all, [at, count]) => (at > 0 && at < 120_000 ? all + count : all), 0);
-    expect(sum / 120).toBeLessThanOrEqual(800);
+    expect(sum / 120).toBeLessThanOrEqual(500);
   });
 });
 

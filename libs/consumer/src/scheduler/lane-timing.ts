@@ -7,15 +7,21 @@ export interface AdaptiveBatching {
   firstMs: number;
   /** Multiplied by five from batch to batch while the lane does not become idle, up to this. */
   maxMs: number;
-  /** Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. */
+  /**
+   * Upper bound, plus `lingerPerEntryMs` for each waiting entry: what a portal needs for them without a burst. Where many
+   * wait, and fewer were in the last batch, what it needs for those.
+   */
   lingerMs: number;
   lingerPerEntryMs: number;
   /** Of an idle lane, since the first event of a portal's offline queue: its records are published one by one, all at once. */
   offlineMs: number;
 }
 
-/** The batches of a flood begin after 0.2, 1.2 and 5.2 s: only two are small. */
 const GROWTH = 5;
+/** They fill a request that writes: the beginning of a flood. Of its batches only the first two are small. */
+const MANY_ENTRIES = 50;
+/** The first batch of a flood has few; for as many the lane lingers at least. */
+const FEW_ENTRIES = MANY_ENTRIES / 2;
 
 /** Two requests per second, one to read and one for fifty writes (`settings/performance/limits.md`). */
 export const DEFAULT_BATCHING: AdaptiveBatching = {
@@ -41,11 +47,23 @@ export class BatchLinger {
     return this.batching.lingerMs;
   }
 
-  /** Milliseconds that the lane still has to wait; 0 when its next batch may begin. */
-  remainingMs(memberId: string, sinceBatchMs: number, pending: number): number {
-    const { lingerMs, lingerPerEntryMs } = this.batching;
-    const interval = Math.min(this.intervalOf(memberId), lingerMs + lingerPerEntryMs * pending);
-    return Math.max(0, interval - sinceBatchMs);
+  /**
+   * Milliseconds that the lane still has to wait; 0 when its next batch may begin.
+   * @param handled entries of the last batch
+   * @param pending entries that wait
+   */
+  remainingMs(memberId: string, sinceBatchMs: number, handled: number, pending: number): number {
+    const interval = Math.max(this.intervalOf(memberId), pending >= MANY_ENTRIES ? this.floodMs(handled) : 0);
+    return Math.max(0, Math.min(interval, this.boundMs(pending)) - sinceBatchMs);
+  }
+
+  /** While the portal's rate limit lets in what the last batch asks for, no request that it would let in is lost. */
+  private floodMs(handled: number): number {
+    return Math.min(this.batching.maxMs, this.boundMs(Math.max(handled, FEW_ENTRIES)));
+  }
+
+  private boundMs(entries: number): number {
+    return this.batching.lingerMs + this.batching.lingerPerEntryMs * entries;
   }
 
   /** The lane has finished a batch, with more work or idle. */
@@ -92,11 +110,11 @@ export class WaitBudget {
 
 /**
  * How many events of one portal may be in a tier at once: each redelivery costs the bus as much as a new event. This gives
- * about 800 a second; only the tier of two minutes has no bound. Of the shorter tier only those count that are no repeats: repeats that become due in the
+ * about 430 a second; only the tier of two minutes has no bound. Of the shorter tier only those count that are no repeats: repeats that become due in the
  * same seconds came from the longer one.
  */
 const DEFERRALS = [
-  { delayMs: 5_000, max: 2_000, isForRepeats: false },
+  { delayMs: 5_000, max: 500, isForRepeats: false },
   { delayMs: 30_000, max: 10_000, isForRepeats: true },
 ];
 const MAX_DEFERRAL_MS = 120_000;

@@ -133,9 +133,9 @@ export class Lane<H extends LaneRules, R extends LaneReceipt> {
     return (this.pending.get(handler)?.size ?? 0) > 0;
   }
 
-  /** Entries wait for this handler whose entity was in no batch yet. */
-  hasFreshWork(handler: H): boolean {
-    return (this.pending.get(handler)?.freshSize ?? 0) > 0;
+  /** Entries that wait for this handler and whose entity was in no batch yet. */
+  freshWork(handler: H): number {
+    return this.pending.get(handler)?.freshSize ?? 0;
   }
 
   /** Something waits that never becomes one with what comes later: it gains nothing by waiting. */

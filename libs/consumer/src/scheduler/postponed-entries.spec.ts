@@ -52,7 +52,7 @@ describe('a handler that postpones what does not fill a request', () => {
                   id !== null && wrong.has(id) ? [id] : [],
                 );
                 send(waves.shift() ?? []);
-                const isMore = hasMore?.() === true && found.length >= WHOLE;
+                const isMore = hasMore?.(found.length < WHOLE ? 2 : 1) === true;
                 const left = isMore ? found.splice(found.length - (found.length % WHOLE)) : [];
                 await new Promise(setImmediate);
                 const unwritten = isBusy ? found.splice(0, WHOLE) : [];

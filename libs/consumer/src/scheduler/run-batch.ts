@@ -56,11 +56,11 @@ export interface RunOptions {
 
 const DEFAULT_NOTICE_MS = 10 * 60_000;
 
-/** Runs the handler; never throws. @param hasMore whether more entries wait for the handler */
+/** Runs the handler; never throws. @param hasMore whether so many more entries wait for the handler */
 export async function runBatch(
   batch: Batch,
   options: RunOptions,
-  hasMore: () => boolean,
+  hasMore: (atLeast?: number) => boolean,
 ): Promise<BatchResult> {
   const notice = noticeIfLong(batch, options);
   const outcomeOf = await handle(batch, options.consumer, options.log, hasMore);
@@ -105,7 +105,7 @@ async function handle(
   { memberId, handler, entries }: Batch,
   consumer: string,
   log: Log,
-  hasMore: () => boolean,
+  hasMore: (atLeast?: number) => boolean,
 ): Promise<(entry: Entry) => Outcome | 'postponed'> {
   try {
     const undone = await instrument({ consumer, memberId, entries }, () =>
