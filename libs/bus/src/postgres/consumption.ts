@@ -32,7 +32,8 @@ const QUERY_TIMEOUT_MS = 15_000;
 
 /**
  * Fetches and settlements need not be on the disk: what a crash of the server undoes is delivered once more. The planner
- * knows a queue that was empty or full when it was last analyzed: only its index serves a fetch at any time.
+ * knows a queue that was empty or full when it was last analyzed: only the indexes serve a fetch or a settlement at any
+ * time.
  */
 const SETTINGS = [
   'SET synchronous_commit = off',

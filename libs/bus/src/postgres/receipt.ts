@@ -104,6 +104,7 @@ export type Settlement =
 
 const DONE_SQL = 'DELETE FROM bus.messages WHERE id = ANY ($1::bigint[])';
 
+// By id first: of a table that it takes for empty, the planner would read all rows and join them.
 const RETRY_SQL = `
   UPDATE bus.messages AS m
   SET taken = false, deliveries = 0, attempts = m.attempts + s.failed_attempts,
@@ -111,13 +112,13 @@ const RETRY_SQL = `
       first_failed_at = CASE WHEN s.failed THEN coalesce(m.first_failed_at, now()) ELSE m.first_failed_at END,
       available_at = clock_timestamp() + s.after_ms * interval '1 millisecond'
   FROM unnest($1::bigint[], $2::float8[], $3::int[], $4::text[], $5::boolean[]) AS s (id, after_ms, failed_attempts, code, failed)
-  WHERE m.id = s.id`;
+  WHERE m.id = ANY ($1::bigint[]) AND m.id = s.id`;
 
 const DEAD_SQL = `
   WITH gone AS (
     DELETE FROM bus.messages AS m
     USING unnest($1::bigint[], $2::text[], $3::text[]) AS s (id, code, message)
-    WHERE m.id = s.id
+    WHERE m.id = ANY ($1::bigint[]) AND m.id = s.id
     RETURNING m.*, s.code, s.message
   )
   INSERT INTO bus.dead_letters (consumer, shard, code, message, attempts, first_failed_at, last_failed_at, content)

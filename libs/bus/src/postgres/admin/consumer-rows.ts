@@ -60,15 +60,16 @@ export async function countsOf(
 }
 
 // One look into the index for each consumer: DISTINCT reads every row.
-const consumersOf = (table: string): string => `
+const consumersOf = (table: string, which = 'true'): string => `
   (WITH RECURSIVE found AS (
-    SELECT min(consumer) AS consumer FROM ${table}
+    SELECT min(consumer) AS consumer FROM ${table} WHERE ${which}
     UNION ALL
-    SELECT (SELECT min(consumer) FROM ${table} WHERE consumer > found.consumer) FROM found WHERE consumer IS NOT NULL
+    SELECT (SELECT min(consumer) FROM ${table} WHERE consumer > found.consumer AND ${which}) FROM found WHERE consumer IS NOT NULL
   ) SELECT consumer FROM found WHERE consumer IS NOT NULL)`;
 
 const KNOWN_SQL = `
-  SELECT consumer FROM bus.subscriptions UNION ${consumersOf('bus.messages')}
+  SELECT consumer FROM bus.subscriptions
+  UNION ${consumersOf('bus.messages', 'NOT taken')} UNION ${consumersOf('bus.messages', 'taken')}
   UNION ${consumersOf('bus.dead_letters')} UNION SELECT consumer FROM bus.consumer_processes`;
 
 export async function knownConsumers(database: pg.Pool): Promise<string[]> {
@@ -78,7 +79,8 @@ export async function knownConsumers(database: pg.Pool): Promise<string[]> {
 
 const KNOWS_SQL = `
   SELECT EXISTS (SELECT FROM bus.subscriptions WHERE consumer = $1)
-      OR EXISTS (SELECT FROM bus.messages WHERE consumer = $1)
+      OR EXISTS (SELECT FROM bus.messages WHERE consumer = $1 AND NOT taken)
+      OR EXISTS (SELECT FROM bus.messages WHERE consumer = $1 AND taken)
       OR EXISTS (SELECT FROM bus.dead_letters WHERE consumer = $1)
       OR EXISTS (SELECT FROM bus.consumer_processes WHERE consumer = $1) AS known`;
 
