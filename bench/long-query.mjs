@@ -1,7 +1,8 @@
 /**
  * The bus in PostgreSQL while somebody else keeps a transaction open, as a long report on the mirror does: what each
  * minute costs beside the first one, with such a transaction and without.
- * Reach: from the first minute to the last, time and CPU grow at most 1.2 times as much with it as without.
+ * Reach: with it, the last minute takes at most 1.2 times the time and the CPU of the first. What they are without it is beside
+ * them: what the machine itself does. Before the first minute everything is warmed up for half a minute.
  *
  * How to read the table. Two databases get the same events at the same rate at the same time, so that whatever else the
  * machine does hits both. `latency` is the median from the publish of an event to its delivery; every event is settled at
@@ -28,6 +29,7 @@ const PORTALS = 40;
 const NAME = 'ONCRMCONTACTUPDATE';
 const TICK_MS = 10;
 const MINUTE_MS = 60_000;
+const WARM_UP_MS = 30_000;
 const REACH = 1.2;
 
 /** @typedef {{ title: string, url: string, bus: any, latenciesMs: number[], settled: number, published: number, databaseCpu: DatabaseCpu, cpuBefore: number }} Side */
@@ -52,6 +54,7 @@ try {
   const sides = [await openSide('without'), await openSide('with')];
   await keepReading(sides[1]?.url ?? '');
   console.log(`${grouped(rate)} events a second on each database, with and without an open transaction`);
+  await publishFor(WARM_UP_MS, sides);
   /** @type {Measured[]} */
   const results = [];
   for (let minute = 1; minute <= minutes; minute += 1) {
@@ -176,13 +179,12 @@ function show(results) {
   });
   if (!without || !beside) throw new Error('two systems are compared');
   for (const key of /** @type {const} */ (['time', 'cpu'])) {
-    const growth = beside[key] / without[key];
     console.log(
-      `${key}: the last minute ${without[key].toFixed(2)} times the first without, ${beside[key].toFixed(2)} with: ${growth.toFixed(2)}`,
+      `${key}: the last minute is ${beside[key].toFixed(2)} times the first with the transaction, ${without[key].toFixed(2)} without`,
     );
-    if (!(growth <= REACH)) process.exitCode = 1;
+    if (!(beside[key] <= REACH)) process.exitCode = 1;
   }
-  console.log(`To be reached: ${REACH}`);
+  console.log(`To be reached: ${REACH} with it`);
 }
 
 /** @param {Measured} measured */

