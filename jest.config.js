@@ -9,25 +9,20 @@ process.env['RELAY_TEST_RUN'] ??= String(process.pid);
 export default {
   // Most of a test's time is waiting for real servers and processes: two cores have room for four.
   maxWorkers: Math.max(4, availableParallelism()),
-  // Node 20 frees no module of a spec file that has ended: beyond this, each garbage collection costs tenths of a second.
-  workerIdleMemoryLimit: '300MB',
+  // Node frees no module of a spec file that has ended: beyond this, each garbage collection costs tenths of a second.
+  workerIdleMemoryLimit: '700MB',
   testSequencer: '<rootDir>/test/support/slowest-first.mjs',
   // Not among the temporary files: it outlives a run.
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
-  testEnvironment: '<rootDir>/test/support/environment.mjs',
+  runtime: '<rootDir>/test/runner/runtime.mjs',
+  testEnvironment: '<rootDir>/test/runner/environment.mjs',
+  injectGlobals: false,
   // Longer than `eventually` waits, so that a failure shows its last error; many times what any test takes alone.
   testTimeout: 60_000,
   roots: ['<rootDir>/apps', '<rootDir>/bench', '<rootDir>/examples', '<rootDir>/libs', '<rootDir>/test'],
   testRegex: '\\.spec\\.ts$',
   moduleFileExtensions: ['ts', 'js', 'json'],
-  extensionsToTreatAsEsm: ['.ts'],
-  transform: { '^.+\\.ts$': ['@swc/jest'] },
-  moduleNameMapper: {
-    '^@relay/admin-contract/texts$': '<rootDir>/libs/admin-contract/src/texts.mjs',
-    '^@relay/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
-    // Not `metadata.json.js`, as a package has it: that is no TypeScript of ours.
-    '^(\\.{1,2}/.*(?<!\\.json))\\.js$': '$1',
-  },
-  setupFiles: ['reflect-metadata'],
+  // The hooks of the runtime compile TypeScript.
+  transform: {},
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 };

@@ -13,11 +13,7 @@ const root = join(import.meta.dirname, '..');
 process.chdir(root);
 keepTemporaryFilesInMemory();
 const given = process.argv.slice(2);
-const jest = [
-  '--experimental-vm-modules',
-  '--disable-warning=ExperimentalWarning',
-  'node_modules/jest/bin/jest.js',
-];
+const jest = ['--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
 
 /** @type {import('../test/support/services.mjs').Service[]} */
 const services = [];

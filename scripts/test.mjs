@@ -61,11 +61,7 @@ async function run() {
  */
 function jest(name, args) {
   const path = join(folder, `${name}.json`);
-  const node = [
-    '--experimental-vm-modules',
-    '--disable-warning=ExperimentalWarning',
-    'node_modules/jest/bin/jest.js',
-  ];
+  const node = ['--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js'];
   const options = ['--json', `--outputFile=${path}`, ...ignored, ...args];
   // Jest prints the report on standard output as well; what a person reads comes on standard error.
   const child = spawn(process.execPath, [...node, ...options], {

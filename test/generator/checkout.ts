@@ -30,7 +30,7 @@ export interface Ended {
 /** What building, starting and testing need, too. */
 const EVERYTHING = (
   'package.json package-lock.json nest-cli.json tsconfig.json tsconfig.build.json .swcrc docker-compose.yml README.md ' +
-  '.prettierrc.json .oxlintrc.json jest.config.js apps bench examples libs scripts tools test/support'
+  '.prettierrc.json .oxlintrc.json jest.config.js apps bench examples libs scripts tools test/runner test/support'
 ).split(' ');
 
 /** A copy of what the commands for consumers need of this repository, in a temporary folder. */

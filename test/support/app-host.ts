@@ -5,7 +5,7 @@ import { eventually } from './eventually.js';
 import { AppProcess } from './processes.js';
 
 declare global {
-  /** Of the spec files that ran before in this worker process (test/support/environment.mjs). */
+  /** Of the spec files that ran before in this worker process (test/runner/environment.mjs). */
   var parkedAppHosts: ChildProcess[] | undefined;
 }
 

@@ -5,7 +5,7 @@ import { deferred } from '../../libs/platform/src/async/async.js';
 import { AppProcess } from './processes.js';
 
 declare global {
-  /** At most one that is idle, of this spec file or of those before in this worker process (test/support/environment.mjs). */
+  /** At most one that is idle, of this spec file or of those before in this worker process (test/runner/environment.mjs). */
   var idleCommandHosts: ChildProcess[] | undefined;
 }
 
