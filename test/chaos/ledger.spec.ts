@@ -165,6 +165,15 @@ describe('the ledger', () => {
       ).toBe(1);
     });
 
+    it('is the one that was frozen in the middle of its batch, also if its successor has lost its connections since', () => {
+      begin('old#1');
+      now = 40;
+      for (let run = 0; run < 3; run += 1) handleBy('new#1');
+      const frozen = { kind: 'frozen', target: 'old', atMs: 8, plannedMs: 30, endedMs: 38 };
+      const cut = { kind: 'connections cut', target: 'new', atMs: 39, plannedMs: 0, endedMs: 39 };
+      expect(maxOverlaps(ledger.summary().overlapsBetween, [frozen, cut])).toBe(1);
+    });
+
     it('counts those that it went on with, whatever its fault tells', () => {
       handleBy('old#1');
       now = 10;

@@ -172,7 +172,15 @@ function replacedByFault({ earlier, later }, faults) {
         atMs <= ms &&
         ms <= endedMs + noticesMs,
     );
-  if (isHit(earlier.process, later.atMs)) return earlier;
+  // Also one that was frozen in the middle of the run and goes on with it, whatever has hit its successor since.
+  const wasFrozen = faults.some(
+    ({ kind, target, atMs }) =>
+      target === earlier.process.split('#')[0] &&
+      kind.includes('frozen') &&
+      earlier.atMs <= atMs &&
+      atMs <= later.atMs,
+  );
+  if (wasFrozen || isHit(earlier.process, later.atMs)) return earlier;
   const [isEarlier, isLater] = [earlier, later].map(({ process, atMs }) =>
     isHit(process, atMs, NOTICES_WITHIN_MS),
   );
