@@ -15,6 +15,8 @@ import { deadLettersIn } from './bus-view.mjs';
 /** Time until everything in flight is handled, including a retry. */
 const emptyTimeoutMs = 75_000;
 const pollEveryMs = 500;
+/** A quorum queue tells its counts every five seconds (`quorum_tick_interval`): what has just come is not in them. */
+const countDelayMs = 6_000;
 /** RabbitMQ 3.10.8 leaves a quorum queue without a leader for minutes when it is killed right after declaring it. */
 const confirmDelayMs = 10_000;
 const shards = 16;
@@ -72,12 +74,14 @@ async function whileEmpty(system, work) {
   if (!doors) return 'there is no broker';
   doors.gateways.shut();
   try {
+    await pause(countDelayMs);
     for (const deadline = performance.now() + emptyTimeoutMs; (await messagesIn(system)) > 0;) {
       if (performance.now() > deadline) return 'left out, since the broker was never empty';
       await pause(pollEveryMs);
     }
     doors.consumers.shut();
     // A message may have been on its way back.
+    await pause(countDelayMs);
     if ((await messagesIn(system)) > 0) return 'left out, since the broker was not empty any more';
     system.savedLetters.push(...(await deadLettersIn(system)));
     await work();
